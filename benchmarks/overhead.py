@@ -1,0 +1,287 @@
+"""What instrumentation costs per message: bare aiokafka, this library, the official one.
+
+Every variant runs in a process of its own, against one broker, in turns, so that a machine that
+changes its speed changes it for all. CPU time is the process's own (`time.process_time`), which
+leaves the broker out. The result is what a variant adds to bare aiokafka, and the ratio of ours
+to the official instrumentation.
+
+    python benchmarks/overhead.py [--messages N] [--rounds R] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from demo_pipeline.broker import EmbeddedBroker, create_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from opentelemetry.sdk.trace import SpanProcessor
+
+TOPIC: Final = "bench"
+PARTITIONS: Final = 4
+VALUE: Final = b"x" * 200
+IN_FLIGHT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One way to run the clients."""
+
+    library: str
+    sampled: bool = False
+    exported: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called in the table."""
+        if self.library == "bare":
+            return "bare aiokafka"
+        sampling = "all sampled" if self.sampled else "none sampled"
+        return f"{self.library}, {sampling}{', OTLP encoded' if self.exported else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one message took: CPU µs, and messages per second."""
+
+    send_us: float
+    send_rate: float
+    receive_us: float
+    receive_rate: float
+
+
+VARIANTS: Final = (
+    Variant(library="bare"),
+    *(
+        Variant(library=library, sampled=sampled, exported=exported)
+        for (sampled, exported), library in product(
+            ((True, False), (True, True), (False, False)), ("ours", "official")
+        )
+    ),
+)
+
+
+async def measure(variant: Variant, servers: str, messages: int) -> Cost:
+    """Send and receive in this process, as one variant does it."""
+    flush = _set_up(variant)
+    producer: Any = AIOKafkaProducer(bootstrap_servers=servers)
+    consumer: Any = AIOKafkaConsumer(
+        TOPIC, bootstrap_servers=servers, auto_offset_reset="latest", fetch_max_wait_ms=10
+    )
+    receive: Callable[[int], Awaitable[None]]
+    if variant.library == "ours":
+        producer, consumer = _wrapped(producer, consumer)
+    async with producer, consumer:
+        await consumer.seek_to_end()
+        for partition in consumer.assignment():
+            await consumer.position(partition)
+        await _send(producer, 200)
+        receive = _receiver(consumer)
+        await receive(200)
+        flush()
+        send_us, send_rate = await _timed(_send(producer, messages), messages, flush)
+        receive_us, receive_rate = await _timed(receive(messages), messages, flush)
+    return Cost(
+        send_us=send_us, send_rate=send_rate, receive_us=receive_us, receive_rate=receive_rate
+    )
+
+
+async def _timed(
+    work: Awaitable[None], messages: int, flush: Callable[[], object]
+) -> tuple[float, float]:
+    started, cpu = perf_counter(), process_time()
+    await work
+    flush()
+    cpu = process_time() - cpu
+    return cpu / messages * 1e6, messages / (perf_counter() - started)
+
+
+async def _send(producer: Any, messages: int) -> None:
+    pending: list[asyncio.Future[Any]] = []
+    for number in range(messages):
+        pending.append(await producer.send(TOPIC, VALUE, key=b"%d" % (number % 100)))
+        if len(pending) == IN_FLIGHT:
+            await asyncio.gather(*pending)
+            pending.clear()
+    await asyncio.gather(*pending)
+
+
+def _receiver(consumer: Any) -> Callable[[int], Awaitable[None]]:
+    async def receive(messages: int) -> None:
+        async for _record in consumer:
+            messages -= 1
+            if not messages:
+                return
+
+    return receive
+
+
+def _wrapped(producer: Any, consumer: Any) -> tuple[Any, Any]:
+    import tracing  # noqa: PLC0415 - only this variant may load it
+
+    telemetry = _PROVIDERS["ours"].telemetry("bench")
+    return (
+        tracing.TracedProducer(producer, telemetry),
+        tracing.TracedConsumer(consumer, telemetry),
+    )
+
+
+_PROVIDERS: dict[str, Any] = {}
+
+
+def _set_up(variant: Variant) -> Callable[[], object]:
+    """Install what the variant needs; returns what makes it export all it holds."""
+    if variant.library == "bare":
+        return lambda: None
+    os.environ["OTEL_TRACES_SAMPLER"] = (
+        "parentbased_always_on" if variant.sampled else "parentbased_always_off"
+    )
+    # Every span is kept until it is exported: dropping some would flatter the result.
+    os.environ["OTEL_BSP_MAX_QUEUE_SIZE"] = "1000000"
+    from opentelemetry import trace  # noqa: PLC0415 - bare aiokafka must not load it
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
+
+    from benchmarks.null_export import NullMetricExporter, span_processor  # noqa: PLC0415 - as above
+
+    processor: SpanProcessor = span_processor(encoded=variant.exported)
+    if variant.library == "ours":
+        from tracing import otlp  # noqa: PLC0415 - only this variant may load it
+
+        os.environ["OTEL_LOGS_EXPORTER"] = "none"
+        providers = otlp.configure(
+            "bench", span_processor=processor, metric_exporter=NullMetricExporter()
+        )
+        _PROVIDERS["ours"] = providers
+        return providers.force_flush
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    trace.set_tracer_provider(provider)
+    from opentelemetry.instrumentation.aiokafka import (  # noqa: PLC0415 - only this variant
+        AIOKafkaInstrumentor,
+    )
+
+    AIOKafkaInstrumentor().instrument()
+    return provider.force_flush
+
+
+def run_variant(variant: Variant, servers: str, messages: int) -> Cost:
+    """Measure a variant in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.overhead", "--one", json.dumps(asdict(variant))]
+    command += ["--bootstrap-servers", servers, "--messages", str(messages)]
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=root)  # noqa: S603 - ourselves
+    if done.returncode:
+        sys.exit(f"{variant.name} failed:\n{done.stderr}")
+    return Cost(**json.loads(done.stdout))
+
+
+def medians(costs: Sequence[Cost]) -> Cost:
+    """Take the median of every figure."""
+    fields = Cost.__dataclass_fields__
+    return Cost(
+        **{field: statistics.median(getattr(cost, field) for cost in costs) for field in fields}
+    )
+
+
+def table(results: dict[Variant, Cost]) -> str:
+    """Write the result for people."""
+    bare = results[VARIANTS[0]]
+    lines = [
+        f"{'CPU µs per message':<38}{'send':>8}{'added':>8}{'msg/s':>9}"
+        f"{'receive':>10}{'added':>8}{'msg/s':>9}"
+    ]
+    lines.extend(
+        f"{variant.name:<38}{cost.send_us:>8.1f}{cost.send_us - bare.send_us:>8.1f}"
+        f"{cost.send_rate:>9.0f}{cost.receive_us:>10.1f}"
+        f"{cost.receive_us - bare.receive_us:>8.1f}{cost.receive_rate:>9.0f}"
+        for variant, cost in results.items()
+    )
+    lines += ["", f"{'added by ours / added by official':<38}{'send':>8}{'receive':>10}{'both':>8}"]
+    for label, ratios in ratios_of(results).items():
+        lines.append(
+            f"{label:<38}{ratios['send']:>8.2f}{ratios['receive']:>10.2f}{ratios['both']:>8.2f}"
+        )
+    return "\n".join(lines)
+
+
+def ratios_of(results: dict[Variant, Cost]) -> dict[str, dict[str, float]]:
+    """Compare what ours adds with what the official instrumentation adds."""
+    bare = results[VARIANTS[0]]
+    ratios = {}
+    for variant, ours in results.items():
+        if variant.library != "ours":
+            continue
+        official = results[
+            Variant(library="official", sampled=variant.sampled, exported=variant.exported)
+        ]
+        send = (ours.send_us - bare.send_us, official.send_us - bare.send_us)
+        receive = (ours.receive_us - bare.receive_us, official.receive_us - bare.receive_us)
+        ratios[variant.name.removeprefix("ours, ")] = {
+            "send": send[0] / send[1],
+            "receive": receive[0] / receive[1],
+            "both": (send[0] + receive[0]) / (send[1] + receive[1]),
+        }
+    return ratios
+
+
+async def compare(messages: int, rounds: int) -> dict[Variant, Cost]:
+    """Measure all variants in turns against one broker."""
+    costs: dict[Variant, list[Cost]] = {variant: [] for variant in VARIANTS}
+    async with EmbeddedBroker() as broker:
+        await create_topics(broker.bootstrap_servers, {TOPIC: PARTITIONS})
+        for round_number in range(rounds):
+            for variant in VARIANTS:
+                print(f"round {round_number + 1}/{rounds}: {variant.name}", file=sys.stderr)
+                cost = await asyncio.to_thread(
+                    run_variant, variant, broker.bootstrap_servers, messages
+                )
+                costs[variant].append(cost)
+    return {variant: medians(found) for variant, found in costs.items()}
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--messages", type=int, default=20_000, help="per measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="the medians of these are shown")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--bootstrap-servers", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.messages < 1 or options.rounds < 1:
+        parser.error("--messages and --rounds must be at least 1")
+    if options.one:
+        variant = Variant(**json.loads(options.one))
+        cost = asyncio.run(measure(variant, options.bootstrap_servers, options.messages))
+        print(json.dumps(asdict(cost)))
+        return
+    results = asyncio.run(compare(options.messages, options.rounds))
+    if options.json:
+        document = {
+            "messages": options.messages,
+            "rounds": options.rounds,
+            "cost": {variant.name: asdict(cost) for variant, cost in results.items()},
+            "ratios": ratios_of(results),
+        }
+        print(json.dumps(document, indent=2))
+    else:
+        print(table(results))
+
+
+if __name__ == "__main__":
+    main()

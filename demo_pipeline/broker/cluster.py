@@ -1,0 +1,76 @@
+"""Talking to a cluster's administration: is it there, and are the topics."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import monotonic
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from demo_pipeline.broker.binary import BrokerError
+
+_TOPIC_EXISTS = TopicAlreadyExistsError.errno
+
+
+async def wait_until_reachable(bootstrap_servers: str, *, timeout_s: float = 10.0) -> None:
+    """Wait until a broker answers as Kafka does.
+
+    Raises:
+        BrokerError: None did within `timeout_s` seconds.
+    """
+    deadline = monotonic() + timeout_s
+    while True:
+        admin = _admin(bootstrap_servers)
+        try:
+            with _quiet_connections():
+                await asyncio.wait_for(admin.start(), timeout_s)
+        except (KafkaError, OSError, TimeoutError, ValueError) as error:
+            if monotonic() >= deadline:
+                raise BrokerError(
+                    f"no Kafka broker answers at {bootstrap_servers} ({type(error).__name__}); "
+                    "is it running, and is the address right?"
+                ) from error
+            await asyncio.sleep(0.05)
+        else:
+            return
+        finally:
+            await admin.close()
+
+
+async def create_topics(bootstrap_servers: str, partitions: Mapping[str, int]) -> None:
+    """Create topics with so many partitions each; those that exist stay as they are.
+
+    Raises:
+        BrokerError: The cluster refuses.
+    """
+    admin = _admin(bootstrap_servers)
+    try:
+        await admin.start()
+        answer = await admin.create_topics(
+            [NewTopic(name, number, 1) for name, number in partitions.items()]
+        )
+    except (KafkaError, OSError) as error:
+        raise BrokerError(f"cannot create topics at {bootstrap_servers}: {error}") from error
+    finally:
+        await admin.close()
+    for name, code, message in answer.topic_errors:
+        if code not in {0, _TOPIC_EXISTS}:
+            raise BrokerError(f"cannot create topic {name}: {message or f'error {code}'}")
+
+
+def _admin(bootstrap_servers: str) -> AIOKafkaAdminClient:
+    return AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=10_000)
+
+
+@contextmanager
+def _quiet_connections() -> Iterator[None]:
+    """Keep aiokafka from logging each refused connection: one error at the end says it."""
+    logger = logging.getLogger("aiokafka")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

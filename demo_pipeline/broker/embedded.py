@@ -1,0 +1,127 @@
+"""A Kafka-protocol broker in a process of its own, in memory, on a free loopback port."""
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from demo_pipeline.broker import guard
+from demo_pipeline.broker.binary import BrokerError, find_broker
+from demo_pipeline.broker.cluster import wait_until_reachable
+
+_ATTEMPTS: Final = 5
+_START_S: Final = 20.0
+_STOP_S: Final = 5.0
+_LOG_TAIL: Final = 400
+# The broker takes configuration from variables such as OTEL_EXPORTER_OTLP_ENDPOINT, which are
+# meant for the demo, not for it.
+_PASSED_ON: Final = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+class EmbeddedBroker:
+    """An embedded broker, as an async context manager.
+
+    It is there when the block is entered, gone when it is left, and gone as well when this
+    process dies in any way. What it holds is in memory and goes with it.
+
+    Raises:
+        BrokerError: On entering: there is no broker program, or it does not start.
+    """
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._port = 0
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where it listens, as `host:port`."""
+        return f"127.0.0.1:{self._port}"
+
+    async def __aenter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="embedded-broker-")
+        try:
+            program = find_broker(Path(self._folder.name))
+            await self._start(program)
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self._stop()
+
+    async def _start(self, program: Path) -> None:
+        # Between finding a free port and listening on it, somebody else may take it.
+        for _ in range(_ATTEMPTS):
+            self._port = _free_port()
+            self._process = await self._launch(program)
+            ready = asyncio.ensure_future(
+                wait_until_reachable(self.bootstrap_servers, timeout_s=_START_S)
+            )
+            ended = asyncio.ensure_future(self._process.wait())
+            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                ended.cancel()
+                await ready
+                return
+            ready.cancel()
+            await asyncio.gather(ready, return_exceptions=True)
+        raise BrokerError(f"the embedded broker ends at once; it says: {self._log_tail()}")
+
+    async def _launch(self, program: Path) -> asyncio.subprocess.Process:
+        url = f"tcp://127.0.0.1:{self._port}"
+        with self._log().open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                guard.__file__,
+                str(program),
+                "broker",
+                f"--listener-url={url}",
+                f"--advertised-listener-url={url}",
+                "--storage-engine=memory://tansu/",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            )
+
+    async def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                await asyncio.wait_for(process.wait(), _STOP_S)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _log(self) -> Path:
+        return Path(self._folder.name if self._folder else tempfile.gettempdir()) / "broker.log"
+
+    def _log_tail(self) -> str:
+        try:
+            text = self._log().read_text(errors="replace")
+        except OSError:
+            text = ""
+        return text[-_LOG_TAIL:].strip() or "nothing"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,39 @@
+"""See through a Kafka pipeline: traces and metrics for aiokafka producers and consumers.
+
+Make one `Telemetry` per service, wrap the clients, and use them as before::
+
+    telemetry = tracing.Telemetry(pipeline="orders")
+    producer = tracing.TracedProducer(AIOKafkaProducer(...), telemetry)
+    consumer = tracing.TracedConsumer(AIOKafkaConsumer(...), telemetry)
+
+Importing this needs opentelemetry-api alone. `tracing.otlp` sets an SDK up, `tracing.testing` is
+for tests.
+"""
+
+from tracing.aggregation import Aggregator
+from tracing.boundary import Boundary
+from tracing.cloudevents import CloudEvent, cloudevent
+from tracing.consumer import TracedConsumer
+from tracing.consuming import consume
+from tracing.logs import EventLogFilter
+from tracing.outcome import Outcome, Rejected
+from tracing.processing import Processing, current_processing
+from tracing.producer import TracedProducer
+from tracing.telemetry import Relation, Telemetry
+
+__all__ = [
+    "Aggregator",
+    "Boundary",
+    "CloudEvent",
+    "EventLogFilter",
+    "Outcome",
+    "Processing",
+    "Rejected",
+    "Relation",
+    "Telemetry",
+    "TracedConsumer",
+    "TracedProducer",
+    "cloudevent",
+    "consume",
+    "current_processing",
+]

@@ -1,0 +1,94 @@
+"""Histograms aggregated where they are recorded, and handed over once per collection.
+
+Recording through an SDK instrument costs 6-10 µs: it copies, sorts and hashes the attributes on
+every call. Here a series is looked up once, and recording is a bisection and four additions.
+`tracing.otlp` delivers the result by appending finished points to what a metric reader exports.
+"""
+
+import sys
+import threading
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracing.catalog import Metric
+
+Attributes = Mapping[str, str | int]
+
+
+class LocalHistogram:
+    """One series of a histogram. Written by the one thread that asked for it."""
+
+    __slots__ = ("_bounds", "_counts", "_max", "_min", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+        self._min = sys.float_info.max
+        self._max = 0.0
+
+    def record(self, value: float) -> None:
+        """Count one value; buckets include their upper bound, as OTLP defines."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+        self._min = min(self._min, value)
+        self._max = max(self._max, value)
+
+    def add_to(self, point: "HistogramTotals") -> "HistogramTotals":
+        """Merge what was recorded so far into a point of the same bounds."""
+        counts = tuple(
+            mine + theirs for mine, theirs in zip(self._counts, point.counts, strict=True)
+        )
+        return HistogramTotals(
+            counts, self._sum + point.sum, min(self._min, point.min), max(self._max, point.max)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramTotals:
+    """What one series holds since the start: bucket counts, sum, smallest and largest value."""
+
+    counts: tuple[int, ...]
+    sum: float
+    min: float
+    max: float
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return sum(self.counts)
+
+
+class Aggregator:
+    """All locally aggregated histograms of one metric pipeline. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._series: dict[tuple[str, frozenset[tuple[str, str | int]], int], LocalHistogram] = {}
+        self._metrics: dict[str, Metric] = {}
+
+    def series(self, metric: Metric, attributes: Attributes) -> LocalHistogram:
+        """Find or make the calling thread's series. Look it up once, not per value."""
+        # A series per thread: `+=` is not atomic, and a lock per message is what this avoids.
+        key = (metric.name, frozenset(attributes.items()), threading.get_ident())
+        with self._lock:
+            self._metrics[metric.name] = metric
+            found = self._series.get(key)
+            if found is None:
+                found = self._series[key] = LocalHistogram(metric.buckets)
+            return found
+
+    def totals(self) -> dict[Metric, dict[frozenset[tuple[str, str | int]], HistogramTotals]]:
+        """Add the threads' series up, by metric and attributes, leaving out empty ones."""
+        with self._lock:
+            series = list(self._series.items())
+        result: dict[Metric, dict[frozenset[tuple[str, str | int]], HistogramTotals]] = {}
+        for (name, attributes, _thread), histogram in series:
+            metric = self._metrics[name]
+            points = result.setdefault(metric, {})
+            empty = HistogramTotals((0,) * (len(metric.buckets) + 1), 0.0, sys.float_info.max, 0.0)
+            point = histogram.add_to(points.get(attributes, empty))
+            if point.count:
+                points[attributes] = point
+        return result

@@ -1,0 +1,28 @@
+"""What context may cross a topic: the edge between parties that do not share everything."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """The rule for one topic, in both directions.
+
+    Attributes:
+        baggage: Patterns (`*` and `?` as in a shell) of the baggage names that may cross; the
+            rest is neither written to nor read from the topic.
+        trace_context: Whether `traceparent` and `tracestate` cross. Without them the two sides
+            have separate traces.
+    """
+
+    baggage: tuple[str, ...] = ("pipeline.*",)
+    trace_context: bool = True
+
+    def allowed(self, entries: Mapping[str, object]) -> Mapping[str, object]:
+        """Keep the baggage entries that may cross."""
+        return {
+            name: value
+            for name, value in entries.items()
+            if any(fnmatchcase(name, pattern) for pattern in self.baggage)
+        }

@@ -1,0 +1,87 @@
+"""What a client says of itself, read once and tolerantly: aiokafka publishes none of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracing.semconv import CLIENT_ID, SERVER_ADDRESS, SERVER_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class ClientInfo:
+    """How a client is configured, as far as it is known.
+
+    Attributes:
+        client_id: Kafka's `client.id`.
+        group: The consumer group.
+        servers: The bootstrap servers as `(host, port)`.
+        auto_commit: Whether the client commits by itself; `None` when unknown.
+    """
+
+    client_id: str | None = None
+    group: str | None = None
+    servers: tuple[tuple[str, int], ...] = ()
+    auto_commit: bool | None = None
+
+    def attributes(self) -> Mapping[str, str | int]:
+        """Describe the client as span attributes; of several servers, the first."""
+        found: dict[str, str | int] = {}
+        if self.client_id is not None:
+            found[CLIENT_ID] = self.client_id
+        if self.servers:
+            host, port = self.servers[0]
+            found[SERVER_ADDRESS] = host
+            found[SERVER_PORT] = port
+        return found
+
+
+def client_info(client: object, *, group: str | None, client_id: str | None) -> ClientInfo:
+    """Read a client's configuration; what it does not tell stays unknown. Never raises.
+
+    Args:
+        client: An aiokafka producer or consumer, or anything that looks like one.
+        group: Overrides what the client says.
+        client_id: Overrides what the client says.
+    """
+    inner = _attribute(client, "client", "_client")
+    known_group = group or _text(_attribute(client, "group_id", "_group_id"))
+    known_client = client_id or _text(
+        _attribute(inner, "_client_id") or _attribute(client, "client_id")
+    )
+    auto_commit = _attribute(client, "enable_auto_commit", "_enable_auto_commit")
+    return ClientInfo(
+        client_id=known_client,
+        group=known_group,
+        servers=_servers(_attribute(inner, "_bootstrap_servers")),
+        auto_commit=auto_commit if isinstance(auto_commit, bool) else None,
+    )
+
+
+def _attribute(subject: object, *names: str) -> object:
+    for name in names:
+        try:
+            value = getattr(subject, name, None)
+        except Exception:  # noqa: S112 - a property of a foreign class may do anything
+            continue
+        if value is not None:
+            return value
+    return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _servers(value: object) -> tuple[tuple[str, int], ...]:
+    addresses = [value] if isinstance(value, str) else value
+    if not isinstance(addresses, list | tuple):
+        return ()
+    found = []
+    for address in addresses:
+        if not isinstance(address, str):
+            continue
+        host, colon, port = address.rpartition(":")
+        if colon and port.isdigit():
+            found.append((host.strip("[]"), int(port)))
+        else:
+            found.append((address, 9092))
+    return tuple(found)

@@ -1,0 +1,202 @@
+"""A drop-in for `aiokafka.AIOKafkaConsumer` that continues the trace of every record it handles."""
+
+from __future__ import annotations
+
+import sys
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any, Self
+
+from tracing.client import client_info
+from tracing.coexistence import beneath
+from tracing.committing import Committing
+from tracing.diagnostics import warn_once
+from tracing.iteration import TracedRecords, next_as_aiokafka
+from tracing.polling import Polling
+from tracing.processing import Processing, Source
+from tracing.rebalancing import RebalanceRelay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+
+    from aiokafka.abc import ConsumerRebalanceListener
+    from aiokafka.structs import ConsumerRecord, TopicPartition
+
+    from tracing.client import ClientInfo
+    from tracing.protocols import KafkaConsumer
+    from tracing.telemetry import Telemetry
+
+
+class TracedConsumer:
+    """Wraps an aiokafka consumer; every method, property and argument order stays as it is.
+
+    Three ways to handle records inside their `process {topic}` span:
+
+    - `async for record in consumer`: the span is current in the loop's body and ends when the
+      next record is asked for, or the loop is left.
+    - `async with consumer.process(record)`: explicit, for records of `getone` and `getmany`,
+      with the outcome of the block on the span.
+    - `tracing.consume(consumer, handler)`: the whole loop.
+
+    What fails in here is counted and logged; records and errors of the consumer pass through.
+
+    Args:
+        consumer: The consumer to wrap, started or not.
+        telemetry: What the service's clients share.
+        group: Overrides the consumer group that the consumer tells.
+        client_id: Overrides the client id that the consumer tells.
+
+    Raises:
+        TypeError: `consumer` cannot consume.
+
+    Task safety: as aiokafka's: one event loop. Several tasks may each process their own records.
+    """
+
+    def __init__(
+        self,
+        consumer: KafkaConsumer | TracedConsumer,
+        telemetry: Telemetry,
+        *,
+        group: str | None = None,
+        client_id: str | None = None,
+    ) -> None:
+        if isinstance(consumer, TracedConsumer):
+            warn_once("a TracedConsumer was wrapped again; the inner wrapper is left out")
+            consumer = consumer.wrapped
+        if not callable(getattr(consumer, "getone", None)):
+            raise TypeError(f"TracedConsumer wraps an aiokafka consumer, not {consumer!r}")
+        self._consumer: KafkaConsumer = consumer
+        self._telemetry = telemetry
+        self._info = client_info(consumer, group=group, client_id=client_id)
+        self._sources: dict[tuple[str, int], Source] = {}
+        self._polling = Polling(telemetry, self._info)
+        self._committing = Committing(telemetry, self._info)
+        self._rebalances = RebalanceRelay(self._polling.forget)
+        self._unfinished: Processing | None = None
+
+    @property
+    def wrapped(self) -> KafkaConsumer:
+        """The consumer inside."""
+        return self._consumer
+
+    @property
+    def info(self) -> ClientInfo:
+        """What the consumer tells of its configuration."""
+        return self._info
+
+    @property
+    def rebalances(self) -> RebalanceRelay:
+        """Where listeners beside the application's own hear of rebalances."""
+        return self._rebalances
+
+    def process(self, record: ConsumerRecord[Any, Any]) -> Processing:
+        """Handle one record in an `async with` block: its process span is current inside.
+
+        An exception that leaves the block makes the outcome `error`; `tracing.Rejected`, or
+        `reject(...)` on the returned object, makes it `rejected`; a cancelled block has none.
+        """
+        topic, partition = record.topic, record.partition
+        source = self._sources.get((topic, partition))
+        if source is None:
+            source = self._sources[topic, partition] = Source(
+                self._telemetry, self._info, topic, partition
+            )
+        # TopicPartition is a named tuple, so a plain pair finds it.
+        polled = self._polling.poll_of(record, (topic, partition))  # type: ignore[arg-type]  # as said
+        return Processing(self._telemetry, source, record, polled)
+
+    async def getone(self, *partitions: TopicPartition) -> ConsumerRecord[Any, Any]:
+        """Get one record, as `AIOKafkaConsumer.getone`; handle it inside `process(record)`."""
+        self.finish_unfinished()
+        record: ConsumerRecord[Any, Any] = await beneath(self._consumer.getone)(*partitions)
+        self._polling.delivered(record.topic, 1)
+        return record
+
+    async def getmany(
+        self,
+        *partitions: TopicPartition,
+        timeout_ms: int = 0,
+        max_records: int | None = None,
+    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+        """Get records, as `AIOKafkaConsumer.getmany`; handle each inside `process(record)`.
+
+        A call that brings records is a `poll {topic}` span, linked to their creation contexts.
+        """
+        self.finish_unfinished()
+        started, started_ns = perf_counter(), time_ns()
+        records: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await beneath(
+            self._consumer.getmany
+        )(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+        if records:
+            self._polling.polled(records, started, started_ns)
+        return records
+
+    def __aiter__(self) -> TracedRecords:
+        self.finish_unfinished()
+        # The consumer's own check, and error, for one that is closed.
+        beneath(self._consumer.__aiter__)()
+        return TracedRecords(self)
+
+    async def __anext__(self) -> ConsumerRecord[Any, Any]:
+        """Get the next record without a loop around it: no process span, as for `getone`."""
+        self.finish_unfinished()
+        record: ConsumerRecord[Any, Any] = await next_as_aiokafka(beneath(self._consumer.getone))
+        self.delivered(record.topic)
+        return record
+
+    def delivered(self, topic: str) -> None:
+        """Count a record handed to the application."""
+        self._polling.delivered(topic, 1)
+
+    def leave_unfinished(self, processing: Processing) -> None:
+        """Keep a record's handling whose loop was left, until it is known how it was left."""
+        self.finish_unfinished()
+        self._unfinished = processing
+
+    def finish_unfinished(self, error: BaseException | None = None) -> None:
+        """End the handling of the record at which a loop was left."""
+        processing, self._unfinished = self._unfinished, None
+        if processing is not None:
+            processing.end(error)
+
+    async def commit(self, offsets: Mapping[TopicPartition, Any] | None = None) -> None:
+        """Commit offsets, as `AIOKafkaConsumer.commit`."""
+        with self._committing.commit(offsets):
+            await self._consumer.commit(offsets)
+
+    def subscribe(
+        self,
+        topics: Iterable[str] = (),
+        pattern: str | None = None,
+        listener: ConsumerRebalanceListener | None = None,
+    ) -> None:
+        """Subscribe, as `AIOKafkaConsumer.subscribe`."""
+        self._consumer.subscribe(topics, pattern, self._rebalances.listener(listener))
+
+    async def start(self) -> None:
+        """Connect and join the group, as `AIOKafkaConsumer.start`."""
+        self._rebalances.attach(self._consumer)
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Leave the group and close, as `AIOKafkaConsumer.stop`."""
+        self.finish_unfinished(sys.exc_info()[1])
+        await self._consumer.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.finish_unfinished(exc)
+        await self.stop()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_consumer":  # before the constructor ran, as when unpickling
+            raise AttributeError(name)
+        return getattr(self._consumer, name)

@@ -1,0 +1,235 @@
+"""The whole loop: poll, handle in partition order, commit what succeeded, leave in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from tracing.consumer import TracedConsumer
+from tracing.partition import PartitionWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+    from aiokafka.structs import ConsumerRecord, TopicPartition
+
+_logger = logging.getLogger("tracing")
+
+_POLL_MS = 200
+_UNLIMITED = 1_000_000
+# The group has moved on: the records come back, to whoever has the partition now. Named, because
+# aiokafka itself is no dependency.
+_LOST_PARTITION = frozenset(
+    {"CommitFailedError", "IllegalStateError", "IllegalGenerationError", "UnknownMemberIdError",
+     "RebalanceInProgressError"}
+)  # fmt: skip
+
+
+async def consume(
+    consumer: TracedConsumer,
+    handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+    *,
+    stop: asyncio.Event | None = None,
+    concurrency: int | None = None,
+    max_buffered: int = 500,
+    commit_interval_s: float = 0.5,
+    drain_timeout_s: float = 30.0,
+) -> None:
+    """Handle a consumer's records until told to stop: at least once, in order per partition.
+
+    Each record is handled inside its process span. Partitions are handled side by side; one
+    partition's records one after the other. Offsets are committed after success only, every
+    `commit_interval_s` and before partitions move to another consumer.
+
+    It returns when `stop` is set or the consumer is stopped. On the way out, also when cancelled
+    and before partitions move, records under way are finished and committed; the others are left
+    for whoever consumes next, this consumer included.
+
+    Args:
+        consumer: A started consumer, made with `enable_auto_commit=False`.
+        handler: Called with each record. `tracing.Rejected` counts as handled; any other
+            exception ends the loop.
+        stop: Set it to end the loop.
+        concurrency: Records handled at a time, over all partitions; by default no limit but the
+            number of partitions.
+        max_buffered: Records of one partition that wait at most before its fetching pauses.
+        commit_interval_s: Seconds between commits at most.
+        drain_timeout_s: Seconds that records under way have to finish; then they are cancelled
+            and will be delivered again.
+
+    Raises:
+        TypeError: `consumer` is not wrapped.
+        ValueError: The consumer commits by itself, which loses records that are under way; or
+            a number is not positive.
+        Exception: What `handler` raised; its record and all after it are not committed.
+    """
+    if not isinstance(consumer, TracedConsumer):
+        raise TypeError(f"consume() takes a TracedConsumer; wrap it: TracedConsumer({consumer!r})")
+    if consumer.info.auto_commit:
+        raise ValueError(
+            "consume() commits what was handled; the consumer commits what was fetched: "
+            "make it with enable_auto_commit=False"
+        )
+    for name, value in (
+        ("concurrency", concurrency),
+        ("max_buffered", max_buffered),
+        ("commit_interval_s", commit_interval_s),
+        ("drain_timeout_s", drain_timeout_s),
+    ):
+        if value is not None and value <= 0:
+            raise ValueError(f"{name} must be positive, not {value!r}")
+    loop = _Loop(
+        consumer,
+        handler,
+        stop=stop or asyncio.Event(),
+        places=asyncio.Semaphore(concurrency or _UNLIMITED),
+        max_buffered=max_buffered,
+        commit_interval_s=commit_interval_s,
+        drain_timeout_s=drain_timeout_s,
+    )
+    consumer.rebalances.add(loop)
+    try:
+        await loop.run()
+    finally:
+        consumer.rebalances.remove(loop)
+
+
+class _Loop:
+    def __init__(
+        self,
+        consumer: TracedConsumer,
+        handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+        *,
+        stop: asyncio.Event,
+        places: asyncio.Semaphore,
+        max_buffered: int,
+        commit_interval_s: float,
+        drain_timeout_s: float,
+    ) -> None:
+        self._consumer = consumer
+        self._handler = handler
+        self._stop = stop
+        self._places = places
+        self._max_buffered = max_buffered
+        self._commit_interval_s = commit_interval_s
+        self._drain_timeout_s = drain_timeout_s
+        self._changed = asyncio.Event()
+        self._workers: dict[TopicPartition, PartitionWorker] = {}
+        self._revoked: set[TopicPartition] = set()
+        self._paused: set[TopicPartition] = set()
+        self._committed_at = monotonic()
+
+    async def run(self) -> None:
+        try:
+            while not self._stop.is_set() and self._failure() is None:
+                try:
+                    records = await self._consumer.getmany(timeout_ms=_POLL_MS)
+                except Exception as error:
+                    if type(error).__name__ == "ConsumerStoppedError":
+                        return
+                    raise
+                self._dispatch(records)
+                self._resume()
+                if monotonic() - self._committed_at >= self._commit_interval_s:
+                    await self._commit(tuple(self._workers))
+        finally:
+            await self._leave()
+        failure = self._failure()
+        if failure is not None:
+            raise failure
+
+    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        """Finish with partitions that are about to move."""
+        self._revoked.update(partitions)
+        held = [tp for tp in partitions if tp in self._workers]
+        await self._finish(held)
+        await self._commit(held)
+        for tp in held:
+            if self._workers[tp].failure is None:
+                del self._workers[tp]
+        self._paused.difference_update(partitions)
+
+    async def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        """Begin with partitions that came."""
+        self._revoked.difference_update(partitions)
+
+    def _dispatch(
+        self, records: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
+    ) -> None:
+        for tp, batch in records.items():
+            if tp in self._revoked or not batch:
+                continue
+            worker = self._workers.get(tp)
+            if worker is None:
+                worker = self._workers[tp] = PartitionWorker(
+                    self._consumer, tp, self._handler, self._places, self._changed
+                )
+            worker.add(batch)
+            if worker.waiting > self._max_buffered and tp not in self._paused:
+                self._consumer.pause(tp)
+                self._paused.add(tp)
+
+    def _resume(self) -> None:
+        for tp in tuple(self._paused):
+            if self._workers[tp].waiting <= self._max_buffered // 2:
+                self._paused.discard(tp)
+                self._consumer.resume(tp)
+
+    def _failure(self) -> Exception | None:
+        failures = [worker.failure for worker in self._workers.values() if worker.failure]
+        return failures[0] if failures else None
+
+    async def _commit(self, partitions: Collection[TopicPartition]) -> None:
+        self._committed_at = monotonic()
+        offsets = {
+            tp: offset for tp in partitions if (offset := self._workers[tp].uncommitted) is not None
+        }
+        if not offsets or self._consumer.info.group is None:
+            return
+        try:
+            await self._consumer.commit(offsets)
+        except Exception as error:
+            if not (getattr(error, "retriable", False) or type(error).__name__ in _LOST_PARTITION):
+                raise
+            _logger.warning(
+                "commit of %s failed (%s); records handled since the last commit may be delivered "
+                "again",
+                ", ".join(f"{tp.topic}[{tp.partition}]" for tp in offsets),
+                type(error).__name__,
+            )
+            return
+        for tp, offset in offsets.items():
+            self._workers[tp].committed(offset)
+
+    async def _finish(self, partitions: Collection[TopicPartition]) -> None:
+        workers = [self._workers[tp] for tp in partitions]
+        finished = await asyncio.gather(
+            *(worker.finish(self._drain_timeout_s) for worker in workers)
+        )
+        late = [worker.tp for worker, done in zip(workers, finished, strict=True) if not done]
+        if late:
+            _logger.warning(
+                "records of %s were still under way after %g s and were cancelled; they will be "
+                "delivered again",
+                ", ".join(f"{tp.topic}[{tp.partition}]" for tp in late),
+                self._drain_timeout_s,
+            )
+
+    async def _leave(self) -> None:
+        """Finish what is under way, commit it, and rewind over what was fetched in vain."""
+        await self._finish(tuple(self._workers))
+        await self._commit(tuple(self._workers))
+        for tp, worker in self._workers.items():
+            if worker.unhandled is not None and tp not in self._revoked:
+                try:
+                    self._consumer.seek(tp, worker.unhandled)
+                except Exception as error:
+                    # Closed, or no longer ours: then the committed offset is where it goes on.
+                    _logger.debug("no need to rewind %s: %s", tp, error)
+        for tp in self._paused:
+            try:
+                self._consumer.resume(tp)
+            except Exception as error:
+                _logger.debug("no need to resume %s: %s", tp, error)

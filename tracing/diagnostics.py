@@ -1,0 +1,68 @@
+"""What the instrumentation could not do: counted each time, logged the first time, never raised."""
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final, Literal
+
+from tracing import catalog, semconv
+from tracing.metrics import Metrics
+
+if TYPE_CHECKING:
+    from tracing.metrics import Count
+
+Invalid = Literal["traceparent", "baggage", "propagator"]
+Dropped = Literal["send", "poll", "process", "commit", "links", "baggage", "exception_log"]
+
+_INVALID: Final[tuple[Invalid, ...]] = ("traceparent", "baggage", "propagator")
+_DROPPED: Final[tuple[Dropped, ...]] = (
+    "send", "poll", "process", "commit", "links", "baggage", "exception_log",
+)  # fmt: skip
+
+_logger = logging.getLogger("tracing")
+_warned: set[str] = set()
+_warned_lock = threading.Lock()
+
+
+def warn_once(message: str, *, error: BaseException | None = None) -> None:
+    """Log a warning the first time that its text comes up in this process."""
+    with _warned_lock:
+        if message in _warned:
+            return
+        _warned.add(message)
+    _logger.warning(message, exc_info=error)
+
+
+class Diagnostics:
+    """Counts and logs, for one telemetry. Counts from other threads than its own may be lost."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._invalid: dict[Invalid, Count] = {
+            reason: metrics.count(catalog.CONTEXT_INVALID, {semconv.REASON: reason})
+            for reason in _INVALID
+        }
+        self._dropped: dict[Dropped, Count] = {
+            reason: metrics.count(catalog.TELEMETRY_DROPPED, {semconv.REASON: reason})
+            for reason in _DROPPED
+        }
+        self.clock_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "wait"})
+
+    def invalid(self, reason: Invalid) -> None:
+        """Count a header that was there and could not be parsed."""
+        self._invalid[reason].value += 1
+        warn_once(
+            f"a record's {reason} header could not be parsed and is treated as absent; further "
+            f"ones are only counted, in {catalog.CONTEXT_INVALID.name}"
+        )
+
+    def dropped(self, reason: Dropped, number: int = 1) -> None:
+        """Count telemetry that was cut to a bound."""
+        self._dropped[reason].value += number
+
+    def failed(self, reason: Dropped, error: BaseException) -> None:
+        """Count telemetry that was lost to a fault in it; the application goes on."""
+        self._dropped[reason].value += 1
+        warn_once(
+            f"telemetry of a {reason} failed ({semconv.error_type(error)}); the event itself is "
+            f"not affected; further ones are only counted, in {catalog.TELEMETRY_DROPPED.name}",
+            error=error,
+        )

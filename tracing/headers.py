@@ -1,0 +1,76 @@
+"""The header codec: total functions over whatever a Kafka record carries.
+
+aiokafka hands headers over as a sequence of `(str, bytes | None)` pairs, in any order, with
+duplicates. Other clients and tests hand over worse. Nothing here raises, and the work is bounded
+by `MAX_SCANNED` headers however many a record has.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+Header = tuple[str, bytes | None]
+
+MAX_SCANNED: Final = 256
+"""How many headers of a record are looked at, from the end, where instrumentation appends."""
+
+
+def latest(headers: object) -> Mapping[str, bytes | None]:
+    """Map each header name to its last value, of the last `MAX_SCANNED` headers.
+
+    Values can be of any type if the sender's client let them through; check before use.
+    """
+    try:
+        if len(headers) <= MAX_SCANNED:  # type: ignore[arg-type]  # anything may come in
+            return dict(headers)  # type: ignore[call-overload, no-any-return]  # as above
+    except (TypeError, ValueError):
+        pass
+    found: dict[str, bytes | None] = {}
+    for name, value in reversed_pairs(headers):
+        found.setdefault(name, value)
+    return found
+
+
+def reversed_pairs(headers: object) -> Iterator[Header]:
+    """Yield the well-formed pairs among the last `MAX_SCANNED` headers, last one first."""
+    try:
+        tail = headers[-MAX_SCANNED:]  # type: ignore[index]  # anything may come in
+    except Exception:
+        return
+    for pair in reversed(tail):
+        try:
+            name, value = pair
+        except (TypeError, ValueError):
+            continue
+        if isinstance(name, str):
+            yield name, value
+
+
+def text(value: object, limit: int) -> str | None:
+    """Decode a header value of at most `limit` bytes; `None` when absent, longer or not UTF-8."""
+    if not isinstance(value, bytes) or len(value) > limit:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def listed(headers: Iterable[Header] | None) -> list[Header]:
+    """Copy headers into a new list, so that the caller's own is never changed.
+
+    Raises:
+        Whatever iterating over `headers` raises: that is the caller's mistake to see.
+    """
+    return [] if headers is None else list(headers)
+
+
+def without(headers: list[Header], names: frozenset[str]) -> list[Header]:
+    """Leave out the named headers; entries that are no pairs stay, for the client to judge."""
+    return [pair for pair in headers if not _named(pair, names)]
+
+
+def _named(pair: object, names: frozenset[str]) -> bool:
+    try:
+        return pair[0] in names  # type: ignore[index]  # anything may come in
+    except (TypeError, IndexError, KeyError):
+        return False

@@ -1,0 +1,295 @@
+"""Spans of the SDK's own class whose costly parts are made only when somebody looks at them.
+
+An SDK span copies and validates its attributes under a lock, makes two bounded lists and another
+lock, and is copied again when it ends: 15-30 µs, most of it on the message's path. A light span
+keeps what it was given and lets the SDK build the rest on first use: usually in the exporter's
+thread, or never where a processor drops the span. Samplers, id generators, limits and span
+processors are the provider's own and are called as the SDK calls them.
+
+This reaches into the SDK's span class, so it proves itself first: `light_spans` compares light
+spans with the SDK's own in the very version at hand, and declines where they differ.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from time import time_ns
+from typing import Any, Final, cast
+
+from opentelemetry.context import Context
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBased, Sampler
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    get_current_span,
+)
+
+from tracing.spans import ApiSpans, Attributes, AttributeValue, SpanStarter
+
+_SAMPLED: Final = 0x01
+_RANDOM: Final = 0x02
+_FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
+# Counts the SDK's own spans, where it is switched on; only the SDK's own start does that.
+_INTERNAL_METRICS: Final = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
+
+
+class LightSpan(sdk.Span):
+    """An SDK span in waiting. Made by `LightSpans` alone, one subclass for each tracer."""
+
+    _tracer: sdk.Tracer
+    _scope: Any
+    _limits: Any
+    _attributes_given: Attributes
+    _attributes_added: dict[str, Any] | None = None
+    _links_given: Sequence[Link]
+    _whole = False
+    _end_time: int | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for what has not been made yet.
+        if self.__dict__.get("_whole"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._make_whole()
+        return getattr(self, name)
+
+    def _make_whole(self) -> None:
+        parts = _SdkSpan(
+            name=self._name,
+            context=self.get_span_context(),
+            parent=self._parent,
+            sampler=self._tracer.sampler,
+            resource=self._tracer.resource,
+            attributes={**self._attributes_given, **(self._attributes_added or {})},
+            links=self._links_given,
+            kind=self._kind,
+            span_processor=self._tracer.span_processor,
+            instrumentation_info=self._tracer.instrumentation_info,
+            limits=self._limits,
+            instrumentation_scope=self._scope,
+        ).__dict__
+        if self._end_time is not None:
+            parts["_attributes"]._immutable = True
+        mine = self.__dict__
+        # Times and status are kept: another exporter's thread may be reading them right now.
+        for name, value in parts.items():
+            mine.setdefault(name, value)
+        self._whole = True
+
+    def enrich(self, attributes: dict[str, AttributeValue]) -> None:
+        """Set plain attributes; nothing happens on an ended span."""
+        if self._end_time is not None:
+            return
+        if self._whole:
+            self.set_attributes(attributes)
+        elif self._attributes_added is None:
+            self._attributes_added = attributes
+        else:
+            self._attributes_added.update(attributes)
+
+    def link(self, links: Sequence[Link]) -> None:
+        """Add links; nothing happens on an ended span."""
+        if self._end_time is not None:
+            return
+        if self._whole:
+            for link in links:
+                self.add_link(link.context, link.attributes)
+        else:
+            self._links_given = (*self._links_given, *links)
+
+    def end(self, end_time: int | None = None) -> None:
+        """End the span; one that nobody looked at stays light."""
+        if self._whole or self._end_time is not None:
+            super().end(end_time)
+            return
+        self._end_time = time_ns() if end_time is None else end_time
+        processor = self._tracer.span_processor
+        processor._on_ending(self)
+        processor.on_end(self)
+
+
+class _SdkSpan(sdk.Span):
+    """The SDK's span, which only a tracer may make; here it lends its parts to a light one."""
+
+
+class LightSpans:
+    """Starts light spans on an SDK tracer. Safe to use from any thread or task."""
+
+    __slots__ = ("_class", "_decisions", "_new_random", "_tracer", "drops_unsampled")
+
+    def __init__(self, tracer: sdk.Tracer) -> None:
+        self._tracer = tracer
+        self._decisions = _decisions(tracer.sampler)
+        self.drops_unsampled = all(
+            self._decisions.get((remote, 0)) is False for remote in (True, False)
+        )
+        generator = tracer.id_generator
+        # Level 2 of Trace Context: older SDKs do not know the random flag.
+        is_random = getattr(generator, "is_trace_id_random", None)
+        self._new_random = _RANDOM if is_random is not None and is_random() else 0
+        self._class: type[LightSpan] = type(
+            "LightSpan",
+            (LightSpan,),
+            {
+                "_tracer": tracer,
+                "_resource": tracer.resource,
+                "_instrumentation_info": tracer.instrumentation_info,
+                "_instrumentation_scope": tracer._instrumentation_scope,
+                "_scope": tracer._instrumentation_scope,
+                "_limits": tracer._span_limits,
+                "_span_processor": tracer.span_processor,
+                "_status": Status(StatusCode.UNSET),
+            },
+        )
+
+    def start(
+        self,
+        name: str,
+        context: Context,
+        kind: SpanKind,
+        attributes: Attributes,
+        links: Sequence[Link] = (),
+        start_ns: int | None = None,
+    ) -> Span:
+        """Start a span, as `opentelemetry.sdk.trace.Tracer.start_span` does."""
+        tracer = self._tracer
+        parent: SpanContext | None = get_current_span(context).get_span_context()
+        if not tracer._is_enabled():
+            return NonRecordingSpan(cast("SpanContext", parent))
+        if parent is None or not parent.is_valid:
+            parent = None
+            trace_id = tracer.id_generator.generate_trace_id()
+            flags = self._new_random
+            sampled = self._decisions.get(None)
+            state = None
+        else:
+            trace_id = parent.trace_id
+            flags = parent.trace_flags & _RANDOM
+            sampled = self._decisions.get((parent.is_remote, parent.trace_flags & _SAMPLED))
+            state = parent.trace_state
+        recorded = sampled
+        if sampled is None:
+            result = tracer.sampler.should_sample(context, trace_id, name, kind, attributes, links)
+            attributes, state = result.attributes, result.trace_state
+            sampled = result.decision is Decision.RECORD_AND_SAMPLE
+            recorded = result.decision is not Decision.DROP
+        span_context = SpanContext(
+            trace_id,
+            tracer.id_generator.generate_span_id(),
+            is_remote=False,
+            trace_flags=_FLAGS[flags | _SAMPLED if sampled else flags],
+            trace_state=state,
+        )
+        if not recorded:
+            return NonRecordingSpan(span_context)
+        span: LightSpan = object.__new__(self._class)
+        span._name = name
+        span._context = span_context
+        span._parent = parent
+        span._kind = kind
+        span._attributes_given = attributes
+        span._links_given = links
+        span._start_time = time_ns() if start_ns is None else start_ns
+        tracer.span_processor.on_start(span, parent_context=context)
+        return span
+
+    def enrich(self, span: Span, attributes: dict[str, AttributeValue]) -> None:
+        """Set attributes on a running span."""
+        if isinstance(span, LightSpan):
+            span.enrich(attributes)
+        elif span.is_recording():
+            span.set_attributes(attributes)
+
+    def link(self, span: Span, links: Sequence[Link]) -> None:
+        """Add links to a running span."""
+        if isinstance(span, LightSpan):
+            span.link(links)
+        elif span.is_recording():
+            for link in links:
+                span.add_link(link.context, link.attributes)
+
+
+def _decisions(sampler: Sampler) -> dict[tuple[bool, int] | None, bool]:
+    """What the SDK's constant samplers decide, by parent: remote and sampled, or none.
+
+    Such a sampler need not be asked for every message. Only where it is known to be constant is
+    there an entry: all other samplers, and all parents that lead to them, are asked.
+    """
+    constant = {ALWAYS_ON: True, ALWAYS_OFF: False}
+    parents: list[tuple[bool, int] | None] = [
+        None, (True, _SAMPLED), (True, 0), (False, _SAMPLED), (False, 0),
+    ]  # fmt: skip
+    if sampler in constant:
+        return dict.fromkeys(parents, constant[sampler])
+    if type(sampler) is not ParentBased:
+        return {}
+    by_parent = {
+        None: getattr(sampler, "_root", None),
+        (True, _SAMPLED): getattr(sampler, "_remote_parent_sampled", None),
+        (True, 0): getattr(sampler, "_remote_parent_not_sampled", None),
+        (False, _SAMPLED): getattr(sampler, "_local_parent_sampled", None),
+        (False, 0): getattr(sampler, "_local_parent_not_sampled", None),
+    }
+    return {parent: constant[found] for parent, found in by_parent.items() if found in constant}
+
+
+def light_spans(tracer: Tracer) -> SpanStarter | None:
+    """Start spans the light way on an SDK tracer; `None` where only the SDK's own will do."""
+    if type(tracer) is not sdk.Tracer or os.environ.get(_INTERNAL_METRICS, "").lower() == "true":
+        return None
+    return LightSpans(tracer) if _equal_to_the_sdk() else None
+
+
+@cache
+def _equal_to_the_sdk() -> bool:
+    """Compare a light span with the SDK's, in all that an exporter can see."""
+    ended: list[sdk.ReadableSpan] = []
+
+    class _Collect(sdk.SpanProcessor):
+        def on_end(self, span: sdk.ReadableSpan) -> None:
+            ended.append(span)
+
+    provider = sdk.TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
+    provider.add_span_processor(_Collect())
+    tracer = provider.get_tracer("tracing.light_spans", "1", schema_url="https://example.com/1")
+    link = Link(SpanContext(1, 2, is_remote=True, trace_flags=_FLAGS[1]), {"n": 1})
+    starters: tuple[SpanStarter, ...] = (
+        ApiSpans(tracer),
+        LightSpans(cast("sdk.Tracer", tracer)),
+    )
+    for touched in (False, True):
+        for starter in starters:
+            given: dict[str, str | int] = {"a": "b"}
+            span = starter.start("probe", Context(), SpanKind.PRODUCER, given, (link,))
+            starter.enrich(span, {"c": 3})
+            starter.link(span, (link,))
+            if touched:
+                span.add_event("event", {"k": "v"}, timestamp=5)
+                span.set_attribute("d", "e")
+            span.set_status(Status(StatusCode.ERROR, "why"))
+            span.end()
+    seen = [_visible(span) for span in ended]
+    return len(seen) == 4 and seen[0] == seen[1] and seen[2] == seen[3]  # noqa: PLR2004
+
+
+def _visible(span: sdk.ReadableSpan) -> tuple[object, ...]:
+    context = span.get_span_context()
+    scope = span.instrumentation_scope
+    if context is None or scope is None or None in (span.start_time, span.end_time):
+        return ()
+    return (
+        (span.name, span.kind, span.parent, context.trace_flags, context.trace_state),
+        (context.is_valid, context.is_remote, dict(span.attributes or {})),
+        (span.resource, scope.name, scope.version, scope.schema_url),
+        [(event.name, dict(event.attributes or {}), event.timestamp) for event in span.events],
+        [(link.context, dict(link.attributes or {})) for link in span.links],
+        (span.status.status_code, span.status.description),
+        (span.dropped_attributes, span.dropped_events, span.dropped_links),
+    )

@@ -1,0 +1,31 @@
+"""Standard library logging that says which trace, span and event a line belongs to."""
+
+import logging
+
+from opentelemetry import trace
+
+from tracing.processing import current_processing, event_id
+
+
+class EventLogFilter(logging.Filter):
+    """Adds `trace_id`, `span_id` and `event_id` to every log record; empty where there is none.
+
+    The ids are as OpenTelemetry writes them, 32 and 16 hexadecimal digits; the event id is the
+    `ce_id` of the record that the running task handles. It lets every record pass, never raises,
+    and can be used from any thread. Add it to a handler, so that it sees all loggers' records::
+
+        handler.addFilter(tracing.EventLogFilter())
+        handler.setFormatter(logging.Formatter("%(message)s trace=%(trace_id)s"))
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the ids and let the record pass."""
+        context = trace.get_current_span().get_span_context()
+        processing = current_processing()
+        record.trace_id = trace.format_trace_id(context.trace_id) if context.is_valid else ""
+        record.span_id = trace.format_span_id(context.span_id) if context.is_valid else ""
+        try:
+            record.event_id = "" if processing is None else event_id(processing.record)
+        except Exception:
+            record.event_id = ""
+        return True

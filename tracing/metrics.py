@@ -1,0 +1,115 @@
+"""What is counted and timed, and how that reaches a meter provider.
+
+Counters are observable: the hot path adds to an integer, and the SDK asks for the totals when it
+collects. Durations go to a local aggregator where one is given, else to a histogram instrument,
+which works with every meter provider and costs more per value.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
+
+from tracing import catalog, semconv
+from tracing.aggregation import Aggregator
+from tracing.catalog import Metric
+
+Attributes = Mapping[str, str | int]
+
+
+class Durations(Protocol):
+    """One series of a duration histogram."""
+
+    def record(self, value: float, /) -> None:
+        """Record one duration, in seconds."""
+
+
+class Count:
+    """One series of a counter. Written by the one thread that asked for it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+class _InstrumentDurations:
+    __slots__ = ("_attributes", "_histogram")
+
+    def __init__(self, histogram: Histogram, attributes: Attributes) -> None:
+        self._histogram = histogram
+        self._attributes = attributes
+
+    def record(self, value: float, /) -> None:
+        self._histogram.record(value, self._attributes)
+
+
+class Metrics:
+    """All instruments on one meter provider. Thread-safe; series belong to one thread each."""
+
+    def __init__(self, meter: Meter, aggregator: Aggregator | None) -> None:
+        self._aggregator = aggregator
+        self._lock = threading.Lock()
+        self._counts: dict[str, dict[tuple[frozenset[tuple[str, str | int]], int], Count]] = {}
+        self._histograms: dict[str, Histogram] = {}
+        # Kept: some providers hold their observable instruments only weakly.
+        self._instruments: list[object] = []
+        for metric in catalog.METRICS:
+            if metric.kind == "counter":
+                self._counts[metric.name] = {}
+                self._instruments.append(
+                    meter.create_observable_counter(
+                        metric.name,
+                        callbacks=[self._observer(metric)],
+                        unit=metric.unit,
+                        description=metric.description,
+                    )
+                )
+            elif aggregator is None:
+                self._histograms[metric.name] = meter.create_histogram(
+                    metric.name,
+                    unit=metric.unit,
+                    description=metric.description,
+                    explicit_bucket_boundaries_advisory=metric.buckets,
+                )
+
+    def count(self, metric: Metric, attributes: Attributes) -> Count:
+        """Find or make the calling thread's series of a counter; it exists with 0 from now on."""
+        key = (frozenset(attributes.items()), threading.get_ident())
+        with self._lock:
+            return self._counts[metric.name].setdefault(key, Count())
+
+    def durations(self, metric: Metric, attributes: Attributes) -> Durations:
+        """Find or make the calling thread's series of a histogram."""
+        if self._aggregator is not None:
+            return self._aggregator.series(metric, attributes)
+        return _InstrumentDurations(self._histograms[metric.name], dict(attributes))
+
+    def _observer(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        return lambda _options: self._observations(metric.name)
+
+    def _observations(self, name: str) -> Iterable[Observation]:
+        with self._lock:
+            series = list(self._counts[name].items())
+        totals: dict[frozenset[tuple[str, str | int]], int] = {}
+        for (attributes, _thread), count in series:
+            totals[attributes] = totals.get(attributes, 0) + count.value
+        return [Observation(total, dict(attributes)) for attributes, total in totals.items()]
+
+
+_shared: "weakref.WeakKeyDictionary[MeterProvider, Metrics]" = weakref.WeakKeyDictionary()
+_shared_lock = threading.Lock()
+
+
+def metrics_on(provider: MeterProvider, aggregator: Aggregator | None) -> Metrics:
+    """Make the instruments on a provider, once: a second set would report everything twice."""
+    with _shared_lock:
+        found = _shared.get(provider)
+        if found is None:
+            meter = provider.get_meter(
+                semconv.SCOPE_NAME, semconv.SCOPE_VERSION, schema_url=semconv.SCHEMA_URL
+            )
+            found = _shared[provider] = Metrics(meter, aggregator)
+        return found

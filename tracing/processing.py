@@ -1,0 +1,305 @@
+"""Handling one record: its process span is current in the handler and ends with its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any, Self
+
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context, attach, detach, get_current, get_value
+from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
+
+from tracing import catalog, cloudevents, semconv
+from tracing.headers import latest, text
+from tracing.outcome import ERROR, OK, REJECTED, Rejected
+from tracing.propagation import SPAN_KEY, flow_attributes
+from tracing.sending import key_text
+from tracing.series import OperationSeries
+from tracing.w3c import RemoteSpan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextvars import Token
+    from types import TracebackType
+
+    from aiokafka.structs import ConsumerRecord
+    from opentelemetry.trace import Span, SpanContext
+
+    from tracing.client import ClientInfo
+    from tracing.outcome import Outcome
+    from tracing.propagation import Extracted
+    from tracing.spans import AttributeValue
+    from tracing.telemetry import Telemetry
+
+SUPPRESSED = "suppress_instrumentation"
+"""The context key by which OpenTelemetry asks instrumentation to stand aside."""
+
+_CURRENT = "pipeline-tracing-processing"
+_ERROR_STATUS = Status(StatusCode.ERROR)
+
+
+class Source:
+    """What the processing of all records of one topic and partition shares."""
+
+    __slots__ = ("attributes", "name", "relation", "series", "topic")
+
+    def __init__(self, telemetry: Telemetry, info: ClientInfo, topic: str, partition: int) -> None:
+        operation: dict[str, str | int] = {
+            semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+            semconv.OPERATION_NAME: semconv.PROCESS,
+            semconv.DESTINATION: topic,
+        }
+        if info.group is not None:
+            operation[semconv.GROUP] = info.group
+        self.topic = topic
+        self.name = semconv.span_name(semconv.PROCESS, topic)
+        self.relation = telemetry.relation(topic)
+        self.attributes: dict[str, AttributeValue] = {
+            **operation,
+            **info.attributes(),
+            semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.PROCESS],
+            semconv.PARTITION: str(partition),
+        }
+        self.series = OperationSeries(
+            telemetry.metrics, operation, durations=catalog.PROCESS_DURATION
+        )
+
+
+class Processing:
+    """The handling of one record; made by `TracedConsumer.process`.
+
+    Enter it, as a context manager, in the task that handles the record; the span is current until
+    it is left, and ends then. It belongs to that task; several can be open in several tasks.
+    """
+
+    span: Span = INVALID_SPAN
+    """The record's process span; invalid before the handling starts."""
+
+    _context: Context | None = None
+    _token: Token[Context] | None = None
+    _task: asyncio.Task[Any] | None = None
+    _started = 0.0
+    _duration: float | None = None
+    _ended_ns: int | None = None
+    _outcome: Outcome = OK
+    _reason: str | None = None
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        source: Source,
+        record: ConsumerRecord[Any, Any],
+        polled: SpanContext | None,
+    ) -> None:
+        self._telemetry = telemetry
+        self._source = source
+        self._polled = polled
+        self.record = record
+        """The record that is handled."""
+
+    def reject(self, reason: str) -> None:
+        """Set the outcome `rejected`: the business said no, which is not an error.
+
+        Args:
+            reason: Why, as a short fixed word or two; it appears on the span. No personal data.
+        """
+        self._outcome = REJECTED
+        self._reason = reason
+
+    @property
+    def event(self) -> cloudevents.CloudEvent | None:
+        """The record's CloudEvents metadata; `None` when it carries none."""
+        return cloudevents.CloudEvent.from_headers(self.record.headers)
+
+    def start(self) -> None:
+        """Start the span and make it current in the running task. Never raises."""
+        try:
+            self._start()
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def pause(self) -> None:
+        """The handler is done: stop the clock and restore the context; `end` says how it went."""
+        self._duration = perf_counter() - self._started
+        if self.span.is_recording():
+            self._ended_ns = time_ns()
+        token, self._token = self._token, None
+        # Detaching in another task would fail, and that task's context is not ours to change.
+        if token is not None and _current_task() is self._task:
+            detach(token)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the span with the handler's outcome. Never raises."""
+        if self._duration is None:
+            self.pause()
+        try:
+            self._end(error)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.end(exc)
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.end(exc)
+
+    def _start(self) -> None:
+        self._started = perf_counter()
+        telemetry, record, source = self._telemetry, self.record, self._source
+        ambient = get_current()
+        if SUPPRESSED in ambient:
+            return
+        found = latest(record.headers)
+        extracted = telemetry.propagation.extract(record.headers, found, source.topic)
+        wait_ms = time_ns() // 1_000_000 - record.timestamp
+        creation = extracted.creation
+        parent = extracted.context
+        links: tuple[Link, ...] = ()
+        if (
+            creation is None
+            or source.relation != "parent"
+            or wait_ms > telemetry.link_after_ms
+            or self._polled is not None
+            or SPAN_KEY in ambient
+        ):
+            parent, links = self._related(extracted, ambient, wait_ms)
+        span: Span
+        if (
+            parent is extracted.context
+            and isinstance(creation, RemoteSpan)
+            and not creation.sampled
+            and telemetry.spans.drops_unsampled
+        ):
+            span = creation
+        else:
+            span = telemetry.spans.start(
+                source.name, parent, SpanKind.CONSUMER, source.attributes, links
+            )
+        self.span = span
+        if wait_ms < 0:
+            telemetry.diagnostics.clock_skew.value += 1
+            wait_ms = 0
+        if span.is_recording():
+            telemetry.spans.enrich(span, self._attributes(found, extracted, wait_ms))
+        # The handler sees the message's baggage, whatever the span's parent is and whatever
+        # baggage the consuming code runs with, and all else that it would see unwrapped.
+        around = baggage.clear(ambient) if ambient else ambient
+        self._context = context = Context(
+            {**around, **extracted.context, SPAN_KEY: span, _CURRENT: self}
+        )
+        self._task = _current_task()
+        self._token = attach(context)
+
+    def _attributes(
+        self, found: Mapping[str, object], extracted: Extracted, wait_ms: int
+    ) -> dict[str, AttributeValue]:
+        telemetry, record = self._telemetry, self.record
+        attributes = cloudevents.identity(found)
+        attributes[semconv.OFFSET] = record.offset
+        attributes.update(flow_attributes(extracted.flow))
+        if record.timestamp >= 0:
+            attributes[semconv.WAIT] = wait_ms / 1000
+        if record.value is None:
+            attributes[semconv.TOMBSTONE] = True
+        if telemetry.body_sizes:
+            attributes[semconv.BODY_SIZE] = max(record.serialized_value_size, 0)
+        if telemetry.message_keys and (key := key_text(record.key)) is not None:
+            attributes[semconv.MESSAGE_KEY] = key
+        return attributes
+
+    def _related(
+        self, extracted: Extracted, ambient: Context, wait_ms: int
+    ) -> tuple[Context, tuple[Link, ...]]:
+        """Choose parent and links. Links to what the parent already is would say nothing."""
+        links: list[Link] = []
+        creation = extracted.creation
+        around = trace.get_current_span(ambient).get_span_context()
+        relation = self._source.relation
+        if self.record.timestamp >= 0 and wait_ms > self._telemetry.link_after_ms:
+            relation = "link"
+        if creation is not None and relation != "link":
+            parent = extracted.context
+            if relation == "both":
+                links.append(Link(creation.get_span_context()))
+            if around.is_valid:
+                links.append(Link(around))
+        else:
+            parent = ambient
+            if creation is not None:
+                links.append(Link(creation.get_span_context()))
+        if self._polled is not None:
+            links.append(Link(self._polled))
+        return parent, tuple(links)
+
+    def _end(self, error: BaseException | None) -> None:
+        span, series = self.span, self._source.series
+        duration = self._duration or 0.0
+        if error is None and not span.is_recording():
+            series.succeeded.record(duration)
+            return
+        if isinstance(error, Rejected):
+            self.reject(error.reason)
+            error = None
+        # Being told to stop is not a failure, and no outcome either: the record comes back.
+        stopped = error is not None and not isinstance(error, Exception)
+        if error is not None and not stopped:
+            self._outcome = ERROR
+            kind = semconv.error_type(error)
+            series.failed(kind).record(duration)
+            if span.is_recording():
+                span.set_attribute(semconv.ERROR_TYPE, kind)
+                span.set_status(_ERROR_STATUS)
+            if self._context is not None:
+                self._telemetry.record_exception(
+                    semconv.PROCESS, error, self._described(), self._context
+                )
+        elif not stopped:
+            series.succeeded.record(duration)
+        if not stopped:
+            self._telemetry.spans.enrich(span, {semconv.OUTCOME: self._outcome})
+        if self._reason is not None:
+            self._telemetry.spans.enrich(span, {semconv.REJECTION_REASON: self._reason})
+        span.end(self._ended_ns)
+
+    def _described(self) -> dict[str, AttributeValue]:
+        found = dict(self._source.attributes)
+        found[semconv.OFFSET] = self.record.offset
+        found.update(cloudevents.identity(latest(self.record.headers)))
+        return found
+
+
+def current_processing() -> Processing | None:
+    """The handling that the running task is in; `None` outside of any."""
+    found = get_value(_CURRENT)
+    return found if isinstance(found, Processing) else None
+
+
+def event_id(record: ConsumerRecord[Any, Any]) -> str:
+    """The `ce_id` of a record; empty when it has none."""
+    return text(latest(record.headers).get(cloudevents.ID), cloudevents.MAX_VALUE) or ""
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

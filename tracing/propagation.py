@@ -1,0 +1,290 @@
+"""Trace context and baggage, in and out of record headers, by the configured propagator.
+
+Where that propagator writes what the W3C codec writes, and reads what it reads, which is checked
+once with a probe, the codec does the work on bytes. Any other propagator is called itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from time import time_ns
+from typing import Final, NamedTuple
+
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
+
+from tracing import semconv, w3c
+from tracing.boundary import Boundary
+from tracing.diagnostics import Diagnostics
+from tracing.headers import Header, reversed_pairs, text
+from tracing.spans import AttributeValue
+from tracing.w3c import RemoteSpan
+
+_W3C_FIELDS: Final = frozenset({w3c.TRACEPARENT, w3c.TRACESTATE, w3c.BAGGAGE})
+_MAX_FIELD: Final = 8192
+_EMPTY: Final = Context()
+_OPEN: Final = Boundary(baggage=("*",))
+_MAX_RETRIED: Final = 8
+MAX_ORIGIN: Final = 14
+"""Digits of an origin in unix ms, enough until the year 5138."""
+
+
+# Where the API keeps the span and the baggage in a context: found by using it. A context is then
+# built at once, not copied for every entry.
+SPAN_KEY: Final = next(iter(set_span_in_context(trace.INVALID_SPAN, Context())))
+BAGGAGE_KEY: Final = next(iter(baggage.set_baggage("name", "value", Context())))
+
+
+class Extracted(NamedTuple):
+    """What a record's headers say of its flow.
+
+    Attributes:
+        context: The remote span and the baggage, on top of nothing else.
+        creation: The span that created the message; `None` when it names none.
+        flow: The baggage.
+    """
+
+    context: Context
+    creation: Span | None
+    flow: Mapping[str, object]
+
+
+_NOTHING: Final = Extracted(_EMPTY, None, {})
+
+
+class Propagation:
+    """Writes and reads the context headers of one telemetry. Total: never raises, bounded work.
+
+    Safe to use from any task; options are resolved in the constructor.
+    """
+
+    def __init__(
+        self,
+        propagator: TextMapPropagator,
+        *,
+        pipeline: str,
+        boundaries: Mapping[str, Boundary],
+        diagnostics: Diagnostics,
+    ) -> None:
+        self._propagator = propagator
+        self._pipeline = pipeline
+        self._ours = w3c.format_baggage({semconv.PIPELINE: pipeline, semconv.ORIGIN: ""})[0]
+        self._boundaries = dict(boundaries)
+        self._strictest = _strictest(tuple(self._boundaries.values()))
+        self._diagnostics = diagnostics
+        self._w3c = _writes_w3c(propagator)
+        self.fields: Final = frozenset(propagator.fields) | _W3C_FIELDS
+
+    def flow(self, context: Context) -> Mapping[str, object]:
+        """The baggage to send: the context's own, which begins a flow where it is in none yet."""
+        entries = context.get(BAGGAGE_KEY)
+        if not isinstance(entries, Mapping):
+            entries = {}
+        if semconv.ORIGIN in entries:
+            return entries
+        started = {
+            semconv.PIPELINE: self._pipeline,
+            semconv.ORIGIN: str(time_ns() // 1_000_000),
+        }
+        # These first, so that they are never the ones that do not fit.
+        return {**started, **entries} if entries else started
+
+    def inject(
+        self, span: Span, flow: Mapping[str, object], context: Context, topic: str | None
+    ) -> list[Header]:
+        """Make the headers of a message created by `span`.
+
+        Args:
+            span: The message's creation context.
+            flow: The baggage, as `flow` returned it.
+            context: Where propagators other than W3C's find what else they carry.
+            topic: Where the message goes; `None` when that is not known yet, as in a batch: then
+                only what may cross every boundary goes along.
+        """
+        boundary = self._strictest if topic is None else self._boundaries.get(topic)
+        entries = flow if boundary is None else boundary.allowed(flow)
+        if not self._w3c:
+            context = set_span_in_context(span, context)
+            return self._inject_generally(context, entries, boundary or _OPEN)
+        headers: list[Header] = []
+        if boundary is None or boundary.trace_context:
+            if isinstance(span, RemoteSpan) and span.plain:
+                headers.append((w3c.TRACEPARENT, span.traceparent))
+            elif (creation := span.get_span_context()).is_valid:
+                headers.append((w3c.TRACEPARENT, w3c.format_traceparent(creation)))
+                if creation.trace_state:
+                    headers.append((w3c.TRACESTATE, creation.trace_state.to_header().encode()))
+        if entries:
+            written = self._format_ours(entries)
+            if written is None:
+                written, dropped = w3c.format_baggage(entries)
+                if dropped:
+                    self._diagnostics.dropped("baggage", dropped)
+            if written:
+                headers.append((w3c.BAGGAGE, written))
+        return headers
+
+    def extract(self, headers: object, found: Mapping[str, object], topic: str) -> Extracted:
+        """Read what a record carries; `found` is `latest(headers)`."""
+        boundary = self._boundaries.get(topic)
+        try:
+            if not self._w3c:
+                return self._extract_generally(found, boundary or _OPEN)
+        except Exception:
+            self._diagnostics.invalid("propagator")
+            return _NOTHING
+        parts: dict[str, object] = {}
+        creation = None
+        if boundary is None or boundary.trace_context:
+            creation = self._creation(headers, found)
+            if creation is not None:
+                parts[SPAN_KEY] = creation
+        entries = self._entries(found.get(w3c.BAGGAGE), boundary)
+        if entries:
+            parts[BAGGAGE_KEY] = entries
+        return Extracted(Context(parts), creation, entries)
+
+    def _entries(self, written: object, boundary: Boundary | None) -> dict[str, object]:
+        if written is None:
+            return {}
+        entries = self._parse_ours(written)
+        if entries is None:
+            parsed = w3c.parse_baggage(written)
+            if parsed is None:
+                self._diagnostics.invalid("baggage")
+                return {}
+            entries = dict(parsed)
+        return entries if boundary is None else dict(boundary.allowed(entries))
+
+    # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
+
+    def _parse_ours(self, written: object) -> dict[str, object] | None:
+        if not isinstance(written, bytes) or not written.startswith(self._ours):
+            return None
+        origin = written[len(self._ours) :]
+        if not origin.isdigit() or len(origin) > MAX_ORIGIN:
+            return None
+        return {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: origin.decode()}
+
+    def _format_ours(self, entries: Mapping[str, object]) -> bytes | None:
+        if len(entries) != 2 or entries.get(semconv.PIPELINE) != self._pipeline:  # noqa: PLR2004 - these two
+            return None
+        origin = entries.get(semconv.ORIGIN)
+        if not isinstance(origin, str) or not (origin.isascii() and origin.isdigit()):
+            return None
+        return self._ours + origin.encode()
+
+    def _creation(self, headers: object, found: Mapping[str, object]) -> RemoteSpan | None:
+        written = found.get(w3c.TRACEPARENT)
+        if written is None:
+            return None
+        state = found.get(w3c.TRACESTATE)
+        creation = w3c.parse_traceparent(written, state)
+        if creation is not None:
+            return creation
+        self._diagnostics.invalid("traceparent")
+        candidates = (value for name, value in reversed_pairs(headers) if name == w3c.TRACEPARENT)
+        for _, candidate in zip(range(_MAX_RETRIED), candidates, strict=False):
+            creation = w3c.parse_traceparent(candidate, state)
+            if creation is not None:
+                return creation
+        return None
+
+    def _inject_generally(
+        self, context: Context, entries: Mapping[str, object], boundary: Boundary
+    ) -> list[Header]:
+        context = baggage.clear(context)
+        for name, value in entries.items():
+            context = baggage.set_baggage(name, value, context)
+        if not boundary.trace_context:
+            context = set_span_in_context(trace.INVALID_SPAN, context)
+        carrier: dict[str, str] = {}
+        self._propagator.inject(carrier, context)
+        return [(name, value.encode()) for name, value in carrier.items()]
+
+    def _extract_generally(self, found: Mapping[str, object], boundary: Boundary) -> Extracted:
+        carrier = {
+            name: content
+            for name in self.fields
+            if (content := text(found.get(name), _MAX_FIELD)) is not None
+        }
+        context = self._propagator.extract(carrier, _EMPTY)
+        span = trace.get_current_span(context)
+        creation = span if span.get_span_context().is_valid and boundary.trace_context else None
+        if creation is None:
+            context = set_span_in_context(trace.INVALID_SPAN, context)
+        entries = boundary.allowed(baggage.get_all(context))
+        context = baggage.clear(context)
+        for name, value in entries.items():
+            context = baggage.set_baggage(name, value, context)
+        return Extracted(context, creation, entries)
+
+
+def _strictest(boundaries: Sequence[Boundary]) -> Boundary | None:
+    if not boundaries:
+        return None
+    common = set.intersection(*(set(boundary.baggage) for boundary in boundaries))
+    return Boundary(
+        baggage=tuple(sorted(common)),
+        trace_context=all(boundary.trace_context for boundary in boundaries),
+    )
+
+
+def flow_attributes(flow: Mapping[str, object]) -> dict[str, AttributeValue]:
+    """Describe a flow on a span."""
+    found: dict[str, AttributeValue] = {}
+    pipeline = flow.get(semconv.PIPELINE)
+    if isinstance(pipeline, str):
+        found[semconv.PIPELINE] = pipeline
+    origin = parse_origin(flow.get(semconv.ORIGIN))
+    if origin is not None:
+        found[semconv.ORIGIN] = origin
+    return found
+
+
+def parse_origin(written: object) -> int | None:
+    """Read an origin, unix ms; `None` when it is no such thing."""
+    # int() takes more than ASCII digits.
+    if (
+        isinstance(written, str)
+        and len(written) <= MAX_ORIGIN
+        and written.isascii()
+        and written.isdigit()
+    ):
+        return int(written)
+    return None
+
+
+def _writes_w3c(propagator: TextMapPropagator) -> bool:
+    """Try whether the W3C codec can stand in for a propagator."""
+    if frozenset(propagator.fields) != _W3C_FIELDS:
+        return False
+    state = TraceState([("vendor", "value")])
+    span = SpanContext(
+        0xA1, 0xB2, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED), trace_state=state
+    )
+    context = set_span_in_context(NonRecordingSpan(span), _EMPTY)
+    context = baggage.set_baggage("name", "a value, é", context)
+    carrier: dict[str, str] = {}
+    try:
+        propagator.inject(carrier, context)
+        expected = {
+            w3c.TRACEPARENT: w3c.format_traceparent(span).decode(),
+            w3c.TRACESTATE: state.to_header(),
+            w3c.BAGGAGE: w3c.format_baggage({"name": "a value, é"})[0].decode(),
+        }
+        read_back = propagator.extract(carrier, _EMPTY)
+        return (
+            carrier == expected
+            and trace.get_current_span(read_back).get_span_context() == span
+            and dict(baggage.get_all(read_back)) == {"name": "a value, é"}
+        )
+    except Exception:
+        return False

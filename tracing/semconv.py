@@ -1,0 +1,73 @@
+"""Every attribute, event and span-name literal that the library writes, in one place.
+
+`messaging.*` names follow the OpenTelemetry messaging semantic conventions 1.44.0 (status:
+development). What the conventions do not define lives under `pipeline.`, outside their namespace.
+"""
+
+from typing import Final
+
+SCOPE_NAME: Final = "pipeline-tracing"
+SCOPE_VERSION: Final = "0.1.0"
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
+
+SYSTEM: Final = "messaging.system"
+SYSTEM_KAFKA: Final = "kafka"
+OPERATION_NAME: Final = "messaging.operation.name"
+OPERATION_TYPE: Final = "messaging.operation.type"
+DESTINATION: Final = "messaging.destination.name"
+PARTITION: Final = "messaging.destination.partition.id"
+OFFSET: Final = "messaging.kafka.offset"
+TOMBSTONE: Final = "messaging.kafka.message.tombstone"
+MESSAGE_KEY: Final = "messaging.kafka.message.key"
+MESSAGE_ID: Final = "messaging.message.id"
+CONVERSATION_ID: Final = "messaging.message.conversation_id"
+BODY_SIZE: Final = "messaging.message.body.size"
+BATCH_COUNT: Final = "messaging.batch.message_count"
+CLIENT_ID: Final = "messaging.client.id"
+GROUP: Final = "messaging.consumer.group.name"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+
+PIPELINE: Final = "pipeline.name"
+ORIGIN: Final = "pipeline.origin"
+OUTCOME: Final = "pipeline.outcome"
+REJECTION_REASON: Final = "pipeline.rejection.reason"
+WAIT: Final = "pipeline.wait.duration"
+LINKS_DROPPED: Final = "pipeline.links.dropped"
+REASON: Final = "reason"
+
+CREATE: Final = "create"
+SEND: Final = "send"
+POLL: Final = "poll"
+PROCESS: Final = "process"
+COMMIT: Final = "commit"
+
+OPERATION_TYPES: Final = {
+    CREATE: "create",
+    SEND: "send",
+    POLL: "receive",
+    PROCESS: "process",
+    COMMIT: "settle",
+}
+"""Operation name, which is Kafka's own word, to the conventions' operation type."""
+
+
+def span_name(operation: str, destination: str | None) -> str:
+    """Name a span `{operation} {destination}`; several destinations have no name to give."""
+    return f"{operation} {destination}" if destination else operation
+
+
+def exception_event(operation: str) -> str:
+    """Name the log event that records a failed operation, by its conventional type."""
+    return f"messaging.{OPERATION_TYPES[operation]}.exception"
+
+
+def error_type(error: BaseException) -> str:
+    """Name an error as `error.type`: its class, qualified unless built in. Bounded by the code."""
+    kind = type(error)
+    module = kind.__module__
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"

@@ -1,0 +1,205 @@
+"""One send, from the call to the broker's acknowledgement: its span, headers and metrics."""
+
+from asyncio import CancelledError
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+
+from tracing import catalog, cloudevents, semconv
+from tracing.client import ClientInfo
+from tracing.headers import Header, latest, text, without
+from tracing.propagation import SPAN_KEY, Extracted, flow_attributes
+from tracing.series import OperationSeries
+from tracing.telemetry import Telemetry
+from tracing.w3c import RemoteSpan
+
+if TYPE_CHECKING:
+    from asyncio import Future
+    from collections.abc import Mapping
+
+    from tracing.spans import AttributeValue
+
+
+_UNSEEN = object()
+_ERROR = Status(StatusCode.ERROR)
+
+
+class Destination:
+    """What all sends of one producer to one topic share."""
+
+    __slots__ = ("attributes", "completion", "name", "series", "topic")
+
+    def __init__(self, telemetry: Telemetry, info: ClientInfo, topic: str) -> None:
+        operation: dict[str, str | int] = {
+            semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+            semconv.OPERATION_NAME: semconv.SEND,
+            semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.SEND],
+            semconv.DESTINATION: topic,
+        }
+        self.topic = topic
+        self.completion = cloudevents.Completion(telemetry.source, topic)
+        self.name = semconv.span_name(semconv.SEND, topic)
+        self.attributes: dict[str, AttributeValue] = {**operation, **info.attributes()}
+        self.series = OperationSeries(
+            telemetry.metrics,
+            operation,
+            durations=catalog.OPERATION_DURATION,
+            messages=catalog.SENT_MESSAGES,
+        )
+
+
+class Sending:
+    """A send under way. Exactly one of `acknowledged` and `failed` ends it."""
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        destination: Destination,
+        span: Span,
+        headers: list[Header],
+        *,
+        messages: int = 1,
+    ) -> None:
+        self._telemetry = telemetry
+        self._destination = destination
+        self._span = span
+        self._messages = messages
+        self._started = perf_counter()
+        self.headers = headers
+
+    def done(self, future: "Future[Any]") -> None:
+        """End the send as its future ended. A callback: never raises."""
+        try:
+            if future.cancelled():
+                self._abandoned()
+                return
+            # Future.exception() would also silence asyncio's warning for an error that the
+            # application never looks at.
+            error = getattr(future, "_exception", _UNSEEN)
+            if error is _UNSEEN:
+                error = future.exception()
+            if isinstance(error, BaseException):
+                self.failed(error)
+            else:
+                self.acknowledged(future.result())
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("send", fault)
+
+    def acknowledged(self, metadata: Any) -> None:
+        """End the send with the broker's answer; `None` where none was asked for (acks=0)."""
+        try:
+            series = self._destination.series
+            series.succeeded.record(perf_counter() - self._started)
+            series.messages.value += self._messages
+            if metadata is not None and self._span.is_recording():
+                self._telemetry.spans.enrich(
+                    self._span,
+                    {
+                        semconv.PARTITION: str(metadata.partition),
+                        semconv.OFFSET: metadata.offset,
+                    },
+                )
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("send", fault)
+        self._end()
+
+    def failed(self, error: BaseException) -> None:
+        """End the send with its error. A cancelled wait is none: the message may be on its way."""
+        if isinstance(error, CancelledError):
+            self._abandoned()
+            return
+        try:
+            kind = semconv.error_type(error)
+            self._destination.series.failed(kind).record(perf_counter() - self._started)
+            self._span.set_attribute(semconv.ERROR_TYPE, kind)
+            self._span.set_status(_ERROR)
+            self._telemetry.record_exception(
+                semconv.SEND,
+                error,
+                self._destination.attributes,
+                trace.set_span_in_context(self._span),
+            )
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("send", fault)
+        self._end()
+
+    def _abandoned(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        try:
+            self._span.end()
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("send", fault)
+
+
+def begin_send(
+    telemetry: Telemetry,
+    destination: Destination,
+    *,
+    key: object,
+    value: object,
+    partition: object,
+    headers: list[Header],
+) -> Sending:
+    """Start the span of a send and make the headers to send."""
+    propagation = telemetry.propagation
+    context = get_current()
+    links: tuple[Link, ...] = ()
+    present: Mapping[str, object] = {}
+    given = headers
+    if headers:
+        present = latest(headers)
+        if not propagation.fields.isdisjoint(present):
+            given = without(headers, propagation.fields)
+            context, links = _continued(
+                context, propagation.extract(headers, present, destination.topic)
+            )
+    flow = propagation.flow(context)
+    completed = destination.completion.of(present) if telemetry.cloudevents else []
+    current = context.get(SPAN_KEY)
+    span: Span
+    if isinstance(current, RemoteSpan) and not current.sampled and telemetry.spans.drops_unsampled:
+        span = current
+    else:
+        span = telemetry.spans.start(
+            destination.name, context, SpanKind.PRODUCER, destination.attributes, links
+        )
+    injected = propagation.inject(span, flow, context, destination.topic)
+    if span.is_recording():
+        attributes = cloudevents.identity({**present, **dict(completed)})
+        attributes.update(flow_attributes(flow))
+        if value is None:
+            attributes[semconv.TOMBSTONE] = True
+        if isinstance(partition, int):
+            attributes[semconv.PARTITION] = str(partition)
+        if telemetry.message_keys and (written := key_text(key)) is not None:
+            attributes[semconv.MESSAGE_KEY] = written
+        telemetry.spans.enrich(span, attributes)
+    return Sending(telemetry, destination, span, [*given, *completed, *injected])
+
+
+def key_text(key: object) -> str | None:
+    """A key as text, at most 256 characters; `None` where it is not text."""
+    if isinstance(key, bytes):
+        return text(key, 256)
+    return key[:256] if isinstance(key, str) else None
+
+
+def _continued(context: Context, carried: Extracted) -> tuple[Context, tuple[Link, ...]]:
+    """The context to send in, and links to another one that the headers brought along.
+
+    Headers with a context of their own come from a stored or forwarded message. Where nothing is
+    current, that context continues; else it is linked, unless it is in the same trace anyway.
+    """
+    current = trace.get_current_span(context).get_span_context()
+    if not current.is_valid:
+        return (carried.context if carried.creation or carried.flow else context), ()
+    if carried.creation is not None:
+        creation = carried.creation.get_span_context()
+        if creation.trace_id != current.trace_id:
+            return context, (Link(creation),)
+    return context, ()

@@ -1,0 +1,50 @@
+"""The metric series of one operation on one destination, looked up once and then only written."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from tracing import semconv
+from tracing.catalog import Metric
+from tracing.metrics import Count, Durations, Metrics
+
+MAX_ERROR_TYPES: Final = 32
+OTHER: Final = "_OTHER"
+"""The value that the conventions give `error.type` where there is no telling."""
+
+
+class OperationSeries:
+    """How long an operation takes, and how many messages it moved. For one thread."""
+
+    __slots__ = ("_attributes", "_durations", "_failed", "_metrics", "messages", "succeeded")
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        attributes: Mapping[str, str | int],
+        *,
+        durations: Metric,
+        messages: Metric | None = None,
+    ) -> None:
+        self._metrics = metrics
+        self._attributes = attributes
+        self._durations = durations
+        self._failed: dict[str, Durations] = {}
+        self.succeeded = metrics.durations(durations, attributes)
+        if messages is None:
+            self.messages = Count()
+        else:
+            counted = {**attributes}
+            counted.pop(semconv.OPERATION_TYPE, None)
+            self.messages = metrics.count(messages, counted)
+
+    def failed(self, error_type: str) -> Durations:
+        """Durations of the operations that ended in an error; rare types share one series."""
+        found = self._failed.get(error_type)
+        if found is None:
+            if len(self._failed) >= MAX_ERROR_TYPES:
+                error_type = OTHER
+            found = self._metrics.durations(
+                self._durations, {**self._attributes, semconv.ERROR_TYPE: error_type}
+            )
+            self._failed[error_type] = found
+        return found

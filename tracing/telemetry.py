@@ -1,0 +1,179 @@
+"""The root object: options resolved once, and what all wrapped clients of a service share."""
+
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from opentelemetry import metrics as metrics_api
+from opentelemetry import propagate
+from opentelemetry import trace as trace_api
+from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber, get_logger
+from opentelemetry.context import Context
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.trace import TracerProvider
+
+from tracing import semconv
+from tracing.aggregation import Aggregator
+from tracing.boundary import Boundary
+from tracing.diagnostics import Diagnostics
+from tracing.metrics import metrics_on
+from tracing.propagation import Propagation
+from tracing.spans import AttributeValue, span_starter
+
+Relation = Literal["parent", "link", "both"]
+"""How a process span relates to the context in which its message was created."""
+
+_MAX_NAME = 128
+_MAX_MESSAGE = 1024
+
+
+class Telemetry:
+    """What the wrapped clients of one service share. Make one per service.
+
+    Args:
+        pipeline: The business flow that the service's root events begin, for example `orders`.
+            It travels with every event and becomes a metric label: use few, fixed names.
+        tracer_provider: By default the global one.
+        meter_provider: By default the global one.
+        logger_provider: Where failures are recorded as log events; by default the global one.
+        propagator: What writes and reads context headers; by default the global one.
+        aggregator: Aggregates durations locally; comes with `tracing.otlp.configure`.
+        source: The `ce_source` of events that do not name one; by default the service name.
+        relation: How process spans relate to their message's creation context: `parent` puts
+            both in one trace, `link` keeps traces apart, `both` does both. One for all topics,
+            or by topic (others: `parent`).
+        link_after_s: Messages older than this, in seconds, are always linked, never a parent.
+        boundaries: What context may cross a topic, by topic; by default everything.
+        cloudevents: Whether to complete the CloudEvents headers of what is sent.
+        create_spans: Whether each message of a batch gets a `create` span of its own. Without,
+            the messages carry the context that is current when they are appended.
+        commit_spans: Whether commits are spans too; they are timed in any case.
+        message_keys: Whether keys that are text may appear on spans. Keys can be personal data.
+        body_sizes: Whether the size of serialized values, in bytes, appears on process spans.
+        redact: Applied to exception messages before they are logged; return `""` to drop them.
+
+    Raises:
+        ValueError: An option is not usable; the message says which and why.
+
+    Thread and task safety: any number of tasks may share it. Counters are kept per thread of
+    the client that writes them.
+    """
+
+    def __init__(
+        self,
+        pipeline: str,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
+        propagator: TextMapPropagator | None = None,
+        aggregator: Aggregator | None = None,
+        source: str | None = None,
+        relation: Relation | Mapping[str, Relation] = "parent",
+        link_after_s: float = 3600.0,
+        boundaries: Mapping[str, Boundary] | None = None,
+        cloudevents: bool = True,
+        create_spans: bool = True,
+        commit_spans: bool = False,
+        message_keys: bool = False,
+        body_sizes: bool = False,
+        redact: Callable[[str], str] | None = None,
+    ) -> None:
+        if not pipeline or len(pipeline) > _MAX_NAME or not pipeline.isprintable():
+            raise ValueError(
+                f"pipeline must be 1 to {_MAX_NAME} printable characters, not {pipeline!r}"
+            )
+        if not link_after_s > 0:
+            raise ValueError(f"link_after_s must be positive seconds, not {link_after_s!r}")
+        self._default_relation, self._relations = _relations(relation)
+        provider = tracer_provider or trace_api.get_tracer_provider()
+        self.pipeline = pipeline
+        self.link_after_ms = int(link_after_s * 1000)
+        self.cloudevents = cloudevents
+        self.create_spans = create_spans
+        self.commit_spans = commit_spans
+        self.message_keys = message_keys
+        self.body_sizes = body_sizes
+        self.source = (source or _service_name(provider) or pipeline).encode()
+        self.spans = span_starter(provider)
+        self.metrics = metrics_on(meter_provider or metrics_api.get_meter_provider(), aggregator)
+        self.diagnostics = Diagnostics(self.metrics)
+        self.propagation = Propagation(
+            propagator or propagate.get_global_textmap(),
+            pipeline=pipeline,
+            boundaries=boundaries or {},
+            diagnostics=self.diagnostics,
+        )
+        self._redact = redact
+        self._logger = get_logger(
+            semconv.SCOPE_NAME,
+            semconv.SCOPE_VERSION,
+            logger_provider=logger_provider,
+            schema_url=semconv.SCHEMA_URL,
+        )
+
+    def relation(self, topic: str) -> Relation:
+        """How process spans of a topic relate to their messages' creation contexts."""
+        return self._relations.get(topic, self._default_relation)
+
+    def record_exception(
+        self,
+        operation: str,
+        error: BaseException,
+        attributes: Mapping[str, AttributeValue],
+        context: Context,
+    ) -> None:
+        """Record a failure as the conventions say: a log event at severity WARN. Never raises.
+
+        The message is cut to 1 KiB and redacted. The stack trace names code, not values: its last
+        line, which repeats the message, is left out.
+        """
+        try:
+            message = str(error)[:_MAX_MESSAGE]
+            if self._redact is not None:
+                message = self._redact(message)
+            self._logger.emit(
+                LogRecord(
+                    context=context,
+                    severity_number=SeverityNumber.WARN,
+                    severity_text="WARN",
+                    event_name=semconv.exception_event(operation),
+                    attributes={
+                        **attributes,
+                        semconv.EXCEPTION_TYPE: semconv.error_type(error),
+                        semconv.EXCEPTION_MESSAGE: message,
+                        semconv.EXCEPTION_STACKTRACE: "".join(
+                            traceback.format_tb(error.__traceback__)
+                        ),
+                    },
+                )
+            )
+        except Exception as fault:
+            self.diagnostics.failed("exception_log", fault)
+
+
+def _relations(
+    relation: Relation | Mapping[str, Relation],
+) -> tuple[Relation, Mapping[str, Relation]]:
+    default: Relation = "parent"
+    by_topic: Mapping[str, Relation] = {}
+    if isinstance(relation, str):
+        default = relation
+    else:
+        by_topic = dict(relation)
+    for found in (default, *by_topic.values()):
+        if found not in {"parent", "link", "both"}:
+            raise ValueError(f"relation must be 'parent', 'link' or 'both', not {found!r}")
+    return default, by_topic
+
+
+def _service_name(provider: TracerProvider) -> str | None:
+    # Only the SDK's provider has a resource; the API knows none.
+    attributes = getattr(getattr(provider, "resource", None), "attributes", None)
+    if isinstance(attributes, Mapping):
+        name = attributes.get("service.name")
+        if isinstance(name, str):
+            return name
+    return os.environ.get("OTEL_SERVICE_NAME")

@@ -1,0 +1,166 @@
+"""W3C Trace Context and Baggage, read from and written to header bytes.
+
+The stock propagators work on strings in a carrier mapping and cost 5-10 µs a message; these work
+on the bytes that Kafka carries. `tracing.propagation` uses them only where it has seen that the
+configured propagator gives the same result.
+
+Sources: https://www.w3.org/TR/trace-context/ (level 2) and https://www.w3.org/TR/baggage/.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote_plus, unquote_plus
+
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
+
+TRACEPARENT: Final = "traceparent"
+TRACESTATE: Final = "tracestate"
+BAGGAGE: Final = "baggage"
+
+MAX_TRACEPARENT: Final = 512
+MAX_TRACESTATE: Final = 8192
+MAX_BAGGAGE: Final = 8192
+"""Bytes; the limit that the Baggage specification obliges every platform to carry."""
+MAX_BAGGAGE_ENTRIES: Final = 64
+"""The number of entries that the Baggage specification obliges every platform to carry."""
+
+_DASH = ord("-")
+_SAMPLED = b"13579bdf"
+_NO_TRACE = b"0" * 32
+_NO_SPAN = b"0" * 16
+# Versions to come may append fields; 00 may not, and ff is invalid.
+_LATER_VERSION = re.compile(
+    rb"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
+)
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FLAGS = tuple(TraceFlags(bits) for bits in range(256))
+_NO_STATE = TraceState()
+
+
+class RemoteSpan(NonRecordingSpan):
+    """The span that created a message, read from its `traceparent`; parsed when somebody asks.
+
+    Nobody does where nothing is sampled: then it is what the handler sees as its current span,
+    and its header goes on to the next hop as it came.
+
+    Attributes:
+        traceparent: The header, of version 00 and well-formed.
+        sampled: The header's sampled flag.
+    """
+
+    def __init__(self, traceparent: bytes, state: object) -> None:
+        self.traceparent = traceparent
+        self.sampled = traceparent[54] in _SAMPLED
+        self._state = state
+        self._parsed: SpanContext | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the header is all there is, without a `tracestate`."""
+        return self._state is None
+
+    def get_span_context(self) -> SpanContext:
+        """Parse the header."""
+        if self._parsed is None:
+            header, state = self.traceparent, self._state
+            self._parsed = _context(header[3:35], header[36:52], header[53:55], state)
+        return self._parsed
+
+
+def parse_traceparent(value: object, state: object = None) -> RemoteSpan | None:
+    """Read the remote span; `None` when malformed. `state` is the `tracestate` value.
+
+    A `tracestate` that does not parse is dropped, as the specification asks, and the parent kept.
+    """
+    if not isinstance(value, bytes):
+        return None
+    if (
+        # Digits and dashes alone, and the dashes in their places: so int() reads hex, and nothing
+        # else that it would take as well. A regular expression costs twice as much.
+        len(value) == 55  # noqa: PLR2004 - the length of version 00
+        and value.startswith(b"00-")
+        and value[35] == value[52] == _DASH
+        and value.count(b"-") == 3  # noqa: PLR2004 - as above
+        and not value.translate(None, b"0123456789abcdef-")
+        and value[3:35] != _NO_TRACE
+        and value[36:52] != _NO_SPAN
+    ):
+        return RemoteSpan(value, state)
+    if len(value) > MAX_TRACEPARENT:
+        return None
+    match = _LATER_VERSION.fullmatch(value)
+    if match is None:
+        return None
+    # To the next hop it goes as the version that this code knows.
+    return parse_traceparent(b"00-%b-%b-%b" % match.groups(), state)
+
+
+def _context(trace_id: bytes, span_id: bytes, flags: bytes, state: object) -> SpanContext:
+    return SpanContext(
+        int(trace_id, 16),
+        int(span_id, 16),
+        is_remote=True,
+        trace_flags=_FLAGS[int(flags, 16)],
+        trace_state=_NO_STATE if state is None else parse_tracestate(state),
+    )
+
+
+def parse_tracestate(value: object) -> TraceState:
+    """Read a `tracestate`; empty when malformed or too long."""
+    if not isinstance(value, bytes) or len(value) > MAX_TRACESTATE:
+        return _NO_STATE
+    try:
+        return TraceState.from_header([value.decode("ascii")])
+    except ValueError:
+        return _NO_STATE
+
+
+def format_traceparent(context: SpanContext) -> bytes:
+    """Write a span context as version 00."""
+    return b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
+
+
+def parse_baggage(value: object) -> Mapping[str, str] | None:
+    """Read baggage entries, without their properties; `None` when there is no telling them.
+
+    Entries that are malformed are skipped; what is beyond the size or the number that a platform
+    must carry is not looked at.
+    """
+    if not isinstance(value, bytes) or len(value) > MAX_BAGGAGE:
+        return None
+    try:
+        written = value.decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    entries: dict[str, str] = {}
+    for member in written.split(",", MAX_BAGGAGE_ENTRIES)[:MAX_BAGGAGE_ENTRIES]:
+        name, equals, rest = member.partition("=")
+        name = name.strip()
+        if equals and _TOKEN.fullmatch(name):
+            found = rest.partition(";")[0].strip()
+            entries[name] = unquote_plus(found) if "%" in found or "+" in found else found
+    return entries or None
+
+
+def format_baggage(entries: Mapping[str, object]) -> tuple[bytes, int]:
+    """Write baggage within its bounds; returns it and how many entries did not fit.
+
+    Entries keep their order, so what must not be lost comes first.
+    """
+    written: list[str] = []
+    size = dropped = 0
+    for name, value in entries.items():
+        content = str(value)
+        if not _TOKEN.fullmatch(name):
+            dropped += 1
+            continue
+        entry = f"{name}={content if _PLAIN.fullmatch(content) else quote_plus(content)}"
+        size += len(entry) + 1
+        if size > MAX_BAGGAGE or len(written) == MAX_BAGGAGE_ENTRIES:
+            size -= len(entry) + 1
+            dropped += 1
+            continue
+        written.append(entry)
+    return ",".join(written).encode("ascii"), dropped
