@@ -5,42 +5,63 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
 
 
 class EncodingSpanExporter(SpanExporter):
     """Encodes spans as OTLP/protobuf, as the real exporter does before it sends them."""
 
+    def __init__(self, encode: Callable[[Sequence[ReadableSpan]], object]) -> None:
+        self._encode = encode
+
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Encode and throw away."""
-        encode_spans(spans).SerializeToString()
+        self._encode(spans)
         return SpanExportResult.SUCCESS
+
+
+def sdk_encoder() -> Callable[[Sequence[ReadableSpan]], object]:
+    """The encoder of the SDK's own exporter."""
+    return lambda spans: encode_spans(spans).SerializeToString()
+
+
+def light_encoder() -> Callable[[Sequence[ReadableSpan]], object]:
+    """The encoder that `tracing.otlp.configure` uses."""
+    from tracing.span_encoding import SpanEncoder  # noqa: PLC0415 - only one variant loads it
+
+    return SpanEncoder().encode
 
 
 class NullMetricExporter(MetricExporter):
     """Throws metrics away."""
 
     def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+        self,
+        metrics_data: MetricsData,  # noqa: ARG002 - thrown away
+        timeout_millis: float = 10_000,  # noqa: ARG002 - nothing takes time
+        **_options: Any,
     ) -> MetricExportResult:
         """Throw away."""
         return MetricExportResult.SUCCESS
 
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:  # noqa: ARG002 - as above
         """Hold nothing back."""
         return True
 
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+    def shutdown(self, timeout_millis: float = 30_000, **_options: Any) -> None:
         """Hold nothing back."""
 
 
-def span_processor(*, encoded: bool) -> SpanProcessor:
+def span_processor(
+    encode: Callable[[Sequence[ReadableSpan]], object] | None,
+) -> SpanProcessor:
     """Make a processor that exports by encoding in batches, or one that drops ended spans."""
-    return BatchSpanProcessor(EncodingSpanExporter()) if encoded else SpanProcessor()
+    return SpanProcessor() if encode is None else BatchSpanProcessor(EncodingSpanExporter(encode))

@@ -156,9 +156,15 @@ def _set_up(variant: Variant) -> Callable[[], object]:
     from opentelemetry import trace  # noqa: PLC0415 - bare aiokafka must not load it
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
 
-    from benchmarks.null_export import NullMetricExporter, span_processor  # noqa: PLC0415 - as above
+    from benchmarks.null_export import (  # noqa: PLC0415 - as above
+        NullMetricExporter,
+        light_encoder,
+        sdk_encoder,
+        span_processor,
+    )
 
-    processor: SpanProcessor = span_processor(encoded=variant.exported)
+    encoder = light_encoder if variant.library == "ours" else sdk_encoder
+    processor: SpanProcessor = span_processor(encoder() if variant.exported else None)
     if variant.library == "ours":
         from tracing import otlp  # noqa: PLC0415 - only this variant may load it
 
@@ -201,10 +207,8 @@ def medians(costs: Sequence[Cost]) -> Cost:
 def table(results: dict[Variant, Cost]) -> str:
     """Write the result for people."""
     bare = results[VARIANTS[0]]
-    lines = [
-        f"{'CPU µs per message':<38}{'send':>8}{'added':>8}{'msg/s':>9}"
-        f"{'receive':>10}{'added':>8}{'msg/s':>9}"
-    ]
+    heading = f"{'CPU µs per message':<38}{'send':>8}{'added':>8}{'msg/s':>9}"
+    lines = [f"{heading}{'receive':>10}{'added':>8}{'msg/s':>9}"]
     lines.extend(
         f"{variant.name:<38}{cost.send_us:>8.1f}{cost.send_us - bare.send_us:>8.1f}"
         f"{cost.send_rate:>9.0f}{cost.receive_us:>10.1f}"

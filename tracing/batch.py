@@ -103,11 +103,11 @@ class TracedBatch:
         propagation = telemetry.propagation
         present = latest(headers)
         context = get_current()
-        flow = propagation.flow(context)
+        now_ms = time_ns() // 1_000_000
         outgoing = without(headers, propagation.fields)
         if telemetry.cloudevents:
             # A batch does not know its topic, so the type falls back to the flow's name.
-            outgoing += self._completion.of(present)
+            outgoing += self._completion.of(present, now_ms)
         span: Span | None = None
         creation = get_current_span(context)
         if telemetry.create_spans:
@@ -115,12 +115,12 @@ class TracedBatch:
                 semconv.SYSTEM: semconv.SYSTEM_KAFKA,
                 semconv.OPERATION_NAME: semconv.CREATE,
                 semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.CREATE],
-                **flow_attributes(flow),
+                **flow_attributes(propagation.flow(context, now_ms)),
                 **cloudevents.identity(latest(outgoing)),
             }
             span = telemetry.spans.start(semconv.CREATE, context, SpanKind.PRODUCER, attributes)
             creation = span
-        outgoing += propagation.inject(creation, flow, context, None)
+        outgoing += propagation.inject(creation, context, None, now_ms)
         return outgoing, span
 
 

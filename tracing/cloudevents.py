@@ -120,15 +120,16 @@ class Completion:
         self._type = (TYPE, event_type.encode())
         self._constant = [_SPECVERSION, self._source, self._type]
 
-    def of(self, present: Mapping[str, object]) -> list[Header]:
-        """Make the headers that are not `present`; the event type defaults to the topic."""
+    def of(self, present: Mapping[str, object], now_ms: int) -> list[Header]:
+        """Make the headers that are not `present`, for an event at `now_ms`, unix ms."""
         if not present:
-            return [*self._constant, (ID, new_id()), (TIME, _now())]
-        headers: list[Header] = [header for header in self._constant if header[0] not in present]
+            return [(ID, new_id()), (TIME, _formatted(now_ms)), *self._constant]
+        headers: list[Header] = []
         if ID not in present:
             headers.append((ID, new_id()))
         if TIME not in present:
-            headers.append((TIME, _now()))
+            headers.append((TIME, _formatted(now_ms)))
+        headers += [header for header in self._constant if header[0] not in present]
         return headers
 
 
@@ -151,16 +152,16 @@ def new_id() -> bytes:
     return hexlify(os.urandom(16))
 
 
-_formatted: tuple[int, bytes] = (-1, b"")
+_second: tuple[int, bytes] = (-1, b"")
 
 
-def _now() -> bytes:
+def _formatted(now_ms: int) -> bytes:
     # Formatting a time costs 1-2 µs, and all events of a second share all but the milliseconds.
     # One tuple, so that a thread never pairs a second with another second's text.
-    global _formatted  # noqa: PLW0603 - a cache of one entry
-    second, milliseconds = divmod(clock.time_ns() // 1_000_000, 1000)
-    cached, text_of_second = _formatted
+    global _second  # noqa: PLW0603 - a cache of one entry
+    second, milliseconds = divmod(now_ms, 1000)
+    cached, written = _second
     if second != cached:
-        text_of_second = clock.strftime("%Y-%m-%dT%H:%M:%S", clock.gmtime(second)).encode()
-        _formatted = (second, text_of_second)
-    return b"%b.%03dZ" % (text_of_second, milliseconds)
+        written = clock.strftime("%Y-%m-%dT%H:%M:%S", clock.gmtime(second)).encode()
+        _second = (second, written)
+    return b"%b.%03dZ" % (written, milliseconds)

@@ -70,6 +70,8 @@ class TracedConsumer:
         self._info = client_info(consumer, group=group, client_id=client_id)
         self._sources: dict[tuple[str, int], Source] = {}
         self._polling = Polling(telemetry, self._info)
+        self.delivered = self._polling.delivered
+        """Counts records handed to the application."""
         self._committing = Committing(telemetry, self._info)
         self._rebalances = RebalanceRelay(self._polling.forget)
         self._unfinished: Processing | None = None
@@ -109,7 +111,7 @@ class TracedConsumer:
         """Get one record, as `AIOKafkaConsumer.getone`; handle it inside `process(record)`."""
         self.finish_unfinished()
         record: ConsumerRecord[Any, Any] = await beneath(self._consumer.getone)(*partitions)
-        self._polling.delivered(record.topic, 1)
+        self.delivered(record.topic)
         return record
 
     async def getmany(
@@ -143,10 +145,6 @@ class TracedConsumer:
         record: ConsumerRecord[Any, Any] = await next_as_aiokafka(beneath(self._consumer.getone))
         self.delivered(record.topic)
         return record
-
-    def delivered(self, topic: str) -> None:
-        """Count a record handed to the application."""
-        self._polling.delivered(topic, 1)
 
     def leave_unfinished(self, processing: Processing) -> None:
         """Keep a record's handling whose loop was left, until it is known how it was left."""

@@ -12,9 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
-from opentelemetry.instrumentation.instrumentor import (
-    BaseInstrumentor,  # type: ignore[attr-defined]  # the module opts out of type checking
-)
+from opentelemetry.instrumentation import instrumentor as base
 from opentelemetry.instrumentation.utils import unwrap
 
 from tracing.coexistence import OFFICIAL
@@ -33,7 +31,7 @@ _PRODUCER_METHODS: Final = ("send", "create_batch", "send_batch")
 _CONSUMER_METHODS: Final = ("getone", "getmany", "__aiter__", "commit", "stop")
 
 
-class PipelineTracingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+class PipelineTracingInstrumentor(base.BaseInstrumentor):  # type: ignore[name-defined,misc]  # untyped
     """Makes every aiokafka producer and consumer of the process a traced one.
 
     `async for` over a consumer gives process spans. After `getone` and `getmany` nobody can tell

@@ -33,6 +33,7 @@ class TracedRecords:
     def __init__(self, consumer: TracedConsumer) -> None:
         self._consumer = consumer
         self._inner = consumer.wrapped
+        self._delivered = consumer.delivered
         self._current: Processing | None = None
 
     def __aiter__(self) -> TracedRecords:
@@ -47,7 +48,7 @@ class TracedRecords:
             record = await next_as_aiokafka(beneath(self._inner.getone))
         else:
             record = await self._inner.__anext__()
-        self._consumer.delivered(record.topic)
+        self._delivered(record.topic)
         self._current = current = self._consumer.process(record)
         current.start()
         return record

@@ -11,6 +11,7 @@ spans with the SDK's own in the very version at hand, and declines where they di
 """
 
 import os
+from binascii import hexlify
 from collections.abc import Sequence
 from functools import cache
 from time import time_ns
@@ -18,6 +19,7 @@ from typing import Any, Final, cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBased, Sampler
 from opentelemetry.trace import (
     Link,
@@ -33,6 +35,7 @@ from opentelemetry.trace import (
 )
 
 from tracing.spans import ApiSpans, Attributes, AttributeValue, SpanStarter
+from tracing.w3c import RemoteSpan
 
 _SAMPLED: Final = 0x01
 _RANDOM: Final = 0x02
@@ -47,6 +50,7 @@ class LightSpan(sdk.Span):
     _tracer: sdk.Tracer
     _scope: Any
     _limits: Any
+    _unlimited: bool
     _attributes_given: Attributes
     _attributes_added: dict[str, Any] | None = None
     _links_given: Sequence[Link]
@@ -82,6 +86,20 @@ class LightSpan(sdk.Span):
         for name, value in parts.items():
             mine.setdefault(name, value)
         self._whole = True
+
+    def light_parts(
+        self,
+    ) -> tuple[Attributes, dict[str, Any] | None, Sequence[Link]] | None:
+        """The attributes of all messages alike, those of this one, and the links.
+
+        `None` where the span is whole, or where limits or doubled names leave more to do.
+        """
+        if self._whole or self._end_time is None or not self._unlimited:
+            return None
+        added = self._attributes_added
+        if added is not None and not added.keys().isdisjoint(self._attributes_given):
+            return None
+        return self._attributes_given, added, self._links_given
 
     def enrich(self, attributes: dict[str, AttributeValue]) -> None:
         """Set plain attributes; nothing happens on an ended span."""
@@ -122,15 +140,26 @@ class _SdkSpan(sdk.Span):
 class LightSpans:
     """Starts light spans on an SDK tracer. Safe to use from any thread or task."""
 
-    __slots__ = ("_class", "_decisions", "_new_random", "_tracer", "drops_unsampled")
+    __slots__ = (
+        "_class",
+        "_decisions",
+        "_drops_roots",
+        "_new_random",
+        "_tracer",
+        "drops_unsampled",
+    )
 
     def __init__(self, tracer: sdk.Tracer) -> None:
         self._tracer = tracer
+        generator = tracer.id_generator
         self._decisions = _decisions(tracer.sampler)
+        # Ids of an own making only in place of random ones.
+        self._drops_roots = (
+            self._decisions.get(None) is False and type(generator) is RandomIdGenerator
+        )
         self.drops_unsampled = all(
             self._decisions.get((remote, 0)) is False for remote in (True, False)
         )
-        generator = tracer.id_generator
         # Level 2 of Trace Context: older SDKs do not know the random flag.
         is_random = getattr(generator, "is_trace_id_random", None)
         self._new_random = _RANDOM if is_random is not None and is_random() else 0
@@ -145,9 +174,18 @@ class LightSpans:
                 "_scope": tracer._instrumentation_scope,
                 "_limits": tracer._span_limits,
                 "_span_processor": tracer.span_processor,
+                "_unlimited": _unlimited(tracer._span_limits),
                 "_status": Status(StatusCode.UNSET),
             },
         )
+
+    def dropped_root(self) -> Span | None:
+        """Make up the context of a root span that the sampler is certain to drop."""
+        if not self._drops_roots:
+            return None
+        ids = hexlify(os.urandom(24))
+        # Chance gives 2**-64 all zeros; then the other end starts a trace of its own.
+        return RemoteSpan(b"00-%b-%b-%02x" % (ids[:32], ids[32:], self._new_random), None)
 
     def start(
         self,
@@ -177,7 +215,9 @@ class LightSpans:
         recorded = sampled
         if sampled is None:
             result = tracer.sampler.should_sample(context, trace_id, name, kind, attributes, links)
-            attributes, state = result.attributes, result.trace_state
+            state = result.trace_state
+            if result.attributes != attributes:
+                attributes = result.attributes or {}
             sampled = result.decision is Decision.RECORD_AND_SAMPLE
             recorded = result.decision is not Decision.DROP
         span_context = SpanContext(
@@ -214,6 +254,19 @@ class LightSpans:
         elif span.is_recording():
             for link in links:
                 span.add_link(link.context, link.attributes)
+
+
+# More attributes and links than the library ever gives a span.
+_ENOUGH: Final = 128
+
+
+def _unlimited(limits: Any) -> bool:
+    """Whether no limit can touch what the library puts on a span."""
+    counts = ("max_span_attributes", "max_links", "max_link_attributes")
+    lengths = ("max_attribute_length", "max_span_attribute_length")
+    return all(
+        (limit := getattr(limits, name, 0)) is None or limit >= _ENOUGH for name in counts
+    ) and all(getattr(limits, name, 0) is None for name in lengths)
 
 
 def _decisions(sampler: Sampler) -> dict[tuple[bool, int] | None, bool]:

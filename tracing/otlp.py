@@ -159,11 +159,9 @@ def _span_exporter() -> SpanExporter | None:
         return None
     if protocol == "grpc":
         return _grpc("trace_exporter", "OTLPSpanExporter")  # type: ignore[no-any-return]  # by name
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
-        OTLPSpanExporter,
-    )
+    from tracing.otlp_exporter import LightSpanExporter  # noqa: PLC0415 - gRPC does without
 
-    return OTLPSpanExporter()
+    return LightSpanExporter()
 
 
 def _metric_exporter() -> MetricExporter | None:

@@ -44,7 +44,7 @@ class Polling:
         self._series: dict[str, OperationSeries] = {}
         self._recent: dict[TopicPartition, deque[tuple[int, int, SpanContext]]] = {}
 
-    def delivered(self, topic: str, number: int) -> None:
+    def delivered(self, topic: str, number: int = 1) -> None:
         """Count records handed to the application."""
         count = self._delivered.get(topic)
         if count is None:
@@ -131,9 +131,9 @@ class Polling:
         for tp, batch in records.items():
             for record in batch[: MAX_LINKS - looked_at]:
                 looked_at += 1
-                creation = self._telemetry.propagation.extract(
+                _, creation, _ = self._telemetry.propagation.extract(
                     record.headers, latest(record.headers), tp.topic
-                ).creation
+                )
                 if creation is not None:
                     attributes: dict[str, str | int] = {
                         semconv.PARTITION: str(tp.partition),

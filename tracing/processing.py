@@ -170,10 +170,9 @@ class Processing:
             return
         found = latest(record.headers)
         extracted = telemetry.propagation.extract(record.headers, found, source.topic)
+        parent, creation, flow = extracted
         wait_ms = time_ns() // 1_000_000 - record.timestamp
-        creation = extracted.creation
-        parent = extracted.context
-        links: tuple[Link, ...] = ()
+        span: Span
         if (
             creation is None
             or source.relation != "parent"
@@ -181,41 +180,38 @@ class Processing:
             or self._polled is not None
             or SPAN_KEY in ambient
         ):
-            parent, links = self._related(extracted, ambient, wait_ms)
-        span: Span
-        if (
-            parent is extracted.context
-            and isinstance(creation, RemoteSpan)
+            context, links = self._related(extracted, ambient, wait_ms)
+            span = telemetry.spans.start(
+                source.name, context, SpanKind.CONSUMER, source.attributes, links
+            )
+        elif (
+            isinstance(creation, RemoteSpan)
             and not creation.sampled
             and telemetry.spans.drops_unsampled
         ):
             span = creation
         else:
-            span = telemetry.spans.start(
-                source.name, parent, SpanKind.CONSUMER, source.attributes, links
-            )
+            span = telemetry.spans.start(source.name, parent, SpanKind.CONSUMER, source.attributes)
         self.span = span
         if wait_ms < 0:
             telemetry.diagnostics.clock_skew.value += 1
             wait_ms = 0
         if span.is_recording():
-            telemetry.spans.enrich(span, self._attributes(found, extracted, wait_ms))
+            telemetry.spans.enrich(span, self._attributes(found, flow, wait_ms))
         # The handler sees the message's baggage, whatever the span's parent is and whatever
         # baggage the consuming code runs with, and all else that it would see unwrapped.
         around = baggage.clear(ambient) if ambient else ambient
-        self._context = context = Context(
-            {**around, **extracted.context, SPAN_KEY: span, _CURRENT: self}
-        )
+        self._context = context = Context({**around, **parent, SPAN_KEY: span, _CURRENT: self})
         self._task = _current_task()
         self._token = attach(context)
 
     def _attributes(
-        self, found: Mapping[str, object], extracted: Extracted, wait_ms: int
+        self, found: Mapping[str, object], flow: Mapping[str, object], wait_ms: int
     ) -> dict[str, AttributeValue]:
         telemetry, record = self._telemetry, self.record
         attributes = cloudevents.identity(found)
         attributes[semconv.OFFSET] = record.offset
-        attributes.update(flow_attributes(extracted.flow))
+        attributes.update(flow_attributes(flow))
         if record.timestamp >= 0:
             attributes[semconv.WAIT] = wait_ms / 1000
         if record.value is None:
@@ -231,13 +227,13 @@ class Processing:
     ) -> tuple[Context, tuple[Link, ...]]:
         """Choose parent and links. Links to what the parent already is would say nothing."""
         links: list[Link] = []
-        creation = extracted.creation
+        carried, creation, _ = extracted
         around = trace.get_current_span(ambient).get_span_context()
         relation = self._source.relation
         if self.record.timestamp >= 0 and wait_ms > self._telemetry.link_after_ms:
             relation = "link"
         if creation is not None and relation != "link":
-            parent = extracted.context
+            parent = carried
             if relation == "both":
                 links.append(Link(creation.get_span_context()))
             if around.is_valid:

@@ -202,14 +202,10 @@ class TracedProducer:
         try:
             if SUPPRESSED in get_current():
                 return None
-            return begin_send(
-                self._telemetry,
-                self._destination(topic),
-                key=key,
-                value=value,
-                partition=partition,
-                headers=headers,
-            )
+            destination = self._destinations.get(topic)
+            if destination is None:
+                destination = self._destination(topic)
+            return begin_send(self._telemetry, destination, headers, (key, value, partition))
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
             return None

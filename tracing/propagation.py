@@ -5,8 +5,7 @@ once with a probe, the codec does the work on bytes. Any other propagator is cal
 """
 
 from collections.abc import Mapping, Sequence
-from time import time_ns
-from typing import Final, NamedTuple
+from typing import Final
 
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context
@@ -42,21 +41,14 @@ SPAN_KEY: Final = next(iter(set_span_in_context(trace.INVALID_SPAN, Context())))
 BAGGAGE_KEY: Final = next(iter(baggage.set_baggage("name", "value", Context())))
 
 
-class Extracted(NamedTuple):
-    """What a record's headers say of its flow.
+Extracted = tuple[Context, Span | None, Mapping[str, object]]
+"""What a record's headers say of its flow.
 
-    Attributes:
-        context: The remote span and the baggage, on top of nothing else.
-        creation: The span that created the message; `None` when it names none.
-        flow: The baggage.
-    """
+The remote span and the baggage in a context, on top of nothing else; the span that created the
+message, `None` when the headers name none; and the baggage.
+"""
 
-    context: Context
-    creation: Span | None
-    flow: Mapping[str, object]
-
-
-_NOTHING: Final = Extracted(_EMPTY, None, {})
+_NOTHING: Final[Extracted] = (_EMPTY, None, {})
 
 
 class Propagation:
@@ -82,35 +74,30 @@ class Propagation:
         self._w3c = _writes_w3c(propagator)
         self.fields: Final = frozenset(propagator.fields) | _W3C_FIELDS
 
-    def flow(self, context: Context) -> Mapping[str, object]:
-        """The baggage to send: the context's own, which begins a flow where it is in none yet."""
+    def flow(self, context: Context, now_ms: int) -> Mapping[str, object]:
+        """The baggage to send: the context's own; it begins a flow now where it is in none yet."""
         entries = context.get(BAGGAGE_KEY)
         if not isinstance(entries, Mapping):
             entries = {}
         if semconv.ORIGIN in entries:
             return entries
-        started = {
-            semconv.PIPELINE: self._pipeline,
-            semconv.ORIGIN: str(time_ns() // 1_000_000),
-        }
         # These first, so that they are never the ones that do not fit.
-        return {**started, **entries} if entries else started
+        return {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: str(now_ms), **entries}
 
-    def inject(
-        self, span: Span, flow: Mapping[str, object], context: Context, topic: str | None
-    ) -> list[Header]:
+    def inject(self, span: Span, context: Context, topic: str | None, now_ms: int) -> list[Header]:
         """Make the headers of a message created by `span`.
 
         Args:
             span: The message's creation context.
-            flow: The baggage, as `flow` returned it.
-            context: Where propagators other than W3C's find what else they carry.
+            context: Where the baggage is, and what else other propagators than W3C's carry.
             topic: Where the message goes; `None` when that is not known yet, as in a batch: then
                 only what may cross every boundary goes along.
+            now_ms: The origin of the flow, unix ms, if it begins here.
         """
         boundary = self._strictest if topic is None else self._boundaries.get(topic)
-        entries = flow if boundary is None else boundary.allowed(flow)
         if not self._w3c:
+            flow = self.flow(context, now_ms)
+            entries = flow if boundary is None else boundary.allowed(flow)
             context = set_span_in_context(span, context)
             return self._inject_generally(context, entries, boundary or _OPEN)
         headers: list[Header] = []
@@ -121,15 +108,31 @@ class Propagation:
                 headers.append((w3c.TRACEPARENT, w3c.format_traceparent(creation)))
                 if creation.trace_state:
                     headers.append((w3c.TRACESTATE, creation.trace_state.to_header().encode()))
-        if entries:
-            written = self._format_ours(entries)
-            if written is None:
-                written, dropped = w3c.format_baggage(entries)
-                if dropped:
-                    self._diagnostics.dropped("baggage", dropped)
-            if written:
-                headers.append((w3c.BAGGAGE, written))
+        written = self._baggage(context, boundary, now_ms)
+        if written:
+            headers.append((w3c.BAGGAGE, written))
         return headers
+
+    def _baggage(self, context: Context, boundary: Boundary | None, now_ms: int) -> bytes:
+        # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
+        if boundary is None:
+            entries = context.get(BAGGAGE_KEY)
+            if not entries:
+                return b"%b%d" % (self._ours, now_ms)
+            if isinstance(entries, Mapping) and len(entries) == 2:  # noqa: PLR2004 - these two
+                origin = entries.get(semconv.ORIGIN)
+                if (
+                    isinstance(origin, str)
+                    and origin.isascii()
+                    and origin.isdigit()
+                    and entries.get(semconv.PIPELINE) == self._pipeline
+                ):
+                    return self._ours + origin.encode()
+        flow = self.flow(context, now_ms)
+        written, dropped = w3c.format_baggage(flow if boundary is None else boundary.allowed(flow))
+        if dropped:
+            self._diagnostics.dropped("baggage", dropped)
+        return written
 
     def extract(self, headers: object, found: Mapping[str, object], topic: str) -> Extracted:
         """Read what a record carries; `found` is `latest(headers)`."""
@@ -149,7 +152,7 @@ class Propagation:
         entries = self._entries(found.get(w3c.BAGGAGE), boundary)
         if entries:
             parts[BAGGAGE_KEY] = entries
-        return Extracted(Context(parts), creation, entries)
+        return Context(parts), creation, entries
 
     def _entries(self, written: object, boundary: Boundary | None) -> dict[str, object]:
         if written is None:
@@ -163,8 +166,6 @@ class Propagation:
             entries = dict(parsed)
         return entries if boundary is None else dict(boundary.allowed(entries))
 
-    # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
-
     def _parse_ours(self, written: object) -> dict[str, object] | None:
         if not isinstance(written, bytes) or not written.startswith(self._ours):
             return None
@@ -172,14 +173,6 @@ class Propagation:
         if not origin.isdigit() or len(origin) > MAX_ORIGIN:
             return None
         return {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: origin.decode()}
-
-    def _format_ours(self, entries: Mapping[str, object]) -> bytes | None:
-        if len(entries) != 2 or entries.get(semconv.PIPELINE) != self._pipeline:  # noqa: PLR2004 - these two
-            return None
-        origin = entries.get(semconv.ORIGIN)
-        if not isinstance(origin, str) or not (origin.isascii() and origin.isdigit()):
-            return None
-        return self._ours + origin.encode()
 
     def _creation(self, headers: object, found: Mapping[str, object]) -> RemoteSpan | None:
         written = found.get(w3c.TRACEPARENT)
@@ -224,7 +217,7 @@ class Propagation:
         context = baggage.clear(context)
         for name, value in entries.items():
             context = baggage.set_baggage(name, value, context)
-        return Extracted(context, creation, entries)
+        return context, creation, entries
 
 
 def _strictest(boundaries: Sequence[Boundary]) -> Boundary | None:

@@ -1,29 +1,37 @@
 """One send, from the call to the broker's acknowledgement: its span, headers and metrics."""
 
+from __future__ import annotations
+
 from asyncio import CancelledError
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
-from opentelemetry.context import Context, get_current
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.context import get_current
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from tracing import catalog, cloudevents, semconv
-from tracing.client import ClientInfo
-from tracing.headers import Header, latest, text, without
-from tracing.propagation import SPAN_KEY, Extracted, flow_attributes
+from tracing.headers import latest, text, without
+from tracing.propagation import SPAN_KEY, flow_attributes
 from tracing.series import OperationSeries
-from tracing.telemetry import Telemetry
 from tracing.w3c import RemoteSpan
 
 if TYPE_CHECKING:
     from asyncio import Future
     from collections.abc import Mapping
 
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from tracing.client import ClientInfo
+    from tracing.headers import Header
+    from tracing.propagation import Extracted
     from tracing.spans import AttributeValue
+    from tracing.telemetry import Telemetry
 
 
 _UNSEEN = object()
+_NONE: Mapping[str, object] = {}
 _ERROR = Status(StatusCode.ERROR)
 
 
@@ -70,21 +78,18 @@ class Sending:
         self._started = perf_counter()
         self.headers = headers
 
-    def done(self, future: "Future[Any]") -> None:
+    def done(self, future: Future[Any]) -> None:
         """End the send as its future ended. A callback: never raises."""
         try:
-            if future.cancelled():
-                self._abandoned()
-                return
             # Future.exception() would also silence asyncio's warning for an error that the
             # application never looks at.
             error = getattr(future, "_exception", _UNSEEN)
-            if error is _UNSEEN:
-                error = future.exception()
-            if isinstance(error, BaseException):
-                self.failed(error)
-            else:
+            if future.cancelled():
+                self._end()
+            elif error is None or (error is _UNSEEN and future.exception() is None):
                 self.acknowledged(future.result())
+            else:
+                self.failed(error if isinstance(error, BaseException) else future.exception())
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
 
@@ -94,7 +99,9 @@ class Sending:
             series = self._destination.series
             series.succeeded.record(perf_counter() - self._started)
             series.messages.value += self._messages
-            if metadata is not None and self._span.is_recording():
+            if not self._span.is_recording():
+                return
+            if metadata is not None:
                 self._telemetry.spans.enrich(
                     self._span,
                     {
@@ -106,10 +113,10 @@ class Sending:
             self._telemetry.diagnostics.failed("send", fault)
         self._end()
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException | None) -> None:
         """End the send with its error. A cancelled wait is none: the message may be on its way."""
-        if isinstance(error, CancelledError):
-            self._abandoned()
+        if error is None or isinstance(error, CancelledError):
+            self._end()
             return
         try:
             kind = semconv.error_type(error)
@@ -126,9 +133,6 @@ class Sending:
             self._telemetry.diagnostics.failed("send", fault)
         self._end()
 
-    def _abandoned(self) -> None:
-        self._end()
-
     def _end(self) -> None:
         try:
             self._span.end()
@@ -139,17 +143,22 @@ class Sending:
 def begin_send(
     telemetry: Telemetry,
     destination: Destination,
-    *,
-    key: object,
-    value: object,
-    partition: object,
     headers: list[Header],
+    record: tuple[object, object, object],
 ) -> Sending:
-    """Start the span of a send and make the headers to send."""
-    propagation = telemetry.propagation
+    """Start the span of a send and make the headers to send.
+
+    Args:
+        telemetry: What the service's clients share.
+        destination: Where the record goes.
+        headers: The application's headers.
+        record: The record's key, value and, where the application chose one, partition.
+    """
+    propagation, spans = telemetry.propagation, telemetry.spans
     context = get_current()
+    now_ms = time_ns() // 1_000_000
     links: tuple[Link, ...] = ()
-    present: Mapping[str, object] = {}
+    present: Mapping[str, object] = _NONE
     given = headers
     if headers:
         present = latest(headers)
@@ -158,28 +167,50 @@ def begin_send(
             context, links = _continued(
                 context, propagation.extract(headers, present, destination.topic)
             )
-    flow = propagation.flow(context)
-    completed = destination.completion.of(present) if telemetry.cloudevents else []
+    completed = destination.completion.of(present, now_ms) if telemetry.cloudevents else []
     current = context.get(SPAN_KEY)
-    span: Span
-    if isinstance(current, RemoteSpan) and not current.sampled and telemetry.spans.drops_unsampled:
+    span: Span | None = None
+    if current is None:
+        span = spans.dropped_root()
+    elif isinstance(current, RemoteSpan) and not current.sampled and spans.drops_unsampled:
         span = current
-    else:
-        span = telemetry.spans.start(
+    if span is None:
+        span = spans.start(
             destination.name, context, SpanKind.PRODUCER, destination.attributes, links
         )
-    injected = propagation.inject(span, flow, context, destination.topic)
     if span.is_recording():
-        attributes = cloudevents.identity({**present, **dict(completed)})
-        attributes.update(flow_attributes(flow))
-        if value is None:
-            attributes[semconv.TOMBSTONE] = True
-        if isinstance(partition, int):
-            attributes[semconv.PARTITION] = str(partition)
-        if telemetry.message_keys and (written := key_text(key)) is not None:
-            attributes[semconv.MESSAGE_KEY] = written
-        telemetry.spans.enrich(span, attributes)
-    return Sending(telemetry, destination, span, [*given, *completed, *injected])
+        flow = propagation.flow(context, now_ms)
+        spans.enrich(span, _described(telemetry, present, completed, flow, record))
+    return Sending(
+        telemetry,
+        destination,
+        span,
+        [*given, *completed, *propagation.inject(span, context, destination.topic, now_ms)],
+    )
+
+
+def _described(
+    telemetry: Telemetry,
+    present: Mapping[str, object],
+    completed: list[Header],
+    flow: Mapping[str, object],
+    record: tuple[object, object, object],
+) -> dict[str, AttributeValue]:
+    key, value, partition = record
+    attributes = flow_attributes(flow)
+    event_id = present.get(cloudevents.ID)
+    if event_id is None and completed:
+        # An id made here comes first, and is plain.
+        attributes[semconv.MESSAGE_ID] = (completed[0][1] or b"").decode()
+    if present:
+        attributes.update(cloudevents.identity(present))
+    if value is None:
+        attributes[semconv.TOMBSTONE] = True
+    if isinstance(partition, int):
+        attributes[semconv.PARTITION] = str(partition)
+    if telemetry.message_keys and (written := key_text(key)) is not None:
+        attributes[semconv.MESSAGE_KEY] = written
+    return attributes
 
 
 def key_text(key: object) -> str | None:
@@ -195,11 +226,12 @@ def _continued(context: Context, carried: Extracted) -> tuple[Context, tuple[Lin
     Headers with a context of their own come from a stored or forwarded message. Where nothing is
     current, that context continues; else it is linked, unless it is in the same trace anyway.
     """
+    carried_context, creation, flow = carried
     current = trace.get_current_span(context).get_span_context()
     if not current.is_valid:
-        return (carried.context if carried.creation or carried.flow else context), ()
-    if carried.creation is not None:
-        creation = carried.creation.get_span_context()
-        if creation.trace_id != current.trace_id:
-            return context, (Link(creation),)
+        return (carried_context if creation or flow else context), ()
+    if creation is not None:
+        created = creation.get_span_context()
+        if created.trace_id != current.trace_id:
+            return context, (Link(created),)
     return context, ()

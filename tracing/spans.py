@@ -23,6 +23,12 @@ class SpanStarter(Protocol):
         Then there is no need to start such a span: the parent can stand for it.
         """
 
+    def dropped_root(self) -> Span | None:
+        """A span of a new trace that nobody records, where that is certain; else `None`.
+
+        It is only good for sending its context on.
+        """
+
     def start(
         self,
         name: str,
@@ -58,6 +64,10 @@ class ApiSpans:
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
+
+    def dropped_root(self) -> Span | None:
+        """Nothing is certain with an unknown provider."""
+        return None
 
     def start(
         self,

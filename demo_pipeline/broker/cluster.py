@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
@@ -48,7 +49,7 @@ async def create_topics(bootstrap_servers: str, partitions: Mapping[str, int]) -
     admin = _admin(bootstrap_servers)
     try:
         await admin.start()
-        answer = await admin.create_topics(
+        answer: Any = await admin.create_topics(
             [NewTopic(name, number, 1) for name, number in partitions.items()]
         )
     except (KafkaError, OSError) as error:

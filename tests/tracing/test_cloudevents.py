@@ -46,20 +46,19 @@ def test_what_is_missing_is_completed_and_what_is_there_stays() -> None:
     completion = Completion(b"/orders", "orders.events")
     given = cloudevent(type="OrderPlaced", id="mine")
 
-    completed = [*given, *completion.of(dict(given))]
+    completed = [*given, *completion.of(dict(given), 1_700_000_000_123)]
 
     event = CloudEvent.from_headers(completed)
     assert event is not None
     assert (event.id, event.source, event.type) == ("mine", "/orders", "OrderPlaced")
-    assert event.time is not None
-    assert datetime.fromisoformat(event.time).tzinfo is not None
+    assert event.time == "2023-11-14T22:13:20.123Z"
     assert len({name for name, _ in completed}) == len(completed)
 
 
 def test_bare_messages_become_events_with_ids_of_their_own() -> None:
     completion = Completion(b"/orders", "orders.events")
 
-    events = [CloudEvent.from_headers(completion.of({})) for _ in range(100)]
+    events = [CloudEvent.from_headers(completion.of({}, 0)) for _ in range(100)]
 
     assert {"orders.events"} == {event.type for event in events if event}
     assert len({event.id for event in events if event}) == 100

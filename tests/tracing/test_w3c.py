@@ -1,4 +1,4 @@
-"""The W3C codec agrees with the stock propagators on all that is valid, and is total on the rest."""
+"""The W3C codec agrees with the stock propagators on what is valid, and is total on the rest."""
 
 from urllib.parse import quote_plus
 

@@ -1,0 +1,69 @@
+"""Is every order in exactly one whole trace? What exactly is broken, where not."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from demo_pipeline.report.model import OrderTrace, SpanFacts, Trace
+from demo_pipeline.report.wording import counted, printable
+
+_NAMED_AT_MOST: Final = 3
+
+
+def fault_finder(services: Sequence[str]) -> Callable[[OrderTrace], str | None]:
+    """Make a check for orders whose traces have to span all `services`.
+
+    It says in one sentence what is broken about an order's trace, `None` when nothing is. Traces
+    that orders share are looked at once.
+    """
+    looked_at: dict[int, tuple[str, ...]] = {}
+
+    def find(order: OrderTrace) -> str | None:
+        name = f"order {printable(order.order_id)}"
+        if not order.traces:
+            return f"{name} has no trace"
+        if len(order.traces) > 1:
+            return f"{name} is in {len(order.traces)} traces instead of one: " + _several(
+                [f"{trace.trace_id:032x} ({_services(trace)})" for trace in order.traces]
+            )
+        (trace,) = order.traces
+        if trace.trace_id not in looked_at:
+            looked_at[trace.trace_id] = _faults(trace, services)
+        faults = looked_at[trace.trace_id]
+        return f"{name}, trace {trace.trace_id:032x}: {'; '.join(faults)}" if faults else None
+
+    return find
+
+
+def _faults(trace: Trace, services: Sequence[str]) -> tuple[str, ...]:
+    present = {span.service for span in trace.spans}
+    known = {span.span_id for span in trace.spans}
+    roots = [span for span in trace.spans if span.parent_id is None]
+    orphans = [span for span in trace.spans if span.parent_id not in known | {None}]
+    faults = [
+        f"service {printable(service)} is missing" for service in services if service not in present
+    ]
+    if not roots:
+        faults.append("it has no root span")
+    elif len(roots) > 1:
+        faults.append(f"it has {len(roots)} root spans instead of one: {_names(roots)}")
+    elif roots[0].kind != "SERVER":
+        faults.append(f"its root {_names(roots)} is {roots[0].kind}, not an HTTP server's span")
+    if orphans:
+        faults.append(
+            f"{counted(len(orphans), 'span')} with a parent that is missing: {_names(orphans)}"
+        )
+    return tuple(faults)
+
+
+def _services(trace: Trace) -> str:
+    return ", ".join(dict.fromkeys(printable(span.service) for span in trace.spans))
+
+
+def _names(spans: Sequence[SpanFacts]) -> str:
+    return _several([f"'{printable(span.name)}' of {printable(span.service)}" for span in spans])
+
+
+def _several(texts: Sequence[str]) -> str:
+    rest = len(texts) - _NAMED_AT_MOST
+    shown = ", ".join(texts[:_NAMED_AT_MOST])
+    return f"{shown} and {rest} more" if rest > 0 else shown

@@ -1,0 +1,73 @@
+"""Reading spans: the one place that knows their attributes, and that trusts none of them."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+
+from demo_pipeline.report.model import Role, SpanFacts
+
+_OPERATION: Final = "messaging.operation.name"
+_TOPIC: Final = "messaging.destination.name"
+_GROUP: Final = "messaging.consumer.group.name"
+_CONVERSATION: Final = "messaging.message.conversation_id"
+_WAIT_S: Final = "pipeline.wait.duration"
+_OUTCOME: Final = "pipeline.outcome"
+_SERVICE: Final = "service.name"
+_ROLES: Final = {role.value: role for role in (Role.SEND, Role.PROCESS, Role.POLL)}
+_NS: Final = 1_000_000_000
+
+
+def read_span(span: ReadableSpan) -> SpanFacts:
+    """Read a span; never raises, whatever is on it."""
+    attributes: Mapping[str, object] = span.attributes or {}
+    context = span.get_span_context()
+    start = span.start_time or 0
+    outcome = _text(attributes, _OUTCOME)
+    return SpanFacts(
+        trace_id=context.trace_id if context else 0,
+        span_id=context.span_id if context else 0,
+        parent_id=span.parent.span_id if span.parent else None,
+        name=span.name,
+        service=_text(span.resource.attributes, _SERVICE) or "unknown",
+        kind=span.kind.name,
+        role=_role(span.name, attributes),
+        topic=_text(attributes, _TOPIC),
+        group=_text(attributes, _GROUP),
+        conversation_id=_text(attributes, _CONVERSATION),
+        start_ns=start,
+        # A clock that was set back, or a span that never ended, counts as no time at all.
+        end_ns=max(start, span.end_time or start),
+        wait_ns=_wait_ns(attributes.get(_WAIT_S)),
+        outcome=outcome,
+        failed=outcome == "error" or span.status.status_code is StatusCode.ERROR,
+        attributes={**attributes, **_events(span)},
+    )
+
+
+def _role(name: str, attributes: Mapping[str, object]) -> Role:
+    operation = _text(attributes, _OPERATION) or name.partition(" ")[0]
+    return _ROLES.get(operation, Role.OTHER)
+
+
+def _text(attributes: Mapping[str, object], key: str) -> str:
+    value = attributes.get(key)
+    return "" if value is None else str(value)
+
+
+def _wait_ns(value: object) -> int | None:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return max(0, round(value * _NS))
+
+
+def _events(span: ReadableSpan) -> dict[str, object]:
+    """Put span events, exceptions above all, among the attributes that people read."""
+    return {
+        f"event {number} {event.name}": "; ".join(
+            f"{key}: {value!s}" for key, value in (event.attributes or {}).items()
+        )
+        for number, event in enumerate(span.events, 1)
+    }

@@ -1,0 +1,45 @@
+"""Writing files so that a reader never meets half of one."""
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+
+class ReportNotWrittenError(OSError):
+    """The report could not be written; says where, why, and what to do."""
+
+
+def write_files(directory: Path, contents: Mapping[str, Iterable[str]]) -> tuple[Path, ...]:
+    """Write files into a folder, made where missing; none appears before all are complete.
+
+    Raises:
+        ReportNotWrittenError: the folder or a file in it cannot be written.
+    """
+    pending = {directory / f".{name}.{os.getpid()}.partial": directory / name for name in contents}
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for (partial, target), chunks in zip(pending.items(), contents.values(), strict=True):
+            if target.is_dir():
+                raise _not_written(directory, f"{target.name} is a folder there")
+            with partial.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(chunks)
+        for partial, target in pending.items():
+            partial.replace(target)
+    except ReportNotWrittenError:
+        raise
+    except FileExistsError as error:
+        raise _not_written(directory, "it is a file, not a folder") from error
+    except OSError as error:
+        raise _not_written(directory, error.strerror or str(error)) from error
+    finally:
+        for partial in pending:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+    return tuple(pending.values())
+
+
+def _not_written(directory: Path, why: str) -> ReportNotWrittenError:
+    return ReportNotWrittenError(
+        f"cannot write the report to {directory}: {why}; choose a folder that can be written"
+    )

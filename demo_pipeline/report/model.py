@@ -1,0 +1,178 @@
+"""The values of a report: what a finished run hands in, and what is read out of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from opentelemetry.sdk.metrics.export import MetricsData
+from opentelemetry.sdk.trace import ReadableSpan
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """All that a finished run leaves behind.
+
+    Attributes:
+        spans: the ended spans of all services.
+        metrics: the last cumulative metrics of each service.
+        order_ids: the orders accepted over HTTP in this run.
+        services: the `service.name` values that the trace of every order must span.
+        scenario: the scenario's name.
+        started_unix_ns: the start of the run, unix ns.
+        duration_s: how long the run took, in seconds.
+    """
+
+    spans: tuple[ReadableSpan, ...]
+    metrics: tuple[MetricsData, ...]
+    order_ids: tuple[str, ...]
+    services: tuple[str, ...]
+    scenario: str
+    started_unix_ns: int
+    duration_s: float
+
+
+class Role(Enum):
+    """What a span stands for on an order's way."""
+
+    SEND = "send"
+    PROCESS = "process"
+    POLL = "poll"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpanFacts:
+    """One span, read tolerantly: whatever was missing or of a wrong type has a neutral value.
+
+    Times are unix ns. `wait_ns` is the time the record spent in the broker before a process span
+    started, `None` where the span does not tell.
+    """
+
+    trace_id: int
+    span_id: int
+    parent_id: int | None
+    name: str
+    service: str
+    kind: str
+    role: Role
+    topic: str
+    group: str
+    conversation_id: str
+    start_ns: int
+    end_ns: int
+    wait_ns: int | None
+    outcome: str
+    failed: bool
+    attributes: Mapping[str, object]
+
+    @property
+    def duration_ns(self) -> int:
+        """How long the span took."""
+        return self.end_ns - self.start_ns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """All spans of one trace id, by start. Compared by identity, shared between its orders."""
+
+    trace_id: int
+    spans: tuple[SpanFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTrace:
+    """An order and its traces: exactly one when all is well."""
+
+    order_id: str
+    traces: tuple[Trace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Nearest-rank percentiles of a set of durations, in ns: each is a value that occurred."""
+
+    p50: int
+    p95: int
+    p99: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One consumer group reading one topic, over the whole run."""
+
+    service: str
+    group: str
+    topic: str
+    records: int
+    wait: Distribution | None
+    processing: Distribution | None
+    rejected: int
+    errors: int
+
+    @property
+    def reader(self) -> str:
+        """The service, with its group where that goes by another name."""
+        return self.service if self.group in {"", self.service} else f"{self.service}/{self.group}"
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Where the time on an order's critical path went, in ns; the four parts leave no rest."""
+
+    wait_ns: int = 0
+    processing_ns: int = 0
+    publish_ns: int = 0
+    other_ns: int = 0
+
+    @property
+    def total_ns(self) -> int:
+        """The whole time on the path."""
+        return self.wait_ns + self.processing_ns + self.publish_ns + self.other_ns
+
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        """Name the parts, in the order in which people ask for them."""
+        return (
+            ("wait", self.wait_ns),
+            ("processing", self.processing_ns),
+            ("publish", self.publish_ns),
+            ("other", self.other_ns),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """From the start of the HTTP request to the end of the last processing, unix ns."""
+
+    start_ns: int
+    end_ns: int
+    breakdown: Breakdown
+
+    @property
+    def duration_ns(self) -> int:
+        """End-to-end time."""
+        return self.end_ns - self.start_ns
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReport:
+    """An order with its timing, and what is broken about its trace."""
+
+    order: OrderTrace
+    timing: Timing | None
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """Everything the terminal and the page show. `orders` has the slowest first."""
+
+    orders: tuple[OrderReport, ...]
+    hops: tuple[Hop, ...]
+    end_to_end: Distribution | None
+    breakdown: Breakdown
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """One sentence for each broken order."""
+        return tuple(report.fault for report in self.orders if report.fault)

@@ -1,0 +1,116 @@
+"""The report as one HTML page that needs nothing but a browser."""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from html import escape
+from importlib import resources
+from string import Template
+from typing import Final
+
+from demo_pipeline.report.model import Analysis, Distribution, Hop, RunResult
+from demo_pipeline.report.page_data import page_data
+from demo_pipeline.report.wording import counted, milliseconds, per_second, shares
+
+_ASSETS: Final = resources.files("demo_pipeline.report") / "assets"
+_NS: Final = 1_000_000_000
+
+
+def render_page(result: RunResult, analysis: Analysis) -> str:
+    """Render the page. Everything that came from an event or a span is escaped."""
+    style = _asset("report.css")
+    script = _asset("report.js")
+    started = datetime.fromtimestamp(result.started_unix_ns // _NS, UTC)
+    return Template(_asset("report.html.tmpl")).substitute(
+        # By hash, so that even markup that slipped through could not run or load anything.
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        style=style,
+        script=script,
+        scenario=_safe(result.scenario),
+        started=started.isoformat(),
+        started_shown=f"{started:%Y-%m-%d %H:%M:%S} UTC",
+        orders=f"{len(analysis.orders):,}",
+        throughput=per_second(len(analysis.orders), result.duration_s),
+        duration=f"{result.duration_s:.1f} s",
+        median=milliseconds(analysis.end_to_end.p50 if analysis.end_to_end else None),
+        verdict=_verdict(analysis),
+        hops="".join(map(_hop, analysis.hops))
+        or '<tr><td colspan="10">Nothing was processed.</td></tr>',
+        end_to_end=_end_to_end(analysis),
+        where=_where_it_went(analysis),
+        data=page_data(analysis, result.started_unix_ns),
+    )
+
+
+def _verdict(analysis: Analysis) -> str:
+    faults = analysis.faults
+    if not analysis.orders:
+        return '<p class="verdict">No orders were placed.</p>'
+    if not faults:
+        return (
+            '<p class="verdict good"><span aria-hidden="true">✓</span> '
+            "Every order is in exactly one complete trace.</p>"
+        )
+    sentences = "".join(f"<li>{_safe(fault)}</li>" for fault in faults)
+    return (
+        '<details class="verdict bad"><summary><span aria-hidden="true">✗</span> '
+        f"{counted(len(faults), 'order')} of {len(analysis.orders):,} with a broken trace</summary>"
+        f"<ul>{sentences}</ul></details>"
+    )
+
+
+def _hop(hop: Hop) -> str:
+    errors = f"<strong>{hop.errors:,}</strong>" if hop.errors else "0"
+    return (
+        f'<tr><th scope="row">{_safe(hop.reader)} <span class="from">← {_safe(hop.topic)}</span>'
+        f"</th><td>{hop.records:,}</td>{_cells(_three(hop.wait))}{_cells(_three(hop.processing))}"
+        f"<td>{hop.rejected:,}</td><td>{errors}</td></tr>"
+    )
+
+
+def _end_to_end(analysis: Analysis) -> str:
+    spread = analysis.end_to_end
+    timed = sum(order.timing is not None for order in analysis.orders)
+    longest = milliseconds(spread.max if spread else None)
+    return f"<tr>{_cells((f'{timed:,}', *_three(spread), longest))}</tr>"
+
+
+def _where_it_went(analysis: Analysis) -> str:
+    parts = analysis.breakdown.parts()
+    percent = shares([duration for _, duration in parts])
+    items = "".join(
+        f'<li><span class="key {name}" aria-hidden="true"></span> {name} <b>{share} %</b></li>'
+        for (name, _), share in zip(parts, percent, strict=True)
+    )
+    # The script draws the bar: its widths need styles that the policy keeps out of the markup.
+    drawn = " ".join(str(duration) for _, duration in parts)
+    return (
+        f'<div class="share" id="where" data-parts="{drawn}" aria-hidden="true"></div>'
+        f'<ul class="legend">{items}</ul>'
+    )
+
+
+def _three(spread: Distribution | None) -> tuple[str, str, str]:
+    if spread is None:
+        return milliseconds(None), milliseconds(None), milliseconds(None)
+    return milliseconds(spread.p50), milliseconds(spread.p95), milliseconds(spread.p99)
+
+
+def _cells(values: Iterable[str]) -> str:
+    return "".join(f"<td>{value}</td>" for value in values)
+
+
+def _safe(text: str) -> str:
+    # Lone surrogates cannot be written as UTF-8.
+    return escape(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def _hash(inline: str) -> str:
+    digest = hashlib.sha256(inline.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,0 +1,36 @@
+"""Printing at a chosen width, on whatever characters the output can take."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+# Keeps wait, processing and send apart where blocks and lines cannot be shown.
+_STAND_INS: Final = str.maketrans("░▓█─━│├└·←…\N{REPLACEMENT CHARACTER}", ".=#--||`,<~?")
+
+
+def print_plainly(console: Console, renderable: RenderableType, width: int) -> None:
+    """Print at `width`, also where the console believes itself narrower.
+
+    An output that is not Unicode gets plain characters instead of an error.
+    """
+    fixed = _Fixed(renderable, width)
+    if not console.options.ascii_only:
+        console.print(fixed, crop=False)
+        return
+    with console.capture() as captured:
+        console.print(fixed, crop=False)
+    plain = captured.get().translate(_STAND_INS)
+    console.file.write(plain.encode("ascii", "replace").decode("ascii"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """A renderable that has its own idea of the width."""
+
+    renderable: RenderableType
+    width: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render at the fixed width."""
+        yield from console.render(self.renderable, options.update(width=self.width))

@@ -1,0 +1,138 @@
+"""What a run prints at its end: headline, tables, and the slowest order's way."""
+
+from typing import Final
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from demo_pipeline.report.analysis import analyse
+from demo_pipeline.report.model import Analysis, Breakdown, Distribution, OrderReport, RunResult
+from demo_pipeline.report.plain import print_plainly
+from demo_pipeline.report.waterfall import LEGEND, waterfall
+from demo_pipeline.report.wording import counted, milliseconds, per_second, printable, shares
+
+_WIDE: Final = 100
+_NARROW: Final = 40
+_FAULTS_AT_MOST: Final = 5
+
+
+def print_summary(result: RunResult, console: Console) -> None:
+    """Print the summary of a run.
+
+    A terminal's own width is kept; a pipe or file gets at least 100 columns.
+    """
+    analysis = analyse(result)
+    width = max(_NARROW, console.width) if console.is_terminal else max(_WIDE, console.width)
+    parts: list[RenderableType] = [*_headline(result, analysis), ""]
+    if analysis.hops:
+        parts += [Text("Hops (ms)", "bold"), _hop_table(analysis, width), ""]
+    if analysis.end_to_end:
+        parts += [Text("End to end (ms)", "bold"), _end_to_end(analysis, analysis.end_to_end), ""]
+    slowest = next((order for order in analysis.orders if order.timing), None)
+    if slowest:
+        parts += _slowest(slowest, width)
+    print_plainly(console, Group(*parts), width)
+
+
+def _headline(result: RunResult, analysis: Analysis) -> list[Text]:
+    orders = len(analysis.orders)
+    figures = (
+        counted(orders, "order"),
+        per_second(orders, result.duration_s),
+        f"{result.duration_s:.1f} s",
+        f"scenario {printable(result.scenario)}",
+    )
+    faults = analysis.faults
+    if not orders:
+        verdict = Text("no orders were placed", "yellow")
+    elif not faults:
+        verdict = Text("all traces complete", "bold green")
+    else:
+        verdict = Text(f"{counted(len(faults), 'broken trace')}", "bold red")
+    lines = [Text.assemble(" · ".join(figures), " · ", verdict)]
+    lines += [Text(f"  {fault}", "red") for fault in faults[:_FAULTS_AT_MOST]]
+    if len(faults) > _FAULTS_AT_MOST:
+        lines.append(Text(f"  ... and {len(faults) - _FAULTS_AT_MOST} more", "red"))
+    return lines
+
+
+def _hop_table(analysis: Analysis, width: int) -> Table:
+    table = _table(width)
+    wide = width >= _WIDE
+    table.add_column("service ← topic" if wide else "service\n← topic", overflow="fold")
+    headings = ("records", *_percentiles("wait"), *_percentiles("processing"), "errors")
+    for heading in headings:
+        table.add_column(heading if wide else heading.replace("processing", "proc."))
+    for column in table.columns[1:]:
+        column.justify = "right"
+        column.no_wrap = True
+    for hop in analysis.hops:
+        table.add_row(
+            Text(f"{printable(hop.reader)}{' ' if wide else chr(10)}← {printable(hop.topic)}"),
+            f"{hop.records:,}",
+            *_three(hop.wait),
+            *_three(hop.processing),
+            Text(f"{hop.errors:,}", "bold red" if hop.errors else ""),
+        )
+    return table
+
+
+def _end_to_end(analysis: Analysis, spread: Distribution) -> Table:
+    table = _table(_WIDE)
+    for heading in ("orders", "p50", "p95", "p99", "max"):
+        table.add_column(heading, justify="right")
+    timed = sum(order.timing is not None for order in analysis.orders)
+    table.add_row(f"{timed:,}", *_three(spread), milliseconds(spread.max))
+    return table
+
+
+def _slowest(report: OrderReport, width: int) -> list[RenderableType]:
+    timing = report.timing
+    spans = [span for trace in report.order.traces for span in trace.spans]
+    if timing is None:
+        return []
+    traces = ", ".join(f"{trace.trace_id:032x}" for trace in report.order.traces[:2])
+    legend = [Text.assemble(sign, f" {meaning}") for sign, meaning in LEGEND]
+    return [
+        Text.assemble(
+            ("Slowest order ", "bold"),
+            (printable(report.order.order_id), "bold"),
+            f" · {milliseconds(timing.duration_ns)} ms",
+        ),
+        Text(f"trace {traces}", "dim"),
+        "",
+        *waterfall(spans, width),
+        "",
+        Text("   ").join(legend),
+        where_it_went(timing.breakdown),
+    ]
+
+
+def where_it_went(breakdown: Breakdown) -> Text:
+    """Say where the time on the critical path went, in ms and in percent."""
+    parts = breakdown.parts()
+    percent = shares([duration for _, duration in parts])
+    return Text.assemble(
+        (f"Critical path {milliseconds(breakdown.total_ns)} ms: ", "bold"),
+        ", ".join(
+            f"{name} {milliseconds(duration)} ms ({share} %)"
+            for (name, duration), share in zip(parts, percent, strict=True)
+        ),
+    )
+
+
+def _table(width: int) -> Table:
+    padding = (0, 1) if width >= _WIDE else (0, 0)
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=padding)
+
+
+def _percentiles(what: str) -> tuple[str, str, str]:
+    return f"{what}\np50", "\np95", "\np99"
+
+
+def _three(spread: Distribution | None) -> tuple[str, str, str]:
+    if spread is None:
+        return milliseconds(None), milliseconds(None), milliseconds(None)
+    return milliseconds(spread.p50), milliseconds(spread.p95), milliseconds(spread.p99)

@@ -1,0 +1,111 @@
+"""How long orders took, and where on their critical path the time went."""
+
+from collections.abc import Iterable, Sequence
+
+from demo_pipeline.report.model import Breakdown, Distribution, Role, SpanFacts, Timing, Trace
+
+
+def distribution(durations_ns: Iterable[int]) -> Distribution | None:
+    """Summarise durations by nearest rank; `None` when there are none."""
+    ordered = sorted(durations_ns)
+    if not ordered:
+        return None
+
+    def ranked(percent: int) -> int:
+        return ordered[-(-percent * len(ordered) // 100) - 1]
+
+    return Distribution(p50=ranked(50), p95=ranked(95), p99=ranked(99), max=ordered[-1])
+
+
+def add(breakdowns: Iterable[Breakdown]) -> Breakdown:
+    """Add breakdowns up, part by part."""
+    wait = processing = publish = other = 0
+    for each in breakdowns:
+        wait += each.wait_ns
+        processing += each.processing_ns
+        publish += each.publish_ns
+        other += each.other_ns
+    return Breakdown(wait, processing, publish, other)
+
+
+def time_trace(trace: Trace) -> Timing | None:
+    """Time one trace, from its request to the end of its last processing.
+
+    `None` when nothing was processed in it.
+    """
+    last = max(
+        (span for span in trace.spans if span.role is Role.PROCESS),
+        key=lambda span: (span.end_ns, span.start_ns),
+        default=None,
+    )
+    if last is None:
+        return None
+    requests = [s for s in trace.spans if s.parent_id is None and s.kind == "SERVER"]
+    start = min(span.start_ns for span in requests or trace.spans)
+    # Clocks that disagree between hosts must not make an order take less than no time.
+    start = min(start, last.end_ns)
+    return Timing(start, last.end_ns, _break_down(start, _way_to(last, trace.spans)))
+
+
+def time_order(timings: Iterable[Timing | None]) -> Timing | None:
+    """Time an order by the timings of its traces; time between broken pieces is `other`."""
+    known = [timing for timing in timings if timing]
+    if not known:
+        return None
+    start = min(timing.start_ns for timing in known)
+    latest = max(known, key=lambda timing: timing.end_ns)
+    path = latest.breakdown
+    rest = latest.end_ns - start - path.total_ns
+    return Timing(start, latest.end_ns, add((path, Breakdown(other_ns=rest))))
+
+
+def _way_to(last: SpanFacts, spans: Sequence[SpanFacts]) -> tuple[SpanFacts, ...]:
+    """Name the request, the sends and the processings that led to a span, the first one first."""
+    by_id = {span.span_id: span for span in spans}
+    way: dict[int, SpanFacts] = {}
+    span: SpanFacts | None = last
+    while span is not None and span.span_id not in way:
+        way[span.span_id] = span
+        span = None if span.parent_id is None else by_id.get(span.parent_id)
+    return tuple(
+        span
+        for span in reversed(way.values())
+        if span.kind == "SERVER" or span.role in {Role.SEND, Role.PROCESS}
+    )
+
+
+def _break_down(start_ns: int, way: Sequence[SpanFacts]) -> Breakdown:
+    """Cut the time along a way into its parts, without gap or overlap."""
+    spent = {"wait": 0, "processing": 0, "publish": 0, "other": 0}
+    now = start_ns
+
+    def until(moment_ns: int, part: str) -> None:
+        nonlocal now
+        spent[part] += max(0, moment_ns - now)
+        now = max(now, moment_ns)
+
+    working: SpanFacts | None = None
+    sent: SpanFacts | None = None
+    for span in way:
+        if span.role is Role.SEND:
+            if working is not None:
+                # An outbox sends after the work has ended; from there on it is publishing.
+                until(min(span.start_ns, working.end_ns), _part(working))
+                until(span.start_ns, "publish")
+            until(span.start_ns, "other")
+            working, sent = None, span
+            continue
+        if span.wait_ns is not None:
+            until(span.start_ns - span.wait_ns, "other" if sent is None else "publish")
+            until(span.start_ns, "wait")
+        elif sent is not None:
+            until(min(sent.end_ns, span.start_ns), "publish")
+        until(span.start_ns, "other")
+        working, sent = span, None
+    if working is not None:
+        until(working.end_ns, _part(working))
+    return Breakdown(spent["wait"], spent["processing"], spent["publish"], spent["other"])
+
+
+def _part(span: SpanFacts) -> str:
+    return "processing" if span.role is Role.PROCESS else "other"

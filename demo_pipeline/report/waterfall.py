@@ -1,0 +1,136 @@
+"""A trace as lines of text: a tree of spans beside bars on one time axis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from demo_pipeline.report.model import Role, SpanFacts
+from demo_pipeline.report.tree import Row, rows
+from demo_pipeline.report.wording import counted, milliseconds, printable
+
+WAIT: Final = ("░", "yellow")
+SEND: Final = ("▓", "magenta")
+PROCESSING: Final = ("█", "green")
+OTHER: Final = ("─", "blue")
+LEGEND: Final = (
+    (WAIT, "wait in the broker"),
+    (PROCESSING, "processing"),
+    (SEND, "send"),
+    (OTHER, "HTTP and other"),
+)
+_STYLES: Final = {Role.SEND: SEND, Role.PROCESS: PROCESSING}
+
+_MOST_ROWS: Final = 60
+_WIDE: Final = 100
+_FIGURES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Maps unix ns to columns."""
+
+    start_ns: int
+    length_ns: int
+    columns: int
+
+    def column(self, moment_ns: int) -> int:
+        if self.length_ns <= 0:
+            return 0
+        at = (moment_ns - self.start_ns) * self.columns // self.length_ns
+        return min(max(at, 0), self.columns)
+
+
+def waterfall(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
+    """Draw a trace in lines of at most `width` columns; no line for no spans."""
+    if not spans:
+        return ()
+    tree = rows(spans)
+    shown = tree[:_MOST_ROWS]
+    indent = 2 if width >= _WIDE else 1
+    labels = [_tree_lines(row, indent) + _name(row.span) for row in shown]
+    services = [printable(row.span.service) for row in shown]
+    service_width = min(max(map(cell_len, (*services, "service"))), max(7, width // 6))
+    room = width - service_width - 2 * _FIGURES - 4
+    label_width = min(max(map(cell_len, (*labels, "span"))), room - room // 3)
+    axis = _axis(spans, room - label_width)
+
+    def line(label: str, service: str, bar: Text, wait: str, took: str) -> Text:
+        return Text.assemble(
+            _cell(label, label_width),
+            " ",
+            (_cell(service, service_width), "cyan"),
+            "  ",
+            bar,
+            " ",
+            wait.rjust(_FIGURES),
+            took.rjust(_FIGURES),
+            no_wrap=True,
+            overflow="ignore",
+        )
+
+    head = line("span", "service", Text(_ruler(axis)), "wait ms", "took ms")
+    head.stylize("bold")
+    lines = [head]
+    for row, label, service in zip(shown, labels, services, strict=True):
+        span = row.span
+        wait = milliseconds(span.wait_ns) if span.wait_ns is not None else ""
+        drawn = line(label, service, _bar(span, axis), wait, milliseconds(span.duration_ns))
+        if span.failed:
+            drawn.stylize("red", 0, label_width)
+        lines.append(drawn)
+    if len(tree) > len(shown):
+        lines.append(Text(f"... and {counted(len(tree) - len(shown), 'more span')}"))
+    return tuple(lines)
+
+
+def _axis(spans: Sequence[SpanFacts], columns: int) -> _Axis:
+    start = min(span.start_ns - (span.wait_ns or 0) for span in spans)
+    # A record that waited for days before this trace began would flatten everything else.
+    first = min(span.start_ns for span in spans)
+    end = max(span.end_ns for span in spans)
+    start = max(start, first - (end - first))
+    return _Axis(start, end - start, max(1, columns))
+
+
+def _ruler(axis: _Axis) -> str:
+    end = f"{milliseconds(axis.length_ns)} ms"
+    middle = milliseconds(axis.length_ns // 2)
+    left = ("0".ljust(axis.columns // 2) + middle)[: axis.columns]
+    if len(left) + len(end) >= axis.columns:
+        left = "0"
+    return (left + end.rjust(axis.columns - len(left)))[-axis.columns :]
+
+
+def _bar(span: SpanFacts, axis: _Axis) -> Text:
+    waited = axis.column(span.start_ns - (span.wait_ns or 0))
+    first = min(axis.column(span.start_ns), axis.columns - 1)
+    # Every span and, where there is room for it, every wait is seen, however short.
+    after = max(first + 1, axis.column(span.end_ns))
+    waited = max(0, min(waited, first - 1)) if span.wait_ns else first
+    glyph, style = _STYLES.get(span.role, OTHER)
+    return Text.assemble(
+        " " * waited,
+        (WAIT[0] * (first - waited), WAIT[1]),
+        (glyph * (after - first), "red" if span.failed else style),
+        " " * (axis.columns - after),
+    )
+
+
+def _name(span: SpanFacts) -> str:
+    return f"! {printable(span.name)}" if span.failed else printable(span.name)
+
+
+def _tree_lines(row: Row, indent: int) -> str:
+    if not row.more:
+        return ""
+    outer = "".join(("│" if more else " ").ljust(indent) for more in row.more[:-1])
+    return outer + ("├" if row.more[-1] else "└").ljust(indent, "─")
+
+
+def _cell(text: str, width: int) -> str:
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    return set_cell_size(text, max(0, width - 1)) + "…"

@@ -1,0 +1,48 @@
+"""Words and figures for people: durations, shares, and text that came from elsewhere."""
+
+from collections.abc import Sequence
+from typing import Final
+
+NOTHING: Final = "-"
+_NS_PER_MS: Final = 1_000_000
+_LONGEST: Final = 160
+
+
+def printable(text: str) -> str:
+    """Make foreign text safe to print: no control characters, no lone surrogates, not endless."""
+    if len(text) > _LONGEST:
+        text = text[: _LONGEST - 1] + "…"
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def milliseconds(duration_ns: int | None) -> str:
+    """Say a duration in ms with three telling digits: 0.42, 8.31, 12.4, 104, 1,234."""
+    if duration_ns is None:
+        return NOTHING
+    value = duration_ns / _NS_PER_MS
+    for limit, digits in ((10, 2), (100, 1)):
+        if round(value, digits) < limit:
+            return f"{value:.{digits}f}"
+    return f"{value:,.0f}"
+
+
+def shares(parts: Sequence[int]) -> tuple[int, ...]:
+    """Say parts in whole percent that add up to 100 (all 0 where there is nothing to share)."""
+    total = sum(parts)
+    if total <= 0:
+        return (0,) * len(parts)
+    whole = [part * 100 // total for part in parts]
+    by_remainder = sorted(range(len(parts)), key=lambda i: -(parts[i] * 100 % total))
+    for i in by_remainder[: 100 - sum(whole)]:
+        whole[i] += 1
+    return tuple(whole)
+
+
+def counted(number: int, noun: str) -> str:
+    """Say how many: `1 order`, `1,200 orders`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def per_second(number: int, duration_s: float) -> str:
+    """Say a throughput; no time at all gives none."""
+    return f"{number / duration_s:,.1f}/s" if duration_s > 0 else NOTHING
