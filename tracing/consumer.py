@@ -160,7 +160,7 @@ class TracedConsumer:
     async def commit(self, offsets: Mapping[TopicPartition, Any] | None = None) -> None:
         """Commit offsets, as `AIOKafkaConsumer.commit`."""
         with self._committing.commit(offsets):
-            await self._consumer.commit(offsets)
+            await beneath(self._consumer.commit)(offsets)
 
     def subscribe(
         self,
@@ -179,7 +179,7 @@ class TracedConsumer:
     async def stop(self) -> None:
         """Leave the group and close, as `AIOKafkaConsumer.stop`."""
         self.finish_unfinished(sys.exc_info()[1])
-        await self._consumer.stop()
+        await beneath(self._consumer.stop)()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -115,7 +115,6 @@ class _Loop:
         self._max_buffered = max_buffered
         self._commit_interval_s = commit_interval_s
         self._drain_timeout_s = drain_timeout_s
-        self._changed = asyncio.Event()
         self._workers: dict[TopicPartition, PartitionWorker] = {}
         self._revoked: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
@@ -164,7 +163,7 @@ class _Loop:
             worker = self._workers.get(tp)
             if worker is None:
                 worker = self._workers[tp] = PartitionWorker(
-                    self._consumer, tp, self._handler, self._places, self._changed
+                    self._consumer, tp, self._handler, self._places, self._stop
                 )
             worker.add(batch)
             if worker.waiting > self._max_buffered and tp not in self._paused:

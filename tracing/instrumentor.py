@@ -58,6 +58,8 @@ class PipelineTracingInstrumentor(base.BaseInstrumentor):  # type: ignore[name-d
         options.pop("raise_exception_on_conflict", None)
         telemetry = Telemetry(pipeline, **options)
         _switch_official_off()
+        for client in (aiokafka.AIOKafkaProducer, aiokafka.AIOKafkaConsumer):
+            wrapt.wrap_function_wrapper(client, "__init__", _at_construction)
         for method in _PRODUCER_METHODS:
             wrapt.wrap_function_wrapper(
                 aiokafka.AIOKafkaProducer, method, _replacement(TracedProducer, telemetry, method)
@@ -70,10 +72,20 @@ class PipelineTracingInstrumentor(base.BaseInstrumentor):  # type: ignore[name-d
     def _uninstrument(self, **_options: Any) -> None:
         import aiokafka  # noqa: PLC0415 - the library itself does without
 
+        for client in (aiokafka.AIOKafkaProducer, aiokafka.AIOKafkaConsumer):
+            unwrap(client, "__init__")
         for method in _PRODUCER_METHODS:
             unwrap(aiokafka.AIOKafkaProducer, method)
         for method in _CONSUMER_METHODS:
             unwrap(aiokafka.AIOKafkaConsumer, method)
+
+
+def _at_construction(
+    original: Callable[..., Any], _client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> None:
+    # Instrumentors load in any order: the official one may have come after this one.
+    _switch_official_off()
+    original(*args, **kwargs)
 
 
 def _replacement(
@@ -87,7 +99,6 @@ def _replacement(
     ) -> Any:
         traced = client.__dict__.get(_TRACED)
         if traced is None:
-            _switch_official_off()
             try:
                 # On the client itself, so that it goes when the client goes.
                 traced = client.__dict__[_TRACED] = wrapper(client, telemetry)

@@ -30,14 +30,14 @@ class PartitionWorker:
         tp: TopicPartition,
         handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
         places: asyncio.Semaphore,
-        changed: asyncio.Event,
+        stop: asyncio.Event,
     ) -> None:
         self.tp = tp
         self.failure: Exception | None = None
         self._consumer = consumer
         self._handler = handler
         self._places = places
-        self._changed = changed
+        self._stop = stop
         self._queue: deque[ConsumerRecord[Any, Any]] = deque()
         self._current: ConsumerRecord[Any, Any] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -93,7 +93,7 @@ class PartitionWorker:
     async def _run(self) -> None:
         while self._queue:
             async with self._places:
-                if not self._queue:
+                if not self._queue or self._stop.is_set():
                     return
                 record = self._current = self._queue.popleft()
                 try:
@@ -106,8 +106,6 @@ class PartitionWorker:
                         f"while handling {record.topic}[{record.partition}] offset {record.offset}"
                     )
                     self.failure = error
-                    self._changed.set()
                     return
                 self._next = record.offset + 1
                 self._current = None
-        self._changed.set()

@@ -125,3 +125,6 @@ class KafkaConsumer(Protocol):
 
     def subscription(self) -> Any:
         """The subscribed topics."""
+
+    def assignment(self) -> Any:
+        """The assigned partitions."""

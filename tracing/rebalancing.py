@@ -78,17 +78,17 @@ class RebalanceRelay:
         nothing where it cannot be sure of keeping it.
         """
         try:
-            state = getattr(consumer, "_subscription", None)
-            if state is None or not state.partitions_auto_assigned():
-                return
+            state: Any = getattr(consumer, "_subscription", consumer)
             present = state.listener
             if getattr(type(present), "__module__", "") == __name__:
                 return
-            pattern = state.subscribed_pattern
+            pattern = getattr(state, "subscribed_pattern", None)
             if pattern is not None:
                 consumer.subscribe(pattern=pattern.pattern, listener=self.listener(present))
-            else:
-                topics = sorted(consumer.subscription())
+                return
+            topics = sorted(consumer.subscription())
+            # Without topics, or with partitions assigned by hand, there are no rebalances.
+            if topics and not consumer.assignment():
                 consumer.subscribe(topics=topics, listener=self.listener(present))
         except Exception as fault:
             warn_once(

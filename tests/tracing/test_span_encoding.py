@@ -96,7 +96,7 @@ def test_any_span_is_encoded_as_the_sdk_does(
     added: dict[str, AttributeValue],
     links: list[Link],
     kind: SpanKind,
-    remote: bool,  # noqa: FBT001 - hypothesis gives it by name
+    remote: bool,
 ) -> None:
     pipeline = Pipeline()
     assert REMOTE is not None

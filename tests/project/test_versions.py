@@ -1,0 +1,21 @@
+"""The one version, and pins that name no package index."""
+
+import tomllib
+from pathlib import Path
+
+from tracing import semconv
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_scopes_version_is_the_distributions() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert semconv.SCOPE_VERSION == project["version"]
+    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_requirements_are_pinned_and_name_no_host() -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+
+    assert [] == [line for line in lines if "==" not in line or "://" in line]

@@ -1,0 +1,157 @@
+"""Clients of both brokers: the same tests hold for the in-memory double and for a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from demo_pipeline.broker import EmbeddedBroker, create_topics
+from tracing import Telemetry, TracedConsumer, TracedProducer
+from tracing.testing import Capture, InMemoryBroker, InMemoryConsumer, InMemoryProducer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+PARTITIONS = 4
+
+
+class Clients(Protocol):
+    """Makes wrapped and bare clients of one broker; stops what it started."""
+
+    telemetry: Telemetry
+
+    async def topic(self, name: str = "orders") -> str:
+        """Create a topic; returns its real name."""
+
+    async def producer(self, **options: Any) -> TracedProducer:
+        """Make and start a wrapped producer."""
+
+    async def consumer(
+        self, *topics: str, group: str | None = None, **options: Any
+    ) -> TracedConsumer:
+        """Make and start a wrapped consumer that reads from the beginning."""
+
+
+class _Base:
+    def __init__(self, telemetry: Telemetry, stack: AsyncExitStack) -> None:
+        self.telemetry = telemetry
+        self.stack = stack
+        self.suffix = uuid4().hex[:8]
+
+    async def producer(self, **options: Any) -> TracedProducer:
+        producer = TracedProducer(self.bare_producer(**options), self.telemetry)
+        return await self.stack.enter_async_context(producer)
+
+    async def consumer(
+        self, *topics: str, group: str | None = None, **options: Any
+    ) -> TracedConsumer:
+        options = {"auto_offset_reset": "earliest", "enable_auto_commit": False, **options}
+        group_id = None if group is None else f"{group}-{self.suffix}"
+        bare = self.bare_consumer(*topics, group_id=group_id, **options)
+        consumer = TracedConsumer(bare, self.telemetry, group=group)
+        return await self.stack.enter_async_context(consumer)
+
+    def bare_producer(self, **options: Any) -> Any:
+        raise NotImplementedError
+
+    def bare_consumer(self, *topics: str, **options: Any) -> Any:
+        raise NotImplementedError
+
+
+class _InMemory(_Base):
+    broker: InMemoryBroker
+
+    async def topic(self, name: str = "orders") -> str:
+        self.broker.create_topic(name, partitions=PARTITIONS)
+        return name
+
+    def bare_producer(self, **options: Any) -> Any:
+        return InMemoryProducer(self.broker, **options)
+
+    def bare_consumer(self, *topics: str, **options: Any) -> Any:
+        return InMemoryConsumer(*topics, broker=self.broker, **options)
+
+
+class _Embedded(_Base):
+    servers: str
+
+    async def topic(self, name: str = "orders") -> str:
+        real = f"{name}-{self.suffix}"
+        await create_topics(self.servers, {real: PARTITIONS})
+        return real
+
+    def bare_producer(self, **options: Any) -> Any:
+        return AIOKafkaProducer(bootstrap_servers=self.servers, **options)
+
+    def bare_consumer(self, *topics: str, **options: Any) -> Any:
+        return AIOKafkaConsumer(
+            *topics, bootstrap_servers=self.servers, fetch_max_wait_ms=10, **options
+        )
+
+
+@pytest.fixture
+def capture() -> Iterator[Capture]:
+    with Capture("orders") as found:
+        yield found
+
+
+@pytest.fixture
+def telemetry(capture: Capture) -> Telemetry:
+    return Telemetry(
+        "orders",
+        tracer_provider=capture.tracer_provider,
+        meter_provider=capture.meter_provider,
+        logger_provider=capture.logger_provider,
+        source="/orders",
+    )
+
+
+@pytest.fixture(scope="session")
+def embedded_servers() -> Iterator[str]:
+    # In a loop of its own: the tests' loops come and go while the broker stays.
+    ready: Future[str] = Future()
+    stop = threading.Event()
+
+    async def run() -> None:
+        async with EmbeddedBroker() as broker:
+            ready.set_result(broker.bootstrap_servers)
+            await asyncio.to_thread(stop.wait)
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lambda: asyncio.run(run()))
+        try:
+            running.add_done_callback(lambda done: done.exception() and ready.cancel())
+            yield ready.result(timeout=60)
+        finally:
+            stop.set()
+            running.result(timeout=30)
+
+
+@pytest.fixture
+async def memory(telemetry: Telemetry) -> AsyncIterator[_InMemory]:
+    async with AsyncExitStack() as stack:
+        clients = _InMemory(telemetry, stack)
+        clients.broker = InMemoryBroker()
+        yield clients
+
+
+@pytest.fixture(
+    params=["memory", pytest.param("embedded", marks=pytest.mark.integration)],
+)
+async def clients(request: pytest.FixtureRequest, telemetry: Telemetry) -> AsyncIterator[Clients]:
+    async with AsyncExitStack() as stack:
+        if request.param == "memory":
+            in_memory = _InMemory(telemetry, stack)
+            in_memory.broker = InMemoryBroker()
+            yield in_memory
+        else:
+            embedded = _Embedded(telemetry, stack)
+            embedded.servers = request.getfixturevalue("embedded_servers")
+            yield embedded

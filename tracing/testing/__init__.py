@@ -1,0 +1,24 @@
+"""For tests of traced services: in-memory clients, captured telemetry, span trees as text.
+
+Needs the OpenTelemetry SDK, as in the extra `otlp`; aiokafka's own types are used where it is
+installed.
+"""
+
+from tracing.testing.broker import InMemoryBroker
+from tracing.testing.capture import Capture
+from tracing.testing.consumer import InMemoryConsumer
+from tracing.testing.eventually import eventually
+from tracing.testing.metric_values import HistogramValue
+from tracing.testing.producer import InMemoryProducer
+from tracing.testing.span_tree import assert_span_tree, span_tree
+
+__all__ = [
+    "Capture",
+    "HistogramValue",
+    "InMemoryBroker",
+    "InMemoryConsumer",
+    "InMemoryProducer",
+    "assert_span_tree",
+    "eventually",
+    "span_tree",
+]

@@ -1,0 +1,59 @@
+"""Wait for something to become true, without sleeping for longer than it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_Result = TypeVar("_Result")
+
+
+async def eventually(
+    predicate: Callable[[], _Result | Awaitable[_Result]],
+    *,
+    timeout_s: float = 10.0,
+    interval_s: float = 0.01,
+) -> _Result:
+    """Call `predicate` until it returns something truthy and raises no `AssertionError`.
+
+    It is called at least once. An asynchronous predicate that is still running at the time-out
+    is cancelled.
+
+    Args:
+        predicate: A plain or an asynchronous callable without parameters.
+        timeout_s: For how long to try, in seconds.
+        interval_s: The pause between two calls, in seconds.
+
+    Returns:
+        What `predicate` returned last.
+
+    Raises:
+        AssertionError: It did not come true in time; the message names the last failure.
+        Exception: Whatever else `predicate` raises, at once.
+    """
+    last_failure = "it did not return"
+    cause: AssertionError | None = None
+    limit = asyncio.timeout(timeout_s)
+    try:
+        async with limit:
+            while True:
+                try:
+                    outcome = predicate()
+                    value = await outcome if inspect.isawaitable(outcome) else outcome
+                except AssertionError as error:
+                    last_failure, cause = f"AssertionError: {error}", error
+                else:
+                    if value:
+                        return cast("_Result", value)
+                    last_failure, cause = f"it returned {value!r}", None
+                await asyncio.sleep(interval_s)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise AssertionError(
+            f"not true within {timeout_s:g} s, last failure: {last_failure}"
+        ) from cause

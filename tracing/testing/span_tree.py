@@ -1,0 +1,114 @@
+"""Finished spans as indented text: a trace that a test can compare and a person can read."""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+from typing import TYPE_CHECKING
+
+from opentelemetry.trace import StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+
+def span_tree(
+    spans: Iterable[ReadableSpan], *, attributes: Sequence[str] = (), links: bool = False
+) -> str:
+    """Draw finished spans, a line each, children two spaces deeper than their parent.
+
+    A line is `NAME KIND`, then ` ERROR` for a span whose status is an error, then the
+    attributes asked for as ` key=value`, then ` ~> NAME` for each link. Siblings and roots are
+    ordered by start time, then name. Ids never appear.
+
+    Args:
+        spans: Finished spans, in any order, of any number of traces.
+        attributes: The attributes to show where a span has them, in this order.
+        links: Whether to show links; `?` stands for a linked span that is not among `spans`.
+
+    Returns:
+        The lines joined by newlines, without one at the end. A span whose parent is not among
+        `spans` is a root marked ` (parent elsewhere)`.
+    """
+    known = {_own_key(span): span for span in spans}
+    children: dict[tuple[int, int] | None, list[ReadableSpan]] = {}
+    for span in known.values():
+        parent = _parent_key(span)
+        children.setdefault(parent if parent in known else None, []).append(span)
+
+    lines: list[str] = []
+    waiting = [(span, 0) for span in _ordered(children.get(None, ()), backwards=True)]
+    while waiting:
+        span, level = waiting.pop()
+        lines.append("  " * level + _line(span, known, attributes, links=links))
+        waiting += [
+            (child, level + 1)
+            for child in _ordered(children.get(_own_key(span), ()), backwards=True)
+        ]
+    return "\n".join(lines)
+
+
+def assert_span_tree(
+    spans: Iterable[ReadableSpan],
+    expected: str,
+    *,
+    attributes: Sequence[str] = (),
+    links: bool = False,
+) -> None:
+    """Compare finished spans with a drawing of them.
+
+    Args:
+        spans: Finished spans, as for `span_tree`.
+        expected: The tree; common indentation and surrounding blank lines do not matter.
+        attributes: As for `span_tree`.
+        links: As for `span_tree`.
+
+    Raises:
+        AssertionError: They differ; the message is a unified diff.
+    """
+    actual = span_tree(spans, attributes=attributes, links=links)
+    wanted = textwrap.dedent(expected.strip("\n")).rstrip()
+    if actual != wanted:
+        difference = difflib.unified_diff(
+            wanted.splitlines(), actual.splitlines(), "expected", "actual", lineterm=""
+        )
+        raise AssertionError("the spans differ from the expected tree\n" + "\n".join(difference))
+
+
+def _line(
+    span: ReadableSpan,
+    known: dict[tuple[int, int], ReadableSpan],
+    attributes: Sequence[str],
+    *,
+    links: bool,
+) -> str:
+    parts = [span.name, span.kind.name]
+    if span.status.status_code is StatusCode.ERROR:
+        parts.append("ERROR")
+    present = span.attributes or {}
+    parts += [f"{key}={present[key]!s}" for key in attributes if key in present]
+    if links:
+        for link in span.links:
+            target = known.get((link.context.trace_id, link.context.span_id))
+            parts.append(f"~> {target.name if target else '?'}")
+    parent = _parent_key(span)
+    if parent is not None and parent not in known:
+        parts.append("(parent elsewhere)")
+    return " ".join(parts)
+
+
+def _own_key(span: ReadableSpan) -> tuple[int, int]:
+    context = span.get_span_context()
+    if context is None:
+        raise ValueError(f"span {span.name!r} has no context; pass spans that an SDK recorded")
+    return context.trace_id, context.span_id
+
+
+def _parent_key(span: ReadableSpan) -> tuple[int, int] | None:
+    return None if span.parent is None else (span.parent.trace_id, span.parent.span_id)
+
+
+def _ordered(spans: Iterable[ReadableSpan], *, backwards: bool) -> list[ReadableSpan]:
+    return sorted(spans, key=lambda span: (span.start_time or 0, span.name), reverse=backwards)
