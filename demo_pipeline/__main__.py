@@ -1,0 +1,34 @@
+"""`python -m demo_pipeline`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_STOPPED: Final = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: Those of the command line by default.
+
+    Returns:
+        0 when done, 1 when failed, 2 on wrong usage, 130 when stopped by Ctrl-C or SIGTERM.
+    """
+    try:
+        # Loading all that a run needs takes a second or more, and Ctrl-C comes at any time.
+        from demo_pipeline.exit_codes import run_command_line  # noqa: PLC0415 - inside the try
+
+        return run_command_line(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("demo_pipeline: stopped\n")
+        return _STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""The composition root: builds the real clients of a service and lets it run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+import tracing
+from demo_pipeline.consuming import record_handler
+from demo_pipeline.database import open_database
+from demo_pipeline.errors import DemoError
+from demo_pipeline.http_api import http_api
+from demo_pipeline.http_server import serving
+from demo_pipeline.logs import exported_logs
+from demo_pipeline.publishing import publisher
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from demo_pipeline.service import Service
+    from tracing.otlp import Providers
+
+_PIPELINE: Final = "orders"
+_DRAIN_S: Final = 10.0
+_CLOSE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Kafka cluster and how to fetch from it.
+
+    Attributes:
+        bootstrap_servers: Where it is, as `host:port`, several separated by commas.
+        fetch_max_wait_ms: How long a fetch may wait for records. Kafka answers as soon as there
+            are some; the embedded broker only when the time is up.
+        session_timeout_ms: How long a silent consumer is taken for alive. The embedded broker
+            also waits half of it for more members before a new group may begin.
+    """
+
+    bootstrap_servers: str
+    fetch_max_wait_ms: int = 500
+    session_timeout_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """A service at work.
+
+    Attributes:
+        service: Which one.
+        database: Its own database.
+        consuming: Ends when the service has stopped reading; with an exception if it had to.
+        url: Where it takes HTTP, if it does.
+    """
+
+    service: Service
+    database: AsyncEngine
+    consuming: asyncio.Task[None]
+    url: str | None
+
+    def failure(self) -> DemoError | None:
+        """Why the service stopped reading by itself; `None` while it reads."""
+        if not self.consuming.done() or self.consuming.cancelled():
+            return None
+        error = self.consuming.exception()
+        if error is None:
+            return None
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        failure = DemoError(f"service {self.service.name} failed: {reason}")
+        failure.__cause__ = error
+        return failure
+
+
+@asynccontextmanager
+async def start_service(
+    service: Service,
+    cluster: Cluster,
+    providers: Providers,
+    *,
+    database_url: str,
+    listener: socket.socket | None = None,
+) -> AsyncIterator[RunningService]:
+    """Let a service run until the block is left; then it finishes what it has begun.
+
+    Args:
+        service: Which one.
+        cluster: Where its events come from and go to; the topics are there already.
+        providers: Its telemetry, shut down in the end.
+        database_url: Its own database.
+        listener: Where it takes HTTP, if it does; closed in the end.
+
+    Raises:
+        DemoError: The service could not go on; raised when the block is left.
+    """
+    async with AsyncExitStack() as stack:
+        # In a thread: a slow endpoint must not keep the other services from finishing.
+        stack.push_async_callback(asyncio.to_thread, providers.shutdown)
+        stack.enter_context(exported_logs(service.name, providers))
+        telemetry = providers.telemetry(_PIPELINE, source=f"/{service.name}")
+        database = await stack.enter_async_context(open_database(service, database_url))
+        producer = _producer(service, cluster, telemetry)
+        consumer = _consumer(service, cluster, telemetry)
+        for client in (producer, consumer):
+            # Before it starts: one that is interrupted while it starts has to be closed as well.
+            stack.push_async_callback(_close, client)
+            await client.start()
+        publish = publisher(producer)
+        stop = asyncio.Event()
+        consuming = asyncio.create_task(
+            tracing.consume(
+                consumer,
+                record_handler(service, database, publish),
+                stop=stop,
+                drain_timeout_s=_DRAIN_S,
+            ),
+            name=f"{service.name} consumes",
+        )
+        url = None
+        running = RunningService(service, database, consuming, url)
+        stack.push_async_callback(_finish, running, stop)
+        if listener is not None:
+            app = http_api(database, publish, providers)
+            url = await stack.enter_async_context(serving(app, listener))
+            running = RunningService(service, database, consuming, url)
+        yield running
+
+
+async def _finish(running: RunningService, stop: asyncio.Event) -> None:
+    """Let a service finish what it has begun; without a broker, it cannot."""
+    stop.set()
+    try:
+        await asyncio.wait({running.consuming}, timeout=_DRAIN_S + _CLOSE_S)
+    finally:
+        running.consuming.cancel()
+    await asyncio.wait({running.consuming}, timeout=_CLOSE_S)
+    failure = running.failure()
+    if failure is not None:
+        raise failure
+
+
+async def _close(client: tracing.TracedProducer | tracing.TracedConsumer) -> None:
+    # Without a broker, aiokafka would wait for it to come back.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(client.stop(), _CLOSE_S)
+
+
+def _producer(
+    service: Service, cluster: Cluster, telemetry: tracing.Telemetry
+) -> tracing.TracedProducer:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=cluster.bootstrap_servers, client_id=service.name, acks="all"
+    )
+    return tracing.TracedProducer(producer, telemetry)
+
+
+def _consumer(
+    service: Service, cluster: Cluster, telemetry: tracing.Telemetry
+) -> tracing.TracedConsumer:
+    consumer = AIOKafkaConsumer(
+        *service.topics,
+        bootstrap_servers=cluster.bootstrap_servers,
+        client_id=service.name,
+        group_id=service.name,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=cluster.fetch_max_wait_ms,
+        session_timeout_ms=cluster.session_timeout_ms,
+        heartbeat_interval_ms=cluster.session_timeout_ms // 6,
+    )
+    return tracing.TracedConsumer(consumer, telemetry, group=service.name)

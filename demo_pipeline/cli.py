@@ -1,0 +1,179 @@
+"""The commands `run` and `serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import click
+from rich.console import Console
+
+from demo_pipeline.errors import DemoError, StoppedError, UsageError
+from demo_pipeline.load import Load
+from demo_pipeline.logs import console_logs
+from demo_pipeline.progress import live_progress
+from demo_pipeline.report import check_traces, print_summary, write_report
+from demo_pipeline.report_folder import writable_folder
+from demo_pipeline.run import RunOptions, run
+from demo_pipeline.scenarios import SCENARIOS, STEADY
+from demo_pipeline.serve import ServeOptions, serve
+from demo_pipeline.services import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from demo_pipeline.bootstrap import RunningService
+    from demo_pipeline.run import RunOutcome
+
+Result = TypeVar("Result")
+
+_SHOWN_PROBLEMS: Final = 10
+_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+
+
+def _shared(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option(
+            "--log-level",
+            type=click.Choice(_LEVELS, case_sensitive=False),
+            default="warning",
+            show_default=True,
+            help="What to log on standard error.",
+        ),
+        click.option(
+            "--http-port",
+            type=click.IntRange(0, 65535),
+            default=0,
+            help="Where `orders` takes HTTP on 127.0.0.1.  [default: a free port]",
+        ),
+        click.option(
+            "--bootstrap-servers",
+            envvar="KAFKA_BOOTSTRAP_SERVERS",
+            metavar="HOST:PORT",
+            help="The Kafka cluster to use (or KAFKA_BOOTSTRAP_SERVERS).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def cli() -> None:
+    """A shop in five services that shows what pipeline-tracing sees."""
+
+
+@cli.command("run")
+@click.option("--orders", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    # What two cores carry with all services in one process; faster, orders mostly wait for CPU.
+    default=10.0,
+    show_default=True,
+    help="Orders per second.",
+)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="The same seed makes the same orders."
+)
+@click.option("--scenario", type=click.Choice(SCENARIOS), default=STEADY, show_default=True)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also write report.html, traces.jsonl and metrics.jsonl there.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds that placed orders have to reach their end.",
+)
+@_shared
+def run_command(
+    *,
+    orders: int,
+    rate: float,
+    seed: int,
+    scenario: str,
+    report: Path | None,
+    timeout: float,
+    bootstrap_servers: str | None,
+    http_port: int,
+    log_level: str,
+) -> None:
+    """Run all services, place orders, and show where their time went.
+
+    Without a cluster to use, a broker of its own is started for the run.
+    """
+    if report is not None:
+        writable_folder(report)
+    options = RunOptions(
+        load=Load(orders=orders, rate=rate, seed=seed),
+        scenario=scenario,
+        bootstrap_servers=bootstrap_servers or None,
+        http_port=http_port,
+        timeout_s=timeout,
+    )
+    with console_logs(log_level):
+        outcome = _until_stopped(_run(options))
+    print_summary(outcome.result, Console())
+    if report is not None:
+        for file in write_report(outcome.result, report):
+            click.echo(f"wrote {file}")
+    problems = (*outcome.problems, *check_traces(outcome.result))
+    if problems:
+        raise DemoError(_listed(problems))
+
+
+@cli.command("serve")
+@click.argument("service", metavar="SERVICE", type=click.Choice(tuple(SERVICES)))
+@_shared
+def serve_command(
+    *, service: str, bootstrap_servers: str | None, http_port: int, log_level: str
+) -> None:
+    """Run one SERVICE until Ctrl-C or SIGTERM: orders, inventory, payment, shipping or analytics.
+
+    Its database is the file SERVICE.sqlite3 in the current folder, or what the environment
+    variable SERVICE_DATABASE_URL (as in ORDERS_DATABASE_URL) names.
+    """
+    if not bootstrap_servers:
+        raise UsageError(
+            "serve needs a Kafka cluster: give --bootstrap-servers HOST:PORT or set "
+            "KAFKA_BOOTSTRAP_SERVERS"
+        )
+
+    def ready(running: RunningService) -> None:
+        where = f" and listens on {running.url}" if running.url else ""
+        click.echo(f"{service} reads {', '.join(running.service.topics)}{where}")
+
+    with console_logs(log_level):
+        _until_stopped(serve(ServeOptions(service, bootstrap_servers, http_port), ready))
+
+
+def _until_stopped(work: Coroutine[None, None, Result]) -> Result:
+    try:
+        return asyncio.run(work)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise StoppedError("stopped") from None
+
+
+async def _run(options: RunOptions) -> RunOutcome:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    if task is not None:
+        # Ctrl-C is turned into the same by asyncio itself.
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        with live_progress(Console(stderr=True), options.load.orders) as progress:
+            return await run(options, progress)
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+def _listed(problems: tuple[str, ...]) -> str:
+    more = len(problems) - _SHOWN_PROBLEMS
+    lines = [*problems[:_SHOWN_PROBLEMS], *([f"... and {more} more"] if more > 0 else [])]
+    return "\n".join(lines)

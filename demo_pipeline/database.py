@@ -1,0 +1,96 @@
+"""One database per service: SQLite by default, whatever a URL names otherwise."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from demo_pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from sqlalchemy import Table
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from demo_pipeline.service import Service
+
+_INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_BUSY_S: Final = 30
+
+
+def database_url(service: str, folder: Path) -> str:
+    """The URL of a service's database: `ORDERS_DATABASE_URL` and so on, else a file in `folder`.
+
+    It comes from the environment alone, because it may hold a password.
+    """
+    file = folder / f"{service}.sqlite3"
+    return os.environ.get(f"{service.upper()}_DATABASE_URL") or f"sqlite+aiosqlite:///{file}"
+
+
+@asynccontextmanager
+async def open_database(service: Service, url: str) -> AsyncIterator[AsyncEngine]:
+    """Connect to a service's database, with its tables and first contents in place.
+
+    Raises:
+        UsageError: The URL names no database that can be used here.
+    """
+    engine = _engine(service.name, url)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(service.tables.create_all)
+            if service.fill is not None:
+                await service.fill(connection)
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def insert_once(connection: AsyncConnection, table: Table, **values: object) -> bool:
+    """Insert a row unless its key is there already; tell whether it was inserted.
+
+    This is what makes a second delivery harmless: the key is the order's own id.
+    """
+    insert = _INSERTS[connection.dialect.name]
+    result = await connection.execute(insert(table).values(**values).on_conflict_do_nothing())
+    return bool(result.rowcount)
+
+
+def _engine(service: str, url: str) -> AsyncEngine:
+    variable = f"{service.upper()}_DATABASE_URL"
+    try:
+        backend = make_url(url).get_backend_name()
+        if backend not in _INSERTS:
+            raise UsageError(f"{variable}: {backend} is not supported, use {' or '.join(_INSERTS)}")
+        if backend != "sqlite":
+            return create_async_engine(url)
+        # SQLite has one writer at a time: with one connection, tasks queue for it here instead of
+        # failing on a locked database.
+        engine = create_async_engine(
+            url, pool_size=1, max_overflow=0, connect_args={"timeout": _BUSY_S}
+        )
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        # Without the error's own text, which may repeat the URL.
+        raise UsageError(
+            f"{variable} names no usable database ({type(error).__name__}): write "
+            "sqlite+aiosqlite:///FILE or postgresql+asyncpg://HOST/NAME and install the driver"
+        ) from None
+    event.listen(engine.sync_engine, "connect", _write_ahead)
+    return engine
+
+
+def _write_ahead(connection: Any, _record: object) -> None:
+    # One flush per checkpoint instead of several per commit; a crash may cost power-loss safety,
+    # which a demo can do without.
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()

@@ -1,0 +1,107 @@
+"""The shop's front door: `POST /orders`, `GET /orders/{order_id}` and `GET /health`."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from aiokafka.errors import KafkaError
+from opentelemetry import trace
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Match, Route
+
+from demo_pipeline.commands import PlaceOrder
+from demo_pipeline.order_request import order_from
+from demo_pipeline.publishing import perform
+from demo_pipeline.services.orders import place_order, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from demo_pipeline.publishing import Publish
+    from tracing.otlp import Providers
+
+_logger = logging.getLogger("demo_pipeline.orders")
+_MAX_BODY: Final = 64 * 1024
+
+
+def http_api(database: AsyncEngine, publish: Publish, providers: Providers) -> ASGIApp:
+    """Make the ASGI application of the service `orders`, with a server span for each request."""
+
+    async def place(request: Request) -> Response:
+        body = await _body(request)
+        if body is None:
+            return _answer(413, {"error": f"an order takes at most {_MAX_BODY} bytes"})
+        try:
+            order = order_from(body, order_id=uuid.uuid4().hex)
+        except ValueError as error:
+            return _answer(400, {"error": str(error)})
+        try:
+            await perform(place_order, PlaceOrder(order), database, publish)
+        except KafkaError:
+            _logger.exception("order %s is stored, but nobody could be told", order.order_id)
+            return _answer(503, {"error": "orders cannot be taken at the moment, try again"})
+        _logger.info("order %s was taken", order.order_id)
+        context = trace.get_current_span().get_span_context()
+        accepted = {"order_id": order.order_id, "trace_id": trace.format_trace_id(context.trace_id)}
+        return _answer(202, accepted, {"location": f"/orders/{order.order_id}"})
+
+    async def show(request: Request) -> Response:
+        order_id = request.path_params["order_id"]
+        async with database.connect() as connection:
+            status = await status_of(order_id, connection)
+        if status is None:
+            return _answer(404, {"error": "there is no such order"})
+        return _answer(200, status)
+
+    async def health(_request: Request) -> Response:
+        return _answer(200, {"status": "ok"})
+
+    routes = (
+        Route("/orders", place, methods=["POST"]),
+        Route("/orders/{order_id}", show, methods=["GET"]),
+        Route("/health", health, methods=["GET"]),
+    )
+    instrumented: ASGIApp = OpenTelemetryMiddleware(
+        Starlette(routes=routes),
+        # Asked for every few seconds by whoever watches the service, and never of interest.
+        excluded_urls="/health",
+        default_span_details=lambda scope: _span_details(scope, routes),
+        tracer_provider=providers.tracer_provider,
+        meter_provider=providers.meter_provider,
+        # A span per ASGI message would bury the ones that say something.
+        exclude_spans=["receive", "send"],
+    )
+    return instrumented
+
+
+def _span_details(
+    scope: MutableMapping[str, Any], routes: Sequence[Route]
+) -> tuple[str, dict[str, str]]:
+    # Named after the route: a path holds an order's id, and anybody can ask for any path.
+    for route in routes:
+        if route.matches(scope)[0] is Match.FULL:
+            return f"{scope['method']} {route.path}", {"http.route": route.path}
+    return "HTTP", {}
+
+
+async def _body(request: Request) -> bytes | None:
+    """Read the body; `None` where it is longer than any order can be."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            return None
+    return bytes(body)
+
+
+def _answer(status: int, content: object, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")

@@ -1,0 +1,172 @@
+"""One finite run: a broker, all services, some orders, and what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from demo_pipeline.bootstrap import Cluster, start_service
+from demo_pipeline.broker import EmbeddedBroker, create_topics, wait_until_reachable
+from demo_pipeline.database import database_url
+from demo_pipeline.ensemble import together, while_all_work
+from demo_pipeline.errors import DemoError
+from demo_pipeline.http_server import listen
+from demo_pipeline.load import place_orders
+from demo_pipeline.recording import Recording
+from demo_pipeline.report import RunResult
+from demo_pipeline.services import SERVICES, analytics, orders
+from demo_pipeline.topics import PARTITIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from demo_pipeline.bootstrap import RunningService
+    from demo_pipeline.load import Load
+    from demo_pipeline.progress import RunProgress
+
+_POLL_S: Final = 0.1
+_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What to run.
+
+    Attributes:
+        load: The orders to place.
+        scenario: The story to tell.
+        bootstrap_servers: The cluster to use; by default an embedded broker.
+        http_port: Where `orders` takes HTTP; 0 takes a free port.
+        timeout_s: How long to wait for the placed orders to reach their end, in seconds.
+    """
+
+    load: Load
+    scenario: str
+    bootstrap_servers: str | None
+    http_port: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """What came of a run: the material of its report, and what went wrong, one line each."""
+
+    result: RunResult
+    problems: tuple[str, ...]
+
+
+async def run(options: RunOptions, progress: RunProgress) -> RunOutcome:
+    """Run once, and leave nothing behind but what is returned.
+
+    Raises:
+        DemoError: The run could not be made, or a service failed.
+        BrokerError: There is no broker.
+    """
+    recording = Recording()
+    placed: list[str] = []
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(listen(options.http_port))
+        progress.step("starting the broker")
+        cluster = await _cluster(options, stack)
+        await create_topics(cluster.bootstrap_servers, PARTITIONS)
+        progress.step("starting the services")
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-pipeline-")))
+        running = await stack.enter_async_context(
+            together(
+                {
+                    name: start_service(
+                        service,
+                        cluster,
+                        recording.providers(name),
+                        database_url=database_url(name, folder),
+                        listener=listener if service is orders.SERVICE else None,
+                    )
+                    for name, service in SERVICES.items()
+                }
+            )
+        )
+        started_unix_ns, started = time.time_ns(), time.monotonic()
+        progress.step("customers place orders")
+        problems = await while_all_work(running, _play(options, running, placed, progress))
+        duration_s = time.monotonic() - started
+        progress.step("stopping the services")
+    result = RunResult(
+        spans=recording.spans,
+        metrics=recording.metrics,
+        order_ids=tuple(placed),
+        services=tuple(SERVICES),
+        scenario=options.scenario,
+        started_unix_ns=started_unix_ns,
+        duration_s=duration_s,
+    )
+    return RunOutcome(result, problems)
+
+
+async def _cluster(options: RunOptions, stack: AsyncExitStack) -> Cluster:
+    if options.bootstrap_servers is None:
+        broker = await stack.enter_async_context(EmbeddedBroker())
+        return Cluster(broker.bootstrap_servers, fetch_max_wait_ms=10, session_timeout_ms=6000)
+    await wait_until_reachable(options.bootstrap_servers)
+    return Cluster(options.bootstrap_servers)
+
+
+async def _play(
+    options: RunOptions,
+    running: Mapping[str, RunningService],
+    placed: list[str],
+    progress: RunProgress,
+) -> tuple[str, ...]:
+    """Place all orders and wait for their end; returns what went wrong."""
+
+    def accepted(order_id: str) -> None:
+        placed.append(order_id)
+        progress.placed()
+
+    url = running["orders"].url
+    if url is None:
+        raise DemoError("service orders takes no HTTP")
+    refused = await place_orders(url, options.load, accepted)
+    problems = []
+    if refused:
+        problems.append(
+            f"{len(refused)} of {options.load.orders} orders were not accepted: "
+            f"{', '.join(sorted(set(refused)))}"
+        )
+    progress.step("waiting for the orders' end")
+    unfinished = await _await_ends(options, running, placed, progress)
+    if unfinished:
+        problems.append(
+            f"{len(unfinished)} of {len(placed)} orders did not reach their end within "
+            f"{options.timeout_s:g} s (--timeout): {', '.join(unfinished[:_NAMED])}"
+            f"{', ...' if len(unfinished) > _NAMED else ''}"
+        )
+    return tuple(problems)
+
+
+async def _await_ends(
+    options: RunOptions,
+    running: Mapping[str, RunningService],
+    placed: Collection[str],
+    progress: RunProgress,
+) -> list[str]:
+    """Wait until all orders have ended, for the shop and for its read model."""
+    deadline = time.monotonic() + options.timeout_s
+    while True:
+        async with running["orders"].database.connect() as connection:
+            for_orders = await orders.ended_orders(connection)
+        async with running["analytics"].database.connect() as connection:
+            for_analytics = await analytics.ended_orders(connection)
+        unfinished = [
+            order_id
+            for order_id in placed
+            if order_id not in for_orders or order_id not in for_analytics
+        ]
+        progress.ended(len(placed) - len(unfinished))
+        if not unfinished or time.monotonic() >= deadline:
+            return unfinished
+        await asyncio.sleep(_POLL_S)

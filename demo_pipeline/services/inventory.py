@@ -1,0 +1,100 @@
+"""Inventory: sets stock aside for orders, all of an order or nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Column, Integer, MetaData, String, Table, select, update
+
+from demo_pipeline.catalogue import PRICES
+from demo_pipeline.commands import ReserveInventory
+from demo_pipeline.database import insert_once
+from demo_pipeline.events import StockRejected, StockReserved
+from demo_pipeline.service import Service
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from demo_pipeline.events import Event, Order
+
+FIRST_STOCK: Final = 1_000_000
+"""Pieces of each product in a new shop: finite, and more than any demo sells."""
+
+_TABLES = MetaData()
+_STOCK = Table(
+    "stock",
+    _TABLES,
+    Column("sku", String(64), primary_key=True),
+    Column("available", Integer, nullable=False),
+)
+_RESERVATIONS = Table(
+    "reservations",
+    _TABLES,
+    Column("order_id", String(64), primary_key=True),
+    Column("rejected_because", String(200)),
+)
+
+
+async def fill(connection: AsyncConnection) -> None:
+    """Stock a new shop; one that is open already keeps what it has."""
+    for sku in PRICES:
+        await insert_once(connection, _STOCK, sku=sku, available=FIRST_STOCK)
+
+
+async def reserve(command: ReserveInventory, connection: AsyncConnection) -> tuple[Event, ...]:
+    """Set stock aside; an order that was decided on before keeps its decision."""
+    order = command.order
+    decided = await connection.execute(
+        select(_RESERVATIONS.c.rejected_because).where(_RESERVATIONS.c.order_id == order.order_id)
+    )
+    row = decided.one_or_none()
+    if row is not None:
+        return (_event(order, row.rejected_because),)
+    # Locked in one order by everybody, so that two orders never wait for each other.
+    found = await connection.execute(
+        select(_STOCK.c.sku, _STOCK.c.available)
+        .where(_STOCK.c.sku.in_(_wanted(order)))
+        .order_by(_STOCK.c.sku)
+        .with_for_update()
+    )
+    available = {sku: pieces for sku, pieces in found}  # noqa: C416 - rows are no pairs to mypy
+    because = sold_out(_wanted(order), available)
+    if because is None:
+        for sku, quantity in _wanted(order).items():
+            await connection.execute(
+                update(_STOCK)
+                .where(_STOCK.c.sku == sku)
+                .values(available=_STOCK.c.available - quantity)
+            )
+    await insert_once(connection, _RESERVATIONS, order_id=order.order_id, rejected_because=because)
+    return (_event(order, because),)
+
+
+def sold_out(wanted: dict[str, int], available: dict[str, int]) -> str | None:
+    """Say what is missing, or `None` when everything is there."""
+    missing = sorted(sku for sku, quantity in wanted.items() if available.get(sku, 0) < quantity)
+    return f"sold out: {', '.join(missing)}"[:200] if missing else None
+
+
+async def available(sku: str, connection: AsyncConnection) -> int:
+    """Pieces of a product that are not set aside; 0 for a product that is unknown."""
+    found = await connection.scalar(select(_STOCK.c.available).where(_STOCK.c.sku == sku))
+    return found or 0
+
+
+def _wanted(order: Order) -> dict[str, int]:
+    wanted: dict[str, int] = {}
+    for line in order.lines:
+        wanted[line.sku] = wanted.get(line.sku, 0) + line.quantity
+    return wanted
+
+
+def _event(order: Order, because: str | None) -> StockReserved | StockRejected:
+    if because is not None:
+        return StockRejected(order, because)
+    return StockReserved(order, f"reservation-{order.order_id}")
+
+
+SERVICE: Final = Service(
+    name="inventory", tables=_TABLES, handlers={ReserveInventory: reserve}, fill=fill
+)
