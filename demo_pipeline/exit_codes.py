@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _FAILED: Final = 1
 _WRONG_USAGE: Final = 2
 _STOPPED: Final = 130
-_CODES: Final = {UsageError: _WRONG_USAGE, StoppedError: _STOPPED}
+_CODES: Final[dict[type[Exception], int]] = {UsageError: _WRONG_USAGE, StoppedError: _STOPPED}
 
 
 def run_command_line(arguments: Sequence[str] | None) -> int:

@@ -8,7 +8,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from demo_pipeline.bootstrap import Cluster, start_service
 from demo_pipeline.broker import EmbeddedBroker, create_topics, wait_until_reachable
@@ -27,10 +27,25 @@ if TYPE_CHECKING:
 
     from demo_pipeline.bootstrap import RunningService
     from demo_pipeline.load import Load
-    from demo_pipeline.progress import RunProgress
+
+REACH_S = 10.0
+"""How long to try to reach a cluster, in seconds."""
 
 _POLL_S: Final = 0.1
 _NAMED: Final = 3
+
+
+class Progress(Protocol):
+    """Who wants to know how far a run has come."""
+
+    def step(self, what: str) -> None:
+        """Hear what the run is busy with."""
+
+    def placed(self) -> None:
+        """Hear of an order that was accepted."""
+
+    def ended(self, orders: int) -> None:
+        """Hear how many orders have reached their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +75,7 @@ class RunOutcome:
     problems: tuple[str, ...]
 
 
-async def run(options: RunOptions, progress: RunProgress) -> RunOutcome:
+async def run(options: RunOptions, progress: Progress) -> RunOutcome:
     """Run once, and leave nothing behind but what is returned.
 
     Raises:
@@ -111,7 +126,7 @@ async def _cluster(options: RunOptions, stack: AsyncExitStack) -> Cluster:
     if options.bootstrap_servers is None:
         broker = await stack.enter_async_context(EmbeddedBroker())
         return Cluster(broker.bootstrap_servers, fetch_max_wait_ms=10, session_timeout_ms=6000)
-    await wait_until_reachable(options.bootstrap_servers)
+    await wait_until_reachable(options.bootstrap_servers, timeout_s=REACH_S)
     return Cluster(options.bootstrap_servers)
 
 
@@ -119,7 +134,7 @@ async def _play(
     options: RunOptions,
     running: Mapping[str, RunningService],
     placed: list[str],
-    progress: RunProgress,
+    progress: Progress,
 ) -> tuple[str, ...]:
     """Place all orders and wait for their end; returns what went wrong."""
 
@@ -152,7 +167,7 @@ async def _await_ends(
     options: RunOptions,
     running: Mapping[str, RunningService],
     placed: Collection[str],
-    progress: RunProgress,
+    progress: Progress,
 ) -> list[str]:
     """Wait until all orders have ended, for the shop and for its read model."""
     deadline = time.monotonic() + options.timeout_s

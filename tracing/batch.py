@@ -10,7 +10,6 @@ from opentelemetry.trace import Link, SpanKind, get_current_span
 
 from tracing import cloudevents, semconv
 from tracing.headers import latest, listed, without
-from tracing.propagation import flow_attributes
 from tracing.sending import Sending
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ class TracedBatch:
         outgoing = without(headers, propagation.fields)
         if telemetry.cloudevents:
             # A batch does not know its topic, so the type falls back to the flow's name.
-            outgoing += self._completion.of(present, now_ms)
+            self._completion.add_to(outgoing, present, now_ms)
         span: Span | None = None
         creation = get_current_span(context)
         if telemetry.create_spans:
@@ -115,12 +114,12 @@ class TracedBatch:
                 semconv.SYSTEM: semconv.SYSTEM_KAFKA,
                 semconv.OPERATION_NAME: semconv.CREATE,
                 semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.CREATE],
-                **flow_attributes(propagation.flow(context, now_ms)),
+                **propagation.described(context, now_ms),
                 **cloudevents.identity(latest(outgoing)),
             }
             span = telemetry.spans.start(semconv.CREATE, context, SpanKind.PRODUCER, attributes)
             creation = span
-        outgoing += propagation.inject(creation, context, None, now_ms)
+        propagation.inject(outgoing, creation, context, None, now_ms)
         return outgoing, span
 
 

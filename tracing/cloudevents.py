@@ -120,17 +120,24 @@ class Completion:
         self._type = (TYPE, event_type.encode())
         self._constant = [_SPECVERSION, self._source, self._type]
 
-    def of(self, present: Mapping[str, object], now_ms: int) -> list[Header]:
-        """Make the headers that are not `present`, for an event at `now_ms`, unix ms."""
+    def add_to(self, headers: list[Header], present: Mapping[str, object], now_ms: int) -> bytes:
+        """Add the headers that are not `present`, for an event at `now_ms`, unix ms.
+
+        Returns:
+            The event's id where it was made here, else nothing.
+        """
+        made = b""
         if not present:
-            return [(ID, new_id()), (TIME, _formatted(now_ms)), *self._constant]
-        headers: list[Header] = []
+            made = new_id()
+            headers += ((ID, made), (TIME, _formatted(now_ms)), *self._constant)
+            return made
         if ID not in present:
-            headers.append((ID, new_id()))
+            made = new_id()
+            headers.append((ID, made))
         if TIME not in present:
             headers.append((TIME, _formatted(now_ms)))
         headers += [header for header in self._constant if header[0] not in present]
-        return headers
+        return made
 
 
 def identity(present: Mapping[str, object]) -> dict[str, AttributeValue]:

@@ -22,6 +22,7 @@ from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBased, Sampler
 from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
     Link,
     NonRecordingSpan,
     Span,
@@ -34,6 +35,7 @@ from opentelemetry.trace import (
     get_current_span,
 )
 
+from tracing.context_keys import SPAN_KEY
 from tracing.spans import ApiSpans, Attributes, AttributeValue, SpanStarter
 from tracing.w3c import RemoteSpan
 
@@ -198,9 +200,11 @@ class LightSpans:
     ) -> Span:
         """Start a span, as `opentelemetry.sdk.trace.Tracer.start_span` does."""
         tracer = self._tracer
-        parent: SpanContext | None = get_current_span(context).get_span_context()
+        parent: SpanContext | None = None
+        if SPAN_KEY in context:
+            parent = get_current_span(context).get_span_context()
         if not tracer._is_enabled():
-            return NonRecordingSpan(cast("SpanContext", parent))
+            return NonRecordingSpan(parent or INVALID_SPAN_CONTEXT)
         if parent is None or not parent.is_valid:
             parent = None
             trace_id = tracer.id_generator.generate_trace_id()

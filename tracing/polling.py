@@ -11,8 +11,8 @@ from opentelemetry.trace import Link, SpanKind
 
 from tracing import catalog, semconv
 from tracing.batch import MAX_LINKS
+from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest
-from tracing.processing import SUPPRESSED
 from tracing.series import OperationSeries
 
 if TYPE_CHECKING:

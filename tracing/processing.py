@@ -11,9 +11,10 @@ from opentelemetry.context import Context, attach, detach, get_current, get_valu
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
 from tracing import catalog, cloudevents, semconv
+from tracing.context_keys import SPAN_KEY, SUPPRESSED
 from tracing.headers import latest, text
 from tracing.outcome import ERROR, OK, REJECTED, Rejected
-from tracing.propagation import SPAN_KEY, flow_attributes
+from tracing.propagation import flow_attributes
 from tracing.sending import key_text
 from tracing.series import OperationSeries
 from tracing.w3c import RemoteSpan
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from tracing.propagation import Extracted
     from tracing.spans import AttributeValue
     from tracing.telemetry import Telemetry
-
-SUPPRESSED = "suppress_instrumentation"
-"""The context key by which OpenTelemetry asks instrumentation to stand aside."""
 
 _CURRENT = "pipeline-tracing-processing"
 _ERROR_STATUS = Status(StatusCode.ERROR)
@@ -119,22 +117,31 @@ class Processing:
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
-    def pause(self) -> None:
-        """The handler is done: stop the clock and restore the context; `end` says how it went."""
-        self._duration = perf_counter() - self._started
+    def pause(self) -> float:
+        """The handler is done: stop the clock and restore the context; `end` says how it went.
+
+        Returns:
+            How long it took, in seconds.
+        """
+        self._duration = duration = perf_counter() - self._started
         if self.span.is_recording():
             self._ended_ns = time_ns()
         token, self._token = self._token, None
         # Detaching in another task would fail, and that task's context is not ours to change.
-        if token is not None and _current_task() is self._task:
+        if token is not None and self._task is _current_task():
             detach(token)
+        return duration
 
     def end(self, error: BaseException | None = None) -> None:
         """End the span with the handler's outcome. Never raises."""
-        if self._duration is None:
-            self.pause()
+        duration = self._duration
+        if duration is None:
+            duration = self.pause()
         try:
-            self._end(error)
+            if error is None and not self.span.is_recording():
+                self._source.series.succeeded.record(duration)
+            else:
+                self._end(error, duration)
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
@@ -246,12 +253,8 @@ class Processing:
             links.append(Link(self._polled))
         return parent, tuple(links)
 
-    def _end(self, error: BaseException | None) -> None:
+    def _end(self, error: BaseException | None, duration: float) -> None:
         span, series = self.span, self._source.series
-        duration = self._duration or 0.0
-        if error is None and not span.is_recording():
-            series.succeeded.record(duration)
-            return
         if isinstance(error, Rejected):
             self.reject(error.reason)
             error = None

@@ -9,9 +9,9 @@ from opentelemetry.context import get_current
 from tracing.batch import TracedBatch, begin_batch
 from tracing.client import client_info
 from tracing.coexistence import beneath
+from tracing.context_keys import SUPPRESSED
 from tracing.diagnostics import warn_once
 from tracing.headers import listed
-from tracing.processing import SUPPRESSED
 from tracing.sending import Destination, begin_send
 
 if TYPE_CHECKING:

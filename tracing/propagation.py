@@ -21,6 +21,7 @@ from opentelemetry.trace import (
 
 from tracing import semconv, w3c
 from tracing.boundary import Boundary
+from tracing.context_keys import BAGGAGE_KEY, SPAN_KEY
 from tracing.diagnostics import Diagnostics
 from tracing.headers import Header, reversed_pairs, text
 from tracing.spans import AttributeValue
@@ -35,12 +36,6 @@ MAX_ORIGIN: Final = 14
 """Digits of an origin in unix ms, enough until the year 5138."""
 
 
-# Where the API keeps the span and the baggage in a context: found by using it. A context is then
-# built at once, not copied for every entry.
-SPAN_KEY: Final = next(iter(set_span_in_context(trace.INVALID_SPAN, Context())))
-BAGGAGE_KEY: Final = next(iter(baggage.set_baggage("name", "value", Context())))
-
-
 Extracted = tuple[Context, Span | None, Mapping[str, object]]
 """What a record's headers say of its flow.
 
@@ -48,7 +43,8 @@ The remote span and the baggage in a context, on top of nothing else; the span t
 message, `None` when the headers name none; and the baggage.
 """
 
-_NOTHING: Final[Extracted] = (_EMPTY, None, {})
+_NO_FLOW: Final[Mapping[str, object]] = {}
+_NOTHING: Final[Extracted] = (_EMPTY, None, _NO_FLOW)
 
 
 class Propagation:
@@ -84,10 +80,18 @@ class Propagation:
         # These first, so that they are never the ones that do not fit.
         return {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: str(now_ms), **entries}
 
-    def inject(self, span: Span, context: Context, topic: str | None, now_ms: int) -> list[Header]:
-        """Make the headers of a message created by `span`.
+    def inject(
+        self,
+        headers: list[Header],
+        span: Span,
+        context: Context,
+        topic: str | None,
+        now_ms: int,
+    ) -> None:
+        """Add the headers of a message created by `span`.
 
         Args:
+            headers: Where to add them; it holds none of `fields` yet.
             span: The message's creation context.
             context: Where the baggage is, and what else other propagators than W3C's carry.
             topic: Where the message goes; `None` when that is not known yet, as in a batch: then
@@ -99,8 +103,8 @@ class Propagation:
             flow = self.flow(context, now_ms)
             entries = flow if boundary is None else boundary.allowed(flow)
             context = set_span_in_context(span, context)
-            return self._inject_generally(context, entries, boundary or _OPEN)
-        headers: list[Header] = []
+            headers += self._inject_generally(context, entries, boundary or _OPEN)
+            return
         if boundary is None or boundary.trace_context:
             if isinstance(span, RemoteSpan) and span.plain:
                 headers.append((w3c.TRACEPARENT, span.traceparent))
@@ -111,7 +115,12 @@ class Propagation:
         written = self._baggage(context, boundary, now_ms)
         if written:
             headers.append((w3c.BAGGAGE, written))
-        return headers
+
+    def described(self, context: Context, now_ms: int) -> dict[str, AttributeValue]:
+        """Describe the flow that a message sent now belongs to, as span attributes."""
+        if BAGGAGE_KEY not in context:
+            return {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: now_ms}
+        return flow_attributes(self.flow(context, now_ms))
 
     def _baggage(self, context: Context, boundary: Boundary | None, now_ms: int) -> bytes:
         # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
@@ -143,45 +152,38 @@ class Propagation:
         except Exception:
             self._diagnostics.invalid("propagator")
             return _NOTHING
-        parts: dict[str, object] = {}
-        creation = None
+        creation: RemoteSpan | None = None
         if boundary is None or boundary.trace_context:
-            creation = self._creation(headers, found)
-            if creation is not None:
-                parts[SPAN_KEY] = creation
-        entries = self._entries(found.get(w3c.BAGGAGE), boundary)
-        if entries:
-            parts[BAGGAGE_KEY] = entries
-        return Context(parts), creation, entries
+            traceparent = found.get(w3c.TRACEPARENT)
+            if traceparent is not None:
+                state = found.get(w3c.TRACESTATE)
+                creation = w3c.parse_traceparent(traceparent, state)
+                if creation is None:
+                    creation = self._earlier(headers, state)
+        written = found.get(w3c.BAGGAGE)
+        if written is None:
+            return _only_span(creation), creation, _NO_FLOW
+        # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
+        if boundary is None and isinstance(written, bytes) and written.startswith(self._ours):
+            origin = written[len(self._ours) :]
+            if origin.isdigit() and len(origin) <= MAX_ORIGIN:
+                flow = {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: origin.decode()}
+                if creation is None:
+                    return Context({BAGGAGE_KEY: flow}), None, flow
+                return Context({SPAN_KEY: creation, BAGGAGE_KEY: flow}), creation, flow
+        entries = self._entries(written, boundary)
+        context = _only_span(creation)
+        return Context({**context, BAGGAGE_KEY: entries}), creation, entries
 
     def _entries(self, written: object, boundary: Boundary | None) -> dict[str, object]:
-        if written is None:
+        parsed = w3c.parse_baggage(written)
+        if parsed is None:
+            self._diagnostics.invalid("baggage")
             return {}
-        entries = self._parse_ours(written)
-        if entries is None:
-            parsed = w3c.parse_baggage(written)
-            if parsed is None:
-                self._diagnostics.invalid("baggage")
-                return {}
-            entries = dict(parsed)
-        return entries if boundary is None else dict(boundary.allowed(entries))
+        return dict(parsed if boundary is None else boundary.allowed(parsed))
 
-    def _parse_ours(self, written: object) -> dict[str, object] | None:
-        if not isinstance(written, bytes) or not written.startswith(self._ours):
-            return None
-        origin = written[len(self._ours) :]
-        if not origin.isdigit() or len(origin) > MAX_ORIGIN:
-            return None
-        return {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: origin.decode()}
-
-    def _creation(self, headers: object, found: Mapping[str, object]) -> RemoteSpan | None:
-        written = found.get(w3c.TRACEPARENT)
-        if written is None:
-            return None
-        state = found.get(w3c.TRACESTATE)
-        creation = w3c.parse_traceparent(written, state)
-        if creation is not None:
-            return creation
+    def _earlier(self, headers: object, state: object) -> RemoteSpan | None:
+        """The last valid `traceparent` before a malformed one."""
         self._diagnostics.invalid("traceparent")
         candidates = (value for name, value in reversed_pairs(headers) if name == w3c.TRACEPARENT)
         for _, candidate in zip(range(_MAX_RETRIED), candidates, strict=False):
@@ -228,6 +230,10 @@ def _strictest(boundaries: Sequence[Boundary]) -> Boundary | None:
         baggage=tuple(sorted(common)),
         trace_context=all(boundary.trace_context for boundary in boundaries),
     )
+
+
+def _only_span(creation: Span | None) -> Context:
+    return _EMPTY if creation is None else Context({SPAN_KEY: creation})
 
 
 def flow_attributes(flow: Mapping[str, object]) -> dict[str, AttributeValue]:

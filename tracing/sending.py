@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.context import get_current
-from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
 from tracing import catalog, cloudevents, semconv
+from tracing.context_keys import SPAN_KEY
 from tracing.headers import latest, text, without
-from tracing.propagation import SPAN_KEY, flow_attributes
 from tracing.series import OperationSeries
 from tracing.w3c import RemoteSpan
 
@@ -73,7 +73,8 @@ class Sending:
     ) -> None:
         self._telemetry = telemetry
         self._destination = destination
-        self._span = span
+        # Nothing is to be said of a span that nobody records: let it go at once.
+        self._span = span if span.is_recording() else INVALID_SPAN
         self._messages = messages
         self._started = perf_counter()
         self.headers = headers
@@ -159,15 +160,17 @@ def begin_send(
     now_ms = time_ns() // 1_000_000
     links: tuple[Link, ...] = ()
     present: Mapping[str, object] = _NONE
-    given = headers
+    outgoing = headers.copy()
     if headers:
         present = latest(headers)
         if not propagation.fields.isdisjoint(present):
-            given = without(headers, propagation.fields)
+            outgoing = without(headers, propagation.fields)
             context, links = _continued(
                 context, propagation.extract(headers, present, destination.topic)
             )
-    completed = destination.completion.of(present, now_ms) if telemetry.cloudevents else []
+    made = b""
+    if telemetry.cloudevents:
+        made = destination.completion.add_to(outgoing, present, now_ms)
     current = context.get(SPAN_KEY)
     span: Span | None = None
     if current is None:
@@ -178,30 +181,22 @@ def begin_send(
         span = spans.start(
             destination.name, context, SpanKind.PRODUCER, destination.attributes, links
         )
-    if span.is_recording():
-        flow = propagation.flow(context, now_ms)
-        spans.enrich(span, _described(telemetry, present, completed, flow, record))
-    return Sending(
-        telemetry,
-        destination,
-        span,
-        [*given, *completed, *propagation.inject(span, context, destination.topic, now_ms)],
-    )
+        if span.is_recording():
+            attributes = propagation.described(context, now_ms)
+            if made:
+                attributes[semconv.MESSAGE_ID] = made.decode()
+            spans.enrich(span, _described(telemetry, attributes, present, record))
+    propagation.inject(outgoing, span, context, destination.topic, now_ms)
+    return Sending(telemetry, destination, span, outgoing)
 
 
 def _described(
     telemetry: Telemetry,
+    attributes: dict[str, AttributeValue],
     present: Mapping[str, object],
-    completed: list[Header],
-    flow: Mapping[str, object],
     record: tuple[object, object, object],
 ) -> dict[str, AttributeValue]:
     key, value, partition = record
-    attributes = flow_attributes(flow)
-    event_id = present.get(cloudevents.ID)
-    if event_id is None and completed:
-        # An id made here comes first, and is plain.
-        attributes[semconv.MESSAGE_ID] = (completed[0][1] or b"").decode()
     if present:
         attributes.update(cloudevents.identity(present))
     if value is None:

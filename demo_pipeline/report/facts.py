@@ -1,6 +1,5 @@
 """Reading spans: the one place that knows their attributes, and that trusts none of them."""
 
-import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,6 +17,8 @@ _OUTCOME: Final = "pipeline.outcome"
 _SERVICE: Final = "service.name"
 _ROLES: Final = {role.value: role for role in (Role.SEND, Role.PROCESS, Role.POLL)}
 _NS: Final = 1_000_000_000
+# What an OTLP timestamp can hold; a wait beyond it was never measured.
+_LONGEST_WAIT_S: Final = 2**63 // _NS
 
 
 def read_span(span: ReadableSpan) -> SpanFacts:
@@ -43,7 +44,7 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         wait_ns=_wait_ns(attributes.get(_WAIT_S)),
         outcome=outcome,
         failed=outcome == "error" or span.status.status_code is StatusCode.ERROR,
-        attributes={**attributes, **_events(span)},
+        attributes={**attributes, **_status(span), **_events(span)},
     )
 
 
@@ -58,9 +59,17 @@ def _text(attributes: Mapping[str, object], key: str) -> str:
 
 
 def _wait_ns(value: object) -> int | None:
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # Compared before any arithmetic, which NaN would survive and huge numbers would break.
+    if not abs(value) <= _LONGEST_WAIT_S:
         return None
     return max(0, round(value * _NS))
+
+
+def _status(span: ReadableSpan) -> dict[str, object]:
+    """Say why a span failed, where it tells."""
+    return {"status": span.status.description} if span.status.description else {}
 
 
 def _events(span: ReadableSpan) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import Final
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 # Keeps wait, processing and send apart where blocks and lines cannot be shown.
-_STAND_INS: Final = str.maketrans("░▓█─━│├└·←…\N{REPLACEMENT CHARACTER}", ".=#--||`,<~?")
+_STAND_INS: Final = str.maketrans("░▒█─━│├└·←…\N{REPLACEMENT CHARACTER}", ".=#--||`,<~?")
 
 
 def print_plainly(console: Console, renderable: RenderableType, width: int) -> None:

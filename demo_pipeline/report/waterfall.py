@@ -12,7 +12,7 @@ from demo_pipeline.report.tree import Row, rows
 from demo_pipeline.report.wording import counted, milliseconds, printable
 
 WAIT: Final = ("░", "yellow")
-SEND: Final = ("▓", "magenta")
+SEND: Final = ("▒", "magenta")
 PROCESSING: Final = ("█", "green")
 OTHER: Final = ("─", "blue")
 LEGEND: Final = (
@@ -26,6 +26,7 @@ _STYLES: Final = {Role.SEND: SEND, Role.PROCESS: PROCESSING}
 _MOST_ROWS: Final = 60
 _WIDE: Final = 100
 _FIGURES: Final = 8
+_GAP: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def _ruler(axis: _Axis) -> str:
     end = f"{milliseconds(axis.length_ns)} ms"
     middle = milliseconds(axis.length_ns // 2)
     left = ("0".ljust(axis.columns // 2) + middle)[: axis.columns]
-    if len(left) + len(end) >= axis.columns:
+    if len(left) + len(end) + _GAP > axis.columns:
         left = "0"
     return (left + end.rjust(axis.columns - len(left)))[-axis.columns :]
 

@@ -184,6 +184,7 @@ def test_exceptions_are_among_the_attributes(recorder: "Recorder", tmp_path: Pat
     texts = page(recorder.result("a"), tmp_path).data["texts"]
 
     assert "event 1 exception" in texts
+    assert "card store is down" in texts
     assert any("exception.message: card store is down" in text for text in texts)
 
 

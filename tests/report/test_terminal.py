@@ -1,4 +1,5 @@
 import io
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -77,13 +78,13 @@ def test_the_waterfall_draws_wait_before_processing_with_another_glyph(
         for line in text.splitlines()
         if "process inventory.events" in line and "payment" in line
     )
-    bar = "".join(glyph for glyph in row if glyph in "░█▓")
+    bar = "".join(glyph for glyph in row if glyph in "░█▒")
     # 50 ms of wait and 11 ms of processing.
     assert bar == "░" * bar.count("░") + "█" * bar.count("█")
     assert 4 * bar.count("█") < bar.count("░") < 6 * bar.count("█")
     assert row.split()[-2:] == ["50.0", "11.0"]
-    assert "▓" in line_with("send payment.events", text)
-    assert "░ wait in the broker   █ processing   ▓ send" in text
+    assert "▒" in line_with("send payment.events", text)
+    assert "░ wait in the broker   █ processing   ▒ send" in text
 
 
 def test_the_tree_shows_what_caused_what(recorder: "Recorder") -> None:
@@ -114,6 +115,17 @@ def test_the_last_line_says_where_the_time_went(recorder: "Recorder") -> None:
         "Critical path 100 ms: wait 69.0 ms (69 %), processing 24.0 ms (24 %), "
         "publish 5.00 ms (5 %), other 2.00 ms (2 %)"
     )
+
+
+@pytest.mark.parametrize(("expected", "width"), [(["0", "248"], 80), (["0", "124", "248"], 120)])
+def test_the_time_axis_names_its_middle_only_where_there_is_room(
+    recorder: "Recorder", expected: list[str], width: int
+) -> None:
+    recorder.order("a", slow=158)
+
+    head = line_with("wait ms", printed(recorder.result("a"), width))
+
+    assert expected == re.findall(r"\d+", head)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])

@@ -66,7 +66,9 @@ def read(found: Telemetry, headers: Any, topic: str = "t") -> tuple[Context, tra
 
 def write(found: Telemetry, context: Context, topic: str | None = "t") -> dict[str, bytes | None]:
     span = trace.get_current_span(context)
-    return dict(found.propagation.inject(span, context, topic, 1_700_000_000_000))
+    headers: list[tuple[str, bytes | None]] = []
+    found.propagation.inject(headers, span, context, topic, 1_700_000_000_000)
+    return dict(headers)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -41,9 +41,7 @@ class InMemoryBroker:
     """
 
     def __init__(self, partitions: int = 4) -> None:
-        if partitions < 1:
-            raise ValueError(f"partitions is {partitions}, must be at least 1")
-        self._partitions = partitions
+        self._partitions = _checked_count(partitions)
         self._logs: dict[str, dict[TopicPartition, PartitionLog]] = {}
         self._groups: dict[str, Group] = {}
         self._nameless_groups: list[Group] = []
@@ -58,10 +56,13 @@ class InMemoryBroker:
         Args:
             topic: Its name.
             partitions: How many partitions; by default as many as the broker gives.
+
+        Raises:
+            ValueError: `partitions` is less than one.
         """
+        count = self._partitions if partitions is None else _checked_count(partitions)
         if topic in self._logs:
             return
-        count = self._partitions if partitions is None else partitions
         self._logs[topic] = {
             structs().TopicPartition(topic, number): PartitionLog() for number in range(count)
         }
@@ -175,3 +176,9 @@ class InMemoryBroker:
         else:
             self._groups[group_id] = group
         return group
+
+
+def _checked_count(partitions: int) -> int:
+    if partitions < 1:
+        raise ValueError(f"partitions is {partitions}, must be at least 1")
+    return partitions

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import re
+import logging
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Self
 
 from tracing.testing.kafka_types import errors, interfaces, structs
 from tracing.testing.positions import Positions
+from tracing.testing.refusals import (
+    check_all_partitions,
+    checked_limit,
+    checked_offset,
+    checked_offsets,
+    checked_pattern,
+    checked_topics,
+)
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Collection, Iterable, Mapping
     from contextvars import Context
     from types import TracebackType
 
     from aiokafka.abc import ConsumerRebalanceListener
-    from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp, TopicPartition
+    from aiokafka.structs import (
+        ConsumerRecord,
+        OffsetAndMetadata,
+        OffsetAndTimestamp,
+        TopicPartition,
+    )
 
     from tracing.testing.broker import InMemoryBroker
+
+_log = logging.getLogger(__name__)
+
+_EXCLUSIVE = "Subscription to topics, partitions and pattern are mutually exclusive"
 
 
 class InMemoryConsumer:
@@ -35,6 +53,9 @@ class InMemoryConsumer:
         key_deserializer: Turns key bytes into keys.
         value_deserializer: Turns value bytes into values.
         max_poll_records: How many records `getmany` returns at most, by default.
+
+    Raises:
+        ValueError: `auto_offset_reset` or `max_poll_records` is none of the above.
     """
 
     def __init__(
@@ -49,6 +70,10 @@ class InMemoryConsumer:
         value_deserializer: Callable[[Any], Any] | None = None,
         max_poll_records: int | None = None,
     ) -> None:
+        if auto_offset_reset not in {"earliest", "latest"}:
+            raise ValueError(
+                f"auto_offset_reset is {auto_offset_reset!r}, must be 'earliest' or 'latest'"
+            )
         self.group_id = group_id
         self.client_id = client_id
         self.enable_auto_commit = enable_auto_commit
@@ -60,11 +85,12 @@ class InMemoryConsumer:
             key_deserializer=key_deserializer,
             value_deserializer=value_deserializer,
         )
-        self._max_poll_records = max_poll_records
+        self._max_poll_records = checked_limit(max_poll_records)
         self._topics = frozenset(topics)
         self._pattern: re.Pattern[str] | None = None
         self.listener: ConsumerRebalanceListener | None = None
         """Hears of rebalances; set by `subscribe`."""
+        self._assigned_by_hand = False
         self._fetching = True
         self._started = False
         self._closed = False
@@ -86,7 +112,7 @@ class InMemoryConsumer:
         revoked = self.assignment()
         self._fetching = False
         if self.listener is not None:
-            await _called(self.listener.on_partitions_revoked(revoked))
+            await _heard(self.listener.on_partitions_revoked, revoked)
         self._auto_commit()
         self._positions.assign(())
 
@@ -94,11 +120,17 @@ class InMemoryConsumer:
         """Accept partitions and fetch again."""
         self._positions.assign(partitions, {} if self.group_id is None else self._group.committed)
         if self.listener is not None:
-            await _called(self.listener.on_partitions_assigned(set(partitions)))
+            await _heard(self.listener.on_partitions_assigned, set(partitions))
         self._fetching = True
 
     async def start(self) -> None:
-        """Join the group."""
+        """Join the group.
+
+        Raises:
+            AssertionError: It was started before.
+        """
+        if self._started:
+            raise AssertionError("Did you call `start` twice?")
         self._started = True
         for topic in self._topics:
             self._broker.create_topic(topic)
@@ -119,7 +151,14 @@ class InMemoryConsumer:
         self._broker.wakeups.wake_all()
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
-        """Read these partitions, outside of any group management."""
+        """Read these partitions, outside of any group management.
+
+        Raises:
+            aiokafka.errors.IllegalStateError: It is subscribed to topics.
+        """
+        if self._topics or self._pattern:
+            raise errors().IllegalStateError(_EXCLUSIVE)
+        self._assigned_by_hand = True
         self._positions.assign(tuple(partitions), self._group.committed)
 
     def assignment(self) -> set[TopicPartition]:
@@ -135,7 +174,10 @@ class InMemoryConsumer:
         """Read topics, or those whose names match a pattern, as a member of the group.
 
         Raises:
-            TypeError: There are neither topics nor a pattern, or both, or no listener is one.
+            TypeError: There are neither topics nor a pattern, or both, or topics is text, or the
+                listener is none.
+            ValueError: The pattern is no regular expression.
+            aiokafka.errors.IllegalStateError: Partitions were assigned by hand.
         """
         if bool(topics) == bool(pattern):
             raise TypeError("You should provide either `topics` or `pattern`")
@@ -143,8 +185,11 @@ class InMemoryConsumer:
             listener, interfaces().ConsumerRebalanceListener
         ):
             raise TypeError("listener should be an instance of ConsumerRebalanceListener")
-        self._topics = frozenset(topics)
-        self._pattern = None if pattern is None else re.compile(pattern)
+        wanted = checked_topics(topics) if topics else frozenset()
+        compiled = None if pattern is None else checked_pattern(pattern)
+        if self._assigned_by_hand:
+            raise errors().IllegalStateError(_EXCLUSIVE)
+        self._topics, self._pattern = wanted, compiled
         self.listener = listener
         for topic in self._topics:
             self._broker.create_topic(topic)
@@ -159,17 +204,22 @@ class InMemoryConsumer:
     def unsubscribe(self) -> None:
         """Leave all topics."""
         self._topics, self._pattern, self.listener = frozenset(), None, None
-        self._group.remove(self)
+        self._assigned_by_hand = False
         self._positions.assign(())
+        if self in self._group:
+            self._group.remove(self)
+            self._group.start_rebalance()
 
     async def getone(self, *partitions: TopicPartition) -> ConsumerRecord[Any, Any]:
         """Wait for the next record.
 
         Raises:
             aiokafka.errors.ConsumerStoppedError: The consumer is stopped.
+            aiokafka.errors.IllegalStateError: It was never started.
         """
+        check_all_partitions(partitions, AssertionError)
         while True:
-            self._check_open()
+            self._check_running()
             if self._fetching:
                 taken = self._positions.take(partitions, 1)
                 for records in taken.values():
@@ -182,17 +232,26 @@ class InMemoryConsumer:
         timeout_ms: int = 0,
         max_records: int | None = None,
     ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
-        """Take what is there; wait for it up to `timeout_ms` milliseconds."""
+        """Take what is there; wait for it up to `timeout_ms` milliseconds.
+
+        Raises:
+            ValueError: `max_records` is not positive.
+            aiokafka.errors.ConsumerStoppedError: The consumer is stopped.
+            aiokafka.errors.IllegalStateError: It was never started.
+        """
+        check_all_partitions(partitions, AssertionError)
+        self._check_running()
+        limit = checked_limit(max_records) or self._max_poll_records
         deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
         while True:
-            self._check_open()
+            self._check_running()
             if self._fetching:
-                taken = self._positions.take(partitions, max_records or self._max_poll_records)
+                taken = self._positions.take(partitions, limit)
                 if taken:
                     return taken
             remaining = deadline - asyncio.get_running_loop().time()
             if remaining <= 0 or not await self._broker.wakeups.wait(remaining):
-                self._check_open()
+                self._check_running()
                 return {}
 
     async def commit(self, offsets: Mapping[TopicPartition, Any] | None = None) -> None:
@@ -201,23 +260,25 @@ class InMemoryConsumer:
         Raises:
             aiokafka.errors.IllegalOperation: There is no group.
             aiokafka.errors.IllegalStateError: A partition is not assigned.
+            ValueError: `offsets` is empty, no dictionary, or an offset is none.
+            TypeError: A key is no partition, or metadata is no text.
         """
-        if self.group_id is None:
-            raise errors().IllegalOperation("Requires group_id")
-        wanted = self._positions.handed_out() if offsets is None else offsets
+        group_id = self._checked_group_id()
+        if offsets is None:
+            self._broker.commit(group_id, self._consumed())
+            return
+        wanted = checked_offsets(offsets)
         for partition in wanted:
             self._positions.check(partition)
-        metadata: Any = structs().OffsetAndMetadata
-        self._broker.commit(
-            self.group_id,
-            {
-                tp: metadata(*offset) if isinstance(offset, tuple) else metadata(offset, "")
-                for tp, offset in wanted.items()
-            },
-        )
+        self._broker.commit(group_id, wanted)
 
     async def committed(self, partition: TopicPartition) -> int | None:
-        """Tell the offset that the group committed."""
+        """Tell the offset that the group committed.
+
+        Raises:
+            aiokafka.errors.IllegalOperation: There is no group.
+        """
+        self._checked_group_id()
         found = self._group.committed.get(partition)
         return None if found is None else found.offset
 
@@ -236,34 +297,38 @@ class InMemoryConsumer:
 
     def highwater(self, partition: TopicPartition) -> int:
         """Tell the offset that the next record will get."""
-        self._positions.check(partition)
+        self._assert_assigned(partition)
         return self._broker.log(partition).end
 
     def last_stable_offset(self, partition: TopicPartition) -> int:
         """Tell the offset at which open transactions begin."""
-        self._positions.check(partition)
+        self._assert_assigned(partition)
         return self._broker.log(partition).stable_end
 
     def last_poll_timestamp(self, partition: TopicPartition) -> int:
         """Tell when records were taken last, unix ms; 0 for never."""
+        self._assert_assigned(partition)
         return self._positions.last_taken_ms(partition)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Go on at an offset."""
-        if offset < 0:
-            raise ValueError("Offset must be a positive integer")
-        self._positions.seek(partition, offset)
+        """Go on at an offset.
+
+        Raises:
+            ValueError: It is negative or no integer.
+            aiokafka.errors.IllegalStateError: The partition is not assigned.
+        """
+        self._positions.seek(partition, checked_offset(offset))
         self._broker.wakeups.wake_all()
 
     async def seek_to_beginning(self, *partitions: TopicPartition) -> bool:
         """Go on at the first record."""
-        for partition in partitions or self.assignment():
+        for partition in self._chosen(partitions):
             self.seek(partition, 0)
         return True
 
     async def seek_to_end(self, *partitions: TopicPartition) -> bool:
         """Go on at the next new record."""
-        for partition in partitions or self.assignment():
+        for partition in self._chosen(partitions):
             self.seek(partition, self._broker.log(partition).end)
         return True
 
@@ -272,7 +337,7 @@ class InMemoryConsumer:
     ) -> dict[TopicPartition, int | None]:
         """Go on where the group committed."""
         offsets = {}
-        for partition in partitions or self.assignment():
+        for partition in self._chosen(partitions):
             offset = offsets[partition] = await self.committed(partition)
             if offset is not None:
                 self.seek(partition, offset)
@@ -281,10 +346,16 @@ class InMemoryConsumer:
     async def offsets_for_times(
         self, timestamps: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
-        """Find the first records that are not older than times in unix ms."""
+        """Find the first records that are not older than times in unix ms.
+
+        Raises:
+            ValueError: A time is negative.
+        """
         kind = structs().OffsetAndTimestamp
         found: dict[TopicPartition, OffsetAndTimestamp | None] = {}
         for partition, timestamp in timestamps.items():
+            if timestamp < 0:
+                raise ValueError(f"the time for {partition} is {timestamp}, it cannot be negative")
             record = self._broker.log(partition).first_at(timestamp)
             found[partition] = (
                 None if record is None else kind(record.offset, record.content.timestamp)
@@ -303,6 +374,7 @@ class InMemoryConsumer:
 
     def pause(self, *partitions: TopicPartition) -> None:
         """Return nothing from these partitions until they are resumed."""
+        check_all_partitions(partitions)
         self._positions.pause(partitions)
 
     def paused(self) -> set[TopicPartition]:
@@ -311,6 +383,7 @@ class InMemoryConsumer:
 
     def resume(self, *partitions: TopicPartition) -> None:
         """Return records from these partitions again."""
+        check_all_partitions(partitions)
         self._positions.resume(partitions)
         self._broker.wakeups.wake_all()
 
@@ -338,16 +411,45 @@ class InMemoryConsumer:
 
     def _auto_commit(self) -> None:
         if self.enable_auto_commit and self.group_id is not None:
-            metadata: Any = structs().OffsetAndMetadata
-            self._group.committed.update(
-                {tp: metadata(at, "") for tp, at in self._positions.handed_out().items()}
-            )
+            self._group.committed.update(self._consumed())
+
+    def _consumed(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        metadata: Any = structs().OffsetAndMetadata
+        return {tp: metadata(at, "") for tp, at in self._positions.handed_out().items()}
+
+    def _chosen(self, partitions: tuple[TopicPartition, ...]) -> Collection[TopicPartition]:
+        check_all_partitions(partitions)
+        for partition in partitions:
+            self._positions.check(partition)
+        chosen = partitions or self.assignment()
+        if not chosen:
+            raise AssertionError("No partitions are currently assigned")
+        return chosen
+
+    def _checked_group_id(self) -> str:
+        if self.group_id is None:
+            raise errors().IllegalOperation("Requires group_id")
+        return self.group_id
+
+    def _assert_assigned(self, partition: TopicPartition) -> None:
+        if partition not in self.assignment():
+            raise AssertionError("Partition is not assigned")
 
     def _check_open(self) -> None:
         if self._closed:
             raise errors().ConsumerStoppedError
 
+    def _check_running(self) -> None:
+        self._check_open()
+        if not self._started:
+            raise errors().IllegalStateError("the consumer is not running; await its start() first")
 
-async def _called(result: Any) -> None:
-    if inspect.isawaitable(result):
-        await result
+
+async def _heard(callback: Callable[[Any], Any], partitions: set[TopicPartition]) -> None:
+    # As in aiokafka, a listener's failure is its own: the rebalance goes on.
+    try:
+        result = callback(partitions)
+        if inspect.isawaitable(result):
+            await result
+    except Exception:
+        _log.exception("the rebalance listener failed in %r with %s", callback, partitions)

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _Result = TypeVar("_Result")
+
+
+@overload
+async def eventually(
+    predicate: Callable[[], Awaitable[_Result]],
+    *,
+    timeout_s: float = ...,
+    interval_s: float = ...,
+) -> _Result: ...
+
+
+@overload
+async def eventually(
+    predicate: Callable[[], _Result],
+    *,
+    timeout_s: float = ...,
+    interval_s: float = ...,
+) -> _Result: ...
 
 
 async def eventually(

@@ -105,7 +105,8 @@ class Positions:
     ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
         """Take up to `limit` records and move on behind them.
 
-        A record that cannot be deserialised raises what the deserialiser raises, and stays.
+        A record that cannot be deserialised stays, and the records in front of it are returned;
+        once there are none, it raises what the deserialiser raises.
         """
         taken: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
         left = limit
@@ -115,12 +116,17 @@ class Positions:
             for stored in self._broker.log(partition).read(self._next[partition]):
                 if left == 0:
                     return taken
-                record = consumer_record(
-                    partition,
-                    stored,
-                    key_deserializer=self._key_deserializer,
-                    value_deserializer=self._value_deserializer,
-                )
+                try:
+                    record = consumer_record(
+                        partition,
+                        stored,
+                        key_deserializer=self._key_deserializer,
+                        value_deserializer=self._value_deserializer,
+                    )
+                except Exception:
+                    if taken:
+                        return taken
+                    raise
                 self._next[partition] = stored.offset + 1
                 self._taken_ms[partition] = now_ms()
                 taken.setdefault(partition, []).append(record)

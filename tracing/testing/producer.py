@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
+from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 from tracing.testing.batch import InMemoryBatch
-from tracing.testing.kafka_types import errors, structs
+from tracing.testing.kafka_types import errors
 from tracing.testing.record_conversion import converted, record_content
+from tracing.testing.refusals import checked_offsets
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from aiokafka.structs import RecordMetadata, TopicPartition
+    from aiokafka.structs import OffsetAndMetadata, RecordMetadata, TopicPartition
 
     from tracing.testing.broker import InMemoryBroker
     from tracing.testing.partition_log import RecordContent
@@ -46,7 +48,8 @@ class InMemoryProducer:
         self._key_serializer = key_serializer
         self._value_serializer = value_serializer
         self._transactional_id = transactional_id
-        self._transaction: dict[TopicPartition, list[int]] | None = None
+        self._transaction: _OpenTransaction | None = None
+        self._unacknowledged: set[asyncio.Future[RecordMetadata]] = set()
         self._turn = count()
         self._closed = False
 
@@ -54,13 +57,18 @@ class InMemoryProducer:
         """Do nothing: there is nothing to connect to."""
 
     async def stop(self) -> None:
-        """Take no more records; an open transaction is aborted."""
-        if self._transaction is not None:
-            await self.abort_transaction()
+        """Take no more records, wait for acknowledgements, abort an open transaction."""
+        if self._closed:
+            return
         self._closed = True
+        await self.flush()
+        if self._transaction is not None:
+            await self._end_transaction(committed=False)
 
     async def flush(self) -> None:
-        """Do nothing: records are stored at once."""
+        """Wait until every record that was sent is acknowledged, or has failed."""
+        if self._unacknowledged:
+            await asyncio.wait(tuple(self._unacknowledged))
 
     async def partitions_for(self, topic: str) -> set[int]:
         """Tell a topic's partitions."""
@@ -129,28 +137,37 @@ class InMemoryProducer:
         """
         if self._transactional_id is None or self._transaction is not None:
             raise errors().IllegalOperation("no transactional_id, or a transaction is open")
-        self._transaction = {}
+        self._transaction = _OpenTransaction()
 
     async def commit_transaction(self) -> None:
-        """Make the transaction's records readable."""
-        self._settle(committed=True)
+        """Make the transaction's records readable, and commit its offsets.
+
+        Raises:
+            aiokafka.errors.IllegalOperation: No transaction is open.
+            Exception: What `fail_next_commit` was given; the transaction stays open.
+        """
+        await self._end_transaction(committed=True)
 
     async def abort_transaction(self) -> None:
-        """Drop the transaction's records."""
-        self._settle(committed=False)
+        """Drop the transaction's records and offsets.
+
+        Raises:
+            aiokafka.errors.IllegalOperation: No transaction is open.
+        """
+        await self._end_transaction(committed=False)
 
     async def send_offsets_to_transaction(self, offsets: Any, group_id: str) -> None:
-        """Commit a group's offsets."""
+        """Commit a group's offsets together with the transaction.
+
+        Raises:
+            aiokafka.errors.IllegalOperation: No transaction is open.
+            ValueError: The group has no name, or an offset is none.
+        """
         if self._transaction is None:
             raise errors().IllegalOperation("Not in the middle of a transaction")
-        metadata: Any = structs().OffsetAndMetadata
-        self._broker.commit(
-            group_id,
-            {
-                tp: metadata(*offset) if isinstance(offset, tuple) else metadata(offset, "")
-                for tp, offset in offsets.items()
-            },
-        )
+        if not group_id:
+            raise ValueError(f"group_id is {group_id!r}, pass the name of the consumer's group")
+        self._transaction.offsets.append((group_id, checked_offsets(offsets)))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -187,16 +204,32 @@ class InMemoryProducer:
         future = self._broker.append(
             partition, contents, in_transaction=self._transaction is not None
         )
+        self._unacknowledged.add(future)
+        future.add_done_callback(self._unacknowledged.discard)
         if self._transaction is not None:
-            written = self._transaction.setdefault(partition, [])
+            written = self._transaction.written.setdefault(partition, [])
             written += range(before, self._broker.log(partition).end)
         return future
 
-    def _settle(self, *, committed: bool) -> None:
-        written, self._transaction = self._transaction, None
-        if written is None:
+    async def _end_transaction(self, *, committed: bool) -> None:
+        # Closed before the first wait: nothing can be sent into a transaction that is ending.
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
             raise errors().IllegalOperation("no transaction is open")
-        self._broker.settle(written, committed=committed)
+        try:
+            await self.flush()
+            for group_id, offsets in transaction.offsets if committed else ():
+                self._broker.commit(group_id, offsets)
+        except BaseException:
+            self._transaction = transaction
+            raise
+        self._broker.settle(transaction.written, committed=committed)
+
+
+@dataclass(slots=True)
+class _OpenTransaction:
+    written: dict[TopicPartition, list[int]] = field(default_factory=dict)
+    offsets: list[tuple[str, dict[TopicPartition, OffsetAndMetadata]]] = field(default_factory=list)
 
 
 class _Transaction:

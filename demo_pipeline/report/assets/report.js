@@ -60,9 +60,15 @@
     return bar;
   };
 
+  // Whole percent that add up to 100, as wording.py says them.
   const percents = (parts) => {
     const total = parts.reduce((sum, part) => sum + part, 0);
-    return parts.map((part) => (total > 0 ? Math.round((100 * part) / total) : 0));
+    if (total <= 0) return parts.map(() => 0);
+    const whole = parts.map((part) => Math.floor((100 * part) / total));
+    const rest = 100 - whole.reduce((sum, share) => sum + share, 0);
+    const byRemainder = parts.map((_, place) => place).sort((a, b) => ((100 * parts[b]) % total) - ((100 * parts[a]) % total));
+    for (const place of byRemainder.slice(0, rest)) whole[place] += 1;
+    return whole;
   };
 
   // ---- list of orders

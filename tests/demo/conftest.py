@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from demo_pipeline.database import open_database
+from demo_pipeline.events import Event, Order, OrderLine
+from demo_pipeline.services import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    OpenDatabase = Callable[[str], Awaitable[AsyncEngine]]
+    MakeOrder = Callable[..., Order]
+    Handle = Callable[[AsyncEngine, str, object], Awaitable[tuple[Event, ...]]]
+    Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "KAFKA_BOOTSTRAP_SERVERS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def make_order() -> MakeOrder:
+    def make(order_id: str = "o-1", *, sku: str = "kettle", quantity: int = 2) -> Order:
+        return Order(
+            order_id=order_id,
+            user_id="user-07",
+            lines=(OrderLine(sku, quantity, 4450),),
+            total_cents=quantity * 4450,
+            card_token="card-07",  # noqa: S106 - no secret
+            ship_to="8 Harbour Street",
+        )
+
+    return make
+
+
+@pytest.fixture
+async def open_service_database(tmp_path: Path) -> AsyncIterator[OpenDatabase]:
+    async with AsyncExitStack() as stack:
+
+        async def opened(service: str) -> AsyncEngine:
+            url = f"sqlite+aiosqlite:///{tmp_path / service}.sqlite3"
+            return await stack.enter_async_context(open_database(SERVICES[service], url))
+
+        yield opened
+
+
+@pytest.fixture
+def handle() -> Handle:
+    """Call the handler of a service in a transaction of its own."""
+
+    async def call(database: AsyncEngine, service: str, message: object) -> tuple[Event, ...]:
+        async with database.begin() as connection:
+            return await SERVICES[service].handlers[type(message)](message, connection)
+
+    return call
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    async def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not condition():
+            if time.monotonic() > deadline:
+                pytest.fail("it never happened")
+            await asyncio.sleep(0.02)
+
+    return wait

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from demo_pipeline.__main__ import main
+from demo_pipeline.broker import EmbeddedBroker
+from demo_pipeline.http_server import listen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def _one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    output = capsys.readouterr()
+    (line,) = output.err.splitlines()
+    assert "" == output.out
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["run", "--scenario", "apocalypse"], "steady"),
+        (["run", "--orders", "0"], "--orders"),
+        (["run", "--rate", "0"], "--rate"),
+        (["run", "--orders", "many"], "--orders"),
+        (["serve", "catering"], "analytics"),
+        (["serve", "payment"], "KAFKA_BOOTSTRAP_SERVERS"),
+        (["dance"], "dance"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(
+    arguments: Sequence[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 2 == main(arguments)
+    assert named in _one_line(capsys)
+
+
+def test_a_broker_that_is_not_there_is_one_line_and_exit_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo_pipeline.run.REACH_S", 0.2)
+    with listen(0) as listener:
+        port = listener.getsockname()[1]
+    assert 1 == main(["run", "--bootstrap-servers", f"127.0.0.1:{port}"])
+    assert f"127.0.0.1:{port}" in _one_line(capsys)
+
+
+def test_a_port_that_is_taken_is_one_line_and_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
+    with listen(0) as listener:
+        port = str(listener.getsockname()[1])
+        assert 1 == main(["run", "--http-port", port])
+    assert f"127.0.0.1:{port}" in _one_line(capsys)
+
+
+def test_a_report_folder_that_cannot_be_written_is_told_before_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "report"
+    assert 2 == main(["run", "--report", str(folder)])
+    assert str(folder) in _one_line(capsys)
+
+
+def test_a_database_url_that_cannot_be_used_is_told_without_its_password(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERS_DATABASE_URL", "mysql://shop:secret@db/orders")
+    assert 2 == main(["run"])
+    line = _one_line(capsys)
+    assert "ORDERS_DATABASE_URL" in line
+    assert "secret" not in line
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["run", "--help"])
+    assert "--scenario" in capsys.readouterr().out
+
+
+@pytest.mark.integration
+async def test_a_service_finishes_in_good_order_when_it_is_told_to_stop(tmp_path: Path) -> None:
+    async with EmbeddedBroker() as broker:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "demo_pipeline", "serve", "orders"),
+            *("--bootstrap-servers", broker.bootstrap_servers),
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        ready = await process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, errors = await process.communicate()
+    assert b"listens on http://127.0.0.1:" in ready
+    assert (0, b"") == (process.returncode, errors)
+    assert (tmp_path / "orders.sqlite3").exists()
+
+
+@pytest.mark.integration
+async def test_a_run_that_is_stopped_says_so_in_one_line() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "demo_pipeline", "run", "--orders", "100000"),
+        *("--log-level", "info"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    while b"was taken" not in (line := await process.stderr.readline()):
+        assert line, "the run ended by itself"
+    process.send_signal(signal.SIGINT)
+    output, errors = await process.communicate()
+    assert 130 == process.returncode
+    assert b"" == output
+    assert b"demo_pipeline: stopped" == errors.splitlines()[-1]
+    assert b"Traceback" not in errors

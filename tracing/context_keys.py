@@ -1,0 +1,16 @@
+"""Where the OpenTelemetry API keeps the span and the baggage in a context: found by using it.
+
+With them a context is built at once, where the API copies it for every entry.
+"""
+
+from typing import Final
+
+from opentelemetry import baggage
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, set_span_in_context
+
+SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
+BAGGAGE_KEY: Final = next(iter(baggage.set_baggage("name", "value", Context())))
+
+SUPPRESSED: Final = "suppress_instrumentation"
+"""The key by which OpenTelemetry asks instrumentation to stand aside."""
