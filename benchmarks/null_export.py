@@ -55,7 +55,7 @@ class NullMetricExporter(MetricExporter):
     ) -> MetricExportResult:
         """Look at the one figure and throw away."""
         self.dropped = sum(
-            point.value
+            int(point.value)
             for resource in metrics_data.resource_metrics
             for scope in resource.scope_metrics
             for metric in scope.metrics

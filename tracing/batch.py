@@ -9,6 +9,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import Link, SpanKind, get_current_span
 
 from tracing import cloudevents, semconv
+from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, listed, without
 from tracing.sending import Sending
 
@@ -102,6 +103,8 @@ class TracedBatch:
         propagation = telemetry.propagation
         present = latest(headers)
         context = get_current()
+        if context.get(SUPPRESSED):
+            return headers, None
         now_ms = time_ns() // 1_000_000
         outgoing = without(headers, propagation.fields)
         if telemetry.cloudevents:

@@ -4,9 +4,7 @@ Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kaf
 `ce_source` and `ce_id` together identify an event; consumers deduplicate on them.
 """
 
-import os
 import time as clock
-from binascii import hexlify
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from typing import Final
 
 from tracing import semconv
 from tracing.headers import Header, latest, text
+from tracing.random_ids import random_id
 from tracing.spans import AttributeValue
 
 SPECVERSION: Final = "ce_specversion"
@@ -128,11 +127,11 @@ class Completion:
         """
         made = b""
         if not present:
-            made = new_id()
+            made = random_id()
             headers += ((ID, made), (TIME, _formatted(now_ms)), *self._constant)
             return made
         if ID not in present:
-            made = new_id()
+            made = random_id()
             headers.append((ID, made))
         if TIME not in present:
             headers.append((TIME, _formatted(now_ms)))
@@ -148,15 +147,6 @@ def identity(present: Mapping[str, object]) -> dict[str, AttributeValue]:
     if (subject := text(present.get(SUBJECT), MAX_VALUE)) is not None:
         found[semconv.CONVERSATION_ID] = subject
     return found
-
-
-def new_id() -> bytes:
-    """Make a random event id.
-
-    From the operating system, not from a seeded generator: two processes that seed alike, or
-    fork, would otherwise give different events one identity, and consumers would drop one.
-    """
-    return hexlify(os.urandom(16))
 
 
 _second: tuple[int, bytes] = (-1, b"")

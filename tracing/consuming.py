@@ -116,6 +116,7 @@ class _Loop:
         self._commit_interval_s = commit_interval_s
         self._drain_timeout_s = drain_timeout_s
         self._workers: dict[TopicPartition, PartitionWorker] = {}
+        self._failed: Exception | None = None
         self._revoked: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._committed_at = monotonic()
@@ -132,9 +133,14 @@ class _Loop:
                 self._dispatch(records)
                 self._resume()
                 if monotonic() - self._committed_at >= self._commit_interval_s:
-                    await self._commit(tuple(self._workers))
+                    await self._commit(self._owned())
         finally:
-            await self._leave()
+            try:
+                await self._leave()
+            finally:
+                for worker in self._workers.values():
+                    if worker.busy:
+                        worker.cut_off()
         failure = self._failure()
         if failure is not None:
             raise failure
@@ -143,12 +149,14 @@ class _Loop:
         """Finish with partitions that are about to move."""
         self._revoked.update(partitions)
         held = [tp for tp in partitions if tp in self._workers]
-        await self._finish(held)
-        await self._commit(held)
-        for tp in held:
-            if self._workers[tp].failure is None:
-                del self._workers[tp]
-        self._paused.difference_update(partitions)
+        try:
+            await self._finish(held)
+            await self._commit(held)
+        finally:
+            for tp in held:
+                worker = self._workers.pop(tp)
+                self._failed = self._failed or worker.failure
+            self._paused.difference_update(partitions)
 
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Begin with partitions that came."""
@@ -171,19 +179,26 @@ class _Loop:
                 self._paused.add(tp)
 
     def _resume(self) -> None:
-        for tp in tuple(self._paused):
+        for tp in tuple(self._paused.intersection(self._workers)):
             if self._workers[tp].waiting <= self._max_buffered // 2:
                 self._paused.discard(tp)
                 self._consumer.resume(tp)
 
     def _failure(self) -> Exception | None:
-        failures = [worker.failure for worker in self._workers.values() if worker.failure]
-        return failures[0] if failures else None
+        failures = (worker.failure for worker in self._workers.values())
+        return self._failed or next((failure for failure in failures if failure), None)
+
+    def _owned(self) -> list[TopicPartition]:
+        return [tp for tp in self._workers if tp not in self._revoked]
 
     async def _commit(self, partitions: Collection[TopicPartition]) -> None:
         self._committed_at = monotonic()
+        # The workers themselves: a rebalance may take them away while the commit is under way.
+        workers = {tp: self._workers[tp] for tp in partitions}
         offsets = {
-            tp: offset for tp in partitions if (offset := self._workers[tp].uncommitted) is not None
+            tp: offset
+            for tp, worker in workers.items()
+            if (offset := worker.uncommitted) is not None
         }
         if not offsets or self._consumer.info.group is None:
             return
@@ -200,10 +215,10 @@ class _Loop:
             )
             return
         for tp, offset in offsets.items():
-            self._workers[tp].committed(offset)
+            workers[tp].committed(offset)
 
     async def _finish(self, partitions: Collection[TopicPartition]) -> None:
-        workers = [self._workers[tp] for tp in partitions]
+        workers = [self._workers[tp] for tp in partitions if tp in self._workers]
         finished = await asyncio.gather(
             *(worker.finish(self._drain_timeout_s) for worker in workers)
         )
@@ -218,10 +233,11 @@ class _Loop:
 
     async def _leave(self) -> None:
         """Finish what is under way, commit it, and rewind over what was fetched in vain."""
-        await self._finish(tuple(self._workers))
-        await self._commit(tuple(self._workers))
-        for tp, worker in self._workers.items():
-            if worker.unhandled is not None and tp not in self._revoked:
+        await self._finish(self._owned())
+        await self._commit(self._owned())
+        for tp in self._owned():
+            worker = self._workers[tp]
+            if worker.unhandled is not None:
                 try:
                     self._consumer.seek(tp, worker.unhandled)
                 except Exception as error:

@@ -10,10 +10,10 @@ from tracing.metrics import Metrics
 if TYPE_CHECKING:
     from tracing.metrics import Count
 
-Invalid = Literal["traceparent", "baggage", "propagator"]
+Invalid = Literal["traceparent", "tracestate", "baggage", "propagator"]
 Dropped = Literal["send", "poll", "process", "commit", "links", "baggage", "exception_log"]
 
-_INVALID: Final[tuple[Invalid, ...]] = ("traceparent", "baggage", "propagator")
+_INVALID: Final[tuple[Invalid, ...]] = ("traceparent", "tracestate", "baggage", "propagator")
 _DROPPED: Final[tuple[Dropped, ...]] = (
     "send", "poll", "process", "commit", "links", "baggage", "exception_log",
 )  # fmt: skip

@@ -11,7 +11,6 @@ spans with the SDK's own in the very version at hand, and declines where they di
 """
 
 import os
-from binascii import hexlify
 from collections.abc import Sequence
 from functools import cache
 from time import time_ns
@@ -36,6 +35,7 @@ from opentelemetry.trace import (
 )
 
 from tracing.context_keys import SPAN_KEY
+from tracing.random_ids import random_id
 from tracing.spans import ApiSpans, Attributes, AttributeValue, SpanStarter
 from tracing.w3c import RemoteSpan
 
@@ -185,9 +185,10 @@ class LightSpans:
         """Make up the context of a root span that the sampler is certain to drop."""
         if not self._drops_roots:
             return None
-        ids = hexlify(os.urandom(24))
         # Chance gives 2**-64 all zeros; then the other end starts a trace of its own.
-        return RemoteSpan(b"00-%b-%b-%02x" % (ids[:32], ids[32:], self._new_random), None)
+        return RemoteSpan(
+            b"00-%b-%b-%02x" % (random_id(), random_id()[:16], self._new_random), None
+        )
 
     def start(
         self,

@@ -41,6 +41,7 @@ class PartitionWorker:
         self._queue: deque[ConsumerRecord[Any, Any]] = deque()
         self._current: ConsumerRecord[Any, Any] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._cut_off = False
         self._next: int | None = None
         self._committed: int | None = None
 
@@ -68,7 +69,8 @@ class PartitionWorker:
     def add(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
         """Handle these after what is here already."""
         self._queue.extend(records)
-        if not self.busy and self.failure is None:
+        # Behind a record that was begun and not handled nothing follows.
+        if not self.busy and self.failure is None and self._current is None:
             self._task = asyncio.create_task(self._run(), name=f"consume {self.tp}")
 
     def committed(self, offset: int) -> None:
@@ -81,14 +83,23 @@ class PartitionWorker:
         task = self._task
         finished = True
         if task is not None and not task.done():
+            if self._current is None:
+                # It only waits for a place; others' handlers may hold that for long.
+                self.cut_off()
             _, pending = await asyncio.wait((task,), timeout=timeout_s)
             finished = not pending
-            for late in pending:
-                late.cancel()
             if pending:
-                await asyncio.wait(pending)
+                self.cut_off()
+                # A handler may refuse to be cancelled; nobody waits for that for ever.
+                await asyncio.wait(pending, timeout=timeout_s)
         self._queue = waiting
         return finished
+
+    def cut_off(self) -> None:
+        """Cancel the record under way: it stays unhandled and comes back."""
+        self._cut_off = True
+        if self._task is not None:
+            self._task.cancel()
 
     async def _run(self) -> None:
         while self._queue:
@@ -101,11 +112,26 @@ class PartitionWorker:
                         await self._handler(record)
                 except Rejected:
                     pass
-                except Exception as error:
-                    error.add_note(
-                        f"while handling {record.topic}[{record.partition}] offset {record.offset}"
-                    )
-                    self.failure = error
-                    return
+                except BaseException as error:
+                    if self._cut_off:
+                        raise
+                    self.failure = _failure(error, record)
+                    task = asyncio.current_task()
+                    if isinstance(error, Exception) or (
+                        # Something that the handler waited for was cancelled, not the handler.
+                        isinstance(error, asyncio.CancelledError) and task and not task.cancelling()
+                    ):
+                        return
+                    raise
                 self._next = record.offset + 1
                 self._current = None
+
+
+def _failure(error: BaseException, record: ConsumerRecord[Any, Any]) -> Exception:
+    place = f"{record.topic}[{record.partition}] offset {record.offset}"
+    if isinstance(error, Exception):
+        error.add_note(f"while handling {place}")
+        return error
+    failure = RuntimeError(f"handling {place} ended with {type(error).__name__}")
+    failure.__cause__ = error
+    return failure

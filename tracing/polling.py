@@ -69,7 +69,8 @@ class Polling:
         """Find the poll span that brought a record, if it was one of the last few."""
         if not self._recent:
             return None
-        for first, last, context in self._recent.get(tp, ()):
+        # The newest first: after a seek back, a record has been brought more than once.
+        for first, last, context in reversed(self._recent.get(tp, ())):
             if first <= record.offset <= last:
                 return context
         return None
@@ -96,7 +97,7 @@ class Polling:
         topic = next(iter(counts)) if len(counts) == 1 else ""
         self._series_of(topic).succeeded.record(perf_counter() - started)
         context = get_current()
-        if SUPPRESSED in context:
+        if context.get(SUPPRESSED):
             return
         attributes: dict[str, AttributeValue] = {
             **self._operation(topic),

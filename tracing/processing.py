@@ -173,7 +173,7 @@ class Processing:
         self._started = perf_counter()
         telemetry, record, source = self._telemetry, self.record, self._source
         ambient = get_current()
-        if SUPPRESSED in ambient:
+        if ambient.get(SUPPRESSED):
             return
         found = latest(record.headers)
         extracted = telemetry.propagation.extract(record.headers, found, source.topic)

@@ -106,19 +106,26 @@ class TracedProducer:
         headers: Iterable[Header] | None = None,
     ) -> RecordMetadata:
         """Send a record and wait for its acknowledgement, as `AIOKafkaProducer.send_and_wait`."""
-        send = beneath(self._producer.send)
         given = listed(headers)
         sending = self._begin(topic, value, key, partition, given)
-        if sending is None:
-            future = await send(topic, value, key, partition, timestamp_ms, given)
-            return await future
+        outgoing = given if sending is None else sending.headers
         try:
-            future = await send(topic, value, key, partition, timestamp_ms, sending.headers)
-            metadata = await future
+            replaced = self._producer.send
+            send = beneath(replaced)
+            if send is replaced:
+                metadata = await self._producer.send_and_wait(
+                    topic, value, key, partition, timestamp_ms, outgoing
+                )
+            else:
+                # aiokafka's own would call the send that other instrumentation put in.
+                future = await send(topic, value, key, partition, timestamp_ms, outgoing)
+                metadata = await future
         except BaseException as error:
-            sending.failed(error)
+            if sending is not None:
+                sending.failed(error)
             raise
-        sending.acknowledged(metadata)
+        if sending is not None:
+            sending.acknowledged(metadata)
         return metadata
 
     def create_batch(self) -> TracedBatch:
@@ -200,7 +207,7 @@ class TracedProducer:
         self, topic: str, value: object, key: object, partition: object, headers: list[Header]
     ) -> Sending | None:
         try:
-            if SUPPRESSED in get_current():
+            if get_current().get(SUPPRESSED):
                 return None
             destination = self._destinations.get(topic)
             if destination is None:
@@ -214,7 +221,7 @@ class TracedProducer:
         self, batch: KafkaBatch | TracedBatch, topic: str, partition: int
     ) -> Sending | None:
         try:
-            if SUPPRESSED in get_current():
+            if get_current().get(SUPPRESSED):
                 return None
             return begin_batch(self._telemetry, self._destination(topic), batch, partition)
         except Exception as fault:

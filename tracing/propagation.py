@@ -153,13 +153,8 @@ class Propagation:
             self._diagnostics.invalid("propagator")
             return _NOTHING
         creation: RemoteSpan | None = None
-        if boundary is None or boundary.trace_context:
-            traceparent = found.get(w3c.TRACEPARENT)
-            if traceparent is not None:
-                state = found.get(w3c.TRACESTATE)
-                creation = w3c.parse_traceparent(traceparent, state)
-                if creation is None:
-                    creation = self._earlier(headers, state)
+        if w3c.TRACEPARENT in found and (boundary is None or boundary.trace_context):
+            creation = self._creation(headers, found)
         written = found.get(w3c.BAGGAGE)
         if written is None:
             return _only_span(creation), creation, _NO_FLOW
@@ -182,11 +177,17 @@ class Propagation:
             return {}
         return dict(parsed if boundary is None else boundary.allowed(parsed))
 
-    def _earlier(self, headers: object, state: object) -> RemoteSpan | None:
-        """The last valid `traceparent` before a malformed one."""
+    def _creation(self, headers: object, found: Mapping[str, object]) -> RemoteSpan | None:
+        state = found.get(w3c.TRACESTATE)
+        if state is not None and not w3c.valid_tracestate(state):
+            self._diagnostics.invalid("tracestate")
+            state = None
+        creation = w3c.parse_traceparent(found[w3c.TRACEPARENT], state)
+        if creation is not None:
+            return creation
         self._diagnostics.invalid("traceparent")
-        candidates = (value for name, value in reversed_pairs(headers) if name == w3c.TRACEPARENT)
-        for _, candidate in zip(range(_MAX_RETRIED), candidates, strict=False):
+        earlier = (value for name, value in reversed_pairs(headers) if name == w3c.TRACEPARENT)
+        for _, candidate in zip(range(_MAX_RETRIED), earlier, strict=False):
             creation = w3c.parse_traceparent(candidate, state)
             if creation is not None:
                 return creation

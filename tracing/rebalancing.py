@@ -55,17 +55,21 @@ class RebalanceRelay:
 
         class _Relay(Listener):
             async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-                for observer in tuple(relay._observers):
-                    await observer.revoked(revoked)
-                relay._forget(tuple(revoked))
-                if application is not None:
-                    await _called(application.on_partitions_revoked(revoked))
+                try:
+                    for observer in tuple(relay._observers):
+                        await observer.revoked(revoked)
+                finally:
+                    relay._forget(tuple(revoked))
+                    if application is not None:
+                        await _called(application.on_partitions_revoked(revoked))
 
             async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-                if application is not None:
-                    await _called(application.on_partitions_assigned(assigned))
-                for observer in tuple(relay._observers):
-                    await observer.assigned(assigned)
+                try:
+                    if application is not None:
+                        await _called(application.on_partitions_assigned(assigned))
+                finally:
+                    for observer in tuple(relay._observers):
+                        await observer.assigned(assigned)
 
         listener: ConsumerRebalanceListener = _Relay()
         return listener

@@ -186,7 +186,11 @@ def begin_send(
             if made:
                 attributes[semconv.MESSAGE_ID] = made.decode()
             spans.enrich(span, _described(telemetry, attributes, present, record))
-    propagation.inject(outgoing, span, context, destination.topic, now_ms)
+    try:
+        propagation.inject(outgoing, span, context, destination.topic, now_ms)
+    except Exception:
+        span.end()
+        raise
     return Sending(telemetry, destination, span, outgoing)
 
 

@@ -46,7 +46,7 @@ class SpanEncoder:
 
     def __init__(self) -> None:
         self._shared: dict[int, tuple[object, bytes]] = {}
-        self._scopes: dict[tuple[int, int], tuple[object, bytes, bytes, bytes]] = {}
+        self._scopes: dict[tuple[int, int], tuple[object, bytes, bytes, bytes, bytes]] = {}
 
     def encode(self, spans: Sequence[ReadableSpan]) -> bytes:
         """Write an `ExportTraceServiceRequest`."""
@@ -128,13 +128,14 @@ class SpanEncoder:
                 _delimited(b"\x0a", resource_spans.resource.SerializeToString()),
                 _delimited(b"\x0a", scope_spans.scope.SerializeToString()),
                 _delimited(b"\x1a", scope_spans.schema_url.encode()),
+                _delimited(b"\x1a", resource_spans.schema_url.encode()),
             )
             if len(self._scopes) >= _MAX_CACHED:
                 self._scopes.clear()
             self._scopes[key] = found
-        _, resource, scope, schema = found
-        scope_written = b"".join((scope, *spans, schema))
-        return _delimited(b"\x0a", b"".join((resource, _delimited(b"\x12", scope_written))))
+        _, resource, scope, scope_schema, resource_schema = found
+        scope_spans = _delimited(b"\x12", b"".join((scope, *spans, scope_schema)))
+        return _delimited(b"\x0a", b"".join((resource, scope_spans, resource_schema)))
 
 
 def _delimited(tag: bytes, content: bytes) -> bytes:

@@ -20,6 +20,8 @@ BAGGAGE: Final = "baggage"
 
 MAX_TRACEPARENT: Final = 512
 MAX_TRACESTATE: Final = 8192
+MAX_TRACESTATE_MEMBERS: Final = 32
+"""The number of members that the specification allows."""
 MAX_BAGGAGE: Final = 8192
 """Bytes; the limit that the Baggage specification obliges every platform to carry."""
 MAX_BAGGAGE_ENTRIES: Final = 64
@@ -30,6 +32,10 @@ _VERSION_00 = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a
 # Versions to come may append fields; 00 may not, and ff is invalid.
 _LATER_VERSION = re.compile(
     rb"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
+)
+_MEMBER = re.compile(
+    rb"[a-z0-9][a-z0-9_*/-]{0,240}(?:@[a-z][a-z0-9_*/-]{0,13})?"
+    rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -93,14 +99,23 @@ def _context(trace_id: bytes, span_id: bytes, flags: bytes, state: object) -> Sp
     )
 
 
+def valid_tracestate(value: object) -> bool:
+    """Whether a `tracestate` is one: the API's own parser logs what it cannot read, at length."""
+    if not isinstance(value, bytes) or len(value) > MAX_TRACESTATE:
+        return False
+    members = [member.strip(b" \t") for member in value.split(b",")]
+    present = [member for member in members if member]
+    keys = {member.partition(b"=")[0] for member in present}
+    return len(keys) == len(present) <= MAX_TRACESTATE_MEMBERS and all(
+        _MEMBER.fullmatch(member) for member in present
+    )
+
+
 def parse_tracestate(value: object) -> TraceState:
     """Read a `tracestate`; empty when malformed or too long."""
-    if not isinstance(value, bytes) or len(value) > MAX_TRACESTATE:
+    if not isinstance(value, bytes) or not valid_tracestate(value):
         return _NO_STATE
-    try:
-        return TraceState.from_header([value.decode("ascii")])
-    except ValueError:
-        return _NO_STATE
+    return TraceState.from_header([value.decode("ascii")])
 
 
 def format_traceparent(context: SpanContext) -> bytes:
@@ -139,10 +154,14 @@ def format_baggage(entries: Mapping[str, object]) -> tuple[bytes, int]:
     size = dropped = 0
     for name, value in entries.items():
         content = str(value)
-        if not _TOKEN.fullmatch(name):
+        try:
+            quoted = content if _PLAIN.fullmatch(content) else quote_plus(content)
+        except UnicodeEncodeError:
+            quoted = None
+        if quoted is None or not _TOKEN.fullmatch(name):
             dropped += 1
             continue
-        entry = f"{name}={content if _PLAIN.fullmatch(content) else quote_plus(content)}"
+        entry = f"{name}={quoted}"
         size += len(entry) + 1
         if size > MAX_BAGGAGE or len(written) == MAX_BAGGAGE_ENTRIES:
             size -= len(entry) + 1

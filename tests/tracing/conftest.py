@@ -92,7 +92,13 @@ class _Embedded(_Base):
 
     def bare_consumer(self, *topics: str, **options: Any) -> Any:
         return AIOKafkaConsumer(
-            *topics, bootstrap_servers=self.servers, fetch_max_wait_ms=10, **options
+            *topics,
+            bootstrap_servers=self.servers,
+            fetch_max_wait_ms=10,
+            # The embedded broker waits half of it before a new group may begin.
+            session_timeout_ms=1000,
+            heartbeat_interval_ms=150,
+            **options,
         )
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError
 from aiokafka.structs import TopicPartition
 
@@ -283,8 +284,6 @@ async def test_commits_are_timed_and_spans_where_asked_for(
 
 
 async def test_an_application_listener_hears_of_rebalances_too(clients: Clients) -> None:
-    from aiokafka.abc import ConsumerRebalanceListener  # noqa: PLC0415 - beside its one use
-
     heard: list[str] = []
 
     class Listener(ConsumerRebalanceListener):
@@ -341,3 +340,126 @@ async def test_the_loop_ends_when_the_consumer_is_stopped(clients: Clients) -> N
     await handled.wait()
     await consumer.stop()
     await asyncio.wait_for(loop, 30)
+
+
+async def test_a_cancelled_inner_task_is_a_failure_and_nothing_behind_it_is_committed(
+    clients: Clients,
+) -> None:
+    topic = await filled(clients, 5, keys=1)
+    consumer = await clients.consumer(topic, group="g")
+
+    async def handler(record: Any) -> None:
+        if record.value == b"2":
+            inner = asyncio.create_task(asyncio.Event().wait())
+            inner.cancel()
+            await inner
+
+    with pytest.raises(RuntimeError, match="CancelledError"):
+        await tracing.consume(consumer, handler)
+
+    assert [2] == list((await committed(consumer, topic)).values())
+
+
+async def test_a_handler_that_refuses_to_be_cancelled_does_not_hold_the_end_up(
+    memory: _InMemory,
+) -> None:
+    topic = await filled(memory, 1)
+    consumer = await memory.consumer(topic, group="g")
+    stop, release = asyncio.Event(), asyncio.Event()
+
+    async def refuses(_record: Any) -> None:
+        stop.set()
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    loop = tracing.consume(consumer, refuses, stop=stop, drain_timeout_s=0.05)
+    await asyncio.wait_for(loop, 10)
+
+    assert {} == await committed(consumer, topic)
+    release.set()
+
+
+async def test_cancelling_twice_leaves_no_handler_behind(memory: _InMemory) -> None:
+    topic = await filled(memory, 1)
+    consumer = await memory.consumer(topic, group="g")
+    started, cut_off = asyncio.Event(), asyncio.Event()
+
+    async def hangs(_record: Any) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut_off.set()
+
+    loop = asyncio.create_task(tracing.consume(consumer, hangs))
+    await started.wait()
+    loop.cancel()
+    await asyncio.sleep(0)
+    loop.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await loop
+
+    await asyncio.wait_for(cut_off.wait(), 10)
+
+
+async def test_a_failing_application_listener_does_not_cost_records(memory: _InMemory) -> None:
+    class Fails(ConsumerRebalanceListener):
+        assignments = 0
+
+        def on_partitions_revoked(self, revoked: Any) -> None:
+            """Nothing."""
+
+        def on_partitions_assigned(self, assigned: Any) -> None:
+            self.assignments += 1
+            if self.assignments == 2:
+                raise RuntimeError("the application's own")
+
+    topic = await filled(memory, 8)
+    consumer = await memory.consumer(group="g")
+    consumer.subscribe([topic], listener=Fails())
+    handler = Recording(8 + 8)
+    loop = asyncio.create_task(tracing.consume(consumer, handler, stop=handler.stop))
+    await eventually(lambda: len(handler.seen) == 8)
+    other = await memory.consumer(topic, group="g")
+    await other.stop()
+    producer = await memory.producer()
+    for number in range(8):
+        await producer.send_and_wait(topic, b"new", key=b"%d" % number)
+
+    await asyncio.wait_for(loop, 10)
+
+    assert 8 == handler.values.count(b"new")
+
+
+async def test_a_commit_whose_answer_a_rebalance_overtakes_does_no_harm(
+    memory: _InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = await filled(memory, 8)
+    consumer = await memory.consumer(topic, group="g")
+    real = consumer.wrapped.commit
+    late, answered = asyncio.Event(), asyncio.Event()
+
+    async def slow_first(offsets: Any = None) -> None:
+        await real(offsets)
+        if not late.is_set():
+            late.set()
+            await answered.wait()
+
+    monkeypatch.setattr(consumer.wrapped, "commit", slow_first)
+    handler = Recording(9)
+    loop = asyncio.create_task(
+        tracing.consume(consumer, handler, stop=handler.stop, commit_interval_s=0.01)
+    )
+    await late.wait()
+    other = await memory.consumer(topic, group="g")
+    answered.set()
+    await other.stop()
+    producer = await memory.producer()
+    await producer.send_and_wait(topic, b"one more")
+
+    await asyncio.wait_for(loop, 10)
+
+    assert b"one more" in handler.values

@@ -109,6 +109,29 @@ def test_malformed_baggage_is_counted_and_costs_nothing_else(capture: Capture) -
     assert 1 == capture.metric("pipeline.context.invalid", {"reason": "baggage"})
 
 
+def test_a_malformed_tracestate_is_counted_and_not_logged(
+    capture: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = [("traceparent", VALID), ("tracestate", b"secret" * 1000)]
+
+    for _ in range(3):
+        _, creation = read(telemetry(capture), headers)
+        assert creation is not None
+        assert not creation.get_span_context().trace_state
+
+    assert 3 == capture.metric("pipeline.context.invalid", {"reason": "tracestate"})
+    assert "secret" not in caplog.text
+
+
+def test_baggage_that_cannot_be_written_is_dropped_and_counted(capture: Capture) -> None:
+    context = baggage.set_baggage("lone", "\ud800", Context())
+
+    written = write(telemetry(capture), context)["baggage"]
+
+    assert b"pipeline.name=orders,pipeline.origin=1700000000000" == written
+    assert 1 == capture.metric("pipeline.telemetry.dropped", {"reason": "baggage"})
+
+
 def test_a_raising_propagator_is_counted(capture: Capture) -> None:
     _, creation = read(telemetry(capture, propagator=Raising()), [("own", VALID)])
 

@@ -195,6 +195,32 @@ async def test_suppressed_instrumentation_stands_aside(memory: _InMemory, captur
     assert [] == list(memory.broker.records("orders")[0].headers)
 
 
+async def test_suppression_is_a_value_and_not_a_presence(
+    memory: _InMemory, capture: Capture
+) -> None:
+    producer = await memory.producer()
+    token = context_api.attach(context_api.set_value("suppress_instrumentation", False))
+    await producer.send_and_wait("orders", b"v")
+    context_api.detach(token)
+
+    assert "send orders PRODUCER" == capture.tree()
+
+
+async def test_a_producers_own_send_and_wait_is_called(memory: _InMemory) -> None:
+    class Own(InMemoryProducer):
+        called = False
+
+        async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:
+            self.called = True
+            return await super().send_and_wait(*args, **kwargs)
+
+    own = Own(memory.broker)
+    async with TracedProducer(own, memory.telemetry) as producer:
+        await producer.send_and_wait("orders", b"v")
+
+    assert own.called
+
+
 async def test_wrapping_twice_counts_once(
     memory: _InMemory, capture: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:

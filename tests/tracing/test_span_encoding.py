@@ -61,7 +61,7 @@ class Pipeline:
         self.ended = Ended()
         self.provider = TracerProvider(
             sampler=ALWAYS_ON,
-            resource=Resource.create({"service.name": "s"}),
+            resource=Resource({"service.name": "s"}, "https://example.com/schema"),
             span_limits=limits,
             shutdown_on_exit=False,
         )

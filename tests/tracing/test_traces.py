@@ -289,3 +289,24 @@ async def test_an_old_message_is_linked_and_starts_a_trace_of_its_own(
         named("send $orders PRODUCER\nprocess $orders CONSUMER ~> send $orders", orders=orders),
         links=True,
     )
+
+
+async def test_after_a_seek_back_a_record_is_linked_to_the_poll_that_brought_it_last(
+    clients: Clients, capture: Capture
+) -> None:
+    orders = await clients.topic()
+    producer = await clients.producer()
+    consumer = await clients.consumer(orders, group="g")
+    await producer.send_and_wait(orders, b"v")
+
+    for _ in range(2):
+        while not (polled := await consumer.getmany(timeout_ms=200)):
+            pass
+        for partition, batch in polled.items():
+            async with consumer.process(batch[0]):
+                pass
+            consumer.seek(partition, 0)
+
+    polls = [span for span in capture.spans() if span.name.startswith("poll")]
+    processes = [span for span in capture.spans() if span.name.startswith("process")]
+    assert list(map(_own_id, polls)) == _linked_ids(processes)
