@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     OpenDatabase = Callable[[str], Awaitable[AsyncEngine]]
     MakeOrder = Callable[..., Order]
     Handle = Callable[[AsyncEngine, str, object], Awaitable[tuple[Event, ...]]]
-    Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
@@ -64,15 +61,3 @@ def handle() -> Handle:
             return await SERVICES[service].handlers[type(message)](message, connection)
 
     return call
-
-
-@pytest.fixture
-def eventually() -> Eventually:
-    async def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
-        while not condition():
-            if time.monotonic() > deadline:
-                pytest.fail("it never happened")
-            await asyncio.sleep(0.02)
-
-    return wait
