@@ -12,8 +12,9 @@ from tracing.committing import Committing
 from tracing.diagnostics import warn_once
 from tracing.iteration import TracedRecords, next_as_aiokafka
 from tracing.polling import Polling
-from tracing.processing import Processing, Source
+from tracing.processing import Processing
 from tracing.rebalancing import RebalanceRelay
+from tracing.sources import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

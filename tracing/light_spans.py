@@ -6,20 +6,18 @@ keeps what it was given and lets the SDK build the rest on first use: usually in
 thread, or never where a processor drops the span. Samplers, id generators, limits and span
 processors are the provider's own and are called as the SDK calls them.
 
-This reaches into the SDK's span class, so it proves itself first: `light_spans` compares light
-spans with the SDK's own in the very version at hand, and declines where they differ.
+This reaches into the SDK's span class; `tracing.light_span_proof` shows first that it may, in the
+very version of the SDK at hand.
 """
 
-import os
 from collections.abc import Sequence
-from functools import cache
 from time import time_ns
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBased, Sampler
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import (
     INVALID_SPAN_CONTEXT,
     Link,
@@ -30,20 +28,17 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
-    Tracer,
     get_current_span,
 )
 
+from tracing.constant_samplers import SAMPLED, constant_decisions
 from tracing.context_keys import SPAN_KEY
 from tracing.random_ids import random_id
-from tracing.spans import ApiSpans, Attributes, AttributeValue, SpanStarter
+from tracing.spans import Attributes, AttributeValue
 from tracing.w3c import RemoteSpan
 
-_SAMPLED: Final = 0x01
 _RANDOM: Final = 0x02
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
-# Counts the SDK's own spans, where it is switched on; only the SDK's own start does that.
-_INTERNAL_METRICS: Final = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
 
 
 class LightSpan(sdk.Span):
@@ -154,7 +149,7 @@ class LightSpans:
     def __init__(self, tracer: sdk.Tracer) -> None:
         self._tracer = tracer
         generator = tracer.id_generator
-        self._decisions = _decisions(tracer.sampler)
+        self._decisions = constant_decisions(tracer.sampler)
         # Ids of an own making only in place of random ones.
         self._drops_roots = (
             self._decisions.get(None) is False and type(generator) is RandomIdGenerator
@@ -215,7 +210,7 @@ class LightSpans:
         else:
             trace_id = parent.trace_id
             flags = parent.trace_flags & _RANDOM
-            sampled = self._decisions.get((parent.is_remote, parent.trace_flags & _SAMPLED))
+            sampled = self._decisions.get((parent.is_remote, parent.trace_flags & SAMPLED))
             state = parent.trace_state
         recorded = sampled
         if sampled is None:
@@ -229,7 +224,7 @@ class LightSpans:
             trace_id,
             tracer.id_generator.generate_span_id(),
             is_remote=False,
-            trace_flags=_FLAGS[flags | _SAMPLED if sampled else flags],
+            trace_flags=_FLAGS[flags | SAMPLED if sampled else flags],
             trace_state=state,
         )
         if not recorded:
@@ -272,82 +267,3 @@ def _unlimited(limits: Any) -> bool:
     return all(
         (limit := getattr(limits, name, 0)) is None or limit >= _ENOUGH for name in counts
     ) and all(getattr(limits, name, 0) is None for name in lengths)
-
-
-def _decisions(sampler: Sampler) -> dict[tuple[bool, int] | None, bool]:
-    """What the SDK's constant samplers decide, by parent: remote and sampled, or none.
-
-    Such a sampler need not be asked for every message. Only where it is known to be constant is
-    there an entry: all other samplers, and all parents that lead to them, are asked.
-    """
-    constant = {ALWAYS_ON: True, ALWAYS_OFF: False}
-    parents: list[tuple[bool, int] | None] = [
-        None, (True, _SAMPLED), (True, 0), (False, _SAMPLED), (False, 0),
-    ]  # fmt: skip
-    if sampler in constant:
-        return dict.fromkeys(parents, constant[sampler])
-    if type(sampler) is not ParentBased:
-        return {}
-    by_parent = {
-        None: getattr(sampler, "_root", None),
-        (True, _SAMPLED): getattr(sampler, "_remote_parent_sampled", None),
-        (True, 0): getattr(sampler, "_remote_parent_not_sampled", None),
-        (False, _SAMPLED): getattr(sampler, "_local_parent_sampled", None),
-        (False, 0): getattr(sampler, "_local_parent_not_sampled", None),
-    }
-    return {parent: constant[found] for parent, found in by_parent.items() if found in constant}
-
-
-def light_spans(tracer: Tracer) -> SpanStarter | None:
-    """Start spans the light way on an SDK tracer; `None` where only the SDK's own will do."""
-    if type(tracer) is not sdk.Tracer or os.environ.get(_INTERNAL_METRICS, "").lower() == "true":
-        return None
-    return LightSpans(tracer) if _equal_to_the_sdk() else None
-
-
-@cache
-def _equal_to_the_sdk() -> bool:
-    """Compare a light span with the SDK's, in all that an exporter can see."""
-    ended: list[sdk.ReadableSpan] = []
-
-    class _Collect(sdk.SpanProcessor):
-        def on_end(self, span: sdk.ReadableSpan) -> None:
-            ended.append(span)
-
-    provider = sdk.TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
-    provider.add_span_processor(_Collect())
-    tracer = provider.get_tracer("tracing.light_spans", "1", schema_url="https://example.com/1")
-    link = Link(SpanContext(1, 2, is_remote=True, trace_flags=_FLAGS[1]), {"n": 1})
-    starters: tuple[SpanStarter, ...] = (
-        ApiSpans(tracer),
-        LightSpans(cast("sdk.Tracer", tracer)),
-    )
-    for touched in (False, True):
-        for starter in starters:
-            given: dict[str, str | int] = {"a": "b"}
-            span = starter.start("probe", Context(), SpanKind.PRODUCER, given, (link,))
-            starter.enrich(span, {"c": 3})
-            starter.link(span, (link,))
-            if touched:
-                span.add_event("event", {"k": "v"}, timestamp=5)
-                span.set_attribute("d", "e")
-            span.set_status(Status(StatusCode.ERROR, "why"))
-            span.end()
-    seen = [_visible(span) for span in ended]
-    return len(seen) == 4 and seen[0] == seen[1] and seen[2] == seen[3]  # noqa: PLR2004
-
-
-def _visible(span: sdk.ReadableSpan) -> tuple[object, ...]:
-    context = span.get_span_context()
-    scope = span.instrumentation_scope
-    if context is None or scope is None or None in (span.start_time, span.end_time):
-        return ()
-    return (
-        (span.name, span.kind, span.parent, context.trace_flags, context.trace_state),
-        (context.is_valid, context.is_remote, dict(span.attributes or {})),
-        (span.resource, scope.name, scope.version, scope.schema_url),
-        [(event.name, dict(event.attributes or {}), event.timestamp) for event in span.events],
-        [(link.context, dict(link.attributes or {})) for link in span.links],
-        (span.status.status_code, span.status.description),
-        (span.dropped_attributes, span.dropped_events, span.dropped_links),
-    )

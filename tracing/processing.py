@@ -10,13 +10,12 @@ from opentelemetry import baggage, trace
 from opentelemetry.context import Context, attach, detach, get_current, get_value
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
-from tracing import catalog, cloudevents, semconv
+from tracing import cloudevents, semconv
 from tracing.context_keys import SPAN_KEY, SUPPRESSED
 from tracing.headers import latest, text
 from tracing.outcome import ERROR, OK, REJECTED, Rejected
 from tracing.propagation import flow_attributes
 from tracing.sending import key_text
-from tracing.series import OperationSeries
 from tracing.w3c import RemoteSpan
 
 if TYPE_CHECKING:
@@ -27,41 +26,14 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
     from opentelemetry.trace import Span, SpanContext
 
-    from tracing.client import ClientInfo
     from tracing.outcome import Outcome
     from tracing.propagation import Extracted
+    from tracing.sources import Source
     from tracing.spans import AttributeValue
     from tracing.telemetry import Telemetry
 
 _CURRENT = "pipeline-tracing-processing"
 _ERROR_STATUS = Status(StatusCode.ERROR)
-
-
-class Source:
-    """What the processing of all records of one topic and partition shares."""
-
-    __slots__ = ("attributes", "name", "relation", "series", "topic")
-
-    def __init__(self, telemetry: Telemetry, info: ClientInfo, topic: str, partition: int) -> None:
-        operation: dict[str, str | int] = {
-            semconv.SYSTEM: semconv.SYSTEM_KAFKA,
-            semconv.OPERATION_NAME: semconv.PROCESS,
-            semconv.DESTINATION: topic,
-        }
-        if info.group is not None:
-            operation[semconv.GROUP] = info.group
-        self.topic = topic
-        self.name = semconv.span_name(semconv.PROCESS, topic)
-        self.relation = telemetry.relation(topic)
-        self.attributes: dict[str, AttributeValue] = {
-            **operation,
-            **info.attributes(),
-            semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.PROCESS],
-            semconv.PARTITION: str(partition),
-        }
-        self.series = OperationSeries(
-            telemetry.metrics, operation, durations=catalog.PROCESS_DURATION
-        )
 
 
 class Processing:

@@ -101,7 +101,7 @@ def span_starter(provider: TracerProvider) -> SpanStarter:
     # An SDK that is not there cannot have made the provider; do not import it for nothing.
     if type(provider).__module__.startswith("opentelemetry.sdk.trace"):
         try:
-            from tracing.light_spans import light_spans  # noqa: PLC0415 - needs the SDK, an extra
+            from tracing.light_span_proof import light_spans  # noqa: PLC0415 - needs the SDK
 
             starter = light_spans(tracer)
             if starter is not None:

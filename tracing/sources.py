@@ -1,0 +1,40 @@
+"""What the processing of all records of one topic and partition shares, made once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tracing import catalog, semconv
+from tracing.series import OperationSeries
+
+if TYPE_CHECKING:
+    from tracing.client import ClientInfo
+    from tracing.spans import AttributeValue
+    from tracing.telemetry import Telemetry
+
+
+class Source:
+    """What the processing of all records of one topic and partition shares."""
+
+    __slots__ = ("attributes", "name", "relation", "series", "topic")
+
+    def __init__(self, telemetry: Telemetry, info: ClientInfo, topic: str, partition: int) -> None:
+        operation: dict[str, str | int] = {
+            semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+            semconv.OPERATION_NAME: semconv.PROCESS,
+            semconv.DESTINATION: topic,
+        }
+        if info.group is not None:
+            operation[semconv.GROUP] = info.group
+        self.topic = topic
+        self.name = semconv.span_name(semconv.PROCESS, topic)
+        self.relation = telemetry.relation(topic)
+        self.attributes: dict[str, AttributeValue] = {
+            **operation,
+            **info.attributes(),
+            semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.PROCESS],
+            semconv.PARTITION: str(partition),
+        }
+        self.series = OperationSeries(
+            telemetry.metrics, operation, durations=catalog.PROCESS_DURATION
+        )
