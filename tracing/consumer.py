@@ -104,8 +104,10 @@ class TracedConsumer:
             source = self._sources[topic, partition] = Source(
                 self._telemetry, self._info, topic, partition
             )
-        # TopicPartition is a named tuple, so a plain pair finds it.
-        polled = self._polling.poll_of(record, (topic, partition))  # type: ignore[arg-type]  # as said
+        polled = None
+        if self._polling.remembered:
+            # TopicPartition is a named tuple, so a plain pair finds it.
+            polled = self._polling.poll_of(record, (topic, partition))  # type: ignore[arg-type]  # as said
         return Processing(self._telemetry, source, record, polled)
 
     async def getone(self, *partitions: TopicPartition) -> ConsumerRecord[Any, Any]:

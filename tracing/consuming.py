@@ -151,7 +151,7 @@ class _Loop:
         held = [tp for tp in partitions if tp in self._workers]
         try:
             await self._finish(held)
-            await self._commit(held)
+            await self._commit_in_time(held)
         finally:
             for tp in held:
                 worker = self._workers.pop(tp)
@@ -217,6 +217,18 @@ class _Loop:
         for tp, offset in offsets.items():
             workers[tp].committed(offset)
 
+    async def _commit_in_time(self, partitions: Collection[TopicPartition]) -> None:
+        """Commit before leaving; aiokafka would try for ever where no broker answers."""
+        try:
+            async with asyncio.timeout(self._drain_timeout_s):
+                await self._commit(partitions)
+        except TimeoutError:
+            _logger.warning(
+                "the last commit did not succeed within %g s; records handled since the one before "
+                "will be delivered again",
+                self._drain_timeout_s,
+            )
+
     async def _finish(self, partitions: Collection[TopicPartition]) -> None:
         workers = [self._workers[tp] for tp in partitions if tp in self._workers]
         finished = await asyncio.gather(
@@ -234,7 +246,7 @@ class _Loop:
     async def _leave(self) -> None:
         """Finish what is under way, commit it, and rewind over what was fetched in vain."""
         await self._finish(self._owned())
-        await self._commit(self._owned())
+        await self._commit_in_time(self._owned())
         for tp in self._owned():
             worker = self._workers[tp]
             if worker.unhandled is not None:

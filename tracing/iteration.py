@@ -40,9 +40,10 @@ class TracedRecords:
         return self
 
     async def __anext__(self) -> ConsumerRecord[Any, Any]:
+        task = asyncio.current_task()
         current, self._current = self._current, None
         if current is not None:
-            current.end()
+            current.end(None, task)
         if present():
             # aiokafka's iterator would call a getone that other instrumentation replaced.
             record = await next_as_aiokafka(beneath(self._inner.getone))
@@ -50,7 +51,7 @@ class TracedRecords:
             record = await self._inner.__anext__()
         self._delivered(record.topic)
         self._current = current = self._consumer.process(record)
-        current.start()
+        current.start(task)
         return record
 
     def __del__(self) -> None:

@@ -42,7 +42,8 @@ class Polling:
         self._client = info.attributes()
         self._delivered: dict[str, Count] = {}
         self._series: dict[str, OperationSeries] = {}
-        self._recent: dict[TopicPartition, deque[tuple[int, int, SpanContext]]] = {}
+        self.remembered: dict[TopicPartition, deque[tuple[int, int, SpanContext]]] = {}
+        """The last recorded polls by partition: first offset, last offset, and the span."""
 
     def delivered(self, topic: str, number: int = 1) -> None:
         """Count records handed to the application."""
@@ -67,10 +68,8 @@ class Polling:
 
     def poll_of(self, record: ConsumerRecord[Any, Any], tp: TopicPartition) -> SpanContext | None:
         """Find the poll span that brought a record, if it was one of the last few."""
-        if not self._recent:
-            return None
         # The newest first: after a seek back, a record has been brought more than once.
-        for first, last, context in reversed(self._recent.get(tp, ())):
+        for first, last, context in reversed(self.remembered.get(tp, ())):
             if first <= record.offset <= last:
                 return context
         return None
@@ -78,7 +77,7 @@ class Polling:
     def forget(self, partitions: Sequence[TopicPartition]) -> None:
         """Forget revoked partitions."""
         for tp in partitions:
-            self._recent.pop(tp, None)
+            self.remembered.pop(tp, None)
 
     def _polled(
         self,
@@ -120,7 +119,7 @@ class Polling:
                 telemetry.spans.enrich(span, {semconv.LINKS_DROPPED: total - MAX_LINKS})
             for tp, batch in records.items():
                 if batch:
-                    recent = self._recent.setdefault(tp, deque(maxlen=_REMEMBERED))
+                    recent = self.remembered.setdefault(tp, deque(maxlen=_REMEMBERED))
                     recent.append((batch[0].offset, batch[-1].offset, span.get_span_context()))
         span.end()
 

@@ -82,15 +82,22 @@ class Processing:
         """The record's CloudEvents metadata; `None` when it carries none."""
         return cloudevents.CloudEvent.from_headers(self.record.headers)
 
-    def start(self) -> None:
-        """Start the span and make it current in the running task. Never raises."""
+    def start(self, task: asyncio.Task[Any] | None = None) -> None:
+        """Start the span and make it current in the running task. Never raises.
+
+        Args:
+            task: The running task, where the caller knows it.
+        """
         try:
-            self._start()
+            self._start(task or _current_task())
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
-    def pause(self) -> float:
+    def pause(self, task: asyncio.Task[Any] | None = None) -> float:
         """The handler is done: stop the clock and restore the context; `end` says how it went.
+
+        Args:
+            task: The running task, where the caller knows it.
 
         Returns:
             How long it took, in seconds.
@@ -100,15 +107,17 @@ class Processing:
             self._ended_ns = time_ns()
         token, self._token = self._token, None
         # Detaching in another task would fail, and that task's context is not ours to change.
-        if token is not None and self._task is _current_task():
+        if token is not None and self._task is (task or _current_task()):
             detach(token)
         return duration
 
-    def end(self, error: BaseException | None = None) -> None:
-        """End the span with the handler's outcome. Never raises."""
+    def end(
+        self, error: BaseException | None = None, task: asyncio.Task[Any] | None = None
+    ) -> None:
+        """End the span with the handler's outcome, as `pause` if need be. Never raises."""
         duration = self._duration
         if duration is None:
-            duration = self.pause()
+            duration = self.pause(task)
         try:
             if error is None and not self.span.is_recording():
                 self._source.series.succeeded.record(duration)
@@ -141,7 +150,7 @@ class Processing:
     ) -> None:
         self.end(exc)
 
-    def _start(self) -> None:
+    def _start(self, task: asyncio.Task[Any] | None) -> None:
         self._started = perf_counter()
         telemetry, record, source = self._telemetry, self.record, self._source
         ambient = get_current()
@@ -181,7 +190,7 @@ class Processing:
         # baggage the consuming code runs with, and all else that it would see unwrapped.
         around = baggage.clear(ambient) if ambient else ambient
         self._context = context = Context({**around, **parent, SPAN_KEY: span, _CURRENT: self})
-        self._task = _current_task()
+        self._task = task
         self._token = attach(context)
 
     def _attributes(

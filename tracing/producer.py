@@ -8,7 +8,7 @@ from opentelemetry.context import get_current
 
 from tracing.batch import TracedBatch, begin_batch
 from tracing.client import client_info
-from tracing.coexistence import beneath
+from tracing.coexistence import beneath, present
 from tracing.context_keys import SUPPRESSED
 from tracing.diagnostics import warn_once
 from tracing.headers import listed
@@ -83,8 +83,10 @@ class TracedProducer:
         Cancelling the future leaves open whether the record arrives: the span then ends without
         status, partition and offset, and the record is not counted as sent.
         """
-        send = beneath(self._producer.send)
-        given = listed(headers)
+        send = self._producer.send
+        if present():
+            send = beneath(send)
+        given = [] if headers is None else list(headers)
         sending = self._begin(topic, value, key, partition, given)
         if sending is None:
             return await send(topic, value, key, partition, timestamp_ms, given)

@@ -160,8 +160,9 @@ def begin_send(
     now_ms = time_ns() // 1_000_000
     links: tuple[Link, ...] = ()
     present: Mapping[str, object] = _NONE
-    outgoing = headers.copy()
+    outgoing: list[Header] = []
     if headers:
+        outgoing = headers.copy()
         present = latest(headers)
         if not propagation.fields.isdisjoint(present):
             outgoing = without(headers, propagation.fields)

@@ -93,6 +93,10 @@ class EmbeddedBroker:
                 stdout=log,
                 stderr=log,
                 env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                # It takes a .env file in its folder for configuration, too; and Ctrl-C in a
+                # terminal is for this process, which still needs the broker to finish.
+                cwd=self._log().parent,
+                start_new_session=True,
             )
 
     async def _stop(self) -> None:

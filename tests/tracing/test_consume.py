@@ -463,3 +463,23 @@ async def test_a_commit_whose_answer_a_rebalance_overtakes_does_no_harm(
     await asyncio.wait_for(loop, 10)
 
     assert b"one more" in handler.values
+
+
+async def test_a_broker_that_does_not_answer_does_not_hold_the_end_up(
+    memory: _InMemory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = await filled(memory, 1)
+    consumer = await memory.consumer(topic, group="g")
+
+    async def never(_offsets: Any = None) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(consumer.wrapped, "commit", never)
+    handler = Recording(1)
+
+    loop = tracing.consume(
+        consumer, handler, stop=handler.stop, commit_interval_s=60, drain_timeout_s=0.05
+    )
+    await asyncio.wait_for(loop, 10)
+
+    assert "last commit did not succeed" in caplog.text
