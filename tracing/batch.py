@@ -149,4 +149,5 @@ def begin_batch(
     links = [Link(span.get_span_context()) for span in created[:MAX_LINKS]]
     kind = SpanKind.CLIENT if created else SpanKind.PRODUCER
     span = telemetry.spans.start(destination.name, get_current(), kind, attributes, links)
-    return Sending(telemetry, destination, span, [], messages=count)
+    recorded = span if span.is_recording() else None
+    return Sending(telemetry, destination, recorded, [], count)

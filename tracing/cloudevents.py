@@ -126,16 +126,15 @@ class Completion:
             The event's id where it was made here, else nothing.
         """
         made = b""
-        if not present:
-            made = random_id()
-            headers += ((ID, made), (TIME, _formatted(now_ms)), *self._constant)
-            return made
         if ID not in present:
             made = random_id()
             headers.append((ID, made))
         if TIME not in present:
-            headers.append((TIME, _formatted(now_ms)))
-        headers += [header for header in self._constant if header[0] not in present]
+            headers.append(_time_header(now_ms))
+        if present:
+            headers += [header for header in self._constant if header[0] not in present]
+        else:
+            headers += self._constant
         return made
 
 
@@ -149,16 +148,22 @@ def identity(present: Mapping[str, object]) -> dict[str, AttributeValue]:
     return found
 
 
+# Formatting a time costs 1-2 µs; all events of a second share all but the milliseconds, and at a
+# high rate many share those too. Tuples, so that a thread never pairs one time with another's text.
 _second: tuple[int, bytes] = (-1, b"")
+_millisecond: tuple[int, Header] = (-1, (TIME, b""))
 
 
-def _formatted(now_ms: int) -> bytes:
-    # Formatting a time costs 1-2 µs, and all events of a second share all but the milliseconds.
-    # One tuple, so that a thread never pairs a second with another second's text.
-    global _second  # noqa: PLW0603 - a cache of one entry
+def _time_header(now_ms: int) -> Header:
+    global _second, _millisecond  # noqa: PLW0603 - caches of one entry
+    cached_ms, header = _millisecond
+    if now_ms == cached_ms:
+        return header
     second, milliseconds = divmod(now_ms, 1000)
     cached, written = _second
     if second != cached:
         written = clock.strftime("%Y-%m-%dT%H:%M:%S", clock.gmtime(second)).encode()
         _second = (second, written)
-    return b"%b.%03dZ" % (written, milliseconds)
+    header = (TIME, b"%b.%03dZ" % (written, milliseconds))
+    _millisecond = (now_ms, header)
+    return header

@@ -35,7 +35,6 @@ from tracing.constant_samplers import SAMPLED, constant_decisions
 from tracing.context_keys import SPAN_KEY
 from tracing.random_ids import random_id
 from tracing.spans import Attributes, AttributeValue
-from tracing.w3c import RemoteSpan
 
 _RANDOM: Final = 0x02
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
@@ -140,6 +139,7 @@ class LightSpans:
     __slots__ = (
         "_class",
         "_decisions",
+        "_dropped_flags",
         "_drops_roots",
         "_new_random",
         "_tracer",
@@ -160,6 +160,7 @@ class LightSpans:
         # Level 2 of Trace Context: older SDKs do not know the random flag.
         is_random = getattr(generator, "is_trace_id_random", None)
         self._new_random = _RANDOM if is_random is not None and is_random() else 0
+        self._dropped_flags = b"%02x" % self._new_random
         self._class: type[LightSpan] = type(
             "LightSpan",
             (LightSpan,),
@@ -176,14 +177,12 @@ class LightSpans:
             },
         )
 
-    def dropped_root(self) -> Span | None:
-        """Make up the context of a root span that the sampler is certain to drop."""
+    def dropped_root(self) -> bytes | None:
+        """Make up the `traceparent` of a root span that the sampler is certain to drop."""
         if not self._drops_roots:
             return None
         # Chance gives 2**-64 all zeros; then the other end starts a trace of its own.
-        return RemoteSpan(
-            b"00-%b-%b-%02x" % (random_id(), random_id()[:16], self._new_random), None
-        )
+        return b"00-%b-%b-%b" % (random_id(), random_id()[:16], self._dropped_flags)
 
     def start(
         self,

@@ -6,15 +6,15 @@ import asyncio
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Self
 
-from opentelemetry import baggage, trace
+from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current, get_value
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
 from tracing import cloudevents, semconv
-from tracing.context_keys import SPAN_KEY, SUPPRESSED
+from tracing.context_keys import BAGGAGE_KEY, SPAN_KEY, SUPPRESSED
 from tracing.headers import latest, text
 from tracing.outcome import ERROR, OK, REJECTED, Rejected
-from tracing.propagation import flow_attributes
+from tracing.propagation import continuing, flow_attributes
 from tracing.sending import key_text
 from tracing.w3c import RemoteSpan
 
@@ -41,19 +41,29 @@ class Processing:
 
     Enter it, as a context manager, in the task that handles the record; the span is current until
     it is left, and ends then. It belongs to that task; several can be open in several tasks.
+
+    Attributes:
+        record: The record that is handled.
+        span: Its process span; invalid before the handling starts.
     """
 
-    span: Span = INVALID_SPAN
-    """The record's process span; invalid before the handling starts."""
-
-    _context: Context | None = None
-    _token: Token[Context] | None = None
-    _task: asyncio.Task[Any] | None = None
-    _started = 0.0
-    _duration: float | None = None
-    _ended_ns: int | None = None
-    _outcome: Outcome = OK
-    _reason: str | None = None
+    # Slots and flat code below: one of these is made for every record.
+    __slots__ = (
+        "_context",
+        "_duration",
+        "_ended_ns",
+        "_outcome",
+        "_polled",
+        "_reason",
+        "_recording",
+        "_source",
+        "_started",
+        "_task",
+        "_telemetry",
+        "_token",
+        "record",
+        "span",
+    )
 
     def __init__(
         self,
@@ -66,7 +76,16 @@ class Processing:
         self._source = source
         self._polled = polled
         self.record = record
-        """The record that is handled."""
+        self.span: Span = INVALID_SPAN
+        self._recording = False
+        self._context: Context | None = None
+        self._token: Token[Context] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._started = 0.0
+        self._duration: float | None = None
+        self._ended_ns: int | None = None
+        self._outcome: Outcome = OK
+        self._reason: str | None = None
 
     def reject(self, reason: str) -> None:
         """Set the outcome `rejected`: the business said no, which is not an error.
@@ -103,7 +122,7 @@ class Processing:
             How long it took, in seconds.
         """
         self._duration = duration = perf_counter() - self._started
-        if self.span.is_recording():
+        if self._recording:
             self._ended_ns = time_ns()
         token, self._token = self._token, None
         # Detaching in another task would fail, and that task's context is not ours to change.
@@ -119,7 +138,7 @@ class Processing:
         if duration is None:
             duration = self.pause(task)
         try:
-            if error is None and not self.span.is_recording():
+            if error is None and not self._recording:
                 self._source.series.succeeded.record(duration)
             else:
                 self._end(error, duration)
@@ -158,7 +177,7 @@ class Processing:
             return
         found = latest(record.headers)
         extracted = telemetry.propagation.extract(record.headers, found, source.topic)
-        parent, creation, flow = extracted
+        creation, flow, other = extracted
         wait_ms = time_ns() // 1_000_000 - record.timestamp
         span: Span
         if (
@@ -179,17 +198,21 @@ class Processing:
         ):
             span = creation
         else:
-            span = telemetry.spans.start(source.name, parent, SpanKind.CONSUMER, source.attributes)
+            span = telemetry.spans.start(
+                source.name, continuing(extracted), SpanKind.CONSUMER, source.attributes
+            )
         self.span = span
         if wait_ms < 0:
             telemetry.diagnostics.clock_skew.value += 1
             wait_ms = 0
         if span.is_recording():
+            self._recording = True
             telemetry.spans.enrich(span, self._attributes(found, flow, wait_ms))
         # The handler sees the message's baggage, whatever the span's parent is and whatever
         # baggage the consuming code runs with, and all else that it would see unwrapped.
-        around = baggage.clear(ambient) if ambient else ambient
-        self._context = context = Context({**around, **parent, SPAN_KEY: span, _CURRENT: self})
+        self._context = context = Context(
+            {**ambient, **other, BAGGAGE_KEY: flow, SPAN_KEY: span, _CURRENT: self}
+        )
         self._task = task
         self._token = attach(context)
 
@@ -215,13 +238,13 @@ class Processing:
     ) -> tuple[Context, tuple[Link, ...]]:
         """Choose parent and links. Links to what the parent already is would say nothing."""
         links: list[Link] = []
-        carried, creation, _ = extracted
+        creation = extracted[0]
         around = trace.get_current_span(ambient).get_span_context()
         relation = self._source.relation
         if self.record.timestamp >= 0 and wait_ms > self._telemetry.link_after_ms:
             relation = "link"
         if creation is not None and relation != "link":
-            parent = carried
+            parent = continuing(extracted)
             if relation == "both":
                 links.append(Link(creation.get_span_context()))
             if around.is_valid:
@@ -245,7 +268,7 @@ class Processing:
             self._outcome = ERROR
             kind = semconv.error_type(error)
             series.failed(kind).record(duration)
-            if span.is_recording():
+            if self._recording:
                 span.set_attribute(semconv.ERROR_TYPE, kind)
                 span.set_status(_ERROR_STATUS)
             if self._context is not None:

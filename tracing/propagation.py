@@ -36,15 +36,15 @@ MAX_ORIGIN: Final = 14
 """Digits of an origin in unix ms, enough until the year 5138."""
 
 
-Extracted = tuple[Context, Span | None, Mapping[str, object]]
+Extracted = tuple[Span | None, Mapping[str, object], Context]
 """What a record's headers say of its flow.
 
-The remote span and the baggage in a context, on top of nothing else; the span that created the
-message, `None` when the headers name none; and the baggage.
+The span that created the message, `None` when the headers name none; the baggage; and what else
+the propagator found, in a context that may or may not hold the other two as well.
 """
 
 _NO_FLOW: Final[Mapping[str, object]] = {}
-_NOTHING: Final[Extracted] = (_EMPTY, None, _NO_FLOW)
+_NOTHING: Final[Extracted] = (None, _NO_FLOW, _EMPTY)
 
 
 class Propagation:
@@ -83,7 +83,7 @@ class Propagation:
     def inject(
         self,
         headers: list[Header],
-        span: Span,
+        span: Span | bytes,
         context: Context,
         topic: str | None,
         now_ms: int,
@@ -92,7 +92,8 @@ class Propagation:
 
         Args:
             headers: Where to add them; it holds none of `fields` yet.
-            span: The message's creation context.
+            span: The message's creation context; of one that nobody records, its `traceparent`
+                may stand for it.
             context: Where the baggage is, and what else other propagators than W3C's carry.
             topic: Where the message goes; `None` when that is not known yet, as in a batch: then
                 only what may cross every boundary goes along.
@@ -102,16 +103,19 @@ class Propagation:
         if not self._w3c:
             flow = self.flow(context, now_ms)
             entries = flow if boundary is None else boundary.allowed(flow)
-            context = set_span_in_context(span, context)
+            creation = RemoteSpan(span, None) if isinstance(span, bytes) else span
+            context = set_span_in_context(creation, context)
             headers += self._inject_generally(context, entries, boundary or _OPEN)
             return
         if boundary is None or boundary.trace_context:
-            if isinstance(span, RemoteSpan) and span.plain:
+            if isinstance(span, bytes):
+                headers.append((w3c.TRACEPARENT, span))
+            elif isinstance(span, RemoteSpan) and span.plain:
                 headers.append((w3c.TRACEPARENT, span.traceparent))
-            elif (creation := span.get_span_context()).is_valid:
-                headers.append((w3c.TRACEPARENT, w3c.format_traceparent(creation)))
-                if creation.trace_state:
-                    headers.append((w3c.TRACESTATE, creation.trace_state.to_header().encode()))
+            elif (created := span.get_span_context()).is_valid:
+                headers.append((w3c.TRACEPARENT, w3c.format_traceparent(created)))
+                if created.trace_state:
+                    headers.append((w3c.TRACESTATE, created.trace_state.to_header().encode()))
         written = self._baggage(context, boundary, now_ms)
         if written:
             headers.append((w3c.BAGGAGE, written))
@@ -157,18 +161,14 @@ class Propagation:
             creation = self._creation(headers, found)
         written = found.get(w3c.BAGGAGE)
         if written is None:
-            return _only_span(creation), creation, _NO_FLOW
+            return creation, _NO_FLOW, _EMPTY
         # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
         if boundary is None and isinstance(written, bytes) and written.startswith(self._ours):
             origin = written[len(self._ours) :]
             if origin.isdigit() and len(origin) <= MAX_ORIGIN:
                 flow = {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: origin.decode()}
-                if creation is None:
-                    return Context({BAGGAGE_KEY: flow}), None, flow
-                return Context({SPAN_KEY: creation, BAGGAGE_KEY: flow}), creation, flow
-        entries = self._entries(written, boundary)
-        context = _only_span(creation)
-        return Context({**context, BAGGAGE_KEY: entries}), creation, entries
+                return creation, flow, _EMPTY
+        return creation, self._entries(written, boundary), _EMPTY
 
     def _entries(self, written: object, boundary: Boundary | None) -> dict[str, object]:
         parsed = w3c.parse_baggage(written)
@@ -214,13 +214,7 @@ class Propagation:
         context = self._propagator.extract(carrier, _EMPTY)
         span = trace.get_current_span(context)
         creation = span if span.get_span_context().is_valid and boundary.trace_context else None
-        if creation is None:
-            context = set_span_in_context(trace.INVALID_SPAN, context)
-        entries = boundary.allowed(baggage.get_all(context))
-        context = baggage.clear(context)
-        for name, value in entries.items():
-            context = baggage.set_baggage(name, value, context)
-        return context, creation, entries
+        return creation, boundary.allowed(baggage.get_all(context)), context
 
 
 def _strictest(boundaries: Sequence[Boundary]) -> Boundary | None:
@@ -233,8 +227,10 @@ def _strictest(boundaries: Sequence[Boundary]) -> Boundary | None:
     )
 
 
-def _only_span(creation: Span | None) -> Context:
-    return _EMPTY if creation is None else Context({SPAN_KEY: creation})
+def continuing(extracted: Extracted) -> Context:
+    """Make the context in which a message continues its flow; a new trace where it has none."""
+    creation, flow, other = extracted
+    return Context({**other, BAGGAGE_KEY: flow, SPAN_KEY: creation or trace.INVALID_SPAN})
 
 
 def flow_attributes(flow: Mapping[str, object]) -> dict[str, AttributeValue]:

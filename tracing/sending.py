@@ -13,6 +13,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 from tracing import catalog, cloudevents, semconv
 from tracing.context_keys import SPAN_KEY
 from tracing.headers import latest, text, without
+from tracing.propagation import continuing
 from tracing.series import OperationSeries
 from tracing.w3c import RemoteSpan
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tracing.client import ClientInfo
     from tracing.headers import Header
     from tracing.propagation import Extracted
-    from tracing.spans import AttributeValue
+    from tracing.spans import AttributeValue, SpanStarter
     from tracing.telemetry import Telemetry
 
 
@@ -60,34 +61,43 @@ class Destination:
 
 
 class Sending:
-    """A send under way. Exactly one of `acknowledged` and `failed` ends it."""
+    """A send under way. Exactly one of `acknowledged` and `failed` ends it.
+
+    Args:
+        telemetry: What the service's clients share.
+        destination: Where the message goes.
+        span: The span of the send; `None` where nobody records it.
+        headers: What to send along.
+        messages: How many messages it is.
+    """
+
+    __slots__ = ("_destination", "_messages", "_span", "_started", "_telemetry", "headers")
 
     def __init__(
         self,
         telemetry: Telemetry,
         destination: Destination,
-        span: Span,
+        span: Span | None,
         headers: list[Header],
-        *,
         messages: int = 1,
     ) -> None:
         self._telemetry = telemetry
         self._destination = destination
-        # Nothing is to be said of a span that nobody records: let it go at once.
-        self._span = span if span.is_recording() else INVALID_SPAN
+        self._span = span
         self._messages = messages
-        self._started = perf_counter()
         self.headers = headers
+        self._started = perf_counter()
 
     def done(self, future: Future[Any]) -> None:
         """End the send as its future ended. A callback: never raises."""
         try:
+            if future.cancelled():
+                self._end()
+                return
             # Future.exception() would also silence asyncio's warning for an error that the
             # application never looks at.
             error = getattr(future, "_exception", _UNSEEN)
-            if future.cancelled():
-                self._end()
-            elif error is None or (error is _UNSEEN and future.exception() is None):
+            if error is None or (error is _UNSEEN and future.exception() is None):
                 self.acknowledged(future.result())
             else:
                 self.failed(error if isinstance(error, BaseException) else future.exception())
@@ -100,11 +110,12 @@ class Sending:
             series = self._destination.series
             series.succeeded.record(perf_counter() - self._started)
             series.messages.value += self._messages
-            if not self._span.is_recording():
+            span = self._span
+            if span is None:
                 return
             if metadata is not None:
                 self._telemetry.spans.enrich(
-                    self._span,
+                    span,
                     {
                         semconv.PARTITION: str(metadata.partition),
                         semconv.OFFSET: metadata.offset,
@@ -122,19 +133,22 @@ class Sending:
         try:
             kind = semconv.error_type(error)
             self._destination.series.failed(kind).record(perf_counter() - self._started)
-            self._span.set_attribute(semconv.ERROR_TYPE, kind)
-            self._span.set_status(_ERROR)
+            span = self._span or INVALID_SPAN
+            span.set_attribute(semconv.ERROR_TYPE, kind)
+            span.set_status(_ERROR)
             self._telemetry.record_exception(
                 semconv.SEND,
                 error,
                 self._destination.attributes,
-                trace.set_span_in_context(self._span),
+                trace.set_span_in_context(span),
             )
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
         self._end()
 
     def _end(self) -> None:
+        if self._span is None:
+            return
         try:
             self._span.end()
         except Exception as fault:
@@ -155,7 +169,7 @@ def begin_send(
         headers: The application's headers.
         record: The record's key, value and, where the application chose one, partition.
     """
-    propagation, spans = telemetry.propagation, telemetry.spans
+    propagation = telemetry.propagation
     context = get_current()
     now_ms = time_ns() // 1_000_000
     links: tuple[Link, ...] = ()
@@ -172,27 +186,35 @@ def begin_send(
     made = b""
     if telemetry.cloudevents:
         made = destination.completion.add_to(outgoing, present, now_ms)
-    current = context.get(SPAN_KEY)
+    creation = _unrecorded(telemetry.spans, context)
     span: Span | None = None
-    if current is None:
-        span = spans.dropped_root()
-    elif isinstance(current, RemoteSpan) and not current.sampled and spans.drops_unsampled:
-        span = current
-    if span is None:
-        span = spans.start(
+    if creation is None:
+        creation = started = telemetry.spans.start(
             destination.name, context, SpanKind.PRODUCER, destination.attributes, links
         )
-        if span.is_recording():
+        if started.is_recording():
+            span = started
             attributes = propagation.described(context, now_ms)
             if made:
                 attributes[semconv.MESSAGE_ID] = made.decode()
-            spans.enrich(span, _described(telemetry, attributes, present, record))
+            telemetry.spans.enrich(span, _described(telemetry, attributes, present, record))
     try:
-        propagation.inject(outgoing, span, context, destination.topic, now_ms)
+        propagation.inject(outgoing, creation, context, destination.topic, now_ms)
     except Exception:
-        span.end()
+        if span is not None:
+            span.end()
         raise
     return Sending(telemetry, destination, span, outgoing)
+
+
+def _unrecorded(spans: SpanStarter, context: Context) -> Span | bytes | None:
+    """The creation context of a message whose span is certain not to be recorded, else `None`."""
+    current = context.get(SPAN_KEY)
+    if current is None:
+        return spans.dropped_root()
+    if isinstance(current, RemoteSpan) and not current.sampled and spans.drops_unsampled:
+        return current
+    return None
 
 
 def _described(
@@ -226,10 +248,10 @@ def _continued(context: Context, carried: Extracted) -> tuple[Context, tuple[Lin
     Headers with a context of their own come from a stored or forwarded message. Where nothing is
     current, that context continues; else it is linked, unless it is in the same trace anyway.
     """
-    carried_context, creation, flow = carried
+    creation, flow, _ = carried
     current = trace.get_current_span(context).get_span_context()
     if not current.is_valid:
-        return (carried_context if creation or flow else context), ()
+        return (continuing(carried) if creation or flow else context), ()
     if creation is not None:
         created = creation.get_span_context()
         if created.trace_id != current.trace_id:

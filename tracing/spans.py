@@ -23,10 +23,10 @@ class SpanStarter(Protocol):
         Then there is no need to start such a span: the parent can stand for it.
         """
 
-    def dropped_root(self) -> Span | None:
-        """A span of a new trace that nobody records, where that is certain; else `None`.
+    def dropped_root(self) -> bytes | None:
+        """The `traceparent` of a new trace that nobody records, where that is certain.
 
-        It is only good for sending its context on.
+        `None` where it is not: then start a span and see.
         """
 
     def start(
@@ -65,7 +65,7 @@ class ApiSpans:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def dropped_root(self) -> Span | None:
+    def dropped_root(self) -> bytes | None:
         """Nothing is certain with an unknown provider."""
         return None
 

@@ -28,7 +28,7 @@ MAX_BAGGAGE_ENTRIES: Final = 64
 """The number of entries that the Baggage specification obliges every platform to carry."""
 
 _SAMPLED = b"13579bdf"
-_VERSION_00 = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_version_00 = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 # Versions to come may append fields; 00 may not, and ff is invalid.
 _LATER_VERSION = re.compile(
     rb"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
@@ -80,7 +80,7 @@ def parse_traceparent(value: object, state: object = None) -> RemoteSpan | None:
     """
     if not isinstance(value, bytes) or len(value) > MAX_TRACEPARENT:
         return None
-    if _VERSION_00.fullmatch(value):
+    if _version_00(value):
         return RemoteSpan(value, state)
     match = _LATER_VERSION.fullmatch(value)
     if match is None:

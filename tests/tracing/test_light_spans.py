@@ -201,7 +201,8 @@ def test_a_dropped_root_is_a_valid_unsampled_context() -> None:
 
     roots = [spans.dropped_root() for _ in range(2)]
 
-    contexts = [root.get_span_context() for root in roots if root is not None]
+    spans_read = [parse_traceparent(root) for root in roots]
+    contexts = [span.get_span_context() for span in spans_read if span is not None]
     assert [True, True] == [context.is_valid for context in contexts]
     assert not any(context.trace_flags.sampled for context in contexts)
     assert contexts[0].trace_id != contexts[1].trace_id

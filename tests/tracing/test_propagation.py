@@ -17,6 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from tracing import Boundary, Telemetry
 from tracing.headers import latest
+from tracing.propagation import continuing
 
 if TYPE_CHECKING:
     from tracing.testing import Capture
@@ -60,8 +61,8 @@ def telemetry(capture: Capture, **options: Any) -> Telemetry:
 
 
 def read(found: Telemetry, headers: Any, topic: str = "t") -> tuple[Context, trace.Span | None]:
-    context, creation, _ = found.propagation.extract(headers, latest(headers), topic)
-    return context, creation
+    extracted = found.propagation.extract(headers, latest(headers), topic)
+    return continuing(extracted), extracted[0]
 
 
 def write(found: Telemetry, context: Context, topic: str | None = "t") -> dict[str, bytes | None]:
