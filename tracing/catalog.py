@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["counter", "histogram"]
+Kind = Literal["counter", "gauge", "histogram"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,50 @@ PROCESS_DURATION: Final = Metric(
     description="Duration of processing one message, one attempt.",
     buckets=_DURATION_BUCKETS,
 )
+RETRIES: Final = Metric(
+    name="pipeline.retries",
+    kind="counter",
+    unit="{attempt}",
+    description="Attempts at processing a message after a failed one.",
+)
+RETRY_DURATION: Final = Metric(
+    name="pipeline.retry.duration",
+    kind="histogram",
+    unit="s",
+    description="From the end of the first attempt to the start of the last one.",
+    # From an immediate second attempt to minutes of exponential backoff.
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
+)
+DEAD_LETTERS: Final = Metric(
+    name="pipeline.dead_letters",
+    kind="counter",
+    unit="{message}",
+    description="Messages that a group gave up on and moved to its dead-letter topic.",
+)
+DEAD_LETTERS_REPLAYED: Final = Metric(
+    name="pipeline.dead_letters.replayed",
+    kind="counter",
+    unit="{message}",
+    description="Dead letters that were sent back to the topic that they came from.",
+)
+DUPLICATES: Final = Metric(
+    name="pipeline.duplicates",
+    kind="counter",
+    unit="{message}",
+    description="Messages that were skipped because their event had been applied before.",
+)
+OUTBOX_PENDING: Final = Metric(
+    name="pipeline.outbox.pending",
+    kind="gauge",
+    unit="{message}",
+    description="Messages that are stored in an outbox and not yet acknowledged by the broker.",
+)
+OUTBOX_OLDEST_AGE: Final = Metric(
+    name="pipeline.outbox.oldest_age",
+    kind="gauge",
+    unit="s",
+    description="How long the oldest of the pending messages has waited; 0 where there is none.",
+)
 CONTEXT_INVALID: Final = Metric(
     name="pipeline.context.invalid",
     kind="counter",
@@ -81,6 +125,13 @@ METRICS: Final = (
     CONSUMED_MESSAGES,
     OPERATION_DURATION,
     PROCESS_DURATION,
+    RETRIES,
+    RETRY_DURATION,
+    DEAD_LETTERS,
+    DEAD_LETTERS_REPLAYED,
+    DUPLICATES,
+    OUTBOX_PENDING,
+    OUTBOX_OLDEST_AGE,
     CONTEXT_INVALID,
     CLOCK_SKEW,
     TELEMETRY_DROPPED,

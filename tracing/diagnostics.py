@@ -1,21 +1,26 @@
 """What the instrumentation could not do: counted each time, logged the first time, never raised."""
 
+from __future__ import annotations
+
 import logging
 import threading
 from typing import TYPE_CHECKING, Final, Literal
 
 from tracing import catalog, semconv
-from tracing.metrics import Metrics
 
 if TYPE_CHECKING:
-    from tracing.metrics import Count
+    from tracing.metrics import Count, Metrics
 
 Invalid = Literal["traceparent", "tracestate", "baggage", "propagator"]
-Dropped = Literal["send", "poll", "process", "commit", "links", "baggage", "exception_log"]
+Dropped = Literal[
+    "send", "poll", "process", "commit", "dead_letter", "duplicate", "links", "baggage",
+    "exception_log",
+]  # fmt: skip
 
 _INVALID: Final[tuple[Invalid, ...]] = ("traceparent", "tracestate", "baggage", "propagator")
 _DROPPED: Final[tuple[Dropped, ...]] = (
-    "send", "poll", "process", "commit", "links", "baggage", "exception_log",
+    "send", "poll", "process", "commit", "dead_letter", "duplicate", "links", "baggage",
+    "exception_log",
 )  # fmt: skip
 
 _logger = logging.getLogger("tracing")

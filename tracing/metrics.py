@@ -5,6 +5,7 @@ collects. Durations go to a local aggregator where one is given, else to a histo
 which works with every meter provider and costs more per value.
 """
 
+import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -15,8 +16,11 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvid
 from tracing import catalog, semconv
 from tracing.aggregation import Aggregator
 from tracing.catalog import Metric
+from tracing.diagnostics import warn_once
 
 Attributes = Mapping[str, str | int]
+Reading = Callable[[], float | None]
+"""Tells the present value of a gauge; `None` where there is none."""
 
 
 class Durations(Protocol):
@@ -54,6 +58,8 @@ class Metrics:
         self._lock = threading.Lock()
         self._counts: dict[str, dict[tuple[frozenset[tuple[str, str | int]], int], Count]] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._gauges: dict[str, dict[int, tuple[Attributes, Reading]]] = {}
+        self._registered = itertools.count()
         # Kept: some providers hold their observable instruments only weakly.
         self._instruments: list[object] = []
         for metric in catalog.METRICS:
@@ -63,6 +69,16 @@ class Metrics:
                     meter.create_observable_counter(
                         metric.name,
                         callbacks=[self._observer(metric)],
+                        unit=metric.unit,
+                        description=metric.description,
+                    )
+                )
+            elif metric.kind == "gauge":
+                self._gauges[metric.name] = {}
+                self._instruments.append(
+                    meter.create_observable_gauge(
+                        metric.name,
+                        callbacks=[self._gauge_observer(metric)],
                         unit=metric.unit,
                         description=metric.description,
                     )
@@ -86,6 +102,45 @@ class Metrics:
         if self._aggregator is not None:
             return self._aggregator.series(metric, attributes)
         return _InstrumentDurations(self._histograms[metric.name], dict(attributes))
+
+    def gauge(self, metric: Metric, attributes: Attributes, reading: Reading) -> Callable[[], None]:
+        """Let a gauge be read from now on.
+
+        Args:
+            metric: The gauge.
+            attributes: The series.
+            reading: Called at each collection, in the collecting thread, so it must not block;
+                `None` leaves the series out. What it raises leaves the series out, too.
+
+        Returns:
+            What ends that.
+        """
+        number = next(self._registered)
+        with self._lock:
+            self._gauges[metric.name][number] = (attributes, reading)
+
+        def end() -> None:
+            with self._lock:
+                self._gauges[metric.name].pop(number, None)
+
+        return end
+
+    def _gauge_observer(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        return lambda _options: self._readings(metric.name)
+
+    def _readings(self, name: str) -> Iterable[Observation]:
+        with self._lock:
+            gauges = list(self._gauges[name].values())
+        found: list[Observation] = []
+        for attributes, reading in gauges:
+            try:
+                value = reading()
+            except Exception as error:
+                warn_once(f"the gauge {name} cannot be read", error=error)
+                continue
+            if value is not None:
+                found.append(Observation(value, attributes))
+        return found
 
     def _observer(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
         return lambda _options: self._observations(metric.name)

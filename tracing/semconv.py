@@ -38,6 +38,16 @@ OUTCOME: Final = "pipeline.outcome"
 REJECTION_REASON: Final = "pipeline.rejection.reason"
 WAIT: Final = "pipeline.wait.duration"
 LINKS_DROPPED: Final = "pipeline.links.dropped"
+ATTEMPT: Final = "pipeline.retry.attempt"
+"""The number of an attempt; the first one is 1."""
+BACKOFF: Final = "pipeline.retry.backoff"
+"""How long was waited before an attempt, in seconds."""
+ATTEMPTS: Final = "pipeline.attempts"
+"""How many attempts there were, where it was more than one."""
+REPLAY_ID: Final = "pipeline.replay.id"
+DUPLICATE: Final = "pipeline.duplicate"
+"""The span event that tells that a message was skipped because it was applied before."""
+SERVICE: Final = "service.name"
 REASON: Final = "reason"
 
 CREATE: Final = "create"
@@ -45,6 +55,9 @@ SEND: Final = "send"
 POLL: Final = "poll"
 PROCESS: Final = "process"
 COMMIT: Final = "commit"
+RETRY: Final = "retry"
+DEAD_LETTER: Final = "dead_letter"
+REPLAY: Final = "replay"
 
 OPERATION_TYPES: Final = {
     CREATE: "create",
@@ -52,6 +65,9 @@ OPERATION_TYPES: Final = {
     POLL: "receive",
     PROCESS: "process",
     COMMIT: "settle",
+    RETRY: "process",
+    DEAD_LETTER: "send",
+    REPLAY: "send",
 }
 """Operation name, which is Kafka's own word, to the conventions' operation type."""
 
