@@ -15,24 +15,32 @@ from tracing.boundary import Boundary
 from tracing.cloudevents import CloudEvent, cloudevent
 from tracing.consumer import TracedConsumer
 from tracing.consuming import consume
+from tracing.dead_letters import DeadLetters
 from tracing.logs import EventLogFilter
-from tracing.outcome import Outcome, Rejected
+from tracing.outcome import Outcome, Rejected, Unprocessable
 from tracing.processing import Processing, current_processing
 from tracing.producer import TracedProducer
+from tracing.provenance import Provenance, Replay
+from tracing.retry import Retry
 from tracing.telemetry import Relation, Telemetry
 
 __all__ = [
     "Aggregator",
     "Boundary",
     "CloudEvent",
+    "DeadLetters",
     "EventLogFilter",
     "Outcome",
     "Processing",
+    "Provenance",
     "Rejected",
     "Relation",
+    "Replay",
+    "Retry",
     "Telemetry",
     "TracedConsumer",
     "TracedProducer",
+    "Unprocessable",
     "cloudevent",
     "consume",
     "current_processing",

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from tracing.semconv import CLIENT_ID, SERVER_ADDRESS, SERVER_PORT
 
+_CODECS = ("_key_deserializer", "_value_deserializer", "_key_serializer", "_value_serializer")
+
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
@@ -15,12 +17,14 @@ class ClientInfo:
         group: The consumer group.
         servers: The bootstrap servers as `(host, port)`.
         auto_commit: Whether the client commits by itself; `None` when unknown.
+        codec: Whether the client turns bytes into objects or objects into bytes.
     """
 
     client_id: str | None = None
     group: str | None = None
     servers: tuple[tuple[str, int], ...] = ()
     auto_commit: bool | None = None
+    codec: bool = False
 
     def attributes(self) -> Mapping[str, str | int]:
         """Describe the client as span attributes; of several servers, the first."""
@@ -53,6 +57,7 @@ def client_info(client: object, *, group: str | None, client_id: str | None) -> 
         group=known_group,
         servers=_servers(_attribute(inner, "_bootstrap_servers")),
         auto_commit=auto_commit if isinstance(auto_commit, bool) else None,
+        codec=any(callable(_attribute(client, name)) for name in _CODECS),
     )
 
 

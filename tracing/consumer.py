@@ -13,6 +13,7 @@ from tracing.diagnostics import warn_once
 from tracing.iteration import TracedRecords, next_as_aiokafka
 from tracing.polling import Polling
 from tracing.processing import Processing
+from tracing.provenance import Replay
 from tracing.rebalancing import RebalanceRelay
 from tracing.sources import Source
 
@@ -83,6 +84,11 @@ class TracedConsumer:
         return self._consumer
 
     @property
+    def telemetry(self) -> Telemetry:
+        """What the service's clients share."""
+        return self._telemetry
+
+    @property
     def info(self) -> ClientInfo:
         """What the consumer tells of its configuration."""
         return self._info
@@ -109,6 +115,14 @@ class TracedConsumer:
             # TopicPartition is a named tuple, so a plain pair finds it.
             polled = self._polling.poll_of(record, (topic, partition))  # type: ignore[arg-type]  # as said
         return Processing(self._telemetry, source, record, polled)
+
+    def addressed_elsewhere(self, record: ConsumerRecord[Any, Any]) -> bool:
+        """Whether a record is a replayed dead letter of another group, to be skipped.
+
+        `consume` and `async for` do so by themselves.
+        """
+        replay = Replay.from_headers(record.headers)
+        return replay is not None and replay.group != self._info.group
 
     async def getone(self, *partitions: TopicPartition) -> ConsumerRecord[Any, Any]:
         """Get one record, as `AIOKafkaConsumer.getone`; handle it inside `process(record)`."""

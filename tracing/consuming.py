@@ -8,12 +8,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tracing.consumer import TracedConsumer
+from tracing.failure_handling import FailureHandling
 from tracing.partition import PartitionWorker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from aiokafka.structs import ConsumerRecord, TopicPartition
+
+    from tracing.dead_letters import DeadLetters
+    from tracing.retry import Retry
 
 _logger = logging.getLogger("tracing")
 
@@ -31,6 +35,8 @@ async def consume(
     consumer: TracedConsumer,
     handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
     *,
+    retry: Retry | None = None,
+    dead_letters: DeadLetters | None = None,
     stop: asyncio.Event | None = None,
     concurrency: int | None = None,
     max_buffered: int = 500,
@@ -43,14 +49,24 @@ async def consume(
     partition's records one after the other. Offsets are committed after success only, every
     `commit_interval_s` and before partitions move to another consumer.
 
+    A record that fails is tried again after a while, as `retry` says; the records behind it in its
+    partition wait, other partitions go on, and the consumer keeps polling, so that it stays in its
+    group however long that takes. When it has failed for good it becomes a dead letter, which the
+    broker has before the record's offset is committed; without `dead_letters`, or where they
+    cannot be sent, the loop ends with the error and the record is not committed. Replayed dead
+    letters of other groups are skipped.
+
     It returns when `stop` is set or the consumer is stopped. On the way out, also when cancelled
     and before partitions move, records under way are finished and committed; the others are left
     for whoever consumes next, this consumer included.
 
     Args:
         consumer: A started consumer, made with `enable_auto_commit=False`.
-        handler: Called with each record. `tracing.Rejected` counts as handled; any other
-            exception ends the loop.
+        handler: Called with each record, once per attempt. `tracing.Rejected` counts as handled;
+            any other exception is a failed attempt.
+        retry: When to try again; by default `Retry()` where there are dead letters, else never.
+        dead_letters: Where records go that have failed for good. They are sent as the bytes that
+            they are, so the consumer must have no deserializers: decode in the handler.
         stop: Set it to end the loop.
         concurrency: Records handled at a time, over all partitions; by default no limit but the
             number of partitions.
@@ -62,8 +78,9 @@ async def consume(
     Raises:
         TypeError: `consumer` is not wrapped.
         ValueError: The consumer commits by itself, which loses records that are under way; or
-            a number is not positive.
+            a number is not positive; or there are dead letters, but no group or no bytes.
         Exception: What `handler` raised; its record and all after it are not committed.
+        ExceptionGroup: The same, and what kept the record from becoming a dead letter.
     """
     if not isinstance(consumer, TracedConsumer):
         raise TypeError(f"consume() takes a TracedConsumer; wrap it: TracedConsumer({consumer!r})")
@@ -71,6 +88,16 @@ async def consume(
         raise ValueError(
             "consume() commits what was handled; the consumer commits what was fetched: "
             "make it with enable_auto_commit=False"
+        )
+    if dead_letters is not None and consumer.info.group is None:
+        raise ValueError(
+            "dead letters belong to a consumer group, and this consumer has none: give it a "
+            "group_id, or TracedConsumer a group"
+        )
+    if dead_letters is not None and consumer.info.codec:
+        raise ValueError(
+            "dead letters need the bytes of a record, and this consumer has a deserializer: "
+            "decode in the handler, where a failure can be retried and becomes a dead letter"
         )
     for name, value in (
         ("concurrency", concurrency),
@@ -83,6 +110,7 @@ async def consume(
     loop = _Loop(
         consumer,
         handler,
+        FailureHandling(consumer, retry, dead_letters),
         stop=stop or asyncio.Event(),
         places=asyncio.Semaphore(concurrency or _UNLIMITED),
         max_buffered=max_buffered,
@@ -101,6 +129,7 @@ class _Loop:
         self,
         consumer: TracedConsumer,
         handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+        handling: FailureHandling,
         *,
         stop: asyncio.Event,
         places: asyncio.Semaphore,
@@ -110,6 +139,7 @@ class _Loop:
     ) -> None:
         self._consumer = consumer
         self._handler = handler
+        self._handling = handling
         self._stop = stop
         self._places = places
         self._max_buffered = max_buffered
@@ -170,8 +200,9 @@ class _Loop:
                 continue
             worker = self._workers.get(tp)
             if worker is None:
+                self._handling.prepare(tp.topic)
                 worker = self._workers[tp] = PartitionWorker(
-                    self._consumer, tp, self._handler, self._places, self._stop
+                    self._consumer, tp, self._handler, self._handling, self._places, self._stop
                 )
             worker.add(batch)
             if worker.waiting > self._max_buffered and tp not in self._paused:

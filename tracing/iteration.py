@@ -44,12 +44,15 @@ class TracedRecords:
         current, self._current = self._current, None
         if current is not None:
             current.end(None, task)
-        if present():
-            # aiokafka's iterator would call a getone that other instrumentation replaced.
-            record = await next_as_aiokafka(beneath(self._inner.getone))
-        else:
-            record = await self._inner.__anext__()
-        self._delivered(record.topic)
+        while True:
+            if present():
+                # aiokafka's iterator would call a getone that other instrumentation replaced.
+                record = await next_as_aiokafka(beneath(self._inner.getone))
+            else:
+                record = await self._inner.__anext__()
+            self._delivered(record.topic)
+            if not self._consumer.addressed_elsewhere(record):
+                break
         self._current = current = self._consumer.process(record)
         current.start(task)
         return record

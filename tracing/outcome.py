@@ -8,6 +8,8 @@ Outcome = Literal["ok", "rejected", "retried", "dead_lettered", "error"]
 OK: Final = "ok"
 REJECTED: Final = "rejected"
 ERROR: Final = "error"
+RETRIED: Final = "retried"
+DEAD_LETTERED: Final = "dead_lettered"
 
 
 class Rejected(Exception):  # noqa: N818 - a decision, not an error
@@ -23,3 +25,10 @@ class Rejected(Exception):  # noqa: N818 - a decision, not an error
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Unprocessable(Exception):  # noqa: N818 - says what the record is
+    """Raised by a handler when no attempt can succeed: a poison record, which cannot be decoded.
+
+    It is not retried and goes straight to the dead letters.
+    """

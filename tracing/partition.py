@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from tracing.outcome import Rejected
+from tracing.attempts import Attempts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
     from tracing.consumer import TracedConsumer
+    from tracing.failure_handling import FailureHandling
 
 
 class PartitionWorker:
@@ -29,6 +30,7 @@ class PartitionWorker:
         consumer: TracedConsumer,
         tp: TopicPartition,
         handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+        handling: FailureHandling,
         places: asyncio.Semaphore,
         stop: asyncio.Event,
     ) -> None:
@@ -36,12 +38,14 @@ class PartitionWorker:
         self.failure: Exception | None = None
         self._consumer = consumer
         self._handler = handler
+        self._handling = handling
         self._places = places
         self._stop = stop
         self._queue: deque[ConsumerRecord[Any, Any]] = deque()
         self._current: ConsumerRecord[Any, Any] | None = None
         self._task: asyncio.Task[None] | None = None
         self._cut_off = False
+        self._backing_off = False
         self._next: int | None = None
         self._committed: int | None = None
 
@@ -83,8 +87,9 @@ class PartitionWorker:
         task = self._task
         finished = True
         if task is not None and not task.done():
-            if self._current is None:
-                # It only waits for a place; others' handlers may hold that for long.
+            if self._current is None or self._backing_off:
+                # It only waits, for a place, which others' handlers may hold for long, or for the
+                # next attempt.
                 self.cut_off()
             _, pending = await asyncio.wait((task,), timeout=timeout_s)
             finished = not pending
@@ -102,29 +107,63 @@ class PartitionWorker:
             self._task.cancel()
 
     async def _run(self) -> None:
-        while self._queue:
-            async with self._places:
-                if not self._queue or self._stop.is_set():
-                    return
-                record = self._current = self._queue.popleft()
-                try:
-                    async with self._consumer.process(record):
-                        await self._handler(record)
-                except Rejected:
-                    pass
-                except BaseException as error:
-                    if self._cut_off:
-                        raise
-                    self.failure = _failure(error, record)
-                    task = asyncio.current_task()
-                    if isinstance(error, Exception) or (
-                        # Something that the handler waited for was cancelled, not the handler.
-                        isinstance(error, asyncio.CancelledError) and task and not task.cancelling()
-                    ):
-                        return
-                    raise
-                self._next = record.offset + 1
-                self._current = None
+        while self._queue and not self._stop.is_set():
+            if self._consumer.addressed_elsewhere(self._queue[0]):
+                self._next = self._queue.popleft().offset + 1
+            elif not await self._handle_next():
+                return
+
+    async def _handle_next(self) -> bool:
+        """Handle the next record; false where it stays unhandled, so that nothing may follow it."""
+        async with self._places:
+            if not self._queue or self._stop.is_set():
+                return False
+            record = self._current = self._queue.popleft()
+            attempts = Attempts(self._consumer.process(record), self._handler, self._handling)
+            delay_s = await self._attempt(attempts, record)
+        while delay_s is not None:
+            if not await self._back_off(delay_s, attempts):
+                return False
+            try:
+                delay_s = await self._attempt(attempts, record)
+            finally:
+                self._places.release()
+        if self.failure is not None:
+            return False
+        self._next = record.offset + 1
+        self._current = None
+        return True
+
+    async def _attempt(self, attempts: Attempts, record: ConsumerRecord[Any, Any]) -> float | None:
+        try:
+            return await attempts.make()
+        except BaseException as error:
+            if self._cut_off:
+                raise
+            self.failure = _failure(error, record)
+            if isinstance(error, Exception):
+                return None
+            raise
+
+    async def _back_off(self, delay_s: float, attempts: Attempts) -> bool:
+        """Wait, and then for a place; false where it is time to stop.
+
+        Meanwhile the place that the record had is free for other partitions' records.
+        """
+        self._backing_off = True
+        try:
+            try:
+                await asyncio.wait_for(self._stop.wait(), delay_s)
+            except TimeoutError:
+                await self._places.acquire()
+                return True
+        except BaseException:
+            attempts.give_up()
+            raise
+        finally:
+            self._backing_off = False
+        attempts.give_up()
+        return False
 
 
 def _failure(error: BaseException, record: ConsumerRecord[Any, Any]) -> Exception:

@@ -10,11 +10,13 @@ from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current, get_value
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
-from tracing import cloudevents, semconv
+from tracing import cloudevents, provenance, semconv
+from tracing.cloudevents import MAX_VALUE
 from tracing.context_keys import BAGGAGE_KEY, SPAN_KEY, SUPPRESSED
 from tracing.headers import latest, text
-from tracing.outcome import ERROR, OK, REJECTED, Rejected
+from tracing.outcome import DEAD_LETTERED, ERROR, OK, REJECTED, Rejected
 from tracing.propagation import continuing, flow_attributes
+from tracing.retried_attempt import RetriedAttempt
 from tracing.sending import key_text
 from tracing.w3c import RemoteSpan
 
@@ -49,9 +51,11 @@ class Processing:
 
     # Slots and flat code below: one of these is made for every record.
     __slots__ = (
+        "_attempts",
         "_context",
         "_duration",
         "_ended_ns",
+        "_failed_as",
         "_outcome",
         "_polled",
         "_reason",
@@ -86,6 +90,8 @@ class Processing:
         self._ended_ns: int | None = None
         self._outcome: Outcome = OK
         self._reason: str | None = None
+        self._failed_as: Outcome = ERROR
+        self._attempts = 1
 
     def reject(self, reason: str) -> None:
         """Set the outcome `rejected`: the business said no, which is not an error.
@@ -95,6 +101,10 @@ class Processing:
         """
         self._outcome = REJECTED
         self._reason = reason
+
+    def dead_lettered(self) -> None:
+        """The record failed and was moved to the dead letters; `end` it with its error."""
+        self._failed_as = DEAD_LETTERED
 
     @property
     def event(self) -> cloudevents.CloudEvent | None:
@@ -121,7 +131,7 @@ class Processing:
         Returns:
             How long it took, in seconds.
         """
-        self._duration = duration = perf_counter() - self._started
+        duration = self.stop_clock()
         if self._recording:
             self._ended_ns = time_ns()
         token, self._token = self._token, None
@@ -130,12 +140,50 @@ class Processing:
             detach(token)
         return duration
 
+    def stop_clock(self) -> float:
+        """The attempt is over; returns how long it took, in seconds."""
+        if self._duration is None:
+            self._duration = perf_counter() - self._started
+        return self._duration
+
+    def attempt_failed(self, error: Exception) -> None:
+        """Note an attempt that failed and is not the last one. Never raises."""
+        try:
+            self._note(error, self.stop_clock())
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def retry(self, number: int, backoff_s: float, cause: Exception) -> RetriedAttempt:
+        """Begin another attempt in the same task, and start the clock anew. Never raises.
+
+        Args:
+            number: Which attempt it is; the first one, which `start` began, was 1.
+            backoff_s: How long was waited, in seconds.
+            cause: What the attempt before failed with.
+        """
+        self._attempts = number
+        self._duration = None
+        attempt = RetriedAttempt(
+            self._telemetry,
+            self._source,
+            self._context or get_current(),
+            {
+                **cloudevents.identity(latest(self.record.headers)),
+                semconv.OFFSET: self.record.offset,
+                semconv.ATTEMPT: number,
+                semconv.BACKOFF: backoff_s,
+                semconv.RETRY_CAUSE: semconv.error_type(cause),
+            },
+        )
+        self._started = perf_counter()
+        return attempt
+
     def end(
         self, error: BaseException | None = None, task: asyncio.Task[Any] | None = None
     ) -> None:
         """End the span with the handler's outcome, as `pause` if need be. Never raises."""
         duration = self._duration
-        if duration is None:
+        if duration is None or self._token is not None:
             duration = self.pause(task)
         try:
             if error is None and not self._recording:
@@ -227,6 +275,8 @@ class Processing:
             attributes[semconv.WAIT] = wait_ms / 1000
         if record.value is None:
             attributes[semconv.TOMBSTONE] = True
+        if provenance.REPLAY_ID in found:
+            attributes[semconv.REPLAY_ID] = text(found[provenance.REPLAY_ID], MAX_VALUE) or ""
         if telemetry.body_sizes:
             attributes[semconv.BODY_SIZE] = max(record.serialized_value_size, 0)
         if telemetry.message_keys and (key := key_text(record.key)) is not None:
@@ -258,30 +308,34 @@ class Processing:
         return parent, tuple(links)
 
     def _end(self, error: BaseException | None, duration: float) -> None:
-        span, series = self.span, self._source.series
+        span = self.span
         if isinstance(error, Rejected):
             self.reject(error.reason)
             error = None
         # Being told to stop is not a failure, and no outcome either: the record comes back.
         stopped = error is not None and not isinstance(error, Exception)
         if error is not None and not stopped:
-            self._outcome = ERROR
-            kind = semconv.error_type(error)
-            series.failed(kind).record(duration)
+            self._outcome = self._failed_as
+            self._note(error, duration)
             if self._recording:
-                span.set_attribute(semconv.ERROR_TYPE, kind)
+                span.set_attribute(semconv.ERROR_TYPE, semconv.error_type(error))
                 span.set_status(_ERROR_STATUS)
-            if self._context is not None:
-                self._telemetry.record_exception(
-                    semconv.PROCESS, error, self._described(), self._context
-                )
         elif not stopped:
-            series.succeeded.record(duration)
+            self._source.series.succeeded.record(duration)
         if not stopped:
             self._telemetry.spans.enrich(span, {semconv.OUTCOME: self._outcome})
+        if self._attempts > 1:
+            self._telemetry.spans.enrich(span, {semconv.ATTEMPTS: self._attempts})
         if self._reason is not None:
             self._telemetry.spans.enrich(span, {semconv.REJECTION_REASON: self._reason})
         span.end(self._ended_ns)
+
+    def _note(self, error: BaseException, duration: float) -> None:
+        self._source.series.failed(semconv.error_type(error)).record(duration)
+        if self._context is not None:
+            self._telemetry.record_exception(
+                semconv.PROCESS, error, self._described(), self._context
+            )
 
     def _described(self) -> dict[str, AttributeValue]:
         found = dict(self._source.attributes)

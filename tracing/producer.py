@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aiokafka.producer.producer import TransactionContext
     from aiokafka.structs import RecordMetadata
 
+    from tracing.client import ClientInfo
     from tracing.headers import Header
     from tracing.protocols import KafkaBatch, KafkaProducer
     from tracing.sending import Sending
@@ -68,6 +69,16 @@ class TracedProducer:
     def wrapped(self) -> KafkaProducer:
         """The producer inside."""
         return self._producer
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What the service's clients share."""
+        return self._telemetry
+
+    @property
+    def info(self) -> ClientInfo:
+        """What the producer tells of its configuration."""
+        return self._info
 
     async def send(
         self,

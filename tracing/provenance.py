@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from tracing.headers import Header
 
 ERRORS: Final = "__pipeline.errors."
-"""How the names of all headers begin that a dead letter has on top of the record's own."""
 
 TOPIC: Final = ERRORS + "topic"
 PARTITION: Final = ERRORS + "partition"
@@ -28,6 +27,12 @@ STACKTRACE: Final = ERRORS + "stacktrace"
 ATTEMPTS: Final = ERRORS + "attempts"
 FIRST_FAILED_AT: Final = ERRORS + "first_failed_at"
 FAILED_AT: Final = ERRORS + "failed_at"
+
+ERROR_HEADERS: Final = frozenset(
+    {TOPIC, PARTITION, OFFSET, TIMESTAMP, GROUP, EXCEPTION, MESSAGE, STACKTRACE, ATTEMPTS,
+     FIRST_FAILED_AT, FAILED_AT}
+)  # fmt: skip
+"""What a dead letter has on top of the record's own headers."""
 
 REPLAY_GROUP: Final = "__pipeline.replay.group"
 REPLAY_ID: Final = "__pipeline.replay.id"
@@ -143,6 +148,11 @@ class Replay:
     def headers(self) -> list[Header]:
         """Write it as headers."""
         return [(REPLAY_GROUP, self.group.encode()), (REPLAY_ID, self.id.encode())]
+
+
+def first_failed_at_ms(headers: object) -> int | None:
+    """When a replayed record first failed, unix ms; `None` where nothing tells. Never raises."""
+    return _number(latest(headers).get(FIRST_FAILED_AT))
 
 
 def _number(value: object) -> int | None:

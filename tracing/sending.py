@@ -37,24 +37,37 @@ _ERROR = Status(StatusCode.ERROR)
 
 
 class Destination:
-    """What all sends of one producer to one topic share."""
+    """What all sends of one producer to one topic share.
+
+    Args:
+        telemetry: What the service's clients share.
+        info: The producer.
+        topic: Where the messages go.
+        operation: What the sending is called.
+    """
 
     __slots__ = ("attributes", "completion", "name", "series", "topic")
 
-    def __init__(self, telemetry: Telemetry, info: ClientInfo, topic: str) -> None:
-        operation: dict[str, str | int] = {
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        info: ClientInfo,
+        topic: str,
+        operation: str = semconv.SEND,
+    ) -> None:
+        described: dict[str, str | int] = {
             semconv.SYSTEM: semconv.SYSTEM_KAFKA,
-            semconv.OPERATION_NAME: semconv.SEND,
-            semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.SEND],
+            semconv.OPERATION_NAME: operation,
+            semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[operation],
             semconv.DESTINATION: topic,
         }
         self.topic = topic
         self.completion = cloudevents.Completion(telemetry.source, topic)
-        self.name = semconv.span_name(semconv.SEND, topic)
-        self.attributes: dict[str, AttributeValue] = {**operation, **info.attributes()}
+        self.name = semconv.span_name(operation, topic)
+        self.attributes: dict[str, AttributeValue] = {**described, **info.attributes()}
         self.series = OperationSeries(
             telemetry.metrics,
-            operation,
+            described,
             durations=catalog.OPERATION_DURATION,
             messages=catalog.SENT_MESSAGES,
         )
@@ -186,7 +199,7 @@ def begin_send(
     made = b""
     if telemetry.cloudevents:
         made = destination.completion.add_to(outgoing, present, now_ms)
-    creation = _unrecorded(telemetry.spans, context)
+    creation = unrecorded(telemetry.spans, context)
     span: Span | None = None
     if creation is None:
         creation = started = telemetry.spans.start(
@@ -207,7 +220,7 @@ def begin_send(
     return Sending(telemetry, destination, span, outgoing)
 
 
-def _unrecorded(spans: SpanStarter, context: Context) -> Span | bytes | None:
+def unrecorded(spans: SpanStarter, context: Context) -> Span | bytes | None:
     """The creation context of a message whose span is certain not to be recorded, else `None`."""
     current = context.get(SPAN_KEY)
     if current is None:

@@ -48,3 +48,28 @@ class OperationSeries:
             )
             self._failed[error_type] = found
         return found
+
+
+class ErrorCounts:
+    """A counter by `error.type`, of which there is a bounded number. For one thread."""
+
+    def __init__(
+        self, metrics: Metrics, metric: Metric, attributes: Mapping[str, str | int]
+    ) -> None:
+        self._metrics = metrics
+        self._metric = metric
+        self._attributes = attributes
+        self._counts: dict[str, Count] = {}
+        # Without a type: so that there is a 0 before the first error.
+        metrics.count(metric, attributes)
+
+    def add(self, error_type: str) -> None:
+        """Count one error; rare types share one series."""
+        found = self._counts.get(error_type)
+        if found is None:
+            if len(self._counts) >= MAX_ERROR_TYPES:
+                error_type = OTHER
+            found = self._counts[error_type] = self._metrics.count(
+                self._metric, {**self._attributes, semconv.ERROR_TYPE: error_type}
+            )
+        found.value += 1

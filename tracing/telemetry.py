@@ -118,6 +118,12 @@ class Telemetry:
         """How process spans of a topic relate to their messages' creation contexts."""
         return self._relations.get(topic, self._default_relation)
 
+    def message_of(self, error: BaseException) -> str:
+        """An error's message, cut to 1 KiB and redacted."""
+        message = str(error).encode("utf-8", "backslashreplace")[:_MAX_MESSAGE]
+        text = message.decode("utf-8", "ignore")
+        return text if self._redact is None else self._redact(text)
+
     def record_exception(
         self,
         operation: str,
@@ -131,9 +137,6 @@ class Telemetry:
         line, which repeats the message, is left out.
         """
         try:
-            message = str(error)[:_MAX_MESSAGE]
-            if self._redact is not None:
-                message = self._redact(message)
             self._logger.emit(
                 LogRecord(
                     context=context,
@@ -143,7 +146,7 @@ class Telemetry:
                     attributes={
                         **attributes,
                         semconv.EXCEPTION_TYPE: semconv.error_type(error),
-                        semconv.EXCEPTION_MESSAGE: message,
+                        semconv.EXCEPTION_MESSAGE: self.message_of(error),
                         semconv.EXCEPTION_STACKTRACE: "".join(
                             traceback.format_tb(error.__traceback__)
                         ),

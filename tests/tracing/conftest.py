@@ -30,6 +30,9 @@ class Clients(Protocol):
     async def topic(self, name: str = "orders") -> str:
         """Create a topic; returns its real name."""
 
+    async def exact_topic(self, name: str) -> str:
+        """Create a topic of this very name, unless it is there; returns the name."""
+
     async def producer(self, **options: Any) -> TracedProducer:
         """Make and start a wrapped producer."""
 
@@ -72,6 +75,10 @@ class _InMemory(_Base):
         self.broker.create_topic(name, partitions=PARTITIONS)
         return name
 
+    async def exact_topic(self, name: str) -> str:
+        self.broker.create_topic(name, partitions=PARTITIONS)
+        return name
+
     def bare_producer(self, **options: Any) -> Any:
         return InMemoryProducer(self.broker, **options)
 
@@ -84,8 +91,11 @@ class _Embedded(_Base):
 
     async def topic(self, name: str = "orders") -> str:
         real = f"{name}-{self.suffix}"
-        await create_topics(self.servers, {real: PARTITIONS})
-        return real
+        return await self.exact_topic(real)
+
+    async def exact_topic(self, name: str) -> str:
+        await create_topics(self.servers, {name: PARTITIONS})
+        return name
 
     def bare_producer(self, **options: Any) -> Any:
         return AIOKafkaProducer(bootstrap_servers=self.servers, **options)

@@ -85,6 +85,9 @@ class InMemoryConsumer:
             key_deserializer=key_deserializer,
             value_deserializer=value_deserializer,
         )
+        # As aiokafka keeps them; it has no public way to ask.
+        self._key_deserializer = key_deserializer
+        self._value_deserializer = value_deserializer
         self._max_poll_records = checked_limit(max_poll_records)
         self._topics = frozenset(topics)
         self._pattern: re.Pattern[str] | None = None

@@ -1,0 +1,139 @@
+"""All attempts at one record: inside its process span, each further one with a span of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any
+
+from tracing.outcome import Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiokafka.structs import ConsumerRecord
+
+    from tracing.failure_handling import FailureHandling
+    from tracing.processing import Processing
+    from tracing.retried_attempt import RetriedAttempt
+
+
+class Attempts:
+    """The attempts at one record, all made in one task.
+
+    Args:
+        processing: The record's handling, not started.
+        handler: Called once per attempt.
+        handling: What to do about failures.
+    """
+
+    def __init__(
+        self,
+        processing: Processing,
+        handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+        handling: FailureHandling,
+    ) -> None:
+        self._processing = processing
+        self._handler = handler
+        self._handling = handling
+        self._number = 0
+        self._delay_s = 0.0
+        self._failure: Exception | None = None
+        self._first_failed_at_ms = 0
+        self._first_ended = 0.0
+        self._last_started = 0.0
+
+    async def make(self) -> float | None:
+        """Make the next attempt.
+
+        Returns:
+            How long to wait before the one after it, in seconds; `None` where the record is done
+            with, be it handled, rejected or a dead letter.
+
+        Raises:
+            Exception: What the record failed with for good.
+            ExceptionGroup: The same, and why it could not become a dead letter.
+        """
+        self._number += 1
+        retried = self._begin()
+        try:
+            await self._handler(self._processing.record)
+        except Rejected as rejected:
+            self._end(retried, rejected)
+            return None
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                self._end(retried, cancelled)
+                raise
+            # Something that the handler waited for was cancelled, not the handler.
+            error = RuntimeError("the handler ended with CancelledError, but nobody cancelled it")
+            error.__cause__ = cancelled
+            return await self._failed(retried, error)
+        except Exception as error:
+            return await self._failed(retried, error)
+        except BaseException as error:
+            self._end(retried, error)
+            raise
+        self._end(retried, None)
+        return None
+
+    def give_up(self) -> None:
+        """No further attempt will be made here: the record comes back, to this group."""
+        self._processing.end(asyncio.CancelledError())
+
+    def _begin(self) -> RetriedAttempt | None:
+        if self._failure is None:
+            self._processing.start()
+            return None
+        self._last_started = perf_counter()
+        self._handling.retried(self._processing.record.topic, self._failure)
+        return self._processing.retry(self._number, self._delay_s, self._failure)
+
+    async def _failed(self, retried: RetriedAttempt | None, error: Exception) -> float | None:
+        handling, record = self._handling, self._processing.record
+        if self._failure is None:
+            self._first_failed_at_ms = int(time() * 1000)
+            self._first_ended = perf_counter()
+        self._failure = error
+        self._processing.stop_clock()
+        if handling.retries(error, self._number):
+            if retried is not None:
+                retried.end(error)
+            self._processing.attempt_failed(error)
+            self._delay_s = handling.retry.delay_after(self._number)
+            return self._delay_s
+        if handling.dead_letters is None:
+            self._end(retried, error)
+            raise error
+        if retried is not None:
+            retried.end(error)
+        try:
+            await handling.dead_letters.publish(
+                record,
+                error,
+                group=handling.group or "",
+                attempts=self._number,
+                first_failed_at_ms=self._first_failed_at_ms,
+            )
+        except Exception as refused:
+            self._end(None, error)
+            raise ExceptionGroup(
+                "a record failed, and so did making it a dead letter; it is not committed",
+                [error, refused],
+            ) from None
+        except BaseException as stopped:
+            self._end(None, stopped)
+            raise
+        self._processing.dead_lettered()
+        self._end(None, error)
+        return None
+
+    def _end(self, retried: RetriedAttempt | None, error: BaseException | None) -> None:
+        if retried is not None:
+            retried.end(error)
+        if self._failure is not None and self._number > 1:
+            self._handling.ended(
+                self._processing.record.topic, self._last_started - self._first_ended
+            )
+        self._processing.end(error)

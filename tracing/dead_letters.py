@@ -1,0 +1,210 @@
+"""Where records go that a group gives up on: a topic that humans can look into."""
+
+from __future__ import annotations
+
+import traceback
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.context import get_current
+from opentelemetry.trace import SpanKind
+
+from tracing import catalog, cloudevents, semconv, w3c
+from tracing.coexistence import beneath
+from tracing.context_keys import SUPPRESSED
+from tracing.headers import latest, listed, without
+from tracing.producer import TracedProducer
+from tracing.provenance import ERROR_HEADERS, Provenance, first_failed_at_ms
+from tracing.sending import Destination, Sending, unrecorded
+from tracing.series import ErrorCounts
+
+if TYPE_CHECKING:
+    from aiokafka.structs import ConsumerRecord
+    from opentelemetry.trace import Span
+
+    from tracing.headers import Header
+
+TOPIC: Final = "{topic}.{group}.dlq"
+_MAX_STACKTRACE: Final = 16_384
+
+
+class DeadLetters:
+    """Publishes the records that a group gave up on, with all their headers and their provenance.
+
+    The dead-letter topic has to exist, or the broker to create topics by itself. A record that is
+    larger than the producer's `max_request_size` with the provenance added, which takes up to
+    about 2 KiB, is refused by the producer.
+
+    Args:
+        producer: Sends them; it must wait for acknowledgements (`acks` of 1 or "all") and leave
+            bytes as they are, so it has no serializers.
+        topic: The name of the dead-letter topic, in which `{topic}` is the record's topic and
+            `{group}` the consumer group.
+        stacktraces: Whether a letter tells where the error came from. The trace names code, not
+            values, but for the error's message in its last line, which is left out.
+
+    Raises:
+        TypeError: `producer` is not wrapped.
+        ValueError: The producer serializes, or `topic` does not tell topics or groups apart.
+
+    Task safety: any number of loops of one event loop may share it.
+    """
+
+    def __init__(
+        self, producer: TracedProducer, *, topic: str = TOPIC, stacktraces: bool = False
+    ) -> None:
+        if not isinstance(producer, TracedProducer):
+            raise TypeError(f"DeadLetters takes a TracedProducer, not {producer!r}")
+        if producer.info.codec:
+            raise ValueError(
+                "dead letters are sent as the bytes that they were: give DeadLetters a producer "
+                "without key_serializer and value_serializer"
+            )
+        self._template = topic
+        if self.topic_of("a", "g") in {self.topic_of("b", "g"), self.topic_of("a", "h")}:
+            raise ValueError(
+                f"topic={topic!r} gives dead letters of different topics and groups one name: "
+                "it needs {topic} and {group}"
+            )
+        self._producer = producer
+        self._stacktraces = stacktraces
+        self._destinations: dict[str, Destination] = {}
+        self._counts: dict[tuple[str, str], ErrorCounts] = {}
+
+    def topic_of(self, topic: str, group: str) -> str:
+        """The dead-letter topic of a topic and a group."""
+        try:
+            return self._template.format(topic=topic, group=group)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"topic={self._template!r} may hold {{topic}} and {{group}} alone"
+            ) from error
+
+    def prepare(self, topic: str, group: str) -> None:
+        """Let the counter of a topic and group exist, with 0, before there is a dead letter."""
+        self._count(topic, group)
+
+    async def publish(
+        self,
+        record: ConsumerRecord[Any, Any],
+        error: BaseException,
+        *,
+        group: str,
+        attempts: int,
+        first_failed_at_ms: int,
+    ) -> None:
+        """Send a record to its dead-letter topic; returns when the broker has it.
+
+        It is a `dead_letter {topic}` span, below the span that is current.
+
+        Args:
+            record: The record, its key and value as bytes.
+            error: Why it was given up.
+            group: The consumer group that does so.
+            attempts: How often it tried.
+            first_failed_at_ms: When it first failed, unix ms; of a record that was replayed, the
+                time that its headers tell stands.
+
+        Raises:
+            Exception: What the producer raised; then there is no telling whether it was sent.
+        """
+        headers = without(listed(record.headers), ERROR_HEADERS)
+        headers += self._provenance(record, error, group, attempts, first_failed_at_ms).headers()
+        topic = self.topic_of(record.topic, group)
+        sending = self._begin(topic, record, headers)
+        if sending is not None:
+            headers = sending.headers
+        try:
+            metadata = await self._send(topic, record, headers)
+        except BaseException as refused:
+            if sending is not None:
+                sending.failed(refused)
+            raise
+        if sending is not None:
+            sending.acknowledged(metadata)
+        self._count(record.topic, group).add(semconv.error_type(error))
+
+    def _provenance(
+        self,
+        record: ConsumerRecord[Any, Any],
+        error: BaseException,
+        group: str,
+        attempts: int,
+        failed_first_ms: int,
+    ) -> Provenance:
+        earlier = first_failed_at_ms(record.headers)
+        stacktrace = None
+        if self._stacktraces:
+            stacktrace = "".join(traceback.format_tb(error.__traceback__))[-_MAX_STACKTRACE:]
+        return Provenance(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            group=group,
+            exception=semconv.error_type(error),
+            message=self._producer.telemetry.message_of(error),
+            attempts=attempts,
+            first_failed_at_ms=failed_first_ms if earlier is None else earlier,
+            failed_at_ms=int(time() * 1000),
+            stacktrace=stacktrace,
+        )
+
+    async def _send(
+        self, topic: str, record: ConsumerRecord[Any, Any], headers: list[Header]
+    ) -> Any:
+        producer = self._producer.wrapped
+        if record.key is not None or record.value is not None:
+            send = beneath(producer.send)
+            future = await send(topic, record.value, record.key, None, None, headers)
+            return await future
+        # Kafka takes a tombstone without a key, and so does a batch; only send() does not.
+        batch = beneath(producer.create_batch)()
+        batch.append(timestamp=None, key=None, value=None, headers=headers)
+        partition = min(await producer.partitions_for(topic))
+        return await (await beneath(producer.send_batch)(batch, topic, partition=partition))
+
+    def _begin(
+        self, topic: str, record: ConsumerRecord[Any, Any], headers: list[Header]
+    ) -> Sending | None:
+        """Start the span and put its context in place of the one that the record came with."""
+        telemetry = self._producer.telemetry
+        try:
+            context = get_current()
+            if context.get(SUPPRESSED):
+                return None
+            destination = self._destinations.get(topic)
+            if destination is None:
+                destination = self._destinations[topic] = Destination(
+                    telemetry, self._producer.info, topic, semconv.DEAD_LETTER
+                )
+            creation = unrecorded(telemetry.spans, context)
+            span: Span | None = None
+            present = latest(headers)
+            if creation is None:
+                creation = started = telemetry.spans.start(
+                    destination.name, context, SpanKind.PRODUCER, destination.attributes
+                )
+                if started.is_recording():
+                    span = started
+                    telemetry.spans.enrich(span, cloudevents.identity(present))
+            injected: list[Header] = []
+            telemetry.propagation.inject(injected, creation, context, topic, record.timestamp)
+            # The record's own baggage goes along as it is, whatever this service may see of it.
+            kept = {w3c.BAGGAGE} & present.keys()
+            outgoing = without(headers, telemetry.propagation.fields - kept)
+            outgoing += [header for header in injected if header[0] not in kept]
+            return Sending(telemetry, destination, span, outgoing)
+        except Exception as fault:
+            telemetry.diagnostics.failed("dead_letter", fault)
+            return None
+
+    def _count(self, topic: str, group: str) -> ErrorCounts:
+        found = self._counts.get((topic, group))
+        if found is None:
+            found = self._counts[topic, group] = ErrorCounts(
+                self._producer.telemetry.metrics,
+                catalog.DEAD_LETTERS,
+                {semconv.DESTINATION: topic, semconv.GROUP: group},
+            )
+        return found

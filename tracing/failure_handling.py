@@ -1,0 +1,89 @@
+"""What a consume loop does about records that fail, and what it counts about that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tracing import catalog, semconv
+from tracing.diagnostics import warn_once
+from tracing.retry import Retry
+from tracing.series import ErrorCounts
+
+if TYPE_CHECKING:
+    from tracing.consumer import TracedConsumer
+    from tracing.dead_letters import DeadLetters
+    from tracing.metrics import Durations
+
+ONCE = Retry(attempts=1)
+"""No second attempt."""
+
+
+class FailureHandling:
+    """The options of one loop for failing records, and its metrics about them. For one thread.
+
+    Attributes:
+        retry: When to try again.
+        dead_letters: Where records go that failed for good; `None` where the loop ends instead.
+        group: The consumer group that gives records up.
+    """
+
+    def __init__(
+        self, consumer: TracedConsumer, retry: Retry | None, dead_letters: DeadLetters | None
+    ) -> None:
+        self.retry = retry or (ONCE if dead_letters is None else Retry())
+        self.dead_letters = dead_letters
+        self.group = consumer.info.group
+        self._telemetry = consumer.telemetry
+        self._retries: dict[str, ErrorCounts] = {}
+        self._durations: dict[str, Durations] = {}
+
+    def prepare(self, topic: str) -> None:
+        """Let a topic's counters exist, with 0, before there is anything to count."""
+        if self.retry.attempts > 1:
+            self._retries_of(topic)
+        if self.dead_letters is not None:
+            self.dead_letters.prepare(topic, self.group or "")
+
+    def retries(self, error: Exception, attempts: int) -> bool:
+        """Whether another attempt follows after so many."""
+        if attempts >= self.retry.attempts:
+            return False
+        try:
+            return self.retry.retryable(error)
+        except Exception as fault:
+            warn_once("Retry.retryable raised; the error counts as permanent", error=fault)
+            return False
+
+    def retried(self, topic: str, cause: Exception) -> None:
+        """Count an attempt that follows a failed one. Never raises."""
+        try:
+            self._retries_of(topic).add(semconv.error_type(cause))
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def ended(self, topic: str, retry_s: float) -> None:
+        """Record the time from the first attempt's end to the last one's start. Never raises."""
+        try:
+            found = self._durations.get(topic)
+            if found is None:
+                attributes = {semconv.PIPELINE: self._telemetry.pipeline, **self._labels(topic)}
+                found = self._durations[topic] = self._telemetry.metrics.durations(
+                    catalog.RETRY_DURATION, attributes
+                )
+            found.record(max(retry_s, 0.0))
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def _retries_of(self, topic: str) -> ErrorCounts:
+        found = self._retries.get(topic)
+        if found is None:
+            found = self._retries[topic] = ErrorCounts(
+                self._telemetry.metrics, catalog.RETRIES, self._labels(topic)
+            )
+        return found
+
+    def _labels(self, topic: str) -> dict[str, str | int]:
+        labels: dict[str, str | int] = {semconv.DESTINATION: topic}
+        if self.group is not None:
+            labels[semconv.GROUP] = self.group
+        return labels

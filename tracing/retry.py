@@ -1,0 +1,67 @@
+"""When and how often a failed record is tried again."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tracing.outcome import Unprocessable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def full_jitter(longest_s: float) -> float:
+    """Choose any delay up to the longest, so that those who failed together do not return together.
+
+    Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
+    """
+    return random.uniform(0, longest_s)  # noqa: S311 - nobody gains from guessing a delay
+
+
+def retryable(error: Exception) -> bool:
+    """Whether another attempt may succeed: not where the record itself cannot be read."""
+    return not isinstance(error, Unprocessable | UnicodeDecodeError | json.JSONDecodeError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How `consume` retries: exponential backoff with full jitter, in the partition's order.
+
+    Attempts are counted per delivery: a record that comes back after a crash starts anew.
+
+    Attributes:
+        attempts: How often a record is tried at most, the first time included.
+        delay_s: The longest delay before the second attempt, in seconds.
+        factor: By how much the longest delay grows from attempt to attempt.
+        max_delay_s: What it does not grow beyond, in seconds.
+        retryable: Tells of an error whether another attempt may succeed. By default everything
+            may, but for `tracing.Unprocessable` and bytes that are not UTF-8 or JSON.
+        jitter: Makes the delay from the longest delay; by default anything up to it.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+
+    attempts: int = 3
+    delay_s: float = 0.5
+    factor: float = 2.0
+    max_delay_s: float = 30.0
+    retryable: Callable[[Exception], bool] = retryable
+    jitter: Callable[[float], float] = full_jitter
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"attempts must be at least 1, not {self.attempts!r}")
+        if self.delay_s < 0 or self.max_delay_s < 0:
+            raise ValueError("delay_s and max_delay_s must not be negative")
+        if self.factor < 1:
+            raise ValueError(f"factor must be at least 1, not {self.factor!r}")
+
+    def delay_after(self, attempt: int) -> float:
+        """How long to wait after a failed attempt, in seconds; the first attempt is 1."""
+        # A float's power overflows long after the longest delay is reached.
+        growth = self.factor ** min(attempt - 1, 64)
+        return self.jitter(min(self.delay_s * growth, self.max_delay_s))
