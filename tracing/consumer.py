@@ -98,11 +98,17 @@ class TracedConsumer:
         """Where listeners beside the application's own hear of rebalances."""
         return self._rebalances
 
-    def process(self, record: ConsumerRecord[Any, Any]) -> Processing:
+    def process(
+        self, record: ConsumerRecord[Any, Any], headers: Mapping[str, object] | None = None
+    ) -> Processing:
         """Handle one record in an `async with` block: its process span is current inside.
 
         An exception that leaves the block makes the outcome `error`; `tracing.Rejected`, or
         `reject(...)` on the returned object, makes it `rejected`; a cancelled block has none.
+
+        Args:
+            record: The record.
+            headers: Its headers by name, where the caller has looked them up already.
         """
         topic, partition = record.topic, record.partition
         source = self._sources.get((topic, partition))
@@ -114,7 +120,7 @@ class TracedConsumer:
         if self._polling.remembered:
             # TopicPartition is a named tuple, so a plain pair finds it.
             polled = self._polling.poll_of(record, (topic, partition))  # type: ignore[arg-type]  # as said
-        return Processing(self._telemetry, source, record, polled)
+        return Processing(self._telemetry, source, record, polled, headers)
 
     def addressed_elsewhere(self, record: ConsumerRecord[Any, Any]) -> bool:
         """Whether a record is a replayed dead letter of another group, to be skipped.

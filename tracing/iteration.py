@@ -7,6 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from tracing.coexistence import beneath, present
+from tracing.headers import latest
+from tracing.provenance import REPLAY_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,9 +53,10 @@ class TracedRecords:
             else:
                 record = await self._inner.__anext__()
             self._delivered(record.topic)
-            if not self._consumer.addressed_elsewhere(record):
+            headers = latest(record.headers)
+            if REPLAY_GROUP not in headers or not self._consumer.addressed_elsewhere(record):
                 break
-        self._current = current = self._consumer.process(record)
+        self._current = current = self._consumer.process(record, headers)
         current.start(task)
         return record
 

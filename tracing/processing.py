@@ -6,19 +6,15 @@ import asyncio
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Self
 
-from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current, get_value
-from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Status, StatusCode
 
-from tracing import cloudevents, provenance, semconv
-from tracing.cloudevents import MAX_VALUE
+from tracing import cloudevents, semconv
 from tracing.context_keys import BAGGAGE_KEY, SPAN_KEY, SUPPRESSED
 from tracing.headers import latest, text
 from tracing.outcome import DEAD_LETTERED, ERROR, OK, REJECTED, Rejected
-from tracing.propagation import continuing, flow_attributes
+from tracing.process_span import begin_process_span, process_attributes
 from tracing.retried_attempt import RetriedAttempt
-from tracing.sending import key_text
-from tracing.w3c import RemoteSpan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext
 
     from tracing.outcome import Outcome
-    from tracing.propagation import Extracted
     from tracing.sources import Source
     from tracing.spans import AttributeValue
     from tracing.telemetry import Telemetry
@@ -56,6 +51,7 @@ class Processing:
         "_duration",
         "_ended_ns",
         "_failed_as",
+        "_headers",
         "_outcome",
         "_polled",
         "_reason",
@@ -75,10 +71,12 @@ class Processing:
         source: Source,
         record: ConsumerRecord[Any, Any],
         polled: SpanContext | None,
+        headers: Mapping[str, object] | None = None,
     ) -> None:
         self._telemetry = telemetry
         self._source = source
         self._polled = polled
+        self._headers = headers
         self.record = record
         self.span: Span = INVALID_SPAN
         self._recording = False
@@ -223,39 +221,22 @@ class Processing:
         ambient = get_current()
         if ambient.get(SUPPRESSED):
             return
-        found = latest(record.headers)
+        found = latest(record.headers) if self._headers is None else self._headers
         extracted = telemetry.propagation.extract(record.headers, found, source.topic)
-        creation, flow, other = extracted
+        _, flow, other = extracted
         wait_ms = time_ns() // 1_000_000 - record.timestamp
-        span: Span
-        if (
-            creation is None
-            or source.relation != "parent"
-            or wait_ms > telemetry.link_after_ms
-            or self._polled is not None
-            or SPAN_KEY in ambient
-        ):
-            context, links = self._related(extracted, ambient, wait_ms)
-            span = telemetry.spans.start(
-                source.name, context, SpanKind.CONSUMER, source.attributes, links
-            )
-        elif (
-            isinstance(creation, RemoteSpan)
-            and not creation.sampled
-            and telemetry.spans.drops_unsampled
-        ):
-            span = creation
-        else:
-            span = telemetry.spans.start(
-                source.name, continuing(extracted), SpanKind.CONSUMER, source.attributes
-            )
+        span = begin_process_span(
+            telemetry, source, record, extracted, ambient, polled=self._polled, wait_ms=wait_ms
+        )
         self.span = span
         if wait_ms < 0:
             telemetry.diagnostics.clock_skew.value += 1
             wait_ms = 0
         if span.is_recording():
             self._recording = True
-            telemetry.spans.enrich(span, self._attributes(found, flow, wait_ms))
+            telemetry.spans.enrich(
+                span, process_attributes(telemetry, record, found, flow, wait_ms)
+            )
         # The handler sees the message's baggage, whatever the span's parent is and whatever
         # baggage the consuming code runs with, and all else that it would see unwrapped.
         self._context = context = Context(
@@ -263,49 +244,6 @@ class Processing:
         )
         self._task = task
         self._token = attach(context)
-
-    def _attributes(
-        self, found: Mapping[str, object], flow: Mapping[str, object], wait_ms: int
-    ) -> dict[str, AttributeValue]:
-        telemetry, record = self._telemetry, self.record
-        attributes = cloudevents.identity(found)
-        attributes[semconv.OFFSET] = record.offset
-        attributes.update(flow_attributes(flow))
-        if record.timestamp >= 0:
-            attributes[semconv.WAIT] = wait_ms / 1000
-        if record.value is None:
-            attributes[semconv.TOMBSTONE] = True
-        if provenance.REPLAY_ID in found:
-            attributes[semconv.REPLAY_ID] = text(found[provenance.REPLAY_ID], MAX_VALUE) or ""
-        if telemetry.body_sizes:
-            attributes[semconv.BODY_SIZE] = max(record.serialized_value_size, 0)
-        if telemetry.message_keys and (key := key_text(record.key)) is not None:
-            attributes[semconv.MESSAGE_KEY] = key
-        return attributes
-
-    def _related(
-        self, extracted: Extracted, ambient: Context, wait_ms: int
-    ) -> tuple[Context, tuple[Link, ...]]:
-        """Choose parent and links. Links to what the parent already is would say nothing."""
-        links: list[Link] = []
-        creation = extracted[0]
-        around = trace.get_current_span(ambient).get_span_context()
-        relation = self._source.relation
-        if self.record.timestamp >= 0 and wait_ms > self._telemetry.link_after_ms:
-            relation = "link"
-        if creation is not None and relation != "link":
-            parent = continuing(extracted)
-            if relation == "both":
-                links.append(Link(creation.get_span_context()))
-            if around.is_valid:
-                links.append(Link(around))
-        else:
-            parent = ambient
-            if creation is not None:
-                links.append(Link(creation.get_span_context()))
-        if self._polled is not None:
-            links.append(Link(self._polled))
-        return parent, tuple(links)
 
     def _end(self, error: BaseException | None, duration: float) -> None:
         span = self.span
