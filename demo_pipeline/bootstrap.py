@@ -17,11 +17,12 @@ from demo_pipeline.errors import DemoError
 from demo_pipeline.http_api import http_api
 from demo_pipeline.http_server import serving
 from demo_pipeline.logs import exported_logs
-from demo_pipeline.publishing import publisher
+from demo_pipeline.publishing import Workplace
+from tracing.sql import OutboxRelay, SqlInbox, SqlOutbox
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _PIPELINE: Final = "orders"
 _DRAIN_S: Final = 10.0
 _CLOSE_S: Final = 5.0
+_RELAY_DRAIN_S: Final = 3.0
+_RELAY_STOP_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class RunningService:
     Attributes:
         service: Which one.
         database: Its own database.
-        consuming: Ends when the service has stopped reading; with an exception if it had to.
+        consuming: Ends when the service has stopped reading; with an exception if it had to, or
+            if its relay had.
         url: Where it takes HTTP, if it does.
     """
 
@@ -112,25 +116,59 @@ async def start_service(
             # Before it starts: one that is interrupted while it starts has to be closed as well.
             stack.push_async_callback(_close, client)
             await client.start()
-        publish = publisher(producer)
+        inbox = SqlInbox(telemetry, group=service.name, metadata=service.tables)
+        outbox = SqlOutbox(telemetry, service=service.name, metadata=service.tables)
+        relay = OutboxRelay(outbox, database, producer, drain_timeout_s=_RELAY_STOP_S)
+        workplace = Workplace(database, inbox, outbox, relay.wake)
+        # Left after all that may still put something into the outbox.
+        relaying = await stack.enter_async_context(_relaying(relay))
         stop = asyncio.Event()
+        reading = tracing.consume(
+            consumer, record_handler(service, workplace), stop=stop, drain_timeout_s=_DRAIN_S
+        )
         consuming = asyncio.create_task(
-            tracing.consume(
-                consumer,
-                record_handler(service, database, publish),
-                stop=stop,
-                drain_timeout_s=_DRAIN_S,
-            ),
-            name=f"{service.name} consumes",
+            _while_relaying(reading, relaying), name=f"{service.name} consumes"
         )
         url = None
         running = RunningService(service, database, consuming, url)
         stack.push_async_callback(_finish, running, stop)
         if listener is not None:
-            app = http_api(database, publish, providers)
+            app = http_api(workplace, providers)
             url = await stack.enter_async_context(serving(app, listener))
             running = RunningService(service, database, consuming, url)
         yield running
+
+
+@asynccontextmanager
+async def _relaying(relay: OutboxRelay) -> AsyncIterator[asyncio.Task[None]]:
+    """Relay until the block is left, and then what is in the outbox, if the broker takes it."""
+    stop = asyncio.Event()
+    relaying = asyncio.create_task(relay.run(stop))
+    try:
+        yield relaying
+    finally:
+        try:
+            await relay.drain(_RELAY_DRAIN_S)
+            stop.set()
+            await asyncio.wait({relaying}, timeout=_RELAY_STOP_S + _CLOSE_S)
+        finally:
+            relaying.cancel()
+        await asyncio.wait({relaying}, timeout=_CLOSE_S)
+
+
+async def _while_relaying(
+    reading: Coroutine[None, None, None], relaying: asyncio.Task[None]
+) -> None:
+    """Read, unless the relay fails meanwhile: then nobody would hear of what is done."""
+    task = asyncio.create_task(reading)
+    try:
+        await asyncio.wait({task, relaying}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            relaying.result()
+        await task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def _finish(running: RunningService, stop: asyncio.Event) -> None:

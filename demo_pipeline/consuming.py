@@ -14,18 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiokafka.structs import ConsumerRecord
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from demo_pipeline.publishing import Publish
+    from demo_pipeline.publishing import Workplace
     from demo_pipeline.service import Service
 
 
 def record_handler(
-    service: Service, database: AsyncEngine, publish: Publish
+    service: Service, workplace: Workplace
 ) -> Callable[[ConsumerRecord[Any, Any]], Awaitable[None]]:
     """Make what `tracing.consume` calls with every record that a service reads.
 
-    The handler raises `tracing.Rejected` when the business said no, after having published that;
+    The handler raises `tracing.Rejected` when the business said no, after having stored that;
     and `msgspec.DecodeError` for a record that is no event although it says so.
     """
     logger = logging.getLogger(f"demo_pipeline.{service.name}")
@@ -41,8 +40,11 @@ def record_handler(
         if message is None:
             return
         handler = service.handlers[type(message)]
-        events = await perform(handler, message, database, publish)
+        events = await perform(handler, message, workplace, record)
         name, order_id = type(message).__name__, event.order.order_id
+        if events is None:
+            logger.info("%s of order %s was done before", name, order_id)
+            return
         for happened in events:
             if isinstance(happened, Rejection):
                 logger.info("%s of order %s: %s", name, order_id, happened.reason)

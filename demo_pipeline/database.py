@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from demo_pipeline.errors import UsageError
+from tracing.sql import inbox_table, outbox_table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,10 +41,14 @@ def database_url(service: str, folder: Path) -> str:
 async def open_database(service: Service, url: str) -> AsyncIterator[AsyncEngine]:
     """Connect to a service's database, with its tables and first contents in place.
 
+    Beside the service's own tables there are those of its inbox and its outbox.
+
     Raises:
         UsageError: The URL names no database that can be used here.
     """
     engine = _engine(service.name, url)
+    inbox_table(service.tables)
+    outbox_table(service.tables)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(service.tables.create_all)
@@ -55,10 +60,7 @@ async def open_database(service: Service, url: str) -> AsyncIterator[AsyncEngine
 
 
 async def insert_once(connection: AsyncConnection, table: Table, **values: object) -> bool:
-    """Insert a row unless its key is there already; tell whether it was inserted.
-
-    This is what makes a second delivery harmless: the key is the order's own id.
-    """
+    """Insert a row unless its key is there already; tell whether it was inserted."""
     insert = _INSERTS[connection.dialect.name]
     result = await connection.execute(insert(table).values(**values).on_conflict_do_nothing())
     return bool(result.rowcount)

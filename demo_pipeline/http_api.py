@@ -7,9 +7,9 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from aiokafka.errors import KafkaError
 from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -22,19 +22,22 @@ from demo_pipeline.services.orders import place_order, status_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from demo_pipeline.publishing import Publish
+    from demo_pipeline.publishing import Workplace
     from tracing.otlp import Providers
 
 _logger = logging.getLogger("demo_pipeline.orders")
 _MAX_BODY: Final = 64 * 1024
 
 
-def http_api(database: AsyncEngine, publish: Publish, providers: Providers) -> ASGIApp:
-    """Make the ASGI application of the service `orders`, with a server span for each request."""
+def http_api(workplace: Workplace, providers: Providers) -> ASGIApp:
+    """Make the ASGI application of the service `orders`, with a server span for each request.
+
+    An order that is accepted is stored together with the event that tells of it: Kafka may be
+    away meanwhile.
+    """
 
     async def place(request: Request) -> Response:
         body = await _body(request)
@@ -45,9 +48,9 @@ def http_api(database: AsyncEngine, publish: Publish, providers: Providers) -> A
         except ValueError as error:
             return _answer(400, {"error": str(error)})
         try:
-            await perform(place_order, PlaceOrder(order), database, publish)
-        except KafkaError:
-            _logger.exception("order %s is stored, but nobody could be told", order.order_id)
+            await perform(place_order, PlaceOrder(order), workplace)
+        except (SQLAlchemyError, OSError):
+            _logger.exception("order %s could not be stored", order.order_id)
             return _answer(503, {"error": "orders cannot be taken at the moment, try again"})
         _logger.info("order %s was taken", order.order_id)
         context = trace.get_current_span().get_span_context()
@@ -56,7 +59,7 @@ def http_api(database: AsyncEngine, publish: Publish, providers: Providers) -> A
 
     async def show(request: Request) -> Response:
         order_id = request.path_params["order_id"]
-        async with database.connect() as connection:
+        async with workplace.database.connect() as connection:
             status = await status_of(order_id, connection)
         if status is None:
             return _answer(404, {"error": "there is no such order"})

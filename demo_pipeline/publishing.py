@@ -1,44 +1,70 @@
-"""Doing what a message asks, and telling the others what came of it."""
+"""Doing what a message asks, and telling the others what came of it, in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.codec import encode, headers_of
-from demo_pipeline.events import Event
 from demo_pipeline.topics import TOPIC_OF, key_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiokafka.structs import ConsumerRecord
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    import tracing
     from demo_pipeline.commands import Command
+    from demo_pipeline.events import Event
     from demo_pipeline.service import Handler
-
-Publish = Callable[[Event], Awaitable[None]]
-"""Sends one event, and returns when the broker has it."""
+    from tracing.sql import SqlInbox, SqlOutbox
 
 
-def publisher(producer: tracing.TracedProducer) -> Publish:
-    """Publish with a producer, to the topic and under the key that belong to the event."""
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where a service does its work.
 
-    async def publish(event: Event) -> None:
-        await producer.send_and_wait(
-            TOPIC_OF[type(event)], encode(event), key=key_of(event), headers=headers_of(event)
-        )
+    Attributes:
+        database: Its own database.
+        inbox: Knows which events were worked on before.
+        outbox: Takes the events that are to be published.
+        committed: Called when there may be something in the outbox.
+    """
 
-    return publish
+    database: AsyncEngine
+    inbox: SqlInbox
+    outbox: SqlOutbox
+    committed: Callable[[], None]
 
 
 async def perform(
-    handler: Handler, message: Event | Command, database: AsyncEngine, publish: Publish
-) -> tuple[Event, ...]:
-    """Let a handler change the database, then publish what happened."""
-    async with database.begin() as connection:
+    handler: Handler,
+    message: Event | Command,
+    workplace: Workplace,
+    record: ConsumerRecord[Any, Any] | None = None,
+) -> tuple[Event, ...] | None:
+    """Let a handler change the database, and publish what happened if that commits.
+
+    Args:
+        handler: What to do.
+        message: What it is to be done with.
+        workplace: Where.
+        record: What the message came with; `None` for a message that came otherwise.
+
+    Returns:
+        What happened; `None` where the record's event was worked on before.
+    """
+    async with workplace.database.begin() as connection:
+        if record is not None and not await workplace.inbox.accept(connection, record):
+            return None
         events = await handler(message, connection)
-    # After the commit, so that nobody hears of what was rolled back. What is lost when the process
-    # dies right here is published when the record is delivered again; an HTTP request is not.
-    for event in events:
-        await publish(event)
+        for event in events:
+            await workplace.outbox.add(
+                connection,
+                TOPIC_OF[type(event)],
+                encode(event),
+                key=key_of(event),
+                headers=headers_of(event),
+            )
+    workplace.committed()
     return events

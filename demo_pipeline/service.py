@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Handler = Callable[[Any, "AsyncConnection"], Awaitable[tuple[Event, ...]]]
 """Handles one command or event inside a transaction and returns what happened.
 
-Called again with the same message it changes nothing and returns the same.
+It need not expect the same message twice: the inbox keeps duplicates away.
 """
 
 

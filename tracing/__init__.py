@@ -16,6 +16,8 @@ from tracing.cloudevents import CloudEvent, cloudevent
 from tracing.consumer import TracedConsumer
 from tracing.consuming import consume
 from tracing.dead_letters import DeadLetters
+from tracing.identity import EventIdentity
+from tracing.inbox import Inbox
 from tracing.logs import EventLogFilter
 from tracing.outcome import Outcome, Rejected, Unprocessable
 from tracing.processing import Processing, current_processing
@@ -29,7 +31,9 @@ __all__ = [
     "Boundary",
     "CloudEvent",
     "DeadLetters",
+    "EventIdentity",
     "EventLogFilter",
+    "Inbox",
     "Outcome",
     "Processing",
     "Provenance",

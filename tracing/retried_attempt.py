@@ -8,6 +8,7 @@ from opentelemetry.context import attach, detach
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
 from tracing import semconv
+from tracing.context_keys import SUPPRESSED
 from tracing.outcome import OK, REJECTED, RETRIED, Rejected
 
 if TYPE_CHECKING:
@@ -37,13 +38,12 @@ class RetriedAttempt:
         self._telemetry = telemetry
         self._span: Span | None = None
         self._token: Token[Context] | None = None
-        self.context = context
-        """The context of the attempt."""
         try:
+            if context.get(SUPPRESSED):
+                return
             span = self._start(source, context, attributes)
             self._span = span
-            self.context = set_span_in_context(span, context)
-            self._token = attach(self.context)
+            self._token = attach(set_span_in_context(span, context))
         except Exception as fault:
             telemetry.diagnostics.failed("process", fault)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, select, update
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
 
 from demo_pipeline.commands import PlaceOrder
-from demo_pipeline.database import insert_once
 from demo_pipeline.events import (
     OrderPlaced,
     OrderShipped,
@@ -52,14 +51,14 @@ class OrderStatus:
 async def place_order(command: PlaceOrder, connection: AsyncConnection) -> tuple[Event, ...]:
     """Take an order."""
     order = command.order
-    await insert_once(
-        connection,
-        _ORDERS,
-        order_id=order.order_id,
-        user_id=order.user_id,
-        total_cents=order.total_cents,
-        state=OrderState.PLACED,
-        stage=STAGE[OrderState.PLACED],
+    await connection.execute(
+        insert(_ORDERS).values(
+            order_id=order.order_id,
+            user_id=order.user_id,
+            total_cents=order.total_cents,
+            state=OrderState.PLACED,
+            stage=STAGE[OrderState.PLACED],
+        )
     )
     return (OrderPlaced(order),)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, func, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select
 
 from demo_pipeline.commands import ChargeCard
-from demo_pipeline.database import insert_once
 from demo_pipeline.events import PaymentCharged, PaymentDeclined
 from demo_pipeline.service import Service
 
@@ -30,21 +29,15 @@ _PAYMENTS = Table(
 
 
 async def charge(command: ChargeCard, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Charge the card; an order that was decided on before keeps its decision."""
+    """Charge the card, unless it declines."""
     order = command.order
-    decided = await connection.execute(
-        select(_PAYMENTS.c.declined_because).where(_PAYMENTS.c.order_id == order.order_id)
-    )
-    row = decided.one_or_none()
-    if row is not None:
-        return (_event(order, row.declined_because),)
     because = declined(order)
-    await insert_once(
-        connection,
-        _PAYMENTS,
-        order_id=order.order_id,
-        charged_cents=0 if because else order.total_cents,
-        declined_because=because,
+    await connection.execute(
+        insert(_PAYMENTS).values(
+            order_id=order.order_id,
+            charged_cents=0 if because else order.total_cents,
+            declined_because=because,
+        )
     )
     return (_event(order, because),)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, MetaData, String, Table, func, select
+from sqlalchemy import Column, MetaData, String, Table, func, insert, select
 
 from demo_pipeline.commands import ShipOrder
-from demo_pipeline.database import insert_once
 from demo_pipeline.events import OrderShipped
 from demo_pipeline.service import Service
 
@@ -26,9 +25,11 @@ _SHIPMENTS = Table(
 
 
 async def ship(command: ShipOrder, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Send an order off; asked again, it is already on its way."""
+    """Send an order off."""
     order = command.order
-    await insert_once(connection, _SHIPMENTS, order_id=order.order_id, ship_to=order.ship_to)
+    await connection.execute(
+        insert(_SHIPMENTS).values(order_id=order.order_id, ship_to=order.ship_to)
+    )
     return (OrderShipped(order, f"shipment-{order.order_id}"),)
 
 

@@ -4,10 +4,15 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select
 
 from demo_pipeline.database import open_database
 from demo_pipeline.events import Event, Order, OrderLine
+from demo_pipeline.publishing import Workplace
 from demo_pipeline.services import SERVICES
+from tracing import Telemetry
+from tracing.sql import SqlInbox, SqlOutbox
+from tracing.sql.stored_headers import unpack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +20,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from tracing.headers import Header
+
     OpenDatabase = Callable[[str], Awaitable[AsyncEngine]]
+    OpenWorkplace = Callable[[str], Awaitable[Workplace]]
     MakeOrder = Callable[..., Order]
     Handle = Callable[[AsyncEngine, str, object], Awaitable[tuple[Event, ...]]]
 
@@ -50,6 +58,29 @@ async def open_service_database(tmp_path: Path) -> AsyncIterator[OpenDatabase]:
             return await stack.enter_async_context(open_database(SERVICES[service], url))
 
         yield opened
+
+
+@pytest.fixture
+def open_workplace(open_service_database: OpenDatabase) -> OpenWorkplace:
+    async def opened(name: str) -> Workplace:
+        telemetry, tables = Telemetry("orders", source=f"/{name}"), SERVICES[name].tables
+        return Workplace(
+            await open_service_database(name),
+            SqlInbox(telemetry, group=name, metadata=tables),
+            SqlOutbox(telemetry, service=name, metadata=tables),
+            lambda: None,
+        )
+
+    return opened
+
+
+async def outbox_of(workplace: Workplace) -> list[tuple[str, bytes, bytes, list[Header]]]:
+    """What is to be published: topic, key, value and headers, in order."""
+    table = workplace.outbox.table
+    columns = (table.c.topic, table.c.key, table.c.value, table.c.headers)
+    async with workplace.database.connect() as connection:
+        rows = await connection.execute(select(*columns).order_by(table.c.sequence))
+        return [(topic, key, value, unpack(packed)) for topic, key, value, packed in rows]
 
 
 @pytest.fixture

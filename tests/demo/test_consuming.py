@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,9 @@ from demo_pipeline.events import (
     StockRejected,
     StockReserved,
 )
-from demo_pipeline.services import SERVICES
-from demo_pipeline.services import payment as payment_service
+from demo_pipeline.services import SERVICES, inventory, payment, shipping
 from demo_pipeline.topics import TOPIC_OF, key_of
+from tests.demo.conftest import outbox_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +30,12 @@ def _sent(headers: list[Any]) -> tuple[Any, ...]:
     return (*headers, ("ce_source", b"/test"))
 
 
-def _record_of(event: Event) -> ConsumerRecord[Any, Any]:
+def _record_of(event: Event, offset: int = 0) -> ConsumerRecord[Any, Any]:
     value = encode(event)
     return ConsumerRecord(
         topic=TOPIC_OF[type(event)],
         partition=0,
-        offset=0,
+        offset=offset,
         timestamp=0,
         timestamp_type=0,
         key=key_of(event),
@@ -46,74 +47,108 @@ def _record_of(event: Event) -> ConsumerRecord[Any, Any]:
     )
 
 
-async def test_a_record_becomes_a_command_whose_outcome_is_published(
-    open_service_database: Any, make_order: Callable[..., Any]
+def _sent_events(*events: Event) -> list[tuple[str, bytes, bytes]]:
+    return [(TOPIC_OF[type(event)], key_of(event), encode(event)) for event in events]
+
+
+async def _published(workplace: Any) -> list[tuple[str, bytes, bytes]]:
+    return [(topic, key, value) for topic, key, value, _ in await outbox_of(workplace)]
+
+
+async def test_a_record_becomes_a_command_whose_outcome_is_to_be_published(
+    open_workplace: Any, make_order: Callable[..., Any]
 ) -> None:
-    published: list[Event] = []
-
-    async def publish(event: Event) -> None:
-        published.append(event)
-
-    database = await open_service_database("inventory")
-    handle = record_handler(SERVICES["inventory"], database, publish)
+    workplace = await open_workplace("inventory")
+    handle = record_handler(SERVICES["inventory"], workplace)
     await handle(_record_of(OrderPlaced(make_order())))
-    assert [StockReserved(make_order(), "reservation-o-1")] == published
+    expected = StockReserved(make_order(), "reservation-o-1")
+    assert _sent_events(expected) == await _published(workplace)
 
 
-async def test_a_no_is_published_first_and_then_told_as_rejected(
-    open_service_database: Any, make_order: Callable[..., Any]
+async def test_a_no_is_to_be_published_and_then_told_as_rejected(
+    open_workplace: Any, make_order: Callable[..., Any]
 ) -> None:
-    published: list[Event] = []
-
-    async def publish(event: Event) -> None:
-        published.append(event)
-
-    database, order = await open_service_database("payment"), make_order(quantity=500)
-    handle = record_handler(SERVICES["payment"], database, publish)
+    workplace, order = await open_workplace("payment"), make_order(quantity=500)
+    handle = record_handler(SERVICES["payment"], workplace)
     with pytest.raises(tracing.Rejected, match="card limit exceeded"):
         await handle(_record_of(StockReserved(order, "r")))
-    assert [PaymentDeclined(order, "card limit exceeded")] == published
+    expected = PaymentDeclined(order, "card limit exceeded")
+    assert _sent_events(expected) == await _published(workplace)
 
 
-async def test_what_could_not_be_published_is_published_at_the_next_delivery(
-    open_service_database: Any, make_order: Callable[..., Any]
+@pytest.mark.parametrize(
+    ("service", "event"),
+    [("inventory", OrderPlaced), ("payment", StockReserved), ("shipping", PaymentCharged)],
+)
+async def test_an_event_has_one_effect_and_one_outcome_however_often_it_is_delivered(
+    open_workplace: Any,
+    make_order: Callable[..., Any],
+    service: str,
+    event: Callable[..., Event],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    published: list[Event] = []
+    workplace, order = await open_workplace(service), make_order()
+    happened = event(order) if event is OrderPlaced else event(order, "r")
+    handle = record_handler(SERVICES[service], workplace)
+    with caplog.at_level(logging.INFO):
+        for offset in range(3):
+            await handle(_record_of(happened, offset))
+    async with workplace.database.connect() as connection:
+        if service == "inventory":
+            assert inventory.FIRST_STOCK - 2 == await inventory.available("kettle", connection)
+        elif service == "payment":
+            assert 8900 == await payment.charged_cents(connection)
+        else:
+            assert 1 == await shipping.shipments(connection)
+    assert 1 == len(await outbox_of(workplace))
+    assert 2 == caplog.text.count("of order o-1 was done before")
 
-    async def publish(event: Event) -> None:
-        if not published:
-            published.append(event)
-            raise ConnectionError
-        published.append(event)
 
-    database = await open_service_database("payment")
-    handle = record_handler(SERVICES["payment"], database, publish)
+async def test_what_fails_has_no_effect_and_publishes_nothing_until_the_next_delivery(
+    open_workplace: Any, make_order: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_args: object, **_options: object) -> None:
+        raise ConnectionError
+
+    workplace = await open_workplace("payment")
+    handle = record_handler(SERVICES["payment"], workplace)
     record = _record_of(StockReserved(make_order(), "r"))
-    with pytest.raises(ConnectionError):
-        await handle(record)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(workplace.outbox), "add", fail)
+        with pytest.raises(ConnectionError):
+            await handle(record)
+    async with workplace.database.connect() as connection:
+        assert 0 == await payment.charged_cents(connection)
     await handle(record)
-    assert published[0] == published[1]
-    async with database.connect() as connection:
-        assert 8900 == await payment_service.charged_cents(connection)
+    expected = PaymentCharged(make_order(), "payment-o-1")
+    assert _sent_events(expected) == await _published(workplace)
+
+
+async def test_the_relay_is_woken_after_the_commit(
+    open_workplace: Any, make_order: Callable[..., Any]
+) -> None:
+    workplace = await open_workplace("payment")
+    seen: list[Any] = []
+    pending = dataclasses.replace(workplace, committed=lambda: seen.append("woken"))
+    handle = record_handler(SERVICES["payment"], pending)
+    await handle(_record_of(StockReserved(make_order(), "r")))
+    assert ["woken"] == seen
 
 
 async def test_events_that_are_none_of_its_business_pass_a_service_by(
-    open_service_database: Any, make_order: Callable[..., Any]
+    open_workplace: Any, make_order: Callable[..., Any]
 ) -> None:
-    async def publish(event: Event) -> None:
-        pytest.fail(f"published {event}")
-
-    handle = record_handler(SERVICES["payment"], await open_service_database("payment"), publish)
-    await handle(_record_of(StockRejected(make_order(), "sold out")))
+    workplace = await open_workplace("payment")
+    await record_handler(SERVICES["payment"], workplace)(
+        _record_of(StockRejected(make_order(), "sold out"))
+    )
+    assert [] == await outbox_of(workplace)
 
 
 async def test_log_lines_name_the_service_and_the_order(
-    open_service_database: Any, make_order: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    open_workplace: Any, make_order: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def publish(event: Event) -> None:
-        pass
-
-    handle = record_handler(SERVICES["shipping"], await open_service_database("shipping"), publish)
+    handle = record_handler(SERVICES["shipping"], await open_workplace("shipping"))
     with caplog.at_level(logging.INFO):
         await handle(_record_of(PaymentCharged(make_order(), "p")))
     assert ("demo_pipeline.shipping", logging.INFO, "ShipOrder of order o-1 is done") in (

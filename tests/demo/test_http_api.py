@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from aiokafka.errors import KafkaTimeoutError
 from opentelemetry import trace
+from sqlalchemy import text
 
-from demo_pipeline.events import Event, OrderPlaced
 from demo_pipeline.http_api import http_api
 from demo_pipeline.recording import Recording
+from tests.demo.conftest import outbox_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from demo_pipeline.publishing import Publish
+    from demo_pipeline.publishing import Workplace
 
 _BODY: dict[str, Any] = {
     "user_id": "user-07",
@@ -26,48 +26,39 @@ _BODY: dict[str, Any] = {
 
 
 class _Api:
-    def __init__(self, client: httpx.AsyncClient, recording: Recording) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, workplace: Workplace, recording: Recording
+    ) -> None:
         self.client = client
+        self.workplace = workplace
         self.recording = recording
 
 
 @pytest.fixture
-def api(open_service_database: Any) -> Callable[..., Any]:
+def api(open_workplace: Any) -> Callable[..., Any]:
     @asynccontextmanager
-    async def opened(publish: Publish) -> AsyncIterator[_Api]:
+    async def opened() -> AsyncIterator[_Api]:
         recording = Recording()
         providers = recording.providers("orders")
-        app = http_api(await open_service_database("orders"), publish, providers)
+        workplace = await open_workplace("orders")
+        app = http_api(workplace, providers)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
-            yield _Api(client, recording)
+            yield _Api(client, workplace, recording)
         providers.shutdown()
 
     return opened
 
 
-async def _ignore(event: Event) -> None:
-    pass
-
-
-async def test_an_order_is_accepted_published_and_shown(api: Any) -> None:
-    published: list[Event] = []
-
-    async def publish(event: Event) -> None:
-        published.append(event)
-
-    async with api(publish) as shop:
+async def test_an_order_is_accepted_stored_with_its_event_and_shown(api: Any) -> None:
+    async with api() as shop:
         answer = await shop.client.post("/orders", json=_BODY)
         shown = await shop.client.get(answer.headers["location"])
+        ((topic, key, value, _),) = await outbox_of(shop.workplace)
     order_id = answer.json()["order_id"]
-    (event,) = published
     assert 202 == answer.status_code
-    assert isinstance(event, OrderPlaced)
-    assert (order_id, "user-07", 8900) == (
-        event.order.order_id,
-        event.order.user_id,
-        event.order.total_cents,
-    )
+    assert ("orders.events", b"user-07") == (topic, key)
+    assert order_id.encode() in value
     assert {
         "order_id": order_id,
         "user_id": "user-07",
@@ -76,26 +67,23 @@ async def test_an_order_is_accepted_published_and_shown(api: Any) -> None:
     } == shown.json()
 
 
-async def test_the_event_is_sent_inside_the_server_span_and_the_answer_names_its_trace(
+async def test_the_event_is_a_child_of_the_server_span_and_the_answer_names_its_trace(
     api: Any,
 ) -> None:
-    current: list[trace.SpanContext] = []
-
-    async def publish(_event: Event) -> None:
-        current.append(trace.get_current_span().get_span_context())
-
-    async with api(publish) as shop:
+    async with api() as shop:
         answer = await shop.client.post("/orders", json=_BODY)
+        ((_, _, _, headers),) = await outbox_of(shop.workplace)
     (span,) = shop.recording.spans
     assert "POST /orders" == span.name
     assert trace.SpanKind.SERVER == span.kind
     assert None is span.parent
-    assert [span.context] == current
+    parent = b"%032x-%016x" % (span.context.trace_id, span.context.span_id)
+    assert parent in (dict(headers)["traceparent"] or b"")
     assert trace.format_trace_id(span.context.trace_id) == answer.json()["trace_id"]
 
 
 async def test_span_names_hold_routes_and_never_ids(api: Any) -> None:
-    async with api(_ignore) as shop:
+    async with api() as shop:
         for path in ("/orders/o-1", "/orders/o-2", "/etc/passwd", "/health"):
             await shop.client.get(path)
     assert ["GET /orders/{order_id}", "GET /orders/{order_id}", "HTTP"] == [
@@ -117,39 +105,38 @@ async def test_span_names_hold_routes_and_never_ids(api: Any) -> None:
 async def test_an_order_that_does_not_fit_is_refused_and_says_where(
     api: Any, change: dict[str, Any], named: str
 ) -> None:
-    async def publish(event: Event) -> None:
-        pytest.fail(f"published {event}")
-
-    async with api(publish) as shop:
+    async with api() as shop:
         answer = await shop.client.post("/orders", json={**_BODY, **change})
+        assert [] == await outbox_of(shop.workplace)
     assert 400 == answer.status_code
     assert named in answer.json()["error"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
 async def test_a_body_that_is_no_order_is_refused(api: Any, body: bytes) -> None:
-    async with api(_ignore) as shop:
+    async with api() as shop:
         answer = await shop.client.post("/orders", content=body)
     assert 400 == answer.status_code
     assert answer.json()["error"]
 
 
 async def test_a_body_without_end_is_refused_before_it_is_read(api: Any) -> None:
-    async with api(_ignore) as shop:
+    async with api() as shop:
         answer = await shop.client.post("/orders", content=b" " * 70_000)
     assert 413 == answer.status_code
 
 
-async def test_an_order_that_cannot_be_announced_is_not_accepted(api: Any) -> None:
-    async def publish(_event: Event) -> None:
-        raise KafkaTimeoutError
-
-    async with api(publish) as shop:
+async def test_an_order_whose_event_cannot_be_stored_is_not_accepted(api: Any) -> None:
+    async with api() as shop:
+        async with shop.workplace.database.begin() as connection:
+            await connection.execute(text("DROP TABLE outbox"))
         answer = await shop.client.post("/orders", json=_BODY)
-    assert 503 == answer.status_code
+        async with shop.workplace.database.connect() as connection:
+            stored = await connection.scalar(text("SELECT count(*) FROM orders"))
+    assert (503, 0) == (answer.status_code, stored)
 
 
 async def test_what_is_not_there_is_not_found(api: Any) -> None:
-    async with api(_ignore) as shop:
+    async with api() as shop:
         answer = await shop.client.get("/orders/o-1")
     assert (404, {"error": "there is no such order"}) == (answer.status_code, answer.json())

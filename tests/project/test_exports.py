@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PUBLIC = ["tracing", "tracing.testing"]
+PUBLIC = ["tracing", "tracing.sql", "tracing.testing"]
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -1,0 +1,63 @@
+"""A process that relays until its outbox is empty, to be killed: `DATABASE_URL BROKER_FILE`.
+
+The broker is a file: what is appended to it has arrived, a line per record, and outlives the
+process. Its acknowledgements take a moment, as a real broker's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+from typing import Any
+
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tracing import Telemetry
+from tracing.sql import OutboxRelay, SqlOutbox
+from tracing.testing import eventually
+
+
+class FileProducer:
+    """Appends `key value ce_id` to a file; now and then it refuses."""
+
+    def __init__(self, file: str) -> None:
+        self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    async def send_and_wait(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Any = None,
+    ) -> None:
+        await asyncio.sleep(random.uniform(0, 0.002))
+        if random.random() < 0.05:
+            raise ConnectionError
+        os.write(self._file, b"%b %b %b\n" % (key, value, dict(headers)["ce_id"]))
+        await asyncio.sleep(random.uniform(0, 0.002))
+        if random.random() < 0.05:
+            # It arrived, and nobody knows.
+            raise TimeoutError
+
+
+async def main(url: str, file: str) -> None:
+    engine = create_async_engine(url)
+    outbox = SqlOutbox(Telemetry("orders"), service="orders")
+    relay = OutboxRelay(
+        outbox, engine, FileProducer(file), batch=50, retry_delay_s=0.001, max_retry_delay_s=0.01
+    )
+    stop = asyncio.Event()
+    running = asyncio.create_task(relay.run(stop))
+    # It stands by until the database has noticed that its predecessor is gone.
+    await eventually(relay.drain, timeout_s=60)
+    stop.set()
+    await running
+    await engine.dispose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

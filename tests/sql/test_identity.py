@@ -1,0 +1,95 @@
+"""The identity of an event: the same however it is delivered, and read from any bytes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracing.identity import MAX_IDENTITY, EventIdentity, bounded
+from tracing.provenance import Replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LETTER = "orders.shipping.dlq/0/7"
+REPLAYED = tuple(Replay(group="shipping", id=LETTER).headers())
+LONG = b"x" * 256
+
+
+@pytest.mark.parametrize(
+    ("headers", "source", "event_id"),
+    [
+        ([("ce_source", b"/orders"), ("ce_id", b"1")], "/orders", "1"),
+        ([("ce_id", b"1"), ("ce_source", b"/a"), ("ce_source", b"/b")], "/b", "1"),
+        ([("ce_source", b"/a"), ("ce_id", b"1"), ("ce_id", None)], "/a", "1"),
+        ([("ce_source", b"/a"), ("ce_id", b"1"), ("ce_id", b"")], "/a", "1"),
+        ([("ce_source", b"/a"), ("ce_id", b"1"), *REPLAYED], "/a", "1"),
+        ([], "kafka:orders", "3/42"),
+        ([("ce_source", b"/orders")], "kafka:orders", "3/42"),
+        ([("ce_source", b"/orders"), ("ce_id", "1")], "kafka:orders", "3/42"),
+        (REPLAYED, "dead-letter", LETTER),
+        ([("__pipeline.replay.group", b"shipping")], "kafka:orders", "3/42"),
+        ([("ce_source", b"/a"), ("ce_id", LONG)], "/a", bounded(LONG)),
+        ([("ce_source", b"/a"), ("ce_id", b"\xff")], "/a", bounded(b"\xff")),
+    ],
+)
+def test_an_identity_is_read_from(
+    make_record: Callable[..., Any], headers: list[Any], source: str, event_id: str
+) -> None:
+    record = make_record(*headers, partition=3, offset=42)
+
+    assert EventIdentity(source, event_id) == EventIdentity.of(record)
+
+
+@given(first=st.binary(min_size=1, max_size=600), second=st.binary(min_size=1, max_size=600))
+def test_different_bytes_stay_different_and_fit_into_a_column(first: bytes, second: bytes) -> None:
+    one, other = bounded(first), bounded(second)
+
+    assert (first == second) == (one == other)
+    assert len(one.encode()) <= MAX_IDENTITY
+    assert "\0" not in one
+
+
+def test_the_text_of_a_hash_is_not_taken_for_the_hashed_value() -> None:
+    assert bounded(LONG) != bounded(bounded(LONG).encode())
+
+
+@given(
+    headers=st.one_of(
+        st.none(),
+        st.lists(
+            st.one_of(
+                st.tuples(
+                    st.sampled_from(["ce_id", "ce_source", "__pipeline.replay.group"]),
+                    st.one_of(st.binary(), st.none(), st.text(), st.integers()),
+                ),
+                st.integers(),
+            )
+        ),
+    )
+)
+def test_whatever_the_headers_are_there_is_an_identity(headers: Any) -> None:
+    class Record:
+        topic, partition, offset = "orders", 0, 1
+
+        def __init__(self) -> None:
+            self.headers = headers
+
+    record: Any = Record()
+    identity = EventIdentity.of(record)
+
+    assert identity.source
+    assert identity.id
+
+
+def test_reading_an_identity_needs_no_sqlalchemy() -> None:
+    program = (
+        "import sys, tracing.identity, tracing.inbox, tracing.duplicates\n"
+        "sys.exit('sqlalchemy' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

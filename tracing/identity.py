@@ -1,0 +1,81 @@
+"""What makes an event the same event, however often and by whichever way it is delivered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing import cloudevents
+from tracing.headers import latest, reversed_pairs
+from tracing.provenance import Replay
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiokafka.structs import ConsumerRecord
+
+MAX_IDENTITY: Final = 255
+"""Bytes of each part of an identity; a longer one is hashed, so that it stays different."""
+
+_DEAD_LETTER: Final = "dead-letter"
+_HASHED: Final = "sha256:"
+
+
+@dataclass(frozen=True, slots=True)
+class EventIdentity:
+    """Identifies an event: two records with the same identity tell of the same event.
+
+    Attributes:
+        source: Where the event comes from: the `ce_source` header; of a record that is no
+            CloudEvent `kafka:{topic}`, and of one that was replayed `dead-letter`.
+        id: Identifies it within its source: the `ce_id` header; of a record that is no
+            CloudEvent `{partition}/{offset}`, and of one that was replayed the id of the replay,
+            which stays the same however often it is replayed.
+    """
+
+    source: str
+    id: str
+
+    @classmethod
+    def of(cls, record: ConsumerRecord[Any, Any]) -> EventIdentity:
+        """Read a record's identity. Never raises, whatever the headers hold.
+
+        Both parts have at most `MAX_IDENTITY` bytes and no NUL, so that every database can keep
+        them; what is longer, or no text, is told by its SHA-256.
+        """
+        headers = record.headers
+        present = latest(headers)
+        source = _last(cloudevents.SOURCE, headers, present)
+        event_id = _last(cloudevents.ID, headers, present)
+        if source is not None and event_id is not None:
+            return cls(bounded(source), bounded(event_id))
+        replay = Replay.from_headers(headers)
+        if replay is not None and replay.id:
+            return cls(_DEAD_LETTER, bounded(replay.id.encode()))
+        topic = f"kafka:{record.topic}".encode("utf-8", "backslashreplace")
+        return cls(bounded(topic), f"{record.partition}/{record.offset}")
+
+
+def bounded(value: bytes) -> str:
+    """Write a part of an identity as text of at most `MAX_IDENTITY` bytes; different stays so."""
+    # What looks like a hash is hashed as well: nobody can choose the text of somebody else's hash.
+    if len(value) <= MAX_IDENTITY and b"\0" not in value and not value.startswith(b"sha256:"):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            pass
+    return _HASHED + sha256(value).hexdigest()
+
+
+def _last(name: str, headers: object, present: Mapping[str, object]) -> bytes | None:
+    """The last header of a name that says anything."""
+    if name not in present:
+        return None
+    value = present[name]
+    if isinstance(value, bytes) and value:
+        return value
+    for found, earlier in reversed_pairs(headers):
+        if found == name and isinstance(earlier, bytes) and earlier:
+            return earlier
+    return None

@@ -1,0 +1,183 @@
+"""A transactional outbox: records that are sent if, and only if, the transaction commits."""
+
+from __future__ import annotations
+
+import re
+from time import time_ns
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.context import get_current
+from opentelemetry.trace import get_current_span
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, insert
+
+from tracing import cloudevents
+from tracing.context_keys import SUPPRESSED
+from tracing.headers import latest, without
+from tracing.sql.stored_headers import checked, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from tracing.headers import Header
+    from tracing.telemetry import Telemetry
+
+_MAX_TOPIC: Final = 249
+_topic_name = re.compile(r"[A-Za-z0-9._-]{1,249}").fullmatch
+
+
+def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
+    """Describe the table of an outbox, for whoever creates it: `create_all`, or migrations.
+
+    It has a row per record that is not sent yet. Asked again, it is the same table.
+
+    Args:
+        metadata: What the table belongs to, with its schema.
+        name: The table's name.
+    """
+    found = metadata.tables.get(f"{metadata.schema}.{name}" if metadata.schema else name)
+    if found is not None:
+        return found
+    return Table(
+        name,
+        metadata,
+        # SQLite counts up by itself in an INTEGER alone, and only with AUTOINCREMENT never gives
+        # a number again.
+        Column(
+            "sequence",
+            BigInteger().with_variant(Integer, "sqlite"),
+            primary_key=True,
+            autoincrement=True,
+        ),
+        Column("topic", String(_MAX_TOPIC), nullable=False),
+        Column("key", LargeBinary),
+        Column("value", LargeBinary),
+        Column("partition", Integer),
+        Column("headers", LargeBinary, nullable=False),
+        # Unix ms.
+        Column("created_at", BigInteger, nullable=False),
+        sqlite_autoincrement=True,
+    )
+
+
+class SqlOutbox:
+    """Stores records in the transaction that holds the effect they tell of.
+
+    An `OutboxRelay` sends them.
+
+    Args:
+        telemetry: What the service's clients share.
+        service: The service whose outbox it is, as on the metrics.
+        metadata: What the table belongs to; by default a metadata of its own.
+        table_name: The table's name.
+
+    Task safety: any number of tasks, each with its own connection.
+    """
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        *,
+        service: str,
+        metadata: MetaData | None = None,
+        table_name: str = "outbox",
+    ) -> None:
+        self._telemetry = telemetry
+        self._service = service
+        self._table = outbox_table(MetaData() if metadata is None else metadata, table_name)
+        self._completions: dict[str, cloudevents.Completion] = {}
+
+    @property
+    def table(self) -> Table:
+        """The table; it has to exist before the first record is added."""
+        return self._table
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What the service's clients share."""
+        return self._telemetry
+
+    @property
+    def service(self) -> str:
+        """The service whose outbox it is."""
+        return self._service
+
+    async def add(
+        self,
+        connection: AsyncConnection,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Iterable[Header] | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Store a record in the connection's transaction; a relay sends it once that commits.
+
+        The span that is current now becomes the parent of the record's `send` span, and the
+        event's id and time are fixed now: sent twice, it is the same event. Without CloudEvents
+        (`Telemetry(cloudevents=False)`) nothing tells the two apart from two events.
+
+        Records of one topic and key are sent in the order in which they were added. Where several
+        transactions tell of the same thing, change it first and add the record then, so that they
+        add in the order in which they commit.
+
+        Args:
+            connection: Inside the transaction that holds the effect.
+            topic: Where the record goes.
+            value: Its value, serialized.
+            key: Its key, serialized.
+            headers: Its headers; those of the trace context are replaced.
+            partition: Its partition; by default the producer chooses.
+
+        Raises:
+            TypeError: Key, value, headers or partition are of a type that no producer sends.
+            ValueError: There is neither key nor value, or the topic or the partition cannot exist.
+        """
+        for name, given in (("key", key), ("value", value)):
+            if not isinstance(given, bytes | None):
+                raise TypeError(f"{name} must be bytes or None, not {type(given).__name__}")
+        # What no producer sends would fail for ever once it is committed.
+        if key is None and value is None:
+            raise ValueError("a record needs a key or a value")
+        if not _topic_name(topic):
+            raise ValueError(f"{topic!r} cannot be the name of a topic")
+        if partition is not None and partition < 0:
+            raise ValueError(f"partition must not be negative, not {partition!r}")
+        now_ms = time_ns() // 1_000_000
+        given_headers = checked(() if headers is None else headers)
+        row = {
+            "topic": topic,
+            "key": key,
+            "value": value,
+            "partition": partition,
+            "headers": pack(self._completed(topic, given_headers, now_ms)),
+            "created_at": now_ms,
+        }
+        await connection.execute(insert(self._table).inline(), row)
+
+    def _completed(self, topic: str, headers: list[Header], now_ms: int) -> list[Header]:
+        telemetry = self._telemetry
+        outgoing = headers.copy()
+        present = latest(headers)
+        try:
+            if telemetry.cloudevents:
+                completion = self._completions.get(topic)
+                if completion is None:
+                    completion = cloudevents.Completion(telemetry.source, topic)
+                    self._completions[topic] = completion
+                completion.add_to(outgoing, present, now_ms)
+            context = get_current()
+            creation = get_current_span(context)
+            fields = telemetry.propagation.fields
+            # Where nothing is current, the context of a forwarded record goes on, as in a send.
+            forwarded = not (creation.get_span_context().is_valid or fields.isdisjoint(present))
+            if forwarded or context.get(SUPPRESSED):
+                return outgoing
+            injected = without(outgoing, fields)
+            telemetry.propagation.inject(injected, creation, context, topic, now_ms)
+        except Exception as fault:
+            telemetry.diagnostics.failed("send", fault)
+            return outgoing
+        return injected

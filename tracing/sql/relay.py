@@ -1,0 +1,276 @@
+"""The relay: sends what is in an outbox, in order per key, until the broker has it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from opentelemetry.context import Context, attach, detach
+
+from tracing import semconv
+from tracing.producer import TracedProducer
+from tracing.retry import Retry
+from tracing.sql.backlog import Backlog
+from tracing.sql.database_outage import DatabaseOutage
+from tracing.sql.drains import Drains
+from tracing.sql.lanes import Lanes
+from tracing.sql.outbox_rows import OutboxRows
+from tracing.sql.relay_session import DIALECTS, RelaySession
+from tracing.sql.send_failures import SendFailures
+from tracing.sql.stored_headers import unpack
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from tracing.sql.outbox import SqlOutbox
+    from tracing.sql.stored_record import StoredRecord
+
+_logger = logging.getLogger("tracing")
+
+_STANDBY_S: Final = 1.0
+_MAX_WAITING: Final = 300
+
+
+class Sender(Protocol):
+    """What a relay sends with: a `TracedProducer`, or what has its method."""
+
+    async def send_and_wait(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Any = None,
+    ) -> Any:
+        """Send a record and wait until the broker has it."""
+
+
+class OutboxRelay:
+    """Sends the records of an outbox and deletes each once the broker has acknowledged it.
+
+    Records of one topic and key are sent one after the other, in the order in which they were
+    added; different keys, and records without one, side by side. A record that cannot be sent
+    stays and is tried again for ever, ever more slowly, and the records of its key wait for it;
+    others go on. A record is sent at least once: again, as the same event, where the process ends
+    between the acknowledgement and the deletion. Consumers with an inbox skip that.
+
+    The span of each send continues the context that is stored with the record. A topic that the
+    telemetry gives a boundary without trace context has none stored, so its sends begin traces.
+
+    On PostgreSQL one relay of an outbox works at a time and others stand by; it keeps one of the
+    engine's connections, and its lock needs a session, so no pooler that hands connections out by
+    transaction. On SQLite, run the relay in one process alone.
+
+    Args:
+        outbox: What to send.
+        engine: The outbox's database, SQLite or PostgreSQL.
+        producer: Sends the records, with acknowledgements and without serializers.
+        batch: Records on their way at most.
+        poll_interval_s: How long, in seconds, a record may lie there that nobody woke the relay
+            for.
+        retry_delay_s: The longest delay after a first failure, in seconds; it doubles each time.
+        max_retry_delay_s: What it does not grow beyond, in seconds.
+        drain_timeout_s: How long sends under way may take when the relay stops, in seconds.
+
+    Raises:
+        TypeError: `producer` cannot send.
+        ValueError: The producer serializes, the database is another one, or a number is not
+            positive.
+
+    Task safety: one event loop; `run` in one task at a time.
+    """
+
+    def __init__(
+        self,
+        outbox: SqlOutbox,
+        engine: AsyncEngine,
+        producer: TracedProducer | Sender,
+        *,
+        batch: int = 200,
+        poll_interval_s: float = 0.1,
+        retry_delay_s: float = 0.1,
+        max_retry_delay_s: float = 10.0,
+        drain_timeout_s: float = 10.0,
+    ) -> None:
+        if not callable(getattr(producer, "send_and_wait", None)):
+            raise TypeError(f"OutboxRelay takes a TracedProducer, not {producer!r}")
+        if isinstance(producer, TracedProducer) and producer.info.codec:
+            raise ValueError(
+                "an outbox holds bytes: give OutboxRelay a producer without key_serializer and "
+                "value_serializer"
+            )
+        if engine.dialect.name not in DIALECTS:
+            raise ValueError(
+                f"OutboxRelay works on {' and '.join(DIALECTS)}, not on {engine.dialect.name}"
+            )
+        for name, value in (
+            ("batch", batch),
+            ("poll_interval_s", poll_interval_s),
+            ("retry_delay_s", retry_delay_s),
+            ("max_retry_delay_s", max_retry_delay_s),
+            ("drain_timeout_s", drain_timeout_s),
+        ):
+            if value <= 0:
+                raise ValueError(f"{name} must be positive, not {value!r}")
+        telemetry = outbox.telemetry
+        self._producer = producer
+        self._batch = batch
+        self._poll_interval_s = poll_interval_s
+        self._drain_timeout_s = drain_timeout_s
+        delays = Retry(delay_s=retry_delay_s, max_delay_s=max_retry_delay_s)
+        self._rows = OutboxRows(outbox.table)
+        self._session = RelaySession(engine, outbox.table)
+        self._backlog = Backlog(telemetry, outbox.service)
+        self._failures = SendFailures(delays, telemetry.message_of)
+        self._lanes = Lanes(self._send, self._failures, self.wake, many=max(1, batch // 2))
+        self._outage = DatabaseOutage(delays, telemetry.message_of)
+        self._woken = asyncio.Event()
+        self._drains = Drains()
+        self._started = False
+        self._standby = False
+
+    def wake(self) -> None:
+        """Let it look at the outbox now. Call it after a commit, in the relay's event loop."""
+        # One that stands by would ask for the lock with every commit of its service.
+        if not self._standby:
+            self._woken.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relay until `stop` is set, then let sends under way end; the rest stays in the outbox.
+
+        A database that does not answer is tried again for ever, ever more slowly.
+
+        Args:
+            stop: Set it to end the relaying; after `drain`, to leave nothing behind.
+
+        Raises:
+            RuntimeError: It runs already, or has run.
+        """
+        if self._started:
+            raise RuntimeError("an OutboxRelay runs once")
+        self._started = True
+        self._backlog.begin()
+        stopping = asyncio.create_task(stop.wait(), name="outbox waits for its end")
+        stopping.add_done_callback(lambda _done: self._woken.set())
+        try:
+            while not stop.is_set():
+                self._woken.clear()
+                delay_s = await self._turn()
+                if delay_s:
+                    await self._wait(delay_s)
+            await self._lanes.finish(self._drain_timeout_s)
+            await self._clear()
+        finally:
+            stopping.cancel()
+            self._drains.end()
+            self._backlog.end()
+            await self._lanes.cut_off()
+            await self._close()
+
+    async def drain(self, timeout_s: float = 10.0) -> bool:
+        """Wait until all that is committed now has been sent, by this relay.
+
+        Args:
+            timeout_s: For how long, in seconds.
+
+        Returns:
+            Whether the outbox is empty. `False` also at once where another relay is at work, or
+            this one has ended.
+        """
+        self._woken.set()
+        return await self._drains.wait(timeout_s)
+
+    async def _turn(self) -> float:
+        """Clear what was sent and begin with what is there; tells how long to wait then, in s."""
+        try:
+            delay_s = await self._exchange()
+        except Exception as error:
+            if self._session.exclusive:
+                # With the connection, the lock is gone: another relay may be sending already.
+                await self._lanes.cut_off()
+            return self._outage.failed(error)
+        self._outage.over()
+        return delay_s
+
+    async def _exchange(self) -> float:
+        draining = self._drains.waiting()
+        lanes, failures = self._lanes, self._failures
+        lanes.reading()
+        acknowledged = lanes.acknowledged
+        under_way = lanes.known - acknowledged
+        waiting = failures.waiting()
+        limit = self._batch - len(under_way) if len(waiting) < _MAX_WAITING else 0
+        # Of the same moment as those that wait: a lane that comes due in between is in neither.
+        tried = failures.lanes() - waiting - lanes.busy()
+        records: list[StoredRecord] = []
+        async with self._session.transaction() as connection:
+            self._standby = connection is None
+            if connection is None:
+                self._backlog.unknown()
+                self._drains.settle(draining, empty=False)
+                return _STANDBY_S
+            if acknowledged:
+                await self._rows.delete(connection, acknowledged)
+            if limit > 0:
+                records = await self._rows.read(
+                    connection, limit, without=under_way, without_lanes=waiting | lanes.full()
+                )
+            if self._backlog.due:
+                self._backlog.measured(*await self._rows.measure(connection))
+        lanes.forget(acknowledged)
+        if len(records) < limit:
+            # Somebody has taken a record out that could not be sent.
+            for lane in tried - {record.lane for record in records}:
+                failures.over(lane)
+        if limit > 0 and not (records or under_way or failures):
+            self._drains.settle(draining, empty=True)
+        if lanes.take(records) and len(records) == limit:
+            return 0.0
+        return min(self._poll_interval_s, failures.due_in_s(waiting))
+
+    async def _send(self, record: StoredRecord) -> None:
+        # In no context at all, so that the stored one is what the send's span continues.
+        token = attach(Context())
+        try:
+            await self._producer.send_and_wait(
+                record.topic,
+                record.value,
+                record.key,
+                record.partition,
+                headers=unpack(record.headers),
+            )
+        finally:
+            detach(token)
+
+    async def _wait(self, delay_s: float) -> None:
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def _clear(self) -> None:
+        """Delete what was sent last, if the database lets us: else it is sent again."""
+        acknowledged = self._lanes.acknowledged
+        if not acknowledged:
+            return
+        try:
+            async with asyncio.timeout(self._drain_timeout_s), self._session.transaction() as found:
+                if found is not None:
+                    await self._rows.delete(found, acknowledged)
+        except Exception as error:
+            _logger.warning(
+                "%d records were sent and could not be deleted from the outbox (%s); they will be "
+                "sent again",
+                len(acknowledged),
+                semconv.error_type(error),
+            )
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(self._drain_timeout_s):
+                await self._session.close()
+        except Exception as error:
+            _logger.debug("the relay's connection did not close well: %s", type(error).__name__)

@@ -1,0 +1,103 @@
+"""A relay's access to its database, and the lock by which only one relay has it at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Text, func, literal, select
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import Table
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+DIALECTS: Final = ("postgresql", "sqlite")
+
+
+class RelaySession:
+    """Opens transactions, on PostgreSQL while holding an advisory lock.
+
+    On PostgreSQL it keeps one of the engine's connections, because the lock belongs to it: when
+    the connection is gone, so is the lock, and another relay may take over. SQLite has no such
+    lock.
+
+    Args:
+        engine: The database.
+        table: The outbox's table, after which the lock is named.
+    """
+
+    def __init__(self, engine: AsyncEngine, table: Table) -> None:
+        self._engine = engine
+        self._locks = engine.dialect.name == "postgresql"
+        # By schema: tenants of one database may each have an outbox.
+        schema = func.current_schema() if table.schema is None else literal(table.schema, Text)
+        name = func.concat("pipeline-tracing:", schema, ".", literal(table.name, Text))
+        number = func.hashtextextended(name, 0)
+        self._lock = select(func.pg_try_advisory_lock(number))
+        self._unlock = select(func.pg_advisory_unlock(number))
+        self._connection: AsyncConnection | None = None
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether another relay is kept out as long as the connection lasts."""
+        return self._locks
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection | None]:
+        """Open a transaction; `None` while another relay has the lock."""
+        if not self._locks:
+            async with self._engine.begin() as connection:
+                yield connection
+            return
+        if self._connection is None:
+            self._connection = await self._locked()
+        if self._connection is None:
+            yield None
+            return
+        try:
+            async with self._connection.begin():
+                yield self._connection
+        except BaseException:
+            await self._give_up()
+            raise
+
+    async def close(self) -> None:
+        """Give the lock and the connection back."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            # The connection goes back to the pool, and its lock would go with it.
+            await connection.execute(self._unlock)
+            await connection.commit()
+        except BaseException:
+            await connection.invalidate()
+            raise
+        finally:
+            await connection.close()
+
+    async def _locked(self) -> AsyncConnection | None:
+        connection = await self._engine.connect()
+        try:
+            locked = await connection.scalar(self._lock)
+            await connection.commit()
+        except BaseException:
+            await connection.invalidate()
+            await connection.close()
+            raise
+        if locked:
+            return connection
+        await connection.close()
+        return None
+
+    async def _give_up(self) -> None:
+        """Drop the connection, and the lock with it: nobody knows in which state it is."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                await connection.invalidate()
+            with contextlib.suppress(Exception):
+                await connection.close()

@@ -1,0 +1,113 @@
+"""What an outbox could not send: when to try again, and what to say of it, once."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from tracing import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from tracing.retry import Retry
+    from tracing.sql.stored_record import Lane, StoredRecord
+
+_logger = logging.getLogger("tracing")
+
+# Not retriable to Kafka, because a producer has tried for long enough, and yet no fault of the
+# record. Named, because aiokafka itself is no dependency.
+_BROKER_FAILURES: Final = frozenset({"KafkaTimeoutError", "ProducerClosed", "KafkaError"})
+
+
+_Cause = tuple[str, str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    attempts: int
+    due_at: float
+    cause: _Cause
+
+
+class SendFailures:
+    """The lanes whose first record could not be sent.
+
+    Args:
+        delays: Tells how long a lane waits after each failure.
+        message_of: Makes the text of an error, for logs.
+    """
+
+    def __init__(self, delays: Retry, message_of: Callable[[BaseException], str]) -> None:
+        self._delays = delays
+        self._message_of = message_of
+        self._failures: dict[Lane, _Failure] = {}
+        self._since: dict[_Cause, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._failures)
+
+    def failed(self, record: StoredRecord, error: Exception) -> None:
+        """Let a record's lane wait; longer each time."""
+        before = self._failures.get(record.lane)
+        attempts = 1 if before is None else before.attempts + 1
+        kind = semconv.error_type(error)
+        # While the broker is away, all records fail; one that can never be sent fails alone.
+        alone = _is_the_records(error)
+        cause = (kind, record.topic, record.sequence if alone else None)
+        self._failures[record.lane] = _Failure(
+            attempts, monotonic() + self._delays.delay_after(attempts), cause
+        )
+        if before is not None and before.cause != cause:
+            self._settle(before.cause)
+        if cause in self._since:
+            return
+        self._since[cause] = monotonic()
+        _logger.log(
+            logging.ERROR if alone else logging.WARNING,
+            "record %d of the outbox cannot be sent to %s (%s: %s); it stays there and is tried "
+            "again, the records of its key wait, others go on%s",
+            record.sequence,
+            record.topic,
+            kind,
+            self._message_of(error),
+            "" if alone else "; further ones are not logged until that is over",
+        )
+
+    def over(self, lane: Lane) -> None:
+        """Take it that a lane goes on: a record of it was sent, or somebody has removed it."""
+        failure = self._failures.pop(lane, None)
+        if failure is not None:
+            self._settle(failure.cause)
+
+    def waiting(self) -> set[Lane]:
+        """The lanes that are not to be tried yet."""
+        now = monotonic()
+        return {lane for lane, failure in self._failures.items() if failure.due_at > now}
+
+    def lanes(self) -> set[Lane]:
+        """All of them, whether they wait or are tried again."""
+        return set(self._failures)
+
+    def due_in_s(self, lanes: Collection[Lane]) -> float:
+        """Seconds until the first of some lanes may be tried again; infinite without any."""
+        times = [self._failures[lane].due_at for lane in lanes if lane in self._failures]
+        return max(0.0, min(times) - monotonic()) if times else math.inf
+
+    def _settle(self, cause: _Cause) -> None:
+        if any(failure.cause == cause for failure in self._failures.values()):
+            return
+        since = self._since.pop(cause, None)
+        if since is not None:
+            _logger.info(
+                "the outbox is over %s of %s after %.1f s", *cause[:2], monotonic() - since
+            )
+
+
+def _is_the_records(error: Exception) -> bool:
+    if isinstance(error, OSError) or type(error).__name__ in _BROKER_FAILURES:
+        return False
+    return not getattr(error, "retriable", False)

@@ -1,0 +1,53 @@
+"""Record headers as one column: a JSON array of pairs, each byte of a value one character.
+
+So values that are text can be read in the database, and any bytes come back as they were.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tracing.headers import Header
+
+
+def checked(headers: Iterable[Header]) -> list[Header]:
+    """Copy headers that a producer will take.
+
+    Raises:
+        TypeError: One is no pair of a text and bytes or `None`.
+        ValueError: A name cannot be written as UTF-8.
+    """
+    found: list[Header] = []
+    for header in headers:
+        match header:
+            case (str() as name, (bytes() | None) as value):
+                name.encode()
+                found.append((name, value))
+            case _:
+                raise TypeError(f"a header is a pair of str and bytes or None, not {header!r}")
+    return found
+
+
+def pack(headers: Iterable[Header]) -> bytes:
+    """Write headers."""
+    pairs = [[name, None if value is None else value.decode("latin-1")] for name, value in headers]
+    return json.dumps(pairs, separators=(",", ":")).encode()
+
+
+def unpack(packed: bytes) -> list[Header]:
+    """Read headers.
+
+    Raises:
+        ValueError: They were not written by `pack`.
+    """
+    try:
+        return [
+            (str(name), None if value is None else value.encode("latin-1"))
+            for name, value in json.loads(packed)
+        ]
+    except (TypeError, AttributeError) as error:
+        raise ValueError("the stored headers cannot be read") from error
