@@ -3,5 +3,6 @@
 from demo_pipeline.broker.binary import BrokerError
 from demo_pipeline.broker.cluster import create_topics, wait_until_reachable
 from demo_pipeline.broker.embedded import EmbeddedBroker
+from demo_pipeline.broker.kafka import KafkaCluster
 
-__all__ = ["BrokerError", "EmbeddedBroker", "create_topics", "wait_until_reachable"]
+__all__ = ["BrokerError", "EmbeddedBroker", "KafkaCluster", "create_topics", "wait_until_reachable"]

@@ -12,6 +12,8 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from demo_pipeline.broker.binary import BrokerError
 
+# With three replicas, one broker may be lost.
+_REPLICAS = 3
 _TOPIC_EXISTS = TopicAlreadyExistsError.errno
 
 
@@ -43,14 +45,18 @@ async def wait_until_reachable(bootstrap_servers: str, *, timeout_s: float = 10.
 async def create_topics(bootstrap_servers: str, partitions: Mapping[str, int]) -> None:
     """Create topics with so many partitions each; those that exist stay as they are.
 
+    Each partition has three replicas, or as many as there are brokers.
+
     Raises:
         BrokerError: The cluster refuses.
     """
     admin = _admin(bootstrap_servers)
     try:
         await admin.start()
+        cluster = await admin.describe_cluster()
+        replicas = min(_REPLICAS, len(cluster["brokers"]))
         answer: Any = await admin.create_topics(
-            [NewTopic(name, number, 1) for name, number in partitions.items()]
+            [NewTopic(name, number, replicas) for name, number in partitions.items()]
         )
     except (KafkaError, OSError) as error:
         raise BrokerError(f"cannot create topics at {bootstrap_servers}: {error}") from error

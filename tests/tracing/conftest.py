@@ -1,10 +1,7 @@
-"""Clients of both brokers: the same tests hold for the in-memory double and for a real broker."""
+"""Clients of all brokers: the same tests hold for the in-memory double, and for real ones."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
@@ -12,7 +9,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from demo_pipeline.broker import EmbeddedBroker, create_topics
+from demo_pipeline.broker import create_topics
 from tracing import Telemetry, TracedConsumer, TracedProducer
 from tracing.testing import Capture, InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
@@ -86,7 +83,7 @@ class _InMemory(_Base):
         return InMemoryConsumer(*topics, broker=self.broker, **options)
 
 
-class _Embedded(_Base):
+class _Real(_Base):
     servers: str
 
     async def topic(self, name: str = "orders") -> str:
@@ -129,27 +126,6 @@ def telemetry(capture: Capture) -> Telemetry:
     )
 
 
-@pytest.fixture(scope="session")
-def embedded_servers() -> Iterator[str]:
-    # In a loop of its own: the tests' loops come and go while the broker stays.
-    ready: Future[str] = Future()
-    stop = threading.Event()
-
-    async def run() -> None:
-        async with EmbeddedBroker() as broker:
-            ready.set_result(broker.bootstrap_servers)
-            await asyncio.to_thread(stop.wait)
-
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(lambda: asyncio.run(run()))
-        try:
-            running.add_done_callback(lambda done: done.exception() and ready.cancel())
-            yield ready.result(timeout=60)
-        finally:
-            stop.set()
-            running.result(timeout=30)
-
-
 @pytest.fixture
 async def memory(telemetry: Telemetry) -> AsyncIterator[_InMemory]:
     async with AsyncExitStack() as stack:
@@ -159,7 +135,11 @@ async def memory(telemetry: Telemetry) -> AsyncIterator[_InMemory]:
 
 
 @pytest.fixture(
-    params=["memory", pytest.param("embedded", marks=pytest.mark.integration)],
+    params=[
+        "memory",
+        pytest.param("embedded", marks=pytest.mark.integration),
+        pytest.param("kafka", marks=[pytest.mark.integration, pytest.mark.kafka]),
+    ],
 )
 async def clients(request: pytest.FixtureRequest, telemetry: Telemetry) -> AsyncIterator[Clients]:
     async with AsyncExitStack() as stack:
@@ -168,6 +148,6 @@ async def clients(request: pytest.FixtureRequest, telemetry: Telemetry) -> Async
             in_memory.broker = InMemoryBroker()
             yield in_memory
         else:
-            embedded = _Embedded(telemetry, stack)
-            embedded.servers = request.getfixturevalue("embedded_servers")
-            yield embedded
+            real = _Real(telemetry, stack)
+            real.servers = request.getfixturevalue(f"{request.param}_servers")
+            yield real

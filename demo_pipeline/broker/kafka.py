@@ -1,0 +1,199 @@
+"""Apache Kafka itself, of one node or several, on loopback and for as long as it is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import sys
+import tempfile
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from demo_pipeline.broker import guard
+from demo_pipeline.broker.binary import BrokerError
+from demo_pipeline.broker.cluster import wait_until_reachable
+from demo_pipeline.broker.kafka_jars import kafka_jars
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_START_S: Final = 60.0
+_STOP_S: Final = 10.0
+_LOG_TAIL: Final = 1000
+# Light on a small machine, where several of these and all services run side by side.
+_JVM: Final = ("-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+
+
+class KafkaCluster:
+    """A Kafka cluster in KRaft mode, as an async context manager.
+
+    Every node is broker and controller. It is there when the block is entered, gone when it is
+    left, and gone as well when this process dies in any way; so is its data.
+
+    Args:
+        nodes: How many nodes, 1 or 3; the nodes are numbered from 0.
+
+    Raises:
+        BrokerError: On entering: Java or Maven is missing, or Kafka does not start.
+    """
+
+    def __init__(self, nodes: int = 1) -> None:
+        self._stack = ExitStack()
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._ports: list[int] = []
+        self._nodes = nodes
+        self._folder = Path()
+        self._jars = Path()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where it listens, as `host:port` of all nodes."""
+        return ",".join(self._address(node) for node in range(self._nodes))
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._jars = await kafka_jars()
+            temporary = tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)
+            self._folder = Path(self._stack.enter_context(temporary))
+            # Two for each node: for clients, and for the nodes among themselves.
+            self._ports = _free_ports(2 * self._nodes)
+            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            for node in range(self._nodes):
+                self._configuration(node).write_text(self._properties(node))
+            await asyncio.gather(*(self._format(node, cluster_id) for node in range(self._nodes)))
+            await asyncio.gather(*(self.restart(node) for node in range(self._nodes)))
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self._stop()
+
+    async def kill(self, node: int) -> None:
+        """Kill a node with SIGKILL; its data stays."""
+        process = self._processes.pop(node)
+        # What guards it kills it as soon as nobody holds the other end of the pipe.
+        if process.stdin is not None:
+            process.stdin.close()
+        await process.wait()
+
+    async def restart(self, node: int) -> None:
+        """Start a node on its data and its ports, and wait until it answers.
+
+        Raises:
+            BrokerError: It does not; the message has the end of its log.
+        """
+        process = self._processes[node] = await self._launch(node)
+        ready = asyncio.ensure_future(wait_until_reachable(self._address(node), timeout_s=_START_S))
+        ended = asyncio.ensure_future(process.wait())
+        try:
+            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                raise BrokerError(f"Kafka ends at once; it says: {self._log_tail(node)}")
+            try:
+                await ready
+            except BrokerError as error:
+                raise BrokerError(
+                    f"Kafka does not answer within {_START_S:g} s; it says: {self._log_tail(node)}"
+                ) from error
+        finally:
+            ended.cancel()
+            ready.cancel()
+            await asyncio.gather(ready, ended, return_exceptions=True)
+
+    async def _format(self, node: int, cluster_id: str) -> None:
+        with self._log(node).open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                "java", *_JVM, "-cp", f"{self._jars}/*", "kafka.tools.StorageTool",
+                "format", "-t", cluster_id, "-c", str(self._configuration(node)),
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        if await process.wait():
+            raise BrokerError(f"Kafka cannot set up its storage: {self._log_tail(node)}")
+
+    async def _launch(self, node: int) -> asyncio.subprocess.Process:
+        with self._log(node).open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, guard.__file__,
+                "java", *_JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+                "-cp", f"{self._jars}/*", "kafka.Kafka", str(self._configuration(node)),
+                stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log,
+                # Ctrl-C in a terminal is for this process, which still needs the broker to finish.
+                start_new_session=True,
+            )  # fmt: skip
+
+    async def _stop(self) -> None:
+        processes, self._processes = list(self._processes.values()), {}
+        for process in processes:
+            if process.stdin is not None:
+                process.stdin.close()
+        for process in processes:
+            try:
+                await asyncio.wait_for(process.wait(), _STOP_S)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        self._stack.close()
+
+    def _properties(self, node: int) -> str:
+        replicas = min(3, self._nodes)
+        voters = ",".join(
+            f"{other}@127.0.0.1:{self._ports[2 * other + 1]}" for other in range(self._nodes)
+        )
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": node,
+            "controller.quorum.voters": voters,
+            "controller.listener.names": "CONTROLLER",
+            "listeners": (
+                f"PLAINTEXT://{self._address(node)},"
+                f"CONTROLLER://127.0.0.1:{self._ports[2 * node + 1]}"
+            ),
+            "advertised.listeners": f"PLAINTEXT://{self._address(node)}",
+            "log.dirs": self._folder / f"data-{node}",
+            "auto.create.topics.enable": "false",
+            "default.replication.factor": replicas,
+            # With three, one may be lost and what was acknowledged is still there.
+            "min.insync.replicas": max(1, replicas - 1),
+            "offsets.topic.replication.factor": replicas,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": max(1, replicas - 1),
+            "transaction.state.log.num.partitions": 4,
+            "group.initial.rebalance.delay.ms": 0,
+            # Tests let members go missing on purpose, and cannot wait for long.
+            "group.min.session.timeout.ms": 500,
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 500,
+        }
+        return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+    def _address(self, node: int) -> str:
+        return f"127.0.0.1:{self._ports[2 * node]}"
+
+    def _configuration(self, node: int) -> Path:
+        return self._folder / f"server-{node}.properties"
+
+    def _log(self, node: int) -> Path:
+        return self._folder / f"server-{node}.log"
+
+    def _log_tail(self, node: int) -> str:
+        text = self._log(node).read_text(errors="replace")
+        return text[-_LOG_TAIL:].strip() or "nothing"
+
+
+def _free_ports(number: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]

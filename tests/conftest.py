@@ -1,0 +1,36 @@
+"""What tests of several parts need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from demo_pipeline.broker import EmbeddedBroker, KafkaCluster
+from demo_pipeline.broker.kafka_jars import missing_tools
+from tests.brokers import staying, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def embedded_servers() -> Iterator[str]:
+    """The embedded broker."""
+    with staying(EmbeddedBroker) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def java() -> None:
+    """What it takes to run Kafka is there."""
+    missing = missing_tools()
+    if missing is not None:
+        unavailable(missing)
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(java: None) -> Iterator[str]:
+    """Apache Kafka, one node."""
+    with staying(KafkaCluster) as servers:
+        yield servers
