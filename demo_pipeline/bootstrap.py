@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 import tracing
+from demo_pipeline.codec import worth_retrying
 from demo_pipeline.consuming import record_handler
 from demo_pipeline.database import open_database
 from demo_pipeline.errors import DemoError
+from demo_pipeline.faults import Faults
 from demo_pipeline.http_api import http_api
 from demo_pipeline.http_server import serving
 from demo_pipeline.logs import exported_logs
 from demo_pipeline.publishing import Workplace
+from demo_pipeline.repeating import RepeatingSender
+from demo_pipeline.scenarios import SCENARIOS, STEADY
 from tracing.sql import OutboxRelay, SqlInbox, SqlOutbox
 
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from tracing.otlp import Providers
 
 _PIPELINE: Final = "orders"
+# Quick, so that a run of seconds shows it all.
+_RETRY: Final = tracing.Retry(attempts=3, delay_s=0.4, max_delay_s=5.0, retryable=worth_retrying)
 _DRAIN_S: Final = 10.0
 _CLOSE_S: Final = 5.0
 _RELAY_DRAIN_S: Final = 3.0
@@ -91,6 +97,7 @@ async def start_service(
     *,
     database_url: str,
     listener: socket.socket | None = None,
+    scenario: str = STEADY,
 ) -> AsyncIterator[RunningService]:
     """Let a service run until the block is left; then it finishes what it has begun.
 
@@ -100,6 +107,7 @@ async def start_service(
         providers: Its telemetry, shut down in the end.
         database_url: Its own database.
         listener: Where it takes HTTP, if it does; closed in the end.
+        scenario: What goes wrong in it.
 
     Raises:
         DemoError: The service could not go on; raised when the block is left.
@@ -118,13 +126,21 @@ async def start_service(
             await client.start()
         inbox = SqlInbox(telemetry, group=service.name, metadata=service.tables)
         outbox = SqlOutbox(telemetry, service=service.name, metadata=service.tables)
-        relay = OutboxRelay(outbox, database, producer, drain_timeout_s=_RELAY_STOP_S)
-        workplace = Workplace(database, inbox, outbox, relay.wake)
+        faults = Faults(SCENARIOS[scenario])
+        relay = OutboxRelay(
+            outbox, database, RepeatingSender(producer, faults), drain_timeout_s=_RELAY_STOP_S
+        )
+        workplace = Workplace(database, inbox, outbox, relay.wake, faults)
         # Left after all that may still put something into the outbox.
         relaying = await stack.enter_async_context(_relaying(relay))
         stop = asyncio.Event()
         reading = tracing.consume(
-            consumer, record_handler(service, workplace), stop=stop, drain_timeout_s=_DRAIN_S
+            consumer,
+            record_handler(service, workplace),
+            retry=_RETRY,
+            dead_letters=tracing.DeadLetters(producer),
+            stop=stop,
+            drain_timeout_s=_DRAIN_S,
         )
         consuming = asyncio.create_task(
             _while_relaying(reading, relaying), name=f"{service.name} consumes"

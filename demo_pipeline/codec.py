@@ -53,3 +53,8 @@ def decode(record: ConsumerRecord[Any, Any]) -> Event | None:
     if record.value is None:
         raise msgspec.DecodeError(f"{record.topic}[{record.partition}] carries an empty event")
     return decoder.decode(record.value)
+
+
+def worth_retrying(error: Exception) -> bool:
+    """Whether a record that failed may be tried again: not where it is no event that we know."""
+    return not isinstance(error, msgspec.DecodeError)

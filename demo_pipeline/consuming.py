@@ -39,6 +39,7 @@ def record_handler(
         message = service.message_for(event)
         if message is None:
             return
+        workplace.faults.before(message)
         handler = service.handlers[type(message)]
         events = await perform(handler, message, workplace, record)
         name, order_id = type(message).__name__, event.order.order_id

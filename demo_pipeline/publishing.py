@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.codec import encode, headers_of
+from demo_pipeline.faults import no_faults
 from demo_pipeline.topics import TOPIC_OF, key_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from demo_pipeline.commands import Command
     from demo_pipeline.events import Event
+    from demo_pipeline.faults import Faults
     from demo_pipeline.service import Handler
     from tracing.sql import SqlInbox, SqlOutbox
 
@@ -29,12 +31,14 @@ class Workplace:
         inbox: Knows which events were worked on before.
         outbox: Takes the events that are to be published.
         committed: Called when there may be something in the outbox.
+        faults: What goes wrong on purpose.
     """
 
     database: AsyncEngine
     inbox: SqlInbox
     outbox: SqlOutbox
     committed: Callable[[], None]
+    faults: Faults = field(default_factory=no_faults)
 
 
 async def perform(
@@ -62,7 +66,7 @@ async def perform(
             await workplace.outbox.add(
                 connection,
                 TOPIC_OF[type(event)],
-                encode(event),
+                workplace.faults.written(event, encode(event)),
                 key=key_of(event),
                 headers=headers_of(event),
             )

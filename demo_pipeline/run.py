@@ -15,15 +15,15 @@ from demo_pipeline.broker import EmbeddedBroker, create_topics, wait_until_reach
 from demo_pipeline.database import database_url
 from demo_pipeline.ensemble import together, while_all_work
 from demo_pipeline.errors import DemoError
+from demo_pipeline.given_up import given_up
 from demo_pipeline.http_server import listen
 from demo_pipeline.load import place_orders
 from demo_pipeline.recording import Recording
 from demo_pipeline.report import RunResult
-from demo_pipeline.services import SERVICES, analytics, orders
-from demo_pipeline.topics import PARTITIONS
+from demo_pipeline.services import ALL_TOPICS, SERVICES, analytics, orders
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from demo_pipeline.bootstrap import RunningService
     from demo_pipeline.load import Load
@@ -88,7 +88,7 @@ async def run(options: RunOptions, progress: Progress) -> RunOutcome:
         listener = stack.enter_context(listen(options.http_port))
         progress.step("starting the broker")
         cluster = await _cluster(options, stack)
-        await create_topics(cluster.bootstrap_servers, PARTITIONS)
+        await create_topics(cluster.bootstrap_servers, ALL_TOPICS)
         progress.step("starting the services")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-pipeline-")))
         running = await stack.enter_async_context(
@@ -100,6 +100,7 @@ async def run(options: RunOptions, progress: Progress) -> RunOutcome:
                         recording.providers(name),
                         database_url=database_url(name, folder),
                         listener=listener if service is orders.SERVICE else None,
+                        scenario=options.scenario,
                     )
                     for name, service in SERVICES.items()
                 }
@@ -107,7 +108,9 @@ async def run(options: RunOptions, progress: Progress) -> RunOutcome:
         )
         started_unix_ns, started = time.time_ns(), time.monotonic()
         progress.step("customers place orders")
-        problems = await while_all_work(running, _play(options, running, placed, progress))
+        problems = await while_all_work(
+            running, _play(options, running, placed, progress, lambda: given_up(recording.spans))
+        )
         duration_s = time.monotonic() - started
         progress.step("stopping the services")
     result = RunResult(
@@ -135,6 +138,7 @@ async def _play(
     running: Mapping[str, RunningService],
     placed: list[str],
     progress: Progress,
+    lost: Callable[[], Collection[str]],
 ) -> tuple[str, ...]:
     """Place all orders and wait for their end; returns what went wrong."""
 
@@ -153,7 +157,7 @@ async def _play(
             f"{', '.join(sorted(set(refused)))}"
         )
     progress.step("waiting for the orders' end")
-    unfinished = await _await_ends(options, running, placed, progress)
+    unfinished = await _await_ends(options, running, placed, progress, lost)
     if unfinished:
         problems.append(
             f"{len(unfinished)} of {len(placed)} orders did not reach their end within "
@@ -168,19 +172,17 @@ async def _await_ends(
     running: Mapping[str, RunningService],
     placed: Collection[str],
     progress: Progress,
+    lost: Callable[[], Collection[str]],
 ) -> list[str]:
-    """Wait until all orders have ended, for the shop and for its read model."""
+    """Wait until all orders have ended, for the shop and its read model, or were given up."""
     deadline = time.monotonic() + options.timeout_s
     while True:
         async with running["orders"].database.connect() as connection:
             for_orders = await orders.ended_orders(connection)
         async with running["analytics"].database.connect() as connection:
             for_analytics = await analytics.ended_orders(connection)
-        unfinished = [
-            order_id
-            for order_id in placed
-            if order_id not in for_orders or order_id not in for_analytics
-        ]
+        ended = for_orders & for_analytics.keys() | frozenset(lost())
+        unfinished = [order_id for order_id in placed if order_id not in ended]
         progress.ended(len(placed) - len(unfinished))
         if not unfinished or time.monotonic() >= deadline:
             return unfinished

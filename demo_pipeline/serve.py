@@ -14,8 +14,7 @@ from demo_pipeline.broker import create_topics, wait_until_reachable
 from demo_pipeline.database import database_url
 from demo_pipeline.http_server import listen
 from demo_pipeline.recording import exporting_providers
-from demo_pipeline.services import SERVICES, orders
-from demo_pipeline.topics import PARTITIONS
+from demo_pipeline.services import ALL_TOPICS, SERVICES, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +58,7 @@ async def serve(options: ServeOptions, ready: Callable[[RunningService], None]) 
         if service is orders.SERVICE:
             listener = stack.enter_context(listen(options.http_port))
         await wait_until_reachable(options.bootstrap_servers)
-        await create_topics(options.bootstrap_servers, PARTITIONS)
+        await create_topics(options.bootstrap_servers, ALL_TOPICS)
         running = await stack.enter_async_context(
             start_service(
                 service,

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from demo_pipeline.report.checking import fault_finder
+from demo_pipeline.report.delivery import deliveries
 from demo_pipeline.report.joining import join, read_spans
 from demo_pipeline.report.model import Analysis, Hop, OrderReport, Role, RunResult, SpanFacts
 from demo_pipeline.report.timing import add, distribution, time_order, time_trace
@@ -29,6 +30,7 @@ def analyse(result: RunResult) -> Analysis:
         hops=sum_up_hops(spans),
         end_to_end=distribution(timing.duration_ns for timing in timed),
         breakdown=add(timing.breakdown for timing in timed),
+        deliveries=deliveries(result.metrics),
     )
 
 

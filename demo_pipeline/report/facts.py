@@ -15,7 +15,7 @@ _CONVERSATION: Final = "messaging.message.conversation_id"
 _WAIT_S: Final = "pipeline.wait.duration"
 _OUTCOME: Final = "pipeline.outcome"
 _SERVICE: Final = "service.name"
-_ROLES: Final = {role.value: role for role in (Role.SEND, Role.PROCESS, Role.POLL)}
+_ROLES: Final = {role.value: role for role in Role if role is not Role.OTHER}
 _NS: Final = 1_000_000_000
 # What an OTLP timestamp can hold; a wait beyond it was never measured.
 _LONGEST_WAIT_S: Final = 2**63 // _NS

@@ -7,6 +7,8 @@ from enum import Enum
 from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.trace import ReadableSpan
 
+from demo_pipeline.report.delivery import Delivery
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -37,6 +39,8 @@ class Role(Enum):
     SEND = "send"
     PROCESS = "process"
     POLL = "poll"
+    RETRY = "retry"
+    DEAD_LETTER = "dead_letter"
     OTHER = "other"
 
 
@@ -162,6 +166,13 @@ class OrderReport:
     timing: Timing | None
     fault: str | None
 
+    @property
+    def given_up(self) -> bool:
+        """Whether a record of the order became a dead letter."""
+        return any(
+            span.role is Role.DEAD_LETTER for trace in self.order.traces for span in trace.spans
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
@@ -171,6 +182,12 @@ class Analysis:
     hops: tuple[Hop, ...]
     end_to_end: Distribution | None
     breakdown: Breakdown
+    deliveries: tuple[Delivery, ...] = ()
+
+    @property
+    def given_up(self) -> OrderReport | None:
+        """The slowest of the orders of which a record became a dead letter; `None` without one."""
+        return next((report for report in self.orders if report.given_up), None)
 
     @property
     def faults(self) -> tuple[str, ...]:

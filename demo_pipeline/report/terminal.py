@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from demo_pipeline.report.analysis import analyse
+from demo_pipeline.report.delivery_table import delivery_table
 from demo_pipeline.report.model import Analysis, Breakdown, Distribution, OrderReport, RunResult
 from demo_pipeline.report.plain import print_plainly
 from demo_pipeline.report.waterfall import LEGEND, waterfall
@@ -30,9 +31,13 @@ def print_summary(result: RunResult, console: Console) -> None:
         parts += [Text("Hops (ms)", "bold"), _hop_table(analysis, width), ""]
     if analysis.end_to_end:
         parts += [Text("End to end (ms)", "bold"), _end_to_end(analysis, analysis.end_to_end), ""]
+    parts += [*delivery_table(analysis.deliveries), ""]
     slowest = next((order for order in analysis.orders if order.timing), None)
     if slowest:
-        parts += _slowest(slowest, width)
+        parts += _way_of("Slowest order", slowest, width)
+    given_up = analysis.given_up
+    if given_up and given_up is not slowest:
+        parts += ["", *_way_of("Dead-lettered order", given_up, width)]
     print_plainly(console, Group(*parts), width)
 
 
@@ -88,7 +93,7 @@ def _end_to_end(analysis: Analysis, spread: Distribution) -> Table:
     return table
 
 
-def _slowest(report: OrderReport, width: int) -> list[RenderableType]:
+def _way_of(title: str, report: OrderReport, width: int) -> list[RenderableType]:
     timing = report.timing
     spans = [span for trace in report.order.traces for span in trace.spans]
     if timing is None:
@@ -97,7 +102,7 @@ def _slowest(report: OrderReport, width: int) -> list[RenderableType]:
     legend = [Text.assemble(sign, f" {meaning}") for sign, meaning in LEGEND]
     return [
         Text.assemble(
-            ("Slowest order ", "bold"),
+            (f"{title} ", "bold"),
             (printable(report.order.order_id), "bold"),
             f" · {milliseconds(timing.duration_ns)} ms",
         ),

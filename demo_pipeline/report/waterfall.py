@@ -14,14 +14,23 @@ from demo_pipeline.report.wording import counted, milliseconds, printable
 WAIT: Final = ("░", "yellow")
 SEND: Final = ("▒", "magenta")
 PROCESSING: Final = ("█", "green")
+RETRY: Final = ("▓", "cyan")
+DEAD_LETTER: Final = ("✕", "red")
 OTHER: Final = ("─", "blue")
 LEGEND: Final = (
     (WAIT, "wait in the broker"),
     (PROCESSING, "processing"),
     (SEND, "send"),
+    (RETRY, "another attempt"),
+    (DEAD_LETTER, "dead letter"),
     (OTHER, "HTTP and other"),
 )
-_STYLES: Final = {Role.SEND: SEND, Role.PROCESS: PROCESSING}
+_STYLES: Final = {
+    Role.SEND: SEND,
+    Role.PROCESS: PROCESSING,
+    Role.RETRY: RETRY,
+    Role.DEAD_LETTER: DEAD_LETTER,
+}
 
 _MOST_ROWS: Final = 60
 _WIDE: Final = 100

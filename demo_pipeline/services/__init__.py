@@ -5,9 +5,19 @@ from typing import Final
 
 from demo_pipeline.service import Service
 from demo_pipeline.services import analytics, inventory, orders, payment, shipping
+from demo_pipeline.topics import PARTITIONS
 
 SERVICES: Final[Mapping[str, Service]] = {
     module.SERVICE.name: module.SERVICE
     for module in (orders, inventory, payment, shipping, analytics)
 }
 """All services by name, in the order in which an order passes through them."""
+
+# Few records, to be looked at by people: one partition keeps them in the order of their failures.
+DEAD_LETTER_TOPICS: Final[Mapping[str, int]] = {
+    f"{topic}.{service.name}.dlq": 1 for service in SERVICES.values() for topic in service.topics
+}
+"""Where each service's dead letters go, and in how many partitions."""
+
+ALL_TOPICS: Final[Mapping[str, int]] = {**PARTITIONS, **DEAD_LETTER_TOPICS}
+"""All topics of the shop, and in how many partitions each is split."""

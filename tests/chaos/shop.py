@@ -1,0 +1,108 @@
+"""The demo's services, each a process of its own that can be killed at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Self
+
+import httpx
+
+from demo_pipeline.http_server import listen
+from demo_pipeline.services import SERVICES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+_STOP_S = 30.0
+_START_S = 60.0
+
+
+class Shop:
+    """All services against one cluster, with their databases in one folder.
+
+    Args:
+        bootstrap_servers: The cluster.
+        folder: Takes the databases and the services' logs.
+        otlp_url: Where traces go.
+    """
+
+    def __init__(self, bootstrap_servers: str, folder: Path, otlp_url: str) -> None:
+        self.folder = folder
+        with listen(0) as probe:
+            self._port = probe.getsockname()[1]
+        self._servers = bootstrap_servers
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._environment = {
+            **os.environ,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url,
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_LOGS_EXPORTER": "none",
+            # Little is lost with a killed process.
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "NO_COLOR": "1",
+        }
+
+    @property
+    def url(self) -> str:
+        """Where it takes orders."""
+        return f"http://127.0.0.1:{self._port}"
+
+    async def __aenter__(self) -> Self:
+        for service in SERVICES:
+            self.start(service)
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
+            async with asyncio.timeout(_START_S):
+                while True:
+                    try:
+                        await client.get("/health")
+                    except httpx.HTTPError:
+                        await asyncio.sleep(0.1)
+                    else:
+                        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes.values():
+            try:
+                await asyncio.to_thread(process.wait, _STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                await asyncio.to_thread(process.wait)
+
+    def start(self, service: str) -> None:
+        """Start a service; it goes on from its database and its committed offsets."""
+        command = [sys.executable, "-m", "demo_pipeline", "serve", service]
+        command += ["--bootstrap-servers", self._servers, "--log-level", "warning"]
+        if service == "orders":
+            command += ["--http-port", str(self._port)]
+        with (self.folder / f"{service}.log").open("ab") as log:
+            self._processes[service] = subprocess.Popen(
+                command, cwd=self.folder, env=self._environment, stdout=log, stderr=log
+            )
+
+    def kill(self, service: str) -> None:
+        """Kill a service with no chance to finish anything."""
+        process = self._processes[service]
+        process.kill()
+        process.wait()
+
+    def ended(self) -> list[str]:
+        """The services that have ended by themselves."""
+        return [
+            service for service, process in self._processes.items() if process.poll() is not None
+        ]
+
+    def log(self, service: str) -> str:
+        """The end of a service's log."""
+        return (self.folder / f"{service}.log").read_text(errors="replace")[-2000:]
