@@ -10,11 +10,11 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind
 
 from tracing import catalog, cloudevents, semconv, w3c
-from tracing.coexistence import beneath
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, listed, without
 from tracing.producer import TracedProducer
 from tracing.provenance import ERROR_HEADERS, Provenance, first_failed_at_ms
+from tracing.raw_sending import send_raw
 from tracing.sending import Destination, Sending, unrecorded
 from tracing.series import ErrorCounts
 
@@ -115,7 +115,9 @@ class DeadLetters:
         if sending is not None:
             headers = sending.headers
         try:
-            metadata = await self._send(topic, record, headers)
+            metadata = await (
+                await send_raw(self._producer.wrapped, topic, record.value, record.key, headers)
+            )
         except BaseException as refused:
             if sending is not None:
                 sending.failed(refused)
@@ -149,20 +151,6 @@ class DeadLetters:
             failed_at_ms=int(time() * 1000),
             stacktrace=stacktrace,
         )
-
-    async def _send(
-        self, topic: str, record: ConsumerRecord[Any, Any], headers: list[Header]
-    ) -> Any:
-        producer = self._producer.wrapped
-        if record.key is not None or record.value is not None:
-            send = beneath(producer.send)
-            future = await send(topic, record.value, record.key, None, None, headers)
-            return await future
-        # Kafka takes a tombstone without a key, and so does a batch; only send() does not.
-        batch = beneath(producer.create_batch)()
-        batch.append(timestamp=None, key=None, value=None, headers=headers)
-        partition = min(await producer.partitions_for(topic))
-        return await (await beneath(producer.send_batch)(batch, topic, partition=partition))
 
     def _begin(
         self, topic: str, record: ConsumerRecord[Any, Any], headers: list[Header]

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 Invalid = Literal["traceparent", "tracestate", "baggage", "propagator"]
 Dropped = Literal[
-    "send", "poll", "process", "commit", "dead_letter", "duplicate", "links", "baggage",
+    "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
     "exception_log",
 ]  # fmt: skip
 
 _INVALID: Final[tuple[Invalid, ...]] = ("traceparent", "tracestate", "baggage", "propagator")
 _DROPPED: Final[tuple[Dropped, ...]] = (
-    "send", "poll", "process", "commit", "dead_letter", "duplicate", "links", "baggage",
+    "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
     "exception_log",
 )  # fmt: skip
 

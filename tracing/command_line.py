@@ -1,0 +1,55 @@
+"""From how a command ends to the exit code and the one line that says why."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import click
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from tracing.dlq.commands import dlq
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FAILED: Final = 1
+_WRONG_USAGE: Final = 2
+_STOPPED: Final = 130
+
+
+@click.group()
+def cli() -> None:
+    """See through a Kafka pipeline, from outside."""
+
+
+cli.add_command(dlq)
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run the command that `arguments` name, and return its exit code."""
+    # aiokafka logs each refused connection; one error at the end says it.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        code = cli.main(arguments, prog_name="python -m tracing", standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        return _end("stopped", _STOPPED)
+    except click.exceptions.NoArgsIsHelpError as help_wanted:
+        click.echo(help_wanted.format_message(), err=True)
+        return _WRONG_USAGE
+    except (click.ClickException, KafkaError, LookupError, OSError, ValueError) as error:
+        return _end(_said(error), _WRONG_USAGE if isinstance(error, click.UsageError) else _FAILED)
+    return code if isinstance(code, int) else 0
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, KafkaConnectionError):
+        return f"no Kafka broker answers; is the address right? ({error})"
+    return f"{type(error).__name__}: {error}"
+
+
+def _end(message: str, code: int) -> int:
+    click.echo(f"tracing: {' '.join(message.split())}", err=True)
+    return code

@@ -1,0 +1,28 @@
+"""Work on dead letters, for people and for programs: read, group, replay and purge them.
+
+It needs the extra `cli`, which brings aiokafka. The command line is `python -m tracing dlq`.
+"""
+
+from tracing.dlq.connection import Connection
+from tracing.dlq.letters import Letter, LetterId, dead_letter_topics, letters
+from tracing.dlq.purging import Purge, purge, purgeable
+from tracing.dlq.replaying import Replayed, replay, replay_headers
+from tracing.dlq.selection import Selection
+from tracing.dlq.summary import Group, Summary
+
+__all__ = [
+    "Connection",
+    "Group",
+    "Letter",
+    "LetterId",
+    "Purge",
+    "Replayed",
+    "Selection",
+    "Summary",
+    "dead_letter_topics",
+    "letters",
+    "purge",
+    "purgeable",
+    "replay",
+    "replay_headers",
+]

@@ -1,0 +1,92 @@
+"""How to connect to a cluster: its address, and a file with what else it takes."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_JAAS: Final = re.compile(r"""(username|password)\s*=\s*("[^"]*"|'[^']*'|[^\s;]+)""")
+_OPTIONS: Final = {
+    "security.protocol": "security_protocol",
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.username": "sasl_plain_username",
+    "sasl.password": "sasl_plain_password",
+    "client.id": "client_id",
+}
+_FILES: Final = frozenset(
+    {"ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.key.password"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to connect to a cluster.
+
+    Attributes:
+        bootstrap_servers: `host:port`, several separated by commas.
+        options: Further options of aiokafka's clients; they may hold a password, so they are not
+            in the object's text.
+    """
+
+    bootstrap_servers: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def client(self) -> dict[str, Any]:
+        """The options of an aiokafka client."""
+        return {
+            "bootstrap_servers": self.bootstrap_servers,
+            "client_id": "pipeline-tracing-dlq",
+            **self.options,
+        }
+
+
+def read_command_config(file: Path) -> dict[str, Any]:
+    """Read a properties file, as Kafka's own commands take it with `--command-config`.
+
+    Known are `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password`, or
+    `sasl.jaas.config`, `client.id`, and `ssl.ca.location`, `ssl.certificate.location`,
+    `ssl.key.location` and `ssl.key.password` for PEM files.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: A line is no property, or a property is unknown. It names the property, never
+            its value, which may be a password.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        content = line.strip()
+        if not content or content.startswith(("#", "!")):
+            continue
+        name, equals, value = content.partition("=")
+        if not equals:
+            raise ValueError(f"{file}:{number} is not of the form name=value")
+        found[name.strip()] = value.strip()
+    options: dict[str, Any] = {}
+    for name, value in found.items():
+        if name in _OPTIONS:
+            options[_OPTIONS[name]] = value
+        elif name == "sasl.jaas.config":
+            credentials = {key: text.strip("\"'") for key, text in _JAAS.findall(value)}
+            options["sasl_plain_username"] = credentials.get("username")
+            options["sasl_plain_password"] = credentials.get("password")
+        elif name not in _FILES:
+            known = ", ".join(sorted({*_OPTIONS, *_FILES, "sasl.jaas.config"}))
+            raise ValueError(f"{file}: {name} is unknown here; known are {known}")
+    if "SSL" in str(options.get("security_protocol", "")).upper():
+        options["ssl_context"] = _ssl_context(found)
+    return options
+
+
+def _ssl_context(found: Mapping[str, str]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=found.get("ssl.ca.location"))
+    if certificate := found.get("ssl.certificate.location"):
+        context.load_cert_chain(
+            certificate, found.get("ssl.key.location"), found.get("ssl.key.password")
+        )
+    return context

@@ -1,0 +1,151 @@
+"""The options that the commands share, and how they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracing.dlq.connection import Connection, read_command_config
+from tracing.dlq.letters import LetterId, dead_letter_topics
+from tracing.dlq.moments import parse_moment
+from tracing.dlq.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Moment(click.ParamType[int]):
+    """An age or a time, as unix ms."""
+
+    name = "AGE|TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it."""
+        try:
+            return parse_moment(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class LetterName(click.ParamType[LetterId]):
+    """A dead letter's id."""
+
+    name = "TOPIC/PARTITION/OFFSET"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> LetterId:
+        """Read it."""
+        try:
+            return LetterId.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def connecting(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what it takes to reach a cluster."""
+    for option in (
+        click.option(
+            "--bootstrap-servers",
+            envvar="KAFKA_BOOTSTRAP_SERVERS",
+            required=True,
+            metavar="HOST:PORT",
+            help="The cluster (or KAFKA_BOOTSTRAP_SERVERS).",
+        ),
+        click.option(
+            "--command-config",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="A properties file with security settings; passwords belong there.",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=30.0,
+            show_default=True,
+            help="Seconds to wait for a broker.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def selecting(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what chooses letters."""
+    for option in (
+        click.option(
+            "--topic",
+            "topics",
+            multiple=True,
+            help="A dead-letter topic, or a topic that letters came from; may be given again.",
+        ),
+        click.option("--group", "groups", multiple=True, help="Who gave them up."),
+        click.option("--error", "errors", multiple=True, help="The error type; * for anything."),
+        click.option("--since", type=Moment(), help="Failed since: 15m, 2h, 3d, or a time."),
+        click.option("--until", type=Moment(), help="Failed before."),
+        click.option("--id", "ids", type=LetterName(), multiple=True, help="A single letter."),
+        click.option(
+            "--suffix", default=".dlq", show_default=True, help="What dead-letter topics end in."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def connection_of(options: dict[str, Any]) -> Connection:
+    """Take the connection's options out of all options.
+
+    Raises:
+        click.UsageError: The file does not fit.
+    """
+    file = options.pop("command_config")
+    try:
+        more = {} if file is None else read_command_config(file)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+    return Connection(options.pop("bootstrap_servers"), more)
+
+
+async def chosen(
+    connection: Connection,
+    *,
+    topics: Sequence[str],
+    groups: Sequence[str],
+    errors: Sequence[str],
+    since: int | None,
+    until: int | None,
+    ids: Sequence[LetterId],
+    suffix: str,
+) -> tuple[list[str], Selection]:
+    """Find the dead-letter topics that are meant, and which of their letters.
+
+    Raises:
+        click.UsageError: A topic is named that has no dead letters.
+    """
+    known = await dead_letter_topics(connection, suffix)
+    named = {topic for topic in topics if topic.endswith(suffix)}
+    sources = frozenset(topics) - named
+    if missing := sorted(named - set(known)):
+        raise click.UsageError(
+            f"there is no topic {', '.join(missing)}; there are: {', '.join(known) or 'none'}"
+        )
+    for source in sources:
+        if not any(topic.startswith(f"{source}.") for topic in known):
+            raise click.UsageError(
+                f"topic {source} has no dead-letter topic; there are: {', '.join(known) or 'none'}"
+            )
+    meant = [topic for topic in known if not named or topic in named]
+    if sources:
+        meant = [topic for topic in meant if any(topic.startswith(f"{s}.") for s in sources)]
+    if ids:
+        meant = [topic for topic in meant if any(place.topic == topic for place in ids)]
+    selection = Selection(
+        sources=sources,
+        groups=frozenset(groups),
+        errors=tuple(errors),
+        since_ms=since,
+        until_ms=until,
+        ids=frozenset(ids),
+    )
+    return meant, selection

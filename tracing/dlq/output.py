@@ -1,0 +1,152 @@
+"""Dead letters as tables and as JSON. What came from a record is made harmless for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tracing.cloudevents import CloudEvent
+from tracing.dlq.moments import age, written
+from tracing.provenance import Replay
+
+if TYPE_CHECKING:
+    from tracing.dlq.letters import Letter
+    from tracing.dlq.summary import Summary
+
+_PAYLOAD = 2000
+_WIDE = 180
+
+
+def console() -> Console:
+    """Standard output; wide enough for a table where it is no terminal."""
+    found = Console()
+    return found if found.is_terminal else Console(width=_WIDE)
+
+
+def harmless(text: str) -> str:
+    """Escape what is not printable."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def trace_id_of(letter: Letter) -> str | None:
+    """The trace that failed, as 32 hexadecimal digits."""
+    context = letter.context
+    return None if context is None else f"{context.trace_id:032x}"
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print one line for each kind of letter, the most frequent first."""
+    if not summary.groups:
+        console.print("no dead letters")
+    else:
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for name in ("letters", "topic", "group", "error", "attempts", "oldest", "newest"):
+            right = name in {"letters", "attempts", "oldest", "newest"}
+            table.add_column(name, justify="right" if right else "left", overflow="fold")
+        table.add_column("for example", overflow="fold")
+        ranked = sorted(summary.groups.items(), key=lambda item: (-item[1].letters, item[0]))
+        for (_, source, group, error), found in ranked:
+            table.add_row(
+                f"{found.letters:,}",
+                *(Text(harmless(text)) for text in (source, group, error)),
+                str(found.attempts),
+                age(found.oldest_ms),
+                age(found.newest_ms),
+                Text(harmless(str(found.example))),
+            )
+        console.print(table)
+        console.print(f"{summary.letters:,} dead letters", highlight=False)
+    if summary.strangers:
+        console.print(
+            f"{summary.strangers:,} records without provenance, which are no dead letters",
+            highlight=False,
+        )
+
+
+def summary_document(summary: Summary) -> dict[str, Any]:
+    """Describe a summary for machines."""
+    return {
+        "letters": summary.letters,
+        "without_provenance": summary.strangers,
+        "groups": [
+            {
+                "dead_letter_topic": topic,
+                "topic": source,
+                "group": group,
+                "error": error,
+                "letters": found.letters,
+                "max_attempts": found.attempts,
+                "oldest": written(found.oldest_ms),
+                "newest": written(found.newest_ms),
+                "example": str(found.example),
+            }
+            for (topic, source, group, error), found in sorted(summary.groups.items())
+        ],
+    }
+
+
+def letter_document(
+    letter: Letter, *, trace_url: str | None = None, payload: bool = False
+) -> dict[str, Any]:
+    """Describe a letter for machines; its key and value only where asked for."""
+    document: dict[str, Any] = {"id": str(letter.id)}
+    found = letter.provenance
+    if found is not None:
+        document |= {
+            "topic": found.topic,
+            "partition": found.partition,
+            "offset": found.offset,
+            "timestamp": written(found.timestamp_ms),
+            "group": found.group,
+            "error": found.exception,
+            "message": found.message,
+            "attempts": found.attempts,
+            "first_failed_at": written(found.first_failed_at_ms),
+            "failed_at": written(found.failed_at_ms),
+        }
+        if found.stacktrace is not None:
+            document["stacktrace"] = found.stacktrace
+    event = CloudEvent.from_headers(letter.record.headers)
+    if event is not None:
+        document["event"] = {
+            "id": event.id, "source": event.source, "type": event.type, "subject": event.subject,
+            "time": event.time,
+        }  # fmt: skip
+    trace_id = trace_id_of(letter)
+    if trace_id is not None:
+        document["trace_id"] = trace_id
+        if trace_url:
+            document["trace"] = trace_url.replace("{trace_id}", trace_id)
+    replay = Replay.from_headers(letter.record.headers)
+    if replay is not None:
+        document["replay_of"] = replay.id
+    document["headers"] = sorted({str(name) for name, _ in letter.record.headers})
+    value = letter.record.value
+    document["value_bytes"] = None if value is None else len(value)
+    if payload:
+        for name, content in (("key", letter.record.key), ("value", value)):
+            document[name] = (
+                None if content is None else content[:_PAYLOAD].decode("utf-8", "backslashreplace")
+            )
+    return document
+
+
+def print_document(document: dict[str, Any], console: Console, indent: int = 0) -> None:
+    """Print a letter's description, one line for each thing that is known."""
+    for name, value in document.items():
+        if isinstance(value, dict):
+            console.print(Text(" " * indent + name, "bold"))
+            print_document(value, console, indent + 2)
+            continue
+        shown = ", ".join(value) if isinstance(value, list) else str(value)
+        console.print(
+            Text.assemble(" " * indent, (f"{name:<16} ", "bold"), harmless(shown)),
+            soft_wrap=True,
+        )

@@ -1,0 +1,228 @@
+"""Sending dead letters back to where they came from, for the group that failed and no other."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaProducer
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, SpanKind
+
+from tracing import catalog, cloudevents, semconv, w3c
+from tracing.client import client_info
+from tracing.headers import latest, listed, without
+from tracing.provenance import (
+    ERROR_HEADERS,
+    FIRST_FAILED_AT,
+    REPLAY_GROUP,
+    REPLAY_ID,
+    Replay,
+)
+from tracing.raw_sending import send_raw
+from tracing.sending import Destination, Sending
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from opentelemetry.trace import Span
+
+    from tracing.dlq.connection import Connection
+    from tracing.dlq.letters import Letter, LetterId
+    from tracing.headers import Header
+    from tracing.provenance import (
+        Provenance,
+    )
+    from tracing.telemetry import Telemetry
+
+_IN_FLIGHT: Final = 500
+_NAMED: Final = 1000
+_LEFT_OUT: Final = (ERROR_HEADERS - {FIRST_FAILED_AT}) | {
+    REPLAY_GROUP,
+    REPLAY_ID,
+    w3c.TRACEPARENT,
+    w3c.TRACESTATE,
+}
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What came of a replay so far.
+
+    Attributes:
+        sent: Letters that the broker acknowledged.
+        failed: Letters that it did not, and why; the first thousand.
+        failures: How many those are.
+        strangers: Records that are no dead letters and were left alone.
+    """
+
+    sent: int = 0
+    failed: dict[LetterId, str] = field(default_factory=dict)
+    failures: int = 0
+    strangers: int = 0
+
+
+def replay_headers(letter: Letter, provenance: Provenance) -> tuple[list[Header], Replay]:
+    """Make the headers of a letter that goes back, but for its new trace context.
+
+    The record's own stay, and so does the time at which it first failed. The id of a record that
+    was replayed before stays, so that a consumer with an inbox applies it once.
+    """
+    earlier = Replay.from_headers(letter.record.headers)
+    replay = Replay(
+        group=provenance.group,
+        id=earlier.id if earlier is not None and earlier.id else str(letter.id),
+    )
+    return without(listed(letter.record.headers), _LEFT_OUT) + replay.headers(), replay
+
+
+async def replay(
+    connection: Connection,
+    letters: AsyncIterator[Letter],
+    telemetry: Telemetry,
+    *,
+    rate: float | None = None,
+    told: Callable[[Replayed], None] = lambda _: None,
+    result: Replayed | None = None,
+) -> Replayed:
+    """Send letters back to their topics, marked for the group that gave them up.
+
+    Each goes to the partition that it came from, and is a `replay {topic}` span: the root of a
+    new trace, linked to the one that failed. The letters themselves stay where they are.
+
+    Args:
+        connection: The cluster.
+        letters: Which ones.
+        telemetry: For spans and counts.
+        rate: Letters per second at most.
+        told: Hears of progress.
+        result: Where to keep count, for who wants to know it of an interrupted replay, too.
+
+    Returns:
+        What came of it. Letters that could not be sent are in it; nothing is raised for them.
+
+    Raises:
+        KafkaError: The cluster does not answer at all.
+    """
+    result = Replayed() if result is None else result
+    producer = AIOKafkaProducer(**connection.client(), acks="all")
+    run = _Run(producer, telemetry, result)
+    loop = asyncio.get_running_loop()
+    try:
+        await producer.start()
+        started, number = loop.time(), 0
+        pending: list[tuple[LetterId, asyncio.Future[Any]]] = []
+        try:
+            async for letter in letters:
+                if rate is not None:
+                    await asyncio.sleep(max(0.0, started + number / rate - loop.time()))
+                number += 1
+                await run.send(letter, pending)
+                if len(pending) >= _IN_FLIGHT or rate is not None:
+                    await run.settle(pending)
+                    told(result)
+        finally:
+            await run.settle(pending)
+            told(result)
+    finally:
+        await producer.stop()
+    return result
+
+
+class _Run:
+    def __init__(self, producer: AIOKafkaProducer, telemetry: Telemetry, result: Replayed) -> None:
+        self._producer = producer
+        self._telemetry = telemetry
+        self._result = result
+        self._info = client_info(producer, group=None, client_id=None)
+        self._destinations: dict[str, Destination] = {}
+
+    async def send(
+        self, letter: Letter, pending: list[tuple[LetterId, asyncio.Future[Any]]]
+    ) -> None:
+        found, record = letter.provenance, letter.record
+        if found is None:
+            self._result.strangers += 1
+            return
+        headers, mark = replay_headers(letter, found)
+        sending = self._begin(letter, found, headers, mark)
+        try:
+            partitions = await self._producer.partitions_for(found.topic)
+            future = await send_raw(
+                self._producer,
+                found.topic,
+                record.value,
+                record.key,
+                headers if sending is None else sending.headers,
+                found.partition if found.partition in partitions else None,
+            )
+        except Exception as error:
+            if sending is not None:
+                sending.failed(error)
+            self._failed(letter.id, error)
+            return
+        if sending is not None:
+            future.add_done_callback(sending.done)
+        future.add_done_callback(lambda done: self._count(done, found))
+        pending.append((letter.id, future))
+
+    async def settle(self, pending: list[tuple[LetterId, asyncio.Future[Any]]]) -> None:
+        results = await asyncio.gather(*(future for _, future in pending), return_exceptions=True)
+        for (place, _), answer in zip(pending, results, strict=True):
+            if isinstance(answer, BaseException):
+                self._failed(place, answer)
+            else:
+                self._result.sent += 1
+        pending.clear()
+
+    def _failed(self, place: LetterId, error: BaseException) -> None:
+        self._result.failures += 1
+        if len(self._result.failed) < _NAMED:
+            self._result.failed[place] = f"{type(error).__name__}: {error}"
+
+    def _count(self, done: asyncio.Future[Any], found: Provenance) -> None:
+        if not done.cancelled() and done.exception() is None:
+            labels = {semconv.DESTINATION: found.topic, semconv.GROUP: found.group}
+            self._telemetry.metrics.count(catalog.DEAD_LETTERS_REPLAYED, labels).value += 1
+
+    def _begin(
+        self, letter: Letter, found: Provenance, headers: list[Header], mark: Replay
+    ) -> Sending | None:
+        telemetry = self._telemetry
+        try:
+            destination = self._destinations.get(found.topic)
+            if destination is None:
+                destination = self._destinations[found.topic] = Destination(
+                    telemetry, self._info, found.topic, semconv.REPLAY
+                )
+            span: Span | None = None
+            creation: Span | bytes | None = telemetry.spans.dropped_root()
+            if creation is None:
+                failed = letter.context
+                creation = started = telemetry.spans.start(
+                    destination.name,
+                    Context(),
+                    SpanKind.PRODUCER,
+                    destination.attributes,
+                    () if failed is None else (Link(failed),),
+                )
+                if started.is_recording():
+                    span = started
+                    telemetry.spans.enrich(
+                        span,
+                        {
+                            **cloudevents.identity(latest(letter.record.headers)),
+                            semconv.REPLAY_ID: mark.id,
+                        },
+                    )
+            injected: list[Header] = []
+            telemetry.propagation.inject(
+                injected, creation, Context(), found.topic, letter.record.timestamp
+            )
+            # The flow is the record's own, or none: it does not begin with the replay.
+            outgoing = headers + [pair for pair in injected if pair[0] != w3c.BAGGAGE]
+            return Sending(telemetry, destination, span, outgoing)
+        except Exception as fault:
+            telemetry.diagnostics.failed("replay", fault)
+            return None

@@ -1,0 +1,51 @@
+"""Choosing among dead letters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tracing.dlq.letters import Letter, LetterId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which letters are meant; those for which everything that is given holds.
+
+    Attributes:
+        sources: Topics that the records came from.
+        groups: Consumer groups that gave them up.
+        errors: Error types, in which `*` stands for anything.
+        since_ms: The earliest time of failure, unix ms.
+        until_ms: The first time of failure that is too late, unix ms.
+        ids: Single letters.
+    """
+
+    sources: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    errors: tuple[str, ...] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    ids: frozenset[LetterId] = frozenset()
+
+    @property
+    def everything(self) -> bool:
+        """Whether no letter is left out."""
+        return self == Selection()
+
+    def __contains__(self, letter: Letter) -> bool:
+        if self.ids and letter.id not in self.ids:
+            return False
+        found = letter.provenance
+        if found is None:
+            # Nothing tells where it came from; only its id can mean it.
+            return self.everything or bool(self.ids)
+        return (
+            (not self.sources or found.topic in self.sources)
+            and (not self.groups or found.group in self.groups)
+            and (not self.errors or any(fnmatchcase(found.exception, e) for e in self.errors))
+            and (self.since_ms is None or found.failed_at_ms >= self.since_ms)
+            and (self.until_ms is None or found.failed_at_ms < self.until_ms)
+        )
