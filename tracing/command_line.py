@@ -29,7 +29,9 @@ cli.add_command(dlq)
 def run(arguments: Sequence[str] | None) -> int:
     """Run the command that `arguments` name, and return its exit code."""
     # aiokafka logs each refused connection; one error at the end says it.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logger = logging.getLogger("aiokafka")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
         code = cli.main(arguments, prog_name="python -m tracing", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
@@ -39,6 +41,8 @@ def run(arguments: Sequence[str] | None) -> int:
         return _WRONG_USAGE
     except (click.ClickException, KafkaError, LookupError, OSError, ValueError) as error:
         return _end(_said(error), _WRONG_USAGE if isinstance(error, click.UsageError) else _FAILED)
+    finally:
+        logger.setLevel(level)
     return code if isinstance(code, int) else 0
 
 

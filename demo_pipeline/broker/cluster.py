@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
@@ -71,13 +72,22 @@ def _admin(bootstrap_servers: str) -> AIOKafkaAdminClient:
     return AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=10_000)
 
 
+_logger = logging.getLogger("aiokafka")
+_quieting: list[int] = []
+_quieting_lock = threading.Lock()
+
+
 @contextmanager
 def _quiet_connections() -> Iterator[None]:
     """Keep aiokafka from logging each refused connection: one error at the end says it."""
-    logger = logging.getLogger("aiokafka")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    with _quieting_lock:
+        # Several may wait for several brokers at a time; the level before the first one counts.
+        _quieting.append(_quieting[0] if _quieting else _logger.level)
+        _logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        with _quieting_lock:
+            before = _quieting.pop()
+            if not _quieting:
+                _logger.setLevel(before)

@@ -170,6 +170,8 @@ class KafkaCluster:
             "transaction.state.log.min.isr": max(1, replicas - 1),
             "transaction.state.log.num.partitions": 4,
             "group.initial.rebalance.delay.ms": 0,
+            # All is gone with the cluster; until then, records of any age are to stay.
+            "log.retention.ms": -1,
             # Tests let members go missing on purpose, and cannot wait for long.
             "group.min.session.timeout.ms": 500,
             "broker.session.timeout.ms": 3000,

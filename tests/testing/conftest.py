@@ -1,4 +1,4 @@
-"""Clients without any wrapper, of both brokers: what the double does, aiokafka must do too."""
+"""Clients without any wrapper, of all brokers: what the double does, aiokafka must do too."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from demo_pipeline.broker import EmbeddedBroker, create_topics
+from demo_pipeline.broker import create_topics
 from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class _InMemory(_Base):
         return InMemoryConsumer(*topics, broker=self.broker, **options)
 
 
-class _Embedded(_Base):
+class _Real(_Base):
     servers: str
 
     async def topic(self, name: str = "orders") -> str:
@@ -103,21 +102,18 @@ def broker() -> InMemoryBroker:
     return InMemoryBroker(partitions=PARTITIONS)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def embedded_servers() -> AsyncIterator[str]:
-    async with EmbeddedBroker() as embedded:
-        yield embedded.bootstrap_servers
-
-
 @pytest.fixture(
-    params=["memory", pytest.param("embedded", marks=pytest.mark.integration)],
+    params=[
+        "memory",
+        pytest.param("embedded", marks=pytest.mark.integration),
+        pytest.param("kafka", marks=[pytest.mark.integration, pytest.mark.kafka]),
+    ],
 )
 def servers(request: pytest.FixtureRequest) -> str | None:
     """Where the real broker is; `None` for the in-memory one."""
-    # Not in the asynchronous fixture: the broker's own would start a loop inside its loop.
     if request.param == "memory":
         return None
-    return str(request.getfixturevalue("embedded_servers"))
+    return str(request.getfixturevalue(f"{request.param}_servers"))
 
 
 @pytest.fixture
@@ -128,6 +124,6 @@ async def clients(servers: str | None, broker: InMemoryBroker) -> AsyncIterator[
             in_memory.broker = broker
             yield in_memory
         else:
-            embedded = _Embedded(stack)
-            embedded.servers = servers
-            yield embedded
+            real = _Real(stack)
+            real.servers = servers
+            yield real

@@ -67,6 +67,8 @@ async def test_partitions_are_revoked_from_all_before_any_are_assigned(
     second.subscribe([topic], listener=kind("second", entries))
     await second.start()
     await eventually(lambda: len(first.assignment()) == len(second.assignment()) == 1)
+    # aiokafka tells of an assignment a moment after it has taken effect.
+    await eventually(lambda: sum(what == "assigned" for _, what, _ in entries) == 2)
 
     assert first.assignment().isdisjoint(second.assignment())
     assert {TopicPartition(topic, 0), TopicPartition(topic, 1)} == (
