@@ -77,7 +77,18 @@ def cli() -> None:
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="The same seed makes the same orders."
 )
-@click.option("--scenario", type=click.Choice(SCENARIOS), default=STEADY, show_default=True)
+@click.option(
+    "--kafka",
+    is_flag=True,
+    help="Run on Apache Kafka, started for the run; it needs Java 17 and, once, Maven.",
+)
+@click.option(
+    "--scenario",
+    type=click.Choice(tuple(SCENARIOS)),
+    default=STEADY,
+    show_default=True,
+    help=" ".join(f"{name}: {found.story}" for name, found in SCENARIOS.items()),
+)
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
@@ -97,6 +108,7 @@ def run_command(
     orders: int,
     rate: float,
     seed: int,
+    kafka: bool,
     scenario: str,
     report: Path | None,
     timeout: float,
@@ -106,14 +118,20 @@ def run_command(
 ) -> None:
     """Run all services, place orders, and show where their time went.
 
-    Without a cluster to use, a broker of its own is started for the run.
+    Without a cluster to use, a small broker of its own is started for the run.
     """
+    if kafka and bootstrap_servers:
+        raise UsageError(
+            "--kafka starts a cluster and --bootstrap-servers (or KAFKA_BOOTSTRAP_SERVERS) names "
+            "one: choose one of the two"
+        )
     if report is not None:
         writable_folder(report)
     options = RunOptions(
         load=Load(orders=orders, rate=rate, seed=seed),
         scenario=scenario,
         bootstrap_servers=bootstrap_servers or None,
+        kafka=kafka,
         http_port=http_port,
         timeout_s=timeout,
     )

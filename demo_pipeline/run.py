@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from demo_pipeline.bootstrap import Cluster, start_service
-from demo_pipeline.broker import EmbeddedBroker, create_topics, wait_until_reachable
+from demo_pipeline.broker import EmbeddedBroker, KafkaCluster, create_topics, wait_until_reachable
 from demo_pipeline.database import database_url
 from demo_pipeline.ensemble import together, while_all_work
 from demo_pipeline.errors import DemoError
@@ -56,6 +56,7 @@ class RunOptions:
         load: The orders to place.
         scenario: The story to tell.
         bootstrap_servers: The cluster to use; by default an embedded broker.
+        kafka: Whether to start Apache Kafka instead of the embedded broker.
         http_port: Where `orders` takes HTTP; 0 takes a free port.
         timeout_s: How long to wait for the placed orders to reach their end, in seconds.
     """
@@ -63,6 +64,7 @@ class RunOptions:
     load: Load
     scenario: str
     bootstrap_servers: str | None
+    kafka: bool
     http_port: int
     timeout_s: float
 
@@ -87,7 +89,7 @@ async def run(options: RunOptions, progress: Progress) -> RunOutcome:
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(options.http_port))
         progress.step("starting the broker")
-        cluster = await _cluster(options, stack)
+        cluster = await _cluster(options, stack, progress)
         await create_topics(cluster.bootstrap_servers, ALL_TOPICS)
         progress.step("starting the services")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-pipeline-")))
@@ -125,7 +127,11 @@ async def run(options: RunOptions, progress: Progress) -> RunOutcome:
     return RunOutcome(result, problems)
 
 
-async def _cluster(options: RunOptions, stack: AsyncExitStack) -> Cluster:
+async def _cluster(options: RunOptions, stack: AsyncExitStack, progress: Progress) -> Cluster:
+    if options.kafka:
+        progress.step("starting Apache Kafka; the first time, Maven downloads it")
+        kafka = await stack.enter_async_context(KafkaCluster())
+        return Cluster(kafka.bootstrap_servers)
     if options.bootstrap_servers is None:
         broker = await stack.enter_async_context(EmbeddedBroker())
         return Cluster(broker.bootstrap_servers, fetch_max_wait_ms=10, session_timeout_ms=6000)

@@ -43,6 +43,31 @@ async def wait_until_reachable(bootstrap_servers: str, *, timeout_s: float = 10.
             await admin.close()
 
 
+async def wait_for_groups(bootstrap_servers: str, *, timeout_s: float) -> None:
+    """Wait until a new cluster can take consumer groups, which needs a topic of its own.
+
+    Raises:
+        BrokerError: It cannot, within `timeout_s` seconds.
+    """
+    deadline = monotonic() + timeout_s
+    admin = _admin(bootstrap_servers)
+    try:
+        await admin.start()
+        while True:
+            try:
+                await admin.find_coordinator("is anybody there?")
+            except KafkaError as error:
+                if monotonic() >= deadline:
+                    raise BrokerError(
+                        f"the cluster at {bootstrap_servers} takes no consumer groups: {error}"
+                    ) from error
+                await asyncio.sleep(0.05)
+            else:
+                return
+    finally:
+        await admin.close()
+
+
 async def create_topics(bootstrap_servers: str, partitions: Mapping[str, int]) -> None:
     """Create topics with so many partitions each; those that exist stay as they are.
 

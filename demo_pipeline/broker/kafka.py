@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from demo_pipeline.broker import guard
 from demo_pipeline.broker.binary import BrokerError
-from demo_pipeline.broker.cluster import wait_until_reachable
+from demo_pipeline.broker.cluster import wait_for_groups, wait_until_reachable
 from demo_pipeline.broker.kafka_jars import kafka_jars
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class KafkaCluster:
                 self._configuration(node).write_text(self._properties(node))
             await asyncio.gather(*(self._format(node, cluster_id) for node in range(self._nodes)))
             await asyncio.gather(*(self.restart(node) for node in range(self._nodes)))
+            await wait_for_groups(self.bootstrap_servers, timeout_s=_START_S)
         except BaseException:
             await self._stop()
             raise
