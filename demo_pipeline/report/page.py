@@ -9,6 +9,7 @@ from importlib import resources
 from string import Template
 from typing import Final
 
+from demo_pipeline.report.delivery_page import delivery_section
 from demo_pipeline.report.model import Analysis, Distribution, Hop, RunResult
 from demo_pipeline.report.page_data import page_data
 from demo_pipeline.report.wording import counted, milliseconds, per_second, shares
@@ -40,6 +41,7 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         or '<tr><td colspan="10">Nothing was processed.</td></tr>',
         end_to_end=_end_to_end(analysis),
         where=_where_it_went(analysis),
+        delivery=delivery_section(analysis),
         data=page_data(analysis, result.started_unix_ns),
     )
 
