@@ -119,11 +119,9 @@ async def start_service(
         telemetry = providers.telemetry(_PIPELINE, source=f"/{service.name}")
         database = await stack.enter_async_context(open_database(service, database_url))
         producer = _producer(service, cluster, telemetry)
-        consumer = _consumer(service, cluster, telemetry)
-        for client in (producer, consumer):
-            # Before it starts: one that is interrupted while it starts has to be closed as well.
-            stack.push_async_callback(_close, client)
-            await client.start()
+        # Before it starts: one that is interrupted while it starts has to be closed as well.
+        stack.push_async_callback(_close, producer)
+        await producer.start()
         inbox = SqlInbox(telemetry, group=service.name, metadata=service.tables)
         outbox = SqlOutbox(telemetry, service=service.name, metadata=service.tables)
         faults = Faults(SCENARIOS[scenario])
@@ -133,6 +131,15 @@ async def start_service(
         workplace = Workplace(database, inbox, outbox, relay.wake, faults)
         # Left after all that may still put something into the outbox.
         relaying = await stack.enter_async_context(_relaying(relay))
+        url = None
+        if listener is not None:
+            # Before it joins its group, which takes as long as the group waits for a member that
+            # is gone: orders are taken meanwhile.
+            app = http_api(workplace, providers)
+            url = await stack.enter_async_context(serving(app, listener))
+        consumer = _consumer(service, cluster, telemetry)
+        stack.push_async_callback(_close, consumer)
+        await consumer.start()
         stop = asyncio.Event()
         reading = tracing.consume(
             consumer,
@@ -145,13 +152,8 @@ async def start_service(
         consuming = asyncio.create_task(
             _while_relaying(reading, relaying), name=f"{service.name} consumes"
         )
-        url = None
         running = RunningService(service, database, consuming, url)
         stack.push_async_callback(_finish, running, stop)
-        if listener is not None:
-            app = http_api(workplace, providers)
-            url = await stack.enter_async_context(serving(app, listener))
-            running = RunningService(service, database, consuming, url)
         yield running
 
 
