@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from demo_pipeline.report.checking import fault_finder
 from demo_pipeline.report.delivery import deliveries
 from demo_pipeline.report.joining import join, read_spans
+from demo_pipeline.report.letters import letter_kinds
 from demo_pipeline.report.model import Analysis, Hop, OrderReport, Role, RunResult, SpanFacts
 from demo_pipeline.report.timing import add, distribution, time_order, time_trace
 
@@ -25,12 +26,14 @@ def analyse(result: RunResult) -> Analysis:
     ]
     reports.sort(key=_slowest_first)
     timed = [report.timing for report in reports if report.timing]
+    delivered = deliveries(result.metrics, spans)
     return Analysis(
         orders=tuple(reports),
         hops=sum_up_hops(spans),
         end_to_end=distribution(timing.duration_ns for timing in timed),
         breakdown=add(timing.breakdown for timing in timed),
-        deliveries=deliveries(result.metrics),
+        deliveries=delivered,
+        letters=letter_kinds(delivered, spans),
     )
 
 
@@ -38,7 +41,8 @@ def check_traces(result: RunResult) -> tuple[str, ...]:
     """Say in one sentence for each broken order what is wrong; nothing when all is well.
 
     Whole is an order that is in exactly one trace, which spans all services, has one root, that
-    an HTTP server's, and lacks no span's parent.
+    an HTTP server's, and lacks no span's parent. Where a record was given up, its order need not
+    have reached all services.
     """
     fault_of = fault_finder(result.services)
     orders = join(read_spans(result.spans), result.order_ids)

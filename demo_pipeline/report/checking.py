@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from demo_pipeline.report.model import OrderTrace, Role, SpanFacts, Trace
+from demo_pipeline.report.model import OrderTrace, SpanFacts, Trace
 from demo_pipeline.report.wording import counted, printable
 
 _NAMED_AT_MOST: Final = 3
@@ -37,14 +37,13 @@ def fault_finder(services: Sequence[str]) -> Callable[[OrderTrace], str | None]:
 def _faults(trace: Trace, services: Sequence[str]) -> tuple[str, ...]:
     present = {span.service for span in trace.spans}
     # What became a dead letter went no further, and that is no fault of its trace.
-    given_up = any(span.role is Role.DEAD_LETTER for span in trace.spans)
     known = {span.span_id for span in trace.spans}
     roots = [span for span in trace.spans if span.parent_id is None]
     orphans = [span for span in trace.spans if span.parent_id not in known | {None}]
     faults = [
         f"service {printable(service)} is missing"
         for service in services
-        if service not in present and not given_up
+        if service not in present and not trace.given_up
     ]
     if not roots:
         faults.append("it has no root span")

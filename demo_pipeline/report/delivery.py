@@ -1,72 +1,100 @@
-"""What became of records that failed or came twice, as the metrics have it."""
+"""What became of records that failed or came twice: counted by the metrics, which none escapes."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.metrics.export import NumberDataPoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.metrics.export import Metric, MetricsData
+
+    from demo_pipeline.report.model import SpanFacts
 
 _TOPIC: Final = "messaging.destination.name"
 _GROUP: Final = "messaging.consumer.group.name"
 _ERROR: Final = "error.type"
+_SERVICE: Final = "service.name"
+_RETRIES: Final = "pipeline.retries"
+_DEAD_LETTERS: Final = "pipeline.dead_letters"
+_DUPLICATES: Final = "pipeline.duplicates"
+_NAMES: Final = frozenset({_RETRIES, _DEAD_LETTERS, _DUPLICATES})
+_WENT_THROUGH: Final = frozenset({"ok", "rejected"})
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """What one consumer group did about one topic's records that did not just go through.
 
     Attributes:
-        group: The group.
+        service: The service.
+        group: Its consumer group.
         topic: The topic.
         retries: Attempts after a failed one, by the error that made them necessary.
-        dead_letters: Records that were given up, by error.
+        recovered: Records that went through at a later attempt, as far as there are spans.
         duplicates: Records that were skipped because they had been applied before.
+        dead_letters: Records that were given up, by error.
     """
 
+    service: str
     group: str
     topic: str
-    retries: Counter[str] = field(default_factory=Counter)
-    dead_letters: Counter[str] = field(default_factory=Counter)
-    duplicates: int = 0
+    retries: Counter[str]
+    recovered: int
+    duplicates: int
+    dead_letters: Counter[str]
+
+    @property
+    def reader(self) -> str:
+        """The service, with its group where that goes by another name."""
+        return self.service if self.group in {"", self.service} else f"{self.service}/{self.group}"
 
 
-def deliveries(metrics: Iterable[MetricsData]) -> tuple[Delivery, ...]:
-    """Sum up by group and topic, leaving out those with nothing to tell."""
-    found: defaultdict[tuple[str, str], Delivery] = defaultdict(lambda: Delivery("", ""))
-    for name, point in _points(metrics):
-        attributes = point.attributes or {}
-        key = (str(attributes.get(_GROUP, "")), str(attributes.get(_TOPIC, "")))
+def deliveries(
+    metrics: Iterable[MetricsData], spans: Iterable[SpanFacts] = ()
+) -> tuple[Delivery, ...]:
+    """Sum up by service, group and topic, leaving out those with nothing to tell.
+
+    Args:
+        metrics: The last cumulative metrics of each service.
+        spans: The spans of all services; from these it is known which records recovered.
+    """
+    found: defaultdict[tuple[str, str, str], defaultdict[str, Counter[str]]]
+    found = defaultdict(lambda: defaultdict(Counter))
+    for service, metric, point in _points(metrics):
         count = int(point.value)
-        if not count:
-            continue
-        delivery = found[key]
-        delivery.group, delivery.topic = key
-        error = str(attributes.get(_ERROR, "unknown"))
-        if name == "pipeline.retries":
-            delivery.retries[error] += count
-        elif name == "pipeline.dead_letters":
-            delivery.dead_letters[error] += count
-        else:
-            delivery.duplicates += count
-    return tuple(found[key] for key in sorted(found))
+        if count > 0:
+            attributes = point.attributes or {}
+            reader = (service, str(attributes.get(_GROUP, "")), str(attributes.get(_TOPIC, "")))
+            found[reader][metric.name][str(attributes.get(_ERROR, "unknown"))] += count
+    recovered = Counter(
+        (span.service, span.group, span.topic)
+        for span in spans
+        if span.attempts > 1 and span.outcome in _WENT_THROUGH
+    )
+    return tuple(
+        Delivery(
+            *reader,
+            retries=counts[_RETRIES],
+            recovered=recovered[reader],
+            duplicates=counts[_DUPLICATES].total(),
+            dead_letters=counts[_DEAD_LETTERS],
+        )
+        for reader, counts in sorted(found.items())
+    )
 
 
-_NAMES: Final = frozenset({"pipeline.retries", "pipeline.dead_letters", "pipeline.duplicates"})
-
-
-def _points(metrics: Iterable[MetricsData]) -> Iterable[tuple[str, NumberDataPoint]]:
+def _points(metrics: Iterable[MetricsData]) -> Iterator[tuple[str, Metric, NumberDataPoint]]:
     for data in metrics:
         for resource in data.resource_metrics:
+            service = str(resource.resource.attributes.get(_SERVICE) or "unknown")
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
                     if metric.name in _NAMES:
                         for point in metric.data.data_points:
                             if isinstance(point, NumberDataPoint):
-                                yield metric.name, point
+                                yield service, metric, point

@@ -13,12 +13,16 @@ _TOPIC: Final = "messaging.destination.name"
 _GROUP: Final = "messaging.consumer.group.name"
 _CONVERSATION: Final = "messaging.message.conversation_id"
 _WAIT_S: Final = "pipeline.wait.duration"
+_BACKOFF_S: Final = "pipeline.retry.backoff"
+_ATTEMPTS: Final = "pipeline.attempts"
 _OUTCOME: Final = "pipeline.outcome"
+_ERROR_TYPE: Final = "error.type"
+_DUPLICATE_EVENT: Final = "pipeline.duplicate"
 _SERVICE: Final = "service.name"
 _ROLES: Final = {role.value: role for role in Role if role is not Role.OTHER}
 _NS: Final = 1_000_000_000
-# What an OTLP timestamp can hold; a wait beyond it was never measured.
-_LONGEST_WAIT_S: Final = 2**63 // _NS
+# What an OTLP timestamp can hold; a duration beyond it was never measured.
+_LONGEST_S: Final = 2**63 // _NS
 
 
 def read_span(span: ReadableSpan) -> SpanFacts:
@@ -41,9 +45,13 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         start_ns=start,
         # A clock that was set back, or a span that never ended, counts as no time at all.
         end_ns=max(start, span.end_time or start),
-        wait_ns=_wait_ns(attributes.get(_WAIT_S)),
+        wait_ns=_duration_ns(attributes.get(_WAIT_S)),
+        backoff_ns=_duration_ns(attributes.get(_BACKOFF_S)),
+        attempts=_count(attributes.get(_ATTEMPTS)),
         outcome=outcome,
+        error_type=_text(attributes, _ERROR_TYPE),
         failed=outcome == "error" or span.status.status_code is StatusCode.ERROR,
+        duplicate=any(event.name == _DUPLICATE_EVENT for event in span.events),
         attributes={**attributes, **_status(span), **_events(span)},
     )
 
@@ -58,13 +66,17 @@ def _text(attributes: Mapping[str, object], key: str) -> str:
     return "" if value is None else str(value)
 
 
-def _wait_ns(value: object) -> int | None:
+def _duration_ns(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # Compared before any arithmetic, which NaN would survive and huge numbers would break.
-    if not abs(value) <= _LONGEST_WAIT_S:
+    if not abs(value) <= _LONGEST_S:
         return None
     return max(0, round(value * _NS))
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 1 else 1
 
 
 def _status(span: ReadableSpan) -> dict[str, object]:

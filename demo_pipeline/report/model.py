@@ -1,13 +1,19 @@
 """The values of a report: what a finished run hands in, and what is read out of it."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.metrics.export import MetricsData
-from opentelemetry.sdk.trace import ReadableSpan
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-from demo_pipeline.report.delivery import Delivery
+    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from demo_pipeline.report.delivery import Delivery
+    from demo_pipeline.report.letters import LetterKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,9 @@ class SpanFacts:
     """One span, read tolerantly: whatever was missing or of a wrong type has a neutral value.
 
     Times are unix ns. `wait_ns` is the time the record spent in the broker before a process span
-    started, `None` where the span does not tell.
+    started, `backoff_ns` how long was waited before another attempt at it; both are `None` where
+    the span does not tell. `attempts` is how many a process span took, and `duplicate` says that
+    the record was skipped because it had been applied before.
     """
 
     trace_id: int
@@ -65,14 +73,23 @@ class SpanFacts:
     start_ns: int
     end_ns: int
     wait_ns: int | None
+    backoff_ns: int | None
+    attempts: int
     outcome: str
+    error_type: str
     failed: bool
+    duplicate: bool
     attributes: Mapping[str, object]
 
     @property
     def duration_ns(self) -> int:
         """How long the span took."""
         return self.end_ns - self.start_ns
+
+    @property
+    def lead_ns(self) -> int | None:
+        """How long was waited before the span: in the broker, or for another attempt."""
+        return self.backoff_ns if self.role is Role.RETRY else self.wait_ns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +98,13 @@ class Trace:
 
     trace_id: int
     spans: tuple[SpanFacts, ...]
+
+    @property
+    def given_up(self) -> bool:
+        """Whether a record in it became a dead letter."""
+        return any(
+            span.role is Role.DEAD_LETTER or span.outcome == "dead_lettered" for span in self.spans
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +146,26 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """Where the time on an order's critical path went, in ns; the four parts leave no rest."""
+    """Where the time on an order's critical path went, in ns; its parts leave no rest."""
 
     wait_ns: int = 0
     processing_ns: int = 0
     publish_ns: int = 0
+    retry_ns: int = 0
     other_ns: int = 0
 
     @property
     def total_ns(self) -> int:
         """The whole time on the path."""
-        return self.wait_ns + self.processing_ns + self.publish_ns + self.other_ns
+        return sum(duration for _, duration in self.parts())
 
     def parts(self) -> tuple[tuple[str, int], ...]:
-        """Name the parts, in the order in which people ask for them."""
+        """Name the parts, in the order in which people ask for them; `retry` is backoff."""
         return (
             ("wait", self.wait_ns),
             ("processing", self.processing_ns),
             ("publish", self.publish_ns),
+            ("retry", self.retry_ns),
             ("other", self.other_ns),
         )
 
@@ -169,9 +195,7 @@ class OrderReport:
     @property
     def given_up(self) -> bool:
         """Whether a record of the order became a dead letter."""
-        return any(
-            span.role is Role.DEAD_LETTER for trace in self.order.traces for span in trace.spans
-        )
+        return any(trace.given_up for trace in self.order.traces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +207,7 @@ class Analysis:
     end_to_end: Distribution | None
     breakdown: Breakdown
     deliveries: tuple[Delivery, ...] = ()
+    letters: tuple[LetterKind, ...] = ()
 
     @property
     def given_up(self) -> OrderReport | None:

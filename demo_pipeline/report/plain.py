@@ -5,8 +5,8 @@ from typing import Final
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-# Keeps wait, processing and send apart where blocks and lines cannot be shown.
-_STAND_INS: Final = str.maketrans("░▒█─━│├└·←…\N{REPLACEMENT CHARACTER}", ".=#--||`,<~?")
+# Keeps the waterfall's signs apart where blocks and lines cannot be shown.
+_STAND_INS: Final = str.maketrans("░▒█╌▓✕─━│├└·←…\N{REPLACEMENT CHARACTER}", ".=#:%X--||`,<~?")
 
 
 def print_plainly(console: Console, renderable: RenderableType, width: int) -> None:

@@ -1,7 +1,9 @@
 """How long orders took, and where on their critical path the time went."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
+from demo_pipeline.report.backoff import Pause, pauses_by_span
 from demo_pipeline.report.model import Breakdown, Distribution, Role, SpanFacts, Timing, Trace
 
 
@@ -19,13 +21,8 @@ def distribution(durations_ns: Iterable[int]) -> Distribution | None:
 
 def add(breakdowns: Iterable[Breakdown]) -> Breakdown:
     """Add breakdowns up, part by part."""
-    wait = processing = publish = other = 0
-    for each in breakdowns:
-        wait += each.wait_ns
-        processing += each.processing_ns
-        publish += each.publish_ns
-        other += each.other_ns
-    return Breakdown(wait, processing, publish, other)
+    columns = zip(*(each.parts() for each in breakdowns), strict=True)
+    return _breakdown({part[0][0]: sum(spent for _, spent in part) for part in columns})
 
 
 def time_trace(trace: Trace) -> Timing | None:
@@ -44,7 +41,8 @@ def time_trace(trace: Trace) -> Timing | None:
     start = min(span.start_ns for span in requests or trace.spans)
     # Clocks that disagree between hosts must not make an order take less than no time.
     start = min(start, last.end_ns)
-    return Timing(start, last.end_ns, _break_down(start, _way_to(last, trace.spans)))
+    way = _way_to(last, trace.spans)
+    return Timing(start, last.end_ns, _break_down(start, way, pauses_by_span(trace.spans)))
 
 
 def time_order(timings: Iterable[Timing | None]) -> Timing | None:
@@ -74,9 +72,11 @@ def _way_to(last: SpanFacts, spans: Sequence[SpanFacts]) -> tuple[SpanFacts, ...
     )
 
 
-def _break_down(start_ns: int, way: Sequence[SpanFacts]) -> Breakdown:
+def _break_down(
+    start_ns: int, way: Sequence[SpanFacts], pauses: Mapping[int, Sequence[Pause]]
+) -> Breakdown:
     """Cut the time along a way into its parts, without gap or overlap."""
-    spent = {"wait": 0, "processing": 0, "publish": 0, "other": 0}
+    spent: defaultdict[str, int] = defaultdict(int)
     now = start_ns
 
     def until(moment_ns: int, part: str) -> None:
@@ -84,13 +84,20 @@ def _break_down(start_ns: int, way: Sequence[SpanFacts]) -> Breakdown:
         spent[part] += max(0, moment_ns - now)
         now = max(now, moment_ns)
 
+    def worked(span: SpanFacts, moment_ns: int) -> None:
+        part = "processing" if span.role is Role.PROCESS else "other"
+        for pause in pauses.get(span.span_id, ()):
+            until(min(pause.start_ns, moment_ns), part)
+            until(min(pause.end_ns, moment_ns), "retry")
+        until(moment_ns, part)
+
     working: SpanFacts | None = None
     sent: SpanFacts | None = None
     for span in way:
         if span.role is Role.SEND:
             if working is not None:
                 # An outbox sends after the work has ended; from there on it is publishing.
-                until(min(span.start_ns, working.end_ns), _part(working))
+                worked(working, min(span.start_ns, working.end_ns))
                 until(span.start_ns, "publish")
             until(span.start_ns, "other")
             working, sent = None, span
@@ -103,9 +110,9 @@ def _break_down(start_ns: int, way: Sequence[SpanFacts]) -> Breakdown:
         until(span.start_ns, "other")
         working, sent = span, None
     if working is not None:
-        until(working.end_ns, _part(working))
-    return Breakdown(spent["wait"], spent["processing"], spent["publish"], spent["other"])
+        worked(working, working.end_ns)
+    return _breakdown(spent)
 
 
-def _part(span: SpanFacts) -> str:
-    return "processing" if span.role is Role.PROCESS else "other"
+def _breakdown(spent: Mapping[str, int]) -> Breakdown:
+    return Breakdown(**{f"{part}_ns": duration for part, duration in spent.items()})

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 import tracing
 from demo_pipeline.broker import create_topics
 from tracing import Provenance, Replay, Telemetry, TracedConsumer
 from tracing.__main__ import main
-from tracing.dlq import Connection, letters, replay
+from tracing.dlq import Connection, Letter, letters, replay
 from tracing.testing import Capture
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
@@ -279,3 +282,35 @@ def test_a_properties_file_is_read_and_its_secrets_are_not_told(
     assert 2 == code
     assert "sasl.passwort is unknown" in said
     assert "hunter2" not in said
+
+
+async def test_letters_of_a_topic_that_is_gone_are_told_and_the_others_go_on(
+    kafka_servers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(kafka_servers)
+    await cluster.fill()
+    asked: list[str] = []
+    known: Any = AIOKafkaProducer.partitions_for
+
+    async def partitions_for(self: AIOKafkaProducer, topic: str) -> set[int]:
+        asked.append(topic)
+        if topic == "gone":
+            raise UnknownTopicOrPartitionError
+        return set(await known(self, topic))
+
+    monkeypatch.setattr(AIOKafkaProducer, "partitions_for", partitions_for)
+    connection = Connection(kafka_servers)
+
+    async def some_gone() -> AsyncIterator[Letter]:
+        async for letter in letters(connection, [cluster.of_payment]):
+            if letter.id.offset != 1 and letter.provenance is not None:
+                gone = dataclasses.replace(letter.provenance, topic="gone")
+                yield dataclasses.replace(letter, provenance=gone)
+            else:
+                yield letter
+
+    result = await replay(connection, some_gone(), Telemetry("orders"))
+
+    assert (1, 2) == (result.sent, result.failures)
+    assert {0, 2} == {place.offset for place in result.failed}
+    assert 1 == asked.count("gone")

@@ -137,6 +137,8 @@ class _Run:
         self._result = result
         self._info = client_info(producer, group=None, client_id=None)
         self._destinations: dict[str, Destination] = {}
+        self._partitions: dict[str, set[int]] = {}
+        self._unreachable: dict[str, Exception] = {}
 
     async def send(
         self, letter: Letter, pending: list[tuple[LetterId, asyncio.Future[Any]]]
@@ -148,7 +150,7 @@ class _Run:
         headers, mark = replay_headers(letter, found)
         sending = self._begin(letter, found, headers, mark)
         try:
-            partitions = await self._producer.partitions_for(found.topic)
+            partitions = await self._partitions_of(found.topic)
             future = await send_raw(
                 self._producer,
                 found.topic,
@@ -175,6 +177,18 @@ class _Run:
             else:
                 self._result.sent += 1
         pending.clear()
+
+    async def _partitions_of(self, topic: str) -> set[int]:
+        if topic in self._unreachable:
+            # A topic that is gone takes its time to say so, and would for each letter.
+            raise self._unreachable[topic]
+        if topic not in self._partitions:
+            try:
+                self._partitions[topic] = await self._producer.partitions_for(topic)
+            except Exception as error:
+                self._unreachable[topic] = error
+                raise
+        return self._partitions[topic]
 
     def _failed(self, place: LetterId, error: BaseException) -> None:
         self._result.failures += 1
