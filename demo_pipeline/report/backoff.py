@@ -38,6 +38,5 @@ def pauses_by_span(spans: Iterable[SpanFacts]) -> Mapping[int, tuple[Pause, ...]
 def _between(made: list[SpanFacts]) -> tuple[Pause, ...]:
     ends = [made[0].start_ns - (made[0].backoff_ns or 0), *(span.end_ns for span in made)]
     return tuple(
-        Pause(min(end, span.start_ns), span.start_ns)
-        for end, span in zip(ends, made, strict=False)
+        Pause(min(end, span.start_ns), span.start_ns) for end, span in zip(ends, made, strict=False)
     )

@@ -2,46 +2,83 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Final
 
-from demo_pipeline.report.delivery_table import by_error
+from demo_pipeline.report.delivery_table import HOW_TO_LOOK
+from demo_pipeline.report.wording import NOTHING, by_error, escaped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from demo_pipeline.report.delivery import Delivery
+    from demo_pipeline.report.letters import LetterKind
     from demo_pipeline.report.model import Analysis
 
-_NAMED: Final = 20
+_HEADINGS: Final = ("Service ← topic", "Retries", "Recovered", "Duplicates skipped", "Dead letters")
+_LETTER_HEADINGS: Final = ("Dead-letter topic", "Error", "Count", "Trace of one")
 
 
 def delivery_section(analysis: Analysis) -> str:
     """What did not just go through; one sentence where everything did."""
     if not analysis.deliveries:
-        return '<p class="quiet">No retries, no duplicates, no dead letters.</p>'
-    lost = [report.order.order_id for report in analysis.orders if report.given_up]
+        return '<p class="quiet">No retries, duplicates or dead letters.</p>'
+    section = _table(
+        "What did not just go through: attempts after a failed one, records that went through at "
+        "a later one, records skipped because they had been applied before, and those given up.",
+        _HEADINGS,
+        map(_delivery, analysis.deliveries),
+    )
+    if not analysis.letters:
+        return section
+    lost = sum(report.given_up for report in analysis.orders)
+    return (
+        section
+        + "<h3>Dead letters</h3>"
+        + _table(
+            f"Records given up, of {lost:,} of the orders.",
+            _LETTER_HEADINGS,
+            map(_letter, analysis.letters),
+        )
+        + '<p class="quiet">On a cluster that stays, look at them with '
+        f"<code>{HOW_TO_LOOK}</code></p>"
+    )
+
+
+def _table(caption: str, headings: Sequence[str], rows: Iterable[str]) -> str:
+    first, *others = headings
+    head = f'<th scope="col" class="named">{first}</th>'
+    head += "".join(f'<th scope="col">{heading}</th>' for heading in others)
     return (
         '<div class="scroll" role="region" aria-labelledby="delivery-title" tabindex="0"><table>'
-        "<caption>What did not just go through, by error.</caption><thead><tr>"
-        '<th scope="col">Group ← topic</th><th scope="col">Retries</th>'
-        '<th scope="col">Duplicates skipped</th><th scope="col">Dead letters</th></tr></thead>'
-        f"<tbody>{''.join(map(_row, analysis.deliveries))}</tbody></table></div>{_orders(lost)}"
+        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def _row(delivery: Delivery) -> str:
-    duplicates = f"{delivery.duplicates:,}" if delivery.duplicates else ""
-    letters = escape(by_error(delivery.dead_letters))
+def _delivery(delivery: Delivery) -> str:
+    recovered = f"{delivery.recovered:,}" if delivery.retries else NOTHING
+    duplicates = f"{delivery.duplicates:,}" if delivery.duplicates else NOTHING
+    letters = escaped(by_error(delivery.dead_letters))
+    letters = f"<strong>{letters}</strong>" if letters else NOTHING
     return (
-        f'<tr><th scope="row">{escape(delivery.group)} '
-        f'<span class="from">← {escape(delivery.topic)}</span></th>'
-        f"<td>{escape(by_error(delivery.retries))}</td><td>{duplicates}</td>"
-        f"<td>{letters and f'<strong>{letters}</strong>'}</td></tr>"
+        f'<tr><th scope="row">{escaped(delivery.reader)} '
+        f'<span class="from">← {escaped(delivery.topic)}</span></th>'
+        f"<td>{escaped(by_error(delivery.retries)) or NOTHING}</td><td>{recovered}</td>"
+        f"<td>{duplicates}</td><td>{letters}</td></tr>"
     )
 
 
-def _orders(lost: list[str]) -> str:
-    if not lost:
-        return ""
-    shown = ", ".join(f"<code>{escape(order_id)}</code>" for order_id in lost[:_NAMED])
-    more = f" and {len(lost) - _NAMED:,} more" if len(lost) > _NAMED else ""
-    return f"<p>Orders with a dead letter, to be looked up below: {shown}{more}.</p>"
+def _letter(kind: LetterKind) -> str:
+    trace = NOTHING
+    if kind.trace_id is not None:
+        trace_id = f"{kind.trace_id:032x}"
+        # The script shows the button if it knows the trace.
+        trace = (
+            f"<code>{trace_id}</code> "
+            f'<button type="button" class="copy" data-trace="{trace_id}" hidden '
+            f'aria-label="Show trace {trace_id}">Show</button>'
+        )
+    return (
+        f'<tr><th scope="row">{escaped(kind.topic)}</th><td>{escaped(kind.error)}</td>'
+        f"<td>{kind.count:,}</td><td>{trace}</td></tr>"
+    )

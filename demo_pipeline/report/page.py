@@ -4,7 +4,6 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from html import escape
 from importlib import resources
 from string import Template
 from typing import Final
@@ -12,7 +11,7 @@ from typing import Final
 from demo_pipeline.report.delivery_page import delivery_section
 from demo_pipeline.report.model import Analysis, Distribution, Hop, RunResult
 from demo_pipeline.report.page_data import page_data
-from demo_pipeline.report.wording import counted, milliseconds, per_second, shares
+from demo_pipeline.report.wording import counted, escaped, milliseconds, per_second, shares
 
 _ASSETS: Final = resources.files("demo_pipeline.report") / "assets"
 _NS: Final = 1_000_000_000
@@ -29,7 +28,7 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         script_hash=_hash(script),
         style=style,
         script=script,
-        scenario=_safe(result.scenario),
+        scenario=escaped(result.scenario),
         started=started.isoformat(),
         started_shown=f"{started:%Y-%m-%d %H:%M:%S} UTC",
         orders=f"{len(analysis.orders):,}",
@@ -55,7 +54,7 @@ def _verdict(analysis: Analysis) -> str:
             '<p class="verdict good"><span aria-hidden="true">✓</span> '
             "Every order is in exactly one complete trace.</p>"
         )
-    sentences = "".join(f"<li>{_safe(fault)}</li>" for fault in faults)
+    sentences = "".join(f"<li>{escaped(fault)}</li>" for fault in faults)
     return (
         '<details class="verdict bad"><summary><span aria-hidden="true">✗</span> '
         f"{counted(len(faults), 'order')} of {len(analysis.orders):,} with a broken trace</summary>"
@@ -66,7 +65,8 @@ def _verdict(analysis: Analysis) -> str:
 def _hop(hop: Hop) -> str:
     errors = f"<strong>{hop.errors:,}</strong>" if hop.errors else "0"
     return (
-        f'<tr><th scope="row">{_safe(hop.reader)} <span class="from">← {_safe(hop.topic)}</span>'
+        f'<tr><th scope="row">{escaped(hop.reader)} '
+        f'<span class="from">← {escaped(hop.topic)}</span>'
         f"</th><td>{hop.records:,}</td>{_cells(_three(hop.wait))}{_cells(_three(hop.processing))}"
         f"<td>{hop.rejected:,}</td><td>{errors}</td></tr>"
     )
@@ -84,7 +84,8 @@ def _where_it_went(analysis: Analysis) -> str:
     percent = shares([duration for _, duration in parts])
     items = "".join(
         f'<li><span class="key {name}" aria-hidden="true"></span> {name} <b>{share} %</b></li>'
-        for (name, _), share in zip(parts, percent, strict=True)
+        for (name, duration), share in zip(parts, percent, strict=True)
+        if duration or name != "retry"
     )
     # The script draws the bar: its widths need styles that the policy keeps out of the markup.
     drawn = " ".join(str(duration) for _, duration in parts)
@@ -102,11 +103,6 @@ def _three(spread: Distribution | None) -> tuple[str, str, str]:
 
 def _cells(values: Iterable[str]) -> str:
     return "".join(f"<td>{value}</td>" for value in values)
-
-
-def _safe(text: str) -> str:
-    # Lone surrogates cannot be written as UTF-8.
-    return escape(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def _asset(name: str) -> str:

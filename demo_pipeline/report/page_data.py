@@ -31,8 +31,8 @@ def page_data(analysis: Analysis, started_unix_ns: int) -> str:
             depth,
             _us(span.start_ns - started_unix_ns),
             _us(span.duration_ns),
-            -1 if span.wait_ns is None else _us(span.wait_ns),
-            int(span.failed),
+            -1 if span.lead_ns is None else _us(span.lead_ns),
+            text(_mark(span)),
             f"{span.span_id:016x}",
             shapes.setdefault(keys, len(shapes)),
             *(text(_shown(value)) for value in span.attributes.values()),
@@ -64,9 +64,16 @@ def _order(report: OrderReport, numbers: dict[Trace, int]) -> list[object]:
         report.order.order_id,
         [numbers[trace] for trace in report.order.traces],
         _us(timing.duration_ns) if timing else None,
-        [_us(duration) for _, duration in timing.breakdown.parts()] if timing else [0, 0, 0, 0],
+        [_us(duration) for _, duration in timing.breakdown.parts()] if timing else [],
         report.fault,
+        int(report.given_up),
     ]
+
+
+def _mark(span: SpanFacts) -> str:
+    if span.failed:
+        return "error"
+    return "duplicate" if span.duplicate else ""
 
 
 def _shown(value: object) -> str:

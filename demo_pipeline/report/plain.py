@@ -1,12 +1,23 @@
-"""Printing at a chosen width, on whatever characters the output can take."""
+"""Printing and tables for a chosen width, on whatever characters the output can take."""
 
 from dataclasses import dataclass
 from typing import Final
 
+from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+
+WIDE: Final = 100
+"""From so many columns on there is room for comfort."""
 
 # Keeps the waterfall's signs apart where blocks and lines cannot be shown.
 _STAND_INS: Final = str.maketrans("░▒█╌▓✕─━│├└·←…\N{REPLACEMENT CHARACTER}", ".=#:%X--||`,<~?")
+
+
+def plain_table(width: int, *, tight: bool = False) -> Table:
+    """Make a table without columns, as tight as the width, or what goes into it, asks for."""
+    padding = (0, 0 if width < WIDE else 1, 0, 0 if width < WIDE or tight else 1)
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=padding)
 
 
 def print_plainly(console: Console, renderable: RenderableType, width: int) -> None:

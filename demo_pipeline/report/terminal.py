@@ -1,20 +1,24 @@
 """What a run prints at its end: headline, tables, and the slowest order's way."""
 
-from typing import Final
+from __future__ import annotations
 
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Group
 from rich.text import Text
 
 from demo_pipeline.report.analysis import analyse
-from demo_pipeline.report.delivery_table import delivery_table
-from demo_pipeline.report.model import Analysis, Breakdown, Distribution, OrderReport, RunResult
-from demo_pipeline.report.plain import print_plainly
-from demo_pipeline.report.waterfall import LEGEND, waterfall
-from demo_pipeline.report.wording import counted, milliseconds, per_second, printable, shares
+from demo_pipeline.report.delivery_table import delivery_part
+from demo_pipeline.report.plain import WIDE, plain_table, print_plainly
+from demo_pipeline.report.way import way_of
+from demo_pipeline.report.wording import counted, milliseconds, per_second, printable
 
-_WIDE: Final = 100
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from demo_pipeline.report.model import Analysis, Distribution, RunResult
+
 _NARROW: Final = 40
 _FAULTS_AT_MOST: Final = 5
 
@@ -25,19 +29,20 @@ def print_summary(result: RunResult, console: Console) -> None:
     A terminal's own width is kept; a pipe or file gets at least 100 columns.
     """
     analysis = analyse(result)
-    width = max(_NARROW, console.width) if console.is_terminal else max(_WIDE, console.width)
+    width = max(_NARROW, console.width) if console.is_terminal else max(WIDE, console.width)
     parts: list[RenderableType] = [*_headline(result, analysis), ""]
     if analysis.hops:
         parts += [Text("Hops (ms)", "bold"), _hop_table(analysis, width), ""]
     if analysis.end_to_end:
         parts += [Text("End to end (ms)", "bold"), _end_to_end(analysis, analysis.end_to_end), ""]
-    parts += [*delivery_table(analysis.deliveries), ""]
+    parts += [*delivery_part(analysis, width), ""]
     slowest = next((order for order in analysis.orders if order.timing), None)
-    if slowest:
-        parts += _way_of("Slowest order", slowest, width)
     given_up = analysis.given_up
+    if slowest:
+        both = "Slowest order, dead-lettered"
+        parts += way_of(both if slowest is given_up else "Slowest order", slowest, width)
     if given_up and given_up is not slowest:
-        parts += ["", *_way_of("Dead-lettered order", given_up, width)]
+        parts += ["", *way_of("Dead-lettered order", given_up, width)]
     print_plainly(console, Group(*parts), width)
 
 
@@ -64,8 +69,8 @@ def _headline(result: RunResult, analysis: Analysis) -> list[Text]:
 
 
 def _hop_table(analysis: Analysis, width: int) -> Table:
-    table = _table(width)
-    wide = width >= _WIDE
+    table = plain_table(width)
+    wide = width >= WIDE
     table.add_column("service ← topic" if wide else "service\n← topic", overflow="fold")
     headings = ("records", *_percentiles("wait"), *_percentiles("processing"), "errors")
     for heading in headings:
@@ -85,52 +90,12 @@ def _hop_table(analysis: Analysis, width: int) -> Table:
 
 
 def _end_to_end(analysis: Analysis, spread: Distribution) -> Table:
-    table = _table(_WIDE)
+    table = plain_table(WIDE)
     for heading in ("orders", "p50", "p95", "p99", "max"):
         table.add_column(heading, justify="right")
     timed = sum(order.timing is not None for order in analysis.orders)
     table.add_row(f"{timed:,}", *_three(spread), milliseconds(spread.max))
     return table
-
-
-def _way_of(title: str, report: OrderReport, width: int) -> list[RenderableType]:
-    timing = report.timing
-    spans = [span for trace in report.order.traces for span in trace.spans]
-    if timing is None:
-        return []
-    traces = ", ".join(f"{trace.trace_id:032x}" for trace in report.order.traces[:2])
-    legend = [Text.assemble(sign, f" {meaning}") for sign, meaning in LEGEND]
-    return [
-        Text.assemble(
-            (f"{title} ", "bold"),
-            (printable(report.order.order_id), "bold"),
-            f" · {milliseconds(timing.duration_ns)} ms",
-        ),
-        Text(f"trace {traces}", "dim"),
-        "",
-        *waterfall(spans, width),
-        "",
-        Text("   ").join(legend),
-        where_it_went(timing.breakdown),
-    ]
-
-
-def where_it_went(breakdown: Breakdown) -> Text:
-    """Say where the time on the critical path went, in ms and in percent."""
-    parts = breakdown.parts()
-    percent = shares([duration for _, duration in parts])
-    return Text.assemble(
-        (f"Critical path {milliseconds(breakdown.total_ns)} ms: ", "bold"),
-        ", ".join(
-            f"{name} {milliseconds(duration)} ms ({share} %)"
-            for (name, duration), share in zip(parts, percent, strict=True)
-        ),
-    )
-
-
-def _table(width: int) -> Table:
-    padding = (0, 1) if width >= _WIDE else (0, 0)
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=padding)
 
 
 def _percentiles(what: str) -> tuple[str, str, str]:

@@ -11,25 +11,27 @@ from demo_pipeline.report.model import Role, SpanFacts
 from demo_pipeline.report.tree import Row, rows
 from demo_pipeline.report.wording import counted, milliseconds, printable
 
-WAIT: Final = ("░", "yellow")
-SEND: Final = ("▒", "magenta")
-PROCESSING: Final = ("█", "green")
-RETRY: Final = ("▓", "cyan")
-DEAD_LETTER: Final = ("✕", "red")
-OTHER: Final = ("─", "blue")
-LEGEND: Final = (
-    (WAIT, "wait in the broker"),
-    (PROCESSING, "processing"),
-    (SEND, "send"),
-    (RETRY, "another attempt"),
-    (DEAD_LETTER, "dead letter"),
-    (OTHER, "HTTP and other"),
+_WAIT: Final = ("░", "yellow")
+_SEND: Final = ("▒", "magenta")
+_PROCESSING: Final = ("█", "green")
+_BACKOFF: Final = ("╌", "yellow")
+_RETRY: Final = ("▓", "cyan")
+_DEAD_LETTER: Final = ("✕", "red")
+_OTHER: Final = ("─", "blue")
+_LEGEND: Final = (
+    (_WAIT, "wait in the broker", None),
+    (_PROCESSING, "processing", None),
+    (_SEND, "send", None),
+    (_BACKOFF, "backoff", Role.RETRY),
+    (_RETRY, "another attempt", Role.RETRY),
+    (_DEAD_LETTER, "dead letter", Role.DEAD_LETTER),
+    (_OTHER, "HTTP and other", None),
 )
 _STYLES: Final = {
-    Role.SEND: SEND,
-    Role.PROCESS: PROCESSING,
-    Role.RETRY: RETRY,
-    Role.DEAD_LETTER: DEAD_LETTER,
+    Role.SEND: _SEND,
+    Role.PROCESS: _PROCESSING,
+    Role.RETRY: _RETRY,
+    Role.DEAD_LETTER: _DEAD_LETTER,
 }
 
 _MOST_ROWS: Final = 60
@@ -86,7 +88,7 @@ def waterfall(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
     lines = [head]
     for row, label, service in zip(shown, labels, services, strict=True):
         span = row.span
-        wait = milliseconds(span.wait_ns) if span.wait_ns is not None else ""
+        wait = milliseconds(span.lead_ns) if span.lead_ns is not None else ""
         drawn = line(label, service, _bar(span, axis), wait, milliseconds(span.duration_ns))
         if span.failed:
             drawn.stylize("red", 0, label_width)
@@ -96,8 +98,23 @@ def waterfall(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
     return tuple(lines)
 
 
+def legend(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
+    """Explain the signs in lines of at most `width` columns; rare ones only where they occur."""
+    roles = {span.role for span in spans}
+    lines: list[Text] = []
+    for sign, meaning, role in _LEGEND:
+        if role is not None and role not in roles:
+            continue
+        entry = Text.assemble(sign, f" {meaning}")
+        if lines and lines[-1].cell_len + _GAP + entry.cell_len <= width:
+            lines[-1].append(" " * _GAP).append_text(entry)
+        else:
+            lines.append(entry)
+    return tuple(lines)
+
+
 def _axis(spans: Sequence[SpanFacts], columns: int) -> _Axis:
-    start = min(span.start_ns - (span.wait_ns or 0) for span in spans)
+    start = min(span.start_ns - (span.lead_ns or 0) for span in spans)
     # A record that waited for days before this trace began would flatten everything else.
     first = min(span.start_ns for span in spans)
     end = max(span.end_ns for span in spans)
@@ -115,22 +132,26 @@ def _ruler(axis: _Axis) -> str:
 
 
 def _bar(span: SpanFacts, axis: _Axis) -> Text:
-    waited = axis.column(span.start_ns - (span.wait_ns or 0))
+    waited = axis.column(span.start_ns - (span.lead_ns or 0))
     first = min(axis.column(span.start_ns), axis.columns - 1)
     # Every span and, where there is room for it, every wait is seen, however short.
     after = max(first + 1, axis.column(span.end_ns))
-    waited = max(0, min(waited, first - 1)) if span.wait_ns else first
-    glyph, style = _STYLES.get(span.role, OTHER)
+    waited = max(0, min(waited, first - 1)) if span.lead_ns else first
+    lead, lead_style = _BACKOFF if span.role is Role.RETRY else _WAIT
+    glyph, style = _STYLES.get(span.role, _OTHER)
     return Text.assemble(
         " " * waited,
-        (WAIT[0] * (first - waited), WAIT[1]),
+        (lead * (first - waited), lead_style),
         (glyph * (after - first), "red" if span.failed else style),
         " " * (axis.columns - after),
     )
 
 
 def _name(span: SpanFacts) -> str:
-    return f"! {printable(span.name)}" if span.failed else printable(span.name)
+    name = printable(span.name)
+    if span.failed:
+        return f"! {name}"
+    return f"{name} (duplicate)" if span.duplicate else name
 
 
 def _tree_lines(row: Row, indent: int) -> str:

@@ -1,6 +1,8 @@
 """Words and figures for people: durations, shares, and text that came from elsewhere."""
 
+from collections import Counter
 from collections.abc import Sequence
+from html import escape
 from typing import Final
 
 NOTHING: Final = "-"
@@ -13,6 +15,12 @@ def printable(text: str) -> str:
     if len(text) > _LONGEST:
         text = text[: _LONGEST - 1] + "…"
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def escaped(text: str) -> str:
+    """Make foreign text safe to stand in HTML, as content or in a quoted attribute."""
+    # Lone surrogates cannot be written as UTF-8.
+    return escape(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def milliseconds(duration_ns: int | None) -> str:
@@ -41,6 +49,17 @@ def shares(parts: Sequence[int]) -> tuple[int, ...]:
 def counted(number: int, noun: str) -> str:
     """Say how many: `1 order`, `1,200 orders`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def class_of(error_type: str) -> str:
+    """Name an error without its module."""
+    return error_type.rpartition(".")[2] or error_type
+
+
+def by_error(counts: Counter[str]) -> str:
+    """Say how often which error was met, the most frequent first: `ConnectionError 12`."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{printable(class_of(error))} {count:,}" for error, count in ranked)
 
 
 def per_second(number: int, duration_s: float) -> str:

@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 from demo_pipeline.report import ReportNotWrittenError, write_report
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Recorder
+    from tests.report.recording import Recorder
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

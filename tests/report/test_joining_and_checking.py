@@ -1,12 +1,13 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
 from opentelemetry.trace import SpanKind
 
 from demo_pipeline.report import check_traces
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Recorder
+    from tests.report.recording import Recorder
 
 
 def test_whole_orders_have_no_fault(recorder: "Recorder") -> None:
@@ -51,6 +52,56 @@ def test_every_missing_service_is_named(recorder: "Recorder") -> None:
     assert (
         f"order a, trace {trace}: service payment is missing; service shipping is missing" == fault
     )
+
+
+def test_a_dead_lettered_order_need_not_have_reached_all_services(recorder: "Recorder") -> None:
+    recorder.given_up("a")
+
+    assert check_traces(recorder.result("a")) == ()
+
+
+def test_an_outcome_tells_of_a_dead_letter_whose_span_is_missing(recorder: "Recorder") -> None:
+    recorder.given_up("a")
+    result = recorder.result("a")
+    kept = tuple(span for span in result.spans if not span.name.startswith("dead_letter"))
+
+    assert check_traces(replace(result, spans=kept)) == ()
+
+
+@pytest.mark.parametrize(
+    ("expected", "missing"),
+    [("it has no root span", "POST /orders"), ("with a parent that is missing", "send orders")],
+)
+def test_the_trace_of_a_dead_lettered_order_has_to_be_whole(
+    recorder: "Recorder", expected: str, missing: str
+) -> None:
+    recorder.given_up("a")
+    result = recorder.result("a")
+    kept = tuple(span for span in result.spans if not span.name.startswith(missing))
+
+    (fault,) = check_traces(replace(result, spans=kept))
+
+    assert expected in fault
+
+
+def test_a_dead_lettered_order_in_two_traces_is_a_fault(recorder: "Recorder") -> None:
+    recorder.given_up("a")
+    recorder.given_up("a", 600)
+
+    (fault,) = check_traces(recorder.result("a"))
+
+    assert fault.startswith("order a is in 2 traces instead of one: ")
+
+
+def test_a_record_that_was_delivered_twice_is_no_fault(recorder: "Recorder") -> None:
+    recorder.order("a")
+    request = recorder.request(100, 105)
+    sent = recorder.send("orders", "orders.events", "b", 101, 102, request)
+    for service in ("inventory", "payment", "shipping", "analytics"):
+        recorder.process(service, "orders.events", "b", 110, 112, sent, wait=8)
+        recorder.process(service, "orders.events", "b", 120, 121, sent, wait=18, duplicate=True)
+
+    assert check_traces(recorder.result("a", "b")) == ()
 
 
 def test_a_span_whose_parent_is_missing_is_named(recorder: "Recorder") -> None:

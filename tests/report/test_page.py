@@ -1,59 +1,18 @@
 import base64
 import hashlib
-import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from demo_pipeline.report import RunResult, write_report
+from tests.report.showing import Page, page
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Recorder
+    from tests.report.recording import Recorder
 
 NASTY = "<script>alert(1)</script>\"'&<!--\u2028</script >${data}"
-
-
-class Page(HTMLParser):
-    """Collects the elements of a page, and what is written inside of scripts and styles."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.raw: dict[str, list[str]] = {"script": [], "style": []}
-        self.text = ""
-        self._open = ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._open = tag
-        if tag in self.raw:
-            self.raw[tag].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self.raw:
-            self._open = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._open in self.raw:
-            self.raw[self._open][-1] += data
-        else:
-            self.text += data
-
-    @property
-    def data(self) -> dict[str, Any]:
-        data: dict[str, Any] = json.loads(self.raw["script"][0])
-        return data
-
-
-def page(result: RunResult, directory: Path) -> Page:
-    write_report(result, directory)
-    return Page((directory / "report.html").read_text(encoding="utf-8"))
 
 
 def test_nothing_from_an_event_becomes_markup(recorder: "Recorder", tmp_path: Path) -> None:
@@ -134,17 +93,18 @@ def test_orders_are_embedded_slowest_first_with_their_spans(
     data = page(recorder.result("quick", "lost", "slow"), tmp_path).data
 
     assert [order[0] for order in data["orders"]] == ["slow", "quick", "lost"]
-    order_id, (trace,), took, parts, fault = data["orders"][0]
+    order_id, (trace,), took, parts, fault, given_up = data["orders"][0]
     assert (
         order_id,
         took,
         parts,
         fault,
-    ) == ("slow", 120_000, [89_000, 24_000, 5_000, 2_000], None)
+        given_up,
+    ) == ("slow", 120_000, [89_000, 24_000, 5_000, 0, 2_000], None, 0)
     trace_id, spans = data["traces"][trace]
     assert f"{request.get_span_context().trace_id:032x}" == trace_id
     assert len(spans) == 12
-    name, service, role, kind, depth, start, duration, wait, failed, span_id, shape, *values = next(
+    name, service, role, kind, depth, start, duration, wait, mark, span_id, shape, *values = next(
         span for span in spans if span[7] == 50_000
     )
     texts = data["texts"]
@@ -154,7 +114,7 @@ def test_orders_are_embedded_slowest_first_with_their_spans(
         "process",
         "CONSUMER",
     ]
-    assert (depth, start, duration, failed) == (4, 70_000, 11_000, 0)
+    assert (depth, start, duration, texts[mark]) == (4, 70_000, 11_000, "")
     assert re.fullmatch("[0-9a-f]{16}", span_id)
     attributes = {
         texts[key]: texts[value] for key, value in zip(data["shapes"][shape], values, strict=True)
@@ -162,7 +122,7 @@ def test_orders_are_embedded_slowest_first_with_their_spans(
     assert attributes["messaging.message.conversation_id"] == "slow"
     assert attributes["messaging.kafka.offset"] == "7"
     assert wait == 50_000
-    assert data["orders"][2] == ["lost", [], None, [0, 0, 0, 0], "order lost has no trace"]
+    assert data["orders"][2] == ["lost", [], None, [], "order lost has no trace", 0]
 
 
 def test_a_trace_that_orders_share_is_embedded_once(recorder: "Recorder", tmp_path: Path) -> None:

@@ -7,25 +7,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from demo_pipeline.report import RunResult, print_summary
+from demo_pipeline.report import print_summary
+from tests.report.showing import line_with, printed
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Recorder
-
-
-def printed(result: RunResult, width: int | None = None) -> str:
-    """Print to a terminal of a width, or, without one, to a pipe."""
-    file = io.StringIO()
-    terminal = width is not None
-    print_summary(
-        result,
-        Console(file=file, width=width, force_terminal=terminal, color_system=None, _environ={}),
-    )
-    return file.getvalue()
-
-
-def line_with(text: str, printed_text: str) -> str:
-    return next(line for line in printed_text.splitlines() if text in line)
+    from tests.report.recording import Recorder
 
 
 def test_the_headline_tells_orders_throughput_and_that_all_is_well(recorder: "Recorder") -> None:

@@ -9,13 +9,15 @@ from demo_pipeline.report.wording import milliseconds, shares
 
 if TYPE_CHECKING:
     from demo_pipeline.report.model import Timing
-    from tests.report.conftest import Recorder
+    from tests.report.recording import Recorder
 
 MS = 1_000_000
 
 
-def in_ms(wait: float, processing: float, publish: float, other: float) -> Breakdown:
-    return Breakdown(*(round(part * MS) for part in (wait, processing, publish, other)))
+def in_ms(
+    wait: float, processing: float, publish: float, other: float, retry: float = 0
+) -> Breakdown:
+    return Breakdown(*(round(part * MS) for part in (wait, processing, publish, retry, other)))
 
 
 def timing_of(recorder: "Recorder", order: str) -> "Timing":
@@ -68,6 +70,44 @@ def test_without_a_wait_on_the_span_the_gap_is_other(recorder: "Recorder") -> No
     recorder.process("inventory", "orders.events", "a", 10, 11, sent)
 
     assert in_ms(wait=0, processing=1, publish=2, other=8) == timing_of(recorder, "a").breakdown
+
+
+def test_backoff_on_the_way_is_neither_processing_nor_rest(recorder: "Recorder") -> None:
+    request = recorder.request(0, 5)
+    sent = recorder.send("orders", "orders.events", "a", 2, 4, request)
+    stock = recorder.process("inventory", "orders.events", "a", 10, 328, sent, wait=6, attempts=3)
+    recorder.retry("inventory", "orders.events", "a", 70, 80, stock, backoff=50)
+    third = recorder.retry("inventory", "orders.events", "a", 280, 326, stock, backoff=150)
+    sent = recorder.send("inventory", "inventory.events", "a", 300, 301, third)
+    recorder.process("payment", "inventory.events", "a", 320, 330, sent, wait=19)
+
+    timing = timing_of(recorder, "a")
+
+    # 10 of the first attempt, 10 of the second, 20 of the third up to its event; the second
+    # backoff took longer than planned, as the end of the attempt before it tells.
+    assert in_ms(wait=25, processing=50, publish=3, retry=250, other=2) == timing.breakdown
+    assert timing.duration_ns == timing.breakdown.total_ns == 330 * MS
+
+
+def test_backoff_before_a_dead_letter_is_part_of_its_orders_time(recorder: "Recorder") -> None:
+    recorder.given_up("a")
+
+    timing = timing_of(recorder, "a")
+
+    assert in_ms(wait=13, processing=6 + 76, publish=3, retry=400, other=2) == timing.breakdown
+    assert timing.duration_ns == timing.breakdown.total_ns == 500 * MS
+
+
+@pytest.mark.parametrize("backoff", [0, -5, 10_000_000, float("nan")])
+def test_a_senseless_backoff_leaves_no_rest(recorder: "Recorder", backoff: float) -> None:
+    request = recorder.request(0, 5)
+    stock = recorder.process("inventory", "orders.events", "a", 10, 40, request, attempts=2)
+    recorder.retry("inventory", "orders.events", "a", 30, 60, stock, backoff=backoff)
+
+    timing = timing_of(recorder, "a")
+
+    assert timing.duration_ns == timing.breakdown.total_ns == 40 * MS
+    assert min(part for _, part in timing.breakdown.parts()) >= 0
 
 
 def test_clocks_that_disagree_never_give_negative_time(recorder: "Recorder") -> None:

@@ -5,7 +5,7 @@ from demo_pipeline.report.joining import read_spans
 from demo_pipeline.report.tree import rows
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Recorder
+    from tests.report.recording import Recorder
 
 
 def test_children_follow_their_parent_by_start(recorder: "Recorder") -> None:

@@ -2,14 +2,14 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const texts = data.texts;
-  const PARTS = ["wait", "processing", "publish", "other"];
-  const CLASS_OF_ROLE = { process: "processing", send: "publish" };
+  const PARTS = ["wait", "processing", "publish", "retry", "other"];
+  const CLASS_OF_ROLE = { process: "processing", send: "publish", retry: "attempt", dead_letter: "letter" };
   const PAGE = 200;
   const MOST_ROWS = 500;
 
   // Rows of page_data.py, by position.
-  const orders = data.orders.map(([id, traces, took, parts, fault]) => ({ id, traces, took, parts, fault }));
-  const readSpan = ([name, service, role, kind, depth, start, took, wait, failed, spanId, shape, ...values]) => ({
+  const orders = data.orders.map(([id, traces, took, parts, fault, givenUp]) => ({ id, traces, took, parts, fault, givenUp: givenUp === 1 }));
+  const readSpan = ([name, service, role, kind, depth, start, took, wait, mark, spanId, shape, ...values]) => ({
     name: texts[name],
     service: texts[service],
     role: texts[role],
@@ -18,7 +18,7 @@
     start,
     took,
     wait,
-    failed: failed === 1,
+    mark: texts[mark],
     spanId,
     attributes: data.shapes[shape].map((key, place) => [texts[key], texts[values[place]]]),
   });
@@ -79,6 +79,7 @@
     slowest: (a, b) => (b.took ?? -1) - (a.took ?? -1) || compareIds(a, b),
     fastest: (a, b) => (a.took ?? Infinity) - (b.took ?? Infinity) || compareIds(a, b),
     broken: (a, b) => Number(Boolean(b.fault)) - Number(Boolean(a.fault)) || SORTS.slowest(a, b),
+    letters: (a, b) => Number(b.givenUp) - Number(a.givenUp) || SORTS.slowest(a, b),
     id: compareIds,
   };
   let found = [];
@@ -92,7 +93,7 @@
       "div",
       { role: "option", id: `option-${place}`, "aria-selected": String(order === chosen), title: order.id },
       make("span", { class: "id" }, order.id),
-      order.fault ? make("span", { class: "flag" }, "broken") : null,
+      order.fault || order.givenUp ? make("span", { class: "flag" }, order.fault ? "broken" : "dead letter") : null,
       make("span", { class: "took" }, order.took === null ? "no trace" : `${ms(order.took)} ms`),
       bar,
     );
@@ -151,6 +152,19 @@
   sort.addEventListener("change", refresh);
   more.addEventListener("click", () => showUpTo(shown + PAGE));
 
+  for (const button of document.querySelectorAll("button[data-trace]")) {
+    const order = orders.find(({ traces }) => traces.some((number) => data.traces[number][0] === button.dataset.trace));
+    if (order === undefined) continue;
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      search.value = "";
+      refresh();
+      choose(found.indexOf(order));
+      detail.focus({ preventScroll: true });
+      byId("orders").scrollIntoView();
+    });
+  }
+
   // ---- one order
 
   const copyButton = (text) => {
@@ -174,7 +188,8 @@
     return make("p", { class: "trace" }, "Trace ", code, " ", copyButton(code));
   };
 
-  const legend = () =>
+  // Rare signs are explained only where they occur.
+  const legend = (spans) =>
     make(
       "ul",
       { class: "legend" },
@@ -182,15 +197,22 @@
         ["wait", "wait in the broker"],
         ["processing", "processing"],
         ["publish", "send"],
+        ["retry", "backoff", "retry"],
+        ["attempt", "another attempt", "retry"],
+        ["letter", "dead letter", "dead_letter"],
         ["other", "HTTP and other"],
-      ].map(([name, meaning]) =>
-        make("li", {}, make("span", { class: `key ${name}`, "aria-hidden": "true" }), ` ${meaning}`),
-      ),
+      ]
+        .filter(([, , role]) => role === undefined || spans.some((span) => span.role === role))
+        .map(([name, meaning]) =>
+          make("li", {}, make("span", { class: `key ${name}`, "aria-hidden": "true" }), ` ${meaning}`),
+        ),
     );
 
   const breakdown = (order) => {
     const shares = percents(order.parts);
-    const words = PARTS.map((name, place) => `${name} ${ms(order.parts[place])} ms (${shares[place]} %)`);
+    const words = PARTS.map((name, place) => `${name} ${ms(order.parts[place])} ms (${shares[place]} %)`).filter(
+      (_, place) => PARTS[place] !== "retry" || order.parts[place] > 0,
+    );
     return make("div", { class: "breakdown" }, shareBar(order.parts, "share"), make("p", {}, `Critical path: ${words.join(", ")}`));
   };
 
@@ -218,8 +240,8 @@
       element.style.width = `${100 * (right - left)}%`;
       track.append(element);
     };
-    if (span.wait > 0) piece(span.start - span.wait, span.start, "wait");
-    piece(span.start, span.start + span.took, `own ${CLASS_OF_ROLE[span.role] ?? "other"}${span.failed ? " failed" : ""}`);
+    if (span.wait > 0) piece(span.start - span.wait, span.start, span.role === "retry" ? "retry" : "wait");
+    piece(span.start, span.start + span.took, `own ${CLASS_OF_ROLE[span.role] ?? "other"}${span.mark === "error" ? " failed" : ""}`);
     return track;
   };
 
@@ -238,7 +260,7 @@
       make("span", { class: "name" }, span.name),
       " ",
       make("span", { class: "service" }, span.service),
-      span.failed ? make("span", { class: "flag" }, "error") : null,
+      span.mark ? make("span", { class: span.mark === "error" ? "flag" : "flag calm" }, span.mark) : null,
     );
     const first = make("div", { role: "rowheader", class: "label" }, button);
     first.style.setProperty("--depth", Math.min(span.depth, 16));
@@ -296,7 +318,7 @@
     );
     if (order.fault) detail.append(make("p", { class: "verdict bad" }, "✗ ", order.fault));
     if (order.took !== null) detail.append(breakdown(order));
-    if (spans.length > 0) detail.append(legend(), waterfall(spans));
+    if (spans.length > 0) detail.append(legend(spans), waterfall(spans));
   };
 
   const where = byId("where");
