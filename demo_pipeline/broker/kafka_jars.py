@@ -51,7 +51,7 @@ def missing_tools() -> str | None:
     if not missing:
         return None
     absent = " and ".join(missing)
-    return f"Apache Kafka needs Java {_JAVA} and Maven, and missing: {absent}; {_INSTALL}"
+    return f"Apache Kafka needs Java {_JAVA} and Maven; missing: {absent}; {_INSTALL}"
 
 
 async def kafka_jars() -> Path:
