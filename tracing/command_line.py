@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 import click
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka import errors
 
 from tracing.dlq.commands import dlq
 
@@ -16,6 +16,22 @@ if TYPE_CHECKING:
 _FAILED: Final = 1
 _WRONG_USAGE: Final = 2
 _STOPPED: Final = 130
+_MENDS: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
+    ((errors.KafkaConnectionError,), ("no Kafka broker answers; is the address right, and what "
+     "--command-config says of security?")),
+    ((errors.SaslAuthenticationFailed, errors.AuthenticationFailedError,
+      errors.AuthenticationMethodNotSupported),
+     "the cluster refuses the credentials; look at those in the file of --command-config"),
+    ((errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError,
+      errors.GroupAuthorizationFailedError),
+     ("the cluster does not allow this; it takes the rights to describe and read the dead-letter "
+     "topic, to replay also to write to the source topic, to purge also to delete")),
+    ((errors.PolicyViolationError, errors.UnsupportedVersionError,
+      errors.IncompatibleBrokerVersion),
+     "the broker cannot do this with this topic; a topic that is only compacted cannot be purged"),
+    ((errors.KafkaTimeoutError, TimeoutError),
+     "the cluster did not answer in time; is it well? A longer --timeout waits longer"),
+)  # fmt: skip
 
 
 @click.group()
@@ -39,7 +55,7 @@ def run(arguments: Sequence[str] | None) -> int:
     except click.exceptions.NoArgsIsHelpError as help_wanted:
         click.echo(help_wanted.format_message(), err=True)
         return _WRONG_USAGE
-    except (click.ClickException, KafkaError, LookupError, OSError, ValueError) as error:
+    except (click.ClickException, errors.KafkaError, LookupError, OSError, ValueError) as error:
         return _end(_said(error), _WRONG_USAGE if isinstance(error, click.UsageError) else _FAILED)
     finally:
         logger.setLevel(level)
@@ -49,8 +65,11 @@ def run(arguments: Sequence[str] | None) -> int:
 def _said(error: Exception) -> str:
     if isinstance(error, click.ClickException):
         return error.format_message()
-    if isinstance(error, KafkaConnectionError):
-        return f"no Kafka broker answers; is the address right? ({error})"
+    for kinds, mend in _MENDS:
+        if isinstance(error, kinds):
+            return f"{mend} ({type(error).__name__}: {error})"
+    if isinstance(error, (LookupError, ValueError)):
+        return str(error)
     return f"{type(error).__name__}: {error}"
 
 

@@ -6,14 +6,14 @@ import asyncio
 import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 import tracing
-from demo_pipeline.broker import create_topics
+from tests.dlq.cluster import Cluster
 from tracing import Provenance, Replay, Telemetry, TracedConsumer
 from tracing.__main__ import main
 from tracing.dlq import Connection, Letter, letters, replay
@@ -24,59 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
-
-
-class Cluster:
-    """A topic with dead letters of two groups."""
-
-    def __init__(self, servers: str) -> None:
-        self.servers = servers
-        self.topic = f"orders-{uuid4().hex[:8]}"
-        self.of_payment = f"{self.topic}.payment.dlq"
-        self.of_shipping = f"{self.topic}.shipping.dlq"
-
-    async def fill(self) -> None:
-        names = (self.topic, self.of_payment, self.of_shipping)
-        await create_topics(self.servers, dict.fromkeys(names, 2))
-        async with AIOKafkaProducer(bootstrap_servers=self.servers) as producer:
-            for number in range(6):
-                group = "payment" if number % 2 else "shipping"
-                found = Provenance(
-                    topic=self.topic, partition=number % 2, offset=number, timestamp_ms=1,
-                    group=group, exception="ConnectionError" if number < 4 else "KeyError",
-                    message="away\x1b[31m", attempts=3, first_failed_at_ms=1000,
-                    failed_at_ms=1_700_000_000_000 + number,
-                )  # fmt: skip
-                await producer.send_and_wait(
-                    f"{self.topic}.{group}.dlq",
-                    b"secret-%d" % number,
-                    b"k%d" % number,
-                    partition=0,
-                    headers=[
-                        ("mine", b"\xff"),
-                        ("ce_id", b"e%d" % number),
-                        ("ce_source", b"/orders"),
-                        ("ce_type", b"OrderPlaced"),
-                        ("traceparent", b"00-%032x-%016x-01" % (number + 1, number + 1)),
-                        *found.headers(),
-                    ],
-                )
-
-    def run(self, *arguments: str) -> int:
-        return main(["dlq", *arguments, "--bootstrap-servers", self.servers])
-
-    async def records(self) -> list[Any]:
-        """What is in the source topic."""
-        found: list[Any] = []
-        consumer = AIOKafkaConsumer(
-            self.topic, bootstrap_servers=self.servers, auto_offset_reset="earliest"
-        )
-        async with consumer:
-            ends = await consumer.end_offsets(consumer.assignment())
-            while len(found) < sum(ends.values()):
-                batches = await consumer.getmany(timeout_ms=500)
-                found += [record for batch in batches.values() for record in batch]
-        return found
 
 
 @pytest.fixture
@@ -242,7 +189,7 @@ def test_letters_are_purged_from_the_oldest_on(
         (["list", "--since", "soon"], 2, "such as 90s"),
         (["replay"], 2, "--yes"),
         (["purge", "--topic", "orders", "--all"], 2, "does not end in .dlq"),
-        (["purge", "--topic", "orders.dlq"], 2, "--before AGE or --all"),
+        (["purge", "--topic", "orders.dlq"], 2, "--before AGE, --up-to ID, --all"),
     ],
 )
 def test_bad_usage_is_told_in_one_line(
@@ -314,3 +261,26 @@ async def test_letters_of_a_topic_that_is_gone_are_told_and_the_others_go_on(
     assert (1, 2) == (result.sent, result.failures)
     assert {0, 2} == {place.offset for place in result.failed}
     assert 1 == asked.count("gone")
+
+
+async def test_a_topic_that_cannot_be_purged_is_told_in_one_line(
+    kafka_servers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"{Cluster(kafka_servers).topic}.payment.dlq"
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_servers)
+    await admin.start()
+    try:
+        compacted = NewTopic(name, 1, 1, topic_configs={"cleanup.policy": "compact"})
+        await admin.create_topics([compacted])
+    finally:
+        await admin.close()
+    async with AIOKafkaProducer(bootstrap_servers=kafka_servers) as producer:
+        await producer.send_and_wait(name, b"v", b"k")
+    arguments = ["dlq", "purge", "--topic", name, "--all", "--yes"]
+
+    assert 1 == await asyncio.to_thread(main, [*arguments, "--bootstrap-servers", kafka_servers])
+
+    captured = capsys.readouterr()
+    assert "" == captured.out
+    assert 1 == len(captured.err.splitlines())
+    assert "a topic that is only compacted cannot be purged" in captured.err

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-_JAAS: Final = re.compile(r"""(username|password)\s*=\s*("[^"]*"|'[^']*'|[^\s;]+)""")
+_JAAS: Final = re.compile(
+    r"""\b(username|password)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s;"']+))"""
+)
+_ESCAPED: Final = re.compile(r"\\(.)")
+_CONTINUED: Final = re.compile(r"\\\r?\n[ \t]*")
 _OPTIONS: Final = {
     "security.protocol": "security_protocol",
     "sasl.mechanism": "sasl_mechanism",
@@ -53,13 +57,15 @@ def read_command_config(file: Path) -> dict[str, Any]:
     `sasl.jaas.config`, `client.id`, and `ssl.ca.location`, `ssl.certificate.location`,
     `ssl.key.location` and `ssl.key.password` for PEM files.
 
+    A backslash at its end continues a line.
+
     Raises:
         OSError: The file cannot be read.
-        ValueError: A line is no property, or a property is unknown. It names the property, never
-            its value, which may be a password.
+        ValueError: A line is no property, a property is unknown, or there is no such file as it
+            names. It tells a property's name, never a value that may be a password.
     """
     found: dict[str, str] = {}
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    for number, line in enumerate(_CONTINUED.sub("", file.read_text()).splitlines(), 1):
         content = line.strip()
         if not content or content.startswith(("#", "!")):
             continue
@@ -72,7 +78,10 @@ def read_command_config(file: Path) -> dict[str, Any]:
         if name in _OPTIONS:
             options[_OPTIONS[name]] = value
         elif name == "sasl.jaas.config":
-            credentials = {key: text.strip("\"'") for key, text in _JAAS.findall(value)}
+            credentials = {
+                key: _ESCAPED.sub(r"\1", quoted) or single or bare
+                for key, quoted, single, bare in _JAAS.findall(value)
+            }
             options["sasl_plain_username"] = credentials.get("username")
             options["sasl_plain_password"] = credentials.get("password")
         elif name not in _FILES:
@@ -84,6 +93,9 @@ def read_command_config(file: Path) -> dict[str, Any]:
 
 
 def _ssl_context(found: Mapping[str, str]) -> ssl.SSLContext:
+    for name in sorted(_FILES & found.keys()):
+        if name.endswith(".location") and not Path(found[name]).is_file():
+            raise ValueError(f"{name}: there is no file {found[name]}")
     context = ssl.create_default_context(cafile=found.get("ssl.ca.location"))
     if certificate := found.get("ssl.certificate.location"):
         context.load_cert_chain(

@@ -57,7 +57,10 @@ def connecting(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--command-config",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="A properties file with security settings; passwords belong there.",
+            envvar="PIPELINE_TRACING_COMMAND_CONFIG",
+            metavar="FILE",
+            help="A properties file with security settings; passwords belong there "
+            "(or PIPELINE_TRACING_COMMAND_CONFIG).",
         ),
         click.option(
             "--timeout",
@@ -93,8 +96,8 @@ def selecting(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def connection_of(options: dict[str, Any]) -> Connection:
-    """Take the connection's options out of all options.
+def connection_of(options: dict[str, Any], timeout_s: float) -> Connection:
+    """Take the connection's options out of all options; a request may take `timeout_s` seconds.
 
     Raises:
         click.UsageError: The file does not fit.
@@ -104,7 +107,8 @@ def connection_of(options: dict[str, Any]) -> Connection:
         more = {} if file is None else read_command_config(file)
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error)) from None
-    return Connection(options.pop("bootstrap_servers"), more)
+    options_of_clients = {"request_timeout_ms": max(1, int(timeout_s * 1000)), **more}
+    return Connection(options.pop("bootstrap_servers"), options_of_clients)
 
 
 async def chosen(
@@ -121,7 +125,7 @@ async def chosen(
     """Find the dead-letter topics that are meant, and which of their letters.
 
     Raises:
-        click.UsageError: A topic is named that has no dead letters.
+        click.UsageError: A topic is named that does not exist, or that has no dead letters.
     """
     known = await dead_letter_topics(connection, suffix)
     named = {topic for topic in topics if topic.endswith(suffix)}
@@ -130,17 +134,27 @@ async def chosen(
         raise click.UsageError(
             f"there is no topic {', '.join(missing)}; there are: {', '.join(known) or 'none'}"
         )
+    if missing := sorted({place.topic for place in ids} - set(known)):
+        raise click.UsageError(
+            f"there is no dead-letter topic {', '.join(missing)}; there are: "
+            f"{', '.join(known) or 'none'}"
+        )
     for source in sources:
-        if not any(topic.startswith(f"{source}.") for topic in known):
+        if not any(source in topic for topic in known):
             raise click.UsageError(
                 f"topic {source} has no dead-letter topic; there are: {', '.join(known) or 'none'}"
             )
-    meant = [topic for topic in known if not named or topic in named]
-    if sources:
-        meant = [topic for topic in meant if any(topic.startswith(f"{s}.") for s in sources)]
+    # How a service names its dead-letter topics is its own choice, but for their source in it;
+    # what lies in them that came from elsewhere, the selection leaves out.
+    meant = [
+        topic
+        for topic in known
+        if not topics or topic in named or any(source in topic for source in sources)
+    ]
     if ids:
         meant = [topic for topic in meant if any(place.topic == topic for place in ids)]
     selection = Selection(
+        topics=frozenset(named),
         sources=sources,
         groups=frozenset(groups),
         errors=tuple(errors),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tracing.dlq.summary import Summary
 
 _PAYLOAD = 2000
+_NAME = 200
+_NAMES = 256
 _WIDE = 180
 
 
@@ -65,9 +67,33 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(f"{summary.letters:,} dead letters", highlight=False)
     if summary.strangers:
         console.print(
-            f"{summary.strangers:,} records without provenance, which are no dead letters",
-            highlight=False,
+            Text(
+                f"{summary.strangers:,} records without provenance, which are no dead letters: "
+                f"{strangers_named(summary)}"
+            )
         )
+
+
+def strangers_named(summary: Summary) -> str:
+    """Name the records without provenance, as many as are known by name."""
+    more = summary.strangers - len(summary.named_strangers)
+    names = [harmless(str(place)) for place in summary.named_strangers]
+    return ", ".join([*names, *([f"and {more} more"] if more else [])])
+
+
+def letter_line(letter: Letter) -> str:
+    """Describe a letter in one line: when it failed, its id, group, error, event and trace."""
+    found = letter.provenance
+    event = CloudEvent.from_headers(letter.record.headers)
+    parts = (
+        written(found.failed_at_ms) if found is not None else None,
+        str(letter.id),
+        found.group if found is not None else None,
+        found.exception if found is not None else None,
+        event.id if event is not None else None,
+        trace_id_of(letter),
+    )
+    return "  ".join(harmless(part) if part else "-" for part in parts)
 
 
 def summary_document(summary: Summary) -> dict[str, Any]:
@@ -75,6 +101,7 @@ def summary_document(summary: Summary) -> dict[str, Any]:
     return {
         "letters": summary.letters,
         "without_provenance": summary.strangers,
+        "without_provenance_ids": [str(place) for place in summary.named_strangers],
         "groups": [
             {
                 "dead_letter_topic": topic,
@@ -127,7 +154,8 @@ def letter_document(
     replay = Replay.from_headers(letter.record.headers)
     if replay is not None:
         document["replay_of"] = replay.id
-    document["headers"] = sorted({str(name) for name, _ in letter.record.headers})
+    names = sorted({str(name)[:_NAME] for name, _ in letter.record.headers[:_NAMES]})
+    document["headers"] = names
     value = letter.record.value
     document["value_bytes"] = None if value is None else len(value)
     if payload:
@@ -135,6 +163,8 @@ def letter_document(
             document[name] = (
                 None if content is None else content[:_PAYLOAD].decode("utf-8", "backslashreplace")
             )
+            if content is not None and len(content) > _PAYLOAD:
+                document[f"{name}_cut_to_bytes"] = _PAYLOAD
     return document
 
 

@@ -12,14 +12,8 @@ from opentelemetry.trace import Link, SpanKind
 
 from tracing import catalog, cloudevents, semconv, w3c
 from tracing.client import client_info
-from tracing.headers import latest, listed, without
-from tracing.provenance import (
-    ERROR_HEADERS,
-    FIRST_FAILED_AT,
-    REPLAY_GROUP,
-    REPLAY_ID,
-    Replay,
-)
+from tracing.dlq.replay_headers import own_context, replay_headers
+from tracing.headers import latest, without
 from tracing.raw_sending import send_raw
 from tracing.sending import Destination, Sending
 
@@ -31,19 +25,14 @@ if TYPE_CHECKING:
     from tracing.dlq.connection import Connection
     from tracing.dlq.letters import Letter, LetterId
     from tracing.headers import Header
-    from tracing.provenance import (
-        Provenance,
-    )
+    from tracing.provenance import Provenance, Replay
     from tracing.telemetry import Telemetry
 
 _IN_FLIGHT: Final = 500
+_BYTES_IN_FLIGHT: Final = 16 * 1024 * 1024
+# What the service's producer was allowed to send, and the broker took, has to fit here, too.
+_LARGEST: Final = 256 * 1024 * 1024
 _NAMED: Final = 1000
-_LEFT_OUT: Final = (ERROR_HEADERS - {FIRST_FAILED_AT}) | {
-    REPLAY_GROUP,
-    REPLAY_ID,
-    w3c.TRACEPARENT,
-    w3c.TRACESTATE,
-}
 
 
 @dataclass(slots=True)
@@ -61,20 +50,6 @@ class Replayed:
     failed: dict[LetterId, str] = field(default_factory=dict)
     failures: int = 0
     strangers: int = 0
-
-
-def replay_headers(letter: Letter, provenance: Provenance) -> tuple[list[Header], Replay]:
-    """Make the headers of a letter that goes back, but for its new trace context.
-
-    The record's own stay, and so does the time at which it first failed. The id of a record that
-    was replayed before stays, so that a consumer with an inbox applies it once.
-    """
-    earlier = Replay.from_headers(letter.record.headers)
-    replay = Replay(
-        group=provenance.group,
-        id=earlier.id if earlier is not None and earlier.id else str(letter.id),
-    )
-    return without(listed(letter.record.headers), _LEFT_OUT) + replay.headers(), replay
 
 
 async def replay(
@@ -106,47 +81,52 @@ async def replay(
         KafkaError: The cluster does not answer at all.
     """
     result = Replayed() if result is None else result
-    producer = AIOKafkaProducer(**connection.client(), acks="all")
-    run = _Run(producer, telemetry, result)
+    producer = AIOKafkaProducer(**connection.client(), acks="all", max_request_size=_LARGEST)
+    run = _Run(producer, telemetry, result, told)
     loop = asyncio.get_running_loop()
     try:
         await producer.start()
         started, number = loop.time(), 0
-        pending: list[tuple[LetterId, asyncio.Future[Any]]] = []
         try:
             async for letter in letters:
                 if rate is not None:
                     await asyncio.sleep(max(0.0, started + number / rate - loop.time()))
                 number += 1
-                await run.send(letter, pending)
-                if len(pending) >= _IN_FLIGHT or rate is not None:
-                    await run.settle(pending)
-                    told(result)
+                await run.send(letter)
         finally:
-            await run.settle(pending)
-            told(result)
+            await run.settle()
     finally:
         await producer.stop()
     return result
 
 
 class _Run:
-    def __init__(self, producer: AIOKafkaProducer, telemetry: Telemetry, result: Replayed) -> None:
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        telemetry: Telemetry,
+        result: Replayed,
+        told: Callable[[Replayed], None],
+    ) -> None:
         self._producer = producer
         self._telemetry = telemetry
         self._result = result
+        self._told = told
+        self._pending: set[asyncio.Future[Any]] = set()
+        self._bytes = 0
         self._info = client_info(producer, group=None, client_id=None)
         self._destinations: dict[str, Destination] = {}
         self._partitions: dict[str, set[int]] = {}
         self._unreachable: dict[str, Exception] = {}
 
-    async def send(
-        self, letter: Letter, pending: list[tuple[LetterId, asyncio.Future[Any]]]
-    ) -> None:
+    async def send(self, letter: Letter) -> None:
         found, record = letter.provenance, letter.record
         if found is None:
             self._result.strangers += 1
             return
+        size = len(record.value or b"") + len(record.key or b"")
+        if len(self._pending) >= _IN_FLIGHT or self._bytes + size > _BYTES_IN_FLIGHT:
+            await self.settle()
         headers, mark = replay_headers(letter, found)
         sending = self._begin(letter, found, headers, mark)
         try:
@@ -166,17 +146,28 @@ class _Run:
             return
         if sending is not None:
             future.add_done_callback(sending.done)
-        future.add_done_callback(lambda done: self._count(done, found))
-        pending.append((letter.id, future))
+        self._pending.add(future)
+        self._bytes += size
+        future.add_done_callback(lambda done: self._settled(done, letter.id, found, size))
 
-    async def settle(self, pending: list[tuple[LetterId, asyncio.Future[Any]]]) -> None:
-        results = await asyncio.gather(*(future for _, future in pending), return_exceptions=True)
-        for (place, _), answer in zip(pending, results, strict=True):
-            if isinstance(answer, BaseException):
-                self._failed(place, answer)
-            else:
-                self._result.sent += 1
-        pending.clear()
+    async def settle(self) -> None:
+        """Wait until each letter that was sent is acknowledged or refused."""
+        if self._pending:
+            await asyncio.wait(tuple(self._pending))
+
+    def _settled(
+        self, done: asyncio.Future[Any], place: LetterId, found: Provenance, size: int
+    ) -> None:
+        self._pending.discard(done)
+        self._bytes -= size
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if error is not None:
+            self._failed(place, error)
+        else:
+            self._result.sent += 1
+            labels = {semconv.DESTINATION: found.topic, semconv.GROUP: found.group}
+            self._telemetry.metrics.count(catalog.DEAD_LETTERS_REPLAYED, labels).value += 1
+        self._told(self._result)
 
     async def _partitions_of(self, topic: str) -> set[int]:
         if topic in self._unreachable:
@@ -194,11 +185,6 @@ class _Run:
         self._result.failures += 1
         if len(self._result.failed) < _NAMED:
             self._result.failed[place] = f"{type(error).__name__}: {error}"
-
-    def _count(self, done: asyncio.Future[Any], found: Provenance) -> None:
-        if not done.cancelled() and done.exception() is None:
-            labels = {semconv.DESTINATION: found.topic, semconv.GROUP: found.group}
-            self._telemetry.metrics.count(catalog.DEAD_LETTERS_REPLAYED, labels).value += 1
 
     def _begin(
         self, letter: Letter, found: Provenance, headers: list[Header], mark: Replay
@@ -235,7 +221,9 @@ class _Run:
                 injected, creation, Context(), found.topic, letter.record.timestamp
             )
             # The flow is the record's own, or none: it does not begin with the replay.
-            outgoing = headers + [pair for pair in injected if pair[0] != w3c.BAGGAGE]
+            written = [pair for pair in injected if pair[0] != w3c.BAGGAGE]
+            context_names = telemetry.propagation.fields - {w3c.BAGGAGE}
+            outgoing = without(headers, context_names) + (written or own_context(letter))
             return Sending(telemetry, destination, span, outgoing)
         except Exception as fault:
             telemetry.diagnostics.failed("replay", fault)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ class Selection:
     """Which letters are meant; those for which everything that is given holds.
 
     Attributes:
+        topics: Dead-letter topics; a letter in one of them is meant, or one of `sources`.
         sources: Topics that the records came from.
         groups: Consumer groups that gave them up.
         errors: Error types, in which `*` stands for anything.
@@ -23,6 +24,7 @@ class Selection:
         ids: Single letters.
     """
 
+    topics: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     errors: tuple[str, ...] = ()
@@ -32,8 +34,8 @@ class Selection:
 
     @property
     def everything(self) -> bool:
-        """Whether no letter is left out."""
-        return self == Selection()
+        """Whether no letter of the topics is left out."""
+        return replace(self, topics=frozenset(), sources=frozenset()) == Selection()
 
     def __contains__(self, letter: Letter) -> bool:
         if self.ids and letter.id not in self.ids:
@@ -43,9 +45,14 @@ class Selection:
             # Nothing tells where it came from; only its id can mean it.
             return self.everything or bool(self.ids)
         return (
-            (not self.sources or found.topic in self.sources)
+            self._of_topics(letter.id.topic, found.topic)
             and (not self.groups or found.group in self.groups)
             and (not self.errors or any(fnmatchcase(found.exception, e) for e in self.errors))
             and (self.since_ms is None or found.failed_at_ms >= self.since_ms)
             and (self.until_ms is None or found.failed_at_ms < self.until_ms)
         )
+
+    def _of_topics(self, topic: str, source: str) -> bool:
+        if not self.topics and not self.sources:
+            return True
+        return topic in self.topics or source in self.sources

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from tracing.dlq.letters import Letter, LetterId
+
+_NAMED: Final = 10
 
 
 @dataclass(slots=True)
@@ -36,6 +38,8 @@ class Summary:
         """By dead-letter topic, source topic, consumer group and error type."""
         self.strangers = 0
         """Records without provenance, which are no dead letters."""
+        self.named_strangers: list[LetterId] = []
+        """The first few of them."""
 
     @property
     def letters(self) -> int:
@@ -47,6 +51,8 @@ class Summary:
         found = letter.provenance
         if found is None:
             self.strangers += 1
+            if len(self.named_strangers) < _NAMED:
+                self.named_strangers.append(letter.id)
             return
         key = (letter.id.topic, found.topic, found.group, found.exception)
         group = self.groups.get(key)

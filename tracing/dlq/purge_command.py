@@ -1,0 +1,105 @@
+"""The command `dlq purge`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracing.dlq.asking import dry_run_option, json_option, sure, yes_option
+from tracing.dlq.letters import letters
+from tracing.dlq.moments import written
+from tracing.dlq.options import LetterName, Moment, connecting, connection_of
+from tracing.dlq.purging import purge, purgeable
+
+if TYPE_CHECKING:
+    from tracing.dlq.letters import LetterId
+    from tracing.dlq.purging import Purge
+
+
+@click.command("purge")
+@connecting
+@click.option("--topic", "topics", multiple=True, help="A dead-letter topic; may be given again.")
+@click.option("--before", type=Moment(), help="Only what failed before: 2h, 3d, or a time.")
+@click.option(
+    "--up-to",
+    type=LetterName(),
+    multiple=True,
+    help="This letter and all before it in its partition; may be given again.",
+)
+@click.option("--all", "everything", is_flag=True, help="All letters.")
+@click.option("--suffix", default=".dlq", show_default=True, help="What dead-letter topics end in.")
+@click.option("--force", is_flag=True, help="Purge topics that do not end in the suffix, too.")
+@dry_run_option
+@yes_option
+@json_option
+def purge_command(
+    *,
+    topics: tuple[str, ...],
+    before: int | None,
+    up_to: tuple[LetterId, ...],
+    everything: bool,
+    suffix: str,
+    force: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    timeout: float,
+    **options: Any,
+) -> None:
+    """Delete dead letters for good, from the oldest on.
+
+    Kafka deletes only from the beginning of a partition, so what comes after the first letter
+    that is to stay, stays too.
+    """
+    if (before is not None) + bool(up_to) + everything != 1:
+        raise click.UsageError("say what to delete, one of: --before AGE, --up-to ID, --all")
+    topics = topics or tuple(sorted({place.topic for place in up_to}))
+    _check(topics, up_to, "" if force else suffix)
+    connection = connection_of(options, timeout)
+
+    async def look() -> Purge:
+        found = letters(connection, topics, timeout_s=timeout)
+        return await purgeable(found, before_ms=before, up_to=up_to or None)
+
+    found = asyncio.run(look())
+    if found.letters and not dry_run:
+        sure(f"Delete {found.letters} records of {', '.join(topics)} for good?", yes=yes)
+        asyncio.run(purge(connection, found))
+    if as_json:
+        document = {
+            "deleted": 0 if dry_run else found.letters,
+            "would_delete": found.letters,
+            "without_provenance": found.strangers,
+            "kept": found.kept,
+            "kept_behind_others": found.blocked,
+            "before": None if before is None else written(before),
+            "up_to": [str(place) for place in up_to],
+        }
+        click.echo(json.dumps(document, indent=2))
+        return
+    verb = "would be deleted" if dry_run else "deleted"
+    click.echo(f"{found.letters} letters {verb}, {found.kept} kept")
+    if found.strangers:
+        click.echo(f"{found.strangers} of them without provenance, which are no dead letters")
+    if found.blocked:
+        click.echo(
+            f"{found.blocked} are meant, but stay behind others that are not: "
+            "Kafka deletes only from the beginning of a partition"
+        )
+
+
+def _check(topics: tuple[str, ...], up_to: tuple[LetterId, ...], suffix: str) -> None:
+    if not topics:
+        raise click.UsageError("say where: --topic TOPIC")
+    for topic in topics:
+        if not topic.endswith(suffix):
+            raise click.UsageError(
+                f"{topic} does not end in {suffix}: this is no dead-letter topic "
+                "(--force purges it all the same)"
+            )
+    for place in up_to:
+        if place.topic not in topics:
+            raise click.UsageError(f"--up-to {place} is in none of the topics of --topic")

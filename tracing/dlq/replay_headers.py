@@ -1,0 +1,41 @@
+"""The headers of a dead letter that goes back to where it came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tracing import w3c
+from tracing.headers import listed, without
+from tracing.provenance import ERROR_HEADERS, FIRST_FAILED_AT, REPLAY_GROUP, REPLAY_ID, Replay
+
+if TYPE_CHECKING:
+    from tracing.dlq.letters import Letter
+    from tracing.headers import Header
+    from tracing.provenance import Provenance
+
+_LEFT_OUT: Final = (ERROR_HEADERS - {FIRST_FAILED_AT}) | {
+    REPLAY_GROUP,
+    REPLAY_ID,
+    w3c.TRACEPARENT,
+    w3c.TRACESTATE,
+}
+
+
+def replay_headers(letter: Letter, provenance: Provenance) -> tuple[list[Header], Replay]:
+    """Make the headers of a letter that goes back, but for its new trace context.
+
+    The record's own stay, and so does the time at which it first failed. The id of a record that
+    was replayed before stays, so that a consumer with an inbox applies it once.
+    """
+    earlier = Replay.from_headers(letter.record.headers)
+    replay = Replay(
+        group=provenance.group,
+        id=earlier.id if earlier is not None and earlier.id else str(letter.id),
+    )
+    return without(listed(letter.record.headers), _LEFT_OUT) + replay.headers(), replay
+
+
+def own_context(letter: Letter) -> list[Header]:
+    """Where nobody traces the replay, the record stays in the trace that failed."""
+    context = letter.context
+    return [] if context is None else [(w3c.TRACEPARENT, w3c.format_traceparent(context))]
