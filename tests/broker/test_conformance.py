@@ -8,6 +8,7 @@ brokers have; what the embedded one cannot do is in `UNSUPPORTED`.
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ from demo_pipeline.broker import KafkaCluster, create_topics
 from tracing import Telemetry, TracedConsumer, TracedProducer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 pytestmark = [pytest.mark.integration]
 
@@ -53,6 +54,16 @@ async def topic(servers: str) -> str:
     return name
 
 
+@asynccontextmanager
+async def started(producer: TracedProducer) -> AsyncIterator[TracedProducer]:
+    """Start a producer, and stop it even if that fails, as aiokafka's own block does not."""
+    try:
+        await producer.start()
+        yield producer
+    finally:
+        await producer.stop()
+
+
 def consumer(servers: str, name: str, **options: Any) -> TracedConsumer:
     options = {"auto_offset_reset": "earliest", "enable_auto_commit": False, **options}
     bare = AIOKafkaConsumer(name, bootstrap_servers=servers, fetch_max_wait_ms=10, **options)
@@ -65,7 +76,8 @@ async def test_an_idempotent_producer_sends(servers: str, request: pytest.Fixtur
     bare = AIOKafkaProducer(
         bootstrap_servers=servers, enable_idempotence=True, request_timeout_ms=3000
     )
-    async with asyncio.timeout(8), TracedProducer(bare, Telemetry("orders")) as producer:
+    traced = TracedProducer(bare, Telemetry("orders"))
+    async with asyncio.timeout(8), started(traced) as producer:
         assert 0 == (await producer.send_and_wait(name, b"v", partition=0)).offset
 
 
@@ -78,7 +90,7 @@ async def test_what_a_transaction_aborted_is_not_read(
         bootstrap_servers=servers, transactional_id=name, request_timeout_ms=3000
     )
     async with asyncio.timeout(20):
-        async with TracedProducer(bare, Telemetry("orders")) as producer:
+        async with started(TracedProducer(bare, Telemetry("orders"))) as producer:
             with pytest.raises(ZeroDivisionError):
                 async with producer.transaction():
                     await producer.send_and_wait(name, b"aborted", partition=0)
