@@ -45,6 +45,7 @@ def servers(request: pytest.FixtureRequest) -> str:
 def expected_to_fail(request: pytest.FixtureRequest, what: str) -> None:
     """Mark what the embedded broker cannot do; strict, so that the list cannot rot."""
     if "embedded" in request.node.callspec.params.values():
+        # Only here: with which broker the test runs is known when its fixtures are made.
         request.applymarker(pytest.mark.xfail(reason=UNSUPPORTED[what], strict=True))
 
 

@@ -94,5 +94,6 @@ def _wait_until_ready(server: subprocess.Popen[bytes], port: int, log: Path) -> 
     while b"ready to accept connections" not in log.read_bytes():
         if server.poll() is not None or time.monotonic() > until:
             raise RuntimeError(f"PostgreSQL did not start: {log.read_text(errors='replace')}")
+        # The server tells of its readiness in its log alone, and a fixture has no loop to wait in.
         time.sleep(0.05)
     socket.create_connection(("127.0.0.1", port), timeout=_START_S).close()

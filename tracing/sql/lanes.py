@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from tracing.sql.send_failures import SendFailures
     from tracing.sql.stored_record import Lane, StoredRecord
@@ -62,6 +62,10 @@ class Lanes:
     def busy(self) -> set[Lane]:
         """The lanes that have records on their way."""
         return set(self._queues)
+
+    def under_way_to(self, topics: Collection[str]) -> int:
+        """How many records are on their way to some topics."""
+        return sum(len(queue) for queue in self._queues.values() if queue[0].topic in topics)
 
     def full(self) -> set[Lane]:
         """The lanes that take no more records now."""
@@ -126,6 +130,15 @@ class Lanes:
                 record = queue[0]
                 try:
                     await self._send(record)
+                except asyncio.CancelledError as cancelled:
+                    task = asyncio.current_task()
+                    if task is None or task.cancelling():
+                        raise
+                    # Something that the sender waited for was cancelled, not the sending.
+                    error = RuntimeError("the sender ended with CancelledError")
+                    error.__cause__ = cancelled
+                    self._failures.failed(record, error)
+                    return
                 except Exception as error:
                     self._failures.failed(record, error)
                     return

@@ -47,6 +47,8 @@ class OutboxRows:
         *,
         without: Collection[int],
         without_lanes: Collection[Lane],
+        topics: Collection[str] | None = None,
+        without_topics: Collection[str] = (),
     ) -> list[StoredRecord]:
         """Read the first rows, in their order.
 
@@ -55,10 +57,18 @@ class OutboxRows:
             limit: How many rows at most.
             without: The sequences of rows to leave out.
             without_lanes: The lanes of rows to leave out.
+            topics: The topics of the rows; by default any.
+            without_topics: The topics of rows to leave out.
         """
+        if limit <= 0:
+            return []
         columns = self._table.c
         statement = self._lowest.limit(limit)
         keyed = [lane for lane in without_lanes if isinstance(lane, tuple)]
+        if topics is not None:
+            statement = statement.where(columns.topic.in_(sorted(topics)))
+        if without_topics:
+            statement = statement.where(columns.topic.not_in(sorted(without_topics)))
         rows = {*without, *(lane for lane in without_lanes if isinstance(lane, int))}
         if rows:
             statement = statement.where(columns.sequence.not_in(sorted(rows)))

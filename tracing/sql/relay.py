@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("tracing")
 
 _STANDBY_S: Final = 1.0
-_MAX_WAITING: Final = 300
+_SHARE: Final = 4
 
 
 class Sender(Protocol):
@@ -201,10 +201,14 @@ class OutboxRelay:
         acknowledged = lanes.acknowledged
         under_way = lanes.known - acknowledged
         waiting = failures.waiting()
-        limit = self._batch - len(under_way) if len(waiting) < _MAX_WAITING else 0
+        limit = self._batch - len(under_way)
+        # A topic with failures gets a share of the places: sends that hang would hold them all.
+        failing, blocked = failures.topics()
+        share = max(1, self._batch // _SHARE) - lanes.under_way_to(failing)
         # Of the same moment as those that wait: a lane that comes due in between is in neither.
-        tried = failures.lanes() - waiting - lanes.busy()
+        tried = failures.lanes(failing) - waiting - lanes.busy()
         records: list[StoredRecord] = []
+        retried: list[StoredRecord] = []
         async with self._session.transaction() as connection:
             self._standby = connection is None
             if connection is None:
@@ -213,19 +217,30 @@ class OutboxRelay:
                 return _STANDBY_S
             if acknowledged:
                 await self._rows.delete(connection, acknowledged)
-            if limit > 0:
-                records = await self._rows.read(
-                    connection, limit, without=under_way, without_lanes=waiting | lanes.full()
+            out = waiting | lanes.full()
+            if failing:
+                share = min(share, limit)
+                retried = await self._rows.read(
+                    connection, share, without=under_way, without_lanes=out, topics=failing
                 )
+                limit -= len(retried)
+            records = await self._rows.read(
+                connection,
+                limit,
+                without=under_way,
+                without_lanes=out,
+                without_topics=failing | blocked,
+            )
             if self._backlog.due:
                 self._backlog.measured(*await self._rows.measure(connection))
         lanes.forget(acknowledged)
-        if len(records) < limit:
+        if len(retried) < share:
             # Somebody has taken a record out that could not be sent.
-            for lane in tried - {record.lane for record in records}:
+            for lane in tried - {record.lane for record in retried}:
                 failures.over(lane)
         if limit > 0 and not (records or under_way or failures):
             self._drains.settle(draining, empty=True)
+        lanes.take(retried)
         if lanes.take(records) and len(records) == limit:
             return 0.0
         return min(self._poll_interval_s, failures.due_in_s(waiting))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from tracing.retry import Retry
     from tracing.sql.stored_record import Lane, StoredRecord
+
+MAX_WAITING: Final = 100
+"""Lanes of one topic that wait side by side before the topic as a whole waits."""
 
 _logger = logging.getLogger("tracing")
 
@@ -31,6 +35,11 @@ class _Failure:
     attempts: int
     due_at: float
     cause: _Cause
+
+    @property
+    def topic(self) -> str:
+        """The topic that did not take the record."""
+        return self.cause[1]
 
 
 class SendFailures:
@@ -88,9 +97,22 @@ class SendFailures:
         now = monotonic()
         return {lane for lane, failure in self._failures.items() if failure.due_at > now}
 
-    def lanes(self) -> set[Lane]:
-        """All of them, whether they wait or are tried again."""
-        return set(self._failures)
+    def lanes(self, topics: Collection[str]) -> set[Lane]:
+        """All lanes of some topics, whether they wait or are tried again."""
+        return {lane for lane, failure in self._failures.items() if failure.topic in topics}
+
+    def topics(self) -> tuple[set[str], set[str]]:
+        """The topics with failures, of which lanes may be tried, and those with too many waiting.
+
+        A topic that takes nothing at all has as many failing lanes as it has keys: to name each
+        would cost more with every key, and to try each would leave no time for other topics.
+        """
+        now = monotonic()
+        waiting: Counter[str] = Counter()
+        for failure in self._failures.values():
+            waiting[failure.topic] += failure.due_at > now
+        full = {topic for topic, lanes in waiting.items() if lanes >= MAX_WAITING}
+        return waiting.keys() - full, full
 
     def due_in_s(self, lanes: Collection[Lane]) -> float:
         """Seconds until the first of some lanes may be tried again; infinite without any."""
