@@ -127,7 +127,7 @@ class TracedConsumer:
 
         `consume` and `async for` do so by themselves.
         """
-        replay = Replay.from_headers(record.headers)
+        replay = Replay.of(record)
         return replay is not None and replay.group != self._info.group
 
     async def getone(self, *partitions: TopicPartition) -> ConsumerRecord[Any, Any]:

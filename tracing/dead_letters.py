@@ -134,7 +134,7 @@ class DeadLetters:
         attempts: int,
         failed_first_ms: int,
     ) -> Provenance:
-        earlier = first_failed_at_ms(record.headers)
+        earlier = first_failed_at_ms(record)
         stacktrace = None
         if self._stacktraces:
             stacktrace = "".join(traceback.format_tb(error.__traceback__))[-_MAX_STACKTRACE:]

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 MAX_IDENTITY: Final = 255
 """Bytes of each part of an identity; a longer one is hashed, so that it stays different."""
 
-_DEAD_LETTER: Final = "dead-letter"
 _HASHED: Final = "sha256:"
 
 
@@ -28,10 +27,10 @@ class EventIdentity:
 
     Attributes:
         source: Where the event comes from: the `ce_source` header; of a record that is no
-            CloudEvent `kafka:{topic}`, and of one that was replayed `dead-letter`.
+            CloudEvent `kafka:{topic}`.
         id: Identifies it within its source: the `ce_id` header; of a record that is no
-            CloudEvent `{partition}/{offset}`, and of one that was replayed the id of the replay,
-            which stays the same however often it is replayed.
+            CloudEvent `{partition}/{offset}`, and of one that was replayed those of the record
+            that first failed, however many dead letters and replays there were of it.
     """
 
     source: str
@@ -50,10 +49,10 @@ class EventIdentity:
         event_id = _last(cloudevents.ID, headers, present)
         if source is not None and event_id is not None:
             return cls(bounded(source), bounded(event_id))
-        replay = Replay.from_headers(headers)
-        if replay is not None and replay.id:
-            return cls(_DEAD_LETTER, bounded(replay.id.encode()))
         topic = f"kafka:{record.topic}".encode("utf-8", "backslashreplace")
+        replay = Replay.of(record)
+        if replay is not None:
+            return cls(bounded(topic), bounded(replay.id[len(record.topic) + 1 :].encode()))
         return cls(bounded(topic), f"{record.partition}/{record.offset}")
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanKind
 
-from tracing import cloudevents, provenance, semconv
+from tracing import cloudevents, semconv
 from tracing.context_keys import SPAN_KEY
-from tracing.headers import text
 from tracing.propagation import continuing, flow_attributes
+from tracing.provenance import REPLAY_GROUP, Replay
 from tracing.sending import key_text
 from tracing.w3c import RemoteSpan
 
@@ -89,9 +89,8 @@ def process_attributes(
         attributes[semconv.WAIT] = wait_ms / 1000
     if record.value is None:
         attributes[semconv.TOMBSTONE] = True
-    if provenance.REPLAY_ID in found:
-        replay_id = text(found[provenance.REPLAY_ID], cloudevents.MAX_VALUE)
-        attributes[semconv.REPLAY_ID] = replay_id or ""
+    if REPLAY_GROUP in found and (replay := Replay.of(record)) is not None:
+        attributes[semconv.REPLAY_ID] = replay.id
     if telemetry.body_sizes:
         attributes[semconv.BODY_SIZE] = max(record.serialized_value_size, 0)
     if telemetry.message_keys and (key := key_text(record.key)) is not None:

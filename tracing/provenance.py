@@ -7,11 +7,13 @@ Source: https://cwiki.apache.org/confluence/display/KAFKA/KIP-1034.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracing.headers import latest, text
 
 if TYPE_CHECKING:
+    from aiokafka.structs import ConsumerRecord
+
     from tracing.headers import Header
 
 ERRORS: Final = "__pipeline.errors."
@@ -42,6 +44,8 @@ _TEXTS: Final = (TOPIC, GROUP, EXCEPTION, MESSAGE)
 _MAX_DIGITS: Final = 19
 _MAX_TEXT: Final = 4096
 _MAX_STACKTRACE: Final = 65_536
+_PLACE: Final = 3
+"""A place has a topic, a partition and an offset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +130,8 @@ class Replay:
 
     Attributes:
         group: The only consumer group that is to process it; all others skip it.
-        id: The dead letter that was replayed first, `{topic}/{partition}/{offset}`; it stays the
-            same however often the record fails and is replayed again.
+        id: Where the record was when it first failed, `{topic}/{partition}/{offset}`; it stays the
+            same however often the record fails and is replayed.
     """
 
     group: str
@@ -145,14 +149,32 @@ class Replay:
             return None
         return cls(group=group, id=text(found.get(REPLAY_ID), _MAX_TEXT) or "")
 
+    @classmethod
+    def of(cls, record: ConsumerRecord[Any, Any]) -> Replay | None:
+        """How a record was replayed; `None` where it was not. Never raises.
+
+        Marks say something of the record on its own topic alone. A service that hands a record's
+        headers on to another topic has made another event, which is for all of its readers.
+        """
+        found = cls.from_headers(record.headers)
+        return found if found is not None and found.topic == record.topic else None
+
+    @property
+    def topic(self) -> str:
+        """The topic on which the record failed and is replayed; empty where the id names none."""
+        place = self.id.rsplit("/", 2)
+        return place[0] if len(place) == _PLACE else ""
+
     def headers(self) -> list[Header]:
         """Write it as headers."""
         return [(REPLAY_GROUP, self.group.encode()), (REPLAY_ID, self.id.encode())]
 
 
-def first_failed_at_ms(headers: object) -> int | None:
+def first_failed_at_ms(record: ConsumerRecord[Any, Any]) -> int | None:
     """When a replayed record first failed, unix ms; `None` where nothing tells. Never raises."""
-    return _number(latest(headers).get(FIRST_FAILED_AT))
+    if Replay.of(record) is None:
+        return None
+    return _number(latest(record.headers).get(FIRST_FAILED_AT))
 
 
 def _number(value: object) -> int | None:

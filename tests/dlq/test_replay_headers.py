@@ -56,11 +56,28 @@ def test_the_records_own_headers_survive_every_round(own: list[tuple[str, bytes 
         )
         assert "traceparent" not in names
         assert (FIRST_FAILED_AT, b"1000") in headers
-        assert Replay(group="payment", id="orders.payment.dlq/0/0") == mark
+        assert Replay(group="payment", id="orders/3/0") == mark
         headers = [
             pair for pair in headers if pair[0] != FIRST_FAILED_AT
         ]  # the next failure writes it anew
-    assert {"orders.payment.dlq/0/0"} == ids
+    assert {"orders/3/0"} == ids
+
+
+def test_two_letters_of_one_record_are_replayed_as_the_same() -> None:
+    found = provenance()
+    marks = {replay_headers(letter(found.headers(), offset), found)[1] for offset in (100, 101)}
+
+    assert {Replay(group="payment", id="orders/3/7")} == marks
+
+
+def test_marks_that_were_handed_on_from_another_topic_do_not_count() -> None:
+    found = provenance(topic="priced", partition=0, offset=9)
+    foreign = Replay(group="pricing", id="orders/3/7").headers()
+
+    headers, mark = replay_headers(letter([*foreign, *found.headers()]), found)
+
+    assert Replay(group="payment", id="priced/0/9") == mark
+    assert mark.headers() == [pair for pair in headers if "replay" in pair[0]]
 
 
 @given(st.lists(st.tuples(st.text(max_size=30), st.none() | st.binary(max_size=80)), max_size=40))

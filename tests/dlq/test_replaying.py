@@ -156,6 +156,4 @@ async def test_a_record_with_neither_key_nor_value_is_replayed_as_it_was(
     assert (1, 0) == (found.sent, found.failures)
     (record,) = await cluster.records()
     assert (None, None, 1) == (record.key, record.value, record.partition)
-    assert Replay(group="payment", id=f"{cluster.of_payment}/0/0") == Replay.from_headers(
-        record.headers
-    )
+    assert Replay(group="payment", id=f"{cluster.topic}/1/0") == Replay.from_headers(record.headers)

@@ -16,8 +16,8 @@ from tracing.provenance import Replay
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LETTER = "orders.shipping.dlq/0/7"
-REPLAYED = tuple(Replay(group="shipping", id=LETTER).headers())
+REPLAYED = tuple(Replay(group="shipping", id="orders/0/7").headers())
+ELSEWHERE = tuple(Replay(group="shipping", id="placed/0/7").headers())
 LONG = b"x" * 256
 
 
@@ -32,7 +32,8 @@ LONG = b"x" * 256
         ([], "kafka:orders", "3/42"),
         ([("ce_source", b"/orders")], "kafka:orders", "3/42"),
         ([("ce_source", b"/orders"), ("ce_id", "1")], "kafka:orders", "3/42"),
-        (REPLAYED, "dead-letter", LETTER),
+        (REPLAYED, "kafka:orders", "0/7"),
+        (ELSEWHERE, "kafka:orders", "3/42"),
         ([("__pipeline.replay.group", b"shipping")], "kafka:orders", "3/42"),
         ([("ce_source", b"/a"), ("ce_id", LONG)], "/a", bounded(LONG)),
         ([("ce_source", b"/a"), ("ce_id", b"\xff")], "/a", bounded(b"\xff")),
@@ -65,7 +66,9 @@ def test_the_text_of_a_hash_is_not_taken_for_the_hashed_value() -> None:
         st.lists(
             st.one_of(
                 st.tuples(
-                    st.sampled_from(["ce_id", "ce_source", "__pipeline.replay.group"]),
+                    st.sampled_from(
+                        ["ce_id", "ce_source", "__pipeline.replay.group", "__pipeline.replay.id"]
+                    ),
                     st.one_of(st.binary(), st.none(), st.text(), st.integers()),
                 ),
                 st.integers(),

@@ -71,10 +71,12 @@ async def test_what_is_rolled_back_is_new_again(
 async def test_a_dead_letter_that_is_replayed_twice_is_applied_once(
     database: Database, make_record: Callable[..., Any]
 ) -> None:
-    replay = Replay(group="shipping", id="orders.shipping.dlq/0/7").headers()
+    replay = Replay(group="shipping", id="orders/0/7").headers()
 
     assert await apply(database, make_record(*replay, offset=20))
     assert not await apply(database, make_record(*replay, offset=21))
+    # Nor is the record itself, should it come after all.
+    assert not await apply(database, make_record(offset=7))
 
 
 async def test_groups_that_share_a_table_do_not_share_events(

@@ -255,7 +255,7 @@ async def test_a_replayed_record_keeps_its_first_failure_and_one_traceparent(
     (letter,) = await given_up(clients, topic)
     first = Provenance.from_headers(letter.headers)
     assert first is not None
-    replay = Replay(group="shipping", id="it/0/0")
+    replay = Replay(group="shipping", id=f"{topic}/1/{first.offset}")
     kept = [
         header
         for header in letter.headers
@@ -281,7 +281,7 @@ async def test_replayed_records_of_another_group_are_skipped_and_committed(
     topic = await clients.topic()
     producer = await clients.producer()
     for group in ("shipping", "payment"):
-        marks = Replay(group=group, id="it/0/0").headers()
+        marks = Replay(group=group, id=f"{topic}/0/0").headers()
         await producer.send_and_wait(topic, group.encode(), partition=0, headers=marks)
     await producer.send_and_wait(topic, b"last", partition=0)
     consumer = await clients.consumer(topic, group="payment")
@@ -301,10 +301,29 @@ async def test_replayed_records_of_another_group_are_skipped_and_committed(
     assert 3 == await consumer.committed(TopicPartition(topic, 0))
 
 
+async def test_what_is_made_of_a_replayed_record_is_for_everybody(clients: Clients) -> None:
+    topic, target = await clients.topic("orders"), await clients.topic("priced")
+    producer = await clients.producer()
+    marks = Replay(group="pricing", id=f"{topic}/0/0").headers()
+    failed = [("__pipeline.errors.first_failed_at", b"1000")]
+    await producer.send_and_wait(topic, b"v", partition=0, headers=[*marks, *failed])
+    pricing = await clients.consumer(topic, group="pricing")
+    record = await pricing.getone()
+    assert not pricing.addressed_elsewhere(record)
+    # As services do that hand on whatever headers there are.
+    await producer.send_and_wait(target, b"priced", partition=0, headers=record.headers)
+
+    (letter,) = await given_up(clients, target, group="billing")
+
+    found = Provenance.from_headers(letter.headers)
+    assert found is not None
+    assert found.first_failed_at_ms > 1000
+
+
 async def test_a_loop_over_the_consumer_skips_them_too(clients: Clients) -> None:
     topic = await clients.topic()
     producer = await clients.producer()
-    marks = Replay(group="shipping", id="it/0/0").headers()
+    marks = Replay(group="shipping", id=f"{topic}/0/0").headers()
     await producer.send_and_wait(topic, b"not ours", partition=0, headers=marks)
     await producer.send_and_wait(topic, b"ours", partition=0)
 
@@ -316,7 +335,7 @@ async def test_a_loop_over_the_consumer_skips_them_too(clients: Clients) -> None
 async def test_a_replayed_record_is_marked_on_its_span(memory: _InMemory, capture: Capture) -> None:
     topic = await memory.topic()
     producer = await memory.producer()
-    marks = Replay(group="shipping", id="it/0/7").headers()
+    marks = Replay(group="shipping", id="orders/0/7").headers()
     await producer.send_and_wait(topic, b"v", partition=0, headers=marks)
 
     consumer = await memory.consumer(topic, group="shipping")
@@ -324,7 +343,7 @@ async def test_a_replayed_record_is_marked_on_its_span(memory: _InMemory, captur
         pass
 
     process = next(span for span in capture.spans() if span.name == "process orders")
-    assert "it/0/7" == (process.attributes or {})["pipeline.replay.id"]
+    assert "orders/0/7" == (process.attributes or {})["pipeline.replay.id"]
 
 
 async def test_messages_are_cut_and_redacted_and_stacktraces_need_asking_for(

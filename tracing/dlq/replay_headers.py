@@ -24,14 +24,16 @@ _LEFT_OUT: Final = (ERROR_HEADERS - {FIRST_FAILED_AT}) | {
 def replay_headers(letter: Letter, provenance: Provenance) -> tuple[list[Header], Replay]:
     """Make the headers of a letter that goes back, but for its new trace context.
 
-    The record's own stay, and so does the time at which it first failed. The id of a record that
-    was replayed before stays, so that a consumer with an inbox applies it once.
+    The record's own stay, and so does the time at which it first failed. All letters of a record,
+    and all its replays, have the id of the record that first failed, so that a consumer with an
+    inbox applies it once.
     """
     earlier = Replay.from_headers(letter.record.headers)
-    replay = Replay(
-        group=provenance.group,
-        id=earlier.id if earlier is not None and earlier.id else str(letter.id),
-    )
+    if earlier is not None and earlier.topic == provenance.topic:
+        first = earlier.id
+    else:
+        first = f"{provenance.topic}/{provenance.partition}/{provenance.offset}"
+    replay = Replay(group=provenance.group, id=first)
     return without(listed(letter.record.headers), _LEFT_OUT) + replay.headers(), replay
 
 
