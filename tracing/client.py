@@ -18,6 +18,7 @@ class ClientInfo:
         servers: The bootstrap servers as `(host, port)`.
         auto_commit: Whether the client commits by itself; `None` when unknown.
         codec: Whether the client turns bytes into objects or objects into bytes.
+        acknowledged: Whether a producer waits for the broker; true where that is unknown.
     """
 
     client_id: str | None = None
@@ -25,6 +26,7 @@ class ClientInfo:
     servers: tuple[tuple[str, int], ...] = ()
     auto_commit: bool | None = None
     codec: bool = False
+    acknowledged: bool = True
 
     def attributes(self) -> Mapping[str, str | int]:
         """Describe the client as span attributes; of several servers, the first."""
@@ -58,6 +60,7 @@ def client_info(client: object, *, group: str | None, client_id: str | None) -> 
         servers=_servers(_attribute(inner, "_bootstrap_servers")),
         auto_commit=auto_commit if isinstance(auto_commit, bool) else None,
         codec=any(callable(_attribute(client, name)) for name in _CODECS),
+        acknowledged=_attribute(_attribute(client, "_sender"), "_acks") != 0,
     )
 
 

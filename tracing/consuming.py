@@ -79,7 +79,9 @@ async def consume(
         TypeError: `consumer` is not wrapped.
         ValueError: The consumer commits by itself, which loses records that are under way; or
             a number is not positive; or there are dead letters, but no group or no bytes.
-        Exception: What `handler` raised; its record and all after it are not committed.
+        Exception: What `handler` raised; its record and all after it are not committed. Or what
+            the consumer raised: of a record that aiokafka itself cannot read, such as one with a
+            header name that is not UTF-8, there is nothing to make a dead letter of.
         ExceptionGroup: The same, and what kept the record from becoming a dead letter.
     """
     if not isinstance(consumer, TracedConsumer):
@@ -280,9 +282,11 @@ class _Loop:
         await self._commit_in_time(self._owned())
         for tp in self._owned():
             worker = self._workers[tp]
-            if worker.unhandled is not None:
+            # Even where all was handled: a fetch that failed on a record may have taken those
+            # before it along.
+            if worker.resume_at is not None:
                 try:
-                    self._consumer.seek(tp, worker.unhandled)
+                    self._consumer.seek(tp, worker.resume_at)
                 except Exception as error:
                     # Closed, or no longer ours: then the committed offset is where it goes on.
                     _logger.debug("no need to rewind %s: %s", tp, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from time import time
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 TOPIC: Final = "{topic}.{group}.dlq"
 _MAX_STACKTRACE: Final = 16_384
+_topic_name = re.compile(r"[A-Za-z0-9._-]{1,249}").fullmatch
 
 
 class DeadLetters:
@@ -45,7 +47,8 @@ class DeadLetters:
 
     Raises:
         TypeError: `producer` is not wrapped.
-        ValueError: The producer serializes, or `topic` does not tell topics or groups apart.
+        ValueError: The producer serializes or waits for no acknowledgement, or `topic` does not
+            tell topics or groups apart.
 
     Task safety: any number of loops of one event loop may share it.
     """
@@ -60,6 +63,11 @@ class DeadLetters:
                 "dead letters are sent as the bytes that they were: give DeadLetters a producer "
                 "without key_serializer and value_serializer"
             )
+        if not producer.info.acknowledged:
+            raise ValueError(
+                "a dead letter has to be there before its record is committed: give DeadLetters a "
+                "producer that waits for acknowledgements, acks='all'"
+            )
         self._template = topic
         if self.topic_of("a", "g") in {self.topic_of("b", "g"), self.topic_of("a", "h")}:
             raise ValueError(
@@ -72,16 +80,31 @@ class DeadLetters:
         self._counts: dict[tuple[str, str], ErrorCounts] = {}
 
     def topic_of(self, topic: str, group: str) -> str:
-        """The dead-letter topic of a topic and a group."""
+        """The dead-letter topic of a topic and a group.
+
+        Raises:
+            ValueError: That is no name which a topic can have.
+        """
         try:
-            return self._template.format(topic=topic, group=group)
+            name = self._template.format(topic=topic, group=group)
         except (KeyError, IndexError, ValueError) as error:
             raise ValueError(
                 f"topic={self._template!r} may hold {{topic}} and {{group}} alone"
             ) from error
+        if not _topic_name(name):
+            raise ValueError(
+                f"dead letters of {topic} would go to {name}, which is no name of a Kafka topic: "
+                "choose another with DeadLetters(topic=...)"
+            )
+        return name
 
     def prepare(self, topic: str, group: str) -> None:
-        """Let the counter of a topic and group exist, with 0, before there is a dead letter."""
+        """Let the counter of a topic and group exist, with 0, before there is a dead letter.
+
+        Raises:
+            ValueError: The dead-letter topic cannot exist, as `topic_of`.
+        """
+        self.topic_of(topic, group)
         self._count(topic, group)
 
     async def publish(
@@ -124,7 +147,10 @@ class DeadLetters:
             raise
         if sending is not None:
             sending.acknowledged(metadata)
-        self._count(record.topic, group).add(semconv.error_type(error))
+        try:
+            self._count(record.topic, group).add(semconv.error_type(error))
+        except Exception as fault:
+            self._producer.telemetry.diagnostics.failed("dead_letter", fault)
 
     def _provenance(
         self,

@@ -46,6 +46,7 @@ class PartitionWorker:
         self._task: asyncio.Task[None] | None = None
         self._cut_off = False
         self._backing_off = False
+        self._finishing = False
         self._next: int | None = None
         self._committed: int | None = None
 
@@ -66,6 +67,11 @@ class PartitionWorker:
         return None if record is None else record.offset
 
     @property
+    def resume_at(self) -> int | None:
+        """The offset from which to go on after what was handled; `None` where nothing is known."""
+        return self._next if self.unhandled is None else self.unhandled
+
+    @property
     def busy(self) -> bool:
         """Whether a record is under way."""
         return self._task is not None and not self._task.done()
@@ -84,6 +90,7 @@ class PartitionWorker:
     async def finish(self, timeout_s: float) -> bool:
         """Finish the record under way and begin no other; false where it took too long."""
         waiting, self._queue = self._queue, deque()
+        self._finishing = True
         task = self._task
         finished = True
         if task is not None and not task.done():
@@ -98,6 +105,7 @@ class PartitionWorker:
                 # A handler may refuse to be cancelled; nobody waits for that for ever.
                 await asyncio.wait(pending, timeout=timeout_s)
         self._queue = waiting
+        self._finishing = False
         return finished
 
     def cut_off(self) -> None:
@@ -150,6 +158,10 @@ class PartitionWorker:
 
         Meanwhile the place that the record had is free for other partitions' records.
         """
+        if self._finishing:
+            # The attempt under way was to be finished, not the attempts after it.
+            attempts.give_up()
+            return False
         self._backing_off = True
         try:
             try:

@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tracing.diagnostics import warn_once
 from tracing.outcome import Unprocessable
 
 if TYPE_CHECKING:
@@ -64,4 +65,9 @@ class Retry:
         """How long to wait after a failed attempt, in seconds; the first attempt is 1."""
         # A float's power overflows long after the longest delay is reached.
         growth = self.factor ** min(attempt - 1, 64)
-        return self.jitter(min(self.delay_s * growth, self.max_delay_s))
+        longest_s = min(self.delay_s * growth, self.max_delay_s)
+        try:
+            return self.jitter(longest_s)
+        except Exception as fault:
+            warn_once("Retry.jitter raised; the longest delay is taken", error=fault)
+            return longest_s

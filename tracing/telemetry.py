@@ -17,7 +17,7 @@ from opentelemetry.trace import TracerProvider
 from tracing import semconv
 from tracing.aggregation import Aggregator
 from tracing.boundary import Boundary
-from tracing.diagnostics import Diagnostics
+from tracing.diagnostics import Diagnostics, warn_once
 from tracing.metrics import metrics_on
 from tracing.propagation import Propagation
 from tracing.spans import AttributeValue, span_starter
@@ -119,10 +119,15 @@ class Telemetry:
         return self._relations.get(topic, self._default_relation)
 
     def message_of(self, error: BaseException) -> str:
-        """An error's message, cut to 1 KiB and redacted."""
-        message = str(error).encode("utf-8", "backslashreplace")[:_MAX_MESSAGE]
-        text = message.decode("utf-8", "ignore")
-        return text if self._redact is None else self._redact(text)
+        """An error's message, cut to 1 KiB and redacted. Never raises."""
+        try:
+            message = str(error).encode("utf-8", "backslashreplace")[:_MAX_MESSAGE]
+            text = message.decode("utf-8", "ignore")
+            return text if self._redact is None else str(self._redact(text))
+        except Exception as fault:
+            # Not the text itself: what was to be redacted must not get out.
+            warn_once("an error's message cannot be told", error=fault)
+            return "(message unavailable)"
 
     def record_exception(
         self,

@@ -483,3 +483,34 @@ async def test_a_broker_that_does_not_answer_does_not_hold_the_end_up(
     await asyncio.wait_for(loop, 10)
 
     assert "last commit did not succeed" in caplog.text
+
+
+async def test_after_a_failed_fetch_nothing_that_came_with_it_is_jumped_over(
+    memory: _InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = await memory.topic()
+    producer = await memory.producer()
+    for number in range(6):
+        await producer.send_and_wait(topic, b"%d" % number, partition=0)
+    consumer = await memory.consumer(topic, group="shipping", max_poll_records=2)
+    bare = consumer.wrapped
+    fetch, fetches = bare.getmany, 0
+
+    async def failing(*partitions: Any, **options: Any) -> Any:
+        nonlocal fetches
+        found = await fetch(*partitions, **options)
+        fetches += bool(found)
+        if fetches == 2:
+            # As aiokafka does: what it took along before it found that it cannot read a record.
+            fetches += 1
+            await eventually(lambda: len(recording.values) == 2)
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "a header's name")
+        return found
+
+    recording = Recording(6)
+    monkeypatch.setattr(bare, "getmany", failing)
+    with pytest.raises(UnicodeDecodeError):
+        await tracing.consume(consumer, recording, stop=recording.stop)
+    await tracing.consume(consumer, recording, stop=recording.stop)
+
+    assert [b"%d" % number for number in range(6)] == recording.values

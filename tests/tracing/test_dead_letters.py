@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import TopicPartition
 
@@ -373,6 +374,50 @@ async def test_messages_are_cut_and_redacted_and_stacktraces_need_asking_for(
     assert "4111 " not in provenance.stacktrace.replace('"card 4111 "', "")
 
 
+async def test_an_error_that_cannot_be_told_does_not_keep_its_record_from_being_a_letter(
+    memory: _InMemory, capture: Capture
+) -> None:
+    class UntellableError(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    def redact(_message: str) -> str:
+        raise ZeroDivisionError
+
+    for name, telemetry, raised in (
+        ("orders", memory.telemetry, UntellableError()),
+        ("payments", tracing.Telemetry("orders", redact=redact), ValueError("card 4111")),
+    ):
+        memory.telemetry = telemetry
+        topic = await memory.topic(name)
+        await (await memory.producer()).send_and_wait(topic, b"v", partition=0)
+
+        async def handler(_record: Any, raised: Exception = raised) -> None:
+            raise raised
+
+        (letter,) = await given_up(memory, topic, handler=handler)
+
+        provenance = Provenance.from_headers(letter.headers)
+        assert provenance is not None
+        assert "(message unavailable)" == provenance.message
+
+
+async def test_a_name_that_no_topic_can_have_is_refused_before_anything_fails(
+    memory: _InMemory,
+) -> None:
+    topic = await memory.topic()
+    await (await memory.producer()).send_and_wait(topic, b"v", partition=0)
+    consumer = await memory.consumer(topic, group="team:shipping")
+    handled: list[Any] = []
+
+    async def handler(record: Any) -> None:
+        handled.append(record)
+
+    with pytest.raises(ValueError, match="no name of a Kafka topic"):
+        await tracing.consume(consumer, handler, dead_letters=DeadLetters(await memory.producer()))
+    assert [] == handled
+
+
 async def test_telemetry_that_fails_does_not_keep_a_letter_from_being_sent(
     memory: _InMemory, monkeypatch: pytest.MonkeyPatch, capture: Capture
 ) -> None:
@@ -402,6 +447,10 @@ async def test_clients_that_do_not_fit_are_refused(memory: _InMemory) -> None:
     serializing = InMemoryProducer(memory.broker, value_serializer=str.encode)
     with pytest.raises(ValueError, match="value_serializer"):
         DeadLetters(TracedProducer(serializing, memory.telemetry))
+    careless = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1", acks=0)
+    with pytest.raises(ValueError, match="acknowledgements"):
+        DeadLetters(TracedProducer(careless, memory.telemetry))
+    await careless.stop()
     letters = DeadLetters(producer)
     topic = await memory.topic()
     groupless = await memory.consumer(topic)

@@ -278,6 +278,55 @@ async def test_a_broken_predicate_counts_the_error_as_permanent(memory: _InMemor
         )
 
 
+def test_a_broken_jitter_takes_the_longest_delay() -> None:
+    def broken(_longest: float) -> float:
+        raise ZeroDivisionError
+
+    assert 2 == Retry(delay_s=1, factor=2, jitter=broken).delay_after(2)
+
+
+async def test_a_rebalance_waits_for_the_attempt_under_way_and_not_for_those_after_it(
+    memory: _InMemory,
+) -> None:
+    topic = await memory.topic()
+    producer = await memory.producer()
+    for number in range(4):
+        await producer.send_and_wait(topic, b"%d" % number, partition=number)
+    consumer = await memory.consumer(topic, group="shipping")
+    revoking, fail, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    calls: list[bytes] = []
+
+    class Watcher:
+        async def revoked(self, partitions: Any) -> None:
+            if partitions:
+                revoking.set()
+
+        async def assigned(self, partitions: Any) -> None:
+            pass
+
+    consumer.rebalances.add(Watcher())
+
+    async def handler(record: Any) -> None:
+        calls.append(record.value)
+        await fail.wait()
+        raise ConnectionError
+
+    patient = Retry(attempts=9, delay_s=60, max_delay_s=60, jitter=lambda longest: longest)
+    loop = asyncio.create_task(tracing.consume(consumer, handler, retry=patient, stop=stop))
+    assert await eventually(lambda: len(calls) == 4)
+
+    joining = asyncio.create_task(memory.consumer(topic, group="shipping"))
+    # The second member cannot have its partitions before the first one has let go of them.
+    await asyncio.wait_for(revoking.wait(), 10)
+    fail.set()
+    second = await asyncio.wait_for(joining, 10)
+    try:
+        assert await eventually(lambda: len(second.assignment()) == 2, timeout_s=10)
+    finally:
+        stop.set()
+        await loop
+
+
 @given(st.integers(1, 200), st.floats(0, 100), st.floats(1, 10), st.floats(0, 1000))
 def test_a_delay_is_never_longer_than_its_bound(
     attempt: int, delay_s: float, factor: float, max_delay_s: float

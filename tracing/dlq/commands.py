@@ -12,7 +12,8 @@ import click
 from tracing.dlq.asking import json_option
 from tracing.dlq.choosing import limited, selected
 from tracing.dlq.letters import letters
-from tracing.dlq.options import LetterName, chosen, connecting, connection_of, selecting
+from tracing.dlq.option_types import LetterName
+from tracing.dlq.options import chosen, connecting, connection_of, selecting
 from tracing.dlq.output import (
     console,
     letter_document,

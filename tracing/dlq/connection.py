@@ -23,6 +23,8 @@ _OPTIONS: Final = {
     "sasl.password": "sasl_plain_password",
     "client.id": "client_id",
 }
+# Others need libraries and helpers that a file cannot bring.
+_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _FILES: Final = frozenset(
     {"ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.key.password"}
 )
@@ -87,9 +89,19 @@ def read_command_config(file: Path) -> dict[str, Any]:
         elif name not in _FILES:
             known = ", ".join(sorted({*_OPTIONS, *_FILES, "sasl.jaas.config"}))
             raise ValueError(f"{file}: {name} is unknown here; known are {known}")
-    if "SSL" in str(options.get("security_protocol", "")).upper():
-        options["ssl_context"] = _ssl_context(found)
-    return options
+    return _checked(options, found, file)
+
+
+def _checked(options: dict[str, Any], found: Mapping[str, str], file: Path) -> dict[str, Any]:
+    protocol = str(options.get("security_protocol", "PLAINTEXT")).upper()
+    mechanism = str(options.get("sasl_mechanism", _MECHANISMS[0]))
+    if mechanism not in _MECHANISMS:
+        raise ValueError(
+            f"{file}: sasl.mechanism {mechanism} is not supported here; supported are "
+            f"{', '.join(_MECHANISMS)}"
+        )
+    more = {"ssl_context": _ssl_context(found)} if "SSL" in protocol else {}
+    return {**options, "security_protocol": protocol, **more}
 
 
 def _ssl_context(found: Mapping[str, str]) -> ssl.SSLContext:

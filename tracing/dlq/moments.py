@@ -8,6 +8,8 @@ from time import time
 from typing import Final
 
 _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")
+# The end of the year 9999; headers can hold any number.
+_LATEST_MS: Final = 253_402_300_799_000
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -21,7 +23,8 @@ def parse_moment(text: str) -> int:
     """
     age = _AGE.fullmatch(text.strip())
     if age is not None:
-        return int((time() - float(age[1]) * _SECONDS[age[2]]) * 1000)
+        # No record is older than Kafka's time, which begins in 1970.
+        return int(max(0.0, time() - float(age[1]) * _SECONDS[age[2]]) * 1000)
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -36,14 +39,14 @@ def parse_moment(text: str) -> int:
 
 def written(moment_ms: int) -> str:
     """Write unix ms as an ISO 8601 time in UTC, to the second."""
-    if moment_ms <= 0:
+    if not 0 < moment_ms <= _LATEST_MS:
         return "unknown"
     return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def age(moment_ms: int) -> str:
     """Write how long ago unix ms were, in the largest fitting unit."""
-    if moment_ms <= 0:
+    if not 0 < moment_ms <= _LATEST_MS:
         return "unknown"
     seconds = max(0.0, time() - moment_ms / 1000)
     for unit in ("w", "d", "h", "m"):

@@ -8,40 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracing.dlq.connection import Connection, read_command_config
-from tracing.dlq.letters import LetterId, dead_letter_topics
-from tracing.dlq.moments import parse_moment
+from tracing.dlq.letters import dead_letter_topics
+from tracing.dlq.option_types import Addresses, LetterName, Moment, Positive
 from tracing.dlq.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-
-class Moment(click.ParamType[int]):
-    """An age or a time, as unix ms."""
-
-    name = "AGE|TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it."""
-        try:
-            return parse_moment(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class LetterName(click.ParamType[LetterId]):
-    """A dead letter's id."""
-
-    name = "TOPIC/PARTITION/OFFSET"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> LetterId:
-        """Read it."""
-        try:
-            return LetterId.parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    from tracing.dlq.letters import LetterId
 
 
 def connecting(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,6 +25,7 @@ def connecting(command: Callable[..., None]) -> Callable[..., None]:
             "--bootstrap-servers",
             envvar="KAFKA_BOOTSTRAP_SERVERS",
             required=True,
+            type=Addresses(),
             metavar="HOST:PORT",
             help="The cluster (or KAFKA_BOOTSTRAP_SERVERS).",
         ),
@@ -64,7 +39,7 @@ def connecting(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--timeout",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Positive(),
             default=30.0,
             show_default=True,
             help="Seconds to wait for a broker.",

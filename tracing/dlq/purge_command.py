@@ -11,7 +11,8 @@ import click
 from tracing.dlq.asking import dry_run_option, json_option, sure, yes_option
 from tracing.dlq.letters import letters
 from tracing.dlq.moments import written
-from tracing.dlq.options import LetterName, Moment, connecting, connection_of
+from tracing.dlq.option_types import LetterName, Moment
+from tracing.dlq.options import connecting, connection_of
 from tracing.dlq.purging import purge, purgeable
 
 if TYPE_CHECKING:

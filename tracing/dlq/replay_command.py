@@ -8,10 +8,10 @@ from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from aiokafka.errors import KafkaError
 
 from tracing.dlq.asking import dry_run_option, json_option, sure, yes_option
 from tracing.dlq.choosing import limited, selected
+from tracing.dlq.option_types import Positive
 from tracing.dlq.options import chosen, connecting, connection_of, selecting
 from tracing.dlq.output import console, harmless, print_summary, strangers_named, summary_document
 from tracing.dlq.progress import counting
@@ -33,7 +33,7 @@ _PIPELINE: Final = "dead-letters"
 @click.command("replay")
 @connecting
 @selecting
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Letters per second.")
+@click.option("--rate", type=Positive(), help="Letters per second.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many letters.")
 @dry_run_option
 @yes_option
@@ -65,7 +65,7 @@ def replay_command(
     problem: BaseException | None = None
     try:
         asyncio.run(work())
-    except (KeyboardInterrupt, KafkaError, LookupError, OSError) as error:
+    except (KeyboardInterrupt, Exception) as error:
         if not run.summary.letters and not run.summary.strangers:
             raise
         problem = error

@@ -124,6 +124,10 @@ class _Run:
         if found is None:
             self._result.strangers += 1
             return
+        if found.topic not in letter.id.topic:
+            # Whoever may write dead letters does not choose where they go with our rights.
+            self._failed(letter.id, ValueError(f"it names {found.topic}, whose letter it is not"))
+            return
         size = len(record.value or b"") + len(record.key or b"")
         if len(self._pending) >= _IN_FLIGHT or self._bytes + size > _BYTES_IN_FLIGHT:
             await self.settle()

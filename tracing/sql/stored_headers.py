@@ -28,7 +28,10 @@ def checked(headers: Iterable[Header]) -> list[Header]:
                 name.encode()
                 found.append((name, value))
             case _:
-                raise TypeError(f"a header is a pair of str and bytes or None, not {header!r}")
+                raise TypeError(
+                    "a header is a pair of str and bytes or None; this one is a "
+                    f"{type(header).__name__} of something else"
+                )
     return found
 
 
