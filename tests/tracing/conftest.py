@@ -68,6 +68,12 @@ class _Base:
 class _InMemory(_Base):
     broker: InMemoryBroker
 
+    async def topic_with_a_record(self) -> str:
+        """Create a topic with one record, `v` in partition 0; returns its name."""
+        topic = await self.topic()
+        await (await self.producer()).send_and_wait(topic, b"v", partition=0)
+        return topic
+
     async def topic(self, name: str = "orders") -> str:
         self.broker.create_topic(name, partitions=PARTITIONS)
         return name

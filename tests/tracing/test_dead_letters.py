@@ -11,56 +11,13 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import TopicPartition
 
 import tracing
-from tracing import DeadLetters, Provenance, Replay, Retry, TracedProducer, Unprocessable
+from tests.tracing.giving_up import NOW, dead_letter_topic, fail, given_up
+from tracing import DeadLetters, Provenance, TracedProducer, Unprocessable
 from tracing.testing import InMemoryConsumer, InMemoryProducer, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from tests.tracing.conftest import Clients, _InMemory
     from tracing.testing import Capture
-
-NOW = Retry(attempts=3, delay_s=0)
-
-
-async def fail(_record: Any) -> None:
-    raise ConnectionError("no stock service at 10.0.0.1")
-
-
-async def given_up(
-    clients: Clients,
-    topic: str,
-    *,
-    handler: Callable[[Any], Awaitable[object]] = fail,
-    letters: int = 1,
-    group: str = "shipping",
-    **options: Any,
-) -> list[Any]:
-    """Consume until there are so many letters; returns them."""
-    dead_letters = DeadLetters(await clients.producer(), **options)
-    source = await clients.consumer(topic, group=group)
-    target = await clients.consumer(await dead_letter_topic(clients, topic, group))
-    stop = asyncio.Event()
-    loop = asyncio.create_task(
-        tracing.consume(source, handler, retry=NOW, dead_letters=dead_letters, stop=stop)
-    )
-    found: list[Any] = []
-    try:
-        while len(found) < letters:
-            batches = await target.wrapped.getmany(timeout_ms=200)
-            found += [record for batch in batches.values() for record in batch]
-            if loop.done():
-                break
-    finally:
-        stop.set()
-        await loop
-        await source.stop()
-        await target.stop()
-    return found
-
-
-async def dead_letter_topic(clients: Clients, topic: str, group: str) -> str:
-    return await clients.exact_topic(f"{topic}.{group}.dlq")
 
 
 async def test_a_record_that_fails_for_good_becomes_a_dead_letter(clients: Clients) -> None:
@@ -125,9 +82,7 @@ async def committed_is(consumer: Any, tp: TopicPartition, offset: int) -> bool:
 async def test_the_letter_is_a_span_below_the_failed_process_span(
     memory: _InMemory, capture: Capture
 ) -> None:
-    topic = await memory.topic()
-    producer = await memory.producer()
-    await producer.send_and_wait(topic, b"v", partition=0)
+    topic = await memory.topic_with_a_record()
 
     (letter,) = await given_up(memory, topic)
 
@@ -153,9 +108,7 @@ async def test_the_letter_is_a_span_below_the_failed_process_span(
 
 
 async def test_dead_letters_are_counted_by_error(memory: _InMemory, capture: Capture) -> None:
-    topic = await memory.topic()
-    producer = await memory.producer()
-    await producer.send_and_wait(topic, b"v", partition=0)
+    topic = await memory.topic_with_a_record()
     labels = {"messaging.destination.name": "orders", "messaging.consumer.group.name": "shipping"}
 
     await given_up(memory, topic)
@@ -219,9 +172,7 @@ async def test_records_behind_a_dead_letter_are_handled(clients: Clients) -> Non
 async def test_a_letter_that_cannot_be_sent_surfaces_with_its_cause_and_nothing_is_committed(
     memory: _InMemory, capture: Capture
 ) -> None:
-    topic = await memory.topic()
-    producer = await memory.producer()
-    await producer.send_and_wait(topic, b"v", partition=0)
+    topic = await memory.topic_with_a_record()
     consumer = await memory.consumer(topic, group="shipping")
     letters = DeadLetters(await memory.producer())
 
@@ -247,106 +198,6 @@ async def test_a_letter_that_cannot_be_sent_surfaces_with_its_cause_and_nothing_
     assert [b"v"] == [record.value for record in again]
 
 
-async def test_a_replayed_record_keeps_its_first_failure_and_one_traceparent(
-    clients: Clients,
-) -> None:
-    topic = await clients.topic()
-    producer = await clients.producer()
-    await producer.send_and_wait(topic, b"v", b"k", partition=1, headers=[("mine", b"1")])
-    (letter,) = await given_up(clients, topic)
-    first = Provenance.from_headers(letter.headers)
-    assert first is not None
-    replay = Replay(group="shipping", id=f"{topic}/1/{first.offset}")
-    kept = [
-        header
-        for header in letter.headers
-        if header[0] == "__pipeline.errors.first_failed_at" or "errors" not in header[0]
-    ]
-    await producer.send_and_wait(topic, b"v", b"k", headers=[*kept, *replay.headers()])
-
-    second_letter = (await given_up(clients, topic, letters=2))[-1]
-
-    second = Provenance.from_headers(second_letter.headers)
-    assert second is not None
-    assert first.first_failed_at_ms == second.first_failed_at_ms
-    assert second.offset != first.offset or second.partition != first.partition
-    names = [name for name, _ in second_letter.headers]
-    assert (1, 1, 1) == (names.count("traceparent"), names.count("baggage"), names.count("mine"))
-    assert replay == Replay.from_headers(second_letter.headers)
-    assert sorted(set(names)) == sorted(names)
-
-
-async def test_replayed_records_of_another_group_are_skipped_and_committed(
-    clients: Clients,
-) -> None:
-    topic = await clients.topic()
-    producer = await clients.producer()
-    for group in ("shipping", "payment"):
-        marks = Replay(group=group, id=f"{topic}/0/0").headers()
-        await producer.send_and_wait(topic, group.encode(), partition=0, headers=marks)
-    await producer.send_and_wait(topic, b"last", partition=0)
-    consumer = await clients.consumer(topic, group="payment")
-    stop = asyncio.Event()
-    handled: list[bytes] = []
-
-    async def handler(record: Any) -> None:
-        handled.append(record.value)
-        if record.value == b"last":
-            stop.set()
-
-    # The fixture makes real group names unique; the marks name the one that the test gave.
-    assert "payment" == consumer.info.group
-    await tracing.consume(consumer, handler, stop=stop)
-
-    assert [b"payment", b"last"] == handled
-    assert 3 == await consumer.committed(TopicPartition(topic, 0))
-
-
-async def test_what_is_made_of_a_replayed_record_is_for_everybody(clients: Clients) -> None:
-    topic, target = await clients.topic("orders"), await clients.topic("priced")
-    producer = await clients.producer()
-    marks = Replay(group="pricing", id=f"{topic}/0/0").headers()
-    failed = [("__pipeline.errors.first_failed_at", b"1000")]
-    await producer.send_and_wait(topic, b"v", partition=0, headers=[*marks, *failed])
-    pricing = await clients.consumer(topic, group="pricing")
-    record = await pricing.getone()
-    assert not pricing.addressed_elsewhere(record)
-    # As services do that hand on whatever headers there are.
-    await producer.send_and_wait(target, b"priced", partition=0, headers=record.headers)
-
-    (letter,) = await given_up(clients, target, group="billing")
-
-    found = Provenance.from_headers(letter.headers)
-    assert found is not None
-    assert found.first_failed_at_ms > 1000
-
-
-async def test_a_loop_over_the_consumer_skips_them_too(clients: Clients) -> None:
-    topic = await clients.topic()
-    producer = await clients.producer()
-    marks = Replay(group="shipping", id=f"{topic}/0/0").headers()
-    await producer.send_and_wait(topic, b"not ours", partition=0, headers=marks)
-    await producer.send_and_wait(topic, b"ours", partition=0)
-
-    async for record in await clients.consumer(topic, group="payment"):
-        assert b"ours" == record.value
-        break
-
-
-async def test_a_replayed_record_is_marked_on_its_span(memory: _InMemory, capture: Capture) -> None:
-    topic = await memory.topic()
-    producer = await memory.producer()
-    marks = Replay(group="shipping", id="orders/0/7").headers()
-    await producer.send_and_wait(topic, b"v", partition=0, headers=marks)
-
-    consumer = await memory.consumer(topic, group="shipping")
-    async with consumer.process(await consumer.getone()):
-        pass
-
-    process = next(span for span in capture.spans() if span.name == "process orders")
-    assert "orders/0/7" == (process.attributes or {})["pipeline.replay.id"]
-
-
 async def test_messages_are_cut_and_redacted_and_stacktraces_need_asking_for(
     memory: _InMemory, capture: Capture
 ) -> None:
@@ -356,9 +207,7 @@ async def test_messages_are_cut_and_redacted_and_stacktraces_need_asking_for(
         meter_provider=capture.meter_provider,
         redact=lambda message: message.replace("4111", "****"),
     )
-    topic = await memory.topic()
-    producer = await memory.producer()
-    await producer.send_and_wait(topic, b"v", partition=0)
+    topic = await memory.topic_with_a_record()
 
     async def handler(_record: Any) -> None:
         raise ValueError("card 4111 " + "é" * 5000)

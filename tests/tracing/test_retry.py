@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka.structs import TopicPartition
-from hypothesis import given
-from hypothesis import strategies as st
 
 import tracing
 from tracing import Rejected, Retry, Unprocessable
-from tracing.retry import retryable
 from tracing.testing import HistogramValue, eventually
 
 if TYPE_CHECKING:
@@ -90,9 +86,7 @@ async def test_a_record_is_tried_again_before_those_behind_it(clients: Clients) 
 async def test_each_further_attempt_is_a_span_below_the_process_span(
     memory: _InMemory, capture: Capture
 ) -> None:
-    topic = await memory.topic()
-    producer = await memory.producer()
-    await producer.send_and_wait(topic, b"v", partition=0)
+    topic = await memory.topic_with_a_record()
     handler = Failing(2)
 
     await consumed(memory, topic, handler, until=lambda: handler.handled, retry=NOW)
@@ -117,9 +111,7 @@ async def test_each_further_attempt_is_a_span_below_the_process_span(
 async def test_attempts_are_counted_and_timed_one_by_one(
     memory: _InMemory, capture: Capture
 ) -> None:
-    topic = await memory.topic()
-    producer = await memory.producer()
-    await producer.send_and_wait(topic, b"v", partition=0)
+    topic = await memory.topic_with_a_record()
     handler = Failing(2)
 
     await consumed(memory, topic, handler, until=lambda: handler.handled, retry=NOW)
@@ -139,9 +131,7 @@ async def test_attempts_are_counted_and_timed_one_by_one(
 async def test_the_retry_counter_is_there_before_the_first_retry(
     memory: _InMemory, capture: Capture
 ) -> None:
-    topic = await memory.topic()
-    producer = await memory.producer()
-    await producer.send_and_wait(topic, b"v", partition=0)
+    topic = await memory.topic_with_a_record()
     handler = Failing(0)
 
     await consumed(memory, topic, handler, until=lambda: handler.handled, retry=NOW)
@@ -220,9 +210,7 @@ async def test_stopping_ends_a_backoff_at_once_and_the_record_comes_back(
 
 
 async def test_permanent_errors_are_not_retried(memory: _InMemory) -> None:
-    topic = await memory.topic()
-    producer = await memory.producer()
-    await producer.send_and_wait(topic, b"v", partition=0)
+    topic = await memory.topic_with_a_record()
     handler = Failing(9, Unprocessable)
 
     with pytest.raises(Unprocessable, match="not now"):
@@ -232,9 +220,7 @@ async def test_permanent_errors_are_not_retried(memory: _InMemory) -> None:
 
 
 async def test_a_rejection_is_not_retried(memory: _InMemory) -> None:
-    topic = await memory.topic()
-    producer = await memory.producer()
-    await producer.send_and_wait(topic, b"v", partition=0)
+    topic = await memory.topic_with_a_record()
     calls: list[Any] = []
 
     async def handler(record: Any) -> None:
@@ -249,9 +235,7 @@ async def test_a_rejection_is_not_retried(memory: _InMemory) -> None:
 async def test_a_cancellation_inside_the_handler_counts_as_a_failed_attempt(
     memory: _InMemory,
 ) -> None:
-    topic = await memory.topic()
-    producer = await memory.producer()
-    await producer.send_and_wait(topic, b"v", partition=0)
+    topic = await memory.topic_with_a_record()
     calls: list[Any] = []
 
     async def handler(record: Any) -> None:
@@ -265,9 +249,7 @@ async def test_a_cancellation_inside_the_handler_counts_as_a_failed_attempt(
 
 
 async def test_a_broken_predicate_counts_the_error_as_permanent(memory: _InMemory) -> None:
-    topic = await memory.topic()
-    producer = await memory.producer()
-    await producer.send_and_wait(topic, b"v", partition=0)
+    topic = await memory.topic_with_a_record()
 
     def broken(_error: Exception) -> bool:
         raise ZeroDivisionError
@@ -276,13 +258,6 @@ async def test_a_broken_predicate_counts_the_error_as_permanent(memory: _InMemor
         await consumed(
             memory, topic, Failing(1), until=lambda: False, retry=Retry(retryable=broken)
         )
-
-
-def test_a_broken_jitter_takes_the_longest_delay() -> None:
-    def broken(_longest: float) -> float:
-        raise ZeroDivisionError
-
-    assert 2 == Retry(delay_s=1, factor=2, jitter=broken).delay_after(2)
 
 
 async def test_a_rebalance_waits_for_the_attempt_under_way_and_not_for_those_after_it(
@@ -325,38 +300,3 @@ async def test_a_rebalance_waits_for_the_attempt_under_way_and_not_for_those_aft
     finally:
         stop.set()
         await loop
-
-
-@given(st.integers(1, 200), st.floats(0, 100), st.floats(1, 10), st.floats(0, 1000))
-def test_a_delay_is_never_longer_than_its_bound(
-    attempt: int, delay_s: float, factor: float, max_delay_s: float
-) -> None:
-    retry = Retry(attempts=200, delay_s=delay_s, factor=factor, max_delay_s=max_delay_s)
-
-    assert 0 <= retry.delay_after(attempt) <= max_delay_s
-
-
-def test_delays_grow_exponentially_up_to_their_bound() -> None:
-    retry = Retry(delay_s=1, factor=2, max_delay_s=5, jitter=lambda longest: longest)
-
-    assert [1, 2, 4, 5, 5] == [retry.delay_after(attempt) for attempt in range(1, 6)]
-
-
-def test_bytes_that_cannot_be_read_are_no_reason_to_try_again() -> None:
-    def error_of(work: Callable[[], object]) -> Exception:
-        with pytest.raises(ValueError) as caught:  # noqa: PT011 - which one is what we ask
-            work()
-        return caught.value
-
-    unreadable = (error_of(b"\xff".decode), error_of(lambda: json.loads("{")))
-
-    assert [False, False] == [retryable(error) for error in unreadable]
-    assert [True, True] == [retryable(error) for error in (ValueError("x"), ConnectionError())]
-
-
-@pytest.mark.parametrize(
-    "options", [{"attempts": 0}, {"delay_s": -1}, {"max_delay_s": -1}, {"factor": 0.5}]
-)
-def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(options))):
-        Retry(**options)

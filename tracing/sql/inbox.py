@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tracing.duplicates import Duplicates
 from tracing.identity import MAX_IDENTITY, EventIdentity, bounded
+from tracing.sql.tables import described
 
 if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
@@ -29,7 +30,7 @@ def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
         metadata: What the table belongs to, with its schema.
         name: The table's name.
     """
-    found = metadata.tables.get(f"{metadata.schema}.{name}" if metadata.schema else name)
+    found = described(metadata, name)
     if found is not None:
         return found
     return Table(

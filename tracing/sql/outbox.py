@@ -14,6 +14,7 @@ from tracing import cloudevents
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, without
 from tracing.sql.stored_headers import checked, pack
+from tracing.sql.tables import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +37,7 @@ def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
         metadata: What the table belongs to, with its schema.
         name: The table's name.
     """
-    found = metadata.tables.get(f"{metadata.schema}.{name}" if metadata.schema else name)
+    found = described(metadata, name)
     if found is not None:
         return found
     return Table(
