@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import traceback
 from time import time
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ from tracing.provenance import ERROR_HEADERS, Provenance, first_failed_at_ms
 from tracing.raw_sending import send_raw
 from tracing.sending import Destination, Sending, unrecorded
 from tracing.series import ErrorCounts
+from tracing.topic_names import is_topic_name
 
 if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 TOPIC: Final = "{topic}.{group}.dlq"
 _MAX_STACKTRACE: Final = 16_384
-_topic_name = re.compile(r"[A-Za-z0-9._-]{1,249}").fullmatch
 
 
 class DeadLetters:
@@ -91,7 +90,7 @@ class DeadLetters:
             raise ValueError(
                 f"topic={self._template!r} may hold {{topic}} and {{group}} alone"
             ) from error
-        if not _topic_name(name):
+        if not is_topic_name(name):
             raise ValueError(
                 f"dead letters of {topic} would go to {name}, which is no name of a Kafka topic: "
                 "choose another with DeadLetters(topic=...)"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from time import time_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from opentelemetry.context import get_current
 from opentelemetry.trace import get_current_span
@@ -15,6 +14,7 @@ from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, without
 from tracing.sql.stored_headers import checked, pack
 from tracing.sql.tables import described
+from tracing.topic_names import MAX_TOPIC, is_topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from tracing.headers import Header
     from tracing.telemetry import Telemetry
-
-_MAX_TOPIC: Final = 249
-_topic_name = re.compile(r"[A-Za-z0-9._-]{1,249}").fullmatch
 
 
 def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
@@ -51,7 +48,7 @@ def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
             primary_key=True,
             autoincrement=True,
         ),
-        Column("topic", String(_MAX_TOPIC), nullable=False),
+        Column("topic", String(MAX_TOPIC), nullable=False),
         Column("key", LargeBinary),
         Column("value", LargeBinary),
         Column("partition", Integer),
@@ -142,7 +139,7 @@ class SqlOutbox:
         # What no producer sends would fail for ever once it is committed.
         if key is None and value is None:
             raise ValueError("a record needs a key or a value")
-        if not _topic_name(topic):
+        if not is_topic_name(topic):
             raise ValueError(f"{topic!r} cannot be the name of a topic")
         if partition is not None and partition < 0:
             raise ValueError(f"partition must not be negative, not {partition!r}")
