@@ -24,6 +24,13 @@ from tracing.processing import Processing, current_processing
 from tracing.producer import TracedProducer
 from tracing.provenance import Provenance, Replay
 from tracing.retry import Retry
+from tracing.sagas.context import SagaContext
+from tracing.sagas.flow import SagaFlow, Sighting
+from tracing.sagas.health import SagaHealth, SagaHealthSource
+from tracing.sagas.log import SagaHistory, SagaLog
+from tracing.sagas.observer import SagaObserver
+from tracing.sagas.outcomes import SagaOutcome, StepOutcome
+from tracing.sagas.tracker import SagaTracker
 from tracing.telemetry import Relation, Telemetry
 
 __all__ = [
@@ -41,6 +48,17 @@ __all__ = [
     "Relation",
     "Replay",
     "Retry",
+    "SagaContext",
+    "SagaFlow",
+    "SagaHealth",
+    "SagaHealthSource",
+    "SagaHistory",
+    "SagaLog",
+    "SagaObserver",
+    "SagaOutcome",
+    "SagaTracker",
+    "Sighting",
+    "StepOutcome",
     "Telemetry",
     "TracedConsumer",
     "TracedProducer",

@@ -101,6 +101,64 @@ OUTBOX_OLDEST_AGE: Final = Metric(
     unit="s",
     description="How long the oldest of the pending messages has waited; 0 where there is none.",
 )
+# From flows of a few fast services to those that wait for people: a saga may take days.
+_SAGA_BUCKETS: Final = (
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0,
+    604800.0,
+)  # fmt: skip
+
+SAGA_STARTED: Final = Metric(
+    name="pipeline.saga.started",
+    kind="counter",
+    unit="{saga}",
+    description="Sagas that have started. Read from a durable store where there is one: then all "
+    "replicas tell the same, so take the maximum of them, not the sum.",
+)
+SAGA_ENDED: Final = Metric(
+    name="pipeline.saga.ended",
+    kind="counter",
+    unit="{saga}",
+    description="Sagas that have come to an end, by outcome. Read as those that have started.",
+)
+SAGA_DURATION: Final = Metric(
+    name="pipeline.saga.duration",
+    kind="histogram",
+    unit="s",
+    description="From a saga's start to its end, as seen by whoever ended it.",
+    buckets=_SAGA_BUCKETS,
+)
+SAGA_STEP_DURATION: Final = Metric(
+    name="pipeline.saga.step.duration",
+    kind="histogram",
+    unit="s",
+    description="Duration of one step of a saga, from its command to its answer.",
+    buckets=_SAGA_BUCKETS,
+)
+SAGA_COMPENSATIONS: Final = Metric(
+    name="pipeline.saga.compensations",
+    kind="counter",
+    unit="{step}",
+    description="Compensations that were done, by their own name. Read as the sagas started.",
+)
+SAGA_ACTIVE: Final = Metric(
+    name="pipeline.saga.active",
+    kind="gauge",
+    unit="{saga}",
+    description="Sagas that have not ended, by state. Read from the durable store, so right after "
+    "a crash; all replicas tell the same.",
+)
+SAGA_OVERDUE: Final = Metric(
+    name="pipeline.saga.overdue",
+    kind="gauge",
+    unit="{saga}",
+    description="Sagas that have not ended and are older than their deadline.",
+)
+SAGA_OLDEST_AGE: Final = Metric(
+    name="pipeline.saga.oldest_age",
+    kind="gauge",
+    unit="s",
+    description="Age of the oldest saga that has not ended; 0 where there is none.",
+)
 CONTEXT_INVALID: Final = Metric(
     name="pipeline.context.invalid",
     kind="counter",
@@ -110,7 +168,7 @@ CONTEXT_INVALID: Final = Metric(
 CLOCK_SKEW: Final = Metric(
     name="pipeline.clock_skew",
     kind="counter",
-    unit="{message}",
+    unit="{duration}",
     description="Negative durations between hosts that were clamped to zero.",
 )
 TELEMETRY_DROPPED: Final = Metric(
@@ -132,6 +190,14 @@ METRICS: Final = (
     DUPLICATES,
     OUTBOX_PENDING,
     OUTBOX_OLDEST_AGE,
+    SAGA_STARTED,
+    SAGA_ENDED,
+    SAGA_DURATION,
+    SAGA_STEP_DURATION,
+    SAGA_COMPENSATIONS,
+    SAGA_ACTIVE,
+    SAGA_OVERDUE,
+    SAGA_OLDEST_AGE,
     CONTEXT_INVALID,
     CLOCK_SKEW,
     TELEMETRY_DROPPED,

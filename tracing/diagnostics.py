@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 Invalid = Literal["traceparent", "tracestate", "baggage", "propagator"]
 Dropped = Literal[
     "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
-    "exception_log",
+    "exception_log", "saga", "saga_health",
 ]  # fmt: skip
 
 _INVALID: Final[tuple[Invalid, ...]] = ("traceparent", "tracestate", "baggage", "propagator")
 _DROPPED: Final[tuple[Dropped, ...]] = (
     "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
-    "exception_log",
+    "exception_log", "saga", "saga_health",
 )  # fmt: skip
 
 _logger = logging.getLogger("tracing")
@@ -50,6 +50,7 @@ class Diagnostics:
             for reason in _DROPPED
         }
         self.clock_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "wait"})
+        self.saga_clock_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "saga"})
 
     def invalid(self, reason: Invalid) -> None:
         """Count a header that was there and could not be parsed."""

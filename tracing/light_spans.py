@@ -146,6 +146,8 @@ class LightSpans:
         "drops_unsampled",
     )
 
+    takes_span_ids = True
+
     def __init__(self, tracer: sdk.Tracer) -> None:
         self._tracer = tracer
         generator = tracer.id_generator
@@ -192,6 +194,7 @@ class LightSpans:
         attributes: Attributes,
         links: Sequence[Link] = (),
         start_ns: int | None = None,
+        span_id: int | None = None,
     ) -> Span:
         """Start a span, as `opentelemetry.sdk.trace.Tracer.start_span` does."""
         tracer = self._tracer
@@ -221,7 +224,7 @@ class LightSpans:
             recorded = result.decision is not Decision.DROP
         span_context = SpanContext(
             trace_id,
-            tracer.id_generator.generate_span_id(),
+            span_id or tracer.id_generator.generate_span_id(),
             is_remote=False,
             trace_flags=_FLAGS[flags | SAMPLED if sampled else flags],
             trace_state=state,

@@ -21,6 +21,8 @@ from tracing.diagnostics import warn_once
 Attributes = Mapping[str, str | int]
 Reading = Callable[[], float | None]
 """Tells the present value of a gauge; `None` where there is none."""
+Readings = Callable[[], Iterable[tuple[Attributes, float]]]
+"""Tells the present values of several series of one instrument."""
 
 
 class Durations(Protocol):
@@ -58,13 +60,14 @@ class Metrics:
         self._lock = threading.Lock()
         self._counts: dict[str, dict[tuple[frozenset[tuple[str, str | int]], int], Count]] = {}
         self._histograms: dict[str, Histogram] = {}
-        self._gauges: dict[str, dict[int, tuple[Attributes, Reading]]] = {}
+        self._readings: dict[str, dict[int, Readings]] = {}
         self._registered = itertools.count()
         # Kept: some providers hold their observable instruments only weakly.
         self._instruments: list[object] = []
         for metric in catalog.METRICS:
             if metric.kind == "counter":
                 self._counts[metric.name] = {}
+                self._readings[metric.name] = {}
                 self._instruments.append(
                     meter.create_observable_counter(
                         metric.name,
@@ -74,11 +77,11 @@ class Metrics:
                     )
                 )
             elif metric.kind == "gauge":
-                self._gauges[metric.name] = {}
+                self._readings[metric.name] = {}
                 self._instruments.append(
                     meter.create_observable_gauge(
                         metric.name,
-                        callbacks=[self._gauge_observer(metric)],
+                        callbacks=[self._observer(metric)],
                         unit=metric.unit,
                         description=metric.description,
                     )
@@ -115,43 +118,51 @@ class Metrics:
         Returns:
             What ends that.
         """
+
+        def readings() -> Iterable[tuple[Attributes, float]]:
+            value = reading()
+            return () if value is None else ((attributes, value),)
+
+        return self.observe(metric, readings)
+
+    def observe(self, metric: Metric, readings: Readings) -> Callable[[], None]:
+        """Let several series of a gauge or counter be read from now on.
+
+        Args:
+            metric: The gauge, or a counter whose totals are kept elsewhere.
+            readings: Called at each collection, in the collecting thread. What it raises leaves
+                its series out.
+
+        Returns:
+            What ends that.
+        """
         number = next(self._registered)
         with self._lock:
-            self._gauges[metric.name][number] = (attributes, reading)
+            self._readings[metric.name][number] = readings
 
         def end() -> None:
             with self._lock:
-                self._gauges[metric.name].pop(number, None)
+                self._readings[metric.name].pop(number, None)
 
         return end
-
-    def _gauge_observer(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        return lambda _options: self._readings(metric.name)
-
-    def _readings(self, name: str) -> Iterable[Observation]:
-        with self._lock:
-            gauges = list(self._gauges[name].values())
-        found: list[Observation] = []
-        for attributes, reading in gauges:
-            try:
-                value = reading()
-            except Exception as error:
-                warn_once(f"the gauge {name} cannot be read", error=error)
-                continue
-            if value is not None:
-                found.append(Observation(value, attributes))
-        return found
 
     def _observer(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
         return lambda _options: self._observations(metric.name)
 
     def _observations(self, name: str) -> Iterable[Observation]:
         with self._lock:
-            series = list(self._counts[name].items())
+            series = list(self._counts.get(name, {}).items())
+            readings = list(self._readings[name].values())
         totals: dict[frozenset[tuple[str, str | int]], int] = {}
         for (attributes, _thread), count in series:
             totals[attributes] = totals.get(attributes, 0) + count.value
-        return [Observation(total, dict(attributes)) for attributes, total in totals.items()]
+        found = [Observation(total, dict(attributes)) for attributes, total in totals.items()]
+        for read in readings:
+            try:
+                found += [Observation(value, attributes) for attributes, value in read()]
+            except Exception as error:
+                warn_once(f"{name} cannot be read", error=error)
+        return found
 
 
 _shared: "weakref.WeakKeyDictionary[MeterProvider, Metrics]" = weakref.WeakKeyDictionary()

@@ -23,6 +23,10 @@ class SpanStarter(Protocol):
         Then there is no need to start such a span: the parent can stand for it.
         """
 
+    @property
+    def takes_span_ids(self) -> bool:
+        """Whether `start` can give a span an id that was chosen before."""
+
     def dropped_root(self) -> bytes | None:
         """The `traceparent` of a new trace that nobody records, where that is certain.
 
@@ -37,12 +41,14 @@ class SpanStarter(Protocol):
         attributes: Attributes,
         links: Sequence[Link] = (),
         start_ns: int | None = None,
+        span_id: int | None = None,
     ) -> Span:
         """Start a span whose parent is the span in `context`.
 
         Samplers see `attributes`: give those that are known of all messages alike, and `enrich`
         the span with a message's own once it turns out to be recorded. `attributes` and `links`
-        must not change afterwards. `start_ns` is the start in unix ns, where it lies in the past.
+        must not change afterwards. `start_ns` is the start in unix ns, where it lies in the past,
+        and `span_id` an id that was chosen before, where that can be taken.
         """
 
     def enrich(self, span: Span, attributes: dict[str, AttributeValue]) -> None:
@@ -61,6 +67,7 @@ class ApiSpans:
     __slots__ = ("_tracer",)
 
     drops_unsampled = False
+    takes_span_ids = False
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
@@ -77,6 +84,7 @@ class ApiSpans:
         attributes: Attributes,
         links: Sequence[Link] = (),
         start_ns: int | None = None,
+        span_id: int | None = None,  # noqa: ARG002 - the API has no way to choose one
     ) -> Span:
         """Start a span."""
         return self._tracer.start_span(name, context, kind, attributes, links, start_ns)

@@ -1,4 +1,4 @@
-"""Inbox and outbox for SQLAlchemy: effects and events in one transaction, on SQLite or PostgreSQL.
+"""Inbox, outbox and sagas for SQLAlchemy, on SQLite or PostgreSQL.
 
 A handler that applies every event once, and whose own events are as certain as its effects::
 
@@ -8,11 +8,29 @@ A handler that applies every event once, and whose own events are as certain as 
             await outbox.add(connection, "payments", value, key=order_id)
     relay.wake()
 
-Needs the extra `sql`, and the driver of the database.
+Sagas are told in the same way, in the transaction that moves them. Needs the extra `sql`, and the
+driver of the database.
 """
 
 from tracing.sql.inbox import SqlInbox, inbox_table
 from tracing.sql.outbox import SqlOutbox, outbox_table
 from tracing.sql.relay import OutboxRelay
+from tracing.sql.saga_log import SqlSagaLog
+from tracing.sql.saga_tables import SagaTables, saga_tables
+from tracing.sql.saga_view import SagaRecord, SagaView, StepRecord
+from tracing.sql.sagas import SqlSagas
 
-__all__ = ["OutboxRelay", "SqlInbox", "SqlOutbox", "inbox_table", "outbox_table"]
+__all__ = [
+    "OutboxRelay",
+    "SagaRecord",
+    "SagaTables",
+    "SagaView",
+    "SqlInbox",
+    "SqlOutbox",
+    "SqlSagaLog",
+    "SqlSagas",
+    "StepRecord",
+    "inbox_table",
+    "outbox_table",
+    "saga_tables",
+]

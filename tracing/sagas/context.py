@@ -1,0 +1,57 @@
+"""Where a saga's telemetry belongs, as a text that its store keeps with the saga."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final, Self
+
+_VERSION: Final = 1
+_MAX_TEXT: Final = 32 * 1024
+_MAX_NS: Final = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class SagaContext:
+    """What makes a saga's spans one trace, across restarts and days.
+
+    Made by `SagaTracker.begin`. Keep `str(context)` with the saga, in the transaction that starts
+    it, and read it back with `parse`.
+
+    Attributes:
+        saga_id: Which saga.
+        started_ns: When it started, unix ns.
+        headers: The trace context and baggage in which it started, as a propagator writes them.
+    """
+
+    saga_id: str
+    started_ns: int
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return json.dumps(
+            [_VERSION, self.saga_id, self.started_ns, [list(header) for header in self.headers]],
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read a context back. Never raises; `None` for what `str` of a context did not write."""
+        if len(text) > _MAX_TEXT:
+            return None
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        match found:
+            case [int(version), str(saga_id), int(started_ns), list(headers)]:
+                pairs = tuple(
+                    (header[0], header[1])
+                    for header in headers
+                    if isinstance(header, list)
+                    and len(header) == 2  # noqa: PLR2004 - name and value
+                    and all(isinstance(part, str) for part in header)
+                )
+                if version == _VERSION and 0 <= started_ns < _MAX_NS:
+                    return cls(saga_id, started_ns, pairs)
+        return None

@@ -1,0 +1,103 @@
+"""Observing flows that nobody orchestrates, from their events alone."""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing.sagas.tracker import SagaTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from aiokafka.structs import ConsumerRecord
+
+    from tracing.sagas.flow import SagaFlow, Sighting
+    from tracing.sagas.log import SagaHistory, SagaLog
+    from tracing.telemetry import Telemetry
+
+_NS: Final = 1_000_000_000
+
+
+class SagaObserver:
+    """Infers the health of choreographed flows; no service has to change for it.
+
+    Read the flows' topics with a consumer group of its own, from the beginning on, and hand every
+    record over::
+
+        observer = tracing.SagaObserver([flow], log, telemetry)
+        await tracing.consume(consumer, observer.observe, retry=tracing.Retry())
+
+    What it knows is in the log, and follows from the events and their own times. Events may come
+    in any order and more than once. To build it anew, stop the observer, delete what the log
+    keeps (`SqlSagaLog.forget`), set the group back to the beginning, and start it again.
+
+    An instance's spans and durations are told once its end is known, in the trace of the event
+    that started it; how many are active or overdue, at every metric collection. What ended long
+    ago, as in a rebuild, is counted and makes no spans or durations.
+
+    Args:
+        flows: The flows to look for; names must differ.
+        log: Keeps what was seen.
+        telemetry: What the service's clients share.
+        quiet_after_s: The age, in seconds, from which on an end makes no spans or durations.
+
+    Raises:
+        ValueError: There is no flow, or two have one name.
+        RuntimeError: No event loop runs.
+
+    Task safety: any number of tasks of one event loop.
+    """
+
+    def __init__(
+        self,
+        flows: Collection[SagaFlow],
+        log: SagaLog,
+        telemetry: Telemetry,
+        *,
+        quiet_after_s: float = 3600.0,
+    ) -> None:
+        names = [flow.name for flow in flows]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"flows need names, each another one, not {names!r}")
+        self._log = log
+        self._quiet_after_ns = int(quiet_after_s * _NS)
+        self._flows = [(flow, SagaTracker(flow.name, telemetry, health=log)) for flow in flows]
+
+    async def observe(self, record: ConsumerRecord[Any, Any]) -> None:
+        """Take a record's event into account; records that no flow knows are nothing.
+
+        Raises:
+            Exception: What the log raises; the record has to come again then.
+        """
+        for flow, tracker in self._flows:
+            sighting = flow.read(record)
+            if sighting is not None:
+                await self._note(flow, tracker, sighting)
+
+    async def aclose(self) -> None:
+        """Read health a last time; call it before the log goes. Never raises."""
+        for _, tracker in self._flows:
+            await tracker.aclose()
+
+    async def _note(self, flow: SagaFlow, tracker: SagaTracker, sighting: Sighting) -> None:
+        context = deadline_ns = None
+        if sighting.starts:
+            context = tracker.begin(sighting.saga_id, sighting.at_ns)
+            deadline_ns = sighting.at_ns + int(flow.deadline_s * _NS)
+        history = await self._log.note(
+            flow.name, sighting, context=context, deadline_ns=deadline_ns
+        )
+        if history is not None and time_ns() - history.ended_ns <= self._quiet_after_ns:
+            _tell(tracker, history)
+
+
+def _tell(tracker: SagaTracker, history: SagaHistory) -> None:
+    context = history.context
+    before_ns = context.started_ns
+    for step, ended_ns in history.steps:
+        tracker.step(context, step, started_ns=min(before_ns, ended_ns), ended_ns=ended_ns)
+        before_ns = max(before_ns, ended_ns)
+    tracker.ended(
+        context, history.outcome, ended_ns=history.ended_ns, deadline_ns=history.deadline_ns
+    )

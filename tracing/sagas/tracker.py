@@ -1,0 +1,318 @@
+"""Observing the sagas of any orchestrator: its facts become spans and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from hashlib import sha256
+from time import time_ns
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import trace
+from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+)
+
+from tracing import semconv
+from tracing.context_keys import SPAN_KEY
+from tracing.headers import latest
+from tracing.propagation import continuing
+from tracing.sagas.context import SagaContext
+from tracing.sagas.outcomes import FAILED, STEP_ERROR, STEP_OK
+from tracing.sagas.readings import SagaReadings
+from tracing.sagas.series import SagaSeries
+from tracing.series import OTHER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.trace import Span
+
+    from tracing.headers import Header
+    from tracing.sagas.health import SagaHealthSource
+    from tracing.sagas.outcomes import SagaOutcome, StepOutcome
+    from tracing.spans import AttributeValue
+    from tracing.telemetry import Telemetry
+
+_MAX_NAME: Final = 128
+_MAX_REASON: Final = 256
+# No topic: a saga's own store is no boundary.
+_NOWHERE: Final = ""
+_ERROR_STATUS: Final = Status(StatusCode.ERROR)
+
+
+class SagaTracker:
+    """Tells traces and metrics what the sagas of one name do, whatever engine runs them.
+
+    In the transaction that starts a saga, make its context and keep it with the saga. Once a
+    transaction has committed, tell what it did::
+
+        context = tracker.begin(saga_id)          # store str(context)
+        ...                                       # commit
+        tracker.started(context)
+        tracker.step(context, "charge-card", started_ns=asked_at, outcome="rejected")
+        tracker.compensating(context, "card declined")
+        tracker.ended(context, "compensated")
+
+    The saga's span has its true start and end, and its steps lie inside it, in the trace in which
+    the saga started, however many restarts and days lie between. It is exported when the saga
+    ends; one that is stuck is seen by the gauges.
+
+    Where `health` is given, started, ended, compensations and the gauges are read from the
+    durable store at each collection, and are right after a crash. Make the tracker inside the
+    event loop that the store belongs to then. Without, the tracker counts for itself.
+
+    Args:
+        saga: The name of the sagas, for example `place-order`. A metric label: fixed.
+        telemetry: What the service's clients share.
+        health: Reads health from the durable store.
+
+    Raises:
+        ValueError: The name cannot be used.
+        RuntimeError: `health` is given and no event loop runs.
+
+    Task safety: any number of tasks of one event loop. Apart from the constructor nothing here
+    raises.
+    """
+
+    def __init__(
+        self, saga: str, telemetry: Telemetry, *, health: SagaHealthSource | None = None
+    ) -> None:
+        if not saga or len(saga) > _MAX_NAME or not saga.isprintable():
+            raise ValueError(f"saga must be 1 to {_MAX_NAME} printable characters, not {saga!r}")
+        self._saga = saga
+        self._telemetry = telemetry
+        self._series = SagaSeries(telemetry.metrics, saga, counting=health is None)
+        self._readings = None if health is None else SagaReadings(telemetry, saga, health)
+
+    @property
+    def saga(self) -> str:
+        """The name of the sagas."""
+        return self._saga
+
+    def begin(self, saga_id: str, started_ns: int | None = None) -> SagaContext:
+        """Make the context of a saga that starts now, to be kept with it.
+
+        The saga belongs to the trace that is current now. Where none is, it begins one, with a
+        `saga.start` span.
+
+        Args:
+            saga_id: Identifies the saga; on spans only.
+            started_ns: When it started, unix ns; by default now.
+        """
+        started_ns = time_ns() if started_ns is None else started_ns
+        headers: list[Header] = []
+        try:
+            context = get_current()
+            span = trace.get_current_span(context)
+            if not span.get_span_context().is_valid:
+                name = semconv.span_name(semconv.SAGA_START_SPAN, self._saga)
+                attributes = self._described(saga_id)
+                span = self._telemetry.spans.start(
+                    name, context, SpanKind.INTERNAL, attributes, start_ns=started_ns
+                )
+                span.end(started_ns)
+                context = trace.set_span_in_context(span, context)
+            now_ms = started_ns // 1_000_000
+            self._telemetry.propagation.inject(headers, span, context, _NOWHERE, now_ms)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("saga", fault)
+        kept = tuple((name, value.decode("latin-1")) for name, value in headers if value)
+        return SagaContext(saga_id, started_ns, kept)
+
+    def started(self, context: SagaContext) -> None:  # noqa: ARG002 - what all facts are told with
+        """Tell that a saga has started."""
+        self._series.started()
+
+    def step(
+        self,
+        context: SagaContext,
+        step: str,
+        *,
+        started_ns: int,
+        ended_ns: int | None = None,
+        outcome: StepOutcome = STEP_OK,
+        compensation: bool = False,
+        error_type: str | None = None,
+        attempts: int = 1,
+    ) -> None:
+        """Tell that a step has ended. Its span links to the one that is current: what ended it.
+
+        Args:
+            context: The saga's.
+            step: The step's name. A metric label: of a fixed set.
+            started_ns: When its command was given, unix ns.
+            ended_ns: When it ended, unix ns; by default now.
+            outcome: How it ended.
+            compensation: Whether it undoes another step.
+            error_type: What went wrong, where the outcome is `error`; of a fixed set.
+            attempts: How often it was asked for.
+        """
+        try:
+            ended_ns = self._not_before(started_ns, ended_ns)
+            self._series.step(step, outcome, (ended_ns - started_ns) / 1e9, undoes=compensation)
+            attributes = self._described(context.saga_id)
+            attributes |= {semconv.SAGA_STEP: step, semconv.OUTCOME: outcome}
+            if compensation:
+                attributes[semconv.SAGA_COMPENSATION] = True
+            if attempts > 1:
+                attributes[semconv.ATTEMPTS] = attempts
+            if outcome == STEP_ERROR:
+                attributes[semconv.ERROR_TYPE] = error_type or OTHER
+            span = self._start(
+                semconv.span_name(semconv.SAGA_STEP_SPAN, f"{self._saga}/{step}"),
+                self._inside(context),
+                attributes,
+                started_ns,
+                self._id_of(context, step),
+            )
+            if outcome == STEP_ERROR:
+                span.set_status(_ERROR_STATUS)
+            span.end(ended_ns)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("saga", fault)
+
+    def compensating(self, context: SagaContext, reason: str) -> None:
+        """Tell that a saga begins to undo its steps: an event on the span that is current.
+
+        Args:
+            context: The saga's.
+            reason: Why, as a short fixed word or two. No personal data.
+        """
+        try:
+            attributes = self._described(context.saga_id)
+            attributes[semconv.SAGA_REASON] = reason[:_MAX_REASON]
+            trace.get_current_span().add_event(semconv.COMPENSATING, attributes)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("saga", fault)
+
+    def ended(
+        self,
+        context: SagaContext,
+        outcome: SagaOutcome,
+        *,
+        ended_ns: int | None = None,
+        deadline_ns: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Tell that a saga has come to its end: now its span is exported.
+
+        Args:
+            context: The saga's.
+            outcome: How it ended.
+            ended_ns: When, unix ns; by default now.
+            deadline_ns: When it should have ended, unix ns.
+            reason: Why it was compensated or failed, as a short fixed word or two.
+        """
+        try:
+            ended_ns = self._not_before(context.started_ns, ended_ns)
+            self._series.ended(outcome, (ended_ns - context.started_ns) / 1e9)
+            attributes = self._described(context.saga_id)
+            attributes[semconv.SAGA_OUTCOME] = outcome
+            if reason is not None:
+                attributes[semconv.SAGA_REASON] = reason[:_MAX_REASON]
+            if deadline_ns is not None and ended_ns > deadline_ns:
+                attributes[semconv.SAGA_OVERDUE] = True
+            span = self._start(
+                semconv.span_name(semconv.SAGA_SPAN, self._saga),
+                self._root(context),
+                attributes,
+                context.started_ns,
+                self._id_of(context),
+            )
+            if outcome == FAILED:
+                span.set_status(_ERROR_STATUS)
+            span.end(ended_ns)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("saga", fault)
+
+    @contextmanager
+    def resumed(self, context: SagaContext) -> Iterator[None]:
+        """Let what is done in the block belong to the saga's trace and flow, as after a timer."""
+        token = None
+        try:
+            token = attach(Context({**get_current(), **self._inside(context)}))
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("saga", fault)
+        try:
+            yield
+        finally:
+            if token is not None:
+                detach(token)
+
+    async def aclose(self) -> None:
+        """Read health a last time, so that the last export has it. Call it before the store goes.
+
+        The metrics go on telling that last reading. Never raises.
+        """
+        if self._readings is not None:
+            await asyncio.shield(self._readings.finish())
+
+    def _described(self, saga_id: str) -> dict[str, AttributeValue]:
+        return {semconv.SAGA: self._saga, semconv.SAGA_ID: saga_id}
+
+    def _root(self, context: SagaContext) -> Context:
+        """The context in which the saga started."""
+        headers = [(name, value.encode("latin-1")) for name, value in context.headers]
+        found = latest(headers)
+        return continuing(self._telemetry.propagation.extract(headers, found, _NOWHERE))
+
+    def _inside(self, context: SagaContext) -> Context:
+        """The context of the saga's own span, which is exported under this id in the end."""
+        root = self._root(context)
+        if not self._telemetry.spans.takes_span_ids:
+            return root
+        parent = trace.get_current_span(root).get_span_context()
+        if not parent.is_valid:
+            return root
+        own = SpanContext(
+            parent.trace_id,
+            self._id_of(context),
+            is_remote=True,
+            trace_flags=parent.trace_flags,
+            trace_state=parent.trace_state,
+        )
+        return Context({**root, SPAN_KEY: NonRecordingSpan(own)})
+
+    def _id_of(self, context: SagaContext, step: str = "") -> int:
+        """The id of the saga's span, or of a step's: the same in every process, told twice or not.
+
+        Eight bytes of a hash are as unlikely to meet as the random ids of other spans.
+        """
+        named = f"{self._saga}\0{context.saga_id}\0{context.started_ns}\0{step}"
+        digest = sha256(named.encode("utf-8", "backslashreplace")).digest()
+        return int.from_bytes(digest[:8]) or 1
+
+    def _start(
+        self,
+        name: str,
+        context: Context,
+        attributes: dict[str, AttributeValue],
+        started_ns: int,
+        span_id: int,
+    ) -> Span:
+        mover = trace.get_current_span().get_span_context()
+        parent = trace.get_current_span(context).get_span_context()
+        moved = mover.is_valid and mover.span_id != parent.span_id
+        return self._telemetry.spans.start(
+            name,
+            context,
+            SpanKind.INTERNAL,
+            attributes,
+            (Link(mover),) if moved else (),
+            started_ns,
+            span_id,
+        )
+
+    def _not_before(self, started_ns: int, ended_ns: int | None) -> int:
+        ended_ns = time_ns() if ended_ns is None else ended_ns
+        if ended_ns >= started_ns:
+            return ended_ns
+        self._telemetry.diagnostics.saga_clock_skew.value += 1
+        return started_ns

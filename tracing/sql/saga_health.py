@@ -1,0 +1,73 @@
+"""How the stored sagas of one name are doing: one query over the active ones and the totals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, case, func, literal, null, select, union_all
+
+from tracing.sagas.health import SagaHealth
+from tracing.sagas.outcomes import SAGA_OUTCOMES
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from tracing.sql.saga_tables import SagaTables
+
+
+class StoredSagaHealth:
+    """Reads health from the tables of `SqlSagas`.
+
+    Args:
+        tables: The tables.
+        engine: Their database.
+    """
+
+    def __init__(self, tables: SagaTables, engine: AsyncEngine) -> None:
+        self._engine = engine
+        sagas, totals = tables.sagas.c, tables.totals.c
+        late = func.sum(case((sagas.deadline_ns < bindparam("now_ns"), 1), else_=0))
+        active = (
+            select(
+                literal("active").label("figure"),
+                sagas.state.label("label"),
+                func.count().label("number"),
+                late.label("overdue"),
+                func.min(sagas.started_ns).label("oldest_ns"),
+            )
+            .where(
+                sagas.saga == bindparam("saga"),
+                sagas.ended_ns.is_(None),
+                sagas.started_ns.is_not(None),
+            )
+            .group_by(sagas.state)
+        )
+        ever = (
+            select(totals.figure, totals.label, func.sum(totals.number), literal(0), null())
+            .where(totals.saga == bindparam("saga"))
+            .group_by(totals.figure, totals.label)
+        )
+        self._query = union_all(active, ever)
+
+    async def health(self, saga: str, now_ns: int) -> SagaHealth:
+        """Read the health of the sagas of one name.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: What the database raised.
+        """
+        async with self._engine.connect() as connection:
+            result = await connection.execute(self._query, {"saga": saga, "now_ns": now_ns})
+            rows = [tuple(row) for row in result]
+        active = {label: int(number) for figure, label, number, _, _ in rows if figure == "active"}
+        ever = {(figure, label): int(number) for figure, label, number, _, _ in rows}
+        oldest = [int(oldest_ns) for *_, oldest_ns in rows if oldest_ns is not None]
+        return SagaHealth(
+            active=active,
+            overdue=sum(int(overdue) for *_, overdue, _ in rows),
+            oldest_started_ns=min(oldest, default=None),
+            started=ever.get(("started", ""), 0),
+            ended={outcome: ever.get(("ended", outcome), 0) for outcome in SAGA_OUTCOMES},
+            compensations={
+                label: number for (figure, label), number in ever.items() if figure == "compensated"
+            },
+        )

@@ -1,0 +1,157 @@
+"""What a `SagaObserver` has seen, in tables: the same whatever order the events came in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from sqlalchemy import select, update
+
+from tracing.sagas.context import SagaContext
+from tracing.sagas.log import SagaHistory
+from tracing.sagas.outcomes import STEP_OK
+from tracing.sql.sagas import ENDED, STARTED, SqlSagas, bounded_id, insert_for
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from tracing.sagas.flow import Sighting
+    from tracing.sagas.health import SagaHealth
+    from tracing.sagas.outcomes import SagaOutcome
+    from tracing.sql.saga_tables import SagaTables
+
+
+class SqlSagaLog:
+    """A `SagaLog` for SQLAlchemy, on the tables of `SqlSagas`.
+
+    Args:
+        engine: The database; the tables have to exist before the first event is noted.
+        metadata: What the tables belong to; by default a metadata of its own.
+        prefix: What the tables' names begin with.
+
+    Task safety: any number of tasks of one event loop.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, *, metadata: MetaData | None = None, prefix: str = "saga"
+    ) -> None:
+        self._engine = engine
+        self._sagas = SqlSagas(metadata=metadata, prefix=prefix)
+        self._health = self._sagas.on(engine)
+
+    @property
+    def tables(self) -> SagaTables:
+        """The tables."""
+        return self._sagas.tables
+
+    async def health(self, saga: str, now_ns: int) -> SagaHealth:
+        """Read the health of the instances of one flow; see `SagaHealthSource`."""
+        return await self._health.health(saga, now_ns)
+
+    async def note(
+        self,
+        saga: str,
+        sighting: Sighting,
+        *,
+        context: SagaContext | None = None,
+        deadline_ns: int | None = None,
+    ) -> SagaHistory | None:
+        """Keep what an event says, in a transaction of its own; see `SagaLog`.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: What the database raised.
+        """
+        async with self._engine.begin() as connection:
+            row = await self._row(connection, saga, sighting)
+            if sighting.step is not None:
+                await self._keep_step(connection, saga, sighting, sighting.step)
+            changes: dict[str, object] = {}
+            if context is not None and row.started_ns is None:
+                changes |= {
+                    "context": str(context),
+                    "started_ns": context.started_ns,
+                    "deadline_ns": deadline_ns,
+                }
+                await self._sagas.add(connection, saga, sighting.saga_id, STARTED)
+            if sighting.outcome is not None and row.ended_ns is None:
+                changes |= {"outcome": sighting.outcome, "ended_ns": sighting.at_ns}
+            ends = row.ended_ns is None and sighting.outcome is not None
+            if ends or (row.ended_ns is None and sighting.at_ns >= row.moved_ns):
+                changes |= {"state": sighting.state, "moved_ns": sighting.at_ns}
+            if not changes:
+                return None
+            sagas = self.tables.sagas
+            changed = await connection.execute(
+                update(sagas)
+                .where(sagas.c.saga == saga, sagas.c.saga_id == bounded_id(sighting.saga_id))
+                .values(changes)
+                .returning(*sagas.c)
+            )
+            return await self._finished(connection, row, changed.one())
+
+    async def forget(self, saga: str, *, ended_before_ns: int | None = None) -> None:
+        """Delete instances that ended before a moment, unix ns; the totals still count them.
+
+        Without a moment everything of the flow goes, totals included: to build it anew.
+        """
+        async with self._engine.begin() as connection:
+            await self._sagas.forget(connection, saga, ended_before_ns=ended_before_ns)
+
+    async def _row(self, connection: AsyncConnection, saga: str, sighting: Sighting) -> Any:
+        """The instance's row, made if need be, and locked."""
+        sagas = self.tables.sagas
+        key = {"saga": saga, "saga_id": bounded_id(sighting.saga_id)}
+        first = {**key, "state": sighting.state, "moved_ns": sighting.at_ns}
+        await connection.execute(insert_for(connection)(sagas).on_conflict_do_nothing(), first)
+        found = await connection.execute(
+            select(sagas.c.started_ns, sagas.c.ended_ns, sagas.c.moved_ns)
+            .where(sagas.c.saga == key["saga"], sagas.c.saga_id == key["saga_id"])
+            .with_for_update()
+        )
+        return found.one()
+
+    async def _keep_step(
+        self, connection: AsyncConnection, saga: str, sighting: Sighting, step: str
+    ) -> None:
+        row = {
+            "saga": saga,
+            "saga_id": bounded_id(sighting.saga_id),
+            "step": step,
+            "compensation": False,
+            "attempts": 1,
+            "ended_ns": sighting.at_ns,
+            "outcome": STEP_OK,
+        }
+        await connection.execute(
+            insert_for(connection)(self.tables.steps).on_conflict_do_nothing(), row
+        )
+
+    async def _finished(
+        self, connection: AsyncConnection, before: Any, after: Any
+    ) -> SagaHistory | None:
+        """The history, where both ends are known only now."""
+        if after.started_ns is None or after.ended_ns is None:
+            return None
+        if before.started_ns is not None and before.ended_ns is not None:
+            return None
+        await self._sagas.add(connection, after.saga, after.saga_id, ENDED, after.outcome)
+        steps = self.tables.steps.c
+        found = await connection.execute(
+            select(steps.step, steps.ended_ns)
+            .where(
+                steps.saga == after.saga,
+                steps.saga_id == after.saga_id,
+                steps.ended_ns <= after.ended_ns,
+            )
+            .order_by(steps.ended_ns, steps.step)
+        )
+        context = SagaContext.parse(after.context)
+        if context is None:
+            return None
+        return SagaHistory(
+            context=context,
+            outcome=cast("SagaOutcome", after.outcome),
+            ended_ns=after.ended_ns,
+            deadline_ns=after.deadline_ns,
+            steps=tuple((row.step, row.ended_ns) for row in found),
+        )
