@@ -22,6 +22,7 @@ from demo_pipeline.logs import exported_logs
 from demo_pipeline.publishing import Workplace
 from demo_pipeline.repeating import RepeatingSender
 from demo_pipeline.scenarios import SCENARIOS, STEADY
+from demo_pipeline.service import Work
 from tracing.sql import OutboxRelay, SqlInbox, SqlOutbox
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from demo_pipeline.sagas.deadlines import Deadlines
     from demo_pipeline.service import Service
     from tracing.otlp import Providers
 
@@ -98,6 +100,7 @@ async def start_service(
     database_url: str,
     listener: socket.socket | None = None,
     scenario: str = STEADY,
+    deadlines: Deadlines | None = None,
 ) -> AsyncIterator[RunningService]:
     """Let a service run until the block is left; then it finishes what it has begun.
 
@@ -108,10 +111,12 @@ async def start_service(
         database_url: Its own database.
         listener: Where it takes HTTP, if it does; closed in the end.
         scenario: What goes wrong in it.
+        deadlines: How patient its sagas are; by default as the scenario has it.
 
     Raises:
         DemoError: The service could not go on; raised when the block is left.
     """
+    story = SCENARIOS[scenario]
     async with AsyncExitStack() as stack:
         # In a thread: a slow endpoint must not keep the other services from finishing.
         stack.push_async_callback(asyncio.to_thread, providers.shutdown)
@@ -124,11 +129,13 @@ async def start_service(
         await producer.start()
         inbox = SqlInbox(telemetry, group=service.name, metadata=service.tables)
         outbox = SqlOutbox(telemetry, service=service.name, metadata=service.tables)
-        faults = Faults(SCENARIOS[scenario])
+        faults = Faults(story)
         relay = OutboxRelay(
             outbox, database, RepeatingSender(producer, faults), drain_timeout_s=_RELAY_STOP_S
         )
-        workplace = Workplace(database, inbox, outbox, relay.wake, faults)
+        workplace = Workplace(
+            telemetry, database, inbox, outbox, relay.wake, faults, deadlines or story.deadlines
+        )
         # Left after all that may still put something into the outbox.
         relaying = await stack.enter_async_context(_relaying(relay))
         url = None
@@ -141,16 +148,17 @@ async def start_service(
         stack.push_async_callback(_close, consumer)
         await consumer.start()
         stop = asyncio.Event()
+        work = await stack.enter_async_context(_at_work(service, workplace))
         reading = tracing.consume(
             consumer,
-            record_handler(service, workplace),
+            work.handle,
             retry=_RETRY,
             dead_letters=tracing.DeadLetters(producer),
             stop=stop,
             drain_timeout_s=_DRAIN_S,
         )
         consuming = asyncio.create_task(
-            _while_relaying(reading, relaying), name=f"{service.name} consumes"
+            _beside(reading, relaying, *work.beside), name=f"{service.name} consumes"
         )
         running = RunningService(service, database, consuming, url)
         stack.push_async_callback(_finish, running, stop)
@@ -174,15 +182,24 @@ async def _relaying(relay: OutboxRelay) -> AsyncIterator[asyncio.Task[None]]:
         await asyncio.wait({relaying}, timeout=_CLOSE_S)
 
 
-async def _while_relaying(
-    reading: Coroutine[None, None, None], relaying: asyncio.Task[None]
-) -> None:
-    """Read, unless the relay fails meanwhile: then nobody would hear of what is done."""
+@asynccontextmanager
+async def _at_work(service: Service, workplace: Workplace) -> AsyncIterator[Work]:
+    if service.at_work is None:
+        yield Work(record_handler(service, workplace))
+    else:
+        async with service.at_work(workplace) as work:
+            yield work
+
+
+async def _beside(reading: Coroutine[None, None, None], *others: asyncio.Task[None]) -> None:
+    """Read, unless something that goes on beside it fails: then nobody would hear what is done."""
     task = asyncio.create_task(reading)
     try:
-        await asyncio.wait({task, relaying}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, *others}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            relaying.result()
+            for other in others:
+                if other.done():
+                    other.result()
         await task
     finally:
         task.cancel()

@@ -70,7 +70,7 @@ def cli() -> None:
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
     # What two cores carry with all services in one process; faster, orders mostly wait for CPU.
-    default=10.0,
+    default=5.0,
     show_default=True,
     help="Orders per second.",
 )

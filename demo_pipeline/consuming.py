@@ -11,45 +11,40 @@ from demo_pipeline.events import Rejection
 from demo_pipeline.publishing import perform
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from aiokafka.structs import ConsumerRecord
 
     from demo_pipeline.publishing import Workplace
-    from demo_pipeline.service import Service
+    from demo_pipeline.service import RecordHandler, Service
 
 
-def record_handler(
-    service: Service, workplace: Workplace
-) -> Callable[[ConsumerRecord[Any, Any]], Awaitable[None]]:
+def record_handler(service: Service, workplace: Workplace) -> RecordHandler:
     """Make what `tracing.consume` calls with every record that a service reads.
 
     The handler raises `tracing.Rejected` when the business said no, after having stored that;
-    and `msgspec.DecodeError` for a record that is no event although it says so.
+    and `msgspec.DecodeError` for a record that is no message although it says so.
     """
     logger = logging.getLogger(f"demo_pipeline.{service.name}")
 
     async def handle(record: ConsumerRecord[Any, Any]) -> None:
-        event = decode(record)
-        if event is None:
+        message = decode(record)
+        if message is None:
             logger.info(
                 "%s[%d] has a record of a type unknown here", record.topic, record.partition
             )
             return
-        message = service.message_for(event)
-        if message is None:
+        handler = service.handlers.get(type(message))
+        if handler is None:
             return
-        workplace.faults.before(message)
-        handler = service.handlers[type(message)]
-        events = await perform(handler, message, workplace, record)
-        name, order_id = type(message).__name__, event.order.order_id
-        if events is None:
+        await workplace.faults.before(message)
+        sent = await perform(handler, message, workplace, record)
+        name, order_id = type(message).__name__, message.order.order_id
+        if sent is None:
             logger.info("%s of order %s was done before", name, order_id)
             return
-        for happened in events:
-            if isinstance(happened, Rejection):
-                logger.info("%s of order %s: %s", name, order_id, happened.reason)
-                raise tracing.Rejected(happened.reason)
+        for answer in sent:
+            if isinstance(answer, Rejection):
+                logger.info("%s of order %s: %s", name, order_id, answer.reason)
+                raise tracing.Rejected(answer.reason)
         logger.info("%s of order %s is done", name, order_id)
 
     return handle

@@ -74,9 +74,74 @@ class OrderShipped:
     shipment_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class ShippingRefused:
+    """The order is not sent off."""
+
+    order: Order
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StockReleased:
+    """Nothing is set aside for the order, and nothing will be."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class CardRefunded:
+    """Nothing is charged for the order, and nothing will be."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class ShipmentCancelled:
+    """The order is not on its way, and will not be."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCancelled:
+    """The order came to nothing, and all that had been done for it is undone."""
+
+    order: Order
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderHeld:
+    """The order can neither go on nor be undone; somebody has to look at it."""
+
+    order: Order
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerNotified:
+    """The customer was told what became of the order: `about` is the event's name."""
+
+    order: Order
+    about: str
+
+
 Event = (
-    OrderPlaced | StockReserved | StockRejected | PaymentCharged | PaymentDeclined | OrderShipped
+    OrderPlaced
+    | StockReserved
+    | StockRejected
+    | PaymentCharged
+    | PaymentDeclined
+    | OrderShipped
+    | ShippingRefused
+    | StockReleased
+    | CardRefunded
+    | ShipmentCancelled
+    | OrderCancelled
+    | OrderHeld
+    | CustomerNotified
 )
 
-Rejection = StockRejected | PaymentDeclined
+Rejection = StockRejected | PaymentDeclined | ShippingRefused
 """The events by which the business says no."""

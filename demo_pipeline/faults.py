@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from demo_pipeline.commands import ChargeCard
+import tracing
+from demo_pipeline.commands import ChargeCard, ReleaseInventory, ShipOrder
 from demo_pipeline.events import OrderPlaced
 from demo_pipeline.scenarios import SCENARIOS, STEADY
 
 if TYPE_CHECKING:
-    from demo_pipeline.commands import Command
-    from demo_pipeline.events import Event
+    from demo_pipeline.messages import Message
     from demo_pipeline.scenarios import Scenario
 
 
@@ -19,8 +20,16 @@ class CardProviderUnreachableError(ConnectionError):
     """The card provider does not answer."""
 
 
+class ReturnsClosedError(tracing.Unprocessable):
+    """The warehouse takes nothing back, however soon one asks again."""
+
+
 class Faults:
-    """The faults of one service in one run. For one event loop."""
+    """The faults of one service in one run. For one event loop.
+
+    Args:
+        scenario: What goes wrong.
+    """
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -28,29 +37,36 @@ class Faults:
         self._records = 0
         self._first_charge: float | None = None
 
-    def written(self, event: Event, value: bytes) -> bytes:
-        """What is written of an event: its value, or what a broken writer makes of it."""
-        if not self._scenario.spoiled_every or not isinstance(event, OrderPlaced):
+    def written(self, message: Message, value: bytes) -> bytes:
+        """What is written of a message: its value, or what a broken writer makes of it."""
+        if not self._scenario.spoiled_every or not isinstance(message, OrderPlaced):
             return value
         self._events += 1
         # The third one first: so that a short run has one, too, and not as its first order.
         spoiled = self._events % self._scenario.spoiled_every == 3 % self._scenario.spoiled_every
         return value[: len(value) // 2] if spoiled else value
 
-    def before(self, message: Event | Command) -> None:
+    async def before(self, message: Message) -> None:
         """What happens when a message is about to be worked on.
 
         Raises:
             CardProviderUnreachableError: A card is to be charged while the provider is away.
+            ReturnsClosedError: Something is to be taken back while that does not work.
         """
-        if not self._scenario.outage_s or not isinstance(message, ChargeCard):
-            return
+        scenario = self._scenario
+        if isinstance(message, ShipOrder) and message.attempt == 1 and scenario.shipping_s:
+            await asyncio.sleep(scenario.shipping_s)
+        if isinstance(message, ReleaseInventory) and scenario.takes_nothing_back:
+            raise ReturnsClosedError("the warehouse takes nothing back")
+        if isinstance(message, ChargeCard) and scenario.outage_s and self._in_outage():
+            raise CardProviderUnreachableError("the card provider does not answer")
+
+    def _in_outage(self) -> bool:
         now = monotonic()
         if self._first_charge is None:
             self._first_charge = now
         away_for = now - self._first_charge - self._scenario.outage_after_s
-        if 0 <= away_for < self._scenario.outage_s:
-            raise CardProviderUnreachableError("the card provider does not answer")
+        return 0 <= away_for < self._scenario.outage_s
 
     def repeats(self) -> bool:
         """Whether the record that is sent now is sent twice."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from demo_pipeline.catalogue import PRICES
+from demo_pipeline.services.payment import DECLINED_CARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,25 +27,33 @@ class Load:
         orders: Number of orders.
         rate: Orders per second.
         seed: The same seed makes the same orders.
+        declined_every: Of so many orders, one is to be paid by a card that never pays; 0 for none.
     """
 
     orders: int
     rate: float
     seed: int
+    declined_every: int = 0
 
 
 def order_bodies(load: Load) -> Iterator[dict[str, object]]:
     """Make up the orders, as `POST /orders` takes them."""
     chance = random.Random(load.seed)  # noqa: S311 - repeatable, and nothing to protect
-    for _ in range(load.orders):
+    for number in range(load.orders):
         user = chance.randrange(_USERS)
         products = chance.sample(sorted(PRICES), k=chance.randint(1, 3))
         yield {
             "user_id": f"user-{user:02}",
-            "card_token": f"card-{user:02}",
+            "card_token": DECLINED_CARD if _declined(load, number) else f"card-{user:02}",
             "ship_to": f"{user + 1} Harbour Street",
             "lines": [{"sku": sku, "quantity": chance.randint(1, 3)} for sku in products],
         }
+
+
+def _declined(load: Load, number: int) -> bool:
+    # The third one first: a short run has one, too.
+    every = load.declined_every
+    return bool(every) and number % every == 2 % every
 
 
 async def place_orders(url: str, load: Load, accepted: Callable[[str], None]) -> tuple[str, ...]:

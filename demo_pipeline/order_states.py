@@ -5,12 +5,18 @@ from enum import StrEnum
 from typing import Final
 
 from demo_pipeline.events import (
+    CardRefunded,
     Event,
+    OrderCancelled,
+    OrderHeld,
     OrderPlaced,
     OrderShipped,
     PaymentCharged,
     PaymentDeclined,
+    ShipmentCancelled,
+    ShippingRefused,
     StockRejected,
+    StockReleased,
     StockReserved,
 )
 
@@ -22,21 +28,31 @@ class OrderState(StrEnum):
     RESERVED = "reserved"
     PAID = "paid"
     SHIPPED = "shipped"
-    SOLD_OUT = "sold-out"
-    DECLINED = "declined"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    ON_HOLD = "on-hold"
 
 
-END_STATES: Final = frozenset({OrderState.SHIPPED, OrderState.SOLD_OUT, OrderState.DECLINED})
+END_STATES: Final = frozenset({OrderState.SHIPPED, OrderState.CANCELLED, OrderState.ON_HOLD})
 PAID_STATES: Final = frozenset({OrderState.PAID, OrderState.SHIPPED})
+PENDING_STATES: Final = frozenset(OrderState) - {OrderState.SHIPPED, OrderState.CANCELLED}
+"""States in which nobody can promise the customer how it ends."""
 
 STATE_AFTER: Final[Mapping[type[Event], OrderState]] = {
     OrderPlaced: OrderState.PLACED,
     StockReserved: OrderState.RESERVED,
-    StockRejected: OrderState.SOLD_OUT,
     PaymentCharged: OrderState.PAID,
-    PaymentDeclined: OrderState.DECLINED,
     OrderShipped: OrderState.SHIPPED,
+    StockRejected: OrderState.CANCELLING,
+    PaymentDeclined: OrderState.CANCELLING,
+    ShippingRefused: OrderState.CANCELLING,
+    ShipmentCancelled: OrderState.CANCELLING,
+    CardRefunded: OrderState.CANCELLING,
+    StockReleased: OrderState.CANCELLING,
+    OrderCancelled: OrderState.CANCELLED,
+    OrderHeld: OrderState.ON_HOLD,
 }
+"""The state that an event leads to; what a customer was told leads to none."""
 
 # Topics overtake each other. An order only ever moves to a later stage, so a late event of an
 # earlier one changes nothing.
@@ -45,6 +61,7 @@ STAGE: Final[Mapping[OrderState, int]] = {
     OrderState.RESERVED: 1,
     OrderState.PAID: 2,
     OrderState.SHIPPED: 3,
-    OrderState.SOLD_OUT: 3,
-    OrderState.DECLINED: 3,
+    OrderState.CANCELLING: 4,
+    OrderState.CANCELLED: 5,
+    OrderState.ON_HOLD: 5,
 }

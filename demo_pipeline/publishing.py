@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.codec import encode, headers_of
 from demo_pipeline.faults import no_faults
+from demo_pipeline.sagas.deadlines import PATIENT
 from demo_pipeline.topics import TOPIC_OF, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiokafka.structs import ConsumerRecord
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from demo_pipeline.commands import Command
-    from demo_pipeline.events import Event
+    from demo_pipeline.commands import PlaceOrder
     from demo_pipeline.faults import Faults
+    from demo_pipeline.messages import Message
+    from demo_pipeline.sagas.deadlines import Deadlines
     from demo_pipeline.service import Handler
+    from tracing import Telemetry
     from tracing.sql import SqlInbox, SqlOutbox
 
 
@@ -27,27 +30,31 @@ class Workplace:
     """Where a service does its work.
 
     Attributes:
+        telemetry: What its clients share.
         database: Its own database.
-        inbox: Knows which events were worked on before.
-        outbox: Takes the events that are to be published.
+        inbox: Knows which messages were worked on before.
+        outbox: Takes the messages that are to be sent.
         committed: Called when there may be something in the outbox.
         faults: What goes wrong on purpose.
+        deadlines: How patient its sagas are, if it has any.
     """
 
+    telemetry: Telemetry
     database: AsyncEngine
     inbox: SqlInbox
     outbox: SqlOutbox
     committed: Callable[[], None]
     faults: Faults = field(default_factory=no_faults)
+    deadlines: Deadlines = PATIENT
 
 
 async def perform(
     handler: Handler,
-    message: Event | Command,
+    message: Message | PlaceOrder,
     workplace: Workplace,
     record: ConsumerRecord[Any, Any] | None = None,
-) -> tuple[Event, ...] | None:
-    """Let a handler change the database, and publish what happened if that commits.
+) -> tuple[Message, ...] | None:
+    """Let a handler change the database, and send what came of it if that commits.
 
     Args:
         handler: What to do.
@@ -56,19 +63,26 @@ async def perform(
         record: What the message came with; `None` for a message that came otherwise.
 
     Returns:
-        What happened; `None` where the record's event was worked on before.
+        What came of it; `None` where the record's message was worked on before.
     """
     async with workplace.database.begin() as connection:
         if record is not None and not await workplace.inbox.accept(connection, record):
             return None
-        events = await handler(message, connection)
-        for event in events:
-            await workplace.outbox.add(
-                connection,
-                TOPIC_OF[type(event)],
-                workplace.faults.written(event, encode(event)),
-                key=key_of(event),
-                headers=headers_of(event),
-            )
+        messages = await handler(message, connection)
+        await put(messages, workplace, connection)
     workplace.committed()
-    return events
+    return messages
+
+
+async def put(
+    messages: tuple[Message, ...], workplace: Workplace, connection: AsyncConnection
+) -> None:
+    """Put messages into the outbox, in the connection's transaction."""
+    for message in messages:
+        await workplace.outbox.add(
+            connection,
+            TOPIC_OF[type(message)],
+            workplace.faults.written(message, encode(message)),
+            key=key_of(message),
+            headers=headers_of(message),
+        )

@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -20,7 +20,8 @@ from demo_pipeline.http_server import listen
 from demo_pipeline.load import place_orders
 from demo_pipeline.recording import Recording
 from demo_pipeline.report import RunResult
-from demo_pipeline.services import ALL_TOPICS, SERVICES, analytics, orders
+from demo_pipeline.scenarios import SCENARIOS
+from demo_pipeline.services import ALL_TOPICS, SERVICES, analytics, observer, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -134,7 +135,7 @@ async def _cluster(options: RunOptions, stack: AsyncExitStack, progress: Progres
         return Cluster(kafka.bootstrap_servers)
     if options.bootstrap_servers is None:
         broker = await stack.enter_async_context(EmbeddedBroker())
-        return Cluster(broker.bootstrap_servers, fetch_max_wait_ms=10, session_timeout_ms=6000)
+        return Cluster(broker.bootstrap_servers, fetch_max_wait_ms=30, session_timeout_ms=6000)
     await wait_until_reachable(options.bootstrap_servers, timeout_s=REACH_S)
     return Cluster(options.bootstrap_servers)
 
@@ -155,7 +156,8 @@ async def _play(
     url = running["orders"].url
     if url is None:
         raise DemoError("service orders takes no HTTP")
-    refused = await place_orders(url, options.load, accepted)
+    load = replace(options.load, declined_every=SCENARIOS[options.scenario].declined_every)
+    refused = await place_orders(url, load, accepted)
     problems = []
     if refused:
         problems.append(
@@ -180,14 +182,16 @@ async def _await_ends(
     progress: Progress,
     lost: Callable[[], Collection[str]],
 ) -> list[str]:
-    """Wait until all orders have ended, for the shop and its read model, or were given up."""
+    """Wait until all orders have ended, for all who want to know, or were given up."""
     deadline = time.monotonic() + options.timeout_s
     while True:
         async with running["orders"].database.connect() as connection:
             for_orders = await orders.ended_orders(connection)
         async with running["analytics"].database.connect() as connection:
             for_analytics = await analytics.ended_orders(connection)
-        ended = for_orders & for_analytics.keys() | frozenset(lost())
+        async with running["observer"].database.connect() as connection:
+            notified = await observer.notified_orders(connection)
+        ended = for_orders & for_analytics.keys() & notified | frozenset(lost())
         unfinished = [order_id for order_id in placed if order_id not in ended]
         progress.ended(len(placed) - len(unfinished))
         if not unfinished or time.monotonic() >= deadline:

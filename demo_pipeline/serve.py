@@ -14,6 +14,7 @@ from demo_pipeline.broker import create_topics, wait_until_reachable
 from demo_pipeline.database import database_url
 from demo_pipeline.http_server import listen
 from demo_pipeline.recording import exporting_providers
+from demo_pipeline.sagas.deadlines import PATIENT
 from demo_pipeline.services import ALL_TOPICS, SERVICES, orders
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ async def serve(options: ServeOptions, ready: Callable[[RunningService], None]) 
                 exporting_providers(service.name),
                 database_url=database_url(service.name, Path()),
                 listener=listener,
+                deadlines=PATIENT,
             )
         )
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -8,6 +8,7 @@ from demo_pipeline.report.delivery import deliveries
 from demo_pipeline.report.joining import join, read_spans
 from demo_pipeline.report.letters import letter_kinds
 from demo_pipeline.report.model import Analysis, Hop, OrderReport, Role, RunResult, SpanFacts
+from demo_pipeline.report.sagas import sum_up_sagas
 from demo_pipeline.report.timing import add, distribution, time_order, time_trace
 
 
@@ -34,6 +35,7 @@ def analyse(result: RunResult) -> Analysis:
         breakdown=add(timing.breakdown for timing in timed),
         deliveries=delivered,
         letters=letter_kinds(delivered, spans),
+        sagas=sum_up_sagas(result.metrics, spans),
     )
 
 
@@ -41,8 +43,8 @@ def check_traces(result: RunResult) -> tuple[str, ...]:
     """Say in one sentence for each broken order what is wrong; nothing when all is well.
 
     Whole is an order that is in exactly one trace, which spans all services, has one root, that
-    an HTTP server's, and lacks no span's parent. Where a record was given up, its order need not
-    have reached all services.
+    an HTTP server's, and lacks no span's parent, except sagas that have not ended. Where a record
+    was given up, its order need not have reached all services.
     """
     fault_of = fault_finder(result.services)
     orders = join(read_spans(result.spans), result.order_ids)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from demo_pipeline.report.model import OrderTrace, SpanFacts, Trace
+from demo_pipeline.report.model import OrderTrace, Role, SpanFacts, Trace
 from demo_pipeline.report.wording import counted, printable
 
 _NAMED_AT_MOST: Final = 3
@@ -36,14 +36,17 @@ def fault_finder(services: Sequence[str]) -> Callable[[OrderTrace], str | None]:
 
 def _faults(trace: Trace, services: Sequence[str]) -> tuple[str, ...]:
     present = {span.service for span in trace.spans}
-    # What became a dead letter went no further, and that is no fault of its trace.
-    known = {span.span_id for span in trace.spans}
+    known = {None, *(span.span_id for span in trace.spans)}
+    # A saga's span is there only once it has ended: its steps, and what it sent, come before it.
+    known |= {span.parent_id for span in trace.spans if span.role is Role.SAGA_STEP}
     roots = [span for span in trace.spans if span.parent_id is None]
-    orphans = [span for span in trace.spans if span.parent_id not in known | {None}]
+    orphans = [span for span in trace.spans if span.parent_id not in known]
+    # What became a dead letter or turned back went no further, and that is no fault of its trace.
+    whole = not (trace.given_up or trace.turned_back)
     faults = [
         f"service {printable(service)} is missing"
         for service in services
-        if service not in present and not trace.given_up
+        if service not in present and whole
     ]
     if not roots:
         faults.append("it has no root span")

@@ -6,19 +6,18 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.sdk.metrics.export import NumberDataPoint
+from demo_pipeline.report.metric_points import number_points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    from opentelemetry.sdk.metrics.export import Metric, MetricsData
+    from opentelemetry.sdk.metrics.export import MetricsData
 
     from demo_pipeline.report.model import SpanFacts
 
 _TOPIC: Final = "messaging.destination.name"
 _GROUP: Final = "messaging.consumer.group.name"
 _ERROR: Final = "error.type"
-_SERVICE: Final = "service.name"
 _RETRIES: Final = "pipeline.retries"
 _DEAD_LETTERS: Final = "pipeline.dead_letters"
 _DUPLICATES: Final = "pipeline.duplicates"
@@ -65,12 +64,12 @@ def deliveries(
     """
     found: defaultdict[tuple[str, str, str], defaultdict[str, Counter[str]]]
     found = defaultdict(lambda: defaultdict(Counter))
-    for service, metric, point in _points(metrics):
+    for service, metric, point in number_points(metrics, _NAMES):
         count = int(point.value)
         if count > 0:
             attributes = point.attributes or {}
             reader = (service, str(attributes.get(_GROUP, "")), str(attributes.get(_TOPIC, "")))
-            found[reader][metric.name][str(attributes.get(_ERROR, "unknown"))] += count
+            found[reader][metric][str(attributes.get(_ERROR, "unknown"))] += count
     recovered = Counter(
         (span.service, span.group, span.topic)
         for span in spans
@@ -86,15 +85,3 @@ def deliveries(
         )
         for reader, counts in sorted(found.items())
     )
-
-
-def _points(metrics: Iterable[MetricsData]) -> Iterator[tuple[str, Metric, NumberDataPoint]]:
-    for data in metrics:
-        for resource in data.resource_metrics:
-            service = str(resource.resource.attributes.get(_SERVICE) or "unknown")
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    if metric.name in _NAMES:
-                        for point in metric.data.data_points:
-                            if isinstance(point, NumberDataPoint):
-                                yield service, metric, point

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from demo_pipeline.report.delivery_table import HOW_TO_LOOK
+from demo_pipeline.report.page_table import page_table
 from demo_pipeline.report.wording import NOTHING, by_error, escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from demo_pipeline.report.delivery import Delivery
     from demo_pipeline.report.letters import LetterKind
     from demo_pipeline.report.model import Analysis
 
+_TITLE: Final = "delivery-title"
 _HEADINGS: Final = ("Service ← topic", "Retries", "Recovered", "Duplicates skipped", "Dead letters")
 _LETTER_HEADINGS: Final = ("Dead-letter topic", "Error", "Count", "Trace of one")
 
@@ -22,11 +22,12 @@ def delivery_section(analysis: Analysis) -> str:
     """What did not just go through; one sentence where everything did."""
     if not analysis.deliveries:
         return '<p class="quiet">No retries, duplicates or dead letters.</p>'
-    section = _table(
+    section = page_table(
+        _TITLE,
         "What did not just go through: attempts after a failed one, records that went through at "
         "a later one, records skipped because they had been applied before, and those given up.",
         _HEADINGS,
-        map(_delivery, analysis.deliveries),
+        ["".join(map(_delivery, analysis.deliveries))],
     )
     if not analysis.letters:
         return section
@@ -34,24 +35,14 @@ def delivery_section(analysis: Analysis) -> str:
     return (
         section
         + "<h3>Dead letters</h3>"
-        + _table(
+        + page_table(
+            _TITLE,
             f"Records given up, of {lost:,} of the orders.",
             _LETTER_HEADINGS,
-            map(_letter, analysis.letters),
+            ["".join(map(_letter, analysis.letters))],
         )
         + '<p class="quiet">On a cluster that stays, look at them with '
         f"<code>{HOW_TO_LOOK}</code></p>"
-    )
-
-
-def _table(caption: str, headings: Sequence[str], rows: Iterable[str]) -> str:
-    first, *others = headings
-    head = f'<th scope="col" class="named">{first}</th>'
-    head += "".join(f'<th scope="col">{heading}</th>' for heading in others)
-    return (
-        '<div class="scroll" role="region" aria-labelledby="delivery-title" tabindex="0"><table>'
-        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

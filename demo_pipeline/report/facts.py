@@ -7,6 +7,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from demo_pipeline.report.model import Role, SpanFacts
+from demo_pipeline.report.saga_facts import read_saga
 
 _OPERATION: Final = "messaging.operation.name"
 _TOPIC: Final = "messaging.destination.name"
@@ -20,6 +21,7 @@ _ERROR_TYPE: Final = "error.type"
 _DUPLICATE_EVENT: Final = "pipeline.duplicate"
 _SERVICE: Final = "service.name"
 _ROLES: Final = {role.value: role for role in Role if role is not Role.OTHER}
+_OF_SAGAS: Final = frozenset({Role.SAGA, Role.SAGA_STEP})
 _NS: Final = 1_000_000_000
 # What an OTLP timestamp can hold; a duration beyond it was never measured.
 _LONGEST_S: Final = 2**63 // _NS
@@ -31,6 +33,7 @@ def read_span(span: ReadableSpan) -> SpanFacts:
     context = span.get_span_context()
     start = span.start_time or 0
     outcome = _text(attributes, _OUTCOME)
+    role = _role(span.name, attributes)
     return SpanFacts(
         trace_id=context.trace_id if context else 0,
         span_id=context.span_id if context else 0,
@@ -38,7 +41,7 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         name=span.name,
         service=_text(span.resource.attributes, _SERVICE) or "unknown",
         kind=span.kind.name,
-        role=_role(span.name, attributes),
+        role=role,
         topic=_text(attributes, _TOPIC),
         group=_text(attributes, _GROUP),
         conversation_id=_text(attributes, _CONVERSATION),
@@ -52,6 +55,7 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         error_type=_text(attributes, _ERROR_TYPE),
         failed=outcome == "error" or span.status.status_code is StatusCode.ERROR,
         duplicate=any(event.name == _DUPLICATE_EVENT for event in span.events),
+        saga=read_saga(attributes) if role in _OF_SAGAS else None,
         attributes={**attributes, **_status(span), **_events(span)},
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from demo_pipeline.report.delivery import Delivery
     from demo_pipeline.report.letters import LetterKind
+    from demo_pipeline.report.saga_facts import SagaFacts
+    from demo_pipeline.report.sagas import Saga
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ class RunResult:
     duration_s: float
 
 
+_TURNED_BACK: Final = frozenset({"compensated", "failed"})
+
+
 class Role(Enum):
     """What a span stands for on an order's way."""
 
@@ -47,6 +52,8 @@ class Role(Enum):
     POLL = "poll"
     RETRY = "retry"
     DEAD_LETTER = "dead_letter"
+    SAGA = "saga"
+    SAGA_STEP = "saga.step"
     OTHER = "other"
 
 
@@ -57,7 +64,8 @@ class SpanFacts:
     Times are unix ns. `wait_ns` is the time the record spent in the broker before a process span
     started, `backoff_ns` how long was waited before another attempt at it; both are `None` where
     the span does not tell. `attempts` is how many a process span took, and `duplicate` says that
-    the record was skipped because it had been applied before.
+    the record was skipped because it had been applied before. `saga` is what the spans of sagas and
+    of their steps have beside that.
     """
 
     trace_id: int
@@ -79,6 +87,7 @@ class SpanFacts:
     error_type: str
     failed: bool
     duplicate: bool
+    saga: SagaFacts | None
     attributes: Mapping[str, object]
 
     @property
@@ -90,6 +99,15 @@ class SpanFacts:
     def lead_ns(self) -> int | None:
         """How long was waited before the span: in the broker, or for another attempt."""
         return self.backoff_ns if self.role is Role.RETRY else self.wait_ns
+
+    @property
+    def mark(self) -> str:
+        """What people should know of the span beside its name; mostly nothing."""
+        if self.duplicate:
+            return "duplicate"
+        if self.saga is None:
+            return ""
+        return "compensation" if self.saga.compensation else "overdue" * self.saga.overdue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +122,14 @@ class Trace:
         """Whether a record in it became a dead letter."""
         return any(
             span.role is Role.DEAD_LETTER or span.outcome == "dead_lettered" for span in self.spans
+        )
+
+    @property
+    def turned_back(self) -> bool:
+        """Whether a saga in it came to another end than it was to."""
+        return any(
+            span.role is Role.SAGA and span.saga is not None and span.saga.outcome in _TURNED_BACK
+            for span in self.spans
         )
 
 
@@ -208,6 +234,7 @@ class Analysis:
     breakdown: Breakdown
     deliveries: tuple[Delivery, ...] = ()
     letters: tuple[LetterKind, ...] = ()
+    sagas: tuple[Saga, ...] = ()
 
     @property
     def given_up(self) -> OrderReport | None:

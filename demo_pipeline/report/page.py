@@ -9,9 +9,17 @@ from string import Template
 from typing import Final
 
 from demo_pipeline.report.delivery_page import delivery_section
-from demo_pipeline.report.model import Analysis, Distribution, Hop, RunResult
+from demo_pipeline.report.model import Analysis, Hop, RunResult
 from demo_pipeline.report.page_data import page_data
-from demo_pipeline.report.wording import counted, escaped, milliseconds, per_second, shares
+from demo_pipeline.report.saga_page import saga_section
+from demo_pipeline.report.wording import (
+    counted,
+    escaped,
+    milliseconds,
+    per_second,
+    percentiles,
+    shares,
+)
 
 _ASSETS: Final = resources.files("demo_pipeline.report") / "assets"
 _NS: Final = 1_000_000_000
@@ -40,6 +48,7 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         or '<tr><td colspan="10">Nothing was processed.</td></tr>',
         end_to_end=_end_to_end(analysis),
         where=_where_it_went(analysis),
+        sagas=saga_section(analysis.sagas),
         delivery=delivery_section(analysis),
         data=page_data(analysis, result.started_unix_ns),
     )
@@ -67,7 +76,8 @@ def _hop(hop: Hop) -> str:
     return (
         f'<tr><th scope="row">{escaped(hop.reader)} '
         f'<span class="from">← {escaped(hop.topic)}</span>'
-        f"</th><td>{hop.records:,}</td>{_cells(_three(hop.wait))}{_cells(_three(hop.processing))}"
+        f"</th><td>{hop.records:,}</td>"
+        f"{_cells((*percentiles(hop.wait), *percentiles(hop.processing)))}"
         f"<td>{hop.rejected:,}</td><td>{errors}</td></tr>"
     )
 
@@ -76,7 +86,7 @@ def _end_to_end(analysis: Analysis) -> str:
     spread = analysis.end_to_end
     timed = sum(order.timing is not None for order in analysis.orders)
     longest = milliseconds(spread.max if spread else None)
-    return f"<tr>{_cells((f'{timed:,}', *_three(spread), longest))}</tr>"
+    return f"<tr>{_cells((f'{timed:,}', *percentiles(spread), longest))}</tr>"
 
 
 def _where_it_went(analysis: Analysis) -> str:
@@ -93,12 +103,6 @@ def _where_it_went(analysis: Analysis) -> str:
         f'<div class="share" id="where" data-parts="{drawn}" aria-hidden="true"></div>'
         f'<ul class="legend">{items}</ul>'
     )
-
-
-def _three(spread: Distribution | None) -> tuple[str, str, str]:
-    if spread is None:
-        return milliseconds(None), milliseconds(None), milliseconds(None)
-    return milliseconds(spread.p50), milliseconds(spread.p95), milliseconds(spread.p99)
 
 
 def _cells(values: Iterable[str]) -> str:

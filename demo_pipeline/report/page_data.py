@@ -32,7 +32,7 @@ def page_data(analysis: Analysis, started_unix_ns: int) -> str:
             _us(span.start_ns - started_unix_ns),
             _us(span.duration_ns),
             -1 if span.lead_ns is None else _us(span.lead_ns),
-            text(_mark(span)),
+            text("error" if span.failed else span.mark),
             f"{span.span_id:016x}",
             shapes.setdefault(keys, len(shapes)),
             *(text(_shown(value)) for value in span.attributes.values()),
@@ -68,12 +68,6 @@ def _order(report: OrderReport, numbers: dict[Trace, int]) -> list[object]:
         report.fault,
         int(report.given_up),
     ]
-
-
-def _mark(span: SpanFacts) -> str:
-    if span.failed:
-        return "error"
-    return "duplicate" if span.duplicate else ""
 
 
 def _shown(value: object) -> str:

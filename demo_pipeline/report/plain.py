@@ -11,7 +11,7 @@ WIDE: Final = 100
 """From so many columns on there is room for comfort."""
 
 # Keeps the waterfall's signs apart where blocks and lines cannot be shown.
-_STAND_INS: Final = str.maketrans("░▒█╌▓✕─━│├└·←…\N{REPLACEMENT CHARACTER}", ".=#:%X--||`,<~?")
+_STAND_INS: Final = str.maketrans("░▒█╌▓✕═▄─━│├└·←…\N{REPLACEMENT CHARACTER}", ".=#:%X_+--||`,<~?")
 
 
 def plain_table(width: int, *, tight: bool = False) -> Table:

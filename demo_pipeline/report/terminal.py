@@ -10,8 +10,9 @@ from rich.text import Text
 from demo_pipeline.report.analysis import analyse
 from demo_pipeline.report.delivery_table import delivery_part
 from demo_pipeline.report.plain import WIDE, plain_table, print_plainly
+from demo_pipeline.report.saga_table import saga_part
 from demo_pipeline.report.way import way_of
-from demo_pipeline.report.wording import counted, milliseconds, per_second, printable
+from demo_pipeline.report.wording import counted, milliseconds, per_second, percentiles, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -35,6 +36,7 @@ def print_summary(result: RunResult, console: Console) -> None:
         parts += [Text("Hops (ms)", "bold"), _hop_table(analysis, width), ""]
     if analysis.end_to_end:
         parts += [Text("End to end (ms)", "bold"), _end_to_end(analysis, analysis.end_to_end), ""]
+    parts += saga_part(analysis.sagas, width)
     parts += [*delivery_part(analysis, width), ""]
     slowest = next((order for order in analysis.orders if order.timing), None)
     given_up = analysis.given_up
@@ -72,7 +74,7 @@ def _hop_table(analysis: Analysis, width: int) -> Table:
     table = plain_table(width)
     wide = width >= WIDE
     table.add_column("service ← topic" if wide else "service\n← topic", overflow="fold")
-    headings = ("records", *_percentiles("wait"), *_percentiles("processing"), "errors")
+    headings = ("records", *_headings("wait"), *_headings("processing"), "errors")
     for heading in headings:
         table.add_column(heading if wide else heading.replace("processing", "proc."))
     for column in table.columns[1:]:
@@ -82,8 +84,8 @@ def _hop_table(analysis: Analysis, width: int) -> Table:
         table.add_row(
             Text(f"{printable(hop.reader)}{' ' if wide else chr(10)}← {printable(hop.topic)}"),
             f"{hop.records:,}",
-            *_three(hop.wait),
-            *_three(hop.processing),
+            *percentiles(hop.wait),
+            *percentiles(hop.processing),
             Text(f"{hop.errors:,}", "bold red" if hop.errors else ""),
         )
     return table
@@ -94,15 +96,9 @@ def _end_to_end(analysis: Analysis, spread: Distribution) -> Table:
     for heading in ("orders", "p50", "p95", "p99", "max"):
         table.add_column(heading, justify="right")
     timed = sum(order.timing is not None for order in analysis.orders)
-    table.add_row(f"{timed:,}", *_three(spread), milliseconds(spread.max))
+    table.add_row(f"{timed:,}", *percentiles(spread), milliseconds(spread.max))
     return table
 
 
-def _percentiles(what: str) -> tuple[str, str, str]:
+def _headings(what: str) -> tuple[str, str, str]:
     return f"{what}\np50", "\np95", "\np99"
-
-
-def _three(spread: Distribution | None) -> tuple[str, str, str]:
-    if spread is None:
-        return milliseconds(None), milliseconds(None), milliseconds(None)
-    return milliseconds(spread.p50), milliseconds(spread.p95), milliseconds(spread.p99)

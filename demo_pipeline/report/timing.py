@@ -1,7 +1,7 @@
 """How long orders took, and where on their critical path the time went."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from demo_pipeline.report.backoff import Pause, pauses_by_span
 from demo_pipeline.report.model import Breakdown, Distribution, Role, SpanFacts, Timing, Trace
@@ -42,7 +42,8 @@ def time_trace(trace: Trace) -> Timing | None:
     # Clocks that disagree between hosts must not make an order take less than no time.
     start = min(start, last.end_ns)
     way = _way_to(last, trace.spans)
-    return Timing(start, last.end_ns, _break_down(start, way, pauses_by_span(trace.spans)))
+    sagas = frozenset(span.span_id for span in trace.spans if span.role is Role.SAGA)
+    return Timing(start, last.end_ns, _break_down(start, way, pauses_by_span(trace.spans), sagas))
 
 
 def time_order(timings: Iterable[Timing | None]) -> Timing | None:
@@ -73,7 +74,10 @@ def _way_to(last: SpanFacts, spans: Sequence[SpanFacts]) -> tuple[SpanFacts, ...
 
 
 def _break_down(
-    start_ns: int, way: Sequence[SpanFacts], pauses: Mapping[int, Sequence[Pause]]
+    start_ns: int,
+    way: Sequence[SpanFacts],
+    pauses: Mapping[int, Sequence[Pause]],
+    sagas: Container[int | None],
 ) -> Breakdown:
     """Cut the time along a way into its parts, without gap or overlap."""
     spent: defaultdict[str, int] = defaultdict(int)
@@ -96,9 +100,10 @@ def _break_down(
     for span in way:
         if span.role is Role.SEND:
             if working is not None:
-                # An outbox sends after the work has ended; from there on it is publishing.
+                # An outbox sends after the work has ended; from there on it is publishing. What a
+                # saga sends of itself was held up by a timer.
                 worked(working, min(span.start_ns, working.end_ns))
-                until(span.start_ns, "publish")
+                until(span.start_ns, "other" if span.parent_id in sagas else "publish")
             until(span.start_ns, "other")
             working, sent = None, span
             continue

@@ -17,6 +17,8 @@ _PROCESSING: Final = ("█", "green")
 _BACKOFF: Final = ("╌", "yellow")
 _RETRY: Final = ("▓", "cyan")
 _DEAD_LETTER: Final = ("✕", "red")
+_SAGA: Final = ("═", "bright_blue")
+_SAGA_STEP: Final = ("▄", "bright_blue")
 _OTHER: Final = ("─", "blue")
 _LEGEND: Final = (
     (_WAIT, "wait in the broker", None),
@@ -25,6 +27,8 @@ _LEGEND: Final = (
     (_BACKOFF, "backoff", Role.RETRY),
     (_RETRY, "another attempt", Role.RETRY),
     (_DEAD_LETTER, "dead letter", Role.DEAD_LETTER),
+    (_SAGA, "saga", Role.SAGA),
+    (_SAGA_STEP, "saga step", Role.SAGA_STEP),
     (_OTHER, "HTTP and other", None),
 )
 _STYLES: Final = {
@@ -32,6 +36,8 @@ _STYLES: Final = {
     Role.PROCESS: _PROCESSING,
     Role.RETRY: _RETRY,
     Role.DEAD_LETTER: _DEAD_LETTER,
+    Role.SAGA: _SAGA,
+    Role.SAGA_STEP: _SAGA_STEP,
 }
 
 _MOST_ROWS: Final = 60
@@ -148,10 +154,8 @@ def _bar(span: SpanFacts, axis: _Axis) -> Text:
 
 
 def _name(span: SpanFacts) -> str:
-    name = printable(span.name)
-    if span.failed:
-        return f"! {name}"
-    return f"{name} (duplicate)" if span.duplicate else name
+    name = f"! {printable(span.name)}" if span.failed else printable(span.name)
+    return f"{name} ({span.mark})" if span.mark else name
 
 
 def _tree_lines(row: Row, indent: int) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
+from demo_pipeline.report.model import Distribution
+
 NOTHING: Final = "-"
 _NS_PER_MS: Final = 1_000_000
 _LONGEST: Final = 160
@@ -32,6 +34,18 @@ def milliseconds(duration_ns: int | None) -> str:
         if round(value, digits) < limit:
             return f"{value:.{digits}f}"
     return f"{value:,.0f}"
+
+
+def percentiles(spread: Distribution | None) -> tuple[str, str, str]:
+    """Say p50, p95 and p99 in ms."""
+    if spread is None:
+        return NOTHING, NOTHING, NOTHING
+    return milliseconds(spread.p50), milliseconds(spread.p95), milliseconds(spread.p99)
+
+
+def count_or_nothing(number: int) -> str:
+    """Say how many: `1,200`; a sign that is easily passed over for 0."""
+    return f"{number:,}" if number else NOTHING
 
 
 def shares(parts: Sequence[int]) -> tuple[int, ...]:

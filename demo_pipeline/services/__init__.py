@@ -1,15 +1,33 @@
-"""The five services of the shop."""
+"""The services of the shop."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from demo_pipeline.service import Service
-from demo_pipeline.services import analytics, inventory, orders, payment, shipping
+from demo_pipeline.services import (
+    analytics,
+    inventory,
+    notification,
+    observer,
+    orchestrator,
+    orders,
+    payment,
+    shipping,
+)
 from demo_pipeline.topics import PARTITIONS
 
 SERVICES: Final[Mapping[str, Service]] = {
     module.SERVICE.name: module.SERVICE
-    for module in (orders, inventory, payment, shipping, analytics)
+    for module in (
+        orders,
+        orchestrator,
+        inventory,
+        payment,
+        shipping,
+        notification,
+        analytics,
+        observer,
+    )
 }
 """All services by name, in the order in which an order passes through them."""
 

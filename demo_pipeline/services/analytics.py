@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, select, update
 
 from demo_pipeline.database import insert_once
-from demo_pipeline.events import Event
 from demo_pipeline.order_states import (
     END_STATES,
     PAID_STATES,
@@ -19,6 +18,8 @@ from demo_pipeline.service import Service
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from demo_pipeline.events import Event
 
 _TABLES = MetaData()
 _ORDERS = Table(
@@ -78,5 +79,5 @@ async def ended_orders(connection: AsyncConnection) -> dict[str, OrderState]:
 SERVICE: Final = Service(
     name="analytics",
     tables=_TABLES,
-    handlers=dict.fromkeys(get_args(Event), record),
+    handlers=dict.fromkeys(STATE_AFTER, record),
 )

@@ -1,4 +1,4 @@
-"""Inventory: sets stock aside for orders, all of an order or nothing."""
+"""Inventory: sets stock aside for orders, all of an order or nothing, and takes it back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
 
 from demo_pipeline.catalogue import PRICES
-from demo_pipeline.commands import ReserveInventory
+from demo_pipeline.commands import ReleaseInventory, ReserveInventory
 from demo_pipeline.database import insert_once
-from demo_pipeline.events import StockRejected, StockReserved
+from demo_pipeline.events import StockRejected, StockReleased, StockReserved
 from demo_pipeline.service import Service
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 FIRST_STOCK: Final = 1_000_000
 """Pieces of each product in a new shop: finite, and more than any demo sells."""
+
+RESERVED: Final = "reserved"
+REJECTED: Final = "rejected"
+RELEASED: Final = "released"
 
 _TABLES = MetaData()
 _STOCK = Table(
@@ -31,6 +35,7 @@ _RESERVATIONS = Table(
     "reservations",
     _TABLES,
     Column("order_id", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),
     Column("rejected_because", String(200)),
 )
 
@@ -42,28 +47,45 @@ async def fill(connection: AsyncConnection) -> None:
 
 
 async def reserve(command: ReserveInventory, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Set stock aside, if all of it is there."""
+    """Set stock aside, if all of it is there; asked again, answer as before."""
     order = command.order
+    found = await _reservation(order, connection)
+    if found is not None:
+        return (_answer(order, *found),)
     # Locked in one order by everybody, so that two orders never wait for each other.
-    found = await connection.execute(
+    rows = await connection.execute(
         select(_STOCK.c.sku, _STOCK.c.available)
         .where(_STOCK.c.sku.in_(_wanted(order)))
         .order_by(_STOCK.c.sku)
         .with_for_update()
     )
-    available = {sku: pieces for sku, pieces in found}  # noqa: C416 - rows are no pairs to mypy
+    available = {sku: pieces for sku, pieces in rows}  # noqa: C416 - rows are no pairs to mypy
     because = sold_out(_wanted(order), available)
-    if because is None:
-        for sku, quantity in _wanted(order).items():
-            await connection.execute(
-                update(_STOCK)
-                .where(_STOCK.c.sku == sku)
-                .values(available=_STOCK.c.available - quantity)
-            )
+    state = RESERVED if because is None else REJECTED
+    if state == RESERVED:
+        await _move(order, -1, connection)
     await connection.execute(
-        insert(_RESERVATIONS).values(order_id=order.order_id, rejected_because=because)
+        insert(_RESERVATIONS).values(order_id=order.order_id, state=state, rejected_because=because)
     )
-    return (_event(order, because),)
+    return (_answer(order, state, because),)
+
+
+async def release(command: ReleaseInventory, connection: AsyncConnection) -> tuple[Event, ...]:
+    """Take back what is set aside, if anything is; a reservation that comes later is refused."""
+    order = command.order
+    found = await _reservation(order, connection)
+    if found is None:
+        await connection.execute(
+            insert(_RESERVATIONS).values(order_id=order.order_id, state=RELEASED)
+        )
+    elif found[0] == RESERVED:
+        await _move(order, +1, connection)
+        await connection.execute(
+            update(_RESERVATIONS)
+            .where(_RESERVATIONS.c.order_id == order.order_id)
+            .values(state=RELEASED)
+        )
+    return (StockReleased(order),)
 
 
 def sold_out(wanted: dict[str, int], available: dict[str, int]) -> str | None:
@@ -78,6 +100,27 @@ async def available(sku: str, connection: AsyncConnection) -> int:
     return found or 0
 
 
+async def _reservation(order: Order, connection: AsyncConnection) -> tuple[str, str | None] | None:
+    """How an order's reservation stands, and why it was rejected; `None` where there is none."""
+    found = await connection.execute(
+        select(_RESERVATIONS.c.state, _RESERVATIONS.c.rejected_because)
+        .where(_RESERVATIONS.c.order_id == order.order_id)
+        .with_for_update()
+    )
+    row = found.one_or_none()
+    return None if row is None else (row.state, row.rejected_because)
+
+
+async def _move(order: Order, sign: int, connection: AsyncConnection) -> None:
+    """Put an order's pieces into the stock, or take them out."""
+    for sku, quantity in sorted(_wanted(order).items()):
+        await connection.execute(
+            update(_STOCK)
+            .where(_STOCK.c.sku == sku)
+            .values(available=_STOCK.c.available + sign * quantity)
+        )
+
+
 def _wanted(order: Order) -> dict[str, int]:
     wanted: dict[str, int] = {}
     for line in order.lines:
@@ -85,12 +128,15 @@ def _wanted(order: Order) -> dict[str, int]:
     return wanted
 
 
-def _event(order: Order, because: str | None) -> StockReserved | StockRejected:
-    if because is not None:
-        return StockRejected(order, because)
-    return StockReserved(order, f"reservation-{order.order_id}")
+def _answer(order: Order, state: str, because: str | None) -> StockReserved | StockRejected:
+    if state == RESERVED:
+        return StockReserved(order, f"reservation-{order.order_id}")
+    return StockRejected(order, because or "the order was cancelled")
 
 
 SERVICE: Final = Service(
-    name="inventory", tables=_TABLES, handlers={ReserveInventory: reserve}, fill=fill
+    name="inventory",
+    tables=_TABLES,
+    handlers={ReserveInventory: reserve, ReleaseInventory: release},
+    fill=fill,
 )

@@ -7,24 +7,30 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
 
-from demo_pipeline.commands import PlaceOrder
+from demo_pipeline.commands import CancelOrder, HoldOrder, PlaceOrder
 from demo_pipeline.events import (
+    CardRefunded,
+    OrderCancelled,
+    OrderHeld,
     OrderPlaced,
     OrderShipped,
     PaymentCharged,
     PaymentDeclined,
+    ShipmentCancelled,
+    ShippingRefused,
     StockRejected,
+    StockReleased,
     StockReserved,
 )
-from demo_pipeline.order_states import END_STATES, STAGE, STATE_AFTER, OrderState
+from demo_pipeline.order_states import END_STATES, PENDING_STATES, STAGE, STATE_AFTER, OrderState
 from demo_pipeline.service import Service
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.events import (
-        Event,
-    )
+    from demo_pipeline.events import Event
+
+_MAX_REASON: Final = 400
 
 _TABLES = MetaData()
 _ORDERS = Table(
@@ -35,17 +41,29 @@ _ORDERS = Table(
     Column("total_cents", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("stage", Integer, nullable=False),
+    Column("reason", String(_MAX_REASON)),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class OrderStatus:
-    """What a customer may know of an order."""
+    """What a customer may know of an order.
+
+    Attributes:
+        order_id: Which one.
+        user_id: Whose.
+        total_cents: What it costs, in cents.
+        state: Where it stands.
+        pending: Whether it is still open how it ends.
+        reason: Why it came to nothing, or stands still.
+    """
 
     order_id: str
     user_id: str
     total_cents: int
     state: OrderState
+    pending: bool
+    reason: str | None = None
 
 
 async def place_order(command: PlaceOrder, connection: AsyncConnection) -> tuple[Event, ...]:
@@ -63,25 +81,41 @@ async def place_order(command: PlaceOrder, connection: AsyncConnection) -> tuple
     return (OrderPlaced(order),)
 
 
+async def cancel(command: CancelOrder, connection: AsyncConnection) -> tuple[Event, ...]:
+    """Note that an order came to nothing."""
+    order, reason = command.order, command.reason
+    await _move(order.order_id, OrderState.CANCELLED, connection, reason)
+    return (OrderCancelled(order, reason),)
+
+
+async def hold(command: HoldOrder, connection: AsyncConnection) -> tuple[Event, ...]:
+    """Note that an order stands still until somebody looks at it."""
+    order, reason = command.order, command.reason
+    await _move(order.order_id, OrderState.ON_HOLD, connection, reason)
+    return (OrderHeld(order, reason),)
+
+
 async def follow(event: Event, connection: AsyncConnection) -> tuple[Event, ...]:
     """Note how far an order has come; orders of another database are none of ours."""
-    state = STATE_AFTER[type(event)]
-    await connection.execute(
-        update(_ORDERS)
-        .where(_ORDERS.c.order_id == event.order.order_id, _ORDERS.c.stage < STAGE[state])
-        .values(state=state, stage=STAGE[state])
-    )
+    await _move(event.order.order_id, STATE_AFTER[type(event)], connection)
     return ()
 
 
 async def status_of(order_id: str, connection: AsyncConnection) -> OrderStatus | None:
     """Look an order up; `None` when there is none of this id."""
-    columns = (_ORDERS.c.order_id, _ORDERS.c.user_id, _ORDERS.c.total_cents, _ORDERS.c.state)
-    found = await connection.execute(select(*columns).where(_ORDERS.c.order_id == order_id))
+    columns = _ORDERS.c
+    found = await connection.execute(
+        select(
+            columns.order_id, columns.user_id, columns.total_cents, columns.state, columns.reason
+        ).where(columns.order_id == order_id)
+    )
     row = found.one_or_none()
     if row is None:
         return None
-    return OrderStatus(row.order_id, row.user_id, row.total_cents, OrderState(row.state))
+    state = OrderState(row.state)
+    return OrderStatus(
+        row.order_id, row.user_id, row.total_cents, state, state in PENDING_STATES, row.reason
+    )
 
 
 async def ended_orders(connection: AsyncConnection) -> frozenset[str]:
@@ -92,15 +126,32 @@ async def ended_orders(connection: AsyncConnection) -> frozenset[str]:
     return frozenset(ended)
 
 
+async def _move(
+    order_id: str, state: OrderState, connection: AsyncConnection, reason: str | None = None
+) -> None:
+    """Move an order on, never back."""
+    values = {"state": state, "stage": STAGE[state]}
+    if reason is not None:
+        values["reason"] = reason[:_MAX_REASON]
+    await connection.execute(
+        update(_ORDERS)
+        .where(_ORDERS.c.order_id == order_id, _ORDERS.c.stage < STAGE[state])
+        .values(values)
+    )
+
+
+_FOLLOWED: Final = (
+    StockReserved, StockRejected, StockReleased, PaymentCharged, PaymentDeclined, CardRefunded,
+    OrderShipped, ShippingRefused, ShipmentCancelled,
+)  # fmt: skip
+
 SERVICE: Final = Service(
     name="orders",
     tables=_TABLES,
     handlers={
         PlaceOrder: place_order,
-        StockReserved: follow,
-        StockRejected: follow,
-        PaymentCharged: follow,
-        PaymentDeclined: follow,
-        OrderShipped: follow,
+        CancelOrder: cancel,
+        HoldOrder: hold,
+        **dict.fromkeys(_FOLLOWED, follow),
     },
 )

@@ -1,41 +1,78 @@
-"""Shipping: sends paid orders off, each once."""
+"""Shipping: sends paid orders off, each once, and calls parcels back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, MetaData, String, Table, func, insert, select
+from sqlalchemy import Column, MetaData, String, Table, func, insert, select, update
 
-from demo_pipeline.commands import ShipOrder
-from demo_pipeline.events import OrderShipped
+from demo_pipeline.commands import CancelShipment, ShipOrder
+from demo_pipeline.events import OrderShipped, ShipmentCancelled, ShippingRefused
 from demo_pipeline.service import Service
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.events import Event
+    from demo_pipeline.events import Event, Order
+
+SHIPPED: Final = "shipped"
+CANCELLED: Final = "cancelled"
 
 _TABLES = MetaData()
 _SHIPMENTS = Table(
     "shipments",
     _TABLES,
     Column("order_id", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),
     Column("ship_to", String(200), nullable=False),
 )
 
 
 async def ship(command: ShipOrder, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Send an order off."""
+    """Send an order off; asked again, answer as before."""
     order = command.order
-    await connection.execute(
-        insert(_SHIPMENTS).values(order_id=order.order_id, ship_to=order.ship_to)
-    )
+    state = await _state(order, connection)
+    if state == CANCELLED:
+        return (ShippingRefused(order, "the order was cancelled"),)
+    if state is None:
+        await _note(order, SHIPPED, connection)
     return (OrderShipped(order, f"shipment-{order.order_id}"),)
 
 
+async def cancel(command: CancelShipment, connection: AsyncConnection) -> tuple[Event, ...]:
+    """Call the parcel back, if there is one; an order to ship that comes later is refused."""
+    order = command.order
+    state = await _state(order, connection)
+    if state is None:
+        await _note(order, CANCELLED, connection)
+    elif state == SHIPPED:
+        await connection.execute(
+            update(_SHIPMENTS)
+            .where(_SHIPMENTS.c.order_id == order.order_id)
+            .values(state=CANCELLED)
+        )
+    return (ShipmentCancelled(order),)
+
+
 async def shipments(connection: AsyncConnection) -> int:
-    """Number of orders that were sent off."""
-    return await connection.scalar(select(func.count()).select_from(_SHIPMENTS)) or 0
+    """Number of orders that were sent off and not called back."""
+    sent_off = select(func.count()).where(_SHIPMENTS.c.state == SHIPPED)
+    return await connection.scalar(sent_off) or 0
 
 
-SERVICE: Final = Service(name="shipping", tables=_TABLES, handlers={ShipOrder: ship})
+async def _state(order: Order, connection: AsyncConnection) -> str | None:
+    found: str | None = await connection.scalar(
+        select(_SHIPMENTS.c.state).where(_SHIPMENTS.c.order_id == order.order_id).with_for_update()
+    )
+    return found
+
+
+async def _note(order: Order, state: str, connection: AsyncConnection) -> None:
+    await connection.execute(
+        insert(_SHIPMENTS).values(order_id=order.order_id, state=state, ship_to=order.ship_to)
+    )
+
+
+SERVICE: Final = Service(
+    name="shipping", tables=_TABLES, handlers={ShipOrder: ship, CancelShipment: cancel}
+)

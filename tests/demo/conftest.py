@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from demo_pipeline.database import open_database
-from demo_pipeline.events import Event, Order, OrderLine
+from demo_pipeline.events import Order, OrderLine
 from demo_pipeline.publishing import Workplace
 from demo_pipeline.services import SERVICES
 from tracing import Telemetry
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from demo_pipeline.messages import Message
     from tracing.headers import Header
 
     OpenDatabase = Callable[[str], Awaitable[AsyncEngine]]
     OpenWorkplace = Callable[[str], Awaitable[Workplace]]
     MakeOrder = Callable[..., Order]
-    Handle = Callable[[AsyncEngine, str, object], Awaitable[tuple[Event, ...]]]
+    Handle = Callable[[AsyncEngine, str, object], Awaitable[tuple[Message, ...]]]
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,7 @@ def open_workplace(open_service_database: OpenDatabase) -> OpenWorkplace:
     async def opened(name: str) -> Workplace:
         telemetry, tables = Telemetry("orders", source=f"/{name}"), SERVICES[name].tables
         return Workplace(
+            telemetry,
             await open_service_database(name),
             SqlInbox(telemetry, group=name, metadata=tables),
             SqlOutbox(telemetry, service=name, metadata=tables),
@@ -87,7 +89,7 @@ async def outbox_of(workplace: Workplace) -> list[tuple[str, bytes, bytes, list[
 def handle() -> Handle:
     """Call the handler of a service in a transaction of its own."""
 
-    async def call(database: AsyncEngine, service: str, message: object) -> tuple[Event, ...]:
+    async def call(database: AsyncEngine, service: str, message: object) -> tuple[Message, ...]:
         async with database.begin() as connection:
             return await SERVICES[service].handlers[type(message)](message, connection)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from demo_pipeline.bootstrap import RunningService, _relaying, _while_relaying
+from demo_pipeline.bootstrap import RunningService, _beside, _relaying
 from demo_pipeline.services import SERVICES
 from tracing import Telemetry, TracedProducer
 from tracing.sql import OutboxRelay
@@ -21,7 +21,7 @@ async def test_a_relay_that_fails_is_the_service_failing(open_service_database: 
         raise LookupError("no such outbox")
 
     database = await open_service_database("payment")
-    working = asyncio.create_task(_while_relaying(_for_ever(), asyncio.create_task(fail())))
+    working = asyncio.create_task(_beside(_for_ever(), asyncio.create_task(fail())))
     await asyncio.wait({working})
     failure = RunningService(SERVICES["payment"], database, working, None).failure()
     assert "service payment failed: LookupError: no such outbox" == str(failure)
@@ -33,7 +33,7 @@ async def test_a_reader_that_fails_is_the_service_failing_while_its_relay_goes_o
 
     relaying = asyncio.create_task(_for_ever())
     with pytest.raises(LookupError, match="what is this record"):
-        await _while_relaying(fail(), relaying)
+        await _beside(fail(), relaying)
     assert not relaying.done()
     relaying.cancel()
 

@@ -9,15 +9,9 @@ from aiokafka.structs import ConsumerRecord
 
 import tracing
 from demo_pipeline.codec import encode, headers_of
+from demo_pipeline.commands import ChargeCard, ReserveInventory, ShipOrder
 from demo_pipeline.consuming import record_handler
-from demo_pipeline.events import (
-    Event,
-    OrderPlaced,
-    PaymentCharged,
-    PaymentDeclined,
-    StockRejected,
-    StockReserved,
-)
+from demo_pipeline.events import PaymentCharged, PaymentDeclined, StockReserved
 from demo_pipeline.services import SERVICES, inventory, payment, shipping
 from demo_pipeline.topics import TOPIC_OF, key_of
 from tests.demo.conftest import outbox_of
@@ -25,44 +19,46 @@ from tests.demo.conftest import outbox_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from demo_pipeline.messages import Message
+
 
 def _sent(headers: list[Any]) -> tuple[Any, ...]:
     return (*headers, ("ce_source", b"/test"))
 
 
-def _record_of(event: Event, offset: int = 0) -> ConsumerRecord[Any, Any]:
-    value = encode(event)
+def _record_of(message: Message, offset: int = 0) -> ConsumerRecord[Any, Any]:
+    value = encode(message)
     return ConsumerRecord(
-        topic=TOPIC_OF[type(event)],
+        topic=TOPIC_OF[type(message)],
         partition=0,
         offset=offset,
         timestamp=0,
         timestamp_type=0,
-        key=key_of(event),
+        key=key_of(message),
         value=value,
         checksum=None,
         serialized_key_size=0,
         serialized_value_size=len(value),
-        headers=_sent(headers_of(event)),
+        headers=_sent(headers_of(message)),
     )
 
 
-def _sent_events(*events: Event) -> list[tuple[str, bytes, bytes]]:
-    return [(TOPIC_OF[type(event)], key_of(event), encode(event)) for event in events]
+def _sent_messages(*messages: Message) -> list[tuple[str, bytes, bytes]]:
+    return [(TOPIC_OF[type(sent)], key_of(sent), encode(sent)) for sent in messages]
 
 
 async def _published(workplace: Any) -> list[tuple[str, bytes, bytes]]:
     return [(topic, key, value) for topic, key, value, _ in await outbox_of(workplace)]
 
 
-async def test_a_record_becomes_a_command_whose_outcome_is_to_be_published(
+async def test_what_came_of_a_command_is_to_be_published(
     open_workplace: Any, make_order: Callable[..., Any]
 ) -> None:
     workplace = await open_workplace("inventory")
     handle = record_handler(SERVICES["inventory"], workplace)
-    await handle(_record_of(OrderPlaced(make_order())))
+    await handle(_record_of(ReserveInventory(make_order())))
     expected = StockReserved(make_order(), "reservation-o-1")
-    assert _sent_events(expected) == await _published(workplace)
+    assert _sent_messages(expected) == await _published(workplace)
 
 
 async def test_a_no_is_to_be_published_and_then_told_as_rejected(
@@ -71,28 +67,27 @@ async def test_a_no_is_to_be_published_and_then_told_as_rejected(
     workplace, order = await open_workplace("payment"), make_order(quantity=500)
     handle = record_handler(SERVICES["payment"], workplace)
     with pytest.raises(tracing.Rejected, match="card limit exceeded"):
-        await handle(_record_of(StockReserved(order, "r")))
+        await handle(_record_of(ChargeCard(order)))
     expected = PaymentDeclined(order, "card limit exceeded")
-    assert _sent_events(expected) == await _published(workplace)
+    assert _sent_messages(expected) == await _published(workplace)
 
 
 @pytest.mark.parametrize(
-    ("service", "event"),
-    [("inventory", OrderPlaced), ("payment", StockReserved), ("shipping", PaymentCharged)],
+    ("service", "command"),
+    [("inventory", ReserveInventory), ("payment", ChargeCard), ("shipping", ShipOrder)],
 )
-async def test_an_event_has_one_effect_and_one_outcome_however_often_it_is_delivered(
+async def test_a_command_has_one_effect_and_one_outcome_however_often_it_is_delivered(
     open_workplace: Any,
     make_order: Callable[..., Any],
     service: str,
-    event: Callable[..., Event],
+    command: Callable[..., Message],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     workplace, order = await open_workplace(service), make_order()
-    happened = event(order) if event is OrderPlaced else event(order, "r")
     handle = record_handler(SERVICES[service], workplace)
     with caplog.at_level(logging.INFO):
         for offset in range(3):
-            await handle(_record_of(happened, offset))
+            await handle(_record_of(command(order), offset))
     async with workplace.database.connect() as connection:
         if service == "inventory":
             assert inventory.FIRST_STOCK - 2 == await inventory.available("kettle", connection)
@@ -112,7 +107,7 @@ async def test_what_fails_has_no_effect_and_publishes_nothing_until_the_next_del
 
     workplace = await open_workplace("payment")
     handle = record_handler(SERVICES["payment"], workplace)
-    record = _record_of(StockReserved(make_order(), "r"))
+    record = _record_of(ChargeCard(make_order()))
     with monkeypatch.context() as broken:
         broken.setattr(type(workplace.outbox), "add", fail)
         with pytest.raises(ConnectionError):
@@ -121,7 +116,7 @@ async def test_what_fails_has_no_effect_and_publishes_nothing_until_the_next_del
         assert 0 == await payment.charged_cents(connection)
     await handle(record)
     expected = PaymentCharged(make_order(), "payment-o-1")
-    assert _sent_events(expected) == await _published(workplace)
+    assert _sent_messages(expected) == await _published(workplace)
 
 
 async def test_the_relay_is_woken_after_the_commit(
@@ -131,17 +126,15 @@ async def test_the_relay_is_woken_after_the_commit(
     seen: list[Any] = []
     pending = dataclasses.replace(workplace, committed=lambda: seen.append("woken"))
     handle = record_handler(SERVICES["payment"], pending)
-    await handle(_record_of(StockReserved(make_order(), "r")))
+    await handle(_record_of(ChargeCard(make_order())))
     assert ["woken"] == seen
 
 
-async def test_events_that_are_none_of_its_business_pass_a_service_by(
+async def test_messages_that_are_none_of_its_business_pass_a_service_by(
     open_workplace: Any, make_order: Callable[..., Any]
 ) -> None:
     workplace = await open_workplace("payment")
-    await record_handler(SERVICES["payment"], workplace)(
-        _record_of(StockRejected(make_order(), "sold out"))
-    )
+    await record_handler(SERVICES["payment"], workplace)(_record_of(ReserveInventory(make_order())))
     assert [] == await outbox_of(workplace)
 
 
@@ -150,7 +143,7 @@ async def test_log_lines_name_the_service_and_the_order(
 ) -> None:
     handle = record_handler(SERVICES["shipping"], await open_workplace("shipping"))
     with caplog.at_level(logging.INFO):
-        await handle(_record_of(PaymentCharged(make_order(), "p")))
+        await handle(_record_of(ShipOrder(make_order())))
     assert ("demo_pipeline.shipping", logging.INFO, "ShipOrder of order o-1 is done") in (
         caplog.record_tuples
     )

@@ -64,6 +64,8 @@ async def test_an_order_is_accepted_stored_with_its_event_and_shown(api: Any) ->
         "user_id": "user-07",
         "total_cents": 8900,
         "state": "placed",
+        "pending": True,
+        "reason": None,
     } == shown.json()
 
 

@@ -11,8 +11,10 @@ from demo_pipeline.__main__ import main
 from demo_pipeline.broker import EmbeddedBroker, create_topics
 from demo_pipeline.given_up import given_up
 from demo_pipeline.load import Load
-from demo_pipeline.report import check_traces
+from demo_pipeline.report import RunResult, check_traces
 from demo_pipeline.report.delivery import deliveries
+from demo_pipeline.report.joining import read_spans
+from demo_pipeline.report.sagas import Saga, sum_up_sagas
 from demo_pipeline.run import RunOptions, run
 from demo_pipeline.services import SERVICES
 from demo_pipeline.topics import ORDERS, PARTITIONS
@@ -47,6 +49,11 @@ def _options(
         http_port=0,
         timeout_s=60,
     )
+
+
+def _sagas(result: RunResult, name: str) -> list[Saga]:
+    found = sum_up_sagas(result.metrics, read_spans(result.spans))
+    return [saga for saga in found if saga.name == name]
 
 
 @pytest.mark.integration
@@ -99,7 +106,8 @@ async def test_poison_becomes_dead_letters_of_every_reader_and_the_others_go_on(
     assert 1 == len(lost)
     assert [
         ("analytics", {"msgspec.DecodeError": 1}),
-        ("inventory", {"msgspec.DecodeError": 1}),
+        ("notification", {"msgspec.DecodeError": 1}),
+        ("orchestrator", {"msgspec.DecodeError": 1}),
     ] == [
         (delivery.group, dict(delivery.dead_letters))
         for delivery in deliveries(outcome.result.metrics)
@@ -117,9 +125,12 @@ async def test_an_outage_is_retried_and_what_it_outlasts_becomes_a_dead_letter(
     assert () == check_traces(outcome.result)
     (payment,) = deliveries(outcome.result.metrics)
     error = "demo_pipeline.faults.CardProviderUnreachableError"
-    assert ("payment", "inventory.events") == (payment.group, payment.topic)
+    assert ("payment", "payment.commands") == (payment.group, payment.topic)
     assert payment.retries[error] > payment.dead_letters[error] > 0
-    assert payment.dead_letters[error] == len(given_up(outcome.result.spans))
+    # The saga has asked again for what became a dead letter.
+    assert frozenset() == given_up(outcome.result.spans)
+    (saga,) = _sagas(outcome.result, "place-order")
+    assert (60, 60) == (saga.started, saga.completed)
 
 
 @pytest.mark.kafka
@@ -129,10 +140,11 @@ async def test_what_is_sent_twice_is_applied_once(kafka_servers: str) -> None:
 
     assert () == outcome.problems
     assert () == check_traces(outcome.result)
-    found = deliveries(outcome.result.metrics)
-    assert all(delivery.duplicates == 4 for delivery in found)
-    # Ten readers of four topics.
-    assert 10 == len(found)
+    skipped = {found.group for found in deliveries(outcome.result.metrics) if found.duplicates}
+    # Notification is told of twelve shipments, and the observer sees, and neither counts, doubles.
+    assert {"orders", "orchestrator", "payment", "shipping", "analytics"} <= skipped
+    (saga,) = _sagas(outcome.result, "place-order")
+    assert (12, 12, 0) == (saga.started, saga.completed, saga.active)
     assert frozenset() == given_up(outcome.result.spans)
 
 
@@ -149,5 +161,48 @@ async def test_a_service_that_fails_ends_the_run_with_its_name(
         async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers) as producer:
             headers = tracing.cloudevent(type="OrderPlaced", id="1", source="/test")
             await producer.send_and_wait(ORDERS, b"poison", headers=headers)
-        with pytest.raises(Exception, match=r"service (inventory|analytics) failed: Exc"):
+        with pytest.raises(
+            Exception, match=r"service (notification|orchestrator|analytics) failed: Exc"
+        ):
             await run(_options(broker.bootstrap_servers), _Steps())
+
+
+@pytest.mark.integration
+async def test_sagas_that_are_declined_are_compensated_and_customers_hear_of_it() -> None:
+    outcome = await run(_options(orders=10, scenario="payment-declines"), _Steps())
+
+    assert () == outcome.problems
+    assert () == check_traces(outcome.result)
+    (placed,) = _sagas(outcome.result, "place-order")
+    (told,) = _sagas(outcome.result, "order-notification")
+    assert (10, 8, 2, 0) == (placed.started, placed.completed, placed.compensated, placed.failed)
+    assert (10, 10) == (told.started, told.completed)
+    assert {"release-inventory": 2, "cancel-order": 2} == {
+        step.name: step.ok for step in placed.steps if step.compensation
+    }
+    (charged,) = (step for step in placed.steps if step.name == "charge-card")
+    assert (8, 2, 0) == (charged.ok, charged.rejected, charged.errors)
+
+
+@pytest.mark.integration
+async def test_slow_shipping_makes_sagas_overdue_that_are_completed_all_the_same() -> None:
+    outcome = await run(_options(orders=24, scenario="slow-shipping"), _Steps())
+
+    assert () == outcome.problems
+    (placed,) = _sagas(outcome.result, "place-order")
+    assert (24, 24) == (placed.started, placed.completed)
+    assert 0 < placed.overdue < 24
+
+
+@pytest.mark.integration
+async def test_stuck_sagas_are_overdue_and_fail_in_the_end_and_say_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outcome = await run(_options(orders=6, scenario="stuck-saga"), _Steps())
+
+    assert () == outcome.problems
+    (placed,) = _sagas(outcome.result, "place-order")
+    assert (6, 5, 1, 1) == (placed.started, placed.completed, placed.failed, placed.overdue)
+    (stuck,) = (step for step in placed.steps if step.name == "release-inventory")
+    assert (0, 1) == (stuck.ok, stuck.errors)
+    assert "has failed and needs a human: release-inventory got no answer" in caplog.text

@@ -1,13 +1,16 @@
 """What the tests of the report start from."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.resources import Resource
 
+from demo_pipeline.report import RunResult
 from tests.report.recording import Recorder
+from tests.report.saga_recording import completed_order, ended, refused_order, reported
 
 
 @pytest.fixture
@@ -35,3 +38,20 @@ def collect_metrics() -> Callable[[str], MetricsData]:
         return data
 
     return collect
+
+
+@pytest.fixture
+def mixed_sagas(recorder: Recorder) -> RunResult:
+    """One order that went through and one that was undone; counters tell of more."""
+    completed_order(recorder, "fine")
+    refused_order(recorder, "undone", 5)
+    counts = reported(
+        "orders",
+        ("started", 1204, {}),
+        ended("completed", 1200),
+        ended("compensated", 1),
+        ended("failed", 1),
+        ("active", 2, {"state": "running"}),
+        ("overdue", 1, {}),
+    )
+    return replace(recorder.result("fine", "undone"), metrics=(counts,))

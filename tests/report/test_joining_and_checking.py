@@ -5,6 +5,7 @@ import pytest
 from opentelemetry.trace import SpanKind
 
 from demo_pipeline.report import check_traces
+from tests.report.saga_recording import completed_order, saga
 
 if TYPE_CHECKING:
     from tests.report.recording import Recorder
@@ -116,6 +117,47 @@ def test_a_span_whose_parent_is_missing_is_named(recorder: "Recorder") -> None:
         ": 2 spans with a parent that is missing: "
         "'process payment.events' of analytics, 'process payment.events' of shipping"
     )
+
+
+def test_a_saga_that_is_under_way_is_no_missing_parent(recorder: "Recorder") -> None:
+    whole = completed_order(recorder, "a")
+    recorder.send("orders", "payment.commands", "a", 60, 61, whole)
+    result = recorder.result("a")
+    kept = tuple(span for span in result.spans if span.name != "saga place-order")
+
+    assert len(kept) + 1 == len(result.spans)
+    assert check_traces(replace(result, spans=kept)) == ()
+
+
+def test_a_parent_that_is_no_saga_is_missed_beside_one_that_is_under_way(
+    recorder: "Recorder",
+) -> None:
+    completed_order(recorder, "a")
+    result = recorder.result("a")
+    lost = {"saga place-order", "send shipping.events"}
+    kept = tuple(span for span in result.spans if span.name not in lost)
+
+    (fault,) = check_traces(replace(result, spans=kept))
+
+    assert fault.endswith(
+        ": 1 span with a parent that is missing: 'process shipping.events' of analytics"
+    )
+
+
+@pytest.mark.parametrize(("outcome", "whole"), [("compensated", True), ("completed", False)])
+def test_an_order_whose_saga_turned_back_need_not_have_reached_all_services(
+    recorder: "Recorder", outcome: str, whole: bool
+) -> None:
+    saga(recorder, "a", 1, 2, recorder.order("a"), outcome=outcome)
+    result = recorder.result("a")
+    kept = tuple(
+        span for span in result.spans if span.resource.attributes["service.name"] != "shipping"
+    )
+    kept = tuple(span for span in kept if "shipping" not in span.name)
+
+    faults = check_traces(replace(result, spans=kept))
+
+    assert whole is not any("service shipping is missing" in fault for fault in faults)
 
 
 def test_a_trace_without_its_root_has_none(recorder: "Recorder") -> None:

@@ -6,6 +6,7 @@ from demo_pipeline.report.analysis import analyse
 from demo_pipeline.report.model import Breakdown, Distribution
 from demo_pipeline.report.timing import distribution
 from demo_pipeline.report.wording import milliseconds, shares
+from tests.report.saga_recording import completed_order, saga, step
 
 if TYPE_CHECKING:
     from demo_pipeline.report.model import Timing
@@ -96,6 +97,30 @@ def test_backoff_before_a_dead_letter_is_part_of_its_orders_time(recorder: "Reco
 
     assert in_ms(wait=13, processing=6 + 76, publish=3, retry=400, other=2) == timing.breakdown
     assert timing.duration_ns == timing.breakdown.total_ns == 500 * MS
+
+
+def test_a_saga_beside_the_way_takes_no_part_in_its_timing(recorder: "Recorder") -> None:
+    recorder.order("plain")
+    whole = completed_order(recorder, "with-saga")
+    step(recorder, whole, "with-saga", "close-books", 82, 4000)
+
+    assert timing_of(recorder, "plain") == timing_of(recorder, "with-saga")
+
+
+def test_what_a_sagas_timer_sends_is_timed_from_the_request_on(recorder: "Recorder") -> None:
+    request = recorder.request(0, 5)
+    sent = recorder.send("orders", "orders.events", "a", 2, 4, request)
+    placed = recorder.process("orders", "orders.events", "a", 10, 14, sent, wait=6)
+    whole = saga(recorder, "a", 12, 900, placed)
+    step(recorder, whole, "a", "charge-card", 13, 880)
+    sent = recorder.send("orders", "payment.commands", "a", 514, 515, whole)
+    recorder.process("payment", "payment.commands", "a", 520, 530, sent, wait=5)
+
+    timing = timing_of(recorder, "a")
+
+    # From the end of the work to the timer nobody worked, and no outbox held anything up.
+    assert in_ms(wait=6 + 5, processing=4 + 10, publish=2 + 1, other=2 + 500) == timing.breakdown
+    assert timing.duration_ns == timing.breakdown.total_ns == 530 * MS
 
 
 @pytest.mark.parametrize("backoff", [0, -5, 10_000_000, float("nan")])

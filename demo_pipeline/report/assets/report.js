@@ -3,7 +3,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const texts = data.texts;
   const PARTS = ["wait", "processing", "publish", "retry", "other"];
-  const CLASS_OF_ROLE = { process: "processing", send: "publish", retry: "attempt", dead_letter: "letter" };
+  const CLASS_OF_ROLE = { process: "processing", send: "publish", retry: "attempt", dead_letter: "letter", saga: "saga", "saga.step": "step" };
   const PAGE = 200;
   const MOST_ROWS = 500;
 
@@ -200,6 +200,8 @@
         ["retry", "backoff", "retry"],
         ["attempt", "another attempt", "retry"],
         ["letter", "dead letter", "dead_letter"],
+        ["saga", "saga", "saga"],
+        ["step", "saga step", "saga.step"],
         ["other", "HTTP and other"],
       ]
         .filter(([, , role]) => role === undefined || spans.some((span) => span.role === role))

@@ -1,0 +1,1 @@
+"""The orchestrated saga that places an order: its steps as data, its moves as a pure function."""

@@ -1,0 +1,165 @@
+"""The moves of the place-order saga: a pure function of its state and of what happened.
+
+It reads no clock and does no I/O. Duplicates, late answers and timers of waits that are over
+change nothing, so events may come in any order and as often as they like.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from demo_pipeline.commands import CancelOrder, Command, HoldOrder
+from demo_pipeline.events import Event, Order, OrderPlaced, Rejection
+from demo_pipeline.sagas.deadlines import Deadlines
+from demo_pipeline.sagas.place_order import CANCEL_ORDER, COMPENSATIONS, STEPS
+
+
+class Phase(StrEnum):
+    """Where a saga stands."""
+
+    RUNNING = "running"
+    COMPENSATING = "compensating"
+    COMPLETED = "completed"
+    COMPENSATED = "compensated"
+    FAILED = "failed"
+
+
+END_PHASES: Final = frozenset({Phase.COMPLETED, Phase.COMPENSATED, Phase.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The answer to an attempt at something did not come in time."""
+
+    awaited: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The saga has taken longer than it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class SagaState:
+    """All that a saga remembers.
+
+    Attributes:
+        order: What it is about.
+        phase: Where it stands.
+        step: While it runs, the number of the step whose answer it waits for.
+        to_undo: While it compensates, the compensations that are left, the first one under way.
+        attempt: How often it has asked for what it waits for.
+        reason: Why it turned back.
+    """
+
+    order: Order
+    phase: Phase = Phase.RUNNING
+    step: int = 0
+    to_undo: tuple[str, ...] = ()
+    attempt: int = 1
+    reason: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end, which is final."""
+        return self.phase in END_PHASES
+
+    @property
+    def awaited(self) -> str | None:
+        """The step or compensation whose answer it waits for; `None` at the end."""
+        if self.phase is Phase.RUNNING:
+            return STEPS[self.step].name
+        return self.to_undo[0] if self.phase is Phase.COMPENSATING else None
+
+    @property
+    def can_turn_back(self) -> bool:
+        """Whether being late is a reason to turn back: it runs, and its pivot is not done."""
+        return self.phase is Phase.RUNNING and not any(step.pivot for step in STEPS[: self.step])
+
+
+Happening = Event | TimedOut | DeadlinePassed
+"""What can happen to a saga."""
+
+Move = tuple[SagaState | None, tuple[Command, ...]]
+"""The state after a move, and the commands that it makes necessary."""
+
+
+def advance(state: SagaState | None, message: Happening, deadlines: Deadlines) -> Move:
+    """Move a saga.
+
+    Args:
+        state: Where it stands; `None` for an order of which nothing is known.
+        message: What happened.
+        deadlines: How often to ask.
+
+    Returns:
+        The state after that, the same one where the message means nothing to it.
+    """
+    if state is None:
+        if isinstance(message, OrderPlaced):
+            return _ask(SagaState(message.order))
+        return None, ()
+    if state.ended:
+        return state, ()
+    if isinstance(message, TimedOut):
+        if (message.awaited, message.attempt) != (state.awaited, state.attempt):
+            return state, ()
+        return _not_answered(state, deadlines)
+    return _run(state, message) if state.phase is Phase.RUNNING else _compensate(state, message)
+
+
+def wait_s(state: SagaState, deadlines: Deadlines) -> float:
+    """How long to wait for the answer that a saga waits for, in seconds."""
+    if state.phase is Phase.COMPENSATING:
+        return float(deadlines.undo_s * 2 ** (state.attempt - 1))
+    return deadlines.step_s
+
+
+def _not_answered(state: SagaState, deadlines: Deadlines) -> Move:
+    running = state.phase is Phase.RUNNING
+    if state.attempt < (deadlines.step_attempts if running else deadlines.undo_attempts):
+        return _ask(replace(state, attempt=state.attempt + 1))
+    if running:
+        return _turn_back(state, f"{state.awaited}: no answer", in_doubt=True)
+    reason = f"{state.awaited} got no answer, after {state.reason}"
+    return replace(state, phase=Phase.FAILED, reason=reason), (HoldOrder(state.order, reason),)
+
+
+def _run(state: SagaState, message: Event | DeadlinePassed) -> Move:
+    step = STEPS[state.step]
+    if isinstance(message, DeadlinePassed) and state.can_turn_back:
+        return _turn_back(state, f"{step.name}: too late", in_doubt=True)
+    if isinstance(message, Rejection) and isinstance(message, step.refused):
+        return _turn_back(state, message.reason, in_doubt=False)
+    if not isinstance(message, step.done):
+        return state, ()
+    if state.step + 1 == len(STEPS):
+        return replace(state, phase=Phase.COMPLETED), ()
+    return _ask(replace(state, step=state.step + 1, attempt=1))
+
+
+def _turn_back(state: SagaState, reason: str, *, in_doubt: bool) -> Move:
+    """Undo all that was done, the last first; and what may have been done, if there is doubt."""
+    begun = STEPS[: state.step + 1 if in_doubt else state.step]
+    to_undo = (*(step.undone_by for step in reversed(begun)), CANCEL_ORDER)
+    return _ask(replace(state, phase=Phase.COMPENSATING, to_undo=to_undo, attempt=1, reason=reason))
+
+
+def _compensate(state: SagaState, message: Event | DeadlinePassed) -> Move:
+    if not isinstance(message, COMPENSATIONS[state.to_undo[0]].done):
+        return state, ()
+    left = state.to_undo[1:]
+    if not left:
+        return replace(state, phase=Phase.COMPENSATED, to_undo=()), ()
+    return _ask(replace(state, to_undo=left, attempt=1))
+
+
+def _ask(state: SagaState) -> tuple[SagaState, tuple[Command, ...]]:
+    """Give the command whose answer the state waits for."""
+    if state.phase is Phase.RUNNING:
+        return state, (STEPS[state.step].command(state.order, state.attempt),)
+    command = COMPENSATIONS[state.to_undo[0]].command
+    if issubclass(command, CancelOrder):
+        return state, (command(state.order, state.reason or "unknown", state.attempt),)
+    return state, (command(state.order, state.attempt),)

@@ -1,0 +1,200 @@
+"""Moving place-order sagas: state, commands and what is told of them in one transaction."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+from demo_pipeline.publishing import perform, put
+from demo_pipeline.sagas.facts import facts_of
+from demo_pipeline.sagas.machine import DeadlinePassed, TimedOut, advance
+from demo_pipeline.sagas.place_order import COMPENSATIONS, NAME
+from demo_pipeline.sagas.store import begun
+
+if TYPE_CHECKING:
+    from aiokafka.structs import ConsumerRecord
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from demo_pipeline.commands import Command
+    from demo_pipeline.events import Event
+    from demo_pipeline.publishing import Workplace
+    from demo_pipeline.sagas.facts import Facts
+    from demo_pipeline.sagas.machine import Happening
+    from demo_pipeline.sagas.store import SagaStore, StoredSaga
+    from tracing import SagaTracker
+    from tracing.sql import SqlSagas
+
+_logger = logging.getLogger("demo_pipeline.orchestrator")
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    saga: StoredSaga
+    facts: Facts
+    commands: tuple[Command, ...]
+    step_started_ns: int | None
+
+
+class Orchestrator:
+    """Moves sagas when something happens. For one event loop.
+
+    Args:
+        workplace: Where it works.
+        store: Keeps the sagas' states and timers.
+        sagas: Keeps what people and metrics want to know.
+        tracker: Tells traces and metrics.
+    """
+
+    def __init__(
+        self, workplace: Workplace, store: SagaStore, sagas: SqlSagas, tracker: SagaTracker
+    ) -> None:
+        self._workplace = workplace
+        self._store = store
+        self._sagas = sagas
+        self._tracker = tracker
+
+    async def take(self, event: Event, record: ConsumerRecord[Any, Any]) -> None:
+        """Move the saga that an event belongs to."""
+        moves: list[_Moved] = []
+
+        async def handle(event: Event, connection: AsyncConnection) -> tuple[Command, ...]:
+            stored = await self._store.load(connection, event.order.order_id)
+            moved = await self._move(connection, stored, event)
+            if moved is None:
+                return ()
+            moves.append(moved)
+            return moved.commands
+
+        await perform(handle, event, self._workplace, record)
+        for moved in moves:
+            self._tell(moved)
+
+    async def look_after(self, order_id: str) -> None:
+        """Move a saga that has waited too long, if it still does."""
+        async with self._workplace.database.begin() as connection:
+            stored = await self._store.load(connection, order_id)
+            happening = None if stored is None else _too_late(stored, time_ns())
+            if stored is None or happening is None:
+                return
+            # What it sends belongs to the saga's trace, as if an event had moved it.
+            with self._tracker.resumed(stored.context):
+                moved = await self._move(connection, stored, happening)
+                if moved is None:
+                    return
+                await put(moved.commands, self._workplace, connection)
+        self._workplace.committed()
+        with self._tracker.resumed(stored.context):
+            self._tell(moved)
+
+    async def postpone(self, until_ns: int) -> None:
+        """Let no timer go off before a moment, unix ns."""
+        async with self._workplace.database.begin() as connection:
+            await self._store.postpone(connection, until_ns)
+
+    async def due(self, limit: int) -> list[str]:
+        """The orders whose sagas have waited too long, by now."""
+        async with self._workplace.database.connect() as connection:
+            return await self._store.due(connection, time_ns(), limit)
+
+    async def _move(
+        self, connection: AsyncConnection, stored: StoredSaga | None, happening: Happening
+    ) -> _Moved | None:
+        deadlines, now_ns = self._workplace.deadlines, time_ns()
+        before = None if stored is None else stored.state
+        after, commands = advance(before, happening, deadlines)
+        if after is None or after == before:
+            return None
+        if stored is None:
+            context = self._tracker.begin(after.order.order_id, now_ns)
+            saga = begun(after, context, now_ns, deadlines)
+            await self._store.add(connection, saga)
+        else:
+            saga = stored.moved(after, now_ns, deadlines)
+            await self._store.save(connection, saga)
+        facts = facts_of(before, after, happening)
+        started_ns = await self._note(connection, saga, facts, now_ns)
+        return _Moved(saga, facts, commands, started_ns)
+
+    async def _note(
+        self, connection: AsyncConnection, saga: StoredSaga, facts: Facts, now_ns: int
+    ) -> int | None:
+        """Note in the transaction what is told later; returns when the step began that ended."""
+        state, sagas = saga.state, self._sagas
+        order_id, step_started_ns = state.order.order_id, None
+        if facts.started:
+            await sagas.start(
+                connection,
+                NAME,
+                saga.context,
+                state=facts.asked or state.phase,
+                deadline_ns=saga.deadline_ns,
+            )
+        if facts.step_ended is not None:
+            ended = facts.step_ended
+            step_started_ns = await sagas.end_step(
+                connection, NAME, order_id, ended.name, outcome=ended.outcome, ended_ns=now_ns
+            )
+        if facts.asked is not None:
+            await sagas.begin_step(
+                connection,
+                NAME,
+                order_id,
+                facts.asked,
+                compensation=facts.asked in COMPENSATIONS,
+                attempts=facts.attempt,
+                started_ns=now_ns,
+            )
+            if not facts.started:
+                await sagas.move(
+                    connection, NAME, order_id, facts.asked, reason=state.reason, moved_ns=now_ns
+                )
+        if facts.outcome is not None:
+            await sagas.end(
+                connection, NAME, order_id, facts.outcome, reason=state.reason, ended_ns=now_ns
+            )
+        return step_started_ns
+
+    def _tell(self, moved: _Moved) -> None:
+        """Tell of a move that has been committed."""
+        facts, context, state = moved.facts, moved.saga.context, moved.saga.state
+        if facts.started:
+            self._tracker.started(context)
+        if facts.step_ended is not None and moved.step_started_ns is not None:
+            ended = facts.step_ended
+            self._tracker.step(
+                context,
+                ended.name,
+                started_ns=moved.step_started_ns,
+                outcome=ended.outcome,
+                compensation=ended.compensation,
+                error_type=ended.error_type,
+                attempts=ended.attempts,
+            )
+        if facts.turned_back is not None:
+            self._tracker.compensating(context, facts.turned_back)
+        if facts.outcome is not None:
+            self._tracker.ended(
+                context,
+                facts.outcome,
+                deadline_ns=moved.saga.deadline_ns,
+                reason=state.reason,
+            )
+        if facts.outcome == "failed":
+            _logger.error(
+                "the saga of order %s has failed and needs a human: %s; still to undo: %s",
+                state.order.order_id,
+                state.reason,
+                ", ".join(state.to_undo),
+            )
+
+
+def _too_late(stored: StoredSaga, now_ns: int) -> TimedOut | DeadlinePassed | None:
+    """What a saga has waited too long for."""
+    state = stored.state
+    if state.can_turn_back and now_ns >= stored.deadline_ns:
+        return DeadlinePassed()
+    if state.awaited is not None and now_ns >= stored.answer_due_ns:
+        return TimedOut(state.awaited, state.attempt)
+    return None

@@ -1,0 +1,140 @@
+"""Where the place-order saga keeps its state and its timers: a row per order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from sqlalchemy import BigInteger, Column, Index, String, Table, Text, insert, select, update
+
+from demo_pipeline.sagas.machine import SagaState, wait_s
+from tracing import SagaContext
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from demo_pipeline.sagas.deadlines import Deadlines
+
+_NS: Final = 1_000_000_000
+_DECODER: Final = msgspec.json.Decoder(SagaState)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSaga:
+    """A saga as it is stored. All times are unix ns.
+
+    Attributes:
+        state: All that it remembers.
+        context: Where its telemetry belongs.
+        answer_due_ns: When the answer that it waits for should be there.
+        deadline_ns: When it should be over.
+    """
+
+    state: SagaState
+    context: SagaContext
+    answer_due_ns: int
+    deadline_ns: int
+
+    @property
+    def due_ns(self) -> int | None:
+        """When somebody has to look after it, if nothing happens until then."""
+        if self.state.ended:
+            return None
+        if self.state.can_turn_back:
+            return min(self.answer_due_ns, self.deadline_ns)
+        return self.answer_due_ns
+
+    def moved(self, state: SagaState, now_ns: int, deadlines: Deadlines) -> StoredSaga:
+        """The saga after a move; it waits anew where it has asked anew."""
+        due_ns = self.answer_due_ns
+        if (state.awaited, state.attempt) != (self.state.awaited, self.state.attempt):
+            due_ns = now_ns + int(wait_s(state, deadlines) * _NS)
+        return StoredSaga(state, self.context, due_ns, self.deadline_ns)
+
+
+def begun(state: SagaState, context: SagaContext, now_ns: int, deadlines: Deadlines) -> StoredSaga:
+    """A saga that has just begun."""
+    return StoredSaga(
+        state,
+        context,
+        now_ns + int(wait_s(state, deadlines) * _NS),
+        now_ns + int(deadlines.saga_s * _NS),
+    )
+
+
+class SagaStore:
+    """The table of the saga's states.
+
+    Args:
+        metadata: What the table belongs to.
+    """
+
+    def __init__(self, metadata: MetaData) -> None:
+        self._table = table = Table(
+            "place_order",
+            metadata,
+            Column("order_id", String(64), primary_key=True),
+            Column("state", Text, nullable=False),
+            Column("context", Text, nullable=False),
+            Column("answer_due_ns", BigInteger, nullable=False),
+            Column("deadline_ns", BigInteger, nullable=False),
+            Column("due_ns", BigInteger),
+        )
+        waiting = table.c.due_ns.is_not(None)
+        Index("place_order_due", table.c.due_ns, sqlite_where=waiting, postgresql_where=waiting)
+
+    async def load(self, connection: AsyncConnection, order_id: str) -> StoredSaga | None:
+        """Read a saga, and keep others from moving it until the transaction ends."""
+        columns = self._table.c
+        found = await connection.execute(
+            select(columns.state, columns.context, columns.answer_due_ns, columns.deadline_ns)
+            .where(columns.order_id == order_id)
+            .with_for_update()
+        )
+        row = found.one_or_none()
+        if row is None:
+            return None
+        context = SagaContext.parse(row.context) or SagaContext(order_id, row.answer_due_ns)
+        return StoredSaga(_DECODER.decode(row.state), context, row.answer_due_ns, row.deadline_ns)
+
+    async def add(self, connection: AsyncConnection, saga: StoredSaga) -> None:
+        """Store a saga that has begun."""
+        key = {"order_id": saga.state.order.order_id}
+        await connection.execute(insert(self._table).values({**key, **_values(saga)}))
+
+    async def save(self, connection: AsyncConnection, saga: StoredSaga) -> None:
+        """Store a saga that has moved."""
+        order_id = saga.state.order.order_id
+        await connection.execute(
+            update(self._table).where(self._table.c.order_id == order_id).values(_values(saga))
+        )
+
+    async def due(self, connection: AsyncConnection, now_ns: int, limit: int) -> list[str]:
+        """The orders whose sagas somebody has to look after now, the latest first in line."""
+        columns = self._table.c
+        found = await connection.scalars(
+            select(columns.order_id)
+            .where(columns.due_ns <= now_ns)
+            .order_by(columns.due_ns)
+            .limit(limit)
+        )
+        return list(found)
+
+    async def postpone(self, connection: AsyncConnection, until_ns: int) -> None:
+        """Let nothing be due before a moment, unix ns."""
+        columns = self._table.c
+        await connection.execute(
+            update(self._table).where(columns.due_ns < until_ns).values(due_ns=until_ns)
+        )
+
+
+def _values(saga: StoredSaga) -> dict[str, object]:
+    return {
+        "state": msgspec.json.encode(saga.state).decode(),
+        "context": str(saga.context),
+        "answer_due_ns": saga.answer_due_ns,
+        "deadline_ns": saga.deadline_ns,
+        "due_ns": saga.due_ns,
+    }

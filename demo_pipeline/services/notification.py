@@ -1,0 +1,43 @@
+"""Notification: tells customers what became of their orders. Nobody commands it: it listens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Column, MetaData, String, Table
+
+from demo_pipeline.database import insert_once
+from demo_pipeline.events import CustomerNotified, OrderCancelled, OrderHeld, OrderShipped
+from demo_pipeline.service import Service
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from demo_pipeline.events import Event
+
+_TABLES = MetaData()
+_NOTIFICATIONS = Table(
+    "notifications",
+    _TABLES,
+    Column("order_id", String(64), primary_key=True),
+    Column("about", String(32), primary_key=True),
+    Column("user_id", String(64), nullable=False),
+)
+
+
+async def notify(
+    event: OrderShipped | OrderCancelled | OrderHeld, connection: AsyncConnection
+) -> tuple[Event, ...]:
+    """Tell the customer, once about each thing that can become of an order."""
+    order, about = event.order, type(event).__name__
+    await insert_once(
+        connection, _NOTIFICATIONS, order_id=order.order_id, about=about, user_id=order.user_id
+    )
+    return (CustomerNotified(order, about),)
+
+
+SERVICE: Final = Service(
+    name="notification",
+    tables=_TABLES,
+    handlers=dict.fromkeys((OrderShipped, OrderCancelled, OrderHeld), notify),
+)

@@ -1,0 +1,73 @@
+"""Orchestrator: runs the place-order saga, and is the only one who gives commands."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from sqlalchemy import MetaData
+
+import tracing
+from demo_pipeline.codec import decode
+from demo_pipeline.events import OrderPlaced
+from demo_pipeline.sagas.orchestrator import Orchestrator
+from demo_pipeline.sagas.place_order import COMPENSATIONS, NAME, STEPS
+from demo_pipeline.sagas.store import SagaStore
+from demo_pipeline.sagas.timers import run_timers
+from demo_pipeline.service import Service, Work
+from demo_pipeline.topics import TOPIC_OF
+from tracing.sql import SqlSagas
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiokafka.structs import ConsumerRecord
+
+    from demo_pipeline.events import Event
+    from demo_pipeline.publishing import Workplace
+
+_LONGEST_GRACE_S: Final = 5.0
+
+_TABLES = MetaData()
+_STORE: Final = SagaStore(_TABLES)
+_SAGAS: Final = SqlSagas(metadata=_TABLES)
+SAGA_TABLES: Final = _SAGAS.tables
+"""Where it is written how the sagas stand."""
+
+_MOVING: Final = frozenset(
+    {
+        OrderPlaced,
+        *(event for step in STEPS for event in (step.done, step.refused)),
+        *(compensation.done for compensation in COMPENSATIONS.values()),
+    }
+)
+
+
+@asynccontextmanager
+async def orchestrating(workplace: Workplace) -> AsyncIterator[Work]:
+    """Move sagas until the block is left."""
+    tracker = tracing.SagaTracker(NAME, workplace.telemetry, health=_SAGAS.on(workplace.database))
+    orchestrator = Orchestrator(workplace, _STORE, _SAGAS, tracker)
+
+    async def handle(record: ConsumerRecord[Any, Any]) -> None:
+        message = decode(record)
+        if type(message) in _MOVING:
+            await orchestrator.take(cast("Event", message), record)
+
+    grace_s = min(workplace.deadlines.step_s, _LONGEST_GRACE_S)
+    timers = asyncio.create_task(run_timers(orchestrator, grace_s=grace_s))
+    try:
+        yield Work(handle, (timers,))
+    finally:
+        timers.cancel()
+        await asyncio.wait({timers})
+        await tracker.aclose()
+
+
+SERVICE: Final = Service(
+    name="orchestrator",
+    tables=_TABLES,
+    at_work=orchestrating,
+    other_topics=tuple(sorted({TOPIC_OF[event] for event in _MOVING})),
+)
