@@ -1,4 +1,4 @@
-"""The commands `run` and `serve`."""
+"""The commands `run` and `serve`, beside those that look at sagas."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from demo_pipeline.progress import live_progress
 from demo_pipeline.report import check_traces, print_summary, write_report
 from demo_pipeline.report_folder import writable_folder
 from demo_pipeline.run import RunOptions, run
+from demo_pipeline.saga_cli import saga_group
 from demo_pipeline.scenarios import SCENARIOS, STEADY
 from demo_pipeline.serve import ServeOptions, serve
 from demo_pipeline.services import SERVICES
@@ -61,7 +62,10 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def cli() -> None:
-    """A shop in five services that shows what pipeline-tracing sees."""
+    """A shop of several services that shows what pipeline-tracing sees."""
+
+
+cli.add_command(saga_group)
 
 
 @cli.command("run")
@@ -96,6 +100,12 @@ def cli() -> None:
     help="Also write report.html, traces.jsonl and metrics.jsonl there.",
 )
 @click.option(
+    "--databases",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Keep the services' databases there, to look at with `saga list`.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
@@ -111,6 +121,7 @@ def run_command(
     kafka: bool,
     scenario: str,
     report: Path | None,
+    databases: Path | None,
     timeout: float,
     bootstrap_servers: str | None,
     http_port: int,
@@ -125,8 +136,9 @@ def run_command(
             "--kafka starts a cluster and --bootstrap-servers (or KAFKA_BOOTSTRAP_SERVERS) names "
             "one: choose one of the two"
         )
-    if report is not None:
-        writable_folder(report)
+    for folder in (report, databases):
+        if folder is not None:
+            writable_folder(folder)
     options = RunOptions(
         load=Load(orders=orders, rate=rate, seed=seed),
         scenario=scenario,
@@ -134,6 +146,7 @@ def run_command(
         kafka=kafka,
         http_port=http_port,
         timeout_s=timeout,
+        databases=databases,
     )
     with console_logs(log_level):
         outcome = _until_stopped(_run(options))
@@ -152,7 +165,10 @@ def run_command(
 def serve_command(
     *, service: str, bootstrap_servers: str | None, http_port: int, log_level: str
 ) -> None:
-    """Run one SERVICE until Ctrl-C or SIGTERM: orders, inventory, payment, shipping or analytics.
+    """Run one SERVICE until Ctrl-C or SIGTERM.
+
+    The shop takes all of orders, orchestrator, inventory, payment, shipping, notification,
+    analytics and observer.
 
     Its database is the file SERVICE.sqlite3 in the current folder, or what the environment
     variable SERVICE_DATABASE_URL (as in ORDERS_DATABASE_URL) names.

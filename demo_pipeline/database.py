@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from demo_pipeline.errors import UsageError
+from demo_pipeline.errors import DemoError, UsageError
 from tracing.sql import inbox_table, outbox_table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -59,11 +59,42 @@ async def open_database(service: Service, url: str) -> AsyncIterator[AsyncEngine
         await engine.dispose()
 
 
+@asynccontextmanager
+async def existing_database(service: str, url: str) -> AsyncIterator[AsyncEngine]:
+    """Connect to a service's database, to look into it. Nothing is made that is not there.
+
+    Raises:
+        UsageError: There is no such database, or it is none of that service.
+    """
+    engine = _engine(service, url)
+    if _is_missing(engine):
+        await engine.dispose()
+        raise UsageError(
+            f"there is no file {engine.url.database}: go to the folder in which "
+            f"`serve {service}` runs, or name its database in {service.upper()}_DATABASE_URL"
+        )
+    try:
+        yield engine
+    except (SQLAlchemyError, OSError) as error:
+        raise DemoError(
+            f"the database of {service} cannot be read ({type(error).__name__}); is it the right "
+            f"one, and did `serve {service}` ever run on it?"
+        ) from error
+    finally:
+        await engine.dispose()
+
+
 async def insert_once(connection: AsyncConnection, table: Table, **values: object) -> bool:
     """Insert a row unless its key is there already; tell whether it was inserted."""
     insert = _INSERTS[connection.dialect.name]
     result = await connection.execute(insert(table).values(**values).on_conflict_do_nothing())
     return bool(result.rowcount)
+
+
+def _is_missing(engine: AsyncEngine) -> bool:
+    """Whether SQLite would make a new, empty file."""
+    file = engine.url.database
+    return engine.url.get_backend_name() == "sqlite" and not (file and Path(file).is_file())
 
 
 def _engine(service: str, url: str) -> AsyncEngine:

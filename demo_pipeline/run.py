@@ -60,6 +60,7 @@ class RunOptions:
         kafka: Whether to start Apache Kafka instead of the embedded broker.
         http_port: Where `orders` takes HTTP; 0 takes a free port.
         timeout_s: How long to wait for the placed orders to reach their end, in seconds.
+        databases: The folder that keeps the services' databases; by default they are thrown away.
     """
 
     load: Load
@@ -68,6 +69,7 @@ class RunOptions:
     kafka: bool
     http_port: int
     timeout_s: float
+    databases: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,9 @@ async def run(options: RunOptions, progress: Progress) -> RunOutcome:
         cluster = await _cluster(options, stack, progress)
         await create_topics(cluster.bootstrap_servers, ALL_TOPICS)
         progress.step("starting the services")
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-pipeline-")))
+        folder = options.databases or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-pipeline-"))
+        )
         running = await stack.enter_async_context(
             together(
                 {

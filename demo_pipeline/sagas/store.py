@@ -85,14 +85,15 @@ class SagaStore:
         waiting = table.c.due_ns.is_not(None)
         Index("place_order_due", table.c.due_ns, sqlite_where=waiting, postgresql_where=waiting)
 
-    async def load(self, connection: AsyncConnection, order_id: str) -> StoredSaga | None:
-        """Read a saga, and keep others from moving it until the transaction ends."""
+    async def load(
+        self, connection: AsyncConnection, order_id: str, *, to_move: bool = True
+    ) -> StoredSaga | None:
+        """Read a saga, and keep others from moving it until the transaction ends, if it is to."""
         columns = self._table.c
-        found = await connection.execute(
-            select(columns.state, columns.context, columns.answer_due_ns, columns.deadline_ns)
-            .where(columns.order_id == order_id)
-            .with_for_update()
-        )
+        query = select(
+            columns.state, columns.context, columns.answer_due_ns, columns.deadline_ns
+        ).where(columns.order_id == order_id)
+        found = await connection.execute(query.with_for_update() if to_move else query)
         row = found.one_or_none()
         if row is None:
             return None

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 _LONGEST_GRACE_S: Final = 5.0
 
 _TABLES = MetaData()
-_STORE: Final = SagaStore(_TABLES)
+STORE: Final = SagaStore(_TABLES)
+"""Where the sagas remember what they have to."""
 _SAGAS: Final = SqlSagas(metadata=_TABLES)
 SAGA_TABLES: Final = _SAGAS.tables
 """Where it is written how the sagas stand."""
@@ -48,7 +49,7 @@ _MOVING: Final = frozenset(
 async def orchestrating(workplace: Workplace) -> AsyncIterator[Work]:
     """Move sagas until the block is left."""
     tracker = tracing.SagaTracker(NAME, workplace.telemetry, health=_SAGAS.on(workplace.database))
-    orchestrator = Orchestrator(workplace, _STORE, _SAGAS, tracker)
+    orchestrator = Orchestrator(workplace, STORE, _SAGAS, tracker)
 
     async def handle(record: ConsumerRecord[Any, Any]) -> None:
         message = decode(record)

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Final, Self
 
+from tracing.w3c import TRACEPARENT, parse_traceparent
+
 _VERSION: Final = 1
 _MAX_TEXT: Final = 32 * 1024
 _MAX_NS: Final = 2**63
@@ -27,6 +29,17 @@ class SagaContext:
     saga_id: str
     started_ns: int
     headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that its spans are in, as hexadecimal digits.
+
+        `None` where there is none, or where it is not in a W3C `traceparent`.
+        """
+        for name, value in self.headers:
+            if name == TRACEPARENT and parse_traceparent(value.encode("latin-1", "replace")):
+                return value[3:35]
+        return None
 
     def __str__(self) -> str:
         return json.dumps(

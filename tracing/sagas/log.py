@@ -15,21 +15,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaHistory:
-    """An instance of a flow that has started and ended. All times are unix ns.
+    """What can be told of an instance of a flow that has started and ended. Times are unix ns.
 
     Attributes:
         context: As it was made when the start was seen.
         outcome: How it ended.
         ended_ns: When.
         deadline_ns: From when on it was overdue.
-        steps: Its steps until then, by name, each with when it ended, in that order.
+        steps: Steps that have not been told: by name, with when the one before and they ended.
+        told: Whether the end has been told before, and only a step came late.
     """
 
     context: SagaContext
     outcome: SagaOutcome
     ended_ns: int
     deadline_ns: int
-    steps: tuple[tuple[str, int], ...]
+    steps: tuple[tuple[str, int, int], ...]
+    told: bool
 
 
 class SagaLog(SagaHealthSource, Protocol):
@@ -52,6 +54,6 @@ class SagaLog(SagaHealthSource, Protocol):
             deadline_ns: From when on it is overdue, unix ns, if the event starts it.
 
         Returns:
-            The history of an instance of which both start and end are known now, and were not
-            before.
+            What there is to tell: of an instance of which both start and end are known now, and
+            were not before, or of which a step came later than its end; else `None`.
         """

@@ -94,10 +94,9 @@ class SagaObserver:
 
 def _tell(tracker: SagaTracker, history: SagaHistory) -> None:
     context = history.context
-    before_ns = context.started_ns
-    for step, ended_ns in history.steps:
-        tracker.step(context, step, started_ns=min(before_ns, ended_ns), ended_ns=ended_ns)
-        before_ns = max(before_ns, ended_ns)
-    tracker.ended(
-        context, history.outcome, ended_ns=history.ended_ns, deadline_ns=history.deadline_ns
-    )
+    for step, started_ns, ended_ns in history.steps:
+        tracker.step(context, step, started_ns=started_ns, ended_ns=ended_ns)
+    if not history.told:
+        tracker.ended(
+            context, history.outcome, ended_ns=history.ended_ns, deadline_ns=history.deadline_ns
+        )

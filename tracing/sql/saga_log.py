@@ -63,8 +63,9 @@ class SqlSagaLog:
         """
         async with self._engine.begin() as connection:
             row = await self._row(connection, saga, sighting)
-            if sighting.step is not None:
-                await self._keep_step(connection, saga, sighting, sighting.step)
+            late = sighting.step is not None and await self._keep_step(
+                connection, saga, sighting, sighting.step
+            )
             changes: dict[str, object] = {}
             if context is not None and row.started_ns is None:
                 changes |= {
@@ -78,16 +79,19 @@ class SqlSagaLog:
             ends = row.ended_ns is None and sighting.outcome is not None
             if ends or (row.ended_ns is None and sighting.at_ns >= row.moved_ns):
                 changes |= {"state": sighting.state, "moved_ns": sighting.at_ns}
-            if not changes:
-                return None
-            sagas = self.tables.sagas
-            changed = await connection.execute(
-                update(sagas)
-                .where(sagas.c.saga == saga, sagas.c.saga_id == bounded_id(sighting.saga_id))
-                .values(changes)
-                .returning(*sagas.c)
-            )
-            return await self._finished(connection, row, changed.one())
+            if changes:
+                sagas = self.tables.sagas
+                changed = await connection.execute(
+                    update(sagas)
+                    .where(sagas.c.saga == saga, sagas.c.saga_id == row.saga_id)
+                    .values(changes)
+                    .returning(*sagas.c)
+                )
+                return await self._ended(connection, row, changed.one())
+            known = row.started_ns is not None and row.ended_ns is not None
+            if late and known and sighting.at_ns <= row.ended_ns:
+                return await self._history(connection, row, only=sighting.step)
+            return None
 
     async def forget(self, saga: str, *, ended_before_ns: int | None = None) -> None:
         """Delete instances that ended before a moment, unix ns; the totals still count them.
@@ -104,7 +108,7 @@ class SqlSagaLog:
         first = {**key, "state": sighting.state, "moved_ns": sighting.at_ns}
         await connection.execute(insert_for(connection)(sagas).on_conflict_do_nothing(), first)
         found = await connection.execute(
-            select(sagas.c.started_ns, sagas.c.ended_ns, sagas.c.moved_ns)
+            select(*sagas.c)
             .where(sagas.c.saga == key["saga"], sagas.c.saga_id == key["saga_id"])
             .with_for_update()
         )
@@ -112,7 +116,8 @@ class SqlSagaLog:
 
     async def _keep_step(
         self, connection: AsyncConnection, saga: str, sighting: Sighting, step: str
-    ) -> None:
+    ) -> bool:
+        """Keep when a step ended; tells whether it is new."""
         row = {
             "saga": saga,
             "saga_id": bounded_id(sighting.saga_id),
@@ -122,36 +127,49 @@ class SqlSagaLog:
             "ended_ns": sighting.at_ns,
             "outcome": STEP_OK,
         }
-        await connection.execute(
+        kept = await connection.execute(
             insert_for(connection)(self.tables.steps).on_conflict_do_nothing(), row
         )
+        return bool(kept.rowcount)
 
-    async def _finished(
+    async def _ended(
         self, connection: AsyncConnection, before: Any, after: Any
     ) -> SagaHistory | None:
-        """The history, where both ends are known only now."""
+        """The whole history, where both ends are known only now."""
         if after.started_ns is None or after.ended_ns is None:
             return None
         if before.started_ns is not None and before.ended_ns is not None:
             return None
         await self._sagas.add(connection, after.saga, after.saga_id, ENDED, after.outcome)
+        return await self._history(connection, after)
+
+    async def _history(
+        self, connection: AsyncConnection, row: Any, *, only: str | None = None
+    ) -> SagaHistory | None:
+        """What is to be told of an instance: all, or only a step that came late."""
+        context = SagaContext.parse(row.context)
+        if context is None:
+            return None
         steps = self.tables.steps.c
         found = await connection.execute(
             select(steps.step, steps.ended_ns)
             .where(
-                steps.saga == after.saga,
-                steps.saga_id == after.saga_id,
-                steps.ended_ns <= after.ended_ns,
+                steps.saga == row.saga,
+                steps.saga_id == row.saga_id,
+                steps.ended_ns <= row.ended_ns,
             )
             .order_by(steps.ended_ns, steps.step)
         )
-        context = SagaContext.parse(after.context)
-        if context is None:
-            return None
+        told: list[tuple[str, int, int]] = []
+        before_ns = row.started_ns
+        for step, ended_ns in found:
+            told.append((step, min(before_ns, ended_ns), ended_ns))
+            before_ns = max(before_ns, ended_ns)
         return SagaHistory(
             context=context,
-            outcome=cast("SagaOutcome", after.outcome),
-            ended_ns=after.ended_ns,
-            deadline_ns=after.deadline_ns,
-            steps=tuple((row.step, row.ended_ns) for row in found),
+            outcome=cast("SagaOutcome", row.outcome),
+            ended_ns=row.ended_ns,
+            deadline_ns=row.deadline_ns,
+            steps=tuple(step for step in told if only is None or step[0] == only),
+            told=only is not None,
         )
