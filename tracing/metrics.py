@@ -60,7 +60,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._counts: dict[str, dict[tuple[frozenset[tuple[str, str | int]], int], Count]] = {}
         self._histograms: dict[str, Histogram] = {}
-        self._readings: dict[str, dict[int, Readings]] = {}
+        self._readings: dict[str, dict[int | str, Readings]] = {}
         self._registered = itertools.count()
         # Kept: some providers hold their observable instruments only weakly.
         self._instruments: list[object] = []
@@ -125,24 +125,29 @@ class Metrics:
 
         return self.observe(metric, readings)
 
-    def observe(self, metric: Metric, readings: Readings) -> Callable[[], None]:
+    def observe(
+        self, metric: Metric, readings: Readings, key: str | None = None
+    ) -> Callable[[], None]:
         """Let several series of a gauge or counter be read from now on.
 
         Args:
             metric: The gauge, or a counter whose totals are kept elsewhere.
             readings: Called at each collection, in the collecting thread. What it raises leaves
                 its series out.
+            key: Whoever registers with the same key later takes the place of this one; by default
+                nobody does.
 
         Returns:
             What ends that.
         """
-        number = next(self._registered)
+        place = next(self._registered) if key is None else key
         with self._lock:
-            self._readings[metric.name][number] = readings
+            self._readings[metric.name][place] = readings
 
         def end() -> None:
             with self._lock:
-                self._readings[metric.name].pop(number, None)
+                if self._readings[metric.name].get(place) is readings:
+                    del self._readings[metric.name][place]
 
         return end
 

@@ -58,10 +58,9 @@ class SagaReadings:
             (catalog.SAGA_OVERDUE, self._overdue),
             (catalog.SAGA_OLDEST_AGE, self._oldest_age),
         )
-        self._ends = [
-            telemetry.metrics.observe(metric, self._observer(metric, series))
-            for metric, series in instruments
-        ]
+        for metric, series in instruments:
+            # By name: the sagas of a name are told once, whoever tells them last.
+            telemetry.metrics.observe(metric, self._observer(metric, series), key=saga)
 
     async def finish(self) -> None:
         """Read a last time; from now on the metrics tell that. Never raises."""
@@ -69,11 +68,6 @@ class SagaReadings:
             self._refresh.cancel()
         await self._read()
         self._frozen = True
-
-    def close(self) -> None:
-        """Let the metrics no longer tell anything."""
-        for end in self._ends:
-            end()
 
     def _observer(
         self, metric: Metric, series: Callable[[SagaHealth], Series]
