@@ -159,6 +159,37 @@ SAGA_OLDEST_AGE: Final = Metric(
     unit="s",
     description="Age of the oldest saga that has not ended; 0 where there is none.",
 )
+CONSUMER_LAG: Final = Metric(
+    name="pipeline.consumer.lag",
+    kind="gauge",
+    unit="{message}",
+    description="Records of a partition that a group has not committed, as seen from outside it.",
+)
+CONSUMER_LAG_TIME: Final = Metric(
+    name="pipeline.consumer.lag.time",
+    kind="gauge",
+    unit="s",
+    description="Age of the oldest record that a group has not committed; 0 where there is none. "
+    "It grows while the consumer is dead, because it is measured from outside.",
+)
+CONSUMER_STATUS: Final = Metric(
+    name="pipeline.consumer.status",
+    kind="gauge",
+    unit="{group}",
+    description="1 for the status that a group is in (ok, lagging, stalled or dead), 0 for others.",
+)
+DEAD_LETTERS_DEPTH: Final = Metric(
+    name="pipeline.dead_letters.depth",
+    kind="gauge",
+    unit="{message}",
+    description="Dead letters that are kept, as seen from outside their services.",
+)
+DEAD_LETTERS_OLDEST_AGE: Final = Metric(
+    name="pipeline.dead_letters.oldest_age",
+    kind="gauge",
+    unit="s",
+    description="Age of the oldest dead letter that is kept; 0 where there is none.",
+)
 CONTEXT_INVALID: Final = Metric(
     name="pipeline.context.invalid",
     kind="counter",
@@ -198,6 +229,11 @@ METRICS: Final = (
     SAGA_ACTIVE,
     SAGA_OVERDUE,
     SAGA_OLDEST_AGE,
+    CONSUMER_LAG,
+    CONSUMER_LAG_TIME,
+    CONSUMER_STATUS,
+    DEAD_LETTERS_DEPTH,
+    DEAD_LETTERS_OLDEST_AGE,
     CONTEXT_INVALID,
     CLOCK_SKEW,
     TELEMETRY_DROPPED,

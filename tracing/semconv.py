@@ -64,6 +64,7 @@ SAGA_LABEL: Final = "saga"
 STEP_LABEL: Final = "step"
 STATE_LABEL: Final = "state"
 OUTCOME_LABEL: Final = "outcome"
+STATUS_LABEL: Final = "status"
 SERVICE: Final = "service.name"
 REASON: Final = "reason"
 
