@@ -62,6 +62,7 @@ STAGE: Final[Mapping[OrderState, int]] = {
     OrderState.PAID: 2,
     OrderState.SHIPPED: 3,
     OrderState.CANCELLING: 4,
-    OrderState.CANCELLED: 5,
     OrderState.ON_HOLD: 5,
+    # Above the hold: whoever cancels an order after all has undone the rest.
+    OrderState.CANCELLED: 6,
 }

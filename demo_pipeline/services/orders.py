@@ -89,10 +89,10 @@ async def cancel(command: CancelOrder, connection: AsyncConnection) -> tuple[Eve
 
 
 async def hold(command: HoldOrder, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Note that an order stands still until somebody looks at it."""
+    """Note that an order stands still until somebody looks at it; a cancelled one does not."""
     order, reason = command.order, command.reason
-    await _move(order.order_id, OrderState.ON_HOLD, connection, reason)
-    return (OrderHeld(order, reason),)
+    held = await _move(order.order_id, OrderState.ON_HOLD, connection, reason)
+    return (OrderHeld(order, reason),) if held else ()
 
 
 async def follow(event: Event, connection: AsyncConnection) -> tuple[Event, ...]:
@@ -128,16 +128,17 @@ async def ended_orders(connection: AsyncConnection) -> frozenset[str]:
 
 async def _move(
     order_id: str, state: OrderState, connection: AsyncConnection, reason: str | None = None
-) -> None:
-    """Move an order on, never back."""
+) -> bool:
+    """Move an order on, never back; tells whether it moved."""
     values = {"state": state, "stage": STAGE[state]}
     if reason is not None:
         values["reason"] = reason[:_MAX_REASON]
-    await connection.execute(
+    moved = await connection.execute(
         update(_ORDERS)
         .where(_ORDERS.c.order_id == order_id, _ORDERS.c.stage < STAGE[state])
         .values(values)
     )
+    return bool(moved.rowcount)
 
 
 _FOLLOWED: Final = (
