@@ -1,12 +1,14 @@
 """The long versions of the fault tests, which take minutes.
 
-python -m tests.chaos kills [--kills 30] [--rate 50]
+python -m tests.chaos kills [--kills 30] [--rate 20]
+python -m tests.chaos orchestrator [--kills 30] [--rate 20]
 python -m tests.chaos restart | lost-broker
 """
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,15 +17,17 @@ from typing import TYPE_CHECKING
 import click
 
 from demo_pipeline.broker import KafkaCluster
-from tests.chaos.disturbances import killed_broker, killed_services
+from tests.chaos.disturbances import killed_broker, killed_orchestrator, killed_services
 from tests.chaos.storm import storm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from tests.chaos.storm import Aftermath
+    from tests.chaos.aftermath import Aftermath
 
-_rate = click.option("--rate", default=50.0, show_default=True, help="Orders per second.")
+_rate = click.option("--rate", default=20.0, show_default=True, help="Orders per second.")
+_kills = click.option("--kills", default=30, show_default=True)
+_seed = click.option("--seed", default=1, show_default=True)
 
 
 @click.group(help=__doc__)
@@ -32,18 +36,41 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--kills", default=30, show_default=True)
+@_kills
 @click.option("--every", default=3.0, show_default=True, help="Mean seconds between two kills.")
-@click.option("--seed", default=1, show_default=True)
+@_seed
 @_rate
 def kills(*, kills: int, every: float, seed: int, rate: float) -> None:
     """Kill -9 random services, again and again."""
 
     async def run(folder: Path) -> Aftermath:
         async with KafkaCluster() as kafka:
-            disturb = killed_services(
-                kills, every_s=every, seed=seed, told=lambda line: click.echo(line, err=True)
-            )
+            disturb = killed_services(kills, every_s=every, seed=seed, told=_tell)
+            return await storm(kafka.bootstrap_servers, folder, disturb, rate=rate)
+
+    _report(run)
+
+
+@main.command()
+@_kills
+@click.option("--every", default=3.0, show_default=True, help="Mean seconds between two kills.")
+@click.option(
+    "--at-work/--at-any-time", default=True, help="Whether to wait until it moves sagas again."
+)
+@_seed
+@_rate
+def orchestrator(*, kills: int, every: float, at_work: bool, seed: int, rate: float) -> None:
+    """Kill -9 the orchestrator, again and again."""
+
+    async def run(folder: Path) -> Aftermath:
+        async with KafkaCluster() as kafka:
+            if at_work:
+                disturb = killed_orchestrator(kills, every_s=every, seed=seed, told=_tell)
+            else:
+                only = ("orchestrator",)
+                disturb = killed_services(
+                    kills, every_s=every, seed=seed, services=only, told=_tell
+                )
             return await storm(kafka.bootstrap_servers, folder, disturb, rate=rate)
 
     _report(run)
@@ -75,12 +102,18 @@ def lost_broker(*, rate: float) -> None:
     _report(run)
 
 
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
+
+
 def _report(run: Callable[[Path], Coroutine[None, None, Aftermath]]) -> None:
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        aftermath = asyncio.run(run(Path(folder)))
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    aftermath = asyncio.run(run(folder))
     click.echo(str(aftermath))
-    if aftermath.discrepancies or aftermath.torn:
+    if aftermath.problems:
+        click.echo(f"databases and logs are in {folder}", err=True)
         sys.exit(1)
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Takes traces by OTLP/HTTP, as a Collector does, and remembers what the checks ask for."""
+"""Takes traces and metrics by OTLP/HTTP, as a Collector does, and remembers what checks ask for."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.chaos.saga_metrics import SagaMetrics
+from tracing import semconv
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+    from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 _CONVERSATION = "messaging.message.conversation_id"
+_SAGA_SPAN = f"{semconv.SAGA_SPAN} "
 
 
 class Collector:
@@ -20,23 +31,29 @@ class Collector:
 
     Attributes:
         traces_of: The trace ids of all spans that name an order, by order id.
-        services_of: The services that handled an order, by order id.
+        saga_spans: The trace and span ids of sagas' own spans, by saga and its id.
         redelivered: How many records were handled more than once, by all services.
+        metrics: What metrics said of sagas.
     """
 
     def __init__(self) -> None:
         self.traces_of: defaultdict[str, set[str]] = defaultdict(set)
-        self.services_of: defaultdict[str, set[str]] = defaultdict(set)
-        self._handled: set[tuple[object, ...]] = set()
+        self.saga_spans: defaultdict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
         self.redelivered = 0
+        self.metrics = SagaMetrics()
+        self._handled: set[tuple[object, ...]] = set()
         self._lock = threading.Lock()
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                if self.path.endswith("/v1/traces"):
-                    collector._take(body)
+                # Locked: checks read what is here while services still export.
+                with collector._lock:
+                    if self.path.endswith("/v1/traces"):
+                        collector._take_traces(body)
+                    elif self.path.endswith("/v1/metrics"):
+                        collector._take_metrics(body)
                 self.send_response(200)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -66,29 +83,37 @@ class Collector:
         self._server.server_close()
         self._thread.join()
 
-    def _take(self, body: bytes) -> None:
-        request = ExportTraceServiceRequest.FromString(body)
-        with self._lock:
-            for resource in request.resource_spans:
-                service = next(
-                    attribute.value.string_value
-                    for attribute in resource.resource.attributes
-                    if attribute.key == "service.name"
-                )
-                for scope in resource.scope_spans:
-                    for span in scope.spans:
-                        found = {item.key: item.value for item in span.attributes}
-                        if _CONVERSATION not in found:
-                            continue
-                        order_id = found[_CONVERSATION].string_value
-                        self.traces_of[order_id].add(span.trace_id.hex())
-                        self.services_of[order_id].add(service)
-                        if span.name.startswith("process "):
-                            record = (
-                                service,
-                                span.name,
-                                found["messaging.destination.partition.id"].string_value,
-                                found["messaging.kafka.offset"].int_value,
-                            )
-                            self.redelivered += record in self._handled
-                            self._handled.add(record)
+    def _take_traces(self, body: bytes) -> None:
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            service = _service(resource.resource)
+            for scope in resource.scope_spans:
+                for span in scope.spans:
+                    self._take_span(service, span)
+
+    def _take_metrics(self, body: bytes) -> None:
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            service = _service(resource.resource)
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    self.metrics.take(service, metric)
+
+    def _take_span(self, service: str, span: Span) -> None:
+        found = {item.key: item.value for item in span.attributes}
+        if span.name.startswith(_SAGA_SPAN):
+            saga = found[semconv.SAGA].string_value, found[semconv.SAGA_ID].string_value
+            self.saga_spans[saga].add((span.trace_id.hex(), span.span_id.hex()))
+        if _CONVERSATION in found:
+            self.traces_of[found[_CONVERSATION].string_value].add(span.trace_id.hex())
+            if span.name.startswith("process "):
+                self._take_handling(service, span.name, found)
+
+    def _take_handling(self, service: str, name: str, found: dict[str, AnyValue]) -> None:
+        partition = found["messaging.destination.partition.id"].string_value
+        record = (service, name, partition, found["messaging.kafka.offset"].int_value)
+        self.redelivered += record in self._handled
+        self._handled.add(record)
+
+
+def _service(resource: Resource) -> str:
+    names = (item.value.string_value for item in resource.attributes if item.key == "service.name")
+    return str(next(names))

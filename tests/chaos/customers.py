@@ -17,17 +17,24 @@ if TYPE_CHECKING:
 class Customers:
     """Place orders at a steady rate until told to stop.
 
+    Args:
+        url: Where the shop takes orders.
+        rate: Orders per second.
+        declined_every: Of so many orders, one is to be paid by a card that never pays; 0 for none.
+        seed: The same seed makes the same orders.
+
     Attributes:
         accepted: The trace id of each order that was accepted, by order id.
         refused: How many were not: the shop was down, or did not answer.
     """
 
-    def __init__(self, url: str, rate: float, *, seed: int = 1) -> None:
+    def __init__(self, url: str, rate: float, *, declined_every: int = 5, seed: int = 1) -> None:
         self.accepted: dict[str, str] = {}
         self.refused = 0
         self._url = url
         self._rate = rate
-        self._bodies = order_bodies(Load(orders=1_000_000, rate=rate, seed=seed))
+        load = Load(orders=1_000_000, rate=rate, seed=seed, declined_every=declined_every)
+        self._bodies = order_bodies(load)
         self._stop = asyncio.Event()
 
     async def run(self) -> Mapping[str, str]:

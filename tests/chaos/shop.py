@@ -13,6 +13,7 @@ import httpx
 
 from demo_pipeline.http_server import listen
 from demo_pipeline.services import SERVICES
+from tests.chaos.books import SAGAS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,20 +29,26 @@ class Shop:
     Args:
         bootstrap_servers: The cluster.
         folder: Takes the databases and the services' logs.
-        otlp_url: Where traces go.
+        otlp_url: Where traces go, and the metrics of those who tell of sagas.
+
+    Attributes:
+        bootstrap_servers: As given.
+        folder: As given.
+        unclean: Services that did not end well when they were told to stop.
     """
 
     def __init__(self, bootstrap_servers: str, folder: Path, otlp_url: str) -> None:
+        self.bootstrap_servers = bootstrap_servers
         self.folder = folder
+        self.unclean: list[str] = []
         with listen(0) as probe:
             self._port = probe.getsockname()[1]
-        self._servers = bootstrap_servers
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._environment = {
             **os.environ,
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url,
-            "OTEL_METRICS_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",
+            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
             # Little is lost with a killed process.
             "OTEL_BSP_SCHEDULE_DELAY": "200",
             "NO_COLOR": "1",
@@ -73,22 +80,32 @@ class Shop:
     ) -> None:
         for process in self._processes.values():
             process.send_signal(signal.SIGTERM)
-        for process in self._processes.values():
+        for service, process in self._processes.items():
             try:
-                await asyncio.to_thread(process.wait, _STOP_S)
+                status = await asyncio.to_thread(process.wait, _STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 await asyncio.to_thread(process.wait)
+                self.unclean.append(f"service {service} did not stop: {self.log(service)}")
+            else:
+                if status:
+                    log = self.log(service)
+                    self.unclean.append(f"service {service} ended with status {status}: {log}")
 
     def start(self, service: str) -> None:
         """Start a service; it goes on from its database and its committed offsets."""
         command = [sys.executable, "-m", "demo_pipeline", "serve", service]
-        command += ["--bootstrap-servers", self._servers, "--log-level", "warning"]
+        command += ["--bootstrap-servers", self.bootstrap_servers, "--log-level", "warning"]
         if service == "orders":
             command += ["--http-port", str(self._port)]
         with (self.folder / f"{service}.log").open("ab") as log:
             self._processes[service] = subprocess.Popen(
-                command, cwd=self.folder, env=self._environment, stdout=log, stderr=log
+                command,
+                cwd=self.folder,
+                env=self._environment
+                | {"OTEL_METRICS_EXPORTER": "otlp" if service in SAGAS else "none"},
+                stdout=log,
+                stderr=log,
             )
 
     def kill(self, service: str) -> None:

@@ -1,0 +1,76 @@
+"""What services say of their sagas by metrics, and whether a counter ever went back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tracing import catalog, semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+    from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, NumberDataPoint
+
+    Labels = frozenset[tuple[str, str]]
+
+_TOTALS = frozenset(
+    metric.name for metric in (catalog.SAGA_STARTED, catalog.SAGA_ENDED, catalog.SAGA_COMPENSATIONS)
+)
+_WATCHED = _TOTALS | {catalog.SAGA_ACTIVE.name, catalog.SAGA_OVERDUE.name}
+
+
+class SagaMetrics:
+    """Keeps the last export of each service and metric. Not thread-safe.
+
+    Attributes:
+        exports: How many exports of totals there were.
+        fallen: Totals that were lower than in an export before, or gone.
+    """
+
+    def __init__(self) -> None:
+        self.exports = 0
+        self.fallen: list[str] = []
+        self._last: dict[tuple[str, str], tuple[int, dict[Labels, float]]] = {}
+
+    def take(self, service: str, metric: Metric) -> None:
+        """Take what a service exports of one metric."""
+        if metric.name not in _WATCHED:
+            return
+        points = (metric.sum if metric.HasField("sum") else metric.gauge).data_points
+        if not points:
+            return
+        values = {_labels(point.attributes): _value(point) for point in points}
+        at_ns = max(point.time_unix_nano for point in points)
+        last_ns, before = self._last.get((service, metric.name), (0, {}))
+        if at_ns < last_ns:
+            # Of a process that was killed before this one's successor exported.
+            return
+        if metric.name in _TOTALS:
+            self.exports += metric.name == catalog.SAGA_STARTED.name
+            self.fallen += [
+                f"{service}: {metric.name} {dict(labels)} was {value:g}, then {values.get(labels)}"
+                for labels, value in before.items()
+                if values.get(labels, -1.0) < value
+            ]
+        # All series at once: a gauge's series that a killed process knew of does not count on.
+        self._last[service, metric.name] = at_ns, values
+
+    def last(self, service: str, metric: str, saga: str) -> list[tuple[dict[str, str], float]]:
+        """The series of a metric, as the service exported them last."""
+        _, series = self._last.get((service, metric), (0, {}))
+        found = ((dict(labels), value) for labels, value in series.items())
+        return [(labels, value) for labels, value in found if labels[semconv.SAGA_LABEL] == saga]
+
+    def active(self, service: str, saga: str) -> int:
+        """How many sagas had not ended."""
+        series = self.last(service, catalog.SAGA_ACTIVE.name, saga)
+        return int(sum(value for _, value in series))
+
+
+def _labels(attributes: Iterable[KeyValue]) -> Labels:
+    return frozenset((item.key, item.value.string_value) for item in attributes)
+
+
+def _value(point: NumberDataPoint) -> float:
+    return point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
