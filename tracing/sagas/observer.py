@@ -34,7 +34,8 @@ class SagaObserver:
 
     An instance's spans and durations are told once its end is known, in the trace of the event
     that started it; how many are active or overdue, at every metric collection. What ended long
-    ago, as in a rebuild, is counted and makes no spans or durations.
+    ago, as in a rebuild, is counted and makes no spans or durations. A step's duration is the time
+    since the step before it, as far as steps are known by then.
 
     Args:
         flows: The flows to look for; names must differ.

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     Series = Iterable[tuple[Attributes, float]]
 
 _SHARED_S: Final = 1.0
-_TIMEOUT_S: Final = 5.0
+_TIMEOUT_S = 2.0
 _MAX_STATES: Final = 32
 
 
 class SagaReadings:
     """Reads the health of one saga's instances for the metrics. For one event loop.
 
-    Collections come from other threads; they wait for the loop to answer, for 5 s at most. One
+    Collections come from other threads; they wait for the loop to answer, for 2 s at most. One
     that runs on the loop itself cannot wait: it gets the last answer, and asks for a new one.
 
     Args:
