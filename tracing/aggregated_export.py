@@ -6,6 +6,7 @@ from dataclasses import replace
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics import Histogram as HistogramInstrument
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -128,4 +129,8 @@ class AggregatedMetricExporter(MetricExporter):
             # Of the whole time, also for a delta: narrower bounds are not kept.
             min=totals.min,
             max=totals.max,
+            exemplars=[
+                Exemplar({}, found.value, found.time_ns, found.span_id, found.trace_id)
+                for found in totals.exemplars.values()
+            ],
         )

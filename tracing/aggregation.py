@@ -10,16 +10,29 @@ import threading
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import time_ns
+from typing import NamedTuple
+
+from opentelemetry.trace import Span
 
 from tracing.catalog import Metric
 
 Attributes = Mapping[str, str | int]
 
 
+class Exemplar(NamedTuple):
+    """One value with the span that it was measured in; the time is unix ns."""
+
+    value: float
+    time_ns: int
+    trace_id: int
+    span_id: int
+
+
 class LocalHistogram:
     """One series of a histogram. Written by the one thread that asked for it."""
 
-    __slots__ = ("_bounds", "_counts", "_max", "_min", "_sum")
+    __slots__ = ("_bounds", "_counts", "_max", "_min", "_sum", "exemplars")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
@@ -27,11 +40,24 @@ class LocalHistogram:
         self._sum = 0.0
         self._min = sys.float_info.max
         self._max = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
+        """An example of each bucket that got a value since they were last taken."""
 
-    def record(self, value: float) -> None:
-        """Count one value; buckets include their upper bound, as OTLP defines."""
-        self._counts[bisect_left(self._bounds, value)] += 1
+    def record(self, value: float, span: Span | None = None) -> None:
+        """Count one value; buckets include their upper bound, as OTLP defines.
+
+        A sampled span becomes the exemplar of its bucket, where that has none since the last
+        collection: making one costs more than counting does.
+        """
+        bucket = bisect_left(self._bounds, value)
+        self._counts[bucket] += 1
         self._sum += value
+        if span is not None and bucket not in self.exemplars and span.is_recording():
+            context = span.get_span_context()
+            if context.trace_flags.sampled:
+                self.exemplars[bucket] = Exemplar(
+                    value, time_ns(), context.trace_id, context.span_id
+                )
         # Comparisons, because calling `min` and `max` would double what a value costs.
         if value < self._min:  # noqa: PLR1730 - as said
             self._min = value
@@ -39,23 +65,33 @@ class LocalHistogram:
             self._max = value
 
     def add_to(self, point: "HistogramTotals") -> "HistogramTotals":
-        """Merge what was recorded so far into a point of the same bounds."""
+        """Merge what was recorded so far into a point of the same bounds; take the exemplars."""
         counts = tuple(
             mine + theirs for mine, theirs in zip(self._counts, point.counts, strict=True)
         )
+        taken, self.exemplars = self.exemplars, {}
+        exemplars = {**point.exemplars, **taken}
         return HistogramTotals(
-            counts, self._sum + point.sum, min(self._min, point.min), max(self._max, point.max)
+            counts,
+            self._sum + point.sum,
+            min(self._min, point.min),
+            max(self._max, point.max),
+            exemplars,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class HistogramTotals:
-    """What one series holds since the start: bucket counts, sum, smallest and largest value."""
+    """What one series holds since the start.
+
+    Bucket counts, sum, smallest and largest value, and exemplars by bucket that nobody has had yet.
+    """
 
     counts: tuple[int, ...]
     sum: float
     min: float
     max: float
+    exemplars: Mapping[int, Exemplar]
 
     @property
     def count(self) -> int:
@@ -90,7 +126,9 @@ class Aggregator:
         for (name, attributes, _thread), histogram in series:
             metric = self._metrics[name]
             points = result.setdefault(metric, {})
-            empty = HistogramTotals((0,) * (len(metric.buckets) + 1), 0.0, sys.float_info.max, 0.0)
+            empty = HistogramTotals(
+                (0,) * (len(metric.buckets) + 1), 0.0, sys.float_info.max, 0.0, {}
+            )
             point = histogram.add_to(points.get(attributes, empty))
             if point.count:
                 points[attributes] = point

@@ -57,6 +57,35 @@ PROCESS_DURATION: Final = Metric(
     description="Duration of processing one message, one attempt.",
     buckets=_DURATION_BUCKETS,
 )
+# From milliseconds, when nothing waits, to hours, when a consumer was down over night.
+_LAG_BUCKETS: Final = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
+    3600.0, 14400.0,
+)  # fmt: skip
+
+END_TO_END_DURATION: Final = Metric(
+    name="pipeline.end_to_end.duration",
+    kind="histogram",
+    unit="s",
+    description="From the creation of a flow's root event to the end of its successful processing "
+    "at this hop. Replayed and skipped messages are not in it.",
+    buckets=_LAG_BUCKETS,
+)
+PUBLISH_DURATION: Final = Metric(
+    name="pipeline.publish.duration",
+    kind="histogram",
+    unit="s",
+    description="From an event's creation to its record's timestamp: outbox, batching, sending.",
+    buckets=_LAG_BUCKETS,
+)
+WAIT_DURATION: Final = Metric(
+    name="pipeline.wait.duration",
+    kind="histogram",
+    unit="s",
+    description="From a record's timestamp to the start of its processing. Replayed messages are "
+    "not in it.",
+    buckets=_LAG_BUCKETS,
+)
 RETRIES: Final = Metric(
     name="pipeline.retries",
     kind="counter",
@@ -214,6 +243,9 @@ METRICS: Final = (
     CONSUMED_MESSAGES,
     OPERATION_DURATION,
     PROCESS_DURATION,
+    END_TO_END_DURATION,
+    PUBLISH_DURATION,
+    WAIT_DURATION,
     RETRIES,
     RETRY_DURATION,
     DEAD_LETTERS,

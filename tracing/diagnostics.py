@@ -50,6 +50,8 @@ class Diagnostics:
             for reason in _DROPPED
         }
         self.clock_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "wait"})
+        self.origin_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "end_to_end"})
+        self.publish_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "publish"})
         self.saga_clock_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "saga"})
 
     def invalid(self, reason: Invalid) -> None:

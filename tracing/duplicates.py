@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace
 
 from tracing import catalog, semconv
+from tracing.processing import current_processing
 
 if TYPE_CHECKING:
     from tracing.identity import EventIdentity
@@ -41,6 +42,9 @@ class Duplicates:
         """Tell of a message that is skipped."""
         try:
             self._count(topic).value += 1
+            processing = current_processing()
+            if processing is not None:
+                processing.duplicate()
             trace.get_current_span().add_event(semconv.DUPLICATE, {semconv.MESSAGE_ID: identity.id})
         except Exception as fault:
             self._telemetry.diagnostics.failed("duplicate", fault)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
+from opentelemetry.trace import Span, set_span_in_context
 
 from tracing import catalog, semconv
 from tracing.aggregation import Aggregator
@@ -28,8 +29,8 @@ Readings = Callable[[], Iterable[tuple[Attributes, float]]]
 class Durations(Protocol):
     """One series of a duration histogram."""
 
-    def record(self, value: float, /) -> None:
-        """Record one duration, in seconds."""
+    def record(self, value: float, span: Span | None = None, /) -> None:
+        """Record one duration, in seconds; a sampled span becomes an exemplar of it."""
 
 
 class Count:
@@ -48,8 +49,9 @@ class _InstrumentDurations:
         self._histogram = histogram
         self._attributes = attributes
 
-    def record(self, value: float, /) -> None:
-        self._histogram.record(value, self._attributes)
+    def record(self, value: float, span: Span | None = None, /) -> None:
+        context = None if span is None else set_span_in_context(span)
+        self._histogram.record(value, self._attributes, context)
 
 
 class Metrics:

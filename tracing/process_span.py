@@ -87,6 +87,9 @@ def process_attributes(
     attributes.update(flow_attributes(flow))
     if record.timestamp >= 0:
         attributes[semconv.WAIT] = wait_ms / 1000
+        created_ms = cloudevents.time_ms(found.get(cloudevents.TIME))
+        if created_ms is not None:
+            attributes[semconv.PUBLISH] = max(0, record.timestamp - created_ms) / 1000
     if record.value is None:
         attributes[semconv.TOMBSTONE] = True
     if REPLAY_GROUP in found and (replay := Replay.of(record)) is not None:

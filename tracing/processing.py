@@ -14,6 +14,8 @@ from tracing.context_keys import BAGGAGE_KEY, SPAN_KEY, SUPPRESSED
 from tracing.headers import latest, text
 from tracing.outcome import DEAD_LETTERED, ERROR, OK, REJECTED, Rejected
 from tracing.process_span import begin_process_span, process_attributes
+from tracing.propagation import parse_origin
+from tracing.provenance import REPLAY_GROUP
 from tracing.retried_attempt import RetriedAttempt
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
     from opentelemetry.trace import Span, SpanContext
 
+    from tracing.hop import ArrivalDurations
     from tracing.outcome import Outcome
     from tracing.sources import Source
     from tracing.spans import AttributeValue
@@ -46,12 +49,14 @@ class Processing:
 
     # Slots and flat code below: one of these is made for every record.
     __slots__ = (
+        "_arrival",
         "_attempts",
         "_context",
         "_duration",
         "_ended_ns",
         "_failed_as",
         "_headers",
+        "_origin",
         "_outcome",
         "_polled",
         "_reason",
@@ -90,6 +95,8 @@ class Processing:
         self._reason: str | None = None
         self._failed_as: Outcome = ERROR
         self._attempts = 1
+        self._arrival: ArrivalDurations | None = None
+        self._origin: int | None = None
 
     def reject(self, reason: str) -> None:
         """Set the outcome `rejected`: the business said no, which is not an error.
@@ -99,6 +106,10 @@ class Processing:
         """
         self._outcome = REJECTED
         self._reason = reason
+
+    def duplicate(self) -> None:
+        """The record's event had been applied before: it tells nothing about the flow's lag."""
+        self._origin = None
 
     def dead_lettered(self) -> None:
         """The record failed and was moved to the dead letters; `end` it with its error."""
@@ -186,6 +197,8 @@ class Processing:
         try:
             if error is None and not self._recording:
                 self._source.series.succeeded.record(duration)
+                if self._origin is not None:
+                    self._arrived(self._origin)
             else:
                 self._end(error, duration)
         except Exception as fault:
@@ -232,6 +245,11 @@ class Processing:
         if wait_ms < 0:
             telemetry.diagnostics.clock_skew.value += 1
             wait_ms = 0
+        # Replays are late by their nature, and would hide how late the others are.
+        if record.timestamp >= 0 and REPLAY_GROUP not in found:
+            self._arrival = arrival = source.arrivals.of(flow)
+            arrival.wait.record(wait_ms / 1000, span)
+            self._origin = parse_origin(flow.get(semconv.ORIGIN))
         if span.is_recording():
             self._recording = True
             telemetry.spans.enrich(
@@ -259,7 +277,9 @@ class Processing:
                 span.set_attribute(semconv.ERROR_TYPE, semconv.error_type(error))
                 span.set_status(_ERROR_STATUS)
         elif not stopped:
-            self._source.series.succeeded.record(duration)
+            self._source.series.succeeded.record(duration, span)
+            if self._origin is not None:
+                self._arrived(self._origin)
         if not stopped:
             self._telemetry.spans.enrich(span, {semconv.OUTCOME: self._outcome})
         if self._attempts > 1:
@@ -268,8 +288,19 @@ class Processing:
             self._telemetry.spans.enrich(span, {semconv.REJECTION_REASON: self._reason})
         span.end(self._ended_ns)
 
+    def _arrived(self, origin_ms: int) -> None:
+        """The flow has come so far: note how long that took since its origin."""
+        lag_ms = time_ns() // 1_000_000 - origin_ms
+        if lag_ms < 0:
+            self._telemetry.diagnostics.origin_skew.value += 1
+            lag_ms = 0
+        if self._arrival is not None:
+            self._arrival.end_to_end.record(lag_ms / 1000, self.span)
+        if self._recording:
+            self._telemetry.spans.enrich(self.span, {semconv.END_TO_END: lag_ms / 1000})
+
     def _note(self, error: BaseException, duration: float) -> None:
-        self._source.series.failed(semconv.error_type(error)).record(duration)
+        self._source.series.failed(semconv.error_type(error)).record(duration, self.span)
         if self._context is not None:
             self._telemetry.record_exception(
                 semconv.PROCESS, error, self._described(), self._context

@@ -11,8 +11,9 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
 from tracing import catalog, cloudevents, semconv
-from tracing.context_keys import SPAN_KEY
+from tracing.context_keys import BAGGAGE_KEY, SPAN_KEY
 from tracing.headers import latest, text, without
+from tracing.hop import Publications
 from tracing.propagation import continuing
 from tracing.series import OperationSeries
 from tracing.w3c import RemoteSpan
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from tracing.client import ClientInfo
     from tracing.headers import Header
+    from tracing.metrics import Durations
     from tracing.propagation import Extracted
     from tracing.spans import AttributeValue, SpanStarter
     from tracing.telemetry import Telemetry
@@ -46,7 +48,7 @@ class Destination:
         operation: What the sending is called.
     """
 
-    __slots__ = ("attributes", "completion", "name", "series", "topic")
+    __slots__ = ("attributes", "completion", "name", "publications", "series", "topic")
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class Destination:
         self.completion = cloudevents.Completion(telemetry.source, topic)
         self.name = semconv.span_name(operation, topic)
         self.attributes: dict[str, AttributeValue] = {**described, **info.attributes()}
+        self.publications = Publications(telemetry, topic)
         self.series = OperationSeries(
             telemetry.metrics,
             described,
@@ -82,9 +85,20 @@ class Sending:
         span: The span of the send; `None` where nobody records it.
         headers: What to send along.
         messages: How many messages it is.
+        created_ms: When the event came about, unix ms, where that is known.
+        published: Takes how long it took from there to the record's timestamp.
     """
 
-    __slots__ = ("_destination", "_messages", "_span", "_started", "_telemetry", "headers")
+    __slots__ = (
+        "_created_ms",
+        "_destination",
+        "_messages",
+        "_published",
+        "_span",
+        "_started",
+        "_telemetry",
+        "headers",
+    )
 
     def __init__(
         self,
@@ -93,7 +107,11 @@ class Sending:
         span: Span | None,
         headers: list[Header],
         messages: int = 1,
+        created_ms: int | None = None,
+        published: Durations | None = None,
     ) -> None:
+        self._created_ms = created_ms
+        self._published = published
         self._telemetry = telemetry
         self._destination = destination
         self._span = span
@@ -121,9 +139,11 @@ class Sending:
         """End the send with the broker's answer; `None` where none was asked for (acks=0)."""
         try:
             series = self._destination.series
-            series.succeeded.record(perf_counter() - self._started)
-            series.messages.value += self._messages
             span = self._span
+            series.succeeded.record(perf_counter() - self._started, span)
+            series.messages.value += self._messages
+            if self._created_ms is not None and metadata is not None:
+                self._note_publication(metadata.timestamp - self._created_ms)
             if span is None:
                 return
             if metadata is not None:
@@ -137,6 +157,13 @@ class Sending:
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
         self._end()
+
+    def _note_publication(self, publish_ms: int) -> None:
+        if publish_ms < 0:
+            self._telemetry.diagnostics.publish_skew.value += 1
+            publish_ms = 0
+        if self._published is not None:
+            self._published.record(publish_ms / 1000, self._span)
 
     def failed(self, error: BaseException | None) -> None:
         """End the send with its error. A cancelled wait is none: the message may be on its way."""
@@ -197,8 +224,11 @@ def begin_send(
                 context, propagation.extract(headers, present, destination.topic)
             )
     made = b""
+    created_ms: int | None = now_ms
     if telemetry.cloudevents:
         made = destination.completion.add_to(outgoing, present, now_ms)
+    if present and cloudevents.TIME in present:
+        created_ms = cloudevents.time_ms(present[cloudevents.TIME])
     creation = unrecorded(telemetry.spans, context)
     span: Span | None = None
     if creation is None:
@@ -217,7 +247,8 @@ def begin_send(
         if span is not None:
             span.end()
         raise
-    return Sending(telemetry, destination, span, outgoing)
+    published = destination.publications.of(context.get(BAGGAGE_KEY))
+    return Sending(telemetry, destination, span, outgoing, 1, created_ms, published)
 
 
 def unrecorded(spans: SpanStarter, context: Context) -> Span | bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracing import catalog, semconv
+from tracing.hop import Arrivals
 from tracing.series import OperationSeries
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Source:
     """What the processing of all records of one topic and partition shares."""
 
-    __slots__ = ("attributes", "name", "relation", "series", "topic")
+    __slots__ = ("arrivals", "attributes", "name", "relation", "series", "topic")
 
     def __init__(self, telemetry: Telemetry, info: ClientInfo, topic: str, partition: int) -> None:
         operation: dict[str, str | int] = {
@@ -38,3 +39,4 @@ class Source:
         self.series = OperationSeries(
             telemetry.metrics, operation, durations=catalog.PROCESS_DURATION
         )
+        self.arrivals = Arrivals(telemetry, topic, info.group)

@@ -1,0 +1,106 @@
+"""What one hop adds to a flow's lag, as metric series: by pipeline, looked up once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tracing import catalog, semconv
+from tracing.series import OTHER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tracing.metrics import Durations
+    from tracing.telemetry import Telemetry
+
+MAX_PIPELINES: Final = 32
+"""Names come with the messages; from so many on, further ones share one series."""
+
+
+class ArrivalDurations:
+    """Wait and end-to-end lag of one pipeline's messages at one hop. For one thread."""
+
+    __slots__ = ("end_to_end", "wait")
+
+    def __init__(self, wait: Durations, end_to_end: Durations) -> None:
+        self.wait = wait
+        self.end_to_end = end_to_end
+
+
+class Arrivals:
+    """The lag of the messages of one topic that one group handles. For one thread.
+
+    Args:
+        telemetry: What the service's clients share.
+        topic: The topic.
+        group: The group, if any.
+    """
+
+    __slots__ = ("_attributes", "_by_pipeline", "_telemetry")
+
+    def __init__(self, telemetry: Telemetry, topic: str, group: str | None) -> None:
+        self._telemetry = telemetry
+        self._attributes: dict[str, str | int] = {semconv.DESTINATION: topic}
+        if group is not None:
+            self._attributes[semconv.GROUP] = group
+        self._by_pipeline: dict[object, ArrivalDurations] = {}
+
+    def of(self, flow: Mapping[str, object]) -> ArrivalDurations:
+        """The series of a message's pipeline; of the service's own where the message names none."""
+        pipeline = flow.get(semconv.PIPELINE)
+        found = self._by_pipeline.get(pipeline)
+        return self._new(pipeline) if found is None else found
+
+    def _new(self, pipeline: object) -> ArrivalDurations:
+        telemetry, known = self._telemetry, self._by_pipeline
+        attributes = {
+            **self._attributes,
+            semconv.PIPELINE_LABEL: pipeline_label(telemetry, pipeline, len(known)),
+        }
+        series = ArrivalDurations(
+            telemetry.metrics.durations(catalog.WAIT_DURATION, attributes),
+            telemetry.metrics.durations(catalog.END_TO_END_DURATION, attributes),
+        )
+        if len(known) <= MAX_PIPELINES:
+            known[pipeline] = series
+        return series
+
+
+class Publications:
+    """How long events took to be published to one topic. For one thread.
+
+    Args:
+        telemetry: What the service's clients share.
+        topic: The topic.
+    """
+
+    __slots__ = ("_by_pipeline", "_telemetry", "_topic")
+
+    def __init__(self, telemetry: Telemetry, topic: str) -> None:
+        self._telemetry = telemetry
+        self._topic = topic
+        self._by_pipeline: dict[object, Durations] = {}
+
+    def of(self, flow: object) -> Durations:
+        """The series of a flow's pipeline; `flow` is its baggage, if it has any."""
+        pipeline = flow.get(semconv.PIPELINE) if isinstance(flow, dict) else None
+        found = self._by_pipeline.get(pipeline)
+        return self._new(pipeline) if found is None else found
+
+    def _new(self, pipeline: object) -> Durations:
+        known = self._by_pipeline
+        label = pipeline_label(self._telemetry, pipeline, len(known))
+        series = self._telemetry.metrics.durations(
+            catalog.PUBLISH_DURATION,
+            {semconv.DESTINATION: self._topic, semconv.PIPELINE_LABEL: label},
+        )
+        if len(known) <= MAX_PIPELINES:
+            known[pipeline] = series
+        return series
+
+
+def pipeline_label(telemetry: Telemetry, pipeline: object, known: int) -> str:
+    """How a pipeline is called on metrics, where so many are known already."""
+    if not isinstance(pipeline, str) or pipeline == telemetry.pipeline:
+        return telemetry.pipeline
+    return pipeline[:128] if known < MAX_PIPELINES else OTHER
