@@ -20,7 +20,7 @@ from demo_pipeline.broker.kafka_jars import kafka_jars
 if TYPE_CHECKING:
     from types import TracebackType
 
-_START_S: Final = 60.0
+_START_S: Final = 90.0
 _STOP_S: Final = 10.0
 _LOG_TAIL: Final = 1000
 # Light on a small machine, where several of these and all services run side by side.

@@ -111,10 +111,16 @@ async def test_a_run_that_is_stopped_says_so_in_one_line() -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
-    while b"was taken" not in (line := await process.stderr.readline()):
-        assert line, "the run ended by itself"
-    process.send_signal(signal.SIGINT)
-    output, errors = await process.communicate()
+    try:
+        while b"was taken" not in (line := await process.stderr.readline()):
+            assert line, "the run ended by itself"
+        process.send_signal(signal.SIGINT)
+        output, errors = await process.communicate()
+    finally:
+        # Nothing must go on placing orders beside all further tests.
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert 130 == process.returncode
     assert b"" == output
     assert b"demo_pipeline: stopped" == errors.splitlines()[-1]
