@@ -9,6 +9,7 @@ import click
 from aiokafka import errors
 
 from tracing.dlq.commands import dlq
+from tracing.lag.commands import lag_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +25,9 @@ _MENDS: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
      "the cluster refuses the credentials; look at those in the file of --command-config"),
     ((errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError,
       errors.GroupAuthorizationFailedError),
-     ("the cluster does not allow this; it takes the rights to describe and read the dead-letter "
-     "topic, to replay also to write to the source topic, to purge also to delete")),
+     ("the cluster does not allow this; lag takes the rights to describe groups and topics, and to "
+     "read topics; dlq those to describe and read the dead-letter topic, to replay also to write "
+     "to the source topic, to purge also to delete")),
     ((errors.PolicyViolationError, errors.UnsupportedVersionError,
       errors.IncompatibleBrokerVersion),
      "the broker cannot do this with this topic; a topic that is only compacted cannot be purged"),
@@ -40,6 +42,7 @@ def cli() -> None:
 
 
 cli.add_command(dlq)
+cli.add_command(lag_command)
 
 
 def run(arguments: Sequence[str] | None) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PUBLIC = ["tracing", "tracing.sql", "tracing.testing"]
+PUBLIC = ["tracing", "tracing.lag", "tracing.sql", "tracing.testing"]
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -1,0 +1,110 @@
+"""A topic and a group of a test's own on a shared cluster, and a monitor that sees only them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import TopicPartition
+
+from demo_pipeline.broker import create_topics
+from tracing.lag import Connection, LagMonitor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from tracing.lag import PartitionLag, Sweep
+
+
+@dataclass(frozen=True)
+class Scene:
+    servers: str
+    name: str = field(default_factory=lambda: f"lag-{uuid4().hex[:8]}")
+
+    @property
+    def topic(self) -> str:
+        return self.name
+
+    @property
+    def group(self) -> str:
+        return f"{self.name}-group"
+
+    def tp(self, partition: int = 0) -> TopicPartition:
+        return TopicPartition(self.topic, partition)
+
+    async def create(self, partitions: int = 1) -> None:
+        await create_topics(self.servers, {self.topic: partitions})
+
+    async def produce(self, *timestamps_ms: int | None, partition: int = 0, **options: Any) -> None:
+        """Send a record for each timestamp, one after the other."""
+        async with AIOKafkaProducer(bootstrap_servers=self.servers, **options) as producer:
+            for timestamp_ms in timestamps_ms:
+                await producer.send_and_wait(
+                    self.topic, b"v", partition=partition, timestamp_ms=timestamp_ms
+                )
+
+    async def batch(self, timestamps_ms: Sequence[int], compression: str | None) -> None:
+        """Send records in one batch."""
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.servers, compression_type=compression
+        ) as producer:
+            builder = producer.create_batch()
+            for timestamp_ms in timestamps_ms:
+                assert builder.append(key=None, value=b"v", timestamp=timestamp_ms) is not None
+            await (await producer.send_batch(builder, self.topic, partition=0))
+
+    async def large(self, partition: int, timestamp_ms: int, size: int) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self.servers) as producer:
+            await producer.send_and_wait(
+                self.topic, b"v" * size, partition=partition, timestamp_ms=timestamp_ms
+            )
+
+    async def commit(self, offsets: Mapping[int, int], group: str | None = None) -> None:
+        """Commit without being a member."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.servers, group_id=group or self.group, enable_auto_commit=False
+        )
+        async with consumer:
+            consumer.assign([self.tp(number) for number in offsets])
+            await consumer.commit({self.tp(number): offset for number, offset in offsets.items()})
+
+    @asynccontextmanager
+    async def member(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """A member of the group that commits only when told."""
+        consumer = AIOKafkaConsumer(
+            self.topic, bootstrap_servers=self.servers, group_id=self.group,
+            enable_auto_commit=False, auto_offset_reset="latest", metadata_max_age_ms=300,
+        )  # fmt: skip
+        async with consumer:
+            yield consumer
+
+    @asynccontextmanager
+    async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
+        await admin.start()
+        try:
+            yield admin
+        finally:
+            await admin.close()
+
+    def monitor(self, **options: Any) -> LagMonitor:
+        options = {"groups": [self.group], "topics": [self.topic], **options}
+        telemetry = options.pop("telemetry", None)
+        return LagMonitor(Connection(self.servers), telemetry, **options)
+
+
+def only(sweep: Sweep) -> PartitionLag:
+    """The one partition that a sweep saw."""
+    (group,) = sweep.groups
+    (found,) = group.partitions
+    return found
+
+
+def partitions(sweep: Sweep) -> dict[int, PartitionLag]:
+    """What a sweep saw of its one group."""
+    (group,) = sweep.groups
+    return {found.partition: found for found in group.partitions}

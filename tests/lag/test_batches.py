@@ -1,0 +1,102 @@
+"""The first record of fetched bytes: inside batches, past markers, gaps and what was aborted."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+
+from tracing.lag.batches import First, first_record
+
+GZIP = 1
+SNAPPY = 2
+ATTRIBUTES = 21
+ABORT = b"\x00\x00\x00\x00"
+COMMIT = b"\x00\x00\x00\x01"
+
+
+def batch(
+    base: int,
+    records: int,
+    *,
+    producer: int = -1,
+    transactional: bool = False,
+    control: bytes | None = None,
+    codec: int = 0,
+) -> bytes:
+    """A batch whose records are 10 ms apart, the first one at offset * 10 ms."""
+    builder: Any = DefaultRecordBatchBuilder(2, codec, transactional, producer, 0, 0, 1 << 20)
+    for number in range(records):
+        builder.append(number, 10 * (base + number), control, b"v", [])
+    data = bytearray(builder.build())
+    data[:8] = base.to_bytes(8, "big")
+    if control is not None:
+        data[ATTRIBUTES + 1] |= 0x20
+    return bytes(data)
+
+
+def found(data: bytes, offset: int, **more: Any) -> tuple[int, int] | int:
+    """Offset and time of the first record, or where to read on."""
+    record, on = first_record(data, offset, **more)
+    return on if record is None else (record.offset, record.timestamp_ms)
+
+
+@pytest.mark.parametrize("codec", [0, GZIP])
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [(10, (10, 100)), (12, (12, 120)), (14, (14, 140)), (15, 15), (3, (10, 100))],
+)
+def test_a_record_inside_a_batch_has_its_own_time(
+    codec: int, offset: int, expected: tuple[int, int] | int
+) -> None:
+    assert expected == found(batch(10, 5, codec=codec), offset)
+
+
+def test_gaps_are_passed_over() -> None:
+    assert (40, 400) == found(batch(10, 2) + batch(40, 2), 12)
+
+
+def test_a_batch_that_is_cut_off_is_not_read() -> None:
+    data = batch(10, 2)
+
+    assert 12 == found(data + batch(12, 2)[:-1], 12)
+    assert 10 == found(data[:-1], 10)
+    assert 7 == found(b"", 7)
+
+
+def test_markers_are_no_records() -> None:
+    marker = batch(12, 1, producer=7, transactional=True, control=COMMIT)
+
+    assert 13 == found(batch(10, 2, producer=7, transactional=True) + marker, 12)
+    assert (13, 130) == found(marker + batch(13, 1), 12)
+
+
+def test_what_was_aborted_is_no_record_and_what_its_producer_sent_later_is() -> None:
+    data = (
+        batch(10, 2, producer=7, transactional=True)
+        + batch(12, 1, producer=8, transactional=True)
+        + batch(13, 1, producer=7, transactional=True, control=ABORT)
+        + batch(14, 1, producer=7, transactional=True)
+    )
+
+    assert (12, 120) == found(data, 10, aborted=[(7, 10)])
+    assert (14, 140) == found(data, 10, aborted=[(8, 12), (7, 10)])
+    assert (10, 100) == found(data, 10)
+
+
+def test_of_a_batch_that_cannot_be_opened_the_time_of_its_first_record_is_told() -> None:
+    data = bytearray(batch(10, 5))
+    data[ATTRIBUTES + 1] |= SNAPPY
+
+    assert (First(12, 100, exact=False), 12) == first_record(bytes(data), 12)
+
+
+@pytest.mark.parametrize(("magic", "time"), [(0, -1), (1, 110)])
+def test_records_of_the_oldest_formats_are_read(magic: Literal[0, 1], time: int) -> None:
+    builder: Any = LegacyRecordBatchBuilder(magic, 0, 1 << 20)
+    for number in range(2):
+        builder.append(10 + number, 10 * (10 + number), None, b"v")
+
+    assert (11, time) == found(bytes(builder.build()), 11)

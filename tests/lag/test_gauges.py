@@ -1,0 +1,124 @@
+"""What sweeps found, as gauges: labels, bounds, and an end to each series."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tracing import Telemetry
+from tracing.lag import DeadLetterDepth, GroupLag, PartitionLag, Status, Sweep
+from tracing.lag.gauges import LagGauges
+from tracing.testing import Capture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GROUP = "messaging.consumer.group.name"
+TOPIC = "messaging.destination.name"
+PARTITION = "messaging.destination.partition.id"
+LAG = "pipeline.consumer.lag"
+TIME = "pipeline.consumer.lag.time"
+STATUS = "pipeline.consumer.status"
+DEPTH = "pipeline.dead_letters.depth"
+AGE = "pipeline.dead_letters.oldest_age"
+
+
+def part(
+    topic: str, partition: int, lag: int, lag_s: float | None, status: Status | None = None
+) -> PartitionLag:
+    return PartitionLag(topic, partition, 0, lag, lag, lag_s, True, True, status)
+
+
+PARTS = (part("orders", 0, 5, 50.0), part("orders", 1, 7, None), part("refunds", 0, 0, 0.0))
+SWEEP = Sweep(0.0, 0.1, (GroupLag("payment", "Stable", 1, PARTS, Status.LAGGING),))
+
+
+@pytest.fixture
+def capture() -> Iterator[Capture]:
+    with Capture("lag") as found:
+        yield found
+
+
+def gauges(capture: Capture, *, partitions: bool = True, max_series: int = 100) -> LagGauges:
+    metrics = Telemetry("lag", meter_provider=capture.meter_provider).metrics
+    found = LagGauges(metrics, partitions=partitions, max_series=max_series)
+    found.start()
+    return found
+
+
+def test_each_partition_has_its_series_and_what_is_not_known_has_none(capture: Capture) -> None:
+    gauges(capture).show(SWEEP, valid_s=60)
+
+    first = {GROUP: "payment", TOPIC: "orders", PARTITION: "0"}
+    second = {**first, PARTITION: "1"}
+    assert [5, 7] == [capture.metric(LAG, labels) for labels in (first, second)]
+    assert [50.0, None] == [capture.metric(TIME, labels) for labels in (first, second)]
+
+
+def test_topics_add_their_partitions_up(capture: Capture) -> None:
+    gauges(capture, partitions=False).show(SWEEP, valid_s=60)
+
+    assert 12 == capture.metric(LAG, {GROUP: "payment", TOPIC: "orders"})
+    assert 50.0 == capture.metric(TIME, {GROUP: "payment", TOPIC: "orders"})
+    assert capture.metric(LAG, {PARTITION: "0"}) is None
+
+
+def test_one_status_is_1_and_none_before_it_is_known(capture: Capture) -> None:
+    shown = gauges(capture)
+    shown.show(SWEEP, valid_s=60)
+    told = {
+        status: capture.metric(STATUS, {GROUP: "payment", "status": status}) for status in Status
+    }
+    unknown = replace(SWEEP, groups=(replace(SWEEP.groups[0], status=None),))
+    shown.show(unknown, valid_s=60)
+
+    assert {"ok": 0, "lagging": 1, "stalled": 0, "dead": 0} == told
+    assert capture.metric(STATUS) is None
+
+
+def test_what_is_gone_has_no_series_and_neither_has_what_is_too_old(capture: Capture) -> None:
+    shown = gauges(capture)
+    shown.show(SWEEP, valid_s=60)
+    assert 12 == capture.metric(LAG)
+    shown.show(replace(SWEEP, groups=()), valid_s=60)
+    assert capture.metric(LAG) is None
+    shown.show(SWEEP, valid_s=-1)
+    assert capture.metric(LAG) is None
+    shown.show(SWEEP, valid_s=60)
+    shown.end()
+    assert capture.metric(LAG) is None
+
+
+def test_of_too_many_series_the_most_urgent_stay_and_the_others_are_one(capture: Capture) -> None:
+    many = tuple(part("orders", number, number, float(number)) for number in range(10))
+    group = GroupLag("payment", "Stable", 1, many, None)
+    gauges(capture, max_series=3).show(replace(SWEEP, groups=(group,)), valid_s=60)
+
+    assert 45 == capture.metric(LAG)
+    assert 9 + 8 + 7 == capture.metric(LAG, {TOPIC: "orders"})
+    assert 6.0 == capture.metric(TIME, {GROUP: "_OTHER", TOPIC: "_OTHER"})
+    assert 7 == capture.metric("pipeline.telemetry.dropped", {"reason": "lag_series"})
+
+
+def test_clock_skew_is_counted(capture: Capture) -> None:
+    shown = gauges(capture)
+    for _ in range(2):
+        shown.show(replace(SWEEP, clock_skews=3), valid_s=60)
+
+    assert 6 == capture.metric("pipeline.clock_skew", {"reason": "lag"})
+
+
+def test_dead_letters_are_told_by_where_they_came_from(capture: Capture) -> None:
+    letters = (
+        DeadLetterDepth("a.dlq", "orders", "payment", 3, 10.0),
+        DeadLetterDepth("b.dlq", "orders", "payment", 4, 20.0),
+        DeadLetterDepth("c.dlq", "c.dlq", None, 1, None),
+    )
+    gauges(capture).show(replace(SWEEP, dead_letters=letters), valid_s=60)
+
+    assert 7 == capture.metric(DEPTH, {TOPIC: "orders", GROUP: "payment"})
+    assert 20.0 == capture.metric(AGE, {TOPIC: "orders", GROUP: "payment"})
+    assert 1 == capture.metric(DEPTH, {TOPIC: "c.dlq"})
+    assert capture.metric(AGE, {TOPIC: "c.dlq"}) is None

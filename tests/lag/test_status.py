@@ -1,0 +1,182 @@
+"""The rules: what is told of a partition from how its offsets moved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracing.lag import Status
+from tracing.lag.model import worst
+from tracing.lag.status import Sample, covering, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WINDOW_S = 10.0
+
+
+def samples(
+    rows: Sequence[tuple[int, int]], *, assigned: bool | None = True, waiting: bool = True
+) -> list[Sample]:
+    """A sample each second, of committed offset and end."""
+    return [
+        Sample(float(at), committed, end, waiting, assigned)
+        for at, (committed, end) in enumerate(rows)
+    ]
+
+
+WORKING = [(10 * at, 10 * at + 3) for at in range(11)]
+GROWING = [(5 * at, 10 * at + 100) for at in range(11)]
+SHRINKING = [(20 * at, 10 * at + 500) for at in range(11)]
+STUCK = [(5, 10 * at + 6) for at in range(11)]
+STUCK_AND_QUIET = [(5, 6)] * 11
+BATCHES = [(50 * (at // 5), 10 * at + 1) for at in range(11)]
+FALLING_BEHIND_IN_BATCHES = [(40 * (at // 5), 10 * at + 500) for at in range(11)]
+BEGUN = [(5, 5)] * 6 + [(5, 9)] * 5
+
+
+@pytest.mark.parametrize(
+    ("rows", "assigned", "status"),
+    [
+        (WORKING, True, Status.OK),
+        (WORKING, False, Status.OK),
+        (GROWING, True, Status.LAGGING),
+        (SHRINKING, True, Status.OK),
+        (STUCK, True, Status.STALLED),
+        (STUCK, None, Status.STALLED),
+        (STUCK, False, Status.DEAD),
+        (STUCK_AND_QUIET, False, Status.DEAD),
+        (BATCHES, True, Status.OK),
+        (FALLING_BEHIND_IN_BATCHES, True, Status.LAGGING),
+        (BEGUN, True, Status.OK),
+        (STUCK[:10], True, None),
+        (WORKING[:3], True, None),
+        (WORKING[:1], True, None),
+        ([*STUCK, (200, 200)], True, Status.OK),
+    ],
+)
+def test_the_rules(
+    rows: list[tuple[int, int]], assigned: bool | None, status: Status | None
+) -> None:
+    assert status == judge(samples(rows, assigned=assigned), WINDOW_S)
+
+
+def test_offsets_without_records_are_no_lag() -> None:
+    assert Status.OK == judge(samples(STUCK, waiting=False), WINDOW_S)
+
+
+def test_a_consumer_that_dies_is_ok_then_lagging_then_dead_and_ok_again() -> None:
+    rows = [(10 * at, 10 * at + 3) for at in range(20)]
+    rows += [(190, 10 * at + 3) for at in range(20, 40)]
+    rows += [(10 * at, 10 * at + 3) for at in range(40, 50)]
+    found = samples(rows)
+    found = [sample._replace(assigned=not 20 <= at < 40) for at, sample in enumerate(found)]
+
+    told = [judge(found[: at + 1], WINDOW_S) for at in range(len(found))]
+
+    assert [None] * 5 + [Status.OK] * 19 == told[:24]
+    assert [Status.LAGGING] * 5 == told[24:29]
+    assert [Status.DEAD] * 11 == told[29:40]
+    assert [Status.OK] * 10 == told[40:]
+
+
+@pytest.mark.parametrize(("at", "status"), [(5, Status.DEAD), (6, Status.STALLED)])
+def test_a_partition_is_dead_only_where_nobody_had_it_for_half_a_window(
+    at: int, status: Status
+) -> None:
+    found = samples(STUCK, assigned=False)
+    found[at] = found[at]._replace(assigned=True)
+
+    assert status == judge(found, WINDOW_S)
+
+
+histories = st.lists(
+    st.tuples(
+        st.floats(0.1, 5),
+        st.integers(0, 20),
+        st.integers(0, 20),
+        st.booleans(),
+        st.sampled_from([True, False, None]),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def history(steps: Sequence[tuple[float, int, int, bool, bool | None]]) -> list[Sample]:
+    found = []
+    at, committed, end = 0.0, 0, 0
+    for after, read, written, waiting, assigned in steps:
+        at, end = at + after, end + written
+        committed = min(end, committed + read)
+        found.append(Sample(at, committed, end, waiting, assigned))
+    return found
+
+
+@given(histories)
+def test_what_is_older_than_the_window_changes_nothing(
+    steps: list[tuple[float, int, int, bool, bool | None]],
+) -> None:
+    found = history(steps)
+
+    assert judge(found, WINDOW_S) == judge(covering(found, WINDOW_S), WINDOW_S)
+
+
+@given(histories)
+def test_no_lag_is_ok_and_bad_is_only_what_waits(
+    steps: list[tuple[float, int, int, bool, bool | None]],
+) -> None:
+    found = history(steps)
+    status = judge(found, WINDOW_S)
+
+    if not found[-1].lag:
+        assert Status.OK == status
+    if status in {Status.STALLED, Status.DEAD}:
+        window = covering(found, WINDOW_S)
+        assert 1 == len({sample.committed for sample in window})
+        assert all(sample.lag for sample in window)
+    if status is Status.DEAD:
+        assert not found[-1].assigned
+
+
+@given(histories)
+def test_once_the_window_is_covered_there_is_a_verdict(
+    steps: list[tuple[float, int, int, bool, bool | None]],
+) -> None:
+    found = history(steps)
+
+    covered = found[-1].at - found[0].at >= WINDOW_S
+    assert judge(found, WINDOW_S) is not None or not covered
+
+
+@given(histories, st.integers(1, 10**9))
+def test_only_differences_of_offsets_count(
+    steps: list[tuple[float, int, int, bool, bool | None]], more: int
+) -> None:
+    found = history(steps)
+    moved = [
+        sample._replace(committed=sample.committed + more, end=sample.end + more)
+        for sample in found
+    ]
+
+    assert judge(found, WINDOW_S) == judge(moved, WINDOW_S)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ([], Status.OK),
+        ([Status.OK, Status.OK], Status.OK),
+        ([Status.OK, Status.DEAD, Status.LAGGING], Status.DEAD),
+        ([Status.STALLED, None], Status.STALLED),
+        ([Status.OK, None], None),
+        ([None], None),
+    ],
+)
+def test_a_group_is_as_well_as_its_worst_partition(
+    statuses: list[Status | None], expected: Status | None
+) -> None:
+    assert expected == worst(statuses)

@@ -1,0 +1,18 @@
+"""How far consumer groups are behind, in records and in seconds, seen from outside of them.
+
+It needs the extra `cli`, which brings aiokafka. The command line is `python -m tracing lag`.
+"""
+
+from tracing.dlq.connection import Connection
+from tracing.lag.model import DeadLetterDepth, GroupLag, PartitionLag, Status, Sweep
+from tracing.lag.monitor import LagMonitor
+
+__all__ = [
+    "Connection",
+    "DeadLetterDepth",
+    "GroupLag",
+    "LagMonitor",
+    "PartitionLag",
+    "Status",
+    "Sweep",
+]

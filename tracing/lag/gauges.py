@@ -1,0 +1,141 @@
+"""What sweeps found, as gauges."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from tracing import catalog, semconv
+from tracing.lag.model import Status, longest
+from tracing.series import OTHER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tracing.lag.model import GroupLag, PartitionLag, Sweep
+    from tracing.metrics import Attributes, Metrics, Readings
+
+_REASON: Final = "lag_series"
+_SKEW: Final = "lag"
+
+_LABELS: Final = (semconv.GROUP, semconv.DESTINATION, semconv.PARTITION)
+
+_Series = tuple["Attributes", float]
+_Row = tuple[tuple[str, ...], int, float | None]
+"""The values of the labels, and what there is of lag, in records and in seconds."""
+
+
+class LagGauges:
+    """The gauges of one monitor.
+
+    Series of what is gone, and all of them once the last sweep is too old, are not told any more.
+    Where there are more than `max_series`, the most urgent ones keep theirs; the others are added
+    up in one, and counted in `pipeline.telemetry.dropped`.
+
+    Thread and task safety: readings come from the thread that collects; they read one tuple.
+    """
+
+    def __init__(self, metrics: Metrics, *, partitions: bool, max_series: int) -> None:
+        self._metrics = metrics
+        self._partitions = partitions
+        self._max_series = max_series
+        self._shown: dict[str, list[_Series]] = {}
+        self._valid_until = 0.0
+        self._ends: list[Callable[[], None]] = []
+        self._skews = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: _SKEW})
+        self._dropped = metrics.count(catalog.TELEMETRY_DROPPED, {semconv.REASON: _REASON})
+
+    def start(self) -> None:
+        """Report from now on."""
+        for metric in (
+            catalog.CONSUMER_LAG,
+            catalog.CONSUMER_LAG_TIME,
+            catalog.CONSUMER_STATUS,
+            catalog.DEAD_LETTERS_DEPTH,
+            catalog.DEAD_LETTERS_OLDEST_AGE,
+        ):
+            self._ends.append(self._metrics.observe(metric, self._readings(metric.name)))
+
+    def end(self) -> None:
+        """Report no more."""
+        while self._ends:
+            self._ends.pop()()
+
+    def show(self, sweep: Sweep, *, valid_s: float) -> None:
+        """Report what a sweep found, for at most so many seconds."""
+        self._skews.value += sweep.clock_skews
+        lag, lag_time = self._lag_series(sweep)
+        depth, oldest = _dead_letter_series(sweep)
+        self._shown = {
+            catalog.CONSUMER_LAG.name: lag,
+            catalog.CONSUMER_LAG_TIME.name: lag_time,
+            catalog.CONSUMER_STATUS.name: _status_series(sweep),
+            catalog.DEAD_LETTERS_DEPTH.name: depth,
+            catalog.DEAD_LETTERS_OLDEST_AGE.name: oldest,
+        }
+        self._valid_until = monotonic() + valid_s
+
+    def _readings(self, name: str) -> Readings:
+        def read() -> Iterable[_Series]:
+            return self._shown.get(name, ()) if monotonic() < self._valid_until else ()
+
+        return read
+
+    def _lag_series(self, sweep: Sweep) -> tuple[list[_Series], list[_Series]]:
+        rows = [row for group in sweep.groups for row in self._rows(group)]
+        if len(rows) > self._max_series:
+            rows.sort(key=lambda row: (row[2] or 0.0, row[1]), reverse=True)
+            rest = rows[self._max_series :]
+            rows[self._max_series :] = [
+                ((OTHER, OTHER), sum(row[1] for row in rest), longest([row[2] for row in rest]))
+            ]
+            self._dropped.value += len(rest)
+        # Labels are made only for what is kept: there may be many more.
+        labelled = [(dict(zip(_LABELS, key, strict=False)), lag, lag_s) for key, lag, lag_s in rows]
+        return (
+            [(labels, float(lag)) for labels, lag, _ in labelled],
+            [(labels, lag_s) for labels, _, lag_s in labelled if lag_s is not None],
+        )
+
+    def _rows(self, group: GroupLag) -> Iterable[_Row]:
+        if self._partitions:
+            for found in group.partitions:
+                yield (group.group, found.topic, str(found.partition)), found.lag, found.lag_s
+            return
+        topics: dict[str, list[PartitionLag]] = {}
+        for found in group.partitions:
+            topics.setdefault(found.topic, []).append(found)
+        for topic, parts in topics.items():
+            lag_s = longest([part.lag_s for part in parts])
+            yield (group.group, topic), sum(part.lag for part in parts), lag_s
+
+
+def _status_series(sweep: Sweep) -> list[_Series]:
+    return [
+        (
+            {semconv.GROUP: group.group, semconv.STATUS_LABEL: status.value},
+            float(group.status is status),
+        )
+        for group in sweep.groups
+        # Before it is known, nothing is said.
+        if group.status is not None
+        for status in Status
+    ]
+
+
+def _dead_letter_series(sweep: Sweep) -> tuple[list[_Series], list[_Series]]:
+    depths: dict[tuple[str, str | None], float] = {}
+    ages: dict[tuple[str, str | None], list[float | None]] = {}
+    # Several topics can keep the letters of one group.
+    for found in sweep.dead_letters:
+        key = (found.destination, found.group)
+        depths[key] = depths.get(key, 0) + found.depth
+        ages.setdefault(key, []).append(found.oldest_s)
+    depth = [(_labels(*key), records) for key, records in depths.items()]
+    oldest = [(_labels(*key), longest(seconds)) for key, seconds in ages.items()]
+    return depth, [(labels, seconds) for labels, seconds in oldest if seconds is not None]
+
+
+def _labels(destination: str, group: str | None) -> Attributes:
+    labels = {semconv.DESTINATION: destination}
+    return labels if group is None else {**labels, semconv.GROUP: group}

@@ -1,0 +1,159 @@
+"""The monitor: sweeps over a cluster, again and again, and what the last one found."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Self
+
+from aiokafka.errors import KafkaError
+
+from tracing.lag.cluster import Cluster
+from tracing.lag.gauges import LagGauges
+from tracing.lag.sweep import Choice, Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Collection
+    from types import TracebackType
+
+    from tracing.dlq.connection import Connection
+    from tracing.lag.model import Sweep
+    from tracing.telemetry import Telemetry
+
+_WINDOW_S: Final = 30.0
+_SWEEPS: Final = 6
+# Reading records is what may take long; what is not read in time is estimated.
+_READING: Final = 0.5
+# So that one broker that is silent does not cost the answers of the others.
+_WAITING: Final = 0.25
+
+_logger = logging.getLogger("tracing")
+
+
+class LagMonitor:
+    """Measures from outside how far consumer groups are behind, as an async context manager.
+
+    It takes the rights of a plain consumer: to describe topics and groups, and to read topics.
+    Without the last one, how long records have waited is estimated from when the logs grew. What
+    the cluster does not allow is told in each sweep.
+
+    Args:
+        connection: The cluster.
+        telemetry: Where to report gauges; by default nowhere.
+        interval_s: How often to sweep, in seconds.
+        window_s: Over how long a time groups are judged, in seconds; by default 30, or six
+            intervals if that is more. A consumer is expected to commit twice in it.
+        timeout_s: How long a sweep may take, in seconds.
+        read: Whether to read the oldest records that are not committed, one of each partition
+            that is behind; without, times are estimates, and a transaction's marker at the end of
+            a log counts as a record that waits.
+        groups: Only these groups; by default all.
+        topics: Only these topics; by default all.
+        suffix: What dead-letter topics end in.
+        partitions: Whether gauges have a series for each partition, and not just for each topic.
+        max_series: Of how many partitions, or topics, a gauge has series; the others are one.
+
+    Raises:
+        ValueError: An option is not usable.
+        KafkaConnectionError: On entering: no broker answers.
+        KafkaError: On entering: the cluster refuses.
+
+    Thread and task safety: for one task. `last` may be read anywhere.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        telemetry: Telemetry | None = None,
+        *,
+        interval_s: float = 5.0,
+        window_s: float | None = None,
+        timeout_s: float = 30.0,
+        read: bool = True,
+        groups: Collection[str] = (),
+        topics: Collection[str] = (),
+        suffix: str = ".dlq",
+        partitions: bool = True,
+        max_series: int = 10_000,
+    ) -> None:
+        window_s = max(_WINDOW_S, _SWEEPS * interval_s) if window_s is None else window_s
+        if not interval_s > 0 or not timeout_s > 0:
+            raise ValueError("interval_s and timeout_s must be positive seconds")
+        if not window_s >= 2 * interval_s:
+            raise ValueError(f"window_s must be at least two intervals, not {window_s!r}")
+        if max_series < 1:
+            raise ValueError(f"max_series must be at least 1, not {max_series!r}")
+        choice = Choice(frozenset(groups), frozenset(topics), read, suffix)
+        self._cluster = Cluster(connection, timeout_s * _WAITING)
+        self._sweeper = Sweeper(self._cluster, choice, window_s)
+        self._interval_s = interval_s
+        self._timeout_s = timeout_s
+        self._last: Sweep | None = None
+        # Older ones say nothing of now.
+        self._valid_s = timeout_s + 3 * interval_s
+        self._gauges = (
+            None
+            if telemetry is None
+            else LagGauges(telemetry.metrics, partitions=partitions, max_series=max_series)
+        )
+
+    @property
+    def last(self) -> Sweep | None:
+        """What the last sweep found; `None` before the first one."""
+        return self._last
+
+    async def __aenter__(self) -> Self:
+        await self._cluster.__aenter__()
+        if self._gauges is not None:
+            self._gauges.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self._gauges is not None:
+            self._gauges.end()
+        await self._cluster.__aexit__()
+
+    async def sweep(self) -> Sweep:
+        """Do one sweep, now.
+
+        Raises:
+            KafkaError: No broker answers.
+            TimeoutError: It took longer than `timeout_s`.
+        """
+        reading_until = monotonic() + self._timeout_s * _READING
+        async with asyncio.timeout(self._timeout_s):
+            found = await self._sweeper.sweep(until=reading_until)
+        self._last = found
+        if self._gauges is not None:
+            self._gauges.show(found, valid_s=self._valid_s)
+        return found
+
+    async def sweeps(self) -> AsyncGenerator[Sweep]:
+        """Sweep at each interval, and give what was found, for as long as the caller likes.
+
+        A sweep that fails is logged, and the next one is waited for; only the first one has to
+        succeed. Close the generator in the end, as `contextlib.aclosing` does.
+
+        Raises:
+            KafkaError: The first sweep failed.
+            TimeoutError: The first sweep took too long.
+        """
+        due = monotonic()
+        while True:
+            try:
+                found = await self.sweep()
+            except (KafkaError, OSError, TimeoutError) as error:
+                if self._last is None:
+                    raise
+                _logger.warning("a sweep failed: %s: %s", type(error).__name__, error)
+            else:
+                yield found
+            # After a slow sweep the next one comes at once, but those that were missed do not.
+            due = max(due + self._interval_s, monotonic())
+            await asyncio.sleep(due - monotonic())

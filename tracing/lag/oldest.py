@@ -1,0 +1,174 @@
+"""Reading the oldest records that are not committed: one request for all partitions of a broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from aiokafka import errors
+from aiokafka.protocol.fetch import FetchRequest
+
+from tracing.lag.batches import first_record
+from tracing.lag.cluster import has_moved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiokafka.structs import TopicPartition
+
+    from tracing.lag.batches import First
+    from tracing.lag.cluster import Cluster
+
+_COMMITTED: Final = 1
+_UNCOMMITTED: Final = 0
+# Only for brokers that read nothing at once; where there are records, nobody waits.
+_WAIT_MS: Final = 100
+# Most batches are smaller, and the first one of a request comes however large it is.
+_PART_BYTES: Final = 16 * 1024
+_LARGER: Final = 8
+_ANSWER_BYTES: Final = 8 * 1024 * 1024
+
+
+class Place(NamedTuple):
+    """Where to read: a partition, and the first offset that counts."""
+
+    tp: TopicPartition
+    offset: int
+
+
+@dataclass(slots=True)
+class _Search:
+    """Looking for the first record of a place, which may take several requests."""
+
+    place: Place
+    offset: int
+    isolation: int = _COMMITTED
+    part_bytes: int = _PART_BYTES
+
+
+class OldestReader:
+    """Reads first records. For one task.
+
+    Records are read as a consumer sees them that reads only what was committed. What belongs to
+    a transaction that has not ended counts as well: it waits for those consumers, too.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def read(self, places: Iterable[Place], *, until: float) -> dict[Place, First | None]:
+        """Find the first record of each place.
+
+        Args:
+            places: Where to look; several of one partition may be asked for.
+            until: When to give up, by `time.monotonic()`.
+
+        Returns:
+            The record of each place, `None` where there is none up to the end of the log. Places
+            that could not be read are left out.
+        """
+        found: dict[Place, First | None] = {}
+        left = [_Search(place, place.offset) for place in places]
+        while left and monotonic() < until:
+            # A request can have each partition but once.
+            now: dict[tuple[int, TopicPartition], _Search] = {}
+            later: list[_Search] = []
+            for search in left:
+                key = (search.isolation, search.place.tp)
+                if now.setdefault(key, search) is not search:
+                    later.append(search)
+            again = await self._round(now.values(), found)
+            left = [*again, *later]
+        return found
+
+    async def _round(
+        self, searches: Iterable[_Search], found: dict[Place, First | None]
+    ) -> list[_Search]:
+        by_place = {(search.isolation, search.place.tp): search for search in searches}
+        again: list[_Search] = []
+        requests = []
+        for isolation in (_COMMITTED, _UNCOMMITTED):
+            partitions = [tp for level, tp in by_place if level == isolation]
+            leaders, _ = self._cluster.by_leader(partitions)
+            requests += [
+                self._ask(node, [by_place[isolation, tp] for tp in asked], found, again)
+                for node, asked in leaders.items()
+            ]
+        await asyncio.gather(*requests)
+        return again
+
+    async def _ask(
+        self,
+        node: int,
+        searches: list[_Search],
+        found: dict[Place, First | None],
+        again: list[_Search],
+    ) -> None:
+        topics: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        for search in searches:
+            topic, number = search.place.tp
+            topics[topic].append((number, search.offset, search.part_bytes))
+        isolation = searches[0].isolation
+        request = FetchRequest(_WAIT_MS, 1, _ANSWER_BYTES, isolation, list(topics.items()))
+        try:
+            answer = await self._cluster.send(node, request)
+        except errors.KafkaError as error:
+            self._cluster.remarks.unanswered.add(
+                f"records of broker {node}: {type(error).__name__}"
+            )
+            return
+        answers = _partitions_of(answer)
+        for search in searches:
+            part = answers.get(search.place.tp)
+            first = search is searches[0]
+            if part is not None and self._answered(search, part, found, first=first):
+                again.append(search)
+
+    def _answered(
+        self,
+        search: _Search,
+        part: dict[str, Any],
+        found: dict[Place, First | None],
+        *,
+        first: bool,
+    ) -> bool:
+        """Take an answer; returns whether to ask again."""
+        tp = search.place.tp
+        code = part["error_code"]
+        if code:
+            if not has_moved(code) and errors.for_code(code) is not errors.OffsetOutOfRangeError:
+                self._cluster.remarks.refused(code, f"topic {tp.topic}", "Read")
+            return False
+        data = part["message_set"] or b""
+        aborted = part.get("aborted_transactions") if search.isolation == _COMMITTED else None
+        before = search.offset
+        record, search.offset = first_record(data, before, aborted)
+        if record is not None:
+            found[search.place] = replace(record, settled=search.isolation == _COMMITTED)
+            return False
+        end = part["highwater_offset"]
+        if search.offset >= end:
+            found[search.place] = None
+            return False
+        if search.offset > before:
+            return True
+        if search.isolation == _COMMITTED and search.offset >= part.get("last_stable_offset", end):
+            search.isolation = _UNCOMMITTED
+            return True
+        search.part_bytes = min(search.part_bytes * _LARGER, _ANSWER_BYTES)
+        # The first partition of a request gets its batch in any case; others may find no room.
+        return not first
+
+
+def _partitions_of(answer: Any) -> dict[tuple[str, int], dict[str, Any]]:
+    # What a partition's answer has depends on the version that the broker speaks.
+    schema = answer.SCHEMA
+    names = schema.fields[schema.names.index("topics")].array_of.fields[1].array_of.names
+    return {
+        (topic, part[0]): dict(zip(names, part, strict=True))
+        for topic, parts in answer.topics
+        for part in parts
+    }

@@ -1,0 +1,251 @@
+"""One sweep over a cluster: who committed what, where the logs end, and what waits."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import TYPE_CHECKING, NamedTuple
+
+from tracing.lag.cluster import EARLIEST, LATEST
+from tracing.lag.dead_letters import depths
+from tracing.lag.groups import Groups
+from tracing.lag.history import History
+from tracing.lag.model import GroupLag, PartitionLag, Sweep, worst
+from tracing.lag.oldest import OldestReader, Place
+from tracing.lag.remembering import RememberingReader
+from tracing.lag.status import Sample
+from tracing.lag.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiokafka.structs import TopicPartition
+
+    from tracing.lag.batches import First
+    from tracing.lag.cluster import Cluster
+    from tracing.lag.groups import Group
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to look at.
+
+    Attributes:
+        groups: Only these groups; by default all.
+        topics: Only these topics; by default all.
+        read: Whether to read records.
+        suffix: What dead-letter topics end in.
+    """
+
+    groups: frozenset[str] = frozenset()
+    topics: frozenset[str] = frozenset()
+    read: bool = True
+    suffix: str = ".dlq"
+
+    def has_topic(self, topic: str) -> bool:
+        """Whether a topic is meant."""
+        return not self.topics or topic in self.topics
+
+
+class _Commits(NamedTuple):
+    group: Group
+    at: float
+    offsets: dict[TopicPartition, int]
+    uncommitted: frozenset[TopicPartition]
+    """What members are assigned to and have not committed anything of."""
+
+
+class _Logs(NamedTuple):
+    ends: dict[TopicPartition, int]
+    starts: dict[TopicPartition, int]
+    oldest: dict[Place, First | None]
+
+    def place(self, tp: TopicPartition, committed: int) -> Place:
+        """Where the oldest uncommitted record is; retention may have moved the log's start."""
+        return Place(tp, max(committed, self.starts.get(tp, 0)))
+
+
+class Sweeper:
+    """Sweeps, and remembers from sweep to sweep what a judgement takes. For one task."""
+
+    def __init__(self, cluster: Cluster, choice: Choice, window_s: float) -> None:
+        self._cluster = cluster
+        self._groups = Groups(cluster)
+        self._choice = choice
+        self._window_s = window_s
+        self._history = History(window_s)
+        self._reader = RememberingReader(OldestReader(cluster))
+        self._timelines: dict[TopicPartition, Timeline] = {}
+        self._known_before: frozenset[TopicPartition] | None = None
+        self._skewed = 0
+
+    async def sweep(self, *, until: float) -> Sweep:
+        """Do one sweep.
+
+        Args:
+            until: When to stop reading records, by `time.monotonic()`.
+
+        Raises:
+            KafkaError: No broker answers.
+        """
+        began, started = time(), monotonic()
+        self._skewed = 0
+        await self._cluster.refresh(self._choice.topics)
+        commits = await self._commits()
+        letters = self._dead_letters()
+        logs = await self._logs(commits, letters, until)
+        groups = [self._group(each, logs) for each in commits]
+        self._history.forget_before(began - self._window_s)
+        self._known_before = frozenset(self._cluster.partitions)
+        remarks = self._cluster.remarks
+        return Sweep(
+            at=began,
+            took_s=monotonic() - started,
+            groups=tuple(
+                sorted((group for group in groups if group.partitions), key=lambda each: each.group)
+            ),
+            dead_letters=depths(
+                letters,
+                logs.starts,
+                logs.ends,
+                logs.oldest,
+                topics={tp.topic for tp in self._cluster.partitions},
+                suffix=self._choice.suffix,
+                now=began,
+            ),
+            missing_rights=tuple(sorted(remarks.missing_rights)),
+            unanswered=tuple(sorted(remarks.unanswered)),
+            clock_skews=self._skewed,
+        )
+
+    async def _commits(self) -> list[_Commits]:
+        groups = await self._groups.described(self._choice.groups)
+        answers = await asyncio.gather(*(self._groups.commits(group) for group in groups))
+        found = []
+        for group, answer in zip(groups, answers, strict=True):
+            if answer is None:
+                continue
+            at, committed = answer
+            offsets = {
+                tp: offset for tp, offset in committed.items() if self._choice.has_topic(tp.topic)
+            }
+            uncommitted = frozenset(
+                tp
+                for tp in (group.assigned or ())
+                if tp not in offsets and self._choice.has_topic(tp.topic)
+            )
+            found.append(_Commits(group, at, offsets, uncommitted))
+        return found
+
+    def _dead_letters(self) -> list[TopicPartition]:
+        return [
+            tp
+            for tp in self._cluster.partitions
+            if tp.topic.endswith(self._choice.suffix) and self._choice.has_topic(tp.topic)
+        ]
+
+    async def _logs(
+        self, commits: list[_Commits], letters: list[TopicPartition], until: float
+    ) -> _Logs:
+        uncommitted = {tp for each in commits for tp in each.uncommitted}
+        asked = {tp for each in commits for tp in each.offsets} | uncommitted | set(letters)
+        ends = await self._cluster.offsets(asked, LATEST)
+        self._saw(ends)
+        behind = {
+            tp
+            for each in commits
+            for tp, offset in each.offsets.items()
+            if offset < ends.get(tp, 0)
+        }
+        starts = await self._cluster.offsets(behind | uncommitted | set(letters), EARLIEST)
+        logs = _Logs(ends, starts, {})
+        if not self._choice.read:
+            return logs
+        places = [
+            logs.place(tp, offset)
+            for each in commits
+            for tp, offset in (
+                *each.offsets.items(),
+                *(
+                    (tp, self._counted_from(each, tp, logs))
+                    for tp in each.uncommitted & ends.keys()
+                ),
+            )
+        ] + [Place(tp, starts[tp]) for tp in letters if tp in starts]
+        waiting = {
+            place: ends[place.tp] for place in places if place.offset < ends.get(place.tp, 0)
+        }
+        return logs._replace(oldest=await self._reader.read(waiting, until=until))
+
+    def _saw(self, ends: Mapping[TopicPartition, int]) -> None:
+        at = time()
+        for gone in self._timelines.keys() - set(self._cluster.partitions):
+            del self._timelines[gone]
+        for tp, end in ends.items():
+            self._timelines.setdefault(tp, Timeline()).saw(at, end)
+
+    def _counted_from(self, commits: _Commits, tp: TopicPartition, logs: _Logs) -> int:
+        """Where to count from without a commit: not from what was there before anybody looked."""
+        known = self._known_before
+        new = known is not None and tp not in known
+        first = logs.starts.get(tp, logs.ends[tp]) if new else logs.ends[tp]
+        return self._history.count_from(commits.group.name, tp, first)
+
+    def _group(self, commits: _Commits, logs: _Logs) -> GroupLag:
+        group = commits.group
+        found = [
+            self._partition(commits, tp, offset, logs)
+            for tp, offset in commits.offsets.items()
+            if tp in logs.ends
+        ]
+        found += [
+            self._partition(commits, tp, None, logs)
+            for tp in commits.uncommitted & logs.ends.keys()
+        ]
+        found.sort(key=lambda each: (each.topic, each.partition))
+        status = worst([each.status for each in found])
+        return GroupLag(group.name, group.state, group.members, tuple(found), status)
+
+    def _partition(
+        self, commits: _Commits, tp: TopicPartition, committed: int | None, logs: _Logs
+    ) -> PartitionLag:
+        group, at = commits.group, commits.at
+        end = logs.ends[tp]
+        if committed is None:
+            counted_from = self._counted_from(commits, tp, logs)
+        else:
+            counted_from = committed
+            self._history.committed(group.name, tp)
+        lag = max(0, end - counted_from)
+        lag_s, exact = self._waited(logs.place(tp, counted_from), end, at, logs)
+        waiting = lag > 0 and not (exact and lag_s is None)
+        assigned = None if group.assigned is None else tp in group.assigned
+        sample = Sample(at, counted_from, end, waiting, assigned)
+        status = self._history.judge(group.name, tp, sample)
+        return PartitionLag(
+            tp.topic, tp.partition, committed, end, lag,
+            0.0 if lag_s is None and not waiting else lag_s, exact, assigned, status,
+        )  # fmt: skip
+
+    def _waited(self, place: Place, end: int, at: float, logs: _Logs) -> tuple[float | None, bool]:
+        """For how many seconds the oldest record has waited, and whether that is exact.
+
+        `None` where there is no record, which is exact, or where nothing is known, which is not.
+        """
+        if place.offset >= end:
+            return None, True
+        if place in logs.oldest:
+            record = logs.oldest[place]
+            if record is None:
+                return None, True
+            if record.timestamp_ms >= 0:
+                written_s = record.timestamp_ms / 1000
+                # Between the group's answer and now, records may have come.
+                self._skewed += written_s > time()
+                return max(0.0, at - written_s), record.exact
+        timeline = self._timelines[place.tp]
+        written_at = timeline.written_at(place.offset)
+        if written_at is None or not timeline.tells:
+            return None, False
+        return max(0.0, at - written_at), False
