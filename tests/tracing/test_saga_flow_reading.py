@@ -1,0 +1,190 @@
+"""What one record says of a flow: any bytes, any clock, and never an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tracing import SagaFlow, Sighting
+
+MS = 1_000_000
+FLOW = SagaFlow(
+    name="notify",
+    start="Placed",
+    steps={"Shipped": "shipped", "Told": "told"},
+    ends={"Told": "completed", "Lost": "failed"},
+    deadline_s=10.0,
+)
+NAMES = st.sampled_from(["ce_type", "ce_subject", "ce_time", "ce_id", "x"])
+PIECES = st.sampled_from(
+    [b"Placed", b"Told", b"o-1", b"", b"\xff\xfe", b"\0", b"x" * 1025, b"y" * 3_000_000,
+     b"2026-01-02T03:04:05Z", b"9999-12-31T23:59:59.999999+00:00", b"0001-01-01T00:00:00+23:59",
+     b"9999-12-31T23:59:59-23:59"]
+)  # fmt: skip
+VALUES = PIECES | st.binary(max_size=20) | st.none() | st.integers() | st.text(max_size=3)
+PAIRS = st.lists(st.tuples(NAMES, VALUES), max_size=8)
+ANYTHING = (
+    PAIRS.map(tuple)
+    | st.none()
+    | st.integers()
+    | st.text(max_size=4)
+    | st.lists(st.integers() | st.text(max_size=3) | st.tuples(NAMES) | st.lists(NAMES))
+    | st.dictionaries(NAMES, VALUES)
+)
+
+
+def record(headers: Any, timestamp: Any = 1000) -> ConsumerRecord[Any, Any]:
+    return ConsumerRecord("t", 0, 0, timestamp, 0, None, None, None, 0, 0, headers)
+
+
+def seen(*headers: tuple[str, Any], timestamp: Any = 1000) -> Sighting | None:
+    return FLOW.read(record(headers, timestamp))
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANYTHING, st.integers(-(2**63), 2**63 - 1))
+def test_whatever_a_record_holds_it_says_something_true_or_nothing(
+    headers: Any, timestamp: int
+) -> None:
+    found = FLOW.read(record(headers, timestamp))
+
+    if found is not None:
+        assert 0 < len(found.saga_id.encode()) <= 1024
+        assert found.at_ns >= 0
+        assert found.state in {"started", "shipped", "completed", "failed"}
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a time after the year 2262 is no unix ns that a BIGINT can hold"
+)
+@pytest.mark.parametrize(
+    ("written", "timestamp"),
+    [
+        (b"9999-12-31T23:59:59Z", 1000),
+        (b"9999-12-31T23:59:59.999999-12:00", 1000),
+        (None, 2**63 - 1),
+    ],
+)
+def test_a_moment_fits_into_what_stores_keep(written: bytes | None, timestamp: int) -> None:
+    found = seen(
+        ("ce_type", b"Placed"), ("ce_subject", b"o-1"), ("ce_time", written), timestamp=timestamp
+    )
+
+    assert found is not None
+    assert 0 <= found.at_ns < 2**63
+
+
+@pytest.mark.xfail(strict=True, reason="records of the oldest format have no timestamp: TypeError")
+def test_a_record_without_a_timestamp_does_not_raise() -> None:
+    assert None is not seen(("ce_type", b"Placed"), ("ce_subject", b"o-1"), timestamp=None)
+
+
+@pytest.mark.parametrize(
+    ("written", "at_ns"),
+    [
+        (b"1970-01-01T00:00:02Z", 2000 * MS),
+        (b"1970-01-01T00:00:02.000001Z", 2000 * MS + 1000),
+        (b"1970-01-01T02:00:02+02:00", 2000 * MS),
+        (b"1970-01-01T00:00:02", 1000 * MS),
+        (b"1960-01-01T00:00:02Z", 0),
+        (b"soon", 1000 * MS),
+        (b"", 1000 * MS),
+        (None, 1000 * MS),
+        (b"\xff", 1000 * MS),
+        (b"1970-01-01T00:00:02Z" + b" " * 2000, 1000 * MS),
+        (b"1970-01-01T25:61:61Z", 1000 * MS),
+    ],
+)
+def test_an_event_happened_when_its_sender_says_else_when_it_was_produced(
+    written: bytes | None, at_ns: int
+) -> None:
+    found = seen(("ce_type", b"Placed"), ("ce_subject", b"o-1"), ("ce_time", written))
+
+    assert found is not None
+    assert at_ns == found.at_ns
+
+
+def test_without_any_time_it_is_the_beginning_of_time() -> None:
+    found = seen(("ce_type", b"Placed"), ("ce_subject", b"o-1"), timestamp=-1)
+
+    assert found is not None
+    assert 0 == found.at_ns
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (b"Placed", (True, None, None, "started")),
+        (b"Shipped", (False, "shipped", None, "shipped")),
+        (b"Told", (False, "told", "completed", "completed")),
+        (b"Lost", (False, None, "failed", "failed")),
+    ],
+)
+def test_an_event_starts_moves_or_ends_a_flow(
+    kind: bytes, expected: tuple[bool, str | None, str | None, str]
+) -> None:
+    found = seen(("ce_type", kind), ("ce_subject", b"o-1"))
+
+    assert found is not None
+    assert expected == (found.starts, found.step, found.outcome, found.state)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("ce_type", b"Other"), ("ce_subject", b"o-1")),
+        (("ce_type", b"Placed"),),
+        (("ce_subject", b"o-1"),),
+        (("ce_type", b"Placed"), ("ce_subject", b"")),
+        (("ce_type", b"Placed"), ("ce_subject", b"x" * 1025)),
+        (("ce_type", b"Placed"), ("ce_subject", b"\xff")),
+        (("ce_type", b"Placed "), ("ce_subject", b"o-1")),
+    ],
+)
+def test_what_the_flow_does_not_know_is_nothing(headers: Any) -> None:
+    assert None is seen(*headers)
+
+
+def test_of_a_header_that_comes_twice_the_last_one_counts() -> None:
+    found = seen(
+        ("ce_type", b"Other"), ("ce_subject", b"o-1"), ("ce_type", b"Lost"), ("ce_subject", b"o-2")
+    )
+
+    assert found is not None
+    assert ("o-2", "failed") == (found.saga_id, found.outcome)
+
+
+def test_one_event_can_be_the_whole_flow() -> None:
+    flow = SagaFlow(
+        name="f", start="E", steps={"E": "e"}, ends={"E": "compensated"}, deadline_s=1e-9
+    )
+    found = flow.read(record((("ce_type", b"E"), ("ce_subject", b"1"))))
+
+    assert found is not None
+    assert (True, "e", "compensated") == (found.starts, found.step, found.outcome)
+
+
+@pytest.mark.parametrize("deadline_s", [0.0, -1.0, float("nan")])
+def test_a_deadline_that_is_none_is_refused(deadline_s: float) -> None:
+    with pytest.raises(ValueError, match="deadline_s must be positive"):
+        SagaFlow(name="f", start="E", ends={"E": "failed"}, deadline_s=deadline_s)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="only each start that is observed fails then: int() of it overflows"
+)
+@pytest.mark.parametrize("deadline_s", [float("inf"), 1e12])
+def test_a_deadline_that_no_clock_reaches_is_refused(deadline_s: float) -> None:
+    with pytest.raises(ValueError, match="deadline_s"):
+        SagaFlow(name="f", start="E", ends={"E": "failed"}, deadline_s=deadline_s)
+
+
+@pytest.mark.xfail(strict=True, reason="a step's name is a column of 128 characters: only then")
+@pytest.mark.parametrize("step", ["", "x" * 129, "a\0b"])
+def test_a_step_that_cannot_be_a_label_is_refused(step: str) -> None:
+    with pytest.raises(ValueError, match="step"):
+        SagaFlow(name="f", start="S", steps={"E": step}, ends={"E": "failed"}, deadline_s=1.0)
