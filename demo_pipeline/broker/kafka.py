@@ -115,7 +115,8 @@ class KafkaCluster:
         with self._log(node).open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 "java", *_JVM, "-cp", f"{self._jars}/*", "kafka.tools.StorageTool",
-                "format", "-t", cluster_id, "-c", str(self._configuration(node)),
+                # One in 64 ids begins with a dash, and would be taken for an option.
+                "format", f"--cluster-id={cluster_id}", "-c", str(self._configuration(node)),
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         if await process.wait():
