@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Self
 
 import httpx
@@ -62,15 +63,12 @@ class Shop:
     async def __aenter__(self) -> Self:
         for service in SERVICES:
             self.start(service)
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
-            async with asyncio.timeout(_START_S):
-                while True:
-                    try:
-                        await client.get("/health")
-                    except httpx.HTTPError:
-                        await asyncio.sleep(0.1)
-                    else:
-                        return self
+        try:
+            await self._until_it_answers()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
 
     async def __aexit__(
         self,
@@ -78,19 +76,7 @@ class Shop:
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        for process in self._processes.values():
-            process.send_signal(signal.SIGTERM)
-        for service, process in self._processes.items():
-            try:
-                status = await asyncio.to_thread(process.wait, _STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                await asyncio.to_thread(process.wait)
-                self.unclean.append(f"service {service} did not stop: {self.log(service)}")
-            else:
-                if status:
-                    log = self.log(service)
-                    self.unclean.append(f"service {service} ended with status {status}: {log}")
+        await self._stop()
 
     def start(self, service: str) -> None:
         """Start a service; it goes on from its database and its committed offsets."""
@@ -123,3 +109,35 @@ class Shop:
     def log(self, service: str) -> str:
         """The end of a service's log."""
         return (self.folder / f"{service}.log").read_text(errors="replace")[-2000:]
+
+    async def _until_it_answers(self) -> None:
+        deadline = time.monotonic() + _START_S
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
+            while True:
+                for service in self.ended():
+                    status = self._processes[service].returncode
+                    raise RuntimeError(f"{service} ended with status {status}: {self.log(service)}")
+                try:
+                    await client.get("/health")
+                except httpx.HTTPError as error:
+                    if time.monotonic() > deadline:
+                        logs = "; ".join(f"{name}: {self.log(name)}" for name in SERVICES)
+                        raise TimeoutError(f"the shop does not open; it says: {logs}") from error
+                    await asyncio.sleep(0.1)
+                else:
+                    return
+
+    async def _stop(self) -> None:
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        for service, process in self._processes.items():
+            try:
+                status = await asyncio.to_thread(process.wait, _STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                await asyncio.to_thread(process.wait)
+                self.unclean.append(f"service {service} did not stop: {self.log(service)}")
+            else:
+                if status:
+                    log = self.log(service)
+                    self.unclean.append(f"service {service} ended with status {status}: {log}")
