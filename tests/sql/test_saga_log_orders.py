@@ -109,24 +109,18 @@ async def test_two_ends_in_any_order_are_the_same_end(sqlite: Database) -> None:
     await _same_both_ways(sqlite, start(1), end("completed", 2), end("failed", 3))
 
 
-@pytest.mark.xfail(strict=True, reason="of an end told twice the first one that is seen counts")
 async def test_an_end_that_is_told_again_later_in_any_order_is_the_same(sqlite: Database) -> None:
     await _same_both_ways(sqlite, start(1), end("completed", 2), end("completed", 3))
 
 
-@pytest.mark.xfail(strict=True, reason="of two starts the first one that is seen counts")
 async def test_two_starts_in_any_order_are_the_same_start(sqlite: Database) -> None:
     await _same_both_ways(sqlite, start(1), start(2))
 
 
-@pytest.mark.xfail(strict=True, reason="of a step done twice the first one that is seen counts")
 async def test_a_step_done_twice_in_any_order_is_the_same_step(sqlite: Database) -> None:
     await _same_both_ways(sqlite, start(1), step("shipped", 2), step("shipped", 3))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="of two events of one moment the last one that is seen counts"
-)
 async def test_events_of_one_moment_in_any_order_are_the_same_state(sqlite: Database) -> None:
     await _same_both_ways(sqlite, start(1), step("shipped", 1))
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from tests.sql.conftest import Database
 
 
-@pytest.mark.xfail(strict=True, reason="an id as a listing shows it is hashed once more")
 @pytest.mark.parametrize("saga_id", ["x" * 300, "a\0b", "sha256:own"], ids=range(3))
 async def test_what_a_view_lists_it_finds_again(database: Database, saga_id: str) -> None:
     sagas = await stored_sagas(database)
@@ -57,10 +56,6 @@ async def test_sagas_are_listed_the_last_started_first_on_sqlite(sqlite: Databas
     assert ["o-2", "o-1", "stray"] == [saga.saga_id for saga in found]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="PostgreSQL puts NULL first: what never started takes the places of the rest",
-)
 async def test_sagas_are_listed_the_last_started_first_on_postgresql(postgresql: Database) -> None:
     view = await _with_a_stray(postgresql)
     async with postgresql.engine.connect() as connection:
@@ -69,7 +64,6 @@ async def test_sagas_are_listed_the_last_started_first_on_postgresql(postgresql:
     assert ["o-2", "o-1"] == [saga.saga_id for saga in found]
 
 
-@pytest.mark.xfail(strict=True, reason="health does not count what has not started; a view does")
 async def test_what_is_active_for_health_is_active_for_a_view(database: Database) -> None:
     view = await _with_a_stray(database)
     log = await saga_log(database)

@@ -56,7 +56,6 @@ async def test_closing_needs_no_store() -> None:
         await SagaTracker("q", telemetry_on(capture), health=Source()).aclose()
 
 
-@pytest.mark.xfail(strict=True, reason="closing waits for the store without a time-out")
 async def test_closing_does_not_wait_for_ever_for_a_store_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -67,7 +66,6 @@ async def test_closing_does_not_wait_for_ever_for_a_store_that_hangs(
             await tracker.aclose()
 
 
-@pytest.mark.xfail(strict=True, reason="closing again reads again, from a store that is gone")
 async def test_closed_twice_the_last_figures_are_still_told() -> None:
     source = Source()
     with Capture() as capture:
@@ -79,9 +77,6 @@ async def test_closed_twice_the_last_figures_are_still_told() -> None:
         assert 1 == await asyncio.to_thread(capture.metric, "pipeline.saga.started")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a reading that was under way takes the place of the last one when it fails"
-)
 async def test_a_collection_that_waits_when_it_is_closed_does_not_take_the_figures_away() -> None:
     gone = asyncio.Event()
 

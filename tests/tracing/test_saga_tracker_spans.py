@@ -86,10 +86,6 @@ async def test_what_is_sent_on_a_timer_is_inside_the_saga_with_the_origin_of_its
         assert b"pipeline.name=shop,pipeline.origin=1700000000000" == sent["baggage"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="inside resumed() the current span is the saga's own, and its span links to that",
-)
 def test_a_saga_that_ends_on_a_timer_is_not_linked_to_itself() -> None:
     with Capture() as capture:
         tracker = SagaTracker("p", telemetry_on(capture))
@@ -103,10 +99,6 @@ def test_a_saga_that_ends_on_a_timer_is_not_linked_to_itself() -> None:
         )
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a step's span id comes from its name alone, so two runs of a step are one span",
-)
 @pytest.mark.parametrize("compensation", [False, True])
 def test_a_step_that_runs_again_is_another_span(*, compensation: bool) -> None:
     with Capture() as capture:
@@ -121,7 +113,6 @@ def test_a_step_that_runs_again_is_another_span(*, compensation: bool) -> None:
         assert one != other
 
 
-@pytest.mark.xfail(strict=True, reason="without a name a step has the id of the saga's own span")
 def test_a_step_without_a_name_is_not_its_own_parent() -> None:
     with Capture() as capture:
         tracker = SagaTracker("p", telemetry_on(capture))
@@ -183,9 +174,6 @@ def test_a_context_with_headers_that_nobody_can_read_is_told_in_a_trace_of_its_o
             )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="compensations have no series before the first: rate() does not see it"
-)
 def test_compensations_are_zero_before_the_first_one() -> None:
     with Capture() as capture:
         SagaTracker("p", telemetry_on(capture))

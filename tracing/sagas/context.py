@@ -9,8 +9,10 @@ from typing import Final, Self
 from tracing.w3c import TRACEPARENT, parse_traceparent
 
 _VERSION: Final = 1
-_MAX_TEXT: Final = 32 * 1024
+_MAX_TEXT: Final = 1024 * 1024
 _MAX_NS: Final = 2**63
+# More than propagators write.
+_MAX_HEADERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,15 @@ class SagaContext:
             return None
         match found:
             case [int(version), str(saga_id), int(started_ns), list(headers)]:
-                pairs = tuple(
-                    (header[0], header[1])
-                    for header in headers
-                    if isinstance(header, list)
-                    and len(header) == 2  # noqa: PLR2004 - name and value
-                    and all(isinstance(part, str) for part in header)
-                )
-                if version == _VERSION and 0 <= started_ns < _MAX_NS:
+                pairs = tuple(tuple(header) for header in headers if _is_pair(header))
+                written = version == _VERSION and len(headers) <= _MAX_HEADERS
+                if written and 0 <= started_ns < _MAX_NS:
                     return cls(saga_id, started_ns, pairs)
         return None
+
+
+def _is_pair(header: object) -> bool:
+    match header:
+        case [str(), str()]:
+            return True
+    return False

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tracing.sagas.outcomes import SagaOutcome
 
 STARTED_STATE: Final = "started"
+_MAX_STEP: Final = 128
+_MAX_DEADLINE_S: Final = 3e9
+# Half of what 64 bits hold, unix ns: a deadline still fits behind it.
+_MAX_NS: Final = 2**62
 _NS_PER_MS: Final = 1_000_000
 _NS_PER_US: Final = 1_000
 
@@ -56,8 +60,17 @@ class SagaFlow:
                     f"flow {self.name!r} cannot end as {outcome!r}; use one of "
                     f"{', '.join(SAGA_OUTCOMES)}"
                 )
-        if not self.deadline_s > 0:
-            raise ValueError(f"deadline_s must be positive seconds, not {self.deadline_s!r}")
+        for step in self.steps.values():
+            if not step or len(step) > _MAX_STEP or not step.isprintable():
+                raise ValueError(
+                    f"flow {self.name!r}: the name of a step must be 1 to {_MAX_STEP} printable "
+                    f"characters, not {step!r}"
+                )
+        if not 0 < self.deadline_s <= _MAX_DEADLINE_S:
+            raise ValueError(
+                f"deadline_s must be positive seconds, at most {_MAX_DEADLINE_S:g}, not "
+                f"{self.deadline_s!r}"
+            )
 
     def read(self, record: ConsumerRecord[Any, Any]) -> Sighting | None:
         """What a record says of the flow; `None` for nothing. Never raises."""
@@ -103,14 +116,19 @@ class Sighting:
         return self.outcome or self.step or STARTED_STATE
 
 
-def _moment_ns(written: str | None, timestamp_ms: int) -> int:
-    """When an event happened: as its sender says, else when it was produced."""
+def _moment_ns(written: str | None, timestamp_ms: object) -> int:
+    """When an event happened: as its sender says, else when it was produced.
+
+    A moment that no store can keep counts as not said.
+    """
     if written is not None:
         try:
             moment = datetime.fromisoformat(written)
             if moment.tzinfo is not None:
-                microseconds = round(moment.timestamp() * 1_000_000)
-                return max(0, microseconds * _NS_PER_US)
+                moment_ns = max(0, round(moment.timestamp() * 1_000_000) * _NS_PER_US)
+                if moment_ns <= _MAX_NS:
+                    return moment_ns
         except (ValueError, OverflowError):
             pass
-    return max(0, timestamp_ms) * _NS_PER_MS
+    produced_ms = timestamp_ms if isinstance(timestamp_ms, int) else 0
+    return min(max(0, produced_ms) * _NS_PER_MS, _MAX_NS)

@@ -29,8 +29,10 @@ class SagaObserver:
         await tracing.consume(consumer, observer.observe, retry=tracing.Retry())
 
     What it knows is in the log, and follows from the events and their own times. Events may come
-    in any order and more than once. To build it anew, stop the observer, delete what the log
-    keeps (`SqlSagaLog.forget`), set the group back to the beginning, and start it again.
+    in any order and more than once; only of two ends with different outcomes the one that comes
+    first counts, because an end that was counted cannot be taken back. To build it anew, stop the
+    observer, delete what the log keeps (`SqlSagaLog.forget`), set the group back to the beginning,
+    and start it again.
 
     An instance's spans and durations are told once its end is known, in the trace of the event
     that started it; how many are active or overdue, at every metric collection. What ended long
@@ -62,7 +64,7 @@ class SagaObserver:
         if not names or len(set(names)) < len(names):
             raise ValueError(f"flows need names, each another one, not {names!r}")
         self._log = log
-        self._quiet_after_ns = int(quiet_after_s * _NS)
+        self._quiet_after_s = quiet_after_s
         self._flows = [(flow, SagaTracker(flow.name, telemetry, health=log)) for flow in flows]
 
     async def observe(self, record: ConsumerRecord[Any, Any]) -> None:
@@ -89,7 +91,7 @@ class SagaObserver:
         history = await self._log.note(
             flow.name, sighting, context=context, deadline_ns=deadline_ns
         )
-        if history is not None and time_ns() - history.ended_ns <= self._quiet_after_ns:
+        if history is not None and (time_ns() - history.ended_ns) / _NS <= self._quiet_after_s:
             _tell(tracker, history)
 
 

@@ -8,28 +8,30 @@ from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Final
 
 from tracing import catalog, semconv
+from tracing.sagas.health import SagaHealth
 from tracing.sagas.outcomes import SAGA_OUTCOMES
 from tracing.series import OTHER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from tracing.catalog import Metric
     from tracing.metrics import Attributes
-    from tracing.sagas.health import SagaHealth, SagaHealthSource
+    from tracing.sagas.health import SagaHealthSource
     from tracing.telemetry import Telemetry
 
     Series = Iterable[tuple[Attributes, float]]
 
-_SHARED_S: Final = 1.0
-_TIMEOUT_S = 2.0
-_MAX_STATES: Final = 32
+# Longer than the instruments of one collection can take together.
+_SHARED_S: Final = 30.0
+_TIMEOUT_S: Final = 1.0
+_MAX_NAMES: Final = 32
 
 
 class SagaReadings:
     """Reads the health of one saga's instances for the metrics. For one event loop.
 
-    Collections come from other threads; they wait for the loop to answer, for 2 s at most. One
+    Collections come from other threads; they wait for the loop to answer, for 1 s at most. One
     that runs on the loop itself cannot wait: it gets the last answer, and asks for a new one.
 
     Args:
@@ -49,6 +51,7 @@ class SagaReadings:
         self._told: set[str] = set()
         self._frozen = False
         self._states: dict[str, None] = {}
+        self._undone: dict[str, None] = {}
         self._refresh: asyncio.Task[None] | None = None
         instruments: tuple[tuple[Metric, Callable[[SagaHealth], Series]], ...] = (
             (catalog.SAGA_STARTED, self._started),
@@ -63,10 +66,17 @@ class SagaReadings:
             telemetry.metrics.observe(metric, self._observer(metric, series), key=saga)
 
     async def finish(self) -> None:
-        """Read a last time; from now on the metrics tell that. Never raises."""
+        """Read a last time, for 1 s at most; from now on the metrics tell that. Never raises."""
+        if self._frozen:
+            return
         if self._refresh is not None:
             self._refresh.cancel()
-        await self._read()
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                self._keep(await self._ask())
+        except Exception as fault:
+            # What was read before is told on: it is the last that is known.
+            self._telemetry.diagnostics.failed("saga_health", fault)
         self._frozen = True
 
     def _observer(
@@ -86,8 +96,8 @@ class SagaReadings:
             return self._health
         with self._lock:
             # An instrument that asks again asks in a new collection.
-            fresh = monotonic() - self._read_at < _SHARED_S and asking not in self._told
-            if not (self._frozen or fresh):
+            shared = asking not in self._told and monotonic() - self._read_at < _SHARED_S
+            if not (self._frozen or shared):
                 self._wait_for_reading()
             self._told.add(asking)
             return self._health
@@ -99,25 +109,34 @@ class SagaReadings:
         except RuntimeError as fault:
             # The loop is closed.
             reading.close()
-            self._keep(None, fault)
+            self._unknown(fault)
             return
         try:
             answer.result(_TIMEOUT_S)
         except Exception as fault:
             answer.cancel()
-            self._keep(None, fault)
+            self._unknown(fault)
 
     async def _read(self) -> None:
         try:
-            self._keep(await self._source.health(self._saga, time_ns()))
+            self._keep(await self._ask())
         except Exception as fault:
-            self._keep(None, fault)
+            self._unknown(fault)
 
-    def _keep(self, health: SagaHealth | None, fault: Exception | None = None) -> None:
-        # What cannot be read is a gap in the graph: the last known figures would not be true.
-        self._health, self._read_at, self._told = health, monotonic(), set()
-        if fault is not None:
-            self._telemetry.diagnostics.failed("saga_health", fault)
+    async def _ask(self) -> SagaHealth:
+        health: object = await self._source.health(self._saga, time_ns())
+        if not isinstance(health, SagaHealth):
+            raise TypeError(f"health must be a SagaHealth, not a {type(health).__name__}")
+        return health
+
+    def _unknown(self, fault: Exception) -> None:
+        self._telemetry.diagnostics.failed("saga_health", fault)
+        # A gap in the graph: the last known figures would not be true.
+        self._keep(None)
+
+    def _keep(self, health: SagaHealth | None) -> None:
+        if not self._frozen:
+            self._health, self._read_at, self._told = health, monotonic(), set()
 
     def _started(self, health: SagaHealth) -> Series:
         yield self._series(), health.started
@@ -127,19 +146,27 @@ class SagaReadings:
             yield self._series(**{semconv.OUTCOME_LABEL: outcome}), health.ended.get(outcome, 0)
 
     def _compensations(self, health: SagaHealth) -> Series:
-        for step, number in health.compensations.items():
-            yield self._series(**{semconv.STEP_LABEL: step}), number
+        # Without a step: so that there is a 0 before the first one.
+        yield self._series(), 0
+        yield from self._capped(semconv.STEP_LABEL, health.compensations, self._undone)
 
     def _active(self, health: SagaHealth) -> Series:
-        # States in which there were sagas go on with 0, so that a graph falls and does not end.
-        for state in health.active:
-            if len(self._states) < _MAX_STATES:
-                self._states.setdefault(state)
-        for state in self._states:
-            yield self._series(**{semconv.STATE_LABEL: state}), health.active.get(state, 0)
-        others = sum(n for state, n in health.active.items() if state not in self._states)
-        if others:
-            yield self._series(**{semconv.STATE_LABEL: OTHER}), others
+        yield from self._capped(semconv.STATE_LABEL, health.active, self._states)
+
+    def _capped(self, label: str, counts: Mapping[str, int], known: dict[str, None]) -> Series:
+        """A series for each name, and one for all beyond the cap.
+
+        Names that were there go on with 0, so that a graph falls and does not end.
+        """
+        for name in counts:
+            if len(known) < _MAX_NAMES:
+                known.setdefault(name)
+            elif name not in known:
+                known.setdefault(OTHER)
+        others = sum(number for name, number in counts.items() if name not in known)
+        for name in known:
+            number = counts.get(name, 0) + (others if name == OTHER else 0)
+            yield self._series(**{label: name}), number
 
     def _overdue(self, health: SagaHealth) -> Series:
         yield self._series(), health.overdue

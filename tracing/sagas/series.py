@@ -38,6 +38,8 @@ class SagaSeries:
         }
         if counting:
             self._started = metrics.count(catalog.SAGA_STARTED, self._attributes)
+            # Without a step: so that there is a 0 before the first one.
+            metrics.count(catalog.SAGA_COMPENSATIONS, self._attributes)
             self._ended = {
                 outcome: metrics.count(
                     catalog.SAGA_ENDED, {**self._attributes, semconv.OUTCOME_LABEL: outcome}
@@ -64,10 +66,10 @@ class SagaSeries:
         """
         if outcome not in STEP_OUTCOMES:
             raise ValueError(f"{outcome!r} is no outcome of a step")
+        if (step, outcome) not in self._steps and len(self._steps) >= _MAX_STEPS:
+            step = OTHER
         durations = self._steps.get((step, outcome))
         if durations is None:
-            if len(self._steps) >= _MAX_STEPS:
-                step = OTHER
             durations = self._steps[step, outcome] = self._metrics.durations(
                 catalog.SAGA_STEP_DURATION,
                 {**self._attributes, semconv.STEP_LABEL: step, semconv.OUTCOME_LABEL: outcome},

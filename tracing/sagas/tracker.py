@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from hashlib import sha256
 from time import time_ns
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.trace import (
-    Link,
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-)
+from opentelemetry.trace import SpanKind
 
 from tracing import semconv
-from tracing.context_keys import SPAN_KEY
-from tracing.headers import latest
-from tracing.propagation import continuing
 from tracing.sagas.context import SagaContext
 from tracing.sagas.outcomes import FAILED, STEP_ERROR, STEP_OK
 from tracing.sagas.readings import SagaReadings
 from tracing.sagas.series import SagaSeries
+from tracing.sagas.spans import NOWHERE, SagaSpans
 from tracing.series import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from opentelemetry.trace import Span
 
     from tracing.headers import Header
     from tracing.sagas.health import SagaHealthSource
@@ -42,9 +30,6 @@ if TYPE_CHECKING:
 
 _MAX_NAME: Final = 128
 _MAX_REASON: Final = 256
-# No topic: a saga's own store is no boundary.
-_NOWHERE: Final = ""
-_ERROR_STATUS: Final = Status(StatusCode.ERROR)
 
 
 class SagaTracker:
@@ -88,6 +73,7 @@ class SagaTracker:
             raise ValueError(f"saga must be 1 to {_MAX_NAME} printable characters, not {saga!r}")
         self._saga = saga
         self._telemetry = telemetry
+        self._spans = SagaSpans(telemetry, saga)
         self._series = SagaSeries(telemetry.metrics, saga, counting=health is None)
         self._readings = None if health is None else SagaReadings(telemetry, saga, health)
 
@@ -97,7 +83,7 @@ class SagaTracker:
         return self._saga
 
     def begin(self, saga_id: str, started_ns: int | None = None) -> SagaContext:
-        """Make the context of a saga that starts now, to be kept with it.
+        """Make the context of a saga that starts now, to be kept with it; it counts nothing.
 
         The saga belongs to the trace that is current now. Where none is, it begins one, with a
         `saga.start` span.
@@ -120,7 +106,7 @@ class SagaTracker:
                 span.end(started_ns)
                 context = trace.set_span_in_context(span, context)
             now_ms = started_ns // 1_000_000
-            self._telemetry.propagation.inject(headers, span, context, _NOWHERE, now_ms)
+            self._telemetry.propagation.inject(headers, span, context, NOWHERE, now_ms)
         except Exception as fault:
             self._telemetry.diagnostics.failed("saga", fault)
         kept = tuple((name, value.decode("latin-1")) for name, value in headers if value)
@@ -165,16 +151,14 @@ class SagaTracker:
                 attributes[semconv.ATTEMPTS] = attempts
             if outcome == STEP_ERROR:
                 attributes[semconv.ERROR_TYPE] = error_type or OTHER
-            span = self._start(
+            self._spans.step(
                 semconv.span_name(semconv.SAGA_STEP_SPAN, f"{self._saga}/{step}"),
-                self._inside(context),
+                context,
                 attributes,
-                started_ns,
-                self._id_of(context, step),
+                (started_ns, ended_ns),
+                run=f"{step}\0{started_ns}\0{compensation}",
+                failed=outcome == STEP_ERROR,
             )
-            if outcome == STEP_ERROR:
-                span.set_status(_ERROR_STATUS)
-            span.end(ended_ns)
         except Exception as fault:
             self._telemetry.diagnostics.failed("saga", fault)
 
@@ -219,16 +203,13 @@ class SagaTracker:
                 attributes[semconv.SAGA_REASON] = reason[:_MAX_REASON]
             if deadline_ns is not None and ended_ns > deadline_ns:
                 attributes[semconv.SAGA_OVERDUE] = True
-            span = self._start(
+            self._spans.saga(
                 semconv.span_name(semconv.SAGA_SPAN, self._saga),
-                self._root(context),
+                context,
                 attributes,
-                context.started_ns,
-                self._id_of(context),
+                ended_ns,
+                failed=outcome == FAILED,
             )
-            if outcome == FAILED:
-                span.set_status(_ERROR_STATUS)
-            span.end(ended_ns)
         except Exception as fault:
             self._telemetry.diagnostics.failed("saga", fault)
 
@@ -237,7 +218,7 @@ class SagaTracker:
         """Let what is done in the block belong to the saga's trace and flow, as after a timer."""
         token = None
         try:
-            token = attach(Context({**get_current(), **self._inside(context)}))
+            token = attach(Context({**get_current(), **self._spans.inside(context)}))
         except Exception as fault:
             self._telemetry.diagnostics.failed("saga", fault)
         try:
@@ -256,59 +237,6 @@ class SagaTracker:
 
     def _described(self, saga_id: str) -> dict[str, AttributeValue]:
         return {semconv.SAGA: self._saga, semconv.SAGA_ID: saga_id}
-
-    def _root(self, context: SagaContext) -> Context:
-        """The context in which the saga started."""
-        headers = [(name, value.encode("latin-1")) for name, value in context.headers]
-        found = latest(headers)
-        return continuing(self._telemetry.propagation.extract(headers, found, _NOWHERE))
-
-    def _inside(self, context: SagaContext) -> Context:
-        """The context of the saga's own span, which is exported under this id in the end."""
-        root = self._root(context)
-        if not self._telemetry.spans.takes_span_ids:
-            return root
-        parent = trace.get_current_span(root).get_span_context()
-        if not parent.is_valid:
-            return root
-        own = SpanContext(
-            parent.trace_id,
-            self._id_of(context),
-            is_remote=True,
-            trace_flags=parent.trace_flags,
-            trace_state=parent.trace_state,
-        )
-        return Context({**root, SPAN_KEY: NonRecordingSpan(own)})
-
-    def _id_of(self, context: SagaContext, step: str = "") -> int:
-        """The id of the saga's span, or of a step's: the same in every process, told twice or not.
-
-        Eight bytes of a hash are as unlikely to meet as the random ids of other spans.
-        """
-        named = f"{self._saga}\0{context.saga_id}\0{context.started_ns}\0{step}"
-        digest = sha256(named.encode("utf-8", "backslashreplace")).digest()
-        return int.from_bytes(digest[:8]) or 1
-
-    def _start(
-        self,
-        name: str,
-        context: Context,
-        attributes: dict[str, AttributeValue],
-        started_ns: int,
-        span_id: int,
-    ) -> Span:
-        mover = trace.get_current_span().get_span_context()
-        parent = trace.get_current_span(context).get_span_context()
-        moved = mover.is_valid and mover.span_id != parent.span_id
-        return self._telemetry.spans.start(
-            name,
-            context,
-            SpanKind.INTERNAL,
-            attributes,
-            (Link(mover),) if moved else (),
-            started_ns,
-            span_id,
-        )
 
     def _not_before(self, started_ns: int, ended_ns: int | None) -> int:
         ended_ns = time_ns() if ended_ns is None else ended_ns

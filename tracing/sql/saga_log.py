@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import select, update
 
 from tracing.sagas.context import SagaContext
+from tracing.sagas.flow import STARTED_STATE
 from tracing.sagas.log import SagaHistory
 from tracing.sagas.outcomes import STEP_OK
 from tracing.sql.sagas import ENDED, STARTED, SqlSagas, bounded_id, insert_for
@@ -66,19 +67,9 @@ class SqlSagaLog:
             late = sighting.step is not None and await self._keep_step(
                 connection, saga, sighting, sighting.step
             )
-            changes: dict[str, object] = {}
-            if context is not None and row.started_ns is None:
-                changes |= {
-                    "context": str(context),
-                    "started_ns": context.started_ns,
-                    "deadline_ns": deadline_ns,
-                }
+            changes = _changes(row, sighting, context, deadline_ns)
+            if row.started_ns is None and "started_ns" in changes:
                 await self._sagas.add(connection, saga, sighting.saga_id, STARTED)
-            if sighting.outcome is not None and row.ended_ns is None:
-                changes |= {"outcome": sighting.outcome, "ended_ns": sighting.at_ns}
-            ends = row.ended_ns is None and sighting.outcome is not None
-            if ends or (row.ended_ns is None and sighting.at_ns >= row.moved_ns):
-                changes |= {"state": sighting.state, "moved_ns": sighting.at_ns}
             if changes:
                 sagas = self.tables.sagas
                 changed = await connection.execute(
@@ -127,9 +118,20 @@ class SqlSagaLog:
             "ended_ns": sighting.at_ns,
             "outcome": STEP_OK,
         }
-        kept = await connection.execute(
-            insert_for(connection)(self.tables.steps).on_conflict_do_nothing(), row
-        )
+        steps = self.tables.steps
+        kept = await connection.execute(insert_for(connection)(steps).on_conflict_do_nothing(), row)
+        if not kept.rowcount:
+            # Of a step that was done twice, the first time counts.
+            await connection.execute(
+                update(steps)
+                .where(
+                    steps.c.saga == saga,
+                    steps.c.saga_id == row["saga_id"],
+                    steps.c.step == step,
+                    steps.c.ended_ns > sighting.at_ns,
+                )
+                .values(ended_ns=sighting.at_ns)
+            )
         return bool(kept.rowcount)
 
     async def _ended(
@@ -173,3 +175,31 @@ class SqlSagaLog:
             steps=tuple(step for step in told if only is None or step[0] == only),
             told=only is not None,
         )
+
+
+def _changes(
+    row: Any, sighting: Sighting, context: SagaContext | None, deadline_ns: int | None
+) -> dict[str, object]:
+    """What a sighting changes in an instance's row: of what happened twice, the first counts."""
+    changes: dict[str, object] = {}
+    if context is not None and (row.started_ns is None or context.started_ns < row.started_ns):
+        changes |= {
+            "context": str(context),
+            "started_ns": context.started_ns,
+            "deadline_ns": deadline_ns,
+        }
+    at_ns, outcome = sighting.at_ns, sighting.outcome
+    if row.ended_ns is not None:
+        # Another outcome has been counted, and that cannot be taken back.
+        if outcome == row.outcome and at_ns < row.ended_ns:
+            changes |= {"ended_ns": at_ns, "moved_ns": at_ns}
+    elif outcome is not None:
+        changes |= {"outcome": outcome, "ended_ns": at_ns, "state": outcome, "moved_ns": at_ns}
+    elif _order(at_ns, sighting.state) > _order(row.moved_ns, row.state):
+        changes |= {"state": sighting.state, "moved_ns": at_ns}
+    return changes
+
+
+def _order(at_ns: int, state: str) -> tuple[int, bool, str]:
+    """Order moves by time; of one moment, a start comes first, and names decide the rest."""
+    return at_ns, state != STARTED_STATE, state

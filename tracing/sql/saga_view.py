@@ -98,21 +98,21 @@ class SagaView:
 
         Args:
             connection: To their database.
-            saga: Only those of this name.
+            saga: Only those of this name; then an index finds them.
             states: Only those in one of these states.
             active: Only those that have not ended.
             overdue: Only those that have not ended and are older than their deadline.
             limit: How many at most.
         """
         columns = self._tables.sagas.c
-        # With the name in front, as in the index.
-        query = select(*columns).order_by(columns.started_ns.desc(), columns.saga_id).limit(limit)
+        newest = columns.started_ns.desc().nulls_last()
+        query = select(*columns).order_by(newest, columns.saga_id).limit(limit)
         if saga is not None:
             query = query.where(columns.saga == saga)
         if states:
             query = query.where(columns.state.in_(states))
         if active or overdue:
-            query = query.where(columns.ended_ns.is_(None))
+            query = query.where(columns.ended_ns.is_(None), columns.started_ns.is_not(None))
         if overdue:
             query = query.where(columns.deadline_ns < time_ns())
         return [_record(row) for row in await connection.execute(query)]
@@ -122,7 +122,7 @@ class SagaView:
     ) -> list[SagaRecord]:
         """Read the sagas of an id: at most one of each name."""
         columns = self._tables.sagas.c
-        query = select(*columns).where(columns.saga_id == bounded_id(saga_id))
+        query = select(*columns).where(columns.saga_id.in_(_stored_ids(saga_id)))
         if saga is not None:
             query = query.where(columns.saga == saga)
         return [_record(row) for row in await connection.execute(query.order_by(columns.saga))]
@@ -140,13 +140,19 @@ class SagaView:
                 columns.ended_ns,
                 columns.outcome,
             )
-            .where(columns.saga == saga, columns.saga_id == bounded_id(saga_id))
+            .where(columns.saga == saga, columns.saga_id.in_(_stored_ids(saga_id)))
             .order_by(began, columns.step)
         )
         return [
             StepRecord(**row._mapping)  # noqa: SLF001 - SQLAlchemy's documented way to a row's names
             for row in await connection.execute(query)
         ]
+
+
+def _stored_ids(saga_id: str) -> tuple[str, ...]:
+    """How an id may be stored; one that is hashed already comes from a listing."""
+    listed = saga_id.startswith("sha256:") and saga_id.isascii() and saga_id[7:].isalnum()
+    return (bounded_id(saga_id), saga_id) if listed else (bounded_id(saga_id),)
 
 
 def _record(row: Any) -> SagaRecord:

@@ -6,11 +6,11 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from sqlalchemy import MetaData, delete, select, update
+from sqlalchemy import MetaData, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tracing.identity import bounded
-from tracing.sagas.outcomes import STEP_OK
+from tracing.sagas.outcomes import SAGA_OUTCOMES, STEP_OK, STEP_OUTCOMES
 from tracing.sql.saga_health import StoredSagaHealth
 from tracing.sql.saga_tables import MAX_REASON, saga_tables
 
@@ -101,13 +101,14 @@ class SqlSagas:
         reason: str | None = None,
         moved_ns: int | None = None,
     ) -> None:
-        """Note where a saga stands now, and why if it turned back."""
+        """Note where a saga stands now, and why if it turned back; an end stays as it is."""
         values: dict[str, str | int] = {"state": state}
         values["moved_ns"] = time_ns() if moved_ns is None else moved_ns
         if reason is not None:
-            values["reason"] = reason[:MAX_REASON]
+            values["reason"] = _storable(reason)
+        sagas = self._tables.sagas
         await connection.execute(
-            update(self._tables.sagas).where(*self._is(saga, saga_id)).values(values)
+            update(sagas).where(*self._is(saga, saga_id), sagas.c.ended_ns.is_(None)).values(values)
         )
 
     async def begin_step(
@@ -152,7 +153,12 @@ class SqlSagas:
 
         Returns:
             When it was asked for, unix ns; `None` where it had ended before, or was never begun.
+
+        Raises:
+            ValueError: `outcome` is none of a step.
         """
+        if outcome not in STEP_OUTCOMES:
+            raise ValueError(f"{outcome!r} is no outcome of a step")
         steps = self._tables.steps
         ended = await connection.execute(
             update(steps)
@@ -184,13 +190,18 @@ class SqlSagas:
 
         Returns:
             Whether it had not ended before.
+
+        Raises:
+            ValueError: `outcome` is none of a saga.
         """
+        if outcome not in SAGA_OUTCOMES:
+            raise ValueError(f"{outcome!r} is no outcome of a saga")
         sagas = self._tables.sagas
         now_ns = time_ns() if ended_ns is None else ended_ns
         values: dict[str, str | int] = {"state": outcome, "outcome": outcome}
         values |= {"ended_ns": now_ns, "moved_ns": now_ns}
         if reason is not None:
-            values["reason"] = reason[:MAX_REASON]
+            values["reason"] = _storable(reason)
         result = await connection.execute(
             update(sagas).where(*self._is(saga, saga_id), sagas.c.ended_ns.is_(None)).values(values)
         )
@@ -203,6 +214,7 @@ class SqlSagas:
     ) -> None:
         """Delete the sagas that ended before a moment, unix ns; the totals still count them.
 
+        So do instances of an observed flow of which only later events were seen, before that.
         Without a moment, everything of that name goes, totals included: to build it anew.
         """
         tables = self._tables
@@ -210,7 +222,12 @@ class SqlSagas:
             for table in (tables.sagas, tables.steps, tables.totals):
                 await connection.execute(delete(table).where(table.c.saga == saga))
             return
-        old = (tables.sagas.c.saga == saga, tables.sagas.c.ended_ns < ended_before_ns)
+        columns = tables.sagas.c
+        stray = and_(columns.started_ns.is_(None), columns.moved_ns < ended_before_ns)
+        old = (
+            columns.saga == saga,
+            or_(stray, and_(columns.started_ns.is_not(None), columns.ended_ns < ended_before_ns)),
+        )
         ids = select(tables.sagas.c.saga_id).where(*old)
         await connection.execute(
             delete(tables.steps).where(tables.steps.c.saga == saga, tables.steps.c.saga_id.in_(ids))
@@ -242,6 +259,12 @@ class SqlSagas:
 def bounded_id(saga_id: str) -> str:
     """A saga's id as it is stored: one that is too long is told by its SHA-256."""
     return bounded(saga_id.encode("utf-8", "backslashreplace"))
+
+
+def _storable(reason: str) -> str:
+    """A text that every database takes."""
+    text = reason[:MAX_REASON].encode("utf-8", "replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def insert_for(connection: AsyncConnection) -> Any:

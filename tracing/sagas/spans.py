@@ -1,0 +1,120 @@
+"""The spans of sagas: where each belongs, and which id it has in every process."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode
+
+from tracing.context_keys import SPAN_KEY
+from tracing.headers import latest
+from tracing.propagation import continuing
+
+if TYPE_CHECKING:
+    from tracing.sagas.context import SagaContext
+    from tracing.spans import AttributeValue
+    from tracing.telemetry import Telemetry
+
+NOWHERE: Final = ""
+"""No topic: a saga's own store is no boundary."""
+_ERROR_STATUS: Final = Status(StatusCode.ERROR)
+
+
+class SagaSpans:
+    """Exports the spans of one saga's instances once they are over.
+
+    A saga's span gets an id that follows from the saga, so that its steps lie inside it although
+    it is exported last, perhaps by another process. What is told twice is the same span.
+
+    Args:
+        telemetry: What the service's clients share.
+        saga: The name of the sagas.
+    """
+
+    def __init__(self, telemetry: Telemetry, saga: str) -> None:
+        self._telemetry = telemetry
+        self._saga = saga
+
+    def saga(
+        self,
+        name: str,
+        context: SagaContext,
+        attributes: dict[str, AttributeValue],
+        ended_ns: int,
+        *,
+        failed: bool,
+    ) -> None:
+        """Export a saga's own span."""
+        times = (context.started_ns, ended_ns)
+        self._export(name, self._root(context), attributes, times, self._id(context), failed=failed)
+
+    def step(
+        self,
+        name: str,
+        context: SagaContext,
+        attributes: dict[str, AttributeValue],
+        times: tuple[int, int],
+        *,
+        run: str,
+        failed: bool,
+    ) -> None:
+        """Export the span of one run of a step; `run` tells the runs of a saga's steps apart."""
+        self._export(
+            name, self.inside(context), attributes, times, self._id(context, run), failed=failed
+        )
+
+    def inside(self, context: SagaContext) -> Context:
+        """The context of the saga's own span."""
+        root = self._root(context)
+        if not self._telemetry.spans.takes_span_ids:
+            return root
+        parent = trace.get_current_span(root).get_span_context()
+        if not parent.is_valid:
+            return root
+        own = SpanContext(
+            parent.trace_id,
+            self._id(context),
+            is_remote=True,
+            trace_flags=parent.trace_flags,
+            trace_state=parent.trace_state,
+        )
+        return Context({**root, SPAN_KEY: NonRecordingSpan(own)})
+
+    def _root(self, context: SagaContext) -> Context:
+        """The context in which the saga started."""
+        headers = [(name, value.encode("latin-1")) for name, value in context.headers]
+        found = latest(headers)
+        return continuing(self._telemetry.propagation.extract(headers, found, NOWHERE))
+
+    def _id(self, context: SagaContext, run: str | None = None) -> int:
+        # Eight bytes of a hash are as unlikely to meet as the random ids of other spans.
+        named = f"{self._saga}\0{context.saga_id}\0{context.started_ns}"
+        if run is not None:
+            named += f"\0{run}"
+        digest = sha256(named.encode("utf-8", "backslashreplace")).digest()
+        return int.from_bytes(digest[:8]) or 1
+
+    def _export(
+        self,
+        name: str,
+        context: Context,
+        attributes: dict[str, AttributeValue],
+        times: tuple[int, int],
+        span_id: int,
+        *,
+        failed: bool,
+    ) -> None:
+        mover = trace.get_current_span().get_span_context()
+        around = trace.get_current_span(context).get_span_context().span_id
+        # What is told inside the saga itself, as after a timer, was moved by no other span.
+        moved = mover.is_valid and mover.span_id not in {around, span_id}
+        links = (Link(mover),) if moved else ()
+        span = self._telemetry.spans.start(
+            name, context, SpanKind.INTERNAL, attributes, links, times[0], span_id
+        )
+        if failed:
+            span.set_status(_ERROR_STATUS)
+        span.end(times[1])
