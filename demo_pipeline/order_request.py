@@ -8,7 +8,9 @@ import msgspec
 from demo_pipeline.catalogue import PRICES
 from demo_pipeline.events import Order, OrderLine
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+# Control characters: PostgreSQL stores no NUL, and nobody ships to a line break.
+_PLAIN: Final = r"^[^\x00-\x1f\x7f]*\Z"
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=_PLAIN)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class OrderRequest:
 
     user_id: _Name
     card_token: _Name
-    ship_to: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    ship_to: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_PLAIN)]
     lines: Annotated[tuple[RequestedLine, ...], msgspec.Meta(min_length=1, max_length=20)]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.codec import encode, headers_of
+from demo_pipeline.database_outage import is_away, outlast
 from demo_pipeline.faults import no_faults
 from demo_pipeline.sagas.deadlines import PATIENT
 from demo_pipeline.topics import TOPIC_OF, key_of
@@ -56,8 +57,11 @@ async def perform(
 ) -> tuple[Message, ...] | None:
     """Let a handler change the database, and send what came of it if that commits.
 
+    While the database is away, a record waits for it: nobody should have to replay what failed
+    for that.
+
     Args:
-        handler: What to do.
+        handler: What to do; called again where its transaction was lost.
         message: What it is to be done with.
         workplace: Where.
         record: What the message came with; `None` for a message that came otherwise.
@@ -65,13 +69,25 @@ async def perform(
     Returns:
         What came of it; `None` where the record's message was worked on before.
     """
-    async with workplace.database.begin() as connection:
-        if record is not None and not await workplace.inbox.accept(connection, record):
-            return None
-        messages = await handler(message, connection)
-        await put(messages, workplace, connection)
-    workplace.committed()
-    return messages
+    failures = 0
+    while True:
+        connected = False
+        try:
+            async with workplace.database.begin() as connection:
+                connected = True
+                if record is not None and not await workplace.inbox.accept(connection, record):
+                    return None
+                messages = await handler(message, connection)
+                await put(messages, workplace, connection)
+        except Exception as error:
+            # Who waits for an answer is told; a record can wait, and is no worse for that.
+            if record is None or not is_away(error, connected=connected):
+                raise
+            failures += 1
+            await outlast(failures, error)
+        else:
+            workplace.committed()
+            return messages
 
 
 async def put(

@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 from time import time_ns
 from typing import TYPE_CHECKING, Final
 
-from demo_pipeline.sagas.place_order import COMPENSATIONS, STEPS
+import msgspec
+
+from demo_pipeline.errors import DemoError
+from demo_pipeline.sagas.place_order import COMPENSATIONS, NAME, STEPS
 from demo_pipeline.services import observer, orchestrator
 from tracing.sql import SagaView
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from tracing.sql import SagaRecord, StepRecord
 
@@ -103,6 +106,7 @@ async def listed(database: AsyncEngine, wanted: Wanted, *, observed: bool) -> li
     async with database.connect() as connection:
         found = await _view(observed=observed).sagas(
             connection,
+            saga=observer.ORDER_NOTIFICATION.name if observed else NAME,
             states=wanted.states,
             active=wanted.active,
             overdue=wanted.overdue,
@@ -115,15 +119,23 @@ async def shown(database: AsyncEngine, saga_id: str, *, observed: bool) -> SagaS
     """Show one saga with its steps; `None` where there is none of that id."""
     view = _view(observed=observed)
     async with database.connect() as connection:
-        found = await view.find(connection, saga_id)
+        name = observer.ORDER_NOTIFICATION.name if observed else NAME
+        found = await view.find(connection, saga_id, saga=name)
         if not found:
             return None
         steps = await view.steps(connection, found[0].saga, saga_id)
         to_undo: tuple[str, ...] = ()
         if not observed and found[0].outcome == "failed":
-            stored = await orchestrator.STORE.load(connection, saga_id, to_move=False)
-            to_undo = () if stored is None else stored.state.to_undo
+            to_undo = await _to_undo(connection, saga_id)
     return _status(found[0], steps, to_undo)
+
+
+async def _to_undo(connection: AsyncConnection, saga_id: str) -> tuple[str, ...]:
+    try:
+        stored = await orchestrator.STORE.load(connection, saga_id, to_move=False)
+    except msgspec.DecodeError as error:
+        raise DemoError(f"the state of saga {saga_id} cannot be read: {error}") from error
+    return () if stored is None else stored.state.to_undo
 
 
 def _view(*, observed: bool) -> SagaView:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tracing import catalog, semconv
 from tracing.diagnostics import warn_once
+from tracing.outcome import Unprocessable
 from tracing.retry import Retry
 from tracing.series import ErrorCounts
 
@@ -46,7 +47,8 @@ class FailureHandling:
 
     def retries(self, error: Exception, attempts: int) -> bool:
         """Whether another attempt follows after so many."""
-        if attempts >= self.retry.attempts:
+        # Whoever raises that has said so itself, whatever the predicate is made for.
+        if attempts >= self.retry.attempts or isinstance(error, Unprocessable):
             return False
         try:
             return self.retry.retryable(error)

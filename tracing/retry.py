@@ -39,7 +39,8 @@ class Retry:
         factor: By how much the longest delay grows from attempt to attempt.
         max_delay_s: What it does not grow beyond, in seconds.
         retryable: Tells of an error whether another attempt may succeed. By default everything
-            may, but for `tracing.Unprocessable` and bytes that are not UTF-8 or JSON.
+            may, but for bytes that are not UTF-8 or JSON. `tracing.Unprocessable` is never tried
+            again.
         jitter: Makes the delay from the longest delay; by default anything up to it.
 
     Raises:

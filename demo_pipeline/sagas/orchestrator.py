@@ -35,6 +35,7 @@ class _Moved:
     facts: Facts
     commands: tuple[Command, ...]
     step_started_ns: int | None
+    at_ns: int
 
 
 class Orchestrator:
@@ -57,24 +58,23 @@ class Orchestrator:
 
     async def take(self, event: Event, record: ConsumerRecord[Any, Any]) -> None:
         """Move the saga that an event belongs to."""
-        moves: list[_Moved] = []
+        moved: _Moved | None = None
 
         async def handle(event: Event, connection: AsyncConnection) -> tuple[Command, ...]:
+            nonlocal moved
             stored = await self._store.load(connection, event.order.order_id)
             moved = await self._move(connection, stored, event)
-            if moved is None:
-                return ()
-            moves.append(moved)
-            return moved.commands
+            return () if moved is None else moved.commands
 
-        await perform(handle, event, self._workplace, record)
-        for moved in moves:
+        sent = await perform(handle, event, self._workplace, record)
+        if sent is not None and moved is not None:
             self._tell(moved)
 
     async def look_after(self, order_id: str) -> None:
         """Move a saga that has waited too long, if it still does."""
         async with self._workplace.database.begin() as connection:
-            stored = await self._store.load(connection, order_id)
+            # Whoever holds it is about to move it.
+            stored = await self._store.load(connection, order_id, skip_locked=True)
             happening = None if stored is None else _too_late(stored, time_ns())
             if stored is None or happening is None:
                 return
@@ -87,11 +87,6 @@ class Orchestrator:
         self._workplace.committed()
         with self._tracker.resumed(stored.context):
             self._tell(moved)
-
-    async def postpone(self, until_ns: int) -> None:
-        """Let no timer go off before a moment, unix ns."""
-        async with self._workplace.database.begin() as connection:
-            await self._store.postpone(connection, until_ns)
 
     async def due(self, limit: int) -> list[str]:
         """The orders whose sagas have waited too long, by now."""
@@ -115,7 +110,7 @@ class Orchestrator:
             await self._store.save(connection, saga)
         facts = facts_of(before, after, happening)
         started_ns = await self._note(connection, saga, facts, now_ns)
-        return _Moved(saga, facts, commands, started_ns)
+        return _Moved(saga, facts, commands, started_ns, now_ns)
 
     async def _note(
         self, connection: AsyncConnection, saga: StoredSaga, facts: Facts, now_ns: int
@@ -167,6 +162,7 @@ class Orchestrator:
                 context,
                 ended.name,
                 started_ns=moved.step_started_ns,
+                ended_ns=moved.at_ns,
                 outcome=ended.outcome,
                 compensation=ended.compensation,
                 error_type=ended.error_type,
@@ -178,6 +174,7 @@ class Orchestrator:
             self._tracker.ended(
                 context,
                 facts.outcome,
+                ended_ns=moved.at_ns,
                 deadline_ns=moved.saga.deadline_ns,
                 reason=state.reason,
             )

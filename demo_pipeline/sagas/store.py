@@ -86,14 +86,28 @@ class SagaStore:
         Index("place_order_due", table.c.due_ns, sqlite_where=waiting, postgresql_where=waiting)
 
     async def load(
-        self, connection: AsyncConnection, order_id: str, *, to_move: bool = True
+        self,
+        connection: AsyncConnection,
+        order_id: str,
+        *,
+        to_move: bool = True,
+        skip_locked: bool = False,
     ) -> StoredSaga | None:
-        """Read a saga, and keep others from moving it until the transaction ends, if it is to."""
+        """Read a saga; `None` where there is none.
+
+        Args:
+            connection: Inside a transaction.
+            order_id: Whose saga.
+            to_move: Whether to keep others from moving it until the transaction ends.
+            skip_locked: Whether one that others are moving counts as none.
+        """
         columns = self._table.c
         query = select(
             columns.state, columns.context, columns.answer_due_ns, columns.deadline_ns
         ).where(columns.order_id == order_id)
-        found = await connection.execute(query.with_for_update() if to_move else query)
+        found = await connection.execute(
+            query.with_for_update(skip_locked=skip_locked) if to_move else query
+        )
         row = found.one_or_none()
         if row is None:
             return None
@@ -122,13 +136,6 @@ class SagaStore:
             .limit(limit)
         )
         return list(found)
-
-    async def postpone(self, connection: AsyncConnection, until_ns: int) -> None:
-        """Let nothing be due before a moment, unix ns."""
-        columns = self._table.c
-        await connection.execute(
-            update(self._table).where(columns.due_ns < until_ns).values(due_ns=until_ns)
-        )
 
 
 def _values(saga: StoredSaga) -> dict[str, object]:

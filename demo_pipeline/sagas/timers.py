@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from time import time_ns
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.exc import SQLAlchemyError
+from demo_pipeline.database_outage import outlast
 
 if TYPE_CHECKING:
     from demo_pipeline.sagas.orchestrator import Orchestrator
@@ -15,30 +15,38 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("demo_pipeline.orchestrator")
 
 _POLL_S: Final = 0.2
-_AWAY_S: Final = 1.0
+_ASIDE_S: Final = 30.0
 _AT_A_TIME: Final = 100
-_NS: Final = 1_000_000_000
 
 
 async def run_timers(orchestrator: Orchestrator, *, grace_s: float) -> None:
     """Look after the sagas that are due, until cancelled.
 
-    A database that is away is waited for.
+    A database that is away is waited for. A saga that cannot be moved is left aside for a while,
+    and keeps no other one waiting.
 
     Args:
         orchestrator: Moves the sagas.
-        grace_s: Seconds after the start in which none is: answers that came while nobody was
-            there are read first, so that a restart does not look like silence.
+        grace_s: Seconds to wait at first: answers that came while nobody was there are read
+            meanwhile, so that a restart does not look like silence.
     """
-    postponed = False
+    await asyncio.sleep(grace_s)
+    aside: dict[str, float] = {}
+    failures = 0
     while True:
         try:
-            if not postponed:
-                await orchestrator.postpone(time_ns() + int(grace_s * _NS))
-                postponed = True
-            for order_id in await orchestrator.due(_AT_A_TIME):
-                await orchestrator.look_after(order_id)
-        except (SQLAlchemyError, OSError) as error:
-            _logger.warning("timers wait for the database: %s", type(error).__name__)
-            await asyncio.sleep(_AWAY_S)
+            due = await orchestrator.due(_AT_A_TIME)
+        except Exception as error:
+            failures += 1
+            await outlast(failures, error)
+            continue
+        failures = 0
+        aside = {order_id: until for order_id, until in aside.items() if until > monotonic()}
+        for order_id in due:
+            if order_id not in aside:
+                try:
+                    await orchestrator.look_after(order_id)
+                except Exception:
+                    _logger.exception("the saga of order %s cannot be moved on time", order_id)
+                    aside[order_id] = monotonic() + _ASIDE_S
         await asyncio.sleep(_POLL_S)

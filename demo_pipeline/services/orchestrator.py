@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from demo_pipeline.events import Event
     from demo_pipeline.publishing import Workplace
 
-_LONGEST_GRACE_S: Final = 5.0
+# Longer than a group waits for a member that was killed.
+_LONGEST_GRACE_S: Final = 15.0
 
 _TABLES = MetaData()
 STORE: Final = SagaStore(_TABLES)

@@ -24,7 +24,7 @@ _SHIPMENTS = Table(
     _TABLES,
     Column("order_id", String(64), primary_key=True),
     Column("state", String(16), nullable=False),
-    Column("ship_to", String(200), nullable=False),
+    Column("ship_to", String(200)),
 )
 
 
@@ -35,7 +35,7 @@ async def ship(command: ShipOrder, connection: AsyncConnection) -> tuple[Event, 
     if state == CANCELLED:
         return (ShippingRefused(order, "the order was cancelled"),)
     if state is None:
-        await _note(order, SHIPPED, connection)
+        await _note(order, SHIPPED, connection, ship_to=order.ship_to)
     return (OrderShipped(order, f"shipment-{order.order_id}"),)
 
 
@@ -67,9 +67,11 @@ async def _state(order: Order, connection: AsyncConnection) -> str | None:
     return found
 
 
-async def _note(order: Order, state: str, connection: AsyncConnection) -> None:
+async def _note(
+    order: Order, state: str, connection: AsyncConnection, ship_to: str | None = None
+) -> None:
     await connection.execute(
-        insert(_SHIPMENTS).values(order_id=order.order_id, state=state, ship_to=order.ship_to)
+        insert(_SHIPMENTS).values(order_id=order.order_id, state=state, ship_to=ship_to)
     )
 
 

@@ -102,6 +102,9 @@ async def test_span_names_hold_routes_and_never_ids(api: Any) -> None:
         ({"lines": [{"sku": "yacht", "quantity": 1}]}, "yacht"),
         ({"user_id": ""}, "user_id"),
         ({"ship_to": "x" * 201}, "ship_to"),
+        ({"ship_to": "8 Harbour\0 Street"}, "ship_to"),
+        ({"ship_to": "8 Harbour Street\n"}, "ship_to"),
+        ({"user_id": "user\x7f"}, "user_id"),
     ],
 )
 async def test_an_order_that_does_not_fit_is_refused_and_says_where(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry import baggage
 from opentelemetry.context import attach, detach
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from demo_pipeline.events import (
     CardRefunded,
@@ -256,3 +258,61 @@ async def test_a_shipment_in_doubt_is_called_back_before_money_and_stock_go_back
             await desk.commands()
         )[4:]
         assert "compensated" == await _state(desk)
+
+
+async def test_a_database_that_is_away_is_waited_for_and_loses_no_event(
+    at_work: AtWork, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with at_work() as desk:
+        await desk.take(OrderPlaced(order))
+        with monkeypatch.context() as away:
+            failed: list[int] = []
+
+            async def fail(*_args: object, **_options: object) -> bool:
+                failed.append(1)
+                raise OperationalError("select", {}, ConnectionResetError())
+
+            away.setattr(type(desk.workplace.inbox), "accept", fail)
+            taking = asyncio.create_task(desk.take(StockReserved(order, "r")))
+            await eventually(lambda: len(failed) > 1)
+        await taking
+        assert ["ReserveInventory", "ChargeCard"] == await desk.commands()
+
+
+async def test_a_saga_that_cannot_be_moved_on_time_keeps_no_other_one_waiting(
+    at_work: AtWork, order: Order, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with at_work(SOON) as desk:
+        await desk.take(OrderPlaced(order))
+        async with desk.workplace.database.begin() as connection:
+            await connection.execute(text("UPDATE place_order SET state = 'broken'"))
+        await desk.take(OrderPlaced(dataclasses.replace(order, order_id="o-2")))
+
+        async def asked_again() -> bool:
+            found = [
+                message.order.order_id
+                for message, _ in await desk.sent()
+                if message is not None and getattr(message, "attempt", 1) > 1
+            ]
+            return "o-2" in found
+
+        await eventually(asked_again)
+    assert 1 == caplog.text.count("the saga of order o-1 cannot be moved on time")
+
+
+async def test_spans_end_when_the_store_says_they_did(
+    at_work: AtWork, order: Order, capture: Capture
+) -> None:
+    async with at_work() as desk:
+        await desk.take(OrderPlaced(order), StockRejected(order, "sold out"))
+        await desk.take(OrderCancelled(order, "sold out"))
+        found = await shown(desk.workplace.database, "o-1", observed=False)
+    assert found is not None
+    steps = {
+        span.name.rpartition("/")[2]: round(
+            ((span.end_time or 0) - (span.start_time or 0)) / 1e9, 3
+        )
+        for span in capture.spans()
+        if span.name.startswith("saga.step")
+    }
+    assert {step.step: step.took_s for step in found.steps} == steps
