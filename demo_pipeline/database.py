@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _BUSY_S: Final = 30
+# Eight services and their replicas share a server that takes a hundred connections by default.
+_POOL: Final = {"pool_size": 2, "max_overflow": 3}
+_SETTING_UP: Final = 0x64656D6F
 
 
 def database_url(service: str, folder: Path) -> str:
@@ -51,6 +54,9 @@ async def open_database(service: Service, url: str) -> AsyncIterator[AsyncEngine
     outbox_table(service.tables)
     try:
         async with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                # Two replicas that start on an empty database would make the same tables.
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({_SETTING_UP})"))
             await connection.run_sync(service.tables.create_all)
             if service.fill is not None:
                 await service.fill(connection)
@@ -71,7 +77,8 @@ async def existing_database(service: str, url: str) -> AsyncIterator[AsyncEngine
         await engine.dispose()
         raise UsageError(
             f"there is no file {engine.url.database}: go to the folder in which "
-            f"`serve {service}` runs, or name its database in {service.upper()}_DATABASE_URL"
+            f"`serve {service}` runs, or that `run --databases` names, or name its database in "
+            f"{service.upper()}_DATABASE_URL"
         )
     try:
         yield engine
@@ -104,7 +111,7 @@ def _engine(service: str, url: str) -> AsyncEngine:
         if backend not in _INSERTS:
             raise UsageError(f"{variable}: {backend} is not supported, use {' or '.join(_INSERTS)}")
         if backend != "sqlite":
-            return create_async_engine(url)
+            return create_async_engine(url, **_POOL)
         # SQLite has one writer at a time: with one connection, tasks queue for it here instead of
         # failing on a locked database.
         engine = create_async_engine(

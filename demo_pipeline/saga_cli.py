@@ -13,7 +13,7 @@ from rich.console import Console
 from demo_pipeline.database import database_url, existing_database
 from demo_pipeline.errors import DemoError
 from demo_pipeline.saga_output import print_saga, print_sagas
-from demo_pipeline.saga_status import Wanted, listed, shown
+from demo_pipeline.saga_status import STATES, Wanted, listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,6 +45,7 @@ def saga_group() -> None:
 @click.option(
     "--state",
     "states",
+    type=click.Choice(STATES),
     multiple=True,
     metavar="STATE",
     help="Only those in this state, such as charge-card, compensated or failed; repeat for more.",

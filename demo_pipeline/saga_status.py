@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from demo_pipeline.errors import DemoError
+from demo_pipeline.sagas.machine import END_PHASES
 from demo_pipeline.sagas.place_order import COMPENSATIONS, NAME, STEPS
 from demo_pipeline.services import observer, orchestrator
 from tracing.sql import SagaView
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from tracing.sql import SagaRecord, StepRecord
 
 _NS: Final = 1_000_000_000
+STATES: Final = (
+    *(step.name for step in STEPS),
+    *COMPENSATIONS,
+    "started",
+    *observer.ORDER_NOTIFICATION.steps.values(),
+    *sorted(phase.value for phase in END_PHASES),
+)
+"""All states that a saga can be in, the observed ones as well."""
 _COMMANDS: Final = {
     **{step.name: step.command.__name__ for step in STEPS},
     **{name: undoing.command.__name__ for name, undoing in COMPENSATIONS.items()},
@@ -112,7 +121,10 @@ async def listed(database: AsyncEngine, wanted: Wanted, *, observed: bool) -> li
             overdue=wanted.overdue,
             limit=wanted.limit,
         )
-    return [_status(record) for record in found]
+        return [
+            _status(record, to_undo=await _to_undo(connection, record, observed=observed))
+            for record in found
+        ]
 
 
 async def shown(database: AsyncEngine, saga_id: str, *, observed: bool) -> SagaStatus | None:
@@ -124,17 +136,20 @@ async def shown(database: AsyncEngine, saga_id: str, *, observed: bool) -> SagaS
         if not found:
             return None
         steps = await view.steps(connection, found[0].saga, saga_id)
-        to_undo: tuple[str, ...] = ()
-        if not observed and found[0].outcome == "failed":
-            to_undo = await _to_undo(connection, saga_id)
+        to_undo = await _to_undo(connection, found[0], observed=observed)
     return _status(found[0], steps, to_undo)
 
 
-async def _to_undo(connection: AsyncConnection, saga_id: str) -> tuple[str, ...]:
+async def _to_undo(
+    connection: AsyncConnection, record: SagaRecord, *, observed: bool
+) -> tuple[str, ...]:
+    """What nobody has undone of a saga that failed; nobody undoes what is only observed."""
+    if observed or record.outcome != "failed":
+        return ()
     try:
-        stored = await orchestrator.STORE.load(connection, saga_id, to_move=False)
+        stored = await orchestrator.STORE.load(connection, record.saga_id, to_move=False)
     except msgspec.DecodeError as error:
-        raise DemoError(f"the state of saga {saga_id} cannot be read: {error}") from error
+        raise DemoError(f"the state of saga {record.saga_id} cannot be read: {error}") from error
     return () if stored is None else stored.state.to_undo
 
 

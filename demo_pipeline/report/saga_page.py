@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from demo_pipeline.report.page_table import page_table
-from demo_pipeline.report.wording import count_or_nothing, escaped, percentiles
+from demo_pipeline.report.wording import KEPT, count_or_nothing, escaped, percentiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ def saga_section(sagas: Sequence[Saga]) -> str:
     tables = page_table(
         _TITLE,
         "Sagas by name: how they ended, how many passed their deadline, how many are still "
-        "under way, and how long those that ended took, in ms.",
+        f"under way, and how long those that ended took, in ms. {KEPT}",
         _HEADINGS,
         ["".join(map(_saga, sagas))],
     )

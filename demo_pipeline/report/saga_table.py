@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from demo_pipeline.report.plain import WIDE, plain_table
-from demo_pipeline.report.wording import count_or_nothing, percentiles, printable
+from demo_pipeline.report.wording import KEPT, count_or_nothing, percentiles, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,8 @@ def saga_part(sagas: Sequence[Saga], width: int) -> list[RenderableType]:
     """Show how sagas went, and where on their way they turned back; nothing where there is none."""
     if not sagas:
         return []
-    shown: list[RenderableType] = [Text("Sagas (ms)", "bold"), _sagas(sagas, width), ""]
+    shown: list[RenderableType] = [Text("Sagas (ms)", "bold"), _sagas(sagas, width)]
+    shown += [Text(KEPT, "dim"), ""]
     if any(saga.steps for saga in sagas):
         shown += [Text("Saga steps (ms)", "bold"), _steps(sagas, width), ""]
     return shown

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from sqlalchemy import BigInteger, Column, Index, String, Table, Text, insert, select, update
 
-from demo_pipeline.sagas.machine import SagaState, wait_s
+from demo_pipeline.sagas.machine import Phase, SagaState, wait_s
 from tracing import SagaContext
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from demo_pipeline.sagas.deadlines import Deadlines
 
 _NS: Final = 1_000_000_000
+_UNDONE_OR_DONE: Final = frozenset({Phase.COMPLETED, Phase.COMPENSATED})
 _DECODER: Final = msgspec.json.Decoder(SagaState)
 
 
@@ -139,8 +140,12 @@ class SagaStore:
 
 
 def _values(saga: StoredSaga) -> dict[str, object]:
+    state = saga.state
+    if state.phase in _UNDONE_OR_DONE:
+        # Nothing is asked for any more that would need to know how to pay, or where to send.
+        state = replace(state, order=replace(state.order, card_token="", ship_to=""))
     return {
-        "state": msgspec.json.encode(saga.state).decode(),
+        "state": msgspec.json.encode(state).decode(),
         "context": str(saga.context),
         "answer_due_ns": saga.answer_due_ns,
         "deadline_ns": saga.deadline_ns,

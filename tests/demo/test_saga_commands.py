@@ -64,6 +64,14 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
+@pytest.mark.usefixtures("folder")
+def test_a_state_that_there_is_not_is_refused_with_those_that_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert 2 == main(["saga", "list", "--state", "complete"])
+    assert "'charge-card'" in capsys.readouterr().err
+
+
 def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     assert 0 == main(["saga", *arguments, "--json"])
     return json.loads(capsys.readouterr().out)

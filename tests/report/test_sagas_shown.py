@@ -31,7 +31,8 @@ def section(title: str, text: str) -> list[str]:
 def test_the_summary_tables_sagas_and_the_funnel_of_their_steps(mixed_sagas: RunResult) -> None:
     text = printed(mixed_sagas, 120)
 
-    head, row = section("Sagas (ms)", text)
+    head, row, note = section("Sagas (ms)", text)
+    assert note.startswith("Counts are what the databases have kept")
     assert (head.split(), row.split()) == (
         [
             *("saga", "started", "completed", "compensated", "failed", "overdue", "active"),
@@ -65,7 +66,7 @@ def test_sagas_are_told_between_the_end_to_end_time_and_delivery(
 def test_a_narrow_terminal_has_the_same_figures_below_each_other(mixed_sagas: RunResult) -> None:
     text = printed(mixed_sagas, 40)
 
-    assert [row.split() for row in section("Sagas (ms)", text)] == [
+    assert [row.split() for row in section("Sagas (ms)", text)[:10]] == [
         ["saga", "place-order"],
         ["started", "1,204"],
         ["completed", "1,200"],

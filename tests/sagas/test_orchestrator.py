@@ -42,6 +42,11 @@ async def _state(desk: Desk) -> str:
     return found.state
 
 
+async def _kept(desk: Desk) -> str:
+    async with desk.workplace.database.connect() as connection:
+        return str(await connection.scalar(text("SELECT state FROM place_order")))
+
+
 async def test_a_saga_gives_one_command_after_the_other_until_it_is_completed(
     at_work: AtWork, order: Order
 ) -> None:
@@ -75,6 +80,19 @@ async def test_a_saga_that_is_declined_undoes_what_was_done_and_cancels_the_orde
         ("release-inventory", "ReleaseInventory", True, "ok"),
         ("cancel-order", "CancelOrder", True, "ok"),
     ] == [(step.step, step.command, step.compensation, step.outcome) for step in found.steps]
+
+
+async def test_a_saga_that_has_ended_well_keeps_nothing_to_pay_with_and_no_address(
+    at_work: AtWork, order: Order
+) -> None:
+    async with at_work() as desk:
+        await desk.take(OrderPlaced(order), StockReserved(order, "r"), PaymentCharged(order, "p"))
+        assert "card-07" in await _kept(desk)
+        await desk.take(OrderShipped(order, "s"))
+        kept = await _kept(desk)
+    assert "user-07" in kept
+    assert "card-07" not in kept
+    assert "8 Street" not in kept
 
 
 async def test_an_event_that_comes_again_gives_no_command_again(

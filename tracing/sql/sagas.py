@@ -215,6 +215,9 @@ class SqlSagas:
         """Delete the sagas that ended before a moment, unix ns; the totals still count them.
 
         So do instances of an observed flow of which only later events were seen, before that.
+        A saga that is forgotten is new when its start comes once more: keep them for longer than
+        the topics keep their records.
+
         Without a moment, everything of that name goes, totals included: to build it anew.
         """
         tables = self._tables
