@@ -11,16 +11,18 @@ for tests.
 """
 
 from tracing.aggregation import Aggregator
+from tracing.batch_processing import BatchProcessing
 from tracing.boundary import Boundary
 from tracing.cloudevents import CloudEvent, cloudevent
 from tracing.consumer import TracedConsumer
 from tracing.consuming import consume
+from tracing.current import current_batch, current_processing
 from tracing.dead_letters import DeadLetters
 from tracing.identity import EventIdentity
 from tracing.inbox import Inbox
 from tracing.logs import EventLogFilter
 from tracing.outcome import Outcome, Rejected, Unprocessable
-from tracing.processing import Processing, current_processing
+from tracing.processing import Processing
 from tracing.producer import TracedProducer
 from tracing.provenance import Provenance, Replay
 from tracing.retry import Retry
@@ -35,6 +37,7 @@ from tracing.telemetry import Relation, Telemetry
 
 __all__ = [
     "Aggregator",
+    "BatchProcessing",
     "Boundary",
     "CloudEvent",
     "DeadLetters",
@@ -65,5 +68,6 @@ __all__ = [
     "Unprocessable",
     "cloudevent",
     "consume",
+    "current_batch",
     "current_processing",
 ]

@@ -11,6 +11,7 @@ from opentelemetry.trace import Link, SpanKind, get_current_span
 from tracing import cloudevents, semconv
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, listed, without
+from tracing.links import MAX_LINKS
 from tracing.sending import Sending
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from tracing.sending import Destination
     from tracing.spans import AttributeValue
     from tracing.telemetry import Telemetry
-
-MAX_LINKS = 128
-"""Links on one span, the SDK's own default limit; the real number is an attribute."""
 
 
 class TracedBatch:

@@ -6,6 +6,7 @@ import sys
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Self
 
+from tracing.batch_processing import BatchProcessing
 from tracing.client import client_info
 from tracing.coexistence import beneath
 from tracing.committing import Committing
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from aiokafka.abc import ConsumerRebalanceListener
     from aiokafka.structs import ConsumerRecord, TopicPartition
+    from opentelemetry.trace import SpanContext
 
     from tracing.client import ClientInfo
     from tracing.protocols import KafkaConsumer
@@ -32,12 +34,13 @@ if TYPE_CHECKING:
 class TracedConsumer:
     """Wraps an aiokafka consumer; every method, property and argument order stays as it is.
 
-    Three ways to handle records inside their `process {topic}` span:
+    Four ways to handle records inside their `process {topic}` span:
 
     - `async for record in consumer`: the span is current in the loop's body and ends when the
       next record is asked for, or the loop is left.
     - `async with consumer.process(record)`: explicit, for records of `getone` and `getmany`,
       with the outcome of the block on the span.
+    - `async with consumer.process_batch(records)`: several at once, in one span.
     - `tracing.consume(consumer, handler)`: the whole loop.
 
     What fails in here is counted and logged; records and errors of the consumer pass through.
@@ -110,17 +113,23 @@ class TracedConsumer:
             record: The record.
             headers: Its headers by name, where the caller has looked them up already.
         """
-        topic, partition = record.topic, record.partition
-        source = self._sources.get((topic, partition))
-        if source is None:
-            source = self._sources[topic, partition] = Source(
-                self._telemetry, self._info, topic, partition
-            )
-        polled = None
-        if self._polling.remembered:
-            # TopicPartition is a named tuple, so a plain pair finds it.
-            polled = self._polling.poll_of(record, (topic, partition))  # type: ignore[arg-type]  # as said
+        source = self._sources.get((record.topic, record.partition)) or self._source(record)
+        polled = self._poll_of(record) if self._polling.remembered else None
         return Processing(self._telemetry, source, record, polled, headers)
+
+    def process_batch(self, records: Iterable[ConsumerRecord[Any, Any]]) -> BatchProcessing:
+        """Handle several records at once in an `async with` block, for example to sum them up.
+
+        One process span is current inside, linked to the messages; what is sent belongs to the
+        flow whose origin is the oldest. Leave replays of other groups out, see
+        `addressed_elsewhere`.
+
+        Args:
+            records: The records, of any topics and partitions; without any, nothing is told.
+        """
+        handled = [(record, self._source(record)) for record in records]
+        polled = self._poll_of(handled[0][0]) if handled else None
+        return BatchProcessing(self._telemetry, self._info, handled, polled)
 
     def addressed_elsewhere(self, record: ConsumerRecord[Any, Any]) -> bool:
         """Whether a record is a replayed dead letter of another group, to be skipped.
@@ -179,6 +188,17 @@ class TracedConsumer:
         processing, self._unfinished = self._unfinished, None
         if processing is not None:
             processing.end(error)
+
+    def _source(self, record: ConsumerRecord[Any, Any]) -> Source:
+        place = record.topic, record.partition
+        found = self._sources.get(place)
+        if found is None:
+            found = self._sources[place] = Source(self._telemetry, self._info, *place)
+        return found
+
+    def _poll_of(self, record: ConsumerRecord[Any, Any]) -> SpanContext | None:
+        # TopicPartition is a named tuple, so a plain pair finds it.
+        return self._polling.poll_of(record, (record.topic, record.partition))  # type: ignore[arg-type]  # as said
 
     async def commit(self, offsets: Mapping[TopicPartition, Any] | None = None) -> None:
         """Commit offsets, as `AIOKafkaConsumer.commit`."""

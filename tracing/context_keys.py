@@ -12,5 +12,7 @@ from opentelemetry.trace import INVALID_SPAN, set_span_in_context
 SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 BAGGAGE_KEY: Final = next(iter(baggage.set_baggage("name", "value", Context())))
 
+PROCESSING_KEY: Final = "pipeline-tracing-processing"
+"""The key of what the running task handles."""
 SUPPRESSED: Final = "suppress_instrumentation"
 """The key by which OpenTelemetry asks instrumentation to stand aside."""

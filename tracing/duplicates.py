@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace
 
 from tracing import catalog, semconv
-from tracing.processing import current_processing
+from tracing.current import current_batch, current_processing
 
 if TYPE_CHECKING:
     from tracing.identity import EventIdentity
@@ -45,6 +45,8 @@ class Duplicates:
             processing = current_processing()
             if processing is not None:
                 processing.duplicate()
+            elif (batch := current_batch()) is not None:
+                batch.duplicate(identity)
             trace.get_current_span().add_event(semconv.DUPLICATE, {semconv.MESSAGE_ID: identity.id})
         except Exception as fault:
             self._telemetry.diagnostics.failed("duplicate", fault)

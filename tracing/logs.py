@@ -4,7 +4,9 @@ import logging
 
 from opentelemetry import trace
 
-from tracing.processing import current_processing, event_id
+from tracing import cloudevents
+from tracing.current import current_processing
+from tracing.headers import latest, text
 
 
 class EventLogFilter(logging.Filter):
@@ -25,7 +27,8 @@ class EventLogFilter(logging.Filter):
         record.trace_id = trace.format_trace_id(context.trace_id) if context.is_valid else ""
         record.span_id = trace.format_span_id(context.span_id) if context.is_valid else ""
         try:
-            record.event_id = "" if processing is None else event_id(processing.record)
+            headers = {} if processing is None else latest(processing.record.headers)
+            record.event_id = text(headers.get(cloudevents.ID), cloudevents.MAX_VALUE) or ""
         except Exception:
             record.event_id = ""
         return True

@@ -7,19 +7,19 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import get_current
-from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace import SpanKind
 
 from tracing import catalog, semconv
-from tracing.batch import MAX_LINKS
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest
+from tracing.links import MAX_LINKS, link_to
 from tracing.series import OperationSeries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiokafka.structs import ConsumerRecord, TopicPartition
-    from opentelemetry.trace import SpanContext
+    from opentelemetry.trace import Link, SpanContext
 
     from tracing.client import ClientInfo
     from tracing.metrics import Count
@@ -135,11 +135,7 @@ class Polling:
                     record.headers, latest(record.headers), tp.topic
                 )
                 if creation is not None:
-                    attributes: dict[str, str | int] = {
-                        semconv.PARTITION: str(tp.partition),
-                        semconv.OFFSET: record.offset,
-                    }
-                    links.append(Link(creation.get_span_context(), attributes))
+                    links.append(link_to(creation, record))
         return links
 
     def _series_of(self, topic: str) -> OperationSeries:

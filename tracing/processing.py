@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Self
 
-from opentelemetry.context import Context, attach, detach, get_current, get_value
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Status, StatusCode
 
 from tracing import cloudevents, semconv
-from tracing.context_keys import BAGGAGE_KEY, SPAN_KEY, SUPPRESSED
-from tracing.headers import latest, text
+from tracing.context_keys import BAGGAGE_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
+from tracing.headers import latest
 from tracing.outcome import DEAD_LETTERED, ERROR, OK, REJECTED, Rejected
 from tracing.process_span import begin_process_span, process_attributes
 from tracing.propagation import parse_origin
 from tracing.provenance import REPLAY_GROUP
 from tracing.retried_attempt import RetriedAttempt
+from tracing.running_task import running_task
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
     from contextvars import Token
     from types import TracebackType
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from tracing.spans import AttributeValue
     from tracing.telemetry import Telemetry
 
-_CURRENT = "pipeline-tracing-processing"
 _ERROR_STATUS = Status(StatusCode.ERROR)
 
 
@@ -127,7 +127,7 @@ class Processing:
             task: The running task, where the caller knows it.
         """
         try:
-            self._start(task or _current_task())
+            self._start(task or running_task())
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
@@ -145,7 +145,7 @@ class Processing:
             self._ended_ns = time_ns()
         token, self._token = self._token, None
         # Detaching in another task would fail, and that task's context is not ours to change.
-        if token is not None and self._task is (task or _current_task()):
+        if token is not None and self._task is (task or running_task()):
             detach(token)
         return duration
 
@@ -258,7 +258,7 @@ class Processing:
         # The handler sees the message's baggage, whatever the span's parent is and whatever
         # baggage the consuming code runs with, and all else that it would see unwrapped.
         self._context = context = Context(
-            {**ambient, **other, BAGGAGE_KEY: flow, SPAN_KEY: span, _CURRENT: self}
+            {**ambient, **other, BAGGAGE_KEY: flow, SPAN_KEY: span, PROCESSING_KEY: self}
         )
         self._task = task
         self._token = attach(context)
@@ -311,21 +311,3 @@ class Processing:
         found[semconv.OFFSET] = self.record.offset
         found.update(cloudevents.identity(latest(self.record.headers)))
         return found
-
-
-def current_processing() -> Processing | None:
-    """The handling that the running task is in; `None` outside of any."""
-    found = get_value(_CURRENT)
-    return found if isinstance(found, Processing) else None
-
-
-def event_id(record: ConsumerRecord[Any, Any]) -> str:
-    """The `ce_id` of a record; empty when it has none."""
-    return text(latest(record.headers).get(cloudevents.ID), cloudevents.MAX_VALUE) or ""
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None

@@ -1,0 +1,217 @@
+"""Handling several records at once: one span that is linked to all of them, and the oldest flow."""
+
+from __future__ import annotations
+
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any, Self
+
+from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
+
+from tracing import catalog, semconv
+from tracing.context_keys import BAGGAGE_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
+from tracing.fan_in import fan_in
+from tracing.identity import EventIdentity
+from tracing.links import MAX_LINKS
+from tracing.outcome import ERROR, OK, REJECTED, Rejected
+from tracing.propagation import flow_attributes
+from tracing.running_task import running_task
+from tracing.series import OperationSeries
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+    from contextvars import Token
+    from types import TracebackType
+
+    from aiokafka.structs import ConsumerRecord
+    from opentelemetry.trace import Span, SpanContext
+
+    from tracing.client import ClientInfo
+    from tracing.fan_in import Arrived
+    from tracing.outcome import Outcome
+    from tracing.sources import Source
+    from tracing.spans import AttributeValue
+    from tracing.telemetry import Telemetry
+
+
+class BatchProcessing:
+    """The handling of several records at once; made by `TracedConsumer.process_batch`.
+
+    Its span is no child of any of them, but linked to the first 128. What is sent inside belongs
+    to the flow of the record whose origin is the oldest, so that the lag of what comes out is that
+    of the slowest thing that went in; other baggage goes along where all records agree on it.
+
+    Enter it, as a context manager, in the task that handles the records. It belongs to that task.
+
+    Attributes:
+        records: The records that are handled.
+        span: The process span; invalid before the handling starts.
+    """
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        info: ClientInfo,
+        handled: Sequence[tuple[ConsumerRecord[Any, Any], Source]],
+        polled: SpanContext | None,
+    ) -> None:
+        self._telemetry = telemetry
+        self._handled = handled
+        self._polled = polled
+        self.records = tuple(record for record, _ in handled)
+        self.span: Span = INVALID_SPAN
+        topics = {record.topic for record in self.records}
+        topic = self.records[0].topic if len(topics) == 1 else None
+        operation: dict[str, str | int] = {
+            semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+            semconv.OPERATION_NAME: semconv.PROCESS,
+        }
+        if topic is not None:
+            operation[semconv.DESTINATION] = topic
+        if info.group is not None:
+            operation[semconv.GROUP] = info.group
+        self._name = semconv.span_name(semconv.PROCESS, topic)
+        self._attributes: dict[str, AttributeValue] = {
+            **operation,
+            **info.attributes(),
+            semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.PROCESS],
+        }
+        self._series = OperationSeries(
+            telemetry.metrics, operation, durations=catalog.PROCESS_DURATION
+        )
+        self._token: Token[Context] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._context: Context | None = None
+        self._started = 0.0
+        self._outcome: Outcome = OK
+        self._reason: str | None = None
+        self._arrived: tuple[Arrived, ...] = ()
+        self._duplicates: set[EventIdentity] = set()
+
+    def reject(self, reason: str) -> None:
+        """Set the outcome `rejected`: the business said no to the batch, which is not an error.
+
+        Args:
+            reason: Why, as a short fixed word or two; it appears on the span. No personal data.
+        """
+        self._outcome = REJECTED
+        self._reason = reason
+
+    def duplicate(self, identity: EventIdentity) -> None:
+        """An event of the batch had been applied before: it tells nothing about its flow's lag."""
+        self._duplicates.add(identity)
+
+    def start(self) -> None:
+        """Start the span and make it current in the running task. Never raises."""
+        try:
+            self._start()
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the span with the handler's outcome. Never raises."""
+        duration = perf_counter() - self._started
+        token, self._token = self._token, None
+        if token is None:
+            return
+        # Detaching in another task would fail, and that task's context is not ours to change.
+        if self._task is running_task():
+            detach(token)
+        try:
+            self._end(error, duration)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.end(exc)
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.end(exc)
+
+    def _start(self) -> None:
+        self._started = perf_counter()
+        ambient = get_current()
+        if not self._handled or ambient.get(SUPPRESSED):
+            return
+        telemetry, count = self._telemetry, len(self.records)
+        read = fan_in(telemetry, self._handled, time_ns() // 1_000_000)
+        self._arrived = read.arrived
+        links = read.links if self._polled is None else (*read.links, Link(self._polled))
+        attributes: dict[str, AttributeValue] = {
+            **self._attributes,
+            **flow_attributes(read.flow),
+            semconv.BATCH_COUNT: count,
+        }
+        if count > MAX_LINKS:
+            telemetry.diagnostics.dropped("links", count - MAX_LINKS)
+            attributes[semconv.LINKS_DROPPED] = count - MAX_LINKS
+        self.span = telemetry.spans.start(self._name, ambient, SpanKind.CONSUMER, attributes, links)
+        for arrived in read.arrived:
+            if arrived.wait_ms < 0:
+                telemetry.diagnostics.clock_skew.value += 1
+            arrived.durations.wait.record(max(0, arrived.wait_ms) / 1000, self.span)
+        self._context = Context(
+            {**ambient, BAGGAGE_KEY: read.flow, SPAN_KEY: self.span, PROCESSING_KEY: self}
+        )
+        self._task = running_task()
+        self._token = attach(self._context)
+
+    def _end(self, error: BaseException | None, duration: float) -> None:
+        spans, span = self._telemetry.spans, self.span
+        if isinstance(error, Rejected):
+            self.reject(error.reason)
+            error = None
+        # Being told to stop is not a failure, and no outcome either: the records come back.
+        if error is None or isinstance(error, Exception):
+            if error is None:
+                self._series.succeeded.record(duration, span)
+                self._tell_end_to_end()
+            else:
+                self._outcome = ERROR
+                self._failed(error, duration)
+            spans.enrich(span, {semconv.OUTCOME: self._outcome})
+        if self._reason is not None:
+            spans.enrich(span, {semconv.REJECTION_REASON: self._reason})
+        span.end()
+
+    def _failed(self, error: Exception, duration: float) -> None:
+        error_type = semconv.error_type(error)
+        self._series.failed(error_type).record(duration, self.span)
+        if self._context is not None:
+            self._telemetry.record_exception(
+                semconv.PROCESS, error, self._attributes, self._context
+            )
+        self.span.set_attribute(semconv.ERROR_TYPE, error_type)
+        self.span.set_status(Status(StatusCode.ERROR))
+
+    def _tell_end_to_end(self) -> None:
+        """The flows have come so far: note how long that took since their origins."""
+        now_ms = time_ns() // 1_000_000
+        for arrived in self._arrived:
+            if arrived.origin_ms is None or (
+                self._duplicates and EventIdentity.of(arrived.record) in self._duplicates
+            ):
+                continue
+            lag_ms = now_ms - arrived.origin_ms
+            if lag_ms < 0:
+                self._telemetry.diagnostics.origin_skew.value += 1
+            arrived.durations.end_to_end.record(max(0, lag_ms) / 1000, self.span)
