@@ -43,7 +43,7 @@ unit: $(READY)
 	$(BIN)/pytest
 
 bench: $(READY)
-	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python -m benchmarks.overhead
 
 # Re-resolves the pins. The file names no package index, so it works with whichever one you use.
 requirements:

@@ -2,10 +2,10 @@
 
 Every variant runs in a process of its own, against one broker, in turns, so that a machine that
 changes its speed changes it for all. CPU time is the process's own (`time.process_time`), which
-leaves the broker out. The result is what a variant adds to bare aiokafka, and the ratio of ours
-to the official instrumentation.
+leaves the broker out. The result is what a variant adds to bare aiokafka, the ratio of ours to the
+official instrumentation, and which share of ours metrics and spans have.
 
-    python benchmarks/overhead.py [--messages N] [--rounds R] [--json]
+    python -m benchmarks.overhead [--messages N] [--rounds R] [--json]
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import asyncio
 import gc
 import json
 import os
-import statistics
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
-from itertools import product
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from benchmarks.overhead_figures import VARIANTS, Cost, Variant, medians, ratios_of, shares_of
+from benchmarks.overhead_table import table
 from demo_pipeline.broker import EmbeddedBroker, create_topics
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from opentelemetry.sdk.trace import SpanProcessor
 
@@ -37,44 +37,6 @@ TOPIC: Final = "bench"
 PARTITIONS: Final = 4
 VALUE: Final = b"x" * 200
 IN_FLIGHT: Final = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """One way to run the clients."""
-
-    library: str
-    sampled: bool = False
-    exported: bool = False
-
-    @property
-    def name(self) -> str:
-        """What it is called in the table."""
-        if self.library == "bare":
-            return "bare aiokafka"
-        sampling = "all sampled" if self.sampled else "none sampled"
-        return f"{self.library}, {sampling}{', OTLP encoded' if self.exported else ''}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What one message took: CPU µs, and messages per second."""
-
-    send_us: float
-    send_rate: float
-    receive_us: float
-    receive_rate: float
-
-
-VARIANTS: Final = (
-    Variant(library="bare"),
-    *(
-        Variant(library=library, sampled=sampled, exported=exported)
-        for (sampled, exported), library in product(
-            ((True, False), (True, True), (False, False)), ("ours", "official")
-        )
-    ),
-)
 
 
 async def measure(variant: Variant, servers: str, messages: int) -> Cost:
@@ -181,6 +143,8 @@ def _set_up(variant: Variant) -> Callable[[], object]:
     if variant.library == "ours":
         from tracing import otlp  # noqa: PLC0415 - only this variant may load it
 
+        if not variant.metrics:
+            _leave_metrics_out()
         os.environ["OTEL_LOGS_EXPORTER"] = "none"
         exporter = _PROVIDERS["metrics"] = NullMetricExporter()
         providers = _PROVIDERS["ours"] = otlp.configure(
@@ -198,6 +162,19 @@ def _set_up(variant: Variant) -> Callable[[], object]:
     return provider.force_flush
 
 
+def _leave_metrics_out() -> None:
+    """Let values be thrown away where they would be counted: what that saves is what they cost.
+
+    The calls themselves, some 50 ns each, and the reading of clocks stay.
+    """
+    from tracing.aggregation import LocalHistogram  # noqa: PLC0415 - only this variant
+
+    def record(_self: object, _value: float, _span: object = None) -> None:
+        """Throw a value away."""
+
+    LocalHistogram.record = record  # type: ignore[assignment, method-assign]  # as said
+
+
 def run_variant(variant: Variant, servers: str, messages: int) -> Cost:
     """Measure a variant in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.overhead", "--one", json.dumps(asdict(variant))]
@@ -207,53 +184,6 @@ def run_variant(variant: Variant, servers: str, messages: int) -> Cost:
     if done.returncode:
         sys.exit(f"{variant.name} failed:\n{done.stderr}")
     return Cost(**json.loads(done.stdout))
-
-
-def medians(costs: Sequence[Cost]) -> Cost:
-    """Take the median of every figure."""
-    fields = Cost.__dataclass_fields__
-    return Cost(
-        **{field: statistics.median(getattr(cost, field) for cost in costs) for field in fields}
-    )
-
-
-def table(results: dict[Variant, Cost]) -> str:
-    """Write the result for people."""
-    bare = results[VARIANTS[0]]
-    heading = f"{'CPU µs per message':<38}{'send':>8}{'added':>8}{'msg/s':>9}"
-    lines = [f"{heading}{'receive':>10}{'added':>8}{'msg/s':>9}"]
-    lines.extend(
-        f"{variant.name:<38}{cost.send_us:>8.1f}{cost.send_us - bare.send_us:>8.1f}"
-        f"{cost.send_rate:>9.0f}{cost.receive_us:>10.1f}"
-        f"{cost.receive_us - bare.receive_us:>8.1f}{cost.receive_rate:>9.0f}"
-        for variant, cost in results.items()
-    )
-    lines += ["", f"{'added by ours / added by official':<38}{'send':>8}{'receive':>10}{'both':>8}"]
-    for label, ratios in ratios_of(results).items():
-        lines.append(
-            f"{label:<38}{ratios['send']:>8.2f}{ratios['receive']:>10.2f}{ratios['both']:>8.2f}"
-        )
-    return "\n".join(lines)
-
-
-def ratios_of(results: dict[Variant, Cost]) -> dict[str, dict[str, float]]:
-    """Compare what ours adds with what the official instrumentation adds."""
-    bare = results[VARIANTS[0]]
-    ratios = {}
-    for variant, ours in results.items():
-        if variant.library != "ours":
-            continue
-        official = results[
-            Variant(library="official", sampled=variant.sampled, exported=variant.exported)
-        ]
-        send = (ours.send_us - bare.send_us, official.send_us - bare.send_us)
-        receive = (ours.receive_us - bare.receive_us, official.receive_us - bare.receive_us)
-        ratios[variant.name.removeprefix("ours, ")] = {
-            "send": send[0] / send[1],
-            "receive": receive[0] / receive[1],
-            "both": (send[0] + receive[0]) / (send[1] + receive[1]),
-        }
-    return ratios
 
 
 async def compare(messages: int, rounds: int) -> dict[Variant, Cost]:
@@ -294,6 +224,7 @@ def main() -> None:
             "rounds": options.rounds,
             "cost": {variant.name: asdict(cost) for variant, cost in results.items()},
             "ratios": ratios_of(results),
+            "shares_us": shares_of(results),
         }
         print(json.dumps(document, indent=2))
     else:
