@@ -1,4 +1,4 @@
-"""`python -m tracing`: work on a cluster's dead letters."""
+"""`python -m tracing`: dead letters, lag and the list of metrics, for people and machines."""
 
 from __future__ import annotations
 

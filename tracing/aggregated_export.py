@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         MetricExportResult,
     )
 
-    from tracing import catalog
     from tracing.aggregation import Aggregator, HistogramTotals
+    from tracing.metric import Metric as CatalogMetric
 
 _SCOPE = InstrumentationScope(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, semconv.SCHEMA_URL)
 _Key = tuple[str, frozenset[tuple[str, str | int]]]
@@ -103,7 +103,7 @@ class AggregatedMetricExporter(MetricExporter):
 
     def _point(
         self,
-        metric: catalog.Metric,
+        metric: CatalogMetric,
         attributes: frozenset[tuple[str, str | int]],
         totals: HistogramTotals,
         now: int,

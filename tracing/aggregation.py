@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from opentelemetry.trace import Span
 
-from tracing.catalog import Metric
+from tracing.metric import Metric
 
 Attributes = Mapping[str, str | int]
 

@@ -10,6 +10,7 @@ from aiokafka import errors
 
 from tracing.dlq.commands import dlq
 from tracing.lag.commands import lag_command
+from tracing.metrics_command import metrics_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,7 @@ def cli() -> None:
 
 cli.add_command(dlq)
 cli.add_command(lag_command)
+cli.add_command(metrics_command)
 
 
 def run(arguments: Sequence[str] | None) -> int:

@@ -68,7 +68,10 @@ class FailureHandling:
         try:
             found = self._durations.get(topic)
             if found is None:
-                attributes = {semconv.PIPELINE: self._telemetry.pipeline, **self._labels(topic)}
+                attributes = {
+                    semconv.PIPELINE_LABEL: self._telemetry.pipeline,
+                    **self._labels(topic),
+                }
                 found = self._durations[topic] = self._telemetry.metrics.durations(
                     catalog.RETRY_DURATION, attributes
                 )

@@ -16,8 +16,9 @@ from opentelemetry.trace import Span, set_span_in_context
 
 from tracing import catalog, semconv
 from tracing.aggregation import Aggregator
-from tracing.catalog import Metric
+from tracing.cardinality import DEFAULT_MAX_SERIES, SeriesLimit
 from tracing.diagnostics import warn_once
+from tracing.metric import Metric
 
 Attributes = Mapping[str, str | int]
 Reading = Callable[[], float | None]
@@ -57,12 +58,18 @@ class _InstrumentDurations:
 class Metrics:
     """All instruments on one meter provider. Thread-safe; series belong to one thread each."""
 
-    def __init__(self, meter: Meter, aggregator: Aggregator | None) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        aggregator: Aggregator | None,
+        max_series: int = DEFAULT_MAX_SERIES,
+    ) -> None:
         self._aggregator = aggregator
+        self._limit = SeriesLimit(max_series)
         self._lock = threading.Lock()
         self._counts: dict[str, dict[tuple[frozenset[tuple[str, str | int]], int], Count]] = {}
         self._histograms: dict[str, Histogram] = {}
-        self._readings: dict[str, dict[int | str, Readings]] = {}
+        self._readings: dict[str, dict[int | str, tuple[Readings, int]]] = {}
         self._registered = itertools.count()
         # Kept: some providers hold their observable instruments only weakly.
         self._instruments: list[object] = []
@@ -95,18 +102,22 @@ class Metrics:
                     description=metric.description,
                     explicit_bucket_boundaries_advisory=metric.buckets,
                 )
+        self.observe(catalog.TELEMETRY_DROPPED, self._refused)
 
     def count(self, metric: Metric, attributes: Attributes) -> Count:
         """Find or make the calling thread's series of a counter; it exists with 0 from now on."""
-        key = (frozenset(attributes.items()), threading.get_ident())
+        thread = threading.get_ident()
         with self._lock:
+            key = (self._limit.admit(metric, frozenset(attributes.items())), thread)
             return self._counts[metric.name].setdefault(key, Count())
 
     def durations(self, metric: Metric, attributes: Attributes) -> Durations:
         """Find or make the calling thread's series of a histogram."""
+        with self._lock:
+            admitted = dict(self._limit.admit(metric, frozenset(attributes.items())))
         if self._aggregator is not None:
-            return self._aggregator.series(metric, attributes)
-        return _InstrumentDurations(self._histograms[metric.name], dict(attributes))
+            return self._aggregator.series(metric, admitted)
+        return _InstrumentDurations(self._histograms[metric.name], admitted)
 
     def gauge(self, metric: Metric, attributes: Attributes, reading: Reading) -> Callable[[], None]:
         """Let a gauge be read from now on.
@@ -128,7 +139,11 @@ class Metrics:
         return self.observe(metric, readings)
 
     def observe(
-        self, metric: Metric, readings: Readings, key: str | None = None
+        self,
+        metric: Metric,
+        readings: Readings,
+        key: str | None = None,
+        max_series: int | None = None,
     ) -> Callable[[], None]:
         """Let several series of a gauge or counter be read from now on.
 
@@ -138,20 +153,27 @@ class Metrics:
                 its series out.
             key: Whoever registers with the same key later takes the place of this one; by default
                 nobody does.
+            max_series: How many series are taken at a collection, by default as many as a metric
+                may have. Further ones are left out and counted: what cannot be added up, such as
+                ages, has no series that could stand for the rest.
 
         Returns:
             What ends that.
         """
         place = next(self._registered) if key is None else key
         with self._lock:
-            self._readings[metric.name][place] = readings
+            found = readings, max_series or self._limit.max_series
+            self._readings[metric.name][place] = found
 
         def end() -> None:
             with self._lock:
-                if self._readings[metric.name].get(place) is readings:
+                if self._readings[metric.name].get(place) is found:
                     del self._readings[metric.name][place]
 
         return end
+
+    def _refused(self) -> Iterable[tuple[Attributes, float]]:
+        return (({semconv.REASON: "series"}, self._limit.refused),)
 
     def _observer(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
         return lambda _options: self._observations(metric.name)
@@ -164,9 +186,12 @@ class Metrics:
         for (attributes, _thread), count in series:
             totals[attributes] = totals.get(attributes, 0) + count.value
         found = [Observation(total, dict(attributes)) for attributes, total in totals.items()]
-        for read in readings:
+        for read, most in readings:
             try:
-                found += [Observation(value, attributes) for attributes, value in read()]
+                told = [Observation(value, attributes) for attributes, value in read()]
+                if len(told) > most:
+                    self._limit.leave_out(name, len(told) - most)
+                found += told[:most]
             except Exception as error:
                 warn_once(f"{name} cannot be read", error=error)
         return found
@@ -176,7 +201,11 @@ _shared: "weakref.WeakKeyDictionary[MeterProvider, Metrics]" = weakref.WeakKeyDi
 _shared_lock = threading.Lock()
 
 
-def metrics_on(provider: MeterProvider, aggregator: Aggregator | None) -> Metrics:
+def metrics_on(
+    provider: MeterProvider,
+    aggregator: Aggregator | None,
+    max_series: int = DEFAULT_MAX_SERIES,
+) -> Metrics:
     """Make the instruments on a provider, once: a second set would report everything twice."""
     with _shared_lock:
         found = _shared.get(provider)
@@ -184,5 +213,5 @@ def metrics_on(provider: MeterProvider, aggregator: Aggregator | None) -> Metric
             meter = provider.get_meter(
                 semconv.SCOPE_NAME, semconv.SCOPE_VERSION, schema_url=semconv.SCHEMA_URL
             )
-            found = _shared[provider] = Metrics(meter, aggregator)
+            found = _shared[provider] = Metrics(meter, aggregator, max_series)
         return found

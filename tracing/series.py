@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tracing import semconv
-from tracing.catalog import Metric
+from tracing.metric import Metric
 from tracing.metrics import Count, Durations, Metrics
 
 MAX_ERROR_TYPES: Final = 32

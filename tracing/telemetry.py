@@ -17,6 +17,7 @@ from opentelemetry.trace import TracerProvider
 from tracing import semconv
 from tracing.aggregation import Aggregator
 from tracing.boundary import Boundary
+from tracing.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
 from tracing.diagnostics import Diagnostics, warn_once
 from tracing.metrics import metrics_on
 from tracing.propagation import Propagation
@@ -52,6 +53,9 @@ class Telemetry:
         commit_spans: Whether commits are spans too; they are timed in any case.
         message_keys: Whether keys that are text may appear on spans. Keys can be personal data.
         body_sizes: Whether the size of serialized values, in bytes, appears on process spans.
+        max_series: How many series a metric may have in this process, at least 100. Further ones
+            share one, with the label `otel.metric.overflow`, and are counted. The first telemetry
+            on a meter provider decides.
         redact: Applied to exception messages before they are logged; return `""` to drop them.
 
     Raises:
@@ -79,12 +83,15 @@ class Telemetry:
         commit_spans: bool = False,
         message_keys: bool = False,
         body_sizes: bool = False,
+        max_series: int = DEFAULT_MAX_SERIES,
         redact: Callable[[str], str] | None = None,
     ) -> None:
         if not pipeline or len(pipeline) > _MAX_NAME or not pipeline.isprintable():
             raise ValueError(
                 f"pipeline must be 1 to {_MAX_NAME} printable characters, not {pipeline!r}"
             )
+        if max_series < LEAST_MAX_SERIES:
+            raise ValueError(f"max_series must be at least {LEAST_MAX_SERIES}, not {max_series!r}")
         if not link_after_s > 0:
             raise ValueError(f"link_after_s must be positive seconds, not {link_after_s!r}")
         self._default_relation, self._relations = _relations(relation)
@@ -98,7 +105,9 @@ class Telemetry:
         self.body_sizes = body_sizes
         self.source = (source or _service_name(provider) or pipeline).encode()
         self.spans = span_starter(provider)
-        self.metrics = metrics_on(meter_provider or metrics_api.get_meter_provider(), aggregator)
+        self.metrics = metrics_on(
+            meter_provider or metrics_api.get_meter_provider(), aggregator, max_series
+        )
         self.diagnostics = Diagnostics(self.metrics)
         self.propagation = Propagation(
             propagator or propagate.get_global_textmap(),

@@ -123,9 +123,7 @@ async def test_attempts_are_counted_and_timed_one_by_one(
     operation = {"messaging.system": "kafka", "messaging.operation.name": "process"}
     assert 2 == count(capture.metric(durations, {**operation, **failed}))
     assert 3 == count(capture.metric(durations, {**operation, **labels}))
-    assert 1 == count(
-        capture.metric("pipeline.retry.duration", {**labels, "pipeline.name": "orders"})
-    )
+    assert 1 == count(capture.metric("pipeline.retry.duration", {**labels, "pipeline": "orders"}))
 
 
 async def test_the_retry_counter_is_there_before_the_first_retry(

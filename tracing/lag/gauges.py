@@ -54,7 +54,13 @@ class LagGauges:
             catalog.DEAD_LETTERS_DEPTH,
             catalog.DEAD_LETTERS_OLDEST_AGE,
         ):
-            self._ends.append(self._metrics.observe(metric, self._readings(metric.name)))
+            self._ends.append(
+                self._metrics.observe(
+                    metric,
+                    self._readings(metric.name),
+                    max_series=self._max_series * len(Status),
+                )
+            )
 
     def end(self) -> None:
         """Report no more."""

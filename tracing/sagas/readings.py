@@ -15,7 +15,7 @@ from tracing.series import OTHER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from tracing.catalog import Metric
+    from tracing.metric import Metric
     from tracing.metrics import Attributes
     from tracing.sagas.health import SagaHealthSource
     from tracing.telemetry import Telemetry
