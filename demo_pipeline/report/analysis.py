@@ -1,13 +1,12 @@
 """Turning a run into what the terminal and the page show."""
 
-from collections import defaultdict
-from collections.abc import Iterable
-
 from demo_pipeline.report.checking import fault_finder
 from demo_pipeline.report.delivery import deliveries
+from demo_pipeline.report.hops import sum_up_hops
 from demo_pipeline.report.joining import join, read_spans
+from demo_pipeline.report.lags import lags_over_time
 from demo_pipeline.report.letters import letter_kinds
-from demo_pipeline.report.model import Analysis, Hop, OrderReport, Role, RunResult, SpanFacts
+from demo_pipeline.report.model import Analysis, OrderReport, RunResult
 from demo_pipeline.report.sagas import sum_up_sagas
 from demo_pipeline.report.timing import add, distribution, time_order, time_trace
 
@@ -36,6 +35,7 @@ def analyse(result: RunResult) -> Analysis:
         deliveries=delivered,
         letters=letter_kinds(delivered, spans),
         sagas=sum_up_sagas(result.metrics, spans),
+        lags=lags_over_time(spans),
     )
 
 
@@ -49,30 +49,6 @@ def check_traces(result: RunResult) -> tuple[str, ...]:
     fault_of = fault_finder(result.services)
     orders = join(read_spans(result.spans), result.order_ids)
     return tuple(fault for fault in map(fault_of, orders) if fault)
-
-
-def sum_up_hops(spans: Iterable[SpanFacts]) -> tuple[Hop, ...]:
-    """Sum processing up by service, group and topic; the hop that worked first comes first."""
-    by_hop: defaultdict[tuple[str, str, str], list[SpanFacts]] = defaultdict(list)
-    for span in spans:
-        if span.role is Role.PROCESS:
-            by_hop[span.service, span.group, span.topic].append(span)
-    ranked = sorted(
-        by_hop.items(), key=lambda item: (min(span.start_ns for span in item[1]), item[0])
-    )
-    return tuple(
-        Hop(
-            service=service,
-            group=group,
-            topic=topic,
-            records=len(handled),
-            wait=distribution(span.wait_ns for span in handled if span.wait_ns is not None),
-            processing=distribution(span.duration_ns for span in handled),
-            rejected=sum(span.outcome == "rejected" for span in handled),
-            errors=sum(span.failed for span in handled),
-        )
-        for (service, group, topic), handled in ranked
-    )
 
 
 def _slowest_first(report: OrderReport) -> tuple[int, str]:

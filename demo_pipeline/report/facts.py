@@ -15,6 +15,7 @@ _GROUP: Final = "messaging.consumer.group.name"
 _CONVERSATION: Final = "messaging.message.conversation_id"
 _WAIT_S: Final = "pipeline.wait.duration"
 _BACKOFF_S: Final = "pipeline.retry.backoff"
+_END_TO_END_S: Final = "pipeline.end_to_end.duration"
 _ATTEMPTS: Final = "pipeline.attempts"
 _OUTCOME: Final = "pipeline.outcome"
 _ERROR_TYPE: Final = "error.type"
@@ -50,6 +51,7 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         end_ns=max(start, span.end_time or start),
         wait_ns=_duration_ns(attributes.get(_WAIT_S)),
         backoff_ns=_duration_ns(attributes.get(_BACKOFF_S)),
+        end_to_end_ns=_duration_ns(attributes.get(_END_TO_END_S)),
         attempts=_count(attributes.get(_ATTEMPTS)),
         outcome=outcome,
         error_type=_text(attributes, _ERROR_TYPE),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from demo_pipeline.report.delivery import Delivery
+    from demo_pipeline.report.lags import LagsOverTime
     from demo_pipeline.report.letters import LetterKind
     from demo_pipeline.report.saga_facts import SagaFacts
     from demo_pipeline.report.sagas import Saga
@@ -62,10 +63,11 @@ class SpanFacts:
     """One span, read tolerantly: whatever was missing or of a wrong type has a neutral value.
 
     Times are unix ns. `wait_ns` is the time the record spent in the broker before a process span
-    started, `backoff_ns` how long was waited before another attempt at it; both are `None` where
-    the span does not tell. `attempts` is how many a process span took, and `duplicate` says that
-    the record was skipped because it had been applied before. `saga` is what the spans of sagas and
-    of their steps have beside that.
+    started, `backoff_ns` how long was waited before another attempt at it, `end_to_end_ns` how long
+    the flow had taken since its origin when the processing ended; they are `None` where the span
+    does not tell. `attempts` is how many a process span took, and `duplicate` says that the record
+    was skipped because it had been applied before. `saga` is what the spans of sagas and of their
+    steps have beside that.
     """
 
     trace_id: int
@@ -82,6 +84,7 @@ class SpanFacts:
     end_ns: int
     wait_ns: int | None
     backoff_ns: int | None
+    end_to_end_ns: int | None
     attempts: int
     outcome: str
     error_type: str
@@ -94,6 +97,11 @@ class SpanFacts:
     def duration_ns(self) -> int:
         """How long the span took."""
         return self.end_ns - self.start_ns
+
+    @property
+    def reader(self) -> str:
+        """The service, with its group where that goes by another name."""
+        return reader(self.service, self.group)
 
     @property
     def lead_ns(self) -> int | None:
@@ -153,7 +161,11 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One consumer group reading one topic, over the whole run."""
+    """One consumer group reading one topic, over the whole run.
+
+    `retry`, from the first attempt's end to the last one's start, is of the records that were tried
+    again, and not in `processing`; `end_to_end` is from the origin of the flow.
+    """
 
     service: str
     group: str
@@ -161,13 +173,15 @@ class Hop:
     records: int
     wait: Distribution | None
     processing: Distribution | None
+    retry: Distribution | None
+    end_to_end: Distribution | None
     rejected: int
     errors: int
 
     @property
     def reader(self) -> str:
         """The service, with its group where that goes by another name."""
-        return self.service if self.group in {"", self.service} else f"{self.service}/{self.group}"
+        return reader(self.service, self.group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +249,7 @@ class Analysis:
     deliveries: tuple[Delivery, ...] = ()
     letters: tuple[LetterKind, ...] = ()
     sagas: tuple[Saga, ...] = ()
+    lags: LagsOverTime | None = None
 
     @property
     def given_up(self) -> OrderReport | None:
@@ -245,3 +260,8 @@ class Analysis:
     def faults(self) -> tuple[str, ...]:
         """One sentence for each broken order."""
         return tuple(report.fault for report in self.orders if report.fault)
+
+
+def reader(service: str, group: str) -> str:
+    """Who reads: the service, with its group where that goes by another name."""
+    return service if group in {"", service} else f"{service}/{group}"

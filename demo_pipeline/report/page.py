@@ -9,6 +9,7 @@ from string import Template
 from typing import Final
 
 from demo_pipeline.report.delivery_page import delivery_section
+from demo_pipeline.report.lag_chart import lag_section
 from demo_pipeline.report.model import Analysis, Hop, RunResult
 from demo_pipeline.report.page_data import page_data
 from demo_pipeline.report.saga_page import saga_section
@@ -45,7 +46,8 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         median=milliseconds(analysis.end_to_end.p50 if analysis.end_to_end else None),
         verdict=_verdict(analysis),
         hops="".join(map(_hop, analysis.hops))
-        or '<tr><td colspan="10">Nothing was processed.</td></tr>',
+        or '<tr><td colspan="16">Nothing was processed.</td></tr>',
+        lags=lag_section(analysis.lags),
         end_to_end=_end_to_end(analysis),
         where=_where_it_went(analysis),
         sagas=saga_section(analysis.sagas),
@@ -73,11 +75,13 @@ def _verdict(analysis: Analysis) -> str:
 
 def _hop(hop: Hop) -> str:
     errors = f"<strong>{hop.errors:,}</strong>" if hop.errors else "0"
+    measured = (hop.wait, hop.processing, hop.retry, hop.end_to_end)
+    figures = [figure for spread in measured for figure in percentiles(spread)]
     return (
         f'<tr><th scope="row">{escaped(hop.reader)} '
         f'<span class="from">← {escaped(hop.topic)}</span>'
         f"</th><td>{hop.records:,}</td>"
-        f"{_cells((*percentiles(hop.wait), *percentiles(hop.processing)))}"
+        f"{_cells(figures)}"
         f"<td>{hop.rejected:,}</td><td>{errors}</td></tr>"
     )
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from demo_pipeline.report.analysis import analyse
 from demo_pipeline.report.delivery_table import delivery_part
+from demo_pipeline.report.hop_table import hop_part
 from demo_pipeline.report.plain import WIDE, plain_table, print_plainly
 from demo_pipeline.report.saga_table import saga_part
 from demo_pipeline.report.way import way_of
@@ -32,8 +33,7 @@ def print_summary(result: RunResult, console: Console) -> None:
     analysis = analyse(result)
     width = max(_NARROW, console.width) if console.is_terminal else max(WIDE, console.width)
     parts: list[RenderableType] = [*_headline(result, analysis), ""]
-    if analysis.hops:
-        parts += [Text("Hops (ms)", "bold"), _hop_table(analysis, width), ""]
+    parts += hop_part(analysis.hops, width)
     if analysis.end_to_end:
         parts += [Text("End to end (ms)", "bold"), _end_to_end(analysis, analysis.end_to_end), ""]
     parts += saga_part(analysis.sagas, width)
@@ -70,27 +70,6 @@ def _headline(result: RunResult, analysis: Analysis) -> list[Text]:
     return lines
 
 
-def _hop_table(analysis: Analysis, width: int) -> Table:
-    table = plain_table(width)
-    wide = width >= WIDE
-    table.add_column("service ← topic" if wide else "service\n← topic", overflow="fold")
-    headings = ("records", *_headings("wait"), *_headings("processing"), "errors")
-    for heading in headings:
-        table.add_column(heading if wide else heading.replace("processing", "proc."))
-    for column in table.columns[1:]:
-        column.justify = "right"
-        column.no_wrap = True
-    for hop in analysis.hops:
-        table.add_row(
-            Text(f"{printable(hop.reader)}{' ' if wide else chr(10)}← {printable(hop.topic)}"),
-            f"{hop.records:,}",
-            *percentiles(hop.wait),
-            *percentiles(hop.processing),
-            Text(f"{hop.errors:,}", "bold red" if hop.errors else ""),
-        )
-    return table
-
-
 def _end_to_end(analysis: Analysis, spread: Distribution) -> Table:
     table = plain_table(WIDE)
     for heading in ("orders", "p50", "p95", "p99", "max"):
@@ -98,7 +77,3 @@ def _end_to_end(analysis: Analysis, spread: Distribution) -> Table:
     timed = sum(order.timing is not None for order in analysis.orders)
     table.add_row(f"{timed:,}", *percentiles(spread), milliseconds(spread.max))
     return table
-
-
-def _headings(what: str) -> tuple[str, str, str]:
-    return f"{what}\np50", "\np95", "\np99"

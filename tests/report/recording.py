@@ -93,6 +93,7 @@ class Recorder:
         parent: Span | None,
         *,
         wait: float | None = None,
+        end_to_end: float | None = None,
         outcome: str = "ok",
         attempts: int = 1,
         duplicate: bool = False,
@@ -108,6 +109,8 @@ class Recorder:
             attributes["pipeline.attempts"] = attempts
         if wait is not None:
             attributes["pipeline.wait.duration"] = wait / 1000
+        if end_to_end is not None:
+            attributes["pipeline.end_to_end.duration"] = end_to_end / 1000
         return self.span(
             service,
             f"process {topic}",

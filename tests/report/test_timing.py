@@ -210,3 +210,17 @@ def test_durations_have_three_telling_digits(expected: str, duration_ns: int | N
 def test_shares_add_up_to_a_hundred() -> None:
     assert shares([1, 1, 1]) == (34, 33, 33)
     assert shares([0, 0]) == (0, 0)
+
+
+def test_a_hop_tells_retry_apart_from_processing_and_how_old_its_flows_are(
+    recorder: "Recorder",
+) -> None:
+    recorder.given_up("a")
+    recorder.process("shipping", "t", "a", 600, 610, None, wait=4, end_to_end=620)
+
+    *_, payment, shipping = analyse(recorder.result("a")).hops
+
+    # Of 476 ms the first attempt ends after 6 at the latest, and the last one starts after 416.
+    assert payment.retry == distribution([410 * MS])
+    assert payment.processing == distribution([66 * MS])
+    assert (None, distribution([620 * MS])) == (shipping.retry, shipping.end_to_end)
