@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := tracing demo_pipeline tests benchmarks
+SOURCES := tracing dashboards demo_pipeline tests benchmarks
 
 .PHONY: help demo test lint fmt types unit bench requirements clean
 

@@ -57,6 +57,22 @@ def test_the_demo_uses_public_names_of_tracing_alone() -> None:
     assert set() == offenders
 
 
+def test_dashboards_know_the_catalogue_of_metrics_alone() -> None:
+    found = {
+        module
+        for file in (ROOT / "dashboards").rglob("*.py")
+        for module in imports_of(file)
+        if module.split(".")[0] == "tracing"
+    }
+
+    assert {
+        module
+        for module in found
+        if not module.startswith(("tracing.catalog", "tracing.metric"))
+        or module.startswith("tracing.metrics")
+    } == set()
+
+
 def test_importing_tracing_needs_the_api_alone() -> None:
     program = (
         "import sys, tracing\n"

@@ -1,0 +1,110 @@
+"""What a dashboard is, as data: rows of panels; how it becomes Grafana's JSON is said elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from dashboards.signal import Signal
+
+Kind = Literal["timeseries", "stacked", "stat", "heatmap", "table", "timeline", "graph"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalPanel:
+    """A panel of metrics.
+
+    Attributes:
+        kind: How it is drawn.
+        signals: What it shows; the first one gives its title, unit and thresholds, unless they are
+            given here.
+        width: In Grafana's grid, which has 24 columns.
+        height: In rows of that grid.
+        title: In place of the first signal's.
+        description: Likewise.
+        over: The window of its queries, where that is not the resolution of the graph.
+        drill_down: The uid suffix of the dashboard that tells more.
+    """
+
+    kind: Kind
+    signals: tuple[Signal, ...]
+    width: int
+    height: int = 8
+    title: str = ""
+    description: str = ""
+    over: str = ""
+    drill_down: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracesPanel:
+    """A table of traces, found by TraceQL.
+
+    Attributes:
+        title: What traces they are.
+        description: What to do with them.
+        query: TraceQL, with dashboard variables.
+        width: In Grafana's grid.
+        height: Likewise.
+    """
+
+    title: str
+    description: str
+    query: str
+    width: int = 24
+    height: int = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogsPanel:
+    """Log lines, found by LogQL; attributes as those of `TracesPanel`."""
+
+    title: str
+    description: str
+    query: str
+    width: int = 24
+    height: int = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPanel:
+    """What people should know beside the figures, as Markdown."""
+
+    title: str
+    description: str
+    content: str
+    width: int = 24
+    height: int = 6
+
+
+Panel = SignalPanel | TracesPanel | LogsPanel | TextPanel
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels under one heading; they flow from left to right in 24 columns."""
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """A dashboard.
+
+    Attributes:
+        name: What its uid ends with, and its file is called.
+        title: What it is called.
+        description: Which question it answers.
+        variables: The dashboard variables that choose what it shows.
+        texts: Variables that people type into, each with its label.
+        rows: What it shows.
+    """
+
+    name: str
+    title: str
+    description: str
+    variables: tuple[str, ...]
+    rows: tuple[Row, ...]
+    texts: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,35 @@
+"""How far behind is which group, and will it catch up?"""
+
+from __future__ import annotations
+
+from dashboards.board import Board, Row, SignalPanel
+from dashboards.signals import flows, lag
+
+
+def consumer_lag() -> Board:
+    """Make the dashboard."""
+    return Board(
+        name="lag",
+        title="consumer lag",
+        description="How far behind is which group, as seen from outside it, and will it catch up?",
+        variables=("group", "destination"),
+        rows=(
+            Row(
+                "Who is behind?",
+                (
+                    SignalPanel(kind="stat", signals=(lag.STANDING_STILL,), width=6, height=7),
+                    SignalPanel(kind="timeline", signals=(lag.STATUS_NOW,), width=18, height=7),
+                    SignalPanel(kind="timeseries", signals=(lag.SECONDS,), width=12),
+                    SignalPanel(kind="timeseries", signals=(lag.RECORDS,), width=12),
+                ),
+            ),
+            Row(
+                "Will it catch up?",
+                (
+                    SignalPanel(kind="timeseries", signals=(lag.CATCH_UP,), width=12),
+                    SignalPanel(kind="timeseries", signals=(flows.CONSUMED,), width=12),
+                    SignalPanel(kind="table", signals=(lag.WORST_PARTITIONS,), width=24),
+                ),
+            ),
+        ),
+    )

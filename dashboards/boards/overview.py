@@ -1,0 +1,111 @@
+"""Is the pipeline healthy, and where does the time go?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dashboards.board import Board, Row, SignalPanel
+from dashboards.signals import flows, lag, letters, objectives, sagas, topology
+
+if TYPE_CHECKING:
+    from dashboards.config import Config
+
+
+def overview(config: Config) -> Board:
+    """Make the dashboard."""
+    slow_s = config.objective.within_s
+    return Board(
+        name="overview",
+        title="overview",
+        description="Is the whole pipeline healthy, and if not, where should one look?",
+        variables=("pipeline", "service", "destination", "group", "saga"),
+        rows=(
+            Row(
+                "Is it healthy?",
+                (
+                    SignalPanel(
+                        kind="stat", signals=(flows.end_to_end(0.95, slow_s),), width=4, height=5
+                    ),
+                    SignalPanel(
+                        kind="stat",
+                        signals=(objectives.budget_left(config.objective),),
+                        width=4,
+                        height=5,
+                        over="$__range",
+                    ),
+                    SignalPanel(
+                        kind="stat",
+                        signals=(letters.COUNT,),
+                        width=4,
+                        height=5,
+                        over="$interval",
+                        drill_down="dead-letters",
+                    ),
+                    SignalPanel(
+                        kind="stat", signals=(sagas.OVERDUE,), width=4, height=5, drill_down="sagas"
+                    ),
+                    SignalPanel(
+                        kind="stat",
+                        signals=(sagas.FAILED,),
+                        width=4,
+                        height=5,
+                        over="$interval",
+                        drill_down="sagas",
+                    ),
+                    SignalPanel(
+                        kind="stat",
+                        signals=(lag.STANDING_STILL,),
+                        width=4,
+                        height=5,
+                        drill_down="lag",
+                    ),
+                ),
+            ),
+            Row(
+                "How late is it?",
+                (
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=tuple(flows.end_to_end(q, slow_s) for q in (0.5, 0.95, 0.99)),
+                        width=12,
+                        title="End-to-end lag",
+                    ),
+                    SignalPanel(kind="heatmap", signals=(flows.END_TO_END_SPREAD,), width=12),
+                    SignalPanel(kind="timeseries", signals=(flows.END_TO_END_BY_HOP,), width=24),
+                ),
+            ),
+            Row(
+                "Where does the time go?",
+                (
+                    SignalPanel(
+                        kind="stacked",
+                        signals=(flows.PUBLISH, flows.WAIT, flows.PROCESSING, flows.RETRY),
+                        width=24,
+                        height=10,
+                        title="Mean time by hop: publish, wait, processing, retry",
+                        description="What each hop adds. A hop that waits is behind; one that "
+                        "processes long is slow itself.",
+                        drill_down="service",
+                    ),
+                ),
+            ),
+            Row(
+                "What flows?",
+                (
+                    SignalPanel(kind="timeseries", signals=(flows.SENT,), width=12),
+                    SignalPanel(
+                        kind="timeseries", signals=(flows.CONSUMED,), width=12, drill_down="lag"
+                    ),
+                    SignalPanel(
+                        kind="graph",
+                        signals=(topology.EDGES, topology.NODES),
+                        width=24,
+                        height=14,
+                        title="Services and topics",
+                        description="Who sends to which topic and who receives from it, in records "
+                        "per second; made from metrics, so sampling leaves nothing out.",
+                    ),
+                ),
+            ),
+        ),
+    )

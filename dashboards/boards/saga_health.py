@@ -1,0 +1,61 @@
+"""How are the sagas of each name, and what holds them up?"""
+
+from __future__ import annotations
+
+from dashboards.board import Board, Row, SignalPanel, TracesPanel
+from dashboards.signals import sagas
+
+
+def saga_health() -> Board:
+    """Make the dashboard."""
+    return Board(
+        name="sagas",
+        title="saga health",
+        description="How are the sagas of each name, and at which step are they held up?",
+        variables=("saga",),
+        rows=(
+            Row(
+                "Are they well?",
+                (
+                    SignalPanel(kind="stat", signals=(sagas.OVERDUE,), width=6, height=6),
+                    SignalPanel(kind="stat", signals=(sagas.OLDEST,), width=6, height=6),
+                    SignalPanel(
+                        kind="stat", signals=(sagas.FAILED,), width=6, height=6, over="$interval"
+                    ),
+                    SignalPanel(
+                        kind="stat",
+                        signals=(sagas.TURNED_BACK,),
+                        width=6,
+                        height=6,
+                        over="$interval",
+                    ),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(sagas.STARTED, sagas.ENDED),
+                        width=12,
+                        title="Started, and ends by outcome",
+                    ),
+                    SignalPanel(kind="stacked", signals=(sagas.ACTIVE,), width=12),
+                ),
+            ),
+            Row(
+                "What holds them up?",
+                (
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=tuple(sagas.duration(share) for share in (0.5, 0.95, 0.99)),
+                        width=12,
+                        title="Duration by outcome",
+                    ),
+                    SignalPanel(kind="timeseries", signals=(sagas.STEP_P95,), width=12),
+                    SignalPanel(kind="timeseries", signals=(sagas.FUNNEL,), width=12),
+                    SignalPanel(kind="timeseries", signals=(sagas.COMPENSATIONS,), width=12),
+                    TracesPanel(
+                        title="Sagas that failed",
+                        description="Their compensation could not finish: each needs a human.",
+                        query='{ span.pipeline.saga.outcome = "failed" }',
+                    ),
+                ),
+            ),
+        ),
+    )

@@ -1,0 +1,47 @@
+"""How is one service: rate, errors, duration, and what it holds back?"""
+
+from __future__ import annotations
+
+from dashboards.board import Board, Row, SignalPanel, TracesPanel
+from dashboards.signals import flows, letters, services
+
+
+def service() -> Board:
+    """Make the dashboard."""
+    return Board(
+        name="service",
+        title="service",
+        description="How is one service: rate, errors and duration of what it handles and sends?",
+        variables=("service", "destination"),
+        rows=(
+            Row(
+                "What it handles",
+                (
+                    SignalPanel(kind="timeseries", signals=(flows.PROCESSED,), width=8),
+                    SignalPanel(kind="timeseries", signals=(flows.FAILED,), width=8),
+                    SignalPanel(kind="timeseries", signals=(flows.PROCESSING_P95,), width=8),
+                ),
+            ),
+            Row(
+                "What it sends",
+                (
+                    SignalPanel(kind="timeseries", signals=(services.PRODUCED,), width=8),
+                    SignalPanel(kind="timeseries", signals=(services.CLIENT_ERRORS,), width=8),
+                    SignalPanel(kind="timeseries", signals=(services.CLIENT_P95,), width=8),
+                ),
+            ),
+            Row(
+                "What it holds back",
+                (
+                    SignalPanel(kind="timeseries", signals=(services.OUTBOX,), width=8),
+                    SignalPanel(kind="timeseries", signals=(services.OUTBOX_AGE,), width=8),
+                    SignalPanel(kind="timeseries", signals=(letters.SKIPPED,), width=8),
+                    TracesPanel(
+                        title="Recent traces of the service",
+                        description="The slowest spans of it within the time shown.",
+                        query='{ resource.service.name =~ "$service" } | select(duration)',
+                    ),
+                ),
+            ),
+        ),
+    )

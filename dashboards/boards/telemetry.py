@@ -1,0 +1,29 @@
+"""Can the telemetry itself be trusted?"""
+
+from __future__ import annotations
+
+from dashboards.board import Board, Row, SignalPanel
+from dashboards.signals import instrumentation
+
+
+def telemetry() -> Board:
+    """Make the dashboard."""
+    return Board(
+        name="telemetry",
+        title="telemetry health",
+        description="What does the instrumentation itself drop, and what can it not read?",
+        variables=("service",),
+        rows=(
+            Row(
+                "Can it be trusted?",
+                (
+                    SignalPanel(
+                        kind="stat", signals=(instrumentation.REPORTING,), width=6, height=8
+                    ),
+                    SignalPanel(kind="timeseries", signals=(instrumentation.DROPPED,), width=18),
+                    SignalPanel(kind="timeseries", signals=(instrumentation.INVALID,), width=12),
+                    SignalPanel(kind="timeseries", signals=(instrumentation.SKEW,), width=12),
+                ),
+            ),
+        ),
+    )

@@ -1,0 +1,103 @@
+"""What users change without changing code: names, data sources, selectors, objectives."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tracing.catalog import END_TO_END_DURATION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the field and the mend."""
+
+
+class DataSources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The uids of Grafana's data sources that the dashboards choose at first."""
+
+    prometheus: str = "prometheus"
+    tempo: str = "tempo"
+    loki: str = "loki"
+
+
+class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a pipeline promises.
+
+    Attributes:
+        pipeline: Which one; a regular expression, by default all.
+        within_s: Within how many seconds a flow is to arrive; one of the bounds of the buckets of
+            `pipeline.end_to_end.duration`.
+        ratio: Which share of flows is to, such as 0.99.
+    """
+
+    pipeline: str = ".+"
+    within_s: float = 5.0
+    ratio: float = 0.99
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What dashboards and rules are made for.
+
+    Attributes:
+        prefix: What uids and rule groups begin with.
+        title: What titles begin with.
+        selector: Matchers that every query has, such as `cluster="eu"`.
+        datasources: Where data comes from.
+        objective: What end-to-end lag is measured against.
+        grafana_url: Where Grafana is, for links in alerts.
+        runbook_url: Where the runbook is, for links in alerts.
+        labels: Labels that every alert gets, such as `team: shop`.
+    """
+
+    prefix: str = "pipeline"
+    title: str = "Pipeline"
+    selector: str = ""
+    datasources: DataSources = msgspec.field(default_factory=DataSources)
+    objective: Objective = msgspec.field(default_factory=Objective)
+    grafana_url: str = "http://localhost:3000"
+    runbook_url: str = "https://example.com/runbook.md"
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def load_config(file: Path) -> Config:
+    """Read a configuration.
+
+    Args:
+        file: YAML with the fields of `Config`.
+
+    Raises:
+        ConfigError: It cannot be read, or is no configuration.
+    """
+    try:
+        return checked(msgspec.yaml.decode(file.read_bytes(), type=Config))
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def checked(config: Config) -> Config:
+    """Check what types cannot.
+
+    Raises:
+        ConfigError: A value cannot work.
+    """
+    objective = config.objective
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", config.prefix):
+        raise ConfigError(
+            f"prefix: {config.prefix!r} must be 1 to 20 lower-case letters, digits and dashes"
+        )
+    if not 0 < objective.ratio < 1:
+        raise ConfigError(f"objective.ratio: {objective.ratio} must lie between 0 and 1")
+    if objective.within_s not in END_TO_END_DURATION.buckets:
+        bounds = ", ".join(f"{bound:g}" for bound in END_TO_END_DURATION.buckets)
+        raise ConfigError(
+            f"objective.within_s: {objective.within_s:g} is no bound of a bucket; "
+            f"use one of {bounds}"
+        )
+    return config

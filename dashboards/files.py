@@ -1,0 +1,82 @@
+"""Everything that is generated, as files below one folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import yaml
+
+from dashboards.boards.all_boards import all_boards
+from dashboards.render.dashboard import dashboard_json
+from dashboards.rules.files import grafana_alerting, prometheus_rule_resource, prometheus_rules
+
+if TYPE_CHECKING:
+    from dashboards.config import Config
+
+Format = Literal["grafana", "configmap", "provisioning"]
+FORMATS: Final[tuple[Format, ...]] = ("grafana", "configmap", "provisioning")
+
+
+def generated(config: Config, form: Format = "grafana") -> dict[str, str]:
+    """Make all files.
+
+    Args:
+        config: What they are made for.
+        form: `grafana` gives the dashboards as JSON beside the rules; `configmap` gives each
+            dashboard as a Kubernetes ConfigMap that the sidecar of Grafana's chart picks up, and
+            the rules as a `PrometheusRule`; `provisioning` gives the folders that Grafana reads at
+            its start.
+
+    Returns:
+        The contents by path, relative to the folder of the output.
+    """
+    boards = {f"{board.name}.json": dashboard_json(board, config) for board in all_boards(config)}
+    if form == "configmap":
+        return {
+            **{
+                f"{name.removesuffix('.json')}.configmap.yaml": _config_map(name, written, config)
+                for name, written in boards.items()
+            },
+            "prometheusrule.yaml": prometheus_rule_resource(config),
+        }
+    if form == "provisioning":
+        return {
+            "dashboards/pipeline.yaml": _provider(config),
+            **{f"dashboards/{config.prefix}/{name}": text for name, text in boards.items()},
+            "alerting/pipeline.yaml": grafana_alerting(config),
+        }
+    return {
+        **boards,
+        "rules/prometheus.yaml": prometheus_rules(config),
+        "rules/grafana-alerting.yaml": grafana_alerting(config),
+        "rules/prometheusrule.yaml": prometheus_rule_resource(config),
+    }
+
+
+def _config_map(name: str, written: str, config: Config) -> str:
+    document = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"{config.prefix}-{name.removesuffix('.json')}",
+            "labels": {"grafana_dashboard": "1"},
+        },
+        "data": {f"{config.prefix}-{name}": written},
+    }
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _provider(config: Config) -> str:
+    document = {
+        "apiVersion": 1,
+        "providers": [
+            {
+                "name": config.prefix,
+                "folder": config.title,
+                "type": "file",
+                "allowUiUpdates": False,
+                "options": {"path": f"/etc/grafana/provisioning/dashboards/{config.prefix}"},
+            }
+        ],
+    }
+    return yaml.safe_dump(document, sort_keys=False)

@@ -1,0 +1,1 @@
+"""Recording rules and alerts, as data and as files for Prometheus, Grafana and Kubernetes."""

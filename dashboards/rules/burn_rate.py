@@ -1,0 +1,73 @@
+"""How fast an error budget may be spent before somebody is told.
+
+Two windows have to agree: the long one says that it matters, the short one that it still goes on.
+The factors are those of the Site Reliability Workbook, chapter 5, for a budget of 30 days.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dashboards.labels import PIPELINE
+from dashboards.rules.rule import Alert
+from tracing.catalog import END_TO_END_DURATION
+
+if TYPE_CHECKING:
+    from dashboards.config import Config
+    from dashboards.rules.rule import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One speed of spending.
+
+    Attributes:
+        name: What it is called.
+        long: The long window.
+        short: The short window.
+        factor: How many times faster than allowed.
+        severity: How urgent that is.
+    """
+
+    name: str
+    long: str
+    short: str
+    factor: float
+    severity: Severity
+
+
+WINDOWS: Final = (
+    Window("Fast", "1h", "5m", 14.4, "critical"),
+    Window("Slow", "6h", "30m", 6.0, "critical"),
+    Window("Creeping", "3d", "6h", 1.0, "warning"),
+)
+
+
+def recorded_late_share(window: str) -> str:
+    """The name of the recorded share of late flows in a window."""
+    return f"pipeline:{END_TO_END_DURATION.prometheus}:late_ratio_rate{window}"
+
+
+def burn_rate_alerts(config: Config) -> tuple[Alert, ...]:
+    """Make an alert for each speed."""
+    objective = config.objective
+    allowed = 1 - objective.ratio
+    return tuple(
+        Alert(
+            name=f"EndToEndBudget{window.name}Burn",
+            expr=(
+                f"{recorded_late_share(window.long)} > {window.factor * allowed:.6g} and "
+                f"{recorded_late_share(window.short)} > {window.factor * allowed:.6g}"
+            ),
+            wait="2m",
+            severity=window.severity,
+            summary=f"Pipeline {{{{ $labels.{PIPELINE} }}}} is late far too often",
+            description=f"{{{{ $value | humanizePercentage }}}} of arrivals in {window.long} took "
+            f"longer than {objective.within_s:g} s end to end. At this rate the error budget of "
+            f"{allowed:.4%} is spent {window.factor:g} times faster than allowed. Look at which "
+            "hop the lag begins.",
+            board="overview",
+        )
+        for window in WINDOWS
+    )

@@ -1,0 +1,36 @@
+"""Recording rules: what would be too slow to ask for at each look at a dashboard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from dashboards.labels import GROUP, TOPIC
+from dashboards.rules.burn_rate import WINDOWS, recorded_late_share
+from dashboards.rules.rule import Recording
+from dashboards.scope import Scope
+from dashboards.signals.objectives import late_share
+from tracing.catalog import CONSUMER_LAG, CONSUMER_LAG_TIME
+
+if TYPE_CHECKING:
+    from dashboards.config import Config
+
+LAG_RECORDS: Final = f"group_topic:{CONSUMER_LAG.prometheus}:sum"
+LAG_SECONDS: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
+
+
+def recordings(config: Config) -> tuple[Recording, ...]:
+    """Make them."""
+    scope = Scope(selector=config.selector)
+    by = (GROUP, TOPIC)
+    windows = sorted({window for pair in WINDOWS for window in (pair.long, pair.short)})
+    return (
+        Recording(record=LAG_RECORDS, expr=scope.total(CONSUMER_LAG, by=by)),
+        Recording(record=LAG_SECONDS, expr=scope.worst(CONSUMER_LAG_TIME, by=by)),
+        *(
+            Recording(
+                record=recorded_late_share(window),
+                expr=late_share(Scope(window=window, selector=config.selector), config.objective),
+            )
+            for window in windows
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Everything worth seeing, by subject."""

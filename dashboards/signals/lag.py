@@ -1,0 +1,65 @@
+"""Consumer lag as seen from outside the consumers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.labels import GROUP, PARTITION, STATUS, TOPIC
+from dashboards.signal import Signal, Threshold
+from tracing.catalog import CONSUMED_MESSAGES, CONSUMER_LAG, CONSUMER_LAG_TIME, CONSUMER_STATUS
+
+_HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
+_PLACE: Final = f"{_HOP}[{{{{{PARTITION}}}}}]"
+
+RECORDS: Final = Signal(
+    title="Lag in records",
+    description="Records that a group has not committed, by topic. Compare it with how fast they "
+    "come: the number alone says little.",
+    unit="short",
+    expr=lambda scope: scope.total(CONSUMER_LAG, by=(GROUP, TOPIC)),
+    legend=_HOP,
+)
+SECONDS: Final = Signal(
+    title="Lag in seconds",
+    description="Age of the oldest record that a group has not committed. It goes on growing while "
+    "the consumer is dead.",
+    unit="s",
+    expr=lambda scope: scope.worst(CONSUMER_LAG_TIME, by=(GROUP, TOPIC)),
+    legend=_HOP,
+    thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
+)
+WORST_PARTITIONS: Final = Signal(
+    title="The ten partitions furthest behind",
+    description="One partition alone behind is a poison record, a hot key or a stuck handler.",
+    unit="s",
+    expr=lambda scope: f"topk(10, {scope.worst(CONSUMER_LAG_TIME, by=(GROUP, TOPIC, PARTITION))})",
+    legend=_PLACE,
+    thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
+)
+STATUS_NOW: Final = Signal(
+    title="Status of groups",
+    description="As evaluated over a sliding window: ok, lagging (behind, but committing), stalled "
+    "(behind, without commits) or dead (behind, without members).",
+    unit="short",
+    expr=lambda scope: f"{scope.worst(CONSUMER_STATUS, by=(GROUP, STATUS))} == 1",
+    legend=f"{{{{{GROUP}}}}}: {{{{{STATUS}}}}}",
+)
+STANDING_STILL: Final = Signal(
+    title="Groups that stand still",
+    description="Groups that are stalled or dead. Nothing of what is sent to them is handled.",
+    unit="short",
+    expr=lambda scope: scope.total(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"'),
+    legend="stalled or dead",
+    thresholds=(Threshold(1, "critical"),),
+)
+CATCH_UP: Final = Signal(
+    title="Time to catch up",
+    description="Lag in records by how fast the group consumes at present: an estimate, and too "
+    "short where records go on coming.",
+    unit="s",
+    expr=lambda scope: (
+        f"{scope.total(CONSUMER_LAG, by=(GROUP, TOPIC))} / on ({GROUP}, {TOPIC}) "
+        f"({scope.rate(CONSUMED_MESSAGES, by=(GROUP, TOPIC))} > 0)"
+    ),
+    legend=_HOP,
+)

@@ -1,0 +1,64 @@
+"""Prometheus and promtool, built from the source that the Go module proxy has, once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+VERSION: Final = "v0.316.0"
+"""Of the Go module; it is Prometheus 3.16."""
+HOW_TO_GET_IT: Final = "Prometheus is built with Go 1.25 or newer, which is not on this machine"
+_MODULE: Final = "github.com/prometheus/prometheus"
+_CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+_FOLDER: Final = _CACHE / "pipeline-tracing" / f"prometheus-{VERSION}"
+_BINARIES: Final = ("prometheus", "promtool")
+
+
+def prometheus_folder() -> Path | None:
+    """Where both are, building them where they are not; `None` without Go.
+
+    It takes minutes the first time. Discovery of targets in clouds is left out: it would be most of
+    the code.
+    """
+    if all((_FOLDER / name).is_file() for name in _BINARIES):
+        return _FOLDER
+    go = shutil.which("go")
+    if go is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="prometheus-") as scratch:
+        source = Path(scratch) / "source"
+        found = _run([go, "mod", "download", "-json", f"{_MODULE}@{VERSION}"], Path(scratch))
+        shutil.copytree(json.loads(found)["Dir"], source, copy_function=_writable)
+        for folder in source.rglob("*"):
+            if folder.is_dir():
+                folder.chmod(0o755)
+        built = Path(scratch) / "built"
+        for name in _BINARIES:
+            _run(
+                [go, "build", "-tags", "remove_all_sd", "-o", str(built / name), f"./cmd/{name}"],
+                source,
+            )
+        _FOLDER.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(built, _FOLDER, dirs_exist_ok=True)
+    return _FOLDER
+
+
+def _run(command: list[str], folder: Path) -> str:
+    # Its workspace names modules that the proxy does not carry.
+    environment = {**os.environ, "GOWORK": "off", "GOFLAGS": "-mod=mod"}
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=folder, env=environment
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _writable(source: str, target: str) -> str:
+    shutil.copyfile(source, target)
+    return target

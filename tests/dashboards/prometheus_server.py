@@ -1,0 +1,97 @@
+"""A Prometheus with its OTLP receiver on, as a process on a free port of loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from contextlib import contextmanager
+from socket import socket
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_CONFIG = """\
+global:
+  scrape_interval: 5s
+storage:
+  exemplars:
+    max_exemplars: 100000
+"""
+
+
+class PrometheusServer:
+    """Answers queries."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.otlp_metrics = f"{url}/api/v1/otlp/v1/metrics"
+
+    def query(self, promql: str) -> list[dict[str, Any]]:
+        """The series that a query gives now."""
+        found: list[dict[str, Any]] = self._get("query", query=promql)["result"]
+        return found
+
+    def exemplars(self, promql: str) -> list[dict[str, Any]]:
+        """The exemplars of the last hour, of all series that a query names."""
+        now = time.time()
+        found: list[dict[str, Any]] = self._get(
+            "query_exemplars", query=promql, start=str(now - 3600), end=str(now + 60)
+        )
+        return [exemplar for series in found for exemplar in series["exemplars"]]
+
+    def names(self) -> set[str]:
+        """The names of all metrics that there are."""
+        return set(self._get("label/__name__/values"))
+
+    def _get(self, what: str, **parameters: str) -> Any:
+        answer = httpx.get(f"{self.url}/api/v1/{what}", params=parameters, timeout=30).json()
+        assert "success" == answer["status"], (answer, parameters)
+        return answer["data"]
+
+
+@contextmanager
+def prometheus_server(binaries: Path, folder: Path) -> Iterator[PrometheusServer]:
+    """Run it until the block is left."""
+    config = folder / "prometheus.yml"
+    config.write_text(_CONFIG)
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    log = folder / "prometheus.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [
+                binaries / "prometheus",
+                f"--config.file={config}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address={address}",
+                "--web.enable-otlp-receiver",
+                "--enable-feature=exemplar-storage",
+            ],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_until_ready(f"http://{address}", server, log)
+        yield PrometheusServer(f"http://{address}")
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def _wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        try:
+            if httpx.get(f"{url}/-/ready", timeout=1).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)  # a process has no event to wait for
+    raise RuntimeError(f"Prometheus does not start:\n{log.read_text()[-2000:]}")

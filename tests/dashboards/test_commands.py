@@ -1,0 +1,118 @@
+"""The command line: generates, checks, lists, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from dashboards.cli import cli
+from dashboards.config import Config, ConfigError, load_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_what_is_committed_is_what_is_generated() -> None:
+    done = _run("generate", "--check")
+    assert (0, "all 10 files are up to date\n") == (done.exit_code, done.output)
+
+
+def test_check_names_what_is_stale_and_the_mend_and_writes_nothing(tmp_path: Path) -> None:
+    assert 0 == _run("generate", "--out", tmp_path).exit_code
+    (tmp_path / "overview.json").write_text("{}")
+    (tmp_path / "lag.json").unlink()
+
+    done = _run("generate", "--out", tmp_path, "--check")
+
+    assert 1 == done.exit_code
+    assert "2 of 10 files" in done.output
+    assert "overview.json, lag.json; mend it: python -m dashboards generate" in done.output
+    assert "{}" == (tmp_path / "overview.json").read_text()
+
+
+def test_config_maps_carry_the_dashboards_for_the_sidecar(tmp_path: Path) -> None:
+    assert 0 == _run("generate", "--out", tmp_path, "--format", "configmap").exit_code
+
+    found = yaml.safe_load((tmp_path / "overview.configmap.yaml").read_text())
+    assert {"grafana_dashboard": "1"} == found["metadata"]["labels"]
+    (document,) = found["data"].values()
+    assert "pipeline-overview" == json.loads(document)["uid"]
+    assert (
+        "PrometheusRule" == yaml.safe_load((tmp_path / "prometheusrule.yaml").read_text())["kind"]
+    )
+
+
+def test_provisioning_gives_the_folders_that_grafana_reads(tmp_path: Path) -> None:
+    assert 0 == _run("generate", "--out", tmp_path, "--format", "provisioning").exit_code
+
+    provider = yaml.safe_load((tmp_path / "dashboards/pipeline.yaml").read_text())["providers"][0]
+    assert provider["options"]["path"].endswith("/dashboards/pipeline")
+    assert 7 == len(list((tmp_path / "dashboards/pipeline").glob("*.json")))
+    assert (tmp_path / "alerting/pipeline.yaml").is_file()
+
+
+def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> None:
+    config = tmp_path / "shop.yaml"
+    config.write_text(
+        'prefix: shop\ntitle: Shop\nselector: cluster="eu"\n'
+        "datasources: {prometheus: mimir}\nobjective: {within_s: 2.5, ratio: 0.999}\n"
+    )
+    out = tmp_path / "out"
+    assert 0 == _run("generate", "--config", config, "--out", out).exit_code
+
+    overview = (out / "overview.json").read_text()
+    rules = (out / "rules/prometheus.yaml").read_text()
+    assert "shop-overview" == json.loads(overview)["uid"]
+    assert '"value": "mimir"' in overview
+    assert 'cluster=\\"eu\\"' in overview
+    assert 'le=~"2\\\\.5"' in rules
+    assert "> 0.0144" in rules
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("prefix: My Shop", "prefix: 'My Shop' must be 1 to 20 lower-case letters"),
+        ("objective: {within_s: 4}", "objective.within_s: 4 is no bound of a bucket; use one of"),
+        ("objective: {ratio: 99}", "objective.ratio: 99.0 must lie between 0 and 1"),
+        ("objective: {ratio: high}", "Expected `float`, got `str` - at `$.objective.ratio`"),
+        ("prefxi: shop", "contains unknown field `prefxi`"),
+        ("a: [", "while parsing"),
+    ],
+)
+def test_a_configuration_that_cannot_work_says_why(
+    written: str, expected: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "shop.yaml"
+    config.write_text(written)
+
+    done = _run("generate", "--config", config, "--out", tmp_path / "out")
+
+    assert 2 == done.exit_code
+    assert expected in " ".join(done.output.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml cannot be read"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_an_empty_configuration_is_the_built_in_one(tmp_path: Path) -> None:
+    config = tmp_path / "empty.yaml"
+    config.write_text("{}")
+    assert Config() == load_config(config)
+
+
+def test_dashboards_and_alerts_are_listed_for_people_and_machines() -> None:
+    assert "pipeline-overview" in _run("list").output
+    document = json.loads(_run("list", "--json").output)
+    assert (7, 14) == (len(document["dashboards"]), len(document["alerts"]))

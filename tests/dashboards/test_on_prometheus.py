@@ -1,0 +1,163 @@
+"""Every panel on a real Prometheus, with the metrics of real runs: none is empty."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from contextlib import chdir
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from dashboards.board import Board, SignalPanel
+from dashboards.boards.all_boards import all_boards
+from dashboards.config import Config
+from dashboards.render.panels import scope_of, title_of
+from dashboards.rules.alerts import alerts
+from dashboards.rules.recordings import recordings
+from demo_pipeline.broker import EmbeddedBroker
+from demo_pipeline.load import Load
+from demo_pipeline.run import RunOptions, run
+from tests.dashboards.prometheus_server import PrometheusServer, prometheus_server
+from tracing import TracedProducer, otlp
+from tracing.catalog import METRICS
+from tracing.dlq.connection import Connection
+from tracing.lag import LagMonitor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+CONFIG = Config()
+# What is to be seen when all is well, and when something is not.
+SCENARIOS = ("steady", "payment-outage", "payment-declines", "stuck-saga", "duplicates")
+PANELS = [
+    pytest.param(board, panel, id=f"{board.name}: {title_of(panel)}")
+    for board in all_boards(CONFIG)
+    for row in board.rows
+    for panel in row.panels
+    if isinstance(panel, SignalPanel)
+]
+
+
+class _Silent:
+    def step(self, what: str) -> None: ...
+
+    def placed(self) -> None: ...
+
+    def ended(self, orders: int) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def server(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    """Prometheus, after a few runs have reported to it."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    with prometheus_server(binaries, folder) as found, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", found.otlp_metrics)
+        patch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
+        with chdir(folder):
+            asyncio.run(_runs())
+        yield found
+
+
+async def _runs() -> None:
+    async with EmbeddedBroker() as broker:
+        servers = broker.bootstrap_servers
+        providers = otlp.configure("lag-monitor")
+        monitor = LagMonitor(Connection(servers), providers.telemetry("orders"), interval_s=1)
+        async with monitor:
+            watching = asyncio.create_task(_watch(monitor))
+            for scenario in SCENARIOS:
+                await run(_options(servers, scenario), _Silent())
+            await _refused(servers, providers)
+            await asyncio.to_thread(_replay, servers)
+            watching.cancel()
+            await asyncio.wait({watching})
+            await asyncio.to_thread(providers.shutdown)
+
+
+def _options(servers: str, scenario: str) -> RunOptions:
+    return RunOptions(
+        load=Load(orders=40, rate=8, seed=1),
+        scenario=scenario,
+        bootstrap_servers=servers,
+        kafka=False,
+        http_port=0,
+        timeout_s=90,
+    )
+
+
+async def _watch(monitor: LagMonitor) -> None:
+    while True:
+        await monitor.sweep()
+        await asyncio.sleep(1)  # how often a monitor looks
+
+
+async def _refused(servers: str, providers: otlp.Providers) -> None:
+    """Two sends that fail, a while apart: a rate needs two points."""
+    bare = AIOKafkaProducer(bootstrap_servers=servers)
+    async with TracedProducer(bare, providers.telemetry("orders")) as producer:
+        for _ in range(2):
+            with pytest.raises(AssertionError, match="partition"):
+                await producer.send_and_wait("orders.events", b"v", partition=999)
+            await asyncio.sleep(1.5)  # longer than metrics take to be exported
+
+
+def _replay(servers: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "tracing", "dlq", "replay", "--bootstrap-servers", servers, "--yes"],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "OTEL_SERVICE_NAME": "dlq"},
+    )
+
+
+def _asked(board: Board, panel: SignalPanel) -> list[str]:
+    """The queries of a panel, as Grafana would send them with all chosen."""
+    replaced = {r"\$__rate_interval": "2m", r"\$__range": "10m", r"\$interval": "10m"}
+    found = []
+    for signal in panel.signals:
+        query = signal.expr(scope_of(panel, board, CONFIG))
+        for variable, value in replaced.items():
+            query = re.sub(variable, value, query)
+        found.append(re.sub(r'"\$[a-z]+"', '".*"', query))
+    return found
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS)
+def test_every_query_of_every_panel_shows_something(
+    board: Board, panel: SignalPanel, server: PrometheusServer
+) -> None:
+    for query in _asked(board, panel):
+        found = server.query(query)
+        assert found, query
+        assert any(series["value"][1] != "NaN" for series in found), query
+
+
+def test_metrics_are_called_as_the_catalogue_says(server: PrometheusServer) -> None:
+    names = server.names()
+    for metric in METRICS:
+        wanted = f"{metric.prometheus}_count" if metric.kind == "histogram" else metric.prometheus
+        assert wanted in names
+
+
+def test_points_lead_to_traces(server: PrometheusServer) -> None:
+    found = server.exemplars("pipeline_end_to_end_duration_seconds_bucket")
+    assert found
+    assert all(len(exemplar["labels"]["trace_id"]) == 32 for exemplar in found)
+
+
+@pytest.mark.parametrize("rule", recordings(CONFIG), ids=lambda rule: rule.record)
+def test_every_recording_rule_gives_something(rule: object, server: PrometheusServer) -> None:
+    assert server.query(getattr(rule, "expr"))  # noqa: B009 - typed as an object by the table
+
+
+@pytest.mark.parametrize("rule", alerts(CONFIG), ids=lambda rule: rule.name)
+def test_every_alert_can_be_asked(rule: object, server: PrometheusServer) -> None:
+    server.query(getattr(rule, "expr"))  # noqa: B009 - as above
