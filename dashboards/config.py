@@ -52,6 +52,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         grafana_url: Where Grafana is, for links in alerts.
         runbook_url: Where the runbook is, for links in alerts.
         labels: Labels that every alert gets, such as `team: shop`.
+        recording_rules: Whether Prometheus has the recording rules loaded. Then lag is asked of
+            them, one series by group and topic; without, of all partitions at each look.
     """
 
     prefix: str = "pipeline"
@@ -62,6 +64,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     grafana_url: str = "http://localhost:3000"
     runbook_url: str = "https://example.com/runbook.md"
     labels: dict[str, str] = msgspec.field(default_factory=dict)
+    recording_rules: bool = False
 
 
 def load_config(file: Path) -> Config:

@@ -25,11 +25,22 @@ class Scope:
         variables: The dashboard variables that the board has; metrics are chosen by those of
             them of which they have the label.
         selector: Further matchers for every metric, such as `cluster="eu"`.
+        recorded: Whether the recording rules are loaded, so that their results may be asked for.
     """
 
     window: str = RATE_INTERVAL
     variables: frozenset[str] = frozenset()
     selector: str = ""
+    recorded: bool = False
+
+    def select_recorded(self, record: str, *labels: str) -> str:
+        """Choose the series that a recording rule keeps, by the variables of its labels."""
+        matchers = [
+            f'{label}=~"${VARIABLE_OF[label]}"'
+            for label in labels
+            if VARIABLE_OF.get(label) in self.variables
+        ]
+        return f"{record}{{{', '.join(matchers)}}}"
 
     def select(self, metric: Metric, *where: str, part: str = "") -> str:
         """Choose the series of a metric.

@@ -99,6 +99,7 @@ def scope_of(panel: SignalPanel, board: Board, config: Config) -> Scope:
         window=panel.over or RATE_INTERVAL,
         variables=frozenset(board.variables),
         selector=config.selector,
+        recorded=config.recording_rules,
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboards.labels import GROUP, OUTCOME, REASON, SAGA, SERVICE, STATUS, TOPIC
+from dashboards.recorded import LAG_SECONDS
 from dashboards.rules.burn_rate import burn_rate_alerts
-from dashboards.rules.recordings import LAG_SECONDS
 from dashboards.rules.rule import Alert
 from dashboards.scope import Scope
 from dashboards.signals import instrumentation, lag, letters, sagas, services

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dashboards.labels import PIPELINE
+from dashboards.recorded import late_share
 from dashboards.rules.rule import Alert
-from tracing.catalog import END_TO_END_DURATION
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -44,11 +44,6 @@ WINDOWS: Final = (
 )
 
 
-def recorded_late_share(window: str) -> str:
-    """The name of the recorded share of late flows in a window."""
-    return f"pipeline:{END_TO_END_DURATION.prometheus}:late_ratio_rate{window}"
-
-
 def burn_rate_alerts(config: Config) -> tuple[Alert, ...]:
     """Make an alert for each speed."""
     objective = config.objective
@@ -57,8 +52,8 @@ def burn_rate_alerts(config: Config) -> tuple[Alert, ...]:
         Alert(
             name=f"EndToEndBudget{window.name}Burn",
             expr=(
-                f"{recorded_late_share(window.long)} > {window.factor * allowed:.6g} and "
-                f"{recorded_late_share(window.short)} > {window.factor * allowed:.6g}"
+                f"{late_share(window.long)} > {window.factor * allowed:.6g} and "
+                f"{late_share(window.short)} > {window.factor * allowed:.6g}"
             ),
             wait="2m",
             severity=window.severity,

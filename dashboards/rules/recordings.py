@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from dashboards import recorded
 from dashboards.labels import GROUP, TOPIC
-from dashboards.rules.burn_rate import WINDOWS, recorded_late_share
+from dashboards.rules.burn_rate import WINDOWS
 from dashboards.rules.rule import Recording
 from dashboards.scope import Scope
 from dashboards.signals.objectives import late_share
@@ -14,9 +15,6 @@ from tracing.catalog import CONSUMER_LAG, CONSUMER_LAG_TIME
 if TYPE_CHECKING:
     from dashboards.config import Config
 
-LAG_RECORDS: Final = f"group_topic:{CONSUMER_LAG.prometheus}:sum"
-LAG_SECONDS: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
-
 
 def recordings(config: Config) -> tuple[Recording, ...]:
     """Make them."""
@@ -24,11 +22,11 @@ def recordings(config: Config) -> tuple[Recording, ...]:
     by = (GROUP, TOPIC)
     windows = sorted({window for pair in WINDOWS for window in (pair.long, pair.short)})
     return (
-        Recording(record=LAG_RECORDS, expr=scope.total(CONSUMER_LAG, by=by)),
-        Recording(record=LAG_SECONDS, expr=scope.worst(CONSUMER_LAG_TIME, by=by)),
+        Recording(record=recorded.LAG_RECORDS, expr=scope.total(CONSUMER_LAG, by=by)),
+        Recording(record=recorded.LAG_SECONDS, expr=scope.worst(CONSUMER_LAG_TIME, by=by)),
         *(
             Recording(
-                record=recorded_late_share(window),
+                record=recorded.late_share(window),
                 expr=late_share(Scope(window=window, selector=config.selector), config.objective),
             )
             for window in windows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.labels import GROUP, PARTITION, STATUS, TOPIC
+from dashboards.recorded import LAG_RECORDS, LAG_SECONDS
 from dashboards.signal import Signal, Threshold
 from tracing.catalog import CONSUMED_MESSAGES, CONSUMER_LAG, CONSUMER_LAG_TIME, CONSUMER_STATUS
 
@@ -16,7 +17,11 @@ RECORDS: Final = Signal(
     description="Records that a group has not committed, by topic. Compare it with how fast they "
     "come: the number alone says little.",
     unit="short",
-    expr=lambda scope: scope.total(CONSUMER_LAG, by=(GROUP, TOPIC)),
+    expr=lambda scope: (
+        scope.select_recorded(LAG_RECORDS, GROUP, TOPIC)
+        if scope.recorded
+        else scope.total(CONSUMER_LAG, by=(GROUP, TOPIC))
+    ),
     legend=_HOP,
 )
 SECONDS: Final = Signal(
@@ -24,7 +29,11 @@ SECONDS: Final = Signal(
     description="Age of the oldest record that a group has not committed. It goes on growing while "
     "the consumer is dead.",
     unit="s",
-    expr=lambda scope: scope.worst(CONSUMER_LAG_TIME, by=(GROUP, TOPIC)),
+    expr=lambda scope: (
+        scope.select_recorded(LAG_SECONDS, GROUP, TOPIC)
+        if scope.recorded
+        else scope.worst(CONSUMER_LAG_TIME, by=(GROUP, TOPIC))
+    ),
     legend=_HOP,
     thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
 )
@@ -58,7 +67,7 @@ CATCH_UP: Final = Signal(
     "short where records go on coming.",
     unit="s",
     expr=lambda scope: (
-        f"{scope.total(CONSUMER_LAG, by=(GROUP, TOPIC))} / on ({GROUP}, {TOPIC}) "
+        f"{RECORDS.expr(scope)} / on ({GROUP}, {TOPIC}) "
         f"({scope.rate(CONSUMED_MESSAGES, by=(GROUP, TOPIC))} > 0)"
     ),
     legend=_HOP,

@@ -135,7 +135,13 @@ def test_every_metric_is_chosen_by_the_variables_that_it_has(board: Board) -> No
 
 @each_board
 def test_a_load_of_the_dashboard_asks_few_questions(board: Board) -> None:
-    assert sum(len(panel.get("targets", ())) for panel in panels(board)) < 40
+    found = document(board)
+    asked = sum(len(panel.get("targets", ())) for panel in panels(board))
+    asked += sum(variable["type"] == "query" for variable in found["templating"]["list"])
+    asked += len(found.get("annotations", {}).get("list", ()))
+    # However many services and topics there are: no panel and no row is repeated for each.
+    assert asked < 40
+    assert not any(panel.get("repeat") for panel in found["panels"])
 
 
 @each_board
@@ -143,6 +149,18 @@ def test_what_is_written_is_what_grafanas_types_read(board: Board) -> None:
     written = document(board)
     read = Dashboard.from_json(written)
     assert written == json.loads(JSONEncoder().encode(read))
+
+
+def test_with_recording_rules_lag_is_asked_of_them() -> None:
+    lag = next(board for board in BOARDS if board.name == "lag")
+    asked = [
+        target["expr"]
+        for panel in document(lag, Config(recording_rules=True))["panels"]
+        for target in panel.get("targets", ())
+    ]
+    chosen = '{messaging_consumer_group_name=~"$group", messaging_destination_name=~"$destination"}'
+    assert f"group_topic:pipeline_consumer_lag:sum{chosen}" in asked
+    assert f"group_topic:pipeline_consumer_lag_time_seconds:max{chosen}" in asked
 
 
 def test_links_between_dashboards_lead_somewhere() -> None:
