@@ -1,17 +1,20 @@
-"""`python -m dashboards`: generate, check and list dashboards and rules."""
+"""`python -m dashboards`: generate, check, publish and list dashboards and rules."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import click
+import httpx
 
 from dashboards.boards.all_boards import all_boards
 from dashboards.config import Config, ConfigError, load_config
 from dashboards.files import FORMATS, generated
-from dashboards.render.dashboard import uid_of
+from dashboards.publishing import TOKEN_VARIABLE, Grafana, PublishError
+from dashboards.render.dashboard import dashboard_json, uid_of
 from dashboards.rules.alerts import alerts
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 _GENERATED: Final = Path(__file__).parent / "generated"
 _NAMED_AT_MOST: Final = 5
+_TIMEOUT_S: Final = 30.0
 
 
 class _ConfigType(click.ParamType[Config]):
@@ -96,6 +100,38 @@ def list_command(*, config: Config, as_json: bool) -> None:
         click.echo(f"{board['uid']:<24} {board['answers']}")
     for rule in rules:
         click.echo(f"{rule['alert']:<24} {rule['severity']}, after {rule['for']}")
+
+
+@cli.command()
+@_CONFIG
+@click.option("--url", required=True, help="Grafana's address, with its sub-path if it has one.")
+@click.option("--folder", default="", metavar="UID", help="The folder; made where it is missing.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+def publish(*, config: Config, url: str, folder: str, dry_run: bool) -> None:
+    """Bring the dashboards into a running Grafana, and show what that changes.
+
+    The token of a service account comes from the environment variable GRAFANA_TOKEN. What is up to
+    date is left alone. Rules are no part of this: provision them, or load them into Prometheus.
+    """
+    token = os.environ.get(TOKEN_VARIABLE)
+    if not token:
+        raise click.UsageError(f"put the token of a service account into {TOKEN_VARIABLE}")
+    written = [dashboard_json(board, config) for board in all_boards(config)]
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_S) as client:
+            grafana = Grafana(client)
+            grafana.check_version()
+            found = grafana.publish(
+                written, folder=folder, message="python -m dashboards publish", dry_run=dry_run
+            )
+    except (PublishError, httpx.InvalidURL) as error:
+        raise click.ClickException(str(error)) from error
+    for each in found:
+        if each.difference:
+            click.echo(each.difference)
+    for each in found:
+        click.echo(f"{each.uid}: {each.change}{' (dry run)' if dry_run else ''}", err=True)
 
 
 def _stale(out: Path, files: dict[str, str]) -> list[str]:

@@ -1,0 +1,91 @@
+"""As much of Grafana's HTTP API as publishing needs, on a free port of loopback."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOKEN = "glsa_test"  # noqa: S105 - of a double
+
+
+class FakeGrafana:
+    """What it holds, and how it answers."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.version = "12.3.0"
+        self.refuse_with: int | None = None
+        self.dashboards: dict[str, dict[str, Any]] = {}
+        self.folders: list[str] = []
+        self.posts: list[str] = []
+
+    def answer(self, method: str, path: str, body: Any, token: str) -> tuple[int, Any]:
+        if path == "/api/health":
+            return 200, {"version": self.version, "database": "ok"}
+        if token != f"Bearer {TOKEN}":
+            return 401, {"message": "Invalid API key"}
+        if method == "GET":
+            return self._get(path)
+        self.posts.append(path)
+        if self.refuse_with is not None:
+            return self.refuse_with, {"message": "refused"}
+        if path == "/api/folders":
+            self.folders.append(body["uid"])
+            return 200, body
+        uid = body["dashboard"]["uid"]
+        version = self.dashboards.get(uid, {"dashboard": {"version": 0}})["dashboard"]["version"]
+        self.dashboards[uid] = {
+            "dashboard": {**body["dashboard"], "id": 7, "version": version + 1},
+            "meta": {"folderUid": body["folderUid"]},
+        }
+        return 200, {"uid": uid, "status": "success"}
+
+    def _get(self, path: str) -> tuple[int, Any]:
+        kind, _, uid = path.removeprefix("/api/").rpartition("/")
+        if kind == "folders" and uid in self.folders:
+            return 200, {"uid": uid}
+        if kind == "dashboards/uid" and uid in self.dashboards:
+            return 200, self.dashboards[uid]
+        return 404, {"message": "not found"}
+
+
+@contextmanager
+def fake_grafana() -> Iterator[FakeGrafana]:
+    """Run it until the block is left."""
+    grafana = FakeGrafana()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(None)
+
+        def do_POST(self) -> None:
+            self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+        def _answer(self, body: Any) -> None:
+            token = self.headers.get("Authorization", "")
+            status, content = grafana.answer(self.command, self.path, body, token)
+            written = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(written)))
+            self.end_headers()
+            self.wfile.write(written)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base names it so
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    grafana.url = f"http://127.0.0.1:{server.server_port}"
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        yield grafana
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
