@@ -1,0 +1,13 @@
+# The demo and the command line, for compose.yaml; the versions are those that CI tests.
+FROM python:3.13-slim
+
+WORKDIR /app
+COPY requirements.txt pyproject.toml README.md LICENSE ./
+COPY tracing tracing
+COPY dashboards dashboards
+COPY demo_pipeline demo_pipeline
+RUN pip install --no-cache-dir --constraint requirements.txt '.[demo]'
+
+# Databases of a run are temporary; nothing else is written.
+USER nobody
+ENV HOME=/tmp

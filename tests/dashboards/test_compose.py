@@ -1,0 +1,101 @@
+"""`compose.yaml`: no container runs here, so every file that it mounts is looked at by itself."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import demo_pipeline.__main__
+from dashboards.config import DataSources
+from demo_pipeline.scenarios import SCENARIOS
+
+ROOT = Path(__file__).parents[2]
+PROVISIONING = ROOT / "dashboards" / "provisioning"
+
+
+@pytest.fixture
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return found
+
+
+def _mounts(compose: dict[str, Any]) -> dict[str, Path]:
+    """Files and folders of the project by their place in the container."""
+    found = {}
+    for volume in compose["services"]["lgtm"]["volumes"]:
+        source, target, mode = volume.split(":")
+        assert "ro" == mode
+        found[target] = ROOT / source
+    return found
+
+
+def test_images_are_pinned_and_ports_are_on_loopback(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert re.search(r":\d+\.\d+\.\d+$", service["image"]), name
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:"), name
+
+
+def test_whatever_is_mounted_is_there(compose: dict[str, Any]) -> None:
+    for target, source in _mounts(compose).items():
+        assert source.exists(), source
+        assert source.is_dir() or Path(target).suffix == source.suffix
+
+
+def test_dashboards_are_provisioned_from_where_they_are_mounted(compose: dict[str, Any]) -> None:
+    (provider,) = yaml.safe_load((PROVISIONING / "dashboards.yaml").read_text())["providers"]
+    folder = _mounts(compose)[provider["options"]["path"]]
+    assert 7 == len(list(folder.glob("*.json")))
+
+
+def test_the_dashboards_find_their_data_sources_and_exemplars_lead_to_traces() -> None:
+    sources = yaml.safe_load((PROVISIONING / "datasources.yaml").read_text())["datasources"]
+    expected = DataSources()
+    assert {expected.prometheus, expected.tempo, expected.loki} == {s["uid"] for s in sources}
+    (link,) = sources[0]["jsonData"]["exemplarTraceIdDestinations"]
+    assert ("trace_id", expected.tempo) == (link["name"], link["datasourceUid"])
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_prometheus_takes_its_configuration_and_rules(
+    compose: dict[str, Any], binaries: Path, tmp_path: Path
+) -> None:
+    config = yaml.safe_load((PROVISIONING / "prometheus.yaml").read_text())
+    config["rule_files"] = [str(_mounts(compose)[target]) for target in config["rule_files"]]
+    file = tmp_path / "prometheus.yaml"
+    file.write_text(yaml.safe_dump(config))
+    done = subprocess.run(
+        [binaries / "promtool", "check", "config", file],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "pipeline" in done.stdout or "SUCCESS" in done.stdout
+
+
+def test_the_commands_are_ones_that_there_are(
+    compose: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo = re.sub(r"\$\{SCENARIO:-([a-z-]+)\}", r"\1", compose["services"]["demo"]["command"])
+    _, _, _, *arguments = shlex.split(demo)
+    assert arguments[arguments.index("--scenario") + 1] in SCENARIOS
+    assert 0 == demo_pipeline.__main__.main([*arguments, "--help"])
+    assert "Usage" in capsys.readouterr().out
+
+
+def test_the_image_has_all_that_the_package_is_made_of() -> None:
+    written = (ROOT / "Dockerfile").read_text()
+    copied = {
+        source for line in re.findall(r"^COPY (.*)$", written, re.MULTILINE)
+        for source in line.split()[:-1]
+    }  # fmt: skip
+    assert {"tracing", "dashboards", "demo_pipeline", "pyproject.toml", "README.md"} <= copied
+    assert all((ROOT / source).exists() for source in copied)
+    ignored = (ROOT / ".dockerignore").read_text()
+    assert all(f"!{source}\n" in ignored for source in copied)
