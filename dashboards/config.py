@@ -30,12 +30,18 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         pipeline: Which one; a regular expression, by default all.
+        destination: The topic at which a flow counts as arrived; a regular expression, by default
+            any. Name the last hop: where all hops count, the early ones, which are never late,
+            hide that the last one is.
+        group: The group that reads it there, likewise.
         within_s: Within how many seconds a flow is to arrive; one of the bounds of the buckets of
             `pipeline.end_to_end.duration`.
         ratio: Which share of flows is to, such as 0.99.
     """
 
-    pipeline: str = ".+"
+    pipeline: str = ".*"
+    destination: str = ".*"
+    group: str = ".*"
     within_s: float = 5.0
     ratio: float = 0.99
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards.labels import PIPELINE
+from dashboards.labels import GROUP, PIPELINE, TOPIC
 from dashboards.signal import Signal
 from tracing.catalog import END_TO_END_DURATION
 
@@ -15,11 +15,20 @@ if TYPE_CHECKING:
 
 def late_share(scope: Scope, objective: Objective) -> str:
     """The share of flows that arrived later than promised, in the scope's window."""
-    mine = f'{PIPELINE}=~"{objective.pipeline}"'
+    mine = ", ".join(
+        f'{label}=~"{chosen}"'
+        for label, chosen in (
+            (PIPELINE, objective.pipeline),
+            (TOPIC, objective.destination),
+            (GROUP, objective.group),
+        )
+        if chosen != ".*"
+    )
     bound = f'le=~"{_bound(objective.within_s)}"'
     by = (PIPELINE,)
-    in_time = scope.rate(END_TO_END_DURATION, mine, bound, by=by, part="bucket")
-    return f"1 - {in_time} / {scope.rate(END_TO_END_DURATION, mine, by=by, part='count')}"
+    where = (mine,) if mine else ()
+    in_time = scope.rate(END_TO_END_DURATION, *where, bound, by=by, part="bucket")
+    return f"1 - {in_time} / {scope.rate(END_TO_END_DURATION, *where, by=by, part='count')}"
 
 
 def budget_left(objective: Objective) -> Signal:

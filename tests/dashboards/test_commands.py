@@ -63,7 +63,8 @@ def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> N
     config = tmp_path / "shop.yaml"
     config.write_text(
         'prefix: shop\ntitle: Shop\nselector: cluster="eu"\n'
-        "datasources: {prometheus: mimir}\nobjective: {within_s: 2.5, ratio: 0.999}\n"
+        "datasources: {prometheus: mimir}\n"
+        "objective: {group: last, within_s: 2.5, ratio: 0.999}\n"
     )
     out = tmp_path / "out"
     assert 0 == _run("generate", "--config", config, "--out", out).exit_code
@@ -74,6 +75,7 @@ def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> N
     assert '"value": "mimir"' in overview
     assert 'cluster=\\"eu\\"' in overview
     assert 'le=~"2\\\\.5"' in rules
+    assert 'messaging_consumer_group_name=~"last"' in rules
     assert "> 0.0144" in rules
 
 
