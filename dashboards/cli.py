@@ -42,8 +42,8 @@ class _ConfigType(click.ParamType[Config]):
 
 _CONFIG = click.option(
     "--config", type=_ConfigType(), default=Config(), show_default="built in", metavar="FILE",
-    help="YAML: prefix, title, selector, datasources, objective, grafana_url, runbook_url, labels, "
-    "recording_rules.",
+    help="YAML: prefix, title, selector, datasources, objectives, grafana_url, runbook_url, "
+    "labels, recording_rules.",
 )  # fmt: skip
 
 

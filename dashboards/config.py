@@ -29,6 +29,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What a pipeline promises.
 
     Attributes:
+        name: What it is called, on graphs and in alerts.
         pipeline: Which one; a regular expression, by default all.
         destination: The topic at which a flow counts as arrived; a regular expression, by default
             any. Name the last hop: where all hops count, the early ones, which are never late,
@@ -39,6 +40,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ratio: Which share of flows is to, such as 0.99.
     """
 
+    name: str = "end-to-end"
     pipeline: str = ".*"
     destination: str = ".*"
     group: str = ".*"
@@ -54,7 +56,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         title: What titles begin with.
         selector: Matchers that every query has, such as `cluster="eu"`.
         datasources: Where data comes from.
-        objective: What end-to-end lag is measured against.
+        objectives: What end-to-end lag is measured against, one for each promise.
         grafana_url: Where Grafana is, for links in alerts.
         runbook_url: Where the runbook is, for links in alerts.
         labels: Labels that every alert gets, such as `team: shop`.
@@ -66,7 +68,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     title: str = "Pipeline"
     selector: str = ""
     datasources: DataSources = msgspec.field(default_factory=DataSources)
-    objective: Objective = msgspec.field(default_factory=Objective)
+    objectives: tuple[Objective, ...] = (Objective(),)
     grafana_url: str = "http://localhost:3000"
     runbook_url: str = "https://example.com/runbook.md"
     labels: dict[str, str] = msgspec.field(default_factory=dict)
@@ -96,17 +98,27 @@ def checked(config: Config) -> Config:
     Raises:
         ConfigError: A value cannot work.
     """
-    objective = config.objective
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", config.prefix):
         raise ConfigError(
             f"prefix: {config.prefix!r} must be 1 to 20 lower-case letters, digits and dashes"
         )
-    if not 0 < objective.ratio < 1:
-        raise ConfigError(f"objective.ratio: {objective.ratio} must lie between 0 and 1")
-    if objective.within_s not in END_TO_END_DURATION.buckets:
-        bounds = ", ".join(f"{bound:g}" for bound in END_TO_END_DURATION.buckets)
-        raise ConfigError(
-            f"objective.within_s: {objective.within_s:g} is no bound of a bucket; "
-            f"use one of {bounds}"
-        )
+    names = [objective.name for objective in config.objectives]
+    if not names or len(names) > len(set(names)):
+        raise ConfigError("objectives: at least one, each with a name of its own")
+    for number, objective in enumerate(config.objectives):
+        if not 0 < objective.ratio < 1:
+            raise ConfigError(
+                f"objectives[{number}].ratio: {objective.ratio:g} must lie between 0 and 1"
+            )
+        if objective.within_s not in END_TO_END_DURATION.buckets:
+            bounds = ", ".join(f"{bound:g}" for bound in END_TO_END_DURATION.buckets)
+            raise ConfigError(
+                f"objectives[{number}].within_s: {objective.within_s:g} is no bound of a bucket; "
+                f"use one of {bounds}"
+            )
+        for matcher in (objective.pipeline, objective.destination, objective.group):
+            if '"' in matcher or "\\" in matcher:
+                raise ConfigError(
+                    f"objectives[{number}]: {matcher!r} may hold neither quotes nor backslashes"
+                )
     return config

@@ -21,6 +21,8 @@ STATE: Final = "state"
 OUTCOME: Final = "outcome"
 STATUS: Final = "status"
 REASON: Final = "reason"
+OBJECTIVE: Final = "objective"
+"""Made by rules: which of the objectives it is about."""
 
 VARIABLE_OF: Final[Mapping[str, str]] = {
     SERVICE: "service",

@@ -10,6 +10,6 @@ LAG_RECORDS: Final = f"group_topic:{CONSUMER_LAG.prometheus}:sum"
 LAG_SECONDS: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
 
 
-def late_share(window: str) -> str:
-    """The share of flows in a window that arrived later than promised."""
-    return f"pipeline:{END_TO_END_DURATION.prometheus}:late_ratio_rate{window}"
+def burn_rate(window: str) -> str:
+    """How many times faster than allowed the error budgets were spent in a window."""
+    return f"pipeline_objective:{END_TO_END_DURATION.prometheus}:burn_rate{window}"

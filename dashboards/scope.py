@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dashboards.labels import SERVICE, VARIABLE_OF
+from tracing.catalog import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +61,16 @@ class Scope:
         if self.selector:
             matchers.append(self.selector)
         return f"{name}{{{', '.join([*matchers, *where])}}}"
+
+    def everything(self) -> str:
+        """All series of all metrics of the catalogue."""
+        names = "|".join(f"{metric.prometheus}(_bucket|_sum|_count)?" for metric in METRICS)
+        matchers = [f'__name__=~"{names}"']
+        if VARIABLE_OF[SERVICE] in self.variables:
+            matchers.append(f'{SERVICE}=~"${VARIABLE_OF[SERVICE]}"')
+        if self.selector:
+            matchers.append(self.selector)
+        return f"{{{', '.join(matchers)}}}"
 
     def rate(self, metric: Metric, *where: str, by: Sequence[str] = (), part: str = "") -> str:
         """Per second, added up over all other labels."""

@@ -28,7 +28,8 @@ def consumer_lag() -> Board:
                 (
                     SignalPanel(kind="timeseries", signals=(lag.CATCH_UP,), width=12),
                     SignalPanel(kind="timeseries", signals=(flows.CONSUMED,), width=12),
-                    SignalPanel(kind="table", signals=(lag.WORST_PARTITIONS,), width=24),
+                    SignalPanel(kind="table", signals=(lag.WORST_PARTITIONS,), width=12),
+                    SignalPanel(kind="table", signals=(lag.BIGGEST_PARTITIONS,), width=12),
                 ),
             ),
         ),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def overview(config: Config) -> Board:
     """Make the dashboard."""
-    slow_s = config.objective.within_s
+    slow_s = min(objective.within_s for objective in config.objectives)
     return Board(
         name="overview",
         title="overview",
@@ -28,7 +28,7 @@ def overview(config: Config) -> Board:
                     ),
                     SignalPanel(
                         kind="stat",
-                        signals=(objectives.budget_left(config.objective),),
+                        signals=(objectives.budget_left(config.objectives),),
                         width=4,
                         height=5,
                         over="$__range",

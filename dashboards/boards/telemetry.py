@@ -11,7 +11,7 @@ def telemetry() -> Board:
     return Board(
         name="telemetry",
         title="telemetry health",
-        description="What does the instrumentation itself drop, and what can it not read?",
+        description="What does the instrumentation itself drop and cost, and what can it not read?",
         variables=("service",),
         rows=(
             Row(
@@ -21,8 +21,9 @@ def telemetry() -> Board:
                         kind="stat", signals=(instrumentation.REPORTING,), width=6, height=8
                     ),
                     SignalPanel(kind="timeseries", signals=(instrumentation.DROPPED,), width=18),
-                    SignalPanel(kind="timeseries", signals=(instrumentation.INVALID,), width=12),
-                    SignalPanel(kind="timeseries", signals=(instrumentation.SKEW,), width=12),
+                    SignalPanel(kind="timeseries", signals=(instrumentation.INVALID,), width=8),
+                    SignalPanel(kind="timeseries", signals=(instrumentation.SKEW,), width=8),
+                    SignalPanel(kind="timeseries", signals=(instrumentation.SERIES,), width=8),
                 ),
             ),
         ),

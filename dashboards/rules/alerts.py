@@ -25,7 +25,7 @@ def alerts(config: Config) -> tuple[Alert, ...]:
     """Make them."""
     quarter = Scope(window="15m", selector=config.selector)
     return (
-        *burn_rate_alerts(config),
+        *burn_rate_alerts(),
         *_of_consumers(quarter),
         *_of_dead_letters(quarter),
         *_of_sagas(quarter),

@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dashboards.labels import PIPELINE
-from dashboards.recorded import late_share
+from dashboards.labels import OBJECTIVE, PIPELINE
+from dashboards.recorded import burn_rate
 from dashboards.rules.rule import Alert
 
 if TYPE_CHECKING:
-    from dashboards.config import Config
     from dashboards.rules.rule import Severity
 
 
@@ -44,24 +43,22 @@ WINDOWS: Final = (
 )
 
 
-def burn_rate_alerts(config: Config) -> tuple[Alert, ...]:
+def burn_rate_alerts() -> tuple[Alert, ...]:
     """Make an alert for each speed."""
-    objective = config.objective
-    allowed = 1 - objective.ratio
     return tuple(
         Alert(
             name=f"EndToEndBudget{window.name}Burn",
             expr=(
-                f"{late_share(window.long)} > {window.factor * allowed:.6g} and "
-                f"{late_share(window.short)} > {window.factor * allowed:.6g}"
+                f"{burn_rate(window.long)} > {window.factor:g} and "
+                f"{burn_rate(window.short)} > {window.factor:g}"
             ),
             wait="2m",
             severity=window.severity,
-            summary=f"Pipeline {{{{ $labels.{PIPELINE} }}}} is late far too often",
-            description=f"{{{{ $value | humanizePercentage }}}} of arrivals in {window.long} took "
-            f"longer than {objective.within_s:g} s end to end. At this rate the error budget of "
-            f"{allowed:.4%} is spent {window.factor:g} times faster than allowed. Look at which "
-            "hop the lag begins.",
+            summary=f"Pipeline {{{{ $labels.{PIPELINE} }}}} breaks its promise "
+            f"{{{{ $labels.{OBJECTIVE} }}}}",
+            description="So many flows arrived too late that, over the last "
+            f"{window.long}, the error budget was spent {{{{ $value | humanize }}}} times faster "
+            "than allowed, and it still is. Look at which hop the lag begins.",
             board="overview",
         )
         for window in WINDOWS

@@ -9,7 +9,7 @@ from dashboards.labels import GROUP, TOPIC
 from dashboards.rules.burn_rate import WINDOWS
 from dashboards.rules.rule import Recording
 from dashboards.scope import Scope
-from dashboards.signals.objectives import late_share
+from dashboards.signals.objectives import burn_rate
 from tracing.catalog import CONSUMER_LAG, CONSUMER_LAG_TIME
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def recordings(config: Config) -> tuple[Recording, ...]:
         Recording(record=recorded.LAG_SECONDS, expr=scope.worst(CONSUMER_LAG_TIME, by=by)),
         *(
             Recording(
-                record=recorded.late_share(window),
-                expr=late_share(Scope(window=window, selector=config.selector), config.objective),
+                record=recorded.burn_rate(window),
+                expr=burn_rate(Scope(window=window, selector=config.selector), config.objectives),
             )
             for window in windows
         ),

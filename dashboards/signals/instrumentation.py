@@ -35,6 +35,15 @@ SKEW: Final = Signal(
     legend=_WHY,
     thresholds=(Threshold(0.1, "warning"),),
 )
+SERIES: Final = Signal(
+    title="Series of each service",
+    description="What a service's metrics cost Prometheus. It is bounded by the number of its "
+    "topics and groups; where it goes on rising, a label has too many values.",
+    unit="short",
+    expr=lambda scope: f"count by ({SERVICE}) ({scope.everything()})",
+    legend=f"{{{{{SERVICE}}}}}",
+    thresholds=(Threshold(10_000, "warning"),),
+)
 REPORTING: Final = Signal(
     title="Services that report",
     description="Services whose producers have told metrics of late.",

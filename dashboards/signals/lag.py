@@ -45,6 +45,13 @@ WORST_PARTITIONS: Final = Signal(
     legend=_PLACE,
     thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
 )
+BIGGEST_PARTITIONS: Final = Signal(
+    title="The ten partitions with most to do",
+    description="Records that a group has not committed. One partition alone is a hot key.",
+    unit="short",
+    expr=lambda scope: f"topk(10, {scope.worst(CONSUMER_LAG, by=(GROUP, TOPIC, PARTITION))})",
+    legend=_PLACE,
+)
 STATUS_NOW: Final = Signal(
     title="Status of groups",
     description="As evaluated over a sliding window: ok, lagging (behind, but committing), stalled "

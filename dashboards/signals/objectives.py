@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards.labels import GROUP, PIPELINE, TOPIC
+from dashboards.labels import GROUP, OBJECTIVE, PIPELINE, TOPIC
 from dashboards.signal import Signal
 from tracing.catalog import END_TO_END_DURATION
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dashboards.config import Objective
     from dashboards.scope import Scope
 
 
-def late_share(scope: Scope, objective: Objective) -> str:
+def burn_rate(scope: Scope, objectives: Sequence[Objective]) -> str:
+    """How many times faster than allowed each error budget is spent, in the scope's window."""
+    return " or ".join(
+        f"label_replace(({_late_share(scope, objective)}) / {1 - objective.ratio:.6g}, "
+        f'"{OBJECTIVE}", "{objective.name}", "", "")'
+        for objective in objectives
+    )
+
+
+def _late_share(scope: Scope, objective: Objective) -> str:
     """The share of flows that arrived later than promised, in the scope's window."""
     mine = ", ".join(
         f'{label}=~"{chosen}"'
@@ -31,17 +42,19 @@ def late_share(scope: Scope, objective: Objective) -> str:
     return f"1 - {in_time} / {scope.rate(END_TO_END_DURATION, *where, by=by, part='count')}"
 
 
-def budget_left(objective: Objective) -> Signal:
-    """How much of the error budget is left."""
-    allowed = 1 - objective.ratio
+def budget_left(objectives: Sequence[Objective]) -> Signal:
+    """How much of each error budget is left."""
+    promised = "; ".join(
+        f"{objective.name}: {objective.ratio:.6g} of arrivals within {objective.within_s:g} s"
+        for objective in objectives
+    )
     return Signal(
         title="Error budget left",
-        description=f"{objective.ratio:.4%} of arrivals are to have an end-to-end lag of at most "
-        f"{objective.within_s:g} s. What is left of the rest that may be later, over the time "
-        "shown; below 0 the promise is broken.",
+        description="What is left, over the time shown, of the arrivals that may be later than "
+        f"promised ({promised}); below 0 the promise is broken.",
         unit="percentunit",
-        expr=lambda scope: f"1 - ({late_share(scope, objective)}) / {allowed:g}",
-        legend=f"{{{{{PIPELINE}}}}}",
+        expr=lambda scope: f"1 - ({burn_rate(scope, objectives)})",
+        legend=f"{{{{{PIPELINE}}}}} {{{{{OBJECTIVE}}}}}",
     )
 
 

@@ -23,7 +23,7 @@ BOARDS = all_boards(CONFIG)
 OTHER_LABELS = {"le", "job", "id", "source", "target", "title"}
 NO_LABELS = {
     "by", "rate", "increase", "sum", "max", "count", "topk", "histogram_quantile", "label_replace",
-    "label_join", "on", "offset", "or", "and", "absent", "deriv",
+    "label_join", "on", "offset", "or", "and", "absent", "deriv", "__name__",
 }  # fmt: skip
 
 each_board = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)

@@ -64,28 +64,35 @@ def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> N
     config.write_text(
         'prefix: shop\ntitle: Shop\nselector: cluster="eu"\n'
         "datasources: {prometheus: mimir}\n"
-        "objective: {group: last, within_s: 2.5, ratio: 0.999}\n"
+        "objectives:\n- {name: fast, group: last, within_s: 2.5, ratio: 0.999}\n- {ratio: 0.9}\n"
     )
     out = tmp_path / "out"
     assert 0 == _run("generate", "--config", config, "--out", out).exit_code
 
     overview = (out / "overview.json").read_text()
-    rules = (out / "rules/prometheus.yaml").read_text()
+    rules = " ".join((out / "rules/prometheus.yaml").read_text().split())
     assert "shop-overview" == json.loads(overview)["uid"]
     assert '"value": "mimir"' in overview
     assert 'cluster=\\"eu\\"' in overview
     assert 'le=~"2\\\\.5"' in rules
     assert 'messaging_consumer_group_name=~"last"' in rules
-    assert "> 0.0144" in rules
+    assert '/ 0.001, "objective", "fast"' in rules
+    assert '/ 0.1, "objective", "end-to-end"' in rules
 
 
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
         ("prefix: My Shop", "prefix: 'My Shop' must be 1 to 20 lower-case letters"),
-        ("objective: {within_s: 4}", "objective.within_s: 4 is no bound of a bucket; use one of"),
-        ("objective: {ratio: 99}", "objective.ratio: 99.0 must lie between 0 and 1"),
-        ("objective: {ratio: high}", "Expected `float`, got `str` - at `$.objective.ratio`"),
+        (
+            "objectives: [{within_s: 4}]",
+            "objectives[0].within_s: 4 is no bound of a bucket; use one of",
+        ),
+        ("objectives: [{ratio: 99}]", "objectives[0].ratio: 99 must lie between 0 and 1"),
+        ("objectives: [{ratio: a}]", "Expected `float`, got `str` - at `$.objectives[0].ratio`"),
+        ("objectives: []", "objectives: at least one, each with a name of its own"),
+        ("objectives: [{}, {}]", "objectives: at least one, each with a name of its own"),
+        ("objectives: [{group: '\"'}]", "may hold neither quotes nor backslashes"),
         ("prefxi: shop", "contains unknown field `prefxi`"),
         ("a: [", "while parsing"),
     ],
