@@ -11,6 +11,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from tracing import catalog, semconv
+from tracing.keeping import keep
 from tracing.series import OperationSeries
 
 if TYPE_CHECKING:
@@ -96,9 +97,10 @@ class Committing:
             attributes = dict(self._operation)
             if topic:
                 attributes[semconv.DESTINATION] = topic
-            found = self._series[topic] = OperationSeries(
+            found = OperationSeries(
                 self._telemetry.metrics, attributes, durations=catalog.OPERATION_DURATION
             )
+            keep(self._series, topic, found)
         return found
 
 

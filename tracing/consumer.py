@@ -12,6 +12,7 @@ from tracing.coexistence import beneath
 from tracing.committing import Committing
 from tracing.diagnostics import warn_once
 from tracing.iteration import TracedRecords, next_as_aiokafka
+from tracing.keeping import keep
 from tracing.polling import Polling
 from tracing.processing import Processing
 from tracing.provenance import Replay
@@ -193,7 +194,8 @@ class TracedConsumer:
         place = record.topic, record.partition
         found = self._sources.get(place)
         if found is None:
-            found = self._sources[place] = Source(self._telemetry, self._info, *place)
+            found = Source(self._telemetry, self._info, *place)
+            keep(self._sources, place, found)
         return found
 
     def _poll_of(self, record: ConsumerRecord[Any, Any]) -> SpanContext | None:

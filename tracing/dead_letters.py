@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from tracing import catalog, cloudevents, semconv, w3c
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, listed, without
+from tracing.keeping import keep
 from tracing.producer import TracedProducer
 from tracing.provenance import ERROR_HEADERS, Provenance, first_failed_at_ms
 from tracing.raw_sending import send_raw
@@ -188,9 +189,9 @@ class DeadLetters:
                 return None
             destination = self._destinations.get(topic)
             if destination is None:
-                destination = self._destinations[topic] = Destination(
-                    telemetry, self._producer.info, topic, semconv.DEAD_LETTER
-                )
+                info = self._producer.info
+                destination = Destination(telemetry, info, topic, semconv.DEAD_LETTER)
+                keep(self._destinations, topic, destination)
             creation = unrecorded(telemetry.spans, context)
             span: Span | None = None
             present = latest(headers)
@@ -215,9 +216,10 @@ class DeadLetters:
     def _count(self, topic: str, group: str) -> ErrorCounts:
         found = self._counts.get((topic, group))
         if found is None:
-            found = self._counts[topic, group] = ErrorCounts(
+            found = ErrorCounts(
                 self._producer.telemetry.metrics,
                 catalog.DEAD_LETTERS,
                 {semconv.DESTINATION: topic, semconv.GROUP: group},
             )
+            keep(self._counts, (topic, group), found)
         return found

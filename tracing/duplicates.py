@@ -8,6 +8,7 @@ from opentelemetry import trace
 
 from tracing import catalog, semconv
 from tracing.current import current_batch, current_processing
+from tracing.keeping import keep
 
 if TYPE_CHECKING:
     from tracing.identity import EventIdentity
@@ -54,7 +55,8 @@ class Duplicates:
     def _count(self, topic: str) -> Count:
         found = self._counts.get(topic)
         if found is None:
-            found = self._counts[topic] = self._telemetry.metrics.count(
+            found = self._telemetry.metrics.count(
                 catalog.DUPLICATES, {semconv.DESTINATION: topic, semconv.GROUP: self._group}
             )
+            keep(self._counts, topic, found)
         return found

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tracing import catalog, semconv
 from tracing.diagnostics import warn_once
+from tracing.keeping import keep
 from tracing.outcome import Unprocessable
 from tracing.retry import Retry
 from tracing.series import ErrorCounts
@@ -72,9 +73,8 @@ class FailureHandling:
                     semconv.PIPELINE_LABEL: self._telemetry.pipeline,
                     **self._labels(topic),
                 }
-                found = self._durations[topic] = self._telemetry.metrics.durations(
-                    catalog.RETRY_DURATION, attributes
-                )
+                found = self._telemetry.metrics.durations(catalog.RETRY_DURATION, attributes)
+                keep(self._durations, topic, found)
             found.record(max(retry_s, 0.0))
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
@@ -82,9 +82,8 @@ class FailureHandling:
     def _retries_of(self, topic: str) -> ErrorCounts:
         found = self._retries.get(topic)
         if found is None:
-            found = self._retries[topic] = ErrorCounts(
-                self._telemetry.metrics, catalog.RETRIES, self._labels(topic)
-            )
+            found = ErrorCounts(self._telemetry.metrics, catalog.RETRIES, self._labels(topic))
+            keep(self._retries, topic, found)
         return found
 
     def _labels(self, topic: str) -> dict[str, str | int]:

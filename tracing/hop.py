@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tracing import catalog, semconv
 from tracing.series import OTHER
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_PIPELINES: Final = 32
 """Names come with the messages; from so many on, further ones share one series."""
+
+Kept = TypeVar("Kept")
 
 
 class ArrivalDurations:
@@ -53,16 +55,15 @@ class Arrivals:
 
     def _new(self, pipeline: object) -> ArrivalDurations:
         telemetry, known = self._telemetry, self._by_pipeline
-        attributes = {
-            **self._attributes,
-            semconv.PIPELINE_LABEL: pipeline_label(telemetry, pipeline, len(known)),
-        }
+        label = pipeline_label(telemetry, pipeline, len(known))
+        if label == OTHER and OTHER in known:
+            return known[OTHER]
+        attributes = {**self._attributes, semconv.PIPELINE_LABEL: label}
         series = ArrivalDurations(
             telemetry.metrics.durations(catalog.WAIT_DURATION, attributes),
             telemetry.metrics.durations(catalog.END_TO_END_DURATION, attributes),
         )
-        if len(known) <= MAX_PIPELINES:
-            known[pipeline] = series
+        _keep(known, pipeline, label, series)
         return series
 
 
@@ -90,12 +91,13 @@ class Publications:
     def _new(self, pipeline: object) -> Durations:
         known = self._by_pipeline
         label = pipeline_label(self._telemetry, pipeline, len(known))
+        if label == OTHER and OTHER in known:
+            return known[OTHER]
         series = self._telemetry.metrics.durations(
             catalog.PUBLISH_DURATION,
             {semconv.DESTINATION: self._topic, semconv.PIPELINE_LABEL: label},
         )
-        if len(known) <= MAX_PIPELINES:
-            known[pipeline] = series
+        _keep(known, pipeline, label, series)
         return series
 
 
@@ -104,3 +106,11 @@ def pipeline_label(telemetry: Telemetry, pipeline: object, known: int) -> str:
     if not isinstance(pipeline, str) or pipeline == telemetry.pipeline:
         return telemetry.pipeline
     return pipeline[:128] if known < MAX_PIPELINES else OTHER
+
+
+def _keep(known: dict[object, Kept], pipeline: object, label: str, series: Kept) -> None:
+    # Baggage of the own process may hold anything: of what is no name there is no end.
+    if label == OTHER:
+        known[OTHER] = series
+    elif pipeline is None or isinstance(pipeline, str):
+        known[pipeline] = series

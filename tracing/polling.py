@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from tracing import catalog, semconv
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest
+from tracing.keeping import keep
 from tracing.links import MAX_LINKS, link_to
 from tracing.series import OperationSeries
 
@@ -49,9 +50,8 @@ class Polling:
         """Count records handed to the application."""
         count = self._delivered.get(topic)
         if count is None:
-            count = self._delivered[topic] = self._telemetry.metrics.count(
-                catalog.CONSUMED_MESSAGES, self._operation(topic)
-            )
+            count = self._telemetry.metrics.count(catalog.CONSUMED_MESSAGES, self._operation(topic))
+            keep(self._delivered, topic, count)
         count.value += number
 
     def polled(
@@ -141,11 +141,12 @@ class Polling:
     def _series_of(self, topic: str) -> OperationSeries:
         found = self._series.get(topic)
         if found is None:
-            found = self._series[topic] = OperationSeries(
+            found = OperationSeries(
                 self._telemetry.metrics,
                 {**self._operation(topic), semconv.OPERATION_TYPE: _TYPE},
                 durations=catalog.OPERATION_DURATION,
             )
+            keep(self._series, topic, found)
         return found
 
     def _operation(self, topic: str) -> dict[str, str | int]:

@@ -12,6 +12,7 @@ from tracing.coexistence import beneath, present
 from tracing.context_keys import SUPPRESSED
 from tracing.diagnostics import warn_once
 from tracing.headers import listed
+from tracing.keeping import keep
 from tracing.sending import Destination, begin_send
 
 if TYPE_CHECKING:
@@ -244,5 +245,6 @@ class TracedProducer:
     def _destination(self, topic: str) -> Destination:
         found = self._destinations.get(topic)
         if found is None:
-            found = self._destinations[topic] = Destination(self._telemetry, self._info, topic)
+            found = Destination(self._telemetry, self._info, topic)
+            keep(self._destinations, topic, found)
         return found

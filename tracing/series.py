@@ -39,10 +39,10 @@ class OperationSeries:
 
     def failed(self, error_type: str) -> Durations:
         """Durations of the operations that ended in an error; rare types share one series."""
+        if error_type not in self._failed and len(self._failed) >= MAX_ERROR_TYPES:
+            error_type = OTHER
         found = self._failed.get(error_type)
         if found is None:
-            if len(self._failed) >= MAX_ERROR_TYPES:
-                error_type = OTHER
             found = self._metrics.durations(
                 self._durations, {**self._attributes, semconv.ERROR_TYPE: error_type}
             )
@@ -65,10 +65,10 @@ class ErrorCounts:
 
     def add(self, error_type: str) -> None:
         """Count one error; rare types share one series."""
+        if error_type not in self._counts and len(self._counts) >= MAX_ERROR_TYPES:
+            error_type = OTHER
         found = self._counts.get(error_type)
         if found is None:
-            if len(self._counts) >= MAX_ERROR_TYPES:
-                error_type = OTHER
             found = self._counts[error_type] = self._metrics.count(
                 self._metric, {**self._attributes, semconv.ERROR_TYPE: error_type}
             )

@@ -14,6 +14,7 @@ from tracing import catalog, cloudevents, semconv, w3c
 from tracing.client import client_info
 from tracing.dlq.replay_headers import own_context, replay_headers
 from tracing.headers import latest, without
+from tracing.keeping import keep
 from tracing.raw_sending import send_raw
 from tracing.sending import Destination, Sending
 
@@ -197,9 +198,8 @@ class _Run:
         try:
             destination = self._destinations.get(found.topic)
             if destination is None:
-                destination = self._destinations[found.topic] = Destination(
-                    telemetry, self._info, found.topic, semconv.REPLAY
-                )
+                destination = Destination(telemetry, self._info, found.topic, semconv.REPLAY)
+                keep(self._destinations, found.topic, destination)
             span: Span | None = None
             creation: Span | bytes | None = telemetry.spans.dropped_root()
             if creation is None:

@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Strin
 from tracing import cloudevents
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, without
+from tracing.keeping import keep
 from tracing.sql.stored_headers import checked, pack
 from tracing.sql.tables import described
 from tracing.topic_names import MAX_TOPIC, is_topic_name
@@ -164,7 +165,7 @@ class SqlOutbox:
                 completion = self._completions.get(topic)
                 if completion is None:
                     completion = cloudevents.Completion(telemetry.source, topic)
-                    self._completions[topic] = completion
+                    keep(self._completions, topic, completion)
                 completion.add_to(outgoing, present, now_ms)
             context = get_current()
             creation = get_current_span(context)
