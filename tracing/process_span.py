@@ -36,6 +36,7 @@ def begin_process_span(
     *,
     polled: SpanContext | None,
     wait_ms: int,
+    start_ns: int,
 ) -> Span:
     """Start the span, or let the message's own context stand for one that nobody would record.
 
@@ -47,6 +48,7 @@ def begin_process_span(
         ambient: The context in which it is handled.
         polled: The poll span that brought it, if any.
         wait_ms: Its age, in ms.
+        start_ns: When its handling starts, unix ns.
     """
     creation = extracted[0]
     if (
@@ -61,7 +63,7 @@ def begin_process_span(
             relation = "link"
         context, links = _related(extracted, ambient, relation, polled)
         return telemetry.spans.start(
-            source.name, context, SpanKind.CONSUMER, source.attributes, links
+            source.name, context, SpanKind.CONSUMER, source.attributes, links, start_ns
         )
     if (
         isinstance(creation, RemoteSpan)
@@ -70,7 +72,7 @@ def begin_process_span(
     ):
         return creation
     return telemetry.spans.start(
-        source.name, continuing(extracted), SpanKind.CONSUMER, source.attributes
+        source.name, continuing(extracted), SpanKind.CONSUMER, source.attributes, (), start_ns
     )
 
 

@@ -237,9 +237,18 @@ class Processing:
         found = latest(record.headers) if self._headers is None else self._headers
         extracted = telemetry.propagation.extract(record.headers, found, source.topic)
         _, flow, other = extracted
-        wait_ms = time_ns() // 1_000_000 - record.timestamp
+        # One reading for both, so that what was before the span and what is in it add up.
+        now_ns = time_ns()
+        wait_ms = now_ns // 1_000_000 - record.timestamp
         span = begin_process_span(
-            telemetry, source, record, extracted, ambient, polled=self._polled, wait_ms=wait_ms
+            telemetry,
+            source,
+            record,
+            extracted,
+            ambient,
+            polled=self._polled,
+            wait_ms=wait_ms,
+            start_ns=now_ns,
         )
         self.span = span
         if wait_ms < 0:
@@ -290,7 +299,8 @@ class Processing:
 
     def _arrived(self, origin_ms: int) -> None:
         """The flow has come so far: note how long that took since its origin."""
-        lag_ms = time_ns() // 1_000_000 - origin_ms
+        # The end of the span, where there is one.
+        lag_ms = (self._ended_ns or time_ns()) // 1_000_000 - origin_ms
         if lag_ms < 0:
             self._telemetry.diagnostics.origin_skew.value += 1
             lag_ms = 0
