@@ -122,7 +122,10 @@ async def listed(database: AsyncEngine, wanted: Wanted, *, observed: bool) -> li
             limit=wanted.limit,
         )
         return [
-            _status(record, to_undo=await _to_undo(connection, record, observed=observed))
+            _status(
+                record,
+                to_undo=await _to_undo(connection, record, observed=observed, listing=True),
+            )
             for record in found
         ]
 
@@ -141,7 +144,7 @@ async def shown(database: AsyncEngine, saga_id: str, *, observed: bool) -> SagaS
 
 
 async def _to_undo(
-    connection: AsyncConnection, record: SagaRecord, *, observed: bool
+    connection: AsyncConnection, record: SagaRecord, *, observed: bool, listing: bool = False
 ) -> tuple[str, ...]:
     """What nobody has undone of a saga that failed; nobody undoes what is only observed."""
     if observed or record.outcome != "failed":
@@ -149,6 +152,9 @@ async def _to_undo(
     try:
         stored = await orchestrator.STORE.load(connection, record.saga_id, to_move=False)
     except msgspec.DecodeError as error:
+        if listing:
+            # One that cannot be read must not hide all others.
+            return ("its state cannot be read",)
         raise DemoError(f"the state of saga {record.saga_id} cannot be read: {error}") from error
     return () if stored is None else stored.state.to_undo
 

@@ -43,6 +43,7 @@ class BatchProcessing:
     of the slowest thing that went in; other baggage goes along where all records agree on it.
 
     Enter it, as a context manager, in the task that handles the records. It belongs to that task.
+    It may be entered again once it is left, to try again: that is another span.
 
     Attributes:
         records: The records that are handled.
@@ -55,6 +56,7 @@ class BatchProcessing:
         info: ClientInfo,
         handled: Sequence[tuple[ConsumerRecord[Any, Any], Source]],
         polled: SpanContext | None,
+        series: OperationSeries,
     ) -> None:
         self._telemetry = telemetry
         self._handled = handled
@@ -63,23 +65,16 @@ class BatchProcessing:
         self.span: Span = INVALID_SPAN
         topics = {record.topic for record in self.records}
         topic = self.records[0].topic if len(topics) == 1 else None
-        operation: dict[str, str | int] = {
-            semconv.SYSTEM: semconv.SYSTEM_KAFKA,
-            semconv.OPERATION_NAME: semconv.PROCESS,
-        }
+        operation = _operation(info)
         if topic is not None:
             operation[semconv.DESTINATION] = topic
-        if info.group is not None:
-            operation[semconv.GROUP] = info.group
         self._name = semconv.span_name(semconv.PROCESS, topic)
         self._attributes: dict[str, AttributeValue] = {
             **operation,
             **info.attributes(),
             semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.PROCESS],
         }
-        self._series = OperationSeries(
-            telemetry.metrics, operation, durations=catalog.PROCESS_DURATION
-        )
+        self._series = series
         self._token: Token[Context] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._context: Context | None = None
@@ -148,23 +143,31 @@ class BatchProcessing:
         self.end(exc)
 
     def _start(self) -> None:
-        self._started = perf_counter()
         ambient = get_current()
-        if not self._handled or ambient.get(SUPPRESSED):
+        if self._token is not None or not self._handled or ambient.get(SUPPRESSED):
             return
-        telemetry, count = self._telemetry, len(self.records)
-        read = fan_in(telemetry, self._handled, time_ns() // 1_000_000)
+        self._started = perf_counter()
+        self._outcome, self._reason = OK, None
+        self._duplicates.clear()
+        telemetry, now_ns = self._telemetry, time_ns()
+        room = MAX_LINKS if self._polled is None else MAX_LINKS - 1
+        read = fan_in(telemetry, self._handled, now_ns // 1_000_000, room)
         self._arrived = read.arrived
         links = read.links if self._polled is None else (*read.links, Link(self._polled))
         attributes: dict[str, AttributeValue] = {
             **self._attributes,
             **flow_attributes(read.flow),
-            semconv.BATCH_COUNT: count,
+            semconv.BATCH_COUNT: len(self.records),
         }
-        if count > MAX_LINKS:
-            telemetry.diagnostics.dropped("links", count - MAX_LINKS)
-            attributes[semconv.LINKS_DROPPED] = count - MAX_LINKS
-        self.span = telemetry.spans.start(self._name, ambient, SpanKind.CONSUMER, attributes, links)
+        if read.arrived:
+            longest_ms = max(arrived.wait_ms for arrived in read.arrived)
+            attributes[semconv.WAIT] = max(0, longest_ms) / 1000
+        if read.unlinked:
+            telemetry.diagnostics.dropped("links", read.unlinked)
+            attributes[semconv.LINKS_DROPPED] = read.unlinked
+        self.span = telemetry.spans.start(
+            self._name, ambient, SpanKind.CONSUMER, attributes, links, now_ns
+        )
         for arrived in read.arrived:
             if arrived.wait_ms < 0:
                 telemetry.diagnostics.clock_skew.value += 1
@@ -176,6 +179,13 @@ class BatchProcessing:
         self._token = attach(self._context)
 
     def _end(self, error: BaseException | None, duration: float) -> None:
+        span, ended_ns = self.span, time_ns()
+        try:
+            self._tell(error, duration, ended_ns // 1_000_000)
+        finally:
+            span.end(ended_ns)
+
+    def _tell(self, error: BaseException | None, duration: float, now_ms: int) -> None:
         spans, span = self._telemetry.spans, self.span
         if isinstance(error, Rejected):
             self.reject(error.reason)
@@ -184,14 +194,13 @@ class BatchProcessing:
         if error is None or isinstance(error, Exception):
             if error is None:
                 self._series.succeeded.record(duration, span)
-                self._tell_end_to_end()
+                self._tell_end_to_end(now_ms)
             else:
                 self._outcome = ERROR
                 self._failed(error, duration)
             spans.enrich(span, {semconv.OUTCOME: self._outcome})
         if self._reason is not None:
             spans.enrich(span, {semconv.REJECTION_REASON: self._reason})
-        span.end()
 
     def _failed(self, error: Exception, duration: float) -> None:
         error_type = semconv.error_type(error)
@@ -203,9 +212,9 @@ class BatchProcessing:
         self.span.set_attribute(semconv.ERROR_TYPE, error_type)
         self.span.set_status(Status(StatusCode.ERROR))
 
-    def _tell_end_to_end(self) -> None:
+    def _tell_end_to_end(self, now_ms: int) -> None:
         """The flows have come so far: note how long that took since their origins."""
-        now_ms = time_ns() // 1_000_000
+        longest_ms = -1
         for arrived in self._arrived:
             if arrived.origin_ms is None or (
                 self._duplicates and EventIdentity.of(arrived.record) in self._duplicates
@@ -215,3 +224,21 @@ class BatchProcessing:
             if lag_ms < 0:
                 self._telemetry.diagnostics.origin_skew.value += 1
             arrived.durations.end_to_end.record(max(0, lag_ms) / 1000, self.span)
+            longest_ms = max(longest_ms, lag_ms, 0)
+        if longest_ms >= 0:
+            self._telemetry.spans.enrich(self.span, {semconv.END_TO_END: longest_ms / 1000})
+
+
+def mixed_series(telemetry: Telemetry, info: ClientInfo) -> OperationSeries:
+    """The series of batches of several topics, which have no destination to name."""
+    return OperationSeries(telemetry.metrics, _operation(info), durations=catalog.PROCESS_DURATION)
+
+
+def _operation(info: ClientInfo) -> dict[str, str | int]:
+    operation: dict[str, str | int] = {
+        semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+        semconv.OPERATION_NAME: semconv.PROCESS,
+    }
+    if info.group is not None:
+        operation[semconv.GROUP] = info.group
+    return operation

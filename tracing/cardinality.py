@@ -57,4 +57,4 @@ class SeriesLimit:
         """
         self.refused += max(0, number - self._left_out.get(name, 0))
         self._left_out[name] = max(number, self._left_out.get(name, 0))
-        warn_once(f"{name}: {number} series are too many and are left out; others are reported")
+        warn_once(f"{name} has more series than are taken; further ones are left out and counted")

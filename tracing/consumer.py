@@ -6,7 +6,7 @@ import sys
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Self
 
-from tracing.batch_processing import BatchProcessing
+from tracing.batch_processing import BatchProcessing, mixed_series
 from tracing.client import client_info
 from tracing.coexistence import beneath
 from tracing.committing import Committing
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tracing.client import ClientInfo
     from tracing.protocols import KafkaConsumer
+    from tracing.series import OperationSeries
     from tracing.telemetry import Telemetry
 
 
@@ -75,6 +76,8 @@ class TracedConsumer:
         self._telemetry = telemetry
         self._info = client_info(consumer, group=group, client_id=client_id)
         self._sources: dict[tuple[str, int], Source] = {}
+        self._by_topic: dict[str, Source] = {}
+        self._mixed: OperationSeries | None = None
         self._polling = Polling(telemetry, self._info)
         self.delivered = self._polling.delivered
         """Counts records handed to the application."""
@@ -130,7 +133,11 @@ class TracedConsumer:
         """
         handled = [(record, self._source(record)) for record in records]
         polled = self._poll_of(handled[0][0]) if handled else None
-        return BatchProcessing(self._telemetry, self._info, handled, polled)
+        topics = {record.topic for record, _ in handled}
+        series = handled[0][1].series if len(topics) == 1 else self._mixed
+        if series is None:
+            series = self._mixed = mixed_series(self._telemetry, self._info)
+        return BatchProcessing(self._telemetry, self._info, handled, polled, series)
 
     def addressed_elsewhere(self, record: ConsumerRecord[Any, Any]) -> bool:
         """Whether a record is a replayed dead letter of another group, to be skipped.
@@ -194,8 +201,11 @@ class TracedConsumer:
         place = record.topic, record.partition
         found = self._sources.get(place)
         if found is None:
-            found = Source(self._telemetry, self._info, *place)
+            beside = self._by_topic.get(record.topic)
+            found = Source(self._telemetry, self._info, *place, beside)
             keep(self._sources, place, found)
+            if beside is None:
+                keep(self._by_topic, record.topic, found)
         return found
 
     def _poll_of(self, record: ConsumerRecord[Any, Any]) -> SpanContext | None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tracing.telemetry import Telemetry
 
 _FLOW: Final = (semconv.PIPELINE, semconv.ORIGIN)
+# One record's impossible origin, before 2000 or of tomorrow, must not become that of all others.
+_EARLIEST_MS: Final = 946_684_800_000
+_SKEW_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +51,23 @@ class FanIn:
     Attributes:
         flow: The baggage of what becomes of them: pipeline and origin of the one whose origin is
             the oldest, and else what all of them agree on.
-        links: Links to the first 128 of them, as far as they say where they come from.
+        links: Links to the first of them, as far as they say where they come from.
+        unlinked: How many said so beyond that.
         arrived: Those whose times tell something. Replays are late by their nature, and would
             hide how late the others are.
     """
 
     flow: dict[str, object]
     links: tuple[Link, ...]
+    unlinked: int
     arrived: tuple[Arrived, ...]
 
 
 def fan_in(
-    telemetry: Telemetry, handled: Iterable[tuple[ConsumerRecord[Any, Any], Source]], now_ms: int
+    telemetry: Telemetry,
+    handled: Iterable[tuple[ConsumerRecord[Any, Any], Source]],
+    now_ms: int,
+    max_links: int = MAX_LINKS,
 ) -> FanIn:
     """Read several records that are handled at once.
 
@@ -67,26 +75,35 @@ def fan_in(
         telemetry: What the service's clients share.
         handled: The records, each with where it comes from.
         now_ms: When their handling starts, unix ms.
+        max_links: How many links there may be.
     """
     links: list[Link] = []
     arrived: list[Arrived] = []
     agreed: dict[str, object] | None = None
-    oldest: Mapping[str, object] = {}
-    oldest_ms: int | None = None
+    flows: list[tuple[bool, int, Mapping[str, object]]] = []
+    unlinked = 0
     for record, source in handled:
         found = latest(record.headers)
         creation, flow, _ = telemetry.propagation.extract(record.headers, found, source.topic)
-        if creation is not None and len(links) < MAX_LINKS:
+        if creation is not None and len(links) < max_links:
             links.append(link_to(creation, record))
+        elif creation is not None:
+            unlinked += 1
         agreed = dict(flow if agreed is None else agreed.items() & flow.items())
-        if REPLAY_GROUP in found:
-            continue
+        replayed = REPLAY_GROUP in found
         origin_ms = parse_origin(flow.get(semconv.ORIGIN))
-        if origin_ms is not None and (oldest_ms is None or origin_ms < oldest_ms):
-            oldest, oldest_ms = flow, origin_ms
-        if record.timestamp >= 0:
+        if origin_ms is not None:
+            if _EARLIEST_MS <= origin_ms <= now_ms + _SKEW_MS:
+                flows.append((replayed, origin_ms, flow))
+            else:
+                telemetry.diagnostics.invalid("baggage")
+        # Not all that looks like a record has a timestamp.
+        timestamp: object = record.timestamp
+        if not replayed and isinstance(timestamp, int) and timestamp >= 0:
             durations = source.arrivals.of(flow)
             arrived.append(Arrived(record, now_ms - record.timestamp, origin_ms, durations))
+    # A replay's flow only where there is no other; all of a kind by their origin.
+    _, _, oldest = min(flows, key=lambda each: each[:2], default=(False, 0, {}))
     whole = {name: value for name, value in (agreed or {}).items() if name not in _FLOW}
     whole |= {name: oldest[name] for name in _FLOW if name in oldest}
-    return FanIn(whole, tuple(links), tuple(arrived))
+    return FanIn(whole, tuple(links), unlinked, tuple(arrived))

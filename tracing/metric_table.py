@@ -23,8 +23,9 @@ Made from `tracing/catalog.py` by `python -m tracing metrics --markdown`; a test
 - Names in Prometheus are those of its default translation of OTLP; to the name of a histogram,
   `_bucket`, `_sum` and `_count` are added.
 - A metric has at most {DEFAULT_MAX_SERIES:,} series in one process, or `Telemetry(max_series=...)`.
-  Further ones share one, with the label `otel.metric.overflow`, and are counted in
-  `pipeline.telemetry.dropped` with the reason `series`. Pipelines that come with the messages,
+  Further ones share one, with the label `otel.metric.overflow`; each time that one is asked for
+  counts in `pipeline.telemetry.dropped` with the reason `series`. The first telemetry on a meter
+  provider decides. Pipelines that come with the messages,
   error types, steps and states have narrower bounds of 32 or 64; the rest is `_OTHER`.
 - Only the lag monitor has series by partition. It keeps 10,000, or `LagMonitor(max_series=...)`,
   the most urgent ones; the rest is one series `_OTHER`. `python -m tracing lag --by-topic` and

@@ -19,7 +19,14 @@ class Source:
 
     __slots__ = ("arrivals", "attributes", "name", "relation", "series", "topic")
 
-    def __init__(self, telemetry: Telemetry, info: ClientInfo, topic: str, partition: int) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        info: ClientInfo,
+        topic: str,
+        partition: int,
+        beside: Source | None = None,
+    ) -> None:
         operation: dict[str, str | int] = {
             semconv.SYSTEM: semconv.SYSTEM_KAFKA,
             semconv.OPERATION_NAME: semconv.PROCESS,
@@ -36,7 +43,11 @@ class Source:
             semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.PROCESS],
             semconv.PARTITION: str(partition),
         }
-        self.series = OperationSeries(
-            telemetry.metrics, operation, durations=catalog.PROCESS_DURATION
-        )
-        self.arrivals = Arrivals(telemetry, topic, info.group)
+        if beside is None:
+            self.series = OperationSeries(
+                telemetry.metrics, operation, durations=catalog.PROCESS_DURATION
+            )
+            self.arrivals = Arrivals(telemetry, topic, info.group)
+        else:
+            # Metrics know no partitions: their bounds hold for all of a topic together.
+            self.series, self.arrivals = beside.series, beside.arrivals

@@ -256,6 +256,81 @@ async def test_an_empty_batch_and_garbage_in_headers_hurt_nobody(
     assert 1 == len(capture.spans())
 
 
+async def test_a_batch_can_be_tried_again_and_entered_twice_does_no_harm(
+    consumer: TracedConsumer, capture: Capture
+) -> None:
+    batch = consumer.process_batch([_record(0, flow_s=5)])
+    with pytest.raises(ConnectionError):
+        async with batch:
+            raise ConnectionError
+    async with batch, batch:
+        pass
+
+    assert tracing.current_batch() is None
+    assert_span_tree(
+        capture.spans(),
+        "process t CONSUMER ERROR pipeline.outcome=error\nprocess t CONSUMER pipeline.outcome=ok",
+        attributes=["pipeline.outcome"],
+    )
+
+
+async def test_what_comes_of_replays_alone_keeps_their_origin(consumer: TracedConsumer) -> None:
+    async with consumer.process_batch([_record(0, flow_s=90_000, headers=REPLAYED)]):
+        flow = _flow_of_a_send()
+
+    assert int(time.time() * 1000) - int(flow["pipeline.origin"]) >= 90_000_000
+
+
+@pytest.mark.parametrize("origin", ["0", "99999999999999"])
+async def test_an_impossible_origin_does_not_become_that_of_all_others(
+    consumer: TracedConsumer, capture: Capture, origin: str
+) -> None:
+    evil = {"baggage": f"pipeline.name=evil,pipeline.origin={origin}"}
+    async with consumer.process_batch([_record(0, flow_s=5, headers=evil), _record(1, flow_s=5)]):
+        assert "orders" == _flow_of_a_send()["pipeline.name"]
+
+    assert 1 == capture.metric("pipeline.context.invalid", {"reason": "baggage"})
+
+
+async def test_error_types_and_pipelines_are_bounded_over_all_batches_and_partitions(
+    consumer: TracedConsumer, capture: Capture
+) -> None:
+    for number in range(60):
+        record = _record(0, flow_s=5, headers={"baggage": f"pipeline.name=p{number}"})
+        object.__setattr__(record, "partition", number)
+        kind = type(f"Error{number}", (Exception,), {})
+        with pytest.raises(kind):
+            async with consumer.process_batch([record]):
+                raise kind
+
+    rest: Any = capture.metric("messaging.process.duration", {"error.type": "_OTHER"})
+    waits: Any = capture.metric(WAIT, {"pipeline": "_OTHER"})
+    assert (28, 28) == (rest.count, waits.count)
+
+
+async def test_a_batch_without_a_timestamp_is_a_span_all_the_same(
+    consumer: TracedConsumer, capture: Capture
+) -> None:
+    record = _record(0, flow_s=5)
+    object.__setattr__(record, "timestamp", None)
+    async with consumer.process_batch([record]):
+        pass
+
+    assert (1, 0) == (len(capture.spans()), _told(capture, WAIT)[0])
+
+
+async def test_the_span_of_a_batch_tells_its_longest_wait_and_lag(
+    consumer: TracedConsumer, capture: Capture
+) -> None:
+    async with consumer.process_batch([_record(0, flow_s=5), _record(1, flow_s=15)]):
+        pass
+
+    (span,) = capture.spans()
+    attributes: Any = span.attributes
+    assert 1 == pytest.approx(attributes["pipeline.wait.duration"], abs=0.5)
+    assert 15 == pytest.approx(attributes["pipeline.end_to_end.duration"], abs=0.5)
+
+
 def _flow_of_a_send() -> dict[str, Any]:
     return dict(baggage.get_all())
 
