@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
@@ -11,6 +11,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 from tracing import catalog, semconv
 from tracing.context_keys import BAGGAGE_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
 from tracing.fan_in import fan_in
+from tracing.handling_block import HandlingBlock
 from tracing.identity import EventIdentity
 from tracing.links import MAX_LINKS
 from tracing.outcome import ERROR, OK, REJECTED, Rejected
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
     from contextvars import Token
-    from types import TracebackType
 
     from aiokafka.structs import ConsumerRecord
     from opentelemetry.trace import Span, SpanContext
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tracing.telemetry import Telemetry
 
 
-class BatchProcessing:
+class BatchProcessing(HandlingBlock):
     """The handling of several records at once; made by `TracedConsumer.process_batch`.
 
     Its span is no child of any of them, but linked to the first 128. What is sent inside belongs
@@ -117,30 +117,6 @@ class BatchProcessing:
             self._end(error, duration)
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.end(exc)
-
-    async def __aenter__(self) -> Self:
-        self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.end(exc)
 
     def _start(self) -> None:
         ambient = get_current()

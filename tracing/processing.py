@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Status, StatusCode
 
 from tracing import cloudevents, semconv
 from tracing.context_keys import BAGGAGE_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
+from tracing.handling_block import HandlingBlock
 from tracing.headers import latest
 from tracing.outcome import DEAD_LETTERED, ERROR, OK, REJECTED, Rejected
 from tracing.process_span import begin_process_span, process_attributes
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
     from contextvars import Token
-    from types import TracebackType
 
     from aiokafka.structs import ConsumerRecord
     from opentelemetry.trace import Span, SpanContext
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _ERROR_STATUS = Status(StatusCode.ERROR)
 
 
-class Processing:
+class Processing(HandlingBlock):
     """The handling of one record; made by `TracedConsumer.process`.
 
     Enter it, as a context manager, in the task that handles the record; the span is current until
@@ -203,30 +203,6 @@ class Processing:
                 self._end(error, duration)
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.end(exc)
-
-    async def __aenter__(self) -> Self:
-        self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.end(exc)
 
     def _start(self, task: asyncio.Task[Any] | None) -> None:
         self._started = perf_counter()

@@ -46,6 +46,7 @@ async def run_timers(orchestrator: Orchestrator, *, grace_s: float) -> None:
             if order_id not in aside:
                 try:
                     await orchestrator.look_after(order_id)
+                # Whatever is wrong with one saga, the timers of all others have to go off.
                 except Exception:
                     _logger.exception("the saga of order %s cannot be moved on time", order_id)
                     aside[order_id] = monotonic() + _ASIDE_S

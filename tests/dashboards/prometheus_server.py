@@ -93,5 +93,5 @@ def _wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> N
                 return
         except httpx.HTTPError:
             pass
-        time.sleep(0.1)  # a process has no event to wait for
+        time.sleep(0.1)  # between two looks: a process tells nobody that it is ready
     raise RuntimeError(f"Prometheus does not start:\n{log.read_text()[-2000:]}")
