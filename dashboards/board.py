@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from dashboards.signal import Signal
 
-Kind = Literal["timeseries", "stacked", "stat", "heatmap", "table", "timeline", "graph"]
+Kind = Literal[
+    "timeseries", "counts", "stacked", "stat", "heatmap", "table", "timeline", "graph", "funnel"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,8 @@ class SignalPanel:
         description: Likewise.
         over: The window of its queries, where that is not the resolution of the graph.
         drill_down: The uid suffix of the dashboard that tells more.
+        picks: Labels of the series that one clicks at, which that dashboard is narrowed to.
+        column: In a table, what its value is called.
     """
 
     kind: Kind
@@ -35,6 +39,8 @@ class SignalPanel:
     description: str = ""
     over: str = ""
     drill_down: str = ""
+    picks: tuple[str, ...] = ()
+    column: str = "Value"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +84,33 @@ class TextPanel:
     height: int = 6
 
 
-Panel = SignalPanel | TracesPanel | LogsPanel | TextPanel
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceView:
+    """The waterfall of one trace, whose id the query gives."""
+
+    title: str
+    description: str
+    query: str
+    width: int = 24
+    height: int = 12
+
+
+Panel = SignalPanel | TracesPanel | LogsPanel | TextPanel | TraceView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A variable that people type into.
+
+    Attributes:
+        name: What queries call it.
+        label: What people read.
+        choices: What there is to choose from, the first one at first; anything, where empty.
+    """
+
+    name: str
+    label: str
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +130,7 @@ class Board:
         title: What it is called.
         description: Which question it answers.
         variables: The dashboard variables that choose what it shows.
-        texts: Variables that people type into, each with its label.
+        boxes: Variables that people type into.
         rows: What it shows.
     """
 
@@ -107,4 +139,22 @@ class Board:
     description: str
     variables: tuple[str, ...]
     rows: tuple[Row, ...]
-    texts: tuple[tuple[str, str], ...] = ()
+    boxes: tuple[Box, ...] = ()
+
+    def numbered(self) -> list[tuple[int, Panel]]:
+        """Its panels with their numbers, by which Grafana and links know them."""
+        return list(enumerate((panel for row in self.rows for panel in row.panels), start=1))
+
+
+def title_of(panel: Panel) -> str:
+    """What a panel is called."""
+    if isinstance(panel, SignalPanel):
+        return panel.title or panel.signals[0].title
+    return panel.title
+
+
+def description_of(panel: Panel) -> str:
+    """What a panel means."""
+    if isinstance(panel, SignalPanel):
+        return panel.description or panel.signals[0].description
+    return panel.description

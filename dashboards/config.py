@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -38,6 +38,8 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         within_s: Within how many seconds a flow is to arrive; one of the bounds of the buckets of
             `pipeline.end_to_end.duration`.
         ratio: Which share of flows is to, such as 0.99.
+        at_least: Arrivals within an alert's long window below which it does not fire: of a few,
+            one late one says little. Lower it for a pipeline with little to do.
     """
 
     name: str = "end-to-end"
@@ -46,6 +48,27 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     group: str = ".*"
     within_s: float = 5.0
     ratio: float = 0.99
+    at_least: int = 20
+
+
+class Kubernetes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What Kubernetes' resources get beside their content.
+
+    Attributes:
+        namespace: Theirs; empty for that of whoever applies them.
+        labels: Such as the `release` by which a Prometheus operator chooses its rules.
+    """
+
+    namespace: str = ""
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def metadata(self, name: str) -> dict[str, Any]:
+        """The metadata of a resource."""
+        found: dict[str, Any] = {"name": name}
+        if self.namespace:
+            found["namespace"] = self.namespace
+        found["labels"] = {"app.kubernetes.io/name": "pipeline-tracing", **self.labels}
+        return found
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,25 +77,35 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         prefix: What uids and rule groups begin with.
         title: What titles begin with.
-        selector: Matchers that every query has, such as `cluster="eu"`.
+        selector: Labels that every series must have, such as `cluster: eu`.
+        pipelines: The names of those to show and to alert on; all, where there are none.
+        sagas: Likewise.
         datasources: Where data comes from.
+        min_step: How often services export metrics, as in `OTEL_METRIC_EXPORT_INTERVAL`: rates are
+            looked at over four times as long. OpenTelemetry's default is a minute.
         objectives: What end-to-end lag is measured against, one for each promise.
         grafana_url: Where Grafana is, for links in alerts.
-        runbook_url: Where the runbook is, for links in alerts.
+        runbook_url: Where the runbook is, for links in alerts; empty for the one that comes as a
+            dashboard.
         labels: Labels that every alert gets, such as `team: shop`.
         recording_rules: Whether Prometheus has the recording rules loaded. Then lag is asked of
             them, one series by group and topic; without, of all partitions at each look.
+        kubernetes: What its resources get.
     """
 
     prefix: str = "pipeline"
     title: str = "Pipeline"
-    selector: str = ""
+    selector: dict[str, str] = msgspec.field(default_factory=dict)
+    pipelines: tuple[str, ...] = ()
+    sagas: tuple[str, ...] = ()
     datasources: DataSources = msgspec.field(default_factory=DataSources)
     objectives: tuple[Objective, ...] = (Objective(),)
+    min_step: str = "1m"
     grafana_url: str = "http://localhost:3000"
-    runbook_url: str = "https://example.com/runbook.md"
+    runbook_url: str = ""
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     recording_rules: bool = False
+    kubernetes: Kubernetes = msgspec.field(default_factory=Kubernetes)
 
 
 def load_config(file: Path) -> Config:
@@ -85,7 +118,9 @@ def load_config(file: Path) -> Config:
         ConfigError: It cannot be read, or is no configuration.
     """
     try:
-        return checked(msgspec.yaml.decode(file.read_bytes(), type=Config))
+        # A file of comments alone changes nothing.
+        found = msgspec.yaml.decode(file.read_bytes(), type=Config | None)
+        return checked(found or Config())
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
     except msgspec.DecodeError as error:
@@ -93,32 +128,61 @@ def load_config(file: Path) -> Config:
 
 
 def checked(config: Config) -> Config:
-    """Check what types cannot.
+    """Check what types cannot: what is written into queries, YAML and links has to work there.
 
     Raises:
         ConfigError: A value cannot work.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", config.prefix):
-        raise ConfigError(
-            f"prefix: {config.prefix!r} must be 1 to 20 lower-case letters, digits and dashes"
-        )
+    _check("prefix", config.prefix, r"[a-z][a-z0-9-]{0,19}",
+           "1 to 20 lower-case letters, digits and dashes, a letter first")  # fmt: skip
+    _check("title", config.title, r"[^/$]*[^/$\s][^/$]*", "some words, without / and $")
+    if config.runbook_url:
+        _check("runbook_url", config.runbook_url, _URL, _URL_WORDS)
+    _check("grafana_url", config.grafana_url, _URL, _URL_WORDS)
+    _check("min_step", config.min_step, r"[1-9][0-9]*[sm]", "a duration such as 15s or 1m")
+    for name, labels in (("selector", config.selector), ("labels", config.labels)):
+        for label, value in labels.items():
+            _check(name, label, r"[a-zA-Z_][a-zA-Z0-9_]*", "the name of a label")
+            _check(f"{name}.{label}", value, _PLAIN, _PLAIN_WORDS)
+    if "severity" in config.labels:
+        raise ConfigError("labels: severity is each alert's own; choose another name")
+    for name in ("pipelines", "sagas"):
+        for number, value in enumerate(getattr(config, name)):
+            _check(f"{name}[{number}]", value, r"[\w. -]+", "letters, digits, blanks, dots, dashes")
     names = [objective.name for objective in config.objectives]
     if not names or len(names) > len(set(names)):
         raise ConfigError("objectives: at least one, each with a name of its own")
     for number, objective in enumerate(config.objectives):
-        if not 0 < objective.ratio < 1:
-            raise ConfigError(
-                f"objectives[{number}].ratio: {objective.ratio:g} must lie between 0 and 1"
-            )
-        if objective.within_s not in END_TO_END_DURATION.buckets:
-            bounds = ", ".join(f"{bound:g}" for bound in END_TO_END_DURATION.buckets)
-            raise ConfigError(
-                f"objectives[{number}].within_s: {objective.within_s:g} is no bound of a bucket; "
-                f"use one of {bounds}"
-            )
-        for matcher in (objective.pipeline, objective.destination, objective.group):
-            if '"' in matcher or "\\" in matcher:
-                raise ConfigError(
-                    f"objectives[{number}]: {matcher!r} may hold neither quotes nor backslashes"
-                )
+        _check_objective(f"objectives[{number}]", objective)
     return config
+
+
+def _check_objective(where: str, objective: Objective) -> None:
+    _check(f"{where}.name", objective.name, _PLAIN, _PLAIN_WORDS)
+    if not 0 < objective.ratio < 1:
+        raise ConfigError(f"{where}.ratio: {objective.ratio:g} must lie between 0 and 1")
+    if objective.within_s not in END_TO_END_DURATION.buckets:
+        bounds = ", ".join(f"{bound:g}" for bound in END_TO_END_DURATION.buckets)
+        raise ConfigError(
+            f"{where}.within_s: {objective.within_s:g} is no bound of a bucket; use one of {bounds}"
+        )
+    for name in ("pipeline", "destination", "group"):
+        pattern = getattr(objective, name)
+        _check(f"{where}.{name}", pattern, r'[^"\\\n]+', "without quotes and backslashes")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"{where}.{name}: {pattern!r} is no regular expression: {error}"
+            ) from error
+
+
+_URL: Final = r"https?://[^\s#]*[^\s#/]"
+_URL_WORDS: Final = "an http(s) address without / or # at its end"
+_PLAIN: Final = r'[^"\\\n${}]+'
+_PLAIN_WORDS: Final = "something without quotes, backslashes, dollars and braces"
+
+
+def _check(name: str, value: str, pattern: str, words: str) -> None:
+    if not re.fullmatch(pattern, value):
+        raise ConfigError(f"{name}: {value!r} must be {words}")

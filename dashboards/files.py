@@ -8,7 +8,8 @@ import yaml
 
 from dashboards.boards.all_boards import all_boards
 from dashboards.render.dashboard import dashboard_json
-from dashboards.rules.files import grafana_alerting, prometheus_rule_resource, prometheus_rules
+from dashboards.rules.files import alerts_file, prometheus_rule_resource, recordings_file
+from dashboards.rules.grafana import grafana_alerting
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -37,30 +38,30 @@ def generated(config: Config, form: Format = "grafana") -> dict[str, str]:
                 f"{name.removesuffix('.json')}.configmap.yaml": _config_map(name, written, config)
                 for name, written in boards.items()
             },
-            "prometheusrule.yaml": prometheus_rule_resource(config),
+            "rules.yaml": prometheus_rule_resource(config),
         }
     if form == "provisioning":
         return {
-            "dashboards/pipeline.yaml": _provider(config),
+            f"dashboards/{config.prefix}.yaml": _provider(config),
             **{f"dashboards/{config.prefix}/{name}": text for name, text in boards.items()},
-            "alerting/pipeline.yaml": grafana_alerting(config),
+            f"alerting/{config.prefix}.yaml": grafana_alerting(config),
         }
     return {
         **boards,
-        "rules/prometheus.yaml": prometheus_rules(config),
+        "rules/recordings.yaml": recordings_file(config),
+        "rules/alerts.yaml": alerts_file(config),
         "rules/grafana-alerting.yaml": grafana_alerting(config),
         "rules/prometheusrule.yaml": prometheus_rule_resource(config),
     }
 
 
 def _config_map(name: str, written: str, config: Config) -> str:
+    metadata = config.kubernetes.metadata(f"{config.prefix}-{name.removesuffix('.json')}")
+    metadata["labels"]["grafana_dashboard"] = "1"
     document = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {
-            "name": f"{config.prefix}-{name.removesuffix('.json')}",
-            "labels": {"grafana_dashboard": "1"},
-        },
+        "metadata": metadata,
         "data": {f"{config.prefix}-{name}": written},
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

@@ -21,8 +21,22 @@ STATE: Final = "state"
 OUTCOME: Final = "outcome"
 STATUS: Final = "status"
 REASON: Final = "reason"
+SIGNAL: Final = "signal"
 OBJECTIVE: Final = "objective"
 """Made by rules: which of the objectives it is about."""
+COMMAND: Final = "command"
+"""Made by queries: what to type."""
+RULESET: Final = "ruleset"
+"""Made by rules: the prefix of the configuration that they were made for."""
+
+COLUMN_OF: Final[Mapping[str, str]] = {
+    SERVICE: "Service",
+    TOPIC: "Topic",
+    GROUP: "Group",
+    PARTITION: "Partition",
+    COMMAND: "Command",
+}
+"""What a label is called at the head of a table."""
 
 VARIABLE_OF: Final[Mapping[str, str]] = {
     SERVICE: "service",

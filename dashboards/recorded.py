@@ -13,3 +13,8 @@ LAG_SECONDS: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
 def burn_rate(window: str) -> str:
     """How many times faster than allowed the error budgets were spent in a window."""
     return f"pipeline_objective:{END_TO_END_DURATION.prometheus}:burn_rate{window}"
+
+
+def enough_arrivals(window: str) -> str:
+    """How many arrived in a window, where that is enough to judge by."""
+    return f"pipeline_objective:{END_TO_END_DURATION.prometheus}:enough{window}"

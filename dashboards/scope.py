@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from dashboards.labels import SERVICE, VARIABLE_OF
+from dashboards.labels import PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
+from tracing import catalog
 from tracing.catalog import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from dashboards.config import Config
     from tracing.metric import Metric
 
 RATE_INTERVAL: Final = "$__rate_interval"
-"""The window in which Grafana finds at least four scrapes, whatever the resolution."""
+"""The window in which Grafana finds at least four points, whatever the resolution."""
+INTERVAL: Final = "$interval"
+"""The window that people choose for figures that stand alone."""
+ALL: Final = ".*"
+
+# Told by who looks from outside or into a store, not by the service that they are about: choosing
+# a service must not hide that its group is dead.
+_OF_NO_SERVICE: Final = frozenset(
+    {
+        catalog.CONSUMER_LAG,
+        catalog.CONSUMER_LAG_TIME,
+        catalog.CONSUMER_STATUS,
+        catalog.DEAD_LETTERS_DEPTH,
+        catalog.DEAD_LETTERS_OLDEST_AGE,
+        catalog.DEAD_LETTERS_REPLAYED,
+        catalog.SAGA_STARTED,
+        catalog.SAGA_ENDED,
+        catalog.SAGA_DURATION,
+        catalog.SAGA_STEP_DURATION,
+        catalog.SAGA_COMPENSATIONS,
+        catalog.SAGA_ACTIVE,
+        catalog.SAGA_OVERDUE,
+        catalog.SAGA_OLDEST_AGE,
+    }
+)
+# How long a series may be away and still count as the one that it was.
+_KNOWN_FOR: Final = "6h"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +53,30 @@ class Scope:
         window: The window of rates, such as `5m`.
         variables: The dashboard variables that the board has; metrics are chosen by those of
             them of which they have the label.
-        selector: Further matchers for every metric, such as `cluster="eu"`.
-        recorded: Whether the recording rules are loaded, so that their results may be asked for.
+        selector: Labels that every series must have, such as `cluster: eu`.
+        only: Regular expressions for labels that no variable chooses.
+        ruleset: Whose recording rules may be asked for; empty where they are not loaded.
     """
 
     window: str = RATE_INTERVAL
     variables: frozenset[str] = frozenset()
-    selector: str = ""
-    recorded: bool = False
+    selector: Mapping[str, str] = field(default_factory=dict)
+    only: Mapping[str, str] = field(default_factory=dict)
+    ruleset: str = ""
+
+    @classmethod
+    def of(
+        cls, config: Config, *, window: str = RATE_INTERVAL, variables: Sequence[str] = ()
+    ) -> Scope:
+        """Make the scope of a dashboard, or of a rule, which has no variables."""
+        chosen = {PIPELINE: any_of(config.pipelines), SAGA: any_of(config.sagas)}
+        return cls(
+            window=window,
+            variables=frozenset(variables),
+            selector=config.selector,
+            only={label: pattern for label, pattern in chosen.items() if pattern != ALL},
+            ruleset=config.prefix if config.recording_rules else "",
+        )
 
     def select_recorded(self, record: str, *labels: str) -> str:
         """Choose the series that a recording rule keeps, by the variables of its labels."""
@@ -41,7 +85,8 @@ class Scope:
             for label in labels
             if VARIABLE_OF.get(label) in self.variables
         ]
-        return f"{record}{{{', '.join(matchers)}}}"
+        matchers.append(f'{RULESET}="{self.ruleset}"')
+        return f"{record}{{{', '.join([*matchers, *self._selected()])}}}"
 
     def select(self, metric: Metric, *where: str, part: str = "") -> str:
         """Choose the series of a metric.
@@ -52,15 +97,16 @@ class Scope:
             part: Of a histogram, `bucket`, `sum` or `count`.
         """
         name = f"{metric.prometheus}_{part}" if part else metric.prometheus
-        matchers = [
-            f'{label}=~"${variable}"'
-            for label, variable in VARIABLE_OF.items()
-            if variable in self.variables
-            and (label == SERVICE or label in metric.prometheus_labels)
-        ]
-        if self.selector:
-            matchers.append(self.selector)
-        return f"{name}{{{', '.join([*matchers, *where])}}}"
+        has = set(metric.prometheus_labels)
+        if metric not in _OF_NO_SERVICE:
+            has.add(SERVICE)
+        matchers = []
+        for label, variable in VARIABLE_OF.items():
+            if label in has and variable in self.variables:
+                matchers.append(f'{label}=~"${variable}"')
+            elif label in has and label in self.only:
+                matchers.append(f'{label}=~"{self.only[label]}"')
+        return f"{name}{{{', '.join([*matchers, *self._selected(), *where])}}}"
 
     def everything(self) -> str:
         """All series of all metrics of the catalogue."""
@@ -68,51 +114,89 @@ class Scope:
         matchers = [f'__name__=~"{names}"']
         if VARIABLE_OF[SERVICE] in self.variables:
             matchers.append(f'{SERVICE}=~"${VARIABLE_OF[SERVICE]}"')
-        if self.selector:
-            matchers.append(self.selector)
-        return f"{{{', '.join(matchers)}}}"
+        return f"{{{', '.join([*matchers, *self._selected()])}}}"
 
     def rate(self, metric: Metric, *where: str, by: Sequence[str] = (), part: str = "") -> str:
         """Per second, added up over all other labels."""
-        return _by("sum", by, f"rate({self.select(metric, *where, part=part)}[{self.window}])")
+        return added("sum", by, f"rate({self.select(metric, *where, part=part)}[{self.window}])")
 
-    def increase(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
-        """How many in the window, added up over all other labels."""
-        return _by("sum", by, f"increase({self.select(metric, *where)}[{self.window}])")
+    def grown(self, metric: Metric, *where: str, by: Sequence[str] = (), part: str = "") -> str:
+        """How many in the window, also of series that are new: for what is rare.
 
-    def grown(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
-        """How many in the window, also where a series is new: its first value is no increase.
-
-        The sum over all series of a counter is compared with what it was; after a restart, when
-        it is less than that, the increase of each series counts.
+        `increase()` does not see the value with which a series begins, and what is rare begins
+        with its first. A series counts as new that nobody saw for hours before the window: one
+        that was away for a while, as its service's network was, is none.
         """
-        increase = self.increase(metric, *where, by=by)
-        total = self.total(metric, *where, by=by)
-        before = _by("sum", by, f"{self.select(metric, *where)} offset {self.window}")
-        return f"(({total} - {before}) > {increase} or {increase})"
+        series = self.select(metric, *where, part=part)
+        increase = f"increase({series}[{self.window}])"
+        known = f"last_over_time({series}[{_KNOWN_FOR}] offset {self.window})"
+        first = f"min_over_time({series}[{self.window}]) unless {known}"
+        alone = f"last_over_time({series}[{self.window}]) unless {known}"
+        return added("sum", by, f"{increase} + ({first}) or {increase} or ({alone})")
+
+    def shared_growth(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
+        """How many in the window of what all replicas read from one store.
+
+        The most that any of them tells now, against the most that any told before: so a restart
+        neither hides nor makes any. Where there is no store, a restart begins at 0 again: then
+        the increase counts.
+        """
+        series = self.select(metric, *where)
+        now = added("max", by, f"last_over_time({series}[5m])")
+        before = added("max", by, f"last_over_time({series}[1h] offset {self.window})")
+        return f"({now} - {before} > 0 or {self.shared_increase(metric, *where, by=by)})"
 
     def shared_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
-        """How many in the window of what all replicas read from one store: the most of them."""
-        return _by("max", by, f"increase({self.select(metric, *where)}[{self.window}])")
+        """The same, of what is frequent: the most that any replica saw."""
+        return added("max", by, f"increase({self.select(metric, *where)}[{self.window}])")
 
-    def quantile(self, share: float, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
-        """The value below which that share of a histogram lies, in its unit."""
-        buckets = self.rate(metric, *where, by=("le", *by), part="bucket")
+    def quantile(
+        self, share: float, metric: Metric, *where: str, by: Sequence[str] = (), rare: bool = False
+    ) -> str:
+        """The value below which that share of a histogram lies, in its unit.
+
+        Args:
+            share: Such as 0.95.
+            metric: The histogram.
+            where: Further matchers.
+            by: What is told apart.
+            rare: Whether its series may be new, as `grown` says.
+        """
+        count = self.grown if rare else self.rate
+        buckets = count(metric, *where, by=("le", *by), part="bucket")
         return f"histogram_quantile({share:g}, {buckets})"
 
-    def mean(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
-        """The mean of a histogram, in its unit."""
-        total = self.rate(metric, *where, by=by, part="sum")
-        return f"{total} / {self.rate(metric, *where, by=by, part='count')}"
+    def mean(
+        self, metric: Metric, *where: str, by: Sequence[str] = (), over: Metric | None = None
+    ) -> str:
+        """The mean of a histogram, in its unit; nothing where nothing came.
 
-    def total(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
-        """A gauge, added up over all other labels."""
-        return _by("sum", by, self.select(metric, *where))
+        Args:
+            metric: The histogram.
+            where: Further matchers.
+            by: What is told apart.
+            over: The histogram whose records count, where that is another one.
+        """
+        total = self.rate(metric, *where, by=by, part="sum")
+        return f"{total} / ({self.rate(over or metric, *where, by=by, part='count')} > 0)"
+
+    def total(self, metric: Metric, *where: str, by: Sequence[str], each: Sequence[str]) -> str:
+        """A gauge, added up; of several that tell of one thing, `each`, the highest counts."""
+        return added("sum", by, self.worst(metric, *where, by=(*by, *each)))
 
     def worst(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
         """A gauge's highest value over all other labels."""
-        return _by("max", by, self.select(metric, *where))
+        return added("max", by, self.select(metric, *where))
+
+    def _selected(self) -> list[str]:
+        return [f'{label}="{value}"' for label, value in self.selector.items()]
 
 
-def _by(how: str, by: Sequence[str], inner: str) -> str:
+def added(how: str, by: Sequence[str], inner: str) -> str:
+    """Bring series together by labels, or all into one."""
     return f"{how} by ({', '.join(by)}) ({inner})" if by else f"{how}({inner})"
+
+
+def any_of(names: Sequence[str]) -> str:
+    """A regular expression for names; for none of them it takes all."""
+    return "|".join(names) or ALL

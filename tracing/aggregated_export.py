@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
 
     from tracing.aggregation import Aggregator, HistogramTotals
+    from tracing.export_account import ExportAccount
     from tracing.metric import Metric as CatalogMetric
 
 _SCOPE = InstrumentationScope(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, semconv.SCHEMA_URL)
@@ -42,14 +43,18 @@ class AggregatedMetricExporter(MetricExporter):
     Args:
         exporter: Where the metrics go.
         aggregator: What the telemetry of the same service aggregates into.
+        account: Where the cost is counted.
     """
 
-    def __init__(self, exporter: MetricExporter, aggregator: Aggregator) -> None:
+    def __init__(
+        self, exporter: MetricExporter, aggregator: Aggregator, account: ExportAccount
+    ) -> None:
         # A reader takes these two from the exporter that it is given.
         preferred = getattr(exporter, "_preferred_temporality", None)
         super().__init__(preferred, getattr(exporter, "_preferred_aggregation", None))
         self._exporter = exporter
         self._aggregator = aggregator
+        self._account = account
         self._temporality: AggregationTemporality = (preferred or {}).get(
             HistogramInstrument, AggregationTemporality.CUMULATIVE
         )
@@ -60,7 +65,8 @@ class AggregatedMetricExporter(MetricExporter):
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
         """Export the metrics and the histograms."""
-        return self._exporter.export(self._completed(metrics_data), timeout_millis, **kwargs)
+        with self._account.charged("metrics"):
+            return self._exporter.export(self._completed(metrics_data), timeout_millis, **kwargs)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Flush the wrapped exporter."""

@@ -255,6 +255,13 @@ TELEMETRY_DROPPED: Final = Metric(
     description="Telemetry that was given up so that the application could go on.",
     labels=(semconv.REASON,),
 )
+EXPORT_TIME: Final = Metric(
+    name="pipeline.telemetry.export.time",
+    kind="counter",
+    unit="s",
+    description="CPU time that encoding and sending telemetry took, by signal: traces or metrics.",
+    labels=(semconv.SIGNAL,),
+)
 
 METRICS: Final = (
     SENT_MESSAGES,
@@ -287,4 +294,5 @@ METRICS: Final = (
     CONTEXT_INVALID,
     CLOCK_SKEW,
     TELEMETRY_DROPPED,
+    EXPORT_TIME,
 )

@@ -26,6 +26,7 @@ except ImportError as missing:
 
 from tracing.aggregated_export import AggregatedMetricExporter
 from tracing.aggregation import Aggregator
+from tracing.export_account import AccountedSpanExporter, ExportAccount
 from tracing.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -50,10 +51,11 @@ class Providers:
     meter_provider: MeterProvider
     logger_provider: LoggerProvider
     aggregator: Aggregator
+    account: ExportAccount
 
     def telemetry(self, pipeline: str, **options: Any) -> Telemetry:
         """Make the service's telemetry on these providers; `options` are `Telemetry`'s."""
-        return Telemetry(
+        telemetry = Telemetry(
             pipeline,
             tracer_provider=self.tracer_provider,
             meter_provider=self.meter_provider,
@@ -61,6 +63,8 @@ class Providers:
             aggregator=self.aggregator,
             **options,
         )
+        self.account.told_by(telemetry.metrics)
+        return telemetry
 
     def force_flush(self, timeout_s: float = 10.0) -> bool:
         """Export what is pending; false where that failed or took longer than `timeout_s`."""
@@ -109,9 +113,9 @@ def configure(
         ImportError: The environment asks for gRPC and its exporter is not installed.
     """
     resource = Resource.create({SERVICE_NAME: service_name} if service_name else {})
-    aggregator = Aggregator()
+    aggregator, account = Aggregator(), ExportAccount()
     if span_processor is None and (span_exporter := _span_exporter()) is not None:
-        span_processor = BatchSpanProcessor(span_exporter)
+        span_processor = BatchSpanProcessor(AccountedSpanExporter(span_exporter, account))
     if metric_exporter is None:
         metric_exporter = _metric_exporter()
     if log_processor is None and (log_exporter := _log_exporter()) is not None:
@@ -121,13 +125,13 @@ def configure(
         tracer_provider.add_span_processor(span_processor)
     readers = []
     if metric_exporter is not None:
-        exporter = AggregatedMetricExporter(metric_exporter, aggregator)
+        exporter = AggregatedMetricExporter(metric_exporter, aggregator, account)
         readers.append(PeriodicExportingMetricReader(exporter))
     meter_provider = MeterProvider(resource=resource, metric_readers=readers)
     logger_provider = LoggerProvider(resource=resource)
     if log_processor is not None:
         logger_provider.add_log_record_processor(log_processor)
-    return Providers(tracer_provider, meter_provider, logger_provider, aggregator)
+    return Providers(tracer_provider, meter_provider, logger_provider, aggregator, account)
 
 
 def _protocol(signal: Signal) -> str | None:

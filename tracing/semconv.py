@@ -73,6 +73,7 @@ OUTCOME_LABEL: Final = "outcome"
 STATUS_LABEL: Final = "status"
 SERVICE: Final = "service.name"
 REASON: Final = "reason"
+SIGNAL: Final = "signal"
 
 CREATE: Final = "create"
 SEND: Final = "send"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dashboards.boards.consumer_lag import consumer_lag
 from dashboards.boards.dead_letters import dead_letters
 from dashboards.boards.overview import overview
+from dashboards.boards.runbook import runbook
 from dashboards.boards.saga_health import saga_health
 from dashboards.boards.service import service
 from dashboards.boards.telemetry import telemetry
@@ -27,4 +28,5 @@ def all_boards(config: Config) -> tuple[Board, ...]:
         service(),
         trace_finder(),
         telemetry(),
+        runbook(),
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dashboards.board import Board, Row, SignalPanel
+from dashboards.labels import GROUP, TOPIC
 from dashboards.signals import flows, lag
 
 
 def consumer_lag() -> Board:
     """Make the dashboard."""
+    hop = (GROUP, TOPIC)
     return Board(
         name="lag",
         title="consumer lag",
@@ -17,19 +19,47 @@ def consumer_lag() -> Board:
             Row(
                 "Who is behind?",
                 (
-                    SignalPanel(kind="stat", signals=(lag.STANDING_STILL,), width=6, height=7),
-                    SignalPanel(kind="timeline", signals=(lag.STATUS_NOW,), width=18, height=7),
-                    SignalPanel(kind="timeseries", signals=(lag.SECONDS,), width=12),
-                    SignalPanel(kind="timeseries", signals=(lag.RECORDS,), width=12),
+                    SignalPanel(kind="stat", signals=(lag.STANDING_STILL,), width=6),
+                    SignalPanel(
+                        kind="timeline",
+                        signals=(lag.STATUS_NOW,),
+                        width=18,
+                        drill_down="dead-letters",
+                        picks=(GROUP,),
+                    ),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(lag.SECONDS,),
+                        width=12,
+                        drill_down="service",
+                        picks=(TOPIC,),
+                    ),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(lag.RECORDS,),
+                        width=12,
+                        drill_down="service",
+                        picks=(TOPIC,),
+                    ),
                 ),
             ),
             Row(
                 "Will it catch up?",
                 (
                     SignalPanel(kind="timeseries", signals=(lag.CATCH_UP,), width=12),
-                    SignalPanel(kind="timeseries", signals=(flows.CONSUMED,), width=12),
-                    SignalPanel(kind="table", signals=(lag.WORST_PARTITIONS,), width=12),
-                    SignalPanel(kind="table", signals=(lag.BIGGEST_PARTITIONS,), width=12),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(flows.CONSUMED,),
+                        width=12,
+                        drill_down="dead-letters",
+                        picks=hop,
+                    ),
+                    SignalPanel(
+                        kind="table", signals=(lag.WORST_PARTITIONS,), width=12, column="Behind"
+                    ),
+                    SignalPanel(
+                        kind="table", signals=(lag.BIGGEST_PARTITIONS,), width=12, column="Records"
+                    ),
                 ),
             ),
         ),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dashboards.board import Board, Row, SignalPanel, TextPanel, TracesPanel
+from dashboards.labels import GROUP, TOPIC
+from dashboards.scope import INTERVAL
 from dashboards.signals import letters
 
 _COMMANDS = """\
-List them, look at one, see what a replay would do, replay:
+On a machine that reaches the broker (`KAFKA_BOOTSTRAP_SERVERS`, and for security settings
+`PIPELINE_TRACING_COMMAND_CONFIG`), for a GROUP of the table above:
 
 ```sh
-python -m tracing dlq list
-python -m tracing dlq show TOPIC/PARTITION/OFFSET
-python -m tracing dlq replay --group '$group' --dry-run
-python -m tracing dlq replay --group '$group'
+python -m tracing dlq list --group GROUP            # by topic and error, since when
+python -m tracing dlq show TOPIC/PARTITION/OFFSET   # why this one failed, and its trace
+python -m tracing dlq replay --group GROUP --dry-run
+python -m tracing dlq replay --group GROUP
 ```
 
-Mend the cause first: a replay that fails again is a dead letter again.
+Letters stay until they are purged, `python -m tracing dlq purge --help`, or the topic forgets them.
 """
 
 
@@ -30,11 +33,21 @@ def dead_letters() -> Board:
             Row(
                 "What was given up?",
                 (
+                    SignalPanel(kind="stat", signals=(letters.COUNT,), width=6, over=INTERVAL),
                     SignalPanel(
-                        kind="stat", signals=(letters.COUNT,), width=6, height=7, over="$interval"
+                        kind="counts",
+                        signals=(letters.RATE,),
+                        width=9,
+                        drill_down="service",
+                        picks=(TOPIC,),
                     ),
-                    SignalPanel(kind="timeseries", signals=(letters.RATE,), width=9, height=7),
-                    SignalPanel(kind="timeseries", signals=(letters.BY_REASON,), width=9, height=7),
+                    SignalPanel(
+                        kind="counts",
+                        signals=(letters.BY_REASON,),
+                        width=9,
+                        drill_down="service",
+                        picks=(TOPIC,),
+                    ),
                     SignalPanel(kind="timeseries", signals=(letters.DEPTH,), width=12),
                     SignalPanel(kind="timeseries", signals=(letters.OLDEST,), width=12),
                 ),
@@ -42,27 +55,42 @@ def dead_letters() -> Board:
             Row(
                 "What led to it?",
                 (
-                    SignalPanel(kind="timeseries", signals=(letters.RETRIES_BY_REASON,), width=12),
-                    SignalPanel(kind="timeseries", signals=(letters.RETRY_P95,), width=12),
+                    SignalPanel(
+                        kind="counts",
+                        signals=(letters.RETRIES_BY_REASON,),
+                        width=12,
+                        drill_down="service",
+                        picks=(TOPIC,),
+                    ),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(letters.RETRY_P95,),
+                        width=12,
+                        drill_down="lag",
+                        picks=(GROUP, TOPIC),
+                    ),
                     TracesPanel(
                         title="Traces with dead letters",
                         description="Each shows the whole way of the event, and what every attempt "
                         "failed with.",
-                        query='{ name =~ "dead_letter .*" }',
+                        query='{ name =~ "dead_letter ($destination)[.]($group)[.]dlq" }',
                     ),
                 ),
             ),
             Row(
                 "What to do?",
                 (
+                    SignalPanel(
+                        kind="table", signals=(letters.TO_DO,), width=24, height=6, column="Letters"
+                    ),
                     TextPanel(
                         title="Commands",
-                        description="For the group that is chosen above.",
+                        description="They come with pip install 'pipeline-tracing[cli]'.",
                         content=_COMMANDS,
                         width=12,
-                        height=8,
+                        height=9,
                     ),
-                    SignalPanel(kind="timeseries", signals=(letters.REPLAYED,), width=12),
+                    SignalPanel(kind="counts", signals=(letters.REPLAYED,), width=12, height=9),
                 ),
             ),
         ),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboards.board import Board, Row, SignalPanel
+from dashboards.labels import GROUP, TOPIC
+from dashboards.scope import INTERVAL
 from dashboards.signals import flows, lag, letters, objectives, sagas, topology
 
 if TYPE_CHECKING:
@@ -24,7 +26,11 @@ def overview(config: Config) -> Board:
                 "Is it healthy?",
                 (
                     SignalPanel(
-                        kind="stat", signals=(flows.end_to_end(0.95, slow_s),), width=4, height=5
+                        kind="stat",
+                        signals=(flows.slowest_arrival(slow_s),),
+                        width=4,
+                        height=5,
+                        over=INTERVAL,
                     ),
                     SignalPanel(
                         kind="stat",
@@ -32,13 +38,14 @@ def overview(config: Config) -> Board:
                         width=4,
                         height=5,
                         over="$__range",
+                        drill_down="traces",
                     ),
                     SignalPanel(
                         kind="stat",
                         signals=(letters.COUNT,),
                         width=4,
                         height=5,
-                        over="$interval",
+                        over=INTERVAL,
                         drill_down="dead-letters",
                     ),
                     SignalPanel(
@@ -49,7 +56,7 @@ def overview(config: Config) -> Board:
                         signals=(sagas.FAILED,),
                         width=4,
                         height=5,
-                        over="$interval",
+                        over=INTERVAL,
                         drill_down="sagas",
                     ),
                     SignalPanel(
@@ -69,9 +76,16 @@ def overview(config: Config) -> Board:
                         signals=tuple(flows.end_to_end(q, slow_s) for q in (0.5, 0.95, 0.99)),
                         width=12,
                         title="End-to-end lag",
+                        drill_down="traces",
                     ),
                     SignalPanel(kind="heatmap", signals=(flows.END_TO_END_SPREAD,), width=12),
-                    SignalPanel(kind="timeseries", signals=(flows.END_TO_END_BY_HOP,), width=24),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(flows.END_TO_END_BY_HOP,),
+                        width=24,
+                        drill_down="lag",
+                        picks=(GROUP, TOPIC),
+                    ),
                 ),
             ),
             Row(
@@ -84,17 +98,29 @@ def overview(config: Config) -> Board:
                         height=10,
                         title="Mean time by hop: publish, wait, processing, retry",
                         description="What each hop adds. A hop that waits is behind; one that "
-                        "processes long is slow itself.",
+                        "processes long is slow itself. Layers of one hop add up; hops that read "
+                        "the same topic run side by side.",
                         drill_down="service",
+                        picks=(TOPIC,),
                     ),
                 ),
             ),
             Row(
                 "What flows?",
                 (
-                    SignalPanel(kind="timeseries", signals=(flows.SENT,), width=12),
                     SignalPanel(
-                        kind="timeseries", signals=(flows.CONSUMED,), width=12, drill_down="lag"
+                        kind="timeseries",
+                        signals=(flows.SENT,),
+                        width=12,
+                        drill_down="service",
+                        picks=(TOPIC,),
+                    ),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(flows.CONSUMED,),
+                        width=12,
+                        drill_down="lag",
+                        picks=(GROUP, TOPIC),
                     ),
                     SignalPanel(
                         kind="graph",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.board import Board, Row, SignalPanel, TracesPanel
+from dashboards.scope import INTERVAL
 from dashboards.signals import sagas
 
 
@@ -20,20 +21,21 @@ def saga_health() -> Board:
                     SignalPanel(kind="stat", signals=(sagas.OVERDUE,), width=6, height=6),
                     SignalPanel(kind="stat", signals=(sagas.OLDEST,), width=6, height=6),
                     SignalPanel(
-                        kind="stat", signals=(sagas.FAILED,), width=6, height=6, over="$interval"
+                        kind="stat", signals=(sagas.FAILED,), width=6, height=6, over=INTERVAL
                     ),
                     SignalPanel(
                         kind="stat",
                         signals=(sagas.TURNED_BACK,),
                         width=6,
                         height=6,
-                        over="$interval",
+                        over=INTERVAL,
                     ),
                     SignalPanel(
                         kind="timeseries",
                         signals=(sagas.STARTED, sagas.ENDED),
                         width=12,
-                        title="Started, and ends by outcome",
+                        title="Sagas started and ended",
+                        drill_down="traces",
                     ),
                     SignalPanel(kind="stacked", signals=(sagas.ACTIVE,), width=12),
                 ),
@@ -46,14 +48,16 @@ def saga_health() -> Board:
                         signals=tuple(sagas.duration(share) for share in (0.5, 0.95, 0.99)),
                         width=12,
                         title="Duration by outcome",
+                        drill_down="traces",
                     ),
                     SignalPanel(kind="timeseries", signals=(sagas.STEP_P95,), width=12),
-                    SignalPanel(kind="timeseries", signals=(sagas.FUNNEL,), width=12),
+                    SignalPanel(kind="funnel", signals=(sagas.FUNNEL,), width=12, over=INTERVAL),
                     SignalPanel(kind="timeseries", signals=(sagas.COMPENSATIONS,), width=12),
                     TracesPanel(
                         title="Sagas that failed",
                         description="Their compensation could not finish: each needs a human.",
-                        query='{ span.pipeline.saga.outcome = "failed" }',
+                        query='{ span.pipeline.saga.outcome = "failed" && '
+                        'span.pipeline.saga.name =~ "$saga" }',
                     ),
                 ),
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.board import Board, Row, SignalPanel, TracesPanel
+from dashboards.labels import TOPIC
 from dashboards.signals import flows, letters, services
 
 
@@ -17,16 +18,41 @@ def service() -> Board:
             Row(
                 "What it handles",
                 (
-                    SignalPanel(kind="timeseries", signals=(flows.PROCESSED,), width=8),
-                    SignalPanel(kind="timeseries", signals=(flows.FAILED,), width=8),
-                    SignalPanel(kind="timeseries", signals=(flows.PROCESSING_P95,), width=8),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(flows.PROCESSED,),
+                        width=8,
+                        drill_down="lag",
+                        picks=(TOPIC,),
+                    ),
+                    SignalPanel(
+                        kind="counts", signals=(flows.FAILED,), width=8, drill_down="dead-letters"
+                    ),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(flows.PROCESSING_P95,),
+                        width=8,
+                        drill_down="lag",
+                        picks=(TOPIC,),
+                    ),
                 ),
             ),
             Row(
                 "What it sends",
                 (
-                    SignalPanel(kind="timeseries", signals=(services.PRODUCED,), width=8),
-                    SignalPanel(kind="timeseries", signals=(services.CLIENT_ERRORS,), width=8),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(services.PRODUCED,),
+                        width=8,
+                        drill_down="lag",
+                        picks=(TOPIC,),
+                    ),
+                    SignalPanel(
+                        kind="counts",
+                        signals=(services.CLIENT_ERRORS,),
+                        width=8,
+                        drill_down="traces",
+                    ),
                     SignalPanel(kind="timeseries", signals=(services.CLIENT_P95,), width=8),
                 ),
             ),
@@ -35,11 +61,17 @@ def service() -> Board:
                 (
                     SignalPanel(kind="timeseries", signals=(services.OUTBOX,), width=8),
                     SignalPanel(kind="timeseries", signals=(services.OUTBOX_AGE,), width=8),
-                    SignalPanel(kind="timeseries", signals=(letters.SKIPPED,), width=8),
+                    SignalPanel(
+                        kind="counts",
+                        signals=(letters.SKIPPED,),
+                        width=8,
+                        drill_down="dead-letters",
+                    ),
                     TracesPanel(
                         title="Recent traces of the service",
-                        description="The slowest spans of it within the time shown.",
-                        query='{ resource.service.name =~ "$service" } | select(duration)',
+                        description="Those in which it handled or sent something, latest first.",
+                        query='{ resource.service.name =~ "$service" && '
+                        "(kind = consumer || kind = producer || kind = server) }",
                     ),
                 ),
             ),

@@ -20,10 +20,16 @@ def telemetry() -> Board:
                     SignalPanel(
                         kind="stat", signals=(instrumentation.REPORTING,), width=6, height=8
                     ),
-                    SignalPanel(kind="timeseries", signals=(instrumentation.DROPPED,), width=18),
-                    SignalPanel(kind="timeseries", signals=(instrumentation.INVALID,), width=8),
-                    SignalPanel(kind="timeseries", signals=(instrumentation.SKEW,), width=8),
-                    SignalPanel(kind="timeseries", signals=(instrumentation.SERIES,), width=8),
+                    SignalPanel(kind="counts", signals=(instrumentation.DROPPED,), width=18),
+                    SignalPanel(kind="counts", signals=(instrumentation.INVALID,), width=12),
+                    SignalPanel(kind="counts", signals=(instrumentation.SKEW,), width=12),
+                ),
+            ),
+            Row(
+                "What does it cost?",
+                (
+                    SignalPanel(kind="timeseries", signals=(instrumentation.COST,), width=12),
+                    SignalPanel(kind="timeseries", signals=(instrumentation.SERIES,), width=12),
                 ),
             ),
         ),

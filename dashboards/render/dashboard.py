@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, DashboardLink, Row
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DashboardLinkType
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DashboardLinkPlacement,
+    DashboardLinkType,
+)
 
 from dashboards.render.layout import placed
 from dashboards.render.marks import marks
@@ -26,12 +30,20 @@ def dashboard_json(board: Board, config: Config) -> str:
     built = _dashboard(board, config).build()
     encoded = JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False).encode(built)
     # Once more, because the encoder alone leaves the order of what it nests to itself.
-    return json.dumps(json.loads(encoded), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    found = json.loads(encoded, object_hook=_in_sight)
+    return json.dumps(found, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 
 def uid_of(name: str, config: Config) -> str:
     """The uid of a dashboard."""
     return f"{config.prefix}-{name}"
+
+
+def _in_sight(found: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the SDK always writes: it would put links and marks into a menu."""
+    if found.get("placement") == DashboardLinkPlacement.IN_CONTROLS_MENU:
+        del found["placement"]
+    return found
 
 
 def _dashboard(board: Board, config: Config) -> Dashboard:
@@ -58,10 +70,9 @@ def _dashboard(board: Board, config: Config) -> Dashboard:
         made.with_variable(variable)
     for mark in marks(board, config):
         made.annotation(mark)
-    number = 0
+    numbers = {id(panel): number for number, panel in board.numbered()}
     for row, heading, places in placed(board.rows):
         made.with_row(Row(row.title).grid_pos(heading))
         for panel, place in zip(row.panels, places, strict=True):
-            number += 1
-            made.with_panel(panel_of(panel, board, config, place).id(number))
+            made.with_panel(panel_of(panel, board, config, place).id(numbers[id(panel)]))
     return made

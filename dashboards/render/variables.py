@@ -17,8 +17,18 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
+from dashboards.board import LogsPanel, SignalPanel, TracesPanel, TraceView
 from dashboards.labels import GROUP, PIPELINE, SAGA, SERVICE, TOPIC
-from tracing.catalog import CONSUMED_MESSAGES, SAGA_STARTED, SENT_MESSAGES, WAIT_DURATION
+from dashboards.scope import ALL, INTERVAL, any_of
+from tracing.catalog import (
+    CONSUMED_MESSAGES,
+    CONSUMER_LAG,
+    CONSUMER_STATUS,
+    SAGA_STARTED,
+    SENT_MESSAGES,
+    TELEMETRY_DROPPED,
+    WAIT_DURATION,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.cog.builder import Builder
     from grafana_foundation_sdk.models.dashboard import VariableModel
 
-    from dashboards.board import Board
+    from dashboards.board import Board, Box
     from dashboards.config import Config
 
 PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="${prometheus}")
@@ -34,11 +44,17 @@ TEMPO: Final = DataSourceRef(type_val="tempo", uid="${tempo}")
 LOKI: Final = DataSourceRef(type_val="loki", uid="${loki}")
 
 _ORIGINS: Final = {
-    "pipeline": (f"{WAIT_DURATION.prometheus}_count", PIPELINE, "Pipeline"),
-    "service": (SENT_MESSAGES.prometheus, SERVICE, "Service"),
-    "destination": (SENT_MESSAGES.prometheus, TOPIC, "Topic"),
-    "group": (CONSUMED_MESSAGES.prometheus, GROUP, "Group"),
-    "saga": (SAGA_STARTED.prometheus, SAGA, "Saga"),
+    "pipeline": ((f"{WAIT_DURATION.prometheus}_count",), PIPELINE, "Pipeline"),
+    # What every telemetry tells from its start: services that only listen are among them.
+    "service": ((TELEMETRY_DROPPED.prometheus,), SERVICE, "Service"),
+    "destination": (
+        (SENT_MESSAGES.prometheus, CONSUMED_MESSAGES.prometheus, CONSUMER_LAG.prometheus),
+        TOPIC,
+        "Topic",
+    ),
+    # Those that nobody instruments are seen from outside.
+    "group": ((CONSUMED_MESSAGES.prometheus, CONSUMER_STATUS.prometheus), GROUP, "Group"),
+    "saga": ((SAGA_STARTED.prometheus,), SAGA, "Saga"),
 }
 _INTERVALS: Final = ("5m", "15m", "1h", "6h", "1d")
 _SHOWN: Final = "1h"
@@ -46,42 +62,66 @@ _ALL: Final = VariableOption(text="All", value="$__all")
 
 
 def variables_of(board: Board, config: Config) -> Iterator[Builder[VariableModel]]:
-    """Make the variables of a dashboard."""
-    sources = config.datasources
-    for name, uid in (
-        ("prometheus", sources.prometheus),
-        ("tempo", sources.tempo),
-        ("loki", sources.loki),
+    """Make the variables of a dashboard: those that it uses."""
+    panels = [panel for _, panel in board.numbered()]
+    for name, kinds in (
+        ("prometheus", SignalPanel),
+        ("tempo", TracesPanel | TraceView),
+        ("loki", LogsPanel),
     ):
-        yield (
-            DatasourceVariable(name)
-            .label(name.capitalize())
-            .type(name)
-            .current(VariableOption(text=uid, value=uid))
-        )
+        asked = name == "prometheus" and board.variables
+        if asked or any(isinstance(panel, kinds) for panel in panels):
+            uid = getattr(config.datasources, name)
+            yield (
+                DatasourceVariable(name)
+                .label(name.capitalize())
+                .type(name)
+                .current(VariableOption(text=uid, value=uid))
+            )
     for name in board.variables:
-        metric, label, title = _ORIGINS[name]
-        selector = f"{{{config.selector}}}" if config.selector else ""
+        yield _query(name, config)
+    for box in board.boxes:
+        yield _box(box)
+    if any(isinstance(panel, SignalPanel) and panel.over == INTERVAL for panel in panels):
         yield (
-            QueryVariable(name)
-            .label(title)
-            .description(f"Only what has this {title.lower()}.")
-            .datasource(PROMETHEUS)
-            .query(f"label_values({metric}{selector}, {label})")
-            .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
-            .sort(VariableSort.ALPHABETICAL_ASC)
-            .multi(True)
-            .include_all(True)
-            # Matches also what has no such label: a consumer without a group.
-            .all_value(".*")
-            .current(_ALL)
+            CustomVariable("interval")
+            .label("Count over")
+            .description("Over which time the figures that stand alone are counted.")
+            .values(",".join(_INTERVALS))
+            .current(VariableOption(text=_SHOWN, value=_SHOWN))
         )
-    for name, title in board.texts:
-        yield TextBoxVariable(name).label(title).default_value("1s" * (name == "slower_than"))
-    yield (
-        CustomVariable("interval")
-        .label("Interval")
-        .description("Over which time events are counted.")
-        .values(",".join(_INTERVALS))
-        .current(VariableOption(text=_SHOWN, value=_SHOWN))
+
+
+def _query(name: str, config: Config) -> QueryVariable:
+    metrics, label, title = _ORIGINS[name]
+    only = any_of({"pipeline": config.pipelines, "saga": config.sagas}.get(name, ()))
+    matchers = [f'__name__=~"{"|".join(metrics)}"']
+    matchers += [f'{chosen}="{value}"' for chosen, value in config.selector.items()]
+    if only != ALL:
+        matchers.append(f'{label}=~"{only}"')
+    return (
+        QueryVariable(name)
+        .label(title)
+        .description(
+            f"Narrows the panels whose metrics tell the {title.lower()}; others show all of it."
+        )
+        .datasource(PROMETHEUS)
+        .query(f"label_values({{{', '.join(matchers)}}}, {label})")
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        # Where nothing is left out, it matches also what has no such label: a consumer without
+        # a group.
+        .all_value(only)
+        .current(_ALL)
     )
+
+
+def _box(box: Box) -> Builder[VariableModel]:
+    if box.choices:
+        first = VariableOption(text=box.choices[0], value=box.choices[0])
+        return (
+            CustomVariable(box.name).label(box.label).values(",".join(box.choices)).current(first)
+        )
+    return TextBoxVariable(box.name).label(box.label)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from dashboards.labels import GROUP, OUTCOME, REASON, SAGA, SERVICE, STATUS, TOPIC
-from dashboards.recorded import LAG_SECONDS
 from dashboards.rules.burn_rate import burn_rate_alerts
 from dashboards.rules.rule import Alert
-from dashboards.scope import Scope
-from dashboards.signals import instrumentation, lag, letters, sagas, services
-from tracing.catalog import CONSUMER_STATUS, DEAD_LETTERS, SAGA_ENDED, SENT_MESSAGES
+from dashboards.scope import Scope, added
+from dashboards.signals import lag, letters, sagas, services
+from tracing.catalog import CONSUMER_STATUS, DEAD_LETTERS, SAGA_ENDED, TELEMETRY_DROPPED
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -19,53 +19,71 @@ _HOP = f"{{{{ $labels.{GROUP} }}}} ← {{{{ $labels.{TOPIC} }}}}"
 _GROUP = f"Group {{{{ $labels.{GROUP} }}}}"
 _SAGA = f"{{{{ $labels.{SAGA} }}}}"
 _SERVICE = f"{{{{ $labels.{SERVICE} }}}}"
+_NOT_LINKS: Final = f'{REASON}!="links"'
+_SHORT: Final = "6h"
+_LONG: Final = "1d"
 
 
-def alerts(config: Config) -> tuple[Alert, ...]:
-    """Make them."""
-    quarter = Scope(window="15m", selector=config.selector)
+def alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
+    """Make them.
+
+    Args:
+        config: What they are made for.
+        recorded: Whether they may ask for what the recording rules keep: those that go to the
+            same Prometheus may, others must not depend on it.
+    """
+    scope = replace(Scope.of(config, window="15m"), ruleset=config.prefix if recorded else "")
     return (
-        *burn_rate_alerts(),
-        *_of_consumers(quarter),
-        *_of_dead_letters(quarter),
-        *_of_sagas(quarter),
-        *_of_services(quarter),
+        *burn_rate_alerts(scope, config.objectives),
+        *_of_consumers(scope),
+        *_of_dead_letters(scope),
+        *_of_sagas(scope),
+        *_of_services(scope),
+        *_of_telemetry(scope),
     )
 
 
 def _of_consumers(scope: Scope) -> tuple[Alert, ...]:
+    late = lag.SECONDS.expr(scope)
+    still = scope.worst(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', by=(GROUP,))
     return (
-        *(
-            Alert(
-                name=f"Consumer{status.capitalize()}",
-                expr=_in_status(scope, status),
-                wait="2m",
-                severity="critical",
-                summary=f"{_GROUP} is {status}",
-                description=f"{_GROUP} {meaning}. What is sent to it waits.",
-                board="lag",
-            )
-            for status, meaning in (
-                ("stalled", "is behind and has members, but commits nothing"),
-                ("dead", "is behind and has no members"),
-            )
+        Alert(
+            name="ConsumerStandsStill",
+            expr=f"{still} == 1",
+            wait="2m",
+            severity="critical",
+            summary=f"{_GROUP} stands still",
+            description=f"{_GROUP} is behind and commits nothing (stalled), or has no members "
+            "(dead). What is sent to it waits.",
+            board="lag",
+            panel="Status of groups",
+            labels=(GROUP,),
         ),
         Alert(
             name="ConsumerLagGrowing",
-            expr=f"{LAG_SECONDS} > {lag.SECONDS.thresholds[-1].value:g} "
-            f"and deriv({LAG_SECONDS}[{scope.window}]) > 0",
+            expr=f"{late} > {lag.SECONDS.thresholds[-1].value:g} "
+            f"and deriv(({late})[{scope.window}:1m]) > 0",
             wait="15m",
             severity="warning",
             summary=f"{_HOP} falls further behind",
             description="The oldest record that is not committed is {{ $value | humanizeDuration "
             "}} old, and that grows: more comes than is handled.",
             board="lag",
+            panel="Lag in seconds",
+            labels=(GROUP, TOPIC),
+        ),
+        Alert(
+            name="LagMonitorAbsent",
+            expr=_gone(scope.select(CONSUMER_STATUS), _LONG),
+            wait="5m",
+            severity="critical",
+            summary="Nobody looks at consumer lag any more",
+            description="The lag monitor was there and is gone. Groups that stand still, lag that "
+            "grows and old dead letters are told by nobody until it is back.",
+            board="lag",
+            panel="Stalled or dead groups",
         ),
     )
-
-
-def _in_status(scope: Scope, status: str) -> str:
-    return scope.worst(CONSUMER_STATUS, f'{STATUS}="{status}"', by=(GROUP,)) + " == 1"
 
 
 def _of_dead_letters(scope: Scope) -> tuple[Alert, ...]:
@@ -76,10 +94,12 @@ def _of_dead_letters(scope: Scope) -> tuple[Alert, ...]:
             expr=f"{scope.grown(DEAD_LETTERS, by=(GROUP, TOPIC))} > 0",
             wait="0m",
             severity="warning",
-            summary=f"{_HOP} gave records up",
+            summary=f"{_HOP} gave up on records",
             description="{{ $value | humanize }} records became dead letters within "
             f"{scope.window}. Look at the reason, mend it, replay them.",
             board="dead-letters",
+            panel="Dead letters by reason",
+            labels=(GROUP, TOPIC),
         ),
         Alert(
             name="DeadLettersOld",
@@ -90,6 +110,8 @@ def _of_dead_letters(scope: Scope) -> tuple[Alert, ...]:
             description="The oldest one is {{ $value | humanizeDuration }} old. The topic forgets "
             "it after its retention.",
             board="dead-letters",
+            panel="Age of the oldest dead letter",
+            labels=(GROUP, TOPIC),
         ),
     )
 
@@ -103,9 +125,11 @@ def _of_sagas(scope: Scope) -> tuple[Alert, ...]:
             wait="5m",
             severity="warning",
             summary=f"{_SAGA}: sagas are overdue",
-            description="{{ $value | humanize }} sagas are older than their deadline. Look which "
-            "step they wait for.",
+            description="Sagas older than their deadline: {{ $value | humanize }}. See which step "
+            "they wait for.",
             board="sagas",
+            panel="Overdue sagas",
+            labels=(SAGA,),
         ),
         Alert(
             name="SagaFailed",
@@ -116,6 +140,8 @@ def _of_sagas(scope: Scope) -> tuple[Alert, ...]:
             description="Its compensation could not finish: something is reserved, charged or sent "
             "that should not be.",
             board="sagas",
+            panel="Failed sagas",
+            labels=(SAGA,),
         ),
         Alert(
             name="SagaTurnedBackOften",
@@ -124,10 +150,12 @@ def _of_sagas(scope: Scope) -> tuple[Alert, ...]:
             f"sum by ({SAGA}) ({scope.shared_increase(SAGA_ENDED, by=(SAGA, OUTCOME))}) >= 10",
             wait="5m",
             severity="warning",
-            summary=f"{_SAGA}: most sagas are turned back",
+            summary=f"{_SAGA}: most sagas are compensated or fail",
             description="{{ $value | humanizePercentage }} of the sagas that ended were "
-            "compensated or failed. Look which step refuses.",
+            "compensated or failed. See which step refuses.",
             board="sagas",
+            panel="Share of sagas compensated or failed",
+            labels=(SAGA,),
         ),
     )
 
@@ -144,24 +172,56 @@ def _of_services(scope: Scope) -> tuple[Alert, ...]:
             description="Its oldest message has waited for {{ $value | humanizeDuration }}. The "
             "relay is dead, or the broker refuses what it sends.",
             board="service",
+            panel="Oldest message in the outbox",
+            labels=(SERVICE,),
         ),
+    )
+
+
+def _of_telemetry(scope: Scope) -> tuple[Alert, ...]:
+    # Of all metrics the one that every telemetry tells from its start, also where nothing happens.
+    alive = scope.select(TELEMETRY_DROPPED)
+    return (
         Alert(
             name="TelemetryDropped",
-            expr=f"{instrumentation.DROPPED.expr(scope)} > 0",
+            # Links beyond the bound of a batch are left out on purpose.
+            expr=scope.grown(TELEMETRY_DROPPED, _NOT_LINKS, by=(SERVICE, REASON)) + " > 0",
             wait="15m",
             severity="warning",
             summary=f"{_SERVICE} drops telemetry: {{{{ $labels.{REASON} }}}}",
             description="What dashboards show of this service is not all. Its log says why, once.",
             board="telemetry",
+            panel="Dropped telemetry",
+            labels=(SERVICE, REASON),
+        ),
+        Alert(
+            name="ServiceSilent",
+            expr=_gone(alive, _SHORT, SERVICE),
+            wait="10m",
+            severity="warning",
+            summary=f"{_SERVICE} reports nothing any more",
+            description="It told metrics within the last hours and does not now: it is down, or "
+            "cannot reach the collector. What alerts said of it last may still hold. A service "
+            "that was taken away for good is forgotten after some hours.",
+            board="telemetry",
+            panel="Services that report",
+            labels=(SERVICE,),
         ),
         Alert(
             name="TelemetryAbsent",
-            expr=f"absent({scope.select(SENT_MESSAGES)})",
+            expr=f"absent({alive})",
             wait="10m",
             severity="critical",
             summary="No service reports any more",
             description="Services, collector or their connection are down. All other alerts are "
             "blind until this is mended.",
             board="telemetry",
+            panel="Services that report",
         ),
     )
+
+
+def _gone(series: str, within: str, *by: str) -> str:
+    """What was told within some time and is not any more."""
+    before = added("group", by, f"last_over_time({series}[{within}])")
+    return f"{before} unless {added('group', by, series)}"

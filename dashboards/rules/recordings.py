@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from dashboards import recorded
-from dashboards.labels import GROUP, TOPIC
 from dashboards.rules.burn_rate import WINDOWS
 from dashboards.rules.rule import Recording
 from dashboards.scope import Scope
-from dashboards.signals.objectives import burn_rate
-from tracing.catalog import CONSUMER_LAG, CONSUMER_LAG_TIME
+from dashboards.signals import lag
+from dashboards.signals.objectives import burn_rate, enough_arrivals, seconds
 
 if TYPE_CHECKING:
     from dashboards.config import Config
 
+_LONG_S: Final = 2 * 3600
+
 
 def recordings(config: Config) -> tuple[Recording, ...]:
     """Make them."""
-    scope = Scope(selector=config.selector)
-    by = (GROUP, TOPIC)
-    windows = sorted({window for pair in WINDOWS for window in (pair.long, pair.short)})
+    # What is recorded is made of what services tell, never of what is recorded.
+    scope = replace(Scope.of(config), ruleset="")
+    longs = {window.long for window in WINDOWS}
+    windows = sorted({*longs, *(window.short for window in WINDOWS)}, key=seconds)
     return (
-        Recording(record=recorded.LAG_RECORDS, expr=scope.total(CONSUMER_LAG, by=by)),
-        Recording(record=recorded.LAG_SECONDS, expr=scope.worst(CONSUMER_LAG_TIME, by=by)),
+        Recording(record=recorded.LAG_RECORDS, expr=lag.RECORDS.expr(scope)),
+        Recording(record=recorded.LAG_SECONDS, expr=lag.SECONDS.expr(scope)),
         *(
             Recording(
-                record=recorded.burn_rate(window),
-                expr=burn_rate(Scope(window=window, selector=config.selector), config.objectives),
+                record=record(window),
+                expr=make(replace(scope, window=window), config.objectives),
+                slow=seconds(window) > _LONG_S,
             )
-            for window in windows
+            for record, make, chosen in (
+                (recorded.burn_rate, burn_rate, windows),
+                (recorded.enough_arrivals, enough_arrivals, sorted(longs, key=seconds)),
+            )
+            for window in chosen
         ),
     )

@@ -16,10 +16,12 @@ class Recording:
     Attributes:
         record: The name, as Prometheus advises: `level:metric:operations`.
         expr: PromQL.
+        slow: Whether it looks at so long a time that it need not be asked often.
     """
 
     record: str
     expr: str
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class Alert:
         summary: One line, with labels as `{{ $labels.name }}`.
         description: What it means and what to do first, likewise.
         board: The dashboard on which to look, by name.
+        panel: The panel of that dashboard, by title.
+        labels: What its series are told apart by.
     """
 
     name: str
@@ -43,3 +47,5 @@ class Alert:
     summary: str
     description: str
     board: str
+    panel: str
+    labels: tuple[str, ...] = ()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.labels import ERROR, GROUP, PIPELINE, SERVICE, TOPIC
-from dashboards.signal import Signal, Threshold
+from dashboards.scope import added
+from dashboards.signal import LATELY, Signal, Threshold
 from tracing.catalog import (
     CONSUMED_MESSAGES,
     END_TO_END_DURATION,
@@ -24,12 +25,28 @@ def end_to_end(share: float, slow_s: float) -> Signal:
     return Signal(
         title=f"End-to-end lag p{share * 100:g}",
         description="From the creation of a flow's root event to the end of processing, over all "
-        "hops of the pipeline. Where it rises, look which hop's wait or processing rises with it.",
+        "hops of the pipeline. Where it rises, see which hop's wait or processing rises with it.",
         unit="s",
         expr=lambda scope: scope.quantile(share, END_TO_END_DURATION, by=(PIPELINE,)),
         legend=f"{{{{{PIPELINE}}}}} p{share * 100:g}",
         thresholds=(Threshold(slow_s, "warning"), Threshold(slow_s * 2, "critical")),
         exemplars=True,
+    )
+
+
+def slowest_arrival(slow_s: float) -> Signal:
+    """The end-to-end lag at the hop where it is highest, by pipeline."""
+    hops = (PIPELINE, GROUP, TOPIC)
+    return Signal(
+        title="End-to-end lag p95",
+        description="At the hop where it is highest, which in most pipelines is the last one: over "
+        "all hops together, the early ones would hide it.",
+        unit="s",
+        expr=lambda scope: added(
+            "max", (PIPELINE,), f"{scope.quantile(0.95, END_TO_END_DURATION, by=hops)} >= 0"
+        ),
+        legend=f"{{{{{PIPELINE}}}}}",
+        thresholds=(Threshold(slow_s, "warning"), Threshold(slow_s * 2, "critical")),
     )
 
 
@@ -68,51 +85,51 @@ WAIT: Final = Signal(
 )
 PROCESSING: Final = Signal(
     title="Processing",
-    description="Mean time of one attempt at processing.",
+    description="Mean time that a record is worked on, all its attempts together.",
     unit="s",
-    expr=lambda scope: scope.mean(PROCESS_DURATION, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.mean(PROCESS_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION),
     legend=f"processing {_HOP}",
     exemplars=True,
 )
 RETRY: Final = Signal(
     title="Retry",
-    description="Mean time between the first and the last attempt, of what was tried again.",
+    description="Mean time between the first and the last attempt, of all records: most have none.",
     unit="s",
-    # A mean of nothing is no number, and would leave a hole in the stack.
-    expr=lambda scope: f"({scope.mean(RETRY_DURATION, by=(GROUP, TOPIC))}) >= 0",
+    expr=lambda scope: scope.mean(RETRY_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION),
     legend=f"retry {_HOP}",
 )
 SENT: Final = Signal(
     title="Sent",
-    description="Records that the broker acknowledged, by topic.",
-    unit="cps",
+    description="Records per second that the broker acknowledged, by topic.",
+    unit="recps",
     expr=lambda scope: scope.rate(SENT_MESSAGES, by=(TOPIC,)),
     legend=f"{{{{{TOPIC}}}}}",
 )
 CONSUMED: Final = Signal(
     title="Consumed",
-    description="Records handed to the application, by hop. A group below what is sent to its "
-    "topic falls behind.",
-    unit="cps",
+    description="Records per second handed to the application, by hop. A group below what is sent "
+    "to its topic falls behind.",
+    unit="recps",
     expr=lambda scope: scope.rate(CONSUMED_MESSAGES, by=(GROUP, TOPIC)),
     legend=_HOP,
 )
 PROCESSED: Final = Signal(
     title="Processed",
-    description="Attempts at processing, by hop.",
-    unit="cps",
+    description="Attempts per second at processing a record, by service and topic.",
+    unit="recps",
     expr=lambda scope: scope.rate(PROCESS_DURATION, by=(SERVICE, TOPIC), part="count"),
     legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}",
 )
 FAILED: Final = Signal(
     title="Failed attempts",
-    description="Attempts at processing that failed, by error. A business no is none.",
-    unit="cps",
-    expr=lambda scope: scope.rate(
+    description=f"Attempts at processing that failed, by error, {LATELY}. A business "
+    "rejection is not a failure.",
+    unit="locale",
+    expr=lambda scope: scope.grown(
         PROCESS_DURATION, f'{ERROR}!=""', by=(SERVICE, TOPIC, ERROR), part="count"
     ),
     legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}: {{{{{ERROR}}}}}",
-    thresholds=(Threshold(0.01, "warning"), Threshold(1, "critical")),
+    thresholds=(Threshold(1, "warning"), Threshold(100, "critical")),
 )
 PROCESSING_P95: Final = Signal(
     title="Processing p95",

@@ -4,50 +4,62 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.labels import REASON, SERVICE
-from dashboards.signal import Signal, Threshold
-from tracing.catalog import CLOCK_SKEW, CONTEXT_INVALID, SENT_MESSAGES, TELEMETRY_DROPPED
+from dashboards.labels import REASON, SERVICE, SIGNAL
+from dashboards.signal import LATELY, Signal, Threshold
+from tracing.catalog import CLOCK_SKEW, CONTEXT_INVALID, EXPORT_TIME, TELEMETRY_DROPPED
 
 _WHY: Final = f"{{{{{SERVICE}}}}} {{{{{REASON}}}}}"
 
 DROPPED: Final = Signal(
-    title="Telemetry given up",
+    title="Dropped telemetry",
     description="Spans, links, series and the like that were dropped so that the application could "
-    "go on. The log of the service says why, once.",
-    unit="cps",
-    expr=lambda scope: scope.rate(TELEMETRY_DROPPED, by=(SERVICE, REASON)),
+    f"go on, {LATELY}. The log of the service says why, once.",
+    unit="locale",
+    expr=lambda scope: scope.grown(TELEMETRY_DROPPED, by=(SERVICE, REASON)),
     legend=_WHY,
-    thresholds=(Threshold(0.001, "warning"), Threshold(1, "critical")),
+    thresholds=(Threshold(1, "warning"), Threshold(100, "critical")),
 )
 INVALID: Final = Signal(
     title="Headers that cannot be parsed",
-    description="Treated as absent: traces break here. Look who sends them.",
-    unit="cps",
-    expr=lambda scope: scope.rate(CONTEXT_INVALID, by=(SERVICE, REASON)),
+    description=f"Treated as absent: traces break here. Find out who sends "
+    f"them. Headers, {LATELY}.",
+    unit="locale",
+    expr=lambda scope: scope.grown(CONTEXT_INVALID, by=(SERVICE, REASON)),
     legend=_WHY,
-    thresholds=(Threshold(0.001, "warning"),),
+    thresholds=(Threshold(1, "warning"),),
 )
 SKEW: Final = Signal(
-    title="Negative durations",
-    description="Clocks of hosts that disagree; counted as 0. Lag is too low where there are many.",
-    unit="cps",
-    expr=lambda scope: scope.rate(CLOCK_SKEW, by=(SERVICE, REASON)),
+    title="Clock skew",
+    description="Clocks of hosts that disagree; such a duration counts as 0, so lag is too low "
+    f"where there are many. Durations, {LATELY}.",
+    unit="locale",
+    expr=lambda scope: scope.grown(CLOCK_SKEW, by=(SERVICE, REASON)),
     legend=_WHY,
-    thresholds=(Threshold(0.1, "warning"),),
+    thresholds=(Threshold(10, "warning"),),
 )
 SERIES: Final = Signal(
     title="Series of each service",
     description="What a service's metrics cost Prometheus. It is bounded by the number of its "
     "topics and groups; where it goes on rising, a label has too many values.",
-    unit="short",
+    unit="locale",
     expr=lambda scope: f"count by ({SERVICE}) ({scope.everything()})",
     legend=f"{{{{{SERVICE}}}}}",
     thresholds=(Threshold(10_000, "warning"),),
 )
+COST: Final = Signal(
+    title="CPU for exporting",
+    description="How much of one core a service's encoding and sending of telemetry takes. What is "
+    "done beside each message is not in it: `make bench` measures that.",
+    unit="percentunit",
+    expr=lambda scope: scope.rate(EXPORT_TIME, by=(SERVICE, SIGNAL)),
+    legend=f"{{{{{SERVICE}}}}} {{{{{SIGNAL}}}}}",
+    thresholds=(Threshold(0.05, "warning"), Threshold(0.2, "critical")),
+)
 REPORTING: Final = Signal(
     title="Services that report",
-    description="Services whose producers have told metrics of late.",
-    unit="short",
-    expr=lambda scope: f"count(count by ({SERVICE}) ({scope.select(SENT_MESSAGES)}))",
+    description="Services that have reported in the last minutes. Each does from its "
+    "start, also if nothing happens.",
+    unit="locale",
+    expr=lambda scope: f"count(count by ({SERVICE}) ({scope.select(TELEMETRY_DROPPED)}))",
     legend="services",
 )

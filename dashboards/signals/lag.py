@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dashboards.labels import GROUP, PARTITION, STATUS, TOPIC
 from dashboards.recorded import LAG_RECORDS, LAG_SECONDS
-from dashboards.signal import Signal, Threshold
+from dashboards.scope import added
+from dashboards.signal import Meaning, Signal, Threshold
 from tracing.catalog import CONSUMED_MESSAGES, CONSUMER_LAG, CONSUMER_LAG_TIME, CONSUMER_STATUS
+
+if TYPE_CHECKING:
+    from dashboards.scope import Scope
 
 _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
 _PLACE: Final = f"{_HOP}[{{{{{PARTITION}}}}}]"
@@ -16,11 +20,11 @@ RECORDS: Final = Signal(
     title="Lag in records",
     description="Records that a group has not committed, by topic. Compare it with how fast they "
     "come: the number alone says little.",
-    unit="short",
+    unit="locale",
     expr=lambda scope: (
         scope.select_recorded(LAG_RECORDS, GROUP, TOPIC)
-        if scope.recorded
-        else scope.total(CONSUMER_LAG, by=(GROUP, TOPIC))
+        if scope.ruleset
+        else scope.total(CONSUMER_LAG, by=(GROUP, TOPIC), each=(PARTITION,))
     ),
     legend=_HOP,
 )
@@ -31,12 +35,22 @@ SECONDS: Final = Signal(
     unit="s",
     expr=lambda scope: (
         scope.select_recorded(LAG_SECONDS, GROUP, TOPIC)
-        if scope.recorded
+        if scope.ruleset
         else scope.worst(CONSUMER_LAG_TIME, by=(GROUP, TOPIC))
     ),
     legend=_HOP,
     thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
 )
+
+
+def _status(scope: Scope) -> str:
+    """The status of each group as a number; what it stands for is said with the signal."""
+    return " + ".join(
+        f"{number} * " + scope.worst(CONSUMER_STATUS, f'{STATUS}="{status}"', by=(GROUP,))
+        for number, status in enumerate(("ok", "lagging", "stalled", "dead"))
+    )
+
+
 WORST_PARTITIONS: Final = Signal(
     title="The ten partitions furthest behind",
     description="One partition alone behind is a poison record, a hot key or a stuck handler.",
@@ -46,9 +60,9 @@ WORST_PARTITIONS: Final = Signal(
     thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
 )
 BIGGEST_PARTITIONS: Final = Signal(
-    title="The ten partitions with most to do",
+    title="The ten partitions with the most records waiting",
     description="Records that a group has not committed. One partition alone is a hot key.",
-    unit="short",
+    unit="locale",
     expr=lambda scope: f"topk(10, {scope.worst(CONSUMER_LAG, by=(GROUP, TOPIC, PARTITION))})",
     legend=_PLACE,
 )
@@ -56,15 +70,24 @@ STATUS_NOW: Final = Signal(
     title="Status of groups",
     description="As evaluated over a sliding window: ok, lagging (behind, but committing), stalled "
     "(behind, without commits) or dead (behind, without members).",
-    unit="short",
-    expr=lambda scope: f"{scope.worst(CONSUMER_STATUS, by=(GROUP, STATUS))} == 1",
-    legend=f"{{{{{GROUP}}}}}: {{{{{STATUS}}}}}",
+    unit="locale",
+    expr=_status,
+    legend=f"{{{{{GROUP}}}}}",
+    meanings=(
+        Meaning(0, "ok", "ok"),
+        Meaning(1, "lagging", "warning"),
+        Meaning(2, "stalled", "critical"),
+        Meaning(3, "dead", "critical"),
+    ),
 )
 STANDING_STILL: Final = Signal(
-    title="Groups that stand still",
-    description="Groups that are stalled or dead. Nothing of what is sent to them is handled.",
-    unit="short",
-    expr=lambda scope: scope.total(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"'),
+    title="Stalled or dead groups",
+    description="Groups that are stalled or dead. Nothing of what is sent to them is handled. "
+    "Without data, no lag monitor runs: python -m tracing lag --daemon.",
+    unit="locale",
+    expr=lambda scope: added(
+        "sum", (), scope.worst(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', by=(GROUP,))
+    ),
     legend="stalled or dead",
     thresholds=(Threshold(1, "critical"),),
 )

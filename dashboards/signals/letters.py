@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from dashboards.labels import ERROR, GROUP, TOPIC
-from dashboards.signal import Signal, Threshold
+from dashboards.labels import COMMAND, ERROR, GROUP, TOPIC
+from dashboards.signal import LATELY, Signal, Threshold
 from tracing.catalog import (
     DEAD_LETTERS,
     DEAD_LETTERS_DEPTH,
@@ -16,21 +16,24 @@ from tracing.catalog import (
     RETRY_DURATION,
 )
 
+if TYPE_CHECKING:
+    from dashboards.scope import Scope
+
 _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
 _WHY: Final = f"{_HOP}: {{{{{ERROR}}}}}"
 
 RATE: Final = Signal(
-    title="Dead letters",
-    description="Records per second that groups gave up on. Each one is work that was not done.",
-    unit="cps",
-    expr=lambda scope: scope.rate(DEAD_LETTERS, by=(GROUP, TOPIC)),
+    title="Dead letters by hop",
+    description=f"Records that groups gave up on, {LATELY}. Each one is work that was not done.",
+    unit="locale",
+    expr=lambda scope: scope.grown(DEAD_LETTERS, by=(GROUP, TOPIC)),
     legend=_HOP,
-    thresholds=(Threshold(0.001, "warning"), Threshold(0.1, "critical")),
+    thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
 )
 COUNT: Final = Signal(
     title="Dead letters",
     description="Records that groups gave up on within the interval.",
-    unit="short",
+    unit="locale",
     expr=lambda scope: scope.grown(DEAD_LETTERS),
     legend="dead letters",
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
@@ -38,15 +41,15 @@ COUNT: Final = Signal(
 BY_REASON: Final = Signal(
     title="Dead letters by reason",
     description="What the last attempt failed with. One error alone is a bug or an outage; many "
-    "are a bad deployment.",
-    unit="cps",
-    expr=lambda scope: scope.rate(DEAD_LETTERS, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
+    f"are a bad deployment. Records, {LATELY}.",
+    unit="locale",
+    expr=lambda scope: scope.grown(DEAD_LETTERS, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
     legend=_WHY,
 )
 DEPTH: Final = Signal(
-    title="Dead letters that are kept",
+    title="Dead letters waiting",
     description="How many lie in the dead-letter topics, as seen from outside the services.",
-    unit="short",
+    unit="locale",
     expr=lambda scope: scope.worst(DEAD_LETTERS_DEPTH, by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(1, "warning"), Threshold(100, "critical")),
@@ -62,31 +65,49 @@ OLDEST: Final = Signal(
 )
 RETRIES_BY_REASON: Final = Signal(
     title="Retries by reason",
-    description="Attempts after a failed one. They come before dead letters: here it begins.",
-    unit="cps",
-    expr=lambda scope: scope.rate(RETRIES, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
+    description="Attempts after a failed one. They come before dead letters: here it begins. "
+    f"Attempts, {LATELY}.",
+    unit="locale",
+    expr=lambda scope: scope.grown(RETRIES, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
     legend=_WHY,
 )
 RETRY_P95: Final = Signal(
     title="Time spent on retries, p95",
-    description="From the first attempt's end to the last one's start; those behind in the "
-    "partition wait as long.",
+    description="From the first attempt's end to the last one's start, of records that were tried "
+    "again; those behind in the partition wait as long.",
     unit="s",
-    expr=lambda scope: scope.quantile(0.95, RETRY_DURATION, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.quantile(0.95, RETRY_DURATION, by=(GROUP, TOPIC), rare=True),
     legend=_HOP,
 )
 REPLAYED: Final = Signal(
     title="Replayed",
-    description="Dead letters that were sent back to the topic that they came from.",
-    unit="cps",
-    expr=lambda scope: scope.rate(DEAD_LETTERS_REPLAYED, by=(GROUP, TOPIC)),
+    description=f"Dead letters that were sent back to the topic that they came from, {LATELY}.",
+    unit="locale",
+    expr=lambda scope: scope.grown(DEAD_LETTERS_REPLAYED, by=(GROUP, TOPIC)),
     legend=_HOP,
 )
 SKIPPED: Final = Signal(
     title="Duplicates skipped",
     description="Records whose event had been applied before. Some come with every rebalance; a "
-    "steady rate is a producer that sends twice.",
-    unit="cps",
-    expr=lambda scope: scope.rate(DUPLICATES, by=(GROUP, TOPIC)),
+    f"steady flow is a producer that sends twice. Records, {LATELY}.",
+    unit="locale",
+    expr=lambda scope: scope.grown(DUPLICATES, by=(GROUP, TOPIC)),
+    legend=_HOP,
+)
+
+
+def _to_do(scope: Scope) -> str:
+    """Letters that are kept, each group and topic with the command that shows what to replay."""
+    kept = f"{scope.worst(DEAD_LETTERS_DEPTH, by=(GROUP, TOPIC))} > 0"
+    command = "python -m tracing dlq replay --group $1 --dry-run"
+    return f'label_replace({kept}, "{COMMAND}", "{command}", "{GROUP}", "(.*)")'
+
+
+TO_DO: Final = Signal(
+    title="What can be replayed",
+    description="Mend the cause first: a replay that fails again is a dead letter again. The "
+    "command shows what would be sent; without --dry-run it is.",
+    unit="locale",
+    expr=_to_do,
     legend=_HOP,
 )

@@ -31,18 +31,22 @@ def _ended(scope: Scope, *where: str) -> str:
     return f"sum by ({SAGA}) ({scope.shared_increase(SAGA_ENDED, *where, by=(SAGA, OUTCOME))})"
 
 
+def _steps(scope: Scope) -> str:
+    return scope.grown(SAGA_STEP_DURATION, by=(SAGA, STEP, OUTCOME), part="count")
+
+
 ACTIVE: Final = Signal(
     title="Active sagas by state",
     description="Sagas that have not ended, by what they wait for. A state that fills is a step "
     "that does not answer.",
-    unit="short",
+    unit="locale",
     expr=lambda scope: scope.worst(SAGA_ACTIVE, by=(SAGA, STATE)),
     legend=f"{_NAME}: {{{{{STATE}}}}}",
 )
 OVERDUE: Final = Signal(
     title="Overdue sagas",
     description="Sagas that have not ended and are older than their deadline.",
-    unit="short",
+    unit="locale",
     expr=lambda scope: scope.worst(SAGA_OVERDUE, by=(SAGA,)),
     legend=_NAME,
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
@@ -75,13 +79,13 @@ FAILED: Final = Signal(
     title="Failed sagas",
     description="Sagas whose compensation could not finish, within the interval. Somebody has to "
     "look at each.",
-    unit="short",
-    expr=lambda scope: scope.shared_increase(SAGA_ENDED, f'{OUTCOME}="failed"', by=(SAGA,)),
+    unit="locale",
+    expr=lambda scope: scope.shared_growth(SAGA_ENDED, f'{OUTCOME}="failed"', by=(SAGA,)),
     legend=_NAME,
     thresholds=(Threshold(1, "critical"),),
 )
 TURNED_BACK: Final = Signal(
-    title="Share of sagas that are turned back",
+    title="Share of sagas compensated or failed",
     description="Compensated and failed sagas of all that ended.",
     unit="percentunit",
     expr=lambda scope: f"{_ended(scope, _TURNED_BACK)} / ({_ended(scope)} > 0)",
@@ -104,10 +108,11 @@ def duration(share: float) -> Signal:
 
 FUNNEL: Final = Signal(
     title="Step funnel",
-    description="Steps per second, by outcome: where sagas are refused, and where they fail.",
-    unit="cps",
-    expr=lambda scope: scope.rate(SAGA_STEP_DURATION, by=(SAGA, STEP, OUTCOME), part="count"),
-    legend=f"{_NAME} {{{{{STEP}}}}} {{{{{OUTCOME}}}}}",
+    description="How many steps ended how, within the interval: where sagas are refused, and where "
+    "they fail. What few get to is far down the way, or undoes something.",
+    unit="locale",
+    expr=lambda scope: f"sort_desc({_steps(scope)} > 0)",
+    legend=f"{_NAME}: {{{{{STEP}}}}} {{{{{OUTCOME}}}}}",
 )
 STEP_P95: Final = Signal(
     title="Step duration p95",

@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.labels import ERROR, OPERATION, SERVICE, TOPIC
-from dashboards.signal import Signal, Threshold
+from dashboards.signal import LATELY, Signal, Threshold
 from tracing.catalog import OPERATION_DURATION, OUTBOX_OLDEST_AGE, OUTBOX_PENDING, SENT_MESSAGES
 
 PRODUCED: Final = Signal(
     title="Sent by topic",
     description="Records per second that the broker acknowledged.",
-    unit="cps",
+    unit="recps",
     expr=lambda scope: scope.rate(SENT_MESSAGES, by=(SERVICE, TOPIC)),
     legend=f"{{{{{SERVICE}}}}} → {{{{{TOPIC}}}}}",
 )
 CLIENT_ERRORS: Final = Signal(
     title="Failed sends, polls and commits",
     description="Operations of the Kafka clients that failed, by error. The broker is away, or "
-    "does not allow it.",
-    unit="cps",
-    expr=lambda scope: scope.rate(
+    f"does not allow it. Operations, {LATELY}.",
+    unit="locale",
+    expr=lambda scope: scope.grown(
         OPERATION_DURATION, f'{ERROR}!=""', by=(SERVICE, OPERATION, ERROR), part="count"
     ),
     legend=f"{{{{{SERVICE}}}}} {{{{{OPERATION}}}}}: {{{{{ERROR}}}}}",
-    thresholds=(Threshold(0.001, "critical"),),
+    thresholds=(Threshold(1, "critical"),),
 )
 CLIENT_P95: Final = Signal(
     title="Sends, polls and commits, p95",
@@ -37,7 +37,7 @@ CLIENT_P95: Final = Signal(
 OUTBOX: Final = Signal(
     title="Pending in the outbox",
     description="Messages that are stored and not yet acknowledged by the broker.",
-    unit="short",
+    unit="locale",
     expr=lambda scope: scope.worst(OUTBOX_PENDING, by=(SERVICE,)),
     legend=f"{{{{{SERVICE}}}}}",
 )

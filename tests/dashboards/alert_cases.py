@@ -12,13 +12,18 @@ _AGE: Final = "pipeline_consumer_lag_time_seconds"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Series, a value every 30 s in promtool's notation, and how many alerts fire at a moment."""
+    """Series, a value every 30 s in promtool's notation, and how many alerts fire at a moment.
+
+    Where none is to fire, none has at any time before either, unless `before` says so: to a
+    Prometheus that has just begun to look, what is old is new.
+    """
 
     alert: str
     about: str
     series: dict[str, str]
     at: str
     firing: int
+    before: bool = False
 
 
 def _arrivals(late_of_1000: int, count: int = 500) -> dict[str, str]:
@@ -40,9 +45,14 @@ def _ended(outcome: str, value: str, instance: str = "a") -> dict[str, str]:
     return {f"pipeline_saga_ended_total{{{labels}}}": value}
 
 
-def _letters(error: str, value: str) -> dict[str, str]:
+def _letters(error: str, value: str, instance: str = "a") -> dict[str, str]:
     named = f', error_type="{error}"' if error else ""
-    return {f"pipeline_dead_letters_total{{{_HOP}{named}}}": value}
+    return {f'pipeline_dead_letters_total{{{_HOP}, instance="{instance}"{named}}}': value}
+
+
+def _alive(job: str, value: str, instance: str = "a") -> dict[str, str]:
+    labels = f'job="{job}", reason="links", instance="{instance}"'
+    return {f"pipeline_telemetry_dropped_total{{{labels}}}": value}
 
 
 CASES: Final = (
@@ -59,6 +69,17 @@ CASES: Final = (
         },
         at="42m",
         firing=0,
+        before=True,
+    ),
+    Case(
+        alert="EndToEndBudgetFastBurn",
+        about="all few of them are late",
+        series={
+            f'{_LATE}_bucket{{pipeline="orders", le="5"}}': "0x200",
+            f'{_LATE}_count{{pipeline="orders"}}': "0 0 0 1 1 1 1 2 2 2 2x190",
+        },
+        at="60m",
+        firing=0,
     ),
     Case(alert="EndToEndBudgetSlowBurn", about="one in ten is late", series=_arrivals(100),
          at="2h", firing=1),
@@ -68,14 +89,24 @@ CASES: Final = (
          at="4h", firing=1),
     Case(alert="EndToEndBudgetCreepingBurn", about="as many as are allowed", series=_arrivals(9),
          at="4h", firing=0),
-    Case(alert="ConsumerStalled", about="members commit nothing", series=_status("stalled", "1x20"),
-         at="5m", firing=1),
-    Case(alert="ConsumerStalled", about="it lags, and commits",
+    Case(alert="ConsumerStandsStill", about="members commit nothing",
+         series=_status("stalled", "1x20"), at="5m", firing=1),
+    Case(alert="ConsumerStandsStill", about="it lags, and commits",
          series={**_status("stalled", "0x20"), **_status("lagging", "1x20")}, at="5m", firing=0),
-    Case(alert="ConsumerDead", about="there are no members", series=_status("dead", "1x20"),
+    Case(alert="ConsumerStandsStill", about="there are no members", series=_status("dead", "1x20"),
          at="5m", firing=1),
-    Case(alert="ConsumerDead", about="it was away for a minute",
+    Case(alert="ConsumerStandsStill", about="members come and go and commit nothing",
+         series={**_status("stalled", "1 1 0 0 1 1 0 0 1 1 0 0"),
+                 **_status("dead", "0 0 1 1 0 0 1 1 0 0 1 1")}, at="5m", firing=1),
+    Case(alert="ConsumerStandsStill", about="it was away for a minute",
          series=_status("dead", "0x4 1x2 0x20"), at="5m", firing=0),
+    Case(alert="LagMonitorAbsent", about="it was there",
+         series=_status("ok", "1x20 _x60"), at="25m", firing=1),
+    Case(alert="LagMonitorAbsent", about="it was never there", series={}, at="25m", firing=0),
+    Case(alert="LagMonitorAbsent", about="another one took over",
+         series={f'pipeline_consumer_status{{status="ok", instance="{name}"}}': values
+                 for name, values in (("a", "1x20 _x60"), ("b", "_x18 1x60"))},
+         at="35m", firing=0),
     Case(
         alert="ConsumerLagGrowing",
         about="one partition of two falls behind",
@@ -93,8 +124,16 @@ CASES: Final = (
          firing=1),
     Case(alert="DeadLettersGrowing", about="the service restarts and gives one up",
          series=_letters("ConnectionError", "9x40 0x2 1x40"), at="25m", firing=1),
+    Case(alert="DeadLettersGrowing", about="the first ones some minutes after a restart",
+         series={**_letters("E", "9x40 _x60", "a"), **_letters("", "_x40 0x60", "b"),
+                 **_letters("E", "_x54 3x46", "b")}, at="28m", firing=1),
+    Case(alert="DeadLettersGrowing", about="they are in the first metrics that a process tells",
+         series=_letters("E", "_x40 2x60"), at="21m", firing=1),
+    Case(alert="DeadLettersGrowing", about="the metrics of a replica were away for a while",
+         series={**_letters("E", "100x140", "a"), **_letters("E", "100x40 _x30 100x70", "b")},
+         at="42m", firing=0, before=True),
     Case(alert="DeadLettersGrowing", about="old ones, and a restart",
-         series=_letters("ConnectionError", "9x40 0x40"), at="25m", firing=0),
+         series=_letters("ConnectionError", "9x40 0x40"), at="25m", firing=0, before=True),
     Case(alert="DeadLettersOld", about="older than a day",
          series={f"pipeline_dead_letters_oldest_age_seconds{{{_HOP}}}": "90000+30x60"}, at="20m",
          firing=1),
@@ -109,7 +148,15 @@ CASES: Final = (
     Case(alert="SagaFailed", about="one did, as two replicas say",
          series={**_ended("failed", "0x20 1x20"), **_ended("failed", "0x20 1x20", "b")}, at="12m",
          firing=1),
-    Case(alert="SagaFailed", about="long ago", series=_ended("failed", "3x80"), at="30m", firing=0),
+    Case(alert="SagaFailed", about="while the orchestrator was restarted",
+         series={**_ended("failed", "3x40 _x60"), **_ended("failed", "_x42 4x60", "b")}, at="25m",
+         firing=1),
+    Case(alert="SagaFailed", about="of an engine without a store, after a restart",
+         series={**_ended("failed", "3x40 _x60"), **_ended("failed", "_x42 0x20 1x40", "b")},
+         at="35m", firing=1),
+    Case(alert="SagaFailed", about="long ago, and the orchestrator was restarted",
+         series={**_ended("failed", "3x40 _x60"), **_ended("failed", "_x42 3x60", "b")}, at="50m",
+         firing=0),
     Case(alert="SagaTurnedBackOften", about="two of three",
          series={**_ended("compensated", "0+2x80"), **_ended("completed", "0+1x80")}, at="30m",
          firing=1),
@@ -125,13 +172,21 @@ CASES: Final = (
     Case(alert="OutboxStuck", about="it is sent every minute",
          series={'pipeline_outbox_oldest_age_seconds{job="orders"}': "60x40"}, at="15m", firing=0),
     Case(alert="TelemetryDropped", about="all the time",
-         series={'pipeline_telemetry_dropped_total{job="orders", reason="links"}': "0+1x100"},
+         series={'pipeline_telemetry_dropped_total{job="orders", reason="send"}': "0+1x100"},
          at="40m", firing=1),
-    Case(alert="TelemetryDropped", about="at the start",
-         series={'pipeline_telemetry_dropped_total{job="orders", reason="links"}': "0 7x100"},
+    Case(alert="TelemetryDropped", about="for a moment",
+         series={'pipeline_telemetry_dropped_total{job="orders", reason="send"}': "0x20 7x10 7x5"},
+         at="17m", firing=0),
+    Case(alert="TelemetryDropped", about="links of large batches, as agreed",
+         series={'pipeline_telemetry_dropped_total{job="orders", reason="links"}': "0+1x100"},
          at="40m", firing=0),
-    Case(alert="TelemetryAbsent", about="nobody reports", series={}, at="15m", firing=1),
-    Case(alert="TelemetryAbsent", about="nobody sends anything, and reports that",
-         series={'messaging_client_sent_messages_total{job="orders"}': "5x100"}, at="15m",
+    Case(alert="ServiceSilent", about="one of two",
+         series={**_alive("orders", "0x20 _x80"), **_alive("payment", "0x100")}, at="30m",
+         firing=1),
+    Case(alert="ServiceSilent", about="a new process of it took over",
+         series={**_alive("orders", "0x20 _x80"), **_alive("orders", "_x24 0x80", "b")}, at="50m",
          firing=0),
+    Case(alert="TelemetryAbsent", about="nobody reports", series={}, at="15m", firing=1),
+    Case(alert="TelemetryAbsent", about="a service only listens, and nothing comes",
+         series=_alive("analytics", "0x100"), at="15m", firing=0),
 )  # fmt: skip

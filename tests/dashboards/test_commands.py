@@ -22,7 +22,7 @@ def _run(*arguments: str | Path) -> Result:
 
 def test_what_is_committed_is_what_is_generated() -> None:
     done = _run("generate", "--check")
-    assert (0, "all 10 files are up to date\n") == (done.exit_code, done.output)
+    assert (0, "all 12 files are up to date\n") == (done.exit_code, done.output)
 
 
 def test_check_names_what_is_stale_and_the_mend_and_writes_nothing(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_check_names_what_is_stale_and_the_mend_and_writes_nothing(tmp_path: Pat
     done = _run("generate", "--out", tmp_path, "--check")
 
     assert 1 == done.exit_code
-    assert "2 of 10 files" in done.output
+    assert "2 of 12 files" in done.output
     assert "overview.json, lag.json; mend it: python -m dashboards generate" in done.output
     assert "{}" == (tmp_path / "overview.json").read_text()
 
@@ -42,12 +42,10 @@ def test_config_maps_carry_the_dashboards_for_the_sidecar(tmp_path: Path) -> Non
     assert 0 == _run("generate", "--out", tmp_path, "--format", "configmap").exit_code
 
     found = yaml.safe_load((tmp_path / "overview.configmap.yaml").read_text())
-    assert {"grafana_dashboard": "1"} == found["metadata"]["labels"]
+    assert "1" == found["metadata"]["labels"]["grafana_dashboard"]
     (document,) = found["data"].values()
     assert "pipeline-overview" == json.loads(document)["uid"]
-    assert (
-        "PrometheusRule" == yaml.safe_load((tmp_path / "prometheusrule.yaml").read_text())["kind"]
-    )
+    assert "PrometheusRule" == yaml.safe_load((tmp_path / "rules.yaml").read_text())["kind"]
 
 
 def test_provisioning_gives_the_folders_that_grafana_reads(tmp_path: Path) -> None:
@@ -55,14 +53,14 @@ def test_provisioning_gives_the_folders_that_grafana_reads(tmp_path: Path) -> No
 
     provider = yaml.safe_load((tmp_path / "dashboards/pipeline.yaml").read_text())["providers"][0]
     assert provider["options"]["path"].endswith("/dashboards/pipeline")
-    assert 7 == len(list((tmp_path / "dashboards/pipeline").glob("*.json")))
+    assert 8 == len(list((tmp_path / "dashboards/pipeline").glob("*.json")))
     assert (tmp_path / "alerting/pipeline.yaml").is_file()
 
 
 def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> None:
     config = tmp_path / "shop.yaml"
     config.write_text(
-        'prefix: shop\ntitle: Shop\nselector: cluster="eu"\n'
+        "prefix: shop\ntitle: Shop\nselector: {cluster: eu}\n"
         "datasources: {prometheus: mimir}\n"
         "objectives:\n- {name: fast, group: last, within_s: 2.5, ratio: 0.999}\n- {ratio: 0.9}\n"
     )
@@ -70,7 +68,7 @@ def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> N
     assert 0 == _run("generate", "--config", config, "--out", out).exit_code
 
     overview = (out / "overview.json").read_text()
-    rules = " ".join((out / "rules/prometheus.yaml").read_text().split())
+    rules = " ".join((out / "rules/recordings.yaml").read_text().split())
     assert "shop-overview" == json.loads(overview)["uid"]
     assert '"value": "mimir"' in overview
     assert 'cluster=\\"eu\\"' in overview
@@ -92,7 +90,24 @@ def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> N
         ("objectives: [{ratio: a}]", "Expected `float`, got `str` - at `$.objectives[0].ratio`"),
         ("objectives: []", "objectives: at least one, each with a name of its own"),
         ("objectives: [{}, {}]", "objectives: at least one, each with a name of its own"),
-        ("objectives: [{group: '\"'}]", "may hold neither quotes nor backslashes"),
+        (
+            "objectives: [{group: '\"'}]",
+            "objectives[0].group: '\"' must be without quotes and backslashes",
+        ),
+        ("objectives: [{group: a(}]", "objectives[0].group: 'a(' is no regular expression"),
+        ("objectives: [{name: 'a\"b'}]", "objectives[0].name: 'a\"b' must be something without"),
+        ("objectives: [{name: $1}]", "objectives[0].name: '$1' must be something without"),
+        ("selector: cluster=eu", "Expected `object`, got `str` - at `$.selector`"),
+        ("selector: {a-b: c}", "selector: 'a-b' must be the name of a label"),
+        ("selector: {a: 'b\"'}", "selector.a: 'b\"' must be something without quotes"),
+        ("labels: {team: '{{ .x'}", "labels.team: '{{ .x' must be something without quotes"),
+        ("labels: {severity: page}", "labels: severity is each alert's own"),
+        ("pipelines: ['a|b']", "pipelines[0]: 'a|b' must be letters, digits"),
+        ("min_step: 15", "Expected `str`, got `int` - at `$.min_step`"),
+        ("min_step: soon", "min_step: 'soon' must be a duration such as 15s or 1m"),
+        ("title: ''", "title: '' must be some words"),
+        ("grafana_url: https://g/", "grafana_url: 'https://g/' must be an http(s) address"),
+        ("prefix: 1x", "prefix: '1x' must be 1 to 20 lower-case letters, digits and dashes, a"),
         ("prefxi: shop", "contains unknown field `prefxi`"),
         ("a: [", "while parsing"),
     ],
@@ -117,11 +132,12 @@ def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_an_empty_configuration_is_the_built_in_one(tmp_path: Path) -> None:
     config = tmp_path / "empty.yaml"
-    config.write_text("{}")
-    assert Config() == load_config(config)
+    for written in ("{}", "# nothing yet\n", ""):
+        config.write_text(written)
+        assert Config() == load_config(config)
 
 
 def test_dashboards_and_alerts_are_listed_for_people_and_machines() -> None:
     assert "pipeline-overview" in _run("list").output
     document = json.loads(_run("list", "--json").output)
-    assert (7, 14) == (len(document["dashboards"]), len(document["alerts"]))
+    assert (8, 15) == (len(document["dashboards"]), len(document["alerts"]))

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 import demo_pipeline.__main__
-from dashboards.config import DataSources
+from dashboards.boards.all_boards import all_boards
+from dashboards.config import Config, DataSources
 from demo_pipeline.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,9 @@ def test_whatever_is_mounted_is_there(compose: dict[str, Any]) -> None:
 def test_dashboards_are_provisioned_from_where_they_are_mounted(compose: dict[str, Any]) -> None:
     (provider,) = yaml.safe_load((PROVISIONING / "dashboards.yaml").read_text())["providers"]
     folder = _mounts(compose)[provider["options"]["path"]]
-    assert 7 == len(list(folder.glob("*.json")))
+    assert {f"{board.name}.json" for board in all_boards(Config())} == {
+        file.name for file in folder.glob("*.json")
+    }
 
 
 def test_the_dashboards_find_their_data_sources_and_exemplars_lead_to_traces() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from dashboards.board import Board, SignalPanel
+from dashboards.board import Board, SignalPanel, title_of
 from dashboards.boards.all_boards import all_boards
 from dashboards.config import Config
-from dashboards.render.panels import scope_of, title_of
+from dashboards.render.dashboard import dashboard_json
+from dashboards.render.panels import scope_of
 from dashboards.rules.alerts import alerts
 from dashboards.rules.recordings import recordings
 from demo_pipeline.broker import EmbeddedBroker
@@ -36,13 +38,18 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 CONFIG = Config()
 # What is to be seen when all is well, and when something is not.
-SCENARIOS = ("steady", "payment-outage", "payment-declines", "stuck-saga", "duplicates")
-PANELS = [
-    pytest.param(board, panel, id=f"{board.name}: {title_of(panel)}")
+SCENARIOS = (
+    "steady", "payment-outage", "payment-declines", "poison", "slow-shipping", "stuck-saga",
+    "duplicates",
+)  # fmt: skip
+SHOWN = [
+    (board, panel)
     for board in all_boards(CONFIG)
-    for row in board.rows
-    for panel in row.panels
+    for _, panel in board.numbered()
     if isinstance(panel, SignalPanel)
+]
+PANELS = [
+    pytest.param(board, panel, id=f"{board.name}: {title_of(panel)}") for board, panel in SHOWN
 ]
 
 
@@ -118,16 +125,18 @@ def _replay(servers: str) -> None:
     )
 
 
-def _asked(board: Board, panel: SignalPanel) -> list[str]:
-    """The queries of a panel, as Grafana would send them with all chosen."""
-    replaced = {r"\$__rate_interval": "2m", r"\$__range": "10m", r"\$interval": "10m"}
-    found = []
-    for signal in panel.signals:
-        query = signal.expr(scope_of(panel, board, CONFIG))
-        for variable, value in replaced.items():
-            query = re.sub(variable, value, query)
-        found.append(re.sub(r'"\$[a-z]+"', '".*"', query))
-    return found
+def _as_grafana_sends(query: str, **chosen: str) -> str:
+    """A query with its variables replaced: by what is chosen, or by all."""
+    for variable, window in ((r"\$__rate_interval", "2m"), (r"\$__range", "10m"),
+                             (r"\$interval", "10m")):  # fmt: skip
+        query = re.sub(variable, window, query)
+    return re.sub(r'"\$([a-z]+)"', lambda found: f'"{chosen.get(found[1], ".*")}"', query)
+
+
+def _asked(board: Board, panel: SignalPanel, **chosen: str) -> list[str]:
+    """The queries of a panel, as Grafana would send them."""
+    scope = scope_of(panel, board, CONFIG)
+    return [_as_grafana_sends(signal.expr(scope), **chosen) for signal in panel.signals]
 
 
 @pytest.mark.parametrize(("board", "panel"), PANELS)
@@ -138,6 +147,63 @@ def test_every_query_of_every_panel_shows_something(
         found = server.query(query)
         assert found, query
         assert any(series["value"][1] != "NaN" for series in found), query
+
+
+@pytest.mark.parametrize("board", all_boards(CONFIG), ids=lambda board: board.name)
+def test_variables_have_something_to_choose_and_marks_can_be_asked_for(
+    board: Board, server: PrometheusServer
+) -> None:
+    document = json.loads(dashboard_json(board, CONFIG))
+    for variable in document["templating"].get("list", ()):
+        if "query" == variable["type"]:
+            selector, label = re.fullmatch(
+                r"label_values\((\{.*\}), (\w+)\)", variable["query"]
+            ).groups()  # type: ignore[union-attr]  # it is of this form
+            assert server.query(f'count by ({label}) ({selector[:-1]}, {label}!=""}})'), variable
+    for mark in document["annotations"].get("list", ()):
+        if "expr" in mark:
+            server.query(_as_grafana_sends(mark["expr"]))
+
+
+def test_services_that_only_listen_and_groups_from_outside_can_be_chosen(
+    server: PrometheusServer,
+) -> None:
+    found = {each["metric"]["job"] for each in server.query("pipeline_telemetry_dropped_total")}
+    assert {"observer", "analytics", "lag-monitor"} <= found
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {},
+        {"service": "analytics"},
+        {"service": "payment"},
+        {"destination": "shipping[.]commands"},
+        {"group": "observer"},
+    ],
+    ids=str,
+)
+def test_every_arrow_of_the_map_begins_and_ends_at_a_node(
+    chosen: dict[str, str], server: PrometheusServer
+) -> None:
+    board, panel = next(each for each in SHOWN if each[1].kind == "graph")
+    edges, nodes = (server.query(query) for query in _asked(board, panel, **chosen))
+    ends = {edge["metric"][end] for edge in edges for end in ("source", "target")}
+    ids = [node["metric"]["id"] for node in nodes]
+    assert ends
+    assert ends <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_choosing_a_service_does_not_hide_what_is_seen_from_outside(
+    server: PrometheusServer,
+) -> None:
+    for board, panel in SHOWN:
+        if "overview" == board.name and title_of(panel) in {
+            "Overdue sagas", "Failed sagas", "Stalled or dead groups",
+        }:  # fmt: skip
+            for query in _asked(board, panel, service="payment"):
+                assert server.query(query), query
 
 
 def test_metrics_are_called_as_the_catalogue_says(server: PrometheusServer) -> None:
@@ -158,6 +224,6 @@ def test_every_recording_rule_gives_something(rule: object, server: PrometheusSe
     assert server.query(getattr(rule, "expr"))  # noqa: B009 - typed as an object by the table
 
 
-@pytest.mark.parametrize("rule", alerts(CONFIG), ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", alerts(CONFIG, recorded=False), ids=lambda rule: rule.name)
 def test_every_alert_can_be_asked(rule: object, server: PrometheusServer) -> None:
     server.query(getattr(rule, "expr"))  # noqa: B009 - as above

@@ -29,14 +29,14 @@ def _publish(grafana: FakeGrafana, *options: str, token: str = TOKEN) -> Result:
 def test_dashboards_are_made_and_a_second_time_left_alone(grafana: FakeGrafana) -> None:
     first = _publish(grafana, "--folder", "shop")
 
-    assert (0, 7) == (first.exit_code, len(grafana.dashboards))
-    assert 7 == first.output.count(": new\n")
+    assert (0, 8) == (first.exit_code, len(grafana.dashboards))
+    assert 8 == first.output.count(": new\n")
     assert ["shop"] == grafana.folders
     assert {"shop"} == {found["meta"]["folderUid"] for found in grafana.dashboards.values()}
     grafana.posts.clear()
     second = _publish(grafana, "--folder", "shop")
     assert (0, []) == (second.exit_code, grafana.posts)
-    assert 7 == second.output.count(": unchanged\n")
+    assert 8 == second.output.count(": unchanged\n")
 
 
 def test_what_somebody_changed_is_shown_and_put_right(grafana: FakeGrafana) -> None:
@@ -55,7 +55,7 @@ def test_what_somebody_changed_is_shown_and_put_right(grafana: FakeGrafana) -> N
 def test_a_dry_run_shows_all_and_changes_nothing(grafana: FakeGrafana) -> None:
     done = _publish(grafana, "--dry-run", "--folder", "shop")
     assert (0, [], {}) == (done.exit_code, grafana.posts, grafana.dashboards)
-    assert 7 == done.output.count(": new (dry run)\n")
+    assert 8 == done.output.count(": new (dry run)\n")
 
     _publish(grafana)
     grafana.dashboards["pipeline-lag"]["dashboard"]["title"] = "Mine"

@@ -12,14 +12,32 @@ import pytest
 import yaml
 
 import dashboards
+from dashboards.board import title_of
 from dashboards.boards.all_boards import all_boards
-from dashboards.config import Config
+from dashboards.config import Config, Kubernetes, Objective
 from dashboards.rules.alerts import alerts
-from dashboards.rules.files import grafana_alerting, prometheus_rule_resource, prometheus_rules
+from dashboards.rules.files import alerts_file, prometheus_rule_resource, recordings_file
+from dashboards.rules.grafana import grafana_alerting
+from dashboards.scope import Scope
+from dashboards.signals import lag
 from tests.dashboards.alert_cases import CASES, Case
 
 CONFIG = Config()
 RUNBOOK = Path(dashboards.__file__).parent / "runbook.md"
+FULL = Config(
+    prefix="shop",
+    selector={"cluster": "eu"},
+    pipelines=("orders", "returns"),
+    sagas=("place-order",),
+    objectives=(
+        Objective(name="fast", pipeline="orders|returns", group="analytics", within_s=1.0),
+        Objective(name="some day", destination="orders[.].*", within_s=60.0, ratio=0.999),
+    ),
+    labels={"team": "shop"},
+    recording_rules=True,
+)
+# Those that look back over hours: with the series of a case, before and after are the same.
+UNLIKE_GRAFANA: frozenset[str] = frozenset()
 NAMES = [alert.name for alert in alerts(CONFIG)]
 
 
@@ -30,12 +48,22 @@ def _promtool(binaries: Path, *arguments: str | Path) -> None:
     assert 0 == done.returncode, done.stdout + done.stderr
 
 
+def _write_rules(folder: Path, *configs: Config) -> list[str]:
+    """Write the files that Prometheus is to load; gives their names."""
+    names = []
+    for config in configs:
+        for what, made in (("recordings", recordings_file), ("alerts", alerts_file)):
+            names.append(f"{config.prefix}-{what}.yaml")
+            (folder / names[-1]).write_text(made(config))
+    return names
+
+
 @pytest.mark.integration
 @pytest.mark.timeout(900)
-def test_promtool_takes_the_rules(binaries: Path, tmp_path: Path) -> None:
-    file = tmp_path / "rules.yaml"
-    file.write_text(prometheus_rules(CONFIG))
-    _promtool(binaries, "check", "rules", "--lint-fatal", file)
+@pytest.mark.parametrize("config", [CONFIG, FULL], ids=["built in", "all of it configured"])
+def test_promtool_takes_the_rules(config: Config, binaries: Path, tmp_path: Path) -> None:
+    for name in _write_rules(tmp_path, config):
+        _promtool(binaries, "check", "rules", "--lint-fatal", tmp_path / name)
 
 
 @pytest.mark.integration
@@ -44,10 +72,30 @@ def test_promtool_takes_the_rules(binaries: Path, tmp_path: Path) -> None:
 def test_an_alert_fires_when_it_should_and_only_then(
     case: Case, binaries: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "rules.yaml").write_text(prometheus_rules(CONFIG))
-    firing = f'count(ALERTS{{alertname="{case.alert}", alertstate="firing"}}) or vector(0)'
+    fired = f'ALERTS{{alertname="{case.alert}", alertstate="firing"}}'
+    # One that is to stay silent has been so all the time.
+    seen = fired if case.firing or case.before else f"last_over_time({fired}[1d])"
+    _asked(binaries, tmp_path, case, f"count({seen}) or vector(0)", {"{}": case.firing})
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("case", [case for case in CASES if case.alert not in UNLIKE_GRAFANA],
+                         ids=lambda case: f"{case.alert}: {case.about}")  # fmt: skip
+def test_grafana_finds_the_same_without_what_prometheus_records(
+    case: Case, binaries: Path, tmp_path: Path
+) -> None:
+    alert = next(each for each in alerts(CONFIG, recorded=False) if each.name == case.alert)
+    if case.firing:  # when it is to be quiet, waiting may be what keeps it so
+        _asked(binaries, tmp_path, case, f"count({alert.expr}) or vector(0)", {"{}": case.firing})
+
+
+def _asked(
+    binaries: Path, folder: Path, case: Case, query: str, expected: dict[str, float]
+) -> None:
+    """Ask Prometheus with all rules loaded, at the moment of a case."""
     document = {
-        "rule_files": ["rules.yaml"],
+        "rule_files": _write_rules(folder, CONFIG),
         "evaluation_interval": "30s",
         "tests": [
             {
@@ -57,17 +105,60 @@ def test_an_alert_fires_when_it_should_and_only_then(
                 ],
                 "promql_expr_test": [
                     {
-                        "expr": firing,
+                        "expr": query,
                         "eval_time": case.at,
-                        "exp_samples": [{"labels": "{}", "value": case.firing}],
+                        "exp_samples": [
+                            {"labels": labels, "value": value} for labels, value in expected.items()
+                        ],
                     }
                 ],
             }
         ],
     }
-    test = tmp_path / "test.yaml"
+    test = folder / "test.yaml"
     test.write_text(json.dumps(document))
     _promtool(binaries, "test", "rules", test)
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_two_configurations_on_one_prometheus_record_side_by_side(
+    binaries: Path, tmp_path: Path
+) -> None:
+    configs = [
+        Config(prefix=cluster, selector={"cluster": cluster}, recording_rules=True)
+        for cluster in ("eu", "us")
+    ]
+    where = 'messaging_consumer_group_name="g", messaging_destination_name="t"'
+    series = {
+        f'pipeline_consumer_lag{{cluster="{cluster}", {where}, instance="{monitor}",'
+        f' messaging_destination_partition_id="{partition}"}}': f"{value}x10"
+        for cluster, value in (("eu", 3), ("us", 40))
+        for partition in (0, 1)
+        # Two monitors tell the same of each partition: that is not twice as much.
+        for monitor in ("a", "b")
+    }
+    asked = [
+        {
+            "expr": f"sum({lag.RECORDS.expr(Scope.of(config))})",
+            "eval_time": "3m",
+            "exp_samples": [{"labels": "{}", "value": value}],
+        }
+        for config, value in zip(configs, (6, 80), strict=True)
+    ]
+    document = {
+        "rule_files": _write_rules(tmp_path, *configs),
+        "evaluation_interval": "30s",
+        "tests": [
+            {
+                "interval": "30s",
+                "input_series": [{"series": k, "values": v} for k, v in series.items()],
+                "promql_expr_test": asked,
+            }
+        ],
+    }
+    (tmp_path / "test.yaml").write_text(json.dumps(document))
+    _promtool(binaries, "test", "rules", tmp_path / "test.yaml")
 
 
 def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
@@ -83,27 +174,54 @@ def test_every_alert_has_its_section_in_the_runbook() -> None:
             assert 1 == section.count(part), section
 
 
-def test_alerts_lead_to_a_dashboard_and_to_the_runbook() -> None:
-    boards = {board.name for board in all_boards(CONFIG)}
-    config = Config(
-        grafana_url="https://g.example", runbook_url="https://r.example/r.md",
-        labels={"team": "shop"}, prefix="shop",
-    )  # fmt: skip
-    rules = yaml.safe_load(prometheus_rules(config))["groups"][1]["rules"]
-    assert {alert.board for alert in alerts(CONFIG)} <= boards
-    for rule in rules:
+def test_alerts_lead_to_a_panel_and_to_the_runbook() -> None:
+    boards = {board.name: board for board in all_boards(CONFIG)}
+    for alert in alerts(CONFIG):
+        titles = [title_of(panel) for _, panel in boards[alert.board].numbered()]
+        assert 1 == titles.count(alert.panel), alert.name
+    config = Config(grafana_url="https://g.example", labels={"team": "shop"}, prefix="shop")
+    (group,) = yaml.safe_load(alerts_file(config))["groups"]
+    runbook = dict(boards["runbook"].numbered())
+    for rule in group["rules"]:
         assert rule["labels"] == {"team": "shop", "severity": rule["labels"]["severity"]}
         notes = rule["annotations"]
         assert notes["dashboard_url"].startswith("https://g.example/d/shop-")
-        assert f"https://r.example/r.md#{rule['alert'].lower()}" == notes["runbook_url"]
+        url, _, number = notes["runbook_url"].partition("?viewPanel=")
+        assert "https://g.example/d/shop-runbook" == url
+        assert rule["alert"] == title_of(runbook[int(number)])
         assert notes["summary"]
         assert notes["description"].endswith(".")
 
 
+def test_an_alert_opens_its_dashboard_at_what_it_is_about() -> None:
+    (group,) = yaml.safe_load(alerts_file(CONFIG))["groups"]
+    urls = {rule["alert"]: rule["annotations"]["dashboard_url"] for rule in group["rules"]}
+    assert urls["ConsumerStandsStill"].endswith(
+        "/d/pipeline-lag?var-group={{ $labels.messaging_consumer_group_name | urlquery }}"
+    )
+    assert urls["TelemetryAbsent"].endswith("/d/pipeline-telemetry")
+
+
+def test_a_runbook_of_ones_own_is_linked_to() -> None:
+    config = Config(runbook_url="https://r.example/r.md")
+    (group,) = yaml.safe_load(alerts_file(config))["groups"]
+    for rule in group["rules"]:
+        wanted = f"https://r.example/r.md#{rule['alert'].lower()}"
+        assert wanted == rule["annotations"]["runbook_url"]
+
+
 def test_the_operators_resource_has_the_same_groups() -> None:
-    resource = yaml.safe_load(prometheus_rule_resource(CONFIG))
+    config = Config(kubernetes=Kubernetes(namespace="shop", labels={"release": "monitoring"}))
+    resource = yaml.safe_load(prometheus_rule_resource(config))
     assert "PrometheusRule" == resource["kind"]
-    assert yaml.safe_load(prometheus_rules(CONFIG))["groups"] == resource["spec"]["groups"]
+    assert "shop" == resource["metadata"]["namespace"]
+    assert "monitoring" == resource["metadata"]["labels"]["release"]
+    groups = [
+        group
+        for made in (recordings_file, alerts_file)
+        for group in yaml.safe_load(made(config))["groups"]
+    ]
+    assert groups == resource["spec"]["groups"]
 
 
 def test_grafanas_own_alerting_has_the_same_alerts() -> None:
@@ -111,13 +229,25 @@ def test_grafanas_own_alerting_has_the_same_alerts() -> None:
     assert NAMES == [rule["title"] for rule in group["rules"]]
     uids = [rule["uid"] for rule in group["rules"]]
     assert len(uids) == len(set(uids))
+    assert "" != group["folder"]
+    boards = {f"pipeline-{board.name}": board for board in all_boards(CONFIG)}
     for rule, alert in zip(group["rules"], alerts(CONFIG), strict=True):
         query, condition = rule["data"]
-        assert alert.expr == query["model"]["expr"]
+        # It must not depend on what a Prometheus elsewhere may record or not.
+        assert "group_topic:" not in query["model"]["expr"]
+        assert "pipeline_objective:" not in query["model"]["expr"]
+        assert "prometheus" == query["datasourceUid"]
+        assert ("OK", "Error") == (rule["noDataState"], rule["execErrState"])
         assert rule["condition"] == condition["refId"]
-        assert "$value " not in rule["annotations"]["description"]
+        assert "is_number($A)" in condition["model"]["expression"]
+        assert alert.wait == rule["for"]
+        notes = rule["annotations"]
+        assert "$value " not in notes["description"]
+        # Grafana takes both or neither, and does not start with one.
+        panels = dict(boards[notes["__dashboardUid__"]].numbered())
+        assert alert.panel == title_of(panels[int(notes["__panelId__"])])
 
 
 def test_what_is_written_does_not_change_from_run_to_run() -> None:
-    written: list[Any] = [prometheus_rules(CONFIG) for _ in range(2)]
+    written: list[Any] = [alerts_file(CONFIG) for _ in range(2)]
     assert written[0] == written[1]

@@ -22,6 +22,7 @@ from tracing import SagaHealth, Telemetry, TracedConsumer, TracedProducer, catal
 from tracing.aggregated_export import AggregatedMetricExporter
 from tracing.aggregation import Aggregator
 from tracing.duplicates import Duplicates
+from tracing.export_account import ExportAccount
 from tracing.identity import EventIdentity
 from tracing.lag import DeadLetterDepth, GroupLag, PartitionLag, Status, Sweep
 from tracing.lag.gauges import LagGauges
@@ -138,10 +139,12 @@ async def _give_up(
 
 async def _recorded(*, aggregated: bool) -> Recorded:
     """Every metric of the scene, each with the labels of its series."""
-    keeps, aggregator = _Keeps(), Aggregator() if aggregated else None
-    exporter = keeps if aggregator is None else AggregatedMetricExporter(keeps, aggregator)
+    keeps, aggregator, account = _Keeps(), Aggregator() if aggregated else None, ExportAccount()
+    exporter = keeps if aggregator is None else AggregatedMetricExporter(keeps, aggregator, account)
     provider = MeterProvider([PeriodicExportingMetricReader(exporter)], shutdown_on_exit=False)
-    end = await _scene(Telemetry("orders", meter_provider=provider, aggregator=aggregator))
+    telemetry = Telemetry("orders", meter_provider=provider, aggregator=aggregator)
+    account.told_by(telemetry.metrics)
+    end = await _scene(telemetry)
     # In a thread, as it is in services: readings of sagas are made on the event loop.
     await asyncio.to_thread(provider.force_flush)
     await end()

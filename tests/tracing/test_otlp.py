@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.metrics import Histogram
+from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    InMemoryMetricReader,
     MetricExporter,
     MetricExportResult,
     MetricsData,
+    NumberDataPoint,
 )
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from tracing import TracedProducer, otlp
+from tracing import Telemetry, TracedProducer, otlp
+from tracing.export_account import AccountedSpanExporter, ExportAccount
 from tracing.testing import InMemoryBroker, InMemoryProducer
 
 
@@ -179,6 +183,65 @@ def test_exporters_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert providers.force_flush()
     providers.shutdown()
+
+
+def _told(collector: Collector) -> dict[tuple[str, str], float]:
+    """The counters that the collector was told last, by metric and by their one label."""
+    found = {}
+    for body in collector.received["/v1/metrics"]:
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    for point in metric.sum.data_points:
+                        label = next((each.value.string_value for each in point.attributes), "")
+                        found[metric.name, label] = point.as_double or point.as_int
+    return found
+
+
+def test_what_exporting_costs_is_told_and_spans_that_nobody_took_are_counted(
+    collector: Collector,
+) -> None:
+    providers = otlp.configure("s")
+    # Twice on the same providers: they have one account.
+    kept = [providers.telemetry("orders") for _ in range(2)]
+    tracer = providers.tracer_provider.get_tracer("t")
+    for collector.status in (200, 400):
+        for _ in range(3):
+            tracer.start_span("s").end()
+        providers.tracer_provider.force_flush()
+    collector.status = 200
+    providers.meter_provider.force_flush()
+    # What the first export of metrics took is known to the second.
+    providers.meter_provider.force_flush()
+    providers.shutdown()
+    told = _told(collector)
+    assert 3 == told["pipeline.telemetry.dropped", "span_export"]
+    assert 0 < told["pipeline.telemetry.export.time", "traces"] < 60
+    assert 0 < told["pipeline.telemetry.export.time", "metrics"] < 60
+    assert 2 == len(kept)
+
+
+def test_an_exporter_that_raises_is_counted_and_not_hidden() -> None:
+    class Broken(SpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            raise ConnectionError
+
+    account = ExportAccount()
+    with pytest.raises(ConnectionError):
+        AccountedSpanExporter(Broken(), account).export([ReadableSpan("s")])
+    keeps = InMemoryMetricReader()
+    provider = MeterProvider([keeps])
+    account.told_by(Telemetry("orders", meter_provider=provider).metrics)
+    data = keeps.get_metrics_data()
+    assert data is not None
+    (lost,) = [
+        point.value
+        for metric in data.resource_metrics[0].scope_metrics[0].metrics
+        for point in metric.data.data_points
+        if (point.attributes or {}).get("reason") == "span_export"
+        and isinstance(point, NumberDataPoint)
+    ]
+    assert 1 == lost
 
 
 def test_configured_tells_of_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,195 @@
+"""How each kind of panel of metrics looks, whatever it shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    heatmap,
+    nodegraph,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.builders.common import (
+    GraphThresholdsStyleConfig,
+    ReduceDataOptions,
+    StackingConfig,
+    TableSortByFieldState,
+    VizLegendOptions,
+    VizTooltipOptions,
+)
+from grafana_foundation_sdk.builders.heatmap import YAxisConfig
+from grafana_foundation_sdk.builders.nodegraph import EdgeOptions, NodeOptions
+from grafana_foundation_sdk.models.common import (
+    BarGaugeDisplayMode,
+    BigValueColorMode,
+    BigValueGraphMode,
+    BigValueTextMode,
+    GraphDrawStyle,
+    GraphThresholdsStyleMode,
+    LegendDisplayMode,
+    LegendPlacement,
+    SortOrder,
+    StackingMode,
+    TooltipDisplayMode,
+    VisibilityMode,
+    VizOrientation,
+)
+from grafana_foundation_sdk.models.dashboard import (
+    DataTransformerConfig,
+    DynamicConfigValue,
+    MatcherConfig,
+)
+
+from dashboards.labels import COLUMN_OF, COMMAND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dashboards.board import Kind, SignalPanel
+    from dashboards.signal import Level
+
+COLOURS: Final[Mapping[Level, str]] = {"ok": "green", "warning": "orange", "critical": "red"}
+QUERIES: Final = "ABCDEFGH"
+"""What the queries of a panel are called, in their order."""
+_NOTHING: Final = "no data"
+_COMMAND_WIDTH: Final = 560
+
+
+def _legend() -> VizLegendOptions:
+    # The worst one first, with its number: colour alone says nothing.
+    return (
+        VizLegendOptions()
+        .display_mode(LegendDisplayMode.TABLE)
+        .placement(LegendPlacement.BOTTOM)
+        .show_legend(True)
+        .calcs(["lastNotNull", "max"])
+        .sort_by("Max")
+        .sort_desc(True)
+    )
+
+
+def _timeseries(_: SignalPanel) -> timeseries.Panel:
+    return (
+        timeseries.Panel()
+        .min(0)
+        .fill_opacity(8)
+        .line_width(1)
+        .show_points(VisibilityMode.AUTO)
+        .thresholds_style(GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
+        .legend(_legend())
+        .tooltip(VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
+    )
+
+
+def _counts(panel: SignalPanel) -> timeseries.Panel:
+    # Bars: between two counts there is nothing that a line could show. Without the lines of
+    # thresholds: what is rare deserves attention from the first one on.
+    return (
+        _timeseries(panel)
+        .draw_style(GraphDrawStyle.BARS)
+        .fill_opacity(70)
+        .thresholds_style(GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.OFF))
+    )
+
+
+def _stacked(panel: SignalPanel) -> timeseries.Panel:
+    return _timeseries(panel).fill_opacity(40).stacking(StackingConfig().mode(StackingMode.NORMAL))
+
+
+def _stat(_: SignalPanel) -> stat.Panel:
+    return (
+        stat.Panel()
+        .color_mode(BigValueColorMode.VALUE)
+        .graph_mode(BigValueGraphMode.NONE)
+        .text_mode(BigValueTextMode.VALUE_AND_NAME)
+        .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .no_value(_NOTHING)
+    )
+
+
+def _funnel(_: SignalPanel) -> bargauge.Panel:
+    return (
+        bargauge.Panel()
+        .orientation(VizOrientation.HORIZONTAL)
+        .display_mode(BarGaugeDisplayMode.BASIC)
+        .min(0)
+        .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .no_value(_NOTHING)
+    )
+
+
+def _heatmap(_: SignalPanel) -> heatmap.Panel:
+    return heatmap.Panel().y_axis(YAxisConfig().unit("s")).show_legend()
+
+
+def _table(panel: SignalPanel) -> table.Panel:
+    first = panel.signals[0]
+    columns = {**COLUMN_OF, "Value": panel.column}
+    return (
+        table.Panel()
+        .sort_by([TableSortByFieldState().display_name(panel.column).desc(True)])
+        .with_transformation(
+            DataTransformerConfig(
+                id_val="organize",
+                options={
+                    "excludeByName": {"Time": True},
+                    "indexByName": {name: place for place, name in enumerate(columns)},
+                    "renameByName": columns,
+                },
+            )
+        )
+        # Labels may look like numbers, and have no unit.
+        .override_by_name(panel.column, [DynamicConfigValue("unit", first.unit)])
+        .override_by_name(COLUMN_OF[COMMAND], [DynamicConfigValue("custom.width", _COMMAND_WIDTH)])
+    )
+
+
+def _timeline(_: SignalPanel) -> statetimeline.Panel:
+    return (
+        statetimeline.Panel()
+        .merge_values(True)
+        .show_value(VisibilityMode.AUTO)
+        .legend(VizLegendOptions().show_legend(False))
+    )
+
+
+def _graph(panel: SignalPanel) -> nodegraph.Panel:
+    unit = panel.signals[0].unit
+    made = (
+        nodegraph.Panel()
+        .nodes(NodeOptions().main_stat_unit(unit))
+        .edges(EdgeOptions().main_stat_unit(unit))
+    )
+    for query in QUERIES[: len(panel.signals)]:
+        # The panel looks for fields by name, and renaming gives them another title only. One query
+        # at a time: together they would be joined.
+        made.with_transformation(
+            DataTransformerConfig(
+                id_val="calculateField",
+                filter_val=MatcherConfig(id_val="byRefId", options=query),
+                options={
+                    "mode": "reduceRow",
+                    "reduce": {"reducer": "sum"},
+                    "alias": "mainstat",
+                    "replaceFields": False,
+                },
+            )
+        )
+    return made
+
+
+KINDS: Final[Mapping[Kind, Callable[[SignalPanel], Any]]] = {
+    "timeseries": _timeseries,
+    "counts": _counts,
+    "stacked": _stacked,
+    "stat": _stat,
+    "heatmap": _heatmap,
+    "table": _table,
+    "timeline": _timeline,
+    "graph": _graph,
+    "funnel": _funnel,
+}
