@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import click
-import httpx
+from click.core import ParameterSource
 
 from dashboards.boards.all_boards import all_boards
 from dashboards.config import Config, ConfigError, load_config
 from dashboards.files import FORMATS, generated
-from dashboards.publishing import TOKEN_VARIABLE, Grafana, PublishError
+from dashboards.grafana_api import TOKEN_VARIABLE, GrafanaApi, PublishError
+from dashboards.publishing import check_version
+from dashboards.publishing import publish as bring
 from dashboards.render.dashboard import dashboard_json, uid_of
 from dashboards.rules.alerts import alerts
 
@@ -22,7 +26,10 @@ if TYPE_CHECKING:
 
 _GENERATED: Final = Path(__file__).parent / "generated"
 _NAMED_AT_MOST: Final = 5
-_TIMEOUT_S: Final = 30.0
+_CONFIG_FILE: Final = "dashboards.config_file"
+_NAME_OF: Final = {"--out": "out", "--format": "form"}
+_LOADED: Final = frozenset({".json", ".yaml", ".yml"})
+_MESSAGE: Final = "python -m dashboards publish"
 
 
 class _ConfigType(click.ParamType[Config]):
@@ -34,6 +41,8 @@ class _ConfigType(click.ParamType[Config]):
         """Read the file."""
         if isinstance(value, Config):
             return value
+        if ctx is not None:
+            ctx.meta[_CONFIG_FILE] = value
         try:
             return load_config(Path(str(value)))
         except ConfigError as error:
@@ -58,25 +67,33 @@ def cli() -> None:
     "--out", type=click.Path(file_okay=False, path_type=Path), default=_GENERATED,
     show_default="dashboards/generated", help="The folder to write to.",
 )  # fmt: skip
-@click.option("--format", "form", type=click.Choice(FORMATS), default="grafana", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="grafana", show_default=True,
+    help="Plain files; a folder that Grafana is provisioned from; or resources of Kubernetes.",
+)  # fmt: skip
 @click.option("--check", is_flag=True, help="Write nothing; fail if the files are not up to date.")
-def generate(*, config: Config, out: Path, form: str, check: bool) -> None:
+@click.pass_context
+def generate(context: click.Context, *, config: Config, out: Path, form: str, check: bool) -> None:
     """Write dashboards and rules, sorted and stable."""
     files = generated(config, cast("Format", form))
-    if check:
-        stale = _stale(out, files)
-        if stale:
-            named = ", ".join(stale[:_NAMED_AT_MOST]) + ", …" * (len(stale) > _NAMED_AT_MOST)
-            raise click.ClickException(
-                f"{len(stale)} of {len(files)} files in {out} are not up to date: {named}; "
-                "mend it: python -m dashboards generate"
-            )
-        click.echo(f"all {len(files)} files are up to date")
-        return
-    for name, written in files.items():
-        file = out / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(written, encoding="utf-8")
+    ours = context.get_parameter_source("out") is ParameterSource.DEFAULT
+    if ours and not check and (config != Config() or form != FORMATS[0]):
+        raise click.UsageError("--out: say where to; the built-in folder is for the defaults")
+    try:
+        if check:
+            _check(context, out, files)
+            click.echo(f"all {len(files)} files are up to date")
+            return
+        for name, written in files.items():
+            file = out / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(written, encoding="utf-8")
+        for name in _strangers(out, files):
+            click.echo(f"{out / name} is none of them; remove it if it is left over", err=True)
+    except OSError as error:
+        raise click.ClickException(
+            f"{error.filename or out} cannot be written or read: {error.strerror}"
+        ) from error
     click.echo(f"{len(files)} files in {out}")
 
 
@@ -105,42 +122,96 @@ def list_command(*, config: Config, as_json: bool) -> None:
 @cli.command()
 @_CONFIG
 @click.option("--url", required=True, help="Grafana's address, with its sub-path if it has one.")
-@click.option("--folder", default="", metavar="UID", help="The folder; made where it is missing.")
+@click.option(
+    "--folder", default="", metavar="UID", callback=lambda _context, _option, uid: _folder(uid),
+    help="The folder; made where it is missing. Without, dashboards stay where they are.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 def publish(*, config: Config, url: str, folder: str, dry_run: bool) -> None:
     """Bring the dashboards into a running Grafana, and show what that changes.
 
-    The token of a service account comes from the environment variable GRAFANA_TOKEN. What is up to
-    date is left alone. Rules are no part of this: provision them, or load them into Prometheus.
+    The token of a service account with the role Editor comes from the environment variable
+    GRAFANA_TOKEN. What is up to date is left alone. Alerts are no part of this: load them into
+    Prometheus, or let Grafana be provisioned with them.
     """
-    token = os.environ.get(TOKEN_VARIABLE)
-    if not token:
-        raise click.UsageError(f"put the token of a service account into {TOKEN_VARIABLE}")
     written = [dashboard_json(board, config) for board in all_boards(config)]
-    headers = {"Authorization": f"Bearer {token}"}
+    done = 0
     try:
-        with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_S) as client:
-            grafana = Grafana(client)
-            grafana.check_version()
-            found = grafana.publish(
-                written, folder=folder, message="python -m dashboards publish", dry_run=dry_run
-            )
-    except (PublishError, httpx.InvalidURL) as error:
-        raise click.ClickException(str(error)) from error
-    for each in found:
-        if each.difference:
-            click.echo(each.difference)
-    for each in found:
-        click.echo(f"{each.uid}: {each.change}{' (dry run)' if dry_run else ''}", err=True)
+        with GrafanaApi(url, os.environ.get(TOKEN_VARIABLE, "")) as grafana:
+            if not check_version(grafana):
+                click.echo("Grafana hides its version; the dashboards need 12 or newer", err=True)
+            for each in bring(grafana, written, folder=folder, message=_MESSAGE, dry_run=dry_run):
+                done += 1
+                if each.difference:
+                    click.echo(each.difference)
+                click.echo(f"{each.uid}: {each.change}{' (dry run)' * dry_run}", err=True)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    except PublishError as error:
+        raise click.ClickException(
+            f"{error}\n{done} of {len(written)} dashboards were done before that"
+        ) from error
+
+
+def _folder(uid: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{0,40}", uid):
+        raise click.BadParameter("a uid has at most 40 letters, digits, dashes and underscores")
+    return uid
+
+
+def _check(context: click.Context, out: Path, files: dict[str, str]) -> None:
+    """Compare what is there with what should be.
+
+    Raises:
+        ClickException: They differ; the message names the files and the mend.
+    """
+    stale, strangers = _stale(out, files), _strangers(out, files)
+    if stale:
+        raise click.ClickException(
+            f"{len(stale)} of {len(files)} files in {out} are not up to date: {_named(stale)}; "
+            f"mend it: python -m dashboards generate{_called(context)}"
+        )
+    if strangers:
+        raise click.ClickException(
+            f"{len(strangers)} files in {out} are made by nobody: {_named(strangers)}; remove them"
+        )
+
+
+def _called(context: click.Context) -> str:
+    """The options of this call: the mend needs the same ones."""
+    given = [
+        (option, str(value))
+        for option, value in (
+            ("--config", context.meta.get(_CONFIG_FILE)),
+            ("--out", context.params["out"]),
+            ("--format", context.params["form"]),
+        )
+        if value is not None
+        and context.get_parameter_source(_NAME_OF.get(option, "")) is not ParameterSource.DEFAULT
+    ]
+    return "".join(f" {option} {shlex.quote(value)}" for option, value in given)
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED_AT_MOST]) + ", …" * (len(names) > _NAMED_AT_MOST)
+
+
+def _strangers(out: Path, files: dict[str, str]) -> list[str]:
+    """Files beside those that are generated, which Grafana or Prometheus would load as well."""
+    folders = {(out / name).parent for name in files}
+    found = [file for folder in folders for file in folder.glob("*") if file.suffix in _LOADED]
+    return sorted(
+        str(file.relative_to(out)) for file in found if str(file.relative_to(out)) not in files
+    )
 
 
 def _stale(out: Path, files: dict[str, str]) -> list[str]:
     found = []
     for name, written in files.items():
         try:
-            current = (out / name).read_text(encoding="utf-8")
-        except OSError:
-            current = None
-        if current != written:
+            current = (out / name).read_bytes()
+        except FileNotFoundError:
+            current = b""
+        if current != written.encode():
             found.append(name)
     return found

@@ -1,4 +1,4 @@
-"""Bringing dashboards into a running Grafana by its HTTP API."""
+"""Bringing dashboards into a running Grafana."""
 
 from __future__ import annotations
 
@@ -8,22 +8,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import httpx
+from dashboards.grafana_api import PROVISIONED, PublishError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-TOKEN_VARIABLE: Final = "GRAFANA_TOKEN"  # noqa: S105 - the name of a variable
-"""Where the token of a service account comes from; it is never an argument."""
+    from dashboards.grafana_api import GrafanaApi
+
 _OLDEST: Final = 12
-# Grafana counts these itself.
-_ITS_OWN: Final = frozenset({"id", "version"})
 
-Change = Literal["new", "changed", "unchanged"]
-
-
-class PublishError(Exception):
-    """Grafana cannot take the dashboards; the message says why, and what mends it."""
+Change = Literal["new", "changed", "moved", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,115 +35,92 @@ class Published:
     difference: str
 
 
-class Grafana:
-    """One Grafana. For one thread.
+def check_version(grafana: GrafanaApi) -> bool:
+    """Look whether Grafana knows what the dashboards use.
+
+    Returns:
+        Whether it says its version: one that hides it is trusted.
+
+    Raises:
+        PublishError: It is too old, or no Grafana at all.
+    """
+    health = grafana.get("/api/health")
+    if health is None or grafana.part(health, "database", str, "") != "ok":
+        raise PublishError("--url does not answer as Grafana does, or its database is down")
+    version = grafana.part(health, "version", str, "")
+    major = re.match(r"\d+", version)
+    if major is None:
+        return False
+    if int(major.group()) < _OLDEST:
+        raise PublishError(
+            f"this is Grafana {version}; the dashboards need {_OLDEST} or newer: upgrade it"
+        )
+    return True
+
+
+def publish(
+    grafana: GrafanaApi, dashboards: Iterable[str], *, folder: str, message: str, dry_run: bool
+) -> Iterator[Published]:
+    """Bring dashboards up to date, one after the other; those that are so already are left alone.
 
     Args:
-        client: With Grafana's address as its base URL, and the token among its headers.
+        grafana: Where to.
+        dashboards: As JSON.
+        folder: The uid of the folder; made where it is missing. Empty to leave each where it is.
+        message: What is noted in the dashboards' history.
+        dry_run: Whether to look at the differences only.
+
+    Yields:
+        What became of each, once it is done.
+
+    Raises:
+        PublishError: Grafana does not take one; those before it are done.
     """
-
-    def __init__(self, client: httpx.Client) -> None:
-        self._client = client
-
-    def check_version(self) -> None:
-        """Look whether it knows what the dashboards use.
-
-        Raises:
-            PublishError: It is too old, or no Grafana at all.
-        """
-        version = str(self._asked("GET", "/api/health").get("version", ""))
-        major = re.match(r"\d+", version)
-        if major is None:
-            raise PublishError(f"{self._client.base_url} does not answer as Grafana does")
-        if int(major.group()) < _OLDEST:
-            raise PublishError(
-                f"this is Grafana {version}; the dashboards need {_OLDEST} or newer: upgrade it"
-            )
-
-    def publish(
-        self, dashboards: Iterable[str], *, folder: str, message: str, dry_run: bool
-    ) -> list[Published]:
-        """Bring dashboards up to date; those that are so already are left alone.
-
-        Args:
-            dashboards: As JSON.
-            folder: The uid of the folder; made where it is missing. Empty for none.
-            message: What is noted in the dashboards' history.
-            dry_run: Whether to look at the differences only.
-
-        Raises:
-            PublishError: Grafana does not take them.
-        """
-        if folder and not dry_run:
-            self._make_folder(folder)
-        return [
-            self._publish(json.loads(written), folder, message, dry_run=dry_run)
-            for written in dashboards
-        ]
-
-    def _publish(
-        self, wanted: dict[str, Any], folder: str, message: str, *, dry_run: bool
-    ) -> Published:
-        uid = str(wanted["uid"])
-        found = self._asked("GET", f"/api/dashboards/uid/{uid}", missing_ok=True)
-        before = _lines(found.get("dashboard", {})) if found else []
-        after = _lines(wanted)
-        moved = bool(found) and found.get("meta", {}).get("folderUid", "") != folder
-        if before == after and not moved:
-            return Published(uid, "unchanged", "")
-        names = f"{uid} in Grafana", f"{uid} generated"
-        differences = difflib.unified_diff(before, after, *names, lineterm="") if found else ()
-        if not dry_run:
-            body = {"dashboard": wanted, "folderUid": folder, "message": message, "overwrite": True}
-            self._asked("POST", "/api/dashboards/db", body)
-        return Published(uid, "changed" if found else "new", "\n".join(differences))
-
-    def _make_folder(self, uid: str) -> None:
-        if not self._asked("GET", f"/api/folders/{uid}", missing_ok=True):
-            self._asked("POST", "/api/folders", {"uid": uid, "title": uid.capitalize()})
-
-    def _asked(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        *,
-        missing_ok: bool = False,
-    ) -> dict[str, Any]:
-        """Ask Grafana; an empty answer stands for what is missing, where that is no error."""
-        try:
-            answer = self._client.request(method, path, json=body)
-        except httpx.HTTPError as error:
-            raise PublishError(
-                f"Grafana does not answer at {self._client.base_url} ({type(error).__name__})"
-            ) from error
-        if answer.status_code == httpx.codes.NOT_FOUND and missing_ok:
-            return {}
-        if answer.is_error:
-            raise PublishError(_said(answer, path))
-        try:
-            found: dict[str, Any] = answer.json()
-        except ValueError as error:
-            raise PublishError(
-                f"{self._client.base_url} does not answer as Grafana does"
-            ) from error
-        return found
+    if folder and not dry_run and grafana.get(f"/api/folders/{folder}", hidden=True) is None:
+        grafana.post("/api/folders", {"uid": folder, "title": folder.capitalize()})
+    for written in dashboards:
+        yield _publish(grafana, json.loads(written), folder, message, dry_run=dry_run)
 
 
-def _said(answer: httpx.Response, path: str) -> str:
-    try:
-        message = str(answer.json().get("message", ""))
-    except (ValueError, AttributeError):
-        message = ""
-    mend = {
-        401: f"Grafana refuses the token; put one of a service account into {TOKEN_VARIABLE}",
-        403: "the token may not do that; its service account needs the role Editor",
-        404: "Grafana does not know that; is --url its root, with its sub-path if it has one?",
-        412: "somebody else changed the dashboard, or it is provisioned from a file: use one way",
-    }.get(answer.status_code, "Grafana refuses")
-    return f"{mend} ({answer.status_code} on {path}{': ' if message else ''}{message})"
+def _publish(
+    grafana: GrafanaApi, wanted: dict[str, Any], folder: str, message: str, *, dry_run: bool
+) -> Published:
+    uid = str(wanted["uid"])
+    found = grafana.get(f"/api/dashboards/uid/{uid}")
+    change: Change = "new"
+    place, difference = folder, ""
+    if found is not None:
+        meta = grafana.part(found, "meta", dict, {})
+        if meta.get("provisioned"):
+            raise PublishError(f"{uid}: {PROVISIONED}")
+        before = _as_far_as_written(grafana.part(found, "dashboard", dict, {}), wanted)
+        difference = _difference(uid, before, wanted)
+        there = str(meta.get("folderUid", ""))
+        place = folder or there
+        change = "changed" if difference else "moved" if place != there else "unchanged"
+    if change != "unchanged" and not dry_run:
+        body = {"dashboard": wanted, "folderUid": place, "message": message, "overwrite": True}
+        grafana.post("/api/dashboards/db", body)
+    return Published(uid, change, difference)
 
 
-def _lines(dashboard: dict[str, Any]) -> list[str]:
-    kept = {key: value for key, value in dashboard.items() if key not in _ITS_OWN}
-    return json.dumps(kept, sort_keys=True, indent=1).splitlines()
+def _as_far_as_written(found: Any, wanted: Any) -> Any:
+    """What Grafana holds, without what it adds to what it is given: defaults and counts."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return {
+            key: _as_far_as_written(value, wanted[key])
+            for key, value in found.items()
+            if key in wanted
+        }
+    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        return [_as_far_as_written(*pair) for pair in zip(found, wanted, strict=True)]
+    return found
+
+
+def _difference(uid: str, before: Any, after: Any) -> str:
+    names = f"{uid} in Grafana", f"{uid} generated"
+    return "\n".join(difflib.unified_diff(_lines(before), _lines(after), *names, lineterm=""))
+
+
+def _lines(dashboard: Any) -> list[str]:
+    return json.dumps(dashboard, sort_keys=True, indent=1).splitlines()

@@ -21,19 +21,23 @@ class FakeGrafana:
         self.url = ""
         self.version = "12.3.0"
         self.refuse_with: int | None = None
+        self.refuse_path = ""
+        self.answers: dict[str, tuple[int, Any]] = {}
+        self.redirect_to = ""
         self.dashboards: dict[str, dict[str, Any]] = {}
         self.folders: list[str] = []
         self.posts: list[str] = []
 
     def answer(self, method: str, path: str, body: Any, token: str) -> tuple[int, Any]:
-        if path == "/api/health":
-            return 200, {"version": self.version, "database": "ok"}
+        health = 200, {"version": self.version, "database": "ok"}
+        if path in {*self.answers, "/api/health"}:
+            return self.answers.get(path, health)
         if token != f"Bearer {TOKEN}":
             return 401, {"message": "Invalid API key"}
         if method == "GET":
             return self._get(path)
         self.posts.append(path)
-        if self.refuse_with is not None:
+        if self.refuse_with is not None and path.startswith(self.refuse_path):
             return self.refuse_with, {"message": "refused"}
         if path == "/api/folders":
             self.folders.append(body["uid"])
@@ -41,7 +45,7 @@ class FakeGrafana:
         uid = body["dashboard"]["uid"]
         version = self.dashboards.get(uid, {"dashboard": {"version": 0}})["dashboard"]["version"]
         self.dashboards[uid] = {
-            "dashboard": {**body["dashboard"], "id": 7, "version": version + 1},
+            "dashboard": {**_completed(body["dashboard"]), "id": 7, "version": version + 1},
             "meta": {"folderUid": body["folderUid"]},
         }
         return 200, {"uid": uid, "status": "success"}
@@ -52,7 +56,17 @@ class FakeGrafana:
             return 200, {"uid": uid}
         if kind == "dashboards/uid" and uid in self.dashboards:
             return 200, self.dashboards[uid]
+        if kind == "folders":
+            # As Grafana 10 does for an editor.
+            return 403, {"message": "Permissions needed: folders:read"}
         return 404, {"message": "not found"}
+
+
+def _completed(found: Any) -> Any:
+    """As Grafana stores it: with a default more here and there."""
+    if isinstance(found, dict):
+        return {key: _completed(value) for key, value in found.items()} | {"added": "by Grafana"}
+    return [_completed(each) for each in found] if isinstance(found, list) else found
 
 
 @contextmanager
@@ -71,7 +85,9 @@ def fake_grafana() -> Iterator[FakeGrafana]:
             token = self.headers.get("Authorization", "")
             status, content = grafana.answer(self.command, self.path, body, token)
             written = json.dumps(content).encode()
-            self.send_response(status)
+            self.send_response(302 if grafana.redirect_to else status)
+            if grafana.redirect_to:
+                self.send_header("Location", grafana.redirect_to + self.path)
             self.send_header("Content-Length", str(len(written)))
             self.end_headers()
             self.wfile.write(written)

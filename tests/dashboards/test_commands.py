@@ -34,8 +34,55 @@ def test_check_names_what_is_stale_and_the_mend_and_writes_nothing(tmp_path: Pat
 
     assert 1 == done.exit_code
     assert "2 of 12 files" in done.output
-    assert "overview.json, lag.json; mend it: python -m dashboards generate" in done.output
+    mend = f"overview.json, lag.json; mend it: python -m dashboards generate --out {tmp_path}\n"
+    assert mend in done.output
     assert "{}" == (tmp_path / "overview.json").read_text()
+
+
+def test_the_mend_of_a_check_is_the_same_call_without_it(tmp_path: Path) -> None:
+    config = tmp_path / "my shop.yaml"
+    config.write_text("prefix: shop")
+    out = tmp_path / "out"
+    done = _run(
+        "generate", "--config", config, "--out", out, "--format", "configmap", "--check"
+    )  # fmt: skip
+    wanted = f"generate --config '{config}' --out {out} --format configmap\n"
+    assert wanted in done.output
+
+
+def test_what_is_left_over_is_told_and_fails_a_check(tmp_path: Path) -> None:
+    assert 0 == _run("generate", "--out", tmp_path).exit_code
+    (tmp_path / "old.json").write_text("{}")
+    (tmp_path / "notes.txt").write_text("mine")
+
+    assert "old.json is none of them; remove it" in _run("generate", "--out", tmp_path).output
+    done = _run("generate", "--out", tmp_path, "--check")
+    assert 1 == done.exit_code
+    assert "are made by nobody: old.json; remove them" in done.output
+
+
+def test_a_file_that_is_no_text_is_stale(tmp_path: Path) -> None:
+    assert 0 == _run("generate", "--out", tmp_path).exit_code
+    (tmp_path / "lag.json").write_bytes(b"\xff")
+    assert "lag.json; mend it" in _run("generate", "--out", tmp_path, "--check").output
+
+
+@pytest.mark.parametrize("check", [(), ("--check",)])
+def test_a_folder_that_cannot_be_one_is_said(check: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = _run("generate", "--out", tmp_path / "file" / "x", *check)
+    assert 1 == done.exit_code
+    assert "Traceback" not in done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+
+
+def test_the_built_in_folder_is_for_the_defaults(tmp_path: Path) -> None:
+    config = tmp_path / "shop.yaml"
+    config.write_text("prefix: shop")
+    for options in (("--config", config), ("--format", "provisioning")):
+        done = _run("generate", *options)
+        assert 2 == done.exit_code
+        assert "--out: say where to" in done.output
 
 
 def test_config_maps_carry_the_dashboards_for_the_sidecar(tmp_path: Path) -> None:

@@ -64,44 +64,132 @@ def test_a_dry_run_shows_all_and_changes_nothing(grafana: FakeGrafana) -> None:
     assert "Mine" == grafana.dashboards["pipeline-lag"]["dashboard"]["title"]
 
 
+def test_dashboards_stay_in_the_folder_where_they_are(grafana: FakeGrafana) -> None:
+    _publish(grafana, "--folder", "shop")
+    grafana.dashboards["pipeline-lag"]["dashboard"]["title"] = "Mine"
+    _publish(grafana)
+    assert {"shop"} == {found["meta"]["folderUid"] for found in grafana.dashboards.values()}
+    moved = _publish(grafana, "--folder", "other")
+    assert 8 == moved.output.count(": moved\n")
+
+
 @pytest.mark.parametrize(
-    ("status", "expected"),
+    ("status", "path", "expected"),
     [
-        (403, "needs the role Editor"),
-        (404, "is --url its root"),
-        (412, "somebody else changed the dashboard, or it is provisioned"),
-        (500, "Grafana refuses (500 on /api/dashboards/db: refused)"),
+        (403, "", "needs the role Editor"),
+        (404, "", "is --url its root"),
+        (412, "/api/dashboards", "somebody else changed it meanwhile"),
+        (412, "/api/folders", "there is another folder of that name"),
+        (500, "/api/dashboards", "Grafana refuses (500 on /api/dashboards/db: refused)"),
     ],
 )
-def test_a_refusal_says_what_mends_it(grafana: FakeGrafana, status: int, expected: str) -> None:
-    grafana.refuse_with = status
-    done = _publish(grafana)
+def test_a_refusal_says_what_mends_it(
+    grafana: FakeGrafana, status: int, path: str, expected: str
+) -> None:
+    grafana.refuse_with, grafana.refuse_path = status, path
+    done = _publish(grafana, "--folder", "shop")
     assert 1 == done.exit_code
     assert expected in done.output
 
 
-def test_a_wrong_token_is_refused_and_never_printed(grafana: FakeGrafana) -> None:
-    done = _publish(grafana, token="glsa_wrong")  # noqa: S106 - wrong on purpose
+def test_after_a_failure_half_way_one_knows_what_was_done(grafana: FakeGrafana) -> None:
+    grafana.answers["/api/dashboards/uid/pipeline-sagas"] = (500, {"message": "too busy"})
+    done = _publish(grafana)
+    assert 1 == done.exit_code
+    assert 3 == done.output.count(": new\n")
+    assert "pipeline-sagas" in done.output
+    assert "3 of 8 dashboards were done before that" in done.output
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_what_is_provisioned_from_files_is_left_to_them(
+    grafana: FakeGrafana, options: tuple[str, ...]
+) -> None:
+    _publish(grafana)
+    grafana.dashboards["pipeline-lag"]["meta"]["provisioned"] = True
+    done = _publish(grafana, *options)
+    assert 1 == done.exit_code
+    assert "pipeline-lag: it is provisioned from files: change those" in done.output
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/api/health", []),
+        ("/api/health", None),
+        ("/api/health", {"version": 12, "database": "ok"}),
+        ("/api/dashboards/uid/pipeline-overview", []),
+        ("/api/dashboards/uid/pipeline-overview", {"dashboard": None}),
+        ("/api/dashboards/uid/pipeline-overview", {"dashboard": {}, "meta": 1}),
+    ],
+)
+def test_answers_of_another_shape_are_no_grafanas(
+    grafana: FakeGrafana, path: str, content: object
+) -> None:
+    grafana.answers[path] = (200, content)
+    done = _publish(grafana)
+    assert (1, []) == (done.exit_code, grafana.posts)
+    assert "does not answer as Grafana does" in done.output
+
+
+def test_where_grafana_really_is_is_said(grafana: FakeGrafana) -> None:
+    grafana.redirect_to = "https://grafana.example/sub"
+    done = _publish(grafana)
+    assert "use --url https://grafana.example/sub\n" in done.output
+
+
+@pytest.mark.parametrize("token", ["glsa_wrong", " glsa_wrong\n"])
+def test_a_wrong_token_is_refused_and_never_printed(grafana: FakeGrafana, token: str) -> None:
+    done = _publish(grafana, token=token)
     assert 1 == done.exit_code
     assert "put one of a service account into GRAFANA_TOKEN" in done.output
     assert "glsa_wrong" not in done.output
 
 
-def test_without_a_token_nothing_is_asked(grafana: FakeGrafana) -> None:
-    done = _publish(grafana, token="")
-    assert 2 == done.exit_code
-    assert "GRAFANA_TOKEN" in done.output
+def test_a_token_may_end_with_a_newline(grafana: FakeGrafana) -> None:
+    assert 0 == _publish(grafana, token=f"{TOKEN}\n").exit_code
+
+
+@pytest.mark.parametrize("token", ["", " ", "schlüssel", "two words"])
+def test_without_a_token_nothing_is_asked(grafana: FakeGrafana, token: str) -> None:
+    done = _publish(grafana, token=token)
+    assert (2, []) == (done.exit_code, grafana.posts)
+    assert "put the token of a service account into GRAFANA_TOKEN" in done.output
+    assert not token.strip() or token not in done.output
 
 
 @pytest.mark.parametrize(
-    ("version", "expected"),
-    [("11.6.1", "this is Grafana 11.6.1; the dashboards need 12"), ("", "does not answer as")],
+    ("url", "expected"),
+    [
+        ("localhost:3000", "--url needs http:// or https://"),
+        ("https://", "--url needs http:// or https://"),
+        ("https://me:secret@grafana.example", "--url has a user or password in it"),
+    ],
 )
-def test_an_old_grafana_is_told_so(grafana: FakeGrafana, version: str, expected: str) -> None:
-    grafana.version = version
+def test_an_address_that_cannot_be_used_is_refused(url: str, expected: str) -> None:
+    done = CliRunner().invoke(cli, ["publish", "--url", url], env={"GRAFANA_TOKEN": TOKEN})
+    assert 2 == done.exit_code
+    assert expected in done.output
+    assert "secret" not in done.output
+
+
+def test_a_folder_that_is_no_uid_is_refused(grafana: FakeGrafana) -> None:
+    done = _publish(grafana, "--folder", "../dashboards")
+    assert (2, {}) == (done.exit_code, grafana.dashboards)
+
+
+def test_an_old_grafana_is_told_so(grafana: FakeGrafana) -> None:
+    grafana.version = "11.6.1"
     done = _publish(grafana)
     assert (1, {}) == (done.exit_code, grafana.dashboards)
-    assert expected in done.output
+    assert "this is Grafana 11.6.1; the dashboards need 12" in done.output
+
+
+def test_a_grafana_that_hides_its_version_is_trusted(grafana: FakeGrafana) -> None:
+    grafana.version = ""
+    done = _publish(grafana)
+    assert (0, 8) == (done.exit_code, len(grafana.dashboards))
+    assert "hides its version" in done.output
 
 
 def test_nobody_at_the_address_is_said_in_one_line() -> None:
@@ -109,4 +197,4 @@ def test_nobody_at_the_address_is_said_in_one_line() -> None:
         pass
     done = _publish(gone)
     assert 1 == done.exit_code
-    assert f"Error: Grafana does not answer at {gone.url} (ConnectError)\n" == done.output
+    assert f"Error: Grafana does not answer at {gone.url} (ConnectError" in done.output
