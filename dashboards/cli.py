@@ -106,17 +106,22 @@ def list_command(*, config: Config, as_json: bool) -> None:
         {"uid": uid_of(board.name, config), "title": board.title, "answers": board.description}
         for board in all_boards(config)
     ]
+    found = alerts(config)
     rules = [
         {"alert": alert.name, "severity": alert.severity, "for": alert.wait, "expr": alert.expr}
-        for alert in alerts(config)
+        for alert in found
     ]
     if as_json:
         click.echo(json.dumps({"dashboards": boards, "alerts": rules}, indent=2))
         return
+    width = max(len(each) for each in (*(str(b["uid"]) for b in boards), *(a.name for a in found)))
+    click.echo("dashboards")
     for board in boards:
-        click.echo(f"{board['uid']:<24} {board['answers']}")
-    for rule in rules:
-        click.echo(f"{rule['alert']:<24} {rule['severity']}, after {rule['for']}")
+        click.echo(f"  {board['uid']:<{width}}  {board['answers']}")
+    click.echo("alerts")
+    for alert in found:
+        wait = "at once" if alert.wait == "0m" else f"after {alert.wait}"
+        click.echo(f"  {alert.name:<{width}}  {alert.severity}, {wait}")
 
 
 @cli.command()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+import dashboards
 from dashboards.cli import cli
 from dashboards.config import Config, ConfigError, load_config
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _run(*arguments: str | Path) -> Result:
@@ -182,6 +181,20 @@ def test_an_empty_configuration_is_the_built_in_one(tmp_path: Path) -> None:
     for written in ("{}", "# nothing yet\n", ""):
         config.write_text(written)
         assert Config() == load_config(config)
+
+
+def test_the_readmes_configuration_works(tmp_path: Path) -> None:
+    readme = (Path(dashboards.__file__).parents[1] / "README.md").read_text()
+    (written,) = re.findall(r"```yaml\n(# shop\.yaml.*?)```", readme, re.DOTALL)
+    config = tmp_path / "shop.yaml"
+    config.write_text(written)
+    assert "shop" == load_config(config).prefix
+    for form in ("grafana", "provisioning", "configmap"):
+        out = tmp_path / form
+        done = _run("generate", "--config", config, "--out", out, "--format", form)
+        assert 0 == done.exit_code
+    assert "monitoring" in (tmp_path / "configmap" / "rules.yaml").read_text()
+    assert (tmp_path / "provisioning" / "alerting" / "shop.yaml").is_file()
 
 
 def test_dashboards_and_alerts_are_listed_for_people_and_machines() -> None:
