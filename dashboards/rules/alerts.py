@@ -20,6 +20,8 @@ _GROUP = f"Group {{{{ $labels.{GROUP} }}}}"
 _SAGA = f"{{{{ $labels.{SAGA} }}}}"
 _SERVICE = f"{{{{ $labels.{SERVICE} }}}}"
 _NOT_LINKS: Final = f'{REASON}!="links"'
+# Exports, of which most services make one each minute.
+_STAYED: Final = 10
 _SHORT: Final = "6h"
 _LONG: Final = "1d"
 
@@ -95,7 +97,7 @@ def _of_dead_letters(scope: Scope) -> tuple[Alert, ...]:
             wait="0m",
             severity="warning",
             summary=f"{_HOP} gave up on records",
-            description="{{ $value | humanize }} records became dead letters within "
+            description='{{ $value | printf "%.0f" }} records became dead letters within '
             f"{scope.window}. Look at the reason, mend it, replay them.",
             board="dead-letters",
             panel="Dead letters by reason",
@@ -222,6 +224,6 @@ def _of_telemetry(scope: Scope) -> tuple[Alert, ...]:
 
 
 def _gone(series: str, within: str, *by: str) -> str:
-    """What was told within some time and is not any more."""
-    before = added("group", by, f"last_over_time({series}[{within}])")
+    """What was told within some time and is not any more; a command that ended at once is none."""
+    before = added("group", by, f"count_over_time({series}[{within}]) >= {_STAYED}")
     return f"{before} unless {added('group', by, series)}"

@@ -183,6 +183,8 @@ CASES: Final = (
     Case(alert="ServiceSilent", about="one of two",
          series={**_alive("orders", "0x20 _x80"), **_alive("payment", "0x100")}, at="30m",
          firing=1),
+    Case(alert="ServiceSilent", about="a command that did its work and ended",
+         series={**_alive("dlq", "0x3 _x80"), **_alive("payment", "0x100")}, at="30m", firing=0),
     Case(alert="ServiceSilent", about="a new process of it took over",
          series={**_alive("orders", "0x20 _x80"), **_alive("orders", "_x24 0x80", "b")}, at="50m",
          firing=0),
