@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,26 @@ def test_the_commands_are_ones_that_there_are(
     assert arguments[arguments.index("--scenario") + 1] in SCENARIOS
     assert 0 == demo_pipeline.__main__.main([*arguments, "--help"])
     assert "Usage" in capsys.readouterr().out
+
+
+def test_the_lag_monitor_runs_beside_the_demo(compose: dict[str, Any]) -> None:
+    lag = compose["services"]["lag"]
+    words = shlex.split(lag["command"])
+    assert ["python", "-m", "tracing"] == words[:3]
+    done = subprocess.run(
+        [sys.executable, *words[1:], "--help"], check=True, capture_output=True, text=True
+    )
+    assert "--daemon" in done.stdout
+    assert (
+        compose["services"]["demo"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"]
+        == (lag["environment"]["KAFKA_BOOTSTRAP_SERVERS"])
+    )
+
+
+def test_alerts_are_evaluated_in_one_place_alone(compose: dict[str, Any]) -> None:
+    mounted = [source.name for source in _mounts(compose).values()]
+    assert "grafana-alerting.yaml" in mounted
+    assert "alerts.yaml" not in mounted
 
 
 def test_the_image_has_all_that_the_package_is_made_of() -> None:

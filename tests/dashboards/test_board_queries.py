@@ -1,0 +1,174 @@
+"""All dashboards: what they ask for, of whom, and how often."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from dashboards.board import Board, SignalPanel
+from dashboards.config import Config
+from dashboards.labels import VARIABLE_OF
+from dashboards.rules.alerts import alerts
+from tests.dashboards.board_documents import (
+    BOARDS,
+    CONFIG,
+    board_panels,
+    document,
+    each_board,
+    panels,
+    promql,
+)
+from tracing import semconv
+from tracing.catalog import METRICS
+
+OTHER_LABELS = {
+    "le", "job", "id", "source", "target", "title", "subtitle", "way", "command", "objective",
+}  # fmt: skip
+NO_LABELS = {
+    "by", "rate", "increase", "sum", "max", "count", "topk", "histogram_quantile", "label_replace",
+    "label_join", "on", "offset", "or", "and", "unless", "sort_desc", "last_over_time",
+    "min_over_time", "max_over_time", "__name__", "m",
+}  # fmt: skip
+
+
+@each_board
+def test_queries_use_the_catalogues_metrics_and_labels_alone(board: Board) -> None:
+    known = {metric.prometheus: set(metric.prometheus_labels) for metric in METRICS}
+    labels = OTHER_LABELS.union(*known.values())
+    for query in promql(board):
+        bare = re.sub(r'"[^"]*"', "", query)
+        bare = re.sub(r"\[[^]]*\]", "", bare).replace("$__rate_interval", "")
+        bare = re.sub(r"offset (\$\w+|\d\w)", "", bare)
+        words = set(re.findall(r"[a-z_][a-z0-9_]*", bare)) - NO_LABELS
+        for word in words:
+            name = re.sub(r"_(bucket|sum|count)$", "", word)
+            assert name in known or word in labels, f"{word} in {query}"
+        for metric, matchers in re.findall(r"([a-z_]+)\{([^}]*)\}", query):
+            name = re.sub(r"_(bucket|sum|count)$", "", metric)
+            chosen = set(re.findall(r"([a-z_]+)[=!]~?\"", matchers))
+            assert chosen <= known.get(name, known.get(metric, set())) | {"le", "job"}, query
+
+
+@each_board
+def test_rates_look_at_the_interval_that_grafana_advises(board: Board) -> None:
+    for panel in board_panels(board):
+        for query in queries_of(board, panel):
+            for window in re.findall(r"rate\([^[]*\[([^]]*)\]", query):
+                assert window in {"$__rate_interval", panel.over, "6h"}
+
+
+def queries_of(board: Board, panel: SignalPanel) -> list[str]:
+    from dashboards.render.panels import scope_of  # noqa: PLC0415 - only here
+
+    return [signal.expr(scope_of(panel, board, CONFIG)) for signal in panel.signals]
+
+
+@each_board
+def test_every_metric_is_chosen_by_the_variables_that_it_has(board: Board) -> None:
+    known = {metric.prometheus: set(metric.prometheus_labels) for metric in METRICS}
+    for query in promql(board):
+        for metric, matchers in re.findall(r"([a-z_]+)\{([^}]*)\}", query):
+            name = metric if metric in known else re.sub(r"_(bucket|sum|count)$", "", metric)
+            for label, variable in VARIABLE_OF.items():
+                if label == "job":
+                    # What is seen from outside or in a store is not told by its service.
+                    has = not re.match(r"pipeline_(saga|consumer_|dead_letters_.+[a-z]{3})", name)
+                    has = has or "pipeline_dead_letters_total" == name
+                else:
+                    has = label in known[name]
+                wanted = has and variable in board.variables
+                assert wanted == (f'{label}=~"${variable}"' in matchers), query
+
+
+@each_board
+def test_a_load_of_the_dashboard_asks_few_questions(board: Board) -> None:
+    found = document(board)
+    asked = sum(len(panel.get("targets", ())) for panel in panels(board))
+    asked += sum(variable["type"] == "query" for variable in found["templating"].get("list", ()))
+    asked += len(found.get("annotations", {}).get("list", ()))
+    # However many services and topics there are: no panel and no row is repeated for each.
+    assert asked < 40
+    assert not any(panel.get("repeat") for panel in found["panels"])
+
+
+@each_board
+def test_traces_are_asked_for_by_attributes_that_spans_have(board: Board) -> None:
+    known = {value for value in vars(semconv).values() if isinstance(value, str)}
+    for panel in panels(board):
+        for target in panel.get("targets", ()):
+            if "tempo" == target["datasource"]["type"]:
+                assert set(re.findall(r"span\.([a-z_.]+)", target["query"])) <= known
+                for variable in re.findall(r"\$(\w+)", target["query"]):
+                    assert variable in {*board.variables, *(box.name for box in board.boxes)}
+
+
+@each_board
+def test_boards_have_the_variables_that_they_use_and_no_others(board: Board) -> None:
+    found = document(board)
+    names = {each["name"] for each in found["templating"].get("list", ())}
+    used = set(re.findall(r"\$\{?([a-z][a-z_]*)", json.dumps(found["panels"])))
+    used |= set(re.findall(r"\$\{?([a-z][a-z_]*)", json.dumps(found["annotations"])))
+    assert names - {"prometheus"} <= used
+    # In links, what the dashboard that is left has and the other one lacks does no harm.
+    assert used <= names | {"labels"}
+
+
+def test_with_recording_rules_lag_is_asked_of_them() -> None:
+    lag = next(board for board in BOARDS if board.name == "lag")
+    asked = [
+        target["expr"]
+        for panel in document(lag, Config(recording_rules=True))["panels"]
+        for target in panel.get("targets", ())
+    ]
+    chosen = (
+        '{messaging_consumer_group_name=~"$group", messaging_destination_name=~"$destination", '
+        'ruleset="pipeline"}'
+    )
+    assert f"group_topic:pipeline_consumer_lag:sum{chosen}" in asked
+    assert f"group_topic:pipeline_consumer_lag_time_seconds:max{chosen}" in asked
+
+
+def test_a_selector_is_in_every_query() -> None:
+    for recording_rules in (False, True):
+        config = Config(selector={"cluster": "eu"}, recording_rules=recording_rules)
+        for board in BOARDS:
+            found = document(board, config)
+            queries = [
+                target["expr"]
+                for panel in found["panels"]
+                for target in panel.get("targets", ())
+                if "prometheus" == target["datasource"]["type"]
+            ]
+            queries += [
+                each["expr"] for each in found["annotations"].get("list", ()) if "expr" in each
+            ]
+            queries += [
+                each["query"]
+                for each in found["templating"].get("list", ())
+                if "query" == each["type"]
+            ]
+            for query in queries:
+                for matchers in re.findall(r"\{([^}]*)\}", query):
+                    assert 'cluster="eu"' in matchers, query
+
+
+def test_pipelines_and_sagas_of_ones_own_are_all_that_is_shown() -> None:
+    config = Config(pipelines=("orders", "returns"), sagas=("place-order",))
+    overview = document(BOARDS[0], config)
+    variables = {each["name"]: each for each in overview["templating"]["list"]}
+    assert "orders|returns" == variables["pipeline"]["allValue"]
+    assert 'pipeline=~"orders|returns"' in variables["pipeline"]["query"]
+    lag = document(next(board for board in BOARDS if "service" == board.name), config)
+    assert all(
+        'saga=~"place-order"' in matchers
+        for panel in lag["panels"]
+        for target in panel.get("targets", ())
+        for name, matchers in re.findall(r"(\w+)\{([^}]*)\}", target.get("expr", ""))
+        if name.startswith("pipeline_saga")
+    )
+    expressions = " ".join(alert.expr for alert in alerts(config, recorded=False))
+    for name, matchers in re.findall(r"(\w+)\{([^}]*)\}", expressions):
+        if name.startswith("pipeline_saga"):
+            assert 'saga=~"place-order"' in matchers
+        if name.startswith("pipeline_end_to_end"):
+            assert 'pipeline=~"orders|returns"' in matchers
