@@ -64,6 +64,15 @@ def queries_of(board: Board, panel: SignalPanel) -> list[str]:
 
 
 @each_board
+def test_marks_look_at_more_than_one_export(board: Board) -> None:
+    for mark in document(board)["annotations"].get("list", ()):
+        if "expr" in mark:
+            # Of an interval that Grafana shortens as one looks closer, nothing would be left.
+            assert "$__" not in mark["expr"]
+            assert re.search(r"increase\([^[]*\[5m\]", mark["expr"])
+
+
+@each_board
 def test_every_metric_is_chosen_by_the_variables_that_it_has(board: Board) -> None:
     known = {metric.prometheus: set(metric.prometheus_labels) for metric in METRICS}
     for query in promql(board):
