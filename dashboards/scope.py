@@ -6,8 +6,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from dashboards.labels import PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
-from tracing import catalog
-from tracing.catalog import METRICS
+from tracing.catalog import (
+    CONSUMER_LAG,
+    CONSUMER_LAG_TIME,
+    CONSUMER_STATUS,
+    DEAD_LETTERS_DEPTH,
+    DEAD_LETTERS_OLDEST_AGE,
+    DEAD_LETTERS_REPLAYED,
+    METRICS,
+    SAGA_ACTIVE,
+    SAGA_COMPENSATIONS,
+    SAGA_DURATION,
+    SAGA_ENDED,
+    SAGA_OLDEST_AGE,
+    SAGA_OVERDUE,
+    SAGA_STARTED,
+    SAGA_STEP_DURATION,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,20 +40,20 @@ ALL: Final = ".*"
 # a service must not hide that its group is dead.
 _OF_NO_SERVICE: Final = frozenset(
     {
-        catalog.CONSUMER_LAG,
-        catalog.CONSUMER_LAG_TIME,
-        catalog.CONSUMER_STATUS,
-        catalog.DEAD_LETTERS_DEPTH,
-        catalog.DEAD_LETTERS_OLDEST_AGE,
-        catalog.DEAD_LETTERS_REPLAYED,
-        catalog.SAGA_STARTED,
-        catalog.SAGA_ENDED,
-        catalog.SAGA_DURATION,
-        catalog.SAGA_STEP_DURATION,
-        catalog.SAGA_COMPENSATIONS,
-        catalog.SAGA_ACTIVE,
-        catalog.SAGA_OVERDUE,
-        catalog.SAGA_OLDEST_AGE,
+        CONSUMER_LAG,
+        CONSUMER_LAG_TIME,
+        CONSUMER_STATUS,
+        DEAD_LETTERS_DEPTH,
+        DEAD_LETTERS_OLDEST_AGE,
+        DEAD_LETTERS_REPLAYED,
+        SAGA_STARTED,
+        SAGA_ENDED,
+        SAGA_DURATION,
+        SAGA_STEP_DURATION,
+        SAGA_COMPENSATIONS,
+        SAGA_ACTIVE,
+        SAGA_OVERDUE,
+        SAGA_OLDEST_AGE,
     }
 )
 # How long a series may be away and still count as the one that it was.
