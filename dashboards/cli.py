@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -202,11 +203,17 @@ def _named(names: list[str]) -> str:
 
 
 def _strangers(out: Path, files: dict[str, str]) -> list[str]:
-    """Files beside those that are generated, which Grafana or Prometheus would load as well."""
-    folders = {(out / name).parent for name in files}
-    found = [file for folder in folders for file in folder.glob("*") if file.suffix in _LOADED]
+    """Files beside those that are generated, which Grafana or Prometheus would load as well.
+
+    A folder that holds one file of ours alone is shared with others, as Grafana's own is.
+    """
+    folders = Counter((out / name).parent for name in files)
     return sorted(
-        str(file.relative_to(out)) for file in found if str(file.relative_to(out)) not in files
+        name
+        for folder, number in folders.items()
+        if number > 1
+        for file in folder.glob("*")
+        if file.suffix in _LOADED and (name := str(file.relative_to(out))) not in files
     )
 
 

@@ -60,6 +60,18 @@ def test_what_is_left_over_is_told_and_fails_a_check(tmp_path: Path) -> None:
     assert "are made by nobody: old.json; remove them" in done.output
 
 
+def test_what_others_have_in_grafanas_folder_is_theirs(tmp_path: Path) -> None:
+    called = ("generate", "--out", tmp_path, "--format", "provisioning")
+    assert 0 == _run(*called).exit_code
+    (tmp_path / "dashboards" / "others.yaml").write_text("apiVersion: 1")
+    (tmp_path / "dashboards" / "pipeline" / "old.json").write_text("{}")
+
+    done = _run(*called)
+
+    assert "others.yaml" not in done.output
+    assert "old.json is none of them" in done.output
+
+
 def test_a_file_that_is_no_text_is_stale(tmp_path: Path) -> None:
     assert 0 == _run("generate", "--out", tmp_path).exit_code
     (tmp_path / "lag.json").write_bytes(b"\xff")
