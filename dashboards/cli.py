@@ -78,7 +78,7 @@ def generate(context: click.Context, *, config: Config, out: Path, form: str, ch
     """Write dashboards and rules, sorted and stable."""
     files = generated(config, cast("Format", form))
     ours = context.get_parameter_source("out") is ParameterSource.DEFAULT
-    if ours and not check and (config != Config() or form != FORMATS[0]):
+    if ours and (config != Config() or form != FORMATS[0]):
         raise click.UsageError("--out: say where to; the built-in folder is for the defaults")
     try:
         if check:

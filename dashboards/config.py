@@ -142,10 +142,8 @@ def checked(config: Config) -> Config:
     _check("min_step", config.min_step, r"[1-9][0-9]*[sm]", "a duration such as 15s or 1m")
     for name, labels in (("selector", config.selector), ("labels", config.labels)):
         for label, value in labels.items():
-            _check(name, label, r"[a-zA-Z_][a-zA-Z0-9_]*", "the name of a label")
+            _check(name, label, _LABEL, "the name of a label that is free to use")
             _check(f"{name}.{label}", value, _PLAIN, _PLAIN_WORDS)
-    if "severity" in config.labels:
-        raise ConfigError("labels: severity is each alert's own; choose another name")
     for name in ("pipelines", "sagas"):
         for number, value in enumerate(getattr(config, name)):
             _check(f"{name}[{number}]", value, r"[\w. -]+", "letters, digits, blanks, dots, dashes")
@@ -161,6 +159,8 @@ def _check_objective(where: str, objective: Objective) -> None:
     _check(f"{where}.name", objective.name, _PLAIN, _PLAIN_WORDS)
     if not 0 < objective.ratio < 1:
         raise ConfigError(f"{where}.ratio: {objective.ratio:g} must lie between 0 and 1")
+    if objective.at_least < 1:
+        raise ConfigError(f"{where}.at_least: {objective.at_least} must be 1 or more")
     if objective.within_s not in END_TO_END_DURATION.buckets:
         bounds = ", ".join(f"{bound:g}" for bound in END_TO_END_DURATION.buckets)
         raise ConfigError(
@@ -179,6 +179,8 @@ def _check_objective(where: str, objective: Objective) -> None:
 
 _URL: Final = r"https?://[^\s#]*[^\s#/]"
 _URL_WORDS: Final = "an http(s) address without / or # at its end"
+# Prometheus keeps the first kind to itself, and the others are those of the rules.
+_LABEL: Final = r"(?!__|(?:ruleset|alertname|severity)$)[a-zA-Z_][a-zA-Z0-9_]*"
 _PLAIN: Final = r'[^"\\\n${}]+'
 _PLAIN_WORDS: Final = "something without quotes, backslashes, dollars and braces"
 

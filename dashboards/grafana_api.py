@@ -113,7 +113,8 @@ class GrafanaApi:
 def _checked_url(url: str) -> httpx.URL:
     try:
         found = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        found.host.encode("idna")
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError(f"--url is no address: {error}") from error
     if found.userinfo:
         raise ValueError(f"--url has a user or password in it; put a token into {TOKEN_VARIABLE}")

@@ -154,12 +154,15 @@ class Scope:
 
         The most that any of them tells now, against the most that any told before: so a restart
         neither hides nor makes any. Where there is no store, a restart begins at 0 again: then
-        the increase counts.
+        what each process saw counts.
         """
         series = self.select(metric, *where)
         now = added("max", by, f"last_over_time({series}[5m])")
-        before = added("max", by, f"last_over_time({series}[1h] offset {self.window})")
-        return f"({now} - {before} > 0 or {self.shared_increase(metric, *where, by=by)})"
+        before = added("max", by, f"last_over_time({series}[{_KNOWN_FOR}] offset {self.window})")
+        anew = f"{self.grown(metric, *where, by=by)} and {now} < {before}"
+        return (
+            f"({now} - {before} > 0 or ({anew}) or {self.shared_increase(metric, *where, by=by)})"
+        )
 
     def shared_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
         """The same, of what is frequent: the most that any replica saw."""

@@ -163,6 +163,7 @@ def test_without_a_token_nothing_is_asked(grafana: FakeGrafana, token: str) -> N
     [
         ("localhost:3000", "--url needs http:// or https://"),
         ("https://", "--url needs http:// or https://"),
+        ("http://a..b", "--url is no address"),
         ("https://me:secret@grafana.example", "--url has a user or password in it"),
     ],
 )

@@ -155,6 +155,17 @@ CASES = (
         value=3,
     ),
     Case(
+        about="where two monitors see different states, the worse one is shown",
+        series={
+            f'pipeline_consumer_status{{messaging_consumer_group_name="g", instance="{name}", '
+            f'status="{status}"}}': "1x200" if status == its else "0x200"
+            for name, its in (("a", "lagging"), ("b", "stalled"))
+            for status in ("ok", "lagging", "stalled", "dead")
+        },
+        expr=lag.STATUS_NOW.expr(SCOPE),
+        value=2,
+    ),
+    Case(
         about="one stalled and one dead group are two",
         series=_statuses(g="dead", h="stalled", i="ok"),
         expr=lag.STANDING_STILL.expr(SCOPE),
