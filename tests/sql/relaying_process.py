@@ -1,7 +1,9 @@
 """A process that relays until its outbox is empty, to be killed: `DATABASE_URL BROKER_FILE`.
 
 The broker is a file: what is appended to it has arrived, a line per record, and outlives the
-process. Its acknowledgements take a moment, as a real broker's.
+process. Its acknowledgements take a moment, as a real broker's. A write is not atomic: where it
+crosses a page of the file a reader can see one half of it, and a kill can leave it at that. So a
+record ends in a mark, and half of one has not arrived.
 """
 
 from __future__ import annotations
@@ -18,12 +20,16 @@ from tracing import Telemetry
 from tracing.sql import OutboxRelay, SqlOutbox
 from tracing.testing import eventually
 
+END_OF_RECORD = b"."
+
 
 class FileProducer:
-    """Appends `key value ce_id` to a file; now and then it refuses."""
+    """Appends `key value ce_id .` to a file; now and then it refuses."""
 
     def __init__(self, file: str) -> None:
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        # Ends the line in which a killed predecessor was.
+        os.write(self._file, b"\n")
 
     async def send_and_wait(
         self,
@@ -37,7 +43,7 @@ class FileProducer:
         await asyncio.sleep(random.uniform(0, 0.002))
         if random.random() < 0.05:
             raise ConnectionError
-        os.write(self._file, b"%b %b %b\n" % (key, value, dict(headers)["ce_id"]))
+        os.write(self._file, b"%b %b %b %b\n" % (key, value, dict(headers)["ce_id"], END_OF_RECORD))
         await asyncio.sleep(random.uniform(0, 0.002))
         if random.random() < 0.05:
             # It arrived, and nobody knows.

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sql.conftest import Database, opened, sqlite_engine
+from tests.sql.relaying_process import END_OF_RECORD
 from tracing import Telemetry
 from tracing.sql import OutboxRelay
 from tracing.sql.outbox_rows import OutboxRows
@@ -266,12 +267,21 @@ async def test_a_relay_that_is_killed_again_and_again_loses_nothing(
 
 
 def arrived(log: Path) -> list[tuple[bytes | None, bytes, bytes]]:
-    """The records in a broker's file."""
+    """The whole records in a broker's file."""
     records: list[tuple[bytes | None, bytes, bytes]] = []
     for line in log.read_bytes().splitlines():
-        key, value, event_id = line.split(b" ")
-        records.append((key, value, event_id))
+        match line.split(b" "):
+            case [key, value, event_id, end] if end == END_OF_RECORD:
+                records.append((key, value, event_id))
     return records
+
+
+def test_half_a_record_has_not_arrived(tmp_path: Path) -> None:
+    log = tmp_path / "broker"
+    whole = b"a 1 first .\n"
+    for half in (b"a", b"a 2", b"a 2 seco", b"a 2 second "):
+        log.write_bytes(whole + half + b"\n" + whole + half)
+        assert 2 * [(b"a", b"1", b"first")] == arrived(log)
 
 
 def lines_beyond(log: Path, count: int, process: subprocess.Popen[bytes]) -> Callable[[], bool]:
