@@ -129,7 +129,7 @@ def list_command(*, config: Config, as_json: bool) -> None:
 @_CONFIG
 @click.option("--url", required=True, help="Grafana's address, with its sub-path if it has one.")
 @click.option(
-    "--folder", default="", metavar="UID", callback=lambda _context, _option, uid: _folder(uid),
+    "--folder", default=None, metavar="UID", callback=lambda _context, _option, uid: _folder(uid),
     help="The folder; made where it is missing. Without, dashboards stay where they are.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
@@ -141,28 +141,25 @@ def publish(*, config: Config, url: str, folder: str, dry_run: bool) -> None:
     Prometheus, or let Grafana be provisioned with them.
     """
     written = [dashboard_json(board, config) for board in all_boards(config)]
-    done = 0
     try:
         with GrafanaApi(url, os.environ.get(TOKEN_VARIABLE, "")) as grafana:
             if not check_version(grafana):
                 click.echo("Grafana hides its version; the dashboards need 12 or newer", err=True)
             for each in bring(grafana, written, folder=folder, message=_MESSAGE, dry_run=dry_run):
-                done += 1
                 if each.difference:
                     click.echo(each.difference)
                 click.echo(f"{each.uid}: {each.change}{' (dry run)' * dry_run}", err=True)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     except PublishError as error:
-        raise click.ClickException(
-            f"{error}\n{done} of {len(written)} dashboards were done before that"
-        ) from error
+        raise click.ClickException(str(error)) from error
 
 
-def _folder(uid: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{0,40}", uid):
-        raise click.BadParameter("a uid has at most 40 letters, digits, dashes and underscores")
-    return uid
+def _folder(uid: str | None) -> str:
+    """An empty one is refused: it is a variable that is not set, not the wish to leave folders."""
+    if uid is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", uid):
+        raise click.BadParameter("a uid has 1 to 40 letters, digits, dashes and underscores")
+    return uid or ""
 
 
 def _check(context: click.Context, out: Path, files: dict[str, str]) -> None:
@@ -172,15 +169,18 @@ def _check(context: click.Context, out: Path, files: dict[str, str]) -> None:
         ClickException: They differ; the message names the files and the mend.
     """
     stale, strangers = _stale(out, files), _strangers(out, files)
+    wrong = []
+    if strangers:
+        wrong.append(
+            f"{len(strangers)} files in {out} are made by nobody: {_named(strangers)}; remove them"
+        )
     if stale:
-        raise click.ClickException(
+        wrong.append(
             f"{len(stale)} of {len(files)} files in {out} are not up to date: {_named(stale)}; "
             f"mend it: python -m dashboards generate{_called(context)}"
         )
-    if strangers:
-        raise click.ClickException(
-            f"{len(strangers)} files in {out} are made by nobody: {_named(strangers)}; remove them"
-        )
+    if wrong:
+        raise click.ClickException("\n".join(wrong))
 
 
 def _called(context: click.Context) -> str:

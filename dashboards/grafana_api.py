@@ -39,9 +39,10 @@ class GrafanaApi:
     """
 
     def __init__(self, url: str, token: str) -> None:
+        self._token = _checked_token(token)
         self._client = httpx.Client(
             base_url=_checked_url(url),
-            headers={"Authorization": f"Bearer {_checked_token(token)}"},
+            headers={"Authorization": f"Bearer {self._token}"},
             timeout=_TIMEOUT_S,
         )
 
@@ -72,11 +73,13 @@ class GrafanaApi:
         """Bring something over; raises as `get`."""
         return self._content(self._answer("POST", path, body), path)
 
-    def part(self, found: dict[str, Any], name: str, kind: type[_Kind], default: _Kind) -> _Kind:
+    def part(
+        self, found: dict[str, Any], name: str, kind: type[_Kind], default: _Kind | None = None
+    ) -> _Kind:
         """What an answer has under a name.
 
         Raises:
-            PublishError: It is of another kind.
+            PublishError: It is of another kind, or missing without a default.
         """
         value = found.get(name, default)
         if not isinstance(value, kind):
@@ -93,11 +96,10 @@ class GrafanaApi:
             ) from error
 
     def _content(self, answer: httpx.Response, path: str) -> dict[str, Any]:
-        if answer.is_redirect:
-            target = answer.headers.get("location", "").removesuffix(path)
-            raise PublishError(f"Grafana is somewhere else: use --url {target}")
+        if answer.next_request is not None:
+            raise PublishError(self._without_token(_elsewhere(answer.next_request.url, path)))
         if answer.is_error:
-            raise PublishError(_said(answer, path))
+            raise PublishError(self._without_token(_said(answer, path)))
         try:
             found = answer.json()
         except ValueError as error:
@@ -106,18 +108,24 @@ class GrafanaApi:
             raise self._no_grafana()
         return found
 
+    def _without_token(self, said: str) -> str:
+        """What a server said, without the token: some repeat what they were given."""
+        return said.replace(self._token, "…")
+
     def _no_grafana(self) -> PublishError:
         return PublishError(f"{self._client.base_url} does not answer as Grafana does")
 
 
 def _checked_url(url: str) -> httpx.URL:
+    # Before it is parsed: a password may hold what makes an address invalid, and the parser's
+    # message would show that part of it.
+    if "@" in url:
+        raise ValueError(f"--url has a user or password in it; put a token into {TOKEN_VARIABLE}")
     try:
         found = httpx.URL(url)
         found.host.encode("idna")
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError(f"--url is no address: {error}") from error
-    if found.userinfo:
-        raise ValueError(f"--url has a user or password in it; put a token into {TOKEN_VARIABLE}")
     if found.scheme not in {"http", "https"} or not found.host:
         raise ValueError(f"--url needs http:// or https:// and a host, not {url!r}")
     return found
@@ -128,6 +136,14 @@ def _checked_token(token: str) -> str:
     if not re.fullmatch(r"[!-~]+", found):
         raise ValueError(f"put the token of a service account into {TOKEN_VARIABLE}")
     return found
+
+
+def _elsewhere(found: httpx.URL, path: str) -> str:
+    bare = found.copy_with(username="", password="", query=None, fragment=None)
+    target = str(bare).rstrip("/")
+    if target.endswith(path):
+        return f"Grafana is somewhere else: use --url {target.removesuffix(path)}"
+    return f"--url leads to {target}, perhaps to sign in; use --url with Grafana's own root"
 
 
 def _said(answer: httpx.Response, path: str) -> str:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from dashboards.grafana_api import PROVISIONED, PublishError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from dashboards.grafana_api import GrafanaApi
 
 _OLDEST: Final = 12
 
-Change = Literal["new", "changed", "moved", "unchanged"]
+Change = Literal["new", "changed", "changed and moved", "moved", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def check_version(grafana: GrafanaApi) -> bool:
 
 
 def publish(
-    grafana: GrafanaApi, dashboards: Iterable[str], *, folder: str, message: str, dry_run: bool
+    grafana: GrafanaApi, dashboards: Sequence[str], *, folder: str, message: str, dry_run: bool
 ) -> Iterator[Published]:
     """Bring dashboards up to date, one after the other; those that are so already are left alone.
 
@@ -74,12 +74,18 @@ def publish(
         What became of each, once it is done.
 
     Raises:
-        PublishError: Grafana does not take one; those before it are done.
+        PublishError: Grafana does not take one; says which, and how many before it are done.
     """
     if folder and not dry_run and grafana.get(f"/api/folders/{folder}", hidden=True) is None:
         grafana.post("/api/folders", {"uid": folder, "title": folder.capitalize()})
-    for written in dashboards:
-        yield _publish(grafana, json.loads(written), folder, message, dry_run=dry_run)
+    for done, written in enumerate(dashboards):
+        wanted = json.loads(written)
+        try:
+            published = _publish(grafana, wanted, folder, message, dry_run=dry_run)
+        except PublishError as error:
+            uid, count = wanted["uid"], f"{done} of {len(dashboards)} dashboards"
+            raise PublishError(f"{uid}: {error}\n{count} were done before {uid} failed") from error
+        yield published
 
 
 def _publish(
@@ -92,16 +98,22 @@ def _publish(
     if found is not None:
         meta = grafana.part(found, "meta", dict, {})
         if meta.get("provisioned"):
-            raise PublishError(f"{uid}: {PROVISIONED}")
-        before = _as_far_as_written(grafana.part(found, "dashboard", dict, {}), wanted)
+            raise PublishError(PROVISIONED)
+        before = _as_far_as_written(grafana.part(found, "dashboard", dict), wanted)
         difference = _difference(uid, before, wanted)
-        there = str(meta.get("folderUid", ""))
+        there = str(meta.get("folderUid") or "")
         place = folder or there
-        change = "changed" if difference else "moved" if place != there else "unchanged"
+        change = _change(changed=bool(difference), moved=place != there)
     if change != "unchanged" and not dry_run:
         body = {"dashboard": wanted, "folderUid": place, "message": message, "overwrite": True}
         grafana.post("/api/dashboards/db", body)
     return Published(uid, change, difference)
+
+
+def _change(*, changed: bool, moved: bool) -> Change:
+    if changed:
+        return "changed and moved" if moved else "changed"
+    return "moved" if moved else "unchanged"
 
 
 def _as_far_as_written(found: Any, wanted: Any) -> Any:
@@ -114,6 +126,9 @@ def _as_far_as_written(found: Any, wanted: Any) -> Any:
         }
     if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
         return [_as_far_as_written(*pair) for pair in zip(found, wanted, strict=True)]
+    if isinstance(found, int | float) and isinstance(wanted, float) and found == wanted:
+        # JSON has one kind of number: a server may give 5.0 back as 5.
+        return wanted
     return found
 
 

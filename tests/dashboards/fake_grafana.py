@@ -22,8 +22,11 @@ class FakeGrafana:
         self.version = "12.3.0"
         self.refuse_with: int | None = None
         self.refuse_path = ""
+        self.refuse_message = "refused"
         self.answers: dict[str, tuple[int, Any]] = {}
         self.redirect_to = ""
+        """Where everything leads; `{path}` in it is what was asked for."""
+        self.redirect_with = 302
         self.dashboards: dict[str, dict[str, Any]] = {}
         self.folders: list[str] = []
         self.posts: list[str] = []
@@ -38,7 +41,7 @@ class FakeGrafana:
             return self._get(path)
         self.posts.append(path)
         if self.refuse_with is not None and path.startswith(self.refuse_path):
-            return self.refuse_with, {"message": "refused"}
+            return self.refuse_with, {"message": self.refuse_message}
         if path == "/api/folders":
             self.folders.append(body["uid"])
             return 200, body
@@ -85,9 +88,9 @@ def fake_grafana() -> Iterator[FakeGrafana]:
             token = self.headers.get("Authorization", "")
             status, content = grafana.answer(self.command, self.path, body, token)
             written = json.dumps(content).encode()
-            self.send_response(302 if grafana.redirect_to else status)
+            self.send_response(grafana.redirect_with if grafana.redirect_to else status)
             if grafana.redirect_to:
-                self.send_header("Location", grafana.redirect_to + self.path)
+                self.send_header("Location", grafana.redirect_to.format(path=self.path))
             self.send_header("Content-Length", str(len(written)))
             self.end_headers()
             self.wfile.write(written)

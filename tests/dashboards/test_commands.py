@@ -59,6 +59,11 @@ def test_what_is_left_over_is_told_and_fails_a_check(tmp_path: Path) -> None:
     assert 1 == done.exit_code
     assert "are made by nobody: old.json; remove them" in done.output
 
+    (tmp_path / "lag.json").unlink()
+    both = _run("generate", "--out", tmp_path, "--check")
+    assert "are made by nobody: old.json; remove them" in both.output
+    assert "not up to date: lag.json; mend it" in both.output
+
 
 def test_what_others_have_in_grafanas_folder_is_theirs(tmp_path: Path) -> None:
     called = ("generate", "--out", tmp_path, "--format", "provisioning")
@@ -83,8 +88,16 @@ def test_a_folder_that_cannot_be_one_is_said(check: tuple[str, ...], tmp_path: P
     (tmp_path / "file").write_text("")
     done = _run("generate", "--out", tmp_path / "file" / "x", *check)
     assert 1 == done.exit_code
-    assert "Traceback" not in done.output
-    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert f"Error: {tmp_path}/file/x" in done.output
+    assert "cannot be written or read: Not a directory" in done.output
+
+
+@pytest.mark.parametrize("check", [(), ("--check",)])
+def test_a_folder_in_a_files_place_is_said(check: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "lag.json").mkdir()
+    done = _run("generate", "--out", tmp_path, *check)
+    assert 1 == done.exit_code
+    assert f"Error: {tmp_path}/lag.json cannot be written or read: Is a dir" in done.output
 
 
 def test_the_built_in_folder_is_for_the_defaults(tmp_path: Path) -> None:

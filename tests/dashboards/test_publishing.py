@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,6 +72,33 @@ def test_dashboards_stay_in_the_folder_where_they_are(grafana: FakeGrafana) -> N
     assert {"shop"} == {found["meta"]["folderUid"] for found in grafana.dashboards.values()}
     moved = _publish(grafana, "--folder", "other")
     assert 8 == moved.output.count(": moved\n")
+    grafana.dashboards["pipeline-lag"]["dashboard"]["title"] = "Mine"
+    both = _publish(grafana, "--folder", "third")
+    assert "pipeline-lag: changed and moved\n" in both.output
+
+
+def test_a_dashboard_without_a_folder_gets_none(grafana: FakeGrafana) -> None:
+    _publish(grafana)
+    grafana.dashboards["pipeline-lag"]["dashboard"]["title"] = "Mine"
+    grafana.dashboards["pipeline-lag"]["meta"]["folderUid"] = None
+    _publish(grafana)
+    assert "" == grafana.dashboards["pipeline-lag"]["meta"]["folderUid"]
+
+
+def test_a_number_in_another_form_is_no_change(grafana: FakeGrafana) -> None:
+    _publish(grafana)
+    for held in grafana.dashboards.values():
+        held["dashboard"] = json.loads(json.dumps(held["dashboard"]).replace(".0,", ","))
+    assert 8 == _publish(grafana).output.count(": unchanged\n")
+
+
+def test_what_somebody_added_to_a_list_or_reordered_is_a_change(grafana: FakeGrafana) -> None:
+    _publish(grafana)
+    grafana.dashboards["pipeline-lag"]["dashboard"]["panels"].reverse()
+    grafana.dashboards["pipeline-overview"]["dashboard"]["panels"].append({"title": "Mine"})
+    done = _publish(grafana)
+    assert "pipeline-lag: changed\n" in done.output
+    assert "pipeline-overview: changed\n" in done.output
 
 
 @pytest.mark.parametrize(
@@ -80,6 +108,7 @@ def test_dashboards_stay_in_the_folder_where_they_are(grafana: FakeGrafana) -> N
         (404, "", "is --url its root"),
         (412, "/api/dashboards", "somebody else changed it meanwhile"),
         (412, "/api/folders", "there is another folder of that name"),
+        (409, "/api/folders", "there is another folder of that name"),
         (500, "/api/dashboards", "Grafana refuses (500 on /api/dashboards/db: refused)"),
     ],
 )
@@ -97,8 +126,14 @@ def test_after_a_failure_half_way_one_knows_what_was_done(grafana: FakeGrafana) 
     done = _publish(grafana)
     assert 1 == done.exit_code
     assert 3 == done.output.count(": new\n")
-    assert "pipeline-sagas" in done.output
-    assert "3 of 8 dashboards were done before that" in done.output
+    assert done.output.endswith("3 of 8 dashboards were done before pipeline-sagas failed\n")
+
+
+def test_a_dashboard_that_is_not_taken_is_named(grafana: FakeGrafana) -> None:
+    grafana.refuse_with, grafana.refuse_path = 500, "/api/dashboards"
+    done = _publish(grafana)
+    assert "Error: pipeline-overview: Grafana refuses" in done.output
+    assert done.output.endswith("0 of 8 dashboards were done before pipeline-overview failed\n")
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])
@@ -112,6 +147,13 @@ def test_what_is_provisioned_from_files_is_left_to_them(
     assert "pipeline-lag: it is provisioned from files: change those" in done.output
 
 
+def test_a_refusal_of_what_is_provisioned_says_so_too(grafana: FakeGrafana) -> None:
+    grafana.refuse_with, grafana.refuse_path = 400, "/api/dashboards"
+    grafana.refuse_message = "Cannot save provisioned dashboard"
+    done = _publish(grafana)
+    assert "pipeline-overview: it is provisioned from files: change those" in done.output
+
+
 @pytest.mark.parametrize(
     ("path", "content"),
     [
@@ -119,6 +161,7 @@ def test_what_is_provisioned_from_files_is_left_to_them(
         ("/api/health", None),
         ("/api/health", {"version": 12, "database": "ok"}),
         ("/api/dashboards/uid/pipeline-overview", []),
+        ("/api/dashboards/uid/pipeline-overview", {}),
         ("/api/dashboards/uid/pipeline-overview", {"dashboard": None}),
         ("/api/dashboards/uid/pipeline-overview", {"dashboard": {}, "meta": 1}),
     ],
@@ -132,10 +175,28 @@ def test_answers_of_another_shape_are_no_grafanas(
     assert "does not answer as Grafana does" in done.output
 
 
-def test_where_grafana_really_is_is_said(grafana: FakeGrafana) -> None:
-    grafana.redirect_to = "https://grafana.example/sub"
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("https://grafana.example/sub{path}", "use --url https://grafana.example/sub\n"),
+        ("https://me:secret@grafana.example{path}", "use --url https://grafana.example\n"),
+        ("/sub{path}", "/sub\n"),
+        (
+            "https://sso.example/login?to={path}",
+            "--url leads to https://sso.example/login, perhaps",
+        ),
+    ],
+)
+def test_where_grafana_really_is_is_said(
+    grafana: FakeGrafana, status: int, location: str, expected: str
+) -> None:
+    grafana.redirect_with, grafana.redirect_to = status, location
     done = _publish(grafana)
-    assert "use --url https://grafana.example/sub\n" in done.output
+    assert 1 == done.exit_code
+    assert expected in done.output
+    assert "use --url /" not in done.output
+    assert "secret" not in done.output
 
 
 @pytest.mark.parametrize("token", ["glsa_wrong", " glsa_wrong\n"])
@@ -144,6 +205,13 @@ def test_a_wrong_token_is_refused_and_never_printed(grafana: FakeGrafana, token:
     assert 1 == done.exit_code
     assert "put one of a service account into GRAFANA_TOKEN" in done.output
     assert "glsa_wrong" not in done.output
+
+
+def test_a_token_that_a_server_repeats_is_not_printed(grafana: FakeGrafana) -> None:
+    grafana.refuse_with, grafana.refuse_message = 500, f"no rights for {TOKEN}"
+    done = _publish(grafana)
+    assert "no rights for …" in done.output
+    assert TOKEN not in done.output
 
 
 def test_a_token_may_end_with_a_newline(grafana: FakeGrafana) -> None:
@@ -165,6 +233,9 @@ def test_without_a_token_nothing_is_asked(grafana: FakeGrafana, token: str) -> N
         ("https://", "--url needs http:// or https://"),
         ("http://a..b", "--url is no address"),
         ("https://me:secret@grafana.example", "--url has a user or password in it"),
+        ("me:secret@grafana.example", "--url has a user or password in it"),
+        ("https://me:secret/x@grafana.example", "--url has a user or password in it"),
+        ("https://me:secret@grafana.example:x", "--url has a user or password in it"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused(url: str, expected: str) -> None:
@@ -174,8 +245,9 @@ def test_an_address_that_cannot_be_used_is_refused(url: str, expected: str) -> N
     assert "secret" not in done.output
 
 
-def test_a_folder_that_is_no_uid_is_refused(grafana: FakeGrafana) -> None:
-    done = _publish(grafana, "--folder", "../dashboards")
+@pytest.mark.parametrize("folder", ["../dashboards", "a b/c?d", "x" * 41, ""])
+def test_a_folder_that_is_no_uid_is_refused(grafana: FakeGrafana, folder: str) -> None:
+    done = _publish(grafana, "--folder", folder)
     assert (2, {}) == (done.exit_code, grafana.dashboards)
 
 
