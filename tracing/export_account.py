@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from contextlib import contextmanager
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from tracing.metrics import Attributes, Metrics
 
 Signal = Literal["traces", "metrics"]
+Loss = Literal["span_export", "span_queue"]
+"""Why spans were lost: nobody took them, or there were too many waiting."""
 
-_LOST: Final = "span_export"
+_KEY: Final = "export account"
 
 
 class ExportAccount:
@@ -30,7 +33,7 @@ class ExportAccount:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._cpu_ns: dict[Signal, int] = {"traces": 0, "metrics": 0}
-        self._lost_spans = 0
+        self._lost_spans: dict[Loss, int] = {"span_export": 0, "span_queue": 0}
 
     @contextmanager
     def charged(self, signal: Signal) -> Iterator[None]:
@@ -43,15 +46,15 @@ class ExportAccount:
             with self._lock:
                 self._cpu_ns[signal] += taken
 
-    def lost(self, spans: int) -> None:
-        """Count spans that nobody took."""
+    def lost(self, spans: int, reason: Loss) -> None:
+        """Count spans that were lost."""
         with self._lock:
-            self._lost_spans += spans
+            self._lost_spans[reason] += spans
 
     def told_by(self, metrics: Metrics) -> None:
         """Let the account be read with these metrics; again for the same ones changes nothing."""
-        metrics.observe(EXPORT_TIME, self._times, key=_LOST)
-        metrics.observe(TELEMETRY_DROPPED, self._losses, key=_LOST)
+        metrics.observe(EXPORT_TIME, self._times, key=_KEY)
+        metrics.observe(TELEMETRY_DROPPED, self._losses, key=_KEY)
 
     def _times(self) -> Iterable[tuple[Attributes, float]]:
         with self._lock:
@@ -59,7 +62,9 @@ class ExportAccount:
         return [({semconv.SIGNAL: signal}, value / 1e9) for signal, value in taken.items()]
 
     def _losses(self) -> Iterable[tuple[Attributes, float]]:
-        return [({semconv.REASON: _LOST}, self._lost_spans)]
+        with self._lock:
+            lost = dict(self._lost_spans)
+        return [({semconv.REASON: reason}, spans) for reason, spans in lost.items()]
 
 
 class AccountedSpanExporter(SpanExporter):
@@ -82,12 +87,15 @@ class AccountedSpanExporter(SpanExporter):
                 result = self._exporter.export(spans)
         finally:
             if result is not SpanExportResult.SUCCESS:
-                self._account.lost(len(spans))
+                self._account.lost(len(spans), "span_export")
         return result
 
-    def shutdown(self) -> None:
-        """Shut the other one down."""
-        self._exporter.shutdown()
+    def shutdown(self, timeout_millis: float = 30_000) -> None:
+        """Shut the other one down, within a time if it can be told one."""
+        if "timeout_millis" in inspect.signature(self._exporter.shutdown).parameters:
+            self._exporter.shutdown(timeout_millis=timeout_millis)  # type: ignore[call-arg]  # seen
+        else:
+            self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Flush the other one."""

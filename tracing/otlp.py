@@ -18,7 +18,6 @@ try:
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
 except ImportError as missing:
     raise ImportError(
         "tracing.otlp needs the OpenTelemetry SDK: pip install 'pipeline-tracing[otlp]'"
@@ -27,6 +26,7 @@ except ImportError as missing:
 from tracing.aggregated_export import AggregatedMetricExporter
 from tracing.aggregation import Aggregator
 from tracing.export_account import AccountedSpanExporter, ExportAccount
+from tracing.span_queue import AccountedBatchSpanProcessor
 from tracing.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ def configure(
     resource = Resource.create({SERVICE_NAME: service_name} if service_name else {})
     aggregator, account = Aggregator(), ExportAccount()
     if span_processor is None and (span_exporter := _span_exporter()) is not None:
-        span_processor = BatchSpanProcessor(AccountedSpanExporter(span_exporter, account))
+        span_processor = AccountedBatchSpanProcessor(
+            AccountedSpanExporter(span_exporter, account), account
+        )
     if metric_exporter is None:
         metric_exporter = _metric_exporter()
     if log_processor is None and (log_exporter := _log_exporter()) is not None:
