@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -67,7 +68,8 @@ def publish(
         grafana: Where to.
         dashboards: As JSON.
         folder: The uid of the folder; made where it is missing. Empty to leave each where it is.
-        message: What is noted in the dashboards' history.
+        message: What is noted in the dashboards' history, beside a digest by which it is seen
+            later whether somebody else saved one.
         dry_run: Whether to look at the differences only.
 
     Yields:
@@ -80,8 +82,9 @@ def publish(
         grafana.post("/api/folders", {"uid": folder, "title": folder.capitalize()})
     for done, written in enumerate(dashboards):
         wanted = json.loads(written)
+        noted = f"{message} ({hashlib.sha256(written.encode()).hexdigest()[:12]})"
         try:
-            published = _publish(grafana, wanted, folder, message, dry_run=dry_run)
+            published = _publish(grafana, wanted, folder, noted, dry_run=dry_run)
         except PublishError as error:
             uid, count = wanted["uid"], f"{done} of {len(dashboards)} dashboards"
             raise PublishError(f"{uid}: {error}\n{count} were done before {uid} failed") from error
@@ -99,8 +102,11 @@ def _publish(
         meta = grafana.part(found, "meta", dict, {})
         if meta.get("provisioned"):
             raise PublishError(PROVISIONED)
-        before = _as_far_as_written(grafana.part(found, "dashboard", dict), wanted)
-        difference = _difference(uid, before, wanted)
+        before = grafana.part(found, "dashboard", dict)
+        difference = _difference(uid, _as_far_as_written(before, wanted), wanted)
+        if not difference and _last_note(grafana, uid) not in {None, message}:
+            # Something was added to it, or is written no more.
+            difference = _difference(uid, _without_bookkeeping(before), wanted)
         there = str(meta.get("folderUid") or "")
         place = folder or there
         change = _change(changed=bool(difference), moved=place != there)
@@ -114,6 +120,19 @@ def _change(*, changed: bool, moved: bool) -> Change:
     if changed:
         return "changed and moved" if moved else "changed"
     return "moved" if moved else "unchanged"
+
+
+def _last_note(grafana: GrafanaApi, uid: str) -> str | None:
+    """What was noted when a dashboard was saved last; nothing where Grafana does not tell."""
+    history = grafana.get(f"/api/dashboards/uid/{uid}/versions?limit=1", hidden=True)
+    match grafana.part(history or {}, "versions", list, []):
+        case [{"message": str(note)}, *_]:
+            return note
+    return None
+
+
+def _without_bookkeeping(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key not in {"id", "version"}}
 
 
 def _as_far_as_written(found: Any, wanted: Any) -> Any:

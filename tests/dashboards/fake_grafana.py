@@ -28,6 +28,7 @@ class FakeGrafana:
         """Where everything leads; `{path}` in it is what was asked for."""
         self.redirect_with = 302
         self.dashboards: dict[str, dict[str, Any]] = {}
+        self.notes: dict[str, str] = {}
         self.folders: list[str] = []
         self.posts: list[str] = []
 
@@ -51,9 +52,15 @@ class FakeGrafana:
             "dashboard": {**_completed(body["dashboard"]), "id": 7, "version": version + 1},
             "meta": {"folderUid": body["folderUid"]},
         }
+        self.notes[uid] = body["message"]
         return 200, {"uid": uid, "status": "success"}
 
     def _get(self, path: str) -> tuple[int, Any]:
+        if path.endswith("/versions?limit=1"):
+            note = self.notes.get(path.split("/")[-2])
+            if note is None:
+                return 403, {"message": "You'll need additional permissions"}
+            return 200, {"continueToken": "", "versions": [{"version": 1, "message": note}]}
         kind, _, uid = path.removeprefix("/api/").rpartition("/")
         if kind == "folders" and uid in self.folders:
             return 200, {"uid": uid}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -51,6 +51,37 @@ def test_what_somebody_changed_is_shown_and_put_right(grafana: FakeGrafana) -> N
     assert '+ "title": "Pipeline: consumer lag",' in done.output
     assert ["/api/dashboards/db"] == grafana.posts
     assert "Pipeline: consumer lag" == grafana.dashboards["pipeline-lag"]["dashboard"]["title"]
+
+
+def test_what_somebody_added_and_saved_is_shown_and_put_right(grafana: FakeGrafana) -> None:
+    _publish(grafana)
+    held = grafana.dashboards["pipeline-lag"]["dashboard"]
+    held["panels"][1]["hideTimeOverride"] = True
+    assert 8 == _publish(grafana).output.count(": unchanged\n")
+
+    grafana.notes["pipeline-lag"] = ""
+    done = _publish(grafana)
+    assert '-   "hideTimeOverride": true,' in done.output
+    assert '- "version"' not in done.output
+    assert "pipeline-lag: changed\n" in done.output
+    assert "hideTimeOverride" not in str(grafana.dashboards["pipeline-lag"]["dashboard"])
+    assert 8 == _publish(grafana).output.count(": unchanged\n")
+
+
+@pytest.mark.parametrize("history", [None, (200, []), (200, {"versions": [{}]}), (404, {})])
+def test_where_grafana_hides_who_saved_what_additions_are_its_own(
+    grafana: FakeGrafana, history: tuple[int, Any] | None
+) -> None:
+    _publish(grafana)
+    grafana.notes.clear()
+    if history is not None:
+        path = "/api/dashboards/uid/pipeline-lag/versions?limit=1"
+        grafana.answers[path] = history
+    done = _publish(grafana)
+    if history == (200, []):
+        assert "does not answer as Grafana does" in done.output
+    else:
+        assert 8 == done.output.count(": unchanged\n")
 
 
 def test_a_dry_run_shows_all_and_changes_nothing(grafana: FakeGrafana) -> None:
