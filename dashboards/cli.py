@@ -14,7 +14,8 @@ import click
 from click.core import ParameterSource
 
 from dashboards.boards.all_boards import all_boards
-from dashboards.config import Config, ConfigError, load_config
+from dashboards.config import Config, load_config
+from dashboards.config_checks import ConfigError
 from dashboards.files import FORMATS, generated
 from dashboards.grafana_api import TOKEN_VARIABLE, GrafanaApi, PublishError
 from dashboards.publishing import check_version

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tracing.catalog import END_TO_END_DURATION
+from dashboards.config_checks import ConfigError, checked
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the field and the mend."""
 
 
 class DataSources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,68 +118,5 @@ def load_config(file: Path) -> Config:
         return checked(found or Config())
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ConfigError) as error:
         raise ConfigError(f"{file}: {error}") from error
-
-
-def checked(config: Config) -> Config:
-    """Check what types cannot: what is written into queries, YAML and links has to work there.
-
-    Raises:
-        ConfigError: A value cannot work.
-    """
-    _check("prefix", config.prefix, r"[a-z][a-z0-9-]{0,19}",
-           "1 to 20 lower-case letters, digits and dashes, a letter first")  # fmt: skip
-    _check("title", config.title, r"[^/$]*[^/$\s][^/$]*", "some words, without / and $")
-    if config.runbook_url:
-        _check("runbook_url", config.runbook_url, _URL, _URL_WORDS)
-    _check("grafana_url", config.grafana_url, _URL, _URL_WORDS)
-    _check("min_step", config.min_step, r"[1-9][0-9]*[sm]", "a duration such as 15s or 1m")
-    for name, labels in (("selector", config.selector), ("labels", config.labels)):
-        for label, value in labels.items():
-            _check(name, label, _LABEL, "the name of a label that is free to use")
-            _check(f"{name}.{label}", value, _PLAIN, _PLAIN_WORDS)
-    for name in ("pipelines", "sagas"):
-        for number, value in enumerate(getattr(config, name)):
-            _check(f"{name}[{number}]", value, r"[\w. -]+", "letters, digits, blanks, dots, dashes")
-    names = [objective.name for objective in config.objectives]
-    if not names or len(names) > len(set(names)):
-        raise ConfigError("objectives: at least one, each with a name of its own")
-    for number, objective in enumerate(config.objectives):
-        _check_objective(f"objectives[{number}]", objective)
-    return config
-
-
-def _check_objective(where: str, objective: Objective) -> None:
-    _check(f"{where}.name", objective.name, _PLAIN, _PLAIN_WORDS)
-    if not 0 < objective.ratio < 1:
-        raise ConfigError(f"{where}.ratio: {objective.ratio:g} must lie between 0 and 1")
-    if objective.at_least < 1:
-        raise ConfigError(f"{where}.at_least: {objective.at_least} must be 1 or more")
-    if objective.within_s not in END_TO_END_DURATION.buckets:
-        bounds = ", ".join(f"{bound:g}" for bound in END_TO_END_DURATION.buckets)
-        raise ConfigError(
-            f"{where}.within_s: {objective.within_s:g} is no bound of a bucket; use one of {bounds}"
-        )
-    for name in ("pipeline", "destination", "group"):
-        pattern = getattr(objective, name)
-        _check(f"{where}.{name}", pattern, r'[^"\\\n]+', "without quotes and backslashes")
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ConfigError(
-                f"{where}.{name}: {pattern!r} is no regular expression: {error}"
-            ) from error
-
-
-_URL: Final = r"https?://[^\s#]*[^\s#/]"
-_URL_WORDS: Final = "an http(s) address without / or # at its end"
-# Prometheus keeps the first kind to itself, and the others are those of the rules.
-_LABEL: Final = r"(?!__|(?:ruleset|alertname|severity)$)[a-zA-Z_][a-zA-Z0-9_]*"
-_PLAIN: Final = r'[^"\\\n${}]+'
-_PLAIN_WORDS: Final = "something without quotes, backslashes, dollars and braces"
-
-
-def _check(name: str, value: str, pattern: str, words: str) -> None:
-    if not re.fullmatch(pattern, value):
-        raise ConfigError(f"{name}: {value!r} must be {words}")

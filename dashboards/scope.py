@@ -217,4 +217,4 @@ def added(how: str, by: Sequence[str], inner: str) -> str:
 
 def any_of(names: Sequence[str]) -> str:
     """A regular expression for names; for none of them it takes all."""
-    return "|".join(names) or ALL
+    return "|".join(name.replace(".", "[.]") for name in names) or ALL

@@ -23,7 +23,8 @@ _NOT_LINKS: Final = f'{REASON}!="links"'
 # Exports, of which most services make one each minute.
 _STAYED: Final = 10
 _SHORT: Final = "6h"
-_LONG: Final = "1d"
+# A weekend on which nobody looks is no end of it.
+_LONG: Final = "7d"
 
 
 def alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:

@@ -102,6 +102,8 @@ CASES: Final = (
          series=_status("dead", "0x4 1x2 0x20"), at="5m", firing=0),
     Case(alert="LagMonitorAbsent", about="it was there",
          series=_status("ok", "1x20 _x60"), at="25m", firing=1),
+    Case(alert="LagMonitorAbsent", about="it has been away for more than a day",
+         series=_status("ok", "1x20 _x1600"), at="27h", firing=1),
     Case(alert="LagMonitorAbsent", about="it was never there", series={}, at="25m", firing=0),
     Case(alert="LagMonitorAbsent", about="another one took over",
          series={f'pipeline_consumer_status{{status="ok", instance="{name}"}}': values

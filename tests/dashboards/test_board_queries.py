@@ -161,6 +161,12 @@ def test_a_selector_is_in_every_query() -> None:
                     assert 'cluster="eu"' in matchers, query
 
 
+def test_a_dot_in_a_name_is_a_dot() -> None:
+    overview = document(BOARDS[0], Config(pipelines=("orders.eu", "returns")))
+    variables = {each["name"]: each for each in overview["templating"]["list"]}
+    assert "orders[.]eu|returns" == variables["pipeline"]["allValue"]
+
+
 def test_pipelines_and_sagas_of_ones_own_are_all_that_is_shown() -> None:
     config = Config(pipelines=("orders", "returns"), sagas=("place-order",))
     overview = document(BOARDS[0], config)

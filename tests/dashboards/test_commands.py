@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 import dashboards
 from dashboards.cli import cli
-from dashboards.config import Config, ConfigError, load_config
+from dashboards.config import Config, load_config
+from dashboards.config_checks import ConfigError
 
 
 def _run(*arguments: str | Path) -> Result:
@@ -166,6 +167,11 @@ def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> N
             "objectives[0].group: '\"' must be without quotes and backslashes",
         ),
         ("objectives: [{group: a(}]", "objectives[0].group: 'a(' is no regular expression"),
+        ("objectives: [{group: a(?=b)}]", "objectives[0].group: 'a(?=b)' must be without (? but"),
+        (
+            "objectives: [{group: '(?P<x>a)(?P=x)'}]",
+            "objectives[0].group: '(?P<x>a)(?P=x)' must be without (? but",
+        ),
         ("objectives: [{name: 'a\"b'}]", "objectives[0].name: 'a\"b' must be something without"),
         ("objectives: [{name: $1}]", "objectives[0].name: '$1' must be something without"),
         ("selector: cluster=eu", "Expected `object`, got `str` - at `$.selector`"),
@@ -184,6 +190,12 @@ def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> N
         ("min_step: soon", "min_step: 'soon' must be a duration such as 15s or 1m"),
         ("title: ''", "title: '' must be some words"),
         ("grafana_url: https://g/", "grafana_url: 'https://g/' must be an http(s) address"),
+        ("grafana_url: 'https://g/{{x}}'", "grafana_url: 'https://g/{{x}}' must be an http(s)"),
+        ("grafana_url: https://me:secret@g", "must be an http(s) address without user"),
+        ("datasources: {tempo: ''}", "datasources.tempo: '' must be the uid of a data source"),
+        ("kubernetes: {namespace: My Shop}", "kubernetes.namespace: 'My Shop' must be a name in"),
+        ("kubernetes: {labels: {grafana_dashboard: '0'}}", "kubernetes.labels: 'grafana_dashb"),
+        ("kubernetes: {labels: {a: b c}}", "kubernetes.labels.a: 'b c' must be the value of a"),
         ("prefix: 1x", "prefix: '1x' must be 1 to 20 lower-case letters, digits and dashes, a"),
         ("prefxi: shop", "contains unknown field `prefxi`"),
         ("a: [", "while parsing"),
@@ -199,7 +211,24 @@ def test_a_configuration_that_cannot_work_says_why(
 
     assert 2 == done.exit_code
     assert expected in " ".join(done.output.split())
+    assert str(config) in done.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "objectives: [{group: '(?:a|b)-.*'}]",
+        "objectives: [{group: '(?i)shop'}]",
+        "grafana_url: https://example.com/grafana",
+        "kubernetes: {namespace: shop-1, labels: {example.com/release: kube-prometheus, a: ''}}",
+        "datasources: {tempo: tempo_eu-1}",
+    ],
+)
+def test_a_configuration_that_works_is_taken(written: str, tmp_path: Path) -> None:
+    config = tmp_path / "shop.yaml"
+    config.write_text(written)
+    assert Config() != load_config(config)
 
 
 def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
