@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class AccountedBatchSpanProcessor(BatchSpanProcessor):
-    """The SDK's, which drops the oldest span without telling where its queue is full.
+    """The SDK's, which drops the oldest span where its queue is full, and tells its log alone.
 
     The SDK can tell of that, too, with metrics of its own: but those are counted for every span
     that starts, and for the light ones there is nobody who does.

@@ -47,11 +47,10 @@ def _status(scope: Scope) -> str:
     """The status of each group as a number; what it stands for is said with the signal."""
     # The worst one first: monitors that look at different moments may tell different ones.
     return " or ".join(
-        f"{number} * ({scope.worst(CONSUMER_STATUS, matcher, by=(GROUP,))} == 1)"
-        for number, matcher in (
-            (number, f'{STATUS}="{status}"')
-            for number, status in reversed(tuple(enumerate(("ok", "lagging", "stalled", "dead"))))
-        )
+        f"{number} * ("
+        + scope.worst(CONSUMER_STATUS, f'{STATUS}="{status}"', by=(GROUP,))
+        + " == 1)"
+        for number, status in reversed(tuple(enumerate(("ok", "lagging", "stalled", "dead"))))
     )
 
 
