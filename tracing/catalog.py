@@ -23,7 +23,10 @@ SENT_MESSAGES: Final = Metric(
     name="messaging.client.sent.messages",
     kind="counter",
     unit="{message}",
-    description="Messages that the broker acknowledged to a producer.",
+    description=(
+        "Messages that the broker acknowledged to a producer. Those of a transaction count when "
+        "they are acknowledged, also where the transaction aborts."
+    ),
     labels=_OPERATION,
 )
 CONSUMED_MESSAGES: Final = Metric(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tracing.semconv import CLIENT_ID, SERVER_ADDRESS, SERVER_PORT
 
+_MAX_LAYERS = 8
 _CODECS = ("_key_deserializer", "_value_deserializer", "_key_serializer", "_value_serializer")
 
 
@@ -19,6 +20,7 @@ class ClientInfo:
         auto_commit: Whether the client commits by itself; `None` when unknown.
         codec: Whether the client turns bytes into objects or objects into bytes.
         acknowledged: Whether a producer waits for the broker; true where that is unknown.
+        transactional_id: Kafka's `transactional.id`, where a producer has one.
     """
 
     client_id: str | None = None
@@ -27,6 +29,7 @@ class ClientInfo:
     auto_commit: bool | None = None
     codec: bool = False
     acknowledged: bool = True
+    transactional_id: str | None = None
 
     def attributes(self) -> Mapping[str, str | int]:
         """Describe the client as span attributes; of several servers, the first."""
@@ -60,7 +63,55 @@ def client_info(client: object, *, group: str | None, client_id: str | None) -> 
         servers=_servers(_attribute(inner, "_bootstrap_servers")),
         auto_commit=auto_commit if isinstance(auto_commit, bool) else None,
         codec=any(callable(_attribute(client, name)) for name in _CODECS),
-        acknowledged=_attribute(_attribute(client, "_sender"), "_acks") != 0,
+        acknowledged=all(
+            _attribute(_attribute(layer, "_sender"), "_acks") != 0 for layer in _layers(client)
+        ),
+        transactional_id=next(filter(None, map(_transactional_id, _layers(client))), None),
+    )
+
+
+def check_durable(info: ClientInfo, sender: str, records: str) -> None:
+    """Refuse a producer whose acknowledgement does not mean that a record is there for good.
+
+    Inside a transaction an acknowledgement is provisional: a later abort takes the record back
+    (KIP-98). Without acknowledgements there is nothing to wait for.
+
+    Args:
+        info: The producer.
+        sender: What sends with it, for the error.
+        records: What it sends, for the error.
+
+    Raises:
+        ValueError: The producer is transactional, or has `acks=0`.
+    """
+    if info.transactional_id is not None:
+        raise ValueError(
+            f"{sender} cannot send with the transactional producer {info.transactional_id!r}: "
+            f"{records} would join whatever transaction is open, and would be gone when that "
+            f"aborts; give {sender} a producer of its own, without transactional_id"
+        )
+    if not info.acknowledged:
+        raise ValueError(
+            f"{records} must be on the broker before their source is marked as done: give "
+            f"{sender} a producer that waits for acknowledgements, acks='all'"
+        )
+
+
+def _layers(client: object) -> list[object]:
+    """The client, and what it wraps: a wrapper need not pass private attributes on."""
+    layers = [client]
+    while len(layers) < _MAX_LAYERS:
+        inner = _attribute(layers[-1], "wrapped", "__wrapped__", "_producer", "_inner")
+        if inner is None or isinstance(inner, bool | str | bytes | int):
+            break
+        layers.append(inner)
+    return layers
+
+
+def _transactional_id(producer: object) -> str | None:
+    return _text(
+        _attribute(_attribute(producer, "_txn_manager"), "transactional_id")
+        or _attribute(producer, "_transactional_id", "transactional_id")
     )
 
 

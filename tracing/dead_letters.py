@@ -10,6 +10,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind
 
 from tracing import catalog, cloudevents, semconv, w3c
+from tracing.client import check_durable
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, listed, without
 from tracing.keeping import keep
@@ -38,8 +39,10 @@ class DeadLetters:
     about 2 KiB, is refused by the producer.
 
     Args:
-        producer: Sends them; it must wait for acknowledgements (`acks` of 1 or "all") and leave
-            bytes as they are, so it has no serializers.
+        producer: Sends them. It waits for acknowledgements (`acks` of 1 or "all"), leaves bytes
+            as they are, so it has no serializers, and is not transactional: inside a transaction
+            an acknowledgement is provisional (KIP-98), and an abort would take dead letters back
+            whose records are committed.
         topic: The name of the dead-letter topic, in which `{topic}` is the record's topic and
             `{group}` the consumer group.
         stacktraces: Whether a letter tells where the error came from. The trace names code, not
@@ -47,8 +50,8 @@ class DeadLetters:
 
     Raises:
         TypeError: `producer` is not wrapped.
-        ValueError: The producer serializes or waits for no acknowledgement, or `topic` does not
-            tell topics or groups apart.
+        ValueError: The producer serializes, waits for no acknowledgement or is transactional, or
+            `topic` does not tell topics or groups apart.
 
     Task safety: any number of loops of one event loop may share it.
     """
@@ -63,11 +66,7 @@ class DeadLetters:
                 "dead letters are sent as the bytes that they were: give DeadLetters a producer "
                 "without key_serializer and value_serializer"
             )
-        if not producer.info.acknowledged:
-            raise ValueError(
-                "a dead letter has to be there before its record is committed: give DeadLetters a "
-                "producer that waits for acknowledgements, acks='all'"
-            )
+        check_durable(producer.info, "DeadLetters", "dead letters")
         self._template = topic
         if self.topic_of("a", "g") in {self.topic_of("b", "g"), self.topic_of("a", "h")}:
             raise ValueError(

@@ -38,6 +38,10 @@ class TracedProducer:
     new list; the caller's is never changed. What fails in here is counted and logged, and the
     record is sent all the same, as it was given.
 
+    A send inside a transaction ends with its acknowledgement as well, and counts as sent: the
+    broker has the record, and keeps it whether the transaction commits or aborts. Consumers with
+    `isolation_level="read_committed"` never see those of an aborted one (KIP-98).
+
     Args:
         producer: The producer to wrap, started or not.
         telemetry: What the service's clients share.

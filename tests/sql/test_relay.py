@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 from sqlalchemy import delete, text
 
@@ -438,3 +439,19 @@ async def test_what_cannot_relay_is_refused_with_a_reason(
     other: Any = type("Engine", (), {"dialect": type("Dialect", (), {"name": "mysql"})})
     with pytest.raises(ValueError, match="not on mysql"):
         OutboxRelay(sqlite.outbox, other, InMemoryProducer(broker))
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+async def test_a_producer_whose_acknowledgements_mean_nothing_is_refused(
+    database: Database, broker: InMemoryBroker, wrapped: bool
+) -> None:
+    transactional = InMemoryProducer(broker, transactional_id="tx")
+    careless = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1", acks=0)
+    for producer, complaint in (
+        (transactional, "OutboxRelay cannot send with the transactional producer 'tx'"),
+        (careless, "waits for acknowledgements"),
+    ):
+        given: Any = TracedProducer(producer, database.telemetry) if wrapped else producer
+        with pytest.raises(ValueError, match=complaint):
+            OutboxRelay(database.outbox, database.engine, given)
+    await careless.stop()

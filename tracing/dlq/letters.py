@@ -103,6 +103,8 @@ async def reader(connection: Connection) -> AsyncIterator[AIOKafkaConsumer]:
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        # A dead letter of a transaction that was aborted never was one: its record is handled.
+        isolation_level="read_committed",
         fetch_max_wait_ms=50,
     )
     try:

@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind
 
 from tracing import catalog, cloudevents, semconv, w3c
-from tracing.client import client_info
+from tracing.client import ClientInfo, check_durable, client_info
 from tracing.dlq.replay_headers import own_context, replay_headers
 from tracing.headers import latest, without
 from tracing.keeping import keep
@@ -80,7 +80,15 @@ async def replay(
 
     Raises:
         KafkaError: The cluster does not answer at all.
+        ValueError: The connection's options are those of a transactional producer: inside a
+            transaction an acknowledgement is provisional, and an abort would take back what was
+            counted as replayed.
     """
+    check_durable(
+        ClientInfo(transactional_id=connection.options.get("transactional_id")),
+        "replay",
+        "replayed records",
+    )
     result = Replayed() if result is None else result
     producer = AIOKafkaProducer(**connection.client(), acks="all", max_request_size=_LARGEST)
     run = _Run(producer, telemetry, result, told)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from opentelemetry.context import Context, attach, detach
 
 from tracing import semconv
+from tracing.client import check_durable, client_info
 from tracing.producer import TracedProducer
 from tracing.retry import Retry
 from tracing.sql.backlog import Backlog
@@ -66,7 +67,9 @@ class OutboxRelay:
     Args:
         outbox: What to send.
         engine: The outbox's database, SQLite or PostgreSQL.
-        producer: Sends the records, with acknowledgements and without serializers.
+        producer: Sends the records, with acknowledgements, without serializers and without a
+            transactional id: inside a transaction an acknowledgement is provisional (KIP-98), and
+            rows would be deleted whose records an abort takes back.
         batch: Records on their way at most.
         poll_interval_s: How long, in seconds, a record may lie there that nobody woke the relay
             for.
@@ -76,8 +79,8 @@ class OutboxRelay:
 
     Raises:
         TypeError: `producer` cannot send.
-        ValueError: The producer serializes, the database is another one, or a number is not
-            positive.
+        ValueError: The producer serializes, waits for no acknowledgement or is transactional,
+            the database is another one, or a number is not positive.
 
     Task safety: one event loop; `run` in one task at a time.
     """
@@ -96,11 +99,16 @@ class OutboxRelay:
     ) -> None:
         if not callable(getattr(producer, "send_and_wait", None)):
             raise TypeError(f"OutboxRelay takes a TracedProducer, not {producer!r}")
-        if isinstance(producer, TracedProducer) and producer.info.codec:
+        if isinstance(producer, TracedProducer):
+            info = producer.info
+        else:
+            info = client_info(producer, group=None, client_id=None)
+        if info.codec:
             raise ValueError(
                 "an outbox holds bytes: give OutboxRelay a producer without key_serializer and "
                 "value_serializer"
             )
+        check_durable(info, "OutboxRelay", "records of the outbox")
         if engine.dialect.name not in DIALECTS:
             raise ValueError(
                 f"OutboxRelay works on {' and '.join(DIALECTS)}, not on {engine.dialect.name}"
