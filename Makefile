@@ -39,8 +39,11 @@ fmt: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# Tests wait for brokers more than they compute: a few processes share the time.
+WORKERS ?= 3
+
 unit: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.overhead

@@ -29,6 +29,11 @@ class PrometheusServer:
     def __init__(self, url: str) -> None:
         self.url = url
         self.otlp_metrics = f"{url}/api/v1/otlp/v1/metrics"
+        self._since = time.monotonic()
+
+    def age_s(self) -> float:
+        """For how long it has been ready, in seconds."""
+        return time.monotonic() - self._since
 
     def query(self, promql: str) -> list[dict[str, Any]]:
         """The series that a query gives now."""

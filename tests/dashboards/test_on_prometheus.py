@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from contextlib import chdir
+from math import ceil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,7 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(900),
+    # All of them ask one Prometheus, which is filled once.
+    pytest.mark.xdist_group("prometheus"),
+]
 
 CONFIG = Config()
 # What is to be seen when all is well, and when something is not.
@@ -125,25 +131,24 @@ def _replay(servers: str) -> None:
     )
 
 
-def _as_grafana_sends(query: str, **chosen: str) -> str:
+def _as_grafana_sends(query: str, window: str = "2m", **chosen: str) -> str:
     """A query with its variables replaced: by what is chosen, or by all."""
-    for variable, window in ((r"\$__rate_interval", "2m"), (r"\$__range", "10m"),
-                             (r"\$interval", "10m")):  # fmt: skip
-        query = re.sub(variable, window, query)
+    query = re.sub(r"\$(__rate_interval|__range|interval)\b", window, query)
     return re.sub(r'"\$([a-z]+)"', lambda found: f'"{chosen.get(found[1], ".*")}"', query)
 
 
-def _asked(board: Board, panel: SignalPanel, **chosen: str) -> list[str]:
-    """The queries of a panel, as Grafana would send them."""
+def _asked(board: Board, panel: SignalPanel, server: PrometheusServer, **chosen: str) -> list[str]:
+    """The queries of a panel, as Grafana would send them for all the time there are metrics of."""
     scope = scope_of(panel, board, CONFIG)
-    return [_as_grafana_sends(signal.expr(scope), **chosen) for signal in panel.signals]
+    window = f"{ceil(server.age_s())}s"
+    return [_as_grafana_sends(signal.expr(scope), window, **chosen) for signal in panel.signals]
 
 
 @pytest.mark.parametrize(("board", "panel"), PANELS)
 def test_every_query_of_every_panel_shows_something(
     board: Board, panel: SignalPanel, server: PrometheusServer
 ) -> None:
-    for query in _asked(board, panel):
+    for query in _asked(board, panel, server):
         found = server.query(query)
         assert found, query
         assert any(series["value"][1] != "NaN" for series in found), query
@@ -187,7 +192,7 @@ def test_every_arrow_of_the_map_begins_and_ends_at_a_node(
     chosen: dict[str, str], server: PrometheusServer
 ) -> None:
     board, panel = next(each for each in SHOWN if each[1].kind == "graph")
-    edges, nodes = (server.query(query) for query in _asked(board, panel, **chosen))
+    edges, nodes = (server.query(query) for query in _asked(board, panel, server, **chosen))
     ends = {edge["metric"][end] for edge in edges for end in ("source", "target")}
     ids = [node["metric"]["id"] for node in nodes]
     assert ends
@@ -202,7 +207,7 @@ def test_choosing_a_service_does_not_hide_what_is_seen_from_outside(
         if "overview" == board.name and title_of(panel) in {
             "Overdue sagas", "Failed sagas", "Stalled or dead groups",
         }:  # fmt: skip
-            for query in _asked(board, panel, service="payment"):
+            for query in _asked(board, panel, server, service="payment"):
                 assert server.query(query), query
 
 
