@@ -1,4 +1,6 @@
-"""A process that relays until its outbox is empty, to be killed: `DATABASE_URL BROKER_FILE`.
+"""A process that relays until its outbox is empty, to be killed: `DATABASE_URL BROKER_FILE [stay]`.
+
+With `stay` it goes on relaying after that. What the relay logs goes to standard error.
 
 The broker is a file: what is appended to it has arrived, a line per record, and outlives the
 process. Its acknowledgements take a moment, as a real broker's. A write is not atomic: where it
@@ -9,6 +11,7 @@ record ends in a mark, and half of one has not arrived.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import sys
@@ -50,7 +53,8 @@ class FileProducer:
             raise TimeoutError
 
 
-async def main(url: str, file: str) -> None:
+async def main(url: str, file: str, stay: str = "") -> None:
+    logging.basicConfig(level=logging.INFO)
     engine = create_async_engine(url)
     outbox = SqlOutbox(Telemetry("orders"), service="orders")
     relay = OutboxRelay(
@@ -58,9 +62,14 @@ async def main(url: str, file: str) -> None:
     )
     stop = asyncio.Event()
     running = asyncio.create_task(relay.run(stop))
+
+    async def drained() -> bool:
+        return running.done() or await relay.drain()
+
     # It stands by until the database has noticed that its predecessor is gone.
-    await eventually(relay.drain, timeout_s=60)
-    stop.set()
+    await eventually(drained, timeout_s=60)
+    if not stay:
+        stop.set()
     await running
     await engine.dispose()
 

@@ -17,6 +17,7 @@ from tracing.sql.database_outage import DatabaseOutage
 from tracing.sql.drains import Drains
 from tracing.sql.lanes import Lanes
 from tracing.sql.outbox_rows import OutboxRows
+from tracing.sql.relay_lock import OtherRelayError
 from tracing.sql.relay_session import DIALECTS, RelaySession
 from tracing.sql.send_failures import SendFailures
 from tracing.sql.stored_headers import unpack
@@ -60,9 +61,12 @@ class OutboxRelay:
     The span of each send continues the context that is stored with the record. A topic that the
     telemetry gives a boundary without trace context has none stored, so its sends begin traces.
 
-    On PostgreSQL one relay of an outbox works at a time and others stand by; it keeps one of the
-    engine's connections, and its lock needs a session, so no pooler that hands connections out by
-    transaction. On SQLite, run the relay in one process alone.
+    One relay of an outbox works at a time: several would mix up the order of a key. On PostgreSQL
+    others stand by, and the next one takes over when the session of the first ends, also by a
+    kill; of a host that vanishes the server learns by its `tcp_keepalives_*` settings. The relay
+    keeps one of the engine's connections, and its lock needs a session, so no pooler that hands
+    connections out by transaction. On SQLite a second relay is refused, in this process and in
+    any other one; the lock is the empty file `DATABASE-TABLE-relay`, which stays.
 
     Args:
         outbox: What to send.
@@ -154,7 +158,8 @@ class OutboxRelay:
             stop: Set it to end the relaying; after `drain`, to leave nothing behind.
 
         Raises:
-            RuntimeError: It runs already, or has run.
+            RuntimeError: It runs already, or has run; or another relay works on the same SQLite
+                outbox.
         """
         if self._started:
             raise RuntimeError("an OutboxRelay runs once")
@@ -194,6 +199,8 @@ class OutboxRelay:
         """Clear what was sent and begin with what is there; tells how long to wait then, in s."""
         try:
             delay_s = await self._exchange()
+        except OtherRelayError:
+            raise
         except Exception as error:
             if self._session.exclusive:
                 # With the connection, the lock is gone: another relay may be sending already.

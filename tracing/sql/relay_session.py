@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Text, func, literal, select
+
+from tracing.sql.relay_lock import SqliteRelayLock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,13 +19,15 @@ if TYPE_CHECKING:
 
 DIALECTS: Final = ("postgresql", "sqlite")
 
+_logger = logging.getLogger("tracing")
+
 
 class RelaySession:
-    """Opens transactions, on PostgreSQL while holding an advisory lock.
+    """Opens transactions while holding the lock of the outbox.
 
-    On PostgreSQL it keeps one of the engine's connections, because the lock belongs to it: when
-    the connection is gone, so is the lock, and another relay may take over. SQLite has no such
-    lock.
+    On PostgreSQL that is an advisory lock. It keeps one of the engine's connections, because the
+    lock belongs to it: when the connection is gone, so is the lock, and another relay may take
+    over. On SQLite a file is locked for as long as the session lasts.
 
     Args:
         engine: The database.
@@ -32,6 +37,7 @@ class RelaySession:
     def __init__(self, engine: AsyncEngine, table: Table) -> None:
         self._engine = engine
         self._locks = engine.dialect.name == "postgresql"
+        self._file_lock = SqliteRelayLock(engine, table)
         # By schema: tenants of one database may each have an outbox.
         schema = func.current_schema() if table.schema is None else literal(table.schema, Text)
         name = func.concat("pipeline-tracing:", schema, ".", literal(table.name, Text))
@@ -39,21 +45,29 @@ class RelaySession:
         self._lock = select(func.pg_try_advisory_lock(number))
         self._unlock = select(func.pg_advisory_unlock(number))
         self._connection: AsyncConnection | None = None
+        self._table_name = table.fullname
+        self._stands_by = False
 
     @property
     def exclusive(self) -> bool:
-        """Whether another relay is kept out as long as the connection lasts."""
+        """Whether another relay is kept out only as long as the connection lasts."""
         return self._locks
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection | None]:
-        """Open a transaction; `None` while another relay has the lock."""
+        """Open a transaction; `None` while another relay has the lock, on PostgreSQL.
+
+        Raises:
+            OtherRelayError: Another relay has the lock, on SQLite.
+        """
         if not self._locks:
             async with self._engine.begin() as connection:
+                await self._file_lock.acquire(connection)
                 yield connection
             return
         if self._connection is None:
             self._connection = await self._locked()
+            self._note(stands_by=self._connection is None)
         if self._connection is None:
             yield None
             return
@@ -66,6 +80,7 @@ class RelaySession:
 
     async def close(self) -> None:
         """Give the lock and the connection back."""
+        self._file_lock.release()
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -78,6 +93,17 @@ class RelaySession:
             raise
         finally:
             await connection.close()
+
+    def _note(self, *, stands_by: bool) -> None:
+        """Log when this relay begins to stand by, and when it takes over."""
+        if stands_by == self._stands_by:
+            return
+        self._stands_by = stands_by
+        if stands_by:
+            what = "another relay sends the records of %s; this one stands by"
+        else:
+            what = "this relay takes over: it sends the records of %s from now on"
+        _logger.info(what, self._table_name)
 
     async def _locked(self) -> AsyncConnection | None:
         connection = await self._engine.connect()
