@@ -12,6 +12,7 @@ from tracing import cloudevents, semconv
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, listed, without
 from tracing.links import MAX_LINKS
+from tracing.provenance import unmarked
 from tracing.sending import Sending
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class TracedBatch:
             outgoing, span = self._message(given)
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
-            outgoing = given
+            outgoing = unmarked(given, latest(given))
         metadata = self._batch.append(timestamp=timestamp, key=key, value=value, headers=outgoing)
         if metadata is not None and span is not None:
             self._created.append((span, time_ns()))
@@ -100,6 +101,7 @@ class TracedBatch:
         telemetry = self._telemetry
         propagation = telemetry.propagation
         present = latest(headers)
+        headers = unmarked(headers, present)
         context = get_current()
         if context.get(SUPPRESSED):
             return headers, None

@@ -114,6 +114,13 @@ DEAD_LETTERS_REPLAYED: Final = Metric(
     description="Dead letters that were sent back to the topic that they came from.",
     labels=_HOP,
 )
+REPLAY_SKIPPED: Final = Metric(
+    name="pipeline.replay.skipped",
+    kind="counter",
+    unit="{message}",
+    description="Replayed dead letters that a group skipped, because they are another group's.",
+    labels=_HOP,
+)
 DUPLICATES: Final = Metric(
     name="pipeline.duplicates",
     kind="counter",
@@ -241,7 +248,7 @@ CONTEXT_INVALID: Final = Metric(
     name="pipeline.context.invalid",
     kind="counter",
     unit="{header}",
-    description="Headers that could not be parsed and were treated as absent.",
+    description="Headers that could not be used and were treated as absent.",
     labels=(semconv.REASON,),
 )
 CLOCK_SKEW: Final = Metric(
@@ -278,6 +285,7 @@ METRICS: Final = (
     RETRY_DURATION,
     DEAD_LETTERS,
     DEAD_LETTERS_REPLAYED,
+    REPLAY_SKIPPED,
     DUPLICATES,
     OUTBOX_PENDING,
     OUTBOX_OLDEST_AGE,

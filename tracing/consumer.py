@@ -15,8 +15,8 @@ from tracing.iteration import TracedRecords, next_as_aiokafka
 from tracing.keeping import keep
 from tracing.polling import Polling
 from tracing.processing import Processing
-from tracing.provenance import Replay
 from tracing.rebalancing import RebalanceRelay
+from tracing.replay_skips import ReplaySkips
 from tracing.sources import Source
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class TracedConsumer:
         self._polling = Polling(telemetry, self._info)
         self.delivered = self._polling.delivered
         """Counts records handed to the application."""
+        self._skips = ReplaySkips(telemetry, self._info.group)
         self._committing = Committing(telemetry, self._info)
         self._rebalances = RebalanceRelay(self._polling.forget)
         self._unfinished: Processing | None = None
@@ -140,12 +141,13 @@ class TracedConsumer:
         return BatchProcessing(self._telemetry, self._info, handled, polled, series)
 
     def addressed_elsewhere(self, record: ConsumerRecord[Any, Any]) -> bool:
-        """Whether a record is a replayed dead letter of another group, to be skipped.
+        """Return whether a record is a replayed dead letter of another group, to be skipped.
 
-        `consume` and `async for` do so by themselves.
+        `consume` and `async for` ask by themselves. Ask once per record: the answer `True` is
+        counted in `pipeline.replay.skipped`, and logged once a minute at most. Marks that do not
+        fit the record do not count: it was not replayed, and is for all groups.
         """
-        replay = Replay.of(record)
-        return replay is not None and replay.group != self._info.group
+        return self._skips.skips(record)
 
     async def getone(self, *partitions: TopicPartition) -> ConsumerRecord[Any, Any]:
         """Get one record, as `AIOKafkaConsumer.getone`; handle it inside `process(record)`."""
@@ -206,6 +208,7 @@ class TracedConsumer:
             keep(self._sources, place, found)
             if beside is None:
                 keep(self._by_topic, record.topic, found)
+                self._skips.expect(record.topic)
         return found
 
     def _poll_of(self, record: ConsumerRecord[Any, Any]) -> SpanContext | None:

@@ -15,7 +15,13 @@ from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, listed, without
 from tracing.keeping import keep
 from tracing.producer import TracedProducer
-from tracing.provenance import ERROR_HEADERS, Provenance, first_failed_at_ms
+from tracing.provenance import (
+    ERROR_HEADERS,
+    REPLAY_HEADERS,
+    Provenance,
+    Replay,
+    first_failed_at_ms,
+)
 from tracing.raw_sending import send_raw
 from tracing.sending import Destination, Sending, unrecorded
 from tracing.series import ErrorCounts
@@ -130,7 +136,9 @@ class DeadLetters:
         Raises:
             Exception: What the producer raised; then there is no telling whether it was sent.
         """
-        headers = without(listed(record.headers), ERROR_HEADERS)
+        # A mark that does not hold must not come back with the replay of the letter.
+        stale = ERROR_HEADERS if Replay.of(record) is not None else ERROR_HEADERS | REPLAY_HEADERS
+        headers = without(listed(record.headers), stale)
         headers += self._provenance(record, error, group, attempts, first_failed_at_ms).headers()
         topic = self.topic_of(record.topic, group)
         sending = self._begin(topic, record, headers)

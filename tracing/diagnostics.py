@@ -11,13 +11,15 @@ from tracing import catalog, semconv
 if TYPE_CHECKING:
     from tracing.metrics import Count, Metrics
 
-Invalid = Literal["traceparent", "tracestate", "baggage", "propagator"]
+Invalid = Literal["traceparent", "tracestate", "baggage", "propagator", "replay"]
 Dropped = Literal[
     "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
     "exception_log", "saga", "saga_health",
 ]  # fmt: skip
 
-_INVALID: Final[tuple[Invalid, ...]] = ("traceparent", "tracestate", "baggage", "propagator")
+_INVALID: Final[tuple[Invalid, ...]] = (
+    "traceparent", "tracestate", "baggage", "propagator", "replay",
+)  # fmt: skip
 _DROPPED: Final[tuple[Dropped, ...]] = (
     "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
     "exception_log", "saga", "saga_health",
@@ -58,7 +60,7 @@ class Diagnostics:
         """Count a header that was there and could not be parsed."""
         self._invalid[reason].value += 1
         warn_once(
-            f"a record's {reason} header could not be parsed and is treated as absent; further "
+            f"a record's {reason} header cannot be used and is treated as absent; further "
             f"ones are only counted, in {catalog.CONTEXT_INVALID.name}"
         )
 

@@ -9,7 +9,7 @@ from tracing import semconv
 from tracing.headers import latest
 from tracing.links import MAX_LINKS, link_to
 from tracing.propagation import parse_origin
-from tracing.provenance import REPLAY_GROUP
+from tracing.provenance import REPLAY_GROUP, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -90,7 +90,7 @@ def fan_in(
         elif creation is not None:
             unlinked += 1
         agreed = dict(flow if agreed is None else agreed.items() & flow.items())
-        replayed = REPLAY_GROUP in found
+        replayed = REPLAY_GROUP in found and Replay.of(record) is not None
         origin_ms = parse_origin(flow.get(semconv.ORIGIN))
         if origin_ms is not None:
             if _EARLIEST_MS <= origin_ms <= now_ms + _SKEW_MS:

@@ -52,7 +52,7 @@ class EventIdentity:
         topic = f"kafka:{record.topic}".encode("utf-8", "backslashreplace")
         replay = Replay.of(record)
         if replay is not None:
-            return cls(bounded(topic), bounded(replay.id[len(record.topic) + 1 :].encode()))
+            return cls(bounded(topic), replay.id[len(record.topic) + 1 :])
         return cls(bounded(topic), f"{record.partition}/{record.offset}")
 
 

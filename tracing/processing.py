@@ -15,7 +15,7 @@ from tracing.headers import latest
 from tracing.outcome import DEAD_LETTERED, ERROR, OK, REJECTED, Rejected
 from tracing.process_span import begin_process_span, process_attributes
 from tracing.propagation import parse_origin
-from tracing.provenance import REPLAY_GROUP
+from tracing.provenance import REPLAY_GROUP, Replay
 from tracing.retried_attempt import RetriedAttempt
 from tracing.running_task import running_task
 
@@ -231,7 +231,8 @@ class Processing(HandlingBlock):
             telemetry.diagnostics.clock_skew.value += 1
             wait_ms = 0
         # Replays are late by their nature, and would hide how late the others are.
-        if record.timestamp >= 0 and REPLAY_GROUP not in found:
+        replayed = REPLAY_GROUP in found and Replay.of(record) is not None
+        if record.timestamp >= 0 and not replayed:
             self._arrival = arrival = source.arrivals.of(flow)
             arrival.wait.record(wait_ms / 1000, span)
             self._origin = parse_origin(flow.get(semconv.ORIGIN))

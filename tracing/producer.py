@@ -11,8 +11,9 @@ from tracing.client import client_info
 from tracing.coexistence import beneath, present
 from tracing.context_keys import SUPPRESSED
 from tracing.diagnostics import warn_once
-from tracing.headers import listed
+from tracing.headers import latest, listed
 from tracing.keeping import keep
+from tracing.provenance import unmarked
 from tracing.sending import Destination, begin_send
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class TracedProducer:
         given = [] if headers is None else list(headers)
         sending = self._begin(topic, value, key, partition, given)
         if sending is None:
-            return await send(topic, value, key, partition, timestamp_ms, given)
+            outgoing = unmarked(given, latest(given))
+            return await send(topic, value, key, partition, timestamp_ms, outgoing)
         try:
             future = await send(topic, value, key, partition, timestamp_ms, sending.headers)
         except BaseException as error:
@@ -126,7 +128,7 @@ class TracedProducer:
         """Send a record and wait for its acknowledgement, as `AIOKafkaProducer.send_and_wait`."""
         given = listed(headers)
         sending = self._begin(topic, value, key, partition, given)
-        outgoing = given if sending is None else sending.headers
+        outgoing = unmarked(given, latest(given)) if sending is None else sending.headers
         try:
             replaced = self._producer.send
             send = beneath(replaced)

@@ -6,12 +6,16 @@ Source: https://cwiki.apache.org/confluence/display/KAFKA/KIP-1034.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from time import time
 from typing import TYPE_CHECKING, Any, Final
 
-from tracing.headers import latest, text
+from tracing.headers import MAX_SCANNED, latest, text, without
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiokafka.structs import ConsumerRecord
 
     from tracing.headers import Header
@@ -38,14 +42,16 @@ ERROR_HEADERS: Final = frozenset(
 
 REPLAY_GROUP: Final = "__pipeline.replay.group"
 REPLAY_ID: Final = "__pipeline.replay.id"
+REPLAY_HEADERS: Final = frozenset({REPLAY_GROUP, REPLAY_ID})
+"""The marks of a replayed record. The replay of dead letters writes them, and no other send."""
 
 _NUMBERS: Final = (PARTITION, OFFSET, TIMESTAMP, ATTEMPTS, FIRST_FAILED_AT, FAILED_AT)
 _TEXTS: Final = (TOPIC, GROUP, EXCEPTION, MESSAGE)
 _MAX_DIGITS: Final = 19
 _MAX_TEXT: Final = 4096
 _MAX_STACKTRACE: Final = 65_536
-_PLACE: Final = 3
-"""A place has a topic, a partition and an offset."""
+# One way to write a place alone, so that a place is one identity.
+_place = re.compile(r"(.+)/(0|[1-9][0-9]{0,9})/(0|[1-9][0-9]{0,18})", re.DOTALL).fullmatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,30 +157,53 @@ class Replay:
 
     @classmethod
     def of(cls, record: ConsumerRecord[Any, Any]) -> Replay | None:
-        """How a record was replayed; `None` where it was not. Never raises.
+        """Return how a record was replayed; `None` where it was not. Never raises.
 
-        Marks say something of the record on its own topic alone. A service that hands a record's
-        headers on to another topic has made another event, which is for all of its readers.
+        Marks hold only where they fit the record: a replay goes back to the topic and partition
+        of the record that failed, and lands behind it. So a service that hands headers on has
+        made another event, which is for all of its readers, and no mark names an event that is
+        still to come.
         """
-        found = cls.from_headers(record.headers)
-        return found if found is not None and found.topic == record.topic else None
+        replay = cls.from_headers(record.headers)
+        if replay is None:
+            return None
+        failed = replay.place
+        fits = (
+            failed is not None
+            and failed[:2] == (record.topic, record.partition)
+            and failed[2] < record.offset
+        )
+        return replay if fits else None
 
     @property
-    def topic(self) -> str:
-        """The topic on which the record failed and is replayed; empty where the id names none."""
-        place = self.id.rsplit("/", 2)
-        return place[0] if len(place) == _PLACE else ""
+    def place(self) -> tuple[str, int, int] | None:
+        """The topic, partition and offset that the id names; `None` where it names none."""
+        named = _place(self.id)
+        return None if named is None else (named[1], int(named[2]), int(named[3]))
 
     def headers(self) -> list[Header]:
         """Write it as headers."""
         return [(REPLAY_GROUP, self.group.encode()), (REPLAY_ID, self.id.encode())]
 
 
+def unmarked(headers: list[Header], present: Mapping[str, object]) -> list[Header]:
+    """Leave the marks of a replay out of an ordinary send, which is a new event for all groups.
+
+    Args:
+        headers: What the application sends.
+        present: `latest(headers)`.
+    """
+    if REPLAY_GROUP in present or REPLAY_ID in present or len(headers) > MAX_SCANNED:
+        return without(headers, REPLAY_HEADERS)
+    return headers
+
+
 def first_failed_at_ms(record: ConsumerRecord[Any, Any]) -> int | None:
-    """When a replayed record first failed, unix ms; `None` where nothing tells. Never raises."""
+    """When a replayed record first failed, unix ms; `None` where that is unknown. Never raises."""
     if Replay.of(record) is None:
         return None
-    return _number(latest(record.headers).get(FIRST_FAILED_AT))
+    moment_ms = _number(latest(record.headers).get(FIRST_FAILED_AT))
+    return None if moment_ms is None or not 0 < moment_ms <= time() * 1000 else moment_ms
 
 
 def _number(value: object) -> int | None:

@@ -15,6 +15,7 @@ from tracing.context_keys import BAGGAGE_KEY, SPAN_KEY
 from tracing.headers import latest, text, without
 from tracing.hop import Publications
 from tracing.propagation import continuing
+from tracing.provenance import unmarked
 from tracing.series import OperationSeries
 from tracing.w3c import RemoteSpan
 
@@ -216,8 +217,9 @@ def begin_send(
     present: Mapping[str, object] = _NONE
     outgoing: list[Header] = []
     if headers:
-        outgoing = headers.copy()
         present = latest(headers)
+        headers = unmarked(headers, present)
+        outgoing = headers.copy()
         if not propagation.fields.isdisjoint(present):
             outgoing = without(headers, propagation.fields)
             context, links = _continued(

@@ -12,6 +12,7 @@ from tracing.catalog import (
     DEAD_LETTERS_OLDEST_AGE,
     DEAD_LETTERS_REPLAYED,
     DUPLICATES,
+    REPLAY_SKIPPED,
     RETRIES,
     RETRY_DURATION,
 )
@@ -84,6 +85,14 @@ REPLAYED: Final = Signal(
     description=f"Dead letters that were sent back to the topic that they came from, {LATELY}.",
     unit="locale",
     expr=lambda scope: scope.grown(DEAD_LETTERS_REPLAYED, by=(GROUP, TOPIC)),
+    legend=_HOP,
+)
+NOT_OURS: Final = Signal(
+    title="Replays skipped by other groups",
+    description="Replayed dead letters that a group skipped, because they are another group's. "
+    f"Growth without a replay: someone copies headers. Records, {LATELY}.",
+    unit="locale",
+    expr=lambda scope: scope.grown(REPLAY_SKIPPED, by=(GROUP, TOPIC)),
     legend=_HOP,
 )
 SKIPPED: Final = Signal(

@@ -80,6 +80,18 @@ def test_marks_that_were_handed_on_from_another_topic_do_not_count() -> None:
     assert mark.headers() == [pair for pair in headers if "replay" in pair[0]]
 
 
+@pytest.mark.parametrize(
+    "claimed", ["orders/3/7", "orders/3/8", "orders/2/1", "orders/3/01", "orders/3/x", "orders"]
+)
+def test_a_mark_that_did_not_fit_the_failed_record_is_no_part_of_its_replay(claimed: str) -> None:
+    found = provenance(partition=3, offset=7)
+    forged = Replay(group="payment", id=claimed).headers()
+
+    _, mark = replay_headers(letter([*forged, *found.headers()]), found)
+
+    assert Replay(group="payment", id="orders/3/7") == mark
+
+
 @given(st.lists(st.tuples(st.text(max_size=30), st.none() | st.binary(max_size=80)), max_size=40))
 def test_no_header_makes_reading_a_letter_fail(headers: list[tuple[str, bytes | None]]) -> None:
     found = letter(headers)

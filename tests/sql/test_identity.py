@@ -16,8 +16,7 @@ from tracing.provenance import Replay
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REPLAYED = tuple(Replay(group="shipping", id="orders/0/7").headers())
-ELSEWHERE = tuple(Replay(group="shipping", id="placed/0/7").headers())
+REPLAYED = tuple(Replay(group="shipping", id="orders/3/7").headers())
 LONG = b"x" * 256
 
 
@@ -32,8 +31,7 @@ LONG = b"x" * 256
         ([], "kafka:orders", "3/42"),
         ([("ce_source", b"/orders")], "kafka:orders", "3/42"),
         ([("ce_source", b"/orders"), ("ce_id", "1")], "kafka:orders", "3/42"),
-        (REPLAYED, "kafka:orders", "0/7"),
-        (ELSEWHERE, "kafka:orders", "3/42"),
+        (REPLAYED, "kafka:orders", "3/7"),
         ([("__pipeline.replay.group", b"shipping")], "kafka:orders", "3/42"),
         ([("ce_source", b"/a"), ("ce_id", LONG)], "/a", bounded(LONG)),
         ([("ce_source", b"/a"), ("ce_id", b"\xff")], "/a", bounded(b"\xff")),
@@ -45,6 +43,25 @@ def test_an_identity_is_read_from(
     record = make_record(*headers, partition=3, offset=42)
 
     assert EventIdentity(source, event_id) == EventIdentity.of(record)
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        "placed/3/7", "orders/0/7", "orders/3/42", "orders/3/43", "orders/3/9223372036854775807",
+        "orders/03/7", "orders/3/07", "orders/3/+7", "orders/3/-7", "orders/3/\u0667",
+        "orders/3/7 ", "orders/3/7\n", "orders/3", "orders", "3/7", "/3/7", "x/orders/3/7",
+        "", "orders/3/7/",
+    ],
+)  # fmt: skip
+def test_a_mark_claims_no_identity_but_that_of_an_earlier_record_of_its_partition(
+    make_record: Callable[..., Any], claimed: str
+) -> None:
+    marks = Replay(group="shipping", id=claimed).headers()
+    record = make_record(*marks, partition=3, offset=42)
+
+    assert EventIdentity("kafka:orders", "3/42") == EventIdentity.of(record)
+    assert Replay.of(record) is None
 
 
 @given(first=st.binary(min_size=1, max_size=600), second=st.binary(min_size=1, max_size=600))

@@ -11,7 +11,8 @@ from opentelemetry import baggage, context
 from sqlalchemy import insert, select
 
 from tests.sql.conftest import EFFECTS
-from tracing import CloudEvent, Telemetry, cloudevent, w3c
+from tracing import CloudEvent, Replay, Telemetry, cloudevent, w3c
+from tracing.provenance import REPLAY_HEADERS
 from tracing.sql import SqlOutbox
 from tracing.sql.stored_headers import checked, pack, unpack
 
@@ -155,6 +156,24 @@ async def test_telemetry_that_fails_does_not_keep_a_record_from_being_stored(
     (row,) = await stored(sqlite)
     assert row["headers"]["ce_id"]
     assert 1 == capture.metric("pipeline.telemetry.dropped", {"reason": "send"})
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_the_marks_of_a_replay_are_not_stored(
+    sqlite: Database, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    def fail(*_args: object) -> None:
+        raise RuntimeError("no propagator")
+
+    if fails:
+        monkeypatch.setattr(telemetry.propagation, "inject", fail)
+    marks = Replay(group="shipping", id="orders/0/7").headers()
+    async with sqlite.engine.begin() as connection:
+        await sqlite.outbox.add(connection, "orders", b"v", headers=[("mine", b"1"), *marks])
+
+    (row,) = await stored(sqlite)
+    assert "mine" in row["headers"]
+    assert REPLAY_HEADERS.isdisjoint(row["headers"])
 
 
 async def test_without_cloudevents_headers_stay_as_they_are_given(

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
-from sqlalchemy import delete, text
+from sqlalchemy import delete, insert, text
 
-from tracing import TracedProducer, w3c
+from tracing import Replay, TracedProducer, w3c
 from tracing.sql import OutboxRelay
 from tracing.sql.send_failures import SendFailures
+from tracing.sql.stored_headers import pack
 from tracing.testing import Capture, InMemoryBroker, InMemoryProducer, eventually
 
 if TYPE_CHECKING:
@@ -100,6 +101,23 @@ async def test_key_partition_value_and_headers_arrive(
     assert (2, b"k\0", None) == (record.partition, record.key, record.value)
     assert ("mine", b"\xff") in record.headers
     assert 1 == [name for name, _ in record.headers].count("ce_id")
+
+
+async def test_the_marks_of_a_replay_in_a_stored_row_are_not_sent(
+    sqlite: Database, broker: InMemoryBroker
+) -> None:
+    marks = Replay(group="shipping", id="orders/0/7").headers()
+    row = {
+        "topic": "orders", "value": b"v", "headers": pack([("mine", b"1"), *marks]),
+        "created_at": 1,
+    }  # fmt: skip
+    async with sqlite.engine.begin() as connection:
+        await connection.execute(insert(sqlite.outbox.table), row)
+    async with relaying(sqlite, InMemoryProducer(broker)) as relay:
+        assert await relay.drain()
+
+    (record,) = broker.records("orders")
+    assert [("mine", b"1")] == list(record.headers)
 
 
 async def test_a_wake_saves_the_wait_for_the_next_poll(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WAIT = "pipeline.wait.duration"
 END_TO_END = "pipeline.end_to_end.duration"
-REPLAYED = {"__pipeline.replay.group": "g", "__pipeline.replay.id": "t/0/7"}
+REPLAYED = {"__pipeline.replay.group": "g", "__pipeline.replay.id": "t/0/1"}
 
 
 def _record(
@@ -275,7 +275,7 @@ async def test_a_batch_can_be_tried_again_and_entered_twice_does_no_harm(
 
 
 async def test_what_comes_of_replays_alone_keeps_their_origin(consumer: TracedConsumer) -> None:
-    async with consumer.process_batch([_record(0, flow_s=90_000, headers=REPLAYED)]):
+    async with consumer.process_batch([_record(2, flow_s=90_000, headers=REPLAYED)]):
         flow = _flow_of_a_send()
 
     assert int(time.time() * 1000) - int(flow["pipeline.origin"]) >= 90_000_000

@@ -40,7 +40,7 @@ def _record(*headers: tuple[str, bytes], age_s: float = 2.0, flow_s: float = 5.0
     now_ms = int(time.time() * 1000)
     flow = f"pipeline.name=orders,pipeline.origin={now_ms - int(flow_s * 1000)}".encode()
     return ConsumerRecord(
-        "t", 0, 0, now_ms - int(age_s * 1000), 0, None, b"x", None, 0, 1,
+        "t", 0, 8, now_ms - int(age_s * 1000), 0, None, b"x", None, 0, 1,
         (("baggage", flow), *headers),
     )  # fmt: skip
 

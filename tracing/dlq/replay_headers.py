@@ -29,10 +29,11 @@ def replay_headers(letter: Letter, provenance: Provenance) -> tuple[list[Header]
     inbox applies it once.
     """
     earlier = Replay.from_headers(letter.record.headers)
-    if earlier is not None and earlier.topic == provenance.topic:
-        first = earlier.id
-    else:
-        first = f"{provenance.topic}/{provenance.partition}/{provenance.offset}"
+    first = f"{provenance.topic}/{provenance.partition}/{provenance.offset}"
+    if earlier is not None and (place := earlier.place) is not None:
+        behind = place[2] < provenance.offset
+        if behind and place[:2] == (provenance.topic, provenance.partition):
+            first = earlier.id
     replay = Replay(group=provenance.group, id=first)
     return without(listed(letter.record.headers), _LEFT_OUT) + replay.headers(), replay
 

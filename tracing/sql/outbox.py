@@ -13,6 +13,7 @@ from tracing import cloudevents
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, without
 from tracing.keeping import keep
+from tracing.provenance import unmarked
 from tracing.sql.stored_headers import checked, pack
 from tracing.sql.tables import described
 from tracing.topic_names import MAX_TOPIC, is_topic_name
@@ -127,7 +128,8 @@ class SqlOutbox:
             topic: Where the record goes.
             value: Its value, serialized.
             key: Its key, serialized.
-            headers: Its headers; those of the trace context are replaced.
+            headers: Its headers; those of the trace context are replaced, and marks of a replay
+                left out.
             partition: Its partition; by default the producer chooses.
 
         Raises:
@@ -158,8 +160,8 @@ class SqlOutbox:
 
     def _completed(self, topic: str, headers: list[Header], now_ms: int) -> list[Header]:
         telemetry = self._telemetry
-        outgoing = headers.copy()
         present = latest(headers)
+        outgoing = unmarked(headers, present).copy()
         try:
             if telemetry.cloudevents:
                 completion = self._completions.get(topic)

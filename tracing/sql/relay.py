@@ -10,7 +10,9 @@ from opentelemetry.context import Context, attach, detach
 
 from tracing import semconv
 from tracing.client import check_durable, client_info
+from tracing.headers import latest
 from tracing.producer import TracedProducer
+from tracing.provenance import unmarked
 from tracing.retry import Retry
 from tracing.sql.backlog import Backlog
 from tracing.sql.database_outage import DatabaseOutage
@@ -261,6 +263,7 @@ class OutboxRelay:
         return min(self._poll_interval_s, failures.due_in_s(waiting))
 
     async def _send(self, record: StoredRecord) -> None:
+        headers = unpack(record.headers)
         # In no context at all, so that the stored one is what the send's span continues.
         token = attach(Context())
         try:
@@ -269,7 +272,7 @@ class OutboxRelay:
                 record.value,
                 record.key,
                 record.partition,
-                headers=unpack(record.headers),
+                headers=unmarked(headers, latest(headers)),
             )
         finally:
             detach(token)
