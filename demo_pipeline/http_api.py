@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,10 +12,12 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from demo_pipeline.commands import PlaceOrder
+from demo_pipeline.http_limits import HEALTH
 from demo_pipeline.order_request import order_from
 from demo_pipeline.publishing import perform
 from demo_pipeline.services.orders import place_order, status_of
@@ -22,6 +25,7 @@ from demo_pipeline.services.orders import place_order, status_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
 
+    from sqlalchemy.ext.asyncio import AsyncEngine
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("demo_pipeline.orders")
 _MAX_BODY: Final = 64 * 1024
+# Others were never given, and some, such as NUL, no database takes.
+_ORDER_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 def http_api(workplace: Workplace, providers: Providers) -> ASGIApp:
@@ -41,8 +47,8 @@ def http_api(workplace: Workplace, providers: Providers) -> ASGIApp:
 
     async def place(request: Request) -> Response:
         body = await _body(request)
-        if body is None:
-            return _answer(413, {"error": f"an order takes at most {_MAX_BODY} bytes"})
+        if isinstance(body, Response):
+            return body
         try:
             order = order_from(body, order_id=uuid.uuid4().hex)
         except ValueError as error:
@@ -58,12 +64,7 @@ def http_api(workplace: Workplace, providers: Providers) -> ASGIApp:
         return _answer(202, accepted, {"location": f"/orders/{order.order_id}"})
 
     async def show(request: Request) -> Response:
-        order_id = request.path_params["order_id"]
-        async with workplace.database.connect() as connection:
-            status = await status_of(order_id, connection)
-        if status is None:
-            return _answer(404, {"error": "there is no such order"})
-        return _answer(200, status)
+        return await _shown(request.path_params["order_id"], workplace.database)
 
     async def health(_request: Request) -> Response:
         return _answer(200, {"status": "ok"})
@@ -71,7 +72,7 @@ def http_api(workplace: Workplace, providers: Providers) -> ASGIApp:
     routes = (
         Route("/orders", place, methods=["POST"]),
         Route("/orders/{order_id}", show, methods=["GET"]),
-        Route("/health", health, methods=["GET"]),
+        Route(HEALTH, health, methods=["GET"]),
     )
     instrumented: ASGIApp = OpenTelemetryMiddleware(
         Starlette(routes=routes),
@@ -96,14 +97,45 @@ def _span_details(
     return "HTTP", {}
 
 
-async def _body(request: Request) -> bytes | None:
-    """Read the body; `None` where it is longer than any order can be."""
+def _is_json(request: Request) -> bool:
+    """Whether the body may be JSON: it is said to be, or nothing is said."""
+    kind, _, parameters = request.headers.get("content-type", "application/json").partition(";")
+    _, _, charset = parameters.replace(" ", "").lower().partition("charset=")
+    plain = request.headers.get("content-encoding", "identity").lower() == "identity"
+    return (
+        plain
+        and kind.strip().lower() == "application/json"
+        and charset.strip('"') in {"", "utf-8", "utf8"}
+    )
+
+
+async def _body(request: Request) -> bytes | Response:
+    """Read the body; where that cannot be an order's, give the answer to it instead."""
+    if not _is_json(request):
+        return _answer(415, {"error": "send an order as application/json, in UTF-8"})
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            return None
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _MAX_BODY:
+                return _answer(413, {"error": f"an order takes at most {_MAX_BODY} bytes"})
+    except ClientDisconnect:
+        return _answer(408, {"error": "the order did not arrive in time, or not as a whole"})
     return bytes(body)
+
+
+async def _shown(order_id: str, database: AsyncEngine) -> Response:
+    status = None
+    if _ORDER_ID.fullmatch(order_id):
+        try:
+            async with database.connect() as connection:
+                status = await status_of(order_id, connection)
+        except (SQLAlchemyError, OSError) as error:
+            _logger.warning("orders cannot be read (%s)", type(error).__name__)
+            return _answer(503, {"error": "orders cannot be shown at the moment, try again"})
+    if status is None:
+        return _answer(404, {"error": "there is no such order"})
+    return _answer(200, status)
 
 
 def _answer(status: int, content: object, headers: Mapping[str, str] | None = None) -> Response:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from demo_pipeline.errors import DemoError
+from demo_pipeline.http_limits import HttpLimits, limited_protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -42,15 +43,26 @@ def listen(port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[str]:
-    """Serve on an open port, which is closed in the end; gives the base URL."""
+async def serving(
+    app: ASGIApp, listener: socket.socket, limits: HttpLimits | None = None
+) -> AsyncIterator[str]:
+    """Serve on an open port, which is closed in the end; gives the base URL.
+
+    Args:
+        app: The application.
+        listener: The open port.
+        limits: What clients may take of the server; by default what `HttpLimits` says.
+    """
     port: int = listener.getsockname()[1]
     config = uvicorn.Config(
         app,
+        http=limited_protocol(limits or HttpLimits()),
         lifespan="off",
         ws="none",
         access_log=False,
         log_config=None,
+        # Nobody stands between a client and this server who could name another address.
+        proxy_headers=False,
         timeout_graceful_shutdown=_STOP_S,
     )
     server = _Server(config)

@@ -1,16 +1,36 @@
 """What a customer may send, and the order that it makes."""
 
+from __future__ import annotations
+
+import json
+import unicodedata
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
 from demo_pipeline.catalogue import PRICES
 from demo_pipeline.events import Order, OrderLine
 
-# Control characters: PostgreSQL stores no NUL, and nobody ships to a line break.
-_PLAIN: Final = r"^[^\x00-\x1f\x7f]*\Z"
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=_PLAIN)]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Control, format (bidi, zero width), surrogates, private use, unassigned, line and paragraph
+# separators: what nobody can see, or what makes others see something else.
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Letters, marks and symbols that show nothing either, from Unicode's Default_Ignorable_Code_Point
+# and its blanks: joiner, fillers, inherent vowels, variation selectors, an empty Braille cell.
+_BLANK: Final = frozenset(
+    map(
+        chr,
+        (
+            0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800,
+            0x3164, 0xFFA0, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0),
+        ),
+    )
+)  # fmt: skip
+
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +47,7 @@ class OrderRequest:
 
     user_id: _Name
     card_token: _Name
-    ship_to: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_PLAIN)]
+    ship_to: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     lines: Annotated[tuple[RequestedLine, ...], msgspec.Meta(min_length=1, max_length=20)]
 
 
@@ -41,7 +61,9 @@ def order_from(body: bytes, *, order_id: str) -> Order:
         ValueError: It is no JSON, does not fit, or asks for what the shop does not sell. The
             message tells the customer what to mend.
     """
-    request = _DECODER.decode(body)
+    request = _read(body)
+    for field, text in _texts(request):
+        _check_text(field, text)
     unknown = sorted({line.sku for line in request.lines} - PRICES.keys())
     if unknown:
         raise ValueError(f"not sold here: {', '.join(unknown)}; there is {', '.join(PRICES)}")
@@ -54,3 +76,39 @@ def order_from(body: bytes, *, order_id: str) -> Order:
         card_token=request.card_token,
         ship_to=request.ship_to,
     )
+
+
+def _read(body: bytes) -> OrderRequest:
+    try:
+        request = _DECODER.decode(body)
+        # The decoder takes the last of several fields of one name, where others take the first.
+        json.loads(body, object_pairs_hook=_without_doubles)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply: an order has two levels") from None
+    except UnicodeDecodeError:
+        raise ValueError("the JSON is not UTF-8") from None
+    return request
+
+
+def _without_doubles(fields: list[tuple[str, Any]]) -> None:
+    if len(dict(fields)) < len(fields):
+        raise ValueError("the JSON has an object in which a name stands twice")
+
+
+def _texts(request: OrderRequest) -> Iterator[tuple[str, str]]:
+    yield "user_id", request.user_id
+    yield "card_token", request.card_token
+    yield "ship_to", request.ship_to
+    for number, line in enumerate(request.lines):
+        yield f"lines[{number}].sku", line.sku
+
+
+def _check_text(field: str, text: str) -> None:
+    for character in text:
+        if character in _BLANK or unicodedata.category(character) in _INVISIBLE:
+            raise ValueError(
+                f"{field} has a character that cannot be shown (U+{ord(character):04X}): leave "
+                "out control characters, line breaks, and marks of direction or of no width"
+            )
+    if text != text.strip():
+        raise ValueError(f"{field} must not begin or end with a space")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,25 @@ async def test_span_names_hold_routes_and_never_ids(api: Any) -> None:
         ({"ship_to": "8 Harbour\0 Street"}, "ship_to"),
         ({"ship_to": "8 Harbour Street\n"}, "ship_to"),
         ({"user_id": "user\x7f"}, "user_id"),
+        ({"user_id": "user\x85"}, "user_id"),
+        ({"user_id": "\u202eresu"}, "user_id"),
+        ({"user_id": "user\u2066"}, "user_id"),
+        ({"ship_to": "8 Harbour\u2028 Street"}, "ship_to"),
+        ({"ship_to": "8 Harbour\u2029 Street"}, "ship_to"),
+        ({"card_token": "card\u200b"}, "card_token"),
+        ({"card_token": "\ufeffcard"}, "card_token"),
+        ({"user_id": "user\u00ad"}, "user_id"),
+        ({"user_id": "\u3164"}, "user_id"),
+        ({"user_id": "user\ufe0f"}, "user_id"),
+        ({"user_id": "user\U000e0041"}, "user_id"),
+        ({"user_id": "\ue000"}, "user_id"),
+        ({"user_id": "\uffff"}, "user_id"),
+        ({"user_id": "   "}, "user_id"),
+        ({"user_id": "user\u00a0"}, "user_id"),
+        ({"lines": [{"sku": "kettle\u202e", "quantity": 1}]}, "lines[0].sku"),
+        ({"lines": [{"sku": "kettle", "quantity": 10**400}]}, "quantity"),
+        ({"lines": [{"sku": "kettle", "quantity": 1.5}]}, "quantity"),
+        ({"lines": [{"sku": "kettle", "quantity": True}]}, "quantity"),
     ],
 )
 async def test_an_order_that_does_not_fit_is_refused_and_says_where(
@@ -117,7 +137,36 @@ async def test_an_order_that_does_not_fit_is_refused_and_says_where(
     assert named in answer.json()["error"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
+def _with(field: bytes) -> bytes:
+    return json.dumps(_BODY).encode()[:-1] + b", " + field + b"}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 30_000,
+        b"[" * 30_000 + b"]" * 30_000,
+        b'{"user_id":' * 5_000 + b"1" + b"}" * 5_000,
+        _with(b'"extra": ' + b"[" * 30_000 + b"]" * 30_000),
+        _with(b'"extra": ' + b'{"a":' * 9_000 + b"1" + b"}" * 9_000),
+        _with(b'"extra": NaN'),
+        _with(b'"extra": ' + b"9" * 50_000),
+        _with(b'"user_id": "another"'),
+        _with(b'"extra": {"a": 1, "a": 2}'),
+        _with(b'"extra": "\xff"'),
+        b"\xef\xbb\xbf" + json.dumps(_BODY).encode(),
+        json.dumps(_BODY).encode("utf-16"),
+        json.dumps(_BODY).replace("user-07", "\\ud800").encode(),
+        json.dumps(_BODY).replace("2", "1e999").encode(),
+        json.dumps(_BODY).replace("2", "NaN").encode(),
+        json.dumps(_BODY).encode() * 2,
+    ],
+    ids=range(20),
+)
 async def test_a_body_that_is_no_order_is_refused(api: Any, body: bytes) -> None:
     async with api() as shop:
         answer = await shop.client.post("/orders", content=body)
@@ -145,3 +194,54 @@ async def test_what_is_not_there_is_not_found(api: Any) -> None:
     async with api() as shop:
         answer = await shop.client.get("/orders/o-1")
     assert (404, {"error": "there is no such order"}) == (answer.status_code, answer.json())
+
+
+async def test_names_of_all_languages_are_taken(api: Any) -> None:
+    async with api() as shop:
+        for name in ("Zoë Müller", "Ολγα", "山田 太郎", "محمد", "नीता", "O'Neil-Smith 🙂"):
+            answer = await shop.client.post("/orders", json={**_BODY, "user_id": name})
+            assert 202 == answer.status_code
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "application/json"}, 202),
+        ({"content-type": "application/json; charset=UTF-8"}, 202),
+        ({}, 202),
+        ({"content-type": "application/json; charset=utf-16"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": ""}, 415),
+        ({"content-encoding": "gzip"}, 415),
+    ],
+)
+async def test_an_order_is_json_and_not_said_to_be_anything_else(
+    api: Any, headers: dict[str, str], status: int
+) -> None:
+    async with api() as shop:
+        body = json.dumps(_BODY).encode()
+        answer = await shop.client.post("/orders", content=body, headers=headers)
+    assert status == answer.status_code
+
+
+@pytest.mark.parametrize("order_id", ["%00", "%FF", "o%0A1", "x" * 5000, "%E2%80%AE"])
+async def test_an_id_that_no_order_can_have_is_not_found(api: Any, order_id: str) -> None:
+    async with api() as shop:
+        answer = await shop.client.get(f"/orders/{order_id}")
+    assert 404 == answer.status_code
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "BREW", "OPTIONS", "TRACE"])
+async def test_a_method_that_is_unknown_is_refused(api: Any, method: str) -> None:
+    async with api() as shop:
+        answer = await shop.client.request(method, "/orders", json=_BODY)
+    assert 405 == answer.status_code
+
+
+async def test_orders_that_cannot_be_read_at_the_moment_are_no_crash(api: Any) -> None:
+    async with api() as shop:
+        async with shop.workplace.database.begin() as connection:
+            await connection.execute(text("DROP TABLE orders"))
+        answer = await shop.client.get("/orders/o-1")
+    assert 503 == answer.status_code
