@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from inspect import isawaitable
 from time import perf_counter, time
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from tracing.core.callables import name_of
 from tracing.outcome import Rejected
 
 if TYPE_CHECKING:
@@ -52,30 +55,24 @@ class Attempts:
 
         Raises:
             Exception: What the record failed with for good.
+            TypeError: The handler gave nothing to await.
             ExceptionGroup: The same, and why it could not become a dead letter.
         """
         self._number += 1
         retried = self._begin()
+        unusable: TypeError | None = None
         try:
-            await self._handler(self._processing.record)
-        except Rejected as rejected:
-            self._end(retried, rejected)
-            return None
-        except asyncio.CancelledError as cancelled:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                self._end(retried, cancelled)
-                raise
-            # Something that the handler waited for was cancelled, not the handler.
-            error = RuntimeError("the handler ended with CancelledError, but nobody cancelled it")
-            error.__cause__ = cancelled
-            return await self._failed(retried, error)
-        except Exception as error:
-            return await self._failed(retried, error)
-        except BaseException as error:
-            self._end(retried, error)
-            raise
-        self._end(retried, None)
+            answer = self._handler(self._processing.record)
+            if type(answer) is CoroutineType or _awaitable(answer):
+                await answer
+            else:
+                unusable = _unusable(self._handler, answer)
+        except BaseException as raised:
+            return await self._raised(retried, raised)
+        self._end(retried, unusable)
+        if unusable is not None:
+            # The handler's fault, not the record's: neither tried again nor a dead letter.
+            raise unusable
         return None
 
     def give_up(self) -> None:
@@ -90,34 +87,63 @@ class Attempts:
         self._handling.retried(self._processing.record.topic, self._failure)
         return self._processing.retry(self._number, self._delay_s, self._failure)
 
-    async def _failed(self, retried: RetriedAttempt | None, error: Exception) -> float | None:
+    async def _raised(self, retried: RetriedAttempt | None, raised: BaseException) -> float | None:
+        decisive = self._handling.decisive(raised)
+        if isinstance(decisive, Rejected):
+            self._end(retried, decisive)
+            return None
+        if _holds_cancellation(raised):
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                self._end(retried, asyncio.CancelledError())
+                if isinstance(raised, asyncio.CancelledError):
+                    raise raised
+                raise asyncio.CancelledError from raised
+            if isinstance(decisive, asyncio.CancelledError):
+                # Something that the handler waited for was cancelled, not the handler.
+                error = RuntimeError(
+                    "the handler ended with CancelledError without being cancelled"
+                )
+                error.__cause__ = raised
+                return await self._failed(retried, error, error)
+        if not isinstance(decisive, Exception):
+            self._end(retried, decisive)
+            raise raised
+        return await self._failed(
+            retried, raised if isinstance(raised, Exception) else decisive, decisive
+        )
+
+    async def _failed(
+        self, retried: RetriedAttempt | None, error: Exception, decisive: Exception
+    ) -> float | None:
+        """Note a failure; `decisive` names it, `error` is what was raised."""
         handling, record = self._handling, self._processing.record
         if self._failure is None:
             self._first_failed_at_ms = int(time() * 1000)
             self._first_ended = perf_counter()
-        self._failure = error
+        self._failure = decisive
         self._processing.stop_clock()
-        if handling.retries(error, self._number):
+        if handling.retries(decisive, self._number):
             if retried is not None:
-                retried.end(error)
-            self._processing.attempt_failed(error)
+                retried.end(decisive)
+            self._processing.attempt_failed(decisive)
             self._delay_s = handling.retry.delay_after(self._number)
             return self._delay_s
         if handling.dead_letters is None:
-            self._end(retried, error)
+            self._end(retried, decisive)
             raise error
         if retried is not None:
-            retried.end(error)
+            retried.end(decisive)
         try:
             await handling.dead_letters.publish(
                 record,
-                error,
+                decisive,
                 group=handling.group or "",
                 attempts=self._number,
                 first_failed_at_ms=self._first_failed_at_ms,
             )
         except Exception as refused:
-            self._end(None, error)
+            self._end(None, decisive)
             raise ExceptionGroup(
                 "a record failed, and so did making it a dead letter; it is not committed",
                 [error, refused],
@@ -126,7 +152,7 @@ class Attempts:
             self._end(None, stopped)
             raise
         self._processing.dead_lettered()
-        self._end(None, error)
+        self._end(None, decisive)
         return None
 
     def _end(self, retried: RetriedAttempt | None, error: BaseException | None) -> None:
@@ -137,3 +163,28 @@ class Attempts:
                 self._processing.record.topic, self._last_started - self._first_ended
             )
         self._processing.end(error)
+
+
+def _holds_cancellation(error: BaseException) -> bool:
+    if isinstance(error, Exception):
+        return False
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(asyncio.CancelledError) is not None
+    return isinstance(error, asyncio.CancelledError)
+
+
+def _awaitable(answer: object) -> bool:
+    return isawaitable(answer)
+
+
+def _unusable(handler: object, answer: object) -> TypeError:
+    begun = (
+        "it has not run"
+        if isinstance(answer, GeneratorType | AsyncGeneratorType)
+        else "it has run for this record, perhaps to its end"
+    )
+    return TypeError(
+        f"the handler {name_of(handler)} gave a {type(answer).__name__} instead of something to "
+        f"await: write it as `async def`; {begun}, and the record is not committed, so it will be "
+        "delivered again"
+    )

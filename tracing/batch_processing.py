@@ -14,7 +14,7 @@ from tracing.fan_in import fan_in
 from tracing.handling_block import HandlingBlock
 from tracing.identity import EventIdentity
 from tracing.links import MAX_LINKS
-from tracing.outcome import ERROR, OK, REJECTED, Rejected
+from tracing.outcome import ERROR, OK, REJECTED, Rejected, decisive
 from tracing.propagation import flow_attributes
 from tracing.running_task import running_task
 from tracing.series import OperationSeries
@@ -163,6 +163,8 @@ class BatchProcessing(HandlingBlock):
 
     def _tell(self, error: BaseException | None, duration: float, now_ms: int) -> None:
         spans, span = self._telemetry.spans, self.span
+        if isinstance(error, BaseExceptionGroup):
+            error = decisive(error)
         if isinstance(error, Rejected):
             self.reject(error.reason)
             error = None

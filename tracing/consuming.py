@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tracing.consumer import TracedConsumer
+from tracing.core.callables import require_async
 from tracing.failure_handling import FailureHandling
 from tracing.partition import PartitionWorker
 
@@ -62,8 +63,10 @@ async def consume(
 
     Args:
         consumer: A started consumer, made with `enable_auto_commit=False`.
-        handler: Called with each record, once per attempt. `tracing.Rejected` counts as handled;
-            any other exception is a failed attempt.
+        handler: An async function, called with each record, once per attempt. `tracing.Rejected`
+            counts as handled; any other exception is a failed attempt. Of an `ExceptionGroup`, as
+            a `TaskGroup` raises it, the worst error decides: `Unprocessable`, then what is not
+            retryable, then any other, then `Rejected`.
         retry: When to try again; by default `Retry()` where there are dead letters, else never.
         dead_letters: Where records go that have failed for good. They are sent as the bytes that
             they are, so the consumer must have no deserializers: decode in the handler.
@@ -76,7 +79,9 @@ async def consume(
             and will be delivered again.
 
     Raises:
-        TypeError: `consumer` is not wrapped.
+        TypeError: `consumer` is not wrapped, or `handler` is not `async`. Of a lambda, or of a
+            function that returns what another one gives it, only a call can show that: then it
+            has run once, and its record is not committed.
         ValueError: The consumer commits by itself, which loses records that are under way; or
             a number is not positive; or there are dead letters, but no group or no bytes.
         Exception: What `handler` raised; its record and all after it are not committed. Or what
@@ -86,6 +91,7 @@ async def consume(
     """
     if not isinstance(consumer, TracedConsumer):
         raise TypeError(f"consume() takes a TracedConsumer; wrap it: TracedConsumer({consumer!r})")
+    require_async(handler, "the handler of consume()")
     if consumer.info.auto_commit:
         raise ValueError(
             "consume() commits what was handled; the consumer commits what was fetched: "

@@ -14,6 +14,7 @@ from tracing.client import check_durable
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, listed, without
 from tracing.keeping import keep
+from tracing.outcome import decisive
 from tracing.producer import TracedProducer
 from tracing.provenance import (
     ERROR_HEADERS,
@@ -127,7 +128,7 @@ class DeadLetters:
 
         Args:
             record: The record, its key and value as bytes.
-            error: Why it was given up.
+            error: Why it was given up; of an `ExceptionGroup`, the worst error inside is named.
             group: The consumer group that does so.
             attempts: How often it tried.
             first_failed_at_ms: When it first failed, unix ms; of a record that was replayed, the
@@ -136,6 +137,7 @@ class DeadLetters:
         Raises:
             Exception: What the producer raised; then there is no telling whether it was sent.
         """
+        error = decisive(error)
         # A mark that does not hold must not come back with the replay of the letter.
         stale = ERROR_HEADERS if Replay.of(record) is not None else ERROR_HEADERS | REPLAY_HEADERS
         headers = without(listed(record.headers), stale)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracing import catalog, semconv
-from tracing.diagnostics import warn_once
 from tracing.keeping import keep
-from tracing.outcome import Unprocessable
+from tracing.outcome import Unprocessable, decisive
 from tracing.retry import Retry
 from tracing.series import ErrorCounts
 
@@ -46,16 +45,17 @@ class FailureHandling:
         if self.dead_letters is not None:
             self.dead_letters.prepare(topic, self.group or "")
 
+    def decisive(self, raised: BaseException) -> BaseException:
+        """Return the error that decides, where a handler raised a group of them. Never raises."""
+        return decisive(raised, permanent=self._permanent)
+
     def retries(self, error: Exception, attempts: int) -> bool:
-        """Whether another attempt follows after so many."""
-        # Whoever raises that has said so itself, whatever the predicate is made for.
-        if attempts >= self.retry.attempts or isinstance(error, Unprocessable):
-            return False
-        try:
-            return self.retry.retryable(error)
-        except Exception as fault:
-            warn_once("Retry.retryable raised; the error counts as permanent", error=fault)
-            return False
+        """Whether another attempt follows after so many; `error` is no group. Never raises."""
+        return attempts < self.retry.attempts and not self._permanent(error)
+
+    def _permanent(self, error: Exception) -> bool:
+        # `Unprocessable` says so itself, whatever the predicate is made for.
+        return isinstance(error, Unprocessable) or not self.retry.may_succeed_after(error)
 
     def retried(self, topic: str, cause: Exception) -> None:
         """Count an attempt that follows a failed one. Never raises."""

@@ -1,5 +1,7 @@
-"""How handling a record ended."""
+"""How handling a record ended, and which of several errors at once decides that."""
 
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
 Outcome = Literal["ok", "rejected", "retried", "dead_lettered", "error"]
@@ -32,3 +34,54 @@ class Unprocessable(Exception):  # noqa: N818 - says what the record is
 
     It is not retried and goes straight to the dead letters.
     """
+
+
+def decisive(
+    error: BaseException, *, permanent: Callable[[Exception], bool] | None = None
+) -> BaseException:
+    """Return the error that a group of errors stands for; any other error is returned as it is.
+
+    A `TaskGroup` wraps what its tasks raise in an `ExceptionGroup`, however deep. The worst error
+    in it decides, and of several that are equally bad the first: what ends the program
+    (`KeyboardInterrupt`), then `Unprocessable`, then what no further attempt can mend, then any
+    other failure, then `Rejected`, then a cancellation. So a group counts as rejected only where
+    all of it is.
+
+    Args:
+        error: What a handler raised.
+        permanent: Whether no further attempt can mend an error; by default only
+            `Unprocessable` says so.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    worst: BaseException = error
+    rank = -1
+    for leaf in _leaves(error):
+        its_rank = _rank(leaf, permanent)
+        if its_rank > rank:
+            worst, rank = leaf, its_rank
+    return worst
+
+
+def _leaves(group: BaseException) -> Iterator[BaseException]:
+    # Without recursion: groups may be nested deeper than the interpreter's stack.
+    waiting = [group]
+    while waiting:
+        error = waiting.pop()
+        if isinstance(error, BaseExceptionGroup):
+            waiting.extend(reversed(error.exceptions))
+        else:
+            yield error
+
+
+def _rank(error: BaseException, permanent: Callable[[Exception], bool] | None) -> int:
+    match error:
+        case Rejected():
+            return 1
+        case Unprocessable():
+            return 4
+        case Exception():
+            return 2 if permanent is None or not permanent(error) else 3
+        case CancelledError():
+            return 0
+    return 5

@@ -12,7 +12,7 @@ from tracing import cloudevents, semconv
 from tracing.context_keys import BAGGAGE_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
 from tracing.handling_block import HandlingBlock
 from tracing.headers import latest
-from tracing.outcome import DEAD_LETTERED, ERROR, OK, REJECTED, Rejected
+from tracing.outcome import DEAD_LETTERED, ERROR, OK, REJECTED, Rejected, decisive
 from tracing.process_span import begin_process_span, process_attributes
 from tracing.propagation import parse_origin
 from tracing.provenance import REPLAY_GROUP, Replay
@@ -251,6 +251,8 @@ class Processing(HandlingBlock):
 
     def _end(self, error: BaseException | None, duration: float) -> None:
         span = self.span
+        if isinstance(error, BaseExceptionGroup):
+            error = decisive(error)
         if isinstance(error, Rejected):
             self.reject(error.reason)
             error = None

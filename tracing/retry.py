@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import TYPE_CHECKING
 
+from tracing.core.callables import discard, require_sync
 from tracing.diagnostics import warn_once
 from tracing.outcome import Unprocessable
 
@@ -38,12 +41,15 @@ class Retry:
         delay_s: The longest delay before the second attempt, in seconds.
         factor: By how much the longest delay grows from attempt to attempt.
         max_delay_s: What it does not grow beyond, in seconds.
-        retryable: Tells of an error whether another attempt may succeed. By default everything
-            may, but for bytes that are not UTF-8 or JSON. `tracing.Unprocessable` is never tried
+        retryable: A plain function that returns whether another attempt may succeed after an
+            error; of an `ExceptionGroup` it gets each error inside. By default everything may,
+            but for bytes that are not UTF-8 or JSON. `tracing.Unprocessable` is never tried
             again.
-        jitter: Makes the delay from the longest delay; by default anything up to it.
+        jitter: A plain function that makes the delay from the longest delay, in seconds; by
+            default anything up to it.
 
     Raises:
+        TypeError: `retryable` or `jitter` is no plain function.
         ValueError: A number is out of its range.
     """
 
@@ -61,6 +67,26 @@ class Retry:
             raise ValueError("delay_s and max_delay_s must not be negative")
         if self.factor < 1:
             raise ValueError(f"factor must be at least 1, not {self.factor!r}")
+        require_sync(self.jitter, "Retry.jitter")
+        require_sync(self.retryable, "Retry.retryable")
+        if isinstance(self.retryable, type) and issubclass(self.retryable, BaseException):
+            name = self.retryable.__name__
+            raise TypeError(
+                f"Retry.retryable must be a function of the error, not the class {name}: write "
+                f"`lambda error: isinstance(error, {name})`"
+            )
+
+    def may_succeed_after(self, error: Exception) -> bool:
+        """Whether another attempt may succeed, as `retryable` says; not where it fails to say."""
+        try:
+            answer: object = self.retryable(error)
+            if isawaitable(answer):
+                discard(answer)
+                raise TypeError("Retry.retryable gave something to await")  # noqa: TRY301 - as any fault of it
+        except Exception as fault:
+            warn_once("Retry.retryable raised; the error counts as permanent", error=fault)
+            return False
+        return bool(answer)
 
     def delay_after(self, attempt: int) -> float:
         """How long to wait after a failed attempt, in seconds; the first attempt is 1."""
@@ -68,7 +94,11 @@ class Retry:
         growth = self.factor ** min(attempt - 1, 64)
         longest_s = min(self.delay_s * growth, self.max_delay_s)
         try:
-            return self.jitter(longest_s)
+            delay_s: object = self.jitter(longest_s)
+            if isinstance(delay_s, int | float) and 0 <= delay_s < math.inf:
+                return delay_s
+            discard(delay_s)
+            raise TypeError("Retry.jitter gave no number of seconds")  # noqa: TRY301 - as any fault of it
         except Exception as fault:
             warn_once("Retry.jitter raised; the longest delay is taken", error=fault)
             return longest_s

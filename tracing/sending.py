@@ -14,6 +14,7 @@ from tracing import catalog, cloudevents, semconv
 from tracing.context_keys import BAGGAGE_KEY, SPAN_KEY
 from tracing.headers import latest, text, without
 from tracing.hop import Publications
+from tracing.outcome import decisive
 from tracing.propagation import continuing
 from tracing.provenance import unmarked
 from tracing.series import OperationSeries
@@ -172,6 +173,7 @@ class Sending:
             self._end()
             return
         try:
+            error = decisive(error)
             kind = semconv.error_type(error)
             self._destination.series.failed(kind).record(perf_counter() - self._started)
             span = self._span or INVALID_SPAN

@@ -18,6 +18,7 @@ from tracing import semconv
 from tracing.aggregation import Aggregator
 from tracing.boundary import Boundary
 from tracing.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
+from tracing.core.callables import discard, require_sync
 from tracing.diagnostics import Diagnostics, warn_once
 from tracing.metrics import metrics_on
 from tracing.propagation import Propagation
@@ -59,6 +60,7 @@ class Telemetry:
         redact: Applied to exception messages before they are logged; return `""` to drop them.
 
     Raises:
+        TypeError: An option is of the wrong type; the message says which and why.
         ValueError: An option is not usable; the message says which and why.
 
     Thread and task safety: any number of tasks may share it. Counters are kept per thread of
@@ -94,6 +96,8 @@ class Telemetry:
             raise ValueError(f"max_series must be at least {LEAST_MAX_SERIES}, not {max_series!r}")
         if not link_after_s > 0:
             raise ValueError(f"link_after_s must be positive seconds, not {link_after_s!r}")
+        if redact is not None:
+            require_sync(redact, "redact")
         self._default_relation, self._relations = _relations(relation)
         provider = tracer_provider or trace_api.get_tracer_provider()
         self.pipeline = pipeline
@@ -132,7 +136,13 @@ class Telemetry:
         try:
             message = str(error).encode("utf-8", "backslashreplace")[:_MAX_MESSAGE]
             text = message.decode("utf-8", "ignore")
-            return text if self._redact is None else str(self._redact(text))
+            if self._redact is None:
+                return text
+            redacted: object = self._redact(text)
+            if isinstance(redacted, str):
+                return redacted
+            discard(redacted)
+            raise TypeError("redact gave no text")  # noqa: TRY301 - as any other fault of it
         except Exception as fault:
             # Not the text itself: what was to be redacted must not get out.
             warn_once("an error's message cannot be told", error=fault)

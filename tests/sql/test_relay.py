@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -443,12 +444,19 @@ async def test_numbers_that_are_not_positive_are_refused(
         OutboxRelay(sqlite.outbox, sqlite.engine, producer, **options)
 
 
+def blocking_send(*_: object, **__: object) -> None:
+    """A sender of a client that is not for asyncio."""
+
+
 async def test_what_cannot_relay_is_refused_with_a_reason(
     sqlite: Database, broker: InMemoryBroker
 ) -> None:
     not_a_producer: Any = object()
     with pytest.raises(TypeError, match="TracedProducer"):
         OutboxRelay(sqlite.outbox, sqlite.engine, not_a_producer)
+    blocking: Any = SimpleNamespace(send_and_wait=blocking_send)
+    with pytest.raises(TypeError, match="must be async"):
+        OutboxRelay(sqlite.outbox, sqlite.engine, blocking)
     serializing = TracedProducer(
         InMemoryProducer(broker, value_serializer=str.encode), sqlite.outbox.telemetry
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
 
+from tracing.core.callables import require_async
 from tracing.sagas.tracker import SagaTracker
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class SagaObserver:
         quiet_after_s: The age, in seconds, from which on an end makes no spans or durations.
 
     Raises:
+        TypeError: The log has no async `note` or `health`.
         ValueError: There is no flow, or two have one name.
         RuntimeError: No event loop runs.
 
@@ -63,6 +65,7 @@ class SagaObserver:
         names = [flow.name for flow in flows]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"flows need names, each another one, not {names!r}")
+        require_async(getattr(log, "note", None), "the method note() of a saga log")
         self._log = log
         self._quiet_after_s = quiet_after_s
         self._flows = [(flow, SagaTracker(flow.name, telemetry, health=log)) for flow in flows]

@@ -12,6 +12,7 @@ from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import SpanKind
 
 from tracing import semconv
+from tracing.core.callables import require_async
 from tracing.sagas.context import SagaContext
 from tracing.sagas.outcomes import FAILED, STEP_ERROR, STEP_OK
 from tracing.sagas.readings import SagaReadings
@@ -59,6 +60,7 @@ class SagaTracker:
         health: Reads health from the durable store.
 
     Raises:
+        TypeError: `health` has no async method of that name.
         ValueError: The name cannot be used.
         RuntimeError: `health` is given and no event loop runs.
 
@@ -71,6 +73,8 @@ class SagaTracker:
     ) -> None:
         if not saga or len(saga) > _MAX_NAME or not saga.isprintable():
             raise ValueError(f"saga must be 1 to {_MAX_NAME} printable characters, not {saga!r}")
+        if health is not None:
+            require_async(getattr(health, "health", None), "the method health() of a health source")
         self._saga = saga
         self._telemetry = telemetry
         self._spans = SagaSpans(telemetry, saga)

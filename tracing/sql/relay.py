@@ -10,6 +10,7 @@ from opentelemetry.context import Context, attach, detach
 
 from tracing import semconv
 from tracing.client import check_durable, client_info
+from tracing.core.callables import require_async
 from tracing.headers import latest
 from tracing.producer import TracedProducer
 from tracing.provenance import unmarked
@@ -84,7 +85,7 @@ class OutboxRelay:
         drain_timeout_s: How long sends under way may take when the relay stops, in seconds.
 
     Raises:
-        TypeError: `producer` cannot send.
+        TypeError: `producer` cannot send, or its `send_and_wait` is not async.
         ValueError: The producer serializes, waits for no acknowledgement or is transactional,
             the database is another one, or a number is not positive.
 
@@ -105,6 +106,7 @@ class OutboxRelay:
     ) -> None:
         if not callable(getattr(producer, "send_and_wait", None)):
             raise TypeError(f"OutboxRelay takes a TracedProducer, not {producer!r}")
+        require_async(producer.send_and_wait, "the method send_and_wait() of a sender")
         if isinstance(producer, TracedProducer):
             info = producer.info
         else:

@@ -1,0 +1,135 @@
+"""What is known of a callable before it is called: whether it is `async`, and what to call it.
+
+A callable of the wrong kind is refused where it is given: a handler without `async` would run, and
+only then fail, once per attempt and record.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+from types import CoroutineType, FunctionType, MethodType
+from typing import Final, Literal
+
+Kind = Literal["async", "sync", "generator", "async generator"]
+
+_MAX_LAYERS: Final = 100
+
+
+def kind_of(function: object) -> Kind | None:
+    """Return what a call of a function gives; `None` where only the call can show it.
+
+    It looks through `functools.partial`, bound methods and objects with a `__call__`. A function
+    without `async` may return what another one gives it, which can be a coroutine: it counts as
+    "sync" only where all that it returns are constants, and so nothing that can be awaited.
+    """
+    function = _innermost(function)
+    if inspect.iscoroutinefunction(function):
+        return "async"
+    if not isinstance(function, FunctionType):
+        return None
+    flags = function.__code__.co_flags
+    if flags & inspect.CO_ASYNC_GENERATOR:
+        return "async generator"
+    if flags & inspect.CO_ITERABLE_COROUTINE:
+        return "async"
+    if flags & inspect.CO_GENERATOR:
+        return "generator"
+    return "sync" if _returns_constants(function) else None
+
+
+def require_async(function: object, what: str) -> None:
+    """Refuse what certainly gives nothing to await.
+
+    Args:
+        function: What a user gave.
+        what: What it is for, as the beginning of a sentence.
+
+    Raises:
+        TypeError: It cannot be called, or it is no async function; the message says how to fix it.
+    """
+    if not callable(function):
+        raise TypeError(f"{what} must be an async function, not {type(function).__name__}")
+    name = name_of(function)
+    if isinstance(function, type):
+        if not hasattr(function, "__await__"):
+            raise TypeError(f"{what} is the class {name}: give an instance of it, or a method")
+        return
+    match kind_of(function):
+        case "sync":
+            raise TypeError(
+                f"{what} must be async, and {name} is not: write it as `async def`; what blocks "
+                "in it goes into `await asyncio.to_thread(...)`"
+            )
+        case "generator" | "async generator" as kind:
+            raise TypeError(
+                f"{what} must be an async function, and {name} is a function with `yield`, which "
+                f"makes {'an' if kind.startswith('a') else 'a'} {kind}: write it as `async def` "
+                "without `yield`"
+            )
+
+
+def require_sync(function: object, what: str) -> None:
+    """Refuse what is called without `await`, and certainly gives no plain result.
+
+    Args:
+        function: What a user gave.
+        what: What it is for, as the beginning of a sentence.
+
+    Raises:
+        TypeError: It cannot be called, or it gives something that has to be awaited or iterated.
+    """
+    if not callable(function):
+        raise TypeError(f"{what} must be a function, not {type(function).__name__}")
+    kind = kind_of(function)
+    if kind in {"async", "generator", "async generator"}:
+        raise TypeError(
+            f"{what} must be a plain function, and {name_of(function)} is "
+            f"{'an async function' if kind == 'async' else f'a function with `yield` ({kind})'}: "
+            "write it as `def`; it is called without `await`"
+        )
+
+
+def name_of(function: object) -> str:
+    """Name a callable, by its code alone: what is bound to it may be private."""
+    for _ in range(_MAX_LAYERS):
+        if not isinstance(function, functools.partial):
+            break
+        function = function.func
+    name = getattr(function, "__qualname__", None)
+    return name if isinstance(name, str) else type(function).__qualname__
+
+
+def discard(result: object) -> None:
+    """Close a coroutine that came where a plain result was expected, so that it can go."""
+    if isinstance(result, CoroutineType):
+        result.close()
+
+
+def _innermost(function: object) -> object:
+    for _ in range(_MAX_LAYERS):
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, MethodType):
+            function = function.__func__
+        elif isinstance(function, FunctionType | type) or inspect.iscoroutinefunction(function):
+            break
+        else:
+            call = getattr(type(function), "__call__", None)  # noqa: B004 - which one, not whether
+            if not isinstance(call, FunctionType):
+                break
+            function = call
+    return function
+
+
+def _returns_constants(function: FunctionType) -> bool:
+    before = ""
+    for instruction in dis.get_instructions(function):
+        # Python 3.12 has an instruction of its own, RETURN_CONST.
+        if instruction.opname == "RETURN_VALUE" and (
+            before != "LOAD_CONST" or instruction.is_jump_target
+        ):
+            return False
+        before = instruction.opname
+    return True
