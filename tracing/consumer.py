@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tracing.batch_processing import BatchProcessing, mixed_series
 from tracing.client import client_info
-from tracing.coexistence import beneath
+from tracing.coexistence import beneath, call_beneath, present
 from tracing.committing import Committing
 from tracing.diagnostics import warn_once
-from tracing.iteration import TracedRecords, next_as_aiokafka
+from tracing.iteration import TracedRecords, next_beneath, topic_of
 from tracing.keeping import keep
 from tracing.polling import Polling
 from tracing.processing import Processing
@@ -152,8 +152,9 @@ class TracedConsumer:
     async def getone(self, *partitions: TopicPartition) -> ConsumerRecord[Any, Any]:
         """Get one record, as `AIOKafkaConsumer.getone`; handle it inside `process(record)`."""
         self.finish_unfinished()
-        record: ConsumerRecord[Any, Any] = await beneath(self._consumer.getone)(*partitions)
-        self.delivered(record.topic)
+        consumer = self._consumer
+        record: ConsumerRecord[Any, Any] = await beneath(consumer.getone, consumer)(*partitions)
+        self._received(record)
         return record
 
     async def getmany(
@@ -168,8 +169,9 @@ class TracedConsumer:
         """
         self.finish_unfinished()
         started, started_ns = perf_counter(), time_ns()
+        consumer = self._consumer
         records: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await beneath(
-            self._consumer.getmany
+            consumer.getmany, consumer
         )(*partitions, timeout_ms=timeout_ms, max_records=max_records)
         if records:
             self._polling.polled(records, started, started_ns)
@@ -178,14 +180,18 @@ class TracedConsumer:
     def __aiter__(self) -> TracedRecords:
         self.finish_unfinished()
         # The consumer's own check, and error, for one that is closed.
-        beneath(self._consumer.__aiter__)()
-        return TracedRecords(self)
+        iterator = call_beneath(self._consumer.__aiter__, self._consumer)
+        return TracedRecords(self, iterator, self._consumer)
 
     async def __anext__(self) -> ConsumerRecord[Any, Any]:
         """Get the next record without a loop around it: no process span, as for `getone`."""
         self.finish_unfinished()
-        record: ConsumerRecord[Any, Any] = await next_as_aiokafka(beneath(self._consumer.getone))
-        self.delivered(record.topic)
+        record: ConsumerRecord[Any, Any]
+        if present():
+            record, received = await next_beneath(self._consumer, self._consumer)
+        else:
+            record = received = await self._consumer.__anext__()
+        self._received(received)
         return record
 
     def leave_unfinished(self, processing: Processing) -> None:
@@ -198,6 +204,11 @@ class TracedConsumer:
         processing, self._unfinished = self._unfinished, None
         if processing is not None:
             processing.end(error)
+
+    def _received(self, record: object) -> None:
+        topic = topic_of(record)
+        if topic is not None:
+            self.delivered(topic)
 
     def _source(self, record: ConsumerRecord[Any, Any]) -> Source:
         place = record.topic, record.partition
@@ -218,7 +229,7 @@ class TracedConsumer:
     async def commit(self, offsets: Mapping[TopicPartition, Any] | None = None) -> None:
         """Commit offsets, as `AIOKafkaConsumer.commit`."""
         with self._committing.commit(offsets):
-            await beneath(self._consumer.commit)(offsets)
+            await beneath(self._consumer.commit, self._consumer)(offsets)
 
     def subscribe(
         self,
@@ -237,7 +248,7 @@ class TracedConsumer:
     async def stop(self) -> None:
         """Leave the group and close, as `AIOKafkaConsumer.stop`."""
         self.finish_unfinished(sys.exc_info()[1])
-        await beneath(self._consumer.stop)()
+        await beneath(self._consumer.stop, self._consumer)()
 
     async def __aenter__(self) -> Self:
         await self.start()

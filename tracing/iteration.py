@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
-from tracing.coexistence import beneath, present
+from tracing.coexistence import TracedCall, beneath, present, traced_call, without_official
+from tracing.diagnostics import warn_once
 from tracing.headers import latest
 from tracing.provenance import REPLAY_GROUP
 
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     from tracing.processing import Processing
 
 _logger = logging.getLogger("tracing")
+_fields: Final = attrgetter("topic", "headers", "partition", "offset", "timestamp", "value")
+_AIOKAFKA: Final = "aiokafka."
 
 
 class TracedRecords:
-    """One `async for` over a consumer.
+    """One `async for` over a consumer, around the iterator that the consumer gave for it.
 
     The body of the loop runs between two calls of `__anext__`, in the same task: so the span
     that one call makes current is current in the body, and the next call ends it. A loop that
@@ -30,12 +34,16 @@ class TracedRecords:
     the span's clock stops then. Whether it was an exception, only the consumer can learn, when it
     is stopped or its `async with` block is left in the course of it; otherwise the handling
     counts as successful.
+
+    What the iterator yields goes to the loop as it is. Where a subclass of the consumer yields
+    something of its own, and aiokafka's own `getone` was seen to return the record that it is
+    made of, that record is what is handled; otherwise there is no span.
     """
 
-    def __init__(self, consumer: TracedConsumer) -> None:
+    def __init__(self, consumer: TracedConsumer, iterator: Any, client: object) -> None:
         self._consumer = consumer
-        self._inner = consumer.wrapped
-        self._delivered = consumer.delivered
+        self._iterator = iterator
+        self._client = client
         self._current: Processing | None = None
 
     def __aiter__(self) -> TracedRecords:
@@ -43,22 +51,44 @@ class TracedRecords:
 
     async def __anext__(self) -> ConsumerRecord[Any, Any]:
         task = asyncio.current_task()
+        self.finish(task)
+        item: Any
+        while True:
+            if present():
+                item, received = await next_beneath(self._iterator, self._client)
+            else:
+                item = received = await self._iterator.__anext__()
+            if self._begin(received, task):
+                return item  # type: ignore[no-any-return]  # what the iterator yields
+
+    def finish(self, task: asyncio.Task[Any] | None = None) -> None:
+        """End the handling of the last record, if there was one."""
         current, self._current = self._current, None
         if current is not None:
             current.end(None, task)
-        while True:
-            if present():
-                # aiokafka's iterator would call a getone that other instrumentation replaced.
-                record = await next_as_aiokafka(beneath(self._inner.getone))
-            else:
-                record = await self._inner.__anext__()
-            self._delivered(record.topic)
+
+    def _begin(self, record: Any, task: asyncio.Task[Any] | None) -> bool:
+        """Begin to handle a record; false where it is not for this group."""
+        topic = topic_of(record)
+        if topic is None:
+            warn_once(
+                "a consumer's iterator yields something other than records; it is passed on as it "
+                "is, without a span. Where the records are at hand, use consumer.process(record)"
+            )
+            return True
+        consumer = self._consumer
+        try:
+            consumer.delivered(topic)
             headers = latest(record.headers)
-            if REPLAY_GROUP not in headers or not self._consumer.addressed_elsewhere(record):
-                break
-        self._current = current = self._consumer.process(record, headers)
+            if REPLAY_GROUP in headers and consumer.addressed_elsewhere(record):
+                return False
+            current = consumer.process(record, headers)
+        except Exception as fault:
+            consumer.telemetry.diagnostics.failed("process", fault)
+            return True
+        self._current = current
         current.start(task)
-        return record
+        return True
 
     def __del__(self) -> None:
         current = self._current
@@ -72,6 +102,47 @@ class TracedRecords:
             asyncio.get_running_loop().call_soon(self._consumer.finish_unfinished)
         except RuntimeError:
             self._consumer.finish_unfinished()
+
+
+def topic_of(record: Any) -> str | None:
+    """Return a record's topic; `None` of anything that is no record. Never raises."""
+    try:
+        topic = _fields(record)[0]
+    except Exception:
+        return None
+    return topic if isinstance(topic, str) else None
+
+
+async def next_beneath(iterator: Any, client: object) -> tuple[Any, Any]:
+    """Get an iterator's next item beneath instrumentation that would repeat ours.
+
+    Args:
+        iterator: What the client gave to iterate by, as a rule itself.
+        client: The client.
+
+    Returns:
+        The item, and the record that is to be handled: the item itself, unless it is no record,
+        but a record was seen to be received for it.
+    """
+    getone: Any = getattr(iterator, "getone", None)
+    own = without_official(getone)
+    if own is not getone and _is_aiokafkas(iterator):
+        # aiokafka's iterator would call the getone that the official instrumentation put in.
+        item = await next_as_aiokafka(beneath(own, client))
+        return item, item
+    with TracedCall(client) as call:
+        item = await iterator.__anext__()
+    received = call.received
+    return item, item if received is None or topic_of(item) is not None else received
+
+
+def received(client: object, record: object) -> bool:
+    """Report what a consumer's own `getone` returned; whether a traced call is under way."""
+    call = traced_call(client)
+    if call is None:
+        return False
+    call.received = record
+    return True
 
 
 async def next_as_aiokafka(
@@ -90,3 +161,8 @@ async def next_as_aiokafka(
                     _logger.exception("a record is too large for the consumer and is skipped")
                 case _:
                     raise
+
+
+def _is_aiokafkas(iterator: object) -> bool:
+    module = getattr(getattr(type(iterator), "__anext__", None), "__module__", None)
+    return isinstance(module, str) and module.startswith(_AIOKAFKA)

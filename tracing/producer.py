@@ -8,7 +8,7 @@ from opentelemetry.context import get_current
 
 from tracing.batch import TracedBatch, begin_batch
 from tracing.client import client_info
-from tracing.coexistence import beneath, present
+from tracing.coexistence import beneath, call_beneath, present, without_official
 from tracing.context_keys import SUPPRESSED
 from tracing.diagnostics import warn_once
 from tracing.headers import latest, listed
@@ -18,7 +18,7 @@ from tracing.sending import Destination, begin_send
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from types import TracebackType
 
     from aiokafka.producer.producer import TransactionContext
@@ -100,9 +100,9 @@ class TracedProducer:
         Cancelling the future leaves open whether the record arrives: the span then ends without
         status, partition and offset, and the record is not counted as sent.
         """
-        send = self._producer.send
+        send: Callable[..., Awaitable[asyncio.Future[RecordMetadata]]] = self._producer.send
         if present():
-            send = beneath(send)
+            send = beneath(send, self._producer)
         given = [] if headers is None else list(headers)
         sending = self._begin(topic, value, key, partition, given)
         if sending is None:
@@ -130,15 +130,16 @@ class TracedProducer:
         sending = self._begin(topic, value, key, partition, given)
         outgoing = unmarked(given, latest(given)) if sending is None else sending.headers
         try:
-            replaced = self._producer.send
-            send = beneath(replaced)
-            if send is replaced:
-                metadata = await self._producer.send_and_wait(
+            producer = self._producer
+            send = producer.send
+            if without_official(send) is send:
+                send_and_wait = beneath(producer.send_and_wait, producer)
+                metadata = await send_and_wait(topic, value, key, partition, timestamp_ms, outgoing)
+            else:
+                # aiokafka's own would call the send that the official instrumentation put in.
+                future = await beneath(send, producer)(
                     topic, value, key, partition, timestamp_ms, outgoing
                 )
-            else:
-                # aiokafka's own would call the send that other instrumentation put in.
-                future = await send(topic, value, key, partition, timestamp_ms, outgoing)
                 metadata = await future
         except BaseException as error:
             if sending is not None:
@@ -150,13 +151,14 @@ class TracedProducer:
 
     def create_batch(self) -> TracedBatch:
         """Make an empty batch, as `AIOKafkaProducer.create_batch`; its messages get contexts."""
-        return TracedBatch(beneath(self._producer.create_batch)(), self._telemetry)
+        batch = call_beneath(self._producer.create_batch, self._producer)
+        return TracedBatch(batch, self._telemetry)
 
     async def send_batch(
         self, batch: KafkaBatch | TracedBatch, topic: str, *, partition: int
     ) -> asyncio.Future[RecordMetadata]:
         """Send a batch, as `AIOKafkaProducer.send_batch`: one span, linked to its messages."""
-        send_batch = beneath(self._producer.send_batch)
+        send_batch = beneath(self._producer.send_batch, self._producer)
         inner = batch.wrapped if isinstance(batch, TracedBatch) else batch
         sending = self._begin_batch(batch, topic, partition)
         if sending is None:

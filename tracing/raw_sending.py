@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracing.coexistence import beneath
+from tracing.coexistence import beneath, call_beneath
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,11 +27,11 @@ async def send_raw(
         Exception: What the producer raises.
     """
     if key is not None or value is not None:
-        send = beneath(producer.send)
+        send = beneath(producer.send, producer)
         return await send(topic, value, key, partition, None, headers)
     # Kafka takes a tombstone without a key, and so does a batch; only send() does not.
-    batch = beneath(producer.create_batch)()
+    batch = call_beneath(producer.create_batch, producer)
     batch.append(timestamp=None, key=None, value=None, headers=headers)
     if partition is None:
         partition = min(await producer.partitions_for(topic))
-    return await beneath(producer.send_batch)(batch, topic, partition=partition)
+    return await beneath(producer.send_batch, producer)(batch, topic, partition=partition)

@@ -1,0 +1,1 @@
+"""What knows aiokafka: its clients' methods, wrapped or replaced."""
