@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from tracing.catalog import END_TO_END_DURATION
 
@@ -25,8 +26,8 @@ def checked(config: Config) -> Config:
            "1 to 20 lower-case letters, digits and dashes, a letter first")  # fmt: skip
     _check("title", config.title, r"[^/$]*[^/$\s][^/$]*", "some words, without / and $")
     if config.runbook_url:
-        _check("runbook_url", config.runbook_url, _URL, _URL_WORDS)
-    _check("grafana_url", config.grafana_url, _URL, _URL_WORDS)
+        _check_url("runbook_url", config.runbook_url)
+    _check_url("grafana_url", config.grafana_url)
     _check("min_step", config.min_step, r"[1-9][0-9]*[sm]", "a duration such as 15s or 1m")
     for name, labels in (("selector", config.selector), ("labels", config.labels)):
         for label, value in labels.items():
@@ -97,6 +98,16 @@ _KUBERNETES_VALUE: Final = r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?"
 _LABEL: Final = r"(?!__|(?:ruleset|alertname|severity)$)[a-zA-Z_][a-zA-Z0-9_]*"
 _PLAIN: Final = r'[^"\\\n${}]+'
 _PLAIN_WORDS: Final = "something without quotes, backslashes, dollars and braces"
+
+
+def _check_url(name: str, value: str) -> None:
+    _check(name, value, _URL, _URL_WORDS)
+    try:
+        possible = urlsplit(value).port != 0
+    except ValueError:
+        possible = False
+    if not possible:
+        raise ConfigError(f"{name}: {value!r} must have a port that is a number up to 65535")
 
 
 def _check(name: str, value: str, pattern: str, words: str) -> None:

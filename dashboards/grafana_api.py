@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE: Final = "GRAFANA_TOKEN"  # noqa: S105 - the name of a variable
 """Where the token of a service account comes from; it is never an argument."""
 _TIMEOUT_S: Final = 30.0
+_MAX_PORT: Final = 65_535
 _MENDS: Final[Mapping[int, str]] = {
     401: f"Grafana refuses the token; put one of a service account into {TOKEN_VARIABLE}",
     403: "the token may not do that; its service account needs the role Editor",
@@ -124,6 +125,8 @@ def _checked_url(url: str) -> httpx.URL:
     try:
         found = httpx.URL(url)
         found.host.encode("idna")
+        if not 0 < (1 if found.port is None else found.port) <= _MAX_PORT:
+            raise ValueError(f"--url is no address: there is no port {found.port}")
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError(f"--url is no address: {error}") from error
     if found.scheme not in {"http", "https"} or not found.host:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from demo_pipeline.errors import DemoError, StoppedError, UsageError
 from demo_pipeline.load import Load
-from demo_pipeline.logs import console_logs
+from demo_pipeline.logs import console_logs, parse_log_levels
 from demo_pipeline.progress import live_progress
 from demo_pipeline.report import check_traces, print_summary, write_report
 from demo_pipeline.report_folder import writable_folder
@@ -26,22 +27,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from demo_pipeline.bootstrap import RunningService
+    from demo_pipeline.logs import LogLevels
     from demo_pipeline.run import RunOutcome
 
 Result = TypeVar("Result")
 
 _SHOWN_PROBLEMS: Final = 10
-_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/]+)(?::([0-9]{1,5}))?")
+_MAX_PORT: Final = 65_535
 
 
 def _shared(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option(
             "--log-level",
-            type=click.Choice(_LEVELS, case_sensitive=False),
-            default="warning",
-            show_default=True,
-            help="What to log on standard error.",
+            "log_levels",
+            multiple=True,
+            callback=lambda _context, _option, given: _log_levels(given),
+            metavar="LEVEL|LOGGER=LEVEL",
+            help="What to log on standard error: debug, info, warning, error or critical; may be "
+            "given again, for a logger by name (aiokafka=debug prints records and their values).  "
+            "[default: warning]",
         ),
         click.option(
             "--http-port",
@@ -52,6 +58,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--bootstrap-servers",
             envvar="KAFKA_BOOTSTRAP_SERVERS",
+            callback=lambda _context, _option, given: _addresses(given),
             metavar="HOST:PORT",
             help="The Kafka cluster to use (or KAFKA_BOOTSTRAP_SERVERS).",
         ),
@@ -125,7 +132,7 @@ def run_command(
     timeout: float,
     bootstrap_servers: str | None,
     http_port: int,
-    log_level: str,
+    log_levels: LogLevels,
 ) -> None:
     """Run all services, place orders, and show where their time went.
 
@@ -148,7 +155,7 @@ def run_command(
         timeout_s=timeout,
         databases=databases,
     )
-    with console_logs(log_level):
+    with console_logs(log_levels):
         outcome = _until_stopped(_run(options))
     print_summary(outcome.result, Console())
     if report is not None:
@@ -163,7 +170,7 @@ def run_command(
 @click.argument("service", metavar="SERVICE", type=click.Choice(tuple(SERVICES)))
 @_shared
 def serve_command(
-    *, service: str, bootstrap_servers: str | None, http_port: int, log_level: str
+    *, service: str, bootstrap_servers: str | None, http_port: int, log_levels: LogLevels
 ) -> None:
     """Run one SERVICE until Ctrl-C or SIGTERM.
 
@@ -183,7 +190,7 @@ def serve_command(
         where = f" and listens on {running.url}" if running.url else ""
         click.echo(f"{service} reads {', '.join(running.service.topics)}{where}")
 
-    with console_logs(log_level):
+    with console_logs(log_levels):
         _until_stopped(serve(ServeOptions(service, bootstrap_servers, http_port), ready))
 
 
@@ -205,6 +212,21 @@ async def _run(options: RunOptions) -> RunOutcome:
             return await run(options, progress)
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
+
+
+def _log_levels(given: tuple[str, ...]) -> LogLevels:
+    try:
+        return parse_log_levels(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _addresses(given: str | None) -> str | None:
+    for address in (given or "").split(",") if given else ():
+        found = _ADDRESS.fullmatch(address.strip())
+        if found is None or not 0 < int(found[1] or 1) <= _MAX_PORT:
+            raise click.BadParameter(f"{address!r} is not of the form HOST:PORT")
+    return given
 
 
 def _listed(problems: tuple[str, ...]) -> str:

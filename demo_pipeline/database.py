@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from demo_pipeline.errors import DemoError, UsageError
+from demo_pipeline.private_files import make_private_file
 from tracing.sql import inbox_table, outbox_table
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _BUSY_S: Final = 30
+_MAX_PORT: Final = 65_535
 # Eight services and their replicas share a server that takes a hundred connections by default.
 _POOL: Final = {"pool_size": 2, "max_overflow": 3}
 _SETTING_UP: Final = 0x64656D6F
@@ -44,15 +46,28 @@ def database_url(service: str, folder: Path) -> str:
 async def open_database(service: Service, url: str) -> AsyncIterator[AsyncEngine]:
     """Connect to a service's database, with its tables and first contents in place.
 
-    Beside the service's own tables there are those of its inbox and its outbox.
+    Beside the service's own tables there are those of its inbox and its outbox. A file that is
+    made is for its owner alone, and so are those that SQLite makes beside it.
 
     Raises:
         UsageError: The URL names no database that can be used here.
+        DemoError: The database does not answer, or does not take the tables.
     """
     engine = _engine(service.name, url)
     inbox_table(service.tables)
     outbox_table(service.tables)
     try:
+        await _set_up(service, engine)
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def _set_up(service: Service, engine: AsyncEngine) -> None:
+    try:
+        file = _file(engine)
+        if file is not None:
+            make_private_file(file)
         async with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 # Two replicas that start on an empty database would make the same tables.
@@ -60,9 +75,12 @@ async def open_database(service: Service, url: str) -> AsyncIterator[AsyncEngine
             await connection.run_sync(service.tables.create_all)
             if service.fill is not None:
                 await service.fill(connection)
-        yield engine
-    finally:
-        await engine.dispose()
+    except (SQLAlchemyError, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise DemoError(
+            f"the database of {service.name} cannot be used ({type(cause).__name__}): is it "
+            f"there, and is {service.name.upper()}_DATABASE_URL right?"
+        ) from error
 
 
 @asynccontextmanager
@@ -100,24 +118,40 @@ async def insert_once(connection: AsyncConnection, table: Table, **values: objec
 
 def _is_missing(engine: AsyncEngine) -> bool:
     """Whether SQLite would make a new, empty file."""
-    file = engine.url.database
-    return engine.url.get_backend_name() == "sqlite" and not (file and Path(file).is_file())
+    file = _file(engine)
+    return engine.url.get_backend_name() == "sqlite" and not (file and file.is_file())
+
+
+def _file(engine: AsyncEngine) -> Path | None:
+    """The file of an SQLite database, where it has one that a plain path names."""
+    path = engine.url.database or ""
+    if engine.url.get_backend_name() != "sqlite" or path.startswith((":memory:", "file:")):
+        return None
+    return Path(path) if path else None
 
 
 def _engine(service: str, url: str) -> AsyncEngine:
     variable = f"{service.upper()}_DATABASE_URL"
     try:
-        backend = make_url(url).get_backend_name()
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
         if backend not in _INSERTS:
             raise UsageError(f"{variable}: {backend} is not supported, use {' or '.join(_INSERTS)}")
+        if not 0 < (parsed.port or 1) <= _MAX_PORT:
+            raise UsageError(f"{variable}: there is no port {parsed.port}")
         if backend != "sqlite":
-            return create_async_engine(url, **_POOL)
+            return create_async_engine(url, hide_parameters=True, **_POOL)
         # SQLite has one writer at a time: with one connection, tasks queue for it here instead of
         # failing on a locked database.
         engine = create_async_engine(
-            url, pool_size=1, max_overflow=0, connect_args={"timeout": _BUSY_S}
+            url,
+            pool_size=1,
+            max_overflow=0,
+            connect_args={"timeout": _BUSY_S},
+            # Errors are logged, and what is stored is about customers.
+            hide_parameters=True,
         )
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
         # Without the error's own text, which may repeat the URL.
         raise UsageError(
             f"{variable} names no usable database ({type(error).__name__}): write "

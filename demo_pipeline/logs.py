@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
@@ -12,8 +13,16 @@ import tracing
 from tracing import otlp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+_OWN: Final = ("demo_pipeline", "tracing")
 _LINE: Final = "%(levelname)s %(name)s: %(message)s"
 _IDS: Final = " [trace %(trace_id)s span %(span_id)s event %(event_id)s]"
 
@@ -31,25 +40,66 @@ class _ConsoleFormatter(logging.Formatter):
         return super().format(record)
 
 
+@dataclass(frozen=True, slots=True)
+class LogLevels:
+    """What to log.
+
+    Attributes:
+        general: The level of the demo's and the library's own loggers. Those of other libraries
+            have it as well, but never less than INFO: at DEBUG, some log whole records, SQL
+            parameters and headers.
+        named: Levels of loggers that were asked for by name, with those below them.
+    """
+
+    general: int = logging.WARNING
+    named: Mapping[str, int] = field(default_factory=dict)
+
+
+def parse_log_levels(texts: Iterable[str]) -> LogLevels:
+    """Read levels as people write them: `info`, or `aiokafka=debug` for a logger by its name.
+
+    Raises:
+        ValueError: One is neither.
+    """
+    general, named = logging.WARNING, {}
+    for text in texts:
+        name, equals, level = text.rpartition("=")
+        number = _LEVELS.get(level.strip().lower())
+        if number is None or (equals and not name.strip()):
+            raise ValueError(
+                f"{text!r} is neither one of {', '.join(_LEVELS)} nor LOGGER=LEVEL, as in "
+                "aiokafka=debug"
+            )
+        if equals:
+            named[name.strip()] = number
+        else:
+            general = number
+    return LogLevels(general, named)
+
+
 @contextmanager
-def console_logs(level: str) -> Iterator[None]:
-    """Write what is at least as severe as `level` to standard error, with the ids of its event."""
+def console_logs(levels: LogLevels) -> Iterator[None]:
+    """Write log lines to standard error, with the ids of their event."""
     handler = logging.StreamHandler()
-    handler.setLevel(level.upper())
     handler.setFormatter(_ConsoleFormatter())
     handler.addFilter(tracing.EventLogFilter())
+    wanted = {
+        "": max(levels.general, logging.INFO),
+        **dict.fromkeys(_OWN, levels.general),
+        # An endpoint that is not there is reported once it was given up, not at every retry.
+        "opentelemetry.exporter": max(levels.general, logging.ERROR),
+        **levels.named,
+    }
+    before = {name: logging.getLogger(name).level for name in wanted}
     root = logging.getLogger()
-    before = root.level
     root.addHandler(handler)
-    root.setLevel(handler.level)
-    # An endpoint that is not there is reported once it was given up, not at every retry.
-    exporters = logging.getLogger("opentelemetry.exporter")
-    exporters.setLevel(max(handler.level, logging.ERROR))
+    for name, level in wanted.items():
+        logging.getLogger(name).setLevel(level)
     try:
         yield
     finally:
-        exporters.setLevel(logging.NOTSET)
-        root.setLevel(before)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
         root.removeHandler(handler)
         handler.close()
 

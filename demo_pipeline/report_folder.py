@@ -6,19 +6,20 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from demo_pipeline.errors import UsageError
+from demo_pipeline.private_files import make_private_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def writable_folder(folder: Path) -> None:
-    """Make a folder where there is none, and try to write into it.
+    """Make a folder where there is none, for its owner alone, and try to write into it.
 
     Raises:
         UsageError: That does not work.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

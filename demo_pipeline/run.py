@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from demo_pipeline.bootstrap import Cluster, start_service
@@ -22,9 +20,11 @@ from demo_pipeline.recording import Recording
 from demo_pipeline.report import RunResult
 from demo_pipeline.scenarios import SCENARIOS
 from demo_pipeline.services import ALL_TOPICS, SERVICES, analytics, observer, orders
+from demo_pipeline.temp_folders import temp_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
 
     from demo_pipeline.bootstrap import RunningService
     from demo_pipeline.load import Load
@@ -95,9 +95,7 @@ async def run(options: RunOptions, progress: Progress) -> RunOutcome:
         cluster = await _cluster(options, stack, progress)
         await create_topics(cluster.bootstrap_servers, ALL_TOPICS)
         progress.step("starting the services")
-        folder = options.databases or Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-pipeline-"))
-        )
+        folder = options.databases or stack.enter_context(temp_folder("databases"))
         running = await stack.enter_async_context(
             together(
                 {

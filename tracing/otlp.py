@@ -26,6 +26,7 @@ except ImportError as missing:
 from tracing.aggregated_export import AggregatedMetricExporter
 from tracing.aggregation import Aggregator
 from tracing.export_account import AccountedSpanExporter, ExportAccount
+from tracing.otlp_endpoint import check_endpoint
 from tracing.span_queue import AccountedBatchSpanProcessor
 from tracing.telemetry import Telemetry
 
@@ -109,7 +110,8 @@ def configure(
         log_processor: Where log records go; by default in batches to the OTLP endpoint.
 
     Raises:
-        ValueError: The environment asks for an exporter or protocol that is not supported.
+        ValueError: The environment asks for an exporter or protocol that is not supported, or
+            its endpoint is no address.
         ImportError: The environment asks for gRPC and its exporter is not installed.
     """
     resource = Resource.create({SERVICE_NAME: service_name} if service_name else {})
@@ -156,6 +158,7 @@ def _protocol(signal: Signal) -> str | None:
             f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol} is not supported; "
             f"use one of {', '.join(sorted(_PROTOCOLS))}"
         )
+    check_endpoint(signal, protocol)
     return protocol
 
 

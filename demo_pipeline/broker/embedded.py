@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -12,6 +12,8 @@ from typing import Final, Self
 from demo_pipeline.broker import guard
 from demo_pipeline.broker.binary import BrokerError, find_broker
 from demo_pipeline.broker.cluster import wait_until_reachable
+from demo_pipeline.private_files import PRIVATE_UMASK, make_private_file
+from demo_pipeline.temp_folders import temp_folder
 
 _ATTEMPTS: Final = 5
 _START_S: Final = 20.0
@@ -34,7 +36,8 @@ class EmbeddedBroker:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._stack = ExitStack()
+        self._folder = Path()
         self._port = 0
 
     @property
@@ -43,9 +46,9 @@ class EmbeddedBroker:
         return f"127.0.0.1:{self._port}"
 
     async def __aenter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="embedded-broker-")
+        self._folder = self._stack.enter_context(temp_folder("broker"))
         try:
-            program = find_broker(Path(self._folder.name))
+            program = find_broker(self._folder)
             await self._start(program)
         except BaseException:
             await self._stop()
@@ -80,6 +83,7 @@ class EmbeddedBroker:
 
     async def _launch(self, program: Path) -> asyncio.subprocess.Process:
         url = f"tcp://127.0.0.1:{self._port}"
+        make_private_file(self._log())
         with self._log().open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -97,6 +101,7 @@ class EmbeddedBroker:
                 # terminal is for this process, which still needs the broker to finish.
                 cwd=self._log().parent,
                 start_new_session=True,
+                umask=PRIVATE_UMASK,
             )
 
     async def _stop(self) -> None:
@@ -109,12 +114,10 @@ class EmbeddedBroker:
             except TimeoutError:
                 process.kill()
                 await process.wait()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        self._stack.close()
 
     def _log(self) -> Path:
-        return Path(self._folder.name if self._folder else tempfile.gettempdir()) / "broker.log"
+        return self._folder / "broker.log"
 
     def _log_tail(self) -> str:
         try:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import socket
 import sys
-import tempfile
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +15,8 @@ from demo_pipeline.broker import guard
 from demo_pipeline.broker.binary import BrokerError
 from demo_pipeline.broker.cluster import wait_for_groups, wait_until_reachable
 from demo_pipeline.broker.kafka_jars import kafka_jars
+from demo_pipeline.private_files import PRIVATE_UMASK, make_private_file
+from demo_pipeline.temp_folders import temp_folder
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,12 +57,13 @@ class KafkaCluster:
     async def __aenter__(self) -> Self:
         try:
             self._jars = await kafka_jars()
-            temporary = tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)
-            self._folder = Path(self._stack.enter_context(temporary))
+            self._folder = self._stack.enter_context(temp_folder("kafka"))
             # Two for each node: for clients, and for the nodes among themselves.
             self._ports = _free_ports(2 * self._nodes)
             cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             for node in range(self._nodes):
+                for file in (self._configuration(node), self._log(node)):
+                    make_private_file(file)
                 self._configuration(node).write_text(self._properties(node))
             await asyncio.gather(*(self._format(node, cluster_id) for node in range(self._nodes)))
             await asyncio.gather(*(self.restart(node) for node in range(self._nodes)))
@@ -117,7 +119,7 @@ class KafkaCluster:
                 "java", *_JVM, "-cp", f"{self._jars}/*", "kafka.tools.StorageTool",
                 # One in 64 ids begins with a dash, and would be taken for an option.
                 "format", f"--cluster-id={cluster_id}", "-c", str(self._configuration(node)),
-                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, umask=PRIVATE_UMASK,
             )  # fmt: skip
         if await process.wait():
             raise BrokerError(f"Kafka cannot set up its storage: {self._log_tail(node)}")
@@ -130,7 +132,7 @@ class KafkaCluster:
                 "-cp", f"{self._jars}/*", "kafka.Kafka", str(self._configuration(node)),
                 stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log,
                 # Ctrl-C in a terminal is for this process, which still needs the broker to finish.
-                start_new_session=True,
+                start_new_session=True, umask=PRIVATE_UMASK,
             )  # fmt: skip
 
     async def _stop(self) -> None:

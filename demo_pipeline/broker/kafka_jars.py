@@ -7,11 +7,11 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from demo_pipeline.broker.binary import BrokerError
+from demo_pipeline.temp_folders import temp_folder
 
 VERSION: Final = "4.3.1"
 """Kafka's own version; its jars are `org.apache.kafka:kafka_2.13`."""
@@ -69,8 +69,8 @@ async def kafka_jars() -> Path:
     folder = _cached()
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="resolving-") as work:
-            jars = await _resolve(Path(work))
+        with temp_folder("jars", folder.parent) as work:
+            jars = await _resolve(work)
             # Whoever is first wins, and the other one has the same.
             with contextlib.suppress(OSError):
                 jars.rename(folder)

@@ -13,16 +13,21 @@ class ReportNotWrittenError(OSError):
 def write_files(directory: Path, contents: Mapping[str, Iterable[str]]) -> tuple[Path, ...]:
     """Write files into a folder, made where missing; none appears before all are complete.
 
+    Only their owner may read them, and look into a folder that is made: they show orders.
+
     Raises:
         ReportNotWrittenError: the folder or a file in it cannot be written.
     """
     pending = {directory / f".{name}.{os.getpid()}.partial": directory / name for name in contents}
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_halves(directory, contents)
         for (partial, target), chunks in zip(pending.items(), contents.values(), strict=True):
             if target.is_dir():
                 raise _not_written(directory, f"{target.name} is a folder there")
-            with partial.open("w", encoding="utf-8", newline="\n") as file:
+            with open(
+                partial, "w", encoding="utf-8", newline="\n", opener=_opened_privately
+            ) as file:
                 file.writelines(chunks)
         for partial, target in pending.items():
             partial.replace(target)
@@ -37,6 +42,30 @@ def write_files(directory: Path, contents: Mapping[str, Iterable[str]]) -> tuple
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
     return tuple(pending.values())
+
+
+def _opened_privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _remove_halves(directory: Path, names: Iterable[str]) -> None:
+    """Remove what processes that were killed while they wrote have left."""
+    for name in names:
+        for half in directory.glob(f".{name}.*.partial"):
+            number = half.suffixes[-2][1:]
+            if number.isdecimal() and not _is_alive(int(number)):
+                with suppress(OSError):
+                    half.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _not_written(directory: Path, why: str) -> ReportNotWrittenError:

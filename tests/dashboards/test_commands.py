@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 import dashboards
+from dashboards.__main__ import main
 from dashboards.cli import cli
 from dashboards.config import Config, load_config
 from dashboards.config_checks import ConfigError
@@ -191,6 +193,9 @@ def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> N
         ("title: ''", "title: '' must be some words"),
         ("grafana_url: https://g/", "grafana_url: 'https://g/' must be an http(s) address"),
         ("grafana_url: 'https://g/{{x}}'", "grafana_url: 'https://g/{{x}}' must be an http(s)"),
+        ("grafana_url: https://g:abc", "grafana_url: 'https://g:abc' must have a port"),
+        ("grafana_url: https://g:99999", "must have a port that is a number up to 65535"),
+        ("runbook_url: https://g:abc/x", "runbook_url: 'https://g:abc/x' must have a port"),
         ("grafana_url: https://me:secret@g", "must be an http(s) address without user"),
         ("datasources: {tempo: ''}", "datasources.tempo: '' must be the uid of a data source"),
         ("kubernetes: {namespace: My Shop}", "kubernetes.namespace: 'My Shop' must be a name in"),
@@ -261,3 +266,28 @@ def test_dashboards_and_alerts_are_listed_for_people_and_machines() -> None:
     assert "pipeline-overview" in _run("list").output
     document = json.loads(_run("list", "--json").output)
     assert (8, 15) == (len(document["dashboards"]), len(document["alerts"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["publish", "--url", "http://127.0.0.1:abc"], 2, "'abc'"),
+        (["publish", "--url", "http://127.0.0.1:99999"], 2, "99999"),
+        (["publish", "--url", "http://127.0.0.1:1"], 1, "Grafana does not answer"),
+        (["publish"], 2, "--url"),
+        (["dance"], 2, "dance"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    arguments: list[str],
+    code: int,
+    named: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GRAFANA_TOKEN", "token")
+    monkeypatch.setattr(sys, "argv", ["dashboards", *arguments])
+    assert code == main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("dashboards: ")
+    assert named in line

@@ -9,7 +9,11 @@ import pytest
 
 from demo_pipeline.__main__ import main
 from demo_pipeline.broker import EmbeddedBroker
+from demo_pipeline.database import open_database
+from demo_pipeline.errors import DemoError, UsageError
 from demo_pipeline.http_server import listen
+from demo_pipeline.recording import exporting_providers
+from demo_pipeline.services import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +37,16 @@ def _one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["serve", "catering"], "analytics"),
         (["serve", "payment"], "KAFKA_BOOTSTRAP_SERVERS"),
         (["dance"], "dance"),
+        (["run", "--bootstrap-servers", "host:abc"], "'host:abc'"),
+        (["run", "--bootstrap-servers", "host:65536"], "'host:65536'"),
+        (["run", "--bootstrap-servers", "host:0"], "'host:0'"),
+        (["run", "--bootstrap-servers", "host:"], "'host:'"),
+        (["run", "--bootstrap-servers", "one:9092,two:x"], "'two:x'"),
+        (["serve", "orders", "--bootstrap-servers", "http://host:9092"], "http://host:9092"),
+        (["run", "--http-port", "abc"], "--http-port"),
+        (["run", "--log-level", "loud"], "'loud'"),
+        (["run", "--log-level", "aiokafka=loud"], "'aiokafka=loud'"),
+        (["run", "--log-level", "=debug"], "'=debug'"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(
@@ -125,3 +139,55 @@ async def test_a_run_that_is_stopped_says_so_in_one_line() -> None:
     assert b"" == output
     assert b"demo_pipeline: stopped" == errors.splitlines()[-1]
     assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("KAFKA_BOOTSTRAP_SERVERS", "host:abc"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://host:abc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://host:99999/v1/traces"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "host:4318"),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://"),
+    ],
+)
+def test_an_address_in_the_environment_that_cannot_be_is_one_line_and_exit_2(
+    variable: str, value: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    if variable == "KAFKA_BOOTSTRAP_SERVERS":
+        assert 2 == main(["run"])
+        assert value in _one_line(capsys)
+    else:
+        with pytest.raises(UsageError, match=variable):
+            exporting_providers("orders")
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "named"),
+    [
+        ("postgresql+asyncpg://host:abc/shop", 2, "ORCHESTRATOR_DATABASE_URL"),
+        ("postgresql+asyncpg://host:99999/shop", 2, "99999"),
+        ("mysql://host/shop", 2, "mysql"),
+        ("postgresql+asyncpg://127.0.0.1:1/shop", 1, "ConnectionRefusedError"),
+    ],
+)
+def test_a_database_that_cannot_be_is_one_line(
+    url: str,
+    code: int,
+    named: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", url)
+    assert code == main(["saga", "list"])
+    assert named in _one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+asyncpg://127.0.0.1:1/shop", "sqlite+aiosqlite:////nowhere/orders.sqlite3"]
+)
+async def test_a_service_whose_database_cannot_be_opened_says_so(url: str) -> None:
+    with pytest.raises(DemoError, match="ORDERS_DATABASE_URL"):
+        async with open_database(SERVICES["orders"], url):
+            pass

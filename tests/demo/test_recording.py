@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from demo_pipeline.errors import UsageError
-from demo_pipeline.logs import console_logs
+from demo_pipeline.logs import LogLevels, console_logs
 from demo_pipeline.recording import Recording, exporting_providers
 
 
@@ -53,7 +53,7 @@ def test_console_lines_carry_the_ids_of_the_work_they_belong_to(
 ) -> None:
     providers = exporting_providers("orders")
     logger = logging.getLogger("demo_pipeline.orders")
-    with console_logs("warning"):
+    with console_logs(LogLevels()):
         logger.warning("outside")
         logger.info("too quiet")
         with providers.tracer_provider.get_tracer("test").start_as_current_span("work") as span:

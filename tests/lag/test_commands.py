@@ -216,3 +216,14 @@ def test_a_cluster_that_does_not_answer_is_told_in_one_line(
     captured = capsys.readouterr()
     assert ("", 1) == (captured.out, len(captured.err.splitlines()))
     assert "no Kafka broker answers" in captured.err
+
+
+def test_an_endpoint_that_is_no_address_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:abc")
+    assert 2 == main(["lag", "--daemon", "--bootstrap-servers", "127.0.0.1:1"])
+
+    captured = capsys.readouterr()
+    assert ("", 1) == (captured.out, len(captured.err.splitlines()))
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is no address" in captured.err

@@ -20,6 +20,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.trace import SpanProcessor
 
 from tracing import TracedProducer, otlp
+from tracing.otlp_endpoint import check_endpoint
 from tracing.testing import InMemoryBroker, InMemoryProducer
 
 
@@ -222,3 +223,48 @@ def test_configured_tells_of_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://127.0.0.1:9")
     assert otlp.configured("logs")
     assert not otlp.configured("traces")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint"),
+    [
+        ("http/protobuf", "http://collector:abc"),
+        ("http/protobuf", "http://collector:99999"),
+        ("http/protobuf", "http://collector:0"),
+        ("http/protobuf", "http://user:secret@collector:abc"),
+        ("http/protobuf", "collector:4318"),
+        ("http/protobuf", "ftp://collector:4318"),
+        ("http/protobuf", "http://[::1"),
+        ("http/protobuf", "https://"),
+        ("grpc", "collector:abc"),
+        ("grpc", "http://collector:abc"),
+    ],
+)
+def test_an_endpoint_that_is_no_address_is_refused_by_the_variables_name_alone(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, endpoint: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    with pytest.raises(ValueError, match="OTEL_EXPORTER_OTLP_ENDPOINT is no address") as refused:
+        otlp.configure("orders")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint"),
+    [
+        ("http/protobuf", ""),
+        ("http/protobuf", "http://localhost:4318"),
+        ("http/protobuf", "https://user:secret@collector/otlp/"),
+        ("http/protobuf", "http://[::1]:4318"),
+        ("grpc", "collector:4317"),
+        ("grpc", "http://collector:4317"),
+        ("grpc", "dns:///collector:4317"),
+        ("grpc", "unix:///run/collector"),
+    ],
+)
+def test_an_endpoint_that_is_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, endpoint: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    check_endpoint("traces", protocol)

@@ -152,7 +152,10 @@ def _exporting() -> Iterator[Telemetry]:
         from tracing import otlp  # noqa: PLC0415 - an extra that only this option needs
     except ImportError as missing:
         raise click.ClickException(str(missing)) from None
-    providers = otlp.configure(_SERVICE)
+    try:
+        providers = otlp.configure(_SERVICE)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     try:
         yield providers.telemetry("lag-monitor")
     finally:

@@ -1,0 +1,68 @@
+"""What is logged at which level: never what a record or a statement holds, unless asked for."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+
+from demo_pipeline.database import open_database
+from demo_pipeline.logs import LogLevels, console_logs, parse_log_levels
+from demo_pipeline.services import SERVICES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_OTHERS = ("aiokafka.producer.producer", "aiosqlite", "sqlalchemy.engine", "httpcore", "asyncio")
+
+
+def _logged(levels: LogLevels, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """The names and levels of the loggers whose lines are written."""
+    with console_logs(levels):
+        for name in ("demo_pipeline.orders", "tracing", *_OTHERS):
+            for level in (logging.DEBUG, logging.INFO):
+                logging.getLogger(name).log(level, "said")
+    return {line.removesuffix(": said") for line in capsys.readouterr().err.splitlines()}
+
+
+def test_debug_is_for_our_own_loggers_and_info_for_all_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logged = _logged(parse_log_levels(["debug"]), capsys)
+    assert {"DEBUG demo_pipeline.orders", "DEBUG tracing", "INFO aiokafka.producer.producer"} <= (
+        logged
+    )
+    assert set() == {line for line in logged if line.startswith("DEBUG")} - {
+        "DEBUG demo_pipeline.orders",
+        "DEBUG tracing",
+    }
+
+
+def test_a_logger_that_is_asked_for_by_name_says_all(capsys: pytest.CaptureFixture[str]) -> None:
+    logged = _logged(parse_log_levels(["error", "aiokafka=DEBUG"]), capsys)
+    assert {"DEBUG aiokafka.producer.producer", "INFO aiokafka.producer.producer"} == logged
+
+
+def test_afterwards_all_levels_are_as_they_were() -> None:
+    names = ("", "demo_pipeline", "tracing", "aiokafka", "opentelemetry.exporter")
+    before = [logging.getLogger(name).level for name in names]
+    with console_logs(parse_log_levels(["debug", "aiokafka=debug"])):
+        pass
+    assert before == [logging.getLogger(name).level for name in names]
+
+
+async def test_what_is_stored_is_in_no_log_line_and_no_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/orders.sqlite3"
+    with console_logs(parse_log_levels(["debug"])):
+        async with open_database(SERVICES["orders"], url) as database:
+            async with database.begin() as connection:
+                await connection.execute(text("SELECT :card"), {"card": "card-secret"})
+            with pytest.raises(Exception, match="no such table") as raised:
+                async with database.begin() as connection:
+                    await connection.execute(text("SELECT :card FROM t"), {"card": "card-secret"})
+    assert "card-secret" not in capsys.readouterr().err
+    assert "card-secret" not in str(raised.value)
