@@ -124,14 +124,17 @@ class Attempts:
         self._failure = decisive
         self._processing.stop_clock()
         if handling.retries(decisive, self._number):
+            self._delay_s = handling.retry.delay_after(self._number)
+            self._log(decisive, f"it is tried again in {self._delay_s:.3g} s")
             if retried is not None:
                 retried.end(decisive)
             self._processing.attempt_failed(decisive)
-            self._delay_s = handling.retry.delay_after(self._number)
             return self._delay_s
         if handling.dead_letters is None:
+            self._log(decisive, "the record is not committed, and the loop ends")
             self._end(retried, decisive)
             raise error
+        self._log(decisive, "it becomes a dead letter")
         if retried is not None:
             retried.end(decisive)
         try:
@@ -154,6 +157,15 @@ class Attempts:
         self._processing.dead_lettered()
         self._end(None, decisive)
         return None
+
+    def _log(self, error: Exception, then: str) -> None:
+        self._handling.log.failed(
+            self._processing.record,
+            error,
+            attempt=self._number,
+            attempts=self._handling.retry.attempts,
+            then=then,
+        )
 
     def _end(self, retried: RetriedAttempt | None, error: BaseException | None) -> None:
         if retried is not None:

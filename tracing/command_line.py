@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from aiokafka import errors
 
+from tracing.core.printable import printable
 from tracing.dlq.commands import dlq
 from tracing.lag.commands import lag_command
 from tracing.metrics_command import metrics_command
@@ -79,5 +80,5 @@ def _said(error: Exception) -> str:
 
 
 def _end(message: str, code: int) -> int:
-    click.echo(f"tracing: {' '.join(message.split())}", err=True)
+    click.echo(f"tracing: {printable(' '.join(message.split()))}", err=True)
     return code

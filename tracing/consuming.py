@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tracing.consumer import TracedConsumer
 from tracing.core.callables import require_async
+from tracing.core.log import EventLog
+from tracing.delivery.loop_log import LoopLog
 from tracing.failure_handling import FailureHandling
 from tracing.partition import PartitionWorker
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tracing.dead_letters import DeadLetters
     from tracing.retry import Retry
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 
 _POLL_MS = 200
 _UNLIMITED = 1_000_000
@@ -60,6 +61,10 @@ async def consume(
     It returns when `stop` is set or the consumer is stopped. On the way out, also when cancelled
     and before partitions move, records under way are finished and committed; the others are left
     for whoever consumes next, this consumer included.
+
+    Ordinary logs have a WARNING for each failed attempt (logger `tracing.attempts`, ten a minute of
+    a kind), an ERROR for each dead letter (`tracing.dead_letters`), and INFO when the loop starts,
+    ends, and partitions move (`tracing.consume`), with their facts as `extra` fields.
 
     Args:
         consumer: A started consumer, made with `enable_auto_commit=False`.
@@ -115,21 +120,27 @@ async def consume(
     ):
         if value is not None and value <= 0:
             raise ValueError(f"{name} must be positive, not {value!r}")
+    handling = FailureHandling(consumer, retry, dead_letters)
     loop = _Loop(
         consumer,
         handler,
-        FailureHandling(consumer, retry, dead_letters),
+        handling,
         stop=stop or asyncio.Event(),
         places=asyncio.Semaphore(concurrency or _UNLIMITED),
         max_buffered=max_buffered,
         commit_interval_s=commit_interval_s,
         drain_timeout_s=drain_timeout_s,
     )
+    log = LoopLog(consumer)
     consumer.rebalances.add(loop)
+    consumer.rebalances.add(log)
     try:
-        await loop.run()
+        with log.running():
+            await loop.run()
     finally:
+        consumer.rebalances.remove(log)
         consumer.rebalances.remove(loop)
+        handling.log.close()
 
 
 class _Loop:

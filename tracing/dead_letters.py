@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from tracing import catalog, cloudevents, semconv, w3c
 from tracing.client import check_durable
 from tracing.context_keys import SUPPRESSED
+from tracing.delivery.failure_log import log_dead_letter
 from tracing.headers import latest, listed, without
 from tracing.keeping import keep
 from tracing.outcome import decisive
@@ -124,7 +125,8 @@ class DeadLetters:
     ) -> None:
         """Send a record to its dead-letter topic; returns when the broker has it.
 
-        It is a `dead_letter {topic}` span, below the span that is current.
+        It is a `dead_letter {topic}` span, below the span that is current, and a line at ERROR of
+        the logger `tracing.dead_letters`.
 
         Args:
             record: The record, its key and value as bytes.
@@ -156,10 +158,14 @@ class DeadLetters:
             raise
         if sending is not None:
             sending.acknowledged(metadata)
+        telemetry = self._producer.telemetry
+        log_dead_letter(
+            telemetry, record, error, group=group, attempts=attempts, dead_letter_topic=topic
+        )
         try:
             self._count(record.topic, group).add(semconv.error_type(error))
         except Exception as fault:
-            self._producer.telemetry.diagnostics.failed("dead_letter", fault)
+            telemetry.diagnostics.failed("dead_letter", fault)
 
     def _provenance(
         self,

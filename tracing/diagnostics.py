@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING, Final, Literal
 
 from tracing import catalog, semconv
+from tracing.core.log import EventLog, described
 
 if TYPE_CHECKING:
     from tracing.metrics import Count, Metrics
@@ -25,18 +25,21 @@ _DROPPED: Final[tuple[Dropped, ...]] = (
     "exception_log", "saga", "saga_health",
 )  # fmt: skip
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
 
 
 def warn_once(message: str, *, error: BaseException | None = None) -> None:
-    """Log a warning the first time that its text comes up in this process."""
+    """Log a warning the first time that its text comes up in this process. Never raises.
+
+    Of an error, its type and where it comes from are logged, not its message: that may be private.
+    """
     with _warned_lock:
         if message in _warned:
             return
         _warned.add(message)
-    _logger.warning(message, exc_info=error)
+    _logger.warning(message if error is None else f"{message} ({described(error)})", stacklevel=2)
 
 
 class Diagnostics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracing import catalog, semconv
+from tracing.delivery.failure_log import AttemptLog
 from tracing.keeping import keep
 from tracing.outcome import Unprocessable, decisive
 from tracing.retry import Retry
@@ -26,6 +27,7 @@ class FailureHandling:
         retry: When to try again.
         dead_letters: Where records go that failed for good; `None` where the loop ends instead.
         group: The consumer group that gives records up.
+        log: What ordinary logs say of failed attempts.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class FailureHandling:
         self.retry = retry or (ONCE if dead_letters is None else Retry())
         self.dead_letters = dead_letters
         self.group = consumer.info.group
+        self.log = AttemptLog(consumer.telemetry, self.group)
         self._telemetry = consumer.telemetry
         self._retries: dict[str, ErrorCounts] = {}
         self._durations: dict[str, Durations] = {}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing.coexistence import TracedCall, beneath, present, traced_call, without_official
+from tracing.core.log import EventLog
 from tracing.diagnostics import warn_once
 from tracing.headers import latest
 from tracing.provenance import REPLAY_GROUP
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tracing.consumer import TracedConsumer
     from tracing.processing import Processing
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 _fields: Final = attrgetter("topic", "headers", "partition", "offset", "timestamp", "value")
 _AIOKAFKA: Final = "aiokafka."
 

@@ -5,6 +5,7 @@ import logging
 from opentelemetry import trace
 
 from tracing import cloudevents
+from tracing.core.printable import MAX_PRINTABLE, printable
 from tracing.current import current_processing
 from tracing.headers import latest, text
 
@@ -13,8 +14,10 @@ class EventLogFilter(logging.Filter):
     """Adds `trace_id`, `span_id` and `event_id` to every log record; empty where there is none.
 
     The ids are as OpenTelemetry writes them, 32 and 16 hexadecimal digits; the event id is the
-    `ce_id` of the record that the running task handles. It lets every record pass, never raises,
-    and can be used from any thread. Add it to a handler, so that it sees all loggers' records::
+    `ce_id` of the record that the running task handles. The sender chooses that: what would break
+    or forge a line is escaped, and what is longer than 256 characters is cut. It lets every record
+    pass, never raises, and can be used from any thread. Add it to a handler, so that it sees all
+    loggers' records::
 
         handler.addFilter(tracing.EventLogFilter())
         handler.setFormatter(logging.Formatter("%(message)s trace=%(trace_id)s"))
@@ -28,7 +31,8 @@ class EventLogFilter(logging.Filter):
         record.span_id = trace.format_span_id(context.span_id) if context.is_valid else ""
         try:
             headers = {} if processing is None else latest(processing.record.headers)
-            record.event_id = text(headers.get(cloudevents.ID), cloudevents.MAX_VALUE) or ""
+            event_id = text(headers.get(cloudevents.ID), cloudevents.MAX_VALUE) or ""
+            record.event_id = printable(event_id, MAX_PRINTABLE)
         except Exception:
             record.event_id = ""
         return True

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing import catalog, semconv
+from tracing.core.log import EventLog
 from tracing.headers import latest
 from tracing.keeping import keep
 from tracing.provenance import REPLAY_GROUP, Replay
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tracing.metrics import Count
     from tracing.telemetry import Telemetry
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 
 _LOG_INTERVAL_S: Final = 60.0
 

@@ -57,7 +57,8 @@ class Telemetry:
         max_series: How many series a metric may have in this process, at least 100. Further ones
             share one, with the label `otel.metric.overflow`, and are counted. The first telemetry
             on a meter provider decides.
-        redact: Applied to exception messages before they are logged; return `""` to drop them.
+        redact: Applied to exception messages before they are in log events and dead letters;
+            return `""` to drop them. Ordinary log lines have no messages without it.
 
     Raises:
         TypeError: An option is of the wrong type; the message says which and why.
@@ -147,6 +148,13 @@ class Telemetry:
             # Not the text itself: what was to be redacted must not get out.
             warn_once("an error's message cannot be told", error=fault)
             return "(message unavailable)"
+
+    def redacted(self, error: BaseException) -> str | None:
+        """An error's message where it may be in ordinary logs: only where `redact` has seen it.
+
+        Never raises.
+        """
+        return None if self._redact is None else self.message_of(error)
 
     def record_exception(
         self,

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracing.cloudevents import CloudEvent
+from tracing.core.printable import printable
 from tracing.dlq.moments import age, written
 from tracing.provenance import Replay
 
@@ -30,11 +31,8 @@ def console() -> Console:
 
 
 def harmless(text: str) -> str:
-    """Escape what is not printable."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    """Escape what a terminal would not show, or obey."""
+    return printable(text)
 
 
 def trace_id_of(letter: Letter) -> str | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
 from aiokafka.errors import KafkaError
 
+from tracing.core.log import EventLog
 from tracing.lag.cluster import Cluster
 from tracing.lag.gauges import LagGauges
 from tracing.lag.sweep import Choice, Sweeper
@@ -28,7 +28,7 @@ _READING: Final = 0.5
 # So that one broker that is silent does not cost the answers of the others.
 _WAITING: Final = 0.25
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 
 
 class LagMonitor:

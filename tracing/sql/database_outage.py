@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from tracing import semconv
+from tracing.core.log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracing.retry import Retry
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 
 
 class DatabaseOutage:

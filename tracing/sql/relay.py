@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from opentelemetry.context import Context, attach, detach
@@ -11,6 +10,7 @@ from opentelemetry.context import Context, attach, detach
 from tracing import semconv
 from tracing.client import check_durable, client_info
 from tracing.core.callables import require_async
+from tracing.core.log import EventLog
 from tracing.headers import latest
 from tracing.producer import TracedProducer
 from tracing.provenance import unmarked
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tracing.sql.outbox import SqlOutbox
     from tracing.sql.stored_record import StoredRecord
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 
 _STANDBY_S: Final = 1.0
 _SHARE: Final = 4

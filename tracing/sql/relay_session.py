@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Text, func, literal, select
 
+from tracing.core.log import EventLog
 from tracing.sql.relay_lock import SqliteRelayLock
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DIALECTS: Final = ("postgresql", "sqlite")
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 
 
 class RelaySession:

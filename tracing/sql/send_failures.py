@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from tracing import semconv
+from tracing.core.log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MAX_WAITING: Final = 100
 """Lanes of one topic that wait side by side before the topic as a whole waits."""
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 
 # Not retriable to Kafka, because a producer has tried for long enough, and yet no fault of the
 # record. Named, because aiokafka itself is no dependency.

@@ -1,0 +1,80 @@
+"""The library's ordinary log lines: they never hurt what logs them, and hold no raw text."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing.core.printable import MAX_PRINTABLE, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+_MAX_FRAMES: Final = 8
+
+
+class EventLog(logging.LoggerAdapter[logging.Logger]):
+    """Logs with a logger of the standard library; a handler or filter that raises is ignored.
+
+    Arguments and `extra` fields that are text are escaped and cut, because names, ids and errors
+    come from outside. It can be used from any thread.
+
+    Args:
+        name: The logger's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.getLogger(name), None)
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log a line, as `logging.Logger.log`. Never raises."""
+        try:
+            if not self.isEnabledFor(level):
+                return
+            harmless = tuple(_harmless(argument) for argument in args)
+            # The caller of this method is who logs.
+            kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
+            fields: Mapping[str, object] = kwargs.pop("extra", None) or {}
+            extra = {name: _harmless(value) for name, value in fields.items()}
+            try:
+                self.logger.log(level, msg, *harmless, extra=extra, **kwargs)
+            except KeyError:
+                # The application's record factory has a field of the same name.
+                self.logger.log(level, msg, *harmless, **kwargs)
+        except Exception:  # noqa: S110 - what cannot be logged cannot be logged either
+            pass
+
+
+def origin_of(error: BaseException) -> str:
+    """Tell where an error was raised, as `file.py:12 in function`; empty where that is unknown."""
+    frames = _frames(error)
+    return frames[-1] if frames else ""
+
+
+def described(error: BaseException) -> str:
+    """Describe an error by its type and the last calls that led to it.
+
+    Neither its message nor what it was raised in the handling of is in it: both may be private.
+    """
+    return " < ".join([type(error).__name__, *reversed(_frames(error))])
+
+
+def _frames(error: BaseException) -> list[str]:
+    # Not by `traceback`, which reads the source files.
+    last: deque[TracebackType] = deque(maxlen=_MAX_FRAMES)
+    step = error.__traceback__
+    while step is not None:
+        last.append(step)
+        step = step.tb_next
+    codes = ((found.tb_frame.f_code, found.tb_lineno) for found in last)
+    return [
+        f"{code.co_filename.rpartition('/')[2]}:{line} in {code.co_name}" for code, line in codes
+    ]
+
+
+def _harmless(value: object) -> object:
+    if value is None or isinstance(value, int | float):
+        return value
+    return printable(value if isinstance(value, str) else str(value), MAX_PRINTABLE)

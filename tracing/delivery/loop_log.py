@@ -1,0 +1,103 @@
+"""What ordinary logs say of a consume loop: when it starts and ends, and which partitions it has.
+
+Lines are at INFO, of the logger `tracing.consume`; a loop that ends with an error logs at ERROR.
+They carry `group` and `partitions` as `extra` fields too, for structured logging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing import semconv
+from tracing.core.log import EventLog
+from tracing.outcome import decisive
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from aiokafka.structs import TopicPartition
+
+    from tracing.consumer import TracedConsumer
+
+LOGGER: Final = "tracing.consume"
+
+_MAX_SHOWN: Final = 200
+_logger = EventLog(LOGGER)
+
+
+class LoopLog:
+    """Logs one consume loop. It observes its rebalances."""
+
+    def __init__(self, consumer: TracedConsumer) -> None:
+        self._consumer = consumer
+        self._group = consumer.info.group
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Log the start, and how it ends."""
+        self._log("consuming starts with", self._assignment())
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._log("consuming was cancelled; it had", self._assignment())
+            raise
+        except BaseException as error:
+            # Without its message, which may be private, as in a traceback.
+            _logger.error(  # noqa: TRY400 - a traceback has the message
+                "consuming ended with %s; what was not handled is not committed (group %s)",
+                semconv.error_type(decisive(error)),
+                self._group,
+                extra={"group": self._group, "error_type": semconv.error_type(decisive(error))},
+            )
+            raise
+        self._log("consuming has ended; it had", self._assignment())
+
+    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        """Log partitions that are about to move."""
+        if partitions:
+            self._log("partitions go:", partitions)
+
+    async def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        """Log partitions that came."""
+        self._log("partitions came:", partitions)
+
+    def _assignment(self) -> Collection[TopicPartition]:
+        try:
+            found: Collection[Any] = self._consumer.assignment()
+            return tuple(found)
+        except Exception:
+            # A double without it, or a consumer that is closed.
+            return ()
+
+    def _log(self, what: str, partitions: Collection[TopicPartition]) -> None:
+        places = partition_names(partitions)
+        _logger.info(
+            "%s %s (group %s)",
+            what,
+            places or "no partitions",
+            self._group,
+            extra={"group": self._group, "partitions": places},
+        )
+
+
+def partition_names(partitions: Collection[TopicPartition]) -> str:
+    """Name partitions as `orders[0-3,5] payments[1]`, not more than a line has room for."""
+    by_topic: dict[str, list[int]] = {}
+    for topic, partition in sorted(partitions)[:_MAX_SHOWN]:
+        by_topic.setdefault(topic, []).append(partition)
+    named = [f"{topic}[{_ranges(numbers)}]" for topic, numbers in by_topic.items()]
+    if len(partitions) > _MAX_SHOWN:
+        named.append(f"and {len(partitions) - _MAX_SHOWN} more")
+    return " ".join(named)
+
+
+def _ranges(numbers: list[int]) -> str:
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
