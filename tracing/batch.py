@@ -11,6 +11,7 @@ from opentelemetry.trace import Link, SpanKind, get_current_span
 from tracing import cloudevents, semconv
 from tracing.context_keys import SUPPRESSED
 from tracing.headers import latest, listed, without
+from tracing.kafka.proxy import ClientProxy
 from tracing.links import MAX_LINKS
 from tracing.provenance import unmarked
 from tracing.sending import Sending
@@ -18,6 +19,8 @@ from tracing.sending import Sending
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    # For type checkers a wrapper is a builder, as it is for isinstance.
+    from aiokafka.producer.message_accumulator import BatchBuilder as _Builder
     from opentelemetry.trace import Span
 
     from tracing.headers import Header
@@ -25,20 +28,25 @@ if TYPE_CHECKING:
     from tracing.sending import Destination
     from tracing.spans import AttributeValue
     from tracing.telemetry import Telemetry
+else:
+    _Builder = object
 
 
-class TracedBatch:
+class TracedBatch(ClientProxy, _Builder):
     """Wraps a batch of `AIOKafkaProducer.create_batch`; a drop-in for it.
 
     A message's `create` span is the parent of its processing. It is reported when the batch is
     sent, because only then the topic is known: a batch that is never sent leaves no spans.
     """
 
+    _held = "_batch"
+
     def __init__(self, batch: KafkaBatch, telemetry: Telemetry) -> None:
         self._batch = batch
         self._telemetry = telemetry
         self._completion = cloudevents.Completion(telemetry.source, telemetry.pipeline)
         self._created: list[tuple[Span, int]] = []
+        self._complete()
 
     @property
     def wrapped(self) -> KafkaBatch:
@@ -81,11 +89,6 @@ class TracedBatch:
     def closed(self) -> bool:
         """Whether the batch is closed, as `BatchBuilder.closed`."""
         return self._batch.closed()
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_batch":  # before the constructor ran, as when unpickling
-            raise AttributeError(name)
-        return getattr(self._batch, name)
 
     def report(self, destination: Destination) -> list[Span]:
         """End the messages' `create` spans, now that the topic is known."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from tracing.batch_processing import BatchProcessing, mixed_series
 from tracing.client import client_info
@@ -12,6 +12,8 @@ from tracing.coexistence import beneath, call_beneath, present
 from tracing.committing import Committing
 from tracing.diagnostics import warn_once
 from tracing.iteration import TracedRecords, next_beneath, topic_of
+from tracing.kafka.consumer_methods import ConsumerMethods
+from tracing.kafka.forwarding import like, takes
 from tracing.keeping import keep
 from tracing.polling import Polling
 from tracing.processing import Processing
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import TracebackType
 
-    from aiokafka.abc import ConsumerRebalanceListener
-    from aiokafka.structs import ConsumerRecord, TopicPartition
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.structs import ConsumerRecord
     from opentelemetry.trace import SpanContext
 
     from tracing.client import ClientInfo
@@ -32,9 +34,15 @@ if TYPE_CHECKING:
     from tracing.series import OperationSeries
     from tracing.telemetry import Telemetry
 
+# Where the listener stands among the arguments of `subscribe`.
+_LISTENER: Final = 2
 
-class TracedConsumer:
+
+class TracedConsumer(ConsumerMethods):
     """Wraps an aiokafka consumer; every method, property and argument order stays as it is.
+
+    `isinstance(wrapper, AIOKafkaConsumer)` holds, and type checkers accept it as one. Attributes
+    that are set on the wrapper are the consumer's.
 
     Four ways to handle records inside their `process {topic}` span:
 
@@ -59,9 +67,11 @@ class TracedConsumer:
     Task safety: as aiokafka's: one event loop. Several tasks may each process their own records.
     """
 
+    _held = "_consumer"
+
     def __init__(
         self,
-        consumer: KafkaConsumer | TracedConsumer,
+        consumer: AIOKafkaConsumer | KafkaConsumer,
         telemetry: Telemetry,
         *,
         group: str | None = None,
@@ -85,6 +95,7 @@ class TracedConsumer:
         self._committing = Committing(telemetry, self._info)
         self._rebalances = RebalanceRelay(self._polling.forget)
         self._unfinished: Processing | None = None
+        self._complete()
 
     @property
     def wrapped(self) -> KafkaConsumer:
@@ -149,20 +160,17 @@ class TracedConsumer:
         """
         return self._skips.skips(record)
 
-    async def getone(self, *partitions: TopicPartition) -> ConsumerRecord[Any, Any]:
+    @like(ConsumerMethods.getone)
+    async def getone(self, *args: Any, **kwargs: Any) -> Any:
         """Get one record, as `AIOKafkaConsumer.getone`; handle it inside `process(record)`."""
         self.finish_unfinished()
         consumer = self._consumer
-        record: ConsumerRecord[Any, Any] = await beneath(consumer.getone, consumer)(*partitions)
+        record = await beneath(consumer.getone, consumer)(*args, **kwargs)
         self._received(record)
         return record
 
-    async def getmany(
-        self,
-        *partitions: TopicPartition,
-        timeout_ms: int = 0,
-        max_records: int | None = None,
-    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+    @like(ConsumerMethods.getmany)
+    async def getmany(self, *args: Any, **kwargs: Any) -> Any:
         """Get records, as `AIOKafkaConsumer.getmany`; handle each inside `process(record)`.
 
         A call that brings records is a `poll {topic}` span, linked to their creation contexts.
@@ -170,9 +178,7 @@ class TracedConsumer:
         self.finish_unfinished()
         started, started_ns = perf_counter(), time_ns()
         consumer = self._consumer
-        records: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await beneath(
-            consumer.getmany, consumer
-        )(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+        records = await beneath(consumer.getmany, consumer)(*args, **kwargs)
         if records:
             self._polling.polled(records, started, started_ns)
         return records
@@ -201,8 +207,9 @@ class TracedConsumer:
 
     def finish_unfinished(self, error: BaseException | None = None) -> None:
         """End the handling of the record at which a loop was left."""
-        processing, self._unfinished = self._unfinished, None
+        processing = self._unfinished
         if processing is not None:
+            self._unfinished = None
             processing.end(error)
 
     def _received(self, record: object) -> None:
@@ -226,19 +233,21 @@ class TracedConsumer:
         # TopicPartition is a named tuple, so a plain pair finds it.
         return self._polling.poll_of(record, (record.topic, record.partition))  # type: ignore[arg-type]  # as said
 
-    async def commit(self, offsets: Mapping[TopicPartition, Any] | None = None) -> None:
+    @like(ConsumerMethods.commit)
+    async def commit(self, *args: Any, **kwargs: Any) -> Any:
         """Commit offsets, as `AIOKafkaConsumer.commit`."""
-        with self._committing.commit(offsets):
-            await beneath(self._consumer.commit, self._consumer)(offsets)
+        with self._committing.commit(args[0] if args else kwargs.get("offsets")):
+            return await beneath(self._consumer.commit, self._consumer)(*args, **kwargs)
 
-    def subscribe(
-        self,
-        topics: Iterable[str] = (),
-        pattern: str | None = None,
-        listener: ConsumerRebalanceListener | None = None,
-    ) -> None:
+    @like(ConsumerMethods.subscribe)
+    def subscribe(self, *args: Any, **kwargs: Any) -> Any:
         """Subscribe, as `AIOKafkaConsumer.subscribe`."""
-        self._consumer.subscribe(topics, pattern, self._rebalances.listener(listener))
+        if len(args) > _LISTENER:
+            relay = self._rebalances.listener(args[_LISTENER])
+            args = (*args[:_LISTENER], relay, *args[_LISTENER + 1 :])
+        elif "listener" in kwargs or takes(self._consumer.subscribe, "listener"):
+            kwargs["listener"] = self._rebalances.listener(kwargs.get("listener"))
+        return self._consumer.subscribe(*args, **kwargs)
 
     async def start(self) -> None:
         """Connect and join the group, as `AIOKafkaConsumer.start`."""
@@ -251,19 +260,14 @@ class TracedConsumer:
         await beneath(self._consumer.stop, self._consumer)()
 
     async def __aenter__(self) -> Self:
-        await self.start()
-        return self
+        self._rebalances.attach(self._consumer)
+        return await super().__aenter__()
 
     async def __aexit__(
         self,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         tb: TracebackType | None,
-    ) -> None:
+    ) -> bool | None:
         self.finish_unfinished(exc)
-        await self.stop()
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_consumer":  # before the constructor ran, as when unpickling
-            raise AttributeError(name)
-        return getattr(self._consumer, name)
+        return await super().__aexit__(exc_type, exc, tb)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import get_current
 
@@ -12,6 +13,8 @@ from tracing.coexistence import beneath, call_beneath, present, without_official
 from tracing.context_keys import SUPPRESSED
 from tracing.diagnostics import warn_once
 from tracing.headers import latest, listed
+from tracing.kafka.forwarding import like, parameters, takes
+from tracing.kafka.producer_methods import ProducerMethods
 from tracing.keeping import keep
 from tracing.provenance import unmarked
 from tracing.sending import Destination, begin_send
@@ -19,20 +22,27 @@ from tracing.sending import Destination, begin_send
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Iterable
-    from types import TracebackType
 
-    from aiokafka.producer.producer import TransactionContext
+    from aiokafka import AIOKafkaProducer
     from aiokafka.structs import RecordMetadata
 
     from tracing.client import ClientInfo
     from tracing.headers import Header
-    from tracing.protocols import KafkaBatch, KafkaProducer
+    from tracing.protocols import KafkaProducer
     from tracing.sending import Sending
     from tracing.telemetry import Telemetry
 
 
-class TracedProducer:
+# The parameters of aiokafka's send, and where headers stand among them.
+_PARAMETERS: Final = ("topic", "value", "key", "partition", "timestamp_ms", "headers")
+_HEADERS: Final = 5
+
+
+class TracedProducer(ProducerMethods):
     """Wraps an aiokafka producer; every method, property and argument order stays as it is.
+
+    `isinstance(wrapper, AIOKafkaProducer)` holds, and type checkers accept it as one. Attributes
+    that are set on the wrapper are the producer's.
 
     Each record gets the context headers of its own `send {topic}` span, which ends when the broker
     acknowledges the record and carries partition and offset, or the error. Headers are sent as a
@@ -54,9 +64,11 @@ class TracedProducer:
     Task safety: as aiokafka's, any number of tasks of one event loop.
     """
 
+    _held = "_producer"
+
     def __init__(
         self,
-        producer: KafkaProducer | TracedProducer,
+        producer: AIOKafkaProducer | KafkaProducer,
         telemetry: Telemetry,
         *,
         client_id: str | None = None,
@@ -70,6 +82,8 @@ class TracedProducer:
         self._telemetry = telemetry
         self._info = client_info(producer, group=None, client_id=client_id)
         self._destinations: dict[str, Destination] = {}
+        self._look_at_send()
+        self._complete()
 
     @property
     def wrapped(self) -> KafkaProducer:
@@ -106,40 +120,52 @@ class TracedProducer:
         given = [] if headers is None else list(headers)
         sending = self._begin(topic, value, key, partition, given)
         if sending is None:
-            outgoing = unmarked(given, latest(given))
-            return await send(topic, value, key, partition, timestamp_ms, outgoing)
+            given = unmarked(given, latest(given))
+            return await send(
+                topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms, headers=given
+            )
         try:
-            future = await send(topic, value, key, partition, timestamp_ms, sending.headers)
+            future = await send(
+                topic,
+                value,
+                key=key,
+                partition=partition,
+                timestamp_ms=timestamp_ms,
+                headers=sending.headers,
+            )
         except BaseException as error:
             sending.failed(error)
             raise
         future.add_done_callback(sending.done)
         return future
 
-    async def send_and_wait(
-        self,
-        topic: str,
-        value: Any = None,
-        key: Any = None,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-        headers: Iterable[Header] | None = None,
-    ) -> RecordMetadata:
-        """Send a record and wait for its acknowledgement, as `AIOKafkaProducer.send_and_wait`."""
-        given = listed(headers)
-        sending = self._begin(topic, value, key, partition, given)
-        outgoing = unmarked(given, latest(given)) if sending is None else sending.headers
+    @like(ProducerMethods.send)
+    async def _send_as_given(self, *args: Any, **kwargs: Any) -> Any:
+        """Stand in for `send` where the producer's own has other parameters than aiokafka's."""
+        send = beneath(self._producer.send, self._producer)
+        sending, args = self._arranged(args, kwargs, takes_headers=self._send_takes_headers)
         try:
-            producer = self._producer
-            send = producer.send
+            future = await send(*args, **kwargs)
+        except BaseException as error:
+            if sending is not None:
+                sending.failed(error)
+            raise
+        if sending is not None:
+            future.add_done_callback(sending.done)
+        return future
+
+    @like(ProducerMethods.send_and_wait)
+    async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a record and wait for its acknowledgement, as `AIOKafkaProducer.send_and_wait`."""
+        producer = self._producer
+        send = producer.send
+        sending, args = self._arranged(args, kwargs, takes_headers=self._wait_takes_headers)
+        try:
             if without_official(send) is send:
-                send_and_wait = beneath(producer.send_and_wait, producer)
-                metadata = await send_and_wait(topic, value, key, partition, timestamp_ms, outgoing)
+                metadata = await beneath(producer.send_and_wait, producer)(*args, **kwargs)
             else:
                 # aiokafka's own would call the send that the official instrumentation put in.
-                future = await beneath(send, producer)(
-                    topic, value, key, partition, timestamp_ms, outgoing
-                )
+                future = await beneath(send, producer)(*args, **kwargs)
                 metadata = await future
         except BaseException as error:
             if sending is not None:
@@ -154,76 +180,66 @@ class TracedProducer:
         batch = call_beneath(self._producer.create_batch, self._producer)
         return TracedBatch(batch, self._telemetry)
 
-    async def send_batch(
-        self, batch: KafkaBatch | TracedBatch, topic: str, *, partition: int
-    ) -> asyncio.Future[RecordMetadata]:
+    @like(ProducerMethods.send_batch)
+    async def send_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Send a batch, as `AIOKafkaProducer.send_batch`: one span, linked to its messages."""
         send_batch = beneath(self._producer.send_batch, self._producer)
-        inner = batch.wrapped if isinstance(batch, TracedBatch) else batch
-        sending = self._begin_batch(batch, topic, partition)
+        sending = self._begin_batch(args, kwargs)
+        if args and isinstance(args[0], TracedBatch):
+            args = (args[0].wrapped, *args[1:])
+        elif isinstance(batch := kwargs.get("batch"), TracedBatch):
+            kwargs["batch"] = batch.wrapped
         if sending is None:
-            return await send_batch(inner, topic, partition=partition)
+            return await send_batch(*args, **kwargs)
         try:
-            future = await send_batch(inner, topic, partition=partition)
+            future = await send_batch(*args, **kwargs)
         except BaseException as error:
             sending.failed(error)
             raise
         future.add_done_callback(sending.done)
         return future
 
-    async def start(self) -> None:
-        """Connect, as `AIOKafkaProducer.start`."""
-        await self._producer.start()
+    def _arranged(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, takes_headers: bool
+    ) -> tuple[Sending | None, tuple[Any, ...]]:
+        """Start the span of a send, and put its headers among the caller's arguments."""
+        by_position = len(args) > _HEADERS
+        headers = args[_HEADERS] if by_position else kwargs.get("headers")
+        given = listed(headers)
+        sending = None
+        # What the arguments cannot be bound to, the producer says itself, or knows better.
+        with suppress(TypeError):
+            record = _record(*args, **kwargs)
+            sending = self._begin(*record, given)
+        if sending is not None:
+            given = sending.headers
+        elif given:
+            given = unmarked(given, latest(given))
+        if by_position:
+            args = (*args[:_HEADERS], given, *args[_HEADERS + 1 :])
+        elif headers is not None or (sending is not None and takes_headers):
+            kwargs["headers"] = given
+        return sending, args
 
-    async def stop(self) -> None:
-        """Flush and close, as `AIOKafkaProducer.stop`."""
-        await self._producer.stop()
+    def _replaced(self, name: str) -> None:
+        if name in {"send", "send_and_wait"}:
+            self._look_at_send()
 
-    async def flush(self) -> None:
-        """Wait until everything is delivered, as `AIOKafkaProducer.flush`."""
-        await self._producer.flush()
-
-    async def partitions_for(self, topic: str) -> set[int]:
-        """Tell a topic's partitions, as `AIOKafkaProducer.partitions_for`."""
-        return await self._producer.partitions_for(topic)
-
-    def transaction(self) -> TransactionContext:
-        """Open a transaction, as `AIOKafkaProducer.transaction`."""
-        transaction: TransactionContext = self._producer.transaction()
-        return transaction
-
-    async def begin_transaction(self) -> None:
-        """Begin a transaction, as `AIOKafkaProducer.begin_transaction`."""
-        await self._producer.begin_transaction()
-
-    async def commit_transaction(self) -> None:
-        """Commit the transaction, as `AIOKafkaProducer.commit_transaction`."""
-        await self._producer.commit_transaction()
-
-    async def abort_transaction(self) -> None:
-        """Abort the transaction, as `AIOKafkaProducer.abort_transaction`."""
-        await self._producer.abort_transaction()
-
-    async def send_offsets_to_transaction(self, offsets: Any, group_id: str) -> None:
-        """Commit offsets with the transaction, as `AIOKafkaProducer` does."""
-        await self._producer.send_offsets_to_transaction(offsets, group_id)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self.stop()
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_producer":  # before the constructor ran, as when unpickling
-            raise AttributeError(name)
-        return getattr(self._producer, name)
+    def _look_at_send(self) -> None:
+        # A subclass of the producer, or a double, may take other arguments than aiokafka's.
+        send = self._producer.send
+        if parameters(send) == _PARAMETERS:
+            self.__dict__.pop("send", None)
+        else:
+            self.__dict__["send"] = self._send_as_given
+        self._send_takes_headers = takes(send, "headers")
+        wait = getattr(self._producer, "send_and_wait", None)
+        self._wait_takes_headers = wait is None or takes(wait, "headers")
+        if not self._send_takes_headers:
+            warn_once(
+                f"{type(self._producer).__name__}.send() takes no headers, so its records carry no "
+                "trace context; let it take `headers` and pass them on to aiokafka"
+            )
 
     def _begin(
         self, topic: str, value: object, key: object, partition: object, headers: list[Header]
@@ -239,12 +255,11 @@ class TracedProducer:
             self._telemetry.diagnostics.failed("send", fault)
             return None
 
-    def _begin_batch(
-        self, batch: KafkaBatch | TracedBatch, topic: str, partition: int
-    ) -> Sending | None:
+    def _begin_batch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sending | None:
         try:
             if get_current().get(SUPPRESSED):
                 return None
+            batch, topic, partition = _batch(*args, **kwargs)
             return begin_batch(self._telemetry, self._destination(topic), batch, partition)
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
@@ -256,3 +271,20 @@ class TracedProducer:
             found = Destination(self._telemetry, self._info, topic)
             keep(self._destinations, topic, found)
         return found
+
+
+def _record(
+    topic: str,
+    value: object = None,
+    key: object = None,
+    partition: object = None,
+    *_others: object,
+    **_named: object,
+) -> tuple[str, object, object, object]:
+    return topic, value, key, partition
+
+
+def _batch(
+    batch: TracedBatch, topic: str, *, partition: int, **_named: object
+) -> tuple[TracedBatch, str, int]:
+    return batch, topic, partition
