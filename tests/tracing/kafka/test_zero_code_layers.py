@@ -319,4 +319,4 @@ async def test_an_argument_that_we_do_not_know_is_left_to_whoever_does(
             await producer.send()
     zero_code.off()
 
-    assert ["acme", ""] == tenants
+    assert ["acme", "", ""] == tenants
