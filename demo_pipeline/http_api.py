@@ -21,6 +21,7 @@ from demo_pipeline.http_limits import HEALTH
 from demo_pipeline.order_request import order_from
 from demo_pipeline.publishing import perform
 from demo_pipeline.services.orders import place_order, status_of
+from tracing import HttpBoundary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -83,8 +84,10 @@ def http_api(workplace: Workplace, providers: Providers) -> ASGIApp:
         meter_provider=providers.meter_provider,
         # A span per ASGI message would bury the ones that say something.
         exclude_spans=["receive", "send"],
+        server_request_hook=HttpBoundary.link,
     )
-    return instrumented
+    # Anybody can send a request: no caller decides about sampling or names a flow.
+    return HttpBoundary(instrumented, workplace.telemetry, caller="link")
 
 
 def _span_details(

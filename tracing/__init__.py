@@ -18,6 +18,7 @@ from tracing.consumer import TracedConsumer
 from tracing.consuming import consume
 from tracing.current import current_batch, current_processing
 from tracing.dead_letters import DeadLetters
+from tracing.http_boundary import HttpBoundary
 from tracing.identity import EventIdentity
 from tracing.inbox import Inbox
 from tracing.logs import EventLogFilter
@@ -43,6 +44,7 @@ __all__ = [
     "DeadLetters",
     "EventIdentity",
     "EventLogFilter",
+    "HttpBoundary",
     "Inbox",
     "Outcome",
     "Processing",

@@ -9,13 +9,13 @@ from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
 from tracing import catalog, semconv
-from tracing.context_keys import BAGGAGE_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
+from tracing.context_keys import PROCESSING_KEY, SPAN_KEY, SUPPRESSED
 from tracing.fan_in import fan_in
+from tracing.flow import flow_attributes, in_flow
 from tracing.handling_block import HandlingBlock
 from tracing.identity import EventIdentity
 from tracing.links import MAX_LINKS
 from tracing.outcome import ERROR, OK, REJECTED, Rejected, decisive
-from tracing.propagation import flow_attributes
 from tracing.running_task import running_task
 from tracing.series import OperationSeries
 
@@ -149,7 +149,7 @@ class BatchProcessing(HandlingBlock):
                 telemetry.diagnostics.clock_skew.value += 1
             arrived.durations.wait.record(max(0, arrived.wait_ms) / 1000, self.span)
         self._context = Context(
-            {**ambient, BAGGAGE_KEY: read.flow, SPAN_KEY: self.span, PROCESSING_KEY: self}
+            {**ambient, **in_flow(read.flow), SPAN_KEY: self.span, PROCESSING_KEY: self}
         )
         self._task = running_task()
         self._token = attach(self._context)

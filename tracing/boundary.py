@@ -1,6 +1,6 @@
 """What context may cross a topic: the edge between parties that do not share everything."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -26,3 +26,14 @@ class Boundary:
             for name, value in entries.items()
             if any(fnmatchcase(name, pattern) for pattern in self.baggage)
         }
+
+
+def strictest(boundaries: Sequence[Boundary]) -> Boundary | None:
+    """Make the boundary that lets through only what all of these do; `None` for none."""
+    if not boundaries:
+        return None
+    common = set.intersection(*(set(boundary.baggage) for boundary in boundaries))
+    return Boundary(
+        baggage=tuple(sorted(common)),
+        trace_context=all(boundary.trace_context for boundary in boundaries),
+    )

@@ -12,6 +12,8 @@ from opentelemetry.trace import INVALID_SPAN, set_span_in_context
 SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 BAGGAGE_KEY: Final = next(iter(baggage.set_baggage("name", "value", Context())))
 
+FLOW_KEY: Final = "pipeline-tracing-flow"
+"""The key of the flow that this library put into the context, or took from a record."""
 PROCESSING_KEY: Final = "pipeline-tracing-processing"
 """The key of what the running task handles."""
 SUPPRESSED: Final = "suppress_instrumentation"

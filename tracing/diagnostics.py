@@ -11,15 +11,38 @@ from tracing.core.log import EventLog, described
 if TYPE_CHECKING:
     from tracing.metrics import Count, Metrics
 
-Invalid = Literal["traceparent", "tracestate", "baggage", "propagator", "replay"]
+Invalid = Literal[
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "propagator",
+    "origin",
+    "pipeline",
+    "caller",
+    "ce_time",
+    "replay",
+]
 Dropped = Literal[
     "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
     "exception_log", "saga", "saga_health",
 ]  # fmt: skip
 
-_INVALID: Final[tuple[Invalid, ...]] = (
-    "traceparent", "tracestate", "baggage", "propagator", "replay",
-)  # fmt: skip
+_CANNOT_BE_PARSED: Final = "a record's {} header could not be parsed and is treated as absent"
+_INVALID: Final[dict[Invalid, str]] = {
+    "traceparent": _CANNOT_BE_PARSED.format("traceparent"),
+    "tracestate": _CANNOT_BE_PARSED.format("tracestate"),
+    "baggage": _CANNOT_BE_PARSED.format("baggage"),
+    "propagator": "the propagator could not read a record's headers; they are treated as absent",
+    "origin": "a record's pipeline.origin is no number, lies in the future, or is older than the "
+    "record by more than Telemetry(max_flow_age_s=...); it is treated as absent",
+    "pipeline": "a record's pipeline.name is no name of 1 to 128 printable characters; it is "
+    "treated as absent",
+    "caller": "pipeline.* baggage in the current context comes neither from a record nor from "
+    "this service, as when an HTTP caller sent it; it is ignored (see tracing.HttpBoundary)",
+    "replay": "a record's replay header cannot be used and is treated as absent",
+    "ce_time": "an event's ce_time lies in the future, or back by more than "
+    "Telemetry(max_flow_age_s=...); no publish duration is measured",
+}
 _DROPPED: Final[tuple[Dropped, ...]] = (
     "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
     "exception_log", "saga", "saga_health",
@@ -59,12 +82,11 @@ class Diagnostics:
         self.publish_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "publish"})
         self.saga_clock_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "saga"})
 
-    def invalid(self, reason: Invalid) -> None:
-        """Count a header that was there and could not be parsed."""
-        self._invalid[reason].value += 1
+    def invalid(self, reason: Invalid, number: int = 1) -> None:
+        """Count a header, or a part of one, that was there and could not be used."""
+        self._invalid[reason].value += number
         warn_once(
-            f"a record's {reason} header cannot be used and is treated as absent; further "
-            f"ones are only counted, in {catalog.CONTEXT_INVALID.name}"
+            f"{_INVALID[reason]}; further ones are only counted, in {catalog.CONTEXT_INVALID.name}"
         )
 
     def dropped(self, reason: Dropped, number: int = 1) -> None:

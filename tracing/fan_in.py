@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing import semconv
+from tracing.flow import parse_origin
 from tracing.headers import latest
 from tracing.links import MAX_LINKS, link_to
-from tracing.propagation import parse_origin
 from tracing.provenance import REPLAY_GROUP, Replay
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from tracing.telemetry import Telemetry
 
 _FLOW: Final = (semconv.PIPELINE, semconv.ORIGIN)
-# One record's impossible origin, before 2000 or of tomorrow, must not become that of all others.
-_EARLIEST_MS: Final = 946_684_800_000
-_SKEW_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,12 @@ def fan_in(
     unlinked = 0
     for record, source in handled:
         found = latest(record.headers)
-        creation, flow, _ = telemetry.propagation.extract(record.headers, found, source.topic)
+        # Not all that looks like a record has a timestamp. An impossible origin counts as none, so
+        # that it does not become that of all others.
+        timestamp: object = getattr(record, "timestamp", None)
+        creation, flow, _ = telemetry.propagation.extract(
+            record.headers, found, source.topic, timestamp
+        )
         if creation is not None and len(links) < max_links:
             links.append(link_to(creation, record))
         elif creation is not None:
@@ -93,12 +95,7 @@ def fan_in(
         replayed = REPLAY_GROUP in found and Replay.of(record) is not None
         origin_ms = parse_origin(flow.get(semconv.ORIGIN))
         if origin_ms is not None:
-            if _EARLIEST_MS <= origin_ms <= now_ms + _SKEW_MS:
-                flows.append((replayed, origin_ms, flow))
-            else:
-                telemetry.diagnostics.invalid("baggage")
-        # Not all that looks like a record has a timestamp.
-        timestamp: object = record.timestamp
+            flows.append((replayed, origin_ms, flow))
         if not replayed and isinstance(timestamp, int) and timestamp >= 0:
             durations = source.arrivals.of(flow)
             arrived.append(Arrived(record, now_ms - record.timestamp, origin_ms, durations))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tracing import catalog, semconv
+from tracing.flow import is_pipeline_name
 from tracing.series import OTHER
 
 if TYPE_CHECKING:
@@ -13,10 +14,37 @@ if TYPE_CHECKING:
     from tracing.metrics import Durations
     from tracing.telemetry import Telemetry
 
-MAX_PIPELINES: Final = 32
-"""Names come with the messages; from so many on, further ones share one series."""
+MAX_PIPELINES: Final = 31
+"""Foreign names that the metrics of one service know; further ones share one series."""
 
 Kept = TypeVar("Kept")
+
+
+class PipelineNames:
+    """The pipelines that one service's metrics name. Safe in any thread.
+
+    Names come with the records. They are counted for all topics and groups together, so that made
+    up names can add few series, however many topics there are.
+
+    Args:
+        own: The service's own pipeline, which always has its name.
+    """
+
+    __slots__ = ("_known", "_own")
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+        self._known: set[str] = set()
+
+    def label(self, name: object) -> str:
+        """How a pipeline is called on metrics: by its name, or `_OTHER` where there are enough."""
+        if not is_pipeline_name(name) or name == self._own:
+            return self._own
+        if name not in self._known:
+            if len(self._known) >= MAX_PIPELINES:
+                return OTHER
+            self._known.add(str(name))
+        return str(name)
 
 
 class ArrivalDurations:
@@ -55,7 +83,7 @@ class Arrivals:
 
     def _new(self, pipeline: object) -> ArrivalDurations:
         telemetry, known = self._telemetry, self._by_pipeline
-        label = pipeline_label(telemetry, pipeline, len(known))
+        label = telemetry.pipelines.label(pipeline)
         if label == OTHER and OTHER in known:
             return known[OTHER]
         attributes = {**self._attributes, semconv.PIPELINE_LABEL: label}
@@ -82,15 +110,15 @@ class Publications:
         self._topic = topic
         self._by_pipeline: dict[object, Durations] = {}
 
-    def of(self, flow: object) -> Durations:
-        """The series of a flow's pipeline; `flow` is its baggage, if it has any."""
-        pipeline = flow.get(semconv.PIPELINE) if isinstance(flow, dict) else None
+    def of(self, flow: Mapping[str, object]) -> Durations:
+        """The series of a flow's pipeline; of the service's own where it names none."""
+        pipeline = flow.get(semconv.PIPELINE)
         found = self._by_pipeline.get(pipeline)
         return self._new(pipeline) if found is None else found
 
     def _new(self, pipeline: object) -> Durations:
         known = self._by_pipeline
-        label = pipeline_label(self._telemetry, pipeline, len(known))
+        label = self._telemetry.pipelines.label(pipeline)
         if label == OTHER and OTHER in known:
             return known[OTHER]
         series = self._telemetry.metrics.durations(
@@ -99,13 +127,6 @@ class Publications:
         )
         _keep(known, pipeline, label, series)
         return series
-
-
-def pipeline_label(telemetry: Telemetry, pipeline: object, known: int) -> str:
-    """How a pipeline is called on metrics, where so many are known already."""
-    if not isinstance(pipeline, str) or pipeline == telemetry.pipeline:
-        return telemetry.pipeline
-    return pipeline[:128] if known < MAX_PIPELINES else OTHER
 
 
 def _keep(known: dict[object, Kept], pipeline: object, label: str, series: Kept) -> None:

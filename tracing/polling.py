@@ -131,7 +131,7 @@ class Polling:
         for tp, batch in records.items():
             for record in batch[: MAX_LINKS - looked_at]:
                 looked_at += 1
-                creation, _, _ = self._telemetry.propagation.extract(
+                creation = self._telemetry.propagation.creation(
                     record.headers, latest(record.headers), tp.topic
                 )
                 if creation is not None:

@@ -9,7 +9,8 @@ from opentelemetry.trace import Link, SpanKind
 
 from tracing import cloudevents, semconv
 from tracing.context_keys import SPAN_KEY
-from tracing.propagation import continuing, flow_attributes
+from tracing.flow import flow_attributes
+from tracing.propagation import continuing
 from tracing.provenance import REPLAY_GROUP, Replay
 from tracing.sending import key_text
 from tracing.w3c import RemoteSpan
@@ -90,7 +91,7 @@ def process_attributes(
     if record.timestamp >= 0:
         attributes[semconv.WAIT] = wait_ms / 1000
         created_ms = cloudevents.time_ms(found.get(cloudevents.TIME))
-        if created_ms is not None:
+        if created_ms is not None and telemetry.window.holds(created_ms, record.timestamp):
             attributes[semconv.PUBLISH] = max(0, record.timestamp - created_ms) / 1000
     if record.value is None:
         attributes[semconv.TOMBSTONE] = True

@@ -9,12 +9,12 @@ from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Status, StatusCode
 
 from tracing import cloudevents, semconv
-from tracing.context_keys import BAGGAGE_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
+from tracing.context_keys import BAGGAGE_KEY, FLOW_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
+from tracing.flow import parse_origin
 from tracing.handling_block import HandlingBlock
 from tracing.headers import latest
 from tracing.outcome import DEAD_LETTERED, ERROR, OK, REJECTED, Rejected, decisive
 from tracing.process_span import begin_process_span, process_attributes
-from tracing.propagation import parse_origin
 from tracing.provenance import REPLAY_GROUP, Replay
 from tracing.retried_attempt import RetriedAttempt
 from tracing.running_task import running_task
@@ -211,7 +211,9 @@ class Processing(HandlingBlock):
         if ambient.get(SUPPRESSED):
             return
         found = latest(record.headers) if self._headers is None else self._headers
-        extracted = telemetry.propagation.extract(record.headers, found, source.topic)
+        extracted = telemetry.propagation.extract(
+            record.headers, found, source.topic, record.timestamp
+        )
         _, flow, other = extracted
         # One reading for both, so that what was before the span and what is in it add up.
         now_ns = time_ns()
@@ -244,7 +246,14 @@ class Processing(HandlingBlock):
         # The handler sees the message's baggage, whatever the span's parent is and whatever
         # baggage the consuming code runs with, and all else that it would see unwrapped.
         self._context = context = Context(
-            {**ambient, **other, BAGGAGE_KEY: flow, SPAN_KEY: span, PROCESSING_KEY: self}
+            {
+                **ambient,
+                **other,
+                BAGGAGE_KEY: flow,
+                FLOW_KEY: flow,
+                SPAN_KEY: span,
+                PROCESSING_KEY: self,
+            }
         )
         self._task = task
         self._token = attach(context)

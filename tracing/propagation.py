@@ -4,36 +4,40 @@ Where that propagator writes what the W3C codec writes, and reads what it reads,
 once with a probe, the codec does the work on bytes. Any other propagator is called itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import (
-    NonRecordingSpan,
     Span,
-    SpanContext,
-    TraceFlags,
-    TraceState,
     set_span_in_context,
 )
 
 from tracing import semconv, w3c
-from tracing.boundary import Boundary
-from tracing.context_keys import BAGGAGE_KEY, SPAN_KEY
+from tracing.boundary import Boundary, strictest
+from tracing.context_keys import BAGGAGE_KEY, FLOW_KEY, SPAN_KEY
 from tracing.diagnostics import Diagnostics
+from tracing.flow import (
+    MAX_ORIGIN,
+    NO_FLOW,
+    OriginWindow,
+    believed,
+    flow_attributes,
+    in_flow,
+    is_pipeline_name,
+    parse_origin,
+)
 from tracing.headers import Header, reversed_pairs, text
+from tracing.provenance import REPLAY_GROUP
 from tracing.spans import AttributeValue
 from tracing.w3c import RemoteSpan
 
-_W3C_FIELDS: Final = frozenset({w3c.TRACEPARENT, w3c.TRACESTATE, w3c.BAGGAGE})
 _MAX_FIELD: Final = 8192
 _EMPTY: Final = Context()
 _OPEN: Final = Boundary(baggage=("*",))
 _MAX_RETRIED: Final = 8
-MAX_ORIGIN: Final = 14
-"""Digits of an origin in unix ms, enough until the year 5138."""
 
 
 Extracted = tuple[Span | None, Mapping[str, object], Context]
@@ -43,8 +47,7 @@ The span that created the message, `None` when the headers name none; the baggag
 the propagator found, in a context that may or may not hold the other two as well.
 """
 
-_NO_FLOW: Final[Mapping[str, object]] = {}
-_NOTHING: Final[Extracted] = (None, _NO_FLOW, _EMPTY)
+_NOTHING: Final[Extracted] = (None, NO_FLOW, _EMPTY)
 
 
 class Propagation:
@@ -59,26 +62,34 @@ class Propagation:
         *,
         pipeline: str,
         boundaries: Mapping[str, Boundary],
+        window: OriginWindow,
         diagnostics: Diagnostics,
     ) -> None:
         self._propagator = propagator
+        self._window = window
         self._pipeline = pipeline
         self._ours = w3c.format_baggage({semconv.PIPELINE: pipeline, semconv.ORIGIN: ""})[0]
         self._boundaries = dict(boundaries)
-        self._strictest = _strictest(tuple(self._boundaries.values()))
+        self._strictest = strictest(tuple(self._boundaries.values()))
         self._diagnostics = diagnostics
-        self._w3c = _writes_w3c(propagator)
-        self.fields: Final = frozenset(propagator.fields) | _W3C_FIELDS
+        self._w3c = w3c.speaks_w3c(propagator)
+        self.fields: Final = frozenset(propagator.fields) | w3c.FIELDS
 
     def flow(self, context: Context, now_ms: int) -> Mapping[str, object]:
         """The baggage to send: the context's own; it begins a flow now where it is in none yet."""
-        entries = context.get(BAGGAGE_KEY)
-        if not isinstance(entries, Mapping):
-            entries = {}
+        return self._begun(believed(context)[0], now_ms)
+
+    def _begun(self, entries: Mapping[str, object], now_ms: int) -> Mapping[str, object]:
         if semconv.ORIGIN in entries:
             return entries
         # These first, so that they are never the ones that do not fit.
         return {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: str(now_ms), **entries}
+
+    def _sent(self, context: Context, now_ms: int) -> Mapping[str, object]:
+        entries, ignored = believed(context)
+        if ignored:
+            self._diagnostics.invalid("caller", ignored)
+        return self._begun(entries, now_ms)
 
     def inject(
         self,
@@ -101,7 +112,7 @@ class Propagation:
         """
         boundary = self._strictest if topic is None else self._boundaries.get(topic)
         if not self._w3c:
-            flow = self.flow(context, now_ms)
+            flow = self._sent(context, now_ms)
             entries = flow if boundary is None else boundary.allowed(flow)
             creation = RemoteSpan(span, None) if isinstance(span, bytes) else span
             context = set_span_in_context(creation, context)
@@ -132,43 +143,84 @@ class Propagation:
             entries = context.get(BAGGAGE_KEY)
             if not entries:
                 return b"%b%d" % (self._ours, now_ms)
-            if isinstance(entries, Mapping) and len(entries) == 2:  # noqa: PLR2004 - these two
+            if (
+                isinstance(entries, Mapping)
+                and len(entries) == 2  # noqa: PLR2004 - these two
+                and entries is context.get(FLOW_KEY)
+                and entries.get(semconv.PIPELINE) == self._pipeline
+            ):
                 origin = entries.get(semconv.ORIGIN)
-                if (
-                    isinstance(origin, str)
-                    and origin.isascii()
-                    and origin.isdigit()
-                    and entries.get(semconv.PIPELINE) == self._pipeline
-                ):
+                if isinstance(origin, str) and origin.isascii() and origin.isdigit():
                     return self._ours + origin.encode()
-        flow = self.flow(context, now_ms)
+        flow = self._sent(context, now_ms)
         written, dropped = w3c.format_baggage(flow if boundary is None else boundary.allowed(flow))
         if dropped:
             self._diagnostics.dropped("baggage", dropped)
         return written
 
-    def extract(self, headers: object, found: Mapping[str, object], topic: str) -> Extracted:
-        """Read what a record carries; `found` is `latest(headers)`."""
+    def extract(
+        self, headers: object, found: Mapping[str, object], topic: str, written_ms: object = None
+    ) -> Extracted:
+        """Read what a record carries.
+
+        Args:
+            headers: The record's.
+            found: `latest(headers)`.
+            topic: Where the record is.
+            written_ms: The record's timestamp, unix ms, by which its flow's origin is judged;
+                now, where it has none.
+        """
         boundary = self._boundaries.get(topic)
         try:
             if not self._w3c:
-                return self._extract_generally(found, boundary or _OPEN)
+                creation, flow, other = self._extract_generally(found, boundary or _OPEN)
+                return creation, self._plausible(dict(flow), found, written_ms), other
         except Exception:
             self._diagnostics.invalid("propagator")
             return _NOTHING
-        creation: RemoteSpan | None = None
-        if w3c.TRACEPARENT in found and (boundary is None or boundary.trace_context):
-            creation = self._creation(headers, found)
+        created = self._creation(headers, found, boundary)
         written = found.get(w3c.BAGGAGE)
         if written is None:
-            return creation, _NO_FLOW, _EMPTY
+            return created, NO_FLOW, _EMPTY
         # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
         if boundary is None and isinstance(written, bytes) and written.startswith(self._ours):
             origin = written[len(self._ours) :]
-            if origin.isdigit() and len(origin) <= MAX_ORIGIN:
+            if (
+                origin.isdigit()
+                and len(origin) <= MAX_ORIGIN
+                and self._window.holds(int(origin), written_ms)
+            ):
                 flow = {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: origin.decode()}
-                return creation, flow, _EMPTY
-        return creation, self._entries(written, boundary), _EMPTY
+                return created, flow, _EMPTY
+        return created, self._plausible(self._entries(written, boundary), found, written_ms), _EMPTY
+
+    def creation(self, headers: object, found: Mapping[str, object], topic: str) -> Span | None:
+        """Read only the span that created a record; `found` is `latest(headers)`."""
+        boundary = self._boundaries.get(topic)
+        if self._w3c:
+            return self._creation(headers, found, boundary)
+        try:
+            return self._extract_generally(found, boundary or _OPEN)[0]
+        except Exception:
+            self._diagnostics.invalid("propagator")
+            return None
+
+    def _plausible(
+        self, entries: dict[str, object], found: Mapping[str, object], written_ms: object
+    ) -> dict[str, object]:
+        """Take out of a record's baggage what cannot be true of a flow."""
+        if semconv.ORIGIN in entries:
+            origin = parse_origin(entries[semconv.ORIGIN])
+            if origin is None or not self._window.holds(origin, written_ms):
+                del entries[semconv.ORIGIN]
+                # Replays are late by their nature, and no fault. Nothing is too old for 1970.
+                late = origin is not None and self._window.holds(origin, 0)
+                if not (late and REPLAY_GROUP in found):
+                    self._diagnostics.invalid("origin")
+        if semconv.PIPELINE in entries and not is_pipeline_name(entries[semconv.PIPELINE]):
+            del entries[semconv.PIPELINE]
+            self._diagnostics.invalid("pipeline")
+        return entries
 
     def _entries(self, written: object, boundary: Boundary | None) -> dict[str, object]:
         parsed = w3c.parse_baggage(written)
@@ -177,7 +229,11 @@ class Propagation:
             return {}
         return dict(parsed if boundary is None else boundary.allowed(parsed))
 
-    def _creation(self, headers: object, found: Mapping[str, object]) -> RemoteSpan | None:
+    def _creation(
+        self, headers: object, found: Mapping[str, object], boundary: Boundary | None
+    ) -> RemoteSpan | None:
+        if w3c.TRACEPARENT not in found or not (boundary is None or boundary.trace_context):
+            return None
         state = found.get(w3c.TRACESTATE)
         if state is not None and not w3c.valid_tracestate(state):
             self._diagnostics.invalid("tracestate")
@@ -217,70 +273,7 @@ class Propagation:
         return creation, boundary.allowed(baggage.get_all(context)), context
 
 
-def _strictest(boundaries: Sequence[Boundary]) -> Boundary | None:
-    if not boundaries:
-        return None
-    common = set.intersection(*(set(boundary.baggage) for boundary in boundaries))
-    return Boundary(
-        baggage=tuple(sorted(common)),
-        trace_context=all(boundary.trace_context for boundary in boundaries),
-    )
-
-
 def continuing(extracted: Extracted) -> Context:
     """Make the context in which a message continues its flow; a new trace where it has none."""
     creation, flow, other = extracted
-    return Context({**other, BAGGAGE_KEY: flow, SPAN_KEY: creation or trace.INVALID_SPAN})
-
-
-def flow_attributes(flow: Mapping[str, object]) -> dict[str, AttributeValue]:
-    """Describe a flow on a span."""
-    found: dict[str, AttributeValue] = {}
-    pipeline = flow.get(semconv.PIPELINE)
-    if isinstance(pipeline, str):
-        found[semconv.PIPELINE] = pipeline
-    origin = parse_origin(flow.get(semconv.ORIGIN))
-    if origin is not None:
-        found[semconv.ORIGIN] = origin
-    return found
-
-
-def parse_origin(written: object) -> int | None:
-    """Read an origin, unix ms; `None` when it is no such thing."""
-    # int() takes more than ASCII digits.
-    if (
-        isinstance(written, str)
-        and len(written) <= MAX_ORIGIN
-        and written.isascii()
-        and written.isdigit()
-    ):
-        return int(written)
-    return None
-
-
-def _writes_w3c(propagator: TextMapPropagator) -> bool:
-    """Try whether the W3C codec can stand in for a propagator."""
-    if frozenset(propagator.fields) != _W3C_FIELDS:
-        return False
-    state = TraceState([("vendor", "value")])
-    span = SpanContext(
-        0xA1, 0xB2, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED), trace_state=state
-    )
-    context = set_span_in_context(NonRecordingSpan(span), _EMPTY)
-    context = baggage.set_baggage("name", "a value, é", context)
-    carrier: dict[str, str] = {}
-    try:
-        propagator.inject(carrier, context)
-        expected = {
-            w3c.TRACEPARENT: w3c.format_traceparent(span).decode(),
-            w3c.TRACESTATE: state.to_header(),
-            w3c.BAGGAGE: w3c.format_baggage({"name": "a value, é"})[0].decode(),
-        }
-        read_back = propagator.extract(carrier, _EMPTY)
-        return (
-            carrier == expected
-            and trace.get_current_span(read_back).get_span_context() == span
-            and dict(baggage.get_all(read_back)) == {"name": "a value, é"}
-        )
-    except Exception:
-        return False
+    return Context({**other, **in_flow(flow), SPAN_KEY: creation or trace.INVALID_SPAN})

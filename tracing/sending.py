@@ -11,7 +11,8 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
 from tracing import catalog, cloudevents, semconv
-from tracing.context_keys import BAGGAGE_KEY, SPAN_KEY
+from tracing.context_keys import SPAN_KEY
+from tracing.flow import current_flow
 from tracing.headers import latest, text, without
 from tracing.hop import Publications
 from tracing.outcome import decisive
@@ -232,7 +233,7 @@ def begin_send(
     if telemetry.cloudevents:
         made = destination.completion.add_to(outgoing, present, now_ms)
     if present and cloudevents.TIME in present:
-        created_ms = cloudevents.time_ms(present[cloudevents.TIME])
+        created_ms = telemetry.created_ms(present)
     creation = unrecorded(telemetry.spans, context)
     span: Span | None = None
     if creation is None:
@@ -251,7 +252,7 @@ def begin_send(
         if span is not None:
             span.end()
         raise
-    published = destination.publications.of(context.get(BAGGAGE_KEY))
+    published = destination.publications.of(current_flow(context))
     return Sending(telemetry, destination, span, outgoing, 1, created_ms, published)
 
 

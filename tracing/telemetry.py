@@ -1,5 +1,6 @@
 """The root object: options resolved once, and what all wrapped clients of a service share."""
 
+import math
 import os
 import traceback
 from collections.abc import Callable, Mapping
@@ -14,12 +15,14 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import TracerProvider
 
-from tracing import semconv
+from tracing import cloudevents, semconv
 from tracing.aggregation import Aggregator
 from tracing.boundary import Boundary
 from tracing.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
 from tracing.core.callables import discard, require_sync
 from tracing.diagnostics import Diagnostics, warn_once
+from tracing.flow import DEFAULT_MAX_AGE_S, MAX_NAME, OriginWindow, is_pipeline_name
+from tracing.hop import PipelineNames
 from tracing.metrics import metrics_on
 from tracing.propagation import Propagation
 from tracing.spans import AttributeValue, span_starter
@@ -27,7 +30,6 @@ from tracing.spans import AttributeValue, span_starter
 Relation = Literal["parent", "link", "both"]
 """How a process span relates to the context in which its message was created."""
 
-_MAX_NAME = 128
 _MAX_MESSAGE = 1024
 
 
@@ -48,6 +50,11 @@ class Telemetry:
             or by topic (others: `parent`).
         link_after_s: Messages older than this, in seconds, are always linked, never a parent.
         boundaries: What context may cross a topic, by topic; by default everything.
+        max_flow_age_s: How much older than a record its flow's origin, and its event's time, may
+            be, in seconds. What is older, or in the future by more than 5 minutes, is counted as
+            invalid and treated as absent: one wrong origin would otherwise make years of lag. By
+            default 30 days, longer than topics usually keep records (7 days) and people keep
+            sagas waiting.
         cloudevents: Whether to complete the CloudEvents headers of what is sent.
         create_spans: Whether each message of a batch gets a `create` span of its own. Without,
             the messages carry the context that is current when they are appended.
@@ -81,6 +88,7 @@ class Telemetry:
         relation: Relation | Mapping[str, Relation] = "parent",
         link_after_s: float = 3600.0,
         boundaries: Mapping[str, Boundary] | None = None,
+        max_flow_age_s: float = DEFAULT_MAX_AGE_S,
         cloudevents: bool = True,
         create_spans: bool = True,
         commit_spans: bool = False,
@@ -89,9 +97,9 @@ class Telemetry:
         max_series: int = DEFAULT_MAX_SERIES,
         redact: Callable[[str], str] | None = None,
     ) -> None:
-        if not pipeline or len(pipeline) > _MAX_NAME or not pipeline.isprintable():
+        if not is_pipeline_name(pipeline):
             raise ValueError(
-                f"pipeline must be 1 to {_MAX_NAME} printable characters, not {pipeline!r}"
+                f"pipeline must be 1 to {MAX_NAME} printable characters, not {pipeline!r}"
             )
         if max_series < LEAST_MAX_SERIES:
             raise ValueError(f"max_series must be at least {LEAST_MAX_SERIES}, not {max_series!r}")
@@ -99,9 +107,13 @@ class Telemetry:
             raise ValueError(f"link_after_s must be positive seconds, not {link_after_s!r}")
         if redact is not None:
             require_sync(redact, "redact")
+        if not 0 < max_flow_age_s < math.inf:
+            raise ValueError(f"max_flow_age_s must be positive seconds, not {max_flow_age_s!r}")
         self._default_relation, self._relations = _relations(relation)
         provider = tracer_provider or trace_api.get_tracer_provider()
         self.pipeline = pipeline
+        self.pipelines = PipelineNames(pipeline)
+        self.window = OriginWindow(max_age_ms=int(max_flow_age_s * 1000))
         self.link_after_ms = int(link_after_s * 1000)
         self.cloudevents = cloudevents
         self.create_spans = create_spans
@@ -118,6 +130,7 @@ class Telemetry:
             propagator or propagate.get_global_textmap(),
             pipeline=pipeline,
             boundaries=boundaries or {},
+            window=self.window,
             diagnostics=self.diagnostics,
         )
         self._redact = redact
@@ -131,6 +144,14 @@ class Telemetry:
     def relation(self, topic: str) -> Relation:
         """How process spans of a topic relate to their messages' creation contexts."""
         return self._relations.get(topic, self._default_relation)
+
+    def created_ms(self, present: Mapping[str, object]) -> int | None:
+        """When the event with these headers happened, unix ms; `None` where that cannot be."""
+        created_ms = cloudevents.time_ms(present[cloudevents.TIME])
+        if created_ms is None or self.window.holds(created_ms):
+            return created_ms
+        self.diagnostics.invalid("ce_time")
+        return None
 
     def message_of(self, error: BaseException) -> str:
         """An error's message, cut to 1 KiB and redacted. Never raises."""

@@ -12,11 +12,21 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote_plus, unquote_plus
 
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
 
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 BAGGAGE: Final = "baggage"
+FIELDS: Final = frozenset({TRACEPARENT, TRACESTATE, BAGGAGE})
 
 MAX_TRACEPARENT: Final = 512
 MAX_TRACESTATE: Final = 8192
@@ -169,3 +179,31 @@ def format_baggage(entries: Mapping[str, object]) -> tuple[bytes, int]:
             continue
         written.append(entry)
     return ",".join(written).encode("ascii"), dropped
+
+
+def speaks_w3c(propagator: TextMapPropagator) -> bool:
+    """Try whether this codec can stand in for a propagator."""
+    if frozenset(propagator.fields) != FIELDS:
+        return False
+    state = TraceState([("vendor", "value")])
+    span = SpanContext(
+        0xA1, 0xB2, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED), trace_state=state
+    )
+    context = set_span_in_context(NonRecordingSpan(span), Context())
+    context = baggage.set_baggage("name", "a value, é", context)
+    carrier: dict[str, str] = {}
+    try:
+        propagator.inject(carrier, context)
+        expected = {
+            TRACEPARENT: format_traceparent(span).decode(),
+            TRACESTATE: state.to_header(),
+            BAGGAGE: format_baggage({"name": "a value, é"})[0].decode(),
+        }
+        read_back = propagator.extract(carrier, Context())
+        return (
+            carrier == expected
+            and trace.get_current_span(read_back).get_span_context() == span
+            and dict(baggage.get_all(read_back)) == {"name": "a value, é"}
+        )
+    except Exception:
+        return False

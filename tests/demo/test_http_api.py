@@ -245,3 +245,19 @@ async def test_orders_that_cannot_be_read_at_the_moment_are_no_crash(api: Any) -
             await connection.execute(text("DROP TABLE orders"))
         answer = await shop.client.get("/orders/o-1")
     assert 503 == answer.status_code
+
+
+async def test_no_caller_names_a_flow_or_switches_tracing_off(api: Any) -> None:
+    caller = {
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
+        "baggage": "pipeline.name=EVIL,pipeline.origin=1000000000000",
+    }
+    async with api() as shop:
+        await shop.client.post("/orders", json=_BODY, headers=caller)
+        ((_, _, _, headers),) = await outbox_of(shop.workplace)
+    (span,) = shop.recording.spans
+    assert None is span.parent
+    assert [0x4BF92F3577B34DA6A3CE929D0E0E4736] == [link.context.trace_id for link in span.links]
+    stored = dict(headers)["baggage"] or b""
+    assert b"pipeline.name=EVIL" not in stored
+    assert b"1000000000000" not in stored

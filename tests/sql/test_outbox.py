@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry import baggage, context
+from opentelemetry import context
+from opentelemetry.context import Context
 from sqlalchemy import insert, select
 
 from tests.sql.conftest import EFFECTS
 from tracing import CloudEvent, Replay, Telemetry, cloudevent, w3c
+from tracing.flow import in_flow
 from tracing.provenance import REPLAY_HEADERS
 from tracing.sql import SqlOutbox
 from tracing.sql.stored_headers import checked, pack, unpack
@@ -85,7 +87,7 @@ async def test_the_stored_context_is_the_current_one_in_place_of_a_stale_one(
 ) -> None:
     tracer = capture.tracer_provider.get_tracer("test")
     stale = [("traceparent", STALE), ("tracestate", b"a=b"), ("baggage", b"pipeline.origin=1")]
-    token = context.attach(baggage.set_baggage("pipeline.origin", "1700000000000"))
+    token = context.attach(Context(in_flow({"pipeline.origin": "1700000000000"})))
     with tracer.start_as_current_span("process orders"):
         async with sqlite.engine.begin() as connection:
             await sqlite.outbox.add(connection, "orders", b"v", headers=stale)

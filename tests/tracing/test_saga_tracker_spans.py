@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from opentelemetry import baggage, trace
+from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from tests.tracing.saga_doubles import S, telemetry_on
 from tracing import SagaContext, SagaTracker, TracedProducer
+from tracing.flow import in_flow
 from tracing.testing import Capture, InMemoryBroker, InMemoryProducer
 
 
@@ -67,10 +68,7 @@ async def test_what_is_sent_on_a_timer_is_inside_the_saga_with_the_origin_of_its
     with Capture() as capture:
         telemetry = telemetry_on(capture)
         tracker = SagaTracker("p", telemetry)
-        token = attach(
-            baggage.set_baggage("pipeline.origin", "1700000000000",
-                                baggage.set_baggage("pipeline.name", "shop"))
-        )  # fmt: skip
+        token = attach(Context(in_flow({"pipeline.name": "shop", "pipeline.origin": "9000"})))
         context = _begun(tracker, capture)
         detach(token)
         before = get_current()
@@ -83,7 +81,7 @@ async def test_what_is_sent_on_a_timer_is_inside_the_saga_with_the_origin_of_its
         assert "root INTERNAL\n  saga p INTERNAL\n    send payments PRODUCER" == capture.tree()
         (record,) = broker.records("payments")
         sent = dict(record.headers)
-        assert b"pipeline.name=shop,pipeline.origin=1700000000000" == sent["baggage"]
+        assert b"pipeline.name=shop,pipeline.origin=9000" == sent["baggage"]
 
 
 def test_a_saga_that_ends_on_a_timer_is_not_linked_to_itself() -> None:

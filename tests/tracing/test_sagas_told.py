@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import baggage, trace
-from opentelemetry.context import attach, detach
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import TracerProvider
 
 from tracing import SagaContext, SagaTracker, Telemetry
+from tracing.flow import in_flow
 from tracing.spans import ApiSpans
 from tracing.testing import Capture
 
@@ -231,12 +232,12 @@ def test_what_is_resumed_belongs_to_the_trace_and_the_flow_of_the_saga() -> None
     with Capture() as capture:
         tracker = SagaTracker("place-order", _telemetry(capture))
         tracer = capture.tracer_provider.get_tracer("engine")
-        token = attach(baggage.set_baggage("pipeline.origin", "1700000000000"))
+        token = attach(Context(in_flow({"pipeline.origin": "9000"})))
         with tracer.start_as_current_span("root") as root:
             context = tracker.begin("o-1", 10 * S)
         detach(token)
         with pytest.raises(LookupError), tracker.resumed(context):
-            assert "1700000000000" == baggage.get_baggage("pipeline.origin")
+            assert "9000" == baggage.get_baggage("pipeline.origin")
             with tracer.start_as_current_span("timer") as timer:
                 raise LookupError
 

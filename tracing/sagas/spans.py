@@ -87,7 +87,8 @@ class SagaSpans:
         """The context in which the saga started."""
         headers = [(name, value.encode("latin-1")) for name, value in context.headers]
         found = latest(headers)
-        return continuing(self._telemetry.propagation.extract(headers, found, NOWHERE))
+        propagation, started_ms = self._telemetry.propagation, context.started_ns // 1_000_000
+        return continuing(propagation.extract(headers, found, NOWHERE, started_ms))
 
     def _id(self, context: SagaContext, run: str | None = None) -> int:
         # Eight bytes of a hash are as unlikely to meet as the random ids of other spans.
