@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from tracing import catalog, cloudevents, semconv, w3c
 from tracing.client import check_durable
 from tracing.context_keys import SUPPRESSED
+from tracing.dead_letter_names import TOPIC, DeadLetterNames
 from tracing.delivery.failure_log import log_dead_letter
 from tracing.headers import latest, listed, without
 from tracing.keeping import keep
@@ -27,7 +28,6 @@ from tracing.provenance import (
 from tracing.raw_sending import send_raw
 from tracing.sending import Destination, Sending, unrecorded
 from tracing.series import ErrorCounts
-from tracing.topic_names import is_topic_name
 
 if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from tracing.headers import Header
 
-TOPIC: Final = "{topic}.{group}.dlq"
 _MAX_STACKTRACE: Final = 16_384
 
 
@@ -75,12 +74,7 @@ class DeadLetters:
                 "without key_serializer and value_serializer"
             )
         check_durable(producer.info, "DeadLetters", "dead letters")
-        self._template = topic
-        if self.topic_of("a", "g") in {self.topic_of("b", "g"), self.topic_of("a", "h")}:
-            raise ValueError(
-                f"topic={topic!r} gives dead letters of different topics and groups one name: "
-                "it needs {topic} and {group}"
-            )
+        self._names = DeadLetterNames(topic)
         self._producer = producer
         self._stacktraces = stacktraces
         self._destinations: dict[str, Destination] = {}
@@ -92,18 +86,7 @@ class DeadLetters:
         Raises:
             ValueError: That is no name which a topic can have.
         """
-        try:
-            name = self._template.format(topic=topic, group=group)
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(
-                f"topic={self._template!r} may hold {{topic}} and {{group}} alone"
-            ) from error
-        if not is_topic_name(name):
-            raise ValueError(
-                f"dead letters of {topic} would go to {name}, which is no name of a Kafka topic: "
-                "choose another with DeadLetters(topic=...)"
-            )
-        return name
+        return self._names.of(topic, group)
 
     def prepare(self, topic: str, group: str) -> None:
         """Let the counter of a topic and group exist, with 0, before there is a dead letter.

@@ -11,6 +11,8 @@ from demo_pipeline.broker import create_topics
 from tracing import Provenance
 from tracing.__main__ import main
 
+SOURCE = b"handled or given up"
+
 
 class Cluster:
     """A topic with dead letters of two groups."""
@@ -25,6 +27,7 @@ class Cluster:
         names = (self.topic, self.of_payment, self.of_shipping)
         await create_topics(self.servers, dict.fromkeys(names, 2))
         async with AIOKafkaProducer(bootstrap_servers=self.servers) as producer:
+            await self.write_sources(producer)
             for number in range(6):
                 group = "payment" if number % 2 else "shipping"
                 found = Provenance(
@@ -48,11 +51,19 @@ class Cluster:
                     ],
                 )
 
+    async def write_sources(self, producer: AIOKafkaProducer) -> None:
+        """Write what the dead letters came from, among others."""
+        for partition in (0, 1):
+            batch = producer.create_batch()
+            for _ in range(10):
+                batch.append(timestamp=None, key=b"k", value=SOURCE)
+            await (await producer.send_batch(batch, self.topic, partition=partition))
+
     def run(self, *arguments: str) -> int:
         return main(["dlq", *arguments, "--bootstrap-servers", self.servers])
 
     async def records(self) -> list[Any]:
-        """What is in the source topic."""
+        """What is in the source topic, but for what was in it before any replay."""
         found: list[Any] = []
         consumer = AIOKafkaConsumer(
             self.topic, bootstrap_servers=self.servers, auto_offset_reset="earliest"
@@ -62,4 +73,4 @@ class Cluster:
             while len(found) < sum(ends.values()):
                 batches = await consumer.getmany(timeout_ms=500)
                 found += [record for batch in batches.values() for record in batch]
-        return found
+        return [record for record in found if record.value != SOURCE]

@@ -121,7 +121,7 @@ async def test_a_propagator_with_headers_of_its_own_has_them_replaced(
     await cluster.fill()
     async with AIOKafkaProducer(bootstrap_servers=kafka_servers) as producer:
         lost = Provenance(
-            topic=cluster.topic, partition=0, offset=0, timestamp_ms=1, group="other",
+            topic=cluster.topic, partition=0, offset=0, timestamp_ms=1, group="shipping",
             exception="E", message="", attempts=1, first_failed_at_ms=1, failed_at_ms=1,
         )  # fmt: skip
         headers = [("x-other", b"old"), ("baggage", b"a=b"), *lost.headers()]

@@ -11,9 +11,10 @@ import click
 
 from tracing.dlq.asking import json_option
 from tracing.dlq.choosing import limited, selected
-from tracing.dlq.letters import letters
+from tracing.dlq.letters import letters, topics_of
 from tracing.dlq.option_types import LetterName
-from tracing.dlq.options import chosen, connecting, connection_of, selecting
+from tracing.dlq.options import chosen, connecting, connection_of, naming, selecting
+from tracing.dlq.origins import Origins
 from tracing.dlq.output import (
     console,
     letter_document,
@@ -30,6 +31,7 @@ from tracing.dlq.summary import Summary
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from tracing.dead_letter_names import DeadLetterNames
     from tracing.dlq.letters import Letter, LetterId
 
 _trace_url = click.option(
@@ -71,16 +73,16 @@ def list_command(
     connection = connection_of(options, timeout)
 
     async def run() -> None:
-        topics, selection = await chosen(connection, **options)
+        topics, selection, origins = await chosen(connection, **options)
         found = selected(connection, topics, selection, timeout)
         if each:
             async with aclosing(limited(found, limit)) as few:
-                await _print_each(few, trace_url, as_json=as_json)
+                await _print_each(few, trace_url, origins, as_json=as_json)
             return
         summary = Summary()
         with counting("letters read") as read:
             async for letter in found:
-                summary.add(letter)
+                summary.add(letter, origins.refusal(letter))
                 read(1)
         if as_json:
             click.echo(json.dumps(summary_document(summary), indent=2))
@@ -93,6 +95,7 @@ def list_command(
 @dlq.command("show")
 @click.argument("letter_id", metavar="ID", type=LetterName())
 @connecting
+@naming
 @click.option(
     "--payload", is_flag=True, help="Show key and value, too; they may hold personal data."
 )
@@ -105,20 +108,28 @@ def show_command(
     as_json: bool,
     trace_url: str | None,
     timeout: float,
+    names: DeadLetterNames,
+    suffix: str | None,
     **options: Any,
 ) -> None:
     """Show the dead letter ID, which is TOPIC/PARTITION/OFFSET: why it failed, and its trace."""
+    del suffix  # One letter needs no search; the option is there for those who give it always.
     connection = connection_of(options, timeout)
 
-    async def run() -> Letter | None:
+    async def run() -> tuple[Letter | None, Origins]:
         found = letters(connection, [letter_id.topic], only=letter_id, timeout_s=timeout)
         async with aclosing(found):
-            return await anext(found, None)
+            letter = await anext(found, None)
+        # Whoever names a letter has seen where it says that it comes from.
+        named = () if letter is None or letter.provenance is None else (letter.provenance.topic,)
+        topics = await topics_of(connection)
+        return letter, Origins(topics, template=names.template, named=named)
 
-    letter = asyncio.run(run())
+    letter, origins = asyncio.run(run())
     if letter is None:
         raise click.ClickException(f"there is no letter {letter_id}; it may have been purged")
-    document = letter_document(letter, trace_url=trace_url, payload=payload)
+    refusal = origins.refusal(letter)
+    document = letter_document(letter, trace_url=trace_url, payload=payload, refusal=refusal)
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
@@ -126,17 +137,16 @@ def show_command(
 
 
 async def _print_each(
-    few: AsyncGenerator[Letter, None], trace_url: str | None, *, as_json: bool
+    few: AsyncGenerator[Letter, None], trace_url: str | None, origins: Origins, *, as_json: bool
 ) -> None:
     if not as_json:
         async for letter in few:
-            click.echo(letter_line(letter))
+            click.echo(letter_line(letter, origins.refusal(letter)))
         return
     # One document, and yet never all letters in memory.
     start = "["
     async for letter in few:
-        click.echo(
-            f"{start}\n  {json.dumps(letter_document(letter, trace_url=trace_url))}", nl=False
-        )
+        document = letter_document(letter, trace_url=trace_url, refusal=origins.refusal(letter))
+        click.echo(f"{start}\n  {json.dumps(document)}", nl=False)
         start = ","
     click.echo("[]" if start == "[" else "\n]")

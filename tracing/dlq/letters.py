@@ -91,8 +91,17 @@ async def dead_letter_topics(connection: Connection, suffix: str = ".dlq") -> li
     Raises:
         KafkaError: The cluster does not answer, or refuses.
     """
+    return sorted(topic for topic in await topics_of(connection) if topic.endswith(suffix))
+
+
+async def topics_of(connection: Connection) -> set[str]:
+    """The names of all topics that may be described.
+
+    Raises:
+        KafkaError: The cluster does not answer, or refuses.
+    """
     async with reader(connection) as consumer:
-        return sorted(topic for topic in await consumer.topics() if topic.endswith(suffix))
+        return set(await consumer.topics())
 
 
 @asynccontextmanager

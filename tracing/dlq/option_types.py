@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tracing.dead_letter_names import DeadLetterNames
 from tracing.dlq.letters import LetterId
 from tracing.dlq.moments import parse_moment
 
@@ -40,6 +41,23 @@ class LetterName(click.ParamType[LetterId]):
         """Read it."""
         try:
             return LetterId.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Template(click.ParamType[DeadLetterNames]):
+    """How dead-letter topics are named."""
+
+    name = "TEMPLATE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> DeadLetterNames:
+        """Read it."""
+        if isinstance(value, DeadLetterNames):
+            return value
+        try:
+            return DeadLetterNames(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

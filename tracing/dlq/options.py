@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from tracing.dead_letter_names import TOPIC
 from tracing.dlq.connection import Connection, read_command_config
-from tracing.dlq.letters import dead_letter_topics
-from tracing.dlq.option_types import Addresses, LetterName, Moment, Positive
+from tracing.dlq.letters import topics_of
+from tracing.dlq.option_types import Addresses, LetterName, Moment, Positive, Template
+from tracing.dlq.origins import Origins
 from tracing.dlq.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tracing.dead_letter_names import DeadLetterNames
     from tracing.dlq.letters import LetterId
+
+SUFFIX: Final = ".dlq"
+"""What dead-letter topics end in, unless services choose their names."""
+
+
+class Chosen(NamedTuple):
+    """What was chosen.
+
+    Attributes:
+        topics: The dead-letter topics.
+        selection: Which of their letters.
+        origins: What judges where the letters say that they come from.
+    """
+
+    topics: list[str]
+    selection: Selection
+    origins: Origins
 
 
 def connecting(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,12 +83,39 @@ def selecting(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--since", type=Moment(), help="Failed since: 15m, 2h, 3d, or a time."),
         click.option("--until", type=Moment(), help="Failed before."),
         click.option("--id", "ids", type=LetterName(), multiple=True, help="A single letter."),
+    ):
+        command = option(command)
+    return naming(command)
+
+
+def naming(command: Callable[..., None]) -> Callable[..., None]:
+    """Add how dead-letter topics are named."""
+    for option in (
         click.option(
-            "--suffix", default=".dlq", show_default=True, help="What dead-letter topics end in."
+            "--dead-letter-topic",
+            "names",
+            type=Template(),
+            default=TOPIC,
+            show_default=True,
+            envvar="PIPELINE_TRACING_DEAD_LETTER_TOPIC",
+            help="How the services name dead-letter topics, as in DeadLetters(topic=...) "
+            "(or PIPELINE_TRACING_DEAD_LETTER_TOPIC).",
+        ),
+        click.option(
+            "--suffix",
+            help="What dead-letter topics end in, where that is all they have in common; by "
+            "default what --dead-letter-topic says.",
         ),
     ):
         command = option(command)
     return command
+
+
+def is_dead_letter_topic(topic: str, names: DeadLetterNames, suffix: str | None) -> bool:
+    """Return whether a topic holds dead letters, by its name."""
+    if suffix is None and names.template != TOPIC:
+        return names.names(topic)
+    return topic.endswith(SUFFIX if suffix is None else suffix)
 
 
 def connection_of(options: dict[str, Any], timeout_s: float) -> Connection:
@@ -95,15 +142,17 @@ async def chosen(
     since: int | None,
     until: int | None,
     ids: Sequence[LetterId],
-    suffix: str,
-) -> tuple[list[str], Selection]:
+    names: DeadLetterNames,
+    suffix: str | None,
+) -> Chosen:
     """Find the dead-letter topics that are meant, and which of their letters.
 
     Raises:
         click.UsageError: A topic is named that does not exist, or that has no dead letters.
     """
-    known = await dead_letter_topics(connection, suffix)
-    named = {topic for topic in topics if topic.endswith(suffix)}
+    existing = await topics_of(connection)
+    known = sorted(each for each in existing if is_dead_letter_topic(each, names, suffix))
+    named = {topic for topic in topics if is_dead_letter_topic(topic, names, suffix)}
     sources = frozenset(topics) - named
     if missing := sorted(named - set(known)):
         raise click.UsageError(
@@ -137,4 +186,4 @@ async def chosen(
         until_ms=until,
         ids=frozenset(ids),
     )
-    return meant, selection
+    return Chosen(meant, selection, Origins(existing, template=names.template, named=sources))

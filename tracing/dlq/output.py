@@ -15,6 +15,8 @@ from tracing.dlq.moments import age, written
 from tracing.provenance import Replay
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tracing.dlq.letters import Letter
     from tracing.dlq.summary import Summary
 
@@ -70,6 +72,19 @@ def print_summary(summary: Summary, console: Console) -> None:
                 f"{strangers_named(summary)}"
             )
         )
+    for line in refused_lines(summary):
+        console.print(Text(line), soft_wrap=True)
+
+
+def refused_lines(summary: Summary) -> Iterable[str]:
+    """Say which letters do not come from where they say, and why, one line for each."""
+    if not summary.refused:
+        return
+    yield f"{summary.refused:,} letters do not come from where they say and are not replayed:"
+    for place, why in summary.named_refused.items():
+        yield f"  {harmless(str(place))}: {harmless(why)}"
+    if more := summary.refused - len(summary.named_refused):
+        yield f"  and {more:,} more (list --each shows them)"
 
 
 def strangers_named(summary: Summary) -> str:
@@ -79,8 +94,13 @@ def strangers_named(summary: Summary) -> str:
     return ", ".join([*names, *([f"and {more} more"] if more else [])])
 
 
-def letter_line(letter: Letter) -> str:
-    """Describe a letter in one line: when it failed, its id, group, error, event and trace."""
+def letter_line(letter: Letter, refusal: str | None = None) -> str:
+    """Describe a letter in one line: when it failed, its id, group, error, event and trace.
+
+    Args:
+        letter: The letter.
+        refusal: Why it is not replayed.
+    """
     found = letter.provenance
     event = CloudEvent.from_headers(letter.record.headers)
     parts = (
@@ -90,6 +110,7 @@ def letter_line(letter: Letter) -> str:
         found.exception if found is not None else None,
         event.id if event is not None else None,
         trace_id_of(letter),
+        *(() if refusal is None else (f"not replayed: {refusal}",)),
     )
     return "  ".join(harmless(part) if part else "-" for part in parts)
 
@@ -100,6 +121,8 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "letters": summary.letters,
         "without_provenance": summary.strangers,
         "without_provenance_ids": [str(place) for place in summary.named_strangers],
+        "refused": summary.refused,
+        "refusals": {str(place): why for place, why in summary.named_refused.items()},
         "groups": [
             {
                 "dead_letter_topic": topic,
@@ -118,10 +141,23 @@ def summary_document(summary: Summary) -> dict[str, Any]:
 
 
 def letter_document(
-    letter: Letter, *, trace_url: str | None = None, payload: bool = False
+    letter: Letter,
+    *,
+    trace_url: str | None = None,
+    payload: bool = False,
+    refusal: str | None = None,
 ) -> dict[str, Any]:
-    """Describe a letter for machines; its key and value only where asked for."""
+    """Describe a letter for machines; its key and value only where asked for.
+
+    Args:
+        letter: The letter.
+        trace_url: Where a trace is seen.
+        payload: Whether to show key and value.
+        refusal: Why it is not replayed.
+    """
     document: dict[str, Any] = {"id": str(letter.id)}
+    if refusal is not None:
+        document["not_replayed"] = refusal
     found = letter.provenance
     if found is not None:
         document |= {
@@ -156,14 +192,18 @@ def letter_document(
     document["headers"] = names
     value = letter.record.value
     document["value_bytes"] = None if value is None else len(value)
-    if payload:
-        for name, content in (("key", letter.record.key), ("value", value)):
-            document[name] = (
-                None if content is None else content[:_PAYLOAD].decode("utf-8", "backslashreplace")
-            )
-            if content is not None and len(content) > _PAYLOAD:
-                document[f"{name}_cut_to_bytes"] = _PAYLOAD
-    return document
+    return document | _payload(letter) if payload else document
+
+
+def _payload(letter: Letter) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name, content in (("key", letter.record.key), ("value", letter.record.value)):
+        shown[name] = (
+            None if content is None else content[:_PAYLOAD].decode("utf-8", "backslashreplace")
+        )
+        if content is not None and len(content) > _PAYLOAD:
+            shown[f"{name}_cut_to_bytes"] = _PAYLOAD
+    return shown
 
 
 def print_document(document: dict[str, Any], console: Console, indent: int = 0) -> None:

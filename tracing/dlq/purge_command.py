@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracing.dead_letter_names import TOPIC
 from tracing.dlq.asking import dry_run_option, json_option, sure, yes_option
 from tracing.dlq.letters import letters
 from tracing.dlq.moments import written
 from tracing.dlq.option_types import LetterName, Moment
-from tracing.dlq.options import connecting, connection_of
+from tracing.dlq.options import (
+    SUFFIX,
+    connecting,
+    connection_of,
+    is_dead_letter_topic,
+    naming,
+)
 from tracing.dlq.purging import purge, purgeable
 
 if TYPE_CHECKING:
+    from tracing.dead_letter_names import DeadLetterNames
     from tracing.dlq.letters import LetterId
     from tracing.dlq.purging import Purge
 
@@ -31,8 +39,8 @@ if TYPE_CHECKING:
     help="This letter and all before it in its partition; may be given again.",
 )
 @click.option("--all", "everything", is_flag=True, help="All letters.")
-@click.option("--suffix", default=".dlq", show_default=True, help="What dead-letter topics end in.")
-@click.option("--force", is_flag=True, help="Purge topics that do not end in the suffix, too.")
+@naming
+@click.option("--force", is_flag=True, help="Purge topics that are not named like one, too.")
 @dry_run_option
 @yes_option
 @json_option
@@ -42,7 +50,8 @@ def purge_command(
     before: int | None,
     up_to: tuple[LetterId, ...],
     everything: bool,
-    suffix: str,
+    names: DeadLetterNames,
+    suffix: str | None,
     force: bool,
     dry_run: bool,
     yes: bool,
@@ -58,7 +67,9 @@ def purge_command(
     if (before is not None) + bool(up_to) + everything != 1:
         raise click.UsageError("say what to delete, one of: --before AGE, --up-to ID, --all")
     topics = topics or tuple(sorted({place.topic for place in up_to}))
-    _check(topics, up_to, "" if force else suffix)
+    if not force:
+        _check_names(topics, names, suffix)
+    _check(topics, up_to)
     connection = connection_of(options, timeout)
 
     async def look() -> Purge:
@@ -92,15 +103,19 @@ def purge_command(
         )
 
 
-def _check(topics: tuple[str, ...], up_to: tuple[LetterId, ...], suffix: str) -> None:
+def _check_names(topics: tuple[str, ...], names: DeadLetterNames, suffix: str | None) -> None:
+    for topic in topics:
+        if not is_dead_letter_topic(topic, names, suffix):
+            end = suffix or (SUFFIX if names.template == TOPIC else None)
+            why = f"is not named like {names.template}" if end is None else f"does not end in {end}"
+            raise click.UsageError(
+                f"{topic} {why}: this is no dead-letter topic (--force purges it all the same)"
+            )
+
+
+def _check(topics: tuple[str, ...], up_to: tuple[LetterId, ...]) -> None:
     if not topics:
         raise click.UsageError("say where: --topic TOPIC")
-    for topic in topics:
-        if not topic.endswith(suffix):
-            raise click.UsageError(
-                f"{topic} does not end in {suffix}: this is no dead-letter topic "
-                "(--force purges it all the same)"
-            )
     for place in up_to:
         if place.topic not in topics:
             raise click.UsageError(f"--up-to {place} is in none of the topics of --topic")

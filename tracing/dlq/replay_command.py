@@ -20,10 +20,11 @@ from tracing.dlq.summary import Summary
 from tracing.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Collection, Iterator
 
     from tracing.dlq.connection import Connection
     from tracing.dlq.letters import Letter, LetterId
+    from tracing.dlq.origins import Origins
     from tracing.dlq.selection import Selection
 
 _SHOWN_FAILURES: Final = 10
@@ -56,10 +57,12 @@ def replay_command(
     run = _Run(limit=limit, rate=rate, dry_run=dry_run)
 
     async def work() -> None:
-        topics, selection = await chosen(connection, **options)
+        template = options["names"].template
+        topics, selection, origins = await chosen(connection, **options)
         if selection.everything and not dry_run:
             sure(_question(topics, selection), yes=yes)
-        await run.replay(connection, selected(connection, topics, selection, timeout))
+        found = selected(connection, topics, selection, timeout)
+        await run.replay(connection, found, origins, template, selection.sources)
         run.everything = selection.everything and not selection.sources and limit is None
 
     problem: BaseException | None = None
@@ -92,9 +95,16 @@ class _Run:
         self.result = Replayed()
         self.everything = False
 
-    async def replay(self, connection: Connection, found: AsyncGenerator[Letter, None]) -> None:
+    async def replay(
+        self,
+        connection: Connection,
+        found: AsyncGenerator[Letter, None],
+        origins: Origins,
+        template: str,
+        sources: Collection[str],
+    ) -> None:
         with counting("letters replayed") as told, _telemetry() as telemetry:
-            async with aclosing(self._counted(limited(found, self._limit))) as counted:
+            async with aclosing(self._counted(limited(found, self._limit), origins)) as counted:
                 if self._dry_run:
                     async for _ in counted:
                         pass
@@ -103,15 +113,19 @@ class _Run:
                     connection,
                     counted,
                     telemetry,
+                    dead_letter_topic=template,
+                    sources=sources,
                     rate=self._rate,
                     result=self.result,
                     told=lambda so_far: told(so_far.sent, absolute=True),
                 )
 
-    async def _counted(self, found: AsyncGenerator[Letter, None]) -> AsyncGenerator[Letter, None]:
+    async def _counted(
+        self, found: AsyncGenerator[Letter, None], origins: Origins
+    ) -> AsyncGenerator[Letter, None]:
         async with aclosing(found):
             async for letter in found:
-                self.summary.add(letter)
+                self.summary.add(letter, origins.refusal(letter))
                 self._last[letter.id.topic, letter.id.partition] = letter.id
                 yield letter
 
@@ -122,10 +136,13 @@ class _Run:
             "dry_run": self._dry_run,
             "complete": ended and not self.result.failures,
             "replayed": self.result.sent,
+            "for_all_groups": self.result.unaddressed,
             "failed": self.result.failures,
             "failures": {str(place): why for place, why in self.result.failed.items()},
             "without_provenance": described["without_provenance"],
             "without_provenance_ids": described["without_provenance_ids"],
+            "refused": described["refused"],
+            "refusals": described["refusals"],
             "selected": described["groups"],
         }
 
@@ -141,6 +158,11 @@ class _Run:
             click.echo(
                 f"{strangers} records without provenance were left alone: "
                 f"{strangers_named(self.summary)}"
+            )
+        if unaddressed := self.result.unaddressed:
+            click.echo(
+                f"{unaddressed} of them went to partitions without any record, where no mark "
+                "holds: each group that reads them handles them"
             )
         for place, why in list(self.result.failed.items())[:_SHOWN_FAILURES]:
             click.echo(f"  {harmless(str(place))}: {harmless(why)}", err=True)

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.structs import TopicPartition
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind
 
 from tracing import catalog, cloudevents, semconv, w3c
 from tracing.client import ClientInfo, check_durable, client_info
+from tracing.dead_letter_names import TOPIC
+from tracing.dlq.letters import reader
+from tracing.dlq.origins import Origins
 from tracing.dlq.replay_headers import own_context, replay_headers
 from tracing.headers import latest, without
 from tracing.keeping import keep
@@ -19,8 +23,9 @@ from tracing.raw_sending import send_raw
 from tracing.sending import Destination, Sending
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
 
+    from aiokafka import AIOKafkaConsumer
     from opentelemetry.trace import Span
 
     from tracing.dlq.connection import Connection
@@ -42,14 +47,18 @@ class Replayed:
 
     Attributes:
         sent: Letters that the broker acknowledged.
-        failed: Letters that it did not, and why; the first thousand.
+        failed: Letters that it did not, or that do not go where they say, and why; the first
+            thousand.
         failures: How many those are.
+        unaddressed: Letters of those that were sent to a partition without any record: there the
+            marks do not hold, and each group that reads the topic handles them.
         strangers: Records that are no dead letters and were left alone.
     """
 
     sent: int = 0
     failed: dict[LetterId, str] = field(default_factory=dict)
     failures: int = 0
+    unaddressed: int = 0
     strangers: int = 0
 
 
@@ -58,6 +67,8 @@ async def replay(
     letters: AsyncIterator[Letter],
     telemetry: Telemetry,
     *,
+    dead_letter_topic: str = TOPIC,
+    sources: Collection[str] = (),
     rate: float | None = None,
     told: Callable[[Replayed], None] = lambda _: None,
     result: Replayed | None = None,
@@ -67,10 +78,17 @@ async def replay(
     Each goes to the partition that it came from, and is a `replay {topic}` span: the root of a
     new trace, linked to the one that failed. The letters themselves stay where they are.
 
+    A letter goes to the topic that it names only if its own topic is the dead-letter topic of
+    that topic and group, and the partition that it names has reached its offset: see
+    `tracing.dlq.origins`. Others are in the result as failed, and the rest is sent all the same.
+
     Args:
         connection: The cluster.
         letters: Which ones.
         telemetry: For spans and counts.
+        dead_letter_topic: How dead-letter topics are named, as in `DeadLetters(topic=...)`.
+        sources: Topics that were asked for by name; they come first where a dead-letter topic can
+            be that of several.
         rate: Letters per second at most.
         told: Hears of progress.
         result: Where to keep count, for who wants to know it of an interrupted replay, too.
@@ -82,7 +100,7 @@ async def replay(
         KafkaError: The cluster does not answer at all.
         ValueError: The connection's options are those of a transactional producer: inside a
             transaction an acknowledgement is provisional, and an abort would take back what was
-            counted as replayed.
+            counted as replayed. Or `dead_letter_topic` is no template.
     """
     check_durable(
         ClientInfo(transactional_id=connection.options.get("transactional_id")),
@@ -91,21 +109,24 @@ async def replay(
     )
     result = Replayed() if result is None else result
     producer = AIOKafkaProducer(**connection.client(), acks="all", max_request_size=_LARGEST)
-    run = _Run(producer, telemetry, result, told)
     loop = asyncio.get_running_loop()
-    try:
-        await producer.start()
-        started, number = loop.time(), 0
+    async with reader(connection) as consumer:
+        topics = await consumer.topics()
+        origins = Origins(topics, template=dead_letter_topic, named=sources)
+        run = _Run(producer, consumer, origins, telemetry, result, told)
         try:
-            async for letter in letters:
-                if rate is not None:
-                    await asyncio.sleep(max(0.0, started + number / rate - loop.time()))
-                number += 1
-                await run.send(letter)
+            await producer.start()
+            started, number = loop.time(), 0
+            try:
+                async for letter in letters:
+                    if rate is not None:
+                        await asyncio.sleep(max(0.0, started + number / rate - loop.time()))
+                    number += 1
+                    await run.send(letter)
+            finally:
+                await run.settle()
         finally:
-            await run.settle()
-    finally:
-        await producer.stop()
+            await producer.stop()
     return result
 
 
@@ -113,11 +134,15 @@ class _Run:
     def __init__(
         self,
         producer: AIOKafkaProducer,
+        consumer: AIOKafkaConsumer,
+        origins: Origins,
         telemetry: Telemetry,
         result: Replayed,
         told: Callable[[Replayed], None],
     ) -> None:
         self._producer = producer
+        self._consumer = consumer
+        self._origins = origins
         self._telemetry = telemetry
         self._result = result
         self._told = told
@@ -125,7 +150,7 @@ class _Run:
         self._bytes = 0
         self._info = client_info(producer, group=None, client_id=None)
         self._destinations: dict[str, Destination] = {}
-        self._partitions: dict[str, set[int]] = {}
+        self._ends: dict[str, dict[int, int]] = {}
         self._unreachable: dict[str, Exception] = {}
 
     async def send(self, letter: Letter) -> None:
@@ -133,9 +158,9 @@ class _Run:
         if found is None:
             self._result.strangers += 1
             return
-        if found.topic not in letter.id.topic:
-            # Whoever may write dead letters does not choose where they go with our rights.
-            self._failed(letter.id, ValueError(f"it names {found.topic}, whose letter it is not"))
+        refusal = self._origins.refusal(letter)
+        if refusal is not None:
+            self._failed(letter.id, ValueError(refusal))
             return
         size = len(record.value or b"") + len(record.key or b"")
         if len(self._pending) >= _IN_FLIGHT or self._bytes + size > _BYTES_IN_FLIGHT:
@@ -143,14 +168,14 @@ class _Run:
         headers, mark = replay_headers(letter, found)
         sending = self._begin(letter, found, headers, mark)
         try:
-            partitions = await self._partitions_of(found.topic)
+            end = _end_for(found, await self._ends_of(found.topic))
             future = await send_raw(
                 self._producer,
                 found.topic,
                 record.value,
                 record.key,
                 headers if sending is None else sending.headers,
-                found.partition if found.partition in partitions else None,
+                found.partition,
             )
         except Exception as error:
             if sending is not None:
@@ -161,7 +186,9 @@ class _Run:
             future.add_done_callback(sending.done)
         self._pending.add(future)
         self._bytes += size
-        future.add_done_callback(lambda done: self._settled(done, letter.id, found, size))
+        future.add_done_callback(
+            lambda done: self._settled(done, letter.id, found, size, unaddressed=end == 0)
+        )
 
     async def settle(self) -> None:
         """Wait until each letter that was sent is acknowledged or refused."""
@@ -169,7 +196,13 @@ class _Run:
             await asyncio.wait(tuple(self._pending))
 
     def _settled(
-        self, done: asyncio.Future[Any], place: LetterId, found: Provenance, size: int
+        self,
+        done: asyncio.Future[Any],
+        place: LetterId,
+        found: Provenance,
+        size: int,
+        *,
+        unaddressed: bool,
     ) -> None:
         self._pending.discard(done)
         self._bytes -= size
@@ -178,21 +211,27 @@ class _Run:
             self._failed(place, error)
         else:
             self._result.sent += 1
+            self._result.unaddressed += unaddressed
             labels = {semconv.DESTINATION: found.topic, semconv.GROUP: found.group}
             self._telemetry.metrics.count(catalog.DEAD_LETTERS_REPLAYED, labels).value += 1
         self._told(self._result)
 
-    async def _partitions_of(self, topic: str) -> set[int]:
+    async def _ends_of(self, topic: str) -> dict[int, int]:
+        """Return where the topic's partitions ended before anything was replayed to them."""
         if topic in self._unreachable:
             # A topic that is gone takes its time to say so, and would for each letter.
             raise self._unreachable[topic]
-        if topic not in self._partitions:
+        if topic not in self._ends:
             try:
-                self._partitions[topic] = await self._producer.partitions_for(topic)
+                numbers = await self._producer.partitions_for(topic)
+                ends = await self._consumer.end_offsets(
+                    [TopicPartition(topic, number) for number in sorted(numbers)]
+                )
+                self._ends[topic] = {tp.partition: end for tp, end in ends.items()}
             except Exception as error:
                 self._unreachable[topic] = error
                 raise
-        return self._partitions[topic]
+        return self._ends[topic]
 
     def _failed(self, place: LetterId, error: BaseException) -> None:
         self._result.failures += 1
@@ -240,3 +279,22 @@ class _Run:
         except Exception as fault:
             telemetry.diagnostics.failed("replay", fault)
             return None
+
+
+def _end_for(provenance: Provenance, ends: dict[int, int]) -> int:
+    """Return where the partition of a letter ends.
+
+    Raises:
+        LookupError: The letter's record was never in it. Its marks would not hold there, so that
+            all groups would handle the record.
+    """
+    topic, partition, offset = provenance.topic, provenance.partition, provenance.offset
+    if partition not in ends:
+        raise LookupError(f"{topic} has no partition {partition}: it is not the topic that it was")
+    end = ends[partition]
+    if 0 < end <= offset:
+        raise LookupError(
+            f"{topic}[{partition}] ends at {end} and never had a record {offset}: it is not the "
+            "topic that it was"
+        )
+    return end

@@ -40,14 +40,27 @@ class Summary:
         """Records without provenance, which are no dead letters."""
         self.named_strangers: list[LetterId] = []
         """The first few of them."""
+        self.refused = 0
+        """Letters that do not come from where they say, and are not replayed."""
+        self.named_refused: dict[LetterId, str] = {}
+        """The first few of them, and why."""
 
     @property
     def letters(self) -> int:
         """How many letters there are."""
         return sum(group.letters for group in self.groups.values())
 
-    def add(self, letter: Letter) -> None:
-        """Count a letter."""
+    def add(self, letter: Letter, refusal: str | None = None) -> None:
+        """Count a letter.
+
+        Args:
+            letter: The letter.
+            refusal: Why it is not replayed.
+        """
+        if refusal is not None:
+            self.refused += 1
+            if len(self.named_refused) < _NAMED:
+                self.named_refused[letter.id] = refusal
         found = letter.provenance
         if found is None:
             self.strangers += 1
