@@ -1,7 +1,6 @@
 """The root object: options resolved once, and what all wrapped clients of a service share."""
 
 import math
-import os
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -20,6 +19,7 @@ from tracing.aggregation import Aggregator
 from tracing.boundary import Boundary
 from tracing.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
 from tracing.core.callables import discard, require_sync
+from tracing.core.service_name import service_name
 from tracing.diagnostics import Diagnostics, warn_once
 from tracing.flow import DEFAULT_MAX_AGE_S, MAX_NAME, OriginWindow, is_pipeline_name
 from tracing.hop import PipelineNames
@@ -232,4 +232,4 @@ def _service_name(provider: TracerProvider) -> str | None:
         name = attributes.get("service.name")
         if isinstance(name, str):
             return name
-    return os.environ.get("OTEL_SERVICE_NAME")
+    return service_name()

@@ -1,0 +1,210 @@
+"""The loop that consecutive `getone`s or `getmany`s of one task are, which no hook ends.
+
+What a task received is handled until the task asks for more, by any consumer; until the consumer
+is asked to commit or to stop; or until the task ends, with its error if it has one. Meanwhile the
+process span is current in the task, and in the tasks that it starts. A task never changes the
+context of another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+from opentelemetry.context import Context, attach, get_current
+
+from tracing.iteration import topic_of
+from tracing.running_task import running_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracing.batch_processing import BatchProcessing
+    from tracing.consumer import TracedConsumer
+    from tracing.processing import Processing
+
+_KEY: Final = "pipeline-tracing-received"
+
+
+class PollLoops:
+    """The loops of all tasks, over consumers that are not wrapped.
+
+    Task and thread safety: any number of tasks, of any number of event loops. Nothing here raises.
+    """
+
+    def __init__(self) -> None:
+        # They live as long as their tasks do: by the callback at the task's end.
+        self._loops: WeakSet[_TaskLoop] = WeakSet()
+        self._lock = threading.Lock()
+
+    def received_one(self, client: object, traced: TracedConsumer, record: Any) -> None:
+        """Begin to handle what `getone` returned."""
+        if topic_of(record) is not None:
+            self._begin(client, traced, record, traced.process)
+
+    def received_many(self, client: object, traced: TracedConsumer, records: Any) -> None:
+        """Begin to handle what `getmany` returned, as a batch."""
+        if records:
+            self._begin(client, traced, records, lambda found: _batch(traced, found))
+
+    def _begin(
+        self,
+        client: object,
+        traced: TracedConsumer,
+        received: Any,
+        handle: Callable[[Any], Processing | BatchProcessing],
+    ) -> None:
+        task = running_task()
+        if task is None:
+            return
+        try:
+            self._loop_of(task).begin(handle(received), client, received)
+        except Exception as fault:
+            traced.telemetry.diagnostics.failed("process", fault)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """End what the running task handles: it asks for more, or there was an error."""
+        loop = _loop.get()
+        if loop is not None and loop.task is running_task():
+            loop.finish(error)
+
+    def committing(self, client: object) -> None:
+        """End what the running task handles, where the client that commits received it."""
+        self.stopping(client, None)
+
+    def stopping(self, client: object, error: BaseException | None) -> None:
+        """End what the running task handles, where the client that stops received it.
+
+        Args:
+            client: The client.
+            error: The error that is being handled meanwhile, if any.
+        """
+        loop = _loop.get()
+        if loop is not None and loop.client is client:
+            self.finish(error)
+
+    def stopped(self, client: object) -> None:
+        """End what any task handles that the client received: it had its time until here."""
+        for loop in self._all():
+            if loop.client is client:
+                loop.finish()
+
+    def close(self) -> None:
+        """End everything that is handled."""
+        for loop in self._all():
+            loop.finish()
+
+    def _loop_of(self, task: asyncio.Task[Any]) -> _TaskLoop:
+        loop = _loop.get()
+        if loop is not None and loop.task is task:
+            return loop
+        loop = _TaskLoop(task)
+        with self._lock:
+            self._loops.add(loop)
+        return loop
+
+    def _all(self) -> list[_TaskLoop]:
+        with self._lock:
+            return list(self._loops)
+
+
+class _TaskLoop:
+    """What one task handles, one thing after the other; one thread's only."""
+
+    __slots__ = ("__weakref__", "_handling", "_received", "_result", "client", "task")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.task: asyncio.Task[Any] | None = task
+        self.client: object = None
+        self._handling: Processing | BatchProcessing | None = None
+        self._received: _Received | None = None
+        self._result: object = None
+        # In a context of its own: that of the task holds what the task handles.
+        task.add_done_callback(self._task_ended, context=contextvars.Context())
+
+    def begin(self, handling: Processing | BatchProcessing, client: object, result: Any) -> None:
+        """Handle what was received, in the running task."""
+        received = _Received(self, _without_received(get_current()))
+        attach(Context({**received.base, _KEY: received}))
+        handling.start()
+        received.context = get_current()
+        self._handling, self._received = handling, received
+        self._result, self.client = result, client
+        _loop.set(self)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """End what is handled, with an error if there was one; from any task."""
+        handling, self._handling = self._handling, None
+        received, self._received = self._received, None
+        self._result = self.client = None
+        if handling is None or received is None:
+            return
+        current = get_current()
+        handling.end(error)
+        # A context that the application has made current since stays; it may be left to one of
+        # those that were current before, which are over as well.
+        attach(_without_received(current, self))
+
+    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        self.task = None
+        if self._handling is None:
+            return
+        if task.cancelled():
+            error: BaseException | None = asyncio.CancelledError()
+        else:
+            # Not `task.exception()`: by that, asyncio takes it for seen, and logs it no more.
+            error = getattr(task, "_exception", None)
+            if error is None and task.result() is self._result:
+                # As `asyncio.wait_for` does: it is handled elsewhere, and nobody says for how long.
+                error = asyncio.CancelledError()
+        self.finish(error)
+
+
+class _Received:
+    """What was received, in the context in which it is handled, and whatever is made of that.
+
+    Attributes:
+        loop: Whose it is.
+        base: The context without it.
+        context: The context with it, and with nothing on top.
+    """
+
+    __slots__ = ("base", "context", "loop")
+
+    def __init__(self, loop: _TaskLoop, base: Context) -> None:
+        self.loop = loop
+        self.base = base
+        self.context = base
+
+
+_loop: contextvars.ContextVar[_TaskLoop | None] = contextvars.ContextVar(
+    "pipeline-tracing-loop", default=None
+)
+
+
+def _without_received(context: Context, loop: _TaskLoop | None = None) -> Context:
+    """Leave a context that something received made, by a certain loop or by any.
+
+    That is one left behind, or one that comes from the task which started the running one.
+    """
+    while True:
+        received = context.get(_KEY)
+        if (
+            not isinstance(received, _Received)
+            or received.context is not context
+            or (loop is not None and received.loop is not loop)
+        ):
+            return context
+        context = received.base
+
+
+def _batch(traced: TracedConsumer, received: Any) -> BatchProcessing:
+    return traced.process_batch(
+        record
+        for records in received.values()
+        for record in records
+        if topic_of(record) is not None
+    )
