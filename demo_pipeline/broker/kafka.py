@@ -19,6 +19,7 @@ from demo_pipeline.private_files import PRIVATE_UMASK, make_private_file
 from demo_pipeline.temp_folders import temp_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 _START_S: Final = 90.0
@@ -36,16 +37,18 @@ class KafkaCluster:
 
     Args:
         nodes: How many nodes, 1 or 3; the nodes are numbered from 0.
+        settings: Broker settings that differ from these nodes' own, by Kafka's names.
 
     Raises:
         BrokerError: On entering: Java or Maven is missing, or Kafka does not start.
     """
 
-    def __init__(self, nodes: int = 1) -> None:
+    def __init__(self, nodes: int = 1, *, settings: Mapping[str, str] | None = None) -> None:
         self._stack = ExitStack()
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._ports: list[int] = []
         self._nodes = nodes
+        self._settings = dict(settings or {})
         self._folder = Path()
         self._jars = Path()
 
@@ -180,6 +183,7 @@ class KafkaCluster:
             "group.min.session.timeout.ms": 500,
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
+            **self._settings,
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 

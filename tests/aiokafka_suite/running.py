@@ -1,0 +1,123 @@
+"""Runs of aiokafka's tests, each in a process of its own, on one Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+import click
+
+from demo_pipeline.broker import KafkaCluster
+from demo_pipeline.broker.kafka_jars import VERSION
+from tests.aiokafka_suite.checkout import PACKAGE
+from tests.aiokafka_suite.chosen import LEFT_OUT
+from tests.aiokafka_suite.comparison import BARE, Difference, Run, differences, read_run, steady
+
+_ROOT: Final = Path(__file__).parents[2]
+# What aiokafka's tests take for granted of the Kafka in their container.
+_SETTINGS: Final = {"auto.create.topics.enable": "true", "num.partitions": "2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may take, in seconds: one test, and one run."""
+
+    test_s: float
+    run_s: float
+
+
+class Runner:
+    """Runs the tests in a folder in one form after the other.
+
+    Args:
+        folder: The tests, as `lay_out` leaves them; what runs write goes there too.
+        limits: How long things may take.
+        keyword: Only tests that match, as pytest's `-k`; empty for all.
+    """
+
+    def __init__(self, folder: Path, limits: Limits, keyword: str = "") -> None:
+        self._folder = folder
+        self._limits = limits
+        self._keyword = keyword
+        self._servers = ""
+        self._number = 0
+
+    @asynccontextmanager
+    async def kafka(self) -> AsyncIterator[None]:
+        """Run the tests' Kafka meanwhile.
+
+        Raises:
+            BrokerError: Kafka does not start.
+        """
+        async with KafkaCluster(settings=_SETTINGS) as cluster:
+            self._servers = cluster.bootstrap_servers
+            yield
+
+    async def run(self, form: str, tests: Collection[str] = ()) -> Run:
+        """Run the tests, or some of them, with the clients of a form."""
+        self._number += 1
+        journal = self._folder / f"run-{self._number}.jsonl"
+        package = self._folder / PACKAGE
+        command = [
+            sys.executable, "-m", "pytest", "--quiet", "--no-header", "--tb=short", "-r", "N",
+            "--show-capture=no", "--disable-warnings", "--no-summary",
+            "-c", str(self._folder / "pyproject.toml"), "--rootdir", str(self._folder),
+            "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function",
+            "-p", "tests.aiokafka_suite.plugin",
+            "--kafka", self._servers, "--kafka-version", VERSION,
+            "--form", form, "--journal", str(journal), f"--timeout={self._limits.test_s:g}",
+            *(f"--deselect={PACKAGE}/{test}" for test in LEFT_OUT),
+            *(("-k", self._keyword) if self._keyword else ()),
+            *([f"{package}/{test}" for test in sorted(tests)] or [str(package)]),
+        ]  # fmt: skip
+        click.echo(f"{form}:", err=True)
+        started = monotonic()
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=_ROOT, stdout=sys.stderr, env=_environment(), start_new_session=True
+        )
+        try:
+            await asyncio.wait_for(process.wait(), self._limits.run_s)
+        except TimeoutError:
+            click.echo(f"{form}: cut off after {self._limits.run_s:g} s", err=True)
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        return read_run(form, journal, monotonic() - started)
+
+    async def confirm(
+        self, runs: Sequence[Run], times: int
+    ) -> tuple[list[Difference], list[Difference]]:
+        """Run what differs again; gives what differed again, and what did not.
+
+        Args:
+            runs: One of each form, the bare one first.
+            times: How often, at most.
+        """
+        bare, *others = runs
+        confirmed: list[Difference] = []
+        unsteady: list[Difference] = []
+        for other in others:
+            found = differences(bare, other)
+            names = [difference.test for difference in found]
+            again: list[tuple[Run, Run]] = []
+            while found and len(again) < times:
+                again.append((await self.run(BARE, names), await self.run(other.form, names)))
+            for difference in found:
+                (confirmed if not again or steady(difference, again) else unsteady).append(
+                    difference
+                )
+        return confirmed, unsteady
+
+
+def _environment() -> dict[str, str]:
+    """The environment, without what would instrument the bare clients as well."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
