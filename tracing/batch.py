@@ -10,7 +10,7 @@ from opentelemetry.trace import Link, SpanKind, get_current_span
 
 from tracing import cloudevents, semconv
 from tracing.context_keys import SUPPRESSED
-from tracing.headers import latest, listed, without
+from tracing.headers import explain, latest, listed, without
 from tracing.kafka.proxy import ClientProxy
 from tracing.links import MAX_LINKS
 from tracing.provenance import unmarked
@@ -69,7 +69,13 @@ class TracedBatch(ClientProxy, _Builder):
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
             outgoing = unmarked(given, latest(given))
-        metadata = self._batch.append(timestamp=timestamp, key=key, value=value, headers=outgoing)
+        try:
+            metadata = self._batch.append(
+                timestamp=timestamp, key=key, value=value, headers=outgoing
+            )
+        except Exception as error:
+            explain(error, outgoing)
+            raise
         if metadata is not None and span is not None:
             self._created.append((span, time_ns()))
         return metadata

@@ -10,6 +10,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
 from tracing import catalog, semconv
 from tracing.context_keys import PROCESSING_KEY, SPAN_KEY, SUPPRESSED
+from tracing.core.text import label_of
 from tracing.fan_in import fan_in
 from tracing.flow import flow_attributes, in_flow
 from tracing.handling_block import HandlingBlock
@@ -91,7 +92,7 @@ class BatchProcessing(HandlingBlock):
             reason: Why, as a short fixed word or two; it appears on the span. No personal data.
         """
         self._outcome = REJECTED
-        self._reason = reason
+        self._reason = label_of(reason)
 
     def duplicate(self, identity: EventIdentity) -> None:
         """An event of the batch had been applied before: it tells nothing about its flow's lag."""
@@ -163,8 +164,7 @@ class BatchProcessing(HandlingBlock):
 
     def _tell(self, error: BaseException | None, duration: float, now_ms: int) -> None:
         spans, span = self._telemetry.spans, self.span
-        if isinstance(error, BaseExceptionGroup):
-            error = decisive(error)
+        error = error and decisive(error)
         if isinstance(error, Rejected):
             self.reject(error.reason)
             error = None

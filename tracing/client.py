@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tracing.core.text import plain_text
 from tracing.semconv import CLIENT_ID, SERVER_ADDRESS, SERVER_PORT
 
 _MAX_LAYERS = 8
@@ -44,13 +45,18 @@ class ClientInfo:
 
 
 def client_info(client: object, *, group: str | None, client_id: str | None) -> ClientInfo:
-    """Read a client's configuration; what it does not tell stays unknown. Never raises.
+    """Read a client's configuration; what it does not tell stays unknown.
 
     Args:
         client: An aiokafka producer or consumer, or anything that looks like one.
         group: Overrides what the client says.
         client_id: Overrides what the client says.
+
+    Raises:
+        TypeError: `group` or `client_id` is no text.
     """
+    group = None if group is None else plain_text(group, "group")
+    client_id = None if client_id is None else plain_text(client_id, "client_id")
     inner = _attribute(client, "client", "_client")
     known_group = group or _text(_attribute(client, "group_id", "_group_id"))
     known_client = client_id or _text(

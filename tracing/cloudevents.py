@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 from tracing import semconv
+from tracing.core.text import plain_text, text_of
 from tracing.headers import Header, latest, text
 from tracing.random_ids import random_id
 from tracing.spans import AttributeValue
@@ -76,8 +78,8 @@ def cloudevent(
     *,
     type: str,  # noqa: A002 - the attribute's own name in the specification
     source: str | None = None,
-    id: str | None = None,  # noqa: A002 - as above
-    subject: str | None = None,
+    id: str | UUID | int | None = None,  # noqa: A002 - as above
+    subject: str | UUID | int | None = None,
     time: datetime | None = None,
     content_type: str | None = None,
 ) -> list[Header]:
@@ -93,22 +95,51 @@ def cloudevent(
         content_type: Media type of the value, for example `application/json`.
 
     Raises:
-        ValueError: `type` is empty, or `time` has no time zone.
+        TypeError: An argument has no one obvious text; the message names it.
+        ValueError: `type`, `source` or `id` is empty, a text cannot be written as UTF-8, or `time`
+            has no time zone.
     """
-    if not type:
-        raise ValueError("a CloudEvent needs a type, for example type='OrderPlaced'")
-    if time is not None and time.tzinfo is None:
-        raise ValueError("a CloudEvent's time needs a time zone, for example datetime.now(UTC)")
     given = {
         SPECVERSION: "1.0",
-        TYPE: type,
-        SOURCE: source,
-        ID: id,
-        SUBJECT: subject,
-        TIME: None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        CONTENT_TYPE: content_type,
+        TYPE: plain_text(type, "type"),
+        SOURCE: None if source is None else plain_text(source, "source"),
+        ID: None if id is None else text_of(id, "id"),
+        SUBJECT: None if subject is None else text_of(subject, "subject"),
+        TIME: None if time is None else _written(time),
+        CONTENT_TYPE: None if content_type is None else plain_text(content_type, "content_type"),
     }
-    return [(name, value.encode()) for name, value in given.items() if value is not None]
+    if not given[TYPE]:
+        raise ValueError("a CloudEvent needs a type, for example type='OrderPlaced'")
+    for name in (SOURCE, ID):
+        if given[name] == "":
+            raise ValueError(
+                f"{_argument(name)} must not be empty; leave it out to have one filled in"
+            )
+    return [(name, _encoded(name, value)) for name, value in given.items() if value is not None]
+
+
+def _written(time: object) -> str:
+    if not isinstance(time, datetime):
+        raise TypeError(
+            f"time must be a datetime with a time zone, not {time.__class__.__name__}; a text is "
+            "read by datetime.fromisoformat()"
+        )
+    if time.utcoffset() is None:
+        raise ValueError("a CloudEvent's time needs a time zone, for example datetime.now(UTC)")
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _encoded(header: str, value: str) -> bytes:
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{_argument(header)} cannot be written as UTF-8: it holds half of a surrogate pair"
+        ) from None
+
+
+def _argument(header: str) -> str:
+    return header.removeprefix("ce_").replace("-", "_")
 
 
 class Completion:

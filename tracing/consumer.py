@@ -53,6 +53,14 @@ class TracedConsumer(ConsumerMethods):
     - `async with consumer.process_batch(records)`: several at once, in one span.
     - `tracing.consume(consumer, handler)`: the whole loop.
 
+    The span is current in the task that asks for a record. Before Python 3.12 `asyncio.wait_for`
+    runs what it is given in another task, and `asyncio.create_task` does so always: after
+    `records = aiter(consumer)`, `await asyncio.wait_for(anext(records), 5)` gives a record whose
+    span is not current. A limit of time around it keeps it so::
+
+        async with asyncio.timeout(5):
+            record = await anext(records)
+
     What fails in here is counted and logged; records and errors of the consumer pass through.
 
     Args:
@@ -62,7 +70,7 @@ class TracedConsumer(ConsumerMethods):
         client_id: Overrides the client id that the consumer tells.
 
     Raises:
-        TypeError: `consumer` cannot consume.
+        TypeError: `consumer` cannot consume, or `group` or `client_id` is no text.
 
     Task safety: as aiokafka's: one event loop. Several tasks may each process their own records.
     """

@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from tracing import catalog, cloudevents, semconv, w3c
 from tracing.client import check_durable
 from tracing.context_keys import SUPPRESSED
+from tracing.core.text import plain_text
 from tracing.dead_letter_names import TOPIC, DeadLetterNames
 from tracing.delivery.failure_log import log_dead_letter
 from tracing.headers import latest, listed, without
@@ -56,7 +57,7 @@ class DeadLetters:
             values, but for the error's message in its last line, which is left out.
 
     Raises:
-        TypeError: `producer` is not wrapped.
+        TypeError: `producer` is not wrapped, or `topic` is no text.
         ValueError: The producer serializes, waits for no acknowledgement or is transactional, or
             `topic` does not tell topics or groups apart.
 
@@ -74,7 +75,7 @@ class DeadLetters:
                 "without key_serializer and value_serializer"
             )
         check_durable(producer.info, "DeadLetters", "dead letters")
-        self._names = DeadLetterNames(topic)
+        self._names = DeadLetterNames(plain_text(topic, "topic"))
         self._producer = producer
         self._stacktraces = stacktraces
         self._destinations: dict[str, Destination] = {}

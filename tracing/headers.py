@@ -13,6 +13,8 @@ Header = tuple[str, bytes | None]
 MAX_SCANNED: Final = 256
 """How many headers of a record are looked at, from the end, where instrumentation appends."""
 
+_SHOWN: Final = 100
+
 
 def latest(headers: object) -> Mapping[str, bytes | None]:
     """Map each header name to its last value, of the last `MAX_SCANNED` headers.
@@ -64,9 +66,46 @@ def listed(headers: Iterable[Header] | None) -> list[Header]:
     return [] if headers is None else list(headers)
 
 
+def header_fault(headers: object) -> str | None:
+    """Say which header no client sends, and why; `None` where all can be sent. Never raises.
+
+    Values are not in the text: they may be private.
+    """
+    if isinstance(headers, Mapping) or not isinstance(headers, Iterable):
+        return (
+            "headers must be pairs of a str and bytes or None, as [('name', b'value')], not "
+            f"{type(headers).__name__}"
+        )
+    for number, header in enumerate(headers):
+        match header:
+            case (str(), (bytes() | None)):
+                continue
+            case (str() as name, value):
+                kind = type(value).__name__
+                return f"header {name[:_SHOWN]!r} must be bytes or None, not {kind}: encode it"
+            case (name, _):
+                return f"header number {number} must have a str as its name, not {_kind(name)}"
+        return (
+            f"header number {number} must be a pair of a str and bytes or None, not {_kind(header)}"
+        )
+    return None
+
+
+def explain(error: BaseException, headers: object) -> None:
+    """Note on a client's error which header caused it, if one did. Never raises."""
+    if isinstance(error, TypeError | ValueError) and (fault := header_fault(headers)) is not None:
+        error.add_note(fault)
+
+
 def without(headers: list[Header], names: frozenset[str]) -> list[Header]:
     """Leave out the named headers; entries that are no pairs stay, for the client to judge."""
     return [pair for pair in headers if not _named(pair, names)]
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"{len(value)} values"
+    return type(value).__name__
 
 
 def _named(pair: object, names: frozenset[str]) -> bool:

@@ -10,6 +10,7 @@ from opentelemetry.trace import INVALID_SPAN, Status, StatusCode
 
 from tracing import cloudevents, semconv
 from tracing.context_keys import BAGGAGE_KEY, FLOW_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
+from tracing.core.text import label_of
 from tracing.flow import parse_origin
 from tracing.handling_block import HandlingBlock
 from tracing.headers import latest
@@ -105,7 +106,7 @@ class Processing(HandlingBlock):
             reason: Why, as a short fixed word or two; it appears on the span. No personal data.
         """
         self._outcome = REJECTED
-        self._reason = reason
+        self._reason = label_of(reason)
 
     def duplicate(self) -> None:
         """The record's event had been applied before: it tells nothing about the flow's lag."""
@@ -260,8 +261,7 @@ class Processing(HandlingBlock):
 
     def _end(self, error: BaseException | None, duration: float) -> None:
         span = self.span
-        if isinstance(error, BaseExceptionGroup):
-            error = decisive(error)
+        error = error and decisive(error)
         if isinstance(error, Rejected):
             self.reject(error.reason)
             error = None

@@ -13,7 +13,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 from tracing import catalog, cloudevents, semconv
 from tracing.context_keys import SPAN_KEY
 from tracing.flow import current_flow
-from tracing.headers import latest, text, without
+from tracing.headers import explain, latest, text, without
 from tracing.hop import Publications
 from tracing.outcome import decisive
 from tracing.propagation import continuing
@@ -174,6 +174,7 @@ class Sending:
             self._end()
             return
         try:
+            explain(error, self.headers)
             error = decisive(error)
             kind = semconv.error_type(error)
             self._destination.series.failed(kind).record(perf_counter() - self._started)

@@ -20,6 +20,7 @@ from tracing.boundary import Boundary
 from tracing.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
 from tracing.core.callables import discard, require_sync
 from tracing.core.service_name import service_name
+from tracing.core.text import plain_text
 from tracing.diagnostics import Diagnostics, warn_once
 from tracing.flow import DEFAULT_MAX_AGE_S, MAX_NAME, OriginWindow, is_pipeline_name
 from tracing.hop import PipelineNames
@@ -97,6 +98,9 @@ class Telemetry:
         max_series: int = DEFAULT_MAX_SERIES,
         redact: Callable[[str], str] | None = None,
     ) -> None:
+        pipeline = plain_text(pipeline, "pipeline")
+        if source is not None:
+            source = plain_text(source, "source")
         if not is_pipeline_name(pipeline):
             raise ValueError(
                 f"pipeline must be 1 to {MAX_NAME} printable characters, not {pipeline!r}"

@@ -123,25 +123,45 @@ async def test_a_flow_begins_when_its_first_record_is_stored(sqlite: Database) -
 
 
 @pytest.mark.parametrize(
-    ("error", "record"),
+    ("error", "names", "record"),
     [
-        (ValueError, {"topic": "orders", "value": None}),
-        (ValueError, {"topic": "no topic", "value": b"v"}),
-        (ValueError, {"topic": "", "value": b"v"}),
-        (ValueError, {"topic": "t" * 250, "value": b"v"}),
-        (ValueError, {"topic": "orders", "value": b"v", "partition": -1}),
-        (TypeError, {"topic": "orders", "value": "v"}),
-        (TypeError, {"topic": "orders", "value": b"v", "key": 1}),
-        (TypeError, {"topic": "orders", "value": b"v", "headers": [("a", "b")]}),
-        (TypeError, {"topic": "orders", "value": b"v", "headers": ["ab"]}),
-        (ValueError, {"topic": "orders", "value": b"v", "headers": [("\ud800", b"")]}),
+        (ValueError, "key or a value", {"topic": "orders", "value": None}),
+        (ValueError, "topic", {"topic": "no topic", "value": b"v"}),
+        (ValueError, "topic", {"topic": "", "value": b"v"}),
+        (ValueError, "topic", {"topic": "t" * 250, "value": b"v"}),
+        (ValueError, "partition", {"topic": "orders", "value": b"v", "partition": -1}),
+        (TypeError, "topic must be a str, not int", {"topic": 5, "value": b"v"}),
+        (TypeError, "value must be bytes", {"topic": "orders", "value": "v"}),
+        (TypeError, "key must be bytes", {"topic": "orders", "value": b"v", "key": 1}),
+        (TypeError, "partition must", {"topic": "orders", "value": b"v", "partition": "1"}),
+        (
+            TypeError,
+            "header 'a' must be bytes or None, not str",
+            {"topic": "orders", "value": b"v", "headers": [("a", "b")]},
+        ),
+        (
+            TypeError,
+            "header number 0 must be a pair",
+            {"topic": "orders", "value": b"v", "headers": ["ab"]},
+        ),
+        (
+            TypeError,
+            "headers must be pairs .* not dict",
+            {"topic": "orders", "value": b"v", "headers": {"a": b"b"}},
+        ),
+        (TypeError, "headers must be pairs", {"topic": "orders", "value": b"v", "headers": 5}),
+        (
+            ValueError,
+            "header name",
+            {"topic": "orders", "value": b"v", "headers": [("\ud800", b"")]},
+        ),
     ],
 )
-async def test_what_no_producer_sends_is_refused_before_the_commit(
-    sqlite: Database, error: type[Exception], record: dict[str, Any]
+async def test_what_no_producer_sends_is_refused_by_name_before_the_commit(
+    sqlite: Database, error: type[Exception], names: str, record: dict[str, Any]
 ) -> None:
     async with sqlite.engine.begin() as connection:
-        with pytest.raises(error):
+        with pytest.raises(error, match=names):
             await sqlite.outbox.add(connection, **record)
     assert 0 == await sqlite.count("outbox")
 

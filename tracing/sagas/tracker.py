@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanKind
 
 from tracing import semconv
 from tracing.core.callables import require_async
+from tracing.core.text import label_of, plain_text, text_of
 from tracing.sagas.context import SagaContext
 from tracing.sagas.outcomes import FAILED, STEP_ERROR, STEP_OK
 from tracing.sagas.readings import SagaReadings
@@ -22,6 +23,7 @@ from tracing.series import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
     from tracing.headers import Header
     from tracing.sagas.health import SagaHealthSource
@@ -60,17 +62,18 @@ class SagaTracker:
         health: Reads health from the durable store.
 
     Raises:
-        TypeError: `health` has no async method of that name.
+        TypeError: The name is no text, or `health` has no async method of that name.
         ValueError: The name cannot be used.
         RuntimeError: `health` is given and no event loop runs.
 
-    Task safety: any number of tasks of one event loop. Apart from the constructor nothing here
-    raises.
+    Task safety: any number of tasks of one event loop. Apart from the constructor, and from `begin`
+    for ids that cannot be kept, nothing here raises.
     """
 
     def __init__(
         self, saga: str, telemetry: Telemetry, *, health: SagaHealthSource | None = None
     ) -> None:
+        saga = plain_text(saga, "saga")
         if not saga or len(saga) > _MAX_NAME or not saga.isprintable():
             raise ValueError(f"saga must be 1 to {_MAX_NAME} printable characters, not {saga!r}")
         if health is not None:
@@ -86,7 +89,7 @@ class SagaTracker:
         """The name of the sagas."""
         return self._saga
 
-    def begin(self, saga_id: str, started_ns: int | None = None) -> SagaContext:
+    def begin(self, saga_id: str | UUID | int, started_ns: int | None = None) -> SagaContext:
         """Make the context of a saga that starts now, to be kept with it; it counts nothing.
 
         The saga belongs to the trace that is current now. Where none is, it begins one, with a
@@ -95,8 +98,14 @@ class SagaTracker:
         Args:
             saga_id: Identifies the saga; on spans only.
             started_ns: When it started, unix ns; by default now.
+
+        Raises:
+            TypeError: `saga_id` or `started_ns` is of a type that the context cannot keep.
         """
+        saga_id = text_of(saga_id, "saga_id")
         started_ns = time_ns() if started_ns is None else started_ns
+        if not isinstance(started_ns, int):
+            raise TypeError(f"started_ns must be an int, unix ns, not {type(started_ns).__name__}")
         headers: list[Header] = []
         try:
             context = get_current()
@@ -145,6 +154,7 @@ class SagaTracker:
             attempts: How often it was asked for.
         """
         try:
+            step = label_of(step)
             ended_ns = self._not_before(started_ns, ended_ns)
             self._series.step(step, outcome, (ended_ns - started_ns) / 1e9, undoes=compensation)
             attributes = self._described(context.saga_id)
@@ -175,7 +185,7 @@ class SagaTracker:
         """
         try:
             attributes = self._described(context.saga_id)
-            attributes[semconv.SAGA_REASON] = reason[:_MAX_REASON]
+            attributes[semconv.SAGA_REASON] = label_of(reason)[:_MAX_REASON]
             trace.get_current_span().add_event(semconv.COMPENSATING, attributes)
         except Exception as fault:
             self._telemetry.diagnostics.failed("saga", fault)
@@ -204,7 +214,7 @@ class SagaTracker:
             attributes = self._described(context.saga_id)
             attributes[semconv.SAGA_OUTCOME] = outcome
             if reason is not None:
-                attributes[semconv.SAGA_REASON] = reason[:_MAX_REASON]
+                attributes[semconv.SAGA_REASON] = label_of(reason)[:_MAX_REASON]
             if deadline_ns is not None and ended_ns > deadline_ns:
                 attributes[semconv.SAGA_OVERDUE] = True
             self._spans.saga(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tracing.core.text import plain_text
 from tracing.duplicates import Duplicates
 from tracing.identity import MAX_IDENTITY, EventIdentity, bounded
 from tracing.sql.tables import described
@@ -66,6 +67,7 @@ class SqlInbox:
         metadata: MetaData | None = None,
         table_name: str = "inbox",
     ) -> None:
+        group = plain_text(group, "group")
         self._table = inbox_table(MetaData() if metadata is None else metadata, table_name)
         self._group = bounded(group.encode("utf-8", "backslashreplace"))
         self._duplicates = Duplicates(telemetry, group)

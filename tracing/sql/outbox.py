@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Strin
 
 from tracing import cloudevents
 from tracing.context_keys import SUPPRESSED
+from tracing.core.text import plain_text
 from tracing.headers import latest, without
 from tracing.keeping import keep
 from tracing.provenance import unmarked
@@ -84,7 +85,7 @@ class SqlOutbox:
         table_name: str = "outbox",
     ) -> None:
         self._telemetry = telemetry
-        self._service = service
+        self._service = plain_text(service, "service")
         self._table = outbox_table(MetaData() if metadata is None else metadata, table_name)
         self._completions: dict[str, cloudevents.Completion] = {}
 
@@ -133,7 +134,7 @@ class SqlOutbox:
             partition: Its partition; by default the producer chooses.
 
         Raises:
-            TypeError: Key, value, headers or partition are of a type that no producer sends.
+            TypeError: An argument is of a type that no producer sends; the message names it.
             ValueError: There is neither key nor value, or the topic or the partition cannot exist.
         """
         for name, given in (("key", key), ("value", value)):
@@ -142,8 +143,11 @@ class SqlOutbox:
         # What no producer sends would fail for ever once it is committed.
         if key is None and value is None:
             raise ValueError("a record needs a key or a value")
+        topic = plain_text(topic, "topic")
         if not is_topic_name(topic):
             raise ValueError(f"{topic!r} cannot be the name of a topic")
+        if not isinstance(partition, int | None):
+            raise TypeError(f"partition must be an int or None, not {type(partition).__name__}")
         if partition is not None and partition < 0:
             raise ValueError(f"partition must not be negative, not {partition!r}")
         now_ms = time_ns() // 1_000_000

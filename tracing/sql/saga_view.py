@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from tracing.core.text import text_of
 from tracing.sagas.context import SagaContext
 from tracing.sql.sagas import bounded_id
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from tracing.sql.saga_tables import SagaTables
@@ -118,7 +121,7 @@ class SagaView:
         return [_record(row) for row in await connection.execute(query)]
 
     async def find(
-        self, connection: AsyncConnection, saga_id: str, *, saga: str | None = None
+        self, connection: AsyncConnection, saga_id: str | UUID | int, *, saga: str | None = None
     ) -> list[SagaRecord]:
         """Read the sagas of an id: at most one of each name."""
         columns = self._tables.sagas.c
@@ -127,7 +130,9 @@ class SagaView:
             query = query.where(columns.saga == saga)
         return [_record(row) for row in await connection.execute(query.order_by(columns.saga))]
 
-    async def steps(self, connection: AsyncConnection, saga: str, saga_id: str) -> list[StepRecord]:
+    async def steps(
+        self, connection: AsyncConnection, saga: str, saga_id: str | UUID | int
+    ) -> list[StepRecord]:
         """Read the steps of a saga, in the order in which they began."""
         columns = self._tables.steps.c
         began = func.coalesce(columns.started_ns, columns.ended_ns)
@@ -149,8 +154,9 @@ class SagaView:
         ]
 
 
-def _stored_ids(saga_id: str) -> tuple[str, ...]:
+def _stored_ids(given: str | UUID | int) -> tuple[str, ...]:
     """How an id may be stored; one that is hashed already comes from a listing."""
+    saga_id = text_of(given, "saga_id")
     listed = saga_id.startswith("sha256:") and saga_id.isascii() and saga_id[7:].isalnum()
     return (bounded_id(saga_id), saga_id) if listed else (bounded_id(saga_id),)
 

@@ -9,12 +9,15 @@ from zlib import crc32
 from sqlalchemy import MetaData, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tracing.core.text import text_of
 from tracing.identity import bounded
 from tracing.sagas.outcomes import SAGA_OUTCOMES, STEP_OK, STEP_OUTCOMES
 from tracing.sql.saga_health import StoredSagaHealth
 from tracing.sql.saga_tables import MAX_REASON, saga_tables
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from tracing.sagas.context import SagaContext
@@ -95,7 +98,7 @@ class SqlSagas:
         self,
         connection: AsyncConnection,
         saga: str,
-        saga_id: str,
+        saga_id: str | UUID | int,
         state: str,
         *,
         reason: str | None = None,
@@ -115,7 +118,7 @@ class SqlSagas:
         self,
         connection: AsyncConnection,
         saga: str,
-        saga_id: str,
+        saga_id: str | UUID | int,
         step: str,
         *,
         compensation: bool = False,
@@ -143,7 +146,7 @@ class SqlSagas:
         self,
         connection: AsyncConnection,
         saga: str,
-        saga_id: str,
+        saga_id: str | UUID | int,
         step: str,
         *,
         outcome: StepOutcome,
@@ -180,7 +183,7 @@ class SqlSagas:
         self,
         connection: AsyncConnection,
         saga: str,
-        saga_id: str,
+        saga_id: str | UUID | int,
         outcome: SagaOutcome,
         *,
         reason: str | None = None,
@@ -238,13 +241,20 @@ class SqlSagas:
         await connection.execute(delete(tables.sagas).where(*old))
 
     async def add(
-        self, connection: AsyncConnection, saga: str, saga_id: str, figure: str, label: str = ""
+        self,
+        connection: AsyncConnection,
+        saga: str,
+        saga_id: str | UUID | int,
+        figure: str,
+        label: str = "",
     ) -> None:
         """Add one to a total."""
         totals = self._tables.totals
         row = {"saga": saga, "figure": figure, "label": label, "number": 1}
         # Chosen by saga, so that a transaction takes its locks in the same order as all others.
-        row["slot"] = crc32(saga_id.encode("utf-8", "backslashreplace")) % _SLOTS
+        row["slot"] = (
+            crc32(text_of(saga_id, "saga_id").encode("utf-8", "backslashreplace")) % _SLOTS
+        )
         insert = insert_for(connection)(totals)
         await connection.execute(
             insert.on_conflict_do_update(
@@ -254,14 +264,22 @@ class SqlSagas:
             row,
         )
 
-    def _is(self, saga: str, saga_id: str, table: Any = None) -> tuple[Any, ...]:
+    def _is(self, saga: str, saga_id: str | UUID | int, table: Any = None) -> tuple[Any, ...]:
         columns = (self._tables.sagas if table is None else table).c
         return columns.saga == saga, columns.saga_id == bounded_id(saga_id)
 
 
-def bounded_id(saga_id: str) -> str:
-    """A saga's id as it is stored: one that is too long is told by its SHA-256."""
-    return bounded(saga_id.encode("utf-8", "backslashreplace"))
+def bounded_id(saga_id: str | UUID | int) -> str:
+    """A saga's id as it is stored: one that is too long is told by its SHA-256.
+
+    Raises:
+        TypeError: It is neither text nor a UUID nor an int.
+    """
+    return bounded(_encoded(saga_id))
+
+
+def _encoded(saga_id: str | UUID | int) -> bytes:
+    return text_of(saga_id, "saga_id").encode("utf-8", "backslashreplace")
 
 
 def _storable(reason: str) -> str:

@@ -6,11 +6,12 @@ So values that are text can be read in the database, and any bytes come back as 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from tracing.headers import header_fault
 
+if TYPE_CHECKING:
     from tracing.headers import Header
 
 
@@ -21,17 +22,17 @@ def checked(headers: Iterable[Header]) -> list[Header]:
         TypeError: One is no pair of a text and bytes or `None`.
         ValueError: A name cannot be written as UTF-8.
     """
-    found: list[Header] = []
-    for header in headers:
-        match header:
-            case (str() as name, (bytes() | None) as value):
-                name.encode()
-                found.append((name, value))
-            case _:
-                raise TypeError(
-                    "a header is a pair of str and bytes or None; this one is a "
-                    f"{type(header).__name__} of something else"
-                )
+    if not isinstance(headers, Mapping) and isinstance(headers, Iterable):
+        headers = list(headers)
+    fault = header_fault(headers)
+    if fault is not None:
+        raise TypeError(fault)
+    found = [(name, value) for name, value in headers]
+    for name, _ in found:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"the header name {name!r} cannot be written as UTF-8") from None
     return found
 
 
