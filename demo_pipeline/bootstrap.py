@@ -21,6 +21,7 @@ from demo_pipeline.http_server import serving
 from demo_pipeline.logs import exported_logs
 from demo_pipeline.publishing import Workplace
 from demo_pipeline.repeating import RepeatingSender
+from demo_pipeline.sagas.pace import steady_pace
 from demo_pipeline.scenarios import SCENARIOS, STEADY
 from demo_pipeline.service import Work
 from tracing.sql import OutboxRelay, SqlInbox, SqlOutbox
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from demo_pipeline.sagas.deadlines import Deadlines
+    from demo_pipeline.sagas.pace import Pace
     from demo_pipeline.service import Service
     from tracing.otlp import Providers
 
@@ -101,6 +103,7 @@ async def start_service(
     listener: socket.socket | None = None,
     scenario: str = STEADY,
     deadlines: Deadlines | None = None,
+    pace: Pace | None = None,
 ) -> AsyncIterator[RunningService]:
     """Let a service run until the block is left; then it finishes what it has begun.
 
@@ -112,11 +115,12 @@ async def start_service(
         listener: Where it takes HTTP, if it does; closed in the end.
         scenario: What goes wrong in it.
         deadlines: How patient its sagas are; by default as the scenario has it.
+        pace: How fast the shop is, if deadlines are to stretch with it.
 
     Raises:
         DemoError: The service could not go on; raised when the block is left.
     """
-    story = SCENARIOS[scenario]
+    story, pace = SCENARIOS[scenario], pace or steady_pace()
     async with AsyncExitStack() as stack:
         # In a thread: a slow endpoint must not keep the other services from finishing.
         stack.push_async_callback(asyncio.to_thread, providers.shutdown)
@@ -129,15 +133,22 @@ async def start_service(
         await producer.start()
         inbox = SqlInbox(telemetry, group=service.name, metadata=service.tables)
         outbox = SqlOutbox(telemetry, service=service.name, metadata=service.tables)
-        faults = Faults(story)
+        faults = Faults(story, pace)
         relay = OutboxRelay(
             outbox, database, RepeatingSender(producer, faults), drain_timeout_s=_RELAY_STOP_S
         )
         workplace = Workplace(
-            telemetry, database, inbox, outbox, relay.wake, faults, deadlines or story.deadlines
+            telemetry,
+            database,
+            inbox,
+            outbox,
+            relay.wake,
+            faults,
+            deadlines or story.deadlines,
+            pace,
         )
         # Left after all that may still put something into the outbox.
-        relaying = await stack.enter_async_context(_relaying(relay))
+        relaying = await stack.enter_async_context(_relaying(relay, pace))
         url = None
         if listener is not None:
             # Before it joins its group, which takes as long as the group waits for a member that
@@ -166,7 +177,7 @@ async def start_service(
 
 
 @asynccontextmanager
-async def _relaying(relay: OutboxRelay) -> AsyncIterator[asyncio.Task[None]]:
+async def _relaying(relay: OutboxRelay, pace: Pace) -> AsyncIterator[asyncio.Task[None]]:
     """Relay until the block is left, and then what is in the outbox, if the broker takes it."""
     stop = asyncio.Event()
     relaying = asyncio.create_task(relay.run(stop))
@@ -174,7 +185,7 @@ async def _relaying(relay: OutboxRelay) -> AsyncIterator[asyncio.Task[None]]:
         yield relaying
     finally:
         try:
-            await relay.drain(_RELAY_DRAIN_S)
+            await relay.drain(_RELAY_DRAIN_S * pace.factor)
             stop.set()
             await asyncio.wait({relaying}, timeout=_RELAY_STOP_S + _CLOSE_S)
         finally:

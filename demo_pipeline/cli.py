@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 from rich.console import Console
 
+from demo_pipeline.broker import BrokerError
 from demo_pipeline.errors import DemoError, StoppedError, UsageError
 from demo_pipeline.load import Load
 from demo_pipeline.logs import console_logs, parse_log_levels
@@ -18,6 +19,7 @@ from demo_pipeline.progress import live_progress
 from demo_pipeline.report import check_traces, print_summary, write_report
 from demo_pipeline.report_folder import writable_folder
 from demo_pipeline.run import RunOptions, run
+from demo_pipeline.run_record import RunRecord
 from demo_pipeline.saga_cli import saga_group
 from demo_pipeline.scenarios import SCENARIOS, STEADY
 from demo_pipeline.serve import ServeOptions, serve
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from demo_pipeline.bootstrap import RunningService
     from demo_pipeline.logs import LogLevels
+    from demo_pipeline.report import RunResult
     from demo_pipeline.run import RunOutcome
 
 Result = TypeVar("Result")
@@ -117,7 +120,8 @@ cli.add_command(saga_group)
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
     show_default=True,
-    help="Seconds that placed orders have to reach their end.",
+    help="Seconds that placed orders have to reach their end; where answers take long because "
+    "the machine is busy, proportionally more.",
 )
 @_shared
 def run_command(
@@ -155,12 +159,18 @@ def run_command(
         timeout_s=timeout,
         databases=databases,
     )
-    with console_logs(log_levels):
-        outcome = _until_stopped(_run(options))
-    print_summary(outcome.result, Console())
-    if report is not None:
-        for file in write_report(outcome.result, report):
-            click.echo(f"wrote {file}")
+    record = RunRecord(scenario)
+    try:
+        with console_logs(log_levels):
+            outcome = _until_stopped(_run(options, record))
+    except UsageError:
+        raise
+    except (DemoError, BrokerError) as error:
+        if report is not None:
+            # What there is of it is worth seeing, and an older report must not pass for its own.
+            _show(record.result([_why(error)]), report)
+        raise
+    _show(outcome.result, report)
     problems = (*outcome.problems, *check_traces(outcome.result))
     if problems:
         raise DemoError(_listed(problems))
@@ -201,7 +211,7 @@ def _until_stopped(work: Coroutine[None, None, Result]) -> Result:
         raise StoppedError("stopped") from None
 
 
-async def _run(options: RunOptions) -> RunOutcome:
+async def _run(options: RunOptions, record: RunRecord) -> RunOutcome:
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     if task is not None:
@@ -209,7 +219,7 @@ async def _run(options: RunOptions) -> RunOutcome:
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         with live_progress(Console(stderr=True), options.load.orders) as progress:
-            return await run(options, progress)
+            return await run(options, progress, record)
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
 
@@ -227,6 +237,19 @@ def _addresses(given: str | None) -> str | None:
         if found is None or not 0 < int(found[1] or 1) <= _MAX_PORT:
             raise click.BadParameter(f"{address!r} is not of the form HOST:PORT")
     return given
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, StoppedError):
+        return "the run was stopped before all its orders had reached their end"
+    return str(error)
+
+
+def _show(result: RunResult, report: Path | None) -> None:
+    print_summary(result, Console())
+    if report is not None:
+        for file in write_report(result, report):
+            click.echo(f"wrote {file}")
 
 
 def _listed(problems: tuple[str, ...]) -> str:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import tracing
 from demo_pipeline.commands import ChargeCard, ReleaseInventory, ShipOrder
 from demo_pipeline.events import OrderPlaced
+from demo_pipeline.sagas.pace import steady_pace
 from demo_pipeline.scenarios import SCENARIOS, STEADY
 
 if TYPE_CHECKING:
     from demo_pipeline.messages import Message
+    from demo_pipeline.sagas.pace import Pace
     from demo_pipeline.scenarios import Scenario
 
 
@@ -29,10 +31,12 @@ class Faults:
 
     Args:
         scenario: What goes wrong.
+        pace: How fast the shop is; what takes time in the story takes longer where it is slow.
     """
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, pace: Pace) -> None:
         self._scenario = scenario
+        self._pace = pace
         self._events = 0
         self._records = 0
         self._first_charge: float | None = None
@@ -55,7 +59,7 @@ class Faults:
         """
         scenario = self._scenario
         if isinstance(message, ShipOrder) and message.attempt == 1 and scenario.shipping_s:
-            await asyncio.sleep(scenario.shipping_s)
+            await asyncio.sleep(scenario.shipping_s * self._pace.factor)
         if isinstance(message, ReleaseInventory) and scenario.takes_nothing_back:
             raise ReturnsClosedError("the warehouse takes nothing back")
         if isinstance(message, ChargeCard) and scenario.outage_s and self._in_outage():
@@ -66,7 +70,7 @@ class Faults:
         if self._first_charge is None:
             self._first_charge = now
         away_for = now - self._first_charge - self._scenario.outage_after_s
-        return 0 <= away_for < self._scenario.outage_s
+        return 0 <= away_for < self._scenario.outage_s * self._pace.factor
 
     def repeats(self) -> bool:
         """Whether the record that is sent now is sent twice."""
@@ -78,4 +82,4 @@ class Faults:
 
 def no_faults() -> Faults:
     """Nothing goes wrong."""
-    return Faults(SCENARIOS[STEADY])
+    return Faults(SCENARIOS[STEADY], steady_pace())

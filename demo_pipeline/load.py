@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _USERS: Final = 20
 _TIMEOUT_S: Final = 30.0
+_KEEP_ALIVE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,11 @@ async def place_orders(url: str, load: Load, accepted: Callable[[str], None]) ->
             refused.append(f"HTTP {response.status_code}")
 
     timeout = httpx.Timeout(_TIMEOUT_S, pool=None)
+    # Less than the server's: an order must not be sent on a connection that is being closed.
+    limits = httpx.Limits(keepalive_expiry=_KEEP_ALIVE_S)
     # Without the environment's proxies: the way to a loopback address leads through none.
     async with (
-        httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False) as client,
+        httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False) as client,
         asyncio.TaskGroup() as tasks,
     ):
         # The first request of all loads code and opens a connection, which is no order's fault.

@@ -9,6 +9,7 @@ from demo_pipeline.codec import encode, headers_of
 from demo_pipeline.database_outage import is_away, outlast
 from demo_pipeline.faults import no_faults
 from demo_pipeline.sagas.deadlines import PATIENT
+from demo_pipeline.sagas.pace import steady_pace
 from demo_pipeline.topics import TOPIC_OF, key_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from demo_pipeline.faults import Faults
     from demo_pipeline.messages import Message
     from demo_pipeline.sagas.deadlines import Deadlines
+    from demo_pipeline.sagas.pace import Pace
     from demo_pipeline.service import Handler
     from tracing import Telemetry
     from tracing.sql import SqlInbox, SqlOutbox
@@ -38,6 +40,7 @@ class Workplace:
         committed: Called when there may be something in the outbox.
         faults: What goes wrong on purpose.
         deadlines: How patient its sagas are, if it has any.
+        pace: How fast the shop is; deadlines stretch with it.
     """
 
     telemetry: Telemetry
@@ -47,6 +50,7 @@ class Workplace:
     committed: Callable[[], None]
     faults: Faults = field(default_factory=no_faults)
     deadlines: Deadlines = PATIENT
+    pace: Pace = field(default_factory=steady_pace)
 
 
 async def perform(

@@ -16,18 +16,19 @@ from demo_pipeline.errors import DemoError
 from demo_pipeline.given_up import given_up
 from demo_pipeline.http_server import listen
 from demo_pipeline.load import place_orders
-from demo_pipeline.recording import Recording
-from demo_pipeline.report import RunResult
+from demo_pipeline.run_record import RunRecord
+from demo_pipeline.sagas.pace import Pace
 from demo_pipeline.scenarios import SCENARIOS
 from demo_pipeline.services import ALL_TOPICS, SERVICES, analytics, observer, orders
 from demo_pipeline.temp_folders import temp_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from demo_pipeline.bootstrap import RunningService
     from demo_pipeline.load import Load
+    from demo_pipeline.report import RunResult
 
 REACH_S = 10.0
 """How long to try to reach a cluster, in seconds."""
@@ -59,7 +60,8 @@ class RunOptions:
         bootstrap_servers: The cluster to use; by default an embedded broker.
         kafka: Whether to start Apache Kafka instead of the embedded broker.
         http_port: Where `orders` takes HTTP; 0 takes a free port.
-        timeout_s: How long to wait for the placed orders to reach their end, in seconds.
+        timeout_s: How long to wait for the placed orders to reach their end, in seconds, on a
+            machine that is not busy; see `Pace`.
         databases: The folder that keeps the services' databases; by default they are thrown away.
     """
 
@@ -80,15 +82,23 @@ class RunOutcome:
     problems: tuple[str, ...]
 
 
-async def run(options: RunOptions, progress: Progress) -> RunOutcome:
+async def run(
+    options: RunOptions, progress: Progress, record: RunRecord | None = None
+) -> RunOutcome:
     """Run once, and leave nothing behind but what is returned.
+
+    Args:
+        options: What to run.
+        progress: Hears how far the run has come.
+        record: Where to keep what is known of the run, for whoever wants to know of it also where
+            this raises or is cancelled.
 
     Raises:
         DemoError: The run could not be made, or a service failed.
         BrokerError: There is no broker.
     """
-    recording = Recording()
-    placed: list[str] = []
+    record = record or RunRecord(options.scenario)
+    pace = Pace()
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(options.http_port))
         progress.step("starting the broker")
@@ -102,32 +112,26 @@ async def run(options: RunOptions, progress: Progress) -> RunOutcome:
                     name: start_service(
                         service,
                         cluster,
-                        recording.providers(name),
+                        record.recording.providers(name),
                         database_url=database_url(name, folder),
                         listener=listener if service is orders.SERVICE else None,
                         scenario=options.scenario,
+                        pace=pace,
                     )
                     for name, service in SERVICES.items()
                 }
             )
         )
-        started_unix_ns, started = time.time_ns(), time.monotonic()
+        record.started_unix_ns, started = time.time_ns(), time.monotonic()
         progress.step("customers place orders")
-        problems = await while_all_work(
-            running, _play(options, running, placed, progress, lambda: given_up(recording.spans))
-        )
-        duration_s = time.monotonic() - started
+        try:
+            problems = await while_all_work(
+                running, _play(options, running, record, progress, pace)
+            )
+        finally:
+            record.duration_s = time.monotonic() - started
         progress.step("stopping the services")
-    result = RunResult(
-        spans=recording.spans,
-        metrics=recording.metrics,
-        order_ids=tuple(placed),
-        services=tuple(SERVICES),
-        scenario=options.scenario,
-        started_unix_ns=started_unix_ns,
-        duration_s=duration_s,
-    )
-    return RunOutcome(result, problems)
+    return RunOutcome(record.result(problems), problems)
 
 
 async def _cluster(options: RunOptions, stack: AsyncExitStack, progress: Progress) -> Cluster:
@@ -145,14 +149,14 @@ async def _cluster(options: RunOptions, stack: AsyncExitStack, progress: Progres
 async def _play(
     options: RunOptions,
     running: Mapping[str, RunningService],
-    placed: list[str],
+    record: RunRecord,
     progress: Progress,
-    lost: Callable[[], Collection[str]],
+    pace: Pace,
 ) -> tuple[str, ...]:
     """Place all orders and wait for their end; returns what went wrong."""
 
     def accepted(order_id: str) -> None:
-        placed.append(order_id)
+        record.order_ids.append(order_id)
         progress.placed()
 
     url = running["orders"].url
@@ -167,11 +171,11 @@ async def _play(
             f"{', '.join(sorted(set(refused)))}"
         )
     progress.step("waiting for the orders' end")
-    unfinished = await _await_ends(options, running, placed, progress, lost)
+    unfinished = await _await_ends(options, running, record, progress, pace)
     if unfinished:
         problems.append(
-            f"{len(unfinished)} of {len(placed)} orders did not reach their end within "
-            f"{options.timeout_s:g} s (--timeout): {', '.join(unfinished[:_NAMED])}"
+            f"{len(unfinished)} of {len(record.order_ids)} orders did not reach their end within "
+            f"{options.timeout_s * pace.factor:.0f} s (--timeout): {', '.join(unfinished[:_NAMED])}"
             f"{', ...' if len(unfinished) > _NAMED else ''}"
         )
     return tuple(problems)
@@ -180,12 +184,12 @@ async def _play(
 async def _await_ends(
     options: RunOptions,
     running: Mapping[str, RunningService],
-    placed: Collection[str],
+    record: RunRecord,
     progress: Progress,
-    lost: Callable[[], Collection[str]],
+    pace: Pace,
 ) -> list[str]:
     """Wait until all orders have ended, for all who want to know, or were given up."""
-    deadline = time.monotonic() + options.timeout_s
+    placed, started = record.order_ids, time.monotonic()
     while True:
         async with running["orders"].database.connect() as connection:
             for_orders = await orders.ended_orders(connection)
@@ -193,9 +197,11 @@ async def _await_ends(
             for_analytics = await analytics.ended_orders(connection)
         async with running["observer"].database.connect() as connection:
             notified = await observer.notified_orders(connection)
-        ended = for_orders & for_analytics.keys() & notified | frozenset(lost())
+        ended = for_orders & for_analytics.keys() & notified | given_up(record.recording.spans)
         unfinished = [order_id for order_id in placed if order_id not in ended]
         progress.ended(len(placed) - len(unfinished))
-        if not unfinished or time.monotonic() >= deadline:
+        # Where answers take longer, so do orders; sagas are as patient.
+        timeout_s = options.timeout_s * pace.factor
+        if not unfinished or time.monotonic() - started >= timeout_s:
             return unfinished
         await asyncio.sleep(_POLL_S)

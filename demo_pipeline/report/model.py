@@ -31,6 +31,8 @@ class RunResult:
         scenario: the scenario's name.
         started_unix_ns: the start of the run, unix ns.
         duration_s: how long the run took, in seconds.
+        problems: what went wrong with the run as a whole, one line each: it was stopped, a service
+            failed, orders were refused or did not end.
     """
 
     spans: tuple[ReadableSpan, ...]
@@ -40,6 +42,7 @@ class RunResult:
     scenario: str
     started_unix_ns: int
     duration_s: float
+    problems: tuple[str, ...] = ()
 
 
 _TURNED_BACK: Final = frozenset({"compensated", "failed"})

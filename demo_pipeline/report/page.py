@@ -44,7 +44,7 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         throughput=per_second(len(analysis.orders), result.duration_s),
         duration=f"{result.duration_s:.1f} s",
         median=milliseconds(analysis.end_to_end.p50 if analysis.end_to_end else None),
-        verdict=_verdict(analysis),
+        verdict=_verdict(result, analysis),
         hops="".join(map(_hop, analysis.hops))
         or '<tr><td colspan="16">Nothing was processed.</td></tr>',
         lags=lag_section(analysis.lags),
@@ -56,8 +56,22 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
     )
 
 
-def _verdict(analysis: Analysis) -> str:
+def _verdict(result: RunResult, analysis: Analysis) -> str:
+    failed = ""
+    if result.problems:
+        sentences = "".join(f"<li>{escaped(problem)}</li>" for problem in result.problems)
+        failed = (
+            '<div class="verdict bad"><span aria-hidden="true">✗</span> '
+            f"The run did not go well<ul>{sentences}</ul></div>"
+        )
+    return failed + _verdict_of_traces(analysis, failed=bool(failed))
+
+
+def _verdict_of_traces(analysis: Analysis, *, failed: bool) -> str:
     faults = analysis.faults
+    if failed and not faults:
+        # Nothing green beside what went wrong.
+        return ""
     if not analysis.orders:
         return '<p class="verdict">No orders were placed.</p>'
     if not faults:

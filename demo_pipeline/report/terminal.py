@@ -57,13 +57,16 @@ def _headline(result: RunResult, analysis: Analysis) -> list[Text]:
         f"scenario {printable(result.scenario)}",
     )
     faults = analysis.faults
-    if not orders:
+    if result.problems:
+        verdict = Text("the run did not go well", "bold red")
+    elif not orders:
         verdict = Text("no orders were placed", "yellow")
     elif not faults:
         verdict = Text("all traces complete", "bold green")
     else:
         verdict = Text(f"{counted(len(faults), 'broken trace')}", "bold red")
     lines = [Text.assemble(" · ".join(figures), " · ", verdict)]
+    lines += [Text(f"  {printable(problem)}", "bold red") for problem in result.problems]
     lines += [Text(f"  {fault}", "red") for fault in faults[:_FAULTS_AT_MOST]]
     if len(faults) > _FAULTS_AT_MOST:
         lines.append(Text(f"  ... and {len(faults) - _FAULTS_AT_MOST} more", "red"))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import update
+
 from demo_pipeline.publishing import perform, put
 from demo_pipeline.sagas.facts import facts_of
 from demo_pipeline.sagas.machine import DeadlinePassed, TimedOut, advance
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from demo_pipeline.commands import Command
     from demo_pipeline.events import Event
     from demo_pipeline.publishing import Workplace
+    from demo_pipeline.sagas.deadlines import Deadlines
     from demo_pipeline.sagas.facts import Facts
     from demo_pipeline.sagas.machine import Happening
     from demo_pipeline.sagas.store import SagaStore, StoredSaga
@@ -75,8 +78,13 @@ class Orchestrator:
         async with self._workplace.database.begin() as connection:
             # Whoever holds it is about to move it.
             stored = await self._store.load(connection, order_id, skip_locked=True)
-            happening = None if stored is None else _too_late(stored, time_ns())
-            if stored is None or happening is None:
+            if stored is None:
+                return
+            now_ns = time_ns()
+            if stored.state.can_turn_back and now_ns >= stored.deadline_ns:
+                stored = await self._postponed(connection, stored, now_ns)
+            happening = _too_late(stored, now_ns)
+            if happening is None:
                 return
             # What it sends belongs to the saga's trace, as if an event had moved it.
             with self._tracker.resumed(stored.context):
@@ -96,7 +104,7 @@ class Orchestrator:
     async def _move(
         self, connection: AsyncConnection, stored: StoredSaga | None, happening: Happening
     ) -> _Moved | None:
-        deadlines, now_ns = self._workplace.deadlines, time_ns()
+        deadlines, now_ns = self._deadlines(), time_ns()
         before = None if stored is None else stored.state
         after, commands = advance(before, happening, deadlines)
         if after is None or after == before:
@@ -108,9 +116,36 @@ class Orchestrator:
         else:
             saga = stored.moved(after, now_ns, deadlines)
             await self._store.save(connection, saga)
+            await self._note_deadline(connection, stored, saga)
         facts = facts_of(before, after, happening)
         started_ns = await self._note(connection, saga, facts, now_ns)
         return _Moved(saga, facts, commands, started_ns, now_ns)
+
+    def _deadlines(self) -> Deadlines:
+        """How patient sagas are now: longer than it is written, where the shop is slow."""
+        return self._workplace.pace.stretched(self._workplace.deadlines)
+
+    async def _postponed(
+        self, connection: AsyncConnection, stored: StoredSaga, now_ns: int
+    ) -> StoredSaga:
+        """Give a saga that is past its deadline the time that the pace of now would give it."""
+        later = stored.moved(stored.state, now_ns, self._deadlines())
+        if later.deadline_ns > stored.deadline_ns:
+            await self._store.save(connection, later)
+            await self._note_deadline(connection, stored, later)
+        return later
+
+    async def _note_deadline(
+        self, connection: AsyncConnection, before: StoredSaga, after: StoredSaga
+    ) -> None:
+        if after.deadline_ns == before.deadline_ns:
+            return
+        sagas = self._sagas.tables.sagas
+        await connection.execute(
+            update(sagas)
+            .where(sagas.c.saga == NAME, sagas.c.saga_id == after.state.order.order_id)
+            .values(deadline_ns=after.deadline_ns)
+        )
 
     async def _note(
         self, connection: AsyncConnection, saga: StoredSaga, facts: Facts, now_ns: int
@@ -154,8 +189,12 @@ class Orchestrator:
     def _tell(self, moved: _Moved) -> None:
         """Tell of a move that has been committed."""
         facts, context, state = moved.facts, moved.saga.context, moved.saga.state
+        pace, order_id = self._workplace.pace, state.order.order_id
         if facts.started:
+            pace.asked(order_id)
             self._tracker.started(context)
+        if facts.step_ended is not None:
+            pace.answered(order_id)
         if facts.step_ended is not None and moved.step_started_ns is not None:
             ended = facts.step_ended
             self._tracker.step(
@@ -181,7 +220,7 @@ class Orchestrator:
         if facts.outcome == "failed":
             _logger.error(
                 "the saga of order %s has failed and needs a human: %s; still to undo: %s",
-                state.order.order_id,
+                order_id,
                 state.reason,
                 ", ".join(state.to_undo),
             )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NS: Final = 1_000_000_000
 _UNDONE_OR_DONE: Final = frozenset({Phase.COMPLETED, Phase.COMPENSATED})
+_FORWARD: Final = frozenset({Phase.RUNNING, Phase.COMPLETED})
 _DECODER: Final = msgspec.json.Decoder(SagaState)
 
 
@@ -48,11 +49,17 @@ class StoredSaga:
         return self.answer_due_ns
 
     def moved(self, state: SagaState, now_ns: int, deadlines: Deadlines) -> StoredSaga:
-        """The saga after a move; it waits anew where it has asked anew."""
+        """The saga after a move; it waits anew where it has asked anew.
+
+        While it goes forward, its deadline moves out where deadlines have become longer.
+        """
         due_ns = self.answer_due_ns
         if (state.awaited, state.attempt) != (self.state.awaited, self.state.attempt):
             due_ns = now_ns + int(wait_s(state, deadlines) * _NS)
-        return StoredSaga(state, self.context, due_ns, self.deadline_ns)
+        deadline_ns = self.deadline_ns
+        if state.phase in _FORWARD:
+            deadline_ns = max(deadline_ns, self.context.started_ns + int(deadlines.saga_s * _NS))
+        return StoredSaga(state, self.context, due_ns, deadline_ns)
 
 
 def begun(state: SagaState, context: SagaContext, now_ns: int, deadlines: Deadlines) -> StoredSaga:

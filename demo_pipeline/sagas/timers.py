@@ -17,6 +17,7 @@ _logger = logging.getLogger("demo_pipeline.orchestrator")
 _POLL_S: Final = 0.2
 _ASIDE_S: Final = 30.0
 _AT_A_TIME: Final = 100
+_STALL_S: Final = 1.0
 
 
 async def run_timers(orchestrator: Orchestrator, *, grace_s: float) -> None:
@@ -50,4 +51,9 @@ async def run_timers(orchestrator: Orchestrator, *, grace_s: float) -> None:
                 except Exception:
                     _logger.exception("the saga of order %s cannot be moved on time", order_id)
                     aside[order_id] = monotonic() + _ASIDE_S
+        slept = monotonic()
         await asyncio.sleep(_POLL_S)
+        stalled_s = monotonic() - slept - _POLL_S
+        if stalled_s > _STALL_S:
+            # The process stood still. What came meanwhile is read first, as after a restart.
+            await asyncio.sleep(min(stalled_s, grace_s))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from demo_pipeline.bootstrap import RunningService, _beside, _relaying
+from demo_pipeline.sagas.pace import steady_pace
 from demo_pipeline.services import SERVICES
 from tracing import Telemetry, TracedProducer
 from tracing.sql import OutboxRelay
@@ -44,7 +45,10 @@ async def test_what_is_in_the_outbox_is_published_before_a_service_stops(
     broker, workplace = InMemoryBroker(), await open_workplace("payment")
     producer = TracedProducer(InMemoryProducer(broker), Telemetry("orders"))
     relay = OutboxRelay(workplace.outbox, workplace.database, producer, poll_interval_s=3600)
-    async with _relaying(relay) as relaying, workplace.database.begin() as connection:
+    async with (
+        _relaying(relay, steady_pace()) as relaying,
+        workplace.database.begin() as connection,
+    ):
         await workplace.outbox.add(connection, "payment.events", b"v", key=b"k")
     assert [b"v"] == [record.value for record in broker.records("payment.events")]
     assert relaying.done()

@@ -116,11 +116,11 @@ async def test_a_service_finishes_in_good_order_when_it_is_told_to_stop(tmp_path
     assert (tmp_path / "orders.sqlite3").exists()
 
 
-@pytest.mark.integration
-async def test_a_run_that_is_stopped_says_so_in_one_line() -> None:
+async def _stopped_run(*arguments: str) -> tuple[int | None, bytes, bytes]:
+    """Stop a run after its first order; returns its exit code, and what it wrote."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "demo_pipeline", "run", "--orders", "100000"),
-        *("--log-level", "info"),
+        *("--log-level", "info", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -135,10 +135,41 @@ async def test_a_run_that_is_stopped_says_so_in_one_line() -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert 130 == process.returncode
+    return process.returncode, output, errors
+
+
+@pytest.mark.integration
+async def test_a_run_that_is_stopped_says_so_in_one_line() -> None:
+    code, output, errors = await _stopped_run()
+    assert 130 == code
     assert b"" == output
     assert b"demo_pipeline: stopped" == errors.splitlines()[-1]
     assert b"Traceback" not in errors
+
+
+@pytest.mark.integration
+async def test_the_report_of_a_run_that_is_stopped_says_so(tmp_path: Path) -> None:
+    code, output, errors = await _stopped_run("--report", str(tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    assert 130 == code
+    assert b"Traceback" not in errors
+    assert b"the run was stopped" in output
+    assert "The run did not go well" in page
+    assert "verdict good" not in page
+    assert (tmp_path / "traces.jsonl").stat().st_size
+
+
+def test_a_run_that_cannot_begin_leaves_no_older_report_that_says_all_is_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo_pipeline.run.REACH_S", 0.2)
+    (tmp_path / "report.html").write_text("✓")
+    where = ["--bootstrap-servers", "127.0.0.1:1", "--report", str(tmp_path)]
+    assert 1 == main(["run", *where])
+    assert "no Kafka broker answers" in capsys.readouterr().err
+    page = (tmp_path / "report.html").read_text()
+    assert "✓" not in page
+    assert "no Kafka broker answers" in page
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
 import tracing
 from demo_pipeline.__main__ import main
-from demo_pipeline.broker import EmbeddedBroker, create_topics
+from demo_pipeline.broker import BrokerError, EmbeddedBroker, create_topics
+from demo_pipeline.commands import ReserveInventory, ShipOrder
+from demo_pipeline.faults import Faults
 from demo_pipeline.given_up import given_up
 from demo_pipeline.load import Load
 from demo_pipeline.report import RunResult, check_traces
@@ -16,11 +20,17 @@ from demo_pipeline.report.delivery import deliveries
 from demo_pipeline.report.joining import read_spans
 from demo_pipeline.report.sagas import Saga, sum_up_sagas
 from demo_pipeline.run import RunOptions, run
+from demo_pipeline.run_record import RunRecord
+from demo_pipeline.sagas.deadlines import QUICK
+from demo_pipeline.scenarios import SCENARIOS
 from demo_pipeline.services import SERVICES
 from demo_pipeline.topics import ORDERS, PARTITIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from demo_pipeline.messages import Message
+    from demo_pipeline.scenarios import Scenario
 
 
 class _Steps:
@@ -206,3 +216,57 @@ async def test_stuck_sagas_are_overdue_and_fail_in_the_end_and_say_so(
     (stuck,) = (step for step in placed.steps if step.name == "release-inventory")
     assert (0, 1) == (stuck.ok, stuck.errors)
     assert "has failed and needs a human: release-inventory got no answer" in caplog.text
+
+
+@pytest.mark.integration
+async def test_on_a_slow_machine_no_healthy_order_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hurried = dataclasses.replace(QUICK, saga_s=1.0, step_s=0.4)
+    story = dataclasses.replace(SCENARIOS["steady"], deadlines=hurried)
+    monkeypatch.setitem(cast("dict[str, Scenario]", SCENARIOS), "steady", story)
+    before = Faults.before
+
+    async def slowly(faults: Faults, message: Message) -> None:
+        # Three times as long as a saga has on a quiet machine.
+        if isinstance(message, ReserveInventory) and message.attempt == 1:
+            await asyncio.sleep(3.0)
+        await before(faults, message)
+
+    monkeypatch.setattr(Faults, "before", slowly)
+    outcome = await run(_options(orders=2), _Steps())
+
+    assert () == outcome.problems
+    (placed,) = _sagas(outcome.result, "place-order")
+    assert (2, 2, 0) == (placed.started, placed.completed, placed.compensated)
+
+
+@pytest.mark.integration
+async def test_orders_that_do_not_end_are_problems_of_the_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(faults: Faults, message: Message) -> None:
+        if isinstance(message, ShipOrder):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(Faults, "before", never)
+    monkeypatch.setattr("demo_pipeline.bootstrap._DRAIN_S", 0.1)
+    options = dataclasses.replace(_options(orders=1), timeout_s=0.1)
+    outcome = await run(options, _Steps())
+
+    (problem,) = outcome.result.problems
+    assert outcome.problems == outcome.result.problems
+    assert "1 of 1 orders did not reach their end" in problem
+
+
+async def test_a_run_that_fails_leaves_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demo_pipeline.run.REACH_S", 0.2)
+    record = RunRecord("steady")
+    options = dataclasses.replace(_options("127.0.0.1:1"), timeout_s=1)
+    with pytest.raises(BrokerError):
+        await run(options, _Steps(), record)
+    assert ("steady", ("why",), ()) == (
+        (result := record.result(["why"])).scenario,
+        result.problems,
+        result.order_ids,
+    )

@@ -178,3 +178,25 @@ def test_a_run_without_spans_has_a_page(
     result = replace(recorder.result(*order_ids), duration_s=0.0)
 
     assert "Nothing was processed." in page(result, tmp_path).text
+
+
+def test_a_run_that_went_wrong_has_no_good_verdict(recorder: "Recorder", tmp_path: Path) -> None:
+    recorder.order("a")
+    result = replace(recorder.result("a"), problems=(f"service {NASTY} failed",))
+
+    shown = page(result, tmp_path)
+
+    classes = [attributes.get("class") for _, attributes in shown.elements]
+    assert "verdict bad" in classes
+    assert "verdict good" not in classes
+    assert f"service {NASTY} failed" in shown.text
+    assert "✓" not in shown.text
+
+
+def test_a_run_that_was_stopped_before_its_first_order_is_not_shown_as_good(
+    recorder: "Recorder", tmp_path: Path
+) -> None:
+    shown = page(replace(recorder.result(), problems=("the run was stopped",)), tmp_path)
+
+    assert "verdict bad" in [attributes.get("class") for _, attributes in shown.elements]
+    assert "the run was stopped" in shown.text

@@ -31,6 +31,21 @@ def test_broken_traces_are_counted_and_the_first_ones_explained(recorder: "Recor
     assert "... and 2 more" in text
 
 
+def test_a_run_that_went_wrong_says_so_in_red_and_why(recorder: "Recorder") -> None:
+    recorder.order("a")
+    result = replace(recorder.result("a"), problems=("1 of 2 orders did not end", "so \x1b[2J"))
+    file = io.StringIO()
+    print_summary(
+        result, Console(file=file, width=120, force_terminal=True, color_system="standard")
+    )
+
+    lines = file.getvalue().splitlines()
+    assert "\x1b[1;31mthe run did not go well" in lines[0]
+    assert "\x1b[1;31m  1 of 2 orders did not end" in lines[1]
+    assert "\x1b[2J" not in lines[2]
+    assert "complete" not in lines[0]
+
+
 def test_a_hop_has_its_percentiles_in_ms(recorder: "Recorder") -> None:
     recorder.order("a")
 

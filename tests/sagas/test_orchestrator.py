@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.context import Context, attach, detach
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
 from demo_pipeline.events import (
@@ -27,6 +27,8 @@ from demo_pipeline.events import (
 )
 from demo_pipeline.saga_status import shown
 from demo_pipeline.sagas.deadlines import PATIENT
+from demo_pipeline.sagas.pace import Pace
+from demo_pipeline.services.orchestrator import SAGA_TABLES
 from tracing import Telemetry
 from tracing.flow import in_flow
 from tracing.testing import Capture, eventually
@@ -336,3 +338,27 @@ async def test_spans_end_when_the_store_says_they_did(
         if span.name.startswith("saga.step")
     }
     assert {step.step: step.took_s for step in found.steps} == steps
+
+
+async def test_a_slow_shop_gives_its_sagas_more_time_and_no_order_is_cancelled_for_it(
+    at_work: AtWork, order: Order
+) -> None:
+    hurried = dataclasses.replace(PATIENT, saga_s=0.05)
+    async with at_work(hurried) as desk:
+        await desk.take(OrderPlaced(order))
+    moments = iter((0.0, *[1e6] * 100_000))
+    pace = Pace(most=1e9, clock=lambda: next(moments))
+    # Another order waits for its first answer, and has done so for long.
+    pace.asked("o-0")
+    # Nothing is waited for at first here, so that the saga's timer goes off.
+    async with at_work(dataclasses.replace(hurried, step_s=0.01), pace=pace) as desk:
+
+        async def postponed() -> bool:
+            async with desk.workplace.database.connect() as connection:
+                due = await connection.scalar(text("SELECT deadline_ns FROM place_order"))
+                told = await connection.scalar(select(SAGA_TABLES.sagas.c.deadline_ns))
+            return bool(due == told and due > time.time_ns())
+
+        assert await eventually(postponed, timeout_s=60)
+        await desk.take(StockReserved(order, "r"))
+        assert ["ReserveInventory", "ChargeCard"] == await desk.commands()
