@@ -40,6 +40,7 @@ class TracedBatch(ClientProxy, _Builder):
     """
 
     _held = "_batch"
+    _added = frozenset({"wrapped", "report"})
 
     def __init__(self, batch: KafkaBatch, telemetry: Telemetry) -> None:
         self._batch = batch

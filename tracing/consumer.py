@@ -76,6 +76,10 @@ class TracedConsumer(ConsumerMethods):
     """
 
     _held = "_consumer"
+    _added = frozenset({
+            "wrapped", "telemetry", "info", "delivered", "rebalances", "process", "process_batch",
+            "addressed_elsewhere", "leave_unfinished", "finish_unfinished",
+        })  # fmt: skip
 
     def __init__(
         self,

@@ -65,6 +65,7 @@ class TracedProducer(ProducerMethods):
     """
 
     _held = "_producer"
+    _added = frozenset({"wrapped", "telemetry", "info"})
 
     def __init__(
         self,

@@ -99,8 +99,13 @@ def differences(bare: Run, other: Run, names: Collection[str] | None = None) -> 
 
 
 def steady(difference: Difference, again: Sequence[tuple[Run, Run]]) -> bool:
-    """Whether a difference showed again in any of some pairs of runs, bare and other."""
-    return any(differences(bare, other, [difference.test]) for bare, other in again)
+    """Whether a difference shows in further pairs of runs, bare and other, as well.
+
+    It does not where the test ends now so, now otherwise with bare clients: then it says nothing.
+    """
+    before = [bare.outcomes.get(difference.test, "not run") for bare, _ in again]
+    after = [other.outcomes.get(difference.test, "not run") for _, other in again]
+    return {difference.bare} == set(before) and {difference.bare} != set(after)
 
 
 def problems(

@@ -104,6 +104,14 @@ def test_a_difference_is_steady_when_it_shows_once_more() -> None:
     assert not steady(difference, [same, same])
 
 
+def test_a_test_that_is_unsteady_with_bare_clients_shows_no_difference() -> None:
+    difference = Difference("one", "wrapped", "failed", "passed")
+    failing = Run("bare", {"one": "failed"})
+
+    assert steady(difference, [(failing, wrapped()), (failing, wrapped(one="failed"))])
+    assert not steady(difference, [(failing, wrapped()), (BARE, wrapped())])
+
+
 def test_a_run_that_was_cut_off_has_unfinished_tests(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     journal.write_text(

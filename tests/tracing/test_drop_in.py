@@ -31,6 +31,10 @@ def public_methods(kind: type[Any]) -> list[str]:
     ]
 
 
+def made(kind: type[Any]) -> Any:
+    return kind(1, 0) if kind is BatchBuilder else kind()
+
+
 def own_attributes(kind: type[Any]) -> set[str]:
     """What the classes of this project give it, and no `__getattr__`."""
     return {name for base in kind.__mro__ if base is not object for name in vars(base)}
@@ -70,10 +74,22 @@ def test_no_public_name_of_aiokafka_is_reached_by_getattr_alone(
 
 
 @pytest.mark.parametrize(("wrapper", "wrapped"), PAIRS)
+async def test_the_public_names_that_a_wrapper_adds_are_listed(
+    wrapper: type[Any], wrapped: type[Any], telemetry: Telemetry
+) -> None:
+    inner = made(wrapped)
+    outer = wrapper(inner, telemetry)
+    public = {name for name in {*dir(type(outer)), *vars(outer)} if not name.startswith("_")}
+
+    inner._closed = True  # so that it is not reported as left open
+    assert wrapper._added == public - {*dir(wrapped), *vars(inner)}
+
+
+@pytest.mark.parametrize(("wrapper", "wrapped"), PAIRS)
 async def test_no_private_name_of_aiokafka_means_something_else_on_the_wrapper(
     wrapper: type[Any], wrapped: type[Any], telemetry: Telemetry
 ) -> None:
-    inner = wrapped(1, 0) if wrapped is BatchBuilder else wrapped()
+    inner = made(wrapped)
     outer = wrapper(inner, telemetry)
     theirs = {*own_attributes(wrapped), *vars(inner)}
     ours = {*own_attributes(wrapper), *vars(outer)}

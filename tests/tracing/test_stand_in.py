@@ -208,11 +208,14 @@ def test_singledispatch_takes_the_clients_implementation(producer: Any) -> None:
     assert "a producer" == describe(producer)
 
 
-async def test_a_batch_is_a_batch_builder(telemetry: Telemetry, memory: _InMemory) -> None:
+async def test_a_batch_is_a_batch_builder(
+    telemetry: Telemetry, memory: _InMemory, caplog: pytest.LogCaptureFixture, unwarned: None
+) -> None:
     producer = await memory.producer()
 
     batch = producer.create_batch()
 
+    assert "" == caplog.text
     assert batch.wrapped.__class__ is batch.__class__
     assert isinstance(TracedBatch(BatchBuilder(1, 0), telemetry), BatchBuilder)
 
@@ -274,6 +277,16 @@ def test_its_text_is_the_clients_own_and_its_repr_shows_both(producer: Any, cons
     assert repr(producer).startswith("<TracedProducer of <")
     assert str(consumer) == repr(consumer)
     assert "Reader object at" in repr(consumer)
+
+
+async def test_what_a_wrapper_adds_is_replaced_on_the_wrapper(telemetry: Telemetry) -> None:
+    double = AsyncMock()
+    wrapper: Any = TracedConsumer(double, telemetry)
+
+    with patch.object(wrapper, "process", AsyncMock(return_value="replaced")):
+        assert "replaced" == await wrapper.process()
+
+    assert "process" not in vars(wrapper)
 
 
 def test_dir_lists_the_clients_names_and_the_wrappers(producer: Any) -> None:

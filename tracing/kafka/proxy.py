@@ -33,11 +33,13 @@ class ClientProxy:
 
     _held: ClassVar[str]
     """Name of the attribute that holds the wrapped object."""
+    _added: ClassVar[frozenset[str]]
+    """Public names that the wrapper has and the class of what it wraps has not."""
 
     def _complete(self) -> None:
         """End the construction: from here on, new attributes are the wrapped object's."""
         inner = self._inside()
-        hidden = [name for name in _additions(type(self)) if name in _names_of(type(inner))]
+        hidden = self._added & _names_of(type(inner))
         if hidden:
             warn_once(
                 f"{type(inner).__name__} has public names that {type(self).__name__} adds to a "
@@ -91,7 +93,7 @@ class ClientProxy:
             return True
         for kind in type(self).__mro__:
             if name in vars(kind):
-                method = isinstance(vars(kind)[name], FunctionType)
+                method = isinstance(vars(kind)[name], FunctionType) and name not in self._added
                 return not (method and hasattr(self._inside(), name))
         return name in own
 
@@ -114,13 +116,6 @@ class ClientProxy:
         inner = self.__dict__.get(self._held)
         # A text of the client's own is for users; the general one would hide the wrapper.
         return str(inner) if "__str__" in _names_of(type(inner)) else repr(self)
-
-
-def _additions(wrapper: type) -> set[str]:
-    """Public names by which a wrapper has more than what it wraps."""
-    methods = next((kind for kind in wrapper.__mro__ if "_held" in vars(kind)), wrapper)
-    declared = {name for kind in methods.__mro__[1:] for name in vars(kind)}
-    return {name for name in vars(methods) if not name.startswith("_")} - declared
 
 
 def _names_of(kind: type) -> set[str]:
