@@ -15,8 +15,10 @@ class Replacement:
     """One method of a class, replaced by a function until it is removed.
 
     The function is a plain one, no proxy: what undoes another library's proxy does not take it
-    for its own. Where another library has replaced the method again by the time it is removed,
-    it stays beneath that one, and has to pass calls on: see `active`.
+    for its own. Libraries that undo without looking, as ddtrace does, set the method to what the
+    one on top wraps; so it wraps a second function that does the same. Where another library has
+    replaced the method again by the time it is removed, it stays beneath that one, and has to pass
+    calls on: see `active`.
 
     Args:
         owner: The class.
@@ -26,7 +28,6 @@ class Replacement:
     Attributes:
         original: What was replaced.
         active: Whether the function is to do anything but to call the original.
-        function: The new function.
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class Replacement:
         while (stale := self._of(current)) is not None and not stale.active:
             current = stale.original
         self.original: Any = current
-        self.function = make(self)
-        self.function.__dict__[_OURS] = self
-        setattr(owner, name, self.function)
+        self._functions = top, beneath = make(self), make(self)
+        for function in self._functions:
+            function.__dict__[_OURS] = self
+        top.__dict__["__wrapped__"] = beneath
+        setattr(owner, name, top)
 
     def bound(self, instance: object) -> Callable[..., Any]:
         """The function that was replaced, as the method of an instance."""
@@ -54,12 +57,16 @@ class Replacement:
     def remove(self) -> None:
         """Put the original back, or pass calls on to it from now on."""
         self.active = False
-        if vars(self._owner).get(self._name) is self.function:
+        if self.made(vars(self._owner).get(self._name)):
             setattr(self._owner, self._name, self.original)
+
+    def made(self, function: object) -> bool:
+        """Whether a function is this replacement's."""
+        return any(function is each for each in self._functions)
 
     @staticmethod
     def _of(function: object) -> Replacement | None:
         # By `vars`: a proxy of another library shows the attributes of what is inside, and what
         # `functools.wraps` made has copies of them.
         found = vars(function).get(_OURS) if inspect.isfunction(function) else None
-        return found if isinstance(found, Replacement) and found.function is function else None
+        return found if isinstance(found, Replacement) and found.made(function) else None

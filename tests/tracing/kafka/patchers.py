@@ -35,10 +35,16 @@ class Patcher(Protocol):
 
 
 class Proxies:
-    """Replaces by wrapt's proxies, and takes off whatever proxy lies on top, as ddtrace does."""
+    """Replaces by wrapt's proxies, and takes off what lies on top.
 
-    def __init__(self) -> None:
+    Args:
+        blindly: Whether it takes that off whatever it is, as ddtrace does, or only a proxy, as
+            OpenTelemetry's instrumentation does.
+    """
+
+    def __init__(self, *, blindly: bool) -> None:
         self.calls: Counter[str] = Counter()
+        self._blindly = blindly
 
     def patch(self) -> None:
         for owner, name in METHODS:
@@ -47,14 +53,13 @@ class Proxies:
     def unpatch(self) -> None:
         for owner, name in METHODS:
             top = getattr(owner, name)
-            if isinstance(top, wrapt.BaseObjectProxy):
+            if self._blindly or isinstance(top, wrapt.BaseObjectProxy):
                 setattr(owner, name, top.__wrapped__)
 
     async def _called(
         self, method: Callable[..., Any], _client: object, args: Any, kwargs: Any
     ) -> Any:
         self.calls[method.__name__] += 1
-        # As ddtrace: what it cannot find by name it takes by place, and hands on changed.
         return await method(*args, **kwargs)
 
 
@@ -85,7 +90,8 @@ class Functions:
 
 
 PATCHERS: dict[str, Callable[[], Patcher]] = {
-    "proxies": Proxies,
+    "proxies": functools.partial(Proxies, blindly=False),
+    "ddtrace-like-proxies": functools.partial(Proxies, blindly=True),
     "functions": functools.partial(Functions, wraps=True),
     "opaque-functions": functools.partial(Functions, wraps=False),
 }

@@ -222,10 +222,11 @@ async def test_whoever_is_undone_first_the_other_one_stays(
     assert original is vars(AIOKafkaProducer)["send"] or "zero+ other+ zero-" in steps
 
 
-async def test_a_proxy_that_takes_itself_off_leaves_what_lies_on_top_of_it(
-    zero_code: ZeroCodeRun, embedded_servers: str, topic: str
+@pytest.mark.parametrize("blindly", [False, True])
+async def test_a_library_that_takes_off_what_lies_on_top_does_not_end_ours(
+    zero_code: ZeroCodeRun, embedded_servers: str, topic: str, blindly: bool
 ) -> None:
-    patcher = Proxies()
+    patcher = Proxies(blindly=blindly)
     patcher.patch()
     zero_code.on()
 
