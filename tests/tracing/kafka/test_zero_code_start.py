@@ -1,0 +1,217 @@
+"""Zero-code as the README says it is started, and what it is called by."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.tracing.test_otlp import Collector
+from tracing.core.service_name import service_name
+from tracing.instrumentor import PIPELINE_VARIABLE, POLL_LOOPS_VARIABLE, PipelineTracingInstrumentor
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = """
+import asyncio, sys
+from aiokafka import AIOKafkaProducer
+async def main():
+    async with AIOKafkaProducer(bootstrap_servers=sys.argv[1]) as producer:
+        for _ in range(2):
+            await producer.send_and_wait("started", b"v")
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    collector = Collector()
+    yield collector
+    collector.stop()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    return path
+
+
+def readme_line() -> str:
+    """The command that the README gives."""
+    (line,) = re.findall(
+        r"^.*opentelemetry-instrument python your_service.py$", README, re.MULTILINE
+    )
+    return str(line)
+
+
+README = (ROOT / "README.md").read_text()
+
+
+def start(
+    line: str, program: Path, servers: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command line of the README in the environment of these tests and of nothing else."""
+    return subprocess.run(
+        ["/bin/sh", "-c", line.replace("your_service.py", f"{program} {servers}")],
+        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.integration
+def test_the_readmes_line_exports_what_the_program_does(
+    embedded_servers: str, collector: Collector, program: Path
+) -> None:
+    done = start(
+        readme_line(), program, embedded_servers, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    spans, services = [], set()
+    for body in collector.received["/v1/traces"]:
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            services |= {
+                attribute.value.string_value
+                for attribute in resource.resource.attributes
+                if attribute.key == "service.name"
+            }
+            spans += [span.name for scope in resource.scope_spans for span in scope.spans]
+    assert ["send started"] * 2 == spans
+    assert {"payment"} == services
+    sent = [
+        point.as_int
+        for body in collector.received["/v1/metrics"]
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == "messaging.client.sent.messages"
+        for point in metric.sum.data_points
+    ]
+    assert [2] == sent
+
+
+def test_the_readmes_extra_brings_what_the_line_needs() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+
+    assert "pip install 'pipeline-tracing[zero-code]'" in README
+    brought = " ".join([*extras["zero-code"], *extras["otlp"]])
+    assert "pipeline-tracing[otlp]" in brought
+    for needed in (
+        "opentelemetry-distro",
+        "opentelemetry-exporter-otlp-proto-http",
+        "opentelemetry-sdk",
+    ):
+        assert needed in brought
+
+
+@pytest.mark.integration
+def test_one_warning_says_that_no_sdk_is_set_up(embedded_servers: str, program: Path) -> None:
+    done = start(
+        readme_line(),
+        program,
+        embedded_servers,
+        OTEL_PYTHON_CONFIGURATOR="none-of-these",
+        # Its handler would take the place of logging's last resort, and there is nothing behind it.
+        OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="logging",
+    )
+
+    assert 0 == done.returncode
+    assert 1 == done.stderr.count("no OpenTelemetry SDK is set up")
+
+
+def test_the_service_name_is_the_one_that_the_sdk_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_SERVICE_NAME", raising=False)
+    monkeypatch.delenv("OTEL_RESOURCE_ATTRIBUTES", raising=False)
+    assert None is service_name()
+
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "a=b, broken ,service.name = pay%20ment ,c=d")
+    assert "pay ment" == service_name()
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "payment")
+    assert "payment" == service_name()
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=,x")
+    assert None is service_name()
+
+
+@pytest.mark.parametrize(
+    ("variables", "option", "expected"),
+    [
+        ({}, None, "default"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=by-resource"}, None, "by-resource"),
+        (
+            {
+                "OTEL_RESOURCE_ATTRIBUTES": "service.name=by-resource",
+                "OTEL_SERVICE_NAME": "by-service",
+            },
+            None,
+            "by-service",
+        ),
+        ({"OTEL_SERVICE_NAME": "by-service", PIPELINE_VARIABLE: "own"}, None, "own"),
+        ({PIPELINE_VARIABLE: "own"}, "by-option", "by-option"),
+        ({PIPELINE_VARIABLE: "x" * 129}, None, "default"),
+        ({"OTEL_SERVICE_NAME": "two\nlines"}, None, "default"),
+    ],
+)
+def test_the_pipeline_is_named_by_the_first_of_several(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], option: str | None, expected: str
+) -> None:
+    for name in ("OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME", PIPELINE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    named: list[str] = []
+
+    class ZeroCode:
+        def __init__(self, telemetry: Any, **_options: Any) -> None:
+            named.append(telemetry.pipeline)
+
+        def install(self, *_classes: Any) -> None: ...
+
+        def remove(self) -> None: ...
+
+    monkeypatch.setattr("tracing.instrumentor.ZeroCode", ZeroCode)
+    instrumentor = PipelineTracingInstrumentor()
+    instrumentor.instrument(**({} if option is None else {"pipeline": option}))
+    instrumentor.uninstrument()
+
+    assert [expected] == named
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("off", False), ("OFF ", False), ("0", False), ("on", True), ("?", True)],
+)
+def test_the_variable_for_poll_loops_is_read_with_care(
+    monkeypatch: pytest.MonkeyPatch, written: str, expected: bool
+) -> None:
+    monkeypatch.setenv(POLL_LOOPS_VARIABLE, written)
+    options: dict[str, Any] = {}
+
+    class ZeroCode:
+        def __init__(self, _telemetry: Any, **given: Any) -> None:
+            options.update(given)
+
+        def install(self, *_classes: Any) -> None: ...
+
+        def remove(self) -> None: ...
+
+    monkeypatch.setattr("tracing.instrumentor.ZeroCode", ZeroCode)
+    instrumentor = PipelineTracingInstrumentor()
+    instrumentor.instrument()
+    instrumentor.uninstrument()
+
+    assert expected is options["poll_loops"]
