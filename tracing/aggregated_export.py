@@ -14,19 +14,18 @@ from opentelemetry.sdk.metrics.export import (
     HistogramDataPoint,
     Metric,
     MetricExporter,
+    MetricExportResult,
     MetricsData,
     ScopeMetrics,
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from tracing import semconv
+from tracing.core.forks import in_forked_child
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics.export import (
-        MetricExportResult,
-    )
-
     from tracing.aggregation import Aggregator, HistogramTotals
+    from tracing.export.session import ExportSession
     from tracing.export_account import ExportAccount
     from tracing.metric import Metric as CatalogMetric
 
@@ -43,11 +42,16 @@ class AggregatedMetricExporter(MetricExporter):
     Args:
         exporter: Where the metrics go.
         aggregator: What the telemetry of the same service aggregates into.
-        account: Where the cost is counted.
+        account: Where the cost and the losses are counted.
+        session: What the exporter sends with, where that reads the collector's answers.
     """
 
     def __init__(
-        self, exporter: MetricExporter, aggregator: Aggregator, account: ExportAccount
+        self,
+        exporter: MetricExporter,
+        aggregator: Aggregator,
+        account: ExportAccount,
+        session: ExportSession | None = None,
     ) -> None:
         # A reader takes these two from the exporter that it is given.
         preferred = getattr(exporter, "_preferred_temporality", None)
@@ -55,9 +59,15 @@ class AggregatedMetricExporter(MetricExporter):
         self._exporter = exporter
         self._aggregator = aggregator
         self._account = account
+        self._session = session
         self._temporality: AggregationTemporality = (preferred or {}).get(
             HistogramInstrument, AggregationTemporality.CUMULATIVE
         )
+        self._begin()
+        in_forked_child(self._begin)
+
+    def _begin(self) -> None:
+        # A forked child counts from nothing, and is another instance.
         self._started_ns = time_ns()
         self._exported: dict[_Key, HistogramTotals] = {}
 
@@ -65,8 +75,12 @@ class AggregatedMetricExporter(MetricExporter):
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
         """Export the metrics and the histograms."""
-        with self._account.charged("metrics"):
-            return self._exporter.export(self._completed(metrics_data), timeout_millis, **kwargs)
+        completed = self._completed(metrics_data)
+        with self._account.sending("metrics", _points(completed), self._session) as succeeded:
+            result = self._exporter.export(completed, timeout_millis, **kwargs)
+            if result is MetricExportResult.SUCCESS:
+                succeeded.append(True)
+        return result
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Flush the wrapped exporter."""
@@ -140,3 +154,12 @@ class AggregatedMetricExporter(MetricExporter):
                 for found in totals.exemplars.values()
             ],
         )
+
+
+def _points(data: MetricsData) -> int:
+    return sum(
+        len(metric.data.data_points)
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    )

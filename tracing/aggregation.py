@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from opentelemetry.trace import Span
 
+from tracing.core.forks import in_forked_child
 from tracing.metric import Metric
 
 Attributes = Mapping[str, str | int]
@@ -36,6 +37,11 @@ class LocalHistogram:
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all values."""
+        bounds = self._bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
         self._min = sys.float_info.max
@@ -106,6 +112,13 @@ class Aggregator:
         self._lock = threading.Lock()
         self._series: dict[tuple[str, frozenset[tuple[str, str | int]], int], LocalHistogram] = {}
         self._metrics: dict[str, Metric] = {}
+        in_forked_child(self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        # What its parent measured is not the child's: as another instance, it would be added up.
+        self._lock = threading.Lock()
+        for series in self._series.values():
+            series.clear()
 
     def series(self, metric: Metric, attributes: Attributes) -> LocalHistogram:
         """Find or make the calling thread's series. Look it up once, not per value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -51,6 +52,14 @@ _DROPPED: Final[tuple[Dropped, ...]] = (
 _logger = EventLog("tracing")
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
+
+
+def _free_lock() -> None:
+    global _warned_lock  # noqa: PLW0603 - a thread that the child lacks may have held it
+    _warned_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_free_lock)
 
 
 def warn_once(message: str, *, error: BaseException | None = None) -> None:

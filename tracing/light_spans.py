@@ -60,6 +60,11 @@ class LightSpan(sdk.Span):
         self._make_whole()
         return getattr(self, name)
 
+    @property
+    def resource(self) -> Any:
+        """What made the span: as the tracer has it, which is another in a forked child."""
+        return self._tracer.resource
+
     def _make_whole(self) -> None:
         parts = _SdkSpan(
             name=self._name,
@@ -168,7 +173,6 @@ class LightSpans:
             (LightSpan,),
             {
                 "_tracer": tracer,
-                "_resource": tracer.resource,
                 "_instrumentation_info": tracer.instrumentation_info,
                 "_instrumentation_scope": tracer._instrumentation_scope,
                 "_scope": tracer._instrumentation_scope,

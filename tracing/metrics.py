@@ -6,6 +6,7 @@ which works with every meter provider and costs more per value.
 """
 
 import itertools
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,7 @@ from opentelemetry.trace import Span, set_span_in_context
 from tracing import catalog, semconv
 from tracing.aggregation import Aggregator
 from tracing.cardinality import DEFAULT_MAX_SERIES, SeriesLimit
+from tracing.core.forks import in_forked_child
 from tracing.diagnostics import warn_once
 from tracing.metric import Metric
 
@@ -67,6 +69,7 @@ class Metrics:
         self._aggregator = aggregator
         self._limit = SeriesLimit(max_series)
         self._lock = threading.Lock()
+        in_forked_child(self._begin_anew)
         self._counts: dict[str, dict[tuple[frozenset[tuple[str, str | int]], int], Count]] = {}
         self._histograms: dict[str, Histogram] = {}
         self._readings: dict[str, dict[int | str, tuple[Readings, int]]] = {}
@@ -103,6 +106,14 @@ class Metrics:
                     explicit_bucket_boundaries_advisory=metric.buckets,
                 )
         self.observe(catalog.TELEMETRY_DROPPED, self._refused)
+
+    def _begin_anew(self) -> None:
+        # What its parent counted is not the child's: as another instance, it would be added up.
+        self._lock = threading.Lock()
+        self._limit.refused = 0
+        for series in self._counts.values():
+            for count in series.values():
+                count.value = 0
 
     def count(self, metric: Metric, attributes: Attributes) -> Count:
         """Find or make the calling thread's series of a counter; it exists with 0 from now on."""
@@ -199,6 +210,14 @@ class Metrics:
 
 _shared: "weakref.WeakKeyDictionary[MeterProvider, Metrics]" = weakref.WeakKeyDictionary()
 _shared_lock = threading.Lock()
+
+
+def _free_lock() -> None:
+    global _shared_lock  # noqa: PLW0603 - a thread that the child lacks may have held it
+    _shared_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_free_lock)
 
 
 def metrics_on(

@@ -6,16 +6,15 @@ locally (see `tracing.aggregation`) and added to what the metric exporter sends.
 
 from __future__ import annotations
 
-import importlib
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 try:
     from opentelemetry.sdk._logs import LoggerProvider
-    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
     from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
     from opentelemetry.sdk.trace import TracerProvider
 except ImportError as missing:
@@ -25,34 +24,41 @@ except ImportError as missing:
 
 from tracing.aggregated_export import AggregatedMetricExporter
 from tracing.aggregation import Aggregator
+from tracing.export.exporters import Made, log_exporter, otlp_metric_exporter, span_exporter
+from tracing.export.logs import AccountedBatchLogProcessor, AccountedLogExporter
+from tracing.export.metric_reader import AccountedMetricReader
+from tracing.export.shutdown import DEFAULT_TIMEOUT_S, Ending, at_once, shut_down
 from tracing.export_account import AccountedSpanExporter, ExportAccount
-from tracing.otlp_endpoint import check_endpoint
 from tracing.span_queue import AccountedBatchSpanProcessor
 from tracing.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.sdk._logs import LogRecordProcessor
-    from opentelemetry.sdk._logs.export import LogRecordExporter
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.trace import SpanProcessor
-    from opentelemetry.sdk.trace.export import SpanExporter
 
-Signal = Literal["traces", "metrics", "logs"]
+    from tracing.export.answers import Signal
+    from tracing.export.batches import BatchQueue
 
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
-_SUPPORTED: Final = frozenset({"", "otlp", "none"})
-_PROTOCOLS: Final = frozenset({"http/protobuf", "grpc"})
 
 
 @dataclass(frozen=True, slots=True)
 class Providers:
-    """The SDK of one service. Not global: pass it on, or set it globally yourself."""
+    """The SDK of one service. Not global: pass it on, or set it globally yourself.
+
+    A forked child goes on with it as a service instance of its own: with an id, a queue, a
+    connection and counters that begin anew. Call `shutdown` in the child, too.
+    """
 
     tracer_provider: TracerProvider
     meter_provider: MeterProvider
     logger_provider: LoggerProvider
     aggregator: Aggregator
     account: ExportAccount
+    _ending: Ending = field(repr=False, compare=False)
 
     def telemetry(self, pipeline: str, **options: Any) -> Telemetry:
         """Make the service's telemetry on these providers; `options` are `Telemetry`'s."""
@@ -68,21 +74,39 @@ class Providers:
         return telemetry
 
     def force_flush(self, timeout_s: float = 10.0) -> bool:
-        """Export what is pending; false where that failed or took longer than `timeout_s`."""
-        milliseconds = int(timeout_s * 1000)
-        return all(
-            (
-                self.tracer_provider.force_flush(milliseconds),
-                self.meter_provider.force_flush(milliseconds),
-                self.logger_provider.force_flush(milliseconds),
-            )
-        )
+        """Export what is pending, all signals at once.
 
-    def shutdown(self) -> None:
-        """Export what is pending and stop; later telemetry is dropped. Call it once."""
-        self.tracer_provider.shutdown()
-        self.meter_provider.shutdown()
-        self.logger_provider.shutdown()
+        It blocks: in a running event loop, `await asyncio.to_thread(providers.force_flush)`.
+
+        Returns:
+            False where something was lost, or it took longer than `timeout_s` seconds.
+        """
+        milliseconds, before = int(timeout_s * 1000), self.account.losses()
+        providers = (self.tracer_provider, self.meter_provider, self.logger_provider)
+        flushes = [partial(provider.force_flush, milliseconds) for provider in providers]
+        flushed = at_once(flushes, time.monotonic() + timeout_s)
+        return flushed == [True] * len(flushes) and before == self.account.losses()
+
+    def shutdown(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        """Export what is pending and stop; later telemetry is dropped.
+
+        All signals are shut down at once, and together within the time, also where the collector
+        is gone, hangs or asks to come back later. What is lost is counted, and logged in one line.
+
+        Call it from any thread, as often as you like: one call does it, the others wait for it.
+        It blocks: in a running event loop, `await asyncio.to_thread(providers.shutdown)`. An
+        interpreter that exits does it by itself; a process that ends in another way, such as a
+        child of `multiprocessing`, has to call it.
+
+        Args:
+            timeout_s: How long it may take, in seconds.
+
+        Raises:
+            ValueError: The time is negative or no number.
+        """
+        if not timeout_s >= 0:
+            raise ValueError(f"timeout_s must be 0 or more seconds, not {timeout_s!r}")
+        shut_down((self._ending,), timeout_s)
 
 
 def configured(signal: Signal | None = None) -> bool:
@@ -116,94 +140,55 @@ def configure(
     """
     resource = Resource.create({SERVICE_NAME: service_name} if service_name else {})
     aggregator, account = Aggregator(), ExportAccount()
-    if span_processor is None and (span_exporter := _span_exporter()) is not None:
-        span_processor = AccountedBatchSpanProcessor(
-            AccountedSpanExporter(span_exporter, account), account
+    queues: list[BatchQueue] = []
+    if span_processor is None and (made := span_exporter()) is not None:
+        spans = AccountedBatchSpanProcessor(
+            AccountedSpanExporter(made.exporter, account, made.session), account
         )
-    if metric_exporter is None:
-        metric_exporter = _metric_exporter()
-    if log_processor is None and (log_exporter := _log_exporter()) is not None:
-        log_processor = BatchLogRecordProcessor(log_exporter)
-    tracer_provider = TracerProvider(resource=resource)
+        queues.append(spans.queue)
+        span_processor = spans
+    if log_processor is None and (logging := log_exporter()) is not None:
+        logs = AccountedBatchLogProcessor(
+            AccountedLogExporter(logging.exporter, account, logging.session), account
+        )
+        queues.append(logs.queue)
+        log_processor = logs
+    measuring = Made(metric_exporter) if metric_exporter is not None else otlp_metric_exporter()
+    readers = []
+    if measuring is not None:
+        exporter = AggregatedMetricExporter(
+            measuring.exporter, aggregator, account, measuring.session
+        )
+        readers.append(AccountedMetricReader(exporter, account))
+    # What the interpreter does at its exit is bounded as well, and not one signal after the other.
+    tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    meter_provider = MeterProvider(
+        resource=resource, metric_readers=readers, shutdown_on_exit=False
+    )
+    logger_provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
     if span_processor is not None:
         tracer_provider.add_span_processor(span_processor)
-    readers = []
-    if metric_exporter is not None:
-        exporter = AggregatedMetricExporter(metric_exporter, aggregator, account)
-        readers.append(PeriodicExportingMetricReader(exporter))
-    meter_provider = MeterProvider(resource=resource, metric_readers=readers)
-    logger_provider = LoggerProvider(resource=resource)
     if log_processor is not None:
         logger_provider.add_log_record_processor(log_processor)
-    return Providers(tracer_provider, meter_provider, logger_provider, aggregator, account)
 
+    def by(deadline: float, shutdown: Callable[[], None]) -> None:
+        for queue in queues:
+            queue.end_by(deadline)
+        shutdown()
 
-def _protocol(signal: Signal) -> str | None:
-    """The protocol to export a signal by; `None` where it is not to be exported."""
-    exporter = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower()
-    if exporter not in _SUPPORTED:
-        raise ValueError(
-            f"OTEL_{signal.upper()}_EXPORTER={exporter}: tracing.otlp exports by otlp or none; "
-            "pass another exporter to configure()"
-        )
-    if exporter == "none":
-        return None
-    protocol = (
-        os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
-        or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-        or "http/protobuf"
+    def stop_metrics(deadline: float) -> None:
+        meter_provider.shutdown(timeout_millis=max(0.0, deadline - time.monotonic()) * 1000)
+
+    parts = (
+        partial(by, shutdown=tracer_provider.shutdown),
+        stop_metrics,
+        partial(by, shutdown=logger_provider.shutdown),
     )
-    if protocol not in _PROTOCOLS:
-        raise ValueError(
-            f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol} is not supported; "
-            f"use one of {', '.join(sorted(_PROTOCOLS))}"
-        )
-    check_endpoint(signal, protocol)
-    return protocol
-
-
-def _span_exporter() -> SpanExporter | None:
-    protocol = _protocol("traces")
-    if protocol is None:
-        return None
-    if protocol == "grpc":
-        return _grpc("trace_exporter", "OTLPSpanExporter")  # type: ignore[no-any-return]  # by name
-    from tracing.otlp_exporter import LightSpanExporter  # noqa: PLC0415 - gRPC does without
-
-    return LightSpanExporter()
-
-
-def _metric_exporter() -> MetricExporter | None:
-    protocol = _protocol("metrics")
-    if protocol is None:
-        return None
-    if protocol == "grpc":
-        return _grpc("metric_exporter", "OTLPMetricExporter")  # type: ignore[no-any-return]  # by name
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - an extra
-        OTLPMetricExporter,
+    return Providers(
+        tracer_provider,
+        meter_provider,
+        logger_provider,
+        aggregator,
+        account,
+        Ending(parts, account),
     )
-
-    return OTLPMetricExporter()
-
-
-def _log_exporter() -> LogRecordExporter | None:
-    protocol = _protocol("logs")
-    if protocol is None:
-        return None
-    if protocol == "grpc":
-        return _grpc("_log_exporter", "OTLPLogExporter")  # type: ignore[no-any-return]  # by name
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import (  # noqa: PLC0415 - an extra
-        OTLPLogExporter,
-    )
-
-    return OTLPLogExporter()
-
-
-def _grpc(module: str, name: str) -> Any:
-    package = f"opentelemetry.exporter.otlp.proto.grpc.{module}"
-    try:
-        return getattr(importlib.import_module(package), name)()
-    except ImportError as missing:
-        raise ImportError(
-            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs opentelemetry-exporter-otlp-proto-grpc"
-        ) from missing

@@ -13,6 +13,7 @@ from tracing.span_encoding import SpanEncoder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import requests
     from opentelemetry.sdk.trace import ReadableSpan
 
 
@@ -25,8 +26,8 @@ class LightSpanExporter(http.OTLPSpanExporter):
 
     _MAX_SIZE = 32 * 1024 * 1024
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: requests.Session | None = None) -> None:
+        super().__init__(session=session)
         self._encoder = SpanEncoder()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from tracing.export.batches import BatchQueue
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class AccountedBatchSpanProcessor(BatchSpanProcessor):
-    """The SDK's, which drops the oldest span where its queue is full, and tells its log alone.
+    """The SDK's, which drops the oldest span where its queue is full, and only logs that.
 
-    The SDK can tell of that, too, with metrics of its own: but those are counted for every span
-    that starts, and for the light ones there is nobody who does.
+    The SDK can count that, too, with metrics of its own: but those are counted for every span
+    that starts, and the light ones have nothing that does.
 
     Args:
         exporter: Where the spans go.
@@ -28,9 +29,8 @@ class AccountedBatchSpanProcessor(BatchSpanProcessor):
     def __init__(self, exporter: SpanExporter, account: ExportAccount) -> None:
         super().__init__(exporter)
         self._account = account
-        queue = getattr(getattr(self, "_batch_processor", None), "_queue", None)
-        # It is the SDK's own; one that has none by that name goes uncounted.
-        self._waiting: deque[ReadableSpan] | None = queue if isinstance(queue, deque) else None
+        self.queue = BatchQueue(self, "traces", account)
+        self._waiting = self.queue.waiting
 
     def on_end(self, span: ReadableSpan) -> None:
         """Take a span that has ended; thread-safe."""
@@ -41,5 +41,9 @@ class AccountedBatchSpanProcessor(BatchSpanProcessor):
             and span.context is not None
             and span.context.trace_flags.sampled
         ):
-            self._account.lost(1, "span_queue")
+            self._account.lost(1, "traces", "queue")
         super().on_end(span)
+
+    def shutdown(self) -> None:
+        """Export what waits, and stop."""
+        self.queue.shut_down(super().shutdown)

@@ -27,7 +27,7 @@ def test_an_exporter_that_raises_is_counted_and_not_hidden() -> None:
     account = ExportAccount()
     with pytest.raises(ConnectionError):
         AccountedSpanExporter(Broken(), account).export([ReadableSpan("s")])
-    assert {"span_export": 1, "span_queue": 0} == _losses(account)
+    assert {"span_export": 1} == _losses(account)
 
 
 def _losses(account: ExportAccount) -> dict[str, float]:
@@ -44,6 +44,7 @@ def _losses(account: ExportAccount) -> dict[str, float]:
         for point in metric.data.data_points
         if str((point.attributes or {})["reason"]).startswith("span_")
         and isinstance(point, NumberDataPoint)
+        and point.value
     }
 
 
@@ -85,7 +86,7 @@ def test_spans_for_which_there_is_no_room_are_counted(
 
     # The SDK lets the oldest ones go.
     assert [*"abcd", *"hijk"] == exporter.taken
-    assert {"span_export": 0, "span_queue": 3} == _losses(account)
+    assert {"span_queue": 3} == _losses(account)
 
 
 @pytest.mark.parametrize("told", [False, True])

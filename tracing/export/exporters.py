@@ -1,0 +1,128 @@
+"""The exporters that the environment asks for, by the standard `OTEL_*` variables."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from tracing.diagnostics import warn_once
+from tracing.otlp_endpoint import check_endpoint
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs.export import LogRecordExporter
+    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from tracing.export.answers import Signal
+    from tracing.export.session import ExportSession
+
+_SUPPORTED: Final = frozenset({"", "otlp", "none"})
+_PROTOCOLS: Final = frozenset({"http/protobuf", "grpc"})
+_PROVIDER: Final = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}CREDENTIAL_PROVIDER"
+
+Exporter = TypeVar("Exporter")
+
+
+@dataclass(frozen=True, slots=True)
+class Made(Generic[Exporter]):
+    """An exporter, and the session that it sends with, where that is ours."""
+
+    exporter: Exporter
+    session: ExportSession | None = None
+
+
+def span_exporter() -> Made[SpanExporter] | None:
+    """Make the exporter of spans; `None` where they are not to be exported.
+
+    Raises:
+        ValueError: The environment asks for an exporter or protocol that is not supported.
+        ImportError: The environment asks for gRPC and its exporter is not installed.
+    """
+    protocol = _protocol("traces")
+    if protocol is None:
+        return None
+    if protocol == "grpc":
+        return Made(_grpc("trace_exporter", "OTLPSpanExporter"))
+    from tracing.otlp_exporter import LightSpanExporter  # noqa: PLC0415 - gRPC does without
+
+    session = _session("traces")
+    return Made(LightSpanExporter(session), session)
+
+
+def otlp_metric_exporter() -> Made[MetricExporter] | None:
+    """Make the exporter of metrics, as `span_exporter` makes its own."""
+    protocol = _protocol("metrics")
+    if protocol is None:
+        return None
+    if protocol == "grpc":
+        return Made(_grpc("metric_exporter", "OTLPMetricExporter"))
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - an extra
+        OTLPMetricExporter,
+    )
+
+    session = _session("metrics")
+    return Made(OTLPMetricExporter(session=session), session)
+
+
+def log_exporter() -> Made[LogRecordExporter] | None:
+    """Make the exporter of log records, as `span_exporter` makes its own."""
+    protocol = _protocol("logs")
+    if protocol is None:
+        return None
+    if protocol == "grpc":
+        return Made(_grpc("_log_exporter", "OTLPLogExporter"))
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import (  # noqa: PLC0415 - an extra
+        OTLPLogExporter,
+    )
+
+    session = _session("logs")
+    return Made(OTLPLogExporter(session=session), session)
+
+
+def _session(signal: Signal) -> ExportSession | None:
+    variables = (_PROVIDER.format(""), _PROVIDER.format(f"{signal.upper()}_"))
+    if any(os.environ.get(name) for name in variables):
+        warn_once(
+            f"{signal} are sent by the session of a credential provider: what its collector "
+            "refuses in part is not counted, and the length of its answers not bounded"
+        )
+        return None
+    from tracing.export.session import ExportSession  # noqa: PLC0415 - gRPC does without
+
+    return ExportSession(signal)
+
+
+def _protocol(signal: Signal) -> str | None:
+    """The protocol to export a signal by; `None` where it is not to be exported."""
+    exporter = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower()
+    if exporter not in _SUPPORTED:
+        raise ValueError(
+            f"OTEL_{signal.upper()}_EXPORTER={exporter}: tracing.otlp exports by otlp or none; "
+            "pass another exporter to configure()"
+        )
+    if exporter == "none":
+        return None
+    protocol = (
+        os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
+        or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+        or "http/protobuf"
+    )
+    if protocol not in _PROTOCOLS:
+        raise ValueError(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol} is not supported; "
+            f"use one of {', '.join(sorted(_PROTOCOLS))}"
+        )
+    check_endpoint(signal, protocol)
+    return protocol
+
+
+def _grpc(module: str, name: str) -> Any:
+    package = f"opentelemetry.exporter.otlp.proto.grpc.{module}"
+    try:
+        return getattr(importlib.import_module(package), name)()
+    except ImportError as missing:
+        raise ImportError(
+            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs opentelemetry-exporter-otlp-proto-grpc"
+        ) from missing
