@@ -146,6 +146,7 @@ class Attempts:
                 first_failed_at_ms=self._first_failed_at_ms,
             )
         except Exception as refused:
+            handling.log.refused(record, refused)
             self._end(None, decisive)
             raise ExceptionGroup(
                 "a record failed, and so did making it a dead letter; it is not committed",

@@ -1,6 +1,6 @@
 """What context may cross a topic: the edge between parties that do not share everything."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -14,10 +14,19 @@ class Boundary:
             rest is neither written to nor read from the topic.
         trace_context: Whether `traceparent` and `tracestate` cross. Without them the two sides
             have separate traces.
+
+    Raises:
+        TypeError: `baggage` is no tuple of texts.
     """
 
     baggage: tuple[str, ...] = ("pipeline.*",)
     trace_context: bool = True
+
+    def __post_init__(self) -> None:
+        if not _are_patterns(self.baggage):
+            raise TypeError(
+                f"baggage must be a tuple of patterns, as ('pipeline.*',), not {self.baggage!r}"
+            )
 
     def allowed(self, entries: Mapping[str, object]) -> Mapping[str, object]:
         """Keep the baggage entries that may cross."""
@@ -37,3 +46,10 @@ def strictest(boundaries: Sequence[Boundary]) -> Boundary | None:
         baggage=tuple(sorted(common)),
         trace_context=all(boundary.trace_context for boundary in boundaries),
     )
+
+
+def _are_patterns(given: object) -> bool:
+    # A text would be taken for patterns of one character, and `*` alone lets everything cross.
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return False
+    return all(isinstance(pattern, str) for pattern in given)

@@ -84,7 +84,8 @@ async def consume(
             and will be delivered again.
 
     Raises:
-        TypeError: `consumer` is not wrapped, or `handler` is not `async`. Of a lambda, or of a
+        TypeError: `consumer` is not wrapped, or `handler` is not `async`, or does not take one
+            argument. Of a lambda, or of a
             function that returns what another one gives it, only a call can show that: then it
             has run once, and its record is not committed.
         ValueError: The consumer commits by itself, which loses records that are under way; or
@@ -96,7 +97,7 @@ async def consume(
     """
     if not isinstance(consumer, TracedConsumer):
         raise TypeError(f"consume() takes a TracedConsumer; wrap it: TracedConsumer({consumer!r})")
-    require_async(handler, "the handler of consume()")
+    require_async(handler, "the handler of consume()", arguments=1)
     if consumer.info.auto_commit:
         raise ValueError(
             "consume() commits what was handled; the consumer commits what was fetched: "

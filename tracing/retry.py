@@ -49,7 +49,7 @@ class Retry:
             default anything up to it.
 
     Raises:
-        TypeError: `retryable` or `jitter` is no plain function.
+        TypeError: `retryable` or `jitter` is no plain function of one argument.
         ValueError: A number is out of its range.
     """
 
@@ -67,8 +67,8 @@ class Retry:
             raise ValueError("delay_s and max_delay_s must not be negative")
         if self.factor < 1:
             raise ValueError(f"factor must be at least 1, not {self.factor!r}")
-        require_sync(self.jitter, "Retry.jitter")
-        require_sync(self.retryable, "Retry.retryable")
+        require_sync(self.jitter, "Retry.jitter", arguments=1)
+        require_sync(self.retryable, "Retry.retryable", arguments=1)
         if isinstance(self.retryable, type) and issubclass(self.retryable, BaseException):
             name = self.retryable.__name__
             raise TypeError(

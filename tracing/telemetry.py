@@ -110,7 +110,7 @@ class Telemetry:
         if not link_after_s > 0:
             raise ValueError(f"link_after_s must be positive seconds, not {link_after_s!r}")
         if redact is not None:
-            require_sync(redact, "redact")
+            require_sync(redact, "redact", arguments=1)
         if not 0 < max_flow_age_s < math.inf:
             raise ValueError(f"max_flow_age_s must be positive seconds, not {max_flow_age_s!r}")
         self._default_relation, self._relations = _relations(relation)

@@ -286,7 +286,7 @@ async def test_a_loop_that_ends_with_an_error_says_so_without_its_message(
     assert "4111" not in caplog.text
 
 
-async def test_a_dead_letter_that_the_broker_refuses_is_not_logged_as_one(
+async def test_a_dead_letter_that_the_broker_refuses_is_logged_as_such(
     memory: _InMemory, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -298,7 +298,9 @@ async def test_a_dead_letter_that_the_broker_refuses_is_not_logged_as_one(
         await tracing.consume(consumer, decline, retry=NOW, dead_letters=letters)
 
     assert 3 == len(lines(caplog, "tracing.attempts"))
-    assert [] == lines(caplog, "tracing.dead_letters")
+    (line,) = lines(caplog, "tracing.dead_letters")
+    assert ("ERROR", "ConnectionError") == (line.levelname, line.__dict__["error_type"])
+    assert "orders[0] offset 0 could not be made a dead letter" in line.message
 
 
 def test_partitions_are_named_in_a_line_however_many_they_are() -> None:

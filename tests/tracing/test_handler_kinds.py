@@ -245,6 +245,90 @@ def test_a_delay_that_is_no_number_of_seconds_becomes_the_longest_delay(delay: A
     assert 2 == Retry(delay_s=2, jitter=lambda _longest: delay).delay_after(1)
 
 
+async def takes_nothing() -> None:
+    SEEN.append(None)
+
+
+async def takes_two(record: Any, database: Any) -> None:
+    SEEN.append((record, database))
+
+
+async def takes_keywords(*, record: Any) -> None:
+    SEEN.append(record)
+
+
+class NeedsTwo:
+    async def __call__(self, record: Any, database: Any) -> None:
+        SEEN.append((record, database))
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        takes_nothing,
+        takes_two,
+        takes_keywords,
+        NeedsTwo(),
+        functools.partial(coroutine, None),
+        functools.partial(takes_two, database=None, record=None),
+    ],
+)
+async def test_a_handler_that_does_not_take_a_record_is_refused_before_the_first_record(
+    memory: _InMemory, handler: Any
+) -> None:
+    topic = await memory.topic_with_a_record()
+    letters = await dead_letter_topic(memory, topic, "shipping")
+    consumer = await memory.consumer(topic, group="shipping")
+    dead_letters = DeadLetters(await memory.producer())
+
+    with pytest.raises(TypeError, match="called with 1 argument"):
+        await tracing.consume(consumer, handler, dead_letters=dead_letters)
+
+    assert [] == SEEN
+    assert not memory.broker.records(letters)
+
+
+def injecting(function: Callable[..., Any]) -> Handler:
+    @functools.wraps(function)
+    async def with_database(record: Any) -> None:
+        await function(record, "database")
+
+    return with_database
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        injecting(takes_two),
+        functools.partial(takes_two, database=None),
+        AsyncMock(spec=coroutine, side_effect=coroutine),
+        lambda *arguments, **_options: coroutine(*arguments),
+        lambda record, _retries=3: coroutine(record),
+    ],
+)
+async def test_a_handler_may_take_more_than_a_record(memory: _InMemory, handler: Any) -> None:
+    topic = await memory.topic_with_a_record()
+    consumer = await memory.consumer(topic, group="shipping")
+    stop = asyncio.Event()
+
+    loop = asyncio.create_task(tracing.consume(consumer, handler, stop=stop))
+    try:
+        assert await eventually(lambda: SEEN or loop.done(), timeout_s=20)
+    finally:
+        stop.set()
+        await loop
+
+    assert 1 == len(SEEN)
+
+
+@pytest.mark.parametrize("option", ["retryable", "jitter"])
+def test_an_option_of_retry_takes_one_argument(option: str) -> None:
+    wrong: dict[str, Any] = {option: lambda: 0}
+
+    with pytest.raises(TypeError, match=rf"Retry\.{option} is called with 1 argument"):
+        Retry(**wrong)
+
+
 async def async_redact(message: str) -> str:
     return message
 

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 from opentelemetry import trace
 
 from tracing import (
+    Boundary,
     CloudEvent,
     DeadLetters,
     Rejected,
@@ -311,3 +312,11 @@ async def test_a_limit_of_time_around_the_next_record_keeps_its_span_current(
     assert sent.parent is not None
     assert process.context is not None
     assert process.context.span_id == sent.parent.span_id
+
+
+@pytest.mark.parametrize("baggage", ["pipeline.*", ("pipeline.*", 5), [None]])
+def test_a_boundary_takes_patterns_and_no_text_whose_letters_would_be_patterns(
+    baggage: Any,
+) -> None:
+    with pytest.raises(TypeError, match="baggage must be a tuple of patterns"):
+        Boundary(baggage=baggage)

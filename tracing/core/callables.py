@@ -39,12 +39,13 @@ def kind_of(function: object) -> Kind | None:
     return "sync" if _returns_constants(function) else None
 
 
-def require_async(function: object, what: str) -> None:
+def require_async(function: object, what: str, *, arguments: int | None = None) -> None:
     """Refuse what certainly gives nothing to await.
 
     Args:
         function: What a user gave.
         what: What it is for, as the beginning of a sentence.
+        arguments: With how many arguments it is called, by position; by default not checked.
 
     Raises:
         TypeError: It cannot be called, or it is no async function; the message says how to fix it.
@@ -68,14 +69,16 @@ def require_async(function: object, what: str) -> None:
                 f"makes {'an' if kind.startswith('a') else 'a'} {kind}: write it as `async def` "
                 "without `yield`"
             )
+    _require_arguments(function, what, arguments)
 
 
-def require_sync(function: object, what: str) -> None:
+def require_sync(function: object, what: str, *, arguments: int | None = None) -> None:
     """Refuse what is called without `await`, and certainly gives no plain result.
 
     Args:
         function: What a user gave.
         what: What it is for, as the beginning of a sentence.
+        arguments: With how many arguments it is called, by position; by default not checked.
 
     Raises:
         TypeError: It cannot be called, or it gives something that has to be awaited or iterated.
@@ -89,6 +92,7 @@ def require_sync(function: object, what: str) -> None:
             f"{'an async function' if kind == 'async' else f'a function with `yield` ({kind})'}: "
             "write it as `def`; it is called without `await`"
         )
+    _require_arguments(function, what, arguments)
 
 
 def name_of(function: object) -> str:
@@ -105,6 +109,25 @@ def discard(result: object) -> None:
     """Close a coroutine that came where a plain result was expected, so that it can go."""
     if isinstance(result, CoroutineType):
         result.close()
+
+
+def _require_arguments(function: object, what: str, arguments: int | None) -> None:
+    # Where somebody has set another signature, what a call takes is not known.
+    if arguments is None or hasattr(_innermost(function), "__signature__"):
+        return
+    try:
+        # Of the function itself: a decorator may add arguments to those of what it wraps.
+        signature = inspect.signature(function, follow_wrapped=False)  # type: ignore[arg-type]  # callable, as checked before
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*range(arguments))
+    except TypeError as error:
+        raise TypeError(
+            f"{what} is called with {arguments} argument{'s' * (arguments > 1)}, which "
+            f"{name_of(function)} does not take ({error}); give it what "
+            "else it needs by functools.partial"
+        ) from None
 
 
 def _innermost(function: object) -> object:

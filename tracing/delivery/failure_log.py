@@ -95,6 +95,23 @@ class AttemptLog:
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
+    def refused(self, record: ConsumerRecord[Any, Any], error: Exception) -> None:
+        """Log at ERROR that a record could not be made a dead letter."""
+        try:
+            fields = _fields(self._telemetry, record, error, self._group)
+            _dead_letters.error(
+                "%s[%s] offset %s could not be made a dead letter: %s%s; it is not committed, and "
+                "the loop ends [%s]",
+                record.topic,
+                record.partition,
+                record.offset,
+                *_cause(fields),
+                _context(fields),
+                extra=fields,
+            )
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("dead_letter", fault)
+
     def close(self) -> None:
         """Log how many lines were left out at last."""
         for (topic, error_type), window in self._windows.items():
