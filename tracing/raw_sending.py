@@ -28,7 +28,9 @@ async def send_raw(
     """
     if key is not None or value is not None:
         send = beneath(producer.send, producer)
-        return await send(topic, value, key, partition, None, headers)
+        # By name, and only what there is: a subclass may take fewer arguments than aiokafka's.
+        chosen = {} if partition is None else {"partition": partition}
+        return await send(topic, value, key=key, headers=headers, **chosen)
     # Kafka takes a tombstone without a key, and so does a batch; only send() does not.
     batch = call_beneath(producer.create_batch, producer)
     batch.append(timestamp=None, key=None, value=None, headers=headers)

@@ -19,6 +19,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from tests.tracing.conftest import _InMemory
 from tracing import Telemetry, TracedConsumer, TracedProducer
 from tracing.batch import TracedBatch
+from tracing.raw_sending import send_raw
 from tracing.testing import Capture, eventually
 
 
@@ -145,6 +146,16 @@ async def test_a_double_gets_positional_arguments_by_position(
     assert ("orders", *arguments)[:5] == given[:5]
     headers = given[5] if len(given) > 5 else named["headers"]
     assert "traceparent" in dict(headers)
+
+
+async def test_a_dead_letter_reaches_a_subclass_by_names(publisher: Any) -> None:
+    await send_raw(publisher, "orders.dlq", b"v", b"k", [("why", b"broken")])
+    await send_raw(publisher, "orders.dlq", b"v", None, [], partition=3)
+
+    (first, named), (_, chosen) = publisher.calls
+    assert ("orders.dlq", b"v") == first
+    assert {"key": b"k", "headers": [("why", b"broken")]} == named
+    assert {"key": None, "headers": [], "partition": 3} == chosen
 
 
 async def test_wrong_arguments_raise_the_clients_own_error(
@@ -287,6 +298,27 @@ async def test_what_a_wrapper_adds_is_replaced_on_the_wrapper(telemetry: Telemet
         assert "replaced" == await wrapper.process()
 
     assert "process" not in vars(wrapper)
+
+
+async def test_what_the_wrapper_notes_for_itself_is_not_set_on_the_client(
+    memory: _InMemory,
+) -> None:
+    topic = await memory.topic_with_a_record()
+    producer, consumer = await memory.producer(), await memory.consumer(topic, group="g")
+    before = [{*vars(client.wrapped)} for client in (producer, consumer)]
+
+    await (await producer.send(topic, b"v", partition=0))
+    await producer.send_and_wait(topic, b"v", partition=0)
+    await producer.send_batch(producer.create_batch(), topic, partition=1)
+    async for _ in consumer:
+        break
+    record = await consumer.getone()
+    async with consumer.process(record), consumer.process_batch([record]):
+        await consumer.commit()
+    await consumer.getmany()
+    await consumer.stop()
+
+    assert before == [{*vars(client.wrapped)} for client in (producer, consumer)]
 
 
 def test_dir_lists_the_clients_names_and_the_wrappers(producer: Any) -> None:
