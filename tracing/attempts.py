@@ -28,6 +28,8 @@ class Attempts:
         processing: The record's handling, not started.
         handler: Called once per attempt.
         handling: What to do about failures.
+        settle: Awaited when the handler is done or has rejected the record: from what it raises,
+            the attempt has failed after all.
     """
 
     def __init__(
@@ -35,10 +37,13 @@ class Attempts:
         processing: Processing,
         handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
         handling: FailureHandling,
+        *,
+        settle: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._processing = processing
         self._handler = handler
         self._handling = handling
+        self._settle = settle
         self._number = 0
         self._delay_s = 0.0
         self._failure: Exception | None = None
@@ -65,6 +70,8 @@ class Attempts:
             answer = self._handler(self._processing.record)
             if type(answer) is CoroutineType or _awaitable(answer):
                 await answer
+                if self._settle is not None:
+                    await self._settle()
             else:
                 unusable = _unusable(self._handler, answer)
         except BaseException as raised:
@@ -90,6 +97,11 @@ class Attempts:
     async def _raised(self, retried: RetriedAttempt | None, raised: BaseException) -> float | None:
         decisive = self._handling.decisive(raised)
         if isinstance(decisive, Rejected):
+            if self._settle is not None:
+                try:
+                    await self._settle()
+                except BaseException as unsettled:
+                    return await self._raised(retried, unsettled)
             self._end(retried, decisive)
             return None
         if _holds_cancellation(raised):

@@ -7,6 +7,7 @@ from tracing.core.text import plain_text
 from tracing.semconv import CLIENT_ID, SERVER_ADDRESS, SERVER_PORT
 
 _MAX_LAYERS = 8
+_INNER = ("_producer", "_consumer", "_inner")
 _CODECS = ("_key_deserializer", "_value_deserializer", "_key_serializer", "_value_serializer")
 
 
@@ -70,9 +71,9 @@ def client_info(client: object, *, group: str | None, client_id: str | None) -> 
         auto_commit=auto_commit if isinstance(auto_commit, bool) else None,
         codec=any(callable(_attribute(client, name)) for name in _CODECS),
         acknowledged=all(
-            _attribute(_attribute(layer, "_sender"), "_acks") != 0 for layer in _layers(client)
+            _attribute(_attribute(layer, "_sender"), "_acks") != 0 for layer in layers(client)
         ),
-        transactional_id=next(filter(None, map(_transactional_id, _layers(client))), None),
+        transactional_id=next(filter(None, map(_transactional_id, layers(client))), None),
     )
 
 
@@ -103,15 +104,15 @@ def check_durable(info: ClientInfo, sender: str, records: str) -> None:
         )
 
 
-def _layers(client: object) -> list[object]:
+def layers(client: object) -> list[object]:
     """The client, and what it wraps: a wrapper need not pass private attributes on."""
-    layers = [client]
-    while len(layers) < _MAX_LAYERS:
-        inner = _attribute(layers[-1], "wrapped", "__wrapped__", "_producer", "_inner")
+    found = [client]
+    while len(found) < _MAX_LAYERS:
+        inner = _attribute(found[-1], "wrapped", "__wrapped__", *_INNER)
         if inner is None or isinstance(inner, bool | str | bytes | int):
             break
-        layers.append(inner)
-    return layers
+        found.append(inner)
+    return found
 
 
 def _transactional_id(producer: object) -> str | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
     from tracing.dead_letters import DeadLetters
+    from tracing.producer import TracedProducer
     from tracing.retry import Retry
 
 _logger = EventLog("tracing")
@@ -44,6 +45,7 @@ async def consume(
     max_buffered: int = 500,
     commit_interval_s: float = 0.5,
     drain_timeout_s: float = 30.0,
+    transactional: TracedProducer | None = None,
 ) -> None:
     """Handle a consumer's records until told to stop: at least once, in order per partition.
 
@@ -82,6 +84,11 @@ async def consume(
         commit_interval_s: Seconds between commits at most.
         drain_timeout_s: Seconds that records under way have to finish; then they are cancelled
             and will be delivered again.
+        transactional: Handle records exactly once, on Kafka 2.5 or later: what handlers send with
+            this transactional producer, dead letters (`DeadLetters(producer,
+            transactional=True)`) and offsets are committed together, or not at all. What handlers
+            do elsewhere, in a database for example, is still done at least once. See
+            `tracing.delivery.transactional`.
 
     Raises:
         TypeError: `consumer` is not wrapped, or `handler` is not `async`, or does not take one
@@ -122,6 +129,29 @@ async def consume(
         if value is not None and value <= 0:
             raise ValueError(f"{name} must be positive, not {value!r}")
     handling = FailureHandling(consumer, retry, dead_letters)
+    if transactional is not None:
+        # Only who wants this loads it.
+        from tracing.delivery.transactional import (  # noqa: PLC0415 - as said
+            consume_transactional,
+        )
+
+        await consume_transactional(
+            consumer,
+            handler,
+            handling,
+            transactional,
+            stop=stop or asyncio.Event(),
+            concurrency=concurrency,
+            max_buffered=max_buffered,
+            commit_interval_s=commit_interval_s,
+            drain_timeout_s=drain_timeout_s,
+        )
+        return
+    if dead_letters is not None and dead_letters.transactional:
+        raise ValueError(
+            "DeadLetters(transactional=True) is for consume(transactional=...): give consume() "
+            "the same producer, or the dead letters one that is not transactional"
+        )
     loop = _Loop(
         consumer,
         handler,

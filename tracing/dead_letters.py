@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from tracing.context_keys import SUPPRESSED
 from tracing.core.text import plain_text
 from tracing.dead_letter_names import TOPIC, DeadLetterNames
 from tracing.delivery.failure_log import log_dead_letter
+from tracing.delivery.letter_sender import in_own_transaction
 from tracing.headers import latest, listed, without
 from tracing.keeping import keep
 from tracing.outcome import decisive
@@ -55,17 +57,26 @@ class DeadLetters:
             `{group}` the consumer group.
         stacktraces: Whether a letter tells where the error came from. The trace names code, not
             values, but for the error's message in its last line, which is left out.
+        transactional: Whether dead letters are part of the transactions of
+            `consume(..., transactional=producer)`, and of no other loop; `producer` is the
+            transactional one then.
 
     Raises:
         TypeError: `producer` is not wrapped, or `topic` is no text.
-        ValueError: The producer serializes, waits for no acknowledgement or is transactional, or
-            `topic` does not tell topics or groups apart.
+        ValueError: The producer serializes, waits for no acknowledgement or is transactional
+            without `transactional`, or the other way round; or `topic` does not tell topics or
+            groups apart.
 
     Task safety: any number of loops of one event loop may share it.
     """
 
     def __init__(
-        self, producer: TracedProducer, *, topic: str = TOPIC, stacktraces: bool = False
+        self,
+        producer: TracedProducer,
+        *,
+        topic: str = TOPIC,
+        stacktraces: bool = False,
+        transactional: bool = False,
     ) -> None:
         if not isinstance(producer, TracedProducer):
             raise TypeError(f"DeadLetters takes a TracedProducer, not {producer!r}")
@@ -74,12 +85,24 @@ class DeadLetters:
                 "dead letters are sent as the bytes that they were: give DeadLetters a producer "
                 "without key_serializer and value_serializer"
             )
-        check_durable(producer.info, "DeadLetters", "dead letters")
+        if not transactional:
+            check_durable(producer.info, "DeadLetters", "dead letters")
+        elif producer.info.transactional_id is None:
+            raise ValueError(
+                "DeadLetters(transactional=True) takes the producer of consume(transactional=...), "
+                "and this one has no transactional_id"
+            )
+        self.transactional = transactional
         self._names = DeadLetterNames(plain_text(topic, "topic"))
         self._producer = producer
         self._stacktraces = stacktraces
         self._destinations: dict[str, Destination] = {}
         self._counts: dict[tuple[str, str], ErrorCounts] = {}
+
+    @property
+    def producer(self) -> TracedProducer:
+        """The producer that sends them."""
+        return self._producer
 
     def topic_of(self, topic: str, group: str) -> str:
         """The dead-letter topic of a topic and a group.
@@ -124,11 +147,27 @@ class DeadLetters:
             Exception: What the producer raised; then there is no telling whether it was sent.
         """
         error = decisive(error)
+        provenance = self._provenance(record, error, group, attempts, first_failed_at_ms)
+        if self.transactional:
+            await in_own_transaction(partial(self._send, record, provenance))
+        else:
+            await self._send(record, provenance)
+        telemetry = self._producer.telemetry
+        topic = self.topic_of(record.topic, group)
+        log_dead_letter(
+            telemetry, record, error, group=group, attempts=attempts, dead_letter_topic=topic
+        )
+        try:
+            self._count(record.topic, group).add(semconv.error_type(error))
+        except Exception as fault:
+            telemetry.diagnostics.failed("dead_letter", fault)
+
+    async def _send(self, record: ConsumerRecord[Any, Any], provenance: Provenance) -> None:
         # A mark that does not hold must not come back with the replay of the letter.
         stale = ERROR_HEADERS if Replay.of(record) is not None else ERROR_HEADERS | REPLAY_HEADERS
         headers = without(listed(record.headers), stale)
-        headers += self._provenance(record, error, group, attempts, first_failed_at_ms).headers()
-        topic = self.topic_of(record.topic, group)
+        headers += provenance.headers()
+        topic = self.topic_of(record.topic, provenance.group)
         sending = self._begin(topic, record, headers)
         if sending is not None:
             headers = sending.headers
@@ -142,14 +181,6 @@ class DeadLetters:
             raise
         if sending is not None:
             sending.acknowledged(metadata)
-        telemetry = self._producer.telemetry
-        log_dead_letter(
-            telemetry, record, error, group=group, attempts=attempts, dead_letter_topic=topic
-        )
-        try:
-            self._count(record.topic, group).add(semconv.error_type(error))
-        except Exception as fault:
-            telemetry.diagnostics.failed("dead_letter", fault)
 
     def _provenance(
         self,

@@ -3,6 +3,7 @@
 python -m tests.chaos kills [--kills 30] [--rate 20]
 python -m tests.chaos orchestrator [--kills 30] [--rate 20]
 python -m tests.chaos restart | lost-broker
+python -m tests.chaos exactly-once [--kills 20] [--stops 20]
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import click
 
 from demo_pipeline.broker import KafkaCluster
 from tests.chaos.disturbances import killed_broker, killed_orchestrator, killed_services
+from tests.chaos.exactly_once import exactly_once
 from tests.chaos.storm import storm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from tests.chaos.aftermath import Aftermath
+    from tests.chaos.exactly_once import Once
 
 _rate = click.option("--rate", default=20.0, show_default=True, help="Orders per second.")
 _kills = click.option("--kills", default=30, show_default=True)
@@ -100,6 +103,24 @@ def lost_broker(*, rate: float) -> None:
             return await storm(kafka.bootstrap_servers, folder, disturb, rate=rate)
 
     _report(run)
+
+
+@main.command("exactly-once")
+@click.option("--kills", default=20, show_default=True)
+@click.option("--stops", default=20, show_default=True, help="Stops longer than a session.")
+@_seed
+def exactly_once_(*, kills: int, stops: int, seed: int) -> None:
+    """Kill -9 and stop members whose effects are to be there exactly once."""
+
+    async def run() -> Once:
+        async with KafkaCluster() as kafka:
+            servers = kafka.bootstrap_servers
+            return await exactly_once(servers, kills=kills, stops=stops, seed=seed, told=_tell)
+
+    once = asyncio.run(run())
+    click.echo(f"{once.records} records; {dict(once.mishaps)}")
+    click.echo("\n".join(once.problems) or "every effect is there exactly once")
+    sys.exit(1 if once.problems else 0)
 
 
 def _tell(line: str) -> None:

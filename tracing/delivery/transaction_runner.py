@@ -1,0 +1,248 @@
+"""Runs one transaction after the other: begin, let records join, add the offsets, commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from tracing.delivery.transactions import (
+    COMMITTED,
+    TAKEN_BACK,
+    SendFailedError,
+    Transaction,
+)
+from tracing.kafka.membership import GroupMovedOnError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from tracing.consumer import TracedConsumer
+    from tracing.delivery.transactional_lane import TransactionalLane
+    from tracing.delivery.transactional_record import TransactionalRecord
+    from tracing.delivery.transactions import GroupOffsets
+    from tracing.kafka.membership import Membership
+    from tracing.protocols import KafkaProducer
+
+_logger = logging.getLogger("tracing")
+_T = TypeVar("_T")
+
+ABORT_S: Final = 10.0
+"""How long handlers that were cancelled, and an abort, may take on the way out, in seconds."""
+_UNLIMITED: Final = 1_000_000
+
+
+class TransactionRunner:
+    """Runs transactions for a loop, one at a time.
+
+    Args:
+        consumer: Where the records come from.
+        producer: Runs the transactions.
+        offsets: The group's offsets.
+        concurrency: Records handled at a time at most.
+        interval_s: For how long a transaction takes further records, in seconds.
+
+    Attributes:
+        idle: Set while no transaction is under way.
+        failure: What a record failed with for good.
+    """
+
+    def __init__(
+        self,
+        consumer: TracedConsumer,
+        producer: KafkaProducer,
+        offsets: GroupOffsets,
+        *,
+        concurrency: int | None,
+        interval_s: float,
+    ) -> None:
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.failure: Exception | None = None
+        self._consumer = consumer
+        self._producer = producer
+        self._offsets = offsets
+        self._places = asyncio.Semaphore(concurrency or _UNLIMITED)
+        self._interval_s = interval_s
+        self._transaction: Transaction | None = None
+        self._cut_off = asyncio.Event()
+        self._abandoned = asyncio.Event()
+
+    def close(self) -> None:
+        """Let no further records join the transaction under way."""
+        if self._transaction is not None:
+            self._transaction.open = False
+
+    def cut_off(self) -> None:
+        """Cancel the handlers of the transaction under way, and abort it."""
+        self.close()
+        self._cut_off.set()
+
+    def abandon(self) -> None:
+        """Wait for the broker no longer: it decides the transaction, by time-out at the latest."""
+        self._abandoned.set()
+
+    async def run(
+        self, membership: Membership, limits: Mapping[TransactionalLane, int], *, alone: bool
+    ) -> bool:
+        """Handle records in one transaction, and commit it if all went well.
+
+        Args:
+            membership: Who the consumer is; the records were fetched as that.
+            limits: How many records may join at most, by partition.
+            alone: Whether the transaction is for a record that failed before.
+
+        Returns:
+            Whether it was committed.
+
+        Raises:
+            KafkaError: The producer is fenced, or the cluster refuses; nothing is committed.
+            TimeoutError: The broker did not answer before `abandon`; it is left open whether the
+                transaction is committed, and the next member finds out.
+        """
+        transaction = self._transaction = Transaction(membership, alone=alone)
+        self.idle.clear()
+        self._cut_off.clear()
+        try:
+            await self._ask(self._producer.begin_transaction())
+            try:
+                await self._attempt(transaction, limits)
+            except Exception:
+                # Where this fails as well, the transaction ends by time-out.
+                await self._ask(self._producer.abort_transaction(), quietly=True)
+                raise
+        finally:
+            transaction.decide(TAKEN_BACK)
+            committed = transaction.decided.result() is COMMITTED
+            try:
+                for lane in limits:
+                    failed = await lane.decided(committed=committed)
+                    self.failure = self.failure or failed
+            finally:
+                self._transaction = None
+                self.idle.set()
+        return committed
+
+    async def _attempt(
+        self, transaction: Transaction, limits: Mapping[TransactionalLane, int]
+    ) -> None:
+        error: Exception | None = None
+        if await self._handle(transaction, limits):
+            try:
+                if await self._commit(transaction, limits):
+                    transaction.decide(COMMITTED)
+                    return
+            except SendFailedError as failed:
+                cause = failed.__cause__
+                error = cause if isinstance(cause, Exception) else failed
+                for lane in limits:
+                    lane.separate()
+            except GroupMovedOnError as moved:
+                _logger.warning("%s; what was handled is taken back and comes back", moved)
+                for lane in limits:
+                    lane.standing = None
+        await self._ask(self._producer.abort_transaction())
+        if transaction.refused:
+            self._offsets.renew()
+        if error is not None and transaction.alone:
+            transaction.decide(error)
+
+    async def _handle(
+        self, transaction: Transaction, limits: Mapping[TransactionalLane, int]
+    ) -> bool:
+        """Let records join; returns whether all that joined was handled."""
+        until = asyncio.get_running_loop().time() + self._interval_s
+        tasks = {
+            asyncio.create_task(self._handle_lane(lane, limit, transaction, until))
+            for lane, limit in limits.items()
+        }
+        cut_off = asyncio.create_task(self._cut_off.wait())
+        pending = set(tasks)
+        try:
+            while pending and not self._cut_off.is_set():
+                done, _ = await asyncio.wait(
+                    (*pending, cut_off), return_when=asyncio.FIRST_COMPLETED
+                )
+                pending -= done
+        finally:
+            transaction.open = False
+            for task in (*tasks, cut_off):
+                task.cancel()
+            await asyncio.wait((*tasks, cut_off))
+        if pending:
+            for lane in limits:
+                await self._cancel(lane)
+            return False
+        return all(task.result() for task in tasks)
+
+    async def _handle_lane(
+        self, lane: TransactionalLane, limit: int, transaction: Transaction, until: float
+    ) -> bool:
+        loop = asyncio.get_running_loop()
+        while lane.joined < limit and loop.time() < until:
+            record = lane.next_record(alone=transaction.alone)
+            if record is None:
+                break
+            if not self._consumer.addressed_elsewhere(record.record):
+                async with self._places:
+                    if not transaction.open:
+                        break
+                    if not await self._take_turn(record, transaction):
+                        transaction.open = False
+                        return False
+            lane.joined += 1
+        return True
+
+    async def _take_turn(self, record: TransactionalRecord, transaction: Transaction) -> bool:
+        try:
+            return await record.take_turn(transaction)
+        except Exception as error:
+            self.failure = self.failure or error
+            return False
+
+    async def _cancel(self, lane: TransactionalLane) -> None:
+        if not await lane.cancel(ABORT_S):
+            place = f"{lane.tp.topic}[{lane.tp.partition}]"
+            self.failure = self.failure or RuntimeError(
+                f"a handler of {place} went on for {ABORT_S:g} s after it was cancelled; what it "
+                "sends is refused, and no further transaction begins beside it"
+            )
+
+    async def _commit(
+        self, transaction: Transaction, limits: Mapping[TransactionalLane, int]
+    ) -> bool:
+        offsets = {lane.tp: lane.offset for lane in limits if lane.offset is not None}
+        if not offsets:
+            return False
+        await self._ask(transaction.settle())
+        await self._ask(self._offsets.add_offsets(offsets, transaction.membership))
+        await self._ask(self._producer.commit_transaction())
+        return True
+
+    async def _ask(self, answer: Coroutine[Any, Any, _T], *, quietly: bool = False) -> _T | None:
+        """Wait for the broker until it answers, or the transaction is abandoned."""
+        asked = asyncio.create_task(answer)
+        abandoned = asyncio.create_task(self._abandoned.wait())
+        try:
+            await asyncio.wait((asked, abandoned), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            abandoned.cancel()
+            if not asked.done():
+                asked.cancel()
+                await asyncio.wait((asked,), timeout=ABORT_S)
+        try:
+            return _answer(asked)
+        except Exception as error:
+            if not quietly:
+                raise
+            _logger.debug("the transaction could not be aborted: %s", type(error).__name__)
+            return None
+
+
+def _answer(asked: asyncio.Task[_T]) -> _T:
+    if asked.cancelled() or not asked.done():
+        raise TimeoutError(
+            "the broker did not answer in time; it is open whether the transaction is committed, "
+            "and the next consumer of the group finds out"
+        )
+    return asked.result()

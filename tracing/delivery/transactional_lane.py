@@ -1,0 +1,115 @@
+"""One partition's records on their way through transactions, in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from tracing.delivery.transactional_record import TransactionalRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+
+    from aiokafka.structs import ConsumerRecord, TopicPartition
+
+    from tracing.consumer import TracedConsumer
+    from tracing.failure_handling import FailureHandling
+    from tracing.kafka.membership import Membership
+
+Standing = tuple["Membership", int]
+"""Who the consumer is in its group, and after how many rebalances that was so."""
+
+
+class TransactionalLane:
+    """A partition's records that no committed transaction has handled.
+
+    Attributes:
+        tp: The partition.
+        queue: Its records in order; the first `joined` are in the transaction under way.
+        joined: How many records joined that transaction.
+        taken_back: How many of the last transaction's records were taken back.
+        standing: Of which membership it is sure where to go on; `None` of none.
+        paused: Whether its fetching is paused.
+    """
+
+    def __init__(
+        self,
+        tp: TopicPartition,
+        consumer: TracedConsumer,
+        handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+        handling: FailureHandling,
+    ) -> None:
+        self.tp = tp
+        self.queue: deque[TransactionalRecord] = deque()
+        self.joined = 0
+        self.taken_back = 0
+        self.standing: Standing | None = None
+        self.paused = False
+        self._consumer = consumer
+        self._handler = handler
+        self._handling = handling
+        self._next: int | None = None
+
+    @property
+    def first(self) -> int | None:
+        """The offset to go on from; `None` where nothing was read or committed yet."""
+        return self.queue[0].record.offset if self.queue else self._next
+
+    @property
+    def offset(self) -> int | None:
+        """The offset that the transaction under way commits; `None` where nothing joined it."""
+        return self.queue[self.joined - 1].record.offset + 1 if self.joined else None
+
+    def add(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
+        """Take records that were fetched; those that are here already stay the ones they are."""
+        last = self.queue[-1].record.offset if self.queue else -1
+        self.queue.extend(
+            TransactionalRecord(record, self._consumer, self._handler, self._handling)
+            for record in records
+            if record.offset > last
+        )
+
+    def next_record(self, *, alone: bool) -> TransactionalRecord | None:
+        """The record that is next to join; `None` where none may."""
+        if self.joined >= len(self.queue):
+            return None
+        record = self.queue[self.joined]
+        return record if alone or not record.alone else None
+
+    def separate(self) -> None:
+        """Give each record of the transaction under way one of its own, to see which one fails."""
+        for record in islice(self.queue, self.joined):
+            record.alone = True
+
+    async def decided(self, *, committed: bool) -> Exception | None:
+        """Part with the transaction; returns what a record failed with for good, if one did."""
+        queue = self.queue
+        records = list(islice(queue, self.joined))
+        self.joined = 0
+        self.taken_back = 0 if committed else len(records)
+        if committed:
+            for record in records:
+                self._next = record.record.offset + 1
+                queue.popleft()
+        failures = [await record.parted() for record in records]
+        return next(filter(None, failures), None)
+
+    async def cancel(self, timeout_s: float) -> bool:
+        """Cancel what is under way; false where a handler goes on nevertheless."""
+        return await _cancelled(self.queue, timeout_s)
+
+    async def clear(self, timeout_s: float) -> bool:
+        """Forget all records: they will be fetched again, or belong to another consumer."""
+        records, self.queue = self.queue, deque()
+        self.joined = 0
+        self.standing = None
+        self._next = None
+        return await _cancelled(records, timeout_s)
+
+
+async def _cancelled(records: Iterable[TransactionalRecord], timeout_s: float) -> bool:
+    under_way: Collection[TransactionalRecord] = [record for record in records if record.under_way]
+    for record in under_way:
+        record.cancel()
+    return all([await record.gone(timeout_s) for record in under_way])

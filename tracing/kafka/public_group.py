@@ -1,0 +1,47 @@
+"""A group's offsets in transactions by public methods alone: for the in-memory doubles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tracing.client import client_info
+from tracing.kafka.membership import Membership
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from aiokafka.structs import TopicPartition
+
+
+class PublicGroup:
+    """Joins offsets to transactions without fencing, which a broker without a network lacks.
+
+    Args:
+        consumer: A consumer of `tracing.testing`.
+        producer: A producer of `tracing.testing`, with a transactional id.
+    """
+
+    def __init__(self, consumer: Any, producer: Any) -> None:
+        self._consumer = consumer
+        self._producer = producer
+        group = client_info(consumer, group=None, client_id=None).group
+        self._membership = Membership(group or "", "in-memory", 0)
+
+    def membership(self) -> Membership:
+        """The only one."""
+        return self._membership
+
+    async def stable_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, int | None]:
+        """Read committed offsets."""
+        return {tp: await self._consumer.committed(tp) for tp in partitions}
+
+    async def add_offsets(
+        self, offsets: Mapping[TopicPartition, int], membership: Membership
+    ) -> None:
+        """Add offsets to the open transaction."""
+        await self._producer.send_offsets_to_transaction(offsets, membership.group)
+
+    def renew(self) -> None:
+        """Do nothing: there are no sequence numbers."""
