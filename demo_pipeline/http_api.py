@@ -12,7 +12,6 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
@@ -117,13 +116,10 @@ async def _body(request: Request) -> bytes | Response:
     if not _is_json(request):
         return _answer(415, {"error": "send an order as application/json, in UTF-8"})
     body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _MAX_BODY:
-                return _answer(413, {"error": f"an order takes at most {_MAX_BODY} bytes"})
-    except ClientDisconnect:
-        return _answer(408, {"error": "the order did not arrive in time, or not as a whole"})
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            return _answer(413, {"error": f"an order takes at most {_MAX_BODY} bytes"})
     return bytes(body)
 
 

@@ -7,16 +7,15 @@ that a request takes to arrive. Its protocol class may be replaced, and that is 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
@@ -25,7 +24,8 @@ HEALTH: Final = "/health"
 
 _logger = logging.getLogger("demo_pipeline.http")
 _CLOSE: Final = (b"connection", b"close")
-_FULL: Final = b'{"error":"there are too many connections at the moment, try again"}'
+_FULL: Final = "there are too many connections at the moment, try again"
+_LATE: Final = "the request did not arrive in time, or not as a whole"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,8 @@ class HttpLimits:
         header_s: How long a request's line and headers may take, from the connection or from the
             response before on.
         body_s: How long a request's body may take.
+        body_bytes: How much of a body is waited for before the application gets it; what is longer
+            is the application's business.
         request_s: How long a request may take in all, until its response has been taken.
     """
 
@@ -47,6 +49,7 @@ class HttpLimits:
     spare: int = 64
     header_s: float = 5.0
     body_s: float = 10.0
+    body_bytes: int = 64 * 1024
     request_s: float = 60.0
 
 
@@ -54,30 +57,88 @@ def limited_protocol(limits: HttpLimits) -> type[asyncio.Protocol]:
     """Make the protocol class of one server, for `uvicorn.Config(http=...)`."""
 
     class Limited(_LimitedProtocol):
-        pass
+        room = _Room(limits)
 
-    Limited.limits = limits
     return Limited
 
 
+class _Room:
+    """The connections of one server. For one event loop.
+
+    Args:
+        limits: How many there may be.
+    """
+
+    def __init__(self, limits: HttpLimits) -> None:
+        self.limits = limits
+        self._open: set[_LimitedProtocol] = set()
+        # Those whose client has to do something, the one that has waited longest first.
+        self._waiting: dict[_LimitedProtocol, None] = {}
+        self._was_logged = False
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there are more than there should be."""
+        return len(self._open) > self.limits.connections
+
+    def enter(self, new: _LimitedProtocol) -> None:
+        """Take a connection in, in place of one that has waited too long if need be."""
+        self._open.add(new)
+        if not self.is_crowded:
+            return
+        if not self._was_logged:
+            self._was_logged = True
+            _logger.warning(
+                "there are more than %d connections: those that wait longest for their clients "
+                "are closed",
+                self.limits.connections,
+            )
+        # It is not among them yet: a new one has a chance to say what it wants.
+        oldest = next(iter(self._waiting), None)
+        if oldest is not None:
+            self._close(oldest)
+        elif len(self._open) > self.limits.connections + self.limits.spare:
+            self._close(new)
+
+    def wait_for(self, connection: _LimitedProtocol) -> None:
+        """Note that it is the client's turn, from now on."""
+        self._waiting.pop(connection, None)
+        if connection in self._open:
+            self._waiting[connection] = None
+
+    def work_for(self, connection: _LimitedProtocol) -> None:
+        """Note that it is the server's turn."""
+        self._waiting.pop(connection, None)
+
+    def leave(self, connection: _LimitedProtocol) -> None:
+        """Forget a connection."""
+        self._open.discard(connection)
+        self._waiting.pop(connection, None)
+        if 2 * len(self._open) <= self.limits.connections:
+            self._was_logged = False
+
+    def _close(self, connection: _LimitedProtocol) -> None:
+        self.leave(connection)
+        connection.transport.abort()
+
+
 class _LimitedProtocol(H11Protocol):
-    limits = HttpLimits()
-    full_was_logged = False
+    room: _Room
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.app: Any = _guarded(self.app, self.limits, self._is_crowded)
+        self.app: Any = _guarded(self.app, self.room)
         self._timer: asyncio.TimerHandle | None = None
-        self._timed: object = None
-        self.waiting_since = 0.0
+        self._timed: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.room.enter(self)
         self._start_timer(None)
-        self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.room.leave(self)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -89,31 +150,31 @@ class _LimitedProtocol(H11Protocol):
         super().on_response_complete()
         self._follow()
 
-    @property
-    def waits_for_client(self) -> bool:
-        """Whether it is the client's turn: there is no request, or not all of one."""
-        cycle = self._request()
-        return cycle is None or cycle.response_complete or cycle.more_body
-
-    def _request(self) -> RequestResponseCycle | None:
-        # Annotated as if there always were one.
-        return cast("RequestResponseCycle | None", self.cycle)
+    def shutdown(self) -> None:
+        """Do not wait for clients when the server is to end."""
+        if self._timed is not None and self._timed.more_body:
+            self.transport.abort()
+        else:
+            super().shutdown()
 
     def _follow(self) -> None:
         """Start the timer anew when a request has begun, or has been answered."""
-        cycle = self._request()
+        # Annotated as if there always were one.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
         timed = None if cycle is None or cycle.response_complete else cycle
         if timed is not self._timed and not self.transport.is_closing():
             self._start_timer(timed)
+        if timed is not None and not timed.more_body:
+            self.room.work_for(self)
 
-    def _start_timer(self, request: object) -> None:
+    def _start_timer(self, request: RequestResponseCycle | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timed = request
-        self.waiting_since = self.loop.time()
-        limits = self.limits
+        limits = self.room.limits
         seconds = limits.header_s if request is None else limits.request_s
         self._timer = self.loop.call_later(seconds, self._too_slow)
+        self.room.wait_for(self)
 
     def _too_slow(self) -> None:
         begun, _ = self.conn.trailing_data
@@ -127,68 +188,71 @@ class _LimitedProtocol(H11Protocol):
         else:
             self.transport.abort()
 
-    def _open(self) -> list[_LimitedProtocol]:
-        return [
-            each
-            for each in self.connections
-            if isinstance(each, _LimitedProtocol) and not each.transport.is_closing()
-        ]
 
-    def _is_crowded(self) -> bool:
-        return len(self._open()) > self.limits.connections
+def _guarded(app: ASGIApp, room: _Room) -> ASGIApp:
+    """Hand a request to the application once all of its body is there; answer for a full server.
 
-    def _make_room(self) -> None:
-        everyone = self._open()
-        shared = type(self)
-        if len(everyone) <= self.limits.connections:
-            if 2 * len(everyone) <= self.limits.connections:
-                shared.full_was_logged = False
-            return
-        if not shared.full_was_logged:
-            shared.full_was_logged = True
-            _logger.warning(
-                "there are more than %d connections: those that wait longest for their clients "
-                "are closed",
-                self.limits.connections,
-            )
-        waiting = [each for each in everyone if each.waits_for_client and each is not self]
-        if waiting:
-            min(waiting, key=lambda each: each.waiting_since).transport.abort()
-        elif len(everyone) > self.limits.connections + self.limits.spare:
-            self.transport.abort()
-
-
-def _guarded(app: ASGIApp, limits: HttpLimits, is_crowded: Callable[[], bool]) -> ASGIApp:
-    """Limit the time that a request's body takes, and answer for a server that is full."""
+    Requests that never end cost a buffer each, and neither a span nor a task of the application.
+    """
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        until = asyncio.get_running_loop().time() + limits.body_s
-        is_whole = not _has_body(scope)
-
-        async def receive_in_time() -> Message:
-            nonlocal is_whole
-            try:
-                async with asyncio.timeout_at(None if is_whole else until):
-                    message = await receive()
-            except TimeoutError:
-                # To the application, as if the client had gone; it may still answer.
-                return {"type": "http.disconnect"}
-            if message["type"] == "http.request" and not message.get("more_body", False):
-                is_whole = True
-            return message
-
-        async def send_and_close(message: Message) -> None:
-            if message["type"] == "http.response.start" and not is_whole:
-                # What is left of the body is not read, so the connection is of no more use.
-                message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
-            await send(message)
-
-        if is_crowded() and scope["path"] != HEALTH:
-            await _answer_full(send)
-        else:
-            await app(scope, receive_in_time, send_and_close)
+        if room.is_crowded and scope["path"] != HEALTH:
+            await _answer(send, 503, _FULL)
+            return
+        if not _has_body(scope):
+            await app(scope, receive, send)
+            return
+        body, state = await _body(receive, room.limits)
+        if state == "late":
+            await _answer(send, 408, _LATE)
+        elif state != "gone":
+            await app(
+                scope,
+                _first(body, receive, whole=state == "whole"),
+                send if state == "whole" else _closing(send),
+            )
 
     return guard
+
+
+async def _body(
+    receive: Receive, limits: HttpLimits
+) -> tuple[bytes, Literal["whole", "long", "late", "gone"]]:
+    """Read a body, and say how that ended."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.body_s):
+            while len(body) <= limits.body_bytes:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return b"", "gone"
+                body += message.get("body", b"")
+                if not message.get("more_body", False):
+                    return bytes(body), "whole"
+    except TimeoutError:
+        return b"", "late"
+    return bytes(body), "long"
+
+
+def _first(body: bytes, receive: Receive, *, whole: bool) -> Receive:
+    """Receive what has been read already, and then what comes."""
+    read: list[Message] = [{"type": "http.request", "body": body, "more_body": not whole}]
+
+    async def received() -> Message:
+        return read.pop() if read else await receive()
+
+    return received
+
+
+def _closing(send: Send) -> Send:
+    """Close the connection after the answer: what is left of the body is not read."""
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
+        await send(message)
+
+    return closing
 
 
 def _has_body(scope: Scope) -> bool:
@@ -198,12 +262,13 @@ def _has_body(scope: Scope) -> bool:
     )
 
 
-async def _answer_full(send: Send) -> None:
+async def _answer(send: Send, status: int, error: str) -> None:
+    content = json.dumps({"error": error}).encode()
     headers = [
         (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(_FULL)),
+        (b"content-length", b"%d" % len(content)),
         (b"retry-after", b"1"),
         _CLOSE,
     ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": _FULL})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

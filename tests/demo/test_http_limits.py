@@ -29,21 +29,17 @@ class _App:
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.busy = 0
-        self.ended: list[str] = []
+        self.calls: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.calls.append(scope["path"])
         status = 200
         if scope["path"] == "/busy":
             self.busy += 1
             await self.go.wait()
-        elif scope["method"] == "POST" and scope["path"] != "/unread":
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    status = 408
-                if status == 408 or not message.get("more_body"):
-                    break
-            self.ended.append(message["type"])
+        elif scope["method"] == "POST":
+            message = await receive()
+            status = 413 if message["more_body"] else 200
         headers = [(b"content-length", b"2")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"ok"})
@@ -153,21 +149,55 @@ async def test_a_connection_is_used_again_and_its_clock_starts_anew() -> None:
     assert [200] * 5 == statuses
 
 
-async def test_after_an_answer_before_the_end_of_the_body_the_connection_is_closed() -> None:
+async def test_a_body_without_end_is_answered_before_it_is_read_and_the_connection_closed() -> None:
     async with _served(_App(), _PATIENT) as port, _clients(port, 1) as (client,):
-        client.send(b"POST /unread HTTP/1.1\r\nhost: shop\r\ncontent-length: 1000000\r\n\r\n")
-        answer = await client.all()
-    assert b"connection: close" in answer
+        client.send(b"POST /orders HTTP/1.1\r\nhost: shop\r\ntransfer-encoding: chunked\r\n\r\n")
+
+        def answered() -> bool:
+            client.send(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+            return client.is_closed
+
+        assert await eventually(answered, timeout_s=60)
+
+
+async def test_the_application_sees_no_request_before_all_of_it_is_there() -> None:
+    app = _App()
+    async with _served(app, _PATIENT) as port, _clients(port, 2) as (slow, quick):
+        slow.send(_POST + b"012345678")
+        quick.send(_HEALTH)
+        assert 200 == await quick.status()
+        assert ["/health"] == app.calls
+        slow.send(b"9")
+        assert 200 == await slow.status()
+    assert ["/health", "/orders"] == app.calls
+
+
+async def test_a_server_that_is_to_end_waits_for_no_client(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = _App()
+    async with AsyncExitStack() as stack:
+        async with _served(app, _PATIENT) as port:
+            clients = await stack.enter_async_context(_clients(port, 4))
+            for client, sent in zip(clients, (b"", b"G", _POST, _POST + b"0"), strict=True):
+                client.send(sent)
+            async with _clients(port, 1) as (visitor,):
+                visitor.send(_HEALTH)
+                assert 200 == await visitor.status()
+        for client in clients:
+            await client.all()
+    assert [] == caplog.records
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = _App()
-    async with _served(app, _PATIENT) as port, _clients(port, 1) as (client,):
+    async with _served(app, _PATIENT) as port, _clients(port, 2) as (client, visitor):
         client.send(_POST + b"0")
         client.close()
-        assert await eventually(lambda: app.ended == ["http.disconnect"], timeout_s=60)
+        visitor.send(_HEALTH)
+        assert 200 == await visitor.status()
     assert [] == caplog.records
 
 
