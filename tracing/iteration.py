@@ -44,6 +44,7 @@ class TracedRecords:
         self._consumer = consumer
         self._iterator = iterator
         self._client = client
+        self._delivered = consumer.delivered
         self._current: Processing | None = None
 
     def __aiter__(self) -> TracedRecords:
@@ -51,44 +52,47 @@ class TracedRecords:
 
     async def __anext__(self) -> ConsumerRecord[Any, Any]:
         task = asyncio.current_task()
-        self.finish(task)
+        current = self._current
+        if current is not None:
+            self._current = None
+            current.end(None, task)
         item: Any
+        received: Any
         while True:
             if present():
                 item, received = await next_beneath(self._iterator, self._client)
             else:
                 item = received = await self._iterator.__anext__()
-            if self._begin(received, task):
-                return item  # type: ignore[no-any-return]  # what the iterator yields
+            try:
+                topic = received.topic
+                if not isinstance(topic, str):
+                    return self._without_span(item, None)
+                self._delivered(topic)
+                headers = latest(received.headers)
+                if REPLAY_GROUP in headers and self._consumer.addressed_elsewhere(received):
+                    continue
+                current = self._consumer.process(received, headers)
+            except Exception as fault:
+                return self._without_span(item, fault)
+            self._current = current
+            current.start(task)
+            return item  # type: ignore[no-any-return]  # what the iterator yields
 
-    def finish(self, task: asyncio.Task[Any] | None = None) -> None:
+    def finish(self) -> None:
         """End the handling of the last record, if there was one."""
         current, self._current = self._current, None
         if current is not None:
-            current.end(None, task)
+            current.end()
 
-    def _begin(self, record: Any, task: asyncio.Task[Any] | None) -> bool:
-        """Begin to handle a record; false where it is not for this group."""
-        topic = topic_of(record)
-        if topic is None:
+    def _without_span(self, item: Any, fault: Exception | None) -> ConsumerRecord[Any, Any]:
+        if fault is not None and topic_of(item) is not None:
+            self._consumer.telemetry.diagnostics.failed("process", fault)
+        else:
             warn_once(
                 "a consumer's iterator yields something other than records; it is passed on as it "
                 "is, without a span. Where the records are at hand, use consumer.process(record)"
             )
-            return True
-        consumer = self._consumer
-        try:
-            consumer.delivered(topic)
-            headers = latest(record.headers)
-            if REPLAY_GROUP in headers and consumer.addressed_elsewhere(record):
-                return False
-            current = consumer.process(record, headers)
-        except Exception as fault:
-            consumer.telemetry.diagnostics.failed("process", fault)
-            return True
-        self._current = current
-        current.start(task)
-        return True
+        return item  # type: ignore[no-any-return]  # what the iterator yields
 
     def __del__(self) -> None:
         current = self._current

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
 
 from opentelemetry.context import Context, attach, get_current
 
@@ -37,7 +37,7 @@ class PollLoops:
 
     def __init__(self) -> None:
         # They live as long as their tasks do: by the callback at the task's end.
-        self._loops: WeakSet[_TaskLoop] = WeakSet()
+        self._loops: weakref.WeakSet[_TaskLoop] = weakref.WeakSet()
         self._lock = threading.Lock()
 
     def received_one(self, client: object, traced: TracedConsumer, record: Any) -> None:
@@ -83,13 +83,13 @@ class PollLoops:
             error: The error that is being handled meanwhile, if any.
         """
         loop = _loop.get()
-        if loop is not None and loop.client is client:
+        if loop is not None and loop.receives_from(client):
             self.finish(error)
 
     def stopped(self, client: object) -> None:
         """End what any task handles that the client received: it had its time until here."""
         for loop in self._all():
-            if loop.client is client:
+            if loop.receives_from(client):
                 loop.finish()
 
     def close(self) -> None:
@@ -99,9 +99,10 @@ class PollLoops:
 
     def _loop_of(self, task: asyncio.Task[Any]) -> _TaskLoop:
         loop = _loop.get()
-        if loop is not None and loop.task is task:
+        if loop is not None and loop.task is task and loop.loops is self:
             return loop
-        loop = _TaskLoop(task)
+        loop = _TaskLoop(self, task)
+        _loop.set(loop)
         with self._lock:
             self._loops.add(loop)
         return loop
@@ -114,11 +115,12 @@ class PollLoops:
 class _TaskLoop:
     """What one task handles, one thing after the other; one thread's only."""
 
-    __slots__ = ("__weakref__", "_handling", "_received", "_result", "client", "task")
+    __slots__ = ("__weakref__", "_client", "_handling", "_received", "_result", "loops", "task")
 
-    def __init__(self, task: asyncio.Task[Any]) -> None:
+    def __init__(self, loops: PollLoops, task: asyncio.Task[Any]) -> None:
+        self.loops = loops
         self.task: asyncio.Task[Any] | None = task
-        self.client: object = None
+        self._client: weakref.ref[object] | None = None
         self._handling: Processing | BatchProcessing | None = None
         self._received: _Received | None = None
         self._result: object = None
@@ -132,14 +134,18 @@ class _TaskLoop:
         handling.start()
         received.context = get_current()
         self._handling, self._received = handling, received
-        self._result, self.client = result, client
-        _loop.set(self)
+        # Weakly: a client that the application forgets may go, while its last record is handled.
+        self._result, self._client = result, weakref.ref(client)
+
+    def receives_from(self, client: object) -> bool:
+        """Whether a client received what is handled."""
+        return self._client is not None and self._client() is client
 
     def finish(self, error: BaseException | None = None) -> None:
         """End what is handled, with an error if there was one; from any task."""
         handling, self._handling = self._handling, None
         received, self._received = self._received, None
-        self._result = self.client = None
+        self._result = self._client = None
         if handling is None or received is None:
             return
         current = get_current()

@@ -36,6 +36,7 @@ class Replacement:
         self._owner = owner
         self._name = name
         self.active = True
+        self._inherited = name not in vars(owner)
         current = inspect.getattr_static(owner, name)
         # One of ours that was removed while another library's lay on top, which is gone by now.
         while (stale := self._of(current)) is not None and not stale.active:
@@ -57,7 +58,11 @@ class Replacement:
     def remove(self) -> None:
         """Put the original back, or pass calls on to it from now on."""
         self.active = False
-        if self.made(vars(self._owner).get(self._name)):
+        if not self.made(vars(self._owner).get(self._name)):
+            return
+        if self._inherited:
+            delattr(self._owner, self._name)
+        else:
             setattr(self._owner, self._name, self.original)
 
     def made(self, function: object) -> bool:

@@ -478,6 +478,52 @@ async def test_nothing_is_kept_of_tasks_that_are_over(
     assert 20 == tree(on.capture, topic).count("process")
 
 
+async def test_a_task_goes_on_when_zero_code_is_switched_on_anew(
+    on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
+) -> None:
+    await send(producer, topic, 2)
+
+    async def handle() -> None:
+        await consumer.getone()
+        on.off()
+        on.on()
+        await consumer.getone()
+        await send(producer, f"{topic}-out")
+        await consumer.stop()
+        assert "send T-out" in tree(on.capture, topic)
+        assert 2 == tree(on.capture, topic).count("process")
+
+    await a_task(handle())
+
+
+async def test_a_consumer_that_the_program_forgets_goes_while_its_last_record_is_handled(
+    on: ZeroCodeRun, producer: Any, topic: str, embedded_servers: str
+) -> None:
+    options = consumer_options(embedded_servers) | {"group_id": None}
+    await send(producer, topic)
+
+    async def receive() -> weakref.ref[Any]:
+        consumer = BareConsumer(topic, **options)
+        await consumer.start()
+        await consumer.getone()
+        # By aiokafka's own, so that nothing of ours sees it.
+        await BareConsumer.stop.__wrapped__.__wrapped__(consumer)
+        return weakref.ref(consumer)
+
+    async def handle() -> None:
+        forgotten = await receive()
+
+        def gone() -> bool:
+            gc.collect()
+            return forgotten() is None
+
+        await eventually(gone)
+
+    await a_task(handle())
+
+    assert 1 == tree(on.capture, topic).count("process")
+
+
 class FrameworkLikeSubscriber:
     """What FastStream does: a task that gets, calls the handler, publishes its reply, commits."""
 

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from tests.tracing.kafka.conftest import ZeroCodeRun, consumer_options
 from tests.tracing.kafka.patchers import PATCHERS, Patcher, Proxies
 from tracing import Telemetry, TracedConsumer, TracedProducer
+from tracing.kafka.replacement import Replacement
 from tracing.testing import Capture
 
 pytestmark = pytest.mark.integration
@@ -321,3 +322,15 @@ async def test_an_argument_that_we_do_not_know_is_left_to_whoever_does(
     zero_code.off()
 
     assert ["acme", "", ""] == tenants
+
+
+def test_a_method_that_a_class_inherits_is_inherited_again_afterwards() -> None:
+    class Replaced(BareProducer):  # type: ignore[misc]  # as above
+        pass
+
+    replacement = Replacement(Replaced, "send", lambda found: lambda *_: found.original)
+    assert "send" in vars(Replaced)
+    replacement.remove()
+
+    assert "send" not in vars(Replaced)
+    assert Replaced.send is AIOKafkaProducer.send
