@@ -1,10 +1,12 @@
 """Run aiokafka's own public-API tests with bare, wrapped and zero-code clients, and compare.
 
 PATH is a checkout of aiokafka at the version that is installed here. With cramjam installed beside
-it, the tests of compression pass; without, they fail in each form alike. The tests run on Apache
-Kafka, which this starts, three times one after the other. What ends differently runs again, in
-both forms; what differs then as well has to be explained in `chosen.py`. Exit codes: 0 without an
-unexplained difference, 1 with one, or where too few tests ran, 2 for a PATH that cannot be used.
+it, the tests of compression pass; without, they fail in each form alike. The tests run three times
+one after the other, each time on a new Apache Kafka, which this starts. What ends differently runs
+again, in both forms; what differs then as well has to be explained in `chosen.py`.
+
+Exit codes: 0 without an unexplained difference; 1 with one, or where too few tests ran; 2 for a
+PATH that cannot be used.
 """
 
 from __future__ import annotations
@@ -61,9 +63,8 @@ def main(*, path: Path, test_timeout: float, run_timeout: float, again: int, key
 async def _compare(runner: Runner, again: int, *, part: bool) -> list[str]:
     for test, reason in LEFT_OUT.items():
         click.echo(f"left out: {test}: {reason}")
-    async with runner.kafka():
-        runs = [await runner.run(form) for form in FORMS]
-        confirmed, unsteady = await runner.confirm(runs, again)
+    runs = [await runner.run(form) for form in FORMS]
+    confirmed, unsteady = await runner.confirm(runs, again)
     click.echo("")
     for run in runs:
         click.echo(run.total())

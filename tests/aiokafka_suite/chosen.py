@@ -25,7 +25,15 @@ LEFT_OUT: Final = {
 }
 """Tests that no form runs."""
 
-EXPECTED: Final[dict[tuple[str, str], str]] = {}
+_HEADERS_COUNTED: Final = "test_consumer.py::TestConsumerIntegration::test_consumer_with_headers"
+_HEADERS_ADDED: Final = (
+    "compares all headers of a received record; a traced send adds those of trace and event"
+)
+
+EXPECTED: Final = {
+    ("wrapped", _HEADERS_COUNTED): _HEADERS_ADDED,
+    ("zero-code", _HEADERS_COUNTED): _HEADERS_ADDED,
+}
 """Tests that end otherwise than bare, by form and test."""
 
 FLOOR: Final = 120

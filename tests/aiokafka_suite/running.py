@@ -1,4 +1,4 @@
-"""Runs of aiokafka's tests, each in a process of its own, on one Kafka."""
+"""Runs of aiokafka's tests, each in a process of its own and on a Kafka of its own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -47,22 +46,20 @@ class Runner:
         self._folder = folder
         self._limits = limits
         self._keyword = keyword
-        self._servers = ""
         self._number = 0
 
-    @asynccontextmanager
-    async def kafka(self) -> AsyncIterator[None]:
-        """Run the tests' Kafka meanwhile.
+    async def run(self, form: str, tests: Collection[str] = ()) -> Run:
+        """Run the tests, or some of them, with the clients of a form.
+
+        Each run has a Kafka of its own: some tests need topics that nobody has made yet.
 
         Raises:
             BrokerError: Kafka does not start.
         """
         async with KafkaCluster(settings=_SETTINGS) as cluster:
-            self._servers = cluster.bootstrap_servers
-            yield
+            return await self._run(form, tests, cluster.bootstrap_servers)
 
-    async def run(self, form: str, tests: Collection[str] = ()) -> Run:
-        """Run the tests, or some of them, with the clients of a form."""
+    async def _run(self, form: str, tests: Collection[str], servers: str) -> Run:
         self._number += 1
         journal = self._folder / f"run-{self._number}.jsonl"
         package = self._folder / PACKAGE
@@ -72,7 +69,7 @@ class Runner:
             "-c", str(self._folder / "pyproject.toml"), "--rootdir", str(self._folder),
             "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function",
             "-p", "tests.aiokafka_suite.plugin",
-            "--kafka", self._servers, "--kafka-version", VERSION,
+            "--kafka", servers, "--kafka-version", VERSION,
             "--form", form, "--journal", str(journal), f"--timeout={self._limits.test_s:g}",
             *(f"--deselect={PACKAGE}/{test}" for test in LEFT_OUT),
             *(("-k", self._keyword) if self._keyword else ()),
