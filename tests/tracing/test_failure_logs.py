@@ -242,33 +242,36 @@ async def test_a_log_handler_that_raises_changes_nothing_for_the_records(
 
 
 async def test_the_loop_logs_its_life_and_which_partitions_it_has(
-    memory: _InMemory, caplog: pytest.LogCaptureFixture
+    clients: Clients, caplog: pytest.LogCaptureFixture
 ) -> None:
-    topic = await memory.topic_with_a_record()
-    handled: list[Any] = []
+    topic = await clients.topic()
+    stop = asyncio.Event()
 
-    async def handler(record: Any) -> None:
-        handled.append(record)
+    async def handler(_record: Any) -> None:
+        pass
 
     with caplog.at_level(logging.INFO, "tracing"):
-        consumer = await memory.consumer(topic, group="shipping")
-        stop = asyncio.Event()
+        consumer = await clients.consumer(topic, group="shipping")
         loop = asyncio.create_task(tracing.consume(consumer, handler, stop=stop))
-        assert await eventually(lambda: handled)
-        other = await memory.consumer(topic, group="shipping")
+        assert await eventually(lambda: lines(caplog, "tracing.consume"))
+        other = await clients.consumer(topic, group="shipping")
         assert await eventually(
-            lambda: any("partitions came" in message for message in caplog.messages)
+            lambda: any("partitions came" in message for message in caplog.messages), timeout_s=60
         )
         stop.set()
         await loop
         await other.stop()
 
-    found = [record.message for record in lines(caplog, "tracing.consume")]
-    assert "consuming starts with orders[0-3] (group shipping)" == found[0]
-    assert "partitions go: orders[0-3] (group shipping)" == found[1]
-    assert found[2].startswith("partitions came: orders[")
-    assert found[-1].startswith("consuming has ended; it had orders[")
-    assert {"INFO"} == {record.levelname for record in lines(caplog, "tracing.consume")}
+    found = lines(caplog, "tracing.consume")
+    messages = [record.message for record in found]
+    assert f"consuming starts with {topic}[0-3] (group shipping)" == messages[0]
+    assert f"partitions go: {topic}[0-3] (group shipping)" == messages[1]
+    assert messages[2].startswith("partitions came: ")
+    assert messages[-1].startswith("consuming has ended; it had ")
+    assert {("INFO", "shipping")} == {
+        (record.levelname, record.__dict__["group"]) for record in found
+    }
+    assert f"{topic}[0-3]" == found[0].__dict__["partitions"]
 
 
 async def test_a_loop_that_ends_with_an_error_says_so_without_its_message(
