@@ -8,7 +8,7 @@ from time import perf_counter, time
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from tracing.core.callables import name_of
+from tracing.core.callables import not_awaitable
 from tracing.outcome import Rejected
 
 if TYPE_CHECKING:
@@ -209,7 +209,6 @@ def _unusable(handler: object, answer: object) -> TypeError:
         else "it has run for this record, perhaps to its end"
     )
     return TypeError(
-        f"the handler {name_of(handler)} gave a {type(answer).__name__} instead of something to "
-        f"await: write it as `async def`; {begun}, and the record is not committed, so it will be "
-        "delivered again"
+        f"the handler {not_awaitable(handler, answer)}; {begun}, and the record is not committed, "
+        "so it will be delivered again"
     )

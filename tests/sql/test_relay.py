@@ -444,6 +444,21 @@ async def test_numbers_that_are_not_positive_are_refused(
         OutboxRelay(sqlite.outbox, sqlite.engine, producer, **options)
 
 
+async def test_a_sender_that_gives_nothing_to_await_ends_the_relay_and_its_records_stay(
+    sqlite: Database,
+) -> None:
+    await sqlite.add(b"1", b"2", b"3")
+    sent: list[Any] = []
+    sender: Any = SimpleNamespace(send_and_wait=lambda _topic, value, *_, **__: sent.append(value))
+    relay = OutboxRelay(sqlite.outbox, sqlite.engine, sender)
+
+    with pytest.raises(TypeError, match="instead of something to await"):
+        await relay.run(asyncio.Event())
+
+    assert [b"1"] == sent
+    assert 3 == await sqlite.count("outbox")
+
+
 def blocking_send(*_: object, **__: object) -> None:
     """A sender of a client that is not for asyncio."""
 

@@ -95,6 +95,14 @@ def require_sync(function: object, what: str, *, arguments: int | None = None) -
     _require_arguments(function, what, arguments)
 
 
+def not_awaitable(function: object, answer: object) -> TypeError:
+    """Make the error for a function that was called, and gave nothing to await."""
+    return TypeError(
+        f"{name_of(function)} gave a {type(answer).__name__} instead of something to await: write "
+        "it as `async def`"
+    )
+
+
 def name_of(function: object) -> str:
     """Name a callable, by its code alone: what is bound to it may be private."""
     for _ in range(_MAX_LAYERS):

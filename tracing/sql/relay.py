@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from opentelemetry.context import Context, attach, detach
 
 from tracing import semconv
 from tracing.client import check_durable, client_info
-from tracing.core.callables import require_async
+from tracing.core.callables import not_awaitable, require_async
 from tracing.core.log import EventLog
 from tracing.headers import latest
 from tracing.producer import TracedProducer
@@ -146,6 +147,7 @@ class OutboxRelay:
         self._drains = Drains()
         self._started = False
         self._standby = False
+        self._unusable: TypeError | None = None
 
     def wake(self) -> None:
         """Let it look at the outbox now. Call it after a commit, in the relay's event loop."""
@@ -164,6 +166,7 @@ class OutboxRelay:
         Raises:
             RuntimeError: It runs already, or has run; or another relay works on the same SQLite
                 outbox.
+            TypeError: The sender gave nothing to await; what it was given stays in the outbox.
         """
         if self._started:
             raise RuntimeError("an OutboxRelay runs once")
@@ -172,7 +175,7 @@ class OutboxRelay:
         stopping = asyncio.create_task(stop.wait(), name="outbox waits for its end")
         stopping.add_done_callback(lambda _done: self._woken.set())
         try:
-            while not stop.is_set():
+            while not (stop.is_set() or self._unusable):
                 self._woken.clear()
                 delay_s = await self._turn()
                 if delay_s:
@@ -185,6 +188,8 @@ class OutboxRelay:
             self._backlog.end()
             await self._lanes.cut_off()
             await self._close()
+        if self._unusable is not None:
+            raise self._unusable
 
     async def drain(self, timeout_s: float = 10.0) -> bool:
         """Wait until all that is committed now has been sent, by this relay.
@@ -269,13 +274,19 @@ class OutboxRelay:
         # In no context at all, so that the stored one is what the send's span continues.
         token = attach(Context())
         try:
-            await self._producer.send_and_wait(
+            sending: object = self._producer.send_and_wait(
                 record.topic,
                 record.value,
                 record.key,
                 record.partition,
                 headers=unmarked(headers, latest(headers)),
             )
+            if not isawaitable(sending):
+                # It may have been sent, and would be again with every attempt.
+                self._unusable = not_awaitable(self._producer.send_and_wait, sending)
+                self._woken.set()
+                raise self._unusable
+            await sending
         finally:
             detach(token)
 
