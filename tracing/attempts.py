@@ -30,6 +30,7 @@ class Attempts:
         handling: What to do about failures.
         settle: Awaited when the handler is done or has rejected the record: from what it raises,
             the attempt has failed after all.
+        cut_off: Whether the record is no longer ours: a failure has no consequences then.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Attempts:
         handling: FailureHandling,
         *,
         settle: Callable[[], Awaitable[None]] | None = None,
+        cut_off: Callable[[], bool] | None = None,
     ) -> None:
         self._processing = processing
         self._handler = handler
         self._handling = handling
         self._settle = settle
+        self._cut_off = cut_off
         self._number = 0
         self._delay_s = 0.0
         self._failure: Exception | None = None
@@ -130,6 +133,9 @@ class Attempts:
     ) -> float | None:
         """Note a failure; `decisive` names it, `error` is what was raised."""
         handling, record = self._handling, self._processing.record
+        if self._cut_off is not None and self._cut_off():
+            self._end(retried, decisive)
+            raise error
         if self._failure is None:
             self._first_failed_at_ms = int(time() * 1000)
             self._first_ended = perf_counter()

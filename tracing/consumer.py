@@ -22,11 +22,11 @@ from tracing.replay_skips import ReplaySkips
 from tracing.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
 
     from aiokafka import AIOKafkaConsumer
-    from aiokafka.structs import ConsumerRecord
+    from aiokafka.structs import ConsumerRecord, TopicPartition
     from opentelemetry.trace import SpanContext
 
     from tracing.client import ClientInfo
@@ -78,7 +78,7 @@ class TracedConsumer(ConsumerMethods):
     _held = "_consumer"
     _added = frozenset({
             "wrapped", "telemetry", "info", "delivered", "rebalances", "process", "process_batch",
-            "addressed_elsewhere", "leave_unfinished", "finish_unfinished",
+            "addressed_elsewhere", "leave_unfinished", "finish_unfinished", "fetch", "divert",
         })  # fmt: skip
 
     def __init__(
@@ -95,6 +95,8 @@ class TracedConsumer(ConsumerMethods):
         if not callable(getattr(consumer, "getone", None)):
             raise TypeError(f"TracedConsumer wraps an aiokafka consumer, not {consumer!r}")
         self._consumer: KafkaConsumer = consumer
+        # What the application's calls reach: the consumer, except beside a loop that reads it.
+        self._target: KafkaConsumer = consumer
         self._telemetry = telemetry
         self._info = client_info(consumer, group=group, client_id=client_id)
         self._sources: dict[tuple[str, int], Source] = {}
@@ -176,8 +178,7 @@ class TracedConsumer(ConsumerMethods):
     async def getone(self, *args: Any, **kwargs: Any) -> Any:
         """Get one record, as `AIOKafkaConsumer.getone`; handle it inside `process(record)`."""
         self.finish_unfinished()
-        consumer = self._consumer
-        record = await beneath(consumer.getone, consumer)(*args, **kwargs)
+        record = await beneath(self._target.getone, self._consumer)(*args, **kwargs)
         self._received(record)
         return record
 
@@ -187,10 +188,27 @@ class TracedConsumer(ConsumerMethods):
 
         A call that brings records is a `poll {topic}` span, linked to their creation contexts.
         """
+        return await self._polled(self._target.getmany, *args, **kwargs)
+
+    async def fetch(
+        self, *, timeout_ms: int
+    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+        """Get records for the loop that reads the consumer."""
+        records: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await self._polled(
+            self._consumer.getmany, timeout_ms=timeout_ms
+        )
+        return records
+
+    def divert(self, target: KafkaConsumer | None) -> None:
+        """Let the application's calls reach a loop that reads the consumer; `None` ends that."""
+        self._target = self._consumer if target is None else target
+
+    async def _polled(
+        self, getmany: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+    ) -> Any:
         self.finish_unfinished()
         started, started_ns = perf_counter(), time_ns()
-        consumer = self._consumer
-        records = await beneath(consumer.getmany, consumer)(*args, **kwargs)
+        records = await beneath(getmany, self._consumer)(*args, **kwargs)
         if records:
             self._polling.polled(records, started, started_ns)
         return records
@@ -198,7 +216,7 @@ class TracedConsumer(ConsumerMethods):
     def __aiter__(self) -> TracedRecords:
         self.finish_unfinished()
         # The consumer's own check, and error, for one that is closed.
-        iterator = call_beneath(self._consumer.__aiter__, self._consumer)
+        iterator = call_beneath(self._target.__aiter__, self._consumer)
         return TracedRecords(self, iterator, self._consumer)
 
     async def __anext__(self) -> ConsumerRecord[Any, Any]:
@@ -206,9 +224,9 @@ class TracedConsumer(ConsumerMethods):
         self.finish_unfinished()
         record: ConsumerRecord[Any, Any]
         if present():
-            record, received = await next_beneath(self._consumer, self._consumer)
+            record, received = await next_beneath(self._target, self._consumer)
         else:
-            record = received = await self._consumer.__anext__()
+            record = received = await self._target.__anext__()
         self._received(received)
         return record
 
@@ -223,6 +241,9 @@ class TracedConsumer(ConsumerMethods):
         if processing is not None:
             self._unfinished = None
             processing.end(error)
+
+    def _reached(self) -> Any:
+        return self._target
 
     def _received(self, record: object) -> None:
         topic = topic_of(record)
@@ -249,7 +270,7 @@ class TracedConsumer(ConsumerMethods):
     async def commit(self, *args: Any, **kwargs: Any) -> Any:
         """Commit offsets, as `AIOKafkaConsumer.commit`."""
         with self._committing.commit(args[0] if args else kwargs.get("offsets")):
-            return await beneath(self._consumer.commit, self._consumer)(*args, **kwargs)
+            return await beneath(self._target.commit, self._consumer)(*args, **kwargs)
 
     @like(ConsumerMethods.subscribe)
     def subscribe(self, *args: Any, **kwargs: Any) -> Any:
@@ -259,7 +280,7 @@ class TracedConsumer(ConsumerMethods):
             args = (*args[:_LISTENER], relay, *args[_LISTENER + 1 :])
         elif "listener" in kwargs or takes(self._consumer.subscribe, "listener"):
             kwargs["listener"] = self._rebalances.listener(kwargs.get("listener"))
-        return self._consumer.subscribe(*args, **kwargs)
+        return self._target.subscribe(*args, **kwargs)
 
     async def start(self) -> None:
         """Connect and join the group, as `AIOKafkaConsumer.start`."""
@@ -269,7 +290,7 @@ class TracedConsumer(ConsumerMethods):
     async def stop(self) -> None:
         """Leave the group and close, as `AIOKafkaConsumer.stop`."""
         self.finish_unfinished(sys.exc_info()[1])
-        await beneath(self._consumer.stop, self._consumer)()
+        await beneath(self._target.stop, self._consumer)()
 
     async def __aenter__(self) -> Self:
         self._rebalances.attach(self._consumer)

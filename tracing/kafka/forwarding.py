@@ -26,12 +26,12 @@ def forwarded(declared: _Declared) -> _Declared:
     if inspect.iscoroutinefunction(declared):
 
         async def call_later(self: Any, *args: Any, **kwargs: Any) -> Any:
-            return await getattr(self._inside(), name)(*args, **kwargs)
+            return await getattr(self._reached(), name)(*args, **kwargs)
 
         return like(declared)(call_later)
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self._inside(), name)(*args, **kwargs)
+        return getattr(self._reached(), name)(*args, **kwargs)
 
     return like(declared)(call)
 

@@ -51,6 +51,10 @@ class ClientProxy:
     def _inside(self) -> Any:
         return getattr(self, self._held)
 
+    def _reached(self) -> Any:
+        """Return what the application's calls reach: the wrapped object, or what stands in."""
+        return self._inside()
+
     def __getattr__(self, name: str) -> Any:
         if name == self._held:  # before the constructor ran, as when unpickling
             raise AttributeError(name)

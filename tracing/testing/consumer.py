@@ -197,6 +197,8 @@ class InMemoryConsumer:
         for topic in self._topics:
             self._broker.create_topic(topic)
         if self._started:
+            # Nothing comes until the new subscription has partitions.
+            self._fetching = False
             self._group.add(self)
             self._group.start_rebalance()
 
