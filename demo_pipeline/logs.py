@@ -28,16 +28,21 @@ _IDS: Final = " [trace %(trace_id)s span %(span_id)s event %(event_id)s]"
 
 
 class _ConsoleFormatter(logging.Formatter):
-    """Adds the ids to lines that were written while an event or a request was handled."""
+    """Adds the ids to lines that were written while an event or a request was handled.
+
+    Ids and reasons come from events, so that what would break a line or move it is escaped.
+    """
 
     def __init__(self) -> None:
         super().__init__(_LINE)
-        self._with_ids = logging.Formatter(_LINE + _IDS)
+        self._with_ids = logging.PercentStyle(_LINE + _IDS)
 
-    def format(self, record: logging.LogRecord) -> str:
-        if getattr(record, "trace_id", ""):
-            return self._with_ids.format(record)
-        return super().format(record)
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        style = self._with_ids if getattr(record, "trace_id", "") else self._style
+        return "".join(
+            character if character.isprintable() else character.encode("unicode_escape").decode()
+            for character in style.format(record)
+        )
 
 
 @dataclass(frozen=True, slots=True)

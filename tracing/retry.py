@@ -49,7 +49,8 @@ class Retry:
             default anything up to it.
 
     Raises:
-        TypeError: `retryable` or `jitter` is no plain function of one argument.
+        TypeError: `retryable` or `jitter` is no plain function of one argument, or a number is
+            none.
         ValueError: A number is out of its range.
     """
 
@@ -61,6 +62,14 @@ class Retry:
     jitter: Callable[[float], float] = full_jitter
 
     def __post_init__(self) -> None:
+        if not isinstance(self.attempts, int):
+            raise TypeError(f"attempts must be an int, not {type(self.attempts).__name__}")
+        for name in ("delay_s", "factor", "max_delay_s"):
+            value: object = getattr(self, name)
+            if not isinstance(value, int | float):
+                raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+            if not math.isfinite(value):
+                raise ValueError(f"{name} must be finite, not {value!r}")
         if self.attempts < 1:
             raise ValueError(f"attempts must be at least 1, not {self.attempts!r}")
         if self.delay_s < 0 or self.max_delay_s < 0:

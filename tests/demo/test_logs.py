@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from opentelemetry import trace
 from sqlalchemy import text
 
 from demo_pipeline.database import open_database
@@ -66,3 +67,20 @@ async def test_what_is_stored_is_in_no_log_line_and_no_error(
                     await connection.execute(text("SELECT :card FROM t"), {"card": "card-secret"})
     assert "card-secret" not in capsys.readouterr().err
     assert "card-secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_what_an_event_says_cannot_break_or_move_a_line(
+    capsys: pytest.CaptureFixture[str], handled: bool
+) -> None:
+    forged = "o-1\nERROR forged \x1b[2J\x9b\x85\u2028\u202e\ud800"
+
+    with console_logs(LogLevels()):
+        span = trace.NonRecordingSpan(trace.SpanContext(1, 1, is_remote=False))
+        with trace.use_span(span if handled else trace.INVALID_SPAN):
+            logging.getLogger("demo_pipeline.payment").warning("order %s is done", forged)
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("WARNING demo_pipeline.payment: order o-1\\nERROR forged \\x1b[2J\\x9b")
+    assert line.isprintable()
+    assert handled == line.endswith("event ]")

@@ -50,6 +50,26 @@ def test_bytes_that_cannot_be_read_are_no_reason_to_try_again() -> None:
     assert [True, True] == [retryable(error) for error in (ValueError("x"), ConnectionError())]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["delay_s", "max_delay_s", "factor"])
+def test_a_delay_that_would_never_end_is_refused(name: str, value: float) -> None:
+    options: dict[str, Any] = {name: value}
+    with pytest.raises(ValueError, match=f"{name} must be finite"):
+        Retry(**options)
+
+
+@pytest.mark.parametrize("name", ["attempts", "delay_s", "max_delay_s", "factor"])
+@pytest.mark.parametrize("value", ["3", None])
+def test_an_option_that_is_no_number_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be"):
+        Retry(**{name: value})
+
+
+def test_attempts_are_whole() -> None:
+    with pytest.raises(TypeError, match="attempts must be an int"):
+        Retry(attempts=2.5)  # type: ignore[arg-type]  # on purpose
+
+
 @pytest.mark.parametrize(
     "options", [{"attempts": 0}, {"delay_s": -1}, {"max_delay_s": -1}, {"factor": 0.5}]
 )

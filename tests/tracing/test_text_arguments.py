@@ -19,6 +19,7 @@ from tracing import (
     DeadLetters,
     Rejected,
     SagaContext,
+    SagaFlow,
     SagaTracker,
     Telemetry,
     TracedConsumer,
@@ -284,6 +285,27 @@ async def test_names_are_texts(memory: _InMemory) -> None:
     for name, make in made:
         with pytest.raises(TypeError, match=f"^{name} must be a str, not int"):
             make()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("name", 5),
+        ("start", Plain.DECLINED),
+        ("correlation", b"ce_subject"),
+        ("an event type in steps", {Plain.DECLINED: "step"}),
+        ("an event type in ends", {5: "completed"}),
+        ("the name of a step", {"A": 5}),
+    ],
+)
+def test_a_flow_that_would_never_see_an_event_is_refused_by_name(name: str, wrong: Any) -> None:
+    option = {"an event type in ends": "ends"}.get(name, "steps" if " " in name else name)
+    options: dict[str, Any] = {
+        "name": "f", "start": "A", "ends": {"B": "completed"}, "deadline_s": 1, option: wrong,
+    }  # fmt: skip
+
+    with pytest.raises(TypeError, match=f"^{name} must be a str"):
+        SagaFlow(**options)
 
 
 def test_a_member_of_an_enumeration_that_is_text_is_its_value() -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing import cloudevents
+from tracing.core.text import plain_text
 from tracing.headers import latest, text
 from tracing.sagas.outcomes import SAGA_OUTCOMES
 
@@ -41,6 +42,7 @@ class SagaFlow:
             CloudEvents subject.
 
     Raises:
+        TypeError: A name or an event type is no text, and so would never be seen.
         ValueError: Nothing ends it, or a value is impossible.
     """
 
@@ -52,6 +54,7 @@ class SagaFlow:
     correlation: str = cloudevents.SUBJECT
 
     def __post_init__(self) -> None:
+        self._check_texts()
         if not self.ends:
             raise ValueError(f"flow {self.name!r} needs at least one event that ends it")
         for outcome in self.ends.values():
@@ -71,6 +74,15 @@ class SagaFlow:
                 f"deadline_s must be positive seconds, at most {_MAX_DEADLINE_S:g}, not "
                 f"{self.deadline_s!r}"
             )
+
+    def _check_texts(self) -> None:
+        for argument in ("name", "start", "correlation"):
+            plain_text(getattr(self, argument), argument)
+        for argument, events in (("steps", self.steps), ("ends", self.ends)):
+            for kind in events:
+                plain_text(kind, f"an event type in {argument}")
+        for step in self.steps.values():
+            plain_text(step, "the name of a step")
 
     def read(self, record: ConsumerRecord[Any, Any]) -> Sighting | None:
         """What a record says of the flow; `None` for nothing. Never raises."""
