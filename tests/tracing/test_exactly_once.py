@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -365,3 +366,52 @@ async def test_provenance_of_a_transactional_dead_letter_is_complete(clients: Cl
         provenance.attempts,
         provenance.exception,
     )
+
+
+@pytest.mark.parametrize("way", ["stop", "cancel", "close"])
+async def test_however_often_the_loop_ends_effects_are_there_once(
+    clients: Clients, way: str
+) -> None:
+    pipeline = await Pipeline.filled(clients, 120)
+    chance = random.Random(7)
+
+    async def handler(record: Any) -> None:
+        await asyncio.sleep(chance.uniform(0, 0.002))
+        await pipeline.ship(record)
+        if chance.random() < 0.05:
+            raise ConnectionError
+
+    async def finished() -> bool:
+        return await pipeline.committed() == 120
+
+    for _ in range(6):
+        stop = asyncio.Event()
+        loop = asyncio.create_task(
+            tracing.consume(
+                pipeline.consumer,
+                handler,
+                transactional=pipeline.producer,
+                stop=stop,
+                retry=Retry(attempts=100, delay_s=0.001),
+                commit_interval_s=0.02,
+                drain_timeout_s=5,
+            )
+        )
+        await asyncio.wait((loop,), timeout=chance.uniform(0, 0.3))
+        if way == "stop":
+            stop.set()
+        elif way == "cancel":
+            loop.cancel()
+        else:
+            await pipeline.consumer.stop()
+            await asyncio.wait((loop,), timeout=30)
+            assert loop.done()
+            pipeline.consumer = await clients.consumer(pipeline.source, group="shipping")
+        await asyncio.wait((loop,), timeout=30)
+        assert loop.done()
+        assert loop.cancelled() or loop.exception() is None
+
+    await pipeline.run(pipeline.ship, finished)
+
+    shipped = await pipeline.shipped()
+    assert numbers(*range(120)) == Counter(shipped)

@@ -14,9 +14,10 @@ from aiokafka.errors import ProducerFenced
 from aiokafka.structs import TopicPartition
 
 import tracing
+from demo_pipeline.broker import KafkaCluster, create_topics
 from tests.tracing.giving_up import dead_letter_topic
 from tests.tracing.test_exactly_once import NOW, Pipeline, numbers
-from tracing import DeadLetters, TracedConsumer
+from tracing import DeadLetters, TracedConsumer, TracedProducer
 from tracing.kafka.group_transactions import GroupTransactions
 from tracing.kafka.membership import GroupMovedOnError, Membership
 from tracing.testing import eventually
@@ -206,3 +207,48 @@ async def test_an_aiokafka_that_is_built_otherwise_and_an_old_broker_are_named(
     with pytest.raises(RuntimeError, match="started producer"):
         GroupTransactions(pipeline.consumer.wrapped, unstarted)
     await unstarted.stop()
+
+
+@pytest.mark.timeout(180)
+async def test_the_loop_returns_although_the_broker_is_gone(clients: Clients) -> None:
+    async with KafkaCluster() as kafka:
+        servers = kafka.bootstrap_servers
+        await create_topics(servers, {"orders": 1, "shipments": 1})
+        async with AIOKafkaProducer(bootstrap_servers=servers) as filling:
+            for number in range(10):
+                await filling.send_and_wait("orders", b"%d" % number)
+        bare = AIOKafkaConsumer(
+            "orders", bootstrap_servers=servers, group_id="shipping", enable_auto_commit=False,
+            auto_offset_reset="earliest", request_timeout_ms=2000,
+        )  # fmt: skip
+        consumer = TracedConsumer(bare, clients.telemetry)
+        producer = TracedProducer(
+            AIOKafkaProducer(
+                bootstrap_servers=servers, transactional_id="t", request_timeout_ms=2000
+            ),
+            clients.telemetry,
+        )
+        await producer.start()
+        await consumer.start()
+        stop, gone, begun = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def handler(record: Any) -> None:
+            await producer.send("shipments", record.value)
+            begun.set()
+            await gone.wait()
+
+        loop = asyncio.create_task(
+            tracing.consume(consumer, handler, transactional=producer, stop=stop, drain_timeout_s=1)
+        )
+        assert await eventually(begun.is_set, timeout_s=30)
+        await kafka.kill(0)
+        gone.set()
+        stop.set()
+        await asyncio.wait((loop,), timeout=60)
+
+        assert loop.done()
+        assert loop.exception() is None
+        # Without a broker, aiokafka's clients do not stop.
+        await kafka.restart(0)
+        await producer.stop()
+        await consumer.stop()

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("tracing")
 _T = TypeVar("_T")
 
-ABORT_S: Final = 10.0
-"""How long handlers that were cancelled, and an abort, may take on the way out, in seconds."""
 _UNLIMITED: Final = 1_000_000
+
+
+class AbandonedError(Exception):
+    """The broker did not answer, so it is left open whether a transaction is committed."""
 
 
 class TransactionRunner:
@@ -41,8 +43,10 @@ class TransactionRunner:
         offsets: The group's offsets.
         concurrency: Records handled at a time at most.
         interval_s: For how long a transaction takes further records, in seconds.
+        grace_s: How long handlers that were cancelled may take to end, in seconds.
 
     Attributes:
+        grace_s: That time.
         idle: Set while no transaction is under way.
         failure: What a record failed with for good.
     """
@@ -55,7 +59,9 @@ class TransactionRunner:
         *,
         concurrency: int | None,
         interval_s: float,
+        grace_s: float,
     ) -> None:
+        self.grace_s = grace_s
         self.idle = asyncio.Event()
         self.idle.set()
         self.failure: Exception | None = None
@@ -97,13 +103,13 @@ class TransactionRunner:
 
         Raises:
             KafkaError: The producer is fenced, or the cluster refuses; nothing is committed.
-            TimeoutError: The broker did not answer before `abandon`; it is left open whether the
-                transaction is committed, and the next member finds out.
+            AbandonedError: The broker did not answer before `abandon`.
         """
         transaction = self._transaction = Transaction(membership, alone=alone)
         self.idle.clear()
         self._cut_off.clear()
         try:
+            self._offsets.check()
             await self._ask(self._producer.begin_transaction())
             try:
                 await self._attempt(transaction, limits)
@@ -141,6 +147,7 @@ class TransactionRunner:
                 _logger.warning("%s; what was handled is taken back and comes back", moved)
                 for lane in limits:
                     lane.standing = None
+        self._offsets.check()
         await self._ask(self._producer.abort_transaction())
         if transaction.refused:
             self._offsets.renew()
@@ -170,8 +177,7 @@ class TransactionRunner:
                 task.cancel()
             await asyncio.wait((*tasks, cut_off))
         if pending:
-            for lane in limits:
-                await self._cancel(lane)
+            await asyncio.gather(*(self._cancel(lane) for lane in limits))
             return False
         return all(task.result() for task in tasks)
 
@@ -201,11 +207,11 @@ class TransactionRunner:
             return False
 
     async def _cancel(self, lane: TransactionalLane) -> None:
-        if not await lane.cancel(ABORT_S):
+        if not await lane.cancel(self.grace_s):
             place = f"{lane.tp.topic}[{lane.tp.partition}]"
             self.failure = self.failure or RuntimeError(
-                f"a handler of {place} went on for {ABORT_S:g} s after it was cancelled; what it "
-                "sends is refused, and no further transaction begins beside it"
+                f"a handler of {place} went on for {self.grace_s:g} s after it was cancelled; what "
+                "it sends is refused, and no further transaction begins beside it"
             )
 
     async def _commit(
@@ -229,7 +235,7 @@ class TransactionRunner:
             abandoned.cancel()
             if not asked.done():
                 asked.cancel()
-                await asyncio.wait((asked,), timeout=ABORT_S)
+                await asyncio.wait((asked,), timeout=self.grace_s)
         try:
             return _answer(asked)
         except Exception as error:
@@ -241,8 +247,8 @@ class TransactionRunner:
 
 def _answer(asked: asyncio.Task[_T]) -> _T:
     if asked.cancelled() or not asked.done():
-        raise TimeoutError(
-            "the broker did not answer in time; it is open whether the transaction is committed, "
-            "and the next consumer of the group finds out"
+        raise AbandonedError(
+            "the broker did not answer in time; it is open whether the last transaction is "
+            "committed: the next consumer of the group finds out, with a new producer"
         )
     return asked.result()

@@ -35,9 +35,9 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing.delivery.loop_log import LoopLog
-from tracing.delivery.transaction_runner import ABORT_S, TransactionRunner
+from tracing.delivery.transaction_runner import AbandonedError, TransactionRunner
 from tracing.delivery.transactional_clients import group_offsets
-from tracing.delivery.transactional_lane import TransactionalLane
+from tracing.delivery.transactional_lanes import IDLE_S, TransactionalLanes
 from tracing.delivery.transactions import owned
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("tracing")
 
 _POLL_MS: Final = 200
-_POLL_S: Final = _POLL_MS / 1000
+# For cancelled handlers and an abort, on the way out and before partitions move.
+_GRACE_S: Final = 10.0
 
 
 async def consume_transactional(
@@ -79,15 +80,29 @@ async def consume_transactional(
     offsets = group_offsets(consumer, producer, handling)
     with owned(producer) as inner:
         runner = TransactionRunner(
-            consumer, inner, offsets, concurrency=concurrency, interval_s=commit_interval_s
+            consumer,
+            inner,
+            offsets,
+            concurrency=concurrency,
+            interval_s=commit_interval_s,
+            grace_s=min(drain_timeout_s, _GRACE_S),
         )
-        loop = _Loop(consumer, handler, handling, offsets, runner, stop, max_buffered)
+        lanes = TransactionalLanes(consumer, handler, handling, max_buffered)
+        loop = _Loop(
+            consumer,
+            lanes,
+            offsets,
+            runner,
+            stop,
+            max_buffered=max_buffered,
+            drain_timeout_s=drain_timeout_s,
+        )
         log = LoopLog(consumer)
         consumer.rebalances.add(loop)
         consumer.rebalances.add(log)
         try:
             with log.running():
-                await loop.run(drain_timeout_s)
+                await loop.run()
         finally:
             consumer.rebalances.remove(log)
             consumer.rebalances.remove(loop)
@@ -98,29 +113,26 @@ class _Loop:
     def __init__(
         self,
         consumer: TracedConsumer,
-        handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
-        handling: FailureHandling,
+        lanes: TransactionalLanes,
         offsets: GroupOffsets,
         runner: TransactionRunner,
         stop: asyncio.Event,
+        *,
         max_buffered: int,
+        drain_timeout_s: float,
     ) -> None:
         self._consumer = consumer
-        self._handler = handler
-        self._handling = handling
+        self._lanes = lanes
         self._offsets = offsets
         self._runner = runner
         self._stop = stop
         self._max_buffered = max_buffered
-        self._drain_timeout_s = 0.0
-        self._lanes: dict[TopicPartition, TransactionalLane] = {}
+        self._drain_timeout_s = drain_timeout_s
         self._rebalances = 0
         self._work = asyncio.Event()
-        self._alone_last = False
         self._ending = False
 
-    async def run(self, drain_timeout_s: float) -> None:
-        self._drain_timeout_s = drain_timeout_s
+    async def run(self) -> None:
         working = asyncio.create_task(self._run_transactions(), name="consume transactions")
         stopping = asyncio.create_task(self._stop.wait(), name="consume waits for its end")
         try:
@@ -132,16 +144,16 @@ class _Loop:
             stopping.cancel()
             await self._leave(working)
         if working.done() and not working.cancelled():
-            working.result()
+            try:
+                working.result()
+            except AbandonedError as error:
+                _logger.warning("%s", error)
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """End the transaction under way before partitions move."""
         self._rebalances += 1
         await self._quiet()
-        for tp in partitions:
-            lane = self._lanes.pop(tp, None)
-            if lane is not None:
-                await lane.clear(ABORT_S)
+        await self._lanes.lose(partitions, self._runner.grace_s)
 
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Begin anew, with what is committed now."""
@@ -158,9 +170,10 @@ class _Loop:
             finally:
                 if not polling.done():
                     polling.cancel()
-                    await asyncio.wait((polling,), timeout=ABORT_S)
+                    await asyncio.wait((polling,), timeout=self._runner.grace_s)
             if polling.done() and not polling.cancelled():
-                self._dispatch(polling.result())
+                self._lanes.add(polling.result())
+                self._work.set()
 
     async def _poll(self) -> Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]:
         await self._synchronize()
@@ -177,89 +190,45 @@ class _Loop:
         earlier member that are undecided.
         """
         standing = self._standing()
-        new = [
-            tp
-            for tp in self._consumer.assignment()
-            if (lane := self._lanes.get(tp)) is None or lane.standing != standing
-        ]
-        if standing is None or not new or not self._runner.idle.is_set():
+        if standing is None or not self._runner.idle.is_set():
             return
-        stable = await self._offsets.stable_offsets(new)
+        unsure = self._lanes.unsure(standing)
+        if not unsure:
+            return
+        stable = await self._offsets.stable_offsets(unsure)
         if stable is None:
             _logger.info("waiting until a transaction of an earlier member of the group is decided")
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(IDLE_S)
             return
         for tp, offset in stable.items():
-            lane = self._lane(tp)
+            lane = self._lanes.of(tp)
             if offset is not None and lane.first != offset:
-                await lane.clear(ABORT_S)
-                lane = self._lane(tp)
+                await lane.clear(self._runner.grace_s)
             if standing != self._standing() or tp not in self._consumer.assignment():
                 return
+            lane = self._lanes.of(tp)
             if offset is not None and lane.first != offset:
                 self._consumer.seek(tp, offset)
             lane.standing = standing
         self._work.set()
 
-    def _dispatch(
-        self, records: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
-    ) -> None:
-        for tp, batch in records.items():
-            lane = self._lane(tp)
-            lane.add(batch)
-            if len(lane.queue) > self._max_buffered and not lane.paused:
-                self._consumer.pause(tp)
-                lane.paused = True
-        self._work.set()
-
-    def _lane(self, tp: TopicPartition) -> TransactionalLane:
-        lane = self._lanes.get(tp)
-        if lane is None:
-            self._handling.prepare(tp.topic)
-            lane = self._lanes[tp] = TransactionalLane(
-                tp, self._consumer, self._handler, self._handling
-            )
-        return lane
-
     async def _run_transactions(self) -> None:
         while not (self._stop.is_set() or self._ending):
             self._work.clear()
             standing = self._standing()
-            chosen, alone, wait_s = self._choose(standing)
+            chosen, alone, wait_s = self._lanes.choose(standing)
             if standing is None or not chosen:
-                await self._wait_for_work(wait_s)
+                await _within(wait_s, self._work)
                 continue
             limits = dict.fromkeys(chosen, 1 if alone else self._max_buffered)
             await self._runner.run(standing[0], limits, alone=alone)
-            self._resume(self._max_buffered // 2)
+            self._lanes.resume()
             if self._runner.failure is not None:
                 # What was handled beside it, in the transaction that it spoiled, is done by itself.
                 others = {lane: lane.taken_back for lane in chosen if lane.taken_back}
                 if others and not alone and self._standing() == standing:
                     await self._runner.run(standing[0], others, alone=False)
                 raise self._runner.failure
-
-    def _choose(self, standing: Standing | None) -> tuple[list[TransactionalLane], bool, float]:
-        """What the next transaction is for, whether for a single record; or how long to wait."""
-        now = asyncio.get_running_loop().time()
-        ready = [lane for lane in self._lanes.values() if lane.queue and lane.standing == standing]
-        shared = [lane for lane in ready if not lane.queue[0].alone]
-        single = [lane for lane in ready if lane.queue[0].alone]
-        first = min(single, key=lambda lane: lane.queue[0].due, default=None)
-        wait_s = _POLL_S if first is None else first.queue[0].due - now
-        # In turns, so that a partition whose records all fail does not keep the others waiting.
-        if first is not None and wait_s <= 0 and not (shared and self._alone_last):
-            self._alone_last = True
-            return [first], True, 0.0
-        self._alone_last = False
-        return shared, False, min(max(wait_s, 0.0), _POLL_S)
-
-    async def _wait_for_work(self, wait_s: float) -> None:
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._work.wait()
-        except TimeoutError:
-            pass
 
     async def _quiet(self) -> None:
         """Let the transaction under way end, or abort it where that takes too long."""
@@ -272,7 +241,7 @@ class _Loop:
             self._drain_timeout_s,
         )
         self._runner.cut_off()
-        await _within(ABORT_S, self._runner.idle)
+        await _within(self._runner.grace_s, self._runner.idle)
 
     async def _leave(self, working: asyncio.Task[None]) -> None:
         self._ending = True
@@ -280,27 +249,9 @@ class _Loop:
         await self._quiet()
         if not self._runner.idle.is_set():
             self._runner.abandon()
-        await asyncio.wait((working,), timeout=ABORT_S)
+        await asyncio.wait((working,), timeout=self._runner.grace_s)
         working.cancel()
-        for tp, lane in self._lanes.items():
-            first = lane.first
-            await lane.clear(ABORT_S)
-            if first is not None:
-                try:
-                    self._consumer.seek(tp, first)
-                except Exception as error:
-                    # Closed, or no longer ours: then the committed offset is where it goes on.
-                    _logger.debug("no need to rewind %s: %s", tp, error)
-        self._resume(0)
-
-    def _resume(self, waiting: int) -> None:
-        for tp, lane in self._lanes.items():
-            if lane.paused and len(lane.queue) <= waiting:
-                lane.paused = False
-                try:
-                    self._consumer.resume(tp)
-                except Exception as error:
-                    _logger.debug("no need to resume %s: %s", tp, error)
+        await self._lanes.leave(self._runner.grace_s)
 
 
 async def _within(timeout_s: float, event: asyncio.Event) -> bool:

@@ -41,6 +41,9 @@ class GroupOffsets(Protocol):
     ) -> None:
         """Add offsets to the open transaction, as this member."""
 
+    def check(self) -> None:
+        """Raise what made the producer useless for good, if anything did."""
+
     def renew(self) -> None:
         """Make the producer usable again after the broker refused a batch of it."""
 

@@ -39,7 +39,8 @@ _UNSTABLE: Final = 88
 _SENDER_PARTS: Final = ("client", "_find_coordinator", "_coordinator_dead", "_retry_backoff")
 _TRANSACTION_PARTS: Final = (
     "transactional_id", "producer_id", "producer_epoch", "is_in_transaction", "has_pid",
-    "_sequence_numbers", "_pid_and_epoch", "_pid_waiter", "state", "notify_task_waiter",
+    "is_fatal_error", "wait_for_transaction_end", "notify_task_waiter", "state",
+    "_sequence_numbers", "_pid_and_epoch", "_pid_waiter",
 )  # fmt: skip
 _SUBSCRIPTION_PARTS: Final = ("partitions_auto_assigned",)
 _COORDINATOR_PARTS: Final = ("group_id", "generation", "member_id", "_group_instance_id")
@@ -53,7 +54,8 @@ class GroupTransactions:
         producer: An aiokafka producer, started, with a transactional id.
 
     Raises:
-        RuntimeError: A client is not started, or the installed aiokafka is built otherwise.
+        RuntimeError: A client is not started, has a transaction under way, or the installed
+            aiokafka is built otherwise.
         ValueError: The consumer has not subscribed.
     """
 
@@ -71,6 +73,12 @@ class GroupTransactions:
         if not self._transactions.has_pid():
             raise RuntimeError(
                 "consume(transactional=...) takes a started producer: call its start() first"
+            )
+        self.check()
+        if self._transactions.state is not TransactionState.READY:
+            raise RuntimeError(
+                "this producer has a transaction under way, and consume(transactional=...) begins "
+                "its own: end that one first, or make a new producer where a broker did not answer"
             )
 
     def membership(self) -> Membership | None:
@@ -143,6 +151,17 @@ class GroupTransactions:
                 )
             if await self._settled(codes):
                 return
+
+    def check(self) -> None:
+        """Raise what made the producer useless for good, if anything did.
+
+        Raises:
+            ProducerFenced: Another producer has the transactional id, or a transaction took too
+                long.
+            KafkaError: Something else went wrong for good.
+        """
+        if self._transactions.is_fatal_error():
+            self._transactions.wait_for_transaction_end().result()
 
     def renew(self) -> None:
         """Let the producer get a new epoch before its next transaction.

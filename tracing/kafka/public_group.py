@@ -43,5 +43,8 @@ class PublicGroup:
         """Add offsets to the open transaction."""
         await self._producer.send_offsets_to_transaction(offsets, membership.group)
 
+    def check(self) -> None:
+        """Do nothing: without a network, nothing fences a producer."""
+
     def renew(self) -> None:
         """Do nothing: there are no sequence numbers."""

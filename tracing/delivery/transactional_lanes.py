@@ -1,0 +1,127 @@
+"""All partitions of a loop that handles exactly once: what is waiting, and whose turn it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing.delivery.transactional_lane import TransactionalLane
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+    from aiokafka.structs import ConsumerRecord, TopicPartition
+
+    from tracing.consumer import TracedConsumer
+    from tracing.delivery.transactional_lane import Standing
+    from tracing.failure_handling import FailureHandling
+
+_logger = logging.getLogger("tracing")
+
+IDLE_S: Final = 0.2
+"""How long to wait at most before looking again, in seconds."""
+
+
+class TransactionalLanes:
+    """The partitions of one loop.
+
+    Args:
+        consumer: Where records come from.
+        handler: Called with each record, once per attempt.
+        handling: What to do about failures.
+        max_buffered: Records of a partition that wait at most before its fetching pauses.
+    """
+
+    def __init__(
+        self,
+        consumer: TracedConsumer,
+        handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+        handling: FailureHandling,
+        max_buffered: int,
+    ) -> None:
+        self._consumer = consumer
+        self._handler = handler
+        self._handling = handling
+        self._max_buffered = max_buffered
+        self._lanes: dict[TopicPartition, TransactionalLane] = {}
+        self._alone_last = False
+
+    def of(self, tp: TopicPartition) -> TransactionalLane:
+        """The lane of a partition.
+
+        Raises:
+            ValueError: The partition's dead-letter topic cannot exist.
+        """
+        lane = self._lanes.get(tp)
+        if lane is None:
+            self._handling.prepare(tp.topic)
+            lane = self._lanes[tp] = TransactionalLane(
+                tp, self._consumer, self._handler, self._handling
+            )
+        return lane
+
+    def unsure(self, standing: Standing) -> list[TopicPartition]:
+        """The consumer's partitions of which it is not sure where to go on."""
+        return [
+            tp
+            for tp in self._consumer.assignment()
+            if (lane := self._lanes.get(tp)) is None or lane.standing != standing
+        ]
+
+    def add(self, records: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]) -> None:
+        """Take records that were fetched, and pause partitions that have enough."""
+        for tp, batch in records.items():
+            lane = self.of(tp)
+            lane.add(batch)
+            if len(lane.queue) > self._max_buffered and not lane.paused:
+                self._consumer.pause(tp)
+                lane.paused = True
+
+    def resume(self) -> None:
+        """Resume partitions that have few records left."""
+        for lane in self._lanes.values():
+            if len(lane.queue) <= self._max_buffered // 2:
+                self._resume(lane)
+
+    def choose(self, standing: Standing | None) -> tuple[list[TransactionalLane], bool, float]:
+        """What the next transaction is for, whether for a single record; or how long to wait."""
+        now = asyncio.get_running_loop().time()
+        ready = [lane for lane in self._lanes.values() if lane.queue and lane.standing == standing]
+        shared = [lane for lane in ready if not lane.queue[0].alone]
+        single = [lane for lane in ready if lane.queue[0].alone]
+        first = min(single, key=lambda lane: lane.queue[0].due, default=None)
+        wait_s = IDLE_S if first is None else first.queue[0].due - now
+        # In turns, so that a partition whose records all fail does not keep the others waiting.
+        if first is not None and wait_s <= 0 and not (shared and self._alone_last):
+            self._alone_last = True
+            return [first], True, 0.0
+        self._alone_last = False
+        return shared, False, min(max(wait_s, 0.0), IDLE_S)
+
+    async def lose(self, partitions: Collection[TopicPartition], timeout_s: float) -> None:
+        """Forget partitions that are about to move."""
+        lost = [self._lanes.pop(tp) for tp in partitions if tp in self._lanes]
+        await asyncio.gather(*(lane.clear(timeout_s) for lane in lost))
+
+    async def leave(self, timeout_s: float) -> None:
+        """Forget all records, and rewind over those that were fetched in vain."""
+        firsts = {tp: lane.first for tp, lane in self._lanes.items()}
+        await asyncio.gather(*(lane.clear(timeout_s) for lane in self._lanes.values()))
+        for tp, first in firsts.items():
+            if first is not None:
+                try:
+                    self._consumer.seek(tp, first)
+                except Exception as error:
+                    # Closed, or no longer ours: then the committed offset is where it goes on.
+                    _logger.debug("no need to rewind %s: %s", tp, error)
+            self._resume(self._lanes[tp])
+
+    def _resume(self, lane: TransactionalLane) -> None:
+        if not lane.paused:
+            return
+        lane.paused = False
+        try:
+            self._consumer.resume(lane.tp)
+        except Exception as error:
+            _logger.debug("no need to resume %s: %s", lane.tp, error)
