@@ -121,6 +121,7 @@ async def test_poison_becomes_dead_letters_of_every_reader_and_the_others_go_on(
     ] == [
         (delivery.group, dict(delivery.dead_letters))
         for delivery in deliveries(outcome.result.metrics)
+        if delivery.dead_letters
     ]
 
 
@@ -133,7 +134,8 @@ async def test_an_outage_is_retried_and_what_it_outlasts_becomes_a_dead_letter(
 
     assert () == outcome.problems
     assert () == check_traces(outcome.result)
-    (payment,) = deliveries(outcome.result.metrics)
+    # On a slow machine other groups may have had duplicates, which are no part of this story.
+    (payment,) = (each for each in deliveries(outcome.result.metrics) if each.dead_letters)
     error = "demo_pipeline.faults.CardProviderUnreachableError"
     assert ("payment", "payment.commands") == (payment.group, payment.topic)
     assert payment.retries[error] > payment.dead_letters[error] > 0
