@@ -55,7 +55,10 @@ def decode(record: ConsumerRecord[Any, Any]) -> Message | None:
         return None
     if record.value is None:
         raise msgspec.DecodeError(f"{record.topic}[{record.partition}] carries an empty message")
-    return decoder.decode(record.value)
+    try:
+        return decoder.decode(record.value)
+    except RecursionError:
+        raise msgspec.DecodeError("the message is nested too deeply") from None
 
 
 def _which(message: Message) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 USUAL_S: Final = 0.5
 """Up to so many seconds for an answer, a machine counts as quiet."""
 
-MOST: Final = 8.0
+MOST: Final = 6.0
 """How much longer everything may take at most: beyond that, something is broken, not slow."""
 
 _RECENT: Final = 10

@@ -65,7 +65,17 @@ def test_a_record_of_somebody_else_is_no_event(headers: Any) -> None:
     assert None is decode(_record(b"not even JSON", headers))
 
 
-@pytest.mark.parametrize("value", [None, b"", b"{", b"{}", b'{"order": 5}'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"{",
+        b"{}",
+        b'{"order": 5}',
+        pytest.param(b'{"order": ' + b"[" * 100_000, id="nested"),
+    ],
+)
 def test_a_record_that_lies_about_its_type_is_an_error(value: bytes | None) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode(_record(value, tracing.cloudevent(type="OrderPlaced", id="1", source="/test")))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context, attach, detach
 
 from tracing import semconv
-from tracing.client import check_durable, client_info
-from tracing.core.callables import not_awaitable, require_async
+from tracing.core.callables import not_awaitable
 from tracing.core.log import EventLog
 from tracing.headers import latest
-from tracing.producer import TracedProducer
 from tracing.provenance import unmarked
 from tracing.retry import Retry
 from tracing.sql.backlog import Backlog
@@ -24,33 +22,21 @@ from tracing.sql.outbox_rows import OutboxRows
 from tracing.sql.relay_lock import OtherRelayError
 from tracing.sql.relay_session import DIALECTS, RelaySession
 from tracing.sql.send_failures import SendFailures
+from tracing.sql.sender import check_sender
 from tracing.sql.stored_headers import unpack
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from tracing.producer import TracedProducer
     from tracing.sql.outbox import SqlOutbox
+    from tracing.sql.sender import Sender
     from tracing.sql.stored_record import StoredRecord
 
 _logger = EventLog("tracing")
 
 _STANDBY_S: Final = 1.0
 _SHARE: Final = 4
-
-
-class Sender(Protocol):
-    """What a relay sends with: a `TracedProducer`, or what has its method."""
-
-    async def send_and_wait(
-        self,
-        topic: str,
-        value: Any = None,
-        key: Any = None,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-        headers: Any = None,
-    ) -> Any:
-        """Send a record and wait until the broker has it."""
 
 
 class OutboxRelay:
@@ -105,19 +91,7 @@ class OutboxRelay:
         max_retry_delay_s: float = 10.0,
         drain_timeout_s: float = 10.0,
     ) -> None:
-        if not callable(getattr(producer, "send_and_wait", None)):
-            raise TypeError(f"OutboxRelay takes a TracedProducer, not {producer!r}")
-        require_async(producer.send_and_wait, "the method send_and_wait() of a sender")
-        if isinstance(producer, TracedProducer):
-            info = producer.info
-        else:
-            info = client_info(producer, group=None, client_id=None)
-        if info.codec:
-            raise ValueError(
-                "an outbox holds bytes: give OutboxRelay a producer without key_serializer and "
-                "value_serializer"
-            )
-        check_durable(info, "OutboxRelay", "records of the outbox")
+        check_sender(producer)
         if engine.dialect.name not in DIALECTS:
             raise ValueError(
                 f"OutboxRelay works on {' and '.join(DIALECTS)}, not on {engine.dialect.name}"
@@ -186,8 +160,10 @@ class OutboxRelay:
             stopping.cancel()
             self._drains.end()
             self._backlog.end()
-            await self._lanes.cut_off()
-            await self._close()
+            try:
+                await self._lanes.cut_off()
+            finally:
+                await self._close()
         if self._unusable is not None:
             raise self._unusable
 
