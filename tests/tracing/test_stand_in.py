@@ -6,10 +6,11 @@ import asyncio
 import copy
 import functools
 import gc
+import pickle
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 from unittest.mock import AsyncMock, patch
 
 import pytest
@@ -331,6 +332,15 @@ async def test_a_copy_works_on_the_same_client(producer: Any) -> None:
     assert twin is not producer
     assert twin == producer
     assert isinstance(twin, TracedProducer)
+    assert twin is cast("Any", twin).send.__self__
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, pickle.dumps])
+def test_what_cannot_be_done_to_a_client_is_refused_with_the_reason(
+    producer: Any, duplicate: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(TypeError, match="a client belongs to its process and its event loop"):
+        duplicate(producer)
 
 
 async def test_a_wrapper_goes_when_nothing_refers_to_it(telemetry: Telemetry) -> None:

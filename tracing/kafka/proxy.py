@@ -6,8 +6,8 @@ The methods of the client are beside this, in `producer_methods` and `consumer_m
 from __future__ import annotations
 
 from contextlib import suppress
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from tracing.diagnostics import warn_once
 
@@ -112,6 +112,19 @@ class ClientProxy:
 
     def __hash__(self) -> int:
         return hash(self._inside())
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        for name, value in self.__dict__.items():
+            own_method = isinstance(value, MethodType) and value.__self__ is self
+            copied.__dict__[name] = MethodType(value.__func__, copied) if own_method else value
+        return copied
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            f"cannot pickle or deep-copy a {type(self).__name__}: a client belongs to its process "
+            "and its event loop; make one where it is needed"
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.__dict__.get(self._held)!r}>"
