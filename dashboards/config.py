@@ -120,5 +120,3 @@ def load_config(file: Path) -> Config:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, ConfigError) as error:
         raise ConfigError(f"{file}: {error}") from error
-    except RecursionError:
-        raise ConfigError(f"{file}: it is nested too deeply") from None
