@@ -146,6 +146,8 @@ def configure(
             AccountedSpanExporter(made.exporter, account, made.session), account
         )
         queues.append(spans.queue)
+        if made.pauses is not None:
+            made.pauses.queue = spans.queue.waiting
         span_processor = spans
     if log_processor is None and (logging := log_exporter()) is not None:
         logs = AccountedBatchLogProcessor(

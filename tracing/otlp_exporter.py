@@ -16,19 +16,28 @@ if TYPE_CHECKING:
     import requests
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from tracing.export.pauses import Pauses
+
 
 class LightSpanExporter(http.OTLPSpanExporter):
     """Exports as its base class does: same options, environment, transport and retries.
 
     The base class has no public seam between encoding and sending. Where its parts are not as
     known here, or the result is too large for one request, it does all by itself.
+
+    Args:
+        session: What sends; by default a session of the SDK's.
+        pauses: Called between slices of the encoding, and before sending.
     """
 
     _MAX_SIZE = 32 * 1024 * 1024
 
-    def __init__(self, session: requests.Session | None = None) -> None:
+    def __init__(
+        self, session: requests.Session | None = None, pauses: Pauses | None = None
+    ) -> None:
         super().__init__(session=session)
-        self._encoder = SpanEncoder()
+        self._pauses = pauses
+        self._encoder = SpanEncoder(pauses)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Encode and send."""
@@ -42,4 +51,6 @@ class LightSpanExporter(http.OTLPSpanExporter):
             return super().export(spans)
         if len(encoded) > self._MAX_SIZE:
             return super().export(spans)
+        if self._pauses is not None:
+            self._pauses()
         return SpanExportResult.SUCCESS if send(encoded).success else SpanExportResult.FAILURE

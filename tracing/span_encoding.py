@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind
 from tracing.light_spans import LightSpan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import Link, SpanContext
@@ -29,6 +29,8 @@ _TIMES: Final = Struct("<BQBQ").pack
 _FLAGS: Final = Struct("<BBI").pack
 _LINK_FLAGS: Final = Struct("<BI").pack
 _MAX_CACHED: Final = 1024
+# Less than 1 ms: what an event loop in another thread can wait for without being late.
+_SLICE: Final = 64
 _KINDS: Final = {
     SpanKind.INTERNAL: b"\x30\x01",
     SpanKind.SERVER: b"\x30\x02",
@@ -42,10 +44,18 @@ _UNSET_STATUS: Final = b"\x7a\x00"
 
 
 class SpanEncoder:
-    """Encodes batches of spans. For one thread, as exporters are."""
+    """Encodes batches of spans. For one thread, as exporters are.
 
-    def __init__(self) -> None:
+    Args:
+        pause: Called between slices of 64 spans.
+    """
+
+    def __init__(self, pause: Callable[[], object] | None = None) -> None:
+        self._pause = pause
         self._shared: dict[int, tuple[object, bytes]] = {}
+        self._names: dict[str, bytes] = {}
+        self._keys: dict[str, bytes] = {}
+        self._numbers: dict[tuple[int, str], bytes] = {}
         self._scopes: dict[tuple[int, int], tuple[object, bytes, bytes, bytes, bytes]] = {}
 
     def encode(self, spans: Sequence[ReadableSpan]) -> bytes:
@@ -53,7 +63,10 @@ class SpanEncoder:
         others: list[ReadableSpan] = []
         groups: dict[tuple[int, int], list[bytes]] = {}
         examples: dict[tuple[int, int], ReadableSpan] = {}
-        for span in spans:
+        pause = self._pause
+        for number, span in enumerate(spans, 1):
+            if pause is not None and number % _SLICE == 0:
+                pause()
             encoded = self._light(span) if isinstance(span, LightSpan) else None
             if encoded is None:
                 others.append(span)
@@ -91,19 +104,54 @@ class SpanEncoder:
                 if parent.is_remote:
                     flags |= _IS_REMOTE
             written += (
-                _delimited(b"\x2a", span.name.encode()),
+                self._named(span.name),
                 _KINDS[span.kind],
                 _TIMES(0x39, span.start_time or 0, 0x41, span.end_time or 0),
                 self._attributes_shared(shared),
             )
             if added:
-                written += [_attribute(b"\x4a", name, value) for name, value in added.items()]
+                self._attributes_added(written, added)
             if links:
                 written += [_link(link) for link in links]
             written += (_UNSET_STATUS, _FLAGS(0x85, 0x01, flags))
         except (TypeError, ValueError, OverflowError):
             return None
         return _delimited(b"\x12", b"".join(written))
+
+    def _named(self, name: str) -> bytes:
+        found = self._names.get(name)
+        if found is None:
+            if len(self._names) >= _MAX_CACHED:
+                self._names.clear()
+            found = self._names[name] = _delimited(b"\x2a", name.encode())
+        return found
+
+    def _attributes_added(self, written: list[bytes], added: Mapping[str, Any]) -> None:
+        """Write a span's own attributes; those with short texts, nearly all, piece by piece."""
+        keys = self._keys
+        for name, value in added.items():
+            if type(value) is str:
+                key = keys.get(name)
+                if key is None:
+                    if len(keys) >= _MAX_CACHED:
+                        keys.clear()
+                    key = keys[name] = _delimited(b"\x0a", name.encode())
+                content = value.encode()
+                size = len(content)
+                whole = len(key) + size + 4
+                if whole < 0x80:  # noqa: PLR2004 - then all lengths are one byte
+                    written += (_ATTRIBUTE[whole], key, _VALUE[size + 2], _TEXT[size], content)
+                    continue
+            elif type(value) is int and (value, name) in self._numbers:
+                written.append(self._numbers[value, name])
+                continue
+            attribute = _attribute(b"\x4a", name, value)
+            if type(value) is int:
+                # Origins, partitions and offsets of many spans are the same.
+                if len(self._numbers) >= _MAX_CACHED:
+                    self._numbers.clear()
+                self._numbers[value, name] = attribute
+            written.append(attribute)
 
     def _attributes_shared(self, attributes: Mapping[str, Any]) -> bytes:
         found = self._shared.get(id(attributes))
@@ -154,6 +202,9 @@ def _varint(number: int) -> bytes:
 
 
 _SHORT: Final = tuple(bytes((number,)) for number in range(0x80))
+_ATTRIBUTE: Final = tuple(b"\x4a" + length for length in _SHORT)
+_VALUE: Final = tuple(b"\x12" + length for length in _SHORT)
+_TEXT: Final = tuple(b"\x0a" + length for length in _SHORT)
 
 
 def _attribute(tag: bytes, name: str, value: object) -> bytes:

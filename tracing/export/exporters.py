@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from tracing.diagnostics import warn_once
+from tracing.export.pauses import Pauses
 from tracing.otlp_endpoint import check_endpoint
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ Exporter = TypeVar("Exporter")
 
 @dataclass(frozen=True, slots=True)
 class Made(Generic[Exporter]):
-    """An exporter, and the session that it sends with, where that is ours."""
+    """An exporter, and where they are ours the session that it sends with, and its pauses."""
 
     exporter: Exporter
     session: ExportSession | None = None
+    pauses: Pauses | None = None
 
 
 def span_exporter() -> Made[SpanExporter] | None:
@@ -47,8 +49,8 @@ def span_exporter() -> Made[SpanExporter] | None:
         return Made(_grpc("trace_exporter", "OTLPSpanExporter"))
     from tracing.otlp_exporter import LightSpanExporter  # noqa: PLC0415 - gRPC does without
 
-    session = _session("traces")
-    return Made(LightSpanExporter(session), session)
+    session, pauses = _session("traces"), Pauses()
+    return Made(LightSpanExporter(session, pauses), session, pauses)
 
 
 def otlp_metric_exporter() -> Made[MetricExporter] | None:

@@ -1,0 +1,180 @@
+"""How late the event loop is while telemetry is exported: bare clients, and ours, in turns.
+
+`python -m benchmarks.loop_lag` sends and handles 2,000 messages a second through the embedded
+broker, with every span sampled and exported by OTLP to a healthy collector in another process, and
+measures how much later than asked a task wakes up. What matters is the ratio: a busy machine makes
+both worse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from demo_pipeline.broker import EmbeddedBroker, create_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_TOPIC: Final = "lag"
+_TICK_S: Final = 0.01
+_PROBE_S: Final = 0.005
+_WARM_UP_S: Final = 2.0
+_LIBRARIES: Final = ("bare", "ours")
+
+
+class _Takes(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Take a request and say so."""
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def _collect() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Takes)
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    server.serve_forever()
+
+
+@contextmanager
+def _collector() -> Iterator[str]:
+    command = [sys.executable, "-m", "benchmarks.loop_lag", "--collector"]
+    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ourselves
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+async def _probe(lags: list[float], until: float) -> None:
+    loop = asyncio.get_running_loop()
+    while (asked := loop.time() + _PROBE_S) < until:
+        await asyncio.sleep(_PROBE_S)
+        lags.append(loop.time() - asked)
+
+
+async def _handle(consumer: Any, messages: int) -> None:
+    async for _ in consumer:
+        messages -= 1
+        if not messages:
+            break
+
+
+async def _one(library: str, servers: str, rate: int, seconds: float) -> list[float]:
+    """Work for a while; returns by how many seconds the loop was late, after a warm-up."""
+    producer: Any = AIOKafkaProducer(bootstrap_servers=servers)
+    consumer: Any = AIOKafkaConsumer(_TOPIC, bootstrap_servers=servers, fetch_max_wait_ms=10)
+    providers: Any = None
+    if library == "ours":
+        import tracing  # noqa: PLC0415 - bare clients must not load it
+        from tracing import otlp  # noqa: PLC0415 - as above
+
+        providers = otlp.configure("loop-lag")
+        telemetry = providers.telemetry("lag")
+        producer = tracing.TracedProducer(producer, telemetry)
+        consumer = tracing.TracedConsumer(consumer, telemetry, group="lag")
+    loop = asyncio.get_running_loop()
+    ticks = int((seconds + _WARM_UP_S) / _TICK_S)
+    burst = int(rate * _TICK_S)
+    lags: list[float] = []
+    async with producer, consumer:
+        handled = asyncio.create_task(_handle(consumer, ticks * burst))
+        # The consumer's start is at the end of the topic, wherever that is by now.
+        await asyncio.sleep(1)
+        begin = loop.time()
+        probing: asyncio.Task[None] | None = None
+        for tick in range(ticks):
+            if probing is None and loop.time() > begin + _WARM_UP_S:
+                probing = asyncio.create_task(_probe(lags, begin + _WARM_UP_S + seconds))
+            for _ in range(burst):
+                await producer.send(_TOPIC, b"x" * 100)
+            await asyncio.sleep(max(0.0, begin + (tick + 1) * _TICK_S - loop.time()))
+        await asyncio.wait_for(handled, 60)
+    if providers is not None:
+        lost = providers.account.losses()
+        await asyncio.to_thread(providers.shutdown, 30)
+        if any(lost.values()):
+            sys.exit(f"telemetry was lost, so this is no figure: {lost}")
+    return lags
+
+
+def _run(library: str, servers: str, url: str, rate: int, seconds: float) -> list[float]:
+    command = [sys.executable, "-m", "benchmarks.loop_lag", "--one", library, "--servers", servers]
+    command += ["--rate", str(rate), "--seconds", str(seconds)]
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url}
+    done = subprocess.run(  # noqa: S603 - ourselves
+        command, check=False, capture_output=True, text=True, cwd=_ROOT, env=environment
+    )
+    if done.returncode:
+        sys.exit(f"{library} failed:\n{done.stderr}")
+    found: list[float] = json.loads(done.stdout)
+    return found
+
+
+async def _compare(rate: int, seconds: float, rounds: int) -> None:
+    lags: dict[str, list[float]] = {library: [] for library in _LIBRARIES}
+    with _collector() as url:
+        async with EmbeddedBroker() as broker:
+            servers = broker.bootstrap_servers
+            await create_topics(servers, {_TOPIC: 1})
+            for number in range(rounds):
+                for library in _LIBRARIES:
+                    print(f"round {number + 1}/{rounds}: {library}", file=sys.stderr)
+                    lags[library] += await asyncio.to_thread(
+                        _run, library, servers, url, rate, seconds
+                    )
+    print(f"event-loop lag in ms at {rate} messages a second, {rounds} rounds of {seconds:g} s")
+    print(f"{'':8}{'p50':>8}{'p99':>8}{'max':>8}")
+    for library, values in lags.items():
+        ms = [quantile(values, share) * 1000 for share in (0.5, 0.99, 1.0)]
+        print(f"{library:8}" + "".join(f"{value:8.1f}" for value in ms))
+    bare, ours = (quantile(lags[library], 0.99) for library in _LIBRARIES)
+    print(f"p99, ours to bare: {ours / bare:.1f} times, {(ours - bare) * 1000:+.1f} ms")
+
+
+def quantile(values: list[float], share: float) -> float:
+    """Return the value that this share of the values does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=2000, help="messages a second")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--collector", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=_LIBRARIES, help=argparse.SUPPRESS)
+    parser.add_argument("--servers", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.collector:
+        _collect()
+    elif options.one:
+        lags = asyncio.run(_one(options.one, options.servers, options.rate, options.seconds))
+        print(json.dumps(lags))
+    else:
+        asyncio.run(_compare(options.rate, options.seconds, options.rounds))
+
+
+if __name__ == "__main__":
+    main()
