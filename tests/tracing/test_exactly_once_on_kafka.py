@@ -252,3 +252,33 @@ async def test_the_loop_returns_although_the_broker_is_gone(clients: Clients) ->
         await kafka.restart(0)
         await producer.stop()
         await consumer.stop()
+
+
+async def test_the_end_of_a_transactional_topic_is_reached(clients: Clients) -> None:
+    pipeline = await Pipeline.filled(clients, 4)
+    upstream = await clients.producer(transactional_id=f"up-{pipeline.source}")
+    pipeline.consumer = await clients.consumer(
+        pipeline.source, group="billing", isolation_level="read_committed"
+    )
+
+    async def produce() -> None:
+        for partition in (0, 1):
+            async with upstream.transaction():
+                await upstream.send(pipeline.source, b"4", partition=partition)
+            with pytest.raises(ZeroDivisionError):
+                async with upstream.transaction():
+                    await upstream.send(pipeline.source, b"gone", partition=partition)
+                    raise ZeroDivisionError
+
+    await produce()
+    ends = {}
+    for tp in (TopicPartition(pipeline.source, number) for number in (0, 1)):
+        ends.update(await pipeline.consumer.end_offsets([tp]))
+
+    async def done() -> bool:
+        return bool(await pipeline.committed() == sum(ends.values()))
+
+    await pipeline.run(pipeline.ship, done)
+
+    assert numbers(0, 1, 2, 3, 4, 4) == Counter(await pipeline.shipped())
+    assert sum(ends.values()) == await pipeline.committed()

@@ -173,6 +173,7 @@ class _Loop:
                     await asyncio.wait((polling,), timeout=self._runner.grace_s)
             if polling.done() and not polling.cancelled():
                 self._lanes.add(polling.result())
+                await self._lanes.pass_over()
                 self._work.set()
 
     async def _poll(self) -> Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]:
@@ -209,6 +210,7 @@ class _Loop:
             lane = self._lanes.of(tp)
             if offset is not None and lane.first != offset:
                 self._consumer.seek(tp, offset)
+                lane.go_on(offset)
             lane.standing = standing
         self._work.set()
 

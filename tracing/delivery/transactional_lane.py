@@ -50,6 +50,8 @@ class TransactionalLane:
         self._handler = handler
         self._handling = handling
         self._next: int | None = None
+        self._began: int | None = None
+        self._passed: int | None = None
 
     @property
     def first(self) -> int | None:
@@ -58,8 +60,36 @@ class TransactionalLane:
 
     @property
     def offset(self) -> int | None:
-        """The offset that the transaction under way commits; `None` where nothing joined it."""
-        return self.queue[self.joined - 1].record.offset + 1 if self.joined else None
+        """The offset that the transaction under way commits; `None` where there is none."""
+        return self.queue[self.joined - 1].record.offset + 1 if self.joined else self._passed
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to commit, be it after handling it."""
+        return bool(self.queue) or self._passed is not None
+
+    @property
+    def alone(self) -> bool:
+        """Whether the next record needs a transaction of its own."""
+        return bool(self.queue) and self.queue[0].alone
+
+    def go_on(self, offset: int) -> None:
+        """Expect the records from this offset on."""
+        self._next = offset
+
+    def pass_over(self, position: int) -> None:
+        """Note where the consumer stands, which has handed out every record before.
+
+        The end of a transaction takes an offset of its own, and records of aborted ones are never
+        handed out: without this, the group would stay in front of them for ever (KIP-98).
+        """
+        if self.queue:
+            return
+        known = self._began if self._next is None else self._next
+        if known is None:
+            self._began = position
+        elif position > known:
+            self._passed = position
 
     def add(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
         """Take records that were fetched; those that are here already stay the ones they are."""
@@ -84,14 +114,14 @@ class TransactionalLane:
 
     async def decided(self, *, committed: bool) -> Exception | None:
         """Part with the transaction; returns what a record failed with for good, if one did."""
-        queue = self.queue
-        records = list(islice(queue, self.joined))
+        records = list(islice(self.queue, self.joined))
+        if committed:
+            self._next = self.offset if self.offset is not None else self._next
+            self._passed = None
+            for _ in records:
+                self.queue.popleft()
         self.joined = 0
         self.taken_back = 0 if committed else len(records)
-        if committed:
-            for record in records:
-                self._next = record.record.offset + 1
-                queue.popleft()
         failures = [await record.parted() for record in records]
         return next(filter(None, failures), None)
 
@@ -104,7 +134,7 @@ class TransactionalLane:
         records, self.queue = self.queue, deque()
         self.joined = 0
         self.standing = None
-        self._next = None
+        self._next = self._began = self._passed = None
         return await _cancelled(records, timeout_s)
 
 

@@ -78,6 +78,18 @@ class TransactionalLanes:
                 self._consumer.pause(tp)
                 lane.paused = True
 
+    async def pass_over(self) -> None:
+        """Note where the consumer stands; only between two polls."""
+        try:
+            async with asyncio.timeout(IDLE_S):
+                for tp in self._consumer.assignment():
+                    lane = self._lanes.get(tp)
+                    if lane is not None and not lane.queue and lane.standing is not None:
+                        lane.pass_over(await self._consumer.position(tp))
+        except Exception as error:
+            # Unassigned meanwhile, or not known yet; the next time will do.
+            _logger.debug("positions are not known: %s", type(error).__name__)
+
     def resume(self) -> None:
         """Resume partitions that have few records left."""
         for lane in self._lanes.values():
@@ -87,9 +99,11 @@ class TransactionalLanes:
     def choose(self, standing: Standing | None) -> tuple[list[TransactionalLane], bool, float]:
         """What the next transaction is for, whether for a single record; or how long to wait."""
         now = asyncio.get_running_loop().time()
-        ready = [lane for lane in self._lanes.values() if lane.queue and lane.standing == standing]
-        shared = [lane for lane in ready if not lane.queue[0].alone]
-        single = [lane for lane in ready if lane.queue[0].alone]
+        ready = [
+            lane for lane in self._lanes.values() if lane.waiting and lane.standing == standing
+        ]
+        shared = [lane for lane in ready if not lane.alone]
+        single = [lane for lane in ready if lane.alone]
         first = min(single, key=lambda lane: lane.queue[0].due, default=None)
         wait_s = IDLE_S if first is None else first.queue[0].due - now
         # In turns, so that a partition whose records all fail does not keep the others waiting.
