@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from tracing.consumer import TracedConsumer
-from tracing.core.callables import require_async
+from tracing.core.callables import require_async, require_event
 from tracing.delivery.loop import Loop
 from tracing.delivery.loop_log import LoopLog
 from tracing.failure_handling import FailureHandling
@@ -102,10 +102,10 @@ async def consume(
             `tracing.delivery.transactional`.
 
     Raises:
-        TypeError: `consumer` is not wrapped, or `handler` is not `async`, or does not take one
-            argument. Of a lambda, or of a
-            function that returns what another one gives it, only a call can show that: then it
-            has run once, and its record is not committed.
+        TypeError: `consumer` is not wrapped, `stop` is no `asyncio.Event`, or `handler` is not
+            `async` or does not take one argument. Of a lambda, or of a function that returns what
+            another one gives it, only a call can show whether it is: then it has run once, and
+            its record is not committed.
         RuntimeError: Another `consume` reads the consumer.
         ValueError: The consumer commits by itself, which loses records that are under way; or
             a number is not positive; or there are dead letters, but no group or no bytes.
@@ -117,6 +117,8 @@ async def consume(
     if not isinstance(consumer, TracedConsumer):
         raise TypeError(f"consume() takes a TracedConsumer; wrap it: TracedConsumer({consumer!r})")
     require_async(handler, "the handler of consume()", arguments=1)
+    if stop is not None:
+        require_event(stop, "stop")
     if consumer.info.auto_commit:
         raise ValueError(
             "consume() commits what was handled; the consumer commits what was fetched: "

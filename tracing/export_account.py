@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import threading
 import time
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from tracing import semconv
 from tracing.catalog import EXPORT_TIME, TELEMETRY_DROPPED
 from tracing.core.forks import in_forked_child
+from tracing.core.log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -45,7 +45,7 @@ _WAYS: Final[dict[Way, str]] = {
 _LOSSES: Final[tuple[tuple[Signal, Way], ...]] = tuple(
     (signal, way) for signal in _ITEM for way in _WAYS if (signal, way) != ("metrics", "queue")
 )
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 
 
 class ExportAccount:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -213,6 +214,16 @@ async def test_whatever_gives_something_to_await_is_a_handler(memory: _InMemory,
         await loop
 
     assert [b"v"] == [record.value for record in SEEN]
+
+
+@pytest.mark.parametrize("stop", [threading.Event(), SimpleNamespace(is_set=plain), True])
+async def test_what_would_block_the_event_loop_is_no_event_to_stop_with(
+    memory: _InMemory, stop: Any
+) -> None:
+    consumer = await memory.consumer(await memory.topic(), group="shipping")
+
+    with pytest.raises(TypeError, match=r"stop must be an asyncio\.Event, not"):
+        await tracing.consume(consumer, coroutine, stop=stop)
 
 
 async def async_predicate(_error: Any) -> bool:

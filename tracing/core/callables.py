@@ -95,6 +95,24 @@ def require_sync(function: object, what: str, *, arguments: int | None = None) -
     _require_arguments(function, what, arguments)
 
 
+def require_event(event: object, what: str) -> None:
+    """Refuse what is no event of an event loop, such as a `threading.Event`, which would block it.
+
+    Args:
+        event: What a user gave.
+        what: The name of the argument.
+
+    Raises:
+        TypeError: It has no `is_set` or no async `wait`.
+    """
+    waits = kind_of(getattr(event, "wait", None)) == "async"
+    if not (waits and callable(getattr(event, "is_set", None))):
+        kind = type(event)
+        raise TypeError(
+            f"{what} must be an asyncio.Event, not {kind.__module__}.{kind.__qualname__}"
+        )
+
+
 def not_awaitable(function: object, answer: object) -> TypeError:
     """Make the error for a function that was called, and gave nothing to await."""
     return TypeError(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from tracing.core.log import EventLog
 from tracing.delivery.transactions import (
     COMMITTED,
     TAKEN_BACK,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tracing.kafka.membership import Membership
     from tracing.protocols import KafkaProducer
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 _T = TypeVar("_T")
 
 _UNLIMITED: Final = 1_000_000

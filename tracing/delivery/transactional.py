@@ -31,9 +31,9 @@ its generation. The new owner begins only where no transaction on its offsets is
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from tracing.core.log import EventLog
 from tracing.delivery.loop_log import LoopLog
 from tracing.delivery.transaction_runner import AbandonedError, TransactionRunner
 from tracing.delivery.transactional_clients import group_offsets
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from tracing.failure_handling import FailureHandling
     from tracing.producer import TracedProducer
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 
 _POLL_MS: Final = 200
 # For cancelled handlers and an abort, on the way out and before partitions move.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from tracing.core.log import EventLog
 from tracing.delivery.transactional_lane import TransactionalLane
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tracing.delivery.transactional_lane import Standing
     from tracing.failure_handling import FailureHandling
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 
 IDLE_S: Final = 0.2
 """How long to wait at most before looking again, in seconds."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tracing.core.forks import in_forked_child
+from tracing.core.log import EventLog
 from tracing.diagnostics import warn_once
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ DEFAULT_TIMEOUT_S: Final = 5.0
 # What the parts are given of the time, so that they have returned when it is over.
 _SHARE: Final = 0.9
 
-_logger = logging.getLogger("tracing")
+_logger = EventLog("tracing")
 
 
 class Ending:

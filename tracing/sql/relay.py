@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.context import Context, attach, detach
 
 from tracing import semconv
-from tracing.core.callables import not_awaitable
+from tracing.core.callables import not_awaitable, require_event
 from tracing.core.log import EventLog
 from tracing.headers import latest
 from tracing.provenance import unmarked
@@ -140,8 +140,10 @@ class OutboxRelay:
         Raises:
             RuntimeError: It runs already, or has run; or another relay works on the same SQLite
                 outbox.
-            TypeError: The sender gave nothing to await; what it was given stays in the outbox.
+            TypeError: `stop` is no `asyncio.Event`; or the sender gave nothing to await, and what
+                it was given stays in the outbox.
         """
+        require_event(stop, "stop")
         if self._started:
             raise RuntimeError("an OutboxRelay runs once")
         self._started = True
