@@ -2,8 +2,8 @@
 
 PATH is a checkout of aiokafka at the version that is installed here. With cramjam installed beside
 it, the tests of compression pass; without, they fail in each form alike. The tests run three times
-one after the other, each time on a new Apache Kafka, which this starts. What ends differently runs
-again, in both forms; what differs then as well has to be explained in `chosen.py`.
+one after the other, each time on a new Apache Kafka, which this starts. What ends differently, and
+is not explained in `chosen.py`, runs again in both forms; what differs then as well is an error.
 
 Exit codes: 0 without an unexplained difference; 1 with one, or where too few tests ran; 2 for a
 PATH that cannot be used.
