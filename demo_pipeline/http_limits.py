@@ -38,7 +38,7 @@ class HttpLimits:
         spare: Connections beyond that while none waits for its client. `/health` is answered on
             them, and anything else gets 503.
         header_s: How long a request's line and headers may take, from the connection or from the
-            response before on.
+            response before on, together with what was left of the body that it answered.
         body_s: How long a request's body may take.
         body_bytes: How much of a body is waited for before the application gets it; what is longer
             is the application's business.
@@ -178,7 +178,8 @@ class _LimitedProtocol(H11Protocol):
 
     def _too_slow(self) -> None:
         begun, _ = self.conn.trailing_data
-        if self._timed is None and begun and not self.transport.is_closing():
+        is_idle = self.conn.our_state is h11.IDLE and not self.transport.is_closing()
+        if self._timed is None and begun and is_idle:
             answer = h11.Response(
                 status_code=408, headers=[_CLOSE, (b"content-length", b"0")], reason=b"Too slow"
             )
@@ -206,11 +207,9 @@ def _guarded(app: ASGIApp, room: _Room) -> ASGIApp:
         if state == "late":
             await _answer(send, 408, _LATE)
         elif state != "gone":
-            await app(
-                scope,
-                _first(body, receive, whole=state == "whole"),
-                send if state == "whole" else _closing(send),
-            )
+            # What is left after the answer is dropped by the server as it comes: a connection that
+            # is closed while its client still sends may lose the answer.
+            await app(scope, _first(body, receive, whole=state == "whole"), send)
 
     return guard
 
@@ -242,17 +241,6 @@ def _first(body: bytes, receive: Receive, *, whole: bool) -> Receive:
         return read.pop() if read else await receive()
 
     return received
-
-
-def _closing(send: Send) -> Send:
-    """Close the connection after the answer: what is left of the body is not read."""
-
-    async def closing(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
-        await send(message)
-
-    return closing
 
 
 def _has_body(scope: Scope) -> bool:

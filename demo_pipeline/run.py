@@ -175,7 +175,7 @@ async def _play(
     if unfinished:
         problems.append(
             f"{len(unfinished)} of {len(record.order_ids)} orders did not reach their end within "
-            f"{options.timeout_s * pace.factor:.0f} s (--timeout): {', '.join(unfinished[:_NAMED])}"
+            f"{options.timeout_s * pace.factor:.3g} s (--timeout): {', '.join(unfinished[:_NAMED])}"
             f"{', ...' if len(unfinished) > _NAMED else ''}"
         )
     return tuple(problems)

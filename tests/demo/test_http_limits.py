@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LONG = 3600.0
 _PATIENT = HttpLimits(header_s=_LONG, body_s=_LONG, request_s=_LONG)
 _POST = b"POST /orders HTTP/1.1\r\nhost: shop\r\ncontent-length: 10\r\n\r\n"
+_CHUNKED = b"POST /orders HTTP/1.1\r\nhost: shop\r\ntransfer-encoding: chunked\r\n\r\n"
 _HEALTH = b"GET /health HTTP/1.1\r\nhost: shop\r\n\r\n"
 
 
@@ -149,15 +150,28 @@ async def test_a_connection_is_used_again_and_its_clock_starts_anew() -> None:
     assert [200] * 5 == statuses
 
 
-async def test_a_body_without_end_is_answered_before_it_is_read_and_the_connection_closed() -> None:
-    async with _served(_App(), _PATIENT) as port, _clients(port, 1) as (client,):
-        client.send(b"POST /orders HTTP/1.1\r\nhost: shop\r\ntransfer-encoding: chunked\r\n\r\n")
+async def test_a_body_without_end_is_answered_before_it_is_read_and_then_cut_off() -> None:
+    limits = HttpLimits(header_s=0.2, body_s=_LONG, request_s=_LONG)
+    async with _served(_App(), limits) as port, _clients(port, 1) as (client,):
+        client.send(_CHUNKED)
 
-        def answered() -> bool:
+        def is_cut_off() -> bool:
             client.send(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
             return client.is_closed
 
-        assert await eventually(answered, timeout_s=60)
+        answering = asyncio.create_task(client.status())
+        assert await eventually(lambda: is_cut_off() and answering.done(), timeout_s=60)
+        assert 413 == await answering
+
+
+async def test_who_sends_far_too_much_gets_the_answer_and_may_send_again() -> None:
+    async with _served(_App(), _PATIENT) as port, _clients(port, 1) as (client,):
+        for _ in range(2):
+            client.send(b"POST /orders HTTP/1.1\r\nhost: shop\r\ncontent-length: 20000000\r\n\r\n")
+            client.send(b"x" * 20_000_000)
+            assert 413 == await client.status()
+        client.send(_POST + b"0123456789")
+        assert 200 == await client.status()
 
 
 async def test_the_application_sees_no_request_before_all_of_it_is_there() -> None:
