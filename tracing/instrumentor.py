@@ -6,15 +6,12 @@ is what the instrumentor interface is for. Every client then behaves as if it we
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation import instrumentor as base
 
-from tracing.coexistence import OFFICIAL, official
 from tracing.core.service_name import service_name
 from tracing.diagnostics import warn_once
 from tracing.kafka.zero_code import ZeroCode
@@ -66,11 +63,8 @@ class PipelineTracingInstrumentor(base.BaseInstrumentor):  # type: ignore[name-d
         options.pop("skip_dep_check", None)
         options.pop("raise_exception_on_conflict", None)
         telemetry = Telemetry(pipeline, **options) if pipeline else _named(options)
-        _switch_official_off()
         self._zero_code = ZeroCode(
             telemetry,
-            # Instrumentors load in any order: the official one may come after this one.
-            at_construction=_switch_official_off,
             # Not before: many programs set an SDK up after they have imported everything.
             at_first_use=_check_sdk if options.get("tracer_provider") is None else None,
             poll_loops=_poll_loops() if poll_loops is None else poll_loops,
@@ -115,37 +109,3 @@ def _check_sdk() -> None:
             "the program by OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf opentelemetry-instrument "
             "python ..."
         )
-
-
-def _switch_official_off() -> None:
-    """Undo the official instrumentation; its layer is on top where it came after this one."""
-    if OFFICIAL not in sys.modules:
-        return
-    instrumentor = importlib.import_module(OFFICIAL).AIOKafkaInstrumentor()
-    if not instrumentor.is_instrumented_by_opentelemetry:
-        return
-    if not _on_top():
-        # It removes whatever is on top, which would be somebody else's.
-        warn_once(
-            "both pipeline-tracing and opentelemetry-instrumentation-aiokafka instrument aiokafka, "
-            "and a third library has replaced methods in between; everything is reported twice. To "
-            "keep the second one out: OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=aiokafka"
-        )
-        return
-    warn_once(
-        "both pipeline-tracing and opentelemetry-instrumentation-aiokafka instrument aiokafka; "
-        "the latter is switched off, so that nothing is counted twice. To keep it out: "
-        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=aiokafka"
-    )
-    instrumentor.uninstrument()
-
-
-def _on_top() -> bool:
-    import aiokafka  # noqa: PLC0415 - the library itself does without
-
-    methods = (
-        aiokafka.AIOKafkaProducer.send,
-        aiokafka.AIOKafkaConsumer.getone,
-        aiokafka.AIOKafkaConsumer.getmany,
-    )
-    return all(map(official, methods))

@@ -11,8 +11,9 @@ from tracing.diagnostics import warn_once
 from tracing.kafka.replacement import Replacement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from tracing.kafka.official import OfficialInstrumentation
     from tracing.telemetry import Telemetry
 
 _STATE: Final = "_pipeline_tracing"
@@ -26,6 +27,7 @@ class Replaced(Generic[_Traced]):
         wrapper: What does the tracing.
         telemetry: What the service's clients share.
         at_first_use: Called when a client calls one of the methods for the first time.
+        official: The official instrumentation, which may turn up at any time.
     """
 
     def __init__(
@@ -33,9 +35,11 @@ class Replaced(Generic[_Traced]):
         wrapper: Callable[[Any, Telemetry], _Traced],
         telemetry: Telemetry,
         at_first_use: Callable[[], None] | None,
+        official: OfficialInstrumentation,
     ) -> None:
         self.wrapper = wrapper
         self._at_first_use = at_first_use
+        self._official = official
         self._telemetry = telemetry
         self._methods: dict[str, Replacement] = {}
 
@@ -48,15 +52,15 @@ class Replaced(Generic[_Traced]):
         """Replace a method of a class by what `make` makes of it."""
         self._methods[name] = Replacement(owner, name, functools.partial(make, self, name))
 
-    def remove(self) -> None:
-        """Put the methods back."""
-        for replacement in self._methods.values():
-            replacement.remove()
+    def replacements(self) -> Iterable[Replacement]:
+        """What was replaced."""
+        return self._methods.values()
 
     def traced(self, client: Any, replacement: Replacement) -> _Traced | None:
         """The wrapper of a client; `None` where the call is not to be traced."""
         if not replacement.active or coexistence.traced_call(client) is not None:
             return None
+        self._official.switch_off()
         owner, traced = client.__dict__.get(_STATE, (None, None))
         if owner is not self:
             traced = self._wrapped(client)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tracing import coexistence
 from tracing.consumer import TracedConsumer
-from tracing.diagnostics import warn_once
 from tracing.iteration import TracedRecords, received
+from tracing.kafka.official import OfficialInstrumentation
 from tracing.kafka.poll_loops import PollLoops
 from tracing.kafka.replaced import Parameters, Replaced, asynchronous, synchronous
 from tracing.kafka.replacement import Replacement
@@ -32,63 +32,61 @@ class ZeroCode:
 
     Args:
         telemetry: What the service's clients share.
-        at_construction: Called whenever a client is made.
         at_first_use: Called when a client sends or receives for the first time.
         poll_loops: Whether what `getone` and `getmany` return is handled until more is asked for.
     """
 
     def __init__(
-        self,
-        telemetry: Telemetry,
-        *,
-        at_construction: Callable[[], None],
-        at_first_use: Callable[[], None] | None,
-        poll_loops: bool,
+        self, telemetry: Telemetry, *, at_first_use: Callable[[], None] | None, poll_loops: bool
     ) -> None:
-        self._at_construction = at_construction
+        self._telemetry = telemetry
+        self._at_first_use = at_first_use
         self._loops = PollLoops() if poll_loops else None
-        self._producers = Replaced(TracedProducer, telemetry, at_first_use)
-        self._consumers = Replaced(TracedConsumer, telemetry, at_first_use)
-        self._constructors: list[Replacement] = []
+        self._replacements: list[Replacement] = []
 
     def install(self, producer: type[Any], consumer: type[Any]) -> None:
         """Replace the methods of aiokafka's two classes."""
-        for client in (producer, consumer):
-            self._constructors.append(Replacement(client, "__init__", self._constructor))
+        official = OfficialInstrumentation(producer, consumer)
+        official.switch_off()
+        shared = self._telemetry, self._at_first_use, official
+        producers = Replaced(TracedProducer, *shared)
         for name in ("send", "send_batch"):
-            self._producers.replace(producer, name, asynchronous)
-        self._producers.replace(producer, "create_batch", synchronous)
+            producers.replace(producer, name, asynchronous)
+        producers.replace(producer, "create_batch", synchronous)
+        consumers = Replaced(TracedConsumer, *shared)
         polls = _Polls(self._loops)
-        self._consumers.replace(consumer, "getone", polls.getone)
-        self._consumers.replace(consumer, "getmany", polls.getmany)
-        self._consumers.replace(consumer, "commit", polls.commit)
-        self._consumers.replace(consumer, "stop", polls.stop)
-        self._consumers.replace(consumer, "__aiter__", polls.iterate)
+        consumers.replace(consumer, "getone", polls.getone)
+        consumers.replace(consumer, "getmany", polls.getmany)
+        consumers.replace(consumer, "commit", polls.commit)
+        consumers.replace(consumer, "stop", polls.stop)
+        consumers.replace(consumer, "__aiter__", polls.iterate)
+        construct = functools.partial(_constructor, official)
+        self._replacements = [
+            *(Replacement(client, "__init__", construct) for client in (producer, consumer)),
+            *producers.replacements(),
+            *consumers.replacements(),
+        ]
         coexistence.zero_code(active=True)
 
     def remove(self) -> None:
         """Put the methods back."""
-        for replacement in self._constructors:
+        for replacement in self._replacements:
             replacement.remove()
-        self._producers.remove()
-        self._consumers.remove()
         if self._loops is not None:
             self._loops.close()
         coexistence.zero_code(active=False)
 
-    def _constructor(self, replacement: Replacement) -> Callable[..., None]:
-        at_construction = self._at_construction
 
-        @functools.wraps(replacement.original)
-        def construct(client: Any, /, *args: Any, **kwargs: Any) -> None:
-            if replacement.active:
-                try:
-                    at_construction()
-                except Exception as fault:
-                    warn_once("aiokafka's clients may be instrumented twice", error=fault)
-            replacement.bound(client)(*args, **kwargs)
+def _constructor(
+    official: OfficialInstrumentation, replacement: Replacement
+) -> Callable[..., None]:
+    @functools.wraps(replacement.original)
+    def construct(client: Any, /, *args: Any, **kwargs: Any) -> None:
+        if replacement.active:
+            official.switch_off()
+        replacement.bound(client)(*args, **kwargs)
 
-        return construct
+    return construct
 
 
 class _Polls:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from opentelemetry.instrumentation.aiokafka import AIOKafkaInstrumentor
 
 from tests.tracing.kafka.conftest import ZeroCodeRun, consumer_options
 from tests.tracing.kafka.patchers import PATCHERS, Patcher, Proxies
@@ -255,6 +256,29 @@ async def test_a_wrapped_subclass_is_counted_once_under_zero_code(
     )
 
     assert (4, 4, 1) == counts(zero_code.capture)
+
+
+@pytest.mark.parametrize("when", ["before", "after", "in-use"])
+async def test_the_official_instrumentation_is_switched_off_whenever_it_comes(
+    zero_code: ZeroCodeRun, embedded_servers: str, topic: str, when: str
+) -> None:
+    official: Any = AIOKafkaInstrumentor()
+    options = {"tracer_provider": zero_code.capture.tracer_provider}
+
+    if when == "before":
+        official.instrument(**options)
+    zero_code.on()
+    if when == "after":
+        official.instrument(**options)
+    async with AIOKafkaProducer(bootstrap_servers=embedded_servers) as producer:
+        if when == "in-use":
+            official.instrument(**options)
+            await producer.send_and_wait(topic, b"1")  # from its next call on
+            zero_code.capture.clear()
+        await producer.send_and_wait(topic, b"2")
+
+    assert f"send {topic} PRODUCER" == zero_code.capture.tree()
+    assert not official.is_instrumented_by_opentelemetry
 
 
 async def test_clients_of_before_are_traced_and_clients_live_on_after(
