@@ -33,10 +33,11 @@ STACKTRACE: Final = ERRORS + "stacktrace"
 ATTEMPTS: Final = ERRORS + "attempts"
 FIRST_FAILED_AT: Final = ERRORS + "first_failed_at"
 FAILED_AT: Final = ERRORS + "failed_at"
+UNREADABLE: Final = ERRORS + "unreadable"
 
 ERROR_HEADERS: Final = frozenset(
     {TOPIC, PARTITION, OFFSET, TIMESTAMP, GROUP, EXCEPTION, MESSAGE, STACKTRACE, ATTEMPTS,
-     FIRST_FAILED_AT, FAILED_AT}
+     FIRST_FAILED_AT, FAILED_AT, UNREADABLE}
 )  # fmt: skip
 """What a dead letter has on top of the record's own headers."""
 
@@ -70,6 +71,8 @@ class Provenance:
         first_failed_at_ms: When an attempt first failed; a replay does not change it.
         failed_at_ms: When the last attempt failed.
         stacktrace: Where the error came from; only where somebody asked for it.
+        unreadable: Of a record that could not be read, what its dead letter holds: `record`, with
+            escaped header names, or `bytes`, which are no record.
     """
 
     topic: str
@@ -83,6 +86,7 @@ class Provenance:
     first_failed_at_ms: int
     failed_at_ms: int
     stacktrace: str | None = None
+    unreadable: str | None = None
 
     @classmethod
     def from_headers(cls, headers: object) -> Provenance | None:
@@ -106,6 +110,7 @@ class Provenance:
             first_failed_at_ms=first_failed_at_ms or 0,
             failed_at_ms=failed_at_ms or 0,
             stacktrace=text(found.get(STACKTRACE), _MAX_STACKTRACE),
+            unreadable=text(found.get(UNREADABLE), _MAX_TEXT),
         )
 
     def headers(self) -> list[Header]:
@@ -124,6 +129,8 @@ class Provenance:
         }
         if self.stacktrace is not None:
             written[STACKTRACE] = self.stacktrace
+        if self.unreadable is not None:
+            written[UNREADABLE] = self.unreadable
         return [
             (name, str(value).encode("utf-8", "backslashreplace"))
             for name, value in written.items()

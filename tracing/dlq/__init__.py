@@ -4,7 +4,8 @@ It needs the extra `cli`, which brings aiokafka. The command line is `python -m 
 """
 
 from tracing.dlq.connection import Connection
-from tracing.dlq.letters import Letter, LetterId, dead_letter_topics, letters
+from tracing.dlq.letters import Letter, dead_letter_topics, letters
+from tracing.dlq.places import LetterId
 from tracing.dlq.purging import Purge, purge, purgeable
 from tracing.dlq.replay_headers import replay_headers
 from tracing.dlq.replaying import Replayed, replay

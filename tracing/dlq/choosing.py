@@ -12,13 +12,25 @@ if TYPE_CHECKING:
 
     from tracing.dlq.connection import Connection
     from tracing.dlq.letters import Letter
+    from tracing.dlq.places import Troubles
     from tracing.dlq.selection import Selection
 
 
 async def selected(
-    connection: Connection, topics: list[str], selection: Selection, timeout_s: float
+    connection: Connection,
+    topics: list[str],
+    selection: Selection,
+    timeout_s: float,
+    troubles: Troubles,
 ) -> AsyncGenerator[Letter, None]:
     """Read the letters that are meant.
+
+    Args:
+        connection: The cluster.
+        topics: Where they are.
+        selection: Which ones.
+        timeout_s: How long to wait for a broker that sends nothing, in seconds.
+        troubles: Where to note partitions that cannot be read.
 
     Raises:
         LookupError: One that is meant by its id is not there.
@@ -26,12 +38,13 @@ async def selected(
     if not topics:
         return
     missing = set(selection.ids)
-    async with aclosing(letters(connection, topics, timeout_s=timeout_s)) as found:
+    reading = letters(connection, topics, timeout_s=timeout_s, troubles=troubles)
+    async with aclosing(reading) as found:
         async for letter in found:
             missing.discard(letter.id)
             if letter in selection:
                 yield letter
-    if missing:
+    if missing and not troubles:
         names = ", ".join(str(place) for place in sorted(missing))
         raise LookupError(f"there is no letter {names}; it may have been purged")
 

@@ -16,12 +16,14 @@ from tracing.dlq.option_types import LetterName
 from tracing.dlq.options import chosen, connecting, connection_of, naming, selecting
 from tracing.dlq.origins import Origins
 from tracing.dlq.output import (
+    check_complete,
     console,
     letter_document,
     letter_line,
     print_document,
     print_summary,
     summary_document,
+    trouble,
 )
 from tracing.dlq.progress import counting
 from tracing.dlq.purge_command import purge_command
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from tracing.dead_letter_names import DeadLetterNames
-    from tracing.dlq.letters import Letter, LetterId
+    from tracing.dlq.letters import Letter
+    from tracing.dlq.places import LetterId, Troubles
 
 _trace_url = click.option(
     "--trace-url",
@@ -74,10 +77,12 @@ def list_command(
 
     async def run() -> None:
         topics, selection, origins = await chosen(connection, **options)
-        found = selected(connection, topics, selection, timeout)
+        troubles: Troubles = {}
+        found = selected(connection, topics, selection, timeout, troubles)
         if each:
             async with aclosing(limited(found, limit)) as few:
-                await _print_each(few, trace_url, origins, as_json=as_json)
+                number = await _print_each(few, trace_url, origins, as_json=as_json)
+            check_complete(troubles, read=bool(number))
             return
         summary = Summary()
         with counting("letters read") as read:
@@ -85,9 +90,12 @@ def list_command(
                 summary.add(letter, origins.refusal(letter))
                 read(1)
         if as_json:
-            click.echo(json.dumps(summary_document(summary), indent=2))
-        else:
+            unread = {name: trouble(error) for name, error in troubles.items()}
+            document = {**summary_document(summary), "unread": unread}
+            click.echo(json.dumps(document, indent=2))
+        elif summary.read or not troubles:
             print_summary(summary, console())
+        check_complete(troubles, read=bool(summary.read) or as_json)
 
     asyncio.run(run())
 
@@ -138,15 +146,20 @@ def show_command(
 
 async def _print_each(
     few: AsyncGenerator[Letter, None], trace_url: str | None, origins: Origins, *, as_json: bool
-) -> None:
+) -> int:
+    """Print letters while they come; returns how many."""
+    number = 0
     if not as_json:
         async for letter in few:
             click.echo(letter_line(letter, origins.refusal(letter)))
-        return
+            number += 1
+        return number
     # One document, and yet never all letters in memory.
     start = "["
     async for letter in few:
         document = letter_document(letter, trace_url=trace_url, refusal=origins.refusal(letter))
         click.echo(f"{start}\n  {json.dumps(document)}", nl=False)
         start = ","
+        number += 1
     click.echo("[]" if start == "[" else "\n]")
+    return number

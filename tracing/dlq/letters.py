@@ -5,56 +5,29 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.structs import TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 
+from tracing.dlq.places import LetterId, begin, note, partitions_of
 from tracing.headers import latest
+from tracing.kafka.unreadable import BrokenRecord, ReadablePolls
 from tracing.provenance import Provenance
 from tracing.w3c import TRACEPARENT, parse_traceparent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Collection
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
 
-    from aiokafka.structs import ConsumerRecord
+    from aiokafka.structs import TopicPartition
     from opentelemetry.trace import SpanContext
 
     from tracing.dlq.connection import Connection
+    from tracing.dlq.places import Troubles
 
 _POLL_MS = 500
 _BATCH = 1000
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class LetterId:
-    """Where a dead letter lies, as text `topic/partition/offset`."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}/{self.partition}/{self.offset}"
-
-    @classmethod
-    def parse(cls, text: str) -> LetterId:
-        """Read an id.
-
-        Raises:
-            ValueError: It is none.
-        """
-        try:
-            topic, partition, offset = text.rsplit("/", 2)
-            found = cls(topic, int(partition), int(offset))
-        except ValueError:
-            raise ValueError(
-                f"{text!r} is no dead letter's id, which is TOPIC/PARTITION/OFFSET"
-            ) from None
-        if not topic or found.partition < 0 or found.offset < 0:
-            raise ValueError(f"{text!r} is no dead letter's id, which is TOPIC/PARTITION/OFFSET")
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +39,30 @@ class Letter:
         record: The record.
         provenance: Where it came from; `None` where the record does not say so, and thus is no
             dead letter.
+        problem: Why clients cannot read it; `None` where they can.
+        whole: Whether the record is what was written. Else its value is bytes that no record was
+            found in, perhaps those of a whole batch.
     """
 
     id: LetterId
     record: ConsumerRecord[Any, Any]
     provenance: Provenance | None
+    problem: str | None = None
+    whole: bool = True
 
     @classmethod
-    def of(cls, record: ConsumerRecord[Any, Any]) -> Letter:
+    def of(cls, record: ConsumerRecord[Any, Any] | BrokenRecord) -> Letter:
         """Read a record as a dead letter."""
         place = LetterId(record.topic, record.partition, record.offset)
-        return cls(place, record, Provenance.from_headers(record.headers))
+        provenance = Provenance.from_headers(record.headers)
+        if not isinstance(record, BrokenRecord):
+            return cls(place, record, provenance)
+        key, value, headers = record.key, record.value, cast("Any", record.headers)
+        there = ConsumerRecord[Any, Any](
+            record.topic, record.partition, record.offset, record.timestamp, 0, key, value, None,
+            -1 if key is None else len(key), -1 if value is None else len(value), headers,
+        )  # fmt: skip
+        return cls(place, there, provenance, record.problem, record.whole)
 
     @property
     def context(self) -> SpanContext | None:
@@ -129,80 +115,61 @@ async def letters(
     *,
     only: LetterId | None = None,
     timeout_s: float = 30.0,
+    troubles: Troubles | None = None,
 ) -> AsyncGenerator[Letter, None]:
     """Read all letters that are in some topics now, in order per partition, in bounded memory.
 
-    Whoever stops before the end closes it: `async with contextlib.aclosing(letters(...))`.
+    Those that clients cannot read are among them, with their `problem`. Whoever stops before the
+    end closes it: `async with contextlib.aclosing(letters(...))`.
 
     Args:
         connection: The cluster.
         topics: The dead-letter topics.
         only: A single letter to read instead.
         timeout_s: How long to wait for a broker that sends nothing, in seconds.
+        troubles: Where to note partitions that cannot be read, and why, while all others are; by
+            default it is raised.
 
     Raises:
         LookupError: A topic does not exist.
         TimeoutError: No record came for too long.
         KafkaError: The cluster does not answer, or refuses.
     """
-    partitions = await _partitions(connection, topics, only)
+    partitions = await partitions_of(connection, topics, only, troubles)
     if not partitions:
         return
     async with reader(connection) as consumer:
         # What comes later is not read: otherwise this would not end on a busy day.
-        ends = await _begin(consumer, partitions, only)
+        ends = await begin(consumer, partitions, only, troubles)
+        polls = ReadablePolls(consumer)
         heard = monotonic()
         while ends:
-            batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH)
+            try:
+                batches = await polls.poll(_POLL_MS, max_records=_BATCH)
+            except KafkaError as error:
+                refused = [tp for tp in ends if tp.topic in error.args]
+                note(troubles, refused, error)
+                _leave(consumer, ends, refused)
+                continue
             for tp, records in batches.items():
                 for record in records:
                     if record.offset < ends.get(tp, 0):
                         yield Letter.of(record)
-            for tp, end in tuple(ends.items()):
-                if await consumer.position(tp) >= end:
-                    del ends[tp]
-                    consumer.pause(tp)
-            if batches:
+            done = [tp for tp, end in ends.items() if await polls.position(tp) >= end]
+            _leave(consumer, ends, done)
+            if batches or polls.searching:
                 heard = monotonic()
             elif ends and monotonic() - heard > timeout_s:
-                raise TimeoutError(f"the cluster sent no record for {timeout_s:g} s")
+                silent = TimeoutError(f"the cluster sent no record for {timeout_s:g} s")
+                note(troubles, tuple(ends), silent)
+                return
 
 
-async def _partitions(
-    connection: Connection, topics: Collection[str], only: LetterId | None
-) -> list[TopicPartition]:
-    # A consumer knows only the partitions of what it reads already.
-    admin = AIOKafkaAdminClient(**connection.client())
-    try:
-        await admin.start()
-        described = await admin.describe_topics(list(topics))
-    finally:
-        await admin.close()
-    found = {topic["topic"]: topic["partitions"] for topic in described if not topic["error_code"]}
-    missing = sorted(set(topics) - found.keys())
-    if missing:
-        raise LookupError(f"there is no topic {', '.join(missing)} that may be read")
-    return sorted(
-        TopicPartition(topic, partition["partition"])
-        for topic, partitions in found.items()
-        for partition in partitions
-        if only is None or (topic, partition["partition"]) == (only.topic, only.partition)
-    )
-
-
-async def _begin(
-    consumer: AIOKafkaConsumer, partitions: list[TopicPartition], only: LetterId | None
-) -> dict[TopicPartition, int]:
-    """Go to the first letters; returns where they end, of the partitions that have some."""
-    consumer.assign(partitions)
-    ends = await consumer.end_offsets(partitions)
-    starts = await consumer.beginning_offsets(partitions)
-    if only is not None:
-        (tp,) = partitions
-        starts[tp] = max(starts[tp], only.offset)
-        ends[tp] = min(ends[tp], only.offset + 1)
+def _leave(
+    consumer: AIOKafkaConsumer,
+    ends: dict[TopicPartition, int],
+    partitions: Iterable[TopicPartition],
+) -> None:
     for tp in partitions:
-        consumer.seek(tp, starts[tp])
-        if starts[tp] >= ends[tp]:
-            consumer.pause(tp)
-    return {tp: ends[tp] for tp in partitions if starts[tp] < ends[tp]}
+        del ends[tp]
+        consumer.pause(tp)

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from tracing.dead_letter_names import DeadLetterNames
-from tracing.dlq.letters import LetterId
 from tracing.dlq.moments import parse_moment
+from tracing.dlq.places import LetterId
 
 _LONGEST_S = 86_400.0
 _address = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,]+)(?::(\d{1,5}))?").fullmatch

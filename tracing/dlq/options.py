@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tracing.dead_letter_names import DeadLetterNames
-    from tracing.dlq.letters import LetterId
+    from tracing.dlq.places import LetterId
 
 SUFFIX: Final = ".dlq"
 """What dead-letter topics end in, unless services choose their names."""

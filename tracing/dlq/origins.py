@@ -52,7 +52,7 @@ class Origins:
         """
         provenance, place = letter.provenance, letter.id.topic
         if provenance is None:
-            return None
+            return letter.problem and f"it cannot be read: {letter.problem}"
         return (
             _no_place(provenance)
             or self._not_its_topic(provenance, place)
@@ -96,6 +96,8 @@ def _no_place(provenance: Provenance) -> str | None:
         return f"it names {topic!r}, to which nothing is replayed"
     if not provenance.group:
         return f"it names {topic}, and no group that gave it up"
+    if provenance.unreadable == "bytes":
+        return f"it holds the bytes of what could not be read of {topic}, and no record"
     if provenance.partition < 0 or provenance.offset < 0:
         return f"it names {topic}, and no place in it"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tracing.dlq.letters import Letter
+    from tracing.dlq.places import Troubles
     from tracing.dlq.summary import Summary
 
 _PAYLOAD = 2000
@@ -72,8 +74,46 @@ def print_summary(summary: Summary, console: Console) -> None:
                 f"{strangers_named(summary)}"
             )
         )
-    for line in refused_lines(summary):
+    for line in (*unreadable_lines(summary), *refused_lines(summary)):
         console.print(Text(line), soft_wrap=True)
+
+
+def check_complete(troubles: Troubles, *, read: bool) -> None:
+    """Say what could not be read.
+
+    Args:
+        troubles: What could not be read, and why.
+        read: Whether anything was read.
+
+    Raises:
+        Exception: Why nothing could be read.
+        click.ClickException: Something was read, and something could not be.
+    """
+    if not troubles:
+        return
+    if not read:
+        raise next(iter(troubles.values()))
+    for name, error in troubles.items():
+        click.echo(f"{name} was not read: {harmless(trouble(error))}", err=True)
+    raise click.ClickException(
+        f"{len(troubles)} partitions or topics could not be read: this is not all"
+    )
+
+
+def trouble(error: Exception) -> str:
+    """Describe why something could not be read."""
+    return f"{type(error).__name__}: {error}"
+
+
+def unreadable_lines(summary: Summary) -> Iterable[str]:
+    """Say which letters cannot be read, and why, one line for each."""
+    if not summary.unreadable:
+        return
+    yield f"{summary.unreadable:,} letters cannot be read by clients:"
+    for place, why in summary.named_unreadable.items():
+        yield f"  {harmless(str(place))}: {harmless(why)}"
+    if more := summary.unreadable - len(summary.named_unreadable):
+        yield f"  and {more:,} more (list --each shows them)"
 
 
 def refused_lines(summary: Summary) -> Iterable[str]:
@@ -110,7 +150,8 @@ def letter_line(letter: Letter, refusal: str | None = None) -> str:
         found.exception if found is not None else None,
         event.id if event is not None else None,
         trace_id_of(letter),
-        *(() if refusal is None else (f"not replayed: {refusal}",)),
+        *(() if letter.problem is None else (f"cannot be read: {letter.problem}",)),
+        *(() if refusal is None or found is None else (f"not replayed: {refusal}",)),
     )
     return "  ".join(harmless(part) if part else "-" for part in parts)
 
@@ -121,6 +162,8 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "letters": summary.letters,
         "without_provenance": summary.strangers,
         "without_provenance_ids": [str(place) for place in summary.named_strangers],
+        "unreadable": summary.unreadable,
+        "problems": {str(place): why for place, why in summary.named_unreadable.items()},
         "refused": summary.refused,
         "refusals": {str(place): why for place, why in summary.named_refused.items()},
         "groups": [
@@ -156,8 +199,11 @@ def letter_document(
         refusal: Why it is not replayed.
     """
     document: dict[str, Any] = {"id": str(letter.id)}
-    if refusal is not None:
-        document["not_replayed"] = refusal
+    document |= {
+        name: remark
+        for name, remark in (("problem", letter.problem), ("not_replayed", refusal))
+        if remark is not None
+    }
     found = letter.provenance
     if found is not None:
         document |= {

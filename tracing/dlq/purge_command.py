@@ -24,7 +24,7 @@ from tracing.dlq.purging import purge, purgeable
 
 if TYPE_CHECKING:
     from tracing.dead_letter_names import DeadLetterNames
-    from tracing.dlq.letters import LetterId
+    from tracing.dlq.places import LetterId
     from tracing.dlq.purging import Purge
 
 

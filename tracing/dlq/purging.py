@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
     from tracing.dlq.connection import Connection
-    from tracing.dlq.letters import Letter, LetterId
+    from tracing.dlq.letters import Letter
+    from tracing.dlq.places import LetterId
 
 
 @dataclass(slots=True)

@@ -13,7 +13,15 @@ from tracing.dlq.asking import dry_run_option, json_option, sure, yes_option
 from tracing.dlq.choosing import limited, selected
 from tracing.dlq.option_types import Positive
 from tracing.dlq.options import chosen, connecting, connection_of, selecting
-from tracing.dlq.output import console, harmless, print_summary, strangers_named, summary_document
+from tracing.dlq.output import (
+    check_complete,
+    console,
+    harmless,
+    print_summary,
+    strangers_named,
+    summary_document,
+    trouble,
+)
 from tracing.dlq.progress import counting
 from tracing.dlq.replaying import Replayed, replay
 from tracing.dlq.summary import Summary
@@ -23,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Iterator
 
     from tracing.dlq.connection import Connection
-    from tracing.dlq.letters import Letter, LetterId
+    from tracing.dlq.letters import Letter
     from tracing.dlq.origins import Origins
+    from tracing.dlq.places import LetterId, Troubles
     from tracing.dlq.selection import Selection
 
 _SHOWN_FAILURES: Final = 10
@@ -61,15 +70,16 @@ def replay_command(
         topics, selection, origins = await chosen(connection, **options)
         if selection.everything and not dry_run:
             sure(_question(topics, selection), yes=yes)
-        found = selected(connection, topics, selection, timeout)
+        found = selected(connection, topics, selection, timeout, run.troubles)
         await run.replay(connection, found, origins, template, selection.sources)
-        run.everything = selection.everything and not selection.sources and limit is None
+        whole = selection.everything and not selection.sources and limit is None
+        run.everything = whole and not run.troubles
 
     problem: BaseException | None = None
     try:
         asyncio.run(work())
     except (KeyboardInterrupt, Exception) as error:
-        if not run.summary.letters and not run.summary.strangers:
+        if not run.summary.read:
             raise
         problem = error
     # However it ended, people have to know what is on its way.
@@ -79,6 +89,7 @@ def replay_command(
         run.print()
     if problem is not None:
         raise problem
+    check_complete(run.troubles, read=bool(run.summary.read))
     if run.result.failures:
         raise click.ClickException(f"{run.result.failures} letters could not be replayed")
 
@@ -94,6 +105,7 @@ class _Run:
         self.summary = Summary()
         self.result = Replayed()
         self.everything = False
+        self.troubles: Troubles = {}
 
     async def replay(
         self,
@@ -134,13 +146,16 @@ class _Run:
         described = summary_document(self.summary)
         return {
             "dry_run": self._dry_run,
-            "complete": ended and not self.result.failures,
+            "complete": ended and not self.result.failures and not self.troubles,
+            "unread": {name: trouble(error) for name, error in self.troubles.items()},
             "replayed": self.result.sent,
             "for_all_groups": self.result.unaddressed,
             "failed": self.result.failures,
             "failures": {str(place): why for place, why in self.result.failed.items()},
             "without_provenance": described["without_provenance"],
             "without_provenance_ids": described["without_provenance_ids"],
+            "unreadable": described["unreadable"],
+            "problems": described["problems"],
             "refused": described["refused"],
             "refusals": described["refusals"],
             "selected": described["groups"],

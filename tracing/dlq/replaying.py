@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from tracing.dlq.connection import Connection
-    from tracing.dlq.letters import Letter, LetterId
+    from tracing.dlq.letters import Letter
+    from tracing.dlq.places import LetterId
     from tracing.headers import Header
     from tracing.provenance import Provenance, Replay
     from tracing.telemetry import Telemetry
@@ -155,12 +156,12 @@ class _Run:
 
     async def send(self, letter: Letter) -> None:
         found, record = letter.provenance, letter.record
-        if found is None:
-            self._result.strangers += 1
-            return
         refusal = self._origins.refusal(letter)
         if refusal is not None:
             self._failed(letter.id, ValueError(refusal))
+            return
+        if found is None:
+            self._result.strangers += 1
             return
         size = len(record.value or b"") + len(record.key or b"")
         if len(self._pending) >= _IN_FLIGHT or self._bytes + size > _BYTES_IN_FLIGHT:

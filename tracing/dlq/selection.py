@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracing.dlq.letters import Letter, LetterId
+    from tracing.dlq.letters import Letter
+    from tracing.dlq.places import LetterId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from tracing.dlq.letters import Letter, LetterId
+    from tracing.dlq.letters import Letter
+    from tracing.dlq.places import LetterId
 
 _NAMED: Final = 10
 
@@ -44,6 +45,15 @@ class Summary:
         """Letters that do not come from where they say, and are not replayed."""
         self.named_refused: dict[LetterId, str] = {}
         """The first few of them, and why."""
+        self.unreadable = 0
+        """Letters that clients cannot read."""
+        self.named_unreadable: dict[LetterId, str] = {}
+        """The first few of them, and why."""
+
+    @property
+    def read(self) -> int:
+        """How many records were read, be they dead letters or not."""
+        return self.letters + self.strangers + self.unreadable
 
     @property
     def letters(self) -> int:
@@ -62,6 +72,12 @@ class Summary:
             if len(self.named_refused) < _NAMED:
                 self.named_refused[letter.id] = refusal
         found = letter.provenance
+        if letter.problem is not None:
+            self.unreadable += 1
+            if len(self.named_unreadable) < _NAMED:
+                self.named_unreadable[letter.id] = letter.problem
+            if found is None:
+                return
         if found is None:
             self.strangers += 1
             if len(self.named_strangers) < _NAMED:

@@ -172,6 +172,10 @@ class Cluster:
         except (errors.NodeNotReadyError, errors.RequestTimedOutError):
             self._silent.add(node)
             raise
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            # What cannot be sent or understood is one broker's trouble, and no reason to give up
+            # the answers of the others.
+            raise errors.KafkaConnectionError(f"{type(error).__name__}: {error}") from error
 
     async def offsets(
         self, partitions: Iterable[TopicPartition], which: int

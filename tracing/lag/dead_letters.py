@@ -45,12 +45,16 @@ def depths(
     found = []
     for topic, parts in sorted(by_topic.items()):
         ages: list[float | None] = []
+        remarks: list[str] = []
         records: list[First] = []
         for tp in parts:
             place = Place(tp, starts[tp])
             record = oldest.get(place)
             if record is not None:
                 records.append(record)
+                if record.problem is not None:
+                    letter = f"{topic}/{tp.partition}/{record.offset}"
+                    remarks.append(f"{letter} cannot be read: {record.problem}")
             timed = record is not None and record.timestamp_ms >= 0
             if timed and record is not None:
                 ages.append(max(0.0, now - record.timestamp_ms / 1000))
@@ -59,7 +63,8 @@ def depths(
                 ages.append(0.0 if nothing else None)
         depth = sum(max(0, ends[tp] - starts[tp]) for tp in parts)
         destination, group = _origin(topic, records, topics, suffix)
-        found.append(DeadLetterDepth(topic, destination, group, depth, longest(ages)))
+        remark = "; ".join(remarks) or None
+        found.append(DeadLetterDepth(topic, destination, group, depth, longest(ages), remark))
     return tuple(found)
 
 

@@ -57,6 +57,8 @@ class PartitionLag:
             monitor saw the log grow.
         assigned: Whether a member of the group has the partition; `None` where that is not known.
         status: `None` until the monitor has watched for long enough to tell.
+        remark: What keeps the group from going on by itself: the next record cannot be read, and
+            why; `None` where nothing does.
     """
 
     topic: str
@@ -68,6 +70,7 @@ class PartitionLag:
     exact: bool
     assigned: bool | None
     status: Status | None
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ class DeadLetterDepth:
         group: The group that gave the oldest letter up; `None` where nothing tells.
         depth: Offsets from the log's start to its end, of all partitions.
         oldest_s: Age of the oldest letter, in seconds, since its record was written; 0 where there
-            is none, `None` where it cannot be read.
+            is none, `None` where it is not known.
+        remark: Which letter cannot be read, and why; `None` where the oldest ones can.
     """
 
     topic: str
@@ -118,6 +122,7 @@ class DeadLetterDepth:
     group: str | None
     depth: int
     oldest_s: float | None
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

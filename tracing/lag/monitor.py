@@ -6,8 +6,6 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
-from aiokafka.errors import KafkaError
-
 from tracing.core.log import EventLog
 from tracing.lag.cluster import Cluster
 from tracing.lag.gauges import LagGauges
@@ -137,8 +135,8 @@ class LagMonitor:
     async def sweeps(self) -> AsyncGenerator[Sweep]:
         """Sweep at each interval, and give what was found, for as long as the caller likes.
 
-        A sweep that fails is logged, and the next one is waited for; only the first one has to
-        succeed. Close the generator in the end, as `contextlib.aclosing` does.
+        A sweep that fails, for whatever reason, is logged, and the next one is waited for; only
+        the first one has to succeed. Close the generator in the end, as `contextlib.aclosing` does.
 
         Raises:
             KafkaError: The first sweep failed.
@@ -148,7 +146,7 @@ class LagMonitor:
         while True:
             try:
                 found = await self.sweep()
-            except (KafkaError, OSError, TimeoutError) as error:
+            except Exception as error:
                 if self._last is None:
                     raise
                 _logger.warning("a sweep failed: %s: %s", type(error).__name__, error)

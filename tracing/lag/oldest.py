@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from aiokafka import errors
 from aiokafka.protocol.fetch import FetchRequest
 
+from tracing.kafka.raw_fetch import answered
 from tracing.lag.batches import first_record
 from tracing.lag.cluster import has_moved
 
@@ -120,12 +121,18 @@ class OldestReader:
                 f"records of broker {node}: {type(error).__name__}"
             )
             return
-        answers = _partitions_of(answer)
+        answers = answered(answer)
         for search in searches:
             part = answers.get(search.place.tp)
             first = search is searches[0]
-            if part is not None and self._answered(search, part, found, first=first):
-                again.append(search)
+            try:
+                if part is not None and self._answered(search, part, found, first=first):
+                    again.append(search)
+            except Exception as error:
+                tp = search.place.tp
+                self._cluster.remarks.unanswered.add(
+                    f"records of {tp.topic}[{tp.partition}]: {type(error).__name__}"
+                )
 
     def _answered(
         self,
@@ -161,14 +168,3 @@ class OldestReader:
         search.part_bytes = min(search.part_bytes * _LARGER, _ANSWER_BYTES)
         # The first partition of a request gets its batch in any case; others may find no room.
         return not first
-
-
-def _partitions_of(answer: Any) -> dict[tuple[str, int], dict[str, Any]]:
-    # What a partition's answer has depends on the version that the broker speaks.
-    schema = answer.SCHEMA
-    names = schema.fields[schema.names.index("topics")].array_of.fields[1].array_of.names
-    return {
-        (topic, part[0]): dict(zip(names, part, strict=True))
-        for topic, parts in answer.topics
-        for part in parts
-    }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from tracing.lag.model import GroupLag, PartitionLag, Sweep
+    from tracing.lag.model import DeadLetterDepth, GroupLag, PartitionLag, Sweep
 
 _STYLES: Final = {Status.OK: "green", Status.LAGGING: "yellow"}
 _BAD: Final = "bold red"
@@ -40,17 +40,27 @@ def document(sweep: Sweep) -> dict[str, Any]:
                 "lag": group.lag,
                 "lag_s": _rounded(group.lag_s),
                 "partitions": [
-                    {**asdict(found), "lag_s": _rounded(found.lag_s)} for found in group.partitions
+                    {**_described(found), "lag_s": _rounded(found.lag_s)}
+                    for found in group.partitions
                 ],
             }
             for group in sweep.groups
         ],
         "dead_letters": [
-            {**asdict(found), "oldest_s": _rounded(found.oldest_s)} for found in sweep.dead_letters
+            {**_described(found), "oldest_s": _rounded(found.oldest_s)}
+            for found in sweep.dead_letters
         ],
         "missing_rights": list(sweep.missing_rights),
         "unanswered": list(sweep.unanswered),
     }
+
+
+def _described(found: PartitionLag | DeadLetterDepth) -> dict[str, Any]:
+    """Describe it; a remark is there only where there is one."""
+    described = asdict(found)
+    if found.remark is None:
+        del described["remark"]
+    return described
 
 
 def print_sweep(sweep: Sweep, console: Console, *, each: bool) -> None:
@@ -133,6 +143,14 @@ def _notes(sweep: Sweep) -> Iterable[str]:
         yield "status ?: not watched for long enough to tell; --watch 5 goes on watching"
     if any(not found.exact for group in sweep.groups for found in group.partitions):
         yield "~: estimated from when the log grew, as seen from here"
+    for group in sweep.groups:
+        for found in group.partitions:
+            if found.remark:
+                place = f"{found.topic}[{found.partition}]"
+                yield f"group {group.group} on {place}: {found.remark}"
+    for letters in sweep.dead_letters:
+        if letters.remark:
+            yield f"dead letter {letters.remark}"
     for right in sweep.missing_rights:
         yield f"the cluster does not allow {right}"
     for what in sweep.unanswered:

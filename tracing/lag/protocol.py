@@ -127,5 +127,6 @@ def assigned_to(assignment: bytes) -> list[tuple[str, int]] | None:
     try:
         decoded: Any = _MEMBER_ASSIGNMENT.decode(BytesIO(assignment))
         return [(topic, number) for topic, numbers in decoded[1] for number in numbers]
-    except (TypeError, ValueError):
+    except Exception:
+        # Any bytes: a member writes them, and the coordinator hands them on.
         return None

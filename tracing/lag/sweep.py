@@ -226,6 +226,7 @@ class Sweeper:
         return PartitionLag(
             tp.topic, tp.partition, committed, end, lag,
             0.0 if lag_s is None and not waiting else lag_s, exact, assigned, status,
+            _remark(logs.oldest.get(logs.place(tp, counted_from))),
         )  # fmt: skip
 
     def _waited(self, place: Place, end: int, at: float, logs: _Logs) -> tuple[float | None, bool]:
@@ -249,3 +250,9 @@ class Sweeper:
         if written_at is None or not timeline.tells:
             return None, False
         return max(0.0, at - written_at), False
+
+
+def _remark(first: First | None) -> str | None:
+    if first is None or first.problem is None:
+        return None
+    return f"the record at offset {first.offset} cannot be read: {first.problem}"

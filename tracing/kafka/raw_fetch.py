@@ -1,0 +1,152 @@
+"""The bytes of one place of a partition, fetched with a consumer's own connection.
+
+aiokafka hands out no bytes, so this reads private attributes of its consumer: the client, the
+isolation level and the deserializers. Where one of them is missing there is nothing to read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing.kafka.raw_batches import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiokafka.structs import ConsumerRecord, TopicPartition
+
+    from tracing.kafka.raw_records import RawRecord
+
+_ATTEMPTS: Final = 10
+_DELAY_S: Final = 0.5
+_WAIT_MS: Final = 500
+# The first batch of a request comes however large it is.
+_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RawPart:
+    """The batch at which a consumer stands.
+
+    Attributes:
+        records: Its records from the place that was asked for, readable or not.
+        next_offset: The offset after the batch.
+    """
+
+    records: tuple[RawRecord, ...]
+    next_offset: int
+
+
+class RawFetch:
+    """Reads what a consumer cannot read.
+
+    Args:
+        consumer: An aiokafka consumer, or what looks like one.
+
+    Task safety: one event loop, that of the consumer.
+    """
+
+    def __init__(self, consumer: object) -> None:
+        self._consumer = consumer
+
+    @property
+    def able(self) -> bool:
+        """Whether the consumer has a connection to read with; test doubles have none."""
+        return getattr(self._consumer, "_client", None) is not None
+
+    async def read(self, tp: TopicPartition, offset: int) -> RawPart | None:
+        """Read the first batch at or after an offset that a consumer would be given.
+
+        Returns:
+            The batch; `None` where there is none, or it cannot be had. Nothing is raised.
+        """
+        for attempt in range(_ATTEMPTS if self.able else 0):
+            if attempt:
+                await asyncio.sleep(_DELAY_S)
+            try:
+                part = await self._ask(tp, offset)
+            except Exception:
+                # A leader that moved, a connection that broke: the next attempt may find it.
+                part = None
+            if part is not None:
+                return part
+        return None
+
+    def record(self, tp: TopicPartition, raw: RawRecord) -> ConsumerRecord[Any, Any]:
+        """Make the record of readable bytes that the consumer would have given.
+
+        Raises:
+            Exception: What a deserializer raised.
+        """
+        from aiokafka.structs import ConsumerRecord  # noqa: PLC0415 - the library does without
+
+        key, value = raw.key, raw.value
+        headers: Any = raw.headers
+        return ConsumerRecord(
+            tp.topic,
+            tp.partition,
+            raw.offset,
+            raw.timestamp_ms,
+            raw.timestamp_type,
+            self._deserialized("_key_deserializer", key),
+            self._deserialized("_value_deserializer", value),
+            None,
+            -1 if key is None else len(key),
+            -1 if value is None else len(value),
+            headers,
+        )
+
+    def _deserialized(self, name: str, content: bytes | None) -> Any:
+        fetcher = getattr(self._consumer, "_fetcher", None)
+        deserializer: Callable[[bytes | None], Any] | None = getattr(fetcher, name, None)
+        return content if deserializer is None else deserializer(content)
+
+    async def _ask(self, tp: TopicPartition, offset: int) -> RawPart | None:
+        from aiokafka.protocol.fetch import FetchRequest  # noqa: PLC0415 - as above
+
+        client: Any = getattr(self._consumer, "_client", None)
+        isolation = getattr(getattr(self._consumer, "_fetcher", None), "_isolation_level", 0)
+        wanted = [(tp.topic, [(tp.partition, offset, _BYTES)])]
+        answer = await client.send(
+            client.cluster.leader_for_partition(tp),
+            FetchRequest(_WAIT_MS, 1, _BYTES, isolation, wanted),
+        )
+        parts = answered(answer).get((tp.topic, tp.partition))
+        if parts is None or parts["error_code"]:
+            return None
+        aborted = parts.get("aborted_transactions") if isolation else None
+        return _first(parts["message_set"] or b"", offset, aborted, parts["highwater_offset"])
+
+
+def answered(answer: Any) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return what a broker's answer to a fetch has for each partition, by the fields' names.
+
+    What there is depends on the version that the broker speaks.
+    """
+    schema = answer.SCHEMA
+    names = schema.fields[schema.names.index("topics")].array_of.fields[1].array_of.names
+    return {
+        (topic, part[0]): dict(zip(names, part, strict=True))
+        for topic, parts in answer.topics
+        for part in parts
+    }
+
+
+def _first(
+    data: bytes, offset: int, aborted: list[tuple[int, int]] | None, end: int
+) -> RawPart | None:
+    found: RawPart | None = None
+    for batch, records in visible(data, aborted):
+        if found is not None:
+            # What a broken batch says of its own end may be wrong.
+            if offset < batch.base_offset < found.next_offset:
+                return RawPart(found.records, batch.base_offset)
+            return found
+        behind = tuple(record for record in records or () if record.next_offset > offset)
+        if behind:
+            found = RawPart(behind, batch.next_offset)
+    if found is not None and offset < end < found.next_offset:
+        return RawPart(found.records, end)
+    return found

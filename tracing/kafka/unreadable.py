@@ -1,0 +1,300 @@
+"""Polls that get past records which the client cannot read, with nothing lost around them.
+
+aiokafka gives up a whole poll over one such record: also the records before it, those of other
+partitions that the same poll had taken already, and for ever the records behind it in its batch.
+So the poll is taken back, partitions are read one by one up to the bad record, and the rest of
+its batch is read from the bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing.kafka.raw_fetch import RawFetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from aiokafka.structs import ConsumerRecord, TopicPartition
+
+    from tracing.kafka.raw_fetch import RawPart
+    from tracing.kafka.raw_records import RawRecord
+
+_UNREADABLE: Final = frozenset(
+    {"CorruptRecordException", "RecordTooLargeError", "UnicodeDecodeError", "UnsupportedCodecError"}
+)
+"""Errors that say by themselves that it is a record; by name, since aiokafka is no dependency."""
+_OTHERS: Final = frozenset(
+    {"ConsumerStoppedError", "IllegalOperation", "KafkaError", "MemoryError", "TimeoutError"}
+)
+"""Errors that are not about a record."""
+
+_AT_ONCE: Final = 500
+"""Records of one partition that are taken one by one before the others have their turn."""
+_SEARCH_S: Final = 30.0
+_PAUSE_S: Final = 0.02
+
+
+class UnreadableRecord(Exception):  # noqa: N818 - the name of what is in the log, as of a dead letter
+    """A record that cannot be read, or the bytes of several that cannot be told apart.
+
+    Attributes:
+        record: What there is of it.
+    """
+
+    def __init__(self, record: BrokenRecord) -> None:
+        super().__init__(f"the record cannot be read: {record.problem}")
+        self.record = record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenRecord:
+    """A record that the client cannot read.
+
+    Attributes:
+        topic: Its topic.
+        partition: Its partition.
+        offset: Its offset.
+        next_offset: The offset after it; of a batch that cannot be opened, the offset after it.
+        timestamp: Unix ms; -1 where it has none.
+        key: Its key, as bytes.
+        value: Its value, as bytes; where it is not whole, the bytes that no record was found in.
+        headers: Its headers; bytes of a name that are not UTF-8 are escaped.
+        problem: Why it cannot be read.
+        whole: Whether key, value and headers are the record's own.
+        kept: Whether its bytes could be had at all.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    next_offset: int
+    timestamp: int
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+    problem: str
+    whole: bool = True
+    kept: bool = True
+
+
+class ReadablePolls:
+    """Polls a consumer, and gives what it cannot read as a `BrokenRecord` in its place.
+
+    Args:
+        consumer: The consumer, started.
+
+    Task safety: one task.
+    """
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self._raw = RawFetch(getattr(consumer, "wrapped", consumer))
+        self._next: dict[TopicPartition, int] = {}
+        self._search_until: float | None = None
+        self._postponed: Exception | None = None
+        self._failed_at: tuple[TopicPartition, int] | None = None
+
+    @property
+    def searching(self) -> bool:
+        """Whether it is on its way past a record that cannot be read."""
+        return self._search_until is not None
+
+    async def position(self, tp: TopicPartition) -> int:
+        """Return where a partition stands; -1 where that is not known yet."""
+        try:
+            # It waits where it is not known, and that is not waited for.
+            async with asyncio.timeout(0):
+                return int(await self._consumer.position(tp))
+        except Exception:
+            return -1
+
+    async def poll(
+        self, timeout_ms: int, max_records: int | None = None
+    ) -> dict[TopicPartition, list[Any]]:
+        """Get records, as `AIOKafkaConsumer.getmany`.
+
+        Cancelled, it has taken nothing.
+
+        Raises:
+            Exception: What the consumer raised, where that is not about a record, or nothing
+                shows which record it is about.
+        """
+        postponed, self._postponed = self._postponed, None
+        if postponed is not None:
+            raise postponed
+        if self._search_until is not None:
+            return await self._search()
+        known, limit = await self._known(max_records)
+        try:
+            records: dict[TopicPartition, list[Any]] = await self._consumer.getmany(
+                *known, timeout_ms=timeout_ms, max_records=limit
+            )
+        except Exception as error:
+            if not _about_a_record(error):
+                raise
+            self._search_until = monotonic() + _SEARCH_S
+            self._rewind(self._next)
+            return {}
+        self._took(records)
+        return records
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget where partitions stand: they were revoked, or sought elsewhere."""
+        for tp in partitions:
+            self._next.pop(tp, None)
+
+    def _took(self, records: dict[TopicPartition, list[Any]]) -> None:
+        for tp, batch in records.items():
+            if batch:
+                self._next[tp] = batch[-1].offset + 1
+
+    async def _known(self, max_records: int | None) -> tuple[list[TopicPartition], int | None]:
+        """Return which partitions to poll, all if none are named, and how many records at most.
+
+        A poll that fails can be taken back only to where its partitions stood before it.
+        """
+        assigned = self._consumer.assignment()
+        if assigned and assigned == self._next.keys():
+            return [], max_records
+        self.forget([tp for tp in self._next if tp not in assigned])
+        for tp in assigned - self._next.keys():
+            offset = await self.position(tp)
+            if offset >= 0:
+                self._next[tp] = offset
+        if assigned and assigned == self._next.keys():
+            return [], max_records
+        # One record at a time loses none; a poll of what is known does not wait for the rest.
+        return list(self._next), (max_records if self._next else 1)
+
+    def _rewind(self, places: dict[TopicPartition, int]) -> None:
+        for tp, offset in places.items():
+            self._seek(tp, offset)
+
+    def _seek(self, tp: TopicPartition, offset: int) -> None:
+        self._next[tp] = offset
+        try:
+            self._consumer.seek(tp, offset)
+        except Exception:
+            # No longer assigned: its next owner begins at what was committed.
+            self._next.pop(tp, None)
+
+    async def _search(self) -> dict[TopicPartition, list[Any]]:
+        """Read partitions one by one, up to a record that cannot be read."""
+        before = dict(self._next)
+        gathered: dict[TopicPartition, list[Any]] = {}
+        assigned = sorted(self._consumer.assignment())
+        if not assigned:
+            self._search_until = None
+        try:
+            for tp in assigned:
+                if await self._read_alone(tp, gathered.setdefault(tp, [])):
+                    self._search_until = None
+            taken = {tp: batch for tp, batch in gathered.items() if batch}
+            if not taken and self._search_until is not None:
+                if monotonic() > self._search_until:
+                    # It did not come again.
+                    self._search_until = None
+                await asyncio.sleep(_PAUSE_S)
+        except Exception as error:
+            taken = {tp: batch for tp, batch in gathered.items() if batch}
+            if not taken:
+                raise
+            self._postponed = error
+        except BaseException:
+            self._rewind(before)
+            raise
+        return taken
+
+    async def _read_alone(self, tp: TopicPartition, batch: list[Any]) -> bool:
+        """Read a partition one record at a time; true where one could not be read."""
+        while len(batch) < _AT_ONCE:
+            try:
+                got = await self._consumer.getmany(tp, timeout_ms=0, max_records=1)
+            except Exception as error:
+                if not _about_a_record(error):
+                    raise
+                return await self._failed(tp, error, batch)
+            records = got.get(tp)
+            if not records:
+                return False
+            batch += records
+            self._next[tp] = records[-1].offset + 1
+        return False
+
+    async def _failed(self, tp: TopicPartition, error: Exception, batch: list[Any]) -> bool:
+        """Get past what a partition stands at; false where it has to be tried again."""
+        if tp not in self._next:
+            self._next[tp] = await self.position(tp)
+        if self._next[tp] < 0:
+            raise error
+        place = tp, self._next[tp]
+        if place != self._failed_at:
+            # It may have been at the end of the batch before, which is behind us then.
+            self._failed_at = place
+            self._seek(*place)
+            return False
+        batch += await self._past(*place, error)
+        self._failed_at = None
+        return True
+
+    async def _past(self, tp: TopicPartition, offset: int, error: Exception) -> Sequence[Any]:
+        """Return what is in the batch at which a partition stands, and go on behind it."""
+        part = await self._raw.read(tp, offset)
+        if part is None:
+            if self._raw.able or type(error).__name__ not in _UNREADABLE:
+                raise error
+            self._seek(tp, offset + 1)
+            problem = f"{type(error).__name__}: {error}"
+            return [
+                BrokenRecord(
+                    topic=tp.topic, partition=tp.partition, offset=offset, next_offset=offset + 1,
+                    timestamp=-1, problem=problem, whole=False, kept=False,
+                )
+            ]  # fmt: skip
+        items, after = self._items(tp, part, error)
+        self._seek(tp, after)
+        return items
+
+    def _items(
+        self, tp: TopicPartition, part: RawPart, error: Exception
+    ) -> tuple[list[ConsumerRecord[Any, Any] | BrokenRecord], int]:
+        items: list[ConsumerRecord[Any, Any] | BrokenRecord] = []
+        for raw in part.records:
+            if raw.problem is not None:
+                items.append(_broken(tp, raw, raw.problem))
+                continue
+            try:
+                items.append(self._raw.record(tp, raw))
+            except Exception as fault:
+                items.append(_broken(tp, raw, f"a deserializer raised {type(fault).__name__}"))
+        if not any(isinstance(item, BrokenRecord) for item in items):
+            # All can be read here, and yet the client did not read the first one.
+            if type(error).__name__ not in _UNREADABLE:
+                raise error
+            items = [_broken(tp, part.records[0], f"the client raised {type(error).__name__}")]
+            return items, part.records[0].next_offset
+        return items, max(part.next_offset, part.records[-1].offset + 1)
+
+
+def _broken(tp: TopicPartition, raw: RawRecord, problem: str) -> BrokenRecord:
+    return BrokenRecord(
+        topic=tp.topic,
+        partition=tp.partition,
+        offset=raw.offset,
+        next_offset=raw.next_offset,
+        timestamp=raw.timestamp_ms,
+        key=raw.key,
+        value=raw.value,
+        headers=raw.headers,
+        problem=problem,
+        whole=raw.whole,
+    )
+
+
+def _about_a_record(error: Exception) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return not names.isdisjoint(_UNREADABLE) or names.isdisjoint(_OTHERS)
