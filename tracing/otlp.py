@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs import LogRecordProcessor
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.export import SpanExporter
 
     from tracing.export.answers import Signal
     from tracing.export.batches import BatchQueue
 
+_LEAST_S: Final = 0.05
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
@@ -109,6 +111,44 @@ class Providers:
         shut_down((self._ending,), timeout_s)
 
 
+def counting_span_processor(
+    telemetry: Telemetry, exporter: SpanExporter | None = None
+) -> SpanProcessor:
+    """Make a batch span processor for a provider of your own, with its losses counted.
+
+    The SDK's `BatchSpanProcessor(OTLPSpanExporter())` only logs the spans that it loses, and takes
+    a redirect for success. This one counts them in `pipeline.telemetry.dropped`::
+
+        provider.add_span_processor(otlp.counting_span_processor(telemetry))
+
+    Args:
+        telemetry: Where losses are counted: on its meter provider.
+        exporter: Where the spans go; by default the exporter that the environment asks for, which
+            also reads what the collector refuses in part.
+
+    Raises:
+        ValueError: The environment asks for an exporter or protocol that is not supported, or for
+            none.
+        ImportError: The environment asks for gRPC and its exporter is not installed.
+    """
+    made = span_exporter() if exporter is None else Made(exporter)
+    if made is None:
+        raise ValueError(
+            "OTEL_TRACES_EXPORTER=none: there is nothing to export to; leave the processor out"
+        )
+    account = ExportAccount()
+    account.told_by(telemetry.metrics)
+    return _batches(made, account)
+
+
+def _batches(made: Made[SpanExporter], account: ExportAccount) -> AccountedBatchSpanProcessor:
+    exporter = AccountedSpanExporter(made.exporter, account, made.session)
+    processor = AccountedBatchSpanProcessor(exporter, account)
+    if made.pauses is not None:
+        made.pauses.queue = processor.queue.waiting
+    return processor
+
+
 def configured(signal: Signal | None = None) -> bool:
     """Whether the environment names an OTLP endpoint, for a signal or for all."""
     names = [_ENDPOINT]
@@ -142,12 +182,8 @@ def configure(
     aggregator, account = Aggregator(), ExportAccount()
     queues: list[BatchQueue] = []
     if span_processor is None and (made := span_exporter()) is not None:
-        spans = AccountedBatchSpanProcessor(
-            AccountedSpanExporter(made.exporter, account, made.session), account
-        )
+        spans = _batches(made, account)
         queues.append(spans.queue)
-        if made.pauses is not None:
-            made.pauses.queue = spans.queue.waiting
         span_processor = spans
     if log_processor is None and (logging := log_exporter()) is not None:
         logs = AccountedBatchLogProcessor(
@@ -179,7 +215,9 @@ def configure(
         shutdown()
 
     def stop_metrics(deadline: float) -> None:
-        meter_provider.shutdown(timeout_millis=max(0.0, deadline - time.monotonic()) * 1000)
+        # The SDK does not even begin where no time is left.
+        remaining_s = max(_LEAST_S, deadline - time.monotonic())
+        meter_provider.shutdown(timeout_millis=remaining_s * 1000)
 
     parts = (
         partial(by, shutdown=tracer_provider.shutdown),

@@ -13,14 +13,18 @@ from typing import Any
 
 import pytest
 from opentelemetry._logs import LogRecord
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
 
 from tests.tracing.collectors import LOGS, METRICS, TRACES, Collector, hanging, reply
-from tracing import otlp
+from tracing import Telemetry, otlp
 
 PROTOBUF = "application/x-protobuf"
 
@@ -200,11 +204,14 @@ def test_log_records_for_which_there_is_no_room_are_counted(
     providers = otlp.configure("s")
     logger = providers.logger_provider.get_logger("t")
 
-    # Two may be on their way to the collector, and two wait.
-    for _ in range(10):
-        logger.emit(LogRecord(body="b"))
+    for _ in range(2):
+        logger.emit(LogRecord(body="on its way"))
+    while not collector.bodies[LOGS]:
+        collector.closing.wait(0.01)
+    for _ in range(8):
+        logger.emit(LogRecord(body="two of these wait"))
 
-    assert _lost(providers, "log_")["log_queue"] in {6, 8}
+    assert {"log_queue": 6} == _lost(providers, "log_")
     providers.shutdown(0)
 
 
@@ -272,3 +279,31 @@ def test_the_next_export_uses_a_connection_that_works(
     collector.answer = reply()
     assert {"span_export": 3} == _export(providers)
     assert {"span_export": 3} == _export(providers)
+
+
+def test_a_provider_of_ones_own_can_have_its_losses_counted(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeps = InMemoryMetricReader()
+    provider = TracerProvider(shutdown_on_exit=False)
+    telemetry = Telemetry("orders", tracer_provider=provider, meter_provider=MeterProvider([keeps]))
+    # Two, with accounts that add up; and one with an exporter of the SDK's.
+    for exporter in (None, None, OTLPSpanExporter()):
+        provider.add_span_processor(otlp.counting_span_processor(telemetry, exporter))
+    collector.answer = reply("400 Bad Request")
+    provider.get_tracer("t").start_span("s").end()
+    provider.shutdown()
+
+    data = keeps.get_metrics_data()
+    assert data is not None
+    lost = [
+        getattr(point, "value", None)
+        for metric in data.resource_metrics[0].scope_metrics[0].metrics
+        if metric.name == "pipeline.telemetry.dropped"
+        for point in metric.data.data_points
+        if {"reason": "span_export"} == point.attributes
+    ]
+    assert [3] == lost
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    with pytest.raises(ValueError, match="OTEL_TRACES_EXPORTER"):
+        otlp.counting_span_processor(telemetry)

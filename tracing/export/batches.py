@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from tracing.export.answers import Signal
     from tracing.export_account import ExportAccount
 
-_SDK_TIMEOUT_S: Final = 30.0
+_TIMEOUT_S: Final = 5.0
+"""How long a provider that is shut down by itself may take, where the SDK takes 30 s."""
 
 
 class BatchQueue:
@@ -51,7 +52,7 @@ class BatchQueue:
         if waiting is None:
             otherwise()
             return
-        timeout_s = _SDK_TIMEOUT_S
+        timeout_s = _TIMEOUT_S
         if self._deadline is not None:
             timeout_s = max(0.0, self._deadline - time.monotonic())
         self._batch.shutdown(timeout_millis=int(timeout_s * 1000))
