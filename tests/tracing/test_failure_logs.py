@@ -317,3 +317,19 @@ def test_partitions_are_named_in_a_line_however_many_they_are() -> None:
         ]
     )
     assert "orders[0-199] and 800 more" == partition_names(many)
+
+
+async def test_a_loop_without_a_group_says_so(
+    memory: _InMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = await memory.topic_with_a_record()
+    consumer = await memory.consumer(topic)
+
+    with caplog.at_level(logging.INFO, "tracing"), pytest.raises(ValueError, match="4111"):
+        await tracing.consume(consumer, decline)
+
+    messages = [record.message for record in lines(caplog, "tracing.consume")]
+    assert ["(no group)", "(no group)"] == [message[-10:] for message in messages]
+    (attempt,) = lines(caplog, "tracing.attempts")
+    assert attempt.__dict__["group"] is None
+    assert "group" not in attempt.message

@@ -117,11 +117,11 @@ class AttemptLog:
         for (topic, error_type), window in self._windows.items():
             if window.left_out:
                 _attempts.warning(
-                    "%d more attempts at records of %s failed with %s (group %s)",
+                    "%d more attempts at records of %s failed with %s [group %s]",
                     window.left_out,
                     topic,
                     error_type,
-                    self._group,
+                    self._group or "-",
                     extra={
                         "topic": topic,
                         "group": self._group,

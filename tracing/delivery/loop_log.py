@@ -33,6 +33,7 @@ class LoopLog:
     def __init__(self, consumer: TracedConsumer) -> None:
         self._consumer = consumer
         self._group = consumer.info.group
+        self._named_group = "no group" if self._group is None else f"group {self._group}"
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -46,9 +47,9 @@ class LoopLog:
         except BaseException as error:
             # Without its message, which may be private, as in a traceback.
             _logger.error(  # noqa: TRY400 - a traceback has the message
-                "consuming ended with %s; what was not handled is not committed (group %s)",
+                "consuming ended with %s; what was not handled is not committed (%s)",
                 semconv.error_type(decisive(error)),
-                self._group,
+                self._named_group,
                 extra={"group": self._group, "error_type": semconv.error_type(decisive(error))},
             )
             raise
@@ -74,10 +75,10 @@ class LoopLog:
     def _log(self, what: str, partitions: Collection[TopicPartition]) -> None:
         places = partition_names(partitions)
         _logger.info(
-            "%s %s (group %s)",
+            "%s %s (%s)",
             what,
             places or "no partitions",
-            self._group,
+            self._named_group,
             extra={"group": self._group, "partitions": places},
         )
 
