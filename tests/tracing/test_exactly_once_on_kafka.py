@@ -282,3 +282,18 @@ async def test_the_end_of_a_transactional_topic_is_reached(clients: Clients) -> 
 
     assert numbers(0, 1, 2, 3, 4, 4) == Counter(await pipeline.shipped())
     assert sum(ends.values()) == await pipeline.committed()
+
+
+async def test_a_static_member_keeps_its_name_in_the_transaction(clients: Clients) -> None:
+    pipeline = await Pipeline.filled(clients, 4)
+    pipeline.consumer = await clients.consumer(
+        pipeline.source, group="static", group_instance_id="member-1"
+    )
+
+    async def done() -> bool:
+        return await pipeline.committed() == 4
+
+    await pipeline.run(pipeline.ship, done)
+
+    assert numbers(0, 1, 2, 3) == Counter(await pipeline.shipped())
+    assert "member-1" == (await joined(transactions(pipeline))).instance_id
