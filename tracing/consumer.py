@@ -13,7 +13,7 @@ from tracing.committing import Committing
 from tracing.diagnostics import warn_once
 from tracing.iteration import TracedRecords, next_beneath, topic_of
 from tracing.kafka.consumer_methods import ConsumerMethods
-from tracing.kafka.forwarding import like, takes
+from tracing.kafka.forwarding import argument, like, takes, with_argument
 from tracing.keeping import keep
 from tracing.polling import Polling
 from tracing.processing import Processing
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tracing.telemetry import Telemetry
 
 # Where the listener stands among the arguments of `subscribe`.
-_LISTENER: Final = 2
+_LISTENER: Final = 2, "listener"
 
 
 class TracedConsumer(ConsumerMethods):
@@ -78,7 +78,8 @@ class TracedConsumer(ConsumerMethods):
     _held = "_consumer"
     _added = frozenset({
             "wrapped", "telemetry", "info", "delivered", "rebalances", "process", "process_batch",
-            "addressed_elsewhere", "leave_unfinished", "finish_unfinished", "fetch", "divert",
+            "addressed_elsewhere", "leave_unfinished", "finish_unfinished", "fetch_for_loop",
+            "divert_calls",
         })  # fmt: skip
 
     def __init__(
@@ -190,25 +191,24 @@ class TracedConsumer(ConsumerMethods):
         """
         return await self._polled(self._target.getmany, *args, **kwargs)
 
-    async def fetch(
+    async def fetch_for_loop(
         self, *, timeout_ms: int
     ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
         """Get records for the loop that reads the consumer."""
-        records: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await self._polled(
-            self._consumer.getmany, timeout_ms=timeout_ms
-        )
-        return records
+        return await self._polled(self._consumer.getmany, timeout_ms=timeout_ms)
 
-    def divert(self, target: KafkaConsumer | None) -> None:
+    def divert_calls(self, target: KafkaConsumer | None) -> None:
         """Let the application's calls reach a loop that reads the consumer; `None` ends that."""
         self._target = self._consumer if target is None else target
 
     async def _polled(
         self, getmany: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
-    ) -> Any:
+    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
         self.finish_unfinished()
         started, started_ns = perf_counter(), time_ns()
-        records = await beneath(getmany, self._consumer)(*args, **kwargs)
+        records: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await beneath(
+            getmany, self._consumer
+        )(*args, **kwargs)
         if records:
             self._polling.polled(records, started, started_ns)
         return records
@@ -275,11 +275,9 @@ class TracedConsumer(ConsumerMethods):
     @like(ConsumerMethods.subscribe)
     def subscribe(self, *args: Any, **kwargs: Any) -> Any:
         """Subscribe, as `AIOKafkaConsumer.subscribe`."""
-        if len(args) > _LISTENER:
-            relay = self._rebalances.listener(args[_LISTENER])
-            args = (*args[:_LISTENER], relay, *args[_LISTENER + 1 :])
-        elif "listener" in kwargs or takes(self._consumer.subscribe, "listener"):
-            kwargs["listener"] = self._rebalances.listener(kwargs.get("listener"))
+        listener = argument(args, kwargs, _LISTENER)
+        if listener is not None or takes(self._consumer.subscribe, "listener"):
+            args = with_argument(args, kwargs, _LISTENER, self._rebalances.listener(listener))
         return self._target.subscribe(*args, **kwargs)
 
     async def start(self) -> None:

@@ -13,7 +13,7 @@ from tracing.coexistence import beneath, call_beneath, present, without_official
 from tracing.context_keys import SUPPRESSED
 from tracing.diagnostics import warn_once
 from tracing.headers import latest, listed
-from tracing.kafka.forwarding import like, parameters, takes
+from tracing.kafka.forwarding import argument, like, parameters, takes, with_argument
 from tracing.kafka.producer_methods import ProducerMethods
 from tracing.keeping import keep
 from tracing.provenance import unmarked
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # The parameters of aiokafka's send, and where headers stand among them.
 _PARAMETERS: Final = ("topic", "value", "key", "partition", "timestamp_ms", "headers")
-_HEADERS: Final = 5
+_HEADERS: Final = 5, "headers"
 
 
 class TracedProducer(ProducerMethods):
@@ -204,8 +204,7 @@ class TracedProducer(ProducerMethods):
         self, args: tuple[Any, ...], kwargs: dict[str, Any], *, takes_headers: bool
     ) -> tuple[Sending | None, tuple[Any, ...]]:
         """Start the span of a send, and put its headers among the caller's arguments."""
-        by_position = len(args) > _HEADERS
-        headers = args[_HEADERS] if by_position else kwargs.get("headers")
+        headers = argument(args, kwargs, _HEADERS)
         given = listed(headers)
         sending = None
         # What the arguments cannot be bound to, the producer says itself, or knows better.
@@ -216,10 +215,8 @@ class TracedProducer(ProducerMethods):
             given = sending.headers
         elif given:
             given = unmarked(given, latest(given))
-        if by_position:
-            args = (*args[:_HEADERS], given, *args[_HEADERS + 1 :])
-        elif headers is not None or (sending is not None and takes_headers):
-            kwargs["headers"] = given
+        if headers is not None or (sending is not None and takes_headers):
+            args = with_argument(args, kwargs, _HEADERS, given)
         return sending, args
 
     def _replaced(self, name: str) -> None:

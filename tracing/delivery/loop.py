@@ -95,7 +95,7 @@ class Loop:
                 "make a second consumer, or raise `concurrency`"
             )
         _read.add(id(client))
-        consumer.divert(ConsumerBesideLoop(client, consumer.info.group, self))
+        consumer.divert_calls(ConsumerBesideLoop(client, consumer.info.group, self))
         consumer.rebalances.add(self)
         watch = asyncio.create_task(self._watch(), name="consume: end")
         try:
@@ -114,7 +114,7 @@ class Loop:
             finally:
                 self._workers.cut_off()
                 consumer.rebalances.remove(self)
-                consumer.divert(None)
+                consumer.divert_calls(None)
                 _read.discard(id(client))
                 if self._close_wanted:
                     self._begin_to_close()
@@ -190,7 +190,7 @@ class Loop:
         limit = self._poll_limit = asyncio.timeout(None)
         try:
             async with limit:
-                records = await self._consumer.fetch(timeout_ms=_POLL_MS)
+                records = await self._consumer.fetch_for_loop(timeout_ms=_POLL_MS)
         except Exception as error:
             if limit.expired():
                 return {}

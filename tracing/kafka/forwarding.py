@@ -11,7 +11,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _Declared = TypeVar("_Declared", bound="Callable[..., Any]")
 
@@ -53,6 +53,27 @@ def like(declared: _Declared) -> Callable[[Callable[..., Any]], _Declared]:
         return cast("_Declared", method)
 
     return decorate
+
+
+def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], place: tuple[int, str]) -> Any:
+    """Find an argument by its position and name; `None` where the caller left it out."""
+    position, name = place
+    return args[position] if len(args) > position else kwargs.get(name)
+
+
+def with_argument(
+    args: tuple[Any, ...], kwargs: dict[str, Any], place: tuple[int, str], value: object
+) -> tuple[Any, ...]:
+    """Put a value where the caller gave an argument, by name where it was left out.
+
+    Returns:
+        The positional arguments; those by name are changed in place.
+    """
+    position, name = place
+    if len(args) > position:
+        return (*args[:position], value, *args[position + 1 :])
+    kwargs[name] = value
+    return args
 
 
 def takes(method: Callable[..., Any], name: str) -> bool:
