@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _logger = logging.getLogger(__name__)
-# Longer than a service takes to finish what it has begun, each step with its own bound.
-_STOP_S: Final = 30.0
+# Longer than a service takes to finish what it has begun, each step with its own bound, on a
+# machine that is busy.
+_STOP_S: Final = 60.0
 
 
 @asynccontextmanager

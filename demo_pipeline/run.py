@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from demo_pipeline.bootstrap import Cluster, start_service
@@ -20,11 +22,10 @@ from demo_pipeline.run_record import RunRecord
 from demo_pipeline.sagas.pace import Pace
 from demo_pipeline.scenarios import SCENARIOS
 from demo_pipeline.services import ALL_TOPICS, SERVICES, analytics, observer, orders
-from demo_pipeline.temp_folders import temp_folder
+from demo_pipeline.temp_folders import sweep, temp_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from demo_pipeline.bootstrap import RunningService
     from demo_pipeline.load import Load
@@ -99,6 +100,8 @@ async def run(
     """
     record = record or RunRecord(options.scenario)
     pace = Pace()
+    # Also where this run needs no folder of its own.
+    sweep(Path(tempfile.gettempdir()))
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(options.http_port))
         progress.step("starting the broker")

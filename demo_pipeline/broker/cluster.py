@@ -94,7 +94,7 @@ async def create_topics(bootstrap_servers: str, partitions: Mapping[str, int]) -
 
 
 def _admin(bootstrap_servers: str) -> AIOKafkaAdminClient:
-    return AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=10_000)
+    return AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=30_000)
 
 
 _logger = logging.getLogger("aiokafka")

@@ -16,7 +16,8 @@ from demo_pipeline.private_files import PRIVATE_UMASK, make_private_file
 from demo_pipeline.temp_folders import temp_folder
 
 _ATTEMPTS: Final = 5
-_START_S: Final = 20.0
+# A program that ends is noticed at once; this is for a machine that is busy.
+_START_S: Final = 60.0
 _STOP_S: Final = 5.0
 _LOG_TAIL: Final = 400
 # The broker takes configuration from variables such as OTEL_EXPORTER_OTLP_ENDPOINT, which are
