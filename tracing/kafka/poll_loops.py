@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context, attach, get_current
 
+from tracing.batch_processing import BatchProcessing
 from tracing.iteration import topic_of
-from tracing.running_task import running_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracing.batch_processing import BatchProcessing
     from tracing.consumer import TracedConsumer
     from tracing.processing import Processing
 
@@ -57,7 +56,7 @@ class PollLoops:
         received: Any,
         handle: Callable[[Any], Processing | BatchProcessing],
     ) -> None:
-        task = running_task()
+        task = asyncio.current_task()
         if task is None:
             return
         try:
@@ -68,7 +67,7 @@ class PollLoops:
     def finish(self, error: BaseException | None = None) -> None:
         """End what the running task handles: it asks for more, or there was an error."""
         loop = _loop.get()
-        if loop is not None and loop.task is running_task():
+        if loop is not None and loop.task is asyncio.current_task():
             loop.finish(error)
 
     def committing(self, client: object) -> None:
@@ -131,7 +130,10 @@ class _TaskLoop:
         """Handle what was received, in the running task."""
         received = _Received(self, _without_received(get_current()))
         attach(Context({**received.base, _KEY: received}))
-        handling.start()
+        if isinstance(handling, BatchProcessing):
+            handling.start()
+        else:
+            handling.start(self.task)
         received.context = get_current()
         self._handling, self._received = handling, received
         # Weakly: a client that the application forgets may go, while its last record is handled.
@@ -196,15 +198,15 @@ def _without_received(context: Context, loop: _TaskLoop | None = None) -> Contex
 
     That is one left behind, or one that comes from the task which started the running one.
     """
-    while True:
-        received = context.get(_KEY)
+    while (received := context.get(_KEY)) is not None:
         if (
             not isinstance(received, _Received)
             or received.context is not context
             or (loop is not None and received.loop is not loop)
         ):
-            return context
+            break
         context = received.base
+    return context
 
 
 def _batch(traced: TracedConsumer, received: Any) -> BatchProcessing:
