@@ -48,8 +48,11 @@ def temp_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
         new.rename(folder / _LOCK)
         yield folder
     finally:
-        # A program that is about to end may still write into it; what stays is swept next time.
         shutil.rmtree(folder, ignore_errors=True)
+        # A program that is about to end may still write into it: what stays is as a killed process
+        # leaves it, for the next one.
+        with contextlib.suppress(OSError):
+            (folder / _LOCK).touch(0o600)
         if lock is not None:
             os.close(lock)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -127,6 +128,21 @@ def test_what_a_killed_process_left_is_gone_when_the_next_one_begins(
     with _temporary(tmp_path, monkeypatch), temp_folder("databases") as folder:
         assert not left.exists()
         assert [folder] == _in(tmp_path)
+    assert [] == _in(tmp_path)
+
+
+def test_a_folder_that_cannot_be_removed_yet_is_removed_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(path: Path, *, ignore_errors: bool) -> None:
+        (path / ".in-use").unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", half)
+        with temp_folder("kafka", tmp_path) as folder:
+            (folder / "00.log").touch()
+    assert [folder] == _in(tmp_path)
+    sweep(tmp_path)
     assert [] == _in(tmp_path)
 
 
