@@ -442,3 +442,35 @@ async def test_a_loop_that_waits_for_the_next_attempt_can_be_stopped(clients: Cl
 
     assert [b"0"] == await pipeline.shipped()
     assert 1 == await pipeline.committed()
+
+
+async def test_what_would_move_offsets_beside_the_transactions_is_refused(
+    clients: Clients,
+) -> None:
+    pipeline = await Pipeline.filled(clients, 2)
+    tp = TopicPartition(pipeline.source, 0)
+
+    async def handler(record: Any) -> None:
+        await pipeline.ship(record)
+        for moves in (
+            pipeline.consumer.commit,
+            lambda: pipeline.consumer.commit({tp: 2}),
+            pipeline.consumer.seek_to_end,
+            pipeline.consumer.getmany,
+        ):
+            with pytest.raises(RuntimeError, match="end the loop first"):
+                await moves()
+        with pytest.raises(RuntimeError, match="last transaction"):
+            pipeline.consumer.seek(tp, 0)
+
+    async def done() -> bool:
+        if await pipeline.committed() < 2:
+            return False
+        with pytest.raises(RuntimeError, match="another consume"):
+            await tracing.consume(pipeline.consumer, handler)
+        return True
+
+    await pipeline.run(handler, done, retry=Retry(attempts=1))
+
+    assert numbers(0, 1) == Counter(await pipeline.shipped())
+    await pipeline.consumer.commit({tp: 0})

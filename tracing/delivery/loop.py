@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracing.core.log import EventLog, described
 from tracing.delivery.beside import ConsumerBesideLoop
 from tracing.delivery.commits import Commits
+from tracing.delivery.reading import begin_reading, end_reading
 from tracing.delivery.workers import Workers, tidied
 from tracing.partition import HANDLED_BY, PartitionWorker
 
@@ -34,8 +35,6 @@ _CLOSE_S: Final = 1.0
 _LOOK_S: Final = 1.0
 
 _closing: set[asyncio.Future[None]] = set()
-# The clients that a loop reads, by identity: a client may be wrapped more than once.
-_read: set[int] = set()
 
 
 class Loop:
@@ -89,12 +88,7 @@ class Loop:
             Exception: What the loop ended with.
         """
         client, consumer = self._client, self._consumer
-        if id(client) in _read:
-            raise RuntimeError(
-                "another consume() reads this consumer; a second one would take its records away: "
-                "make a second consumer, or raise `concurrency`"
-            )
-        _read.add(id(client))
+        begin_reading(client)
         consumer.divert_calls(ConsumerBesideLoop(client, consumer.info.group, self))
         consumer.rebalances.add(self)
         watch = asyncio.create_task(self._watch(), name="consume: end")
@@ -115,7 +109,7 @@ class Loop:
                 self._workers.cut_off()
                 consumer.rebalances.remove(self)
                 consumer.divert_calls(None)
-                _read.discard(id(client))
+                end_reading(client)
                 if self._close_wanted:
                     self._begin_to_close()
                 self._left.set()

@@ -35,8 +35,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracing.core.log import EventLog
 from tracing.delivery.loop_log import LoopLog
+from tracing.delivery.reading import begin_reading, end_reading
 from tracing.delivery.transaction_runner import AbandonedError, TransactionRunner
 from tracing.delivery.transactional_clients import group_offsets
+from tracing.delivery.transactional_consumer import TransactionalConsumer
 from tracing.delivery.transactional_lanes import IDLE_S, TransactionalLanes
 from tracing.delivery.transactions import owned
 
@@ -98,6 +100,8 @@ async def consume_transactional(
             drain_timeout_s=drain_timeout_s,
         )
         log = LoopLog(consumer)
+        begin_reading(consumer.wrapped)
+        consumer.divert_calls(TransactionalConsumer(consumer.wrapped))
         consumer.rebalances.add(loop)
         consumer.rebalances.add(log)
         try:
@@ -106,6 +110,8 @@ async def consume_transactional(
         finally:
             consumer.rebalances.remove(log)
             consumer.rebalances.remove(loop)
+            consumer.divert_calls(None)
+            end_reading(consumer.wrapped)
             handling.log.close()
 
 
@@ -122,6 +128,7 @@ class _Loop:
         drain_timeout_s: float,
     ) -> None:
         self._consumer = consumer
+        self._client: Any = consumer.wrapped
         self._lanes = lanes
         self._offsets = offsets
         self._runner = runner
@@ -178,7 +185,7 @@ class _Loop:
 
     async def _poll(self) -> Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]:
         await self._synchronize()
-        return await self._consumer.getmany(timeout_ms=_POLL_MS)
+        return await self._consumer.fetch_for_loop(timeout_ms=_POLL_MS)
 
     def _standing(self) -> Standing | None:
         membership = self._offsets.membership()
@@ -205,11 +212,11 @@ class _Loop:
             lane = self._lanes.of(tp)
             if offset is not None and lane.first != offset:
                 await lane.clear(self._runner.grace_s)
-            if standing != self._standing() or tp not in self._consumer.assignment():
+            if standing != self._standing() or tp not in self._client.assignment():
                 return
             lane = self._lanes.of(tp)
             if offset is not None and lane.first != offset:
-                self._consumer.seek(tp, offset)
+                self._client.seek(tp, offset)
                 lane.go_on(offset)
             lane.standing = standing
         self._work.set()

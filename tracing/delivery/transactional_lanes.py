@@ -41,6 +41,7 @@ class TransactionalLanes:
         max_buffered: int,
     ) -> None:
         self._consumer = consumer
+        self._client: Any = consumer.wrapped
         self._handler = handler
         self._handling = handling
         self._max_buffered = max_buffered
@@ -65,7 +66,7 @@ class TransactionalLanes:
         """The consumer's partitions of which it is not sure where to go on."""
         return [
             tp
-            for tp in self._consumer.assignment()
+            for tp in self._client.assignment()
             if (lane := self._lanes.get(tp)) is None or lane.standing != standing
         ]
 
@@ -75,17 +76,17 @@ class TransactionalLanes:
             lane = self.of(tp)
             lane.add(batch)
             if len(lane.queue) > self._max_buffered and not lane.paused:
-                self._consumer.pause(tp)
+                self._client.pause(tp)
                 lane.paused = True
 
     async def pass_over(self) -> None:
         """Note where the consumer stands; only between two polls."""
         try:
             async with asyncio.timeout(IDLE_S):
-                for tp in self._consumer.assignment():
+                for tp in self._client.assignment():
                     lane = self._lanes.get(tp)
                     if lane is not None and not lane.queue and lane.standing is not None:
-                        lane.pass_over(await self._consumer.position(tp))
+                        lane.pass_over(await self._client.position(tp))
         except Exception as error:
             # Unassigned meanwhile, or not known yet; the next time will do.
             _logger.debug("positions are not known: %s", type(error).__name__)
@@ -125,7 +126,7 @@ class TransactionalLanes:
         for tp, first in firsts.items():
             if first is not None:
                 try:
-                    self._consumer.seek(tp, first)
+                    self._client.seek(tp, first)
                 except Exception as error:
                     # Closed, or no longer ours: then the committed offset is where it goes on.
                     _logger.debug("no need to rewind %s: %s", tp, error)
@@ -136,6 +137,6 @@ class TransactionalLanes:
             return
         lane.paused = False
         try:
-            self._consumer.resume(lane.tp)
+            self._client.resume(lane.tp)
         except Exception as error:
             _logger.debug("no need to resume %s: %s", lane.tp, error)

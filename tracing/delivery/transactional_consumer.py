@@ -1,0 +1,79 @@
+"""A consumer's own methods while its records are handled in transactions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from tracing.protocols import KafkaConsumer
+
+
+class TransactionalConsumer:
+    """What an application's calls reach while `consume(transactional=...)` reads the consumer.
+
+    What would commit or move offsets beside the transactions is refused; the rest is the client's.
+
+    Args:
+        client: The consumer itself.
+    """
+
+    def __init__(self, client: KafkaConsumer) -> None:
+        self._client = client
+
+    async def commit(self, *_args: Any, **_options: Any) -> NoReturn:
+        """Refuse: an offset is committed with the effects of its record."""
+        _refuse("commit()", "commits offsets together with what handlers send")
+
+    def seek(self, *_args: Any, **_options: Any) -> NoReturn:
+        """Refuse: the loop goes on where the last transaction ended."""
+        _refuse_move("seek()")
+
+    async def seek_to_beginning(self, *_partitions: Any) -> NoReturn:
+        """Refuse, as `seek`."""
+        _refuse_move("seek_to_beginning()")
+
+    async def seek_to_end(self, *_partitions: Any) -> NoReturn:
+        """Refuse, as `seek`."""
+        _refuse_move("seek_to_end()")
+
+    async def seek_to_committed(self, *_partitions: Any) -> NoReturn:
+        """Refuse, as `seek`."""
+        _refuse_move("seek_to_committed()")
+
+    def assign(self, *_args: Any, **_options: Any) -> NoReturn:
+        """Refuse: without membership in a group, nothing fences the consumer."""
+        _refuse("assign()", "needs partitions that the group assigned")
+
+    async def getone(self, *_partitions: Any) -> NoReturn:
+        """Refuse: the records are the loop's."""
+        _refuse_read("getone()")
+
+    async def getmany(self, *_partitions: Any, **_options: Any) -> NoReturn:
+        """Refuse: the records are the loop's."""
+        _refuse_read("getmany()")
+
+    def __aiter__(self) -> NoReturn:
+        """Refuse: the records are the loop's."""
+        _refuse_read("`async for`")
+
+    async def __anext__(self) -> NoReturn:
+        """Refuse: the records are the loop's."""
+        _refuse_read("`async for`")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def _refuse_move(what: str) -> NoReturn:
+    _refuse(what, "goes on where its last transaction ended")
+
+
+def _refuse_read(what: str) -> NoReturn:
+    _refuse(what, "reads its records")
+
+
+def _refuse(what: str, why: str) -> NoReturn:
+    raise RuntimeError(
+        f"{what} of a consumer while consume(transactional=...) {why}: end the loop first (set its "
+        "`stop` event)"
+    )
