@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
@@ -76,6 +78,8 @@ async def _drained(folder: Path, customers: Customers) -> None:
     """Wait until the databases add up, for as long as that can take."""
     deadline = time.monotonic() + _DRAIN_S
     while time.monotonic() < deadline:
-        if not await asyncio.to_thread(discrepancies, folder, tuple(customers.accepted)):
-            return
+        # A service that was killed as it began has its tables only when it has begun again.
+        with contextlib.suppress(sqlite3.OperationalError):
+            if not await asyncio.to_thread(discrepancies, folder, tuple(customers.accepted)):
+                return
         await asyncio.sleep(1.0)

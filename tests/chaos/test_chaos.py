@@ -16,7 +16,13 @@ from tests.chaos.storm import storm
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.integration,
+    pytest.mark.timeout(600),
+    # Many processes at once: one such test at a time.
+    pytest.mark.xdist_group("load"),
+]
 
 RATE = 15.0
 

@@ -11,7 +11,13 @@ import pytest
 
 from tests.chaos.exactly_once import exactly_once
 
-pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.integration,
+    pytest.mark.timeout(600),
+    # Many processes at once: one such test at a time.
+    pytest.mark.xdist_group("load"),
+]
 
 
 async def test_effects_are_there_once_when_members_are_killed_and_stopped(

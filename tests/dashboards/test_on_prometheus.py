@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.timeout(900),
-    # All of them ask one Prometheus, which is filled once.
-    pytest.mark.xdist_group("prometheus"),
+    # All of them ask one Prometheus, which is filled once, and not beside other runs.
+    pytest.mark.xdist_group("load"),
 ]
 
 CONFIG = Config()
