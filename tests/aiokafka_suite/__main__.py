@@ -78,7 +78,7 @@ async def _compare(runner: Runner, again: int, *, part: bool) -> list[str]:
         click.echo(f"differs: {difference}: {reason}")
         click.echo(_detail(runs, difference), err=True)
     return problems(
-        runs, confirmed, EXPECTED, floor=0 if part else FLOOR, spans=1 if part else SPANS
+        runs, confirmed, EXPECTED, floor=1 if part else FLOOR, spans=1 if part else SPANS
     )
 
 
