@@ -35,6 +35,7 @@ from tracing.sagas.observer import SagaObserver
 from tracing.sagas.outcomes import SagaOutcome, StepOutcome
 from tracing.sagas.tracker import SagaTracker
 from tracing.telemetry import Relation, Telemetry
+from tracing.unreadable import UnreadableRecord
 
 __all__ = [
     "Aggregator",
@@ -68,6 +69,7 @@ __all__ = [
     "TracedConsumer",
     "TracedProducer",
     "Unprocessable",
+    "UnreadableRecord",
     "cloudevent",
     "consume",
     "current_batch",

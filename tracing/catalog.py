@@ -121,6 +121,13 @@ REPLAY_SKIPPED: Final = Metric(
     description="Replayed dead letters that a group skipped, because they are another group's.",
     labels=_HOP,
 )
+UNREADABLE_SKIPPED: Final = Metric(
+    name="pipeline.unreadable.skipped",
+    kind="counter",
+    unit="{message}",
+    description="Messages that a group skipped because the client cannot read them.",
+    labels=_HOP,
+)
 DUPLICATES: Final = Metric(
     name="pipeline.duplicates",
     kind="counter",
@@ -286,6 +293,7 @@ METRICS: Final = (
     DEAD_LETTERS,
     DEAD_LETTERS_REPLAYED,
     REPLAY_SKIPPED,
+    UNREADABLE_SKIPPED,
     DUPLICATES,
     OUTBOX_PENDING,
     OUTBOX_OLDEST_AGE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -14,6 +15,7 @@ from tracing.diagnostics import warn_once
 from tracing.iteration import TracedRecords, next_beneath, topic_of
 from tracing.kafka.consumer_methods import ConsumerMethods
 from tracing.kafka.forwarding import argument, like, takes, with_argument
+from tracing.kafka.readable_polls import ReadablePolls
 from tracing.keeping import keep
 from tracing.polling import Polling
 from tracing.processing import Processing
@@ -78,7 +80,7 @@ class TracedConsumer(ConsumerMethods):
     _held = "_consumer"
     _added = frozenset({
             "wrapped", "telemetry", "info", "delivered", "rebalances", "process", "process_batch",
-            "addressed_elsewhere", "leave_unfinished", "finish_unfinished", "fetch_for_loop",
+            "addressed_elsewhere", "leave_unfinished", "finish_unfinished", "polls_for_loop",
             "divert_calls",
         })  # fmt: skip
 
@@ -191,11 +193,9 @@ class TracedConsumer(ConsumerMethods):
         """
         return await self._polled(self._target.getmany, *args, **kwargs)
 
-    async def fetch_for_loop(
-        self, *, timeout_ms: int
-    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
-        """Get records for the loop that reads the consumer."""
-        return await self._polled(self._consumer.getmany, timeout_ms=timeout_ms)
+    def polls_for_loop(self) -> ReadablePolls:
+        """Return the polls of a loop that reads the consumer."""
+        return ReadablePolls(self._consumer, partial(self._polled, self._consumer.getmany))
 
     def divert_calls(self, target: KafkaConsumer | None) -> None:
         """Let the application's calls reach a loop that reads the consumer; `None` ends that."""

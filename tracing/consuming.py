@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
 
     from tracing.dead_letters import DeadLetters
+    from tracing.delivery.unreadable import OnUnreadable
     from tracing.producer import TracedProducer
     from tracing.retry import Retry
 
@@ -32,6 +33,7 @@ async def consume(
     max_buffered: int = 500,
     commit_interval_s: float = 0.5,
     drain_timeout_s: float = 30.0,
+    on_unreadable: OnUnreadable = "raise",
     transactional: TracedProducer | None = None,
 ) -> None:
     """Handle a consumer's records until told to stop: at least once, in order per partition.
@@ -95,6 +97,12 @@ async def consume(
         commit_interval_s: Seconds between commits at most.
         drain_timeout_s: Seconds that records under way have to finish; then they are cancelled
             and will be delivered again.
+        on_unreadable: What to do about a record that aiokafka itself cannot read, such as one
+            with a header name that is not UTF-8, an unknown compression or a wrong checksum:
+            `"raise"` ends the loop with `tracing.UnreadableRecord`, which says where it is and
+            how to get past it; `"dead_letter"` makes a dead letter of its bytes; `"skip"` counts
+            it in `pipeline.unreadable.skipped` and logs it. Records before it are handled first,
+            and all others around it as usual.
         transactional: Handle records exactly once, on Kafka 2.5 or later: what handlers send with
             this transactional producer, dead letters (`DeadLetters(producer,
             transactional=True)`) and offsets are committed together, or not at all. What handlers
@@ -110,8 +118,8 @@ async def consume(
         ValueError: The consumer commits by itself, which loses records that are under way; or
             a number is not positive; or there are dead letters, but no group or no bytes.
         Exception: What `handler` raised; its record and all after it are not committed. Or what
-            the consumer raised: of a record that aiokafka itself cannot read, such as one with a
-            header name that is not UTF-8, there is nothing to make a dead letter of.
+            the consumer raised.
+        UnreadableRecord: As `on_unreadable` says.
         ExceptionGroup: The same, and what kept the record from becoming a dead letter.
     """
     if not isinstance(consumer, TracedConsumer):
@@ -142,7 +150,7 @@ async def consume(
     ):
         if value is not None and value <= 0:
             raise ValueError(f"{name} must be positive, not {value!r}")
-    handling = FailureHandling(consumer, retry, dead_letters)
+    handling = FailureHandling(consumer, retry, dead_letters, on_unreadable)
     if transactional is not None:
         # Only who wants this loads it.
         from tracing.delivery.transactional import (  # noqa: PLC0415 - as said

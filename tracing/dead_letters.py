@@ -31,6 +31,7 @@ from tracing.provenance import (
 from tracing.raw_sending import send_raw
 from tracing.sending import Destination, Sending, unrecorded
 from tracing.series import ErrorCounts
+from tracing.unreadable import kept_as
 
 if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
@@ -206,6 +207,7 @@ class DeadLetters:
             first_failed_at_ms=failed_first_ms if earlier is None else earlier,
             failed_at_ms=int(time() * 1000),
             stacktrace=stacktrace,
+            unreadable=kept_as(error),
         )
 
     def _begin(
@@ -233,7 +235,9 @@ class DeadLetters:
                     span = started
                     telemetry.spans.enrich(span, cloudevents.identity(present))
             injected: list[Header] = []
-            telemetry.propagation.inject(injected, creation, context, topic, record.timestamp)
+            # Not all that is given up has a time, and a flow that begins here needs one.
+            began_ms = record.timestamp if record.timestamp >= 0 else int(time() * 1000)
+            telemetry.propagation.inject(injected, creation, context, topic, began_ms)
             # The record's own baggage goes along as it is, whatever this service may see of it.
             kept = {w3c.BAGGAGE} & present.keys()
             outgoing = without(headers, telemetry.propagation.fields - kept)

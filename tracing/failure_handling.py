@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tracing import catalog, semconv
 from tracing.delivery.failure_log import AttemptLog
+from tracing.delivery.unreadable import Unreadable
 from tracing.keeping import keep
 from tracing.outcome import Unprocessable, decisive
 from tracing.retry import Retry
@@ -14,6 +15,7 @@ from tracing.series import ErrorCounts
 if TYPE_CHECKING:
     from tracing.consumer import TracedConsumer
     from tracing.dead_letters import DeadLetters
+    from tracing.delivery.unreadable import OnUnreadable
     from tracing.metrics import Durations
 
 ONCE = Retry(attempts=1)
@@ -28,15 +30,21 @@ class FailureHandling:
         dead_letters: Where records go that failed for good; `None` where the loop ends instead.
         group: The consumer group that gives records up.
         log: What ordinary logs say of failed attempts.
+        unreadable: What is done about records that the client cannot read.
     """
 
     def __init__(
-        self, consumer: TracedConsumer, retry: Retry | None, dead_letters: DeadLetters | None
+        self,
+        consumer: TracedConsumer,
+        retry: Retry | None,
+        dead_letters: DeadLetters | None,
+        on_unreadable: OnUnreadable = "raise",
     ) -> None:
         self.retry = retry or (ONCE if dead_letters is None else Retry())
         self.dead_letters = dead_letters
         self.group = consumer.info.group
         self.log = AttemptLog(consumer.telemetry, self.group)
+        self.unreadable = Unreadable(consumer, dead_letters, on_unreadable)
         self._telemetry = consumer.telemetry
         self._retries: dict[str, ErrorCounts] = {}
         self._durations: dict[str, Durations] = {}
@@ -47,6 +55,7 @@ class FailureHandling:
             self._retries_of(topic)
         if self.dead_letters is not None:
             self.dead_letters.prepare(topic, self.group or "")
+        self.unreadable.prepare(topic)
 
     def decisive(self, raised: BaseException) -> BaseException:
         """Return the error that decides, where a handler raised a group of them. Never raises."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracing.attempts import Attempts
 from tracing.core.log import EventLog
+from tracing.delivery.unreadable import Passing
+from tracing.unreadable import BrokenRecord, next_offset
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -201,7 +203,7 @@ class PartitionWorker:
         HANDLED_BY.set((*HANDLED_BY.get(), self._owner))
         while self._queue and self._open and not self._stop.is_set():
             if self._consumer.addressed_elsewhere(self._queue[0]):
-                self._next = self._queue.popleft().offset + 1
+                self._next = next_offset(self._queue.popleft())
             elif not await self._handle_next():
                 return
 
@@ -214,12 +216,7 @@ class PartitionWorker:
                 return False
         record = self._current = self._queue.popleft()
         try:
-            attempts = Attempts(
-                self._consumer.process(record),
-                self._handler,
-                self._handling,
-                cut_off=self._is_cut_off,
-            )
+            attempts = self._attempts(record)
             delay_s = await self._attempt(attempts, record)
             while delay_s is not None:
                 if not await self._back_off(delay_s, attempts):
@@ -232,12 +229,22 @@ class PartitionWorker:
             return False
         if self.failure is not None:
             return False
-        self._next = record.offset + 1
+        self._next = next_offset(record)
         if self._sought is not None:
             self._place(self._sought)
             self._sought = None
         self._current = None
         return True
+
+    def _attempts(self, record: Any) -> Attempts | Passing:
+        if isinstance(record, BrokenRecord):
+            return Passing(record, self._handling.unreadable)
+        return Attempts(
+            self._consumer.process(record),
+            self._handler,
+            self._handling,
+            cut_off=self._is_cut_off,
+        )
 
     def _place(self, offset: int) -> None:
         """Go on at an offset that the application has sought."""
@@ -247,7 +254,9 @@ class PartitionWorker:
         elif not self._queue:
             self._misplaced = True
 
-    async def _attempt(self, attempts: Attempts, record: ConsumerRecord[Any, Any]) -> float | None:
+    async def _attempt(
+        self, attempts: Attempts | Passing, record: ConsumerRecord[Any, Any]
+    ) -> float | None:
         try:
             return await attempts.make()
         except BaseException as error:
@@ -261,7 +270,7 @@ class PartitionWorker:
                 return None
             raise
 
-    async def _back_off(self, delay_s: float, attempts: Attempts) -> bool:
+    async def _back_off(self, delay_s: float, attempts: Attempts | Passing) -> bool:
         """Wait, and then for a place; false where it is time to stop.
 
         Meanwhile the place that the record had is free for other partitions' records.

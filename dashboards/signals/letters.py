@@ -15,6 +15,7 @@ from tracing.catalog import (
     REPLAY_SKIPPED,
     RETRIES,
     RETRY_DURATION,
+    UNREADABLE_SKIPPED,
 )
 
 if TYPE_CHECKING:
@@ -94,6 +95,15 @@ NOT_OURS: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.grown(REPLAY_SKIPPED, by=(GROUP, TOPIC)),
     legend=_HOP,
+)
+UNREADABLE: Final = Signal(
+    title="Unreadable records skipped",
+    description="Records that the client of a group cannot read, such as one with a header name "
+    f"that is not UTF-8, and that it skips. Each one is lost to the group. Records, {LATELY}.",
+    unit="locale",
+    expr=lambda scope: scope.grown(UNREADABLE_SKIPPED, by=(GROUP, TOPIC)),
+    legend=_HOP,
+    thresholds=(Threshold(1, "warning"),),
 )
 SKIPPED: Final = Signal(
     title="Duplicates skipped",

@@ -11,6 +11,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
+from tracing.testing import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -53,17 +55,23 @@ async def write(servers: str, topic: str, data: bytes, partition: int = 0) -> in
     """Write a batch; returns the offset of its first record."""
     client = AIOKafkaClient(bootstrap_servers=servers)
     await client.bootstrap()
-    try:
-        await client.set_topics([topic])
+
+    async def written() -> int | None:
+        await client.force_metadata_update()
         node = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        if node is None or node < 0:
+            return None
         request = ProduceRequest(
             transactional_id=None, required_acks=-1, timeout=10_000,
             topics=[(topic, [(partition, data)])],
         )  # fmt: skip
         answer: Any = await client.send(node, request)
+        ((_, code, offset, *_),) = answer.topics[0][1]
+        # A topic that was just made has no leader for a moment; an offset may be 0.
+        return None if code else offset + 1
+
+    try:
+        await client.set_topics([topic])
+        return (await eventually(written, timeout_s=60) or 0) - 1
     finally:
         await client.close()
-    ((_, parts),) = answer.topics
-    ((_, code, offset, *_),) = parts
-    assert not code, code
-    return int(offset)

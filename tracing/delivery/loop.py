@@ -70,6 +70,7 @@ class Loop:
         self._stop = stop
         self._places = places
         self._drain_timeout_s = drain_timeout_s
+        self._polls = consumer.polls_for_loop()
         self._workers = Workers(self._client, self._worker, max_buffered)
         self._commits = Commits(consumer, commit_interval_s, self._fail)
         self._changes: list[Callable[[], None]] = []
@@ -124,6 +125,7 @@ class Loop:
             await self._finish(self._workers.revoked(partitions))
         finally:
             self._workers.forget(partitions)
+            self._polls.forget(partitions)
 
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Begin with partitions that came."""
@@ -141,6 +143,7 @@ class Loop:
     def sought(self, tp: TopicPartition, offset: int) -> None:
         """Forget what was fetched of a partition that goes on elsewhere."""
         self._workers.sought(tp, offset)
+        self._polls.forget([tp])
 
     def hold(self, partitions: Iterable[TopicPartition]) -> None:
         """Begin no record of these partitions."""
@@ -184,7 +187,7 @@ class Loop:
         limit = self._poll_limit = asyncio.timeout(None)
         try:
             async with limit:
-                records = await self._consumer.fetch_for_loop(timeout_ms=_POLL_MS)
+                records = await self._polls.poll(_POLL_MS)
         except Exception as error:
             if limit.expired():
                 return {}

@@ -130,6 +130,7 @@ class _Loop:
         self._consumer = consumer
         self._client: Any = consumer.wrapped
         self._lanes = lanes
+        self._polls = consumer.polls_for_loop()
         self._offsets = offsets
         self._runner = runner
         self._stop = stop
@@ -161,6 +162,7 @@ class _Loop:
         self._rebalances += 1
         await self._quiet()
         await self._lanes.lose(partitions, self._runner.grace_s)
+        self._polls.forget(partitions)
 
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Begin anew, with what is committed now."""
@@ -185,7 +187,7 @@ class _Loop:
 
     async def _poll(self) -> Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]:
         await self._synchronize()
-        return await self._consumer.fetch_for_loop(timeout_ms=_POLL_MS)
+        return await self._polls.poll(_POLL_MS)
 
     def _standing(self) -> Standing | None:
         membership = self._offsets.membership()
@@ -218,6 +220,7 @@ class _Loop:
             if offset is not None and lane.first != offset:
                 self._client.seek(tp, offset)
                 lane.go_on(offset)
+                self._polls.forget([tp])
             lane.standing = standing
         self._work.set()
 

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tracing.delivery.transactional_record import TransactionalRecord
+from tracing.unreadable import next_offset
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -61,7 +62,7 @@ class TransactionalLane:
     @property
     def offset(self) -> int | None:
         """The offset that the transaction under way commits; `None` where there is none."""
-        return self.queue[self.joined - 1].record.offset + 1 if self.joined else self._passed
+        return next_offset(self.queue[self.joined - 1].record) if self.joined else self._passed
 
     @property
     def waiting(self) -> bool:

@@ -9,7 +9,9 @@ from tracing import semconv
 from tracing.attempts import Attempts
 from tracing.delivery.letter_sender import letter_sender
 from tracing.delivery.transactions import COMMITTED
+from tracing.delivery.unreadable import Passing
 from tracing.outcome import RETRIED
+from tracing.unreadable import BrokenRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -123,8 +125,7 @@ class TransactionalRecord:
         letter_sender.set(self._send_letter)
         if self._transaction is not None:
             self._transaction.enter()
-        self._processing = self._consumer.process(self.record)
-        attempts = Attempts(self._processing, self._handler, self._handling, settle=self._settle)
+        attempts = self._attempts(self.record)
         try:
             delay_s = await attempts.make()
             while delay_s is not None:
@@ -144,6 +145,12 @@ class TransactionalRecord:
             self._failure = error
         finally:
             self._reported(handled=False)
+
+    def _attempts(self, record: Any) -> Attempts | Passing:
+        if isinstance(record, BrokenRecord):
+            return Passing(record, self._handling.unreadable, settle=self._settle)
+        self._processing = self._consumer.process(record)
+        return Attempts(self._processing, self._handler, self._handling, settle=self._settle)
 
     async def _settle(self) -> None:
         """Stop the clock and wait for the transaction's end; raises where it does not commit."""

@@ -28,6 +28,7 @@ from tracing.dlq.output import (
 from tracing.dlq.progress import counting
 from tracing.dlq.purge_command import purge_command
 from tracing.dlq.replay_command import replay_command
+from tracing.dlq.skip_command import skip_command
 from tracing.dlq.summary import Summary
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def dlq() -> None:
 
 dlq.add_command(replay_command)
 dlq.add_command(purge_command)
+dlq.add_command(skip_command)
 
 
 @dlq.command("list")

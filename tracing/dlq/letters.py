@@ -13,8 +13,9 @@ from aiokafka.structs import ConsumerRecord
 
 from tracing.dlq.places import LetterId, begin, note, partitions_of
 from tracing.headers import latest
-from tracing.kafka.unreadable import BrokenRecord, ReadablePolls
+from tracing.kafka.readable_polls import ReadablePolls
 from tracing.provenance import Provenance
+from tracing.unreadable import BrokenRecord
 from tracing.w3c import TRACEPARENT, parse_traceparent
 
 if TYPE_CHECKING:

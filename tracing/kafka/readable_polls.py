@@ -9,14 +9,14 @@ its batch is read from the bytes.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing.kafka.raw_fetch import RawFetch
+from tracing.unreadable import BrokenRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
@@ -36,67 +36,29 @@ _AT_ONCE: Final = 500
 """Records of one partition that are taken one by one before the others have their turn."""
 _SEARCH_S: Final = 30.0
 _PAUSE_S: Final = 0.02
-
-
-class UnreadableRecord(Exception):  # noqa: N818 - the name of what is in the log, as of a dead letter
-    """A record that cannot be read, or the bytes of several that cannot be told apart.
-
-    Attributes:
-        record: What there is of it.
-    """
-
-    def __init__(self, record: BrokenRecord) -> None:
-        super().__init__(f"the record cannot be read: {record.problem}")
-        self.record = record
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenRecord:
-    """A record that the client cannot read.
-
-    Attributes:
-        topic: Its topic.
-        partition: Its partition.
-        offset: Its offset.
-        next_offset: The offset after it; of a batch that cannot be opened, the offset after it.
-        timestamp: Unix ms; -1 where it has none.
-        key: Its key, as bytes.
-        value: Its value, as bytes; where it is not whole, the bytes that no record was found in.
-        headers: Its headers; bytes of a name that are not UTF-8 are escaped.
-        problem: Why it cannot be read.
-        whole: Whether key, value and headers are the record's own.
-        kept: Whether its bytes could be had at all.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    next_offset: int
-    timestamp: int
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
-    problem: str
-    whole: bool = True
-    kept: bool = True
+_SKEW_MS: Final = 86_400_000
 
 
 class ReadablePolls:
     """Polls a consumer, and gives what it cannot read as a `BrokenRecord` in its place.
 
     Args:
-        consumer: The consumer, started.
+        client: The consumer, started.
+        getmany: Polls it; by default its own `getmany`.
 
     Task safety: one task.
     """
 
-    def __init__(self, consumer: Any) -> None:
-        self._consumer = consumer
-        self._raw = RawFetch(getattr(consumer, "wrapped", consumer))
+    def __init__(
+        self, client: Any, getmany: Callable[..., Awaitable[Mapping[Any, list[Any]]]] | None = None
+    ) -> None:
+        self._consumer = client
+        self._getmany = client.getmany if getmany is None else getmany
+        self._raw = RawFetch(client)
         self._next: dict[TopicPartition, int] = {}
         self._search_until: float | None = None
         self._postponed: Exception | None = None
-        self._failed_at: tuple[TopicPartition, int] | None = None
+        self._failed_at: dict[TopicPartition, int] = {}
 
     @property
     def searching(self) -> bool:
@@ -114,7 +76,7 @@ class ReadablePolls:
 
     async def poll(
         self, timeout_ms: int, max_records: int | None = None
-    ) -> dict[TopicPartition, list[Any]]:
+    ) -> Mapping[TopicPartition, list[Any]]:
         """Get records, as `AIOKafkaConsumer.getmany`.
 
         Cancelled, it has taken nothing.
@@ -130,14 +92,14 @@ class ReadablePolls:
             return await self._search()
         known, limit = await self._known(max_records)
         try:
-            records: dict[TopicPartition, list[Any]] = await self._consumer.getmany(
-                *known, timeout_ms=timeout_ms, max_records=limit
-            )
+            records = await self._getmany(*known, timeout_ms=timeout_ms, max_records=limit)
         except Exception as error:
             if not _about_a_record(error):
                 raise
-            self._search_until = monotonic() + _SEARCH_S
             self._rewind(self._next)
+            if not self._raw.able:
+                raise
+            self._search_until = monotonic() + _SEARCH_S
             return {}
         self._took(records)
         return records
@@ -147,7 +109,7 @@ class ReadablePolls:
         for tp in partitions:
             self._next.pop(tp, None)
 
-    def _took(self, records: dict[TopicPartition, list[Any]]) -> None:
+    def _took(self, records: Mapping[TopicPartition, list[Any]]) -> None:
         for tp, batch in records.items():
             if batch:
                 self._next[tp] = batch[-1].offset + 1
@@ -213,7 +175,7 @@ class ReadablePolls:
         """Read a partition one record at a time; true where one could not be read."""
         while len(batch) < _AT_ONCE:
             try:
-                got = await self._consumer.getmany(tp, timeout_ms=0, max_records=1)
+                got = await self._getmany(tp, timeout_ms=0, max_records=1)
             except Exception as error:
                 if not _about_a_record(error):
                     raise
@@ -231,30 +193,21 @@ class ReadablePolls:
             self._next[tp] = await self.position(tp)
         if self._next[tp] < 0:
             raise error
-        place = tp, self._next[tp]
-        if place != self._failed_at:
+        offset = self._next[tp]
+        if self._failed_at.get(tp) != offset:
             # It may have been at the end of the batch before, which is behind us then.
-            self._failed_at = place
-            self._seek(*place)
+            self._failed_at[tp] = offset
+            self._seek(tp, offset)
             return False
-        batch += await self._past(*place, error)
-        self._failed_at = None
+        batch += await self._past(tp, offset, error)
+        del self._failed_at[tp]
         return True
 
     async def _past(self, tp: TopicPartition, offset: int, error: Exception) -> Sequence[Any]:
         """Return what is in the batch at which a partition stands, and go on behind it."""
         part = await self._raw.read(tp, offset)
         if part is None:
-            if self._raw.able or type(error).__name__ not in _UNREADABLE:
-                raise error
-            self._seek(tp, offset + 1)
-            problem = f"{type(error).__name__}: {error}"
-            return [
-                BrokenRecord(
-                    topic=tp.topic, partition=tp.partition, offset=offset, next_offset=offset + 1,
-                    timestamp=-1, problem=problem, whole=False, kept=False,
-                )
-            ]  # fmt: skip
+            raise error
         items, after = self._items(tp, part, error)
         self._seek(tp, after)
         return items
@@ -281,12 +234,14 @@ class ReadablePolls:
 
 
 def _broken(tp: TopicPartition, raw: RawRecord, problem: str) -> BrokenRecord:
+    # The time of a broken batch may be anything.
+    plausible = raw.whole or 0 <= raw.timestamp_ms <= time() * 1000 + _SKEW_MS
     return BrokenRecord(
         topic=tp.topic,
         partition=tp.partition,
         offset=raw.offset,
         next_offset=raw.next_offset,
-        timestamp=raw.timestamp_ms,
+        timestamp=raw.timestamp_ms if plausible else -1,
         key=raw.key,
         value=raw.value,
         headers=raw.headers,

@@ -1,0 +1,172 @@
+"""What a consume loop does about records that the client cannot read."""
+
+from __future__ import annotations
+
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+
+from tracing import catalog, semconv
+from tracing.core.log import EventLog
+from tracing.keeping import keep
+from tracing.unreadable import UnreadableRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tracing.consumer import TracedConsumer
+    from tracing.dead_letters import DeadLetters
+    from tracing.metrics import Count
+    from tracing.unreadable import BrokenRecord
+
+OnUnreadable = Literal["dead_letter", "skip", "raise"]
+
+_logger = EventLog("tracing")
+_LOG_INTERVAL_S: Final = 60.0
+
+
+class Unreadable:
+    """Gets past records that the client cannot read, or ends the loop with them. For one loop.
+
+    Args:
+        consumer: The consumer that brings them.
+        dead_letters: Where the loop's dead letters go.
+        policy: What to do.
+
+    Raises:
+        ValueError: The policy is none, or needs dead letters, and there are none.
+    """
+
+    def __init__(
+        self, consumer: TracedConsumer, dead_letters: DeadLetters | None, policy: OnUnreadable
+    ) -> None:
+        if policy not in get_args(OnUnreadable):
+            raise ValueError(f'on_unreadable is "dead_letter", "skip" or "raise", not {policy!r}')
+        if policy == "dead_letter" and dead_letters is None:
+            raise ValueError('on_unreadable="dead_letter" needs dead_letters=DeadLetters(...)')
+        self._telemetry = consumer.telemetry
+        self._group = consumer.info.group
+        self._dead_letters = dead_letters
+        self._policy = policy
+        self._counts: dict[str, Count] = {}
+        self._log_at: dict[str, float] = {}
+
+    def prepare(self, topic: str) -> None:
+        """Let a topic's counter exist, with 0, before there is anything to count."""
+        self._count(topic)
+
+    async def get_past(self, record: BrokenRecord) -> bool:
+        """Deal with a record; then it may be committed.
+
+        Returns:
+            Whether it became a dead letter.
+
+        Raises:
+            UnreadableRecord: The loop is to end with it.
+            ExceptionGroup: It could not become a dead letter.
+        """
+        error = UnreadableRecord(record, self._advice(record))
+        if self._policy == "raise":
+            raise error
+        if self._dead_letters is None or self._policy == "skip":
+            self._skipped(record)
+            return False
+        try:
+            await self._dead_letters.publish(
+                # It has all that a dead letter takes of a record.
+                cast("Any", record),
+                UnreadableRecord(record),
+                group=self._group or "",
+                attempts=0,
+                first_failed_at_ms=int(time() * 1000),
+            )
+        except Exception as refused:
+            raise ExceptionGroup(
+                "a record cannot be read, and could not be made a dead letter; it is not committed",
+                [error, refused],
+            ) from None
+        return True
+
+    def _advice(self, record: BrokenRecord) -> str:
+        advice = '. To get past it: consume(..., on_unreadable="dead_letter") or "skip"'
+        if self._group is None:
+            return advice
+        return (
+            f"{advice}, or by hand, with the group stopped: python -m tracing dlq skip "
+            f"--group {self._group} --topic {record.topic} --partition {record.partition} "
+            f"--offset {record.offset}"
+        )
+
+    def _skipped(self, record: BrokenRecord) -> None:
+        """Count and log a skip. Never raises."""
+        try:
+            count = self._count(record.topic)
+            count.value += record.next_offset - record.offset
+            now = monotonic()
+            if now < self._log_at.get(record.topic, 0.0):
+                return
+            keep(self._log_at, record.topic, now + _LOG_INTERVAL_S)
+            _logger.error(
+                "%s cannot be read and is skipped: %s; group %s has skipped %d of this topic so "
+                "far, counted in %s",
+                record.place,
+                record.problem,
+                self._group,
+                count.value,
+                catalog.UNREADABLE_SKIPPED.name,
+                extra={
+                    "topic": record.topic,
+                    "partition": record.partition,
+                    "offset": record.offset,
+                    "next_offset": record.next_offset,
+                    "group": self._group,
+                },
+            )
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def _count(self, topic: str) -> Count:
+        count = self._counts.get(topic)
+        if count is None:
+            labels = {semconv.DESTINATION: topic}
+            if self._group is not None:
+                labels[semconv.GROUP] = self._group
+            count = self._telemetry.metrics.count(catalog.UNREADABLE_SKIPPED, labels)
+            keep(self._counts, topic, count)
+        return count
+
+
+class Passing:
+    """Getting past one record, in the place of the attempts at handling it.
+
+    Args:
+        record: The record.
+        unreadable: What to do about it.
+        settle: Waits for the end of the transaction that it is skipped in, where there is one.
+    """
+
+    def __init__(
+        self,
+        record: BrokenRecord,
+        unreadable: Unreadable,
+        settle: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._record = record
+        self._unreadable = unreadable
+        self._settle = settle
+
+    async def make(self) -> float | None:
+        """Get past it.
+
+        Returns:
+            `None`: it is done with.
+
+        Raises:
+            Exception: As `Unreadable.get_past`.
+        """
+        dead = await self._unreadable.get_past(self._record)
+        if self._settle is not None and not dead:
+            await self._settle()
+        return None
+
+    def give_up(self) -> None:
+        """Nothing was begun that has to be ended."""

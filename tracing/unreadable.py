@@ -1,0 +1,74 @@
+"""Records that the client cannot read: what there is of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenRecord:
+    """A record that the client cannot read.
+
+    Attributes:
+        topic: Its topic.
+        partition: Its partition.
+        offset: Its offset.
+        next_offset: The offset after it; of a batch that cannot be opened, the offset after it.
+        timestamp: Unix ms; -1 where it has none.
+        key: Its key, as bytes.
+        value: Its value, as bytes; where it is not whole, the bytes that no record was found in.
+        headers: Its headers; bytes of a name that are not UTF-8 are escaped.
+        problem: Why it cannot be read.
+        whole: Whether key, value and headers are the record's own.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    next_offset: int
+    timestamp: int
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+    problem: str
+    whole: bool = True
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return f"{self.topic}[{self.partition}] offset {self.offset}"
+
+
+class UnreadableRecord(Exception):  # noqa: N818 - says what the record is
+    """The client cannot read a record, so no handler has seen it.
+
+    `consume(on_unreadable="raise")` ends with it, and it is the error of the dead letter that
+    `on_unreadable="dead_letter"` makes.
+
+    Attributes:
+        record: What there is of the record.
+
+    Args:
+        record: What there is of the record.
+        advice: How to get past it.
+    """
+
+    # Its public place, which `error.type` and the headers of dead letters name.
+    __module__ = "tracing"
+
+    def __init__(self, record: BrokenRecord, advice: str = "") -> None:
+        super().__init__(f"{record.place} cannot be read: {record.problem}{advice}")
+        self.record = record
+
+
+def next_offset(record: Any) -> int:
+    """Return the offset after a record, be it one that can be read or not."""
+    return int(record.next_offset if isinstance(record, BrokenRecord) else record.offset + 1)
+
+
+def kept_as(error: BaseException) -> str | None:
+    """Return what the dead letter of a record holds that cannot be read; `None` of another."""
+    if not isinstance(error, UnreadableRecord):
+        return None
+    return "record" if error.record.whole else "bytes"
