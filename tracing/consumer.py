@@ -55,6 +55,12 @@ class TracedConsumer(ConsumerMethods):
     - `async with consumer.process_batch(records)`: several at once, in one span.
     - `tracing.consume(consumer, handler)`: the whole loop.
 
+    A record that aiokafka itself cannot read, such as one with a header name that is not UTF-8,
+    is an error of `getone`, `getmany` and `async for` each time, with its partition, and with all
+    behind it in its batch; and `getmany` drops what it had taken of other partitions, so go back
+    with `seek` to what was handled. `consume(on_unreadable=...)` gets past it by itself, and
+    `python -m tracing dlq skip --batch` by hand.
+
     The span is current in the task that asks for a record. Before Python 3.12 `asyncio.wait_for`
     runs what it is given in another task, and `asyncio.create_task` does so always: after
     `records = aiter(consumer)`, `await asyncio.wait_for(anext(records), 5)` gives a record whose

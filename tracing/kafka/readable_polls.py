@@ -153,6 +153,8 @@ class ReadablePolls:
             self._search_until = None
         try:
             for tp in assigned:
+                # Polls that do not wait give no other task its turn.
+                await asyncio.sleep(0)
                 if await self._read_alone(tp, gathered.setdefault(tp, [])):
                     self._search_until = None
             taken = {tp: batch for tp, batch in gathered.items() if batch}
