@@ -165,6 +165,7 @@ async def start_service(
             work.handle,
             retry=_RETRY,
             dead_letters=tracing.DeadLetters(producer),
+            on_unreadable="dead_letter",
             stop=stop,
             drain_timeout_s=_DRAIN_S,
         )
