@@ -31,8 +31,11 @@ async def scene(kafka_servers: str) -> Scene:
     return found
 
 
-async def test_the_remark_says_which_record_and_why(scene: Scene) -> None:
+async def test_the_remark_says_which_record_and_why(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     async with scene.monitor() as monitor:
+        await monitor.sweep()
         found = partitions(await monitor.sweep())
 
     assert found[0].remark is None
@@ -44,6 +47,9 @@ async def test_the_remark_says_which_record_and_why(scene: Scene) -> None:
         (found[number].lag, found[number].exact) for number in range(3)
     ]
     assert all(each.lag_s is not None for each in found.values())
+    logged = [each.getMessage() for each in caplog.records if "cannot be read" in each.getMessage()]
+    assert 2 == len(logged)
+    assert all(f"group {scene.group} on {scene.topic}" in line for line in logged)
 
 
 def test_the_command_shows_it_to_people_and_machines(

@@ -148,6 +148,23 @@ class Sweep:
     unanswered: tuple[str, ...] = ()
     clock_skews: int = 0
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What keeps groups and readers of dead letters from going on, one sentence each."""
+        return (
+            *(
+                f"group {group.group} on {found.topic}[{found.partition}]: {found.remark}"
+                for group in self.groups
+                for found in group.partitions
+                if found.remark is not None
+            ),
+            *(
+                f"dead letter {found.remark}"
+                for found in self.dead_letters
+                if found.remark is not None
+            ),
+        )
+
 
 def longest(seconds: list[float | None]) -> float | None:
     """The longest time; `None` where that cannot be said."""

@@ -34,7 +34,8 @@ class LagMonitor:
 
     It takes the rights of a plain consumer: to describe topics and groups, and to read topics.
     Without the last one, how long records have waited is estimated from when the logs grew. What
-    the cluster does not allow is told in each sweep.
+    the cluster does not allow is told in each sweep. A record that clients cannot read is a remark
+    in each sweep, and in the log when it is first seen.
 
     Args:
         connection: The cluster.
@@ -88,6 +89,7 @@ class LagMonitor:
         self._interval_s = interval_s
         self._timeout_s = timeout_s
         self._last: Sweep | None = None
+        self._remarked: frozenset[str] = frozenset()
         # Older ones say nothing of now.
         self._valid_s = timeout_s + 3 * interval_s
         self._gauges = (
@@ -128,6 +130,9 @@ class LagMonitor:
         async with asyncio.timeout(self._timeout_s):
             found = await self._sweeper.sweep(until=reading_until)
         self._last = found
+        for remark in sorted(set(found.remarks) - self._remarked):
+            _logger.warning("%s", remark)
+        self._remarked = frozenset(found.remarks)
         if self._gauges is not None:
             self._gauges.show(found, valid_s=self._valid_s)
         return found

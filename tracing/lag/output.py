@@ -143,14 +143,7 @@ def _notes(sweep: Sweep) -> Iterable[str]:
         yield "status ?: not watched for long enough to tell; --watch 5 goes on watching"
     if any(not found.exact for group in sweep.groups for found in group.partitions):
         yield "~: estimated from when the log grew, as seen from here"
-    for group in sweep.groups:
-        for found in group.partitions:
-            if found.remark:
-                place = f"{found.topic}[{found.partition}]"
-                yield f"group {group.group} on {place}: {found.remark}"
-    for letters in sweep.dead_letters:
-        if letters.remark:
-            yield f"dead letter {letters.remark}"
+    yield from sweep.remarks
     for right in sweep.missing_rights:
         yield f"the cluster does not allow {right}"
     for what in sweep.unanswered:
