@@ -221,3 +221,26 @@ async def test_a_partition_that_was_sought_elsewhere_is_not_taken_back() -> None
         seen += (await polls.poll(1)).get(tp, [])
 
     assert [0, 1, 2, 3] == [each.offset for each in seen]
+
+
+async def test_what_was_read_of_a_partition_that_is_revoked_meanwhile_is_not_given() -> None:
+    client = Client([[[True, True]], [[False]]])
+    polls = ReadablePolls(client)
+    moved, other = TopicPartition("orders", 0), TopicPartition("orders", 1)
+    assert {} == await polls.poll(1)
+    known = client.getmany
+
+    async def revoked(*tps: TopicPartition, **options: Any) -> dict[TopicPartition, list[Record]]:
+        if tps == (other,):
+            polls.forget([moved])
+            client.seek(moved, 0)
+        return await known(*tps, **options)
+
+    polls._getmany = revoked
+    assert moved not in await polls.poll(1)
+    polls._getmany = known
+
+    seen: list[Any] = []
+    while not client.ended or polls.searching:
+        seen += (await polls.poll(1)).get(moved, [])
+    assert [0, 1] == [each.offset for each in seen]

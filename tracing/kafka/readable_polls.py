@@ -59,6 +59,8 @@ class ReadablePolls:
         self._search_until: float | None = None
         self._postponed: Exception | None = None
         self._failed_at: dict[TopicPartition, int] = {}
+        self._gathered: dict[TopicPartition, list[Any]] = {}
+        self._before: dict[TopicPartition, int] = {}
 
     @property
     def searching(self) -> bool:
@@ -108,6 +110,9 @@ class ReadablePolls:
         """Forget where partitions stand: they were revoked, or sought elsewhere."""
         for tp in partitions:
             self._next.pop(tp, None)
+            # What was read of it so far comes again, to this member or to another one.
+            self._gathered.pop(tp, None)
+            self._before.pop(tp, None)
 
     def _took(self, records: Mapping[TopicPartition, list[Any]]) -> None:
         for tp, batch in records.items():
@@ -146,8 +151,8 @@ class ReadablePolls:
 
     async def _search(self) -> dict[TopicPartition, list[Any]]:
         """Read partitions one by one, up to a record that cannot be read."""
-        before = dict(self._next)
-        gathered: dict[TopicPartition, list[Any]] = {}
+        self._before = dict(self._next)
+        gathered = self._gathered = {}
         assigned = sorted(self._consumer.assignment())
         if not assigned:
             self._search_until = None
@@ -169,7 +174,7 @@ class ReadablePolls:
                 raise
             self._postponed = error
         except BaseException:
-            self._rewind(before)
+            self._rewind(self._before)
             raise
         return taken
 
