@@ -1,9 +1,9 @@
-"""How late the event loop is while telemetry is exported: bare clients, and ours, in turns.
+"""How late the event loop is: bare clients, and ours without and with export, in turns.
 
 `python -m benchmarks.loop_lag` sends and handles 2,000 messages a second through the embedded
 broker, with every span sampled and exported by OTLP to a healthy collector in another process, and
-measures how much later than asked a task wakes up. What matters is the ratio: a busy machine makes
-both worse.
+measures how much later than asked a task wakes up. What matters are the ratios: a busy machine
+makes all of them worse, and more so the more there is to do.
 """
 
 from __future__ import annotations
@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _TOPIC: Final = "lag"
+_EXPORTERS: Final = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER")
 _TICK_S: Final = 0.01
 _PROBE_S: Final = 0.005
 _WARM_UP_S: Final = 2.0
-_LIBRARIES: Final = ("bare", "ours")
+_BARE: Final = "bare"
+_KEPT: Final = "ours, not exported"
+_OURS: Final = "ours"
+_VARIANTS: Final = (_BARE, _KEPT, _OURS)
 
 
 class _Takes(BaseHTTPRequestHandler):
@@ -79,12 +83,12 @@ async def _handle(consumer: Any, messages: int) -> None:
             break
 
 
-async def _one(library: str, servers: str, rate: int, seconds: float) -> list[float]:
+async def _one(variant: str, servers: str, rate: int, seconds: float) -> list[float]:
     """Work for a while; returns by how many seconds the loop was late, after a warm-up."""
     producer: Any = AIOKafkaProducer(bootstrap_servers=servers)
     consumer: Any = AIOKafkaConsumer(_TOPIC, bootstrap_servers=servers, fetch_max_wait_ms=10)
     providers: Any = None
-    if library == "ours":
+    if variant != _BARE:
         import tracing  # noqa: PLC0415 - bare clients must not load it
         from tracing import otlp  # noqa: PLC0415 - as above
 
@@ -117,38 +121,41 @@ async def _one(library: str, servers: str, rate: int, seconds: float) -> list[fl
     return lags
 
 
-def _run(library: str, servers: str, url: str, rate: int, seconds: float) -> list[float]:
-    command = [sys.executable, "-m", "benchmarks.loop_lag", "--one", library, "--servers", servers]
+def _run(variant: str, servers: str, url: str, rate: int, seconds: float) -> list[float]:
+    command = [sys.executable, "-m", "benchmarks.loop_lag", "--one", variant, "--servers", servers]
     command += ["--rate", str(rate), "--seconds", str(seconds)]
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url}
+    if variant == _KEPT:
+        environment |= dict.fromkeys(_EXPORTERS, "none")
     done = subprocess.run(  # noqa: S603 - ourselves
         command, check=False, capture_output=True, text=True, cwd=_ROOT, env=environment
     )
     if done.returncode:
-        sys.exit(f"{library} failed:\n{done.stderr}")
+        sys.exit(f"{variant} failed:\n{done.stderr}")
     found: list[float] = json.loads(done.stdout)
     return found
 
 
 async def _compare(rate: int, seconds: float, rounds: int) -> None:
-    lags: dict[str, list[float]] = {library: [] for library in _LIBRARIES}
+    lags: dict[str, list[float]] = {variant: [] for variant in _VARIANTS}
     with _collector() as url:
         async with EmbeddedBroker() as broker:
             servers = broker.bootstrap_servers
             await create_topics(servers, {_TOPIC: 1})
             for number in range(rounds):
-                for library in _LIBRARIES:
-                    print(f"round {number + 1}/{rounds}: {library}", file=sys.stderr)
-                    lags[library] += await asyncio.to_thread(
-                        _run, library, servers, url, rate, seconds
+                for variant in _VARIANTS:
+                    print(f"round {number + 1}/{rounds}: {variant}", file=sys.stderr)
+                    lags[variant] += await asyncio.to_thread(
+                        _run, variant, servers, url, rate, seconds
                     )
     print(f"event-loop lag in ms at {rate} messages a second, {rounds} rounds of {seconds:g} s")
-    print(f"{'':8}{'p50':>8}{'p99':>8}{'max':>8}")
-    for library, values in lags.items():
+    print(f"{'':20}{'p50':>8}{'p99':>8}{'max':>8}")
+    for variant, values in lags.items():
         ms = [quantile(values, share) * 1000 for share in (0.5, 0.99, 1.0)]
-        print(f"{library:8}" + "".join(f"{value:8.1f}" for value in ms))
-    bare, ours = (quantile(lags[library], 0.99) for library in _LIBRARIES)
+        print(f"{variant:20}" + "".join(f"{value:8.1f}" for value in ms))
+    bare, kept, ours = (quantile(lags[variant], 0.99) for variant in _VARIANTS)
     print(f"p99, ours to bare: {ours / bare:.1f} times, {(ours - bare) * 1000:+.1f} ms")
+    print(f"p99, of that by exporting: {(ours - kept) * 1000:+.1f} ms")
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -164,7 +171,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--collector", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--one", choices=_LIBRARIES, help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=_VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--servers", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.collector:

@@ -55,7 +55,7 @@ def test_encoding_pauses_between_slices_and_gives_the_same_spans(number: int) ->
 
 
 @pytest.mark.parametrize(
-    ("waiting", "expected"), [(None, 1), (0, 1), (511, 1), (512, 0), (2048, 0)]
+    ("waiting", "expected"), [(None, 1), (0, 1), (1023, 1), (1024, 0), (2048, 0)]
 )
 def test_a_pause_is_left_out_where_spans_pile_up(
     waiting: int | None, expected: int, monkeypatch: pytest.MonkeyPatch

@@ -17,8 +17,8 @@ class Pauses:
     """Gives way to other threads for half a millisecond, unless there is no time for that.
 
     Attributes:
-        queue: What waits to be exported. Where it is a quarter full, more than a batch by default,
-            being on time is less important than losing nothing.
+        queue: What waits to be exported. Where it is half full, being on time is less important
+            than losing nothing.
     """
 
     def __init__(self) -> None:
@@ -27,5 +27,5 @@ class Pauses:
     def __call__(self) -> None:
         """Pause, if there is time."""
         queue = self.queue
-        if queue is None or queue.maxlen is None or len(queue) < queue.maxlen // 4:
+        if queue is None or queue.maxlen is None or len(queue) < queue.maxlen // 2:
             time.sleep(_PAUSE_S)
