@@ -13,7 +13,7 @@ from tracing.coexistence import beneath, call_beneath, present, without_official
 from tracing.context_keys import SUPPRESSED
 from tracing.diagnostics import warn_once
 from tracing.headers import latest, listed
-from tracing.kafka.forwarding import argument, like, parameters, takes, with_argument
+from tracing.kafka.forwarding import argument, like, parameters, preset, takes, with_argument
 from tracing.kafka.producer_methods import ProducerMethods
 from tracing.keeping import keep
 from tracing.provenance import unmarked
@@ -144,7 +144,7 @@ class TracedProducer(ProducerMethods):
     async def _send_as_given(self, *args: Any, **kwargs: Any) -> Any:
         """Stand in for `send` where the producer's own has other parameters than aiokafka's."""
         send = beneath(self._producer.send, self._producer)
-        sending, args = self._arranged(args, kwargs, takes_headers=self._send_takes_headers)
+        sending, args = self._arranged(args, kwargs, self._send_headers)
         try:
             future = await send(*args, **kwargs)
         except BaseException as error:
@@ -160,7 +160,7 @@ class TracedProducer(ProducerMethods):
         """Send a record and wait for its acknowledgement, as `AIOKafkaProducer.send_and_wait`."""
         producer = self._producer
         send = producer.send
-        sending, args = self._arranged(args, kwargs, takes_headers=self._wait_takes_headers)
+        sending, args = self._arranged(args, kwargs, self._wait_headers)
         try:
             if without_official(send) is send:
                 metadata = await beneath(producer.send_and_wait, producer)(*args, **kwargs)
@@ -201,10 +201,18 @@ class TracedProducer(ProducerMethods):
         return future
 
     def _arranged(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, takes_headers: bool
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], taken: tuple[bool, Any]
     ) -> tuple[Sending | None, tuple[Any, ...]]:
-        """Start the span of a send, and put its headers among the caller's arguments."""
-        headers = argument(args, kwargs, _HEADERS)
+        """Start the span of a send, and put its headers among the caller's arguments.
+
+        Args:
+            args: The caller's arguments by position.
+            kwargs: The caller's arguments by name.
+            taken: Whether the producer's method takes headers, and which where none are given.
+        """
+        takes_headers, headers = taken
+        if len(args) > _HEADERS[0] or "headers" in kwargs:
+            headers = argument(args, kwargs, _HEADERS)
         given = listed(headers)
         sending = None
         # What the arguments cannot be bound to, the producer says itself, or knows better.
@@ -230,10 +238,10 @@ class TracedProducer(ProducerMethods):
             self.__dict__.pop("send", None)
         else:
             self.__dict__["send"] = self._send_as_given
-        self._send_takes_headers = takes(send, "headers")
-        wait = getattr(self._producer, "send_and_wait", None)
-        self._wait_takes_headers = wait is None or takes(wait, "headers")
-        if not self._send_takes_headers:
+        self._send_headers = takes(send, "headers"), preset(send, "headers")
+        wait = getattr(self._producer, "send_and_wait", None) or send
+        self._wait_headers = takes(wait, "headers"), preset(wait, "headers")
+        if not self._send_headers[0]:
             warn_once(
                 f"{type(self._producer).__name__}.send() takes no headers, so its records carry no "
                 "trace context; let it take `headers` and pass them on to aiokafka"

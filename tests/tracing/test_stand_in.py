@@ -122,6 +122,55 @@ async def test_a_send_reaches_a_subclass_as_the_caller_made_it(
     await eventually(lambda: len(capture.spans()) == 3)
 
 
+async def test_what_a_subclass_takes_for_arguments_that_are_left_out_stays(
+    telemetry: Telemetry,
+) -> None:
+    sent: list[Any] = []
+    own = [("app", b"1")]
+
+    class Preset(Publisher):
+        async def send(  # type: ignore[override]  # as applications do
+            self,
+            topic: str,
+            value: Any = None,
+            key: Any = b"key",
+            partition: Any = None,
+            timestamp_ms: Any = 5,
+            headers: Any = own,
+        ) -> Any:
+            sent.append((key, timestamp_ms, headers))
+            return await super().send(topic, value)
+
+        ping = functools.partialmethod(send, "orders", headers=[("ping", b"1")])
+
+    inner: Any = Preset()
+    producer: Any = TracedProducer(inner, telemetry)
+    await producer.send("orders", b"v")
+    await producer.send("orders", b"v", headers=[("mine", b"1")], timestamp_ms=6)
+    producer.send = producer.ping
+    await producer.send(b"v")
+    await inner.stop()
+
+    assert [(b"key", 5), (b"key", 6), (b"key", 5)] == [each[:2] for each in sent]
+    assert ["app", "mine", "ping"] == [headers[0][0] for _, _, headers in sent]
+    assert "traceparent" in dict(sent[0][2])
+    assert [("app", b"1")] == own
+
+
+async def test_a_decorated_send_gets_the_arguments_that_the_caller_gave(
+    telemetry: Telemetry,
+) -> None:
+    @functools.wraps(AIOKafkaProducer.send)
+    async def decorated(*args: Any, **kw: Any) -> Any:
+        return await Publisher.send(*args, **kw)
+
+    inner: Any = type("Decorated", (Publisher,), {"send": decorated})()
+    await TracedProducer(inner, telemetry).send("orders", b"v", partition=1)
+    await inner.stop()
+
+    assert [{"partition", "headers"}] == [set(kw) for _, kw in inner.calls]
+
+
 async def test_a_send_without_headers_in_its_parameters_is_sent_and_reported_without_them(
     producer: Any,
     publisher: Any,

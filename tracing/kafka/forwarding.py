@@ -89,16 +89,31 @@ def takes(method: Callable[..., Any], name: str) -> bool:
     )
 
 
+def preset(method: Callable[..., Any], name: str) -> Any:
+    """What a method takes for an argument that is left out; `None` where that is not to be seen."""
+    try:
+        found = inspect.signature(method).parameters.get(name)
+    except (TypeError, ValueError):
+        return None
+    return None if found is None or found.default is found.empty else found.default
+
+
 def parameters(method: Callable[..., Any]) -> tuple[str, ...]:
     """Names of a method's parameters that can be given by position and by name; else none.
 
-    A method with parameters of other kinds, or that does not show its parameters, has none.
+    A method with parameters of other kinds, or with presets for those that are left out, or that
+    does not show its parameters, has none.
     """
     try:
-        found = inspect.signature(method).parameters.values()
+        # As it is: what `functools.wraps` made takes what it takes, whatever it shows.
+        found = inspect.signature(method, follow_wrapped=False).parameters.values()
     except (TypeError, ValueError):
         return ()
-    if any(parameter.kind is not parameter.POSITIONAL_OR_KEYWORD for parameter in found):
+    if any(
+        parameter.kind is not parameter.POSITIONAL_OR_KEYWORD
+        or parameter.default not in (None, parameter.empty)
+        for parameter in found
+    ):
         return ()
     return tuple(parameter.name for parameter in found)
 
