@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
@@ -70,20 +71,16 @@ class PollLoops:
         if loop is not None and loop.task is asyncio.current_task():
             loop.finish(error)
 
-    def committing(self, client: object) -> None:
-        """End what the running task handles, where the client that commits received it."""
-        self.stopping(client, None)
+    def settling(self, client: object) -> None:
+        """End what the running task handles, where the client that commits or stops received it.
 
-    def stopping(self, client: object, error: BaseException | None) -> None:
-        """End what the running task handles, where the client that stops received it.
-
-        Args:
-            client: The client.
-            error: The error that is being handled meanwhile, if any.
+        An error that is being handled meanwhile, as in a `finally` block, is the handling's own,
+        unless the record was received in the course of it already.
         """
         loop = _loop.get()
         if loop is not None and loop.receives_from(client):
-            self.finish(error)
+            error = sys.exc_info()[1]
+            self.finish(None if error is loop.around else error)
 
     def stopped(self, client: object) -> None:
         """End what any task handles that the client received: it had its time until here."""
@@ -114,11 +111,22 @@ class PollLoops:
 class _TaskLoop:
     """What one task handles, one thing after the other; one thread's only."""
 
-    __slots__ = ("__weakref__", "_client", "_handling", "_received", "_result", "loops", "task")
+    __slots__ = (
+        "__weakref__",
+        "_client",
+        "_handling",
+        "_received",
+        "_result",
+        "around",
+        "loops",
+        "task",
+    )
 
     def __init__(self, loops: PollLoops, task: asyncio.Task[Any]) -> None:
         self.loops = loops
         self.task: asyncio.Task[Any] | None = task
+        # What is being handled around the loop, as by one that connects anew after an error.
+        self.around: BaseException | None = None
         self._client: weakref.ref[object] | None = None
         self._handling: Processing | BatchProcessing | None = None
         self._received: _Received | None = None
@@ -135,7 +143,7 @@ class _TaskLoop:
         else:
             handling.start(self.task)
         received.context = get_current()
-        self._handling, self._received = handling, received
+        self._handling, self._received, self.around = handling, received, sys.exc_info()[1]
         # Weakly: a client that the application forgets may go, while its last record is handled.
         self._result, self._client = result, weakref.ref(client)
 
@@ -147,7 +155,7 @@ class _TaskLoop:
         """End what is handled, with an error if there was one; from any task."""
         handling, self._handling = self._handling, None
         received, self._received = self._received, None
-        self._result = self._client = None
+        self._result = self._client = self.around = None
         if handling is None or received is None:
             return
         current = get_current()

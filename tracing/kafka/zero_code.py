@@ -7,7 +7,6 @@ subclass's that called it, or another library's that lies on top of it.
 from __future__ import annotations
 
 import functools
-import sys
 from typing import TYPE_CHECKING, Any
 
 from tracing import coexistence
@@ -147,7 +146,7 @@ class _Polls:
         @functools.wraps(replacement.original)
         async def committing(client: Any, /, *args: Any, **kwargs: Any) -> Any:
             if loops is not None:
-                loops.committing(client)
+                loops.settling(client)
             return await commit(client, *args, **kwargs)
 
         return committing
@@ -161,7 +160,7 @@ class _Polls:
         async def stopping(client: Any, /, *args: Any, **kwargs: Any) -> Any:
             if loops is None:
                 return await stop(client, *args, **kwargs)
-            loops.stopping(client, sys.exc_info()[1])
+            loops.settling(client)
             try:
                 return await stop(client, *args, **kwargs)
             finally:
@@ -198,6 +197,9 @@ class _Records(TracedRecords):
         super().__init__(consumer, iterator, client)
         self._replacement = replacement
         self._loops = loops
+
+    def _stands_for(self) -> Any:
+        return self._iterator
 
     async def __anext__(self) -> Any:
         if self._loops is not None:

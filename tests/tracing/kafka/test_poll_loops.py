@@ -356,6 +356,52 @@ async def test_a_consumer_that_is_stopped_because_of_an_error_has_failed(
     assert "error.type=ValueError" in tree(on.capture, topic, "error.type")
 
 
+async def test_a_commit_in_the_course_of_an_error_settles_a_handling_that_failed(
+    on: ZeroCodeRun, producer: Any, in_group: Any, topic: str
+) -> None:
+    await send(producer, topic, 2)
+
+    async def handle() -> None:
+        await in_group.getone()
+        try:
+            _fail()
+        except ValueError:
+            await in_group.commit()
+        await in_group.getone()
+        await in_group.commit()
+
+    await a_task(handle())
+
+    assert (
+        "send T PRODUCER\n  process T CONSUMER ERROR pipeline.outcome=error error.type=ValueError\n"
+        "send T PRODUCER\n  process T CONSUMER pipeline.outcome=ok"
+    ) == tree(on.capture, topic, "pipeline.outcome", "error.type")
+
+
+def _fail() -> None:
+    raise ValueError("no")
+
+
+async def test_an_error_from_before_a_record_was_received_is_not_that_of_its_handling(
+    on: ZeroCodeRun, producer: Any, in_group: Any, topic: str
+) -> None:
+    await send(producer, topic, 2)
+
+    async def handle() -> None:
+        try:
+            _fail()
+        except ValueError:
+            await in_group.getone()
+            await in_group.commit()
+            await in_group.getone()
+            await in_group.stop()
+
+    await a_task(handle())
+
+    one = "send T PRODUCER\n  process T CONSUMER pipeline.outcome=ok"
+    assert f"{one}\n{one}" == tree(on.capture, topic, "pipeline.outcome")
+
+
 async def test_switching_zero_code_off_ends_what_is_handled(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
