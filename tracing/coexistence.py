@@ -11,6 +11,7 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, cast
 
+from tracing.client import layers
 from tracing.diagnostics import warn_once
 
 if TYPE_CHECKING:
@@ -74,11 +75,15 @@ def present() -> bool:
 
 
 def traced_call(client: object) -> TracedCall | None:
-    """Find the traced call of a client in whose course the running code is."""
+    """Find the traced call, of a client or what wraps it, in whose course the running code is."""
     call = _under_way.get()
-    while call is not None and call.client is not client:
+    while call is not None and call.client is not client and not _wraps(call.client, client):
         call = call.outer
     return call
+
+
+def _wraps(wrapper: object, client: object) -> bool:
+    return wrapper is not None and any(layer is client for layer in layers(wrapper))
 
 
 def beneath(

@@ -38,14 +38,18 @@ class TracedRecords:
     What the iterator yields goes to the loop as it is. Where a subclass of the consumer yields
     something of its own, and aiokafka's own `getone` was seen to return the record that it is
     made of, that record is what is handled; otherwise there is no span.
+
+    It stands in for what `__aiter__` gives unwrapped: other attributes, as a generator's `aclose`
+    or the methods of a consumer that is its own iterator, are those of that.
     """
+
+    _current: Processing | None = None
 
     def __init__(self, consumer: TracedConsumer, iterator: Any, client: object) -> None:
         self._consumer = consumer
         self._iterator = iterator
         self._client = client
         self._delivered = consumer.delivered
-        self._current: Processing | None = None
 
     def __aiter__(self) -> TracedRecords:
         return self
@@ -77,6 +81,15 @@ class TracedRecords:
             self._current = current
             current.start(task)
             return item  # type: ignore[no-any-return]  # what the iterator yields
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"_iterator", "_consumer"}:  # before the constructor ran
+            raise AttributeError(name)
+        return getattr(self._stands_for(), name)
+
+    def _stands_for(self) -> Any:
+        iterator = self._iterator
+        return self._consumer if iterator is self._client else iterator
 
     def finish(self) -> None:
         """End the handling of the last record, if there was one."""

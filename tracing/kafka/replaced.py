@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tracing.telemetry import Telemetry
 
 _STATE: Final = "_pipeline_tracing"
+_NONE: Final = (None, None, None)
 _Traced = TypeVar("_Traced")
 
 
@@ -61,11 +62,12 @@ class Replaced(Generic[_Traced]):
         if not replacement.active or coexistence.traced_call(client) is not None:
             return None
         self._official.switch_off()
-        owner, traced = client.__dict__.get(_STATE, (None, None))
-        if owner is not self:
+        owner, of, traced = client.__dict__.get(_STATE, _NONE)
+        # A copy of a client has the original's attributes.
+        if owner is not self or of is not client:
             traced = self._wrapped(client)
             # On the client itself, so that it goes when the client goes.
-            client.__dict__[_STATE] = (self, traced)
+            client.__dict__[_STATE] = (self, client, traced)
         return traced  # type: ignore[no-any-return]  # it is what was put there
 
     def _wrapped(self, client: object) -> _Traced | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -11,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.tracing.kafka.conftest import ZeroCodeRun, consumer_options
 from tracing import Telemetry, TracedConsumer
+from tracing.iteration import TracedRecords
 from tracing.testing import Capture, InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
 BareConsumer: Any = AIOKafkaConsumer  # typed in parts only
@@ -124,6 +126,30 @@ async def test_a_mock_of_a_consumer_ends_where_its_iterator_ends(telemetry: Tele
     assert [1, 2, 3] == items
 
 
+async def test_an_iterator_has_what_the_consumers_own_has(
+    telemetry: Telemetry, broker: InMemoryBroker
+) -> None:
+    generating: Any = type("Own", (OwnGenerator, InMemoryConsumer), {})
+    inner = generating("orders", broker=broker, auto_offset_reset="earliest")
+    async with TracedConsumer(inner, telemetry) as consumer:
+        items: Any
+        async with aclosing(aiter(consumer)) as items:
+            assert {"parsed": "0"} == await anext(items)
+        with pytest.raises(StopAsyncIteration):
+            await anext(items)
+
+    itself = InMemoryConsumer("orders", broker=broker, auto_offset_reset="earliest")
+    async with TracedConsumer(itself, telemetry) as consumer:
+        records: Any = aiter(consumer)
+        await anext(records)
+        assert b"1" == (await records.getone()).value
+        assert consumer.assignment() == records.assignment()
+        with pytest.raises(AttributeError, match="no_such"):
+            _ = records.no_such
+    with pytest.raises(AttributeError):
+        object.__new__(TracedRecords).getone  # noqa: B018 - reading it is the test
+
+
 @pytest.mark.parametrize("nothing", [None, object(), AsyncMock(), {"topic": "orders"}])
 async def test_getone_returns_whatever_the_consumers_returns(
     telemetry: Telemetry, nothing: object
@@ -162,3 +188,20 @@ async def test_under_zero_code_the_record_that_something_was_made_of_is_handled(
     assert 2 == zero_code.capture.metric("messaging.client.consumed.messages")
     one = f"send {topic} PRODUCER\n  process {topic} CONSUMER"
     assert f"{one}\n{one}" == zero_code.capture.tree()
+
+
+@pytest.mark.integration
+async def test_under_zero_code_an_iterator_has_what_the_consumer_has(
+    zero_code: ZeroCodeRun, embedded_servers: str, topic: str
+) -> None:
+    zero_code.on()
+    async with AIOKafkaProducer(bootstrap_servers=embedded_servers) as producer:
+        for value in (b"0", b"1"):
+            await producer.send_and_wait(topic, value)
+    async with BareConsumer(topic, **consumer_options(embedded_servers)) as consumer:
+        records: Any = aiter(consumer)
+        assert [b"0", b"1"] == [(await anext(records)).value, (await records.getone()).value]
+        del records
+
+    assert 2 == zero_code.capture.metric("messaging.client.consumed.messages")
+    assert 2 == zero_code.capture.tree().count("process")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -256,6 +257,73 @@ async def test_a_wrapped_subclass_is_counted_once_under_zero_code(
     )
 
     assert (4, 4, 1) == counts(zero_code.capture)
+
+
+class HoldingProducer:
+    """Has a producer, and is none."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+
+    async def send(self, *args: Any, **options: Any) -> Any:
+        return await self._producer.send(*args, **options)
+
+    async def send_and_wait(self, *args: Any, **options: Any) -> Any:
+        return await self._producer.send_and_wait(*args, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+
+class HoldingConsumer:
+    """Has a consumer, and is none."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+
+    async def getone(self, *partitions: Any) -> Any:
+        return await self._consumer.getone(*partitions)
+
+    async def getmany(self, *partitions: Any, **options: Any) -> Any:
+        return await self._consumer.getmany(*partitions, **options)
+
+    async def commit(self, *offsets: Any) -> Any:
+        return await self._consumer.commit(*offsets)
+
+    def __aiter__(self) -> Any:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self.getone()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+
+async def test_what_holds_a_client_and_is_wrapped_is_counted_once_under_zero_code(
+    zero_code: ZeroCodeRun, telemetry: Telemetry, embedded_servers: str, topic: str
+) -> None:
+    zero_code.on()
+    producer: Any = HoldingProducer(AIOKafkaProducer(bootstrap_servers=embedded_servers))
+    consumer: Any = HoldingConsumer(AIOKafkaConsumer(topic, **consumer_options(embedded_servers)))
+
+    await use(TracedProducer(producer, telemetry), TracedConsumer(consumer, telemetry), topic)
+
+    assert (4, 4, 1) == counts(zero_code.capture)
+
+
+async def test_a_copy_of_a_client_is_a_client_of_its_own(
+    zero_code: ZeroCodeRun, embedded_servers: str, topic: str
+) -> None:
+    zero_code.on()
+    async with AIOKafkaProducer(bootstrap_servers=embedded_servers) as producer:
+        await producer.send_and_wait(topic, b"1")
+        copied: Any = copy.copy(producer)
+        copied._key_serializer = str.encode
+        await copied.send_and_wait(topic, b"2", key="text")
+        copied._closed = True  # so that it is not reported as left open
+
+    assert 2 == sent(zero_code.capture)
 
 
 @pytest.mark.parametrize("when", ["before", "after", "in-use"])
