@@ -22,6 +22,9 @@ class RebalanceObserver(Protocol):
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """Finish with these partitions; the rebalance waits for it."""
 
+    def arriving(self, partitions: Collection[TopicPartition]) -> None:
+        """Expect records of these partitions; the application's listener has not heard of them."""
+
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Begin with these partitions."""
 
@@ -64,6 +67,8 @@ class RebalanceRelay:
                         await _called(application.on_partitions_revoked(revoked))
 
             async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+                for observer in tuple(relay._observers):
+                    observer.arriving(assigned)
                 try:
                     if application is not None:
                         await _called(application.on_partitions_assigned(assigned))

@@ -274,6 +274,9 @@ async def test_a_rebalance_waits_for_the_attempt_under_way_and_not_for_those_aft
             if partitions:
                 revoking.set()
 
+        def arriving(self, partitions: Any) -> None:
+            """Nothing to do."""
+
         async def assigned(self, partitions: Any) -> None:
             pass
 

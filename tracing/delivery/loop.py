@@ -127,6 +127,10 @@ class Loop:
             self._workers.forget(partitions)
             self._polls.forget(partitions)
 
+    def arriving(self, partitions: Collection[TopicPartition]) -> None:
+        """Keep what is fetched of partitions that come."""
+        self._workers.arriving(partitions)
+
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Begin with partitions that came."""
         self._workers.assigned(partitions)

@@ -60,6 +60,9 @@ class LoopLog:
         if partitions:
             self._log("partitions go:", partitions)
 
+    def arriving(self, partitions: Collection[TopicPartition]) -> None:
+        """Log nothing yet."""
+
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Log partitions that came."""
         self._log("partitions came:", partitions)

@@ -164,6 +164,9 @@ class _Loop:
         await self._lanes.lose(partitions, self._runner.grace_s)
         self._polls.forget(partitions)
 
+    def arriving(self, partitions: Collection[TopicPartition]) -> None:
+        """Do nothing: what is fetched waits until it is sure where to go on."""
+
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Begin anew, with what is committed now."""
         del partitions

@@ -42,6 +42,8 @@ class Workers:
         self._max_buffered = max_buffered
         self._workers: dict[TopicPartition, PartitionWorker] = {}
         self._revoked: set[TopicPartition] = set()
+        # Fetched while the application's listener was still hearing of the assignment.
+        self._early: dict[TopicPartition, list[Sequence[ConsumerRecord[Any, Any]]]] = {}
         # By the loop, because records wait, and by the application.
         self._paused: set[TopicPartition] = set()
         self._held: set[TopicPartition] = set(_paused(client))
@@ -63,11 +65,19 @@ class Workers:
     ) -> None:
         """Hand records out, and fetch no more of partitions where too many wait."""
         for tp, batch in records.items():
-            if tp in self._revoked or not batch:
+            if not batch:
                 continue
-            worker = self._worker(tp)
-            worker.add(batch)
-            if worker.waiting > self._max_buffered and tp not in self._paused:
+            if tp not in self._revoked:
+                worker = self._worker(tp)
+                worker.add(batch)
+                waiting = worker.waiting
+            elif tp in self._early:
+                self._early[tp].append(batch)
+                waiting = sum(map(len, self._early[tp]))
+            else:
+                # Of the assignment before: they come again, here or elsewhere.
+                continue
+            if waiting > self._max_buffered and tp not in self._paused:
                 self._client.pause(tp)
                 self._paused.add(tp)
         for tp in tuple(self._paused.intersection(self._workers)):
@@ -105,6 +115,8 @@ class Workers:
         worker = self._workers.get(tp)
         if worker is not None:
             worker.seek(offset)
+        if tp in self._early:
+            self._early[tp].clear()
         self.positions.forget((tp,))
 
     def hold(self, partitions: Iterable[TopicPartition]) -> None:
@@ -132,6 +144,8 @@ class Workers:
     ) -> dict[TopicPartition, PartitionWorker]:
         """Take no more of partitions that are about to move; returns their workers."""
         self._revoked.update(partitions)
+        for tp in partitions:
+            self._early.pop(tp, None)
         return {tp: self._workers[tp] for tp in partitions if tp in self._workers}
 
     def forget(self, partitions: Collection[TopicPartition]) -> None:
@@ -142,9 +156,17 @@ class Workers:
         self._held.difference_update(partitions)
         self.positions.forget(partitions)
 
+    def arriving(self, partitions: Collection[TopicPartition]) -> None:
+        """Keep what is fetched of partitions from now on, until they are `assigned`."""
+        self._early = {tp: [] for tp in partitions if tp in self._revoked}
+
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Begin with partitions that came."""
         self._revoked.difference_update(partitions)
+        early, self._early = self._early, {}
+        for tp, batches in early.items():
+            for batch in batches:
+                self.dispatch({tp: batch})
         self.positions.note_soon()
 
     def subscription_changed(self) -> None:
@@ -163,6 +185,9 @@ class Workers:
             for tp, position in self.positions.first().items():
                 if tp not in self._workers:
                     tidied(self._client.seek, tp, position)
+        for tp, batches in self._early.items():
+            if batches:
+                tidied(self._client.seek, tp, batches[0][0].offset)
         for tp in self._paused - self._held:
             tidied(self._client.resume, tp)
 
