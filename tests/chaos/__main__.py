@@ -9,10 +9,12 @@ python -m tests.chaos exactly-once [--kills 20] [--stops 20]
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +22,7 @@ import click
 from demo_pipeline.broker import KafkaCluster
 from tests.chaos.disturbances import killed_broker, killed_orchestrator, killed_services
 from tests.chaos.exactly_once import exactly_once
+from tests.chaos.schedule_batch import run_all
 from tests.chaos.storm import storm
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.aftermath import Aftermath
     from tests.chaos.exactly_once import Once
+    from tests.chaos.schedule_run import Verdict
 
 _rate = click.option("--rate", default=20.0, show_default=True, help="Orders per second.")
 _kills = click.option("--kills", default=30, show_default=True)
@@ -121,6 +125,50 @@ def exactly_once_(*, kills: int, stops: int, seed: int) -> None:
     click.echo(f"{once.records} records; {dict(once.mishaps)}")
     click.echo("\n".join(once.problems) or "every effect is there exactly once")
     sys.exit(1 if once.problems else 0)
+
+
+@main.command()
+@click.option("--count", default=1, show_default=True, help="How many schedules.")
+@click.option("--seed", type=int, help="The first one's seed; by default a random one.")
+@click.option("--kafka", is_flag=True, help="On Apache Kafka instead of the embedded broker.")
+@click.option("--brokers", default=1, show_default=True, help="How many brokers to run.")
+@click.option("--at-once", default=6, show_default=True, help="How many at a time on each.")
+def schedules(*, count: int, seed: int | None, kafka: bool, brokers: int, at_once: int) -> None:
+    """Run random schedules of consume loops, with consecutive seeds, and check what happens.
+
+    The seed of one that fails, as `--seed`, makes the same schedule again.
+    """
+    first = random.randrange(10**6) if seed is None else seed
+    click.echo(f"seeds {first} to {first + count - 1}")
+    began = monotonic()
+    verdicts = asyncio.run(
+        run_all(
+            range(first, first + count),
+            kafka=kafka,
+            brokers=brokers,
+            at_once=at_once,
+            told=_tell_verdict,
+        )
+    )
+    failed = sorted(verdict.seed for verdict in verdicts if verdict.problems)
+    click.echo(
+        f"{len(verdicts)} schedules in {monotonic() - began:.0f} s, "
+        f"{sum(verdict.records for verdict in verdicts)} records, "
+        f"{sum(verdict.handled for verdict in verdicts)} handlings, "
+        f"{sum(verdict.lettered for verdict in verdicts)} dead letters: "
+        + (f"{len(failed)} FAILED, seeds {failed}" if failed else "all well")
+    )
+    if failed:
+        sys.exit(1)
+
+
+def _tell_verdict(verdict: Verdict) -> None:
+    if verdict.problems:
+        click.echo(f"\nschedule {verdict.seed}:\n{verdict.history}")
+        for problem in verdict.problems:
+            click.echo(f"  PROBLEM {problem}")
+    else:
+        click.echo(".", nl=False, err=True)
 
 
 def _tell(line: str) -> None:

@@ -191,7 +191,11 @@ class Loop:
         limit = self._poll_limit = asyncio.timeout(None)
         try:
             async with limit:
-                records = await self._polls.poll(_POLL_MS)
+                try:
+                    records = await self._polls.poll(_POLL_MS)
+                finally:
+                    # From here on there is nothing to interrupt.
+                    self._poll_limit = None
         except Exception as error:
             if limit.expired():
                 return {}
@@ -199,8 +203,6 @@ class Loop:
                 self._end()
                 return {}
             raise
-        finally:
-            self._poll_limit = None
         self._workers.positions.trusted = True
         return records
 

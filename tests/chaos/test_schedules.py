@@ -1,0 +1,36 @@
+"""A share of the random schedules; `python -m tests.chaos schedules` runs as many as wanted."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.chaos.schedule_batch import run_all
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize(
+    ("kafka", "count"),
+    [
+        pytest.param(False, 12, id="embedded"),
+        pytest.param(True, 6, id="kafka", marks=pytest.mark.kafka),
+    ],
+)
+async def test_whatever_happens_each_record_is_handled_in_order_and_committed_after_that(
+    request: pytest.FixtureRequest, *, kafka: bool, count: int
+) -> None:
+    if kafka:
+        request.getfixturevalue("java")
+    first = random.randrange(10**6)
+    print(f"python -m tests.chaos schedules --count {count} --seed {first}", end=" ")  # noqa: T201 - to run it again
+    print("--kafka" if kafka else "")  # noqa: T201 - as above
+
+    verdicts = await run_all(range(first, first + count), kafka=kafka)
+
+    failed = [verdict for verdict in verdicts if verdict.problems]
+    assert [] == [(verdict.seed, verdict.problems) for verdict in failed], failed[0].history
+    assert sum(verdict.records for verdict in verdicts) <= sum(
+        verdict.handled + verdict.lettered for verdict in verdicts
+    )
