@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from demo_pipeline.broker import EmbeddedBroker, KafkaCluster
@@ -13,7 +13,21 @@ from tests.chaos.schedule_run import Verdict, run
 from tests.chaos.schedules import schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Log nothing: what a client makes of a paused broker is no news."""
+    loggers = [logging.getLogger(name) for name in ("aiokafka", "tracing")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 async def run_all(
@@ -33,9 +47,6 @@ async def run_all(
         at_once: How many schedules at a time on each broker. They share its pauses.
         told: Hears of each verdict.
     """
-    # What a paused broker makes of the client is no news.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.getLogger("tracing").setLevel(logging.CRITICAL)
     waiting = iter(seeds)
     verdicts: list[Verdict] = []
 
@@ -46,6 +57,7 @@ async def run_all(
             told(verdict)
 
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        stack.enter_context(_quiet())
         for _ in range(brokers):
             broker = KafkaCluster() if kafka else EmbeddedBroker()
             pausable = PausableBroker(await stack.enter_async_context(broker))

@@ -31,7 +31,8 @@ class Stubborn:
         self.under_way.set()
         while not self.release.is_set():
             try:
-                await self.release.wait()
+                # A test that fails before the release must end nevertheless.
+                await asyncio.wait_for(self.release.wait(), 30)
             except asyncio.CancelledError:
                 continue
         self.ended.append(record.offset)
