@@ -72,7 +72,12 @@ def list_command(
     timeout: float,
     **options: Any,
 ) -> None:
-    """List dead letters by topic, group and error."""
+    """List dead letters by topic, group and error.
+
+    Those that clients cannot read, and those that are not replayed, are named with the reason.
+    A topic or partition that cannot be read leaves the others: it is named, and the exit code
+    is 1.
+    """
     if limit is not None and not each:
         raise click.UsageError("--limit goes with --each: groups are always counted in full")
     connection = connection_of(options, timeout)

@@ -60,6 +60,9 @@ def replay_command(
 ) -> None:
     """Send dead letters back to their topics, for the groups that gave them up.
 
+    A letter goes only to the topic and group whose dead-letter topic it is in; one that says
+    otherwise is refused with the reason, the others go on, and the exit code is 1.
+
     Other groups skip them. They stay in the dead-letter topic: purge it when all is well.
     """
     connection = connection_of(options, timeout)

@@ -57,7 +57,8 @@ def lag_command(
 ) -> None:
     """Show how far consumer groups are behind, in records and in seconds, and how they do.
 
-    With --json and --watch, each line is a document.
+    With --json and --watch, each line is a document. What the cluster does not answer or allow,
+    and records that clients cannot read, are remarks; the exit code is 0 all the same.
     """
     if daemon and (as_json or each):
         raise click.UsageError("--daemon prints nothing: leave --json and --each out")
