@@ -108,11 +108,23 @@ def layers(client: object) -> list[object]:
     """The client, and what it wraps: a wrapper need not pass private attributes on."""
     found = [client]
     while len(found) < _MAX_LAYERS:
-        inner = _attribute(found[-1], "wrapped", "__wrapped__", *_INNER)
+        inner = _attribute(found[-1], "wrapped", "__wrapped__", *_INNER) or _held(found[-1])
         if inner is None or isinstance(inner, bool | str | bytes | int):
             break
         found.append(inner)
     return found
+
+
+def _held(wrapper: object) -> object:
+    """Find the client that an object holds under a name of its own."""
+    try:
+        values = tuple(vars(wrapper).values())
+    except Exception:
+        return None
+    for value in values:
+        if any(callable(_attribute(value, name)) for name in ("send_and_wait", "getmany")):
+            return value
+    return None
 
 
 def _transactional_id(producer: object) -> str | None:

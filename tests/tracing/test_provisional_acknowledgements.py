@@ -45,11 +45,27 @@ def _wrapped_by_others() -> Any:
     return _Composition(_Composition(_aiokafka()))
 
 
+class _Service:
+    """A producer of the application's own, which keeps the client under its own name."""
+
+    def __init__(self, producer: Any) -> None:
+        self.events_out = producer
+
+    async def send(self, *arguments: Any) -> Any:
+        return await self.events_out.send(*arguments)
+
+
+def _under_another_name() -> Any:
+    return _Service(_aiokafka())
+
+
 def _double() -> Any:
     return InMemoryProducer(InMemoryBroker(), transactional_id="tx")
 
 
-@pytest.mark.parametrize("make", [_aiokafka, _subclass, _wrapped_by_others, _double])
+@pytest.mark.parametrize(
+    "make", [_aiokafka, _subclass, _wrapped_by_others, _under_another_name, _double]
+)
 async def test_dead_letters_refuse_a_transactional_producer(
     make: Any, telemetry: Telemetry
 ) -> None:
@@ -58,7 +74,7 @@ async def test_dead_letters_refuse_a_transactional_producer(
     with pytest.raises(ValueError, match=r"DeadLetters cannot send with the transactional.*'tx'"):
         DeadLetters(TracedProducer(producer, telemetry))
 
-    innermost = producer
+    innermost = getattr(producer, "events_out", producer)
     while isinstance(innermost, _Composition):
         innermost = innermost.wrapped
     await innermost.stop()
