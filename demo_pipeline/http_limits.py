@@ -7,6 +7,7 @@ that a request takes to arrive. Its protocol class may be replaced, and that is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ HEALTH: Final = "/health"
 _logger = logging.getLogger("demo_pipeline.http")
 _CLOSE: Final = (b"connection", b"close")
 _FULL: Final = "there are too many connections at the moment, try again"
+_READ_BYTES: Final = 2048
 _LATE: Final = "the request did not arrive in time, or not as a whole"
 
 
@@ -133,6 +135,10 @@ class _LimitedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # asyncio reads 256 KiB at once, which may be so many tiny chunks that parsing them keeps
+        # all other clients waiting for a second.
+        with contextlib.suppress(AttributeError):
+            transport.max_size = _READ_BYTES  # type: ignore[attr-defined]
         self.room.enter(self)
         self._start_timer(None)
 
@@ -149,6 +155,19 @@ class _LimitedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._follow()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, unless an answer has begun before the nonsense did."""
+        # Annotated as if there always were one.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is not None and not cycle.response_complete:
+            # The application may have the request already: nothing of what it sends fits now.
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def shutdown(self) -> None:
         """Do not wait for clients when the server is to end."""

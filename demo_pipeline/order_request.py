@@ -30,6 +30,12 @@ _BLANK: Final = frozenset(
     )
 )  # fmt: skip
 
+# Joiners of no width, which some languages need within words.
+_NON_JOINER: Final = "\u200c"
+_JOINERS: Final = frozenset({_NON_JOINER, "\u200d"})
+_VIRAMA: Final = 9
+_MAX_DIGITS: Final = 400
+
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
@@ -82,7 +88,7 @@ def _read(body: bytes) -> OrderRequest:
     try:
         request = _DECODER.decode(body)
         # The decoder takes the last of several fields of one name, where others take the first.
-        json.loads(body, object_pairs_hook=_without_doubles)
+        json.loads(body, object_pairs_hook=_without_doubles, parse_int=_whole_number)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply: an order has two levels") from None
     except UnicodeDecodeError:
@@ -95,6 +101,11 @@ def _without_doubles(fields: list[tuple[str, Any]]) -> None:
         raise ValueError("the JSON has an object in which a name stands twice")
 
 
+def _whole_number(digits: str) -> None:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError(f"the JSON has a number of more than {_MAX_DIGITS} digits")
+
+
 def _texts(request: OrderRequest) -> Iterator[tuple[str, str]]:
     yield "user_id", request.user_id
     yield "card_token", request.card_token
@@ -104,11 +115,34 @@ def _texts(request: OrderRequest) -> Iterator[tuple[str, str]]:
 
 
 def _check_text(field: str, text: str) -> None:
-    for character in text:
-        if character in _BLANK or unicodedata.category(character) in _INVISIBLE:
+    """Refuse what cannot be shown, or would change how other things are shown.
+
+    Names of all languages are fine; emoji are if they are one character, as those that are
+    composed need joiners and variation selectors, which hide in any text.
+    """
+    for at, character in enumerate(text):
+        hidden = character in _BLANK or unicodedata.category(character) in _INVISIBLE
+        if hidden and not _joins(text[max(0, at - 1) : at + 2]):
             raise ValueError(
                 f"{field} has a character that cannot be shown (U+{ord(character):04X}): leave "
                 "out control characters, line breaks, and marks of direction or of no width"
             )
     if text != text.strip():
         raise ValueError(f"{field} must not begin or end with a space")
+    if unicodedata.category(text[0]).startswith("M"):
+        raise ValueError(f"{field} must not begin with a mark that belongs above or below a letter")
+
+
+def _joins(three: str) -> bool:
+    """Whether the one in the middle is a joiner where one belongs (RFC 5892, A.1 and A.2).
+
+    It belongs after a virama, as in Sinhala and Hindi; a non-joiner also between two letters of
+    the Arabic script, as in Persian.
+    """
+    if len(three) < len("abc") or three[1] not in _JOINERS:
+        return False
+    before, joiner, after = (*three,)
+    return unicodedata.combining(before) == _VIRAMA or (
+        joiner == _NON_JOINER
+        and unicodedata.bidirectional(before) == unicodedata.bidirectional(after) == "AL"
+    )

@@ -121,6 +121,13 @@ async def test_span_names_hold_routes_and_never_ids(api: Any) -> None:
         ({"user_id": "\uffff"}, "user_id"),
         ({"user_id": "   "}, "user_id"),
         ({"user_id": "user\u00a0"}, "user_id"),
+        ({"user_id": "us\u200cer"}, "user_id"),
+        ({"user_id": "us\u200der"}, "user_id"),
+        ({"user_id": "\u0645\u200d\u0645"}, "user_id"),
+        ({"user_id": "\u0645\u200c"}, "user_id"),
+        ({"user_id": "\u200c\u0645"}, "user_id"),
+        ({"user_id": "\u0301"}, "user_id"),
+        ({"ship_to": "\u20dd8 Harbour Street"}, "ship_to"),
         ({"lines": [{"sku": "kettle\u202e", "quantity": 1}]}, "lines[0].sku"),
         ({"lines": [{"sku": "kettle", "quantity": 10**400}]}, "quantity"),
         ({"lines": [{"sku": "kettle", "quantity": 1.5}]}, "quantity"),
@@ -190,6 +197,15 @@ async def test_an_order_whose_event_cannot_be_stored_is_not_accepted(api: Any) -
     assert (503, 0) == (answer.status_code, stored)
 
 
+async def test_a_number_that_is_far_too_long_is_refused_in_the_words_of_the_shop(api: Any) -> None:
+    async with api() as shop:
+        answer = await shop.client.post("/orders", content=_with(b'"extra": ' + b"9" * 5000))
+    assert (400, {"error": "the JSON has a number of more than 400 digits"}) == (
+        answer.status_code,
+        answer.json(),
+    )
+
+
 async def test_what_is_not_there_is_not_found(api: Any) -> None:
     async with api() as shop:
         answer = await shop.client.get("/orders/o-1")
@@ -197,8 +213,14 @@ async def test_what_is_not_there_is_not_found(api: Any) -> None:
 
 
 async def test_names_of_all_languages_are_taken(api: Any) -> None:
+    persian, sinhala, hindi = (
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u0dc1\u0dca\u200d\u0dbb\u0dd3",
+        "\u0915\u094d\u200c\u0937",
+    )
+    plain = ("Zoë Müller", "Ολγα", "山田 太郎", "محمد", "שרה", "नीता", "O'Neil-Smith 🙂")
     async with api() as shop:
-        for name in ("Zoë Müller", "Ολγα", "山田 太郎", "محمد", "नीता", "O'Neil-Smith 🙂"):
+        for name in (*plain, persian, sinhala, hindi):
             answer = await shop.client.post("/orders", json={**_BODY, "user_id": name})
             assert 202 == answer.status_code
 

@@ -276,3 +276,35 @@ async def test_a_chunk_that_is_none_ends_the_request() -> None:
         client.send(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n")
         answer = await client.all()
     assert b"HTTP/1.1 400" == answer[:12]
+
+
+async def test_nonsense_after_an_answer_or_beside_one_ends_the_connection_and_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # More than is waited for, so that the application has the request already.
+    body = b"11000\r\n" + b"x" * 0x11000 + b"\r\n"
+    async with _served(_App(), _PATIENT) as port, _clients(port, 2) as (first, second):
+        first.send(_CHUNKED + body)
+        assert 413 == await first.status()
+        first.send(b"zz\r\n")
+        assert b"" == await first.all()
+        second.send(_CHUNKED + body + b"zz\r\n")
+        assert (await second.all())[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 413"}
+    assert [] == [record.name for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_others_have_their_turn_while_tiny_chunks_are_read() -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with _served(_App(), _PATIENT) as port, _clients(port, 1) as (client,):
+        taking = asyncio.create_task(take_turns())
+        client.send(_CHUNKED + b"1\r\nx\r\n" * 60_000 + b"0\r\n\r\n")
+        assert 200 == await client.status()
+        taking.cancel()
+    assert turns > 100
