@@ -24,6 +24,8 @@ from tests.chaos.schedules import End, Life, Schedule
 from tracing.testing import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tests.chaos.paused import PausableBroker
 
 _ALL_S: Final = 60.0
@@ -144,18 +146,35 @@ class _Run:
     async def _rest(self) -> None:
         """Handle what the members left; whoever fails at that is followed by another."""
         deadline = monotonic() + _ALL_S
+        uncommitted: list[str] = []
         for count in range(100):
             life = Life(begins_s=0.0, lasts_s=0.0, end=End.STOP, dark=False, commits=False)
             lasts = partial(self._until_all_is_done, deadline)
             if not await LifeRun(self._scene, f"rest.{count}", life, lasts).run():
-                await self._move_to_another_group()
-            if not self._history.unresolved() or monotonic() > deadline:
+                await self._patiently(self._move_to_another_group, deadline)
+            if monotonic() > deadline:
                 break
+            if not self._history.unresolved():
+                uncommitted = await self._patiently(self._uncommitted, deadline) or []
+                if not uncommitted:
+                    return
         for number in self._history.unresolved()[:5]:
             partition, offset = self._history.places[number]
             self._history.problem(f"p{partition}@{offset} was neither handled nor a dead letter")
-        if not self._history.problems:
-            await self._check_committed()
+        for what in uncommitted:
+            self._history.problem(what)
+
+    async def _patiently(
+        self, act: Callable[[], Awaitable[list[str] | None]], deadline: float
+    ) -> list[str] | None:
+        """Do something again until it succeeds: a client does not start while others pause."""
+        while monotonic() < deadline:
+            try:
+                return await act()
+            except Exception as error:
+                self._history.note("rest", f"once more after {error!r}")
+                await asyncio.sleep(0.2)
+        return None
 
     async def _move_to_another_group(self) -> None:
         """Go on as another group, from the same offsets.
@@ -187,16 +206,21 @@ class _Run:
         await eventually(
             lambda: not self._history.unresolved() or monotonic() > deadline, timeout_s=2 * _ALL_S
         )
+        # What was handled by others, and not committed by them, comes once more.
+        await asyncio.sleep(0.5)
 
-    async def _check_committed(self) -> None:
+    async def _uncommitted(self) -> list[str]:
+        """Say where less is committed than is handled."""
+        behind = []
         async with self._plain_consumer() as consumer:
             for partition, offsets in self._history.resolved.items():
                 committed = await consumer.committed(TopicPartition(self._scene.topic, partition))
                 if offsets and committed != max(offsets) + 1:
-                    self._history.problem(
+                    behind.append(
                         f"partition {partition} is handled up to {max(offsets)}, but {committed} "
                         "is committed"
                     )
+        return behind
 
     async def _until(self, at_s: float) -> None:
         await asyncio.sleep(max(0.0, self._began + at_s - monotonic()))

@@ -58,7 +58,7 @@ async def closed(consumer: TracedConsumer, loop: asyncio.Task[None], stop: async
 async def closed_inside(
     consumer: TracedConsumer, loop: asyncio.Task[None], stop: asyncio.Event
 ) -> None:
-    await consumer.wrapped.stop()  # type: ignore[attr-defined]  # every consumer has it
+    await consumer.wrapped.stop()
 
 
 ENDS = [stopped, cancelled, unsubscribed, closed, closed_inside]
