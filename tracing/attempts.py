@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from inspect import isawaitable
 from time import perf_counter, time
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from tracing.core.callables import not_awaitable
-from tracing.outcome import Rejected
+from tracing.core.callables import name_of, not_awaitable
+from tracing.outcome import Rejected, leaves
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -63,7 +64,7 @@ class Attempts:
 
         Raises:
             Exception: What the record failed with for good.
-            TypeError: The handler gave nothing to await.
+            TypeError: The handler gave nothing to await, or a coroutine that it did not await.
             ExceptionGroup: The same, and why it could not become a dead letter.
         """
         self._number += 1
@@ -72,8 +73,10 @@ class Attempts:
         try:
             answer = self._handler(self._processing.record)
             if type(answer) is CoroutineType or _awaitable(answer):
-                await answer
-                if self._settle is not None:
+                result = await answer
+                if type(result) is CoroutineType:
+                    unusable = _forgotten(self._handler, result)
+                elif self._settle is not None:
                     await self._settle()
             else:
                 unusable = _unusable(self._handler, answer)
@@ -196,12 +199,23 @@ class Attempts:
         self._processing.end(error)
 
 
+def failure_of(error: BaseException, record: ConsumerRecord[Any, Any]) -> Exception:
+    """Return what a loop ends with when an attempt ended with an error: the error, if it may be."""
+    place = f"{record.topic}[{record.partition}] offset {record.offset}"
+    if isinstance(error, Exception):
+        # An error may refuse notes; the loop ends with it all the same.
+        with suppress(Exception):
+            error.add_note(f"while handling {place}")
+        return error
+    failure = RuntimeError(f"handling {place} ended with {type(error).__name__}")
+    failure.__cause__ = error
+    return failure
+
+
 def _holds_cancellation(error: BaseException) -> bool:
     if isinstance(error, Exception):
         return False
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(asyncio.CancelledError) is not None
-    return isinstance(error, asyncio.CancelledError)
+    return any(isinstance(leaf, asyncio.CancelledError) for leaf in leaves(error))
 
 
 def _awaitable(answer: object) -> bool:
@@ -217,4 +231,14 @@ def _unusable(handler: object, answer: object) -> TypeError:
     return TypeError(
         f"the handler {not_awaitable(handler, answer)}; {begun}, and the record is not committed, "
         "so it will be delivered again"
+    )
+
+
+def _forgotten(handler: object, coroutine: CoroutineType[Any, Any, Any]) -> TypeError:
+    name = coroutine.__qualname__
+    coroutine.close()
+    return TypeError(
+        f"the handler {name_of(handler)} returned the coroutine of {name} without awaiting it: "
+        f"write `await {name}(...)`; that has not run, and the record is not committed, so it will "
+        "be delivered again"
     )

@@ -164,7 +164,7 @@ class BatchProcessing(HandlingBlock):
 
     def _tell(self, error: BaseException | None, duration: float, now_ms: int) -> None:
         spans, span = self._telemetry.spans, self.span
-        error = error and decisive(error)
+        error = None if error is None else decisive(error)
         if isinstance(error, Rejected):
             self.reject(error.reason)
             error = None

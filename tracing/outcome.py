@@ -24,6 +24,9 @@ class Rejected(Exception):  # noqa: N818 - a decision, not an error
         reason: Why, as a short fixed word or two; it appears on the span. No personal data.
     """
 
+    reason: str = "rejected"
+    """What a subclass that does not say why is known by."""
+
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -41,6 +44,9 @@ def decisive(
 ) -> BaseException:
     """Return the error that a group of errors stands for; any other error is returned as it is.
 
+    It never raises: an error that cannot be looked into, because asking for its type raises, is
+    replaced by one that says so.
+
     A `TaskGroup` wraps what its tasks raise in an `ExceptionGroup`, however deep. The worst error
     in it decides, and of several that are equally bad the first: what ends the program
     (`KeyboardInterrupt`), then `Unprocessable`, then what no further attempt can mend, then any
@@ -52,26 +58,39 @@ def decisive(
         permanent: Whether no further attempt can mend an error; by default only
             `Unprocessable` says so.
     """
+    try:
+        return _worst(error, permanent)
+    except Exception as fault:
+        replaced = RuntimeError(f"a {type(error).__name__} that cannot be looked into")
+        replaced.__cause__ = fault
+        return replaced
+
+
+def _worst(error: BaseException, permanent: Callable[[Exception], bool] | None) -> BaseException:
     if not isinstance(error, BaseExceptionGroup):
         return error
     worst: BaseException = error
     rank = -1
-    for leaf in _leaves(error):
+    for leaf in leaves(error):
         its_rank = _rank(leaf, permanent)
         if its_rank > rank:
             worst, rank = leaf, its_rank
     return worst
 
 
-def _leaves(group: BaseException) -> Iterator[BaseException]:
-    # Without recursion: groups may be nested deeper than the interpreter's stack.
-    waiting = [group]
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors in a group, however deep; of any other error, itself."""
+    # Without recursion: groups may be nested deeper than the interpreter's stack. Each group once:
+    # groups that share others would take time without end.
+    waiting = [error]
+    seen: set[int] = set()
     while waiting:
-        error = waiting.pop()
-        if isinstance(error, BaseExceptionGroup):
-            waiting.extend(reversed(error.exceptions))
-        else:
-            yield error
+        each = waiting.pop()
+        if not isinstance(each, BaseExceptionGroup):
+            yield each
+        elif id(each) not in seen:
+            seen.add(id(each))
+            waiting.extend(reversed(each.exceptions))
 
 
 def _rank(error: BaseException, permanent: Callable[[Exception], bool] | None) -> int:

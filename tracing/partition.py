@@ -8,7 +8,7 @@ from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from tracing.attempts import Attempts
+from tracing.attempts import Attempts, failure_of
 from tracing.core.log import EventLog
 from tracing.delivery.unreadable import Passing
 from tracing.unreadable import BrokenRecord, next_offset
@@ -201,11 +201,17 @@ class PartitionWorker:
 
     async def _run(self) -> None:
         HANDLED_BY.set((*HANDLED_BY.get(), self._owner))
-        while self._queue and self._open and not self._stop.is_set():
-            if self._consumer.addressed_elsewhere(self._queue[0]):
-                self._next = next_offset(self._queue.popleft())
-            elif not await self._handle_next():
-                return
+        try:
+            while self._queue and self._open and not self._stop.is_set():
+                if self._consumer.addressed_elsewhere(self._queue[0]):
+                    self._next = next_offset(self._queue.popleft())
+                elif not await self._handle_next():
+                    return
+        except Exception as error:
+            # None of a handler's errors comes here. Of any other one, the loop ends: the partition
+            # would stand still, and nothing would say so.
+            self.failure = error
+            self._failed(error)
 
     async def _handle_next(self) -> bool:
         """Handle the next record; false where it stays unhandled, so that nothing may follow it."""
@@ -264,7 +270,7 @@ class PartitionWorker:
                 if isinstance(error, Exception):
                     return None
                 raise
-            self.failure = _failure(error, record)
+            self.failure = failure_of(error, record)
             self._failed(self.failure)
             if isinstance(error, Exception):
                 return None
@@ -320,13 +326,3 @@ class PartitionWorker:
             self.tp.partition,
             self._current.offset,
         )
-
-
-def _failure(error: BaseException, record: ConsumerRecord[Any, Any]) -> Exception:
-    place = f"{record.topic}[{record.partition}] offset {record.offset}"
-    if isinstance(error, Exception):
-        error.add_note(f"while handling {place}")
-        return error
-    failure = RuntimeError(f"handling {place} ended with {type(error).__name__}")
-    failure.__cause__ = error
-    return failure

@@ -261,7 +261,7 @@ class Processing(HandlingBlock):
 
     def _end(self, error: BaseException | None, duration: float) -> None:
         span = self.span
-        error = error and decisive(error)
+        error = None if error is None else decisive(error)
         if isinstance(error, Rejected):
             self.reject(error.reason)
             error = None

@@ -28,6 +28,8 @@ GROUP: Final = "messaging.consumer.group.name"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
+OTHER: Final = "_OTHER"
+"""The value that the conventions give `error.type` where the type is not known."""
 EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
@@ -113,5 +115,9 @@ def exception_event(operation: str) -> str:
 def error_type(error: BaseException) -> str:
     """Name an error as `error.type`: its class, qualified unless built in. Bounded by the code."""
     kind = type(error)
-    module = kind.__module__
+    try:
+        module = kind.__module__
+    except Exception:
+        # A metaclass may do as it likes; what names errors must not raise.
+        return OTHER
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"

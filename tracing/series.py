@@ -8,8 +8,7 @@ from tracing.metric import Metric
 from tracing.metrics import Count, Durations, Metrics
 
 MAX_ERROR_TYPES: Final = 32
-OTHER: Final = "_OTHER"
-"""The value that the conventions give `error.type` where there is no telling."""
+OTHER: Final = semconv.OTHER
 
 
 class OperationSeries:

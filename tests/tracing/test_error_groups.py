@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,6 +95,177 @@ def test_groups_may_be_nested_deeper_than_functions_can_be() -> None:
     # Not in the assertion: a report could not show it.
     found = decisive(deep) is FAILED
     assert found
+
+
+def test_a_group_that_holds_others_many_times_is_looked_through_once() -> None:
+    shared = group(FAILED)
+    for _ in range(200):
+        shared = group(shared, shared)
+
+    found = decisive(shared) is FAILED
+    assert found
+
+
+class NoClassError(Exception):
+    @property
+    def __class__(self) -> Any:
+        raise ZeroDivisionError
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None:
+        raise ZeroDivisionError
+
+
+class ClosedGroup(ExceptionGroup[Exception]):
+    @property
+    def exceptions(self) -> Any:
+        raise ZeroDivisionError
+
+
+class NamelessKind(type):
+    @property
+    def __module__(cls) -> Any:
+        raise ZeroDivisionError
+
+    @__module__.setter
+    def __module__(cls, value: Any) -> None:
+        pass
+
+
+class NamelessError(Exception, metaclass=NamelessKind):
+    pass
+
+
+class EmptyError(Exception):
+    def __len__(self) -> int:
+        return 0
+
+
+class UndecidedError(Exception):
+    def __bool__(self) -> bool:
+        raise ZeroDivisionError
+
+
+class NoNotesError(Exception):
+    def add_note(self, _note: str) -> None:
+        raise ZeroDivisionError
+
+
+ODD: list[tuple[str, Callable[[], BaseException]]] = [
+    ("RuntimeError", NoClassError),
+    ("RuntimeError", lambda: group(NoClassError())),
+    ("RuntimeError", lambda: ClosedGroup("closed", [FAILED])),
+    ("_OTHER", NamelessError),
+    (f"{__name__}.EmptyError", EmptyError),
+    (f"{__name__}.UndecidedError", UndecidedError),
+    (f"{__name__}.NoNotesError", NoNotesError),
+    ("ValueError", lambda: nested(group(CUT, ValueError()), 5000)),
+    ("RuntimeError", lambda: nested(CUT, 5000)),
+]
+
+
+@pytest.mark.parametrize(("name", "make"), ODD)
+async def test_an_error_that_is_odd_to_look_at_is_a_failure_like_any_other(
+    memory: _InMemory, capture: Capture, name: str, make: Callable[[], BaseException]
+) -> None:
+    topic = await memory.topic_with_a_record()
+
+    async def handler(_record: Any) -> None:
+        raise make()
+
+    letters: list[Any] = []
+    # A report could not show some of these errors.
+    with suppress(Exception):
+        letters = await given_up(memory, topic, handler=handler)
+
+    assert 1 == len(letters)
+    provenance = Provenance.from_headers(letters[0].headers)
+    assert provenance is not None
+    assert (name, 3) == (provenance.exception, provenance.attempts)
+    process = next(span for span in capture.spans() if span.name == "process orders")
+    assert "dead_lettered" == (process.attributes or {})["pipeline.outcome"]
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(make for _, make in ODD),
+        lambda: group(SystemExit(3)),
+        lambda: group(KeyboardInterrupt(), ValueError()),
+        GeneratorExit,
+    ],
+)
+async def test_a_loop_without_dead_letters_ends_with_any_error_and_never_stands_still(
+    memory: _InMemory, make: Callable[[], BaseException], transactional: bool
+) -> None:
+    topic = await memory.topic_with_a_record()
+    consumer = await memory.consumer(topic, group="shipping")
+    producer = await memory.producer(transactional_id="t") if transactional else None
+    calls: list[Any] = []
+
+    async def handler(record: Any) -> None:
+        calls.append(record)
+        raise make()
+
+    loop = asyncio.create_task(
+        tracing.consume(consumer, handler, retry=NOW, transactional=producer)
+    )
+    done, _ = await asyncio.wait((loop,), timeout=20)
+    loop.cancel()
+
+    assert done
+    failed = loop.exception() is not None
+    assert failed
+    assert len(calls) <= 3
+    assert await consumer.committed(TopicPartition(topic, 0)) is None
+
+
+async def test_a_partition_that_cannot_go_on_ends_the_loop(
+    memory: _InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = await memory.topic_with_a_record()
+    consumer = await memory.consumer(topic, group="shipping")
+
+    def broken(_record: Any) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(consumer, "addressed_elsewhere", broken)
+
+    async def handler(_record: Any) -> None:
+        pass
+
+    loop = asyncio.create_task(tracing.consume(consumer, handler))
+    done, _ = await asyncio.wait((loop,), timeout=20)
+    loop.cancel()
+
+    assert done
+    assert isinstance(loop.exception(), ZeroDivisionError)
+
+
+class CodedRejection(Rejected):
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_rejection_that_forgets_its_reason_is_a_rejection(
+    memory: _InMemory, capture: Capture, batch: bool
+) -> None:
+    topic = await memory.topic_with_a_record()
+    consumer = await memory.consumer(topic)
+    record = await consumer.getone()
+
+    with pytest.raises(CodedRejection):
+        async with consumer.process_batch([record]) if batch else consumer.process(record):
+            raise CodedRejection(7)
+
+    process = next(span for span in capture.spans() if span.name == "process orders")
+    attributes = process.attributes or {}
+    assert ("rejected", "rejected") == (
+        attributes["pipeline.outcome"],
+        attributes["pipeline.rejection.reason"],
+    )
 
 
 async def committed_after(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -217,6 +218,64 @@ async def test_error_types_that_never_stop_coming_share_their_lines(
     assert 1000 == sum(
         record.__dict__["left_out"] + ("attempt" in record.__dict__) for record in found
     )
+
+
+async def test_topics_that_never_stop_coming_share_their_lines(
+    memory: _InMemory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(failure_log, "monotonic", lambda: now)
+    topic = await memory.topic_with_a_record()
+    consumer = await memory.consumer(topic)
+    record = await consumer.getone()
+    log = failure_log.AttemptLog(memory.telemetry, "shipping")
+
+    def fail_everywhere() -> None:
+        for number in range(3000):
+            log.failed(
+                replace(record, topic=f"orders-{number}"),
+                ValueError(),
+                attempt=1,
+                attempts=3,
+                then="and so on",
+            )
+
+    for _ in range(3):
+        fail_everywhere()
+    first = len(lines(caplog, "tracing.attempts"))
+    now = 2 * failure_log.PERIOD_S
+    fail_everywhere()
+    log.close()
+
+    assert 3 * 1000 + failure_log.MAX_LINES == first
+    assert 12_000 == sum(
+        record.__dict__["left_out"] + ("attempt" in record.__dict__)
+        for record in lines(caplog, "tracing.attempts")
+    )
+
+
+async def test_nothing_is_prepared_for_lines_that_are_not_wanted(memory: _InMemory) -> None:
+    redacted: list[str] = []
+
+    def redact(message: str) -> str:
+        redacted.append(message)
+        return ""
+
+    memory.telemetry = tracing.Telemetry("orders", redact=redact)
+    topic = await memory.topic_with_a_record()
+    consumer = await memory.consumer(topic)
+    record = await consumer.getone()
+    logger = logging.getLogger("tracing")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        failure_log.AttemptLog(memory.telemetry, None).failed(
+            record, ValueError("card 4111"), attempt=1, attempts=3, then="and so on"
+        )
+    finally:
+        logger.setLevel(level)
+
+    assert [] == redacted
 
 
 @pytest.mark.parametrize("what", ["handler", "filter"])

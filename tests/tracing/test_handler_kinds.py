@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, Mock, create_autospec
 
 import pytest
+import wrapt
 from aiokafka.structs import TopicPartition
 
 import tracing
@@ -89,6 +90,54 @@ class PlainService:
         SEEN.append(record)
 
 
+@wrapt.decorator
+def in_a_thread(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+    return asyncio.to_thread(wrapped, *args, **kwargs)
+
+
+@wrapt.decorator
+def with_a_database(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+    return wrapped(*args, "database", **kwargs)
+
+
+class ThreadedService:
+    @in_a_thread
+    def plain(self, record: Any) -> None:
+        SEEN.append(record)
+
+    @in_a_thread
+    def __call__(self, record: Any) -> None:
+        SEEN.append(record)
+
+
+class StaticService:
+    @staticmethod
+    async def __call__(record: Any) -> None:
+        SEEN.append(record)
+
+
+class CalledByItsKind(type):
+    async def __call__(cls, record: Any) -> None:
+        SEEN.append(record)
+
+
+class OfThatKind(metaclass=CalledByItsKind):
+    pass
+
+
+class MadeAsCoroutine:
+    def __new__(cls, record: Any) -> Any:
+        return coroutine(record)
+
+
+class Work:
+    def __init__(self, record: Any) -> None:
+        self.record = record
+
+    def __await__(self) -> Any:
+        return coroutine(self.record).__await__()
+
+
 NEVER_ASYNC: dict[str, Any] = {
     "function": plain,
     "function that returns constants": plain_with_constants,
@@ -126,7 +175,23 @@ ASYNC: dict[str, Any] = {
     "lambda": lambda record: coroutine(record),  # noqa: PLW0108 - a lambda is the case
     "decorator that passes it on": passing_on(coroutine),
     "task": lambda record: asyncio.ensure_future(coroutine(record)),
+    "mock that pretends to be a plain function": Mock(spec=plain, side_effect=coroutine),
+    "proxy of a plain function": in_a_thread(plain),
+    "proxy of a plain method": ThreadedService().plain,
+    "object whose call is a proxy": ThreadedService(),
+    "object with a static call": StaticService(),
+    "class that its kind calls": OfThatKind,
+    "class that makes coroutines": MadeAsCoroutine,
+    "class whose instances can be awaited": Work,
 }
+
+
+async def forgetful(record: Any) -> Any:
+    return coroutine(record)
+
+
+def twice_forgetful(record: Any) -> Any:
+    return forgetful(record)
 
 
 @pytest.mark.parametrize("kind", NEVER_ASYNC)
@@ -200,6 +265,42 @@ async def test_on_any_broker_such_a_record_comes_back_to_a_handler_that_is_mende
     assert 1 == await consumer.committed(TopicPartition(topic, 0))
 
 
+@pytest.mark.parametrize("handler", [forgetful, twice_forgetful, functools.partial(forgetful)])
+async def test_a_coroutine_that_a_handler_forgot_to_await_ends_the_loop_and_loses_nothing(
+    memory: _InMemory, handler: Any
+) -> None:
+    topic = await memory.topic_with_a_record()
+    letters = await dead_letter_topic(memory, topic, "shipping")
+    consumer = await memory.consumer(topic, group="shipping")
+    dead_letters = DeadLetters(await memory.producer())
+
+    with pytest.raises(TypeError, match=r"forgetful returned the coroutine.*await coroutine\("):
+        async with asyncio.timeout(20):
+            await tracing.consume(consumer, handler, retry=NOW, dead_letters=dead_letters)
+
+    assert [] == SEEN
+    assert not memory.broker.records(letters)
+    assert await consumer.committed(TopicPartition(topic, 0)) is None
+
+
+async def test_a_handler_may_return_what_goes_on_in_a_task_of_its_own(memory: _InMemory) -> None:
+    topic = await memory.topic_with_a_record()
+    consumer = await memory.consumer(topic, group="shipping")
+    stop = asyncio.Event()
+
+    async def handler(record: Any) -> Any:
+        return asyncio.ensure_future(coroutine(record))
+
+    loop = asyncio.create_task(tracing.consume(consumer, handler, stop=stop))
+    try:
+        assert await eventually(lambda: SEEN or loop.done(), timeout_s=20)
+    finally:
+        stop.set()
+        await loop
+
+    assert 1 == await consumer.committed(TopicPartition(topic, 0))
+
+
 @pytest.mark.parametrize("kind", ASYNC)
 async def test_whatever_gives_something_to_await_is_a_handler(memory: _InMemory, kind: str) -> None:
     topic = await memory.topic_with_a_record()
@@ -224,6 +325,16 @@ async def test_what_would_block_the_event_loop_is_no_event_to_stop_with(
 
     with pytest.raises(TypeError, match=r"stop must be an asyncio\.Event, not"):
         await tracing.consume(consumer, coroutine, stop=stop)
+
+
+@pytest.mark.parametrize(
+    "stop", [AsyncMock(spec=asyncio.Event), create_autospec(asyncio.Event, instance=True)]
+)
+async def test_a_double_of_an_event_is_an_event(memory: _InMemory, stop: Any) -> None:
+    consumer = await memory.consumer(await memory.topic(), group="shipping")
+    stop.is_set.return_value = True
+
+    await tracing.consume(consumer, coroutine, stop=stop)
 
 
 async def async_predicate(_error: Any) -> bool:
@@ -311,6 +422,7 @@ def injecting(function: Callable[..., Any]) -> Handler:
     "handler",
     [
         injecting(takes_two),
+        with_a_database(takes_two),
         functools.partial(takes_two, database=None),
         AsyncMock(spec=coroutine, side_effect=coroutine),
         lambda *arguments, **_options: coroutine(*arguments),

@@ -20,14 +20,16 @@ _MAX_LAYERS: Final = 100
 def kind_of(function: object) -> Kind | None:
     """Return what a call of a function gives; `None` where only the call can show it.
 
-    It looks through `functools.partial`, bound methods and objects with a `__call__`. A function
-    without `async` may return what another one gives it, which can be a coroutine: it counts as
-    "sync" only where all that it returns are constants, and so nothing that can be awaited.
+    It looks through `functools.partial`, bound methods and objects with a `__call__`, and not into
+    objects that pretend to be a function, as `wrapt` makes them: those may call it in their own
+    way. A function without `async` may return what another one gives it, which can be a coroutine:
+    it counts as "sync" only where all that it returns are constants, and so nothing that can be
+    awaited.
     """
     function = _innermost(function)
-    if inspect.iscoroutinefunction(function):
-        return "async"
-    if not isinstance(function, FunctionType):
+    if _says_async(function):
+        return None if _is_proxy(function) else "async"
+    if type(function) is not FunctionType:
         return None
     flags = function.__code__.co_flags
     if flags & inspect.CO_ASYNC_GENERATOR:
@@ -53,8 +55,8 @@ def require_async(function: object, what: str, *, arguments: int | None = None) 
     if not callable(function):
         raise TypeError(f"{what} must be an async function, not {type(function).__name__}")
     name = name_of(function)
-    if isinstance(function, type):
-        if not hasattr(function, "__await__"):
+    if isinstance(function, type) and not _is_proxy(function):
+        if _gives_plain_instances(function):
             raise TypeError(f"{what} is the class {name}: give an instance of it, or a method")
         return
     match kind_of(function):
@@ -105,7 +107,9 @@ def require_event(event: object, what: str) -> None:
     Raises:
         TypeError: It has no `is_set` or no async `wait`.
     """
-    waits = kind_of(getattr(event, "wait", None)) == "async"
+    wait = getattr(event, "wait", None)
+    # A double of one pretends, which is no harm here.
+    waits = kind_of(wait) == "async" or _says_async(wait)
     if not (waits and callable(getattr(event, "is_set", None))):
         kind = type(event)
         raise TypeError(
@@ -138,8 +142,12 @@ def discard(result: object) -> None:
 
 
 def _require_arguments(function: object, what: str, arguments: int | None) -> None:
-    # Where somebody has set another signature, what a call takes is not known.
-    if arguments is None or hasattr(_innermost(function), "__signature__"):
+    innermost = _innermost(function)
+    # Of what is no function of Python, or has a signature that was set, it is not known what a
+    # call takes.
+    if arguments is None or type(innermost) is not FunctionType:
+        return
+    if hasattr(function, "__signature__") or hasattr(innermost, "__signature__"):
         return
     try:
         # Of the function itself: a decorator may add arguments to those of what it wraps.
@@ -158,18 +166,38 @@ def _require_arguments(function: object, what: str, arguments: int | None) -> No
 
 def _innermost(function: object) -> object:
     for _ in range(_MAX_LAYERS):
+        if _is_proxy(function):
+            break
         if isinstance(function, functools.partial):
             function = function.func
         elif isinstance(function, MethodType):
             function = function.__func__
-        elif isinstance(function, FunctionType | type) or inspect.iscoroutinefunction(function):
+        elif isinstance(function, FunctionType | type) or _says_async(function):
             break
         else:
-            call = getattr(type(function), "__call__", None)  # noqa: B004 - which one, not whether
-            if not isinstance(call, FunctionType):
+            # A static method or another descriptor is called in its own way.
+            call = inspect.getattr_static(type(function), "__call__", None)
+            if type(call) is not FunctionType:
                 break
             function = call
     return function
+
+
+def _says_async(function: object) -> bool:
+    try:
+        return inspect.iscoroutinefunction(function)
+    except Exception:
+        # A double pretends to be a function, and has no code of one.
+        return False
+
+
+def _is_proxy(function: object) -> bool:
+    return function.__class__ is not type(function)
+
+
+def _gives_plain_instances(kind: type) -> bool:
+    own_call = type(kind).__call__ is not type.__call__
+    return not (own_call or isinstance(kind.__new__, FunctionType) or hasattr(kind, "__await__"))
 
 
 def _returns_constants(function: FunctionType) -> bool:

@@ -8,6 +8,8 @@ The message of an error may hold personal data: it is in a line, as `error_messa
 
 from __future__ import annotations
 
+from collections import Counter
+from logging import WARNING
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +22,8 @@ from tracing.headers import latest, text
 from tracing.series import MAX_ERROR_TYPES, OTHER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiokafka.structs import ConsumerRecord
 
     from tracing.telemetry import Telemetry
@@ -40,8 +44,9 @@ _dead_letters = EventLog(DEAD_LETTERS_LOGGER)
 class AttemptLog:
     """Logs the failed attempts of one consume loop at WARNING. For one thread; never raises.
 
-    Of each topic and error type, ten lines a minute are written, and rare types share theirs. How
-    many were left out is in the next line, as `left_out`, or in one at the end of the loop.
+    Of each topic and error type, ten lines a minute are written; rare types share theirs, and so do
+    topics beyond a thousand. How many were left out is in the next line, as `left_out`, or in one
+    at the end of the loop.
 
     Args:
         telemetry: What the service's clients share.
@@ -52,7 +57,8 @@ class AttemptLog:
         self._telemetry = telemetry
         self._group = group
         self._windows: dict[tuple[str, str], _Window] = {}
-        self._types: dict[str, set[str]] = {}
+        self._types: Counter[str] = Counter()
+        self._swept = monotonic()
 
     def failed(
         self,
@@ -73,6 +79,8 @@ class AttemptLog:
             then: What happens next.
         """
         try:
+            if not _attempts.isEnabledFor(WARNING):
+                return
             window = self._window(record.topic, semconv.error_type(error))
             left_out = window.admit()
             if left_out is None:
@@ -114,7 +122,15 @@ class AttemptLog:
 
     def close(self) -> None:
         """Log how many lines were left out at last."""
-        for (topic, error_type), window in self._windows.items():
+        self._forget(self._windows)
+
+    def _forget(self, keys: Iterable[tuple[str, str]]) -> None:
+        for key in tuple(keys):
+            window = self._windows.pop(key)
+            topic, error_type = key
+            self._types[topic] -= 1
+            if not self._types[topic]:
+                del self._types[topic]
             if window.left_out:
                 _attempts.warning(
                     "%d more attempts at records of %s failed with %s [group %s]",
@@ -129,20 +145,27 @@ class AttemptLog:
                         "left_out": window.left_out,
                     },
                 )
-        self._windows.clear()
 
     def _window(self, topic: str, error_type: str) -> _Window:
-        types = self._types.setdefault(topic, set())
-        if error_type not in types and len(types) >= MAX_ERROR_TYPES:
-            error_type = OTHER
-        types.add(error_type)
         key = (topic, error_type)
+        if key not in self._windows and self._types[topic] >= MAX_ERROR_TYPES:
+            key = (topic, OTHER)
+        if key not in self._windows and len(self._windows) >= _MAX_KEYS:
+            self._sweep()
+            if len(self._windows) >= _MAX_KEYS:
+                key = (OTHER, OTHER)
         window = self._windows.get(key)
         if window is None:
-            if len(self._windows) >= _MAX_KEYS:
-                self.close()
             window = self._windows[key] = _Window()
+            self._types[key[0]] += 1
         return window
+
+    def _sweep(self) -> None:
+        # Not for each failure: there may be many, and this looks at all windows.
+        now = monotonic()
+        if now - self._swept >= PERIOD_S:
+            self._swept = now
+            self._forget([key for key, window in self._windows.items() if window.over])
 
 
 def log_dead_letter(
@@ -182,6 +205,11 @@ class _Window:
         self._begun = monotonic()
         self._lines = 0
         self.left_out = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether its period is over."""
+        return monotonic() - self._begun >= PERIOD_S
 
     def admit(self) -> int | None:
         """Let a line through, with the number of those left out before it; `None` for no line."""

@@ -264,7 +264,8 @@ class Loop:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        self._failed = self._failed or error
+        if self._failed is None:
+            self._failed = error
         self._interrupt_poll()
 
     def _end(self) -> None:

@@ -123,7 +123,7 @@ class TransactionRunner:
             try:
                 for lane in limits:
                     failed = await lane.decided(committed=committed)
-                    self.failure = self.failure or failed
+                    self._note(failed)
             finally:
                 self._transaction = None
                 self.idle.set()
@@ -203,16 +203,22 @@ class TransactionRunner:
         try:
             return await record.take_turn(transaction)
         except Exception as error:
-            self.failure = self.failure or error
+            self._note(error)
             return False
 
     async def _cancel(self, lane: TransactionalLane) -> None:
         if not await lane.cancel(self.grace_s):
             place = f"{lane.tp.topic}[{lane.tp.partition}]"
-            self.failure = self.failure or RuntimeError(
-                f"a handler of {place} went on for {self.grace_s:g} s after it was cancelled; what "
-                "it sends is refused, and no further transaction begins beside it"
+            self._note(
+                RuntimeError(
+                    f"a handler of {place} went on for {self.grace_s:g} s after it was cancelled; "
+                    "what it sends is refused, and no further transaction begins beside it"
+                )
             )
+
+    def _note(self, failure: Exception | None) -> None:
+        if self.failure is None:
+            self.failure = failure
 
     async def _commit(
         self, transaction: Transaction, limits: Mapping[TransactionalLane, int]

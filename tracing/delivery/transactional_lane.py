@@ -124,7 +124,7 @@ class TransactionalLane:
         self.joined = 0
         self.taken_back = 0 if committed else len(records)
         failures = [await record.parted() for record in records]
-        return next(filter(None, failures), None)
+        return next((failure for failure in failures if failure is not None), None)
 
     async def cancel(self, timeout_s: float) -> bool:
         """Cancel what is under way; false where a handler goes on nevertheless."""

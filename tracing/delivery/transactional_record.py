@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from tracing import semconv
-from tracing.attempts import Attempts
+from tracing.attempts import Attempts, failure_of
 from tracing.delivery.letter_sender import letter_sender
 from tracing.delivery.transactions import COMMITTED
 from tracing.delivery.unreadable import Passing
@@ -140,9 +140,12 @@ class TransactionalRecord:
                 delay_s = await attempts.make()
         except _TakenBackError:
             self._task = None
-        except Exception as error:
-            error.add_note(f"while handling {self.place} offset {self.record.offset}")
-            self._failure = error
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._failure = failure_of(error, self.record)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
         finally:
             self._reported(handled=False)
 
