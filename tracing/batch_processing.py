@@ -111,8 +111,10 @@ class BatchProcessing(HandlingBlock):
         token, self._token = self._token, None
         if token is None:
             return
+        # What is started in here refers to this, and may go on long after the task.
+        own, self._task = self._task, None
         # Detaching in another task would fail, and that task's context is not ours to change.
-        if self._task is running_task():
+        if own is running_task():
             detach(token)
         try:
             self._end(error, duration)

@@ -6,11 +6,16 @@ import asyncio
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry.context import attach, get_current
+
 from tracing.coexistence import TracedCall, beneath, present, traced_call, without_official
+from tracing.context_keys import PROCESSING_KEY
 from tracing.core.log import EventLog
 from tracing.diagnostics import warn_once
 from tracing.headers import latest
+from tracing.processing import Processing
 from tracing.provenance import REPLAY_GROUP
+from tracing.running_task import running_task
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,7 +23,6 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
 
     from tracing.consumer import TracedConsumer
-    from tracing.processing import Processing
 
 _logger = EventLog("tracing")
 _fields: Final = attrgetter("topic", "headers", "partition", "offset", "timestamp", "value")
@@ -60,6 +64,7 @@ class TracedRecords:
         if current is not None:
             self._current = None
             current.end(None, task)
+            _leave_ended(task)
         item: Any
         received: Any
         while True:
@@ -112,6 +117,7 @@ class TracedRecords:
         if current is None:
             return
         current.pause()
+        _leave_ended(running_task())
         self._consumer.leave_unfinished(current)
         try:
             # Whoever stops the consumer because of an exception does so before the loop's turn
@@ -119,6 +125,18 @@ class TracedRecords:
             asyncio.get_running_loop().call_soon(self._consumer.finish_unfinished)
         except RuntimeError:
             self._consumer.finish_unfinished()
+
+
+def _leave_ended(task: asyncio.Task[Any] | None) -> None:
+    """Leave a context whose record is handled: two loops of one task may end in any order."""
+    context = current = get_current()
+    while isinstance(handling := context.get(PROCESSING_KEY), Processing):
+        before = handling.left_behind(context, task)
+        if before is None:
+            break
+        context = before
+    if context is not current:
+        attach(context)
 
 
 def topic_of(record: Any) -> str | None:

@@ -52,6 +52,7 @@ class Processing(HandlingBlock):
     __slots__ = (
         "_arrival",
         "_attempts",
+        "_before",
         "_context",
         "_duration",
         "_ended_ns",
@@ -86,6 +87,7 @@ class Processing(HandlingBlock):
         self.record = record
         self.span: Span = INVALID_SPAN
         self._recording = False
+        self._before: Context | None = None
         self._context: Context | None = None
         self._token: Token[Context] | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -145,10 +147,24 @@ class Processing(HandlingBlock):
         if self._recording:
             self._ended_ns = time_ns()
         token, self._token = self._token, None
+        if token is None:
+            return duration
+        # What is started in here refers to this, and may go on long after the task.
+        own, self._task = self._task, None
         # Detaching in another task would fail, and that task's context is not ours to change.
-        if token is not None and self._task is (task or running_task()):
+        if own is (task or running_task()):
+            in_order = get_current() is self._context
             detach(token)
+            if not in_order:
+                self._task, self._before = own, get_current()
         return duration
+
+    def left_behind(self, context: Context, task: asyncio.Task[Any] | None) -> Context | None:
+        """The context from before, if this ended while another that began later went on.
+
+        That one restores `context`, which is then left behind in the task; else `None`.
+        """
+        return self._before if self._task is task and self._context is context else None
 
     def stop_clock(self) -> float:
         """The attempt is over; returns how long it took, in seconds."""

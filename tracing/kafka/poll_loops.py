@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.context import Context, attach, get_current
 
 from tracing.batch_processing import BatchProcessing
+from tracing.context_keys import PROCESSING_KEY
 from tracing.iteration import topic_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tracing.processing import Processing
 
 _KEY: Final = "pipeline-tracing-received"
+_RECEIVED: Final = frozenset({_KEY, PROCESSING_KEY})
 
 
 class PollLoops:
@@ -136,7 +138,7 @@ class _TaskLoop:
 
     def begin(self, handling: Processing | BatchProcessing, client: object, result: Any) -> None:
         """Handle what was received, in the running task."""
-        received = _Received(self, _without_received(get_current()))
+        received = _Received(self, _base(get_current()))
         attach(Context({**received.base, _KEY: received}))
         if isinstance(handling, BatchProcessing):
             handling.start()
@@ -199,6 +201,16 @@ class _Received:
 _loop: contextvars.ContextVar[_TaskLoop | None] = contextvars.ContextVar(
     "pipeline-tracing-loop", default=None
 )
+
+
+def _base(context: Context) -> Context:
+    """The context in which something that is received now is handled."""
+    context = _without_received(context)
+    if _KEY not in context:
+        return context
+    # One that the program made of a received one. Tasks of which each starts the next one in such
+    # a context would refer to all that were before.
+    return Context({key: value for key, value in context.items() if key not in _RECEIVED})
 
 
 def _without_received(context: Context, loop: _TaskLoop | None = None) -> Context:

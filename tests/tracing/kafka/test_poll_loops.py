@@ -524,6 +524,33 @@ async def test_nothing_is_kept_of_tasks_that_are_over(
     assert 20 == tree(on.capture, topic).count("process")
 
 
+async def test_tasks_that_start_the_next_one_refer_to_nothing_of_those_before(
+    on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
+) -> None:
+    await send(producer, topic, 20)
+    tracer = on.capture.tracer_provider.get_tracer("program")
+    contexts: list[weakref.ref[Any]] = []  # a dictionary is in no set
+    alive: list[int] = []
+    over = asyncio.Event()
+
+    async def work(number: int) -> None:
+        await consumer.getone()
+        contexts.append(weakref.ref(get_current()))
+        if number == 20:
+            on.capture.clear()
+            gc.collect()
+            alive.append(sum(context() is not None for context in contexts))
+            over.set()
+            return
+        with tracer.start_as_current_span("within"):
+            asyncio.create_task(work(number + 1))  # noqa: RUF006 - it ends before the test
+
+    await a_task(work(1))
+    await over.wait()
+
+    assert alive[0] <= 3
+
+
 async def test_a_task_goes_on_when_zero_code_is_switched_on_anew(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
