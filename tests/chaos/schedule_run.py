@@ -102,14 +102,11 @@ class _Run:
 
     async def run(self) -> None:
         schedule, scene = self._schedule, self._scene
-        await create_topics(
-            scene.broker.bootstrap_servers,
-            {scene.topic: schedule.partitions, f"{scene.topic}.{scene.topic}.dlq": 1},
+        await self._patiently(self._create_topics, monotonic() + _ALL_S)
+        producer = await self._started(
+            partial(AIOKafkaProducer, bootstrap_servers=scene.broker.bootstrap_servers)
         )
-        producer = await self._stack.enter_async_context(
-            AIOKafkaProducer(bootstrap_servers=scene.broker.bootstrap_servers)
-        )
-        await self._stack.enter_async_context(self._letters)
+        await self._started(lambda: self._letters)
         self._began = monotonic()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._send(producer))
@@ -120,6 +117,26 @@ class _Run:
         scene.let_go.set()
         await self._rest()
         self._history.check_order()
+
+    async def _create_topics(self) -> None:
+        topic = self._scene.topic
+        await create_topics(
+            self._scene.broker.bootstrap_servers,
+            {topic: self._schedule.partitions, f"{topic}.{topic}.dlq": 1},
+        )
+
+    async def _started(self, make: Callable[[], Any]) -> Any:
+        """Start a client; while others pause the broker, that takes more than one attempt."""
+        while True:
+            client = make()
+            try:
+                await client.start()
+            except Exception as error:
+                self._history.note("start", f"once more after {error!r}")
+                await asyncio.sleep(0.2)
+            else:
+                self._stack.push_async_callback(client.stop)
+                return client
 
     async def _send(self, producer: AIOKafkaProducer) -> None:
         for number, (at_s, key) in enumerate(self._schedule.records):
