@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.paused import PausableBroker
 
-_ALL_S: Final = 60.0
+_ALL_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
