@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    InvalidRequestError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from demo_pipeline.errors import DemoError, UsageError
@@ -68,6 +73,7 @@ async def _set_up(service: Service, engine: AsyncEngine) -> None:
         file = _file(engine)
         if file is not None:
             make_private_file(file)
+        await _try_options(service.name, engine)
         async with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 # Two replicas that start on an empty database would make the same tables.
@@ -99,6 +105,7 @@ async def existing_database(service: str, url: str) -> AsyncIterator[AsyncEngine
             f"{service.upper()}_DATABASE_URL"
         )
     try:
+        await _try_options(service, engine)
         yield engine
     except (SQLAlchemyError, OSError) as error:
         raise DemoError(
@@ -107,6 +114,22 @@ async def existing_database(service: str, url: str) -> AsyncIterator[AsyncEngine
         ) from error
     finally:
         await engine.dispose()
+
+
+async def _try_options(service: str, engine: AsyncEngine) -> None:
+    """Connect once: only then the driver says which options of a URL it does not take.
+
+    Raises:
+        UsageError: The driver does not take one.
+    """
+    try:
+        async with engine.connect():
+            pass
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(
+            f"{service.upper()}_DATABASE_URL has an address or an option that its driver does not "
+            f"take ({type(error).__name__}); asyncpg calls sslmode ssl, for example"
+        ) from None
 
 
 async def insert_once(connection: AsyncConnection, table: Table, **values: object) -> bool:
@@ -137,7 +160,7 @@ def _engine(service: str, url: str) -> AsyncEngine:
         backend = parsed.get_backend_name()
         if backend not in _INSERTS:
             raise UsageError(f"{variable}: {backend} is not supported, use {' or '.join(_INSERTS)}")
-        if not 0 < (parsed.port or 1) <= _MAX_PORT:
+        if parsed.port is not None and not 0 < parsed.port <= _MAX_PORT:
             raise UsageError(f"{variable}: there is no port {parsed.port}")
         if backend != "sqlite":
             return create_async_engine(url, hide_parameters=True, **_POOL)
@@ -151,7 +174,13 @@ def _engine(service: str, url: str) -> AsyncEngine:
             # Errors are logged, and what is stored is about customers.
             hide_parameters=True,
         )
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
+    except (
+        ArgumentError,
+        InvalidRequestError,
+        NoSuchModuleError,
+        ModuleNotFoundError,
+        ValueError,
+    ) as error:
         # Without the error's own text, which may repeat the URL.
         raise UsageError(
             f"{variable} names no usable database ({type(error).__name__}): write "

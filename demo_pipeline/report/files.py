@@ -25,6 +25,8 @@ def write_files(directory: Path, contents: Mapping[str, Iterable[str]]) -> tuple
         for (partial, target), chunks in zip(pending.items(), contents.values(), strict=True):
             if target.is_dir():
                 raise _not_written(directory, f"{target.name} is a folder there")
+            # Left by a process of the same number, or put there by another user as a link.
+            partial.unlink(missing_ok=True)
             with open(
                 partial, "w", encoding="utf-8", newline="\n", opener=_opened_privately
             ) as file:
@@ -45,7 +47,7 @@ def write_files(directory: Path, contents: Mapping[str, Iterable[str]]) -> tuple
 
 
 def _opened_privately(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | os.O_EXCL, 0o600)
 
 
 def _remove_halves(directory: Path, names: Iterable[str]) -> None:

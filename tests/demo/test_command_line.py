@@ -200,6 +200,10 @@ def test_an_address_in_the_environment_that_cannot_be_is_one_line_and_exit_2(
         ("postgresql+asyncpg://host:abc/shop", 2, "ORCHESTRATOR_DATABASE_URL"),
         ("postgresql+asyncpg://host:99999/shop", 2, "99999"),
         ("mysql://host/shop", 2, "mysql"),
+        ("postgresql+asyncpg://127.0.0.1:0/shop", 2, "port 0"),
+        ("postgresql+asyncpg:///shop?host=127.0.0.1:70000", 2, "ORCHESTRATOR_DATABASE_URL"),
+        ("postgresql+asyncpg://u:secret@127.0.0.1:1/shop?sslmode=require", 2, "sslmode"),
+        ("sqlite:///shop.sqlite3", 2, "ORCHESTRATOR_DATABASE_URL"),
         ("postgresql+asyncpg://127.0.0.1:1/shop", 1, "ConnectionRefusedError"),
     ],
 )
@@ -212,11 +216,18 @@ def test_a_database_that_cannot_be_is_one_line(
 ) -> None:
     monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", url)
     assert code == main(["saga", "list"])
-    assert named in _one_line(capsys)
+    line = _one_line(capsys)
+    assert named in line
+    assert "secret" not in line
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql+asyncpg://127.0.0.1:1/shop", "sqlite+aiosqlite:////nowhere/orders.sqlite3"]
+    "url",
+    [
+        "postgresql+asyncpg://127.0.0.1:1/shop",
+        "postgresql+asyncpg://127.0.0.1:1/shop?sslmode=require",
+        "sqlite+aiosqlite:////nowhere/orders.sqlite3",
+    ],
 )
 async def test_a_service_whose_database_cannot_be_opened_says_so(url: str) -> None:
     with pytest.raises(DemoError, match="ORDERS_DATABASE_URL"):

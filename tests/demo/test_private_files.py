@@ -101,6 +101,20 @@ def test_a_half_written_report_of_a_killed_process_is_removed_by_the_next_one(
     assert {"report.html", alive.name} == {file.name for file in tmp_path.iterdir()}
 
 
+def test_a_half_of_a_process_of_the_same_number_is_replaced_and_a_link_not_followed(
+    tmp_path: Path,
+) -> None:
+    folder, other = tmp_path / "report", tmp_path / "other"
+    folder.mkdir(mode=0o700)
+    other.write_text("another user's")
+    half = folder / f".report.html.{os.getpid()}.partial"
+    half.touch(0o666)
+    (folder / f".traces.jsonl.{os.getpid()}.partial").symlink_to(other)
+    write_files(folder, {"report.html": ("x",), "traces.jsonl": ("x",)})
+    assert {} == _open_to_others(folder.iterdir())
+    assert "another user's" == other.read_text()
+
+
 @pytest.mark.integration
 def test_all_that_a_run_leaves_is_the_owners_alone(tmp_path: Path) -> None:
     report, databases = tmp_path / "new" / "report", tmp_path / "new" / "databases"
