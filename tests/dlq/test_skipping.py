@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from demo_pipeline.broker import create_topics
-from tests.kafka.unreadable_records import batch, write, zstd
+from tests.kafka.unreadable_records import batch, write, write_aborted, zstd
 from tests.lag.scene import Scene, only
 from tracing import Provenance
 from tracing.__main__ import main
 from tracing.dlq import Connection, Letter, letters
+from tracing.dlq.skipping import skip_to, skippable
 from tracing.testing import eventually
 
 if TYPE_CHECKING:
@@ -174,3 +176,52 @@ def test_a_topic_that_is_not_there_is_said_in_one_line(
     assert 1 == main(arguments(Scene(kafka_servers), 0, "--yes"))
 
     assert "that may be described" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("offset", [1, 3])
+async def test_one_that_a_transaction_took_back_is_skipped_and_no_other(
+    kafka_servers: str, tmp_path: Path, offset: int
+) -> None:
+    # Groups that read uncommitted records, as is the default, stand at these as well.
+    found = Scene(kafka_servers)
+    await found.create()
+    await write_aborted(kafka_servers, found.topic, [b"bad", b"x"])
+    await write(kafka_servers, found.topic, batch([b"fit"]))
+    await found.commit({0: offset})
+    kept = tmp_path / "kept.json"
+
+    code = await asyncio.to_thread(main, arguments(found, offset, "--yes", "--save", str(kept)))
+
+    # At 3 is the end of the transaction, which is no record: the fit one behind it stays.
+    assert ({1: 0, 3: 1}[offset], {1: 2, 3: 3}[offset]) == (code, await committed(found))
+    assert kept.exists() is (code == 0)
+
+
+async def test_a_group_behind_the_beginning_of_the_log_stands_at_the_beginning(
+    kafka_servers: str, tmp_path: Path
+) -> None:
+    found = Scene(kafka_servers)
+    await found.create()
+    await found.produce(1, 1)
+    await write(kafka_servers, found.topic, batch([b"bad", b"fit"]))
+    await found.commit({0: 1})
+    async with found.admin() as admin:
+        await admin.delete_records({found.tp(): RecordsToDelete(2)})
+
+    kept = str(tmp_path / "kept.json")
+    assert 0 == await asyncio.to_thread(main, arguments(found, 2, "--yes", "--save", kept))
+
+    assert 3 == await committed(found)
+
+
+async def test_a_group_that_has_moved_since_it_was_looked_at_is_left_where_it_is(
+    scene: Scene,
+) -> None:
+    connection = Connection(scene.servers)
+    skip = await skippable(connection, scene.group, scene.tp(), 1)
+    await scene.commit({0: 0})
+
+    with pytest.raises(ValueError, match="has committed 0"):
+        await skip_to(connection, skip)
+
+    assert 0 == await committed(scene)

@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 
 import tracing
 from demo_pipeline.broker import create_topics
-from tests.kafka.unreadable_records import batch, write, zstd
+from tests.kafka.unreadable_records import batch, write, write_aborted, zstd
 from tracing import (
     DeadLetters,
     Provenance,
@@ -198,6 +198,23 @@ async def test_a_bad_record_at_the_very_beginning_or_end_is_passed(
     await consuming
 
     assert [*fit, b"later"] == scene.values(0)
+
+
+async def test_one_behind_much_that_transactions_took_back_is_passed(
+    kafka_servers: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One batch an answer, so that the first answers hold nothing that a consumer would be given.
+    monkeypatch.setattr("tracing.kafka.raw_fetch._BYTES", 1)
+    scene.topic = f"{scene.topic}-aborted"
+    await scene.create()
+    await write(kafka_servers, scene.topic, batch([b"0"]), 0)
+    await write_aborted(kafka_servers, scene.topic, [b"x", b"bad", b"y"])
+    await write(kafka_servers, scene.topic, batch([b"bad", b"fit"]), 0)
+
+    await scene.consume(2, on_unreadable="skip", client={"isolation_level": "read_committed"})
+
+    assert [b"0", b"fit"] == scene.values(0)
+    assert 8 == (await scene.committed())[0]
 
 
 async def test_nothing_is_lost_while_handlers_are_slow_and_partitions_pause(scene: Scene) -> None:

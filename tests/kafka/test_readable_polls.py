@@ -6,9 +6,13 @@ import asyncio
 from typing import Any, NamedTuple
 
 import pytest
-from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.errors import (
+    CorruptRecordException,
+    NoOffsetForPartitionError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import TopicPartition
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tracing.kafka.raw_fetch import RawFetch, RawPart
@@ -153,6 +157,7 @@ def expected(client: Client) -> set[tuple[int, int, bool]]:
 
 @settings(deadline=None)
 @given(logs=LOGS, cancelled=st.lists(st.integers(0, 25), max_size=12), late=st.booleans())
+@example(logs=[[[False]], [[True]]], cancelled=[5, 8], late=True)
 def test_each_record_comes_once_and_in_order_whatever_lies_between(
     logs: list[list[list[bool]]], cancelled: list[int], *, late: bool
 ) -> None:
@@ -244,3 +249,64 @@ async def test_what_was_read_of_a_partition_that_is_revoked_meanwhile_is_not_giv
     while not client.ended or polls.searching:
         seen += (await polls.poll(1)).get(moved, [])
     assert [0, 1] == [each.offset for each in seen]
+
+
+async def test_an_error_of_a_partition_that_stands_nowhere_is_raised_beside_one_that_does() -> None:
+    class Nowhere(Client):
+        """Nothing is committed of partition 1, and `auto_offset_reset` is "none"."""
+
+        async def position(self, tp: TopicPartition) -> int:
+            if tp.partition == 1:
+                await asyncio.Event().wait()
+            return await super().position(tp)
+
+        async def getmany(
+            self, *tps: TopicPartition, **options: Any
+        ) -> dict[TopicPartition, list[Record]]:
+            nowhere = TopicPartition("orders", 1)
+            if nowhere in (tps or self.logs):
+                raise NoOffsetForPartitionError(nowhere)
+            return await super().getmany(*tps, **options)
+
+    polls = ReadablePolls(Nowhere([[[True]], [[True]]]))
+
+    with pytest.raises(NoOffsetForPartitionError):
+        for _ in range(3):
+            await polls.poll(0)
+
+
+async def test_what_can_be_read_from_the_bytes_is_given_though_the_client_could_not() -> None:
+    class Strict(Client):
+        def taken(self, tp: TopicPartition, limit: int) -> list[Record]:
+            if self.positions[tp] < 2:
+                raise CorruptRecordException("by mistake")
+            return super().taken(tp, limit)
+
+    client = Strict([[[True, True], [True]]])
+    polls = ReadablePolls(client)
+
+    given_: list[tuple[int, int, bool]] = []
+    while len(given_) < 3:
+        for records in (await polls.poll(0)).values():
+            given_ += told(records)
+
+    assert [(0, 0, True), (0, 1, True), (0, 2, True)] == given_
+
+
+async def test_a_seek_while_the_bytes_are_read_stands() -> None:
+    client = Client([[[True], [False, True], [True], [True]]])
+    polls = ReadablePolls(client)
+
+    class Seeking(Raw):
+        async def read(self, tp: TopicPartition, offset: int) -> RawPart | None:
+            client.seek(tp, 4)
+            polls.forget([tp])
+            return await super().read(tp, offset)
+
+    polls._raw = Seeking(client)
+    given_: list[tuple[int, int, bool]] = []
+    while not client.ended:
+        for records in (await polls.poll(0)).values():
+            given_ += told(records)
+
+    assert [(0, 0, True), (0, 4, True)] == given_

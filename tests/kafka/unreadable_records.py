@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
+from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -51,7 +52,29 @@ def checked(data: bytearray) -> bytes:
     return bytes(data)
 
 
-async def write(servers: str, topic: str, data: bytes, partition: int = 0) -> int:
+async def write_aborted(servers: str, topic: str, values: Sequence[bytes]) -> None:
+    """Write a record and a batch in a transaction that is aborted."""
+    producer = AIOKafkaProducer(bootstrap_servers=servers, transactional_id=f"{topic}-aborting")
+    async with producer:
+        await producer.begin_transaction()
+        # Its first record makes the partition a part of the transaction.
+        await producer.send_and_wait(topic, b"first", partition=0)
+        manager: Any = producer._txn_manager
+        data = bytearray(batch(values))
+        data[22] |= 0x10
+        data[43:57] = struct.pack(">qhi", manager.producer_id, manager.producer_epoch, 1)
+        await write(servers, topic, checked(data), transactional_id=manager.transactional_id)
+        await producer.abort_transaction()
+
+
+async def write(
+    servers: str,
+    topic: str,
+    data: bytes,
+    partition: int = 0,
+    *,
+    transactional_id: str | None = None,
+) -> int:
     """Write a batch; returns the offset of its first record."""
     client = AIOKafkaClient(bootstrap_servers=servers)
     await client.bootstrap()
@@ -62,7 +85,7 @@ async def write(servers: str, topic: str, data: bytes, partition: int = 0) -> in
         if node is None or node < 0:
             return None
         request = ProduceRequest(
-            transactional_id=None, required_acks=-1, timeout=10_000,
+            transactional_id=transactional_id, required_acks=-1, timeout=10_000,
             topics=[(topic, [(partition, data)])],
         )  # fmt: skip
         answer: Any = await client.send(node, request)

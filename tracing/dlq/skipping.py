@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
 
     from tracing.dlq.connection import Connection
+    from tracing.kafka.raw_fetch import RawPart
     from tracing.kafka.raw_records import RawRecord
 
 _PIPELINE: Final = "dead-letters"
@@ -79,13 +80,19 @@ async def skippable(
         KafkaError: The cluster does not answer, or refuses.
     """
     committed, start = await _standing(connection, group, tp, timeout_s)
+    # Where retention has deleted what it committed, it goes on at what is left.
+    stands_at = start if committed is None else max(start, committed)
     async with reader(connection) as consumer:
         consumer.assign([tp])
-        stands_at = start if committed is None else committed
         part = await RawFetch(consumer).read(tp, stands_at)
+        if part is None or not _begins(part, offset, stands_at):
+            # Groups that read uncommitted records stand at what a transaction took back, too.
+            other = await RawFetch(consumer, committed_only=False).read(tp, stands_at)
+            if part is None or (other is not None and _begins(other, offset, stands_at)):
+                part = other
     if part is None:
         raise LookupError(f"{_name(tp)} has no record at offset {stands_at} or behind it")
-    if offset not in {stands_at, part.records[0].offset}:
+    if not _begins(part, offset, stands_at):
         raise ValueError(
             f"group {group} does not stand at offset {offset} of {_name(tp)}, but at "
             f"{stands_at}{' (it has committed nothing)' if committed is None else ''}, and the "
@@ -95,6 +102,12 @@ async def skippable(
     behind = len(part.records) - len(records)
     next_offset = records[-1].next_offset if behind else part.next_offset
     return Skip(group, tp, committed, records, behind, max(next_offset, records[-1].offset + 1))
+
+
+def _begins(part: RawPart, offset: int, stands_at: int) -> bool:
+    """Return whether the first record is at an offset, and no other one from where a group is."""
+    first = part.records[0].offset
+    return offset == first or (offset == stands_at and first < stands_at)
 
 
 async def _standing(
@@ -185,6 +198,7 @@ async def skip_to(connection: Connection, skip: Skip) -> None:
     """Commit for the group that it stands behind the records.
 
     Raises:
+        ValueError: The group has committed since.
         KafkaError: The cluster refuses, for example because the group has members again.
     """
     consumer = AIOKafkaConsumer(
@@ -192,6 +206,12 @@ async def skip_to(connection: Connection, skip: Skip) -> None:
     )
     async with consumer:
         consumer.assign([skip.tp])
+        committed = await consumer.committed(skip.tp)
+        if committed != skip.committed:
+            raise ValueError(
+                f"group {skip.group} has committed {committed} of {_name(skip.tp)} since it was "
+                "looked at, so it is left there; the records are kept"
+            )
         await consumer.commit({skip.tp: skip.next_offset})
 
 

@@ -44,12 +44,15 @@ class RawFetch:
 
     Args:
         consumer: An aiokafka consumer, or what looks like one.
+        committed_only: Whether to leave out what transactions took back, or may still take back;
+            by default as the consumer does.
 
     Task safety: one event loop, that of the consumer.
     """
 
-    def __init__(self, consumer: object) -> None:
+    def __init__(self, consumer: object, *, committed_only: bool | None = None) -> None:
         self._consumer = consumer
+        self._committed_only = committed_only
 
     @property
     def able(self) -> bool:
@@ -62,16 +65,22 @@ class RawFetch:
         Returns:
             The batch; `None` where there is none, or it cannot be had. Nothing is raised.
         """
-        for attempt in range(_ATTEMPTS if self.able else 0):
-            if attempt:
-                await asyncio.sleep(_DELAY_S)
+        left = _ATTEMPTS if self.able else 0
+        while left:
             try:
-                part = await self._ask(tp, offset)
+                part, reached = await self._ask(tp, offset)
             except Exception:
                 # A leader that moved, a connection that broke: the next attempt may find it.
-                part = None
+                part, reached = None, offset
             if part is not None:
                 return part
+            if reached > offset:
+                # All of an answer can be what transactions took back.
+                offset = reached
+                continue
+            left -= 1
+            if left:
+                await asyncio.sleep(_DELAY_S)
         return None
 
     def record(self, tp: TopicPartition, raw: RawRecord) -> ConsumerRecord[Any, Any]:
@@ -103,11 +112,14 @@ class RawFetch:
         deserializer: Callable[[bytes | None], Any] | None = getattr(fetcher, name, None)
         return content if deserializer is None else deserializer(content)
 
-    async def _ask(self, tp: TopicPartition, offset: int) -> RawPart | None:
+    async def _ask(self, tp: TopicPartition, offset: int) -> tuple[RawPart | None, int]:
+        """Ask once; returns the batch, and up to where there is none."""
         from aiokafka.protocol.fetch import FetchRequest  # noqa: PLC0415 - as above
 
         client: Any = getattr(self._consumer, "_client", None)
         isolation = getattr(getattr(self._consumer, "_fetcher", None), "_isolation_level", 0)
+        if self._committed_only is not None:
+            isolation = int(self._committed_only)
         wanted = [(tp.topic, [(tp.partition, offset, _BYTES)])]
         answer = await client.send(
             client.cluster.leader_for_partition(tp),
@@ -115,7 +127,7 @@ class RawFetch:
         )
         parts = answered(answer).get((tp.topic, tp.partition))
         if parts is None or parts["error_code"]:
-            return None
+            return None, offset
         aborted = parts.get("aborted_transactions") if isolation else None
         return _first(parts["message_set"] or b"", offset, aborted, parts["highwater_offset"])
 
@@ -136,17 +148,20 @@ def answered(answer: Any) -> dict[tuple[str, int], dict[str, Any]]:
 
 def _first(
     data: bytes, offset: int, aborted: list[tuple[int, int]] | None, end: int
-) -> RawPart | None:
+) -> tuple[RawPart | None, int]:
     found: RawPart | None = None
+    reached = offset
     for batch, records in visible(data, aborted):
         if found is not None:
             # What a broken batch says of its own end may be wrong.
             if offset < batch.base_offset < found.next_offset:
-                return RawPart(found.records, batch.base_offset)
-            return found
+                found = RawPart(found.records, batch.base_offset)
+            return found, offset
         behind = tuple(record for record in records or () if record.next_offset > offset)
         if behind:
             found = RawPart(behind, batch.next_offset)
+        else:
+            reached = max(reached, batch.next_offset)
     if found is not None and offset < end < found.next_offset:
-        return RawPart(found.records, end)
-    return found
+        found = RawPart(found.records, end)
+    return found, reached

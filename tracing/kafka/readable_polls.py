@@ -92,9 +92,9 @@ class ReadablePolls:
             raise postponed
         if self._search_until is not None:
             return await self._search()
-        known, limit = await self._known(max_records)
+        known, unknown = await self._known()
         try:
-            records = await self._getmany(*known, timeout_ms=timeout_ms, max_records=limit)
+            records = await self._taken(known, unknown, timeout_ms, max_records)
         except Exception as error:
             if not _about_a_record(error):
                 raise
@@ -119,23 +119,38 @@ class ReadablePolls:
             if batch:
                 self._next[tp] = batch[-1].offset + 1
 
-    async def _known(self, max_records: int | None) -> tuple[list[TopicPartition], int | None]:
-        """Return which partitions to poll, all if none are named, and how many records at most.
+    async def _known(self) -> tuple[list[TopicPartition], list[TopicPartition]]:
+        """Return the partitions of which it is known where they stand, and the others.
 
         A poll that fails can be taken back only to where its partitions stood before it.
         """
         assigned = self._consumer.assignment()
-        if assigned and assigned == self._next.keys():
-            return [], max_records
-        self.forget([tp for tp in self._next if tp not in assigned])
-        for tp in assigned - self._next.keys():
-            offset = await self.position(tp)
-            if offset >= 0:
-                self._next[tp] = offset
-        if assigned and assigned == self._next.keys():
-            return [], max_records
-        # One record at a time loses none; a poll of what is known does not wait for the rest.
-        return list(self._next), (max_records if self._next else 1)
+        if assigned != self._next.keys():
+            self.forget([tp for tp in self._next if tp not in assigned])
+            for tp in assigned - self._next.keys():
+                offset = await self.position(tp)
+                if offset >= 0:
+                    self._next[tp] = offset
+        return list(self._next), [tp for tp in assigned if tp not in self._next]
+
+    async def _taken(
+        self,
+        known: list[TopicPartition],
+        unknown: list[TopicPartition],
+        timeout_ms: int,
+        max_records: int | None,
+    ) -> Mapping[TopicPartition, list[Any]]:
+        if not known:
+            # One record at a time loses none.
+            return await self._getmany(timeout_ms=timeout_ms, max_records=1)
+        if not unknown:
+            return await self._getmany(timeout_ms=timeout_ms, max_records=max_records)
+        # The rest does not wait for them; but only a poll shows an error that keeps one from
+        # having a place, as where nothing is committed and `auto_offset_reset` is "none".
+        records = await self._getmany(*unknown, timeout_ms=0, max_records=1)
+        if any(records.values()):
+            return records
+        return await self._getmany(*known, timeout_ms=timeout_ms, max_records=max_records)
 
     def _rewind(self, places: dict[TopicPartition, int]) -> None:
         for tp, offset in places.items():
@@ -180,6 +195,12 @@ class ReadablePolls:
 
     async def _read_alone(self, tp: TopicPartition, batch: list[Any]) -> bool:
         """Read a partition one record at a time; true where one could not be read."""
+        if tp not in self._next:
+            offset = await self.position(tp)
+            if offset < 0:
+                # What is read of it could not be taken back.
+                return False
+            self._next[tp] = self._before[tp] = offset
         while len(batch) < _AT_ONCE:
             try:
                 got = await self._getmany(tp, timeout_ms=0, max_records=1)
@@ -197,22 +218,24 @@ class ReadablePolls:
     async def _failed(self, tp: TopicPartition, error: Exception, batch: list[Any]) -> bool:
         """Get past what a partition stands at; false where it has to be tried again."""
         if tp not in self._next:
-            self._next[tp] = await self.position(tp)
-        if self._next[tp] < 0:
-            raise error
+            # Revoked, or sought elsewhere, meanwhile.
+            return False
         offset = self._next[tp]
         if self._failed_at.get(tp) != offset:
             # It may have been at the end of the batch before, which is behind us then.
             self._failed_at[tp] = offset
             self._seek(tp, offset)
             return False
-        batch += await self._past(tp, offset, error)
         del self._failed_at[tp]
+        batch += await self._past(tp, offset, error)
         return True
 
     async def _past(self, tp: TopicPartition, offset: int, error: Exception) -> Sequence[Any]:
         """Return what is in the batch at which a partition stands, and go on behind it."""
         part = await self._raw.read(tp, offset)
+        if self._next.get(tp) != offset:
+            # As above; what was read comes again, if it is wanted.
+            return ()
         if part is None:
             raise error
         items, after = self._items(tp, part, error)
@@ -231,12 +254,10 @@ class ReadablePolls:
                 items.append(self._raw.record(tp, raw))
             except Exception as fault:
                 items.append(_broken(tp, raw, f"a deserializer raised {type(fault).__name__}"))
-        if not any(isinstance(item, BrokenRecord) for item in items):
-            # All can be read here, and yet the client did not read the first one.
-            if type(error).__name__ not in _UNREADABLE:
-                raise error
-            items = [_broken(tp, part.records[0], f"the client raised {type(error).__name__}")]
-            return items, part.records[0].next_offset
+        readable = not any(isinstance(item, BrokenRecord) for item in items)
+        if readable and type(error).__name__ not in _UNREADABLE:
+            raise error
+        # What is readable here is given as it is, whatever kept the client from reading it.
         return items, max(part.next_offset, part.records[-1].offset + 1)
 
 
