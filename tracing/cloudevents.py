@@ -97,7 +97,7 @@ def cloudevent(
     Raises:
         TypeError: An argument has no one obvious text; the message names it.
         ValueError: `type`, `source` or `id` is empty, a text cannot be written as UTF-8, or `time`
-            has no time zone.
+            has no time zone or cannot be written in UTC.
     """
     given = {
         SPECVERSION: "1.0",
@@ -126,7 +126,10 @@ def _written(time: object) -> str:
         )
     if time.utcoffset() is None:
         raise ValueError("a CloudEvent's time needs a time zone, for example datetime.now(UTC)")
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    try:
+        return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        raise ValueError("time is before year 1 or after year 9999 in UTC") from None
 
 
 def _encoded(header: str, value: str) -> bytes:

@@ -113,7 +113,8 @@ async def consume(
         TypeError: `consumer` is not wrapped, `stop` is no `asyncio.Event`, or `handler` is not
             `async` or does not take one argument. Of a lambda, or of a function that returns what
             another one gives it, only a call can show whether it is: then it has run once, and
-            its record is not committed.
+            its record is not committed. The same holds for a handler that returns a coroutine
+            instead of awaiting it.
         RuntimeError: Another `consume` reads the consumer.
         ValueError: The consumer commits by itself, which loses records that are under way; or
             a number is not positive; or there are dead letters, but no group or no bytes.

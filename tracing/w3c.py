@@ -82,6 +82,10 @@ class RemoteSpan(NonRecordingSpan):
             self._parsed = _context(header[3:35], header[36:52], header[53:55], state)
         return self._parsed
 
+    def __repr__(self) -> str:
+        """Describe it as the span of the API that it stands for."""
+        return repr(NonRecordingSpan(self.get_span_context()))
+
 
 def parse_traceparent(value: object, state: object = None) -> RemoteSpan | None:
     """Read the remote span; `None` when malformed. `state` is the `tracestate` value.

@@ -11,8 +11,8 @@ import pytest
 from aiokafka.structs import TopicPartition
 
 import tracing
-from tests.tracing.giving_up import NOW, given_up
-from tracing import Provenance, Rejected, Retry, Unprocessable
+from tests.tracing.giving_up import NOW, dead_letter_topic, given_up
+from tracing import DeadLetters, Provenance, Rejected, Retry, Unprocessable
 from tracing.outcome import decisive
 from tracing.testing import eventually
 
@@ -443,6 +443,47 @@ async def test_a_cancelled_handler_may_answer_with_a_group_and_its_record_comes_
     assert await consumer.committed(TopicPartition(topic, 0)) is None
     process = next(span for span in capture.spans() if span.name == "process orders")
     assert "pipeline.outcome" not in (process.attributes or {})
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize(
+    "answer",
+    [None, Rejected("no_stock"), ValueError("x"), Unprocessable("x"), group(REJECTED, CUT)],
+)
+async def test_whatever_a_cancelled_handler_ends_with_the_loop_returns_and_its_record_comes_back(
+    memory: _InMemory, answer: BaseException | None, transactional: bool
+) -> None:
+    topic = await memory.topic_with_a_record()
+    letters = await dead_letter_topic(memory, topic, "shipping")
+    consumer = await memory.consumer(topic, group="shipping")
+    producer = await memory.producer(**({"transactional_id": "t"} if transactional else {}))
+    begun = asyncio.Event()
+
+    async def handler(_record: Any) -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        if answer is not None:
+            raise answer
+
+    stop = asyncio.Event()
+    loop = asyncio.create_task(
+        tracing.consume(
+            consumer,
+            handler,
+            stop=stop,
+            retry=NOW,
+            dead_letters=DeadLetters(producer, transactional=transactional),
+            drain_timeout_s=0.05,
+            transactional=producer if transactional else None,
+        )
+    )
+    await begun.wait()
+    stop.set()
+    await loop
+
+    assert await consumer.committed(TopicPartition(topic, 0)) is None
+    assert not memory.broker.records(letters)
 
 
 @pytest.mark.parametrize("batch", [False, True])

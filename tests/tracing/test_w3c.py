@@ -145,3 +145,11 @@ def test_values_are_quoted_as_the_stock_propagator_does() -> None:
     value = 'a "quoted", ümlaut'
 
     assert format_baggage({"a": value})[0].decode() == f"a={quote_plus(value)}"
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_a_span_of_a_record_can_be_shown_as_that_of_the_stock_propagator(flags: str) -> None:
+    written = f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
+    stock = TraceContextTextMapPropagator().extract({"traceparent": written})
+
+    assert repr(trace.get_current_span(stock)) == repr(parse_traceparent(written.encode()))

@@ -57,6 +57,7 @@ class TransactionalRecord:
         self._go: asyncio.Future[None] | None = None
         self._parked: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
+        self._cut_off = False
 
     async def take_turn(self, transaction: Transaction) -> bool:
         """Do what is next in this transaction, in which the record then waits for its end.
@@ -72,6 +73,7 @@ class TransactionalRecord:
         self._report = loop.create_future()
         self._parked = loop.create_future()
         if self._task is None or self._task.done():
+            self._cut_off = False
             self._task = asyncio.create_task(self._live(), name=f"consume {self.place}")
         elif self._go is not None and not self._go.done():
             self._go.set_result(None)
@@ -92,6 +94,7 @@ class TransactionalRecord:
 
     def cancel(self) -> None:
         """Cancel what is under way: the record comes back."""
+        self._cut_off = True
         if self._task is not None:
             self._task.cancel()
 
@@ -143,7 +146,8 @@ class TransactionalRecord:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            self._failure = failure_of(error, self.record)
+            if not self._cut_off:
+                self._failure = failure_of(error, self.record)
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
         finally:
@@ -153,7 +157,13 @@ class TransactionalRecord:
         if isinstance(record, BrokenRecord):
             return Passing(record, self._handling.unreadable, settle=self._settle)
         self._processing = self._consumer.process(record)
-        return Attempts(self._processing, self._handler, self._handling, settle=self._settle)
+        return Attempts(
+            self._processing,
+            self._handler,
+            self._handling,
+            settle=self._settle,
+            cut_off=lambda: self._cut_off,
+        )
 
     async def _settle(self) -> None:
         """Stop the clock and wait for the transaction's end; raises where it does not commit."""
@@ -174,6 +184,10 @@ class TransactionalRecord:
         transaction = self._transaction
         if transaction is None:
             return
+        if self._cut_off:
+            # The handler went on to its end all the same. The transaction is about to be aborted,
+            # and waits for this.
+            raise asyncio.CancelledError
         self._reported(handled=True)
         outcome = await asyncio.shield(transaction.decided)
         if outcome is COMMITTED:
