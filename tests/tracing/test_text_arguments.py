@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,13 @@ def test_the_refusal_says_how_to_mend_it() -> None:
 def test_a_time_is_a_datetime(given: Any) -> None:
     with pytest.raises(TypeError, match=r"^time must be a datetime"):
         cloudevent(type="X", time=given)
+
+
+def test_a_time_that_utc_has_not_is_refused_by_name() -> None:
+    early = datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))
+
+    with pytest.raises(ValueError, match=r"^time is before year 1"):
+        cloudevent(type="X", time=early)
 
 
 @pytest.mark.parametrize("name", NAMES)
