@@ -81,12 +81,30 @@ def test_fields_that_the_applications_record_factory_has_too_do_not_cost_the_lin
 
     logging.setLogRecordFactory(with_topic)
     try:
-        EventLog("tracing").warning("a line", extra={"topic": "orders"})
+        EventLog("tracing").warning("a line", extra={"topic": "orders", "offset": 7})
     finally:
         logging.setLogRecordFactory(factory)
 
     assert ["a line"] == caplog.messages
     assert "mine" == caplog.records[0].__dict__["topic"]
+    assert 7 == caplog.records[0].__dict__["offset"]
+
+
+def test_a_handler_that_raises_a_key_error_does_not_log_the_line_twice(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Picky(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            raise KeyError(record.name)
+
+    root, picky = logging.getLogger(), Picky()
+    root.addHandler(picky)
+    try:
+        EventLog("tracing").warning("a line", extra={"topic": "orders"})
+    finally:
+        root.removeHandler(picky)
+
+    assert ["a line"] == caplog.messages
 
 
 def failing(message: str) -> Exception:

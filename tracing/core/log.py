@@ -41,8 +41,11 @@ class EventLog(logging.LoggerAdapter[logging.Logger]):
             try:
                 self.logger.log(level, msg, *harmless, extra=extra, **kwargs)
             except KeyError:
-                # The application's record factory has a field of the same name.
-                self.logger.log(level, msg, *harmless, **kwargs)
+                # The application's record factory has a field of the same name; its own stays.
+                taken = vars(logging.makeLogRecord({}))
+                free = {name: value for name, value in extra.items() if name not in taken}
+                if len(free) < len(extra):
+                    self.logger.log(level, msg, *harmless, extra=free, **kwargs)
         except Exception:  # noqa: S110 - what cannot be logged cannot be logged either
             pass
 
