@@ -35,12 +35,12 @@ class PipelineTracingInstrumentor(base.BaseInstrumentor):  # type: ignore[name-d
 
     `async for` over a consumer gives process spans. Consecutive calls of `getone` in one task are
     such a loop as well: a record is handled until the next call of `getone` or `getmany` in that
-    task, a call of the consumer's `commit` or `stop` there, or the task's end. What `getmany`
-    returns is handled so too, as one batch: one span with links to its records, and what is sent
-    carries the oldest one's origin. An exception that the program catches around it is not seen,
-    unless the consumer commits or stops while it is being handled, as in a `finally` block.
-    What a task only receives for another one, as Python 3.11's `asyncio.wait_for` does, is not
-    handled in it, and has no outcome: `asyncio.timeout` stays in the task.
+    task, its commit or the consumer's `stop` there, or the task's end. What `getmany` returns is
+    handled so too, as one batch, until all of it is committed: one span with links to its records,
+    and what is sent carries the oldest one's origin. An exception that the program catches around
+    it is not seen, unless the consumer commits or stops while it is being handled, as in a
+    `finally` block. What a task only receives for another one, as Python 3.11's `asyncio.wait_for`
+    does, is not handled in it, and has no outcome: `asyncio.timeout` stays in the task.
     `PIPELINE_TRACING_POLL_LOOPS=off`, or `instrument(poll_loops=False)`, switches that off, for a
     program that handles records in other tasks than it receives them in.
 

@@ -1,7 +1,7 @@
 """The loop that consecutive `getone`s or `getmany`s of one task are, which no hook ends.
 
-What a task received is handled until the task asks for more, by any consumer; until the consumer
-is asked to commit or to stop; or until the task ends, with its error if it has one. Meanwhile the
+What a task received is handled until the task asks for more, by any consumer; until it commits
+all of it or stops the consumer; or until the task ends, with its error if it has one. Meanwhile the
 process span is current in the task, and in the tasks that it starts. A task never changes the
 context of another one.
 """
@@ -73,14 +73,18 @@ class PollLoops:
         if loop is not None and loop.task is asyncio.current_task():
             loop.finish(error)
 
-    def settling(self, client: object) -> None:
+    def settling(self, client: object, offsets: Any = None) -> None:
         """End what the running task handles, where the client that commits or stops received it.
 
         An error that is being handled meanwhile, as in a `finally` block, is the handling's own,
         unless the record was received in the course of it already.
+
+        Args:
+            client: The client.
+            offsets: What it commits, where that is not everything.
         """
         loop = _loop.get()
-        if loop is not None and loop.receives_from(client):
+        if loop is not None and loop.receives_from(client) and loop.settled_by(offsets):
             error = sys.exc_info()[1]
             self.finish(None if error is loop.around else error)
 
@@ -117,6 +121,7 @@ class _TaskLoop:
         "__weakref__",
         "_client",
         "_handling",
+        "_open",
         "_received",
         "_result",
         "around",
@@ -132,7 +137,8 @@ class _TaskLoop:
         self._client: weakref.ref[object] | None = None
         self._handling: Processing | BatchProcessing | None = None
         self._received: _Received | None = None
-        self._result: object = None
+        self._result: Any = None
+        self._open: dict[Any, int] | None = None
         # In a context of its own: that of the task holds what the task handles.
         task.add_done_callback(self._task_ended, context=contextvars.Context())
 
@@ -148,10 +154,27 @@ class _TaskLoop:
         self._handling, self._received, self.around = handling, received, sys.exc_info()[1]
         # Weakly: a client that the application forgets may go, while its last record is handled.
         self._result, self._client = result, weakref.ref(client)
+        self._open = None
 
     def receives_from(self, client: object) -> bool:
         """Whether a client received what is handled."""
         return self._client is not None and self._client() is client
+
+    def settled_by(self, offsets: Any) -> bool:
+        """Whether everything that is handled is committed, by these offsets and those before."""
+        if offsets is None:
+            return True
+        try:
+            if self._open is None:
+                self._open = _last_offsets(self._result)
+            for partition, committed in offsets.items():
+                # With metadata it is a tuple.
+                offset = committed[0] if isinstance(committed, tuple) else committed
+                if partition in self._open and offset > self._open[partition]:
+                    del self._open[partition]
+        except Exception:  # the client says what is wrong with them
+            return True
+        return not self._open
 
     def finish(self, error: BaseException | None = None) -> None:
         """End what is handled, with an error if there was one; from any task."""
@@ -227,6 +250,15 @@ def _without_received(context: Context, loop: _TaskLoop | None = None) -> Contex
             break
         context = received.base
     return context
+
+
+def _last_offsets(received: Any) -> dict[Any, int]:
+    """The last offsets of what was received, by topic and partition."""
+    if topic_of(received) is not None:
+        last = [received]
+    else:
+        last = [records[-1] for records in received.values() if records]
+    return {(record.topic, record.partition): record.offset for record in last}
 
 
 def _batch(traced: TracedConsumer, received: Any) -> BatchProcessing:

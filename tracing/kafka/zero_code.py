@@ -146,7 +146,7 @@ class _Polls:
         @functools.wraps(replacement.original)
         async def committing(client: Any, /, *args: Any, **kwargs: Any) -> Any:
             if loops is not None:
-                loops.settling(client)
+                loops.settling(client, args[0] if args else kwargs.get("offsets"))
             return await commit(client, *args, **kwargs)
 
         return committing

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from opentelemetry import baggage, trace
 from opentelemetry.context import get_current
 
+from demo_pipeline.broker import create_topics
 from tests.tracing.kafka.conftest import ZeroCodeRun, consumer_options
 from tracing import current_processing
 from tracing.instrumentor import POLL_LOOPS_VARIABLE
@@ -161,6 +163,64 @@ async def test_a_commit_ends_the_handling_and_its_flow(
     assert (
         "send T PRODUCER\n  process T CONSUMER pipeline.outcome=ok\nsend T-out PRODUCER"
     ) == tree(on.capture, topic, "pipeline.outcome")
+
+
+async def test_a_batch_is_handled_until_all_its_partitions_are_committed(
+    on: ZeroCodeRun, producer: Any, embedded_servers: str, topic: str
+) -> None:
+    name = f"{topic}-wide"
+    await create_topics(embedded_servers, {name: 2})
+    for partition in (0, 0, 1):
+        await producer.send_and_wait(name, b"v", partition=partition)
+    out: list[str] = []
+
+    async def handle(consumer: Any) -> None:
+        batch: dict[Any, list[Any]] = {}
+        while sum(map(len, batch.values())) < 3:
+            await consumer.seek_to_beginning()
+            batch = await consumer.getmany(timeout_ms=1000)
+        # As aiokafka's documentation has it.
+        for partition, records in batch.items():
+            await consumer.commit({partition: records[0].offset})  # as a position: none of it
+            out.append(f"{topic}-out-{partition.partition}")
+            await send(producer, out[-1])
+            await consumer.commit({partition: (records[-1].offset + 1, "")})
+        await send(producer, f"{topic}-after")
+
+    async with BareConsumer(name, **consumer_options(embedded_servers)) as consumer:
+        await a_task(handle(consumer))
+
+    spans = {span.name: span for span in on.capture.spans()}
+    process = spans[f"process {name}"].context
+    assert [process, process] == [spans[f"send {each}"].parent for each in out]
+    assert None is spans[f"send {topic}-after"].parent
+
+
+@pytest.mark.parametrize("form", ["position", "metadata", "partial", "wrong"])
+async def test_a_record_is_handled_until_a_commit_that_covers_it(
+    on: ZeroCodeRun, producer: Any, in_group: Any, topic: str, form: str
+) -> None:
+    await send(producer, topic)
+
+    async def handle() -> None:
+        record = await in_group.getone()
+        partition = TopicPartition(record.topic, record.partition)
+        offsets: dict[str, Any] = {
+            "position": {partition: record.offset + 1},
+            "metadata": {partition: OffsetAndMetadata(record.offset + 1, "done")},
+            "partial": {partition: record.offset},
+            "wrong": "no offsets",
+        }
+        with suppress(Exception):
+            await in_group.commit(offsets=offsets[form])
+        await send(producer, f"{topic}-out")
+
+    await a_task(handle())
+
+    indented = "    " if form == "partial" else ""
+    assert f"send T PRODUCER\n  process T CONSUMER\n{indented}send T-out PRODUCER" == tree(
+        on.capture, topic
+    )
 
 
 async def test_a_task_that_fails_fails_the_handling_and_its_error_is_seen_as_ever(
