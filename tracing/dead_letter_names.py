@@ -34,6 +34,11 @@ class DeadLetterNames:
     template: str = TOPIC
 
     def __post_init__(self) -> None:
+        if _alters(self.template):
+            # What is cut or padded is not told apart, and not read back.
+            raise ValueError(
+                f"topic={self.template!r} may hold {{topic}} and {{group}} as they are, and alone"
+            )
         if self.of("a", "g") in {self.of("b", "g"), self.of("a", "h")}:
             raise ValueError(
                 f"topic={self.template!r} gives dead letters of different topics and groups one "
@@ -95,3 +100,14 @@ class DeadLetterNames:
                 # One that comes twice is the same both times, which rendering it shows.
                 pattern += ".+" if _ANYTHING in pattern else _ANYTHING
         return re.compile(pattern)
+
+
+def _alters(template: str) -> bool:
+    try:
+        return any(
+            field not in {None, "topic", "group"} or spec or conversion
+            for _, field, spec, conversion in Formatter().parse(template)
+        )
+    except ValueError:
+        # It is no template at all, which using it shows.
+        return False

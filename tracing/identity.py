@@ -19,6 +19,8 @@ MAX_IDENTITY: Final = 255
 """Bytes of each part of an identity; a longer one is hashed, so that it stays different."""
 
 _HASHED: Final = "sha256:"
+_PLACE: Final = b"kafka:"
+"""What sources begin with that are topics; ids in them are places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,8 @@ class EventIdentity:
     """Identifies an event: two records with the same identity tell of the same event.
 
     Attributes:
-        source: Where the event comes from: the `ce_source` header; of a record that is no
-            CloudEvent `kafka:{topic}`.
+        source: Where the event comes from: the `ce_source` header, or its hash where it looks like
+            a topic; of a record that is no CloudEvent `kafka:{topic}`.
         id: Identifies it within its source: the `ce_id` header; of a record that is no
             CloudEvent `{partition}/{offset}`, and of one that was replayed those of the record
             that first failed, however many dead letters and replays there were of it.
@@ -48,8 +50,10 @@ class EventIdentity:
         source = _last(cloudevents.SOURCE, headers, present)
         event_id = _last(cloudevents.ID, headers, present)
         if source is not None and event_id is not None:
-            return cls(bounded(source), bounded(event_id))
-        topic = f"kafka:{record.topic}".encode("utf-8", "backslashreplace")
+            # No event of another producer has the identity of a record that is still to come.
+            named = _hashed(source) if source.startswith(_PLACE) else bounded(source)
+            return cls(named, bounded(event_id))
+        topic = _PLACE + record.topic.encode("utf-8", "backslashreplace")
         replay = Replay.of(record)
         if replay is not None:
             return cls(bounded(topic), replay.id[len(record.topic) + 1 :])
@@ -64,6 +68,10 @@ def bounded(value: bytes) -> str:
             return value.decode()
         except UnicodeDecodeError:
             pass
+    return _hashed(value)
+
+
+def _hashed(value: bytes) -> str:
     return _HASHED + sha256(value).hexdigest()
 
 

@@ -153,8 +153,11 @@ def test_a_name_is_read_as_dead_letters_write_it(template: str, topic: str, grou
 
 @pytest.mark.parametrize(
     "template",
-    ["", "{topic}", "{group}.dlq", "{topic}.{group}.{x}", "{0}", "{topic.x}{group}", "{"],
-)
+    [
+        "", "{topic}", "{group}.dlq", "{topic}.{group}.{x}", "{0}", "{topic.x}{group}", "{",
+        "{topic:.1}.{group}", "{topic[0]}.{group}", "{topic}.{group:_<5}", "{topic!s}.{group}",
+    ],
+)  # fmt: skip
 def test_a_template_that_names_nothing_is_refused(template: str) -> None:
     with pytest.raises(ValueError, match="topic="):
         DeadLetterNames(template)

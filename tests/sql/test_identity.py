@@ -64,6 +64,16 @@ def test_a_mark_claims_no_identity_but_that_of_an_earlier_record_of_its_partitio
     assert Replay.of(record) is None
 
 
+def test_a_cloudevent_claims_no_identity_of_a_record_that_is_still_to_come(
+    make_record: Callable[..., Any],
+) -> None:
+    claiming = make_record(("ce_source", b"kafka:orders"), ("ce_id", b"3/43"))
+    coming = make_record(partition=3, offset=43)
+
+    assert EventIdentity.of(coming) != EventIdentity.of(claiming)
+    assert EventIdentity.of(claiming) == EventIdentity.of(claiming)
+
+
 @given(first=st.binary(min_size=1, max_size=600), second=st.binary(min_size=1, max_size=600))
 def test_different_bytes_stay_different_and_fit_into_a_column(first: bytes, second: bytes) -> None:
     one, other = bounded(first), bounded(second)
