@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tests.sql.conftest import opened, sqlite_engine
 from tests.sql.test_crashes import KEYS, ROOT, Broker, arrived
 from tests.sql.test_relay import relaying, values
-from tracing.sql import OutboxRelay
+from tracing.sql import OutboxRelay, SqlOutbox
 from tracing.testing import InMemoryBroker, eventually
 
 if TYPE_CHECKING:
@@ -115,6 +115,33 @@ async def test_an_sqlite_file_is_the_same_one_by_whatever_name(
             async with opened(sqlite_engine(name), telemetry) as same:
                 with pytest.raises(RuntimeError, match="another relay works"):
                     await OutboxRelay(same.outbox, same.engine, producer).run(asyncio.Event())
+
+
+async def test_a_table_of_an_sqlite_file_is_the_same_one_in_whatever_case(
+    sqlite: Database, producer: TracedProducer, telemetry: Telemetry
+) -> None:
+    async with relaying(sqlite, producer) as first:
+        assert await first.drain()
+        same = SqlOutbox(telemetry, service="orders", table_name="OutBox")
+        with pytest.raises(RuntimeError, match="another relay works"):
+            async with asyncio.timeout(60):
+                await OutboxRelay(same, sqlite.engine, producer).run(asyncio.Event())
+
+
+async def test_a_table_may_have_a_name_that_no_file_can_have(
+    sqlite: Database, producer: TracedProducer, telemetry: Telemetry
+) -> None:
+    outbox = SqlOutbox(telemetry, service="orders", table_name="out/box")
+    async with sqlite.engine.begin() as connection:
+        await connection.run_sync(outbox.table.create)
+    stop = asyncio.Event()
+    relay = OutboxRelay(outbox, sqlite.engine, producer)
+    relaying = asyncio.create_task(relay.run(stop))
+    try:
+        assert await relay.drain()
+    finally:
+        stop.set()
+        await relaying
 
 
 async def test_services_with_files_of_their_own_do_not_disturb_each_other(

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -28,7 +29,8 @@ class SqliteRelayLock:
     A file beside the database, `DATABASE-TABLE-relay`, is locked with SQLite's own file locks, so
     it works wherever the database itself works. The operating system gives the lock back when the
     process ends in any way. The file is empty and stays: to delete it while a relay runs would let
-    a second one in.
+    a second one in. So would a hard link to the database, which SQLite itself does not bear either
+    (https://www.sqlite.org/howtocorrupt.html, 2.5).
 
     Args:
         engine: The database.
@@ -72,7 +74,7 @@ class SqliteRelayLock:
         """Claim a database in memory, which belongs to its pool, or to all who know its name."""
         url = self._engine.url
         shared = "cache=shared" in str(url)
-        claim = (url.database if shared else self._engine.pool, self._table.fullname)
+        claim = (url.database if shared else self._engine.pool, self._table.fullname.lower())
         if claim in _in_memory:
             raise _refused("this database in memory", self._table.name)
         _in_memory.add(claim)
@@ -82,7 +84,8 @@ class SqliteRelayLock:
 def _locked(file: Path, table: str) -> sqlite3.Connection:
     # A file is the same one by whatever link it is opened.
     file = file.resolve()
-    path = file.with_name(f"{file.name}-{table}{_SUFFIX}")
+    # And so is a table in whatever case; one with a slash in its name needs another one here.
+    path = file.with_name(f"{file.name}-{quote(table.lower(), safe='')}{_SUFFIX}")
     # As readable as the database itself. Only where it is new: closing a file that is locked
     # would give back the lock, if it is this process that has it.
     with contextlib.suppress(FileExistsError):
