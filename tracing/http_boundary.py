@@ -89,10 +89,12 @@ class HttpBoundary:
         if headers is None:
             await self._app(scope, receive, send)
             return
-        pairs = [(name.decode("latin-1").lower(), value) for name, value in headers]
+        # ASGI allows what can be iterated over only once.
+        given = list(headers)
+        pairs = [(name.decode("latin-1").lower(), value) for name, value in given]
         carried: list[Header] = [pair for pair in pairs if self._is_context(pair[0])]
         flow: Mapping[str, object] = NO_FLOW
-        scope = {**scope}
+        scope = {**scope, "headers": given}
         if self._caller == "trust":
             flow = self._flow_of(carried)
         elif carried:

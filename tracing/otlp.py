@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from tracing.export.batches import BatchQueue
 
 _LEAST_S: Final = 0.05
+# No thread can be waited for without end.
+_MOST_S: Final = 86_400.0
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
@@ -80,9 +82,16 @@ class Providers:
 
         It blocks: in a running event loop, `await asyncio.to_thread(providers.force_flush)`.
 
+        Args:
+            timeout_s: How long it may take, in seconds; at most a day.
+
         Returns:
-            False where something was lost, or it took longer than `timeout_s` seconds.
+            False where something was lost, or it took longer.
+
+        Raises:
+            ValueError: The time is negative or no number.
         """
+        timeout_s = _allowed(timeout_s)
         milliseconds, before = int(timeout_s * 1000), self.account.losses()
         providers = (self.tracer_provider, self.meter_provider, self.logger_provider)
         flushes = [partial(provider.force_flush, milliseconds) for provider in providers]
@@ -101,14 +110,18 @@ class Providers:
         child of `multiprocessing`, has to call it.
 
         Args:
-            timeout_s: How long it may take, in seconds.
+            timeout_s: How long it may take, in seconds; at most a day.
 
         Raises:
             ValueError: The time is negative or no number.
         """
-        if not timeout_s >= 0:
-            raise ValueError(f"timeout_s must be 0 or more seconds, not {timeout_s!r}")
-        shut_down((self._ending,), timeout_s)
+        shut_down((self._ending,), _allowed(timeout_s))
+
+
+def _allowed(timeout_s: float) -> float:
+    if not timeout_s >= 0:
+        raise ValueError(f"timeout_s must be 0 or more seconds, not {timeout_s!r}")
+    return min(timeout_s, _MOST_S)
 
 
 def counting_span_processor(

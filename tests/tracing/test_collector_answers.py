@@ -75,6 +75,9 @@ def _lost(providers: otlp.Providers, prefix: str) -> dict[str, float]:
         reply(body=b'{"partialSuccess":null}', content_type="application/json; charset=utf-8"),
         reply(body=b'"accepted"', content_type="application/json"),
         reply(body=b"OK", content_type="text/plain"),
+        reply(body=b"OK"),
+        reply(body=b"accepted", content_type="application/octet-stream"),
+        reply(body=b'{"partialSuccess":{"rejectedSpans":1e999}}', content_type="application/json"),
         reply(body=gzip.compress(b"{}"), content_type="application/json", content_encoding="gzip"),
     ],
 )
@@ -120,6 +123,7 @@ def test_what_no_collector_took_is_counted_and_logged_once_with_its_cause(
 
     (line,) = [record for record in caplog.records if record.name == "tracing"]
     assert cause in line.getMessage()
+    assert "RefusedError" not in line.getMessage()
     assert "secret" not in caplog.text
 
 
@@ -157,6 +161,18 @@ def test_spans_that_the_collector_refuses_are_counted(
     lines = [record.getMessage() for record in caplog.records if record.name == "tracing"]
     assert expected == 0 or "quota??" in lines[0]
     assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("kind", [None, "application/protobuf", "application/octet-stream"])
+def test_a_refusal_counts_where_the_collector_does_not_say_what_its_answer_is(
+    collector: Collector, providers: otlp.Providers, kind: str | None
+) -> None:
+    response = ExportTraceServiceResponse()
+    response.partial_success.rejected_spans = 2
+    named = {} if kind is None else {"content_type": kind}
+    collector.answer = reply(body=response.SerializeToString(), **named)
+
+    assert {"span_rejected": 2} == _export(providers)
 
 
 def test_metric_points_and_log_records_that_are_refused_are_counted(

@@ -116,7 +116,20 @@ def test_a_time_that_is_none_is_refused(timeout_s: float) -> None:
     providers = otlp.configure("s", span_processor=SpanProcessor())
     with pytest.raises(ValueError, match="timeout_s"):
         providers.shutdown(timeout_s)
+    with pytest.raises(ValueError, match="timeout_s"):
+        providers.force_flush(timeout_s)
     providers.shutdown(0)
+
+
+@pytest.mark.parametrize("timeout_s", [float("inf"), 1e308, 1e10])
+def test_a_time_without_end_is_long_and_no_error(collector: Collector, timeout_s: float) -> None:
+    providers = _providers()
+    assert providers.force_flush(timeout_s)
+    providers.tracer_provider.get_tracer("t").start_span("last").end()
+    providers.shutdown(timeout_s)
+
+    assert 601 == len(collector.spans())
+    assert {"spans": 0, "metric points": 0, "log records": 0} == providers.account.losses()
 
 
 def test_no_time_at_all_is_allowed(collector: Collector) -> None:

@@ -211,3 +211,25 @@ for pid in pids:
 
     ids = [event_id for line in lines for event_id in json.loads(line)]
     assert (150, 150) == (len(ids), len(set(ids)))
+
+
+def test_a_worker_forked_after_the_end_neither_waits_for_it_nor_exports(
+    collector: Collector,
+) -> None:
+    program = """
+work("parent", 1)
+providers.shutdown()
+pid = os.fork()
+if not pid:
+    work("child", 1)
+    providers.shutdown(3600)
+    # The SDK's thread would export once more, and log that it cannot.
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
+    os._exit(0)
+os.waitpid(pid, 0)
+"""
+    assert [] == _run(program, collector.url)
+
+    assert ["send parent"] == [name for name, _ in collector.spans()]

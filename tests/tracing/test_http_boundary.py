@@ -138,6 +138,25 @@ async def test_any_header_of_a_caller_is_survived(capture: Capture, header: str)
         assert (sent["baggage"] or b"").startswith(b"pipeline.name=orders")
 
 
+@pytest.mark.parametrize("caller", ["trust", "link", "ignore"])
+async def test_headers_that_can_be_read_once_reach_the_application(
+    capture: Capture, caller: Caller
+) -> None:
+    seen: list[list[tuple[bytes, bytes]]] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(list(scope["headers"]))
+
+    async def nothing(*_: Any) -> Any:
+        raise AssertionError
+
+    scope: Any = {"type": "websocket", "headers": iter([(b"accept", b"*/*")])}
+    boundary = HttpBoundary(app, Shop(capture, caller).telemetry, caller=caller)
+    await boundary(scope, nothing, nothing)
+
+    assert [[(b"accept", b"*/*")]] == seen
+
+
 async def test_what_has_no_headers_passes_as_it_is(capture: Capture) -> None:
     seen: list[Any] = []
 

@@ -26,6 +26,9 @@ MAX_ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read, and that it may have decompressed."""
 
 _MAX_CAUSE: Final = 200
+_PROTOBUF: Final = "application/x-protobuf"
+# The request was protobuf, so what does not say that it is something else may be it as well.
+_PERHAPS_PROTOBUF: Final = frozenset({"", "application/protobuf", "application/octet-stream"})
 _RESPONSES: Final[dict[Signal, tuple[Any, str]]] = {
     "traces": (ExportTraceServiceResponse, "rejected_spans"),
     "metrics": (ExportMetricsServiceResponse, "rejected_data_points"),
@@ -71,10 +74,12 @@ def read_answer(signal: Signal, status: int, headers: Mapping[str, str], body: b
     if kind in {"text/html", "application/xhtml+xml"} or body.lstrip()[:1] == b"<":
         raise NotTakenError(f"the answer {status} is a web page: is there a proxy in between?")
     response, field = _RESPONSES[signal]
-    if kind == "application/x-protobuf":
+    if kind == _PROTOBUF or kind in _PERHAPS_PROTOBUF:
         try:
             partial = response.FromString(body).partial_success
         except Exception as error:
+            if kind != _PROTOBUF:
+                return Taken()
             raise NotTakenError(f"the answer {status} is no OTLP response") from error
         return Taken(max(0, getattr(partial, field)), printable(partial.error_message))
     if kind == "application/json":
@@ -103,7 +108,7 @@ def _read_json(body: bytes, field: str) -> Taken:
         partial = json.loads(body).get("partialSuccess") or {}
         # 64-bit numbers are texts in JSON.
         return Taken(max(0, int(partial.get(name, 0))), printable(str(partial.get("errorMessage"))))
-    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
         # Some take the request and answer in a JSON of their own.
         if body.strip() and not body.lstrip().startswith((b"{", b"[", b'"')):
             raise NotTakenError("the answer is no JSON, as it says") from error

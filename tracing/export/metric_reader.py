@@ -35,6 +35,9 @@ class AccountedMetricReader(PeriodicExportingMetricReader):
         self._account.give_up("metrics", 0)
 
     def _at_fork_reinit(self) -> None:
+        if self._shutdown:
+            # The SDK's new thread would export once more, and fail.
+            return
         # The parent may have been exporting when it forked; the SDK leaves the lock as it was.
         self._export_lock = threading.Lock()
         super()._at_fork_reinit()  # type: ignore[no-untyped-call]  # the SDK's

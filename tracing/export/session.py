@@ -139,6 +139,8 @@ def _cause(error: BaseException) -> str:
             break
         inner = deeper
     text = str(inner)
+    if isinstance(inner, _RefusedError):
+        return text
     return f"{type(inner).__name__}: {text}" if text else type(inner).__name__
 
 

@@ -39,13 +39,16 @@ class Ending:
         self.parts = tuple(parts)
         self.account = account
         self._begun = False
-        self._reset_locks()
-        in_forked_child(self._reset_locks)
+        self._reset()
+        in_forked_child(self._reset)
         _open[id(self)] = self
 
-    def _reset_locks(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
         self.over = threading.Event()
+        if self._begun:
+            # In a forked child nothing brings the parent's end about.
+            self.over.set()
 
     def claim(self) -> bool:
         """Whether the caller is the one that brings the end about."""
