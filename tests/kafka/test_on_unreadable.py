@@ -200,6 +200,23 @@ async def test_a_bad_record_at_the_very_beginning_or_end_is_passed(
     assert [*fit, b"later"] == scene.values(0)
 
 
+@pytest.mark.parametrize("policy", ["raise", "skip"])
+async def test_a_group_that_stands_behind_one_in_its_batch_handles_what_follows(
+    kafka_servers: str, scene: Scene, policy: str
+) -> None:
+    scene.topic = f"{scene.topic}-behind"
+    await scene.create()
+    await write(kafka_servers, scene.topic, batch([b"0", b"bad", b"2", b"3"]), 0)
+    await write(kafka_servers, scene.topic, batch([b"4"]), 0)
+    consumer = await scene.consumer()
+    await consumer.commit({TopicPartition(scene.topic, 0): 2})
+    await consumer.stop()
+
+    await scene.consume(3, on_unreadable=policy)
+
+    assert [b"2", b"3", b"4"] == scene.values(0)
+
+
 async def test_one_behind_much_that_transactions_took_back_is_passed(
     kafka_servers: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
