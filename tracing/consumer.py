@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final, Self
+from weakref import WeakSet
 
 from tracing.batch_processing import BatchProcessing, mixed_series
 from tracing.client import client_info
@@ -21,6 +22,7 @@ from tracing.polling import Polling
 from tracing.processing import Processing
 from tracing.rebalancing import RebalanceRelay
 from tracing.replay_skips import ReplaySkips
+from tracing.running_task import running_task
 from tracing.sources import Source
 
 if TYPE_CHECKING:
@@ -86,8 +88,8 @@ class TracedConsumer(ConsumerMethods):
     _held = "_consumer"
     _added = frozenset({
             "wrapped", "telemetry", "info", "delivered", "rebalances", "process", "process_batch",
-            "addressed_elsewhere", "leave_unfinished", "finish_unfinished", "polls_for_loop",
-            "divert_calls",
+            "addressed_elsewhere", "begin_loop", "leave_unfinished", "finish_unfinished",
+            "polls_for_loop", "divert_calls",
         })  # fmt: skip
 
     def __init__(
@@ -118,6 +120,7 @@ class TracedConsumer(ConsumerMethods):
         self._committing = Committing(telemetry, self._info)
         self._rebalances = RebalanceRelay(self._polling.forget)
         self._unfinished: Processing | None = None
+        self._iterating: WeakSet[TracedRecords] = WeakSet()
         self._complete()
 
     @property
@@ -220,7 +223,6 @@ class TracedConsumer(ConsumerMethods):
         return records
 
     def __aiter__(self) -> TracedRecords:
-        self.finish_unfinished()
         # The consumer's own check, and error, for one that is closed.
         iterator = call_beneath(self._target.__aiter__, self._consumer)
         return TracedRecords(self, iterator, self._consumer)
@@ -236,6 +238,11 @@ class TracedConsumer(ConsumerMethods):
         self._received(received)
         return record
 
+    def begin_loop(self, records: TracedRecords) -> None:
+        """Note a loop that begins, and end the handling of the record at which one was left."""
+        self.finish_unfinished()
+        self._iterating.add(records)
+
     def leave_unfinished(self, processing: Processing) -> None:
         """Keep a record's handling whose loop was left, until it is known how it was left."""
         self.finish_unfinished()
@@ -247,6 +254,14 @@ class TracedConsumer(ConsumerMethods):
         if processing is not None:
             self._unfinished = None
             processing.end(error)
+
+    def _left(self, error: BaseException | None) -> None:
+        """End what is handled in loops that were left, and in those that an error ends."""
+        self.finish_unfinished(error)
+        if error is not None:
+            task = running_task()
+            for records in tuple(self._iterating):
+                records.fail(error, task)
 
     def _reached(self) -> Any:
         return self._target
@@ -293,7 +308,7 @@ class TracedConsumer(ConsumerMethods):
 
     async def stop(self) -> None:
         """Leave the group and close, as `AIOKafkaConsumer.stop`."""
-        self.finish_unfinished(sys.exc_info()[1])
+        self._left(sys.exc_info()[1])
         await beneath(self._target.stop, self._consumer)()
 
     async def __aenter__(self) -> Self:
@@ -306,5 +321,5 @@ class TracedConsumer(ConsumerMethods):
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> bool | None:
-        self.finish_unfinished(exc)
+        self._left(exc)
         return await super().__aexit__(exc_type, exc, tb)

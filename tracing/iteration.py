@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,8 +37,8 @@ class TracedRecords:
     that one call makes current is current in the body, and the next call ends it. A loop that
     is left by `break` or by an exception makes no further call, but lets go of this object;
     the span's clock stops then. Whether it was an exception, only the consumer can learn, when it
-    is stopped or its `async with` block is left in the course of it; otherwise the handling
-    counts as successful.
+    is stopped or its `async with` block is left in the course of it, which ends the handling also
+    where this object is kept; otherwise the handling counts as successful.
 
     What the iterator yields goes to the loop as it is. Where a subclass of the consumer yields
     something of its own, and aiokafka's own `getone` was seen to return the record that it is
@@ -54,6 +55,9 @@ class TracedRecords:
         self._iterator = iterator
         self._client = client
         self._delivered = consumer.delivered
+        # By its number: the error itself would keep this object, by its traceback.
+        self._around = id(sys.exc_info()[1])
+        consumer.begin_loop(self)
 
     def __aiter__(self) -> TracedRecords:
         return self
@@ -101,6 +105,17 @@ class TracedRecords:
         current, self._current = self._current, None
         if current is not None:
             current.end()
+
+    def fail(self, error: BaseException, task: asyncio.Task[Any] | None) -> None:
+        """End the handling of the last record with an error in the task that handles it.
+
+        An error that was being handled when the loop began has nothing to do with it.
+        """
+        current = self._current
+        if current is not None and current.handled_in(task) and id(error) != self._around:
+            self._current = None
+            current.end(error, task)
+            _leave_ended(task)
 
     def _without_span(self, item: Any, fault: Exception | None) -> ConsumerRecord[Any, Any]:
         if fault is not None and topic_of(item) is not None:

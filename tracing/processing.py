@@ -159,6 +159,10 @@ class Processing(HandlingBlock):
                 self._task, self._before = own, get_current()
         return duration
 
+    def handled_in(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether the record is handled in a task, and was not handled before."""
+        return self._token is not None and self._task is task
+
     def left_behind(self, context: Context, task: asyncio.Task[Any] | None) -> Context | None:
         """The context from before, if this ended while another that began later went on.
 

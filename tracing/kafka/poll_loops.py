@@ -86,7 +86,7 @@ class PollLoops:
         loop = _loop.get()
         if loop is not None and loop.receives_from(client) and loop.settled_by(offsets):
             error = sys.exc_info()[1]
-            self.finish(None if error is loop.around else error)
+            self.finish(None if id(error) == loop.around else error)
 
     def stopped(self, client: object) -> None:
         """End what any task handles that the client received: it had its time until here."""
@@ -132,8 +132,8 @@ class _TaskLoop:
     def __init__(self, loops: PollLoops, task: asyncio.Task[Any]) -> None:
         self.loops = loops
         self.task: asyncio.Task[Any] | None = task
-        # What is being handled around the loop, as by one that connects anew after an error.
-        self.around: BaseException | None = None
+        # The number of the error that is being handled around, as in a loop that connects anew.
+        self.around = 0
         self._client: weakref.ref[object] | None = None
         self._handling: Processing | BatchProcessing | None = None
         self._received: _Received | None = None
@@ -151,7 +151,8 @@ class _TaskLoop:
         else:
             handling.start(self.task)
         received.context = get_current()
-        self._handling, self._received, self.around = handling, received, sys.exc_info()[1]
+        self._handling, self._received = handling, received
+        self.around = id(sys.exc_info()[1])
         # Weakly: a client that the application forgets may go, while its last record is handled.
         self._result, self._client = result, weakref.ref(client)
         self._open = None
@@ -180,7 +181,7 @@ class _TaskLoop:
         """End what is handled, with an error if there was one; from any task."""
         handling, self._handling = self._handling, None
         received, self._received = self._received, None
-        self._result = self._client = self.around = None
+        self._result = self._client = None
         if handling is None or received is None:
             return
         current = get_current()

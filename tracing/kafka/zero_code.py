@@ -193,7 +193,6 @@ class _Records(TracedRecords):
         replacement: Replacement,
         loops: PollLoops | None,
     ) -> None:
-        consumer.finish_unfinished()
         super().__init__(consumer, iterator, client)
         self._replacement = replacement
         self._loops = loops

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -148,6 +149,73 @@ async def test_an_iterator_has_what_the_consumers_own_has(
             _ = records.no_such
     with pytest.raises(AttributeError):
         object.__new__(TracedRecords).getone  # noqa: B018 - reading it is the test
+
+
+@pytest.mark.parametrize("way", ["finally", "block"])
+async def test_an_error_is_that_of_the_record_also_where_the_iterator_is_kept(
+    telemetry: Telemetry, capture: Capture, broker: InMemoryBroker, way: str
+) -> None:
+    inner = InMemoryConsumer("orders", broker=broker, auto_offset_reset="earliest")
+    consumer = TracedConsumer(inner, telemetry)
+    kept: list[Any] = []
+
+    async def fail() -> None:
+        kept.append(aiter(consumer))
+        async with asyncio.timeout(5):
+            await anext(kept[0])
+        raise ValueError("no")
+
+    async def run() -> None:
+        if way == "block":
+            async with consumer:
+                await fail()
+        await consumer.start()
+        try:
+            await fail()
+        finally:
+            await consumer.stop()
+
+    with pytest.raises(ValueError, match="no"):
+        await run()
+
+    assert "process orders CONSUMER ERROR error.type=ValueError" == capture.tree(
+        attributes=["error.type"]
+    )
+
+
+def _fail() -> None:
+    raise ValueError("before")
+
+
+async def test_an_error_of_another_task_or_from_before_is_not_that_of_the_record(
+    telemetry: Telemetry, capture: Capture, broker: InMemoryBroker
+) -> None:
+    inner = InMemoryConsumer("orders", broker=broker, auto_offset_reset="earliest")
+    consumer = TracedConsumer(inner, telemetry)
+    await consumer.start()
+    ready, over = asyncio.Event(), asyncio.Event()
+
+    async def other() -> None:
+        async for _ in consumer:
+            ready.set()
+            await over.wait()
+            break
+
+    handling = asyncio.create_task(other())
+    await ready.wait()
+    try:
+        _fail()
+    except ValueError:
+        records = aiter(consumer)
+        await anext(records)
+        await consumer.stop()
+        del records
+    over.set()
+    await handling
+    await asyncio.sleep(0)
+
+    one = "process orders CONSUMER pipeline.outcome=ok"
+    assert f"{one}\n{one}" == capture.tree(attributes=["pipeline.outcome"])
 
 
 @pytest.mark.parametrize("nothing", [None, object(), AsyncMock(), {"topic": "orders"}])
