@@ -54,7 +54,8 @@ async def consume(
     others are left for the next to consume, this consumer included. That takes about
     `drain_timeout_s` at most (a few seconds more where a handler uses it up, or ignores its
     cancellation), also without a broker; offsets that could not be committed by then are logged,
-    and their records are delivered again.
+    and their records are delivered again. Cancelled once more, it returns at once; so it does in
+    a cancel scope of anyio, which cancels again and again: set `stop` there instead.
 
     While it runs it fetches ahead, so the consumer's own methods count what was *handled*; the
     record under way is not handled yet. They may be called from a handler or from other tasks:

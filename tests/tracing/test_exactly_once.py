@@ -444,6 +444,101 @@ async def test_a_loop_that_waits_for_the_next_attempt_can_be_stopped(clients: Cl
     assert 1 == await pipeline.committed()
 
 
+async def closed(pipeline: Pipeline) -> None:
+    await pipeline.consumer.stop()
+
+
+async def unsubscribed(pipeline: Pipeline) -> None:
+    pipeline.consumer.unsubscribe()
+
+
+@pytest.mark.parametrize("end", [closed, unsubscribed])
+@pytest.mark.parametrize("inside", [True, False])
+async def test_the_end_of_the_consumer_is_put_off_until_what_is_under_way_is_committed(
+    clients: Clients, end: Callable[[Pipeline], Awaitable[None]], *, inside: bool
+) -> None:
+    pipeline = await Pipeline.filled(clients, 4, partitions=1)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(record: Any) -> None:
+        await pipeline.ship(record)
+        if record.value == b"1":
+            begun.set()
+            if inside:
+                await end(pipeline)
+            else:
+                await go_on.wait()
+
+    loop = asyncio.create_task(
+        tracing.consume(pipeline.consumer, handler, transactional=pipeline.producer)
+    )
+    assert await eventually(begun.is_set, timeout_s=30)
+    if not inside:
+        ending = asyncio.ensure_future(end(pipeline))
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.wait((ending,), timeout=30)
+    await asyncio.wait((loop,), timeout=30)
+
+    assert loop.done()
+    assert loop.exception() is None
+    assert [b"0", b"1"] == await pipeline.shipped()
+    pipeline.consumer = await clients.consumer(pipeline.source, group="shipping")
+    assert 2 == await pipeline.committed()
+
+
+async def test_cancelled_again_and_again_nothing_is_handled_or_committed_any_more(
+    clients: Clients,
+) -> None:
+    pipeline = await Pipeline.filled(clients, 4, partitions=1)
+    begun = asyncio.Event()
+    ended: list[bytes] = []
+
+    async def handler(record: Any) -> None:
+        await pipeline.ship(record)
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(record.value)
+
+    loop = asyncio.create_task(
+        tracing.consume(pipeline.consumer, handler, transactional=pipeline.producer)
+    )
+    assert await eventually(begun.is_set, timeout_s=30)
+
+    def cancelled() -> bool:
+        loop.cancel()
+        return loop.done()
+
+    # Far sooner than handlers have to finish.
+    assert await eventually(cancelled, timeout_s=15)
+    assert loop.cancelled()
+    assert await eventually(lambda: ended == [b"0"])
+    quiet = "consume transactions"
+    assert await eventually(lambda: quiet not in {task.get_name() for task in asyncio.all_tasks()})
+    assert [b"0"] == ended
+    assert [] == await pipeline.shipped()
+    assert 0 == await pipeline.committed()
+
+
+async def test_a_producer_that_is_wrapped_twice_runs_one_loop(clients: Clients) -> None:
+    pipeline = await Pipeline.filled(clients, 2)
+    again = tracing.TracedProducer(pipeline.producer.wrapped, clients.telemetry)
+    other = await clients.consumer(pipeline.source, group="billing")
+
+    async def done() -> bool:
+        if await pipeline.committed() < 2:
+            return False
+        with pytest.raises(RuntimeError, match="another consume"):
+            await tracing.consume(other, pipeline.ship, transactional=again)
+        return True
+
+    await pipeline.run(pipeline.ship, done)
+
+    assert numbers(0, 1) == Counter(await pipeline.shipped())
+
+
 async def test_what_would_move_offsets_beside_the_transactions_is_refused(
     clients: Clients,
 ) -> None:

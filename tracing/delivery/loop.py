@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracing.core.log import EventLog, described
 from tracing.delivery.beside import ConsumerBesideLoop
+from tracing.delivery.closing import Closing
 from tracing.delivery.commits import Commits
 from tracing.delivery.reading import begin_reading, end_reading
 from tracing.delivery.workers import Workers, tidied
@@ -30,11 +31,8 @@ _POLL_MS: Final = 200
 _LAST_POLL_S: Final = 0.5
 # The last commit gets what the handlers left of the drain time, and at least this.
 _LAST_COMMIT_S: Final = 2.0
-_CLOSE_S: Final = 1.0
 # A consumer that was closed behind our back, while the group rebalances, does not end its poll.
 _LOOK_S: Final = 1.0
-
-_closing: set[asyncio.Future[None]] = set()
 
 
 class Loop:
@@ -77,9 +75,7 @@ class Loop:
         self._failed: Exception | None = None
         self._ending = False
         self._poll_limit: asyncio.Timeout | None = None
-        self._close_wanted = False
-        self._closed: asyncio.Future[None] | None = None
-        self._left = asyncio.Event()
+        self._closing = Closing(consumer)
 
     async def run(self) -> None:
         """Run until there is a reason to end.
@@ -111,11 +107,8 @@ class Loop:
                 consumer.rebalances.remove(self)
                 consumer.divert_calls(None)
                 end_reading(client)
-                if self._close_wanted:
-                    self._begin_to_close()
-                self._left.set()
-        if self._closed is not None:
-            await asyncio.wait((self._closed,), timeout=_CLOSE_S)
+                self._closing.loop_left()
+        await self._closing.wait()
         if self._failed is not None:
             raise self._failed
 
@@ -169,12 +162,8 @@ class Loop:
 
     async def close(self) -> None:
         """End the loop, then the consumer; a handler, which the loop waits for, does not wait."""
-        self._close_wanted = True
         self._end()
-        if any(loop is self for loop in HANDLED_BY.get()):
-            return
-        await self._left.wait()
-        await asyncio.shield(self._begin_to_close())
+        await self._closing.ask(inside=any(loop is self for loop in HANDLED_BY.get()))
 
     async def _run(self) -> None:
         while not (self._ending or self._failed is not None or self._stop.is_set()):
@@ -278,14 +267,6 @@ class Loop:
         if limit is not None and limit.when() is None:
             limit.reschedule(asyncio.get_running_loop().time() + _LAST_POLL_S)
 
-    def _begin_to_close(self) -> asyncio.Future[None]:
-        # Without a broker this takes as long as its requests do; the loop does not wait for it.
-        if self._closed is None:
-            self._closed = asyncio.ensure_future(self._consumer.stop())
-            _closing.add(self._closed)
-            self._closed.add_done_callback(_close_ended)
-        return self._closed
-
     async def _watch(self) -> None:
         """Interrupt the poll once the loop is to stop, or the consumer was closed without it."""
         while not await _set_within(self._stop, _LOOK_S):
@@ -296,12 +277,6 @@ class Loop:
                     self._end()
                     return
         self._interrupt_poll()
-
-
-def _close_ended(task: asyncio.Future[None]) -> None:
-    _closing.discard(task)
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _logger.warning("closing the consumer after consume() failed: %s", described(error))
 
 
 async def _set_within(event: asyncio.Event, timeout_s: float) -> bool:

@@ -84,6 +84,10 @@ class TransactionRunner:
         self.close()
         self._cut_off.set()
 
+    def handles_caller(self) -> bool:
+        """Whether the caller is a handler of the transaction under way."""
+        return self._transaction is not None and self._transaction.entered
+
     def abandon(self) -> None:
         """Wait for the broker no longer: it decides the transaction, by time-out at the latest."""
         self._abandoned.set()

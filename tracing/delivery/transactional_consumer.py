@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tracing.protocols import KafkaConsumer
+
+
+class EndingLoop(Protocol):
+    """What the consumer's methods need of the loop that reads it."""
+
+    def end(self, then: Callable[[], None]) -> None:
+        """Finish and commit what is under way, and then do this."""
+
+    async def close(self) -> None:
+        """End the loop, then the consumer."""
 
 
 class TransactionalConsumer:
     """What an application's calls reach while `consume(transactional=...)` reads the consumer.
 
-    What would commit or move offsets beside the transactions is refused; the rest is the client's.
+    What would commit or move offsets beside the transactions is refused, and what ends the
+    consumer ends the loop before; the rest is the client's.
 
     Args:
         client: The consumer itself.
+        loop: The loop that reads it.
     """
 
-    def __init__(self, client: KafkaConsumer) -> None:
-        self._client = client
+    def __init__(self, client: KafkaConsumer, loop: EndingLoop) -> None:
+        self._client: Any = client
+        self._loop = loop
 
     async def commit(self, *_args: Any, **_options: Any) -> NoReturn:
         """Refuse: an offset is committed with the effects of its record."""
@@ -43,6 +58,14 @@ class TransactionalConsumer:
     def assign(self, *_args: Any, **_options: Any) -> NoReturn:
         """Refuse: without membership in a group, nothing fences the consumer."""
         _refuse("assign()", "needs partitions that the group assigned")
+
+    def unsubscribe(self) -> None:
+        """End the loop, and unsubscribe once what is under way is committed."""
+        self._loop.end(self._client.unsubscribe)
+
+    async def stop(self) -> None:
+        """End the loop, then close; called from a handler, return before that."""
+        await self._loop.close()
 
     async def getone(self, *_partitions: Any) -> NoReturn:
         """Refuse: the records are the loop's."""

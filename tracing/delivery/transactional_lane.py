@@ -130,6 +130,11 @@ class TransactionalLane:
         """Cancel what is under way; false where a handler goes on nevertheless."""
         return await _cancelled(self.queue, timeout_s)
 
+    def cut_off(self) -> None:
+        """Cancel what is under way, and do not wait for it."""
+        for record in self.queue:
+            record.cancel()
+
     async def clear(self, timeout_s: float) -> bool:
         """Forget all records: they will be fetched again, or belong to another consumer."""
         records, self.queue = self.queue, deque()

@@ -119,6 +119,11 @@ class TransactionalLanes:
         lost = [self._lanes.pop(tp) for tp in partitions if tp in self._lanes]
         await asyncio.gather(*(lane.clear(timeout_s) for lane in lost))
 
+    def cut_off(self) -> None:
+        """Cancel what is under way, and do not wait for it."""
+        for lane in self._lanes.values():
+            lane.cut_off()
+
     async def leave(self, timeout_s: float) -> None:
         """Forget all records, and rewind over those that were fetched in vain."""
         firsts = {tp: lane.first for tp, lane in self._lanes.items()}

@@ -22,6 +22,8 @@ Decision = Literal["committed", "taken back"]
 COMMITTED: Final = "committed"
 TAKEN_BACK: Final = "taken back"
 
+# The producers that loops own, by identity.
+_owned: set[int] = set()
 _current: ContextVar[Transaction | None] = ContextVar("pipeline-transaction", default=None)
 
 
@@ -76,6 +78,11 @@ class Transaction:
     def enter(self) -> None:
         """Let what the running task sends from now on be part of this transaction."""
         _current.set(self)
+
+    @property
+    def entered(self) -> bool:
+        """Whether the running task is part of this transaction."""
+        return _current.get() is self
 
     def sent(self, future: asyncio.Future[Any]) -> None:
         """Watch a send until it is acknowledged."""
@@ -171,15 +178,18 @@ def owned(producer: TracedProducer) -> Generator[KafkaProducer]:
         RuntimeError: Another loop owns it.
     """
     inner = producer.wrapped
-    if isinstance(inner, OwnedProducer):
-        raise RuntimeError(  # noqa: TRY004 - it is of the right type, but not free
+    # A producer may be wrapped more than once.
+    if isinstance(inner, OwnedProducer) or id(inner) in _owned:
+        raise RuntimeError(
             "another consume() runs with this transactional producer, which has one transaction "
             "at a time: give each loop a producer with a transactional_id of its own"
         )
+    _owned.add(id(inner))
     producer._producer = OwnedProducer(inner)  # noqa: SLF001 - a drop-in has no name for this
     try:
         yield inner
     finally:
+        _owned.discard(id(inner))
         producer._producer = inner  # noqa: SLF001 - as above
 
 

@@ -1,0 +1,250 @@
+"""The loop of `consume(transactional=...)`: poll, run transactions, leave within a bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing.core.log import EventLog
+from tracing.delivery.closing import Closing
+from tracing.delivery.transaction_runner import AbandonedError
+from tracing.delivery.transactional_lanes import IDLE_S
+from tracing.delivery.workers import tidied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from aiokafka.structs import ConsumerRecord, TopicPartition
+
+    from tracing.consumer import TracedConsumer
+    from tracing.delivery.transaction_runner import TransactionRunner
+    from tracing.delivery.transactional_lane import Standing
+    from tracing.delivery.transactional_lanes import TransactionalLanes
+    from tracing.delivery.transactions import GroupOffsets
+
+_logger = EventLog("tracing")
+
+_POLL_MS: Final = 200
+
+
+class TransactionalLoop:
+    """One run of `consume(transactional=...)`. For one event loop; to be run once.
+
+    Args:
+        consumer: The consumer.
+        lanes: Its partitions.
+        offsets: The group's offsets.
+        runner: Runs the transactions.
+        stop: Ends the loop.
+        max_buffered: Records of one partition that a transaction takes at most.
+        drain_timeout_s: Seconds that a transaction under way has to end.
+    """
+
+    def __init__(
+        self,
+        consumer: TracedConsumer,
+        lanes: TransactionalLanes,
+        offsets: GroupOffsets,
+        runner: TransactionRunner,
+        stop: asyncio.Event,
+        *,
+        max_buffered: int,
+        drain_timeout_s: float,
+    ) -> None:
+        self._consumer = consumer
+        self._client: Any = consumer.wrapped
+        self._lanes = lanes
+        self._polls = consumer.polls_for_loop()
+        self._offsets = offsets
+        self._runner = runner
+        self._stop = stop
+        self._max_buffered = max_buffered
+        self._drain_timeout_s = drain_timeout_s
+        self._rebalances = 0
+        self._work = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._changes: list[Callable[[], None]] = []
+        self._closing = Closing(consumer)
+
+    async def run(self) -> None:
+        """Run until there is a reason to end.
+
+        Raises:
+            Exception: What the loop ended with.
+        """
+        working = asyncio.create_task(self._run_transactions(), name="consume transactions")
+        stopping = {
+            asyncio.create_task(reason.wait(), name="consume waits for its end")
+            for reason in (self._stop, self._ended)
+        }
+        try:
+            await self._fetch(working, stopping)
+        except Exception as error:
+            if type(error).__name__ != "ConsumerStoppedError":
+                raise
+        finally:
+            for reason in stopping:
+                reason.cancel()
+            await self._leave(working)
+        if working.done() and not working.cancelled():
+            try:
+                working.result()
+            except AbandonedError as error:
+                _logger.warning("%s", error)
+
+    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        """End the transaction under way before partitions move."""
+        self._rebalances += 1
+        await self._quiet()
+        await self._lanes.lose(partitions, self._runner.grace_s)
+        self._polls.forget(partitions)
+
+    def arriving(self, partitions: Collection[TopicPartition]) -> None:
+        """Do nothing: what is fetched waits until it is sure where to go on."""
+
+    async def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        """Begin anew, with what is committed now."""
+        del partitions
+        self._rebalances += 1
+
+    def end(self, then: Callable[[], None]) -> None:
+        """Finish and commit what is under way, and then do this."""
+        self._changes.append(then)
+        self._end()
+
+    async def close(self) -> None:
+        """End the loop, then the consumer; a handler, which the loop waits for, does not wait."""
+        self._end()
+        await self._closing.ask(inside=self._runner.handles_caller())
+
+    def left(self) -> None:
+        """Do what was put off until the loop has ended, with the consumer's own methods."""
+        for change in self._changes:
+            tidied(change)
+        self._closing.loop_left()
+
+    async def closed(self) -> None:
+        """Wait until the consumer is closed, if that is wanted, but not for long."""
+        await self._closing.wait()
+
+    def _end(self) -> None:
+        self._runner.close()
+        self._ended.set()
+        self._work.set()
+
+    async def _fetch(
+        self, working: asyncio.Task[None], stopping: Collection[asyncio.Task[bool]]
+    ) -> None:
+        while not (self._over or working.done()):
+            polling = asyncio.create_task(self._poll(), name="consume polls")
+            try:
+                await asyncio.wait(
+                    (polling, *stopping, working), return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                if not polling.done():
+                    polling.cancel()
+                    await asyncio.wait((polling,), timeout=self._runner.grace_s)
+            if polling.done() and not polling.cancelled():
+                self._lanes.add(polling.result())
+                await self._lanes.pass_over()
+                self._work.set()
+
+    async def _poll(self) -> Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]:
+        await self._synchronize()
+        return await self._polls.poll(_POLL_MS)
+
+    @property
+    def _over(self) -> bool:
+        return self._stop.is_set() or self._ended.is_set()
+
+    def _standing(self) -> Standing | None:
+        membership = self._offsets.membership()
+        return None if membership is None else (membership, self._rebalances)
+
+    async def _synchronize(self) -> None:
+        """Go to the committed offsets of partitions that are new, once those are decided.
+
+        What aiokafka goes to by itself may be older: it does not wait for transactions of an
+        earlier member that are undecided.
+        """
+        standing = self._standing()
+        if standing is None or not self._runner.idle.is_set():
+            return
+        unsure = self._lanes.unsure(standing)
+        if not unsure:
+            return
+        stable = await self._offsets.stable_offsets(unsure)
+        if stable is None:
+            _logger.info("waiting until a transaction of an earlier member of the group is decided")
+            await asyncio.sleep(IDLE_S)
+            return
+        for tp, offset in stable.items():
+            lane = self._lanes.of(tp)
+            if offset is not None and lane.first != offset:
+                await lane.clear(self._runner.grace_s)
+            if standing != self._standing() or tp not in self._client.assignment():
+                return
+            lane = self._lanes.of(tp)
+            if offset is not None and lane.first != offset:
+                self._client.seek(tp, offset)
+                lane.go_on(offset)
+                self._polls.forget([tp])
+            lane.standing = standing
+        self._work.set()
+
+    async def _run_transactions(self) -> None:
+        while not self._over:
+            self._work.clear()
+            standing = self._standing()
+            chosen, alone, wait_s = self._lanes.choose(standing)
+            if standing is None or not chosen:
+                await _within(wait_s, self._work)
+                continue
+            limits = dict.fromkeys(chosen, 1 if alone else self._max_buffered)
+            await self._runner.run(standing[0], limits, alone=alone)
+            self._lanes.resume()
+            if self._runner.failure is not None:
+                # What was handled beside it, in the transaction that it spoiled, is done by itself.
+                others = {lane: lane.taken_back for lane in chosen if lane.taken_back}
+                if others and not (alone or self._over) and self._standing() == standing:
+                    await self._runner.run(standing[0], others, alone=False)
+                raise self._runner.failure
+
+    async def _quiet(self) -> None:
+        """Let the transaction under way end, or abort it where that takes too long."""
+        self._runner.close()
+        if await _within(self._drain_timeout_s, self._runner.idle):
+            return
+        _logger.warning(
+            "records were still under way after %g s; their transaction is aborted and they will "
+            "be delivered again",
+            self._drain_timeout_s,
+        )
+        self._runner.cut_off()
+        # For the handlers to end, and then for the abort.
+        await _within(2 * self._runner.grace_s, self._runner.idle)
+
+    async def _leave(self, working: asyncio.Task[None]) -> None:
+        self._end()
+        try:
+            await self._quiet()
+            if not self._runner.idle.is_set():
+                self._runner.abandon()
+            await asyncio.wait((working,), timeout=self._runner.grace_s)
+            working.cancel()
+            await self._lanes.leave(self._runner.grace_s)
+        except asyncio.CancelledError:
+            # Cancelled once more: the rest goes on without being waited for.
+            self._runner.cut_off()
+            self._lanes.cut_off()
+            raise
+
+
+async def _within(timeout_s: float, event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
