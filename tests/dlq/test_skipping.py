@@ -225,3 +225,15 @@ async def test_a_group_that_has_moved_since_it_was_looked_at_is_left_where_it_is
         await skip_to(connection, skip)
 
     assert 0 == await committed(scene)
+
+
+async def test_a_group_whose_members_came_back_meanwhile_is_left_where_it_is(scene: Scene) -> None:
+    connection = Connection(scene.servers)
+    skip = await skippable(connection, scene.group, scene.tp(), 1)
+
+    async with scene.member() as member:
+        await eventually(lambda: bool(member.assignment()))
+        with pytest.raises(ValueError, match="has members again"):
+            await skip_to(connection, skip)
+
+    assert 1 == await committed(scene)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tracing.lag.batches import First, first_record
+
+if TYPE_CHECKING:
+    from tracing.kafka.raw_records import RawRecord
 
 GZIP = 1
 SNAPPY = 2
@@ -52,6 +57,33 @@ def test_a_record_inside_a_batch_has_its_own_time(
     codec: int, offset: int, expected: tuple[int, int] | int
 ) -> None:
     assert expected == found(batch(10, 5, codec=codec), offset)
+
+
+@pytest.mark.parametrize("codec", [0, GZIP])
+def test_only_what_a_client_cannot_read_is_taken_apart_byte_by_byte(
+    codec: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # That is slow, and a sweep looks at a record of each partition that is behind.
+    def refuse(_batch: object) -> list[RawRecord]:
+        pytest.fail("a fit batch was taken apart")
+
+    monkeypatch.setattr("tracing.lag.batches.read", refuse)
+
+    assert (12, 120) == found(batch(5, 5, codec=codec) + batch(10, 5, codec=codec), 12)
+    assert 10 == found(batch(5, 5, codec=codec), 10)
+
+
+@given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), offset=st.integers(0, 30))
+def test_both_ways_of_reading_give_the_same(sizes: list[int], offset: int) -> None:
+    data, base = b"", 10
+    for size in sizes:
+        data += batch(base, size, codec=GZIP if size % 2 else 0)
+        base += size + 1
+    quick = first_record(data, offset)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tracing.lag.batches.MemoryRecords", None)
+        assert quick == first_record(data, offset)
 
 
 def test_gaps_are_passed_over() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
@@ -92,7 +93,7 @@ class Unreadable:
             return advice
         return (
             f"{advice}, or by hand, with the group stopped: python -m tracing dlq skip "
-            f"--group {self._group} --topic {record.topic} --partition {record.partition} "
+            f"--group {quote(self._group)} --topic {record.topic} --partition {record.partition} "
             f"--offset {record.offset}"
         )
 

@@ -10,6 +10,7 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import CommitFailedError
 
 from tracing.dead_letters import DeadLetters
 from tracing.dlq.letters import reader
@@ -198,8 +199,8 @@ async def skip_to(connection: Connection, skip: Skip) -> None:
     """Commit for the group that it stands behind the records.
 
     Raises:
-        ValueError: The group has committed since.
-        KafkaError: The cluster refuses, for example because the group has members again.
+        ValueError: The group has committed since, or has members again.
+        KafkaError: The cluster refuses.
     """
     consumer = AIOKafkaConsumer(
         **connection.client(), group_id=skip.group, enable_auto_commit=False
@@ -212,7 +213,14 @@ async def skip_to(connection: Connection, skip: Skip) -> None:
                 f"group {skip.group} has committed {committed} of {_name(skip.tp)} since it was "
                 "looked at, so it is left there; the records are kept"
             )
-        await consumer.commit({skip.tp: skip.next_offset})
+        try:
+            await consumer.commit({skip.tp: skip.next_offset})
+        except CommitFailedError:
+            # Its own text is about a member that was too slow.
+            raise ValueError(
+                f"group {skip.group} has members again, so it is left where it is; the records "
+                "are kept. Stop the members, and look again"
+            ) from None
 
 
 def _name(tp: TopicPartition) -> str:

@@ -90,13 +90,12 @@ def split(data: bytes) -> Iterator[RawBatch]:
             yield RawBatch(batch, base_offset, base_offset + 1)
 
 
-def visible(
+def shown(
     data: bytes, aborted: Sequence[tuple[int, int]] | None = None
-) -> Iterator[tuple[RawBatch, list[RawRecord] | None]]:
-    """Find the batches in what a broker sent, and read those that a consumer would be given.
+) -> Iterator[tuple[RawBatch, bool]]:
+    """Find the batches in what a broker sent, and whether a consumer would be given their records.
 
-    Markers of transactions are no records, and neither is what a transaction took back: of these
-    there is `None`.
+    Markers of transactions are no records, and neither is what a transaction took back.
 
     Args:
         data: What a broker sent; the last batch may be cut off.
@@ -110,11 +109,20 @@ def visible(
         if batch.control:
             if _aborts(batch):
                 taken_back.discard(batch.producer_id)
-            yield batch, None
-        elif batch.transactional and batch.producer_id in taken_back:
-            yield batch, None
+            yield batch, False
         else:
-            yield batch, read(batch)
+            yield batch, not (batch.transactional and batch.producer_id in taken_back)
+
+
+def visible(
+    data: bytes, aborted: Sequence[tuple[int, int]] | None = None
+) -> Iterator[tuple[RawBatch, list[RawRecord] | None]]:
+    """Find the batches as `shown`, and read those that a consumer would be given.
+
+    Of the others there is `None`.
+    """
+    for batch, given in shown(data, aborted):
+        yield batch, read(batch) if given else None
 
 
 def read(batch: RawBatch) -> list[RawRecord]:

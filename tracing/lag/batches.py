@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tracing.kafka.raw_batches import visible
+from aiokafka.record.memory_records import MemoryRecords
+
+from tracing.kafka.raw_batches import read, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracing.kafka.raw_records import RawRecord
+    from tracing.kafka.raw_batches import RawBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,39 @@ def first_record(
         offset: What was asked for.
         aborted: Producer id and first offset of transactions that were aborted.
     """
-    for batch, records in visible(data, aborted):
-        for record in records or ():
-            if record.next_offset > offset:
-                first = _first(record, offset)
+    for batch, given in shown(data, aborted):
+        if given and batch.next_offset > offset:
+            first = _first(batch, offset) or _first_of_bytes(batch, offset)
+            if first is not None:
                 return first, first.offset
         offset = max(offset, batch.next_offset)
     return None, offset
 
 
-def _first(record: RawRecord, offset: int) -> First:
-    return First(
-        max(record.offset, offset),
-        record.timestamp_ms,
-        record.headers,
-        exact=record.whole,
-        problem=record.problem,
-    )
+def _first(batch: RawBatch, offset: int) -> First | None:
+    """Read the record as a client does, which is fast; `None` where it cannot, or has none."""
+    try:
+        opened: Any = MemoryRecords(bytes(batch.data)).next_batch()
+        if opened.validate_crc():
+            for record in opened:
+                if record.offset >= offset:
+                    # Records of the oldest format have no time.
+                    at_ms = -1 if record.timestamp is None else int(record.timestamp)
+                    return First(record.offset, at_ms, tuple(record.headers))
+    except Exception:
+        # What it is that cannot be read, the bytes show.
+        return None
+    return None
+
+
+def _first_of_bytes(batch: RawBatch, offset: int) -> First | None:
+    for record in read(batch):
+        if record.next_offset > offset:
+            return First(
+                max(record.offset, offset),
+                record.timestamp_ms,
+                record.headers,
+                exact=record.whole,
+                problem=record.problem,
+            )
+    return None
