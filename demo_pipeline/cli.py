@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _SHOWN_PROBLEMS: Final = 10
-_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/]+)(?::([0-9]{1,5}))?")
+_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/@]+)(?::([0-9]{1,5}))?")
 _MAX_PORT: Final = 65_535
 
 
@@ -235,7 +235,9 @@ def _addresses(given: str | None) -> str | None:
     for address in (given or "").split(",") if given else ():
         found = _ADDRESS.fullmatch(address.strip())
         if found is None or not 0 < int(found[1] or 1) <= _MAX_PORT:
-            raise click.BadParameter(f"{address!r} is not of the form HOST:PORT")
+            # What stands before an @ may be a password.
+            shown = "what is given" if "@" in address else repr(address)
+            raise click.BadParameter(f"{shown} is not of the form HOST:PORT")
     return given
 
 

@@ -50,6 +50,10 @@ def test_an_age_beyond_all_time_is_the_beginning_of_it() -> None:
         (["--bootstrap-servers", "host:abc"], "HOST:PORT"),
         (["--bootstrap-servers", "[::1"], "HOST:PORT"),
         (["--bootstrap-servers", "host:99999"], "HOST:PORT"),
+        (["--bootstrap-servers", "host:0"], "HOST:PORT"),
+        (["--bootstrap-servers", "host:\u0663"], "HOST:PORT"),
+        (["--bootstrap-servers", "host/path"], "HOST:PORT"),
+        (["--bootstrap-servers", "user:secret@host:1"], "HOST:PORT"),
     ],
 )
 def test_a_strange_option_is_told_in_one_line(
@@ -61,6 +65,7 @@ def test_a_strange_option_is_told_in_one_line(
     error = capsys.readouterr().err
     assert 1 == len(error.splitlines())
     assert says in error
+    assert "secret" not in error
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tracing.dlq.moments import parse_moment
 from tracing.dlq.places import LetterId
 
 _LONGEST_S = 86_400.0
-_address = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,]+)(?::(\d{1,5}))?").fullmatch
+_address = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/@]+)(?::([0-9]{1,5}))?").fullmatch
 _MAX_PORT = 65_535
 
 
@@ -90,6 +90,8 @@ class Addresses(click.ParamType[str]):
         """Read it."""
         for address in str(value).split(","):
             found = _address(address.strip())
-            if found is None or int(found[1] or 0) > _MAX_PORT:
-                self.fail(f"{address!r} is not of the form HOST:PORT", param, ctx)
+            if found is None or not 0 < int(found[1] or 1) <= _MAX_PORT:
+                # What stands before an @ may be a password.
+                shown = "what is given" if "@" in address else repr(address)
+                self.fail(f"{shown} is not of the form HOST:PORT", param, ctx)
         return str(value)
