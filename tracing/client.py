@@ -107,12 +107,21 @@ def check_durable(info: ClientInfo, sender: str, records: str) -> None:
 def layers(client: object) -> list[object]:
     """The client, and what it wraps: a wrapper need not pass private attributes on."""
     found = [client]
-    while len(found) < _MAX_LAYERS:
+    while len(found) < _MAX_LAYERS and not _is_aiokafkas(found[-1]):
         inner = _attribute(found[-1], "wrapped", "__wrapped__", *_INNER) or _held(found[-1])
         if inner is None or isinstance(inner, bool | str | bytes | int):
             break
         found.append(inner)
     return found
+
+
+def _is_aiokafkas(client: object) -> bool:
+    """Whether it is a client of aiokafka's, set up: another one that it holds is beside it."""
+    kinds = type(client).__mro__
+    return (
+        any(kind.__module__.startswith("aiokafka.") for kind in kinds)
+        and _attribute(client, "client", "_client") is not None
+    )
 
 
 def _held(wrapper: object) -> object:

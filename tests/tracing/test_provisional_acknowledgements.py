@@ -63,6 +63,18 @@ def _double() -> Any:
     return InMemoryProducer(InMemoryBroker(), transactional_id="tx")
 
 
+async def test_a_producer_is_not_refused_for_another_one_that_it_holds(
+    telemetry: Telemetry,
+) -> None:
+    producer: Any = AIOKafkaProducer()
+    producer.audit = _aiokafka()
+
+    DeadLetters(TracedProducer(producer, telemetry))
+
+    await producer.audit.stop()
+    await producer.stop()
+
+
 @pytest.mark.parametrize(
     "make", [_aiokafka, _subclass, _wrapped_by_others, _under_another_name, _double]
 )

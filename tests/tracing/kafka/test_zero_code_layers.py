@@ -312,6 +312,25 @@ async def test_what_holds_a_client_and_is_wrapped_is_counted_once_under_zero_cod
     assert (4, 4, 1) == counts(zero_code.capture)
 
 
+async def test_a_client_that_sends_by_another_one_as_well_counts_for_both(
+    zero_code: ZeroCodeRun, telemetry: Telemetry, embedded_servers: str, topic: str
+) -> None:
+    class Mirrored(BareProducer):  # type: ignore[misc]  # as above
+        async def send(self, topic: str, *args: Any, **options: Any) -> Any:
+            await (await self.mirror.send(f"{topic}-mirror", *args, **options))
+            return await super().send(topic, *args, **options)
+
+    zero_code.on()
+    async with (
+        AIOKafkaProducer(bootstrap_servers=embedded_servers) as mirror,
+        Mirrored(bootstrap_servers=embedded_servers) as producer,
+    ):
+        producer.mirror = mirror
+        await TracedProducer(producer, telemetry).send_and_wait(topic, b"v")
+
+    assert (2, None, None) == counts(zero_code.capture)
+
+
 async def test_a_copy_of_a_client_is_a_client_of_its_own(
     zero_code: ZeroCodeRun, embedded_servers: str, topic: str
 ) -> None:
