@@ -99,7 +99,8 @@ async def consume(
         drain_timeout_s: Seconds that records under way have to finish; then they are cancelled
             and will be delivered again.
         on_unreadable: What to do about a record that aiokafka itself cannot read, such as one
-            with a header name that is not UTF-8, an unknown compression or a wrong checksum:
+            with a header name that is not UTF-8, an unknown compression or a wrong checksum, or
+            one at which a deserializer of the consumer raises:
             `"raise"` ends the loop with `tracing.UnreadableRecord`, which says where it is and
             how to get past it; `"dead_letter"` makes a dead letter of its bytes; `"skip"` counts
             it in `pipeline.unreadable.skipped` and logs it. Records before it are handled first,
