@@ -39,10 +39,18 @@ class _ConsoleFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
         style = self._with_ids if getattr(record, "trace_id", "") else self._style
-        return "".join(
-            character if character.isprintable() else character.encode("unicode_escape").decode()
-            for character in style.format(record)
-        )
+        return _escaped(style.format(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        # A traceback has several lines by nature; what its error says may come from an event too.
+        return "\n".join(map(_escaped, super().format(record).split("\n")))
+
+
+def _escaped(text: str) -> str:
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,3 +84,19 @@ def test_what_an_event_says_cannot_break_or_move_a_line(
     assert line.startswith("WARNING demo_pipeline.payment: order o-1\\nERROR forged \\x1b[2J\\x9b")
     assert line.isprintable()
     assert handled == line.endswith("event ]")
+
+
+def test_what_an_error_says_cannot_move_the_lines_of_its_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console_logs(LogLevels()):
+        error = ValueError("no order \x1b[2J\x9b\r\u202e")
+        logging.getLogger("demo_pipeline.payment").error("it failed", exc_info=error)
+
+    lines = capsys.readouterr().err.split("\n")
+    assert [
+        "ERROR demo_pipeline.payment: it failed",
+        "ValueError: no order \\x1b[2J\\x9b\\r\\u202e",
+        "",
+    ] == lines
+    assert all(line.isprintable() for line in lines)
