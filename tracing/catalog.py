@@ -276,7 +276,7 @@ EXPORT_TIME: Final = Metric(
     name="pipeline.telemetry.export.time",
     kind="counter",
     unit="s",
-    description="CPU time that encoding and sending telemetry took, by signal: traces or metrics.",
+    description="CPU time that encoding and sending telemetry took, by signal.",
     labels=(semconv.SIGNAL,),
 )
 

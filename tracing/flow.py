@@ -30,6 +30,8 @@ MAX_NAME: Final = 128
 MAX_SKEW_MS: Final = 300_000
 """How far an origin may lie in the future: Kerberos, too, allows clocks to differ by 5 minutes."""
 DEFAULT_MAX_AGE_S: Final = 30 * 86_400.0
+EARLIEST_MS: Final = 1_293_840_000_000
+"""The start of 2011, when Kafka came out, in unix ms: a clock that is before it was never set."""
 
 NO_FLOW: Final[Mapping[str, object]] = {}
 
@@ -55,13 +57,16 @@ class OriginWindow:
 
         Args:
             moment_ms: The moment, unix ms.
-            record_ms: When the record was written, unix ms; now, where it has no usable time. Old
-                records have old origins, so age counts from the record and not from now.
+            record_ms: When the record was written, unix ms; now, where it has no usable time, as
+                one of a machine whose clock was never set. Old records have old origins, so age
+                counts from the record and not from now.
         """
         now_ms = time_ns() // 1_000_000
         if moment_ms > now_ms + MAX_SKEW_MS:
             return False
-        written_ms = record_ms if isinstance(record_ms, int) and 0 <= record_ms < now_ms else now_ms
+        written_ms = now_ms
+        if isinstance(record_ms, int) and EARLIEST_MS <= record_ms < now_ms:
+            written_ms = record_ms
         return moment_ms >= written_ms - self.max_age_ms
 
 

@@ -20,6 +20,7 @@ from tracing.boundary import Boundary, strictest
 from tracing.context_keys import BAGGAGE_KEY, FLOW_KEY, SPAN_KEY
 from tracing.diagnostics import Diagnostics
 from tracing.flow import (
+    EARLIEST_MS,
     MAX_ORIGIN,
     NO_FLOW,
     OriginWindow,
@@ -213,8 +214,8 @@ class Propagation:
             origin = parse_origin(entries[semconv.ORIGIN])
             if origin is None or not self._window.holds(origin, written_ms):
                 del entries[semconv.ORIGIN]
-                # Replays are late by their nature, and no fault. Nothing is too old for 1970.
-                late = origin is not None and self._window.holds(origin, 0)
+                # Replays are late by their nature, and no fault.
+                late = origin is not None and self._window.holds(origin, max(origin, EARLIEST_MS))
                 if not (late and REPLAY_GROUP in found):
                     self._diagnostics.invalid("origin")
         if semconv.PIPELINE in entries and not is_pipeline_name(entries[semconv.PIPELINE]):

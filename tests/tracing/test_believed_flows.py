@@ -145,6 +145,18 @@ async def test_an_origin_is_judged_by_the_time_of_its_record(
         assert int(not expected) == _invalid(capture, "origin")
 
 
+@pytest.mark.parametrize("clock_ms", [0, 5_000, 946_684_800_000])
+async def test_a_clock_that_was_never_set_makes_no_decades_of_lag(clock_ms: int) -> None:
+    with Capture() as capture:
+        telemetry = _telemetry(capture)
+        record = _record(f"pipeline.name=orders,pipeline.origin={clock_ms}", timestamp=clock_ms)
+        async with _consumer(telemetry).process(record):
+            sent = await _sent(telemetry)
+        assert None is capture.metric(END_TO_END)
+        assert 1 == _invalid(capture, "origin")
+    assert f"pipeline.origin={clock_ms}".encode() != (sent["baggage"] or b"").split(b",")[1]
+
+
 @pytest.mark.parametrize("age", [0, -1, float("nan"), float("inf")])
 def test_a_window_that_holds_nothing_or_all_is_refused(age: float) -> None:
     with pytest.raises(ValueError, match="max_flow_age_s"):
@@ -181,10 +193,11 @@ async def test_stored_headers_are_judged_when_they_are_sent() -> None:
     assert b"1000000000000" not in (sent["baggage"] or b"")
 
 
-async def test_a_replay_of_an_old_letter_is_no_fault() -> None:
+@pytest.mark.parametrize("days", [60, 5000])
+async def test_a_replay_of_an_old_letter_is_no_fault(days: int) -> None:
     with Capture() as capture:
         marks = [("__pipeline.replay.group", b"g"), ("__pipeline.replay.id", b"t/0/5")]
-        origin = _now_ms() - 60 * DAY_MS
+        origin = _now_ms() - days * DAY_MS
         async with _consumer(_telemetry(capture)).process(
             _record(f"pipeline.name=orders,pipeline.origin={origin}", *marks)
         ):
