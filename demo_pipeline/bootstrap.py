@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -163,7 +164,8 @@ async def start_service(
         reading = tracing.consume(
             consumer,
             work.handle,
-            retry=_RETRY,
+            # As what goes wrong lasts longer where the shop is slow, attempts are further apart.
+            retry=replace(_RETRY, jitter=partial(_delay_s, pace)),
             dead_letters=tracing.DeadLetters(producer),
             on_unreadable="dead_letter",
             stop=stop,
@@ -175,6 +177,10 @@ async def start_service(
         running = RunningService(service, database, consuming, url)
         stack.push_async_callback(_finish, running, stop)
         yield running
+
+
+def _delay_s(pace: Pace, longest_s: float) -> float:
+    return _RETRY.jitter(longest_s * pace.factor)
 
 
 @asynccontextmanager

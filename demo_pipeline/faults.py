@@ -40,6 +40,7 @@ class Faults:
         self._events = 0
         self._records = 0
         self._first_charge: float | None = None
+        self._outage_over = False
 
     def written(self, message: Message, value: bytes) -> bytes:
         """What is written of a message: its value, or what a broken writer makes of it."""
@@ -70,7 +71,9 @@ class Faults:
         if self._first_charge is None:
             self._first_charge = now
         away_for = now - self._first_charge - self._scenario.outage_after_s
-        return 0 <= away_for < self._scenario.outage_s * self._pace.factor
+        # Once it is over, it stays over, however slow the shop becomes.
+        self._outage_over |= away_for >= self._scenario.outage_s * self._pace.factor
+        return away_for >= 0 and not self._outage_over
 
     def repeats(self) -> bool:
         """Whether the record that is sent now is sent twice."""
