@@ -111,6 +111,13 @@ def test_a_purge_deletes_them_as_well(cluster: Cluster, capsys: pytest.CaptureFi
     assert [] == asyncio.run(read(cluster))
 
 
+def test_a_purge_deletes_a_batch_that_cannot_be_opened_whole(cluster: Cluster) -> None:
+    last = f"{cluster.of_payment}/1/5"
+    assert 0 == cluster.run("purge", "--up-to", last, "--yes")
+
+    assert [7] == [letter.id.offset for letter in asyncio.run(read(cluster))]
+
+
 def test_one_topic_that_may_not_be_read_does_not_hide_the_others(
     cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

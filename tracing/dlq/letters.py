@@ -43,6 +43,7 @@ class Letter:
         problem: Why clients cannot read it; `None` where they can.
         whole: Whether the record is what was written. Else its value is bytes that no record was
             found in, perhaps those of a whole batch.
+        offsets: How many offsets it takes; more than one where it is the bytes of a batch.
     """
 
     id: LetterId
@@ -50,6 +51,7 @@ class Letter:
     provenance: Provenance | None
     problem: str | None = None
     whole: bool = True
+    offsets: int = 1
 
     @classmethod
     def of(cls, record: ConsumerRecord[Any, Any] | BrokenRecord) -> Letter:
@@ -63,7 +65,8 @@ class Letter:
             record.topic, record.partition, record.offset, record.timestamp, 0, key, value, None,
             -1 if key is None else len(key), -1 if value is None else len(value), headers,
         )  # fmt: skip
-        return cls(place, there, provenance, record.problem, record.whole)
+        offsets = record.next_offset - record.offset
+        return cls(place, there, provenance, record.problem, record.whole, offsets)
 
     @property
     def context(self) -> SpanContext | None:

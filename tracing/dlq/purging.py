@@ -66,7 +66,7 @@ async def purgeable(
             found.kept += 1
             found.blocked += meant
         else:
-            found.before[tp] = letter.id.offset + 1
+            found.before[tp] = letter.id.offset + letter.offsets
             found.letters += 1
             found.strangers += letter.provenance is None
     return found

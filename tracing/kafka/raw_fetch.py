@@ -7,7 +7,7 @@ isolation level and the deserializers. Where one of them is missing there is not
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing.kafka.raw_batches import visible
@@ -153,15 +153,23 @@ def _first(
     reached = offset
     for batch, records in visible(data, aborted):
         if found is not None:
-            # What a broken batch says of its own end may be wrong.
-            if offset < batch.base_offset < found.next_offset:
-                found = RawPart(found.records, batch.base_offset)
-            return found, offset
+            return _ended(found, offset, batch.base_offset), offset
         behind = tuple(record for record in records or () if record.next_offset > offset)
         if behind:
             found = RawPart(behind, batch.next_offset)
         else:
             reached = max(reached, batch.next_offset)
-    if found is not None and offset < end < found.next_offset:
-        found = RawPart(found.records, end)
-    return found, reached
+    return found and _ended(found, offset, end), reached
+
+
+def _ended(part: RawPart, offset: int, end: int) -> RawPart:
+    """Let a batch end where the next one begins: what a broken one says of its end may be wrong."""
+    if not offset < end < part.next_offset:
+        return part
+    records = tuple(
+        replace(record, next_offset=max(end, record.offset + 1))
+        if record.next_offset > end
+        else record
+        for record in part.records
+    )
+    return RawPart(records, end)
