@@ -444,6 +444,38 @@ async def test_a_loop_that_waits_for_the_next_attempt_can_be_stopped(clients: Cl
     assert 1 == await pipeline.committed()
 
 
+async def test_what_waits_in_a_paused_partition_is_not_begun_until_it_is_resumed(
+    clients: Clients,
+) -> None:
+    pipeline = await Pipeline.filled(clients, 6, partitions=1)
+    tp = TopicPartition(pipeline.source, 0)
+    handled: list[bytes] = []
+
+    async def handler(record: Any) -> None:
+        handled.append(record.value)
+        await pipeline.ship(record)
+        if record.value == b"1":
+            pipeline.consumer.pause(tp)
+
+    async def paused() -> bool:
+        return await pipeline.committed() == 2
+
+    async def done() -> bool:
+        return await pipeline.committed() == 6
+
+    async def paused_and_resumed() -> bool:
+        if pipeline.consumer.paused() == {tp} and await paused():
+            assert [b"0", b"1"] == handled
+            assert 2 == await pipeline.consumer.position(tp)
+            pipeline.consumer.resume(tp)
+        return await done()
+
+    await pipeline.run(handler, paused_and_resumed)
+
+    assert [b"%d" % number for number in range(6)] == await pipeline.shipped()
+    assert set() == pipeline.consumer.paused()
+
+
 async def closed(pipeline: Pipeline) -> None:
     await pipeline.consumer.stop()
 

@@ -5,13 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from aiokafka.structs import TopicPartition
 
     from tracing.protocols import KafkaConsumer
 
 
 class EndingLoop(Protocol):
     """What the consumer's methods need of the loop that reads it."""
+
+    def position_of(self, tp: TopicPartition) -> int | None:
+        """Return the first offset that is not committed; `None` where nothing was fetched."""
+
+    def hold(self, partitions: Iterable[TopicPartition]) -> None:
+        """Begin no record of these partitions."""
+
+    def release(self, partitions: Iterable[TopicPartition]) -> None:
+        """Go on with these partitions."""
+
+    def held(self) -> set[TopicPartition]:
+        """Return the partitions that the application has paused."""
 
     def end(self, then: Callable[[], None]) -> None:
         """Finish and commit what is under way, and then do this."""
@@ -58,6 +72,29 @@ class TransactionalConsumer:
     def assign(self, *_args: Any, **_options: Any) -> NoReturn:
         """Refuse: without membership in a group, nothing fences the consumer."""
         _refuse("assign()", "needs partitions that the group assigned")
+
+    async def position(self, partition: TopicPartition) -> int:
+        """Return the first offset that no transaction has committed."""
+        if partition in self._client.assignment():
+            first = self._loop.position_of(partition)
+            if first is not None:
+                return first
+        position: int = await self._client.position(partition)
+        return position
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Fetch nothing and begin nothing of these partitions; the record under way goes on."""
+        self._client.pause(*partitions)
+        self._loop.hold(partitions)
+
+    def paused(self) -> set[TopicPartition]:
+        """Return what the application has paused; not what waits for slow handlers."""
+        return self._loop.held()
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Go on with partitions that the application has paused."""
+        self._client.resume(*partitions)
+        self._loop.release(partitions)
 
     def unsubscribe(self) -> None:
         """End the loop, and unsubscribe once what is under way is committed."""

@@ -32,6 +32,7 @@ class TransactionalLane:
         taken_back: How many of the last transaction's records were taken back.
         standing: Of which membership it is sure where to go on; `None` of none.
         paused: Whether its fetching is paused.
+        held: Whether the application has paused it.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class TransactionalLane:
         self.taken_back = 0
         self.standing: Standing | None = None
         self.paused = False
+        self.held = False
         self._consumer = consumer
         self._handler = handler
         self._handling = handling
@@ -68,6 +70,11 @@ class TransactionalLane:
     def waiting(self) -> bool:
         """Whether there is anything to commit, be it after handling it."""
         return bool(self.queue) or self._passed is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next transaction may take some of it."""
+        return self.waiting and (not self.held or (self.alone and self.queue[0].under_way))
 
     @property
     def alone(self) -> bool:
@@ -106,6 +113,8 @@ class TransactionalLane:
         if self.joined >= len(self.queue):
             return None
         record = self.queue[self.joined]
+        if self.held and not record.under_way:
+            return None
         return record if alone or not record.alone else None
 
     def separate(self) -> None:

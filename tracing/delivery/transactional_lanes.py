@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracing.core.log import EventLog
 from tracing.delivery.transactional_lane import TransactionalLane
+from tracing.delivery.workers import paused_now
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
@@ -46,6 +47,7 @@ class TransactionalLanes:
         self._handling = handling
         self._max_buffered = max_buffered
         self._lanes: dict[TopicPartition, TransactionalLane] = {}
+        self._held: set[TopicPartition] = set(paused_now(self._client))
         self._alone_last = False
 
     def of(self, tp: TopicPartition) -> TransactionalLane:
@@ -60,6 +62,7 @@ class TransactionalLanes:
             lane = self._lanes[tp] = TransactionalLane(
                 tp, self._consumer, self._handler, self._handling
             )
+            lane.held = tp in self._held
         return lane
 
     def unsure(self, standing: Standing) -> list[TopicPartition]:
@@ -91,6 +94,30 @@ class TransactionalLanes:
             # Unassigned meanwhile, or not known yet; the next time will do.
             _logger.debug("positions are not known: %s", type(error).__name__)
 
+    def first(self, tp: TopicPartition) -> int | None:
+        """The first offset that no transaction has committed; `None` where it is unknown."""
+        lane = self._lanes.get(tp)
+        return None if lane is None else lane.first
+
+    def hold(self, partitions: Iterable[TopicPartition]) -> None:
+        """Begin no record of these partitions."""
+        for tp in partitions:
+            self._held.add(tp)
+            if tp in self._lanes:
+                self._lanes[tp].held = True
+
+    def release(self, partitions: Iterable[TopicPartition]) -> None:
+        """Go on with these partitions."""
+        for tp in partitions:
+            self._held.discard(tp)
+            if tp in self._lanes:
+                # If there is still too much of it, the next poll shows that.
+                self._lanes[tp].held = self._lanes[tp].paused = False
+
+    def held(self) -> set[TopicPartition]:
+        """The partitions that the application has paused."""
+        return set(self._held)
+
     def resume(self) -> None:
         """Resume partitions that have few records left."""
         for lane in self._lanes.values():
@@ -100,9 +127,7 @@ class TransactionalLanes:
     def choose(self, standing: Standing | None) -> tuple[list[TransactionalLane], bool, float]:
         """What the next transaction is for, whether for a single record; or how long to wait."""
         now = asyncio.get_running_loop().time()
-        ready = [
-            lane for lane in self._lanes.values() if lane.waiting and lane.standing == standing
-        ]
+        ready = [lane for lane in self._lanes.values() if lane.ready and lane.standing == standing]
         shared = [lane for lane in ready if not lane.alone]
         single = [lane for lane in ready if lane.alone]
         first = min(single, key=lambda lane: lane.queue[0].due, default=None)
@@ -116,6 +141,7 @@ class TransactionalLanes:
 
     async def lose(self, partitions: Collection[TopicPartition], timeout_s: float) -> None:
         """Forget partitions that are about to move."""
+        self._held.difference_update(partitions)
         lost = [self._lanes.pop(tp) for tp in partitions if tp in self._lanes]
         await asyncio.gather(*(lane.clear(timeout_s) for lane in lost))
 
@@ -141,6 +167,8 @@ class TransactionalLanes:
         if not lane.paused:
             return
         lane.paused = False
+        if lane.held:
+            return
         try:
             self._client.resume(lane.tp)
         except Exception as error:

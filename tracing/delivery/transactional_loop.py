@@ -12,7 +12,7 @@ from tracing.delivery.transactional_lanes import IDLE_S
 from tracing.delivery.workers import tidied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
@@ -106,6 +106,23 @@ class TransactionalLoop:
         """Begin anew, with what is committed now."""
         del partitions
         self._rebalances += 1
+
+    def position_of(self, tp: TopicPartition) -> int | None:
+        """Return the first offset that is not committed; `None` where nothing was fetched."""
+        return self._lanes.first(tp)
+
+    def hold(self, partitions: Iterable[TopicPartition]) -> None:
+        """Begin no record of these partitions."""
+        self._lanes.hold(partitions)
+
+    def release(self, partitions: Iterable[TopicPartition]) -> None:
+        """Go on with these partitions."""
+        self._lanes.release(partitions)
+        self._work.set()
+
+    def held(self) -> set[TopicPartition]:
+        """Return the partitions that the application has paused."""
+        return self._lanes.held()
 
     def end(self, then: Callable[[], None]) -> None:
         """Finish and commit what is under way, and then do this."""

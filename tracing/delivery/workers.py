@@ -46,7 +46,7 @@ class Workers:
         self._early: dict[TopicPartition, list[Sequence[ConsumerRecord[Any, Any]]]] = {}
         # By the loop, because records wait, and by the application.
         self._paused: set[TopicPartition] = set()
-        self._held: set[TopicPartition] = set(_paused(client))
+        self._held: set[TopicPartition] = set(paused_now(client))
 
     def get(self, tp: TopicPartition) -> PartitionWorker | None:
         """Return a partition's worker, if it has one."""
@@ -217,7 +217,8 @@ def tidied(step: Callable[..., object], *args: object) -> None:
         _logger.debug("a step on the way out was not due: %s", described(error))
 
 
-def _paused(client: Any) -> Iterable[TopicPartition]:
+def paused_now(client: Any) -> Iterable[TopicPartition]:
+    """Return the partitions of a consumer that are paused."""
     try:
         return tuple(client.paused())
     except Exception:
