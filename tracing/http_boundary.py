@@ -53,6 +53,9 @@ class HttpBoundary:
         instrumented = OpenTelemetryMiddleware(app, server_request_hook=HttpBoundary.link)
         app = HttpBoundary(instrumented, telemetry, caller="link")
 
+    Context headers that an application copies from a request to a record count as those of a stored
+    record, with the flow that they name. With `link` and `ignore`, it does not see them.
+
     Args:
         app: The application inside; with `trust`, what it extracts from the headers counts.
         telemetry: What the service's clients share.
