@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from tracing.client import layers
 from tracing.consumer import TracedConsumer
 from tracing.core.callables import require_async, require_event
 from tracing.delivery.loop import Loop
@@ -117,7 +118,7 @@ async def consume(
             another one gives it, only a call can show whether it is: then it has run once, and
             its record is not committed. The same holds for a handler that returns a coroutine
             instead of awaiting it.
-        RuntimeError: Another `consume` reads the consumer.
+        RuntimeError: Another `consume` reads the consumer, or it is not started.
         ValueError: The consumer commits by itself, which loses records that are under way; or
             a number is not positive; or there are dead letters, but no group or no bytes.
         Exception: What `handler` raised; its record and all after it are not committed. Or what
@@ -125,26 +126,10 @@ async def consume(
         UnreadableRecord: As `on_unreadable` says.
         ExceptionGroup: The same, and what kept the record from becoming a dead letter.
     """
-    if not isinstance(consumer, TracedConsumer):
-        raise TypeError(f"consume() takes a TracedConsumer; wrap it: TracedConsumer({consumer!r})")
+    _check_consumer(consumer, dead_letters)
     require_async(handler, "the handler of consume()", arguments=1)
     if stop is not None:
         require_event(stop, "stop")
-    if consumer.info.auto_commit:
-        raise ValueError(
-            "consume() commits what was handled; the consumer commits what was fetched: "
-            "make it with enable_auto_commit=False"
-        )
-    if dead_letters is not None and consumer.info.group is None:
-        raise ValueError(
-            "dead letters belong to a consumer group, and this consumer has none: give it a "
-            "group_id, or TracedConsumer a group"
-        )
-    if dead_letters is not None and consumer.info.codec:
-        raise ValueError(
-            "dead letters need the bytes of a record, and this consumer has a deserializer: "
-            "decode in the handler, where a failure can be retried and becomes a dead letter"
-        )
     for name, value in (
         ("concurrency", concurrency),
         ("max_buffered", max_buffered),
@@ -195,3 +180,28 @@ async def consume(
     finally:
         consumer.rebalances.remove(log)
         handling.log.close()
+
+
+def _check_consumer(consumer: TracedConsumer, dead_letters: DeadLetters | None) -> None:
+    if not isinstance(consumer, TracedConsumer):
+        raise TypeError(f"consume() takes a TracedConsumer; wrap it: TracedConsumer({consumer!r})")
+    if any(getattr(layer, "_coordinator", layer) is None for layer in layers(consumer.wrapped)):
+        raise RuntimeError(
+            "consume() takes a started consumer: call its start() first, or enter it with "
+            "`async with`"
+        )
+    if consumer.info.auto_commit:
+        raise ValueError(
+            "consume() commits what was handled; the consumer commits what was fetched: "
+            "make it with enable_auto_commit=False"
+        )
+    if dead_letters is not None and consumer.info.group is None:
+        raise ValueError(
+            "dead letters belong to a consumer group, and this consumer has none: give it a "
+            "group_id, or TracedConsumer a group"
+        )
+    if dead_letters is not None and consumer.info.codec:
+        raise ValueError(
+            "dead letters need the bytes of a record, and this consumer has a deserializer: "
+            "decode in the handler, where a failure can be retried and becomes a dead letter"
+        )

@@ -15,6 +15,7 @@ from aiokafka.structs import TopicPartition
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tracing.kafka import readable_polls
 from tracing.kafka.raw_fetch import RawFetch, RawPart
 from tracing.kafka.raw_records import RawRecord
 from tracing.kafka.readable_polls import ReadablePolls
@@ -317,3 +318,31 @@ async def test_a_seek_while_the_bytes_are_read_stands() -> None:
             given_ += told(records)
 
     assert [(0, 0, True), (0, 4, True)] == given_
+
+
+@pytest.mark.parametrize("assigned", [True, False])
+async def test_an_error_of_every_poll_that_is_about_no_record_is_raised(
+    monkeypatch: pytest.MonkeyPatch, *, assigned: bool
+) -> None:
+    # As of a consumer that is not started: it fails at once, and nobody knows where it stands.
+    client = Client([[[True]]] if assigned else [])
+
+    async def fails(*_tps: Any, **_options: Any) -> dict[TopicPartition, list[Record]]:
+        await asyncio.sleep(0)
+        raise AttributeError
+
+    async def unknown(_tp: TopicPartition) -> int:
+        raise AttributeError
+
+    monkeypatch.setattr(client, "getmany", fails)
+    monkeypatch.setattr(client, "position", unknown)
+    monkeypatch.setattr(readable_polls, "_SEARCH_S", 0.05)
+    polls = ReadablePolls(client)
+    polls._raw = Raw(client)
+
+    async def polled() -> None:
+        while True:
+            await polls.poll(200)
+
+    with pytest.raises(AttributeError):
+        await asyncio.wait_for(polled(), 30)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError
 from aiokafka.structs import TopicPartition
@@ -17,6 +18,7 @@ from tracing.testing import eventually
 
 if TYPE_CHECKING:
     from tests.tracing.conftest import Clients, _InMemory
+    from tracing import Telemetry
     from tracing.testing import Capture
 
 
@@ -307,6 +309,15 @@ async def test_a_consumer_that_commits_by_itself_is_refused(clients: Clients) ->
     consumer = await clients.consumer(topic, group="g", enable_auto_commit=True)
 
     with pytest.raises(ValueError, match="enable_auto_commit=False"):
+        await tracing.consume(consumer, Recording(1))
+
+
+async def test_a_consumer_that_is_not_started_is_refused(telemetry: Telemetry) -> None:
+    bare = AIOKafkaConsumer("orders", group_id="g", enable_auto_commit=False)
+    bare._closed = True  # so that it is not reported as left open
+    consumer = TracedConsumer(bare, telemetry)
+
+    with pytest.raises(RuntimeError, match="start"):
         await tracing.consume(consumer, Recording(1))
 
 

@@ -57,6 +57,7 @@ class ReadablePolls:
         self._raw = RawFetch(client)
         self._next: dict[TopicPartition, int] = {}
         self._search_until: float | None = None
+        self._in_vain = False
         self._postponed: Exception | None = None
         self._failed_at: dict[TopicPartition, int] = {}
         self._gathered: dict[TopicPartition, list[Any]] = {}
@@ -99,10 +100,11 @@ class ReadablePolls:
             if not _about_a_record(error):
                 raise
             self._rewind(self._next)
-            if not self._raw.able:
+            if not self._raw.able or self._fails_without_records(error):
                 raise
             self._search_until = monotonic() + _SEARCH_S
             return {}
+        self._in_vain = False
         self._took(records)
         return records
 
@@ -178,10 +180,11 @@ class ReadablePolls:
                 if await self._read_alone(tp, gathered.setdefault(tp, [])):
                     self._search_until = None
             taken = {tp: batch for tp, batch in gathered.items() if batch}
-            if not taken and self._search_until is not None:
-                if monotonic() > self._search_until:
+            if not taken:
+                if self._search_until is not None and monotonic() > self._search_until:
                     # It did not come again.
                     self._search_until = None
+                    self._in_vain = True
                 await asyncio.sleep(_PAUSE_S)
         except Exception as error:
             taken = {tp: batch for tp, batch in gathered.items() if batch}
@@ -192,6 +195,11 @@ class ReadablePolls:
             self._rewind(self._before)
             raise
         return taken
+
+    def _fails_without_records(self, error: Exception) -> bool:
+        """Whether there is no record that an error could be about, by all that is known."""
+        nowhere = self._in_vain or not self._consumer.assignment()
+        return nowhere and type(error).__name__ not in _UNREADABLE
 
     async def _read_alone(self, tp: TopicPartition, batch: list[Any]) -> bool:
         """Read a partition one record at a time; true where one could not be read."""
