@@ -68,7 +68,7 @@ async def consume(
     - `pause(tp)`: records that wait do so until `resume(tp)`, too; the record under way goes on.
       `paused()` does not list partitions that the loop itself pauses for slow handlers.
     - `stop()` ends the loop in good order, and then the consumer. Called from a handler, which is
-      under way itself, it returns before that.
+      under way itself, or from a rebalance listener, it returns before that.
     - `unsubscribe()` ends the loop in good order; `subscribe()` and `assign()` take effect once
       what is under way is finished and committed, and an error of theirs ends the loop.
     - `getone()`, `getmany()`, `async for` and a second `consume` are refused (`RuntimeError`).
@@ -185,11 +185,6 @@ async def consume(
 def _check_consumer(consumer: TracedConsumer, dead_letters: DeadLetters | None) -> None:
     if not isinstance(consumer, TracedConsumer):
         raise TypeError(f"consume() takes a TracedConsumer; wrap it: TracedConsumer({consumer!r})")
-    if any(getattr(layer, "_coordinator", layer) is None for layer in layers(consumer.wrapped)):
-        raise RuntimeError(
-            "consume() takes a started consumer: call its start() first, or enter it with "
-            "`async with`"
-        )
     if consumer.info.auto_commit:
         raise ValueError(
             "consume() commits what was handled; the consumer commits what was fetched: "
@@ -204,4 +199,9 @@ def _check_consumer(consumer: TracedConsumer, dead_letters: DeadLetters | None) 
         raise ValueError(
             "dead letters need the bytes of a record, and this consumer has a deserializer: "
             "decode in the handler, where a failure can be retried and becomes a dead letter"
+        )
+    if any(getattr(layer, "_coordinator", layer) is None for layer in layers(consumer.wrapped)):
+        raise RuntimeError(
+            "consume() takes a started consumer: call its start() first, or enter it with "
+            "`async with`"
         )

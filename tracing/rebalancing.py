@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tracing.diagnostics import warn_once
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
 
     from tracing.protocols import KafkaConsumer
+
+
+# The relays whose application listener the current task runs in.
+_calling: ContextVar[tuple[object, ...]] = ContextVar("pipeline-tracing-listeners", default=())
 
 
 class RebalanceObserver(Protocol):
@@ -44,6 +49,10 @@ class RebalanceRelay:
         """Let an observer hear no more."""
         self._observers.remove(observer)
 
+    def waits_for_caller(self) -> bool:
+        """Whether the caller is the application's listener, for which the rebalance waits."""
+        return any(relay is self for relay in _calling.get())
+
     def listener(self, application: Any) -> ConsumerRebalanceListener | None:
         """Make a listener that tells the observers and the application's own listener."""
         try:
@@ -64,14 +73,14 @@ class RebalanceRelay:
                 finally:
                     relay._forget(tuple(revoked))
                     if application is not None:
-                        await _called(application.on_partitions_revoked(revoked))
+                        await relay._call(application.on_partitions_revoked, revoked)
 
             async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
                 for observer in tuple(relay._observers):
                     observer.arriving(assigned)
                 try:
                     if application is not None:
-                        await _called(application.on_partitions_assigned(assigned))
+                        await relay._call(application.on_partitions_assigned, assigned)
                 finally:
                     for observer in tuple(relay._observers):
                         await observer.assigned(assigned)
@@ -106,7 +115,11 @@ class RebalanceRelay:
                 error=fault,
             )
 
-
-async def _called(result: Any) -> None:
-    if inspect.isawaitable(result):
-        await result
+    async def _call(self, listen: Callable[[Any], Any], partitions: object) -> None:
+        token = _calling.set((*_calling.get(), self))
+        try:
+            result = listen(partitions)
+            if inspect.isawaitable(result):
+                await result
+        finally:
+            _calling.reset(token)

@@ -490,3 +490,37 @@ async def test_a_listener_that_commits_on_revocation_commits_what_was_handled(
     await asyncio.wait_for(loop, 60)
 
     assert list(range(10)) == handled
+
+
+async def test_a_listener_can_stop_the_consumer(clients: Clients) -> None:
+    from aiokafka.abc import ConsumerRebalanceListener  # noqa: PLC0415 - of this test alone
+
+    topic = await numbered(clients)
+    consumer = await clients.consumer(group="g")
+    begun, stopped = asyncio.Event(), asyncio.Event()
+
+    class Stops(ConsumerRebalanceListener):
+        async def on_partitions_revoked(self, revoked: Any) -> None:
+            if revoked:
+                await consumer.stop()
+                stopped.set()
+
+        async def on_partitions_assigned(self, assigned: Any) -> None:
+            """Nothing."""
+
+    consumer.subscribe([topic], listener=Stops())
+
+    async def handler(record: Any) -> None:
+        begun.set()
+
+    loop = asyncio.create_task(tracing.consume(consumer, handler))
+    await asyncio.wait_for(begun.wait(), 60)
+    other = await asyncio.wait_for(clients.consumer(topic, group="g"), 60)
+    await asyncio.wait_for(loop, 60)
+    await asyncio.wait_for(stopped.wait(), 60)
+
+    async def alone() -> bool:
+        # Only once the one before has left the group.
+        return len(other.assignment()) == 4
+
+    assert await eventually(alone, timeout_s=60)

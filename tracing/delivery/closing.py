@@ -34,7 +34,8 @@ class Closing:
         """Close once the loop has left; return after that.
 
         Args:
-            inside: Whether a handler asks, for which the loop waits: then it returns at once.
+            inside: Whether a handler or a listener asks, for which the loop or the rebalance waits:
+                then it returns at once.
         """
         self._wanted = True
         if inside:

@@ -161,9 +161,10 @@ class Loop:
         self._interrupt_poll()
 
     async def close(self) -> None:
-        """End the loop, then the consumer; a handler, which the loop waits for, does not wait."""
+        """End the loop, then the consumer; handlers and listeners do not wait for it."""
         self._end()
-        await self._closing.ask(inside=any(loop is self for loop in HANDLED_BY.get()))
+        inside = any(loop is self for loop in HANDLED_BY.get())
+        await self._closing.ask(inside=inside or self._consumer.rebalances.waits_for_caller())
 
     async def _run(self) -> None:
         while not (self._ending or self._failed is not None or self._stop.is_set()):

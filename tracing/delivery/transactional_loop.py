@@ -130,9 +130,10 @@ class TransactionalLoop:
         self._end()
 
     async def close(self) -> None:
-        """End the loop, then the consumer; a handler, which the loop waits for, does not wait."""
+        """End the loop, then the consumer; handlers and listeners do not wait for it."""
         self._end()
-        await self._closing.ask(inside=self._runner.handles_caller())
+        inside = self._runner.handles_caller()
+        await self._closing.ask(inside=inside or self._consumer.rebalances.waits_for_caller())
 
     def left(self) -> None:
         """Do what was put off until the loop has ended, with the consumer's own methods."""
