@@ -43,7 +43,7 @@ types: $(READY)
 WORKERS ?= 3
 
 unit: $(READY)
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.overhead

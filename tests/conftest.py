@@ -14,6 +14,8 @@ from tests.brokers import staying, unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.scheduling import Scheduling
+
 
 def pytest_configure() -> None:
     """Restore the default action of SIGINT, which `nohup` and some CI runners ignore.
@@ -22,6 +24,16 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    """Give out the tests among several processes, in the order in which they are collected."""
+    from tests.scheduling import Scheduling  # noqa: PLC0415 - only where there are several
+
+    # The load takes longest, and so comes early.
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

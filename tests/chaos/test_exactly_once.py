@@ -15,8 +15,6 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.integration,
     pytest.mark.timeout(600),
-    # Many processes at once: one such test at a time.
-    pytest.mark.xdist_group("load"),
 ]
 
 

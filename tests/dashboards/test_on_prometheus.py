@@ -35,12 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.timeout(900),
-    # All of them ask one Prometheus, which is filled once, and not beside other runs.
-    pytest.mark.xdist_group("load"),
-]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 CONFIG = Config()
 # What is to be seen when all is well, and when something is not.

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.metrics.export import MetricsData
 
-# Whole runs of all services: one at a time, and not beside other loads.
-pytestmark = pytest.mark.xdist_group("load")
-
 TOPIC = "messaging.destination.name"
 GROUP = "messaging.consumer.group.name"
 

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from demo_pipeline.messages import Message
     from demo_pipeline.scenarios import Scenario
 
-# Whole runs of all services: one at a time, and not beside other loads.
-pytestmark = pytest.mark.xdist_group("load")
-
 
 class _Steps:
     def __init__(self) -> None:
