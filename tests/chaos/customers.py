@@ -22,17 +22,27 @@ class Customers:
         rate: Orders per second.
         declined_every: Of so many orders, one is to be paid by a card that never pays; 0 for none.
         seed: The same seed makes the same orders.
+        most: Place so many orders at most; on a slow machine a steady rate is more than it can do.
 
     Attributes:
         accepted: The trace id of each order that was accepted, by order id.
         refused: How many were not: the shop was down, or did not answer.
     """
 
-    def __init__(self, url: str, rate: float, *, declined_every: int = 5, seed: int = 1) -> None:
+    def __init__(
+        self,
+        url: str,
+        rate: float,
+        *,
+        declined_every: int = 5,
+        seed: int = 1,
+        most: int | None = None,
+    ) -> None:
         self.accepted: dict[str, str] = {}
         self.refused = 0
         self._url = url
         self._rate = rate
+        self._numbers = itertools.count() if most is None else range(most)
         load = Load(orders=1_000_000, rate=rate, seed=seed, declined_every=declined_every)
         self._bodies = order_bodies(load)
         self._stop = asyncio.Event()
@@ -48,7 +58,7 @@ class Customers:
             asyncio.TaskGroup() as tasks,
         ):
             started = loop.time()
-            for number in itertools.count():
+            for number in self._numbers:
                 await asyncio.sleep(max(0.0, started + number / self._rate - loop.time()))
                 if self._stop.is_set():
                     break

@@ -30,6 +30,7 @@ async def storm(
     disturb: Callable[[Shop], Awaitable[None]],
     *,
     rate: float,
+    most: int | None = None,
 ) -> Aftermath:
     """Place orders while `disturb` does its work, then wait until all are done.
 
@@ -38,10 +39,11 @@ async def storm(
         folder: Takes databases and logs.
         disturb: What goes wrong.
         rate: Orders per second.
+        most: So many orders at most.
     """
     with Collector() as collector:
         async with Shop(bootstrap_servers, folder, collector.url) as shop:
-            customers = Customers(shop.url, rate)
+            customers = Customers(shop.url, rate, most=most)
             started = time.monotonic()
             placing = asyncio.create_task(customers.run())
             try:
