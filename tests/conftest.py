@@ -12,7 +12,7 @@ from demo_pipeline.broker.kafka_jars import missing_tools
 from tests.brokers import staying, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from tests.scheduling import Scheduling
 
@@ -34,6 +34,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
     # The load takes longest, and so comes early.
     config.option.loadscopereorder = False
     return Scheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, object, object]:
+    """Let a report travel to the process that prints it, whatever was logged."""
+    from tests.scheduling import utf8  # noqa: PLC0415 - only where there are several processes
+
+    return utf8((yield))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Which process runs which tests, where several share them (`pytest -n`)."""
+"""Which process runs which tests, and how it reports, where several share them (`pytest -n`)."""
 
 from __future__ import annotations
 
@@ -21,5 +21,26 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "load" if file.startswith(_LOADS) else file
+        return scope_of(nodeid)
+
+
+def scope_of(nodeid: str) -> str:
+    """Return the name that the tests of one process's share have in common."""
+    file = nodeid.partition("::")[0]
+    return "load" if file.startswith(_LOADS) else file
+
+
+def utf8(value: object) -> object:
+    """Replace what UTF-8 cannot say in a report: processes exchange nothing else.
+
+    Tests log lone surrogates on purpose, and pytest reports what was logged.
+    """
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {utf8(key): utf8(each) for key, each in value.items()}
+        case list() | tuple():
+            return type(value)(utf8(each) for each in value)
+        case _:
+            return value

@@ -1,0 +1,29 @@
+"""Tests that several processes share."""
+
+from __future__ import annotations
+
+from tests.scheduling import scope_of, utf8
+
+
+def test_a_report_with_lone_surrogates_can_travel() -> None:
+    report = {"sections": [("Captured log", "a\ud800b")], "outcome": "passed", "duration": 0.5}
+
+    assert {
+        "sections": [("Captured log", "a\\ud800b")],
+        "outcome": "passed",
+        "duration": 0.5,
+    } == utf8(report)
+
+
+def test_whole_shops_under_load_run_one_after_the_other_and_other_files_apart() -> None:
+    scopes = [
+        scope_of(f"tests/{test}")
+        for test in (
+            "chaos/test_chaos.py::test_a[embedded]",
+            "demo/test_run.py::test_b",
+            "sql/test_relay.py::test_c",
+            "sql/test_relay.py::test_d[::x]",
+        )
+    ]
+
+    assert ["load", "load", "tests/sql/test_relay.py", "tests/sql/test_relay.py"] == scopes
