@@ -9,13 +9,11 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 _LOADS: Final = (
     "tests/chaos/",
     "tests/dashboards/test_on_prometheus.py",
-    "tests/demo/test_lag_adds_up.py",
-    "tests/demo/test_run.py",
 )
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
-    """Gives out whole files, and those that run whole shops under load one after the other.
+    """Gives out whole files, and those that load the machine one after the other.
 
     Two of them at once are more than a small machine can bear beside everything else.
     """

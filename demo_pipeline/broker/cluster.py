@@ -28,8 +28,10 @@ async def wait_until_reachable(bootstrap_servers: str, *, timeout_s: float = 10.
     while True:
         admin = _admin(bootstrap_servers)
         try:
+            # Not `wait_for`, which before Python 3.12 can lose a cancellation of this task.
             with _quiet_connections():
-                await asyncio.wait_for(admin.start(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await admin.start()
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
             if monotonic() >= deadline:
                 raise BrokerError(

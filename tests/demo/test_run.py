@@ -224,7 +224,7 @@ async def test_stuck_sagas_are_overdue_and_fail_in_the_end_and_say_so(
 async def test_on_a_slow_machine_no_healthy_order_is_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hurried = dataclasses.replace(QUICK, saga_s=1.0, step_s=0.4)
+    hurried = dataclasses.replace(QUICK, saga_s=2.0, step_s=0.7)
     story = dataclasses.replace(SCENARIOS["steady"], deadlines=hurried)
     monkeypatch.setitem(cast("dict[str, Scenario]", SCENARIOS), "steady", story)
     before = Faults.before

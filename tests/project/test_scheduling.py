@@ -15,12 +15,12 @@ def test_a_report_with_lone_surrogates_can_travel() -> None:
     } == utf8(report)
 
 
-def test_whole_shops_under_load_run_one_after_the_other_and_other_files_apart() -> None:
+def test_what_loads_the_machine_runs_one_after_the_other_and_other_files_apart() -> None:
     scopes = [
         scope_of(f"tests/{test}")
         for test in (
             "chaos/test_chaos.py::test_a[embedded]",
-            "demo/test_run.py::test_b",
+            "dashboards/test_on_prometheus.py::test_b",
             "sql/test_relay.py::test_c",
             "sql/test_relay.py::test_d[::x]",
         )
