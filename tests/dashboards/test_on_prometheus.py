@@ -92,7 +92,7 @@ async def _runs() -> None:
 
 def _options(servers: str, scenario: str) -> RunOptions:
     return RunOptions(
-        load=Load(orders=40, rate=8, seed=1),
+        load=Load(orders=24, rate=8, seed=1),
         scenario=scenario,
         bootstrap_servers=servers,
         kafka=False,
