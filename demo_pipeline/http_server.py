@@ -61,7 +61,7 @@ async def serving(
         ws="none",
         access_log=False,
         log_config=None,
-        # Nobody stands between a client and this server who could name another address.
+        # No proxy stands before this server that could name the client's address.
         proxy_headers=False,
         timeout_graceful_shutdown=_STOP_S,
     )

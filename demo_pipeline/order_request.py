@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Control, format (bidi, zero width), surrogates, private use, unassigned, line and paragraph
-# separators: what nobody can see, or what makes others see something else.
+# separators: characters that are invisible, or that change how others look.
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Letters, marks and symbols that show nothing either, from Unicode's Default_Ignorable_Code_Point
 # and its blanks: joiner, fillers, inherent vowels, variation selectors, an empty Braille cell.

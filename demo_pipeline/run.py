@@ -91,8 +91,8 @@ async def run(
     Args:
         options: What to run.
         progress: Hears how far the run has come.
-        record: Where to keep what is known of the run, for whoever wants to know of it also where
-            this raises or is cancelled.
+        record: Keeps what is known of the run, for callers that report on it even where this
+            raises or is cancelled.
 
     Raises:
         DemoError: The run could not be made, or a service failed.

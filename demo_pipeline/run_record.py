@@ -19,7 +19,7 @@ class RunRecord:
     """The record of one run, kept while it goes on.
 
     Attributes:
-        scenario: The story that is told.
+        scenario: The name of the scenario.
         recording: What the services leave behind in memory.
         order_ids: The orders that were accepted.
         started_unix_ns: When customers began to place orders, unix ns; before that, when the

@@ -28,7 +28,7 @@ _FILE: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
 
 @contextmanager
 def temp_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
-    """Make a folder that is gone when the block is left; nobody else may look into it.
+    """Make a folder that is removed when the block is left; only its owner can read it.
 
     Folders that killed processes of the same user left there are removed first.
 

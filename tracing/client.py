@@ -129,6 +129,7 @@ def _held(wrapper: object) -> object:
     try:
         values = tuple(vars(wrapper).values())
     except Exception:
+        # An object with slots has no such names, and others may refuse to show theirs.
         return None
     for value in values:
         if any(callable(_attribute(value, name)) for name in ("send_and_wait", "getmany")):

@@ -159,6 +159,7 @@ def topic_of(record: Any) -> str | None:
     try:
         topic = _fields(record)[0]
     except Exception:
+        # An iterator may yield anything, also objects that raise when they are looked at.
         return None
     return topic if isinstance(topic, str) else None
 

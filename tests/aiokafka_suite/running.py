@@ -51,7 +51,7 @@ class Runner:
     async def run(self, form: str, tests: Collection[str] = ()) -> Run:
         """Run the tests, or some of them, with the clients of a form.
 
-        Each run has a Kafka of its own: some tests need topics that nobody has made yet.
+        Each run has a Kafka of its own: some tests need topics that do not exist yet.
 
         Raises:
             BrokerError: Kafka does not start.

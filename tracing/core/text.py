@@ -54,6 +54,7 @@ def label_of(value: object) -> str:
     try:
         return text_of(value, "")
     except Exception:
+        # It has no text of its own, or fails to give it: its type says what it is.
         return type(value).__name__
 
 

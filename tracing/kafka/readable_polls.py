@@ -75,6 +75,7 @@ class ReadablePolls:
             async with asyncio.timeout(0):
                 return int(await self._consumer.position(tp))
         except Exception:
+            # Not known yet, or no longer assigned: to callers both are unknown.
             return -1
 
     async def poll(
