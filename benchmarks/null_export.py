@@ -35,7 +35,7 @@ def sdk_encoder() -> Callable[[Sequence[ReadableSpan]], object]:
 
 def light_encoder() -> Callable[[Sequence[ReadableSpan]], object]:
     """The encoder that `tracing.otlp.configure` uses."""
-    from tracing.span_encoding import SpanEncoder  # noqa: PLC0415 - only one variant loads it
+    from tracing.export.span_encoding import SpanEncoder  # noqa: PLC0415 - only one variant loads it
 
     return SpanEncoder().encode
 

@@ -17,9 +17,9 @@ from dashboards.boards.all_boards import all_boards
 from dashboards.config import Config, load_config
 from dashboards.config_checks import ConfigError
 from dashboards.files import FORMATS, generated
-from dashboards.grafana_api import TOKEN_VARIABLE, GrafanaApi, PublishError
-from dashboards.publishing import check_version
-from dashboards.publishing import publish as bring
+from dashboards.publish.grafana_api import TOKEN_VARIABLE, GrafanaApi, PublishError
+from dashboards.publish.publish import check_version
+from dashboards.publish.publish import publish as bring
 from dashboards.render.dashboard import dashboard_json, uid_of
 from dashboards.rules.alerts import alerts
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from tracing.catalog import END_TO_END_DURATION
+from tracing.metrics.catalog import END_TO_END_DURATION
 
 if TYPE_CHECKING:
     from dashboards.config import Config, DataSources, Kubernetes, Objective

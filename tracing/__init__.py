@@ -10,32 +10,32 @@ Importing this needs opentelemetry-api alone. `tracing.otlp` sets an SDK up, `tr
 for tests.
 """
 
-from tracing.aggregation import Aggregator
-from tracing.batch_processing import BatchProcessing
-from tracing.boundary import Boundary
-from tracing.cloudevents import CloudEvent, cloudevent
-from tracing.consumer import TracedConsumer
-from tracing.consuming import consume
-from tracing.current import current_batch, current_processing
-from tracing.dead_letters import DeadLetters
-from tracing.http_boundary import HttpBoundary
-from tracing.identity import EventIdentity
-from tracing.inbox import Inbox
-from tracing.logs import EventLogFilter
-from tracing.outcome import Outcome, Rejected, Unprocessable
-from tracing.processing import Processing
-from tracing.producer import TracedProducer
-from tracing.provenance import Provenance, Replay
-from tracing.retry import Retry
+from tracing.delivery.consume import consume
+from tracing.delivery.dead_letters import DeadLetters
+from tracing.delivery.inbox_protocol import Inbox
+from tracing.delivery.retry import Retry
+from tracing.headers.boundary import Boundary
+from tracing.headers.cloudevents import CloudEvent, cloudevent
+from tracing.headers.dead_letter import Provenance, Replay
+from tracing.headers.identity import EventIdentity
+from tracing.kafka.consumer import TracedConsumer
+from tracing.kafka.producer import TracedProducer
+from tracing.messaging.current import current_batch, current_processing
+from tracing.messaging.http_boundary import HttpBoundary
+from tracing.messaging.log_filter import EventLogFilter
+from tracing.messaging.outcome import Outcome, Rejected, Unprocessable
+from tracing.messaging.process import Processing
+from tracing.messaging.process_batch import BatchProcessing
+from tracing.messaging.unreadable import UnreadableRecord
+from tracing.metrics.histograms import Aggregator
 from tracing.sagas.context import SagaContext
 from tracing.sagas.flow import SagaFlow, Sighting
 from tracing.sagas.health import SagaHealth, SagaHealthSource
-from tracing.sagas.log import SagaHistory, SagaLog
 from tracing.sagas.observer import SagaObserver
 from tracing.sagas.outcomes import SagaOutcome, StepOutcome
+from tracing.sagas.store import SagaHistory, SagaLog
 from tracing.sagas.tracker import SagaTracker
 from tracing.telemetry import Relation, Telemetry
-from tracing.unreadable import UnreadableRecord
 
 __all__ = [
     "Aggregator",

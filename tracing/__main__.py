@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when done, 1 when failed, 2 on wrong usage, 130 when stopped by Ctrl-C.
     """
     try:
-        from tracing.command_line import run  # noqa: PLC0415 - needs what may not be installed
+        from tracing.cli.main import run  # noqa: PLC0415 - needs what may not be installed
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("tracing"):
             raise

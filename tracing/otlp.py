@@ -1,7 +1,7 @@
 """Set an OpenTelemetry SDK up for one service, exporting by OTLP; needs the extra `otlp`.
 
 Everything is configured by the standard `OTEL_*` environment variables. Durations are aggregated
-locally (see `tracing.aggregation`) and added to what the metric exporter sends.
+locally (see `tracing.metrics.histograms`) and added to what the metric exporter sends.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ except ImportError as missing:
         "tracing.otlp needs the OpenTelemetry SDK: pip install 'pipeline-tracing[otlp]'"
     ) from missing
 
-from tracing.aggregated_export import AggregatedMetricExporter
-from tracing.aggregation import Aggregator
+from tracing.export.account import AccountedSpanExporter, ExportAccount
 from tracing.export.exporters import Made, log_exporter, otlp_metric_exporter, span_exporter
 from tracing.export.logs import AccountedBatchLogProcessor, AccountedLogExporter
 from tracing.export.metric_reader import AccountedMetricReader
+from tracing.export.metrics import AggregatedMetricExporter
 from tracing.export.shutdown import DEFAULT_TIMEOUT_S, Ending, at_once, shut_down
-from tracing.export_account import AccountedSpanExporter, ExportAccount
-from tracing.span_queue import AccountedBatchSpanProcessor
+from tracing.export.span_queue import AccountedBatchSpanProcessor
+from tracing.metrics.histograms import Aggregator
 from tracing.telemetry import Telemetry
 
 if TYPE_CHECKING:

@@ -14,19 +14,20 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import TracerProvider
 
-from tracing import cloudevents, semconv
-from tracing.aggregation import Aggregator
-from tracing.boundary import Boundary
-from tracing.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
+from tracing.core import semconv
 from tracing.core.callables import discard, require_sync
 from tracing.core.service_name import service_name
 from tracing.core.text import plain_text
-from tracing.diagnostics import Diagnostics, warn_once
-from tracing.flow import DEFAULT_MAX_AGE_S, MAX_NAME, OriginWindow, is_pipeline_name
-from tracing.hop import PipelineNames
-from tracing.metrics import metrics_on
-from tracing.propagation import Propagation
-from tracing.spans import AttributeValue, span_starter
+from tracing.headers import cloudevents
+from tracing.headers.boundary import Boundary
+from tracing.headers.context import Propagation
+from tracing.headers.flow import DEFAULT_MAX_AGE_S, MAX_NAME, OriginWindow, is_pipeline_name
+from tracing.messaging.flow_lag import PipelineNames
+from tracing.metrics.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
+from tracing.metrics.diagnostics import Diagnostics, warn_once
+from tracing.metrics.histograms import Aggregator
+from tracing.metrics.instruments import metrics_on
+from tracing.spans.starter import AttributeValue, span_starter
 
 Relation = Literal["parent", "link", "both"]
 """How a process span relates to the context in which its message was created."""

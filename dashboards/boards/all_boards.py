@@ -14,8 +14,8 @@ from dashboards.boards.telemetry import telemetry
 from dashboards.boards.trace_finder import trace_finder
 
 if TYPE_CHECKING:
-    from dashboards.board import Board
     from dashboards.config import Config
+    from dashboards.model.board import Board
 
 
 def all_boards(config: Config) -> tuple[Board, ...]:

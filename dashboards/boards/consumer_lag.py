@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dashboards.board import Board, Row, SignalPanel
-from dashboards.labels import GROUP, TOPIC
+from dashboards.model.board import Board, Row, SignalPanel
+from dashboards.model.labels import GROUP, TOPIC
 from dashboards.signals import flows, lag
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dashboards.board import Board, Row, SignalPanel, TextPanel, TracesPanel
-from dashboards.labels import GROUP, TOPIC
-from dashboards.scope import INTERVAL
-from dashboards.signals import letters
+from dashboards.model.board import Board, Row, SignalPanel, TextPanel, TracesPanel
+from dashboards.model.labels import GROUP, TOPIC
+from dashboards.model.promql import INTERVAL
+from dashboards.signals import dead_letters as letters
 
 _COMMANDS = """\
 On a machine that reaches the broker (`KAFKA_BOOTSTRAP_SERVERS`, and for security settings

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards.board import Board, Row, SignalPanel
-from dashboards.labels import GROUP, TOPIC
-from dashboards.scope import INTERVAL
-from dashboards.signals import flows, lag, letters, objectives, sagas, topology
+from dashboards.model.board import Board, Row, SignalPanel
+from dashboards.model.labels import GROUP, TOPIC
+from dashboards.model.promql import INTERVAL
+from dashboards.signals import dead_letters as letters
+from dashboards.signals import flows, lag, objectives, sagas, topology
 
 if TYPE_CHECKING:
     from dashboards.config import Config

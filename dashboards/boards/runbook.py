@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dashboards import runbook as text
-from dashboards.board import Board, Row, TextPanel
+from dashboards.model import runbook as text
+from dashboards.model.board import Board, Row, TextPanel
 
 
 def runbook() -> Board:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dashboards.board import Board, Row, SignalPanel, TracesPanel
-from dashboards.scope import INTERVAL
+from dashboards.model.board import Board, Row, SignalPanel, TracesPanel
+from dashboards.model.promql import INTERVAL
 from dashboards.signals import sagas
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dashboards.board import Board, Row, SignalPanel, TracesPanel
-from dashboards.labels import TOPIC
-from dashboards.signals import flows, letters, services
+from dashboards.model.board import Board, Row, SignalPanel, TracesPanel
+from dashboards.model.labels import TOPIC
+from dashboards.signals import dead_letters as letters
+from dashboards.signals import flows, services
 
 
 def service() -> Board:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.board import Board, Row, SignalPanel
+from dashboards.model.board import Board, Row, SignalPanel
 from dashboards.signals import instrumentation
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.board import Board, Box, LogsPanel, Row, TracesPanel, TraceView
+from dashboards.model.board import Board, Box, LogsPanel, Row, TracesPanel, TraceView
 
 
 def trace_finder() -> Board:

@@ -19,8 +19,8 @@ from dashboards.render.panels import panel_of
 from dashboards.render.variables import variables_of
 
 if TYPE_CHECKING:
-    from dashboards.board import Board
     from dashboards.config import Config
+    from dashboards.model.board import Board
 
 _TAG = "pipeline-tracing"
 

@@ -44,13 +44,13 @@ from grafana_foundation_sdk.models.dashboard import (
     MatcherConfig,
 )
 
-from dashboards.labels import COLUMN_OF, COMMAND
+from dashboards.model.labels import COLUMN_OF, COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dashboards.board import Kind, SignalPanel
-    from dashboards.signal import Level
+    from dashboards.model.board import Kind, SignalPanel
+    from dashboards.model.signal import Level
 
 COLOURS: Final[Mapping[Level, str]] = {"ok": "green", "warning": "orange", "critical": "red"}
 QUERIES: Final = "ABCDEFGH"

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models.dashboard import GridPos
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from dashboards.board import Row
+    from dashboards.model.board import Row
 
 COLUMNS: Final = 24
 

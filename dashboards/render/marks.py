@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from grafana_foundation_sdk.builders.dashboard import AnnotationQuery
 
-from dashboards.labels import GROUP, TOPIC
+from dashboards.model.labels import GROUP, TOPIC
+from dashboards.model.promql import Scope
 from dashboards.render.variables import PROMETHEUS
-from dashboards.scope import Scope
-from tracing.catalog import DEAD_LETTERS
+from tracing.metrics.catalog import DEAD_LETTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dashboards.board import Board
     from dashboards.config import Config
+    from dashboards.model.board import Board
 
 
 def marks(board: Board, config: Config) -> Iterator[AnnotationQuery]:

@@ -19,7 +19,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
-from dashboards.board import (
+from dashboards.model.board import (
     LogsPanel,
     SignalPanel,
     TracesPanel,
@@ -27,17 +27,17 @@ from dashboards.board import (
     description_of,
     title_of,
 )
-from dashboards.labels import VARIABLE_OF
+from dashboards.model.labels import VARIABLE_OF
+from dashboards.model.promql import RATE_INTERVAL, Scope
 from dashboards.render.kinds import COLOURS, KINDS, QUERIES
 from dashboards.render.variables import LOKI, PROMETHEUS, TEMPO
-from dashboards.scope import RATE_INTERVAL, Scope
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import GridPos
 
-    from dashboards.board import Board, Panel
     from dashboards.config import Config
-    from dashboards.signal import Signal
+    from dashboards.model.board import Board, Panel
+    from dashboards.model.signal import Signal
 
 _TRACES_AT_MOST: Final = 50
 _INSTANT: Final = frozenset({"stat", "table", "graph", "funnel"})

@@ -17,10 +17,10 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from dashboards.board import LogsPanel, SignalPanel, TracesPanel, TraceView
-from dashboards.labels import GROUP, PIPELINE, SAGA, SERVICE, TOPIC
-from dashboards.scope import ALL, INTERVAL, any_of
-from tracing.catalog import (
+from dashboards.model.board import LogsPanel, SignalPanel, TracesPanel, TraceView
+from dashboards.model.labels import GROUP, PIPELINE, SAGA, SERVICE, TOPIC
+from dashboards.model.promql import ALL, INTERVAL, any_of
+from tracing.metrics.catalog import (
     CONSUMED_MESSAGES,
     CONSUMER_LAG,
     CONSUMER_STATUS,
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.cog.builder import Builder
     from grafana_foundation_sdk.models.dashboard import VariableModel
 
-    from dashboards.board import Board, Box
     from dashboards.config import Config
+    from dashboards.model.board import Board, Box
 
 PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="${prometheus}")
 TEMPO: Final = DataSourceRef(type_val="tempo", uid="${tempo}")

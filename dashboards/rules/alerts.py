@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from dashboards.labels import GROUP, OUTCOME, REASON, SAGA, SERVICE, STATUS, TOPIC
+from dashboards.model.labels import GROUP, OUTCOME, REASON, SAGA, SERVICE, STATUS, TOPIC
+from dashboards.model.promql import Scope, added
+from dashboards.model.rule import Alert
 from dashboards.rules.burn_rate import burn_rate_alerts
-from dashboards.rules.rule import Alert
-from dashboards.scope import Scope, added
-from dashboards.signals import lag, letters, sagas, services
-from tracing.catalog import CONSUMER_STATUS, DEAD_LETTERS, SAGA_ENDED, TELEMETRY_DROPPED
+from dashboards.signals import dead_letters as letters
+from dashboards.signals import lag, sagas, services
+from tracing.metrics.catalog import CONSUMER_STATUS, DEAD_LETTERS, SAGA_ENDED, TELEMETRY_DROPPED
 
 if TYPE_CHECKING:
     from dashboards.config import Config

@@ -10,17 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from dashboards import recorded
-from dashboards.labels import OBJECTIVE, PIPELINE
-from dashboards.rules.rule import Alert
+from dashboards.model import recorded
+from dashboards.model.labels import OBJECTIVE, PIPELINE
+from dashboards.model.rule import Alert
 from dashboards.signals.objectives import burn_rate, enough_arrivals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dashboards.config import Objective
-    from dashboards.rules.rule import Severity
-    from dashboards.scope import Scope
+    from dashboards.model.promql import Scope
+    from dashboards.model.rule import Severity
 
 
 @dataclass(frozen=True, slots=True)

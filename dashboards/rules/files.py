@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from dashboards.labels import RULESET
+from dashboards.model.labels import RULESET
 from dashboards.rules.alerts import alerts
-from dashboards.rules.notes import labels_of, notes_of
+from dashboards.rules.annotations import labels_of, notes_of
 from dashboards.rules.recordings import recordings
 
 if TYPE_CHECKING:
     from dashboards.config import Config
-    from dashboards.rules.rule import Recording
+    from dashboards.model.rule import Recording
 
 _OFTEN: Final = "30s"
 # Less than the five minutes for which Prometheus goes on telling the last value.

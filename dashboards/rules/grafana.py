@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from dashboards.board import title_of
+from dashboards.model.board import title_of
 from dashboards.rules.alerts import alerts
+from dashboards.rules.annotations import board_of, labels_of, notes_of
 from dashboards.rules.files import yaml_of
-from dashboards.rules.notes import board_of, labels_of, notes_of
 
 if TYPE_CHECKING:
     from dashboards.config import Config
-    from dashboards.rules.rule import Alert
+    from dashboards.model.rule import Alert
 
 _FROM_S: Final = 600
 

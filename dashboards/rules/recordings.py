@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from dashboards import recorded
+from dashboards.model import recorded
+from dashboards.model.promql import Scope
+from dashboards.model.rule import Recording
 from dashboards.rules.burn_rate import WINDOWS
-from dashboards.rules.rule import Recording
-from dashboards.scope import Scope
 from dashboards.signals import lag
 from dashboards.signals.objectives import burn_rate, enough_arrivals, seconds
 

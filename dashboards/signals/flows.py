@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.labels import ERROR, GROUP, PIPELINE, SERVICE, TOPIC
-from dashboards.scope import added
-from dashboards.signal import LATELY, Signal, Threshold
-from tracing.catalog import (
+from dashboards.model.labels import ERROR, GROUP, PIPELINE, SERVICE, TOPIC
+from dashboards.model.promql import added
+from dashboards.model.signal import LATELY, Signal, Threshold
+from tracing.metrics.catalog import (
     CONSUMED_MESSAGES,
     END_TO_END_DURATION,
     PROCESS_DURATION,

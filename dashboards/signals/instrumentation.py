@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.labels import REASON, SERVICE, SIGNAL
-from dashboards.signal import LATELY, Signal, Threshold
-from tracing.catalog import CLOCK_SKEW, CONTEXT_INVALID, EXPORT_TIME, TELEMETRY_DROPPED
+from dashboards.model.labels import REASON, SERVICE, SIGNAL
+from dashboards.model.signal import LATELY, Signal, Threshold
+from tracing.metrics.catalog import CLOCK_SKEW, CONTEXT_INVALID, EXPORT_TIME, TELEMETRY_DROPPED
 
 _WHY: Final = f"{{{{{SERVICE}}}}} {{{{{REASON}}}}}"
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dashboards.labels import GROUP, PARTITION, STATUS, TOPIC
-from dashboards.recorded import LAG_RECORDS, LAG_SECONDS
-from dashboards.scope import added
-from dashboards.signal import Meaning, Signal, Threshold
-from tracing.catalog import CONSUMED_MESSAGES, CONSUMER_LAG, CONSUMER_LAG_TIME, CONSUMER_STATUS
+from dashboards.model.labels import GROUP, PARTITION, STATUS, TOPIC
+from dashboards.model.promql import added
+from dashboards.model.recorded import LAG_RECORDS, LAG_SECONDS
+from dashboards.model.signal import Meaning, Signal, Threshold
+from tracing.metrics.catalog import (
+    CONSUMED_MESSAGES,
+    CONSUMER_LAG,
+    CONSUMER_LAG_TIME,
+    CONSUMER_STATUS,
+)
 
 if TYPE_CHECKING:
-    from dashboards.scope import Scope
+    from dashboards.model.promql import Scope
 
 _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
 _PLACE: Final = f"{_HOP}[{{{{{PARTITION}}}}}]"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards.labels import GROUP, OBJECTIVE, PIPELINE, TOPIC
-from dashboards.scope import ALL
-from dashboards.signal import Signal, Threshold
-from tracing.catalog import END_TO_END_DURATION
+from dashboards.model.labels import GROUP, OBJECTIVE, PIPELINE, TOPIC
+from dashboards.model.promql import ALL
+from dashboards.model.signal import Signal, Threshold
+from tracing.metrics.catalog import END_TO_END_DURATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dashboards.config import Objective
-    from dashboards.scope import Scope
+    from dashboards.model.promql import Scope
 
 
 def burn_rate(scope: Scope, objectives: Sequence[Objective]) -> str:

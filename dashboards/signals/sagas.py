@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dashboards.labels import OUTCOME, SAGA, STATE, STEP
-from dashboards.signal import Signal, Threshold
-from tracing.catalog import (
+from dashboards.model.labels import OUTCOME, SAGA, STATE, STEP
+from dashboards.model.signal import Signal, Threshold
+from tracing.metrics.catalog import (
     SAGA_ACTIVE,
     SAGA_COMPENSATIONS,
     SAGA_DURATION,
@@ -18,7 +18,7 @@ from tracing.catalog import (
 )
 
 if TYPE_CHECKING:
-    from dashboards.scope import Scope
+    from dashboards.model.promql import Scope
 
 _NAMED: Final = f'{STEP}!=""'
 _NAME: Final = f"{{{{{SAGA}}}}}"

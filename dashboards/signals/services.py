@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.labels import ERROR, OPERATION, SERVICE, TOPIC
-from dashboards.signal import LATELY, Signal, Threshold
-from tracing.catalog import OPERATION_DURATION, OUTBOX_OLDEST_AGE, OUTBOX_PENDING, SENT_MESSAGES
+from dashboards.model.labels import ERROR, OPERATION, SERVICE, TOPIC
+from dashboards.model.signal import LATELY, Signal, Threshold
+from tracing.metrics.catalog import (
+    OPERATION_DURATION,
+    OUTBOX_OLDEST_AGE,
+    OUTBOX_PENDING,
+    SENT_MESSAGES,
+)
 
 PRODUCED: Final = Signal(
     title="Sent by topic",

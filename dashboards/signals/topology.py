@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dashboards.labels import SERVICE, TOPIC
-from dashboards.signal import Signal
-from tracing.catalog import CONSUMED_MESSAGES, SENT_MESSAGES
+from dashboards.model.labels import SERVICE, TOPIC
+from dashboards.model.signal import Signal
+from tracing.metrics.catalog import CONSUMED_MESSAGES, SENT_MESSAGES
 
 if TYPE_CHECKING:
-    from dashboards.scope import Scope
+    from dashboards.model.promql import Scope
 
 # The panel knows its fields by these names.
 _ID: Final = "id"

@@ -12,8 +12,8 @@ from typing import Final, Self
 from demo_pipeline.broker import guard
 from demo_pipeline.broker.binary import BrokerError, find_broker
 from demo_pipeline.broker.cluster import wait_until_reachable
-from demo_pipeline.private_files import PRIVATE_UMASK, make_private_file
-from demo_pipeline.temp_folders import temp_folder
+from demo_pipeline.runtime.private_files import PRIVATE_UMASK, make_private_file
+from demo_pipeline.runtime.temp_folders import temp_folder
 
 _ATTEMPTS: Final = 5
 # A program that ends is noticed at once; this is for a machine that is busy.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from demo_pipeline.broker.binary import BrokerError
-from demo_pipeline.temp_folders import temp_folder
+from demo_pipeline.runtime.temp_folders import temp_folder
 
 VERSION: Final = "4.3.1"
 """Kafka's own version; its jars are `org.apache.kafka:kafka_2.13`."""

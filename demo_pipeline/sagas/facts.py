@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from demo_pipeline.events import Rejection
+from demo_pipeline.domain.events import Rejection
 from demo_pipeline.sagas.machine import DeadlinePassed, Phase, TimedOut
 from demo_pipeline.sagas.place_order import COMPENSATIONS
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from demo_pipeline.commands import CancelOrder, Command, HoldOrder
-from demo_pipeline.events import Event, Order, OrderPlaced, Rejection
-from demo_pipeline.sagas.deadlines import Deadlines
+from demo_pipeline.domain.commands import CancelOrder, Command, HoldOrder
+from demo_pipeline.domain.deadlines import Deadlines
+from demo_pipeline.domain.events import Event, Order, OrderPlaced, Rejection
 from demo_pipeline.sagas.place_order import CANCEL_ORDER, COMPENSATIONS, STEPS
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 
-from demo_pipeline.publishing import perform, put
+from demo_pipeline.runtime.publishing import perform, put
 from demo_pipeline.sagas.facts import facts_of
 from demo_pipeline.sagas.machine import DeadlinePassed, TimedOut, advance
 from demo_pipeline.sagas.place_order import COMPENSATIONS, NAME
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.commands import Command
-    from demo_pipeline.events import Event
-    from demo_pipeline.publishing import Workplace
-    from demo_pipeline.sagas.deadlines import Deadlines
+    from demo_pipeline.domain.commands import Command
+    from demo_pipeline.domain.deadlines import Deadlines
+    from demo_pipeline.domain.events import Event
+    from demo_pipeline.runtime.publishing import Workplace
     from demo_pipeline.sagas.facts import Facts
     from demo_pipeline.sagas.machine import Happening
     from demo_pipeline.sagas.store import SagaStore, StoredSaga

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from demo_pipeline.commands import (
+from demo_pipeline.domain.commands import (
     CancelOrder,
     CancelShipment,
     ChargeCard,
@@ -14,7 +14,7 @@ from demo_pipeline.commands import (
     ReserveInventory,
     ShipOrder,
 )
-from demo_pipeline.events import (
+from demo_pipeline.domain.events import (
     CardRefunded,
     OrderCancelled,
     OrderShipped,
@@ -30,7 +30,7 @@ from demo_pipeline.events import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from demo_pipeline.events import Event
+    from demo_pipeline.domain.events import Event
 
 NAME: Final = "place-order"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import MetaData
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.sagas.deadlines import Deadlines
+    from demo_pipeline.domain.deadlines import Deadlines
 
 _NS: Final = 1_000_000_000
 _UNDONE_OR_DONE: Final = frozenset({Phase.COMPLETED, Phase.COMPENSATED})

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from demo_pipeline.service import Service
+from demo_pipeline.domain.topics import PARTITIONS
+from demo_pipeline.runtime.service import Service
 from demo_pipeline.services import (
     analytics,
     inventory,
@@ -14,7 +15,6 @@ from demo_pipeline.services import (
     payment,
     shipping,
 )
-from demo_pipeline.topics import PARTITIONS
 
 SERVICES: Final[Mapping[str, Service]] = {
     module.SERVICE.name: module.SERVICE

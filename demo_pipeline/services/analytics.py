@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, select, update
 
-from demo_pipeline.database import insert_once
-from demo_pipeline.order_states import (
+from demo_pipeline.domain.order_states import (
     END_STATES,
     PAID_STATES,
     STAGE,
     STATE_AFTER,
     OrderState,
 )
-from demo_pipeline.service import Service
+from demo_pipeline.runtime.database import insert_once
+from demo_pipeline.runtime.service import Service
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.events import Event
+    from demo_pipeline.domain.events import Event
 
 _TABLES = MetaData()
 _ORDERS = Table(

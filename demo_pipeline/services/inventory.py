@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
 
-from demo_pipeline.catalogue import PRICES
-from demo_pipeline.commands import ReleaseInventory, ReserveInventory
-from demo_pipeline.database import insert_once
-from demo_pipeline.events import StockRejected, StockReleased, StockReserved
-from demo_pipeline.service import Service
+from demo_pipeline.domain.catalogue import PRICES
+from demo_pipeline.domain.commands import ReleaseInventory, ReserveInventory
+from demo_pipeline.domain.events import StockRejected, StockReleased, StockReserved
+from demo_pipeline.runtime.database import insert_once
+from demo_pipeline.runtime.service import Service
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.events import Event, Order
+    from demo_pipeline.domain.events import Event, Order
 
 FIRST_STOCK: Final = 1_000_000
 """Pieces of each product in a new shop: finite, and more than any demo sells."""

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, MetaData, String, Table
 
-from demo_pipeline.database import insert_once
-from demo_pipeline.events import CustomerNotified, OrderCancelled, OrderHeld, OrderShipped
-from demo_pipeline.service import Service
+from demo_pipeline.domain.events import CustomerNotified, OrderCancelled, OrderHeld, OrderShipped
+from demo_pipeline.runtime.database import insert_once
+from demo_pipeline.runtime.service import Service
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.events import Event
+    from demo_pipeline.domain.events import Event
 
 _TABLES = MetaData()
 _NOTIFICATIONS = Table(

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import MetaData
 
 import tracing
-from demo_pipeline.events import (
+from demo_pipeline.domain.events import (
     CustomerNotified,
     OrderCancelled,
     OrderHeld,
     OrderPlaced,
     OrderShipped,
 )
-from demo_pipeline.service import Service, Work
-from demo_pipeline.topics import NOTIFICATION, ORDERS, SHIPPING
+from demo_pipeline.domain.topics import NOTIFICATION, ORDERS, SHIPPING
+from demo_pipeline.runtime.service import Service, Work
 from tracing.sql import SagaView, SqlSagaLog, saga_tables
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.publishing import Workplace
+    from demo_pipeline.runtime.publishing import Workplace
 
 ORDER_NOTIFICATION: Final = tracing.SagaFlow(
     name="order-notification",

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from sqlalchemy import MetaData
 
 import tracing
-from demo_pipeline.codec import decode
-from demo_pipeline.events import OrderPlaced
+from demo_pipeline.domain.codec import decode
+from demo_pipeline.domain.events import OrderPlaced
+from demo_pipeline.domain.topics import TOPIC_OF
+from demo_pipeline.runtime.service import Service, Work
 from demo_pipeline.sagas.orchestrator import Orchestrator
 from demo_pipeline.sagas.place_order import COMPENSATIONS, NAME, STEPS
 from demo_pipeline.sagas.store import SagaStore
 from demo_pipeline.sagas.timers import run_timers
-from demo_pipeline.service import Service, Work
-from demo_pipeline.topics import TOPIC_OF
 from tracing.sql import SqlSagas
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import ConsumerRecord
 
-    from demo_pipeline.events import Event
-    from demo_pipeline.publishing import Workplace
+    from demo_pipeline.domain.events import Event
+    from demo_pipeline.runtime.publishing import Workplace
 
 # Longer than a group waits for a member that was killed.
 _LONGEST_GRACE_S: Final = 15.0

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
 
-from demo_pipeline.commands import CancelOrder, HoldOrder, PlaceOrder
-from demo_pipeline.events import (
+from demo_pipeline.domain.commands import CancelOrder, HoldOrder, PlaceOrder
+from demo_pipeline.domain.events import (
     CardRefunded,
     OrderCancelled,
     OrderHeld,
@@ -22,13 +22,19 @@ from demo_pipeline.events import (
     StockReleased,
     StockReserved,
 )
-from demo_pipeline.order_states import END_STATES, PENDING_STATES, STAGE, STATE_AFTER, OrderState
-from demo_pipeline.service import Service
+from demo_pipeline.domain.order_states import (
+    END_STATES,
+    PENDING_STATES,
+    STAGE,
+    STATE_AFTER,
+    OrderState,
+)
+from demo_pipeline.runtime.service import Service
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.events import Event
+    from demo_pipeline.domain.events import Event
 
 _MAX_REASON: Final = 400
 

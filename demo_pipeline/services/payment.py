@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select, update
 
-from demo_pipeline.commands import ChargeCard, RefundCard
-from demo_pipeline.events import CardRefunded, PaymentCharged, PaymentDeclined
-from demo_pipeline.service import Service
+from demo_pipeline.domain.commands import ChargeCard, RefundCard
+from demo_pipeline.domain.events import CardRefunded, PaymentCharged, PaymentDeclined
+from demo_pipeline.runtime.service import Service
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.events import Event, Order
+    from demo_pipeline.domain.events import Event, Order
 
 CARD_LIMIT_CENTS: Final = 500_000
 """What a card pays at most for one order."""

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, MetaData, String, Table, func, insert, select, update
 
-from demo_pipeline.commands import CancelShipment, ShipOrder
-from demo_pipeline.events import OrderShipped, ShipmentCancelled, ShippingRefused
-from demo_pipeline.service import Service
+from demo_pipeline.domain.commands import CancelShipment, ShipOrder
+from demo_pipeline.domain.events import OrderShipped, ShipmentCancelled, ShippingRefused
+from demo_pipeline.runtime.service import Service
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.events import Event, Order
+    from demo_pipeline.domain.events import Event, Order
 
 SHIPPED: Final = "shipped"
 CANCELLED: Final = "cancelled"

@@ -19,7 +19,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from tracing import Telemetry, TracedConsumer, TracedProducer
-from tracing.instrumentor import PipelineTracingInstrumentor
+from tracing.kafka.instrumentor import PipelineTracingInstrumentor
 
 _DETAIL: Final = 3000
 

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.chaos.saga_metrics import SagaMetrics
-from tracing import semconv
+from tracing.core import semconv
 
 if TYPE_CHECKING:
     from types import TracebackType

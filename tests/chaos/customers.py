@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from demo_pipeline.load import Load, order_bodies
+from demo_pipeline.app.load import Load, order_bodies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

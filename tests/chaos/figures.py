@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.chaos.books import SAGAS, rows
-from tracing import catalog
+from tracing.metrics import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

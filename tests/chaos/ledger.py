@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from demo_pipeline.catalogue import PRICES
-from demo_pipeline.events import OrderCancelled, OrderHeld, OrderShipped
-from demo_pipeline.order_states import END_STATES, OrderState
+from demo_pipeline.domain.catalogue import PRICES
+from demo_pipeline.domain.events import OrderCancelled, OrderHeld, OrderShipped
+from demo_pipeline.domain.order_states import END_STATES, OrderState
 from demo_pipeline.services.inventory import FIRST_STOCK, REJECTED, RELEASED, RESERVED
 from demo_pipeline.services.payment import CHARGED
 from demo_pipeline.services.shipping import CANCELLED, SHIPPED

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracing import catalog, semconv
+from tracing.core import semconv
+from tracing.metrics import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
 from tests.chaos.schedules import LetterFault
-from tracing.provenance import OFFSET, PARTITION
+from tracing.headers.dead_letter import OFFSET, PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

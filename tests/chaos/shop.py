@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
-from demo_pipeline.http_server import listen
+from demo_pipeline.app.http_server import listen
 from demo_pipeline.services import SERVICES
 from tests.chaos.books import SAGAS
 

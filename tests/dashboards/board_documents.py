@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from dashboards.board import Board, SignalPanel
 from dashboards.boards.all_boards import all_boards
 from dashboards.config import Config
+from dashboards.model.board import Board, SignalPanel
 from dashboards.render.dashboard import dashboard_json
 
 CONFIG = Config()

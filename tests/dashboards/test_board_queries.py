@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from dashboards.board import Board, SignalPanel
 from dashboards.config import Config
-from dashboards.labels import VARIABLE_OF
+from dashboards.model.board import Board, SignalPanel
+from dashboards.model.labels import VARIABLE_OF
 from dashboards.rules.alerts import alerts
 from tests.dashboards.board_documents import (
     BOARDS,
@@ -18,8 +18,8 @@ from tests.dashboards.board_documents import (
     panels,
     promql,
 )
-from tracing import semconv
-from tracing.catalog import METRICS
+from tracing.core import semconv
+from tracing.metrics.catalog import METRICS
 
 OTHER_LABELS = {
     "le", "job", "id", "source", "target", "title", "subtitle", "way", "command", "objective",

@@ -8,8 +8,8 @@ from typing import Any
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards.board import Board
 from dashboards.config import Config
+from dashboards.model.board import Board
 from tests.dashboards.board_documents import (
     BOARDS,
     CONFIG,

@@ -15,7 +15,7 @@ import yaml
 import demo_pipeline.__main__
 from dashboards.boards.all_boards import all_boards
 from dashboards.config import Config, DataSources
-from demo_pipeline.scenarios import SCENARIOS
+from demo_pipeline.runtime.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 PROVISIONING = ROOT / "dashboards" / "provisioning"

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from dashboards.board import Board, SignalPanel, title_of
 from dashboards.boards.all_boards import all_boards
 from dashboards.config import Config
+from dashboards.model.board import Board, SignalPanel, title_of
 from dashboards.render.dashboard import dashboard_json
 from dashboards.render.panels import scope_of
 from dashboards.rules.alerts import alerts
 from dashboards.rules.recordings import recordings
+from demo_pipeline.app.load import Load
+from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.broker import EmbeddedBroker
-from demo_pipeline.load import Load
-from demo_pipeline.run import RunOptions, run
 from tests.dashboards.prometheus_server import PrometheusServer, prometheus_server
 from tracing import TracedProducer, otlp
-from tracing.catalog import METRICS
-from tracing.dlq.connection import Connection
+from tracing.kafka.connection import Connection
 from tracing.lag import LagMonitor
+from tracing.metrics.catalog import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

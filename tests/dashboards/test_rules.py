@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 import dashboards
-from dashboards.board import title_of
 from dashboards.boards.all_boards import all_boards
 from dashboards.config import Config, Kubernetes, Objective
+from dashboards.model.board import title_of
+from dashboards.model.promql import Scope
 from dashboards.rules.alerts import alerts
 from dashboards.rules.files import alerts_file, prometheus_rule_resource, recordings_file
 from dashboards.rules.grafana import grafana_alerting
-from dashboards.scope import Scope
 from dashboards.signals import lag
 from tests.dashboards.alert_cases import CASES, Case
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dashboards.config import Config
-from dashboards.scope import Scope
-from dashboards.signals import flows, lag, letters, sagas
-from tracing import catalog
+from dashboards.model.promql import Scope
+from dashboards.signals import dead_letters as letters
+from dashboards.signals import flows, lag, sagas
+from tracing.metrics import catalog
 
 if TYPE_CHECKING:
     from pathlib import Path

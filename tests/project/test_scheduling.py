@@ -21,9 +21,14 @@ def test_what_loads_the_machine_runs_one_after_the_other_and_other_files_apart()
         for test in (
             "chaos/test_chaos.py::test_a[embedded]",
             "dashboards/test_on_prometheus.py::test_b",
-            "sql/test_relay.py::test_c",
-            "sql/test_relay.py::test_d[::x]",
+            "tracing/sql/test_relay.py::test_c",
+            "tracing/sql/test_relay.py::test_d[::x]",
         )
     ]
 
-    assert ["load", "load", "tests/sql/test_relay.py", "tests/sql/test_relay.py"] == scopes
+    assert [
+        "load",
+        "load",
+        "tests/tracing/sql/test_relay.py",
+        "tests/tracing/sql/test_relay.py",
+    ] == scopes

@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from tracing import semconv
+from tracing.core import semconv
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,1 +1,1 @@
-"""Literals and small functions that everything else builds on; it imports nothing of ours."""
+"""Names from specifications, ids, log lines and other small values. It imports nothing of ours."""

@@ -1,1 +1,1 @@
-"""Handling records to their end: attempts, dead letters, and what is logged of both."""
+"""Handling messages to the end: attempts, retries, dead letters, and what is settled when."""

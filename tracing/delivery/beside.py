@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from tracing.coexistence import beneath
-from tracing.partition import BEGINNING, END
+from tracing.delivery.lane import BEGINNING, END
+from tracing.kafka.coexistence import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
 
     from tracing.delivery.commits import Commit
-    from tracing.protocols import KafkaConsumer
+    from tracing.kafka.protocols import KafkaConsumer
 
 
 class RunningLoop(Protocol):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tracing.core.log import EventLog, described
 
 if TYPE_CHECKING:
-    from tracing.consumer import TracedConsumer
+    from tracing.kafka.consumer import TracedConsumer
 
 _logger = EventLog("tracing")
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import TopicPartition
 
-    from tracing.consumer import TracedConsumer
-    from tracing.partition import PartitionWorker
+    from tracing.delivery.lane import PartitionWorker
+    from tracing.kafka.consumer import TracedConsumer
 
     Commit = Callable[[Mapping[TopicPartition, Any]], Awaitable[None]]
 

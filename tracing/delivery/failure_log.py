@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
 
-from tracing import cloudevents, semconv
+from tracing.core import semconv
 from tracing.core.log import EventLog, origin_of
 from tracing.core.printable import printable
-from tracing.headers import latest, text
-from tracing.series import MAX_ERROR_TYPES, OTHER
+from tracing.headers import cloudevents
+from tracing.headers.codec import latest, text
+from tracing.metrics.series import MAX_ERROR_TYPES, OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,18 +10,18 @@ from tracing.core.log import EventLog, described
 from tracing.delivery.beside import ConsumerBesideLoop
 from tracing.delivery.closing import Closing
 from tracing.delivery.commits import Commits
+from tracing.delivery.lane import HANDLED_BY, PartitionWorker
 from tracing.delivery.reading import begin_reading, end_reading
 from tracing.delivery.workers import Workers, tidied
-from tracing.partition import HANDLED_BY, PartitionWorker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
-    from tracing.consumer import TracedConsumer
     from tracing.delivery.commits import Commit
-    from tracing.failure_handling import FailureHandling
+    from tracing.delivery.failure_handling import FailureHandling
+    from tracing.kafka.consumer import TracedConsumer
 
 _logger = EventLog("tracing")
 

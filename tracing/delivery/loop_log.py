@@ -10,16 +10,16 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from tracing import semconv
+from tracing.core import semconv
 from tracing.core.log import EventLog
-from tracing.outcome import decisive
+from tracing.messaging.outcome import decisive
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from aiokafka.structs import TopicPartition
 
-    from tracing.consumer import TracedConsumer
+    from tracing.kafka.consumer import TracedConsumer
 
 LOGGER: Final = "tracing.consume"
 

@@ -17,12 +17,12 @@ from tracing.kafka.membership import GroupMovedOnError
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-    from tracing.consumer import TracedConsumer
     from tracing.delivery.transactional_lane import TransactionalLane
     from tracing.delivery.transactional_record import TransactionalRecord
     from tracing.delivery.transactions import GroupOffsets
+    from tracing.kafka.consumer import TracedConsumer
     from tracing.kafka.membership import Membership
-    from tracing.protocols import KafkaProducer
+    from tracing.kafka.protocols import KafkaProducer
 
 _logger = EventLog("tracing")
 _T = TypeVar("_T")

@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import ConsumerRecord
 
-    from tracing.consumer import TracedConsumer
-    from tracing.failure_handling import FailureHandling
-    from tracing.producer import TracedProducer
+    from tracing.delivery.failure_handling import FailureHandling
+    from tracing.kafka.consumer import TracedConsumer
+    from tracing.kafka.producer import TracedProducer
 
 # For cancelled handlers, and then for an abort, on the way out and before partitions move.
 _GRACE_S: Final = 5.0

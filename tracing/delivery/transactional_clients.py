@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracing.client import layers
-from tracing.diagnostics import warn_once
+from tracing.kafka.client import layers
+from tracing.kafka.producer import TracedProducer
 from tracing.kafka.public_group import PublicGroup
-from tracing.producer import TracedProducer
+from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
-    from tracing.consumer import TracedConsumer
+    from tracing.delivery.failure_handling import FailureHandling
     from tracing.delivery.transactions import GroupOffsets
-    from tracing.failure_handling import FailureHandling
+    from tracing.kafka.consumer import TracedConsumer
 
 
 def group_offsets(

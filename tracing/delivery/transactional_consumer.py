@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import TopicPartition
 
-    from tracing.protocols import KafkaConsumer
+    from tracing.kafka.protocols import KafkaConsumer
 
 
 class EndingLoop(Protocol):

@@ -7,15 +7,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tracing.delivery.transactional_record import TransactionalRecord
-from tracing.unreadable import next_offset
+from tracing.messaging.unreadable import next_offset
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
-    from tracing.consumer import TracedConsumer
-    from tracing.failure_handling import FailureHandling
+    from tracing.delivery.failure_handling import FailureHandling
+    from tracing.kafka.consumer import TracedConsumer
     from tracing.kafka.membership import Membership
 
 Standing = tuple["Membership", int]

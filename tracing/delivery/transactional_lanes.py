@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
-    from tracing.consumer import TracedConsumer
+    from tracing.delivery.failure_handling import FailureHandling
     from tracing.delivery.transactional_lane import Standing
-    from tracing.failure_handling import FailureHandling
+    from tracing.kafka.consumer import TracedConsumer
 
 _logger = EventLog("tracing")
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
-    from tracing.consumer import TracedConsumer
     from tracing.delivery.transaction_runner import TransactionRunner
     from tracing.delivery.transactional_lane import Standing
     from tracing.delivery.transactional_lanes import TransactionalLanes
     from tracing.delivery.transactions import GroupOffsets
+    from tracing.kafka.consumer import TracedConsumer
 
 _logger = EventLog("tracing")
 

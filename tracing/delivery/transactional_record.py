@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from tracing import semconv
-from tracing.attempts import Attempts, failure_of
+from tracing.core import semconv
+from tracing.delivery.attempts import Attempts, failure_of
 from tracing.delivery.letter_sender import letter_sender
 from tracing.delivery.transactions import COMMITTED
 from tracing.delivery.unreadable import Passing
-from tracing.outcome import RETRIED
-from tracing.unreadable import BrokenRecord
+from tracing.messaging.outcome import RETRIED
+from tracing.messaging.unreadable import BrokenRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from aiokafka.structs import ConsumerRecord
 
-    from tracing.consumer import TracedConsumer
+    from tracing.delivery.failure_handling import FailureHandling
     from tracing.delivery.transactions import Transaction
-    from tracing.failure_handling import FailureHandling
-    from tracing.processing import Processing
+    from tracing.kafka.consumer import TracedConsumer
+    from tracing.messaging.process import Processing
 
 
 class _TakenBackError(BaseException):

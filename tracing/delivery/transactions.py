@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol
 
-from tracing.coexistence import beneath
+from tracing.kafka.coexistence import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Mapping
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
 
     from tracing.kafka.membership import Membership
-    from tracing.producer import TracedProducer
-    from tracing.protocols import KafkaProducer
+    from tracing.kafka.producer import TracedProducer
+    from tracing.kafka.protocols import KafkaProducer
 
 Decision = Literal["committed", "taken back"]
 COMMITTED: Final = "committed"

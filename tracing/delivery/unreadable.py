@@ -6,18 +6,19 @@ from shlex import quote
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
-from tracing import catalog, semconv
+from tracing.core import semconv
+from tracing.core.bounded import keep
 from tracing.core.log import EventLog
-from tracing.keeping import keep
-from tracing.unreadable import UnreadableRecord
+from tracing.messaging.unreadable import UnreadableRecord
+from tracing.metrics import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tracing.consumer import TracedConsumer
-    from tracing.dead_letters import DeadLetters
-    from tracing.metrics import Count
-    from tracing.unreadable import BrokenRecord
+    from tracing.delivery.dead_letters import DeadLetters
+    from tracing.kafka.consumer import TracedConsumer
+    from tracing.messaging.unreadable import BrokenRecord
+    from tracing.metrics.instruments import Count
 
 OnUnreadable = Literal["dead_letter", "skip", "raise"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
-    from tracing.partition import PartitionWorker
+    from tracing.delivery.lane import PartitionWorker
 
 _logger = EventLog("tracing")
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from tracing.dlq.letters import letters
+from tracing.dlq.reading import letters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from tracing.dlq.connection import Connection
-    from tracing.dlq.letters import Letter
     from tracing.dlq.places import Troubles
+    from tracing.dlq.reading import Letter
     from tracing.dlq.selection import Selection
+    from tracing.kafka.connection import Connection
 
 
 async def selected(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tracing.dead_letter_names import TOPIC, DeadLetterNames
-from tracing.topic_names import is_topic_name
+from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames
+from tracing.kafka.topics import is_topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tracing.dlq.letters import Letter
-    from tracing.provenance import Provenance
+    from tracing.dlq.reading import Letter
+    from tracing.headers.dead_letter import Provenance
 
 _INTERNAL: Final = "__"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer
 
-    from tracing.dlq.connection import Connection
+    from tracing.kafka.connection import Connection
 
 Troubles = dict[str, Exception]
 """Why some partitions, or topics, could not be read, by `topic[partition]` or by topic."""

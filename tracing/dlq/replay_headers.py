@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tracing import w3c
-from tracing.headers import listed, without
-from tracing.provenance import ERROR_HEADERS, FIRST_FAILED_AT, REPLAY_GROUP, REPLAY_ID, Replay
+from tracing.headers import w3c
+from tracing.headers.codec import listed, without
+from tracing.headers.dead_letter import (
+    ERROR_HEADERS,
+    FIRST_FAILED_AT,
+    REPLAY_GROUP,
+    REPLAY_ID,
+    Replay,
+)
 
 if TYPE_CHECKING:
-    from tracing.dlq.letters import Letter
-    from tracing.headers import Header
-    from tracing.provenance import Provenance
+    from tracing.dlq.reading import Letter
+    from tracing.headers.codec import Header
+    from tracing.headers.dead_letter import Provenance
 
 _LEFT_OUT: Final = (ERROR_HEADERS - {FIRST_FAILED_AT}) | {
     REPLAY_GROUP,

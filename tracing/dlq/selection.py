@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracing.dlq.letters import Letter
     from tracing.dlq.places import LetterId
+    from tracing.dlq.reading import Letter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

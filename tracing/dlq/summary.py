@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from tracing.dlq.letters import Letter
     from tracing.dlq.places import LetterId
+    from tracing.dlq.reading import Letter
 
 _NAMED: Final = 10
 

@@ -1,1 +1,1 @@
-"""How telemetry leaves the process: sending, what is lost on the way, and the end."""
+"""Sending telemetry away: encoding, retries, what is lost on the way, and the shutdown."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracing.export.account import ExportAccount
     from tracing.export.answers import Signal
-    from tracing.export_account import ExportAccount
 
 _TIMEOUT_S: Final = 5.0
 """How long a provider that is shut down by itself may take, where the SDK takes 30 s."""

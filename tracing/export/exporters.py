@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from tracing.diagnostics import warn_once
+from tracing.export.endpoint import check_endpoint
 from tracing.export.pauses import Pauses
-from tracing.otlp_endpoint import check_endpoint
+from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter
@@ -47,7 +47,7 @@ def span_exporter() -> Made[SpanExporter] | None:
         return None
     if protocol == "grpc":
         return Made(_grpc("trace_exporter", "OTLPSpanExporter"))
-    from tracing.otlp_exporter import LightSpanExporter  # noqa: PLC0415 - gRPC does without
+    from tracing.export.span_exporter import LightSpanExporter  # noqa: PLC0415 - gRPC does without
 
     session, pauses = _session("traces"), Pauses()
     return Made(LightSpanExporter(session, pauses), session, pauses)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
 
+    from tracing.export.account import ExportAccount
     from tracing.export.session import ExportSession
-    from tracing.export_account import ExportAccount
 
 
 class AccountedLogExporter(LogRecordExporter):

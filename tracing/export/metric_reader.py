@@ -10,7 +10,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
 
-    from tracing.export_account import ExportAccount
+    from tracing.export.account import ExportAccount
 
 # Of the time that all readers of a provider have, one after the other: an own reader of the
 # application comes to its turn as well.

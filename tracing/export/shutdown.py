@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from tracing.core.forks import in_forked_child
 from tracing.core.log import EventLog
-from tracing.diagnostics import warn_once
+from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tracing.export_account import ExportAccount
+    from tracing.export.account import ExportAccount
 
 DEFAULT_TIMEOUT_S: Final = 5.0
 """Far below the 30 s after which Kubernetes kills, so that the application has time of its own."""

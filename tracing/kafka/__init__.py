@@ -1,1 +1,1 @@
-"""What knows aiokafka: its clients' methods, wrapped or replaced."""
+"""Apache Kafka through aiokafka: wrapped clients, zero-code instrumentation, connections."""

@@ -6,8 +6,8 @@ import importlib
 import sys
 from typing import Any, Final
 
-from tracing.coexistence import OFFICIAL, official
-from tracing.diagnostics import warn_once
+from tracing.kafka.coexistence import OFFICIAL, official
+from tracing.metrics.diagnostics import warn_once
 
 _HINT: Final = "To keep it out: OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=aiokafka"
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context, attach, get_current
 
-from tracing.batch_processing import BatchProcessing
-from tracing.context_keys import PROCESSING_KEY
-from tracing.iteration import topic_of
+from tracing.core.otel_context import PROCESSING_KEY
+from tracing.kafka.iteration import topic_of
+from tracing.messaging.process_batch import BatchProcessing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracing.consumer import TracedConsumer
-    from tracing.processing import Processing
+    from tracing.kafka.consumer import TracedConsumer
+    from tracing.messaging.process import Processing
 
 _KEY: Final = "pipeline-tracing-received"
 _RECEIVED: Final = frozenset({_KEY, PROCESSING_KEY})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiokafka.producer.producer import TransactionContext
     from aiokafka.structs import RecordMetadata, TopicPartition
 
-    from tracing.headers import Header
+    from tracing.headers.codec import Header
 else:
     _Client = object
 

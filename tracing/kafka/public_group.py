@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracing.client import client_info
+from tracing.kafka.client import client_info
 from tracing.kafka.membership import Membership
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing.kafka.raw_fetch import RawFetch
-from tracing.unreadable import BrokenRecord
+from tracing.messaging.unreadable import BrokenRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence

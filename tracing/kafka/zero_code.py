@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from tracing import coexistence
-from tracing.consumer import TracedConsumer
-from tracing.iteration import TracedRecords, received
+from tracing.kafka import coexistence
+from tracing.kafka.consumer import TracedConsumer
+from tracing.kafka.iteration import TracedRecords, received
 from tracing.kafka.official import OfficialInstrumentation
 from tracing.kafka.poll_loops import PollLoops
+from tracing.kafka.producer import TracedProducer
 from tracing.kafka.replaced import Parameters, Replaced, asynchronous, synchronous
 from tracing.kafka.replacement import Replacement
-from tracing.producer import TracedProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

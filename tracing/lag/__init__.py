@@ -3,7 +3,7 @@
 It needs the extra `cli`, which brings aiokafka. The command line is `python -m tracing lag`.
 """
 
-from tracing.dlq.connection import Connection
+from tracing.kafka.connection import Connection
 from tracing.lag.model import DeadLetterDepth, GroupLag, PartitionLag, Status, Sweep
 from tracing.lag.monitor import LagMonitor
 

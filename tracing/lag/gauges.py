@@ -5,15 +5,16 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from tracing import catalog, semconv
+from tracing.core import semconv
 from tracing.lag.model import Status, longest
-from tracing.series import OTHER
+from tracing.metrics import catalog
+from tracing.metrics.series import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tracing.lag.model import GroupLag, PartitionLag, Sweep
-    from tracing.metrics import Attributes, Metrics, Readings
+    from tracing.metrics.instruments import Attributes, Metrics, Readings
 
 _REASON: Final = "lag_series"
 _SKEW: Final = "lag"

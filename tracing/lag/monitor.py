@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
 from tracing.core.log import EventLog
-from tracing.lag.cluster import Cluster
+from tracing.kafka.cluster import Cluster
 from tracing.lag.gauges import LagGauges
 from tracing.lag.sweep import Choice, Sweeper
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection
     from types import TracebackType
 
-    from tracing.dlq.connection import Connection
+    from tracing.kafka.connection import Connection
     from tracing.lag.model import Sweep
     from tracing.telemetry import Telemetry
 

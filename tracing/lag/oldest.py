@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from aiokafka import errors
 from aiokafka.protocol.fetch import FetchRequest
 
+from tracing.kafka.cluster import has_moved
 from tracing.kafka.raw_fetch import answered
 from tracing.lag.batches import first_record
-from tracing.lag.cluster import has_moved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiokafka.structs import TopicPartition
 
+    from tracing.kafka.cluster import Cluster
     from tracing.lag.batches import First
-    from tracing.lag.cluster import Cluster
 
 _COMMITTED: Final = 1
 _UNCOMMITTED: Final = 0

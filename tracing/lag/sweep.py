@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracing.lag.cluster import EARLIEST, LATEST
-from tracing.lag.dead_letters import depths
-from tracing.lag.groups import Groups
+from tracing.kafka.cluster import EARLIEST, LATEST
+from tracing.kafka.groups import Groups
+from tracing.lag.depth import depths
 from tracing.lag.history import History
 from tracing.lag.model import GroupLag, PartitionLag, Sweep, worst
 from tracing.lag.oldest import OldestReader, Place
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import TopicPartition
 
+    from tracing.kafka.cluster import Cluster
+    from tracing.kafka.groups import Group
     from tracing.lag.batches import First
-    from tracing.lag.cluster import Cluster
-    from tracing.lag.groups import Group
 
 
 @dataclass(frozen=True, slots=True)

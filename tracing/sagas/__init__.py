@@ -1,1 +1,1 @@
-"""What can be seen of sagas: of any orchestrator, and of flows that nobody orchestrates."""
+"""Sagas as spans and metrics: what was started, what ended how, what is overdue."""

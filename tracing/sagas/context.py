@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Final, Self
 
-from tracing.w3c import TRACEPARENT, parse_traceparent
+from tracing.headers.w3c import TRACEPARENT, parse_traceparent
 
 _VERSION: Final = 1
 _MAX_TEXT: Final = 1024 * 1024

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from tracing import cloudevents
 from tracing.core.text import plain_text
-from tracing.headers import latest, text
+from tracing.headers import cloudevents
+from tracing.headers.codec import latest, text
 from tracing.sagas.outcomes import SAGA_OUTCOMES
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
 
     from tracing.sagas.flow import SagaFlow, Sighting
-    from tracing.sagas.log import SagaHistory, SagaLog
+    from tracing.sagas.store import SagaHistory, SagaLog
     from tracing.telemetry import Telemetry
 
 _NS: Final = 1_000_000_000

@@ -7,16 +7,17 @@ import threading
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Final
 
-from tracing import catalog, semconv
+from tracing.core import semconv
+from tracing.metrics import catalog
+from tracing.metrics.series import OTHER
 from tracing.sagas.health import SagaHealth
 from tracing.sagas.outcomes import SAGA_OUTCOMES
-from tracing.series import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from tracing.metric import Metric
-    from tracing.metrics import Attributes
+    from tracing.metrics.instruments import Attributes
+    from tracing.metrics.metric import Metric
     from tracing.sagas.health import SagaHealthSource
     from tracing.telemetry import Telemetry
 

@@ -9,13 +9,13 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode
 
-from tracing.context_keys import SPAN_KEY
-from tracing.headers import latest
-from tracing.propagation import continuing
+from tracing.core.otel_context import SPAN_KEY
+from tracing.headers.codec import latest
+from tracing.headers.context import continuing
 
 if TYPE_CHECKING:
     from tracing.sagas.context import SagaContext
-    from tracing.spans import AttributeValue
+    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 
 NOWHERE: Final = ""

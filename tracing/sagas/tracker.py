@@ -11,24 +11,24 @@ from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import SpanKind
 
-from tracing import semconv
+from tracing.core import semconv
 from tracing.core.callables import require_async
 from tracing.core.text import label_of, plain_text, text_of
+from tracing.metrics.series import OTHER
 from tracing.sagas.context import SagaContext
+from tracing.sagas.counts import SagaSeries
 from tracing.sagas.outcomes import FAILED, STEP_ERROR, STEP_OK
 from tracing.sagas.readings import SagaReadings
-from tracing.sagas.series import SagaSeries
 from tracing.sagas.spans import NOWHERE, SagaSpans
-from tracing.series import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-    from tracing.headers import Header
+    from tracing.headers.codec import Header
     from tracing.sagas.health import SagaHealthSource
     from tracing.sagas.outcomes import SagaOutcome, StepOutcome
-    from tracing.spans import AttributeValue
+    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 
 _MAX_NAME: Final = 128

@@ -5,8 +5,9 @@ from __future__ import annotations
 from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
-from tracing import catalog, semconv
-from tracing.diagnostics import warn_once
+from tracing.core import semconv
+from tracing.metrics import catalog
+from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracing import semconv
+from tracing.core import semconv
 from tracing.core.log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracing.retry import Retry
+    from tracing.delivery.retry import Retry
 
 _logger = EventLog("tracing")
 

@@ -9,8 +9,8 @@ from sqlalchemy import BigInteger, Column, MetaData, String, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tracing.core.text import plain_text
-from tracing.duplicates import Duplicates
-from tracing.identity import MAX_IDENTITY, EventIdentity, bounded
+from tracing.delivery.inbox import Duplicates
+from tracing.headers.identity import MAX_IDENTITY, EventIdentity, bounded
 from tracing.sql.tables import described
 
 if TYPE_CHECKING:

@@ -9,22 +9,22 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import get_current_span
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, insert
 
-from tracing import cloudevents
-from tracing.context_keys import SUPPRESSED
+from tracing.core.bounded import keep
+from tracing.core.otel_context import SUPPRESSED
 from tracing.core.text import plain_text
-from tracing.headers import latest, without
-from tracing.keeping import keep
-from tracing.provenance import unmarked
+from tracing.headers import cloudevents
+from tracing.headers.codec import latest, without
+from tracing.headers.dead_letter import unmarked
+from tracing.kafka.topics import MAX_TOPIC, is_topic_name
 from tracing.sql.stored_headers import checked, pack
 from tracing.sql.tables import described
-from tracing.topic_names import MAX_TOPIC, is_topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from tracing.headers import Header
+    from tracing.headers.codec import Header
     from tracing.telemetry import Telemetry
 
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context, attach, detach
 
-from tracing import semconv
+from tracing.core import semconv
 from tracing.core.callables import not_awaitable, require_event
 from tracing.core.log import EventLog
-from tracing.headers import latest
-from tracing.provenance import unmarked
-from tracing.retry import Retry
+from tracing.delivery.retry import Retry
+from tracing.headers.codec import latest
+from tracing.headers.dead_letter import unmarked
 from tracing.sql.backlog import Backlog
 from tracing.sql.database_outage import DatabaseOutage
-from tracing.sql.drains import Drains
-from tracing.sql.lanes import Lanes
+from tracing.sql.drain_waiters import Drains
+from tracing.sql.ordered_sends import Lanes
 from tracing.sql.outbox_rows import OutboxRows
 from tracing.sql.relay_lock import OtherRelayError
 from tracing.sql.relay_session import DIALECTS, RelaySession
@@ -28,7 +28,7 @@ from tracing.sql.stored_headers import unpack
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from tracing.producer import TracedProducer
+    from tracing.kafka.producer import TracedProducer
     from tracing.sql.outbox import SqlOutbox
     from tracing.sql.sender import Sender
     from tracing.sql.stored_record import StoredRecord

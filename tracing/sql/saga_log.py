@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 
 from tracing.sagas.context import SagaContext
 from tracing.sagas.flow import STARTED_STATE
-from tracing.sagas.log import SagaHistory
 from tracing.sagas.outcomes import STEP_OK
+from tracing.sagas.store import SagaHistory
 from tracing.sql.sagas import ENDED, STARTED, SqlSagas, bounded_id, insert_for
 
 if TYPE_CHECKING:

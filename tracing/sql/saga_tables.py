@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
 
-from tracing.identity import MAX_IDENTITY
+from tracing.headers.identity import MAX_IDENTITY
 from tracing.sql.tables import described
 
 if TYPE_CHECKING:

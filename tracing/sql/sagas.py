@@ -10,7 +10,7 @@ from sqlalchemy import MetaData, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tracing.core.text import text_of
-from tracing.identity import bounded
+from tracing.headers.identity import bounded
 from tracing.sagas.outcomes import SAGA_OUTCOMES, STEP_OK, STEP_OUTCOMES
 from tracing.sql.saga_health import StoredSagaHealth
 from tracing.sql.saga_tables import MAX_REASON, saga_tables

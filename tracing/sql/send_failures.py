@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from tracing import semconv
+from tracing.core import semconv
 from tracing.core.log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from tracing.retry import Retry
+    from tracing.delivery.retry import Retry
     from tracing.sql.stored_record import Lane, StoredRecord
 
 MAX_WAITING: Final = 100

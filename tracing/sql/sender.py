@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from tracing.client import check_durable, client_info
 from tracing.core.callables import require_async
-from tracing.producer import TracedProducer
+from tracing.kafka.client import check_durable, client_info
+from tracing.kafka.producer import TracedProducer
 
 
 class Sender(Protocol):

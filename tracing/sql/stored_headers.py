@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from tracing.headers import header_fault
+from tracing.headers.codec import header_fault
 
 if TYPE_CHECKING:
-    from tracing.headers import Header
+    from tracing.headers.codec import Header
 
 
 def checked(headers: Iterable[Header]) -> list[Header]:

@@ -7,10 +7,10 @@ installed.
 from tracing.testing.broker import InMemoryBroker
 from tracing.testing.capture import Capture
 from tracing.testing.consumer import InMemoryConsumer
-from tracing.testing.eventually import eventually
 from tracing.testing.metric_values import HistogramValue
 from tracing.testing.producer import InMemoryProducer
-from tracing.testing.span_tree import assert_span_tree, span_tree
+from tracing.testing.span_trees import assert_span_tree, span_tree
+from tracing.testing.waiting import eventually
 
 __all__ = [
     "Capture",

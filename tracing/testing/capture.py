@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tracing.testing.metric_values import minus, plus, points_of
-from tracing.testing.span_tree import span_tree
+from tracing.testing.span_trees import span_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @cache
 def structs() -> ModuleType:
     """Return `aiokafka.structs`, or the module that stands in for it."""
-    return _first_of("aiokafka.structs", "tracing.testing.fallback_structs")
+    return _first_of("aiokafka.structs", "tracing.testing.fallbacks")
 
 
 @cache

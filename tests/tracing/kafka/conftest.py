@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from demo_pipeline.broker import create_topics
-from tracing.instrumentor import PipelineTracingInstrumentor
+from tracing.kafka.instrumentor import PipelineTracingInstrumentor
 from tracing.testing import Capture
 
 REPLACED = [

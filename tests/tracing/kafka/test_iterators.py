@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.tracing.kafka.conftest import ZeroCodeRun, consumer_options
 from tracing import Telemetry, TracedConsumer
-from tracing.iteration import TracedRecords
+from tracing.kafka.iteration import TracedRecords
 from tracing.testing import Capture, InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
 BareConsumer: Any = AIOKafkaConsumer  # typed in parts only

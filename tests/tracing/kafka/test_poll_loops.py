@@ -18,7 +18,7 @@ from opentelemetry.context import get_current
 from demo_pipeline.broker import create_topics
 from tests.tracing.kafka.conftest import ZeroCodeRun, consumer_options
 from tracing import current_processing
-from tracing.instrumentor import POLL_LOOPS_VARIABLE
+from tracing.kafka.instrumentor import POLL_LOOPS_VARIABLE
 from tracing.testing import Capture, eventually
 
 pytestmark = pytest.mark.integration

@@ -15,9 +15,13 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.tracing.test_otlp import Collector
+from tests.tracing.export.test_otlp import Collector
 from tracing.core.service_name import service_name
-from tracing.instrumentor import PIPELINE_VARIABLE, POLL_LOOPS_VARIABLE, PipelineTracingInstrumentor
+from tracing.kafka.instrumentor import (
+    PIPELINE_VARIABLE,
+    POLL_LOOPS_VARIABLE,
+    PipelineTracingInstrumentor,
+)
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
@@ -183,7 +187,7 @@ def test_the_pipeline_is_named_by_the_first_of_several(
 
         def remove(self) -> None: ...
 
-    monkeypatch.setattr("tracing.instrumentor.ZeroCode", ZeroCode)
+    monkeypatch.setattr("tracing.kafka.instrumentor.ZeroCode", ZeroCode)
     instrumentor = PipelineTracingInstrumentor()
     instrumentor.instrument(**({} if option is None else {"pipeline": option}))
     instrumentor.uninstrument()
@@ -209,7 +213,7 @@ def test_the_variable_for_poll_loops_is_read_with_care(
 
         def remove(self) -> None: ...
 
-    monkeypatch.setattr("tracing.instrumentor.ZeroCode", ZeroCode)
+    monkeypatch.setattr("tracing.kafka.instrumentor.ZeroCode", ZeroCode)
     instrumentor = PipelineTracingInstrumentor()
     instrumentor.instrument()
     instrumentor.uninstrument()

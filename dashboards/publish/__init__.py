@@ -1,0 +1,1 @@
+"""Getting dashboards and rules into a running Grafana."""

@@ -1,0 +1,1 @@
+"""The programs: command line, HTTP, one process with all services, and their recordings."""

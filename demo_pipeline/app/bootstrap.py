@@ -1,0 +1,269 @@
+"""The composition root: builds the real clients of a service and lets it run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+import tracing
+from demo_pipeline.app.http_api import http_api
+from demo_pipeline.app.http_server import serving
+from demo_pipeline.app.logs import exported_logs
+from demo_pipeline.domain.codec import worth_retrying
+from demo_pipeline.domain.pace import steady_pace
+from demo_pipeline.runtime.consuming import record_handler
+from demo_pipeline.runtime.database import open_database
+from demo_pipeline.runtime.errors import DemoError
+from demo_pipeline.runtime.faults import Faults
+from demo_pipeline.runtime.publishing import Workplace
+from demo_pipeline.runtime.repeating import RepeatingSender
+from demo_pipeline.runtime.scenarios import SCENARIOS, STEADY
+from demo_pipeline.runtime.service import Work
+from tracing.sql import OutboxRelay, SqlInbox, SqlOutbox
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Coroutine
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from demo_pipeline.domain.deadlines import Deadlines
+    from demo_pipeline.domain.pace import Pace
+    from demo_pipeline.runtime.service import Service
+    from tracing.otlp import Providers
+
+_PIPELINE: Final = "orders"
+# Quick, so that a run of seconds shows it all.
+_RETRY: Final = tracing.Retry(attempts=3, delay_s=0.4, max_delay_s=5.0, retryable=worth_retrying)
+_DRAIN_S: Final = 10.0
+_CLOSE_S: Final = 5.0
+_RELAY_DRAIN_S: Final = 3.0
+_RELAY_STOP_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Kafka cluster and how to fetch from it.
+
+    Attributes:
+        bootstrap_servers: Where it is, as `host:port`, several separated by commas.
+        fetch_max_wait_ms: How long a fetch may wait for records. Kafka answers as soon as there
+            are some; the embedded broker only when the time is up.
+        session_timeout_ms: How long a silent consumer is taken for alive. The embedded broker
+            also waits half of it for more members before a new group may begin.
+    """
+
+    bootstrap_servers: str
+    fetch_max_wait_ms: int = 500
+    session_timeout_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """A service at work.
+
+    Attributes:
+        service: Which one.
+        database: Its own database.
+        consuming: Ends when the service has stopped reading; with an exception if it had to, or
+            if its relay had.
+        url: Where it takes HTTP, if it does.
+    """
+
+    service: Service
+    database: AsyncEngine
+    consuming: asyncio.Task[None]
+    url: str | None
+
+    def failure(self) -> DemoError | None:
+        """Why the service stopped reading by itself; `None` while it reads."""
+        if not self.consuming.done() or self.consuming.cancelled():
+            return None
+        error = self.consuming.exception()
+        if error is None:
+            return None
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        failure = DemoError(f"service {self.service.name} failed: {reason}")
+        failure.__cause__ = error
+        return failure
+
+
+@asynccontextmanager
+async def start_service(
+    service: Service,
+    cluster: Cluster,
+    providers: Providers,
+    *,
+    database_url: str,
+    listener: socket.socket | None = None,
+    scenario: str = STEADY,
+    deadlines: Deadlines | None = None,
+    pace: Pace | None = None,
+) -> AsyncIterator[RunningService]:
+    """Let a service run until the block is left; then it finishes what it has begun.
+
+    Args:
+        service: Which one.
+        cluster: Where its events come from and go to; the topics are there already.
+        providers: Its telemetry, shut down in the end.
+        database_url: Its own database.
+        listener: Where it takes HTTP, if it does; closed in the end.
+        scenario: What goes wrong in it.
+        deadlines: How patient its sagas are; by default as the scenario has it.
+        pace: How fast the shop is, if deadlines are to stretch with it.
+
+    Raises:
+        DemoError: The service could not go on; raised when the block is left.
+    """
+    story, pace = SCENARIOS[scenario], pace or steady_pace()
+    async with AsyncExitStack() as stack:
+        # In a thread: a slow endpoint must not keep the other services from finishing.
+        stack.push_async_callback(asyncio.to_thread, providers.shutdown)
+        stack.enter_context(exported_logs(service.name, providers))
+        telemetry = providers.telemetry(_PIPELINE, source=f"/{service.name}")
+        database = await stack.enter_async_context(open_database(service, database_url))
+        producer = _producer(service, cluster, telemetry)
+        # Before it starts: one that is interrupted while it starts has to be closed as well.
+        stack.push_async_callback(_close, producer)
+        await producer.start()
+        inbox = SqlInbox(telemetry, group=service.name, metadata=service.tables)
+        outbox = SqlOutbox(telemetry, service=service.name, metadata=service.tables)
+        faults = Faults(story, pace)
+        relay = OutboxRelay(
+            outbox, database, RepeatingSender(producer, faults), drain_timeout_s=_RELAY_STOP_S
+        )
+        workplace = Workplace(
+            telemetry,
+            database,
+            inbox,
+            outbox,
+            relay.wake,
+            faults,
+            deadlines or story.deadlines,
+            pace,
+        )
+        # Left after all that may still put something into the outbox.
+        relaying = await stack.enter_async_context(_relaying(relay, pace))
+        url = None
+        if listener is not None:
+            # Before it joins its group, which takes as long as the group waits for a member that
+            # is gone: orders are taken meanwhile.
+            app = http_api(workplace, providers)
+            url = await stack.enter_async_context(serving(app, listener))
+        consumer = _consumer(service, cluster, telemetry)
+        stack.push_async_callback(_close, consumer)
+        await consumer.start()
+        stop = asyncio.Event()
+        work = await stack.enter_async_context(_at_work(service, workplace))
+        reading = tracing.consume(
+            consumer,
+            work.handle,
+            # As what goes wrong lasts longer where the shop is slow, attempts are further apart.
+            retry=replace(_RETRY, jitter=partial(_delay_s, pace)),
+            dead_letters=tracing.DeadLetters(producer),
+            on_unreadable="dead_letter",
+            stop=stop,
+            drain_timeout_s=_DRAIN_S,
+        )
+        consuming = asyncio.create_task(
+            _beside(reading, relaying, *work.beside), name=f"{service.name} consumes"
+        )
+        running = RunningService(service, database, consuming, url)
+        stack.push_async_callback(_finish, running, stop)
+        yield running
+
+
+def _delay_s(pace: Pace, longest_s: float) -> float:
+    return _RETRY.jitter(longest_s * pace.factor)
+
+
+@asynccontextmanager
+async def _relaying(relay: OutboxRelay, pace: Pace) -> AsyncIterator[asyncio.Task[None]]:
+    """Relay until the block is left, and then what is in the outbox, if the broker takes it."""
+    stop = asyncio.Event()
+    relaying = asyncio.create_task(relay.run(stop))
+    try:
+        yield relaying
+    finally:
+        try:
+            await relay.drain(_RELAY_DRAIN_S * pace.factor)
+            stop.set()
+            await asyncio.wait({relaying}, timeout=_RELAY_STOP_S + _CLOSE_S)
+        finally:
+            relaying.cancel()
+        await asyncio.wait({relaying}, timeout=_CLOSE_S)
+
+
+@asynccontextmanager
+async def _at_work(service: Service, workplace: Workplace) -> AsyncIterator[Work]:
+    if service.at_work is None:
+        yield Work(record_handler(service, workplace))
+    else:
+        async with service.at_work(workplace) as work:
+            yield work
+
+
+async def _beside(reading: Coroutine[None, None, None], *others: asyncio.Task[None]) -> None:
+    """Read, unless something that goes on beside it fails: then nobody would hear what is done."""
+    task = asyncio.create_task(reading)
+    try:
+        await asyncio.wait({task, *others}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            for other in others:
+                if other.done():
+                    other.result()
+        await task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _finish(running: RunningService, stop: asyncio.Event) -> None:
+    """Let a service finish what it has begun; without a broker, it cannot."""
+    stop.set()
+    try:
+        await asyncio.wait({running.consuming}, timeout=_DRAIN_S + _CLOSE_S)
+    finally:
+        running.consuming.cancel()
+    await asyncio.wait({running.consuming}, timeout=_CLOSE_S)
+    failure = running.failure()
+    if failure is not None:
+        raise failure
+
+
+async def _close(client: tracing.TracedProducer | tracing.TracedConsumer) -> None:
+    # Without a broker, aiokafka would wait for it to come back.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(client.stop(), _CLOSE_S)
+
+
+def _producer(
+    service: Service, cluster: Cluster, telemetry: tracing.Telemetry
+) -> tracing.TracedProducer:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=cluster.bootstrap_servers, client_id=service.name, acks="all"
+    )
+    return tracing.TracedProducer(producer, telemetry)
+
+
+def _consumer(
+    service: Service, cluster: Cluster, telemetry: tracing.Telemetry
+) -> tracing.TracedConsumer:
+    consumer = AIOKafkaConsumer(
+        *service.topics,
+        bootstrap_servers=cluster.bootstrap_servers,
+        client_id=service.name,
+        group_id=service.name,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=cluster.fetch_max_wait_ms,
+        session_timeout_ms=cluster.session_timeout_ms,
+        heartbeat_interval_ms=cluster.session_timeout_ms // 6,
+    )
+    return tracing.TracedConsumer(consumer, telemetry, group=service.name)

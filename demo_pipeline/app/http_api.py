@@ -1,0 +1,141 @@
+"""The shop's front door: `POST /orders`, `GET /orders/{order_id}` and `GET /health`."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from opentelemetry import trace
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Match, Route
+
+from demo_pipeline.app.http_limits import HEALTH
+from demo_pipeline.domain.commands import PlaceOrder
+from demo_pipeline.domain.order_request import order_from
+from demo_pipeline.runtime.publishing import perform
+from demo_pipeline.services.orders import place_order, status_of
+from tracing import HttpBoundary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from demo_pipeline.runtime.publishing import Workplace
+    from tracing.otlp import Providers
+
+_logger = logging.getLogger("demo_pipeline.orders")
+_MAX_BODY: Final = 64 * 1024
+# Others were never given, and some, such as NUL, no database takes.
+_ORDER_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+
+def http_api(workplace: Workplace, providers: Providers) -> ASGIApp:
+    """Make the ASGI application of the service `orders`, with a server span for each request.
+
+    An order that is accepted is stored together with the event that tells of it: Kafka may be
+    away meanwhile.
+    """
+
+    async def place(request: Request) -> Response:
+        body = await _body(request)
+        if isinstance(body, Response):
+            return body
+        try:
+            order = order_from(body, order_id=uuid.uuid4().hex)
+        except ValueError as error:
+            return _answer(400, {"error": str(error)})
+        try:
+            await perform(place_order, PlaceOrder(order), workplace)
+        except (SQLAlchemyError, OSError):
+            _logger.exception("order %s could not be stored", order.order_id)
+            return _answer(503, {"error": "orders cannot be taken at the moment, try again"})
+        _logger.info("order %s was taken", order.order_id)
+        context = trace.get_current_span().get_span_context()
+        accepted = {"order_id": order.order_id, "trace_id": trace.format_trace_id(context.trace_id)}
+        return _answer(202, accepted, {"location": f"/orders/{order.order_id}"})
+
+    async def show(request: Request) -> Response:
+        return await _shown(request.path_params["order_id"], workplace.database)
+
+    async def health(_request: Request) -> Response:
+        return _answer(200, {"status": "ok"})
+
+    routes = (
+        Route("/orders", place, methods=["POST"]),
+        Route("/orders/{order_id}", show, methods=["GET"]),
+        Route(HEALTH, health, methods=["GET"]),
+    )
+    instrumented: ASGIApp = OpenTelemetryMiddleware(
+        Starlette(routes=routes),
+        # Asked for every few seconds by whoever watches the service, and never of interest.
+        excluded_urls="/health",
+        default_span_details=lambda scope: _span_details(scope, routes),
+        tracer_provider=providers.tracer_provider,
+        meter_provider=providers.meter_provider,
+        # A span per ASGI message would bury the ones that say something.
+        exclude_spans=["receive", "send"],
+        server_request_hook=HttpBoundary.link,
+    )
+    # Anybody can send a request: no caller decides about sampling or names a flow.
+    return HttpBoundary(instrumented, workplace.telemetry, caller="link")
+
+
+def _span_details(
+    scope: MutableMapping[str, Any], routes: Sequence[Route]
+) -> tuple[str, dict[str, str]]:
+    # Named after the route: a path holds an order's id, and anybody can ask for any path.
+    for route in routes:
+        if route.matches(scope)[0] is Match.FULL:
+            return f"{scope['method']} {route.path}", {"http.route": route.path}
+    return "HTTP", {}
+
+
+def _is_json(request: Request) -> bool:
+    """Whether the body may be JSON: it is said to be, or nothing is said."""
+    kind, _, parameters = request.headers.get("content-type", "application/json").partition(";")
+    _, _, charset = parameters.replace(" ", "").lower().partition("charset=")
+    plain = request.headers.get("content-encoding", "identity").lower() == "identity"
+    return (
+        plain
+        and kind.strip().lower() == "application/json"
+        and charset.strip('"') in {"", "utf-8", "utf8"}
+    )
+
+
+async def _body(request: Request) -> bytes | Response:
+    """Read the body; where that cannot be an order's, give the answer to it instead."""
+    if not _is_json(request):
+        return _answer(415, {"error": "send an order as application/json, in UTF-8"})
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            return _answer(413, {"error": f"an order takes at most {_MAX_BODY} bytes"})
+    return bytes(body)
+
+
+async def _shown(order_id: str, database: AsyncEngine) -> Response:
+    status = None
+    if _ORDER_ID.fullmatch(order_id):
+        try:
+            async with database.connect() as connection:
+                status = await status_of(order_id, connection)
+        except (SQLAlchemyError, OSError) as error:
+            _logger.warning("orders cannot be read (%s)", type(error).__name__)
+            return _answer(503, {"error": "orders cannot be shown at the moment, try again"})
+    if status is None:
+        return _answer(404, {"error": "there is no such order"})
+    return _answer(200, status)
+
+
+def _answer(status: int, content: object, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")

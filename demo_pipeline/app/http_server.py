@@ -1,0 +1,81 @@
+"""Serving an ASGI application on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from demo_pipeline.app.http_limits import HttpLimits, limited_protocol
+from demo_pipeline.runtime.errors import DemoError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from starlette.types import ASGIApp
+
+_HOST: Final = "127.0.0.1"
+_STOP_S: Final = 5
+
+
+def listen(port: int) -> socket.socket:
+    """Open a loopback port for HTTP; 0 takes a free one.
+
+    Raises:
+        DemoError: The port cannot be had.
+    """
+    listener = socket.socket()
+    try:
+        # A port that a finished run has just left would be refused for a minute otherwise.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((_HOST, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise DemoError(
+            f"cannot listen on {_HOST}:{port} ({error.strerror}): choose another --http-port, or "
+            "leave it out to take a free one"
+        ) from error
+    return listener
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp, listener: socket.socket, limits: HttpLimits | None = None
+) -> AsyncIterator[str]:
+    """Serve on an open port, which is closed in the end; gives the base URL.
+
+    Args:
+        app: The application.
+        listener: The open port.
+        limits: What clients may take of the server; by default what `HttpLimits` says.
+    """
+    port: int = listener.getsockname()[1]
+    config = uvicorn.Config(
+        app,
+        http=limited_protocol(limits or HttpLimits()),
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        # No proxy stands before this server that could name the client's address.
+        proxy_headers=False,
+        timeout_graceful_shutdown=_STOP_S,
+    )
+    server = _Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://{_HOST}:{port}"
+    finally:
+        server.should_exit = True
+        await running
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: what they mean is decided once, for all services."""
+        yield

@@ -1,0 +1,210 @@
+"""One finite run: a broker, all services, some orders, and what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from demo_pipeline.app.bootstrap import Cluster, start_service
+from demo_pipeline.app.ensemble import together, while_all_work
+from demo_pipeline.app.given_up import given_up
+from demo_pipeline.app.http_server import listen
+from demo_pipeline.app.load import place_orders
+from demo_pipeline.app.run_record import RunRecord
+from demo_pipeline.broker import EmbeddedBroker, KafkaCluster, create_topics, wait_until_reachable
+from demo_pipeline.domain.pace import Pace
+from demo_pipeline.runtime.database import database_url
+from demo_pipeline.runtime.errors import DemoError
+from demo_pipeline.runtime.scenarios import SCENARIOS
+from demo_pipeline.runtime.temp_folders import sweep, temp_folder
+from demo_pipeline.services import ALL_TOPICS, SERVICES, analytics, observer, orders
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from demo_pipeline.app.bootstrap import RunningService
+    from demo_pipeline.app.load import Load
+    from demo_pipeline.report import RunResult
+
+REACH_S = 10.0
+"""How long to try to reach a cluster, in seconds."""
+
+_POLL_S: Final = 0.1
+_NAMED: Final = 3
+
+
+class Progress(Protocol):
+    """Who wants to know how far a run has come."""
+
+    def step(self, what: str) -> None:
+        """Hear what the run is busy with."""
+
+    def placed(self) -> None:
+        """Hear of an order that was accepted."""
+
+    def ended(self, orders: int) -> None:
+        """Hear how many orders have reached their end."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What to run.
+
+    Attributes:
+        load: The orders to place.
+        scenario: The story to tell.
+        bootstrap_servers: The cluster to use; by default an embedded broker.
+        kafka: Whether to start Apache Kafka instead of the embedded broker.
+        http_port: Where `orders` takes HTTP; 0 takes a free port.
+        timeout_s: How long to wait for the placed orders to reach their end, in seconds, on a
+            machine that is not busy; see `Pace`.
+        databases: The folder that keeps the services' databases; by default they are thrown away.
+    """
+
+    load: Load
+    scenario: str
+    bootstrap_servers: str | None
+    kafka: bool
+    http_port: int
+    timeout_s: float
+    databases: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """What came of a run: the material of its report, and what went wrong, one line each."""
+
+    result: RunResult
+    problems: tuple[str, ...]
+
+
+async def run(
+    options: RunOptions, progress: Progress, record: RunRecord | None = None
+) -> RunOutcome:
+    """Run once, and leave nothing behind but what is returned.
+
+    Args:
+        options: What to run.
+        progress: Hears how far the run has come.
+        record: Keeps what is known of the run, for callers that report on it even where this
+            raises or is cancelled.
+
+    Raises:
+        DemoError: The run could not be made, or a service failed.
+        BrokerError: There is no broker.
+    """
+    record = record or RunRecord(options.scenario)
+    pace = Pace()
+    # Also where this run needs no folder of its own.
+    sweep(Path(tempfile.gettempdir()))
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(listen(options.http_port))
+        progress.step("starting the broker")
+        cluster = await _cluster(options, stack, progress)
+        await create_topics(cluster.bootstrap_servers, ALL_TOPICS)
+        progress.step("starting the services")
+        folder = options.databases or stack.enter_context(temp_folder("databases"))
+        running = await stack.enter_async_context(
+            together(
+                {
+                    name: start_service(
+                        service,
+                        cluster,
+                        record.recording.providers(name),
+                        database_url=database_url(name, folder),
+                        listener=listener if service is orders.SERVICE else None,
+                        scenario=options.scenario,
+                        pace=pace,
+                    )
+                    for name, service in SERVICES.items()
+                }
+            )
+        )
+        record.started_unix_ns, started = time.time_ns(), time.monotonic()
+        progress.step("customers place orders")
+        try:
+            problems = await while_all_work(
+                running, _play(options, running, record, progress, pace)
+            )
+        finally:
+            record.duration_s = time.monotonic() - started
+        progress.step("stopping the services")
+    return RunOutcome(record.result(problems), problems)
+
+
+async def _cluster(options: RunOptions, stack: AsyncExitStack, progress: Progress) -> Cluster:
+    if options.kafka:
+        progress.step("starting Apache Kafka; the first time, Maven downloads it")
+        kafka = await stack.enter_async_context(KafkaCluster())
+        return Cluster(kafka.bootstrap_servers)
+    if options.bootstrap_servers is None:
+        broker = await stack.enter_async_context(EmbeddedBroker())
+        return Cluster(broker.bootstrap_servers, fetch_max_wait_ms=30, session_timeout_ms=6000)
+    await wait_until_reachable(options.bootstrap_servers, timeout_s=REACH_S)
+    return Cluster(options.bootstrap_servers)
+
+
+async def _play(
+    options: RunOptions,
+    running: Mapping[str, RunningService],
+    record: RunRecord,
+    progress: Progress,
+    pace: Pace,
+) -> tuple[str, ...]:
+    """Place all orders and wait for their end; returns what went wrong."""
+
+    def accepted(order_id: str) -> None:
+        record.order_ids.append(order_id)
+        progress.placed()
+
+    url = running["orders"].url
+    if url is None:
+        raise DemoError("service orders takes no HTTP")
+    load = replace(options.load, declined_every=SCENARIOS[options.scenario].declined_every)
+    refused = await place_orders(url, load, accepted)
+    problems = []
+    if refused:
+        problems.append(
+            f"{len(refused)} of {options.load.orders} orders were not accepted: "
+            f"{', '.join(sorted(set(refused)))}"
+        )
+    progress.step("waiting for the orders' end")
+    unfinished = await _await_ends(options, running, record, progress, pace)
+    if unfinished:
+        problems.append(
+            f"{len(unfinished)} of {len(record.order_ids)} orders did not reach their end within "
+            f"{options.timeout_s * pace.factor:.3g} s (--timeout): {', '.join(unfinished[:_NAMED])}"
+            f"{', ...' if len(unfinished) > _NAMED else ''}"
+        )
+    return tuple(problems)
+
+
+async def _await_ends(
+    options: RunOptions,
+    running: Mapping[str, RunningService],
+    record: RunRecord,
+    progress: Progress,
+    pace: Pace,
+) -> list[str]:
+    """Wait until all orders have ended, for all who want to know, or were given up."""
+    placed, started = record.order_ids, time.monotonic()
+    while True:
+        async with running["orders"].database.connect() as connection:
+            for_orders = await orders.ended_orders(connection)
+        async with running["analytics"].database.connect() as connection:
+            for_analytics = await analytics.ended_orders(connection)
+        async with running["observer"].database.connect() as connection:
+            notified = await observer.notified_orders(connection)
+        ended = for_orders & for_analytics.keys() & notified | given_up(record.recording.spans)
+        unfinished = [order_id for order_id in placed if order_id not in ended]
+        progress.ended(len(placed) - len(unfinished))
+        # Where answers take longer, so do orders; sagas are as patient.
+        timeout_s = options.timeout_s * pace.factor
+        if not unfinished or time.monotonic() - started >= timeout_s:
+            return unfinished
+        await asyncio.sleep(_POLL_S)

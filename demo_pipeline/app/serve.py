@@ -1,0 +1,79 @@
+"""One service in a process of its own, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from demo_pipeline.app.bootstrap import Cluster, start_service
+from demo_pipeline.app.http_server import listen
+from demo_pipeline.app.recording import exporting_providers
+from demo_pipeline.broker import create_topics, wait_until_reachable
+from demo_pipeline.domain.deadlines import PATIENT
+from demo_pipeline.runtime.database import database_url
+from demo_pipeline.services import ALL_TOPICS, SERVICES, orders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from demo_pipeline.app.bootstrap import RunningService
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What to serve.
+
+    Attributes:
+        service: The service's name.
+        bootstrap_servers: The cluster.
+        http_port: Where `orders` takes HTTP; 0 takes a free port.
+    """
+
+    service: str
+    bootstrap_servers: str
+    http_port: int
+
+
+async def serve(options: ServeOptions, ready: Callable[[RunningService], None]) -> None:
+    """Let one service run until SIGINT or SIGTERM; then it finishes what it has begun.
+
+    Its SQLite file, unless a URL names another database, is in the current folder.
+
+    Args:
+        options: What to serve.
+        ready: Called once the service works.
+
+    Raises:
+        DemoError: The service could not start or go on.
+        BrokerError: The cluster does not answer.
+    """
+    service = SERVICES[options.service]
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        listener = None
+        if service is orders.SERVICE:
+            listener = stack.enter_context(listen(options.http_port))
+        await wait_until_reachable(options.bootstrap_servers)
+        await create_topics(options.bootstrap_servers, ALL_TOPICS)
+        running = await stack.enter_async_context(
+            start_service(
+                service,
+                Cluster(options.bootstrap_servers),
+                exporting_providers(service.name),
+                database_url=database_url(service.name, Path()),
+                listener=listener,
+                deadlines=PATIENT,
+            )
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, told.set)
+            stack.callback(loop.remove_signal_handler, number)
+        ready(running)
+        waiting = asyncio.create_task(told.wait())
+        await asyncio.wait({waiting, running.consuming}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()

@@ -1,0 +1,1 @@
+"""What the shop's services say to each other: events, commands, topics and their encoding."""

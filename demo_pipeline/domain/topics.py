@@ -1,0 +1,90 @@
+"""The topics: which messages each carries, how it is split and by which key.
+
+Events are broadcast: whoever wants to know reads them, each service as a group of its own.
+Commands go to one service, which is the only reader of its topic.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from demo_pipeline.domain.commands import (
+    CancelOrder,
+    CancelShipment,
+    ChargeCard,
+    HoldOrder,
+    RefundCard,
+    ReleaseInventory,
+    ReserveInventory,
+    ShipOrder,
+)
+from demo_pipeline.domain.events import (
+    CardRefunded,
+    CustomerNotified,
+    OrderCancelled,
+    OrderHeld,
+    OrderPlaced,
+    OrderShipped,
+    PaymentCharged,
+    PaymentDeclined,
+    ShipmentCancelled,
+    ShippingRefused,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+from demo_pipeline.domain.messages import Message
+
+# Keyed by user: one customer's orders are charged in the order in which they were placed.
+ORDERS: Final = "orders.events"
+# Keyed by user, not by product: a customer's history is in one partition for every read model,
+# and an order has several products.
+INVENTORY: Final = "inventory.events"
+# Keyed by user, for the same reason.
+PAYMENT: Final = "payment.events"
+# Keyed by user, for the same reason.
+SHIPPING: Final = "shipping.events"
+# Keyed by user: nobody wants to read that the order is cancelled before that it was shipped.
+NOTIFICATION: Final = "notification.events"
+# All keyed by user: what undoes a step must never overtake the command that it undoes.
+ORDERS_COMMANDS: Final = "orders.commands"
+INVENTORY_COMMANDS: Final = "inventory.commands"
+PAYMENT_COMMANDS: Final = "payment.commands"
+SHIPPING_COMMANDS: Final = "shipping.commands"
+
+EVENT_TOPICS: Final = (ORDERS, INVENTORY, PAYMENT, SHIPPING, NOTIFICATION)
+_COMMAND_TOPICS: Final = (
+    ORDERS_COMMANDS, INVENTORY_COMMANDS, PAYMENT_COMMANDS, SHIPPING_COMMANDS,
+)  # fmt: skip
+
+# The same number everywhere keeps a user in the same partition number of every topic. Four are
+# enough for two or more instances of a service to share, and few enough to look at one by one.
+PARTITIONS: Final[Mapping[str, int]] = dict.fromkeys((*EVENT_TOPICS, *_COMMAND_TOPICS), 4)
+
+TOPIC_OF: Final[Mapping[type[Message], str]] = {
+    OrderPlaced: ORDERS,
+    OrderCancelled: ORDERS,
+    OrderHeld: ORDERS,
+    StockReserved: INVENTORY,
+    StockRejected: INVENTORY,
+    StockReleased: INVENTORY,
+    PaymentCharged: PAYMENT,
+    PaymentDeclined: PAYMENT,
+    CardRefunded: PAYMENT,
+    OrderShipped: SHIPPING,
+    ShippingRefused: SHIPPING,
+    ShipmentCancelled: SHIPPING,
+    CustomerNotified: NOTIFICATION,
+    CancelOrder: ORDERS_COMMANDS,
+    HoldOrder: ORDERS_COMMANDS,
+    ReserveInventory: INVENTORY_COMMANDS,
+    ReleaseInventory: INVENTORY_COMMANDS,
+    ChargeCard: PAYMENT_COMMANDS,
+    RefundCard: PAYMENT_COMMANDS,
+    ShipOrder: SHIPPING_COMMANDS,
+    CancelShipment: SHIPPING_COMMANDS,
+}
+
+
+def key_of(message: Message) -> bytes:
+    """The record key of a message: its user."""
+    return message.order.user_id.encode()

@@ -1,0 +1,1 @@
+"""What every service runs on: database, consuming, publishing, faults on purpose."""

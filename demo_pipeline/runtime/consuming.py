@@ -1,0 +1,50 @@
+"""From a Kafka record to a service's handler."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import tracing
+from demo_pipeline.domain.codec import decode
+from demo_pipeline.domain.events import Rejection
+from demo_pipeline.runtime.publishing import perform
+
+if TYPE_CHECKING:
+    from aiokafka.structs import ConsumerRecord
+
+    from demo_pipeline.runtime.publishing import Workplace
+    from demo_pipeline.runtime.service import RecordHandler, Service
+
+
+def record_handler(service: Service, workplace: Workplace) -> RecordHandler:
+    """Make what `tracing.consume` calls with every record that a service reads.
+
+    The handler raises `tracing.Rejected` when the business said no, after having stored that;
+    and `msgspec.DecodeError` for a record that is no message although it says so.
+    """
+    logger = logging.getLogger(f"demo_pipeline.{service.name}")
+
+    async def handle(record: ConsumerRecord[Any, Any]) -> None:
+        message = decode(record)
+        if message is None:
+            logger.info(
+                "%s[%d] has a record of a type unknown here", record.topic, record.partition
+            )
+            return
+        handler = service.handlers.get(type(message))
+        if handler is None:
+            return
+        await workplace.faults.before(message)
+        sent = await perform(handler, message, workplace, record)
+        name, order_id = type(message).__name__, message.order.order_id
+        if sent is None:
+            logger.info("%s of order %s was done before", name, order_id)
+            return
+        for answer in sent:
+            if isinstance(answer, Rejection):
+                logger.info("%s of order %s: %s", name, order_id, answer.reason)
+                raise tracing.Rejected(answer.reason)
+        logger.info("%s of order %s is done", name, order_id)
+
+    return handle

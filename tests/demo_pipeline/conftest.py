@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from demo_pipeline.domain.events import Order, OrderLine
+from demo_pipeline.runtime.database import open_database
+from demo_pipeline.runtime.publishing import Workplace
+from demo_pipeline.services import SERVICES
+from tracing import Telemetry
+from tracing.sql import SqlInbox, SqlOutbox
+from tracing.sql.stored_headers import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from demo_pipeline.domain.messages import Message
+    from tracing.headers.codec import Header
+
+    OpenDatabase = Callable[[str], Awaitable[AsyncEngine]]
+    OpenWorkplace = Callable[[str], Awaitable[Workplace]]
+    MakeOrder = Callable[..., Order]
+    Handle = Callable[[AsyncEngine, str, object], Awaitable[tuple[Message, ...]]]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "KAFKA_BOOTSTRAP_SERVERS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def make_order() -> MakeOrder:
+    def make(order_id: str = "o-1", *, sku: str = "kettle", quantity: int = 2) -> Order:
+        return Order(
+            order_id=order_id,
+            user_id="user-07",
+            lines=(OrderLine(sku, quantity, 4450),),
+            total_cents=quantity * 4450,
+            card_token="card-07",  # noqa: S106 - no secret
+            ship_to="8 Harbour Street",
+        )
+
+    return make
+
+
+@pytest.fixture
+async def open_service_database(tmp_path: Path) -> AsyncIterator[OpenDatabase]:
+    async with AsyncExitStack() as stack:
+
+        async def opened(service: str) -> AsyncEngine:
+            url = f"sqlite+aiosqlite:///{tmp_path / service}.sqlite3"
+            return await stack.enter_async_context(open_database(SERVICES[service], url))
+
+        yield opened
+
+
+@pytest.fixture
+def open_workplace(open_service_database: OpenDatabase) -> OpenWorkplace:
+    async def opened(name: str) -> Workplace:
+        telemetry, tables = Telemetry("orders", source=f"/{name}"), SERVICES[name].tables
+        return Workplace(
+            telemetry,
+            await open_service_database(name),
+            SqlInbox(telemetry, group=name, metadata=tables),
+            SqlOutbox(telemetry, service=name, metadata=tables),
+            lambda: None,
+        )
+
+    return opened
+
+
+async def outbox_of(workplace: Workplace) -> list[tuple[str, bytes, bytes, list[Header]]]:
+    """What is to be published: topic, key, value and headers, in order."""
+    table = workplace.outbox.table
+    columns = (table.c.topic, table.c.key, table.c.value, table.c.headers)
+    async with workplace.database.connect() as connection:
+        rows = await connection.execute(select(*columns).order_by(table.c.sequence))
+        return [(topic, key, value, unpack(packed)) for topic, key, value, packed in rows]
+
+
+@pytest.fixture
+def handle() -> Handle:
+    """Call the handler of a service in a transaction of its own."""
+
+    async def call(database: AsyncEngine, service: str, message: object) -> tuple[Message, ...]:
+        async with database.begin() as connection:
+            return await SERVICES[service].handlers[type(message)](message, connection)
+
+    return call

@@ -1,0 +1,207 @@
+"""How terminal and page show retries, duplicates, dead letters and a dead-lettered order."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from demo_pipeline.report import RunResult, print_summary
+from demo_pipeline.report.joining import read_spans
+from tests.demo_pipeline.report.counting import counted, labels, payment_counts
+from tests.demo_pipeline.report.showing import line_with, page, printed
+from tracing.core.semconv import error_type
+
+if TYPE_CHECKING:
+    from tests.demo_pipeline.report.recording import Recorder
+
+NASTY = "<script>alert(1)</script>\"'&\x1b[31m\udcff"
+
+
+class ProviderError(ConnectionError):
+    pass
+
+
+PROVIDER_ERROR = error_type(ProviderError())
+HOW_TO_LOOK = "python -m tracing dlq list --bootstrap-servers HOST:PORT"
+
+
+@pytest.fixture
+def outage(recorder: "Recorder") -> RunResult:
+    """Two orders that the payment gave up, a slower one that went through, and a duplicate."""
+    recorder.given_up("lost", error=ProviderError())
+    recorder.given_up("lost-too", 9, error=ProviderError())
+    recorder.order("slow", 3, slow=900)
+    twice = counted("analytics", ("pipeline.duplicates", 1234, labels("analytics", "orders")))
+    metrics = (payment_counts(PROVIDER_ERROR, letters=2), twice)
+    return replace(recorder.result("lost", "lost-too", "slow"), metrics=metrics)
+
+
+def section(title: str, text: str) -> list[str]:
+    lines = [line.rstrip() for line in text.splitlines()]
+    start = lines.index(title)
+    return lines[start : lines.index("", start)]
+
+
+def test_the_summary_tables_what_did_not_just_go_through(outage: RunResult) -> None:
+    _, head, _, *rows = section("Delivery", printed(outage, 120))
+
+    assert head.split("  ")[0] == "service ← topic"
+    assert [row.split() for row in rows] == [
+        ["analytics", "←", "orders", "-", "-", "1,234", "-"],
+        ["payment", "←", "inventory.events", "ProviderError", "4", "0", "-", "2"],
+    ]
+
+
+def test_the_summary_tells_where_dead_letters_are_and_how_to_look_at_them(
+    outage: RunResult, recorder: "Recorder"
+) -> None:
+    _, _, _, row, hint = section("Dead letters", printed(outage, 120))
+
+    trace_id = f"{read_spans(recorder.spans)[0].trace_id:032x}"
+    # The trace of the first one, whole.
+    assert row.split() == ["inventory.events.payment.dlq", "ProviderError", "2", trace_id]
+    assert hint.endswith(HOW_TO_LOOK)
+
+
+def test_the_summary_shows_the_way_of_a_dead_lettered_order_beside_the_slowest(
+    outage: RunResult,
+) -> None:
+    text = printed(outage, 120)
+    ways = [line for line in text.splitlines() if " order " in line and " ms" in line]
+
+    assert ways == ["Slowest order slow · 990 ms", "Dead-lettered order lost · 500 ms"]
+    _, way = text.split("Dead-lettered order")
+    first, second = (line for line in way.splitlines() if "retry inventory.events" in line)
+    letter = line_with("dead_letter inventory.events.payment.dlq", way)
+    assert [line.split()[-2:] for line in (first, second)] == [["100", "10.0"], ["300", "20.0"]]
+    for line, signs in ((first, "╌▓"), (second, "╌▓"), (letter, "✕")):
+        bar = "".join(dict.fromkeys(glyph for glyph in line if glyph in "░█▒╌▓✕"))
+        assert bar == signs
+    assert second.count("╌") > 2 * first.count("╌") > 0
+    assert "╌ backoff   ▓ another attempt   ✕ dead letter" in way
+    assert "retry 400 ms (80 %)" in way.replace("\n", " ")
+
+
+def test_a_dead_lettered_order_that_is_the_slowest_is_shown_once(recorder: "Recorder") -> None:
+    recorder.order("quick")
+    recorder.given_up("lost")
+
+    text = printed(recorder.result("quick", "lost"), 120)
+
+    assert "Slowest order, dead-lettered lost · 500 ms" in text
+    assert text.count("POST /orders") == 1
+
+
+def test_a_run_in_which_all_went_through_has_one_line_and_no_rare_signs(
+    recorder: "Recorder", tmp_path: Path
+) -> None:
+    recorder.order("a")
+    result = replace(recorder.result("a"), metrics=(payment_counts(letters=0),))
+
+    text = printed(result, 120)
+
+    assert "No retries, duplicates or dead letters" in text
+    for rare in ("backoff", "attempt", "dead letter ", "Delivery", "dlq", "retry"):
+        assert rare not in text
+    shown = page(result, tmp_path)
+    assert "No retries, duplicates or dead letters." in shown.text
+    assert "dlq" not in shown.text
+    assert not [tag for tag, attributes in shown.elements if "data-trace" in attributes]
+
+
+def test_a_skipped_duplicate_is_marked_in_the_waterfall_and_on_the_page(
+    recorder: "Recorder", tmp_path: Path
+) -> None:
+    request = recorder.request(0, 5)
+    recorder.process("payment", "t", "a", 6, 9, request)
+    recorder.process("payment", "t", "a", 11, 12, request, duplicate=True)
+    result = recorder.result("a")
+
+    assert printed(result, 120).count("process t (duplicate)") == 1
+    data = page(result, tmp_path).data
+    ((_, spans),) = data["traces"]
+    assert [data["texts"][span[8]] for span in spans] == ["", "", "duplicate"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_no_line_about_failures_is_wider_than_the_terminal(outage: RunResult, width: int) -> None:
+    assert width >= max(map(cell_len, printed(outage, width).splitlines()))
+
+
+def test_failures_have_plain_signs_where_there_is_no_unicode(outage: RunResult) -> None:
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding="ascii") as file:
+        print_summary(outage, Console(file=file))
+        file.flush()
+        text = raw.getvalue().decode("ascii")
+
+    assert ": backoff   % another attempt   X dead letter" in text
+    assert "X" in line_with("dead_letter inventory", text)
+
+
+def test_errors_and_topics_cannot_steer_the_terminal(recorder: "Recorder") -> None:
+    recorder.order("a")
+    bad = counted(
+        NASTY,
+        ("pipeline.retries", 1, labels(NASTY, NASTY, NASTY)),
+        ("pipeline.dead_letters", 1, labels(NASTY, NASTY, NASTY)),
+    )
+
+    text = printed(replace(recorder.result("a"), metrics=(bad,)), 120)
+
+    assert not {"\x1b", "\udcff"} & set(text)
+    assert "alert(1)" in text
+
+
+def test_the_page_tables_the_same_facts(outage: RunResult, tmp_path: Path) -> None:
+    text = " ".join(page(outage, tmp_path).text.split())
+
+    assert "payment ← inventory.eventsProviderError 40-ProviderError 2" in text
+    assert "analytics ← orders--1,234-" in text
+    assert f"inventory.events.payment.dlq{PROVIDER_ERROR}2" in text
+    assert "Records given up, of 2 of the orders." in text
+    assert HOW_TO_LOOK in text
+
+
+def test_the_page_leads_to_a_dead_lettered_orders_trace(outage: RunResult, tmp_path: Path) -> None:
+    shown = page(outage, tmp_path)
+
+    (wanted,) = [
+        attributes["data-trace"]
+        for tag, attributes in shown.elements
+        if tag == "button" and "data-trace" in attributes
+    ]
+    orders = {order[0]: order for order in shown.data["orders"]}
+    assert {"lost": 1, "lost-too": 1, "slow": 0} == {id_: row[5] for id_, row in orders.items()}
+    assert shown.data["traces"][orders["lost"][1][0]][0] == wanted
+    assert orders["lost"][3] == [13_000, 82_000, 3_000, 400_000, 2_000]
+    texts = shown.data["texts"]
+    spans = shown.data["traces"][orders["lost"][1][0]][1]
+    # The role, and the backoff in the place of the wait.
+    assert [(texts[span[2]], span[7]) for span in spans[-3:]] == [
+        ("retry", 100_000),
+        ("retry", 300_000),
+        ("dead_letter", -1),
+    ]
+    assert "dead letters first" in shown.text
+
+
+def test_nothing_about_failures_becomes_markup(recorder: "Recorder", tmp_path: Path) -> None:
+    recorder.given_up("lost")
+    harmless = replace(recorder.result("lost"), metrics=(payment_counts(),))
+    bad = counted(
+        NASTY,
+        ("pipeline.retries", 1, labels(NASTY, NASTY, NASTY)),
+        ("pipeline.duplicates", 1, labels(NASTY, NASTY)),
+        ("pipeline.dead_letters", 1, labels(NASTY, NASTY, NASTY)),
+    )
+
+    shown = page(replace(harmless, metrics=(bad,)), tmp_path / "2")
+
+    scripts = [tag for tag, _ in shown.elements].count("script")
+    assert scripts == [tag for tag, _ in page(harmless, tmp_path / "1").elements].count("script")
+    assert "<script>alert(1)</script>\"'&" in shown.text

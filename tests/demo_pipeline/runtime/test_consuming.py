@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+
+import tracing
+from demo_pipeline.domain.codec import encode, headers_of
+from demo_pipeline.domain.commands import ChargeCard, ReserveInventory, ShipOrder
+from demo_pipeline.domain.events import PaymentCharged, PaymentDeclined, StockReserved
+from demo_pipeline.domain.topics import TOPIC_OF, key_of
+from demo_pipeline.runtime.consuming import record_handler
+from demo_pipeline.services import SERVICES, inventory, payment, shipping
+from tests.demo_pipeline.conftest import outbox_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from demo_pipeline.domain.messages import Message
+
+
+def _sent(headers: list[Any]) -> tuple[Any, ...]:
+    return (*headers, ("ce_source", b"/test"))
+
+
+def _record_of(message: Message, offset: int = 0) -> ConsumerRecord[Any, Any]:
+    value = encode(message)
+    return ConsumerRecord(
+        topic=TOPIC_OF[type(message)],
+        partition=0,
+        offset=offset,
+        timestamp=0,
+        timestamp_type=0,
+        key=key_of(message),
+        value=value,
+        checksum=None,
+        serialized_key_size=0,
+        serialized_value_size=len(value),
+        headers=_sent(headers_of(message)),
+    )
+
+
+def _sent_messages(*messages: Message) -> list[tuple[str, bytes, bytes]]:
+    return [(TOPIC_OF[type(sent)], key_of(sent), encode(sent)) for sent in messages]
+
+
+async def _published(workplace: Any) -> list[tuple[str, bytes, bytes]]:
+    return [(topic, key, value) for topic, key, value, _ in await outbox_of(workplace)]
+
+
+async def test_what_came_of_a_command_is_to_be_published(
+    open_workplace: Any, make_order: Callable[..., Any]
+) -> None:
+    workplace = await open_workplace("inventory")
+    handle = record_handler(SERVICES["inventory"], workplace)
+    await handle(_record_of(ReserveInventory(make_order())))
+    expected = StockReserved(make_order(), "reservation-o-1")
+    assert _sent_messages(expected) == await _published(workplace)
+
+
+async def test_a_no_is_to_be_published_and_then_told_as_rejected(
+    open_workplace: Any, make_order: Callable[..., Any]
+) -> None:
+    workplace, order = await open_workplace("payment"), make_order(quantity=500)
+    handle = record_handler(SERVICES["payment"], workplace)
+    with pytest.raises(tracing.Rejected, match="card limit exceeded"):
+        await handle(_record_of(ChargeCard(order)))
+    expected = PaymentDeclined(order, "card limit exceeded")
+    assert _sent_messages(expected) == await _published(workplace)
+
+
+@pytest.mark.parametrize(
+    ("service", "command"),
+    [("inventory", ReserveInventory), ("payment", ChargeCard), ("shipping", ShipOrder)],
+)
+async def test_a_command_has_one_effect_and_one_outcome_however_often_it_is_delivered(
+    open_workplace: Any,
+    make_order: Callable[..., Any],
+    service: str,
+    command: Callable[..., Message],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    workplace, order = await open_workplace(service), make_order()
+    handle = record_handler(SERVICES[service], workplace)
+    with caplog.at_level(logging.INFO):
+        for offset in range(3):
+            await handle(_record_of(command(order), offset))
+    async with workplace.database.connect() as connection:
+        if service == "inventory":
+            assert inventory.FIRST_STOCK - 2 == await inventory.available("kettle", connection)
+        elif service == "payment":
+            assert 8900 == await payment.charged_cents(connection)
+        else:
+            assert 1 == await shipping.shipments(connection)
+    assert 1 == len(await outbox_of(workplace))
+    assert 2 == caplog.text.count("of order o-1 was done before")
+
+
+async def test_what_fails_has_no_effect_and_publishes_nothing_until_the_next_delivery(
+    open_workplace: Any, make_order: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_args: object, **_options: object) -> None:
+        raise ConnectionError
+
+    workplace = await open_workplace("payment")
+    handle = record_handler(SERVICES["payment"], workplace)
+    record = _record_of(ChargeCard(make_order()))
+    with monkeypatch.context() as broken:
+        broken.setattr(type(workplace.outbox), "add", fail)
+        with pytest.raises(ConnectionError):
+            await handle(record)
+    async with workplace.database.connect() as connection:
+        assert 0 == await payment.charged_cents(connection)
+    await handle(record)
+    expected = PaymentCharged(make_order(), "payment-o-1")
+    assert _sent_messages(expected) == await _published(workplace)
+
+
+async def test_the_relay_is_woken_after_the_commit(
+    open_workplace: Any, make_order: Callable[..., Any]
+) -> None:
+    workplace = await open_workplace("payment")
+    seen: list[Any] = []
+    pending = dataclasses.replace(workplace, committed=lambda: seen.append("woken"))
+    handle = record_handler(SERVICES["payment"], pending)
+    await handle(_record_of(ChargeCard(make_order())))
+    assert ["woken"] == seen
+
+
+async def test_messages_that_are_none_of_its_business_pass_a_service_by(
+    open_workplace: Any, make_order: Callable[..., Any]
+) -> None:
+    workplace = await open_workplace("payment")
+    await record_handler(SERVICES["payment"], workplace)(_record_of(ReserveInventory(make_order())))
+    assert [] == await outbox_of(workplace)
+
+
+async def test_log_lines_name_the_service_and_the_order(
+    open_workplace: Any, make_order: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    handle = record_handler(SERVICES["shipping"], await open_workplace("shipping"))
+    with caplog.at_level(logging.INFO):
+        await handle(_record_of(ShipOrder(make_order())))
+    assert ("demo_pipeline.shipping", logging.INFO, "ShipOrder of order o-1 is done") in (
+        caplog.record_tuples
+    )

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import dataclasses
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from sqlalchemy import select
+
+from demo_pipeline.domain.codec import decode, encode, headers_of
+from demo_pipeline.domain.deadlines import PATIENT
+from demo_pipeline.domain.events import Order, OrderLine
+from demo_pipeline.domain.topics import TOPIC_OF, key_of
+from demo_pipeline.runtime.database import open_database
+from demo_pipeline.runtime.publishing import Workplace
+from demo_pipeline.services import orchestrator
+from tracing import Telemetry
+from tracing.sql import SqlInbox, SqlOutbox
+from tracing.sql.stored_headers import unpack
+from tracing.testing import Capture
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from demo_pipeline.domain.deadlines import Deadlines
+    from demo_pipeline.domain.messages import Message
+    from demo_pipeline.runtime.service import RecordHandler
+
+    AtWork = Callable[..., AbstractAsyncContextManager["Desk"]]
+
+
+class Desk:
+    """An orchestrator at work, without a broker: events go in, commands are in its outbox."""
+
+    def __init__(self, workplace: Workplace, handle: RecordHandler) -> None:
+        self.workplace = workplace
+        self._handle = handle
+        self._offset = 0
+
+    async def take(self, *events: Message) -> None:
+        """Hand events over, in this order."""
+        for event in events:
+            self._offset += 1
+            await self._handle(record_of(event, self._offset))
+
+    async def sent(self) -> list[tuple[Message | None, dict[str, bytes | None]]]:
+        """The messages in the outbox, in their order, each with its headers."""
+        table = self.workplace.outbox.table.c
+        async with self.workplace.database.connect() as connection:
+            found = await connection.execute(
+                select(table.topic, table.value, table.headers).order_by(table.sequence)
+            )
+            rows = [(topic, value, unpack(packed)) for topic, value, packed in found]
+        return [
+            (decode(_record(topic, value, headers, 0)), dict(headers))
+            for topic, value, headers in rows
+        ]
+
+    async def commands(self) -> list[str]:
+        """The commands in the outbox, in their order, with the attempt where it is no first one."""
+        found = []
+        for message, _ in await self.sent():
+            attempt = getattr(message, "attempt", 1)
+            found.append(type(message).__name__ + (f" {attempt}" if attempt > 1 else ""))
+        return found
+
+
+@pytest.fixture
+def order() -> Order:
+    return Order("o-1", "user-07", (OrderLine("kettle", 2, 4450),), 8900, "card-07", "8 Street")
+
+
+@pytest.fixture
+def capture() -> Iterator[Capture]:
+    with Capture("orchestrator") as found:
+        yield found
+
+
+@pytest.fixture
+def at_work(tmp_path: Path, capture: Capture) -> AtWork:
+    """Let an orchestrator work on one database; let a second one work when the first has left."""
+    service = orchestrator.SERVICE
+    url = f"sqlite+aiosqlite:///{tmp_path / 'orchestrator.sqlite3'}"
+    telemetry = Telemetry(
+        "orders",
+        tracer_provider=capture.tracer_provider,
+        meter_provider=capture.meter_provider,
+        source="/orchestrator",
+    )
+
+    @asynccontextmanager
+    async def working(deadlines: Deadlines = PATIENT, **changes: Any) -> AsyncIterator[Desk]:
+        async with AsyncExitStack() as stack:
+            workplace = Workplace(
+                telemetry,
+                await stack.enter_async_context(open_database(service, url)),
+                SqlInbox(telemetry, group=service.name, metadata=service.tables),
+                SqlOutbox(telemetry, service=service.name, metadata=service.tables),
+                lambda: None,
+                deadlines=deadlines,
+            )
+            workplace = dataclasses.replace(workplace, **changes)
+            work = await stack.enter_async_context(orchestrator.orchestrating(workplace))
+            yield Desk(workplace, work.handle)
+
+    return working
+
+
+def record_of(message: Message, offset: int) -> ConsumerRecord[Any, Any]:
+    """The record that a message travels in."""
+    headers = [*headers_of(message), ("ce_source", b"/test")]
+    return _record(TOPIC_OF[type(message)], encode(message), headers, offset, key_of(message))
+
+
+def _record(
+    topic: str, value: bytes, headers: Any, offset: int, key: bytes | None = None
+) -> ConsumerRecord[Any, Any]:
+    source = ("ce_source", b"/test")
+    return ConsumerRecord(
+        topic=topic,
+        partition=0,
+        offset=offset,
+        timestamp=0,
+        timestamp_type=0,
+        key=key,
+        value=value,
+        checksum=None,
+        serialized_key_size=0,
+        serialized_value_size=len(value),
+        headers=tuple(headers) if source in headers else (*headers, source),
+    )

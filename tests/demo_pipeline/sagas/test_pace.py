@@ -1,0 +1,81 @@
+"""The pace of a run: deadlines stretch with the answers that it sees, within bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from demo_pipeline.domain.deadlines import QUICK
+from demo_pipeline.domain.pace import MOST, USUAL_S, Pace, steady_pace
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> _Clock:
+    return _Clock()
+
+
+def _take(pace: Pace, clock: _Clock, *seconds: float) -> None:
+    for number, each in enumerate(seconds):
+        pace.asked(f"o-{number}")
+        clock.now += each
+        pace.answered(f"o-{number}")
+
+
+def test_without_answers_or_with_quick_ones_deadlines_are_as_they_are_written(
+    clock: _Clock,
+) -> None:
+    pace = Pace(clock=clock)
+    assert QUICK == pace.stretched(QUICK)
+    _take(pace, clock, 0.01, USUAL_S)
+    assert QUICK == pace.stretched(QUICK)
+
+
+def test_deadlines_stretch_with_the_slowest_of_the_last_answers_and_back_again(
+    clock: _Clock,
+) -> None:
+    pace = Pace(clock=clock)
+    _take(pace, clock, 0.1, 4 * USUAL_S, 0.1)
+    stretched = pace.stretched(QUICK)
+    assert (4 * QUICK.saga_s, 4 * QUICK.step_s, 4 * QUICK.undo_s) == (
+        stretched.saga_s,
+        stretched.step_s,
+        stretched.undo_s,
+    )
+    assert (QUICK.step_attempts, QUICK.undo_attempts) == (
+        stretched.step_attempts,
+        stretched.undo_attempts,
+    )
+    _take(pace, clock, *[0.1] * 10)
+    assert 1 == pace.factor
+
+
+def test_an_answer_that_is_waited_for_counts_before_it_is_there(clock: _Clock) -> None:
+    pace = Pace(clock=clock)
+    pace.asked("o-1")
+    clock.now += 3 * USUAL_S
+    pace.asked("o-2")
+    assert 3 == pace.factor
+    pace.answered("o-1")
+    pace.answered("o-1")
+    assert 3 == pace.factor
+
+
+def test_what_is_broken_does_not_count_as_slow_for_ever(clock: _Clock) -> None:
+    pace = Pace(clock=clock)
+    pace.asked("o-1")
+    clock.now += 1e6
+    assert MOST == pace.factor
+
+
+def test_a_steady_pace_keeps_nothing_and_changes_nothing() -> None:
+    pace = steady_pace()
+    pace.asked("o-1")
+    pace.answered("o-2")
+    assert QUICK == pace.stretched(QUICK)

@@ -1,0 +1,49 @@
+"""Properties files as Kafka's own commands take them; what they hold is never told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tracing.dlq import Connection
+from tracing.kafka.connection import read_command_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("jaas", "password"),
+    [
+        ('username="ann" password="it\'s; = fine\'";', "it's; = fine'"),
+        ('username="ann" password="a\\"b\\\\c";', 'a"b\\c'),
+        ("username='ann' password='x y';", "x y"),
+        ("username=ann password=plain;", "plain"),
+    ],
+)
+def test_jaas_credentials_are_read_whatever_their_quotes(
+    tmp_path: Path, jaas: str, password: str
+) -> None:
+    file = tmp_path / "client.properties"
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    file.write_text(f"security.protocol=SASL_PLAINTEXT\nsasl.jaas.config={module} \\\n  {jaas}\n")
+
+    options = read_command_config(file)
+
+    assert ("ann", password) == (options["sasl_plain_username"], options["sasl_plain_password"])
+
+
+def test_a_connection_does_not_tell_its_password() -> None:
+    connection = Connection("kafka:9092", {"sasl_plain_password": "hunter2"})
+
+    assert "hunter2" not in repr(connection)
+    assert "hunter2" == connection.client()["sasl_plain_password"]
+
+
+def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "client.properties"
+    file.write_text("security.protocol=SSL\nssl.ca.location=/no/such/ca.pem\n")
+
+    with pytest.raises(ValueError, match=r"ssl\.ca\.location: there is no file /no/such/ca\.pem"):
+        read_command_config(file)

@@ -1,0 +1,229 @@
+"""The command on Apache Kafka: what people see, what machines get, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from asyncio import subprocess
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from time import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.tracing.lag.scene import Scene
+from tracing.__main__ import main
+from tracing.testing import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.kafka, pytest.mark.integration]
+
+
+@pytest.fixture
+def scene(kafka_servers: str) -> Scene:
+    found = Scene(kafka_servers)
+
+    async def fill() -> None:
+        await found.create(2)
+        await found.produce(*[int((time() - 60) * 1000)] * 3)
+        await found.commit({0: 1, 1: 0})
+
+    asyncio.run(fill())
+    return found
+
+
+def arguments(scene: Scene, *more: str) -> list[str]:
+    return [
+        "lag", "--bootstrap-servers", scene.servers, "--group", scene.group,
+        "--topic", scene.topic, *more,
+    ]  # fmt: skip
+
+
+def test_machines_get_one_document(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(arguments(scene, "--json"))
+
+    document = json.loads(capsys.readouterr().out)
+    lag_s = document["groups"][0]["lag_s"]
+    assert lag_s == pytest.approx(60, abs=10)
+    shared = {"topic": scene.topic, "exact": True, "assigned": False}
+    assert {
+        "group": scene.group,
+        "state": "Empty",
+        "members": 0,
+        "status": None,
+        "lag": 2,
+        "lag_s": lag_s,
+        "partitions": [
+            {**shared, "partition": 0, "committed": 1, "end": 3, "lag": 2, "lag_s": lag_s,
+             "status": None},
+            {**shared, "partition": 1, "committed": 0, "end": 0, "lag": 0, "lag_s": 0.0,
+             "status": "ok"},
+        ],
+    } == document["groups"][0]  # fmt: skip
+    assert {"at", "took_s", "groups", "dead_letters", "missing_rights", "unanswered"} == set(
+        document
+    )
+
+
+def test_people_get_a_line_for_each_topic(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(arguments(scene))
+
+    heading, _, row, note = capsys.readouterr().out.splitlines()
+    assert ["lag", "oldest", "waits", "status", "group", "members", "topic", "partition"] == (
+        heading.split()
+    )
+    assert ["2", "?", scene.group, "0", scene.topic, "1", "of", "2", "behind"] == [
+        word for word in row.split() if not word.startswith("6") and word != "s"
+    ]
+    assert "--watch" in note
+
+
+def test_people_get_a_line_for_each_partition_and_are_told_of_estimates(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 0 == main(arguments(scene, "--each", "--no-read"))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [["2", "?", "?"], ["0", "0.0", "s"]] == [line.split()[:3] for line in lines[2:4]]
+    assert lines[-1].startswith("~: estimated")
+
+
+async def test_watching_looks_again_and_stops_at_ctrl_c(kafka_servers: str) -> None:
+    scene = Scene(kafka_servers)
+    await scene.create()
+    await scene.produce(None)
+    await scene.commit({0: 0})
+    process = await subprocess.create_subprocess_exec(
+        sys.executable, "-m", "tracing", *arguments(scene, "--watch", "0.3", "--window", "1"),
+        "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    documents = [json.loads(await process.stdout.readline()) for _ in range(6)]
+    process.send_signal(signal.SIGINT)
+    _, said = await process.communicate()
+
+    assert 130 == process.returncode
+    assert b"tracing: stopped" == said.strip()
+    statuses = [document["groups"][0]["status"] for document in documents]
+    assert (None, "dead") == (statuses[0], statuses[-1])
+
+
+class Receiver(BaseHTTPRequestHandler):
+    bodies: list[bytes]
+
+    def do_POST(self) -> None:
+        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[bytes]]]:
+    bodies: list[bytes] = []
+    server = HTTPServer(("127.0.0.1", 0), type("Mine", (Receiver,), {"bodies": bodies}))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", bodies
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+async def test_the_daemon_exports_until_it_is_told_to_stop(
+    kafka_servers: str, collector: tuple[str, list[bytes]]
+) -> None:
+    scene = Scene(kafka_servers)
+    await scene.create()
+    await scene.produce(None)
+    await scene.commit({0: 0})
+    url, bodies = collector
+    process = await subprocess.create_subprocess_exec(
+        sys.executable, "-m", "tracing", *arguments(scene, "--daemon", "--watch", "0.3"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+             "OTEL_METRIC_EXPORT_INTERVAL": "200", "OTEL_EXPORTER_OTLP_COMPRESSION": "none"},
+    )  # fmt: skip
+    await eventually(
+        lambda: any(
+            b"pipeline.consumer.lag.time" in body and scene.topic.encode() in body
+            for body in bodies
+        ),
+        timeout_s=30,
+    )
+    process.send_signal(signal.SIGTERM)
+    output, said = await process.communicate()
+
+    assert (0, b"", b"") == (process.returncode, output, said)
+    assert any(b"pipeline-lag-monitor" in body for body in bodies)
+
+
+async def test_a_daemon_that_cannot_begin_says_why_and_ends() -> None:
+    process = await subprocess.create_subprocess_exec(
+        sys.executable, "-m", "tracing", "lag", "--daemon", "--bootstrap-servers", "127.0.0.1:1",
+        stderr=subprocess.PIPE, env={**os.environ, "OTEL_METRICS_EXPORTER": "none",
+                                     "OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"},
+    )  # fmt: skip
+    _, said = await process.communicate()
+
+    assert 1 == process.returncode
+    assert b"no Kafka broker answers" in said
+    assert 1 == len(said.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "says"),
+    [
+        (["--watch", "0"], 2, "no number above 0"),
+        (["--window", "10"], 2, "one look is no window"),
+        (["--window", "10", "--watch", "8"], 2, "at least twice --watch"),
+        (["--daemon", "--json"], 2, "--daemon prints nothing"),
+        (["--by-topic"], 2, "goes with --daemon"),
+        (["--group", "nobody"], 1, "nothing is committed for group nobody"),
+        (["--topic", "nothing"], 1, "nothing is committed for topic nothing"),
+    ],
+)
+def test_bad_usage_is_told_in_one_line(
+    kafka_servers: str,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    code: int,
+    says: str,
+) -> None:
+    assert code == main(["lag", "--bootstrap-servers", kafka_servers, *more])
+
+    captured = capsys.readouterr()
+    assert "" == captured.out
+    assert 1 == len(captured.err.splitlines())
+    assert says in captured.err
+
+
+def test_a_cluster_that_does_not_answer_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert 1 == main(["lag", "--bootstrap-servers", "127.0.0.1:1"])
+
+    captured = capsys.readouterr()
+    assert ("", 1) == (captured.out, len(captured.err.splitlines()))
+    assert "no Kafka broker answers" in captured.err
+
+
+def test_an_endpoint_that_is_no_address_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:abc")
+    assert 2 == main(["lag", "--daemon", "--bootstrap-servers", "127.0.0.1:1"])
+
+    captured = capsys.readouterr()
+    assert ("", 1) == (captured.out, len(captured.err.splitlines()))
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is no address" in captured.err

@@ -1,0 +1,95 @@
+"""Strange letters and strange options: told in one line, and no harm to the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+
+from tracing import Provenance, Telemetry
+from tracing.__main__ import main
+from tracing.cli.dlq_output import letter_document
+from tracing.cli.moments import age, parse_moment, written
+from tracing.dlq import Connection, Letter, replay
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+LOST = Provenance(
+    topic="orders", partition=0, offset=7, timestamp_ms=1, group="payment", exception="E",
+    message="m", attempts=3, first_failed_at_ms=1, failed_at_ms=2,
+)  # fmt: skip
+
+
+def letter(headers: list[Any]) -> Letter:
+    return Letter.of(
+        ConsumerRecord[Any, Any]("orders.payment.dlq", 0, 0, 1, 0, b"k", b"v", None, 1, 1, headers)
+    )
+
+
+@pytest.mark.parametrize("moment", [b"1000000000000000", b"9223372036854775807", b"-5"])
+def test_a_time_that_cannot_be_is_unknown(moment: bytes) -> None:
+    strange = letter([*LOST.headers(), ("__pipeline.errors.failed_at", moment)])
+
+    assert "unknown" == letter_document(strange)["failed_at"]
+    assert ("unknown", "unknown") == (written(int(moment)), age(int(moment)))
+
+
+def test_an_age_beyond_all_time_is_the_beginning_of_it() -> None:
+    assert 0 == parse_moment("9" * 400 + "w")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--timeout", "nan"], "no number above 0"),
+        (["--timeout", "inf"], "no number above 0"),
+        (["--timeout", "0"], "no number above 0"),
+        (["--bootstrap-servers", "host:abc"], "HOST:PORT"),
+        (["--bootstrap-servers", "[::1"], "HOST:PORT"),
+        (["--bootstrap-servers", "host:99999"], "HOST:PORT"),
+        (["--bootstrap-servers", "host:0"], "HOST:PORT"),
+        (["--bootstrap-servers", "host:\u0663"], "HOST:PORT"),
+        (["--bootstrap-servers", "host/path"], "HOST:PORT"),
+        (["--bootstrap-servers", "user:secret@host:1"], "HOST:PORT"),
+    ],
+)
+def test_a_strange_option_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    given = ["dlq", "list", "--bootstrap-servers", "127.0.0.1:1", *arguments]
+
+    assert 2 == main(given)
+    error = capsys.readouterr().err
+    assert 1 == len(error.splitlines())
+    assert says in error
+    assert "secret" not in error
+
+
+@pytest.mark.parametrize(
+    ("line", "says"), [("sasl.mechanism=GSSAPI", "SCRAM-SHA-512"), ("nonsense", "name=value")]
+)
+def test_a_properties_file_that_cannot_be_used_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, says: str
+) -> None:
+    file = tmp_path / "client.properties"
+    file.write_text(f"security.protocol=sasl_plaintext\n{line}\n")
+
+    assert 2 == main(
+        ["dlq", "list", "--bootstrap-servers", "127.0.0.1:1", "--command-config", str(file)]
+    )
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.kafka
+@pytest.mark.integration
+async def test_a_letter_does_not_choose_whose_topic_it_goes_to(kafka_servers: str) -> None:
+    async def forged() -> AsyncIterator[Letter]:
+        yield letter([("__pipeline.errors.topic", b"secrets"), *LOST.headers()[1:]])
+
+    result = await replay(Connection(kafka_servers), forged(), Telemetry("orders"))
+
+    assert (0, 1) == (result.sent, result.failures)
+    assert "secrets" in next(iter(result.failed.values()))

@@ -1,0 +1,45 @@
+"""Random identifiers are never given twice: not by threads, not by forks, not by seeds."""
+
+import os
+import random
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+from tracing.core.ids import random_id
+
+
+def test_an_id_is_32_hexadecimal_digits() -> None:
+    assert re.fullmatch(rb"[0-9a-f]{32}", random_id())
+
+
+def test_threads_never_get_the_same_id() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        batches = list(pool.map(lambda _: [random_id() for _ in range(5_000)], range(8)))
+
+    ids = [found for batch in batches for found in batch]
+    assert 40_000 == len(set(ids))
+
+
+def test_a_forked_child_has_ids_of_its_own() -> None:
+    random_id()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, b"".join(random_id() for _ in range(64)))
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    written = os.read(reader, 64 * 32)
+    os.close(reader)
+
+    theirs = {written[at : at + 32] for at in range(0, len(written), 32)}
+    assert 64 == len(theirs)
+    assert theirs.isdisjoint({random_id() for _ in range(200)})
+
+
+def test_a_seed_makes_no_difference() -> None:
+    random.seed(1)
+    first = random_id()
+    random.seed(1)
+
+    assert first != random_id()

@@ -1,0 +1,90 @@
+"""Which letters are listed, and that no letter harms the terminal or the program that reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from tests.tracing.dlq.cluster import Cluster
+from tracing import Provenance
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(params=["embedded_servers", pytest.param("kafka_servers", marks=pytest.mark.kafka)])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    found = Cluster(request.getfixturevalue(request.param))
+    asyncio.run(found.fill())
+    return found
+
+
+async def add_hostile(cluster: Cluster) -> None:
+    """Put in a letter whose error type would move the cursor and end the line."""
+    async with AIOKafkaProducer(bootstrap_servers=cluster.servers) as producer:
+        lost = Provenance(
+            topic=cluster.topic, partition=0, offset=0, timestamp_ms=1, group="payment",
+            exception="\x1b[2J\nE\u202e", message="", attempts=1, first_failed_at_ms=1,
+            failed_at_ms=1,
+        )  # fmt: skip
+        await producer.send_and_wait(cluster.of_payment, b"v", headers=lost.headers(), partition=1)
+
+
+def test_single_letters_are_one_document_for_machines(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 0 == cluster.run("list", "--topic", cluster.of_payment, "--each", "--json")
+    assert [1, 3, 5] == [letter["offset"] for letter in json.loads(capsys.readouterr().out)]
+
+    nobody = ("--topic", cluster.of_payment, "--group", "nobody")
+    assert 0 == cluster.run("list", *nobody, "--each", "--json")
+    assert [] == json.loads(capsys.readouterr().out)
+
+
+def test_what_a_letter_says_is_printed_harmlessly(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(add_hostile(cluster))
+    assert 0 == cluster.run("list", "--topic", cluster.of_payment, "--each", "--error", "*E*")
+
+    output = capsys.readouterr().out
+    assert r"\x1b[2J\nE\u202e" in output
+    assert {"\n"} == {character for character in output if not character.isprintable()}
+
+
+def test_dead_letter_topics_and_sources_can_be_named_together(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Cluster(cluster.servers)
+    asyncio.run(other.fill())
+    assert 0 == cluster.run("list", "--topic", other.of_payment, "--topic", cluster.topic, "--json")
+
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert {other.of_payment, cluster.of_payment, cluster.of_shipping} == {
+        group["dead_letter_topic"] for group in groups
+    }
+
+
+def test_a_limit_on_groups_is_refused(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == cluster.run("list", "--limit", "1")
+    assert "--limit goes with --each" in capsys.readouterr().err
+
+
+def test_what_a_letter_holds_is_cut_and_the_cut_is_told(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def large() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=cluster.servers) as producer:
+            await producer.send_and_wait(cluster.of_payment, b"x" * 5000, partition=1)
+
+    asyncio.run(large())
+    assert 0 == cluster.run("show", f"{cluster.of_payment}/1/0", "--payload", "--json")
+
+    document = json.loads(capsys.readouterr().out)
+    assert ("x" * 2000, 2000, 5000) == (
+        document["value"],
+        document["value_cut_to_bytes"],
+        document["value_bytes"],
+    )

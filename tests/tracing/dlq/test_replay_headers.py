@@ -1,0 +1,151 @@
+"""What a replayed record's headers are, however often it fails and comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracing import Provenance, Replay
+from tracing.dlq import Letter, LetterId, Selection, replay_headers
+from tracing.headers.dead_letter import ERROR_HEADERS, FIRST_FAILED_AT
+
+_OWN = ERROR_HEADERS | {"__pipeline.replay.group", "__pipeline.replay.id"}
+_HEADERS = st.lists(
+    st.tuples(
+        st.text(max_size=20).filter(lambda name: name not in {*_OWN, "traceparent", "tracestate"}),
+        st.none() | st.binary(max_size=50),
+    ),
+    max_size=20,
+)
+
+
+def provenance(**changes: Any) -> Provenance:
+    values: dict[str, Any] = {
+        "topic": "orders", "partition": 3, "offset": 7, "timestamp_ms": 1, "group": "payment",
+        "exception": "ConnectionError", "message": "away", "attempts": 3,
+        "first_failed_at_ms": 1000, "failed_at_ms": 2000,
+    }  # fmt: skip
+    return Provenance(**{**values, **changes})
+
+
+def letter(headers: list[tuple[str, bytes | None]], offset: int = 0) -> Letter:
+    record = ConsumerRecord[Any, Any](
+        "orders.payment.dlq", 0, offset, 1, 0, b"k", b"v", None, 1, 1, headers  # type: ignore[arg-type]  # as aiokafka
+    )  # fmt: skip
+    return Letter.of(record)
+
+
+@given(_HEADERS)
+def test_the_records_own_headers_survive_every_round(own: list[tuple[str, bytes | None]]) -> None:
+    headers = [*own, ("traceparent", b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01")]
+    ids = set()
+    for round_number in range(3):
+        found = provenance(offset=round_number)
+        lost = letter([*headers, *found.headers()], offset=round_number)
+        headers, mark = replay_headers(lost, found)
+        ids.add(mark.id)
+        names = [name for name, _ in headers]
+        assert own == [pair for pair in headers if pair[0] not in _OWN]
+        assert (1, 1, 1) == tuple(
+            names.count(name)
+            for name in ("__pipeline.replay.group", "__pipeline.replay.id", FIRST_FAILED_AT)
+        )
+        assert "traceparent" not in names
+        assert (FIRST_FAILED_AT, b"1000") in headers
+        assert Replay(group="payment", id="orders/3/0") == mark
+        headers = [
+            pair for pair in headers if pair[0] != FIRST_FAILED_AT
+        ]  # the next failure writes it anew
+    assert {"orders/3/0"} == ids
+
+
+def test_two_letters_of_one_record_are_replayed_as_the_same() -> None:
+    found = provenance()
+    marks = {replay_headers(letter(found.headers(), offset), found)[1] for offset in (100, 101)}
+
+    assert {Replay(group="payment", id="orders/3/7")} == marks
+
+
+def test_marks_that_were_handed_on_from_another_topic_do_not_count() -> None:
+    found = provenance(topic="priced", partition=0, offset=9)
+    foreign = Replay(group="pricing", id="orders/3/7").headers()
+
+    headers, mark = replay_headers(letter([*foreign, *found.headers()]), found)
+
+    assert Replay(group="payment", id="priced/0/9") == mark
+    assert mark.headers() == [pair for pair in headers if "replay" in pair[0]]
+
+
+@pytest.mark.parametrize(
+    "claimed", ["orders/3/7", "orders/3/8", "orders/2/1", "orders/3/01", "orders/3/x", "orders"]
+)
+def test_a_mark_that_did_not_fit_the_failed_record_is_no_part_of_its_replay(claimed: str) -> None:
+    found = provenance(partition=3, offset=7)
+    forged = Replay(group="payment", id=claimed).headers()
+
+    _, mark = replay_headers(letter([*forged, *found.headers()]), found)
+
+    assert Replay(group="payment", id="orders/3/7") == mark
+
+
+@given(st.lists(st.tuples(st.text(max_size=30), st.none() | st.binary(max_size=80)), max_size=40))
+def test_no_header_makes_reading_a_letter_fail(headers: list[tuple[str, bytes | None]]) -> None:
+    found = letter(headers)
+
+    assert found.provenance is None or found.provenance.topic
+    assert found.context is None or found.context.is_valid
+
+
+@given(
+    st.builds(
+        provenance,
+        topic=st.text(min_size=1, max_size=30),
+        group=st.text(max_size=30),
+        message=st.text(max_size=300),
+        partition=st.integers(0, 2**31 - 1),
+        offset=st.integers(0, 2**63 - 1),
+        timestamp_ms=st.integers(-1, 2**42),
+    )
+)
+def test_provenance_survives_its_headers(found: Provenance) -> None:
+    read = Provenance.from_headers(found.headers())
+
+    assert read is not None
+    assert (found.partition, found.offset, found.timestamp_ms) == (
+        read.partition,
+        read.offset,
+        read.timestamp_ms,
+    )
+
+
+@pytest.mark.parametrize("text", ["", "orders", "orders/1", "orders/x/1", "/1/1", "orders/-1/1"])
+def test_what_is_no_id_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="TOPIC/PARTITION/OFFSET"):
+        LetterId.parse(text)
+
+
+def test_a_selection_takes_what_fits_all_of_it() -> None:
+    lost = letter(provenance(failed_at_ms=2000).headers())
+    stranger = letter([])
+
+    fitting = (
+        Selection(),
+        Selection(groups=frozenset({"payment"}), errors=("Conn*",)),
+        Selection(sources=frozenset({"orders"}), since_ms=2000, until_ms=2001),
+        Selection(ids=frozenset({lost.id})),
+    )
+    others = (
+        Selection(groups=frozenset({"shipping"})),
+        Selection(errors=("connectionerror",)),
+        Selection(since_ms=2001),
+        Selection(until_ms=2000),
+        Selection(ids=frozenset({LetterId("orders.payment.dlq", 0, 1)})),
+    )
+    assert [True] * 4 == [lost in selection for selection in fitting]
+    assert [False] * 5 == [lost in selection for selection in others]
+    assert stranger in Selection()
+    assert stranger not in Selection(groups=frozenset({"payment"}))

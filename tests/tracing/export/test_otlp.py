@@ -1,0 +1,270 @@
+"""The SDK set-up: what leaves the process, by which way, in which shape."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.metrics import Histogram
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+)
+from opentelemetry.sdk.trace import SpanProcessor
+
+from tracing import TracedProducer, otlp
+from tracing.export.endpoint import check_endpoint
+from tracing.testing import InMemoryBroker, InMemoryProducer
+
+
+class Collector:
+    """An OTLP/HTTP endpoint on loopback that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.received: dict[str, list[bytes]] = {}
+        self.status = 200
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                outer.received.setdefault(self.path, []).append(body)
+                self.send_response(outer.status)
+                self.end_headers()
+
+            def log_message(self, *args: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    found = Collector()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", found.url)
+    yield found
+    found.stop()
+
+
+class Keeps(MetricExporter):
+    def __init__(self, temporality: AggregationTemporality) -> None:
+        super().__init__({Histogram: temporality})
+        self.exported: list[MetricsData] = []
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        self.exported.append(metrics_data)
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Hold nothing."""
+
+    def counts(self, name: str) -> list[int]:
+        return [
+            point.count
+            for resource in self.exported[-1].resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+            for point in metric.data.data_points
+            if hasattr(point, "count")
+        ]
+
+
+async def send(providers: otlp.Providers, number: int) -> None:
+    telemetry = providers.telemetry("orders")
+    async with TracedProducer(InMemoryProducer(InMemoryBroker()), telemetry) as producer:
+        for _ in range(number):
+            await producer.send_and_wait("orders", b"v")
+
+
+async def test_spans_and_metrics_arrive_at_the_endpoint(collector: Collector) -> None:
+    providers = otlp.configure("payment")
+    await send(providers, 3)
+
+    assert providers.force_flush()
+    providers.shutdown()
+
+    spans = [
+        span
+        for body in collector.received["/v1/traces"]
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    assert ["send orders"] * 3 == [span.name for span in spans]
+    metrics = {
+        metric.name: metric
+        for body in collector.received["/v1/metrics"]
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    assert 3 == metrics["messaging.client.sent.messages"].sum.data_points[0].as_int
+    assert 3 == metrics["messaging.client.operation.duration"].histogram.data_points[0].count
+
+
+@pytest.mark.parametrize(
+    ("temporality", "expected"),
+    [(AggregationTemporality.CUMULATIVE, [2, 5]), (AggregationTemporality.DELTA, [2, 3])],
+)
+async def test_aggregated_histograms_have_the_exporters_temporality(
+    temporality: AggregationTemporality, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
+    exporter = Keeps(temporality)
+    providers = otlp.configure("s", span_processor=SpanProcessor(), metric_exporter=exporter)
+    counts = []
+    for number in (2, 3):
+        await send(providers, number)
+        providers.force_flush()
+        counts += exporter.counts("messaging.client.operation.duration")
+    providers.shutdown()
+
+    assert expected == counts
+
+
+async def test_a_dead_collector_does_not_hold_the_application_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    providers = otlp.configure("s")
+
+    await send(providers, 100)
+
+    providers.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_METRICS_EXPORTER", "prometheus"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/xml"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(ValueError, match=variable):
+        otlp.configure("s")
+
+
+def test_exporters_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    for signal in ("TRACES", "METRICS", "LOGS"):
+        monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "none")
+
+    providers = otlp.configure("s")
+
+    assert providers.force_flush()
+    providers.shutdown()
+
+
+def _told(collector: Collector) -> dict[tuple[str, str], float]:
+    """The counters that the collector was told last, by metric and by their one label."""
+    found = {}
+    for body in collector.received["/v1/metrics"]:
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    for point in metric.sum.data_points:
+                        label = next((each.value.string_value for each in point.attributes), "")
+                        found[metric.name, label] = point.as_double or point.as_int
+    return found
+
+
+def test_what_exporting_costs_is_told_and_spans_that_nobody_took_are_counted(
+    collector: Collector,
+) -> None:
+    providers = otlp.configure("s")
+    # Twice on the same providers: they have one account.
+    kept = [providers.telemetry("orders") for _ in range(2)]
+    tracer = providers.tracer_provider.get_tracer("t")
+    for collector.status in (200, 400):
+        for _ in range(3):
+            tracer.start_span("s").end()
+        providers.tracer_provider.force_flush()
+    collector.status = 200
+    providers.meter_provider.force_flush()
+    # What the first export of metrics took is known to the second.
+    providers.meter_provider.force_flush()
+    providers.shutdown()
+    told = _told(collector)
+    assert 3 == told["pipeline.telemetry.dropped", "span_export"]
+    assert 0 < told["pipeline.telemetry.export.time", "traces"] < 60
+    assert 0 < told["pipeline.telemetry.export.time", "metrics"] < 60
+    assert 2 == len(kept)
+
+
+def test_configured_tells_of_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not otlp.configured()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://127.0.0.1:9")
+    assert otlp.configured("logs")
+    assert not otlp.configured("traces")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint"),
+    [
+        ("http/protobuf", "http://collector:abc"),
+        ("http/protobuf", "http://collector:99999"),
+        ("http/protobuf", "http://collector:0"),
+        ("http/protobuf", "http://user:secret@collector:abc"),
+        ("http/protobuf", "collector:4318"),
+        ("http/protobuf", "ftp://collector:4318"),
+        ("http/protobuf", "http://[::1"),
+        ("http/protobuf", "https://"),
+        ("grpc", "collector:abc"),
+        ("grpc", "http://collector:abc"),
+    ],
+)
+def test_an_endpoint_that_is_no_address_is_refused_by_the_variables_name_alone(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, endpoint: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    with pytest.raises(ValueError, match="OTEL_EXPORTER_OTLP_ENDPOINT is no address") as refused:
+        otlp.configure("orders")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint"),
+    [
+        ("http/protobuf", ""),
+        ("http/protobuf", "http://localhost:4318"),
+        ("http/protobuf", "https://user:secret@collector/otlp/"),
+        ("http/protobuf", "http://[::1]:4318"),
+        ("grpc", "collector:4317"),
+        ("grpc", "http://collector:4317"),
+        ("grpc", "dns:///collector:4317"),
+        ("grpc", "unix:///run/collector"),
+    ],
+)
+def test_an_endpoint_that_is_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, endpoint: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    check_endpoint("traces", protocol)

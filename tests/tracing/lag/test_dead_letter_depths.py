@@ -1,0 +1,62 @@
+"""What is told of dead-letter topics from what was read of them."""
+
+from __future__ import annotations
+
+from aiokafka.structs import TopicPartition
+
+from tracing import Provenance
+from tracing.lag import DeadLetterDepth
+from tracing.lag.batches import First
+from tracing.lag.depth import depths
+from tracing.lag.oldest import Place
+
+NAME = "orders.events.payment.dlq"
+PARTS = [TopicPartition(NAME, number) for number in range(2)]
+
+
+def letter(offset: int, timestamp_ms: int, group: str | None = None) -> First:
+    headers = []
+    if group is not None:
+        headers = Provenance(
+            topic="orders", partition=0, offset=1, timestamp_ms=1, group=group, exception="E",
+            message="", attempts=1, first_failed_at_ms=1, failed_at_ms=1,
+        ).headers()  # fmt: skip
+    return First(offset, timestamp_ms, headers)
+
+
+def described(
+    ends: tuple[int, int], oldest: dict[int, First | None], topics: set[str] | None = None
+) -> DeadLetterDepth:
+    starts = dict.fromkeys(PARTS, 2)
+    read = {Place(PARTS[number], 2): record for number, record in oldest.items()}
+    (found,) = depths(
+        PARTS, starts, dict(zip(PARTS, ends, strict=True)), read,
+        topics=topics or set(), suffix=".dlq", now=100.0,
+    )  # fmt: skip
+    return found
+
+
+def test_depth_is_of_all_partitions_and_the_oldest_letter_tells_who() -> None:
+    found = described((5, 4), {0: letter(2, 60_000, "late"), 1: letter(2, 50_000, "early")})
+
+    assert DeadLetterDepth(NAME, "orders", "early", 5, 50.0) == found
+
+
+def test_without_letters_the_name_tells_who() -> None:
+    known = {"orders", "orders.events", NAME}
+
+    assert DeadLetterDepth(NAME, "orders.events", "payment", 0, 0.0) == described((2, 2), {}, known)
+    assert DeadLetterDepth(NAME, NAME, None, 0, 0.0) == described((2, 2), {})
+
+
+def test_letters_that_cannot_be_read_have_no_age() -> None:
+    assert DeadLetterDepth(NAME, NAME, None, 3, None) == described((5, 2), {})
+
+
+def test_markers_and_letters_without_a_time_are_told_apart() -> None:
+    assert 0.0 == described((5, 2), {0: None}).oldest_s
+    assert described((5, 2), {0: letter(2, -1)}).oldest_s is None
+
+
+def test_a_topic_that_was_deleted_in_between_is_left_out() -> None:
+    assert () == depths(PARTS, {}, {}, {}, topics=set(), suffix=".dlq", now=1.0)

@@ -1,0 +1,214 @@
+"""What a sweep tells, on the embedded broker and on Apache Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from time import time
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from tests.tracing.lag.scene import Scene, only, partitions
+from tracing.lag import Connection, LagMonitor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+pytestmark = [pytest.mark.integration]
+
+UNSUPPORTED: Final[Mapping[str, str]] = {
+    "assignments": "the embedded broker does not tell what the members of a group are assigned",
+    "batches": "the embedded broker tells a log's end as if its last batch had but one record",
+}
+"""What the embedded broker cannot do, and why."""
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def scene(request: pytest.FixtureRequest) -> Scene:
+    return Scene(str(request.getfixturevalue(f"{request.param}_servers")))
+
+
+def expected_to_fail(request: pytest.FixtureRequest, what: str) -> None:
+    """Mark what the embedded broker cannot do; strict, so that the list cannot rot."""
+    if "embedded" in request.node.callspec.params.values():
+        request.applymarker(pytest.mark.xfail(reason=UNSUPPORTED[what], strict=True))
+
+
+def ago_ms(seconds: float) -> int:
+    return int((time() - seconds) * 1000)
+
+
+async def test_lag_is_told_in_records_and_in_seconds_and_grows_while_nobody_is_there(
+    scene: Scene,
+) -> None:
+    await scene.create()
+    await scene.produce(ago_ms(90), ago_ms(60), ago_ms(30))
+    await scene.commit({0: 1})
+    async with scene.monitor() as monitor:
+        first = only(await monitor.sweep())
+        await asyncio.sleep(0.5)
+        second = only(await monitor.sweep())
+        assert monitor.last is not None
+        assert second == only(monitor.last)
+
+    assert (1, 3, 2, True) == (first.committed, first.end, first.lag, first.exact)
+    assert first.lag_s == pytest.approx(60, abs=5)
+    assert first.lag_s is not None
+    assert second.lag_s is not None
+    assert second.lag_s - first.lag_s == pytest.approx(0.5, abs=0.4)
+
+
+async def test_what_is_committed_to_the_end_is_no_lag(scene: Scene) -> None:
+    await scene.create()
+    await scene.produce(ago_ms(90), ago_ms(60))
+    await scene.commit({0: 2})
+    async with scene.monitor() as monitor:
+        found = await monitor.sweep()
+
+    assert (0, 0.0, True, "ok") == (
+        only(found).lag, only(found).lag_s, only(found).exact, only(found).status
+    )  # fmt: skip
+    assert ("ok", 0) == (found.groups[0].status, found.groups[0].lag)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+async def test_a_record_in_the_middle_of_a_batch_is_found(
+    scene: Scene, compression: str | None, request: pytest.FixtureRequest
+) -> None:
+    expected_to_fail(request, "batches")
+    await scene.create()
+    await scene.batch([ago_ms(50), ago_ms(40), ago_ms(30), ago_ms(20)], compression)
+    await scene.commit({0: 2})
+    async with scene.monitor() as monitor:
+        found = only(await monitor.sweep())
+
+    assert found.exact
+    assert found.lag_s == pytest.approx(30, abs=5)
+
+
+async def test_groups_at_different_offsets_of_a_partition_have_their_own_times(
+    scene: Scene,
+) -> None:
+    await scene.create()
+    await scene.produce(*(ago_ms(60 - 10 * number) for number in range(5)))
+    groups = [f"{scene.group}-{offset}" for offset in range(6)]
+    for offset, group in enumerate(groups):
+        await scene.commit({0: offset}, group)
+    async with scene.monitor(groups=groups) as monitor:
+        sweep = await monitor.sweep()
+
+    assert groups == [group.group for group in sweep.groups]
+    for expected, found in zip([60, 50, 40, 30, 20, 0], sweep.groups, strict=True):
+        assert found.lag_s == pytest.approx(expected, abs=5)
+
+
+async def test_without_reading_times_are_those_at_which_the_log_grew(scene: Scene) -> None:
+    await scene.create()
+    # The time in the record is not looked at.
+    await scene.produce(ago_ms(5000))
+    await scene.commit({0: 1})
+    async with scene.monitor(read=False) as monitor:
+        before = only(await monitor.sweep())
+        await scene.produce(ago_ms(5000))
+        produced = time()
+        await monitor.sweep()
+        await asyncio.sleep(1)
+        found = only(await monitor.sweep())
+
+    assert (0, 0.0, True) == (before.lag, before.lag_s, before.exact)
+    assert (1, False) == (found.lag, found.exact)
+    assert found.lag_s == pytest.approx(time() - produced, abs=1)
+
+
+async def test_without_reading_nothing_is_known_of_what_was_there_before(scene: Scene) -> None:
+    await scene.create()
+    await scene.produce(ago_ms(50))
+    await scene.commit({0: 0})
+    async with scene.monitor(read=False) as monitor:
+        first = only(await monitor.sweep())
+        await asyncio.sleep(0.3)
+        second = only(await monitor.sweep())
+
+    assert (1, None, False) == (first.lag, first.lag_s, first.exact)
+    assert second.lag_s == pytest.approx(0.3, abs=0.25)
+
+
+async def test_where_a_member_committed_nothing_counts_what_came_since(
+    scene: Scene, request: pytest.FixtureRequest
+) -> None:
+    expected_to_fail(request, "assignments")
+    await scene.create()
+    await scene.produce(ago_ms(90))
+    async with scene.member(), scene.monitor() as monitor:
+        before = only(await monitor.sweep())
+        await scene.produce(None)
+        after = only(await monitor.sweep())
+    async with scene.monitor() as monitor:
+        left = await monitor.sweep()
+
+    assert (None, 1, 0, 0.0, True) == (
+        before.committed, before.end, before.lag, before.lag_s, before.assigned
+    )  # fmt: skip
+    assert (None, 1) == (after.committed, after.lag)
+    assert after.lag_s == pytest.approx(0, abs=2)
+    assert () == left.groups
+
+
+async def test_a_record_of_the_future_has_waited_for_no_time(scene: Scene) -> None:
+    await scene.create()
+    await scene.produce(ago_ms(-600))
+    await scene.commit({0: 0})
+    async with scene.monitor() as monitor:
+        sweep = await monitor.sweep()
+
+    assert (0.0, True, 1) == (only(sweep).lag_s, only(sweep).exact, sweep.clock_skews)
+
+
+async def test_all_groups_are_found(scene: Scene) -> None:
+    await scene.create()
+    await scene.commit({0: 0})
+    async with scene.monitor(groups=[]) as monitor:
+        sweep = await monitor.sweep()
+
+    assert [scene.group] == [group.group for group in sweep.groups]
+    assert () == sweep.missing_rights
+    assert () == sweep.unanswered
+
+
+async def test_a_group_that_is_not_there_is_left_out(scene: Scene) -> None:
+    await scene.create()
+    async with scene.monitor(groups=["nobody"]) as monitor:
+        assert () == (await monitor.sweep()).groups
+
+
+async def test_a_wrong_address_is_told() -> None:
+    with pytest.raises(KafkaConnectionError):
+        async with LagMonitor(Connection("127.0.0.1:1")):
+            pass
+
+
+async def test_a_monitor_works_only_in_its_block(scene: Scene) -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        await scene.monitor().sweep()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"interval_s": 0}, {"timeout_s": -1}, {"window_s": 1, "interval_s": 1}, {"max_series": 0}],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"must be"):
+        LagMonitor(Connection("127.0.0.1:1"), **options)  # type: ignore[arg-type]  # on purpose
+
+
+async def test_many_partitions_with_large_batches_are_all_read(scene: Scene) -> None:
+    await scene.create(12)
+    for number in range(12):
+        await scene.large(number, ago_ms(100 + number), 300_000)
+    await scene.commit(dict.fromkeys(range(12), 0))
+    async with scene.monitor() as monitor:
+        found = partitions(await monitor.sweep())
+
+    assert all(part.exact for part in found.values())
+    assert found[7].lag_s == pytest.approx(107, abs=10)

@@ -1,0 +1,198 @@
+"""How long flows take: publish, wait and end-to-end, counted where they tell the truth."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+)
+from opentelemetry.sdk.trace import SpanProcessor
+
+from tracing import Rejected, Telemetry, TracedConsumer, TracedProducer, otlp
+from tracing.delivery.inbox import Duplicates
+from tracing.headers import cloudevents
+from tracing.headers.flow import in_flow
+from tracing.headers.identity import EventIdentity
+from tracing.testing import Capture, InMemoryBroker, InMemoryConsumer, InMemoryProducer
+
+LABELS = {"pipeline": "orders", "messaging.destination.name": "t"}
+END_TO_END = "pipeline.end_to_end.duration"
+WAIT = "pipeline.wait.duration"
+PUBLISH = "pipeline.publish.duration"
+
+
+def _telemetry(capture: Capture) -> Telemetry:
+    return Telemetry(
+        "orders",
+        tracer_provider=capture.tracer_provider,
+        meter_provider=capture.meter_provider,
+        logger_provider=capture.logger_provider,
+    )
+
+
+def _record(*headers: tuple[str, bytes], age_s: float = 2.0, flow_s: float = 5.0) -> Any:
+    now_ms = int(time.time() * 1000)
+    flow = f"pipeline.name=orders,pipeline.origin={now_ms - int(flow_s * 1000)}".encode()
+    return ConsumerRecord(
+        "t", 0, 8, now_ms - int(age_s * 1000), 0, None, b"x", None, 0, 1,
+        (("baggage", flow), *headers),
+    )  # fmt: skip
+
+
+def _consumer(telemetry: Telemetry) -> TracedConsumer:
+    return TracedConsumer(InMemoryConsumer("t", broker=InMemoryBroker()), telemetry, group="g")
+
+
+def _told(capture: Capture, name: str, **labels: str) -> Any:
+    found: Any = capture.metric(name, {**LABELS, **labels})
+    return (0, 0.0) if found is None else (found.count, found.sum)
+
+
+async def test_a_record_tells_how_long_it_waited_and_how_long_its_flow_took() -> None:
+    with Capture() as capture:
+        async with _consumer(_telemetry(capture)).process(_record()):
+            pass
+        (span,) = capture.spans()
+        group = {"messaging.consumer.group.name": "g"}
+        assert (1, pytest.approx(2.0, abs=0.5)) == _told(capture, WAIT, **group)
+        assert (1, pytest.approx(5.0, abs=0.5)) == _told(capture, END_TO_END, **group)
+    attributes: Any = span.attributes
+    assert 5.0 == pytest.approx(attributes["pipeline.end_to_end.duration"], abs=0.5)
+
+
+async def test_a_business_no_is_an_end_and_an_error_is_none() -> None:
+    with Capture() as capture:
+        consumer = _consumer(_telemetry(capture))
+        for error in (Rejected("no"), ConnectionError()):
+            with pytest.raises(type(error)):
+                async with consumer.process(_record()):
+                    raise error
+        assert (2, 1) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
+
+
+async def test_replays_are_late_by_their_nature_and_tell_nothing() -> None:
+    with Capture() as capture:
+        marks = (("__pipeline.replay.group", b"g"), ("__pipeline.replay.id", b"t/0/7"))
+        async with _consumer(_telemetry(capture)).process(_record(*marks)):
+            pass
+        assert (0, 0) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
+
+
+async def test_a_duplicate_is_no_end_of_its_flow() -> None:
+    with Capture() as capture:
+        telemetry = _telemetry(capture)
+        record = _record()
+        async with _consumer(telemetry).process(record):
+            Duplicates(telemetry, "g").skipped("t", EventIdentity.of(record))
+        assert (1, 0) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
+
+
+async def test_an_origin_in_the_future_is_no_time_and_is_counted() -> None:
+    with Capture() as capture:
+        async with _consumer(_telemetry(capture)).process(_record(flow_s=-60)):
+            pass
+        assert (1, 0.0) == _told(capture, END_TO_END)
+        assert 1 == capture.metric("pipeline.clock_skew", {"reason": "end_to_end"})
+
+
+async def test_names_of_pipelines_without_number_share_one_series() -> None:
+    with Capture() as capture:
+        consumer = _consumer(_telemetry(capture))
+        for number in range(50):
+            record = _record()
+            flow = f"pipeline.name=p{number},pipeline.origin={record.timestamp}".encode()
+            async with consumer.process(record.__class__(**{
+                **{name: getattr(record, name) for name in record.__dataclass_fields__},
+                "headers": (("baggage", flow),),
+            })):  # fmt: skip
+                pass
+        rest: Any = capture.metric(END_TO_END, {"pipeline": "_OTHER"})
+        assert 19 == rest.count
+
+
+async def test_an_event_that_was_created_before_tells_how_long_publishing_took() -> None:
+    with Capture() as capture:
+        producer = TracedProducer(InMemoryProducer(InMemoryBroker()), _telemetry(capture))
+        created = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 60))
+        token = attach(Context(in_flow({"pipeline.name": "billing"})))
+        async with producer:
+            await producer.send_and_wait("t", b"x")
+            await producer.send_and_wait("t", b"x", headers=[("ce_time", created.encode())])
+        detach(token)
+        found: Any = capture.metric(PUBLISH, {"pipeline": "billing"})
+    assert (2, pytest.approx(60, abs=2)) == (found.count, found.sum)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (b"2026-01-02T03:04:05.678Z", 1767323045678),
+        (b"2026-01-02T03:04:05.679Z", 1767323045679),
+        (b"2026-01-02T04:04:05.678+01:00", 1767323045678),
+        (b"2026-01-02T03:04:05", None),
+        (b"2026-01-02T03:04:05.6x8Z", None),
+        (b"", None),
+        (b"\xff" * 24, None),
+        (b"9" * 1000, None),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_a_time_is_read_or_is_none(written: Any, expected: int | None) -> None:
+    assert [expected] * 2 == [cloudevents.time_ms(written) for _ in range(2)]
+
+
+class _Keeps(MetricExporter):
+    def __init__(self) -> None:
+        super().__init__({}, {})
+        self.last: MetricsData | None = None
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        self.last = metrics_data
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Hold nothing."""
+
+    def exemplars(self, name: str) -> list[int | None]:
+        """The trace ids of an instrument's exemplars."""
+        assert self.last is not None
+        return [
+            exemplar.trace_id
+            for resource in self.last.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+            for point in metric.data.data_points
+            for exemplar in point.exemplars
+        ]
+
+
+async def test_a_bad_point_leads_to_its_trace_once() -> None:
+    exporter = _Keeps()
+    providers = otlp.configure("test", span_processor=SpanProcessor(), metric_exporter=exporter)
+    try:
+        processing = _consumer(providers.telemetry("orders")).process(_record())
+        async with processing:
+            pass
+        trace_id = processing.span.get_span_context().trace_id
+        providers.meter_provider.force_flush()
+        first = {name: exporter.exemplars(name) for name in (WAIT, END_TO_END)}
+        providers.meter_provider.force_flush()
+        second = exporter.exemplars(WAIT)
+    finally:
+        providers.shutdown()
+    assert {WAIT: [trace_id], END_TO_END: [trace_id]} == first
+    assert [] == second

@@ -1,0 +1,205 @@
+"""What is recorded is what the catalogue says, and the other way round."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
+
+import tracing
+from tests.tracing.sagas.saga_doubles import Source
+from tracing import SagaHealth, Telemetry, TracedConsumer, TracedProducer
+from tracing.cli.metrics import markdown
+from tracing.delivery.inbox import Duplicates
+from tracing.export.account import ExportAccount
+from tracing.export.metrics import AggregatedMetricExporter
+from tracing.headers.identity import EventIdentity
+from tracing.lag import DeadLetterDepth, GroupLag, PartitionLag, Status, Sweep
+from tracing.lag.gauges import LagGauges
+from tracing.metrics import catalog
+from tracing.metrics.histograms import Aggregator
+from tracing.sql.backlog import Backlog
+from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Recorded = dict[str, list[tuple[Any, frozenset[str]]]]
+
+# Needs a broker with an admin interface; tests/dlq looks at its labels.
+_ELSEWHERE: Final = {catalog.DEAD_LETTERS_REPLAYED}
+_SOURCES: Final = Path(tracing.__file__).parent
+_DATA: Final = {"counter": "Sum", "gauge": "Gauge", "histogram": "Histogram"}
+_SWEEP: Final = Sweep(
+    0.0, 0.1,
+    (GroupLag("g", "Stable", 1, (PartitionLag("orders", 0, 0, 5, 5, 50.0, True, True, Status.OK),),
+              Status.OK),),
+    (DeadLetterDepth("orders", "g", "orders.g.dlq", 1, 1.0),),
+)  # fmt: skip
+
+
+class _Keeps(MetricExporter):
+    def __init__(self) -> None:
+        super().__init__({}, {})
+        self.data: MetricsData | None = None
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        self.data = metrics_data
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Hold nothing."""
+
+
+async def _fail(_record: Any) -> None:
+    raise ConnectionError
+
+
+async def _health() -> SagaHealth:
+    return SagaHealth(
+        active={"charge-card": 1}, overdue=1, oldest_started_ns=1, started=2,
+        ended={"completed": 1}, compensations={"refund-card": 1},
+    )  # fmt: skip
+
+
+async def _scene(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
+    """Do everything that is told by metrics; returns what ends it."""
+    broker = InMemoryBroker()
+    for topic in ("orders", "orders.g.dlq"):
+        broker.create_topic(topic, partitions=1)
+    producer = TracedProducer(InMemoryProducer(broker), telemetry)
+    polled = TracedConsumer(_reader(broker), telemetry, group="p")
+    async with producer, polled:
+        with pytest.raises(AssertionError):
+            await producer.send_and_wait("orders", b"v", partition=99)
+        for _ in range(2):
+            await producer.send_and_wait("orders", b"v")
+        records = [r for batch in (await polled.getmany(timeout_ms=100)).values() for r in batch]
+        async with polled.process_batch(records):
+            Duplicates(telemetry, "g").skipped("orders", EventIdentity.of(records[0]))
+        await _give_up(TracedConsumer(_reader(broker, group_id="g"), telemetry), producer, broker)
+    counting = tracing.SagaTracker("counted", telemetry)
+    context = counting.begin("s-1")
+    counting.started(context)
+    counting.step(context, "undo", started_ns=1, outcome="ok", compensation=True)
+    counting.ended(context, "completed")
+    reading = tracing.SagaTracker("read", telemetry, health=Source(_health))
+    gauges = LagGauges(telemetry.metrics, partitions=True, max_series=10)
+    gauges.start()
+    gauges.show(_SWEEP, valid_s=600)
+    backlog = Backlog(telemetry, "orders")
+    backlog.begin()
+    backlog.measured(1, 1)
+
+    async def end() -> None:
+        await reading.aclose()
+        gauges.end()
+        backlog.end()
+
+    return end
+
+
+def _reader(broker: InMemoryBroker, **options: Any) -> InMemoryConsumer:
+    return InMemoryConsumer(
+        "orders", broker=broker, auto_offset_reset="earliest", enable_auto_commit=False, **options
+    )
+
+
+async def _give_up(
+    consumer: TracedConsumer, producer: TracedProducer, broker: InMemoryBroker
+) -> None:
+    stop = asyncio.Event()
+    async with consumer, InMemoryConsumer(
+        "orders.g.dlq", broker=broker, auto_offset_reset="earliest"
+    ) as letters:  # fmt: skip
+        consuming = asyncio.create_task(
+            tracing.consume(
+                consumer, _fail, retry=tracing.Retry(attempts=2, delay_s=0),
+                dead_letters=tracing.DeadLetters(producer), stop=stop,
+            )
+        )  # fmt: skip
+        await letters.getone()
+        stop.set()
+        await consuming
+
+
+async def _recorded(*, aggregated: bool) -> Recorded:
+    """Every metric of the scene, each with the labels of its series."""
+    keeps, aggregator, account = _Keeps(), Aggregator() if aggregated else None, ExportAccount()
+    exporter = keeps if aggregator is None else AggregatedMetricExporter(keeps, aggregator, account)
+    provider = MeterProvider([PeriodicExportingMetricReader(exporter)], shutdown_on_exit=False)
+    telemetry = Telemetry("orders", meter_provider=provider, aggregator=aggregator)
+    account.told_by(telemetry.metrics)
+    end = await _scene(telemetry)
+    # In a thread, as it is in services: readings of sagas are made on the event loop.
+    await asyncio.to_thread(provider.force_flush)
+    await end()
+    data = keeps.data
+    await asyncio.to_thread(provider.shutdown)
+    assert data is not None
+    found: Recorded = {}
+    for resource in data.resource_metrics:
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                series = found.setdefault(metric.name, [])
+                series += [
+                    (metric, frozenset(point.attributes or {})) for point in metric.data.data_points
+                ]
+    return found
+
+
+@pytest.mark.parametrize("aggregated", [True, False])
+async def test_all_that_is_recorded_is_in_the_catalogue_and_all_of_it_is_recorded(
+    *, aggregated: bool
+) -> None:
+    recorded = await _recorded(aggregated=aggregated)
+
+    known = {metric.name: metric for metric in catalog.METRICS}
+    assert known.keys() - {metric.name for metric in _ELSEWHERE} == recorded.keys()
+    for name, series in recorded.items():
+        labels: set[str] = set()
+        for metric, keys in series:
+            assert (known[name].unit, known[name].description) == (metric.unit, metric.description)
+            assert _DATA[known[name].kind] == type(metric.data).__name__
+            labels |= keys
+        assert (name, sorted(known[name].labels)) == (name, sorted(labels))
+
+
+def test_only_the_catalogues_metrics_can_be_made() -> None:
+    makers = re.compile(r"\.create_(observable_)?(counter|gauge|histogram|up_down_counter)\(")
+    found = [
+        path.relative_to(_SOURCES).as_posix()
+        for path in sorted(_SOURCES.rglob("*.py"))
+        if makers.search(path.read_text())
+    ]
+    assert ["metrics/instruments.py"] == found
+
+
+def test_names_and_buckets_are_told_once_and_in_order() -> None:
+    names = [metric.name for metric in catalog.METRICS]
+    assert len(names) == len(set(names)) == len({metric.prometheus for metric in catalog.METRICS})
+    for metric in catalog.METRICS:
+        assert sorted(metric.buckets) == list(metric.buckets)
+        assert bool(metric.buckets) == (metric.kind == "histogram")
+        assert metric.description.endswith(".")
+
+
+def test_the_table_of_metrics_is_the_catalogues() -> None:
+    assert markdown() == (_SOURCES / "METRICS.md").read_text(), (
+        "mend it: python -m tracing metrics --markdown > tracing/METRICS.md"
+    )

@@ -1,0 +1,183 @@
+"""The databases: the same tests hold for SQLite and for PostgreSQL."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from sqlalchemy import Column, Integer, MetaData, String, Table, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from tests.brokers import unavailable
+from tests.tracing.sql.postgres import HOW_TO_GET_IT, binaries, postgres
+from tracing import Telemetry, TracedProducer
+from tracing.sql import SqlInbox, SqlOutbox
+from tracing.testing import Capture, InMemoryBroker, InMemoryProducer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+TABLES = MetaData()
+EFFECTS = Table(
+    "effects",
+    TABLES,
+    Column("number", Integer, primary_key=True),
+    Column("what", String(64), nullable=False),
+)
+
+
+class Database:
+    """An engine with an inbox, an outbox and a table for effects, in a place of their own."""
+
+    def __init__(self, engine: AsyncEngine, telemetry: Telemetry) -> None:
+        self.engine = engine
+        metadata = MetaData()
+        EFFECTS.to_metadata(metadata)
+        self.metadata = metadata
+        self.telemetry = telemetry
+        self.inbox = SqlInbox(telemetry, group="shipping", metadata=metadata)
+        self.outbox = SqlOutbox(telemetry, service="orders", metadata=metadata)
+
+    async def count(self, table: str) -> int:
+        """Number of rows in a table."""
+        async with self.engine.connect() as connection:
+            return int(await connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0)  # noqa: S608 - our own name
+
+    async def add(self, *values: bytes, topic: str = "orders", key: bytes | None = b"k") -> None:
+        """Put records into the outbox, in one transaction."""
+        async with self.engine.begin() as connection:
+            for value in values:
+                await self.outbox.add(connection, topic, value, key=key)
+
+
+@pytest.fixture
+def capture() -> Iterator[Capture]:
+    with Capture("orders") as found:
+        yield found
+
+
+@pytest.fixture
+def telemetry(capture: Capture) -> Telemetry:
+    return Telemetry(
+        "orders",
+        tracer_provider=capture.tracer_provider,
+        meter_provider=capture.meter_provider,
+        logger_provider=capture.logger_provider,
+        source="/orders",
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    folder = binaries()
+    if folder is None:
+        unavailable(HOW_TO_GET_IT)
+    with postgres(folder) as url:
+        yield url
+
+
+def sqlite_engine(file: Path) -> AsyncEngine:
+    """An engine as a service with SQLite should have it: one connection, so nothing is locked."""
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0, connect_args={"timeout": 30}
+    )
+
+    def write_ahead(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+    event.listen(engine.sync_engine, "connect", write_ahead)
+    return engine
+
+
+@asynccontextmanager
+async def own_database(url: str) -> AsyncIterator[str]:
+    """A database of its own on a server, which is gone in the end."""
+    name = f"test_{uuid4().hex}"
+    admin = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        async with admin.connect() as connection:
+            await connection.execute(text(f"CREATE DATABASE {name}"))
+        yield url.rpartition("/")[0] + "/" + name
+        async with admin.connect() as connection:
+            await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        await admin.dispose()
+
+
+@asynccontextmanager
+async def opened(engine: AsyncEngine, telemetry: Telemetry) -> AsyncIterator[Database]:
+    """A database with its tables in place; the engine is disposed of in the end."""
+    try:
+        database = Database(engine, telemetry)
+        async with engine.begin() as connection:
+            await connection.run_sync(database.metadata.create_all)
+        yield database
+    finally:
+        await engine.dispose()
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path, telemetry: Telemetry) -> AsyncIterator[Database]:
+    async with opened(sqlite_engine(tmp_path / "test.sqlite3"), telemetry) as database:
+        yield database
+
+
+@pytest.fixture
+async def postgresql(postgres_url: str, telemetry: Telemetry) -> AsyncIterator[Database]:
+    async with (
+        own_database(postgres_url) as url,
+        opened(create_async_engine(url), telemetry) as database,
+    ):
+        yield database
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)],
+)
+async def database(
+    request: pytest.FixtureRequest, tmp_path: Path, telemetry: Telemetry
+) -> AsyncIterator[Database]:
+    async with AsyncExitStack() as stack:
+        if request.param == "sqlite":
+            engine = sqlite_engine(tmp_path / "test.sqlite3")
+        else:
+            server = request.getfixturevalue("postgres_url")
+            engine = create_async_engine(await stack.enter_async_context(own_database(server)))
+        yield await stack.enter_async_context(opened(engine, telemetry))
+
+
+@pytest.fixture
+def broker() -> InMemoryBroker:
+    return InMemoryBroker()
+
+
+@pytest.fixture
+async def producer(broker: InMemoryBroker, telemetry: Telemetry) -> AsyncIterator[TracedProducer]:
+    async with TracedProducer(InMemoryProducer(broker), telemetry) as found:
+        yield found
+
+
+@pytest.fixture
+def make_record() -> Callable[..., ConsumerRecord[Any, Any]]:
+    def make(
+        *headers: tuple[str, Any], topic: str = "orders", partition: int = 0, offset: int = 0
+    ) -> ConsumerRecord[Any, Any]:
+        return ConsumerRecord(
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            timestamp=0,
+            timestamp_type=0,
+            key=b"k",
+            value=b"v",
+            checksum=None,
+            serialized_key_size=1,
+            serialized_value_size=1,
+            headers=headers,
+        )
+
+    return make

@@ -1,0 +1,93 @@
+"""What several tests of stored sagas need: tables in place, and what is in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select
+
+from tracing import SagaContext
+from tracing.sql import SqlSagaLog, SqlSagas
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from tests.tracing.sql.conftest import Database
+    from tracing import SagaHealth, SagaHistory, Sighting
+    from tracing.sql import SagaTables
+
+S: Final = 1_000_000_000
+NAME: Final = "place-order"
+
+
+async def stored_sagas(database: Database) -> SqlSagas:
+    found = SqlSagas(metadata=database.metadata)
+    await _create(database)
+    return found
+
+
+async def saga_log(database: Database) -> SqlSagaLog:
+    found = SqlSagaLog(database.engine, metadata=database.metadata)
+    await _create(database)
+    return found
+
+
+async def _create(database: Database) -> None:
+    async with database.engine.begin() as connection:
+        await connection.run_sync(database.metadata.create_all)
+
+
+async def whole_life(sagas: SqlSagas, connection: AsyncConnection, saga_id: str) -> None:
+    """A saga that is compensated, with its three steps, each told twice."""
+    context = SagaContext(saga_id, 10 * S)
+    assert await sagas.start(connection, NAME, context, state="charge", deadline_ns=20 * S)
+    for name, compensation in (("charge", False), ("refund", True), ("release", True)):
+        await sagas.begin_step(
+            connection, NAME, saga_id, name, compensation=compensation, started_ns=11 * S
+        )
+        outcome: Any = "rejected" if name == "charge" else "ok"
+        found = await sagas.end_step(
+            connection, NAME, saga_id, name, outcome=outcome, ended_ns=12 * S
+        )
+        assert 11 * S == found
+        assert None is await sagas.end_step(connection, NAME, saga_id, name, outcome="ok")
+    assert await sagas.end(connection, NAME, saga_id, "compensated", reason="declined")
+    assert not await sagas.end(connection, NAME, saga_id, "failed")
+
+
+async def noted(log: SqlSagaLog, saga: str, *sightings: Sighting) -> list[SagaHistory]:
+    """Note sightings, one after the other, as an observer does; what there was to tell."""
+    told = [
+        await log.note(
+            saga,
+            sighting,
+            context=SagaContext(sighting.saga_id, sighting.at_ns) if sighting.starts else None,
+            deadline_ns=sighting.at_ns + 10 * S if sighting.starts else None,
+        )
+        for sighting in sightings
+    ]
+    return [history for history in told if history is not None]
+
+
+async def rows(database: Database, tables: SagaTables, saga: str) -> dict[str, list[Any]]:
+    """Everything that is kept of a saga's instances, totals summed over their slots."""
+    found: dict[str, list[Any]] = {}
+    async with database.engine.connect() as connection:
+        for table in (tables.sagas, tables.steps):
+            columns = [column for column in table.c if column.name != "context"]
+            result = await connection.execute(select(*columns).where(table.c.saga == saga))
+            found[table.name] = sorted((tuple(row) for row in result), key=repr)
+        totals = tables.totals.c
+        result = await connection.execute(
+            select(totals.figure, totals.label, totals.number).where(totals.saga == saga)
+        )
+        sums: dict[tuple[str, str], int] = {}
+        for figure, label, number in result:
+            sums[figure, label] = sums.get((figure, label), 0) + number
+    found["totals"] = sorted(sums.items())
+    return found
+
+
+def totals_of(health: SagaHealth) -> tuple[int, dict[str, int], dict[str, int]]:
+    ended = {outcome: number for outcome, number in health.ended.items() if number}
+    return health.started, ended, dict(health.active)  # type: ignore[return-value]  # plainer keys

@@ -1,0 +1,23 @@
+"""Replicas of a service of the demo that start together, on a database that is still empty."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from demo_pipeline.runtime.database import open_database
+from demo_pipeline.services import SERVICES
+from tests.tracing.sql.conftest import own_database
+
+
+@pytest.mark.integration
+async def test_replicas_that_start_together_set_one_database_up(postgres_url: str) -> None:
+    async with own_database(postgres_url) as url, AsyncExitStack() as stack:
+        await asyncio.gather(
+            *(
+                stack.enter_async_context(open_database(SERVICES["inventory"], url))
+                for _ in range(6)
+            )
+        )

@@ -1,0 +1,146 @@
+"""The command `dlq skip`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from aiokafka.structs import TopicPartition
+
+from tracing.cli.asking import dry_run_option, json_option, sure, yes_option
+from tracing.cli.dlq_output import harmless
+from tracing.cli.moments import written
+from tracing.cli.options import connecting, connection_of, naming
+from tracing.dlq.skip import bury, save, skip_to, skippable
+
+if TYPE_CHECKING:
+    from tracing.delivery.dead_letter_names import DeadLetterNames
+    from tracing.dlq.skip import Skip
+    from tracing.kafka.raw_records import RawRecord
+
+
+@click.command("skip")
+@connecting
+@click.option("--group", required=True, help="The consumer group; stop its members before.")
+@click.option("--topic", required=True, help="The topic.")
+@click.option("--partition", required=True, type=click.IntRange(min=0), help="The partition.")
+@click.option(
+    "--offset",
+    required=True,
+    type=click.IntRange(min=0),
+    help="The record, where the group stands.",
+)
+@click.option(
+    "--batch", "whole_batch", is_flag=True, help="Skip the records behind it in its batch, too."
+)
+@click.option(
+    "--save",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where to keep the record; by default TOPIC-PARTITION-OFFSET.json here.",
+)
+@click.option(
+    "--to-dead-letters", is_flag=True, help="Keep it in the dead-letter topic, not in a file."
+)
+@naming
+@dry_run_option
+@yes_option
+@json_option
+def skip_command(
+    *,
+    group: str,
+    topic: str,
+    partition: int,
+    offset: int,
+    whole_batch: bool,
+    file: Path | None,
+    to_dead_letters: bool,
+    names: DeadLetterNames,
+    suffix: str | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    timeout: float,
+    **options: Any,
+) -> None:
+    """Take a stopped group past the record at which it stands, and keep that record.
+
+    For a record that no client of the group can read. The group goes on behind it when it is
+    started again.
+    """
+    del suffix  # Only for commands that look for dead-letter topics.
+    if to_dead_letters and file is not None:
+        raise click.UsageError("keep the record in a file or among the dead letters, not in both")
+    connection = connection_of(options, timeout)
+    tp = TopicPartition(topic, partition)
+
+    async def look() -> Skip:
+        return await skippable(
+            connection, group, tp, offset, whole_batch=whole_batch, timeout_s=timeout
+        )
+
+    skip = asyncio.run(look())
+    kept_in = str(file or Path(f"{topic}-{partition}-{offset}.json"))
+    if to_dead_letters:
+        kept_in = names.of(topic, group)
+    if not as_json:
+        _print(skip)
+    if not dry_run:
+        sure(f"Skip {len(skip.records)} records, and keep them in {kept_in}?", yes=yes)
+        if to_dead_letters:
+            asyncio.run(bury(connection, skip, dead_letter_topic=names.template))
+        else:
+            save(skip, Path(kept_in))
+        asyncio.run(skip_to(connection, skip))
+    if as_json:
+        document = {
+            "dry_run": dry_run,
+            "group": group,
+            "topic": topic,
+            "partition": partition,
+            "committed": skip.committed,
+            "next_offset": skip.next_offset,
+            "behind_in_batch": skip.behind,
+            "kept_in": None if dry_run else kept_in,
+            "records": [_described(record) for record in skip.records],
+        }
+        click.echo(json.dumps(document, indent=2))
+    elif dry_run:
+        click.echo("nothing was skipped: this was a dry run")
+    else:
+        click.echo(f"kept in {harmless(kept_in)}; group {harmless(group)} goes on at "
+                   f"{skip.next_offset}")  # fmt: skip
+
+
+def _described(record: RawRecord) -> dict[str, Any]:
+    return {
+        "offset": record.offset,
+        "next_offset": record.next_offset,
+        "timestamp": written(record.timestamp_ms),
+        "problem": record.problem,
+        "key_bytes": None if record.key is None else len(record.key),
+        "value_bytes": None if record.value is None else len(record.value),
+        "headers": sorted({name for name, _ in record.headers}),
+    }
+
+
+def _print(skip: Skip) -> None:
+    place = f"{skip.tp.topic}[{skip.tp.partition}]"
+    for record in skip.records:
+        why = f"cannot be read: {record.problem}" if record.problem else "can be read"
+        end = record.next_offset - 1
+        upto = f" to {end}" if end > record.offset else ""
+        size = "no value" if record.value is None else f"{len(record.value)} bytes"
+        line = (
+            f"{place} offset {record.offset}{upto} {why} ({written(record.timestamp_ms)}, {size})"
+        )
+        click.echo(harmless(line))
+    if skip.behind and any(record.problem for record in skip.records):
+        click.echo(
+            f"{skip.behind} records are behind it in its batch. aiokafka cannot read them either, "
+            "but for consume(on_unreadable=...); --batch skips and keeps them as well"
+        )

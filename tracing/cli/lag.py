@@ -1,0 +1,187 @@
+"""The command `lag`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracing.cli.asking import json_option
+from tracing.cli.dlq_output import console
+from tracing.cli.lag_output import document, print_sweep
+from tracing.cli.moments import written
+from tracing.cli.option_types import Positive
+from tracing.cli.options import connecting, connection_of
+from tracing.lag.monitor import LagMonitor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tracing.lag.model import Sweep
+    from tracing.telemetry import Telemetry
+
+_SERVICE = "pipeline-lag-monitor"
+
+
+@click.command("lag")
+@connecting
+@click.option("--group", "groups", multiple=True, help="Only this group; may be given again.")
+@click.option("--topic", "topics", multiple=True, help="Only this topic; may be given again.")
+@click.option("--each", is_flag=True, help="One line for each partition.")
+@click.option("--watch", type=Positive(), metavar="SECONDS", help="Look again, so often.")
+@click.option("--window", type=Positive(), metavar="SECONDS",
+              help="Judge groups over this time; by default 30, or six times --watch.")  # fmt: skip
+@click.option("--no-read", is_flag=True, help="Read no records; then times are estimates.")
+@click.option("--daemon", is_flag=True,
+              help="Print nothing, and export metrics by OTLP until SIGTERM; the variables OTEL_* "
+              "say where to. It looks every 5 seconds, or as --watch says.")  # fmt: skip
+@click.option("--by-topic", is_flag=True, help="With --daemon: no series for each partition.")
+@json_option
+def lag_command(
+    *,
+    groups: Sequence[str],
+    topics: Sequence[str],
+    each: bool,
+    watch: float | None,
+    window: float | None,
+    no_read: bool,
+    daemon: bool,
+    by_topic: bool,
+    as_json: bool,
+    timeout: float,
+    **options: Any,
+) -> None:
+    """Show how far consumer groups are behind, in records and in seconds, and how they do.
+
+    With --json and --watch, each line is a document. What the cluster does not answer or allow,
+    and records that clients cannot read, are remarks; the exit code is 0 all the same.
+    """
+    if daemon and (as_json or each):
+        raise click.UsageError("--daemon prints nothing: leave --json and --each out")
+    if by_topic and not daemon:
+        raise click.UsageError("--by-topic goes with --daemon")
+    if window is not None and watch is None and not daemon:
+        raise click.UsageError("--window goes with --watch or --daemon: one look is no window")
+    connection = connection_of(options, timeout)
+
+    def monitor(telemetry: Telemetry | None = None) -> LagMonitor:
+        try:
+            return LagMonitor(
+                connection,
+                telemetry,
+                interval_s=watch or 5.0,
+                window_s=window,
+                timeout_s=timeout,
+                read=not no_read,
+                groups=groups,
+                topics=topics,
+                partitions=not by_topic,
+            )
+        except ValueError as error:
+            raise click.UsageError(f"--window must be at least twice --watch ({error})") from None
+
+    def show(sweep: Sweep) -> None:
+        if as_json:
+            indent = 2 if watch is None else None
+            click.echo(json.dumps(document(sweep), indent=indent))
+            return
+        output = console()
+        if watch is not None:
+            # In place on a terminal; one after the other in a file.
+            output.clear()
+            output.print(written(int(sweep.at * 1000)), highlight=False)
+        print_sweep(sweep, output, each=each)
+
+    if daemon:
+        with _exporting() as telemetry:
+            asyncio.run(_serve(monitor(telemetry)))
+    else:
+        asyncio.run(_look(monitor(), groups, topics, show, once=watch is None))
+
+
+async def _look(
+    monitor: LagMonitor,
+    groups: Sequence[str],
+    topics: Sequence[str],
+    show: Callable[[Sweep], None],
+    *,
+    once: bool,
+) -> None:
+    async with monitor, aclosing(monitor.sweeps()) as sweeps:
+        first = True
+        async for sweep in sweeps:
+            if first:
+                _check_named(sweep, groups, topics)
+                first = False
+            show(sweep)
+            if once:
+                return
+
+
+def _check_named(sweep: Sweep, groups: Sequence[str], topics: Sequence[str]) -> None:
+    """Say why something that was named is not there.
+
+    Raises:
+        click.ClickException: It is not.
+    """
+    there = {group.group for group in sweep.groups}
+    read = {found.topic for group in sweep.groups for found in group.partitions}
+    read |= {found.topic for found in sweep.dead_letters}
+    missing = [f"group {name}" for name in groups if name not in there]
+    missing += [f"topic {name}" for name in topics if name not in read]
+    if not missing:
+        return
+    for what in missing:
+        if (right := f"Describe on {what}") in sweep.missing_rights:
+            raise click.ClickException(f"the cluster does not allow {right}")
+        for answer in sweep.unanswered:
+            if answer.startswith(f"{what}: "):
+                raise click.ClickException(f"the cluster does not answer for {answer}")
+    raise click.ClickException(
+        f"nothing is committed for {' and '.join(missing)}; is the name right, and does the "
+        "cluster allow Describe on it?"
+    )
+
+
+@contextmanager
+def _exporting() -> Iterator[Telemetry]:
+    try:
+        from tracing import otlp  # noqa: PLC0415 - an extra that only this option needs
+    except ImportError as missing:
+        raise click.ClickException(str(missing)) from None
+    try:
+        providers = otlp.configure(_SERVICE)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        yield providers.telemetry("lag-monitor")
+    finally:
+        providers.shutdown()
+
+
+async def _serve(monitor: LagMonitor) -> None:
+    """Sweep until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+
+    async def sweep() -> None:
+        async with monitor, aclosing(monitor.sweeps()) as sweeps:
+            async for _ in sweeps:
+                pass
+
+    working = asyncio.ensure_future(sweep())
+    stopping = asyncio.ensure_future(stopped.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)

@@ -1,0 +1,261 @@
+"""Where records go that a group gives up on: a topic that humans can look into."""
+
+from __future__ import annotations
+
+import traceback
+from functools import partial
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.context import get_current
+from opentelemetry.trace import SpanKind
+
+from tracing.core import semconv
+from tracing.core.bounded import keep
+from tracing.core.otel_context import SUPPRESSED
+from tracing.core.text import plain_text
+from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames
+from tracing.delivery.failure_log import log_dead_letter
+from tracing.delivery.letter_sender import in_own_transaction
+from tracing.headers import cloudevents, w3c
+from tracing.headers.codec import latest, listed, without
+from tracing.headers.dead_letter import (
+    ERROR_HEADERS,
+    REPLAY_HEADERS,
+    Provenance,
+    Replay,
+    first_failed_at_ms,
+)
+from tracing.kafka.client import check_durable
+from tracing.kafka.producer import TracedProducer
+from tracing.kafka.raw_sending import send_raw
+from tracing.messaging.outcome import decisive
+from tracing.messaging.send import Destination, Sending, unrecorded
+from tracing.messaging.unreadable import kept_as
+from tracing.metrics import catalog
+from tracing.metrics.series import ErrorCounts
+
+if TYPE_CHECKING:
+    from aiokafka.structs import ConsumerRecord
+    from opentelemetry.trace import Span
+
+    from tracing.headers.codec import Header
+
+_MAX_STACKTRACE: Final = 16_384
+
+
+class DeadLetters:
+    """Publishes the records that a group gave up on, with all their headers and their provenance.
+
+    The dead-letter topic has to exist, or the broker to create topics by itself. A record that is
+    larger than the producer's `max_request_size` with the provenance added, which takes up to
+    about 2 KiB, is refused by the producer.
+
+    Args:
+        producer: Sends them. It waits for acknowledgements (`acks` of 1 or "all"), leaves bytes
+            as they are, so it has no serializers, and is not transactional: inside a transaction
+            an acknowledgement is provisional (KIP-98), and an abort would take dead letters back
+            whose records are committed.
+        topic: The name of the dead-letter topic, in which `{topic}` is the record's topic and
+            `{group}` the consumer group.
+        stacktraces: Whether a letter tells where the error came from. The trace names code, not
+            values, but for the error's message in its last line, which is left out.
+        transactional: Whether dead letters are part of the transactions of
+            `consume(..., transactional=producer)`, and of no other loop; `producer` is the
+            transactional one then.
+
+    Raises:
+        TypeError: `producer` is not wrapped, or `topic` is no text.
+        ValueError: The producer serializes, waits for no acknowledgement or is transactional
+            without `transactional`, or the other way round; or `topic` does not tell topics or
+            groups apart.
+
+    Task safety: any number of loops of one event loop may share it.
+    """
+
+    def __init__(
+        self,
+        producer: TracedProducer,
+        *,
+        topic: str = TOPIC,
+        stacktraces: bool = False,
+        transactional: bool = False,
+    ) -> None:
+        if not isinstance(producer, TracedProducer):
+            raise TypeError(f"DeadLetters takes a TracedProducer, not {producer!r}")
+        if producer.info.codec:
+            raise ValueError(
+                "dead letters are sent as the bytes that they were: give DeadLetters a producer "
+                "without key_serializer and value_serializer"
+            )
+        if not transactional:
+            check_durable(producer.info, "DeadLetters", "dead letters")
+        elif producer.info.transactional_id is None:
+            raise ValueError(
+                "DeadLetters(transactional=True) takes the producer of consume(transactional=...), "
+                "and this one has no transactional_id"
+            )
+        self.transactional = transactional
+        self._names = DeadLetterNames(plain_text(topic, "topic"))
+        self._producer = producer
+        self._stacktraces = stacktraces
+        self._destinations: dict[str, Destination] = {}
+        self._counts: dict[tuple[str, str], ErrorCounts] = {}
+
+    @property
+    def producer(self) -> TracedProducer:
+        """The producer that sends them."""
+        return self._producer
+
+    def topic_of(self, topic: str, group: str) -> str:
+        """The dead-letter topic of a topic and a group.
+
+        Raises:
+            ValueError: That is no name which a topic can have.
+        """
+        return self._names.of(topic, group)
+
+    def prepare(self, topic: str, group: str) -> None:
+        """Let the counter of a topic and group exist, with 0, before there is a dead letter.
+
+        Raises:
+            ValueError: The dead-letter topic cannot exist, as `topic_of`.
+        """
+        self.topic_of(topic, group)
+        self._count(topic, group)
+
+    async def publish(
+        self,
+        record: ConsumerRecord[Any, Any],
+        error: BaseException,
+        *,
+        group: str,
+        attempts: int,
+        first_failed_at_ms: int,
+    ) -> None:
+        """Send a record to its dead-letter topic; returns when the broker has it.
+
+        It is a `dead_letter {topic}` span, below the span that is current, and a line at ERROR of
+        the logger `tracing.dead_letters`.
+
+        Args:
+            record: The record, its key and value as bytes.
+            error: Why it was given up; of an `ExceptionGroup`, the worst error inside is named.
+            group: The consumer group that does so.
+            attempts: How often it tried.
+            first_failed_at_ms: When it first failed, unix ms; of a record that was replayed, the
+                time that its headers tell stands.
+
+        Raises:
+            Exception: What the producer raised; then there is no telling whether it was sent.
+        """
+        error = decisive(error)
+        provenance = self._provenance(record, error, group, attempts, first_failed_at_ms)
+        if self.transactional:
+            await in_own_transaction(partial(self._send, record, provenance))
+        else:
+            await self._send(record, provenance)
+        telemetry = self._producer.telemetry
+        topic = self.topic_of(record.topic, group)
+        log_dead_letter(
+            telemetry, record, error, group=group, attempts=attempts, dead_letter_topic=topic
+        )
+        try:
+            self._count(record.topic, group).add(semconv.error_type(error))
+        except Exception as fault:
+            telemetry.diagnostics.failed("dead_letter", fault)
+
+    async def _send(self, record: ConsumerRecord[Any, Any], provenance: Provenance) -> None:
+        # A mark that does not hold must not come back with the replay of the letter.
+        stale = ERROR_HEADERS if Replay.of(record) is not None else ERROR_HEADERS | REPLAY_HEADERS
+        headers = without(listed(record.headers), stale)
+        headers += provenance.headers()
+        topic = self.topic_of(record.topic, provenance.group)
+        sending = self._begin(topic, record, headers)
+        if sending is not None:
+            headers = sending.headers
+        try:
+            metadata = await (
+                await send_raw(self._producer.wrapped, topic, record.value, record.key, headers)
+            )
+        except BaseException as refused:
+            if sending is not None:
+                sending.failed(refused)
+            raise
+        if sending is not None:
+            sending.acknowledged(metadata)
+
+    def _provenance(
+        self,
+        record: ConsumerRecord[Any, Any],
+        error: BaseException,
+        group: str,
+        attempts: int,
+        failed_first_ms: int,
+    ) -> Provenance:
+        earlier = first_failed_at_ms(record)
+        stacktrace = None
+        if self._stacktraces:
+            stacktrace = "".join(traceback.format_tb(error.__traceback__))[-_MAX_STACKTRACE:]
+        return Provenance(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            group=group,
+            exception=semconv.error_type(error),
+            message=self._producer.telemetry.message_of(error),
+            attempts=attempts,
+            first_failed_at_ms=failed_first_ms if earlier is None else earlier,
+            failed_at_ms=int(time() * 1000),
+            stacktrace=stacktrace,
+            unreadable=kept_as(error),
+        )
+
+    def _begin(
+        self, topic: str, record: ConsumerRecord[Any, Any], headers: list[Header]
+    ) -> Sending | None:
+        """Start the span and put its context in place of the one that the record came with."""
+        telemetry = self._producer.telemetry
+        try:
+            context = get_current()
+            if context.get(SUPPRESSED):
+                return None
+            destination = self._destinations.get(topic)
+            if destination is None:
+                info = self._producer.info
+                destination = Destination(telemetry, info, topic, semconv.DEAD_LETTER)
+                keep(self._destinations, topic, destination)
+            creation = unrecorded(telemetry.spans, context)
+            span: Span | None = None
+            present = latest(headers)
+            if creation is None:
+                creation = started = telemetry.spans.start(
+                    destination.name, context, SpanKind.PRODUCER, destination.attributes
+                )
+                if started.is_recording():
+                    span = started
+                    telemetry.spans.enrich(span, cloudevents.identity(present))
+            injected: list[Header] = []
+            # Not all that is given up has a time, and a flow that begins here needs one.
+            began_ms = record.timestamp if record.timestamp >= 0 else int(time() * 1000)
+            telemetry.propagation.inject(injected, creation, context, topic, began_ms)
+            # The record's own baggage goes along as it is, whatever this service may see of it.
+            kept = {w3c.BAGGAGE} & present.keys()
+            outgoing = without(headers, telemetry.propagation.fields - kept)
+            outgoing += [header for header in injected if header[0] not in kept]
+            return Sending(telemetry, destination, span, outgoing)
+        except Exception as fault:
+            telemetry.diagnostics.failed("dead_letter", fault)
+            return None
+
+    def _count(self, topic: str, group: str) -> ErrorCounts:
+        found = self._counts.get((topic, group))
+        if found is None:
+            found = ErrorCounts(
+                self._producer.telemetry.metrics,
+                catalog.DEAD_LETTERS,
+                {semconv.DESTINATION: topic, semconv.GROUP: group},
+            )
+            keep(self._counts, (topic, group), found)
+        return found

@@ -1,0 +1,106 @@
+"""What a consume loop does about records that fail, and what it counts about that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tracing.core import semconv
+from tracing.core.bounded import keep
+from tracing.delivery.failure_log import AttemptLog
+from tracing.delivery.retry import Retry
+from tracing.delivery.unreadable import Unreadable
+from tracing.messaging.outcome import Unprocessable, decisive
+from tracing.metrics import catalog
+from tracing.metrics.series import ErrorCounts
+
+if TYPE_CHECKING:
+    from tracing.delivery.dead_letters import DeadLetters
+    from tracing.delivery.unreadable import OnUnreadable
+    from tracing.kafka.consumer import TracedConsumer
+    from tracing.metrics.instruments import Durations
+
+ONCE = Retry(attempts=1)
+"""No second attempt."""
+
+
+class FailureHandling:
+    """The options of one loop for failing records, and its metrics about them. For one thread.
+
+    Attributes:
+        retry: When to try again.
+        dead_letters: Where records go that failed for good; `None` where the loop ends instead.
+        group: The consumer group that gives records up.
+        log: What ordinary logs say of failed attempts.
+        unreadable: What is done about records that the client cannot read.
+    """
+
+    def __init__(
+        self,
+        consumer: TracedConsumer,
+        retry: Retry | None,
+        dead_letters: DeadLetters | None,
+        on_unreadable: OnUnreadable = "raise",
+    ) -> None:
+        self.retry = retry or (ONCE if dead_letters is None else Retry())
+        self.dead_letters = dead_letters
+        self.group = consumer.info.group
+        self.log = AttemptLog(consumer.telemetry, self.group)
+        self.unreadable = Unreadable(consumer, dead_letters, on_unreadable)
+        self._telemetry = consumer.telemetry
+        self._retries: dict[str, ErrorCounts] = {}
+        self._durations: dict[str, Durations] = {}
+
+    def prepare(self, topic: str) -> None:
+        """Let a topic's counters exist, with 0, before there is anything to count."""
+        if self.retry.attempts > 1:
+            self._retries_of(topic)
+        if self.dead_letters is not None:
+            self.dead_letters.prepare(topic, self.group or "")
+        self.unreadable.prepare(topic)
+
+    def decisive(self, raised: BaseException) -> BaseException:
+        """Return the error that decides, where a handler raised a group of them. Never raises."""
+        return decisive(raised, permanent=self._permanent)
+
+    def retries(self, error: Exception, attempts: int) -> bool:
+        """Whether another attempt follows after so many; `error` is no group. Never raises."""
+        return attempts < self.retry.attempts and not self._permanent(error)
+
+    def _permanent(self, error: Exception) -> bool:
+        # `Unprocessable` says so itself, whatever the predicate is made for.
+        return isinstance(error, Unprocessable) or not self.retry.may_succeed_after(error)
+
+    def retried(self, topic: str, cause: Exception) -> None:
+        """Count an attempt that follows a failed one. Never raises."""
+        try:
+            self._retries_of(topic).add(semconv.error_type(cause))
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def ended(self, topic: str, retry_s: float) -> None:
+        """Record the time from the first attempt's end to the last one's start. Never raises."""
+        try:
+            found = self._durations.get(topic)
+            if found is None:
+                attributes = {
+                    semconv.PIPELINE_LABEL: self._telemetry.pipeline,
+                    **self._labels(topic),
+                }
+                found = self._telemetry.metrics.durations(catalog.RETRY_DURATION, attributes)
+                keep(self._durations, topic, found)
+            found.record(max(retry_s, 0.0))
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def _retries_of(self, topic: str) -> ErrorCounts:
+        found = self._retries.get(topic)
+        if found is None:
+            found = ErrorCounts(self._telemetry.metrics, catalog.RETRIES, self._labels(topic))
+            keep(self._retries, topic, found)
+        return found
+
+    def _labels(self, topic: str) -> dict[str, str | int]:
+        labels: dict[str, str | int] = {semconv.DESTINATION: topic}
+        if self.group is not None:
+            labels[semconv.GROUP] = self.group
+        return labels

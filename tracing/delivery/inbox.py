@@ -1,0 +1,63 @@
+"""How it is told that a message was skipped because its event had been applied before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+
+from tracing.core import semconv
+from tracing.core.bounded import keep
+from tracing.messaging.current import current_batch, current_processing
+from tracing.metrics import catalog
+
+if TYPE_CHECKING:
+    from tracing.headers.identity import EventIdentity
+    from tracing.metrics.instruments import Count
+    from tracing.telemetry import Telemetry
+
+
+class Duplicates:
+    """Counts a group's duplicates by topic and notes each on the current span. Never raises.
+
+    Args:
+        telemetry: What the service's clients share.
+        group: The consumer group that skips them.
+
+    Task safety: any number of tasks of one event loop.
+    """
+
+    def __init__(self, telemetry: Telemetry, group: str) -> None:
+        self._telemetry = telemetry
+        self._group = group
+        self._counts: dict[str, Count] = {}
+
+    def expect(self, topic: str) -> None:
+        """Let the counter of a topic exist, with 0, before there is a duplicate."""
+        if topic not in self._counts:
+            try:
+                self._count(topic)
+            except Exception as fault:
+                self._telemetry.diagnostics.failed("duplicate", fault)
+
+    def skipped(self, topic: str, identity: EventIdentity) -> None:
+        """Tell of a message that is skipped."""
+        try:
+            self._count(topic).value += 1
+            processing = current_processing()
+            if processing is not None:
+                processing.duplicate()
+            elif (batch := current_batch()) is not None:
+                batch.duplicate(identity)
+            trace.get_current_span().add_event(semconv.DUPLICATE, {semconv.MESSAGE_ID: identity.id})
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("duplicate", fault)
+
+    def _count(self, topic: str) -> Count:
+        found = self._counts.get(topic)
+        if found is None:
+            found = self._telemetry.metrics.count(
+                catalog.DUPLICATES, {semconv.DESTINATION: topic, semconv.GROUP: self._group}
+            )
+            keep(self._counts, topic, found)
+        return found

@@ -1,0 +1,179 @@
+"""Reading dead letters off a cluster, one after the other, without a consumer group."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from tracing.dlq.places import LetterId, begin, note, partitions_of
+from tracing.headers.codec import latest
+from tracing.headers.dead_letter import Provenance
+from tracing.headers.w3c import TRACEPARENT, parse_traceparent
+from tracing.kafka.readable_polls import ReadablePolls
+from tracing.messaging.unreadable import BrokenRecord
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+
+    from aiokafka.structs import TopicPartition
+    from opentelemetry.trace import SpanContext
+
+    from tracing.dlq.places import Troubles
+    from tracing.kafka.connection import Connection
+
+_POLL_MS = 500
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record of a dead-letter topic.
+
+    Attributes:
+        id: Where it lies.
+        record: The record.
+        provenance: Where it came from; `None` where the record does not say so, and thus is no
+            dead letter.
+        problem: Why clients cannot read it; `None` where they can.
+        whole: Whether the record is what was written. Else its value is bytes that no record was
+            found in, perhaps those of a whole batch.
+        offsets: How many offsets it takes; more than one where it is the bytes of a batch.
+    """
+
+    id: LetterId
+    record: ConsumerRecord[Any, Any]
+    provenance: Provenance | None
+    problem: str | None = None
+    whole: bool = True
+    offsets: int = 1
+
+    @classmethod
+    def of(cls, record: ConsumerRecord[Any, Any] | BrokenRecord) -> Letter:
+        """Read a record as a dead letter."""
+        place = LetterId(record.topic, record.partition, record.offset)
+        provenance = Provenance.from_headers(record.headers)
+        if not isinstance(record, BrokenRecord):
+            return cls(place, record, provenance)
+        key, value, headers = record.key, record.value, cast("Any", record.headers)
+        there = ConsumerRecord[Any, Any](
+            record.topic, record.partition, record.offset, record.timestamp, 0, key, value, None,
+            -1 if key is None else len(key), -1 if value is None else len(value), headers,
+        )  # fmt: skip
+        offsets = record.next_offset - record.offset
+        return cls(place, there, provenance, record.problem, record.whole, offsets)
+
+    @property
+    def context(self) -> SpanContext | None:
+        """The span that sent the letter, in the trace that failed; `None` without one."""
+        span = parse_traceparent(latest(self.record.headers).get(TRACEPARENT))
+        return None if span is None else span.get_span_context()
+
+
+async def dead_letter_topics(connection: Connection, suffix: str = ".dlq") -> list[str]:
+    """The names of all topics that end in a suffix.
+
+    Raises:
+        KafkaError: The cluster does not answer, or refuses.
+    """
+    return sorted(topic for topic in await topics_of(connection) if topic.endswith(suffix))
+
+
+async def topics_of(connection: Connection) -> set[str]:
+    """The names of all topics that may be described.
+
+    Raises:
+        KafkaError: The cluster does not answer, or refuses.
+    """
+    async with reader(connection) as consumer:
+        return set(await consumer.topics())
+
+
+@asynccontextmanager
+async def reader(connection: Connection) -> AsyncIterator[AIOKafkaConsumer]:
+    """A started consumer without a group."""
+    consumer = AIOKafkaConsumer(
+        **connection.client(),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        # A dead letter of a transaction that was aborted never was one: its record is handled.
+        isolation_level="read_committed",
+        fetch_max_wait_ms=50,
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def letters(
+    connection: Connection,
+    topics: Collection[str],
+    *,
+    only: LetterId | None = None,
+    timeout_s: float = 30.0,
+    troubles: Troubles | None = None,
+) -> AsyncGenerator[Letter, None]:
+    """Read all letters that are in some topics now, in order per partition, in bounded memory.
+
+    Those that clients cannot read are among them, with their `problem`. Whoever stops before the
+    end closes it: `async with contextlib.aclosing(letters(...))`.
+
+    Args:
+        connection: The cluster.
+        topics: The dead-letter topics.
+        only: A single letter to read instead.
+        timeout_s: How long to wait for a broker that sends nothing, in seconds.
+        troubles: Where to note partitions that cannot be read, and why, while all others are; by
+            default it is raised.
+
+    Raises:
+        LookupError: A topic does not exist.
+        TimeoutError: No record came for too long.
+        KafkaError: The cluster does not answer, or refuses.
+    """
+    partitions = await partitions_of(connection, topics, only, troubles)
+    if not partitions:
+        return
+    async with reader(connection) as consumer:
+        # What comes later is not read: otherwise this would not end on a busy day.
+        ends = await begin(consumer, partitions, only, troubles)
+        polls = ReadablePolls(consumer)
+        heard = monotonic()
+        while ends:
+            try:
+                batches = await polls.poll(_POLL_MS, max_records=_BATCH)
+            except KafkaError as error:
+                refused = [tp for tp in ends if tp.topic in error.args]
+                note(troubles, refused, error)
+                _leave(consumer, ends, refused)
+                continue
+            for tp, records in batches.items():
+                for record in records:
+                    if record.offset < ends.get(tp, 0):
+                        yield Letter.of(record)
+            done = [tp for tp, end in ends.items() if await polls.position(tp) >= end]
+            _leave(consumer, ends, done)
+            if batches or polls.searching:
+                heard = monotonic()
+            elif ends and monotonic() - heard > timeout_s:
+                silent = TimeoutError(f"the cluster sent no record for {timeout_s:g} s")
+                note(troubles, tuple(ends), silent)
+                return
+
+
+def _leave(
+    consumer: AIOKafkaConsumer,
+    ends: dict[TopicPartition, int],
+    partitions: Iterable[TopicPartition],
+) -> None:
+    for tp in partitions:
+        del ends[tp]
+        consumer.pause(tp)

@@ -1,0 +1,205 @@
+"""What exporting telemetry costs, and what it loses: reported as metrics like everything else."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Literal
+
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from tracing.core import semconv
+from tracing.core.forks import in_forked_child
+from tracing.core.log import EventLog
+from tracing.metrics.catalog import EXPORT_TIME, TELEMETRY_DROPPED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from tracing.export.answers import Signal
+    from tracing.export.session import ExportSession
+    from tracing.metrics.instruments import Attributes, Metrics
+
+Way = Literal["export", "queue", "rejected", "shutdown"]
+"""How items were lost: nobody took them, there were too many waiting, the collector refused them
+though it took the request, or there was no time left for them at the end."""
+
+_KEY: Final = "export account"
+_ITEM: Final[dict[Signal, str]] = {"traces": "span", "metrics": "metric", "logs": "log"}
+_NAMES: Final[dict[Signal, str]] = {
+    "traces": "spans",
+    "metrics": "metric points",
+    "logs": "log records",
+}
+_WAYS: Final[dict[Way, str]] = {
+    "export": "could not be exported",
+    "queue": "were dropped, because too many were waiting to be exported",
+    "rejected": "were rejected by the collector",
+    "shutdown": "were not exported in time at shutdown",
+}
+# Metrics are collected, and never wait.
+_LOSSES: Final[tuple[tuple[Signal, Way], ...]] = tuple(
+    (signal, way) for signal in _ITEM for way in _WAYS if (signal, way) != ("metrics", "queue")
+)
+_logger = EventLog("tracing")
+
+
+class ExportAccount:
+    """Of one service. Thread-safe; a forked child begins with an empty one."""
+
+    def __init__(self) -> None:
+        self._begin()
+        in_forked_child(self._begin)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._cpu_ns: dict[Signal, int] = dict.fromkeys(_ITEM, 0)
+        self._lost = dict.fromkeys(_LOSSES, 0)
+        self._logged: set[tuple[Signal, Way]] = set()
+        self._under_way: dict[Signal, int] = {}
+        self.cause = ""
+        """Why something was lost last, for people."""
+        self.ending = False
+        """Whether what is lost is logged at the end, in one line, instead of at once."""
+
+    @contextmanager
+    def charged(self, signal: Signal) -> Iterator[None]:
+        """Put the CPU time that the calling thread takes in the block to the account."""
+        start = time.thread_time_ns()
+        try:
+            yield
+        finally:
+            taken = time.thread_time_ns() - start
+            with self._lock:
+                self._cpu_ns[signal] += taken
+
+    @contextmanager
+    def sending(
+        self, signal: Signal, items: int, session: ExportSession | None = None
+    ) -> Iterator[list[bool]]:
+        """Account for one export, and for its loss unless the block notes that it succeeded.
+
+        Args:
+            signal: What is exported.
+            items: How many.
+            session: What sends them, where it says what the collector answered.
+
+        Yields:
+            A list to which `True` is added on success.
+        """
+        succeeded: list[bool] = []
+        with self._lock:
+            self._under_way[signal] = items
+        try:
+            with self.charged(signal):
+                yield succeeded
+        finally:
+            with self._lock:
+                # Given up at shutdown, and counted then.
+                counted = self._under_way.pop(signal, None) is None
+            if not counted:
+                self._count(signal, items, session, taken=bool(succeeded))
+
+    def _count(
+        self, signal: Signal, items: int, session: ExportSession | None, *, taken: bool
+    ) -> None:
+        if not taken:
+            self.lost(items, signal, "export", "" if session is None else session.last_fault())
+        elif session is not None:
+            answer = session.last_answer()
+            # No collector can refuse more than it was given.
+            self.lost(min(answer.rejected, items), signal, "rejected", answer.cause)
+
+    def lost(self, items: int, signal: Signal, way: Way, cause: str = "") -> None:
+        """Count items that were lost, and log the first time in each way."""
+        if not items:
+            return
+        with self._lock:
+            self._lost[signal, way] += items
+            self.cause = cause or self.cause
+            first = (signal, way) not in self._logged and not self.ending
+            if first:
+                self._logged.add((signal, way))
+        if first:
+            _logger.warning(
+                "%d %s %s%s; further ones are only counted, in %s",
+                items,
+                _NAMES[signal],
+                _WAYS[way],
+                f" ({cause})" if cause else "",
+                TELEMETRY_DROPPED.name,
+            )
+
+    def give_up(self, signal: Signal, waiting: int) -> None:
+        """Count what waits and what is being exported as lost: there is no time left."""
+        with self._lock:
+            items = waiting + self._under_way.pop(signal, 0)
+        self.lost(items, signal, "shutdown")
+
+    def losses(self) -> dict[str, int]:
+        """How many items of each kind were lost so far, by what they are called."""
+        with self._lock:
+            return {
+                name: sum(items for (kind, _), items in self._lost.items() if kind == signal)
+                for signal, name in _NAMES.items()
+            }
+
+    def told_by(self, metrics: Metrics) -> None:
+        """Let the account be read with these metrics; again for the same ones changes nothing."""
+        # Several accounts add up.
+        key = f"{_KEY} {id(self)}"
+        metrics.observe(EXPORT_TIME, self._times, key=key)
+        metrics.observe(TELEMETRY_DROPPED, self._losses, key=key)
+
+    def _times(self) -> Iterable[tuple[Attributes, float]]:
+        with self._lock:
+            taken = dict(self._cpu_ns)
+        return [({semconv.SIGNAL: signal}, value / 1e9) for signal, value in taken.items()]
+
+    def _losses(self) -> Iterable[tuple[Attributes, float]]:
+        with self._lock:
+            lost = dict(self._lost)
+        return [
+            ({semconv.REASON: f"{_ITEM[signal]}_{way}"}, items)
+            for (signal, way), items in lost.items()
+        ]
+
+
+class AccountedSpanExporter(SpanExporter):
+    """Another span exporter, with its cost and its losses put to an account.
+
+    Args:
+        exporter: Where the spans go.
+        account: Where they are counted.
+        session: What the exporter sends with, where that reads the collector's answers.
+    """
+
+    def __init__(
+        self, exporter: SpanExporter, account: ExportAccount, session: ExportSession | None = None
+    ) -> None:
+        self._exporter = exporter
+        self._account = account
+        self._session = session
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export; what it raises is raised."""
+        with self._account.sending("traces", len(spans), self._session) as succeeded:
+            result = self._exporter.export(spans)
+            if result is SpanExportResult.SUCCESS:
+                succeeded.append(True)
+        return result
+
+    def shutdown(self, timeout_millis: float = 30_000) -> None:
+        """Shut the other one down, within a time if it can be told one."""
+        if "timeout_millis" in inspect.signature(self._exporter.shutdown).parameters:
+            self._exporter.shutdown(timeout_millis=timeout_millis)  # type: ignore[call-arg]  # seen
+        else:
+            self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the other one."""
+        return self._exporter.force_flush(timeout_millis)

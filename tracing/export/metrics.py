@@ -1,0 +1,165 @@
+"""Delivering locally aggregated histograms: appended to what a metric reader exports anyway."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.metrics import Exemplar
+from opentelemetry.sdk.metrics import Histogram as HistogramInstrument
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    ScopeMetrics,
+)
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from tracing.core import semconv
+from tracing.core.forks import in_forked_child
+
+if TYPE_CHECKING:
+    from tracing.export.account import ExportAccount
+    from tracing.export.session import ExportSession
+    from tracing.metrics.histograms import Aggregator, HistogramTotals
+    from tracing.metrics.metric import Metric as CatalogMetric
+
+_SCOPE = InstrumentationScope(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, semconv.SCHEMA_URL)
+_Key = tuple[str, frozenset[tuple[str, str | int]]]
+
+
+class AggregatedMetricExporter(MetricExporter):
+    """Wraps a metric exporter; adds an aggregator's histograms to all that it exports.
+
+    Points have the temporality that the wrapped exporter prefers for histograms. Views do not
+    apply to them. Called by one metric reader, as exporters are.
+
+    Args:
+        exporter: Where the metrics go.
+        aggregator: What the telemetry of the same service aggregates into.
+        account: Where the cost and the losses are counted.
+        session: What the exporter sends with, where that reads the collector's answers.
+    """
+
+    def __init__(
+        self,
+        exporter: MetricExporter,
+        aggregator: Aggregator,
+        account: ExportAccount,
+        session: ExportSession | None = None,
+    ) -> None:
+        # A reader takes these two from the exporter that it is given.
+        preferred = getattr(exporter, "_preferred_temporality", None)
+        super().__init__(preferred, getattr(exporter, "_preferred_aggregation", None))
+        self._exporter = exporter
+        self._aggregator = aggregator
+        self._account = account
+        self._session = session
+        self._temporality: AggregationTemporality = (preferred or {}).get(
+            HistogramInstrument, AggregationTemporality.CUMULATIVE
+        )
+        self._begin()
+        in_forked_child(self._begin)
+
+    def _begin(self) -> None:
+        # A forked child counts from nothing, and is another instance.
+        self._started_ns = time_ns()
+        self._exported: dict[_Key, HistogramTotals] = {}
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        """Export the metrics and the histograms."""
+        completed = self._completed(metrics_data)
+        with self._account.sending("metrics", _points(completed), self._session) as succeeded:
+            result = self._exporter.export(completed, timeout_millis, **kwargs)
+            if result is MetricExportResult.SUCCESS:
+                succeeded.append(True)
+        return result
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Flush the wrapped exporter."""
+        return self._exporter.force_flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Shut the wrapped exporter down."""
+        self._exporter.shutdown(timeout_millis, **kwargs)
+
+    def _completed(self, data: MetricsData) -> MetricsData:
+        metrics = self._metrics()
+        if not metrics or not data.resource_metrics:
+            return data
+        first, *others = data.resource_metrics
+        scopes = [
+            replace(scope, metrics=[*scope.metrics, *metrics])
+            if scope.scope.name == semconv.SCOPE_NAME
+            else scope
+            for scope in first.scope_metrics
+        ]
+        if not any(scope.scope.name == semconv.SCOPE_NAME for scope in scopes):
+            scopes.append(ScopeMetrics(_SCOPE, metrics, semconv.SCHEMA_URL))
+        return MetricsData([replace(first, scope_metrics=scopes), *others])
+
+    def _metrics(self) -> list[Metric]:
+        now = time_ns()
+        metrics = []
+        for metric, series in self._aggregator.totals().items():
+            points = [
+                point
+                for attributes, totals in series.items()
+                if (point := self._point(metric, attributes, totals, now)) is not None
+            ]
+            if points:
+                data = Histogram(points, self._temporality)
+                metrics.append(Metric(metric.name, metric.description, metric.unit, data))
+        if self._temporality is AggregationTemporality.DELTA:
+            self._started_ns = now
+        return metrics
+
+    def _point(
+        self,
+        metric: CatalogMetric,
+        attributes: frozenset[tuple[str, str | int]],
+        totals: HistogramTotals,
+        now: int,
+    ) -> HistogramDataPoint | None:
+        counts, total = totals.counts, totals.sum
+        if self._temporality is AggregationTemporality.DELTA:
+            key = (metric.name, attributes)
+            before = self._exported.get(key)
+            self._exported[key] = totals
+            if before is not None:
+                counts = tuple(new - old for new, old in zip(counts, before.counts, strict=True))
+                total -= before.sum
+            if not any(counts):
+                return None
+        return HistogramDataPoint(
+            attributes=dict(attributes),
+            start_time_unix_nano=self._started_ns,
+            time_unix_nano=now,
+            count=sum(counts),
+            sum=total,
+            bucket_counts=counts,
+            explicit_bounds=metric.buckets,
+            # Of the whole time, also for a delta: narrower bounds are not kept.
+            min=totals.min,
+            max=totals.max,
+            exemplars=[
+                Exemplar({}, found.value, found.time_ns, found.span_id, found.trace_id)
+                for found in totals.exemplars.values()
+            ],
+        )
+
+
+def _points(data: MetricsData) -> int:
+    return sum(
+        len(metric.data.data_points)
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    )

@@ -1,0 +1,1 @@
+"""Trace context, event metadata and dead-letter provenance in the headers of messages."""

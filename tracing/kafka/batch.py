@@ -1,0 +1,164 @@
+"""Batches: every message gets its own creation context, and the send is linked to them."""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import get_current
+from opentelemetry.trace import Link, SpanKind, get_current_span
+
+from tracing.core import semconv
+from tracing.core.otel_context import SUPPRESSED
+from tracing.headers import cloudevents
+from tracing.headers.codec import explain, latest, listed, without
+from tracing.headers.dead_letter import unmarked
+from tracing.kafka.proxy import ClientProxy
+from tracing.messaging.links import MAX_LINKS
+from tracing.messaging.send import Sending
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    # For type checkers a wrapper is a builder, as it is for isinstance.
+    from aiokafka.producer.message_accumulator import BatchBuilder as _Builder
+    from opentelemetry.trace import Span
+
+    from tracing.headers.codec import Header
+    from tracing.kafka.protocols import KafkaBatch
+    from tracing.messaging.send import Destination
+    from tracing.spans.starter import AttributeValue
+    from tracing.telemetry import Telemetry
+else:
+    _Builder = object
+
+
+class TracedBatch(ClientProxy, _Builder):
+    """Wraps a batch of `AIOKafkaProducer.create_batch`; a drop-in for it.
+
+    A message's `create` span is the parent of its processing. It is reported when the batch is
+    sent, because only then the topic is known: a batch that is never sent leaves no spans.
+    """
+
+    _held = "_batch"
+    _added = frozenset({"wrapped", "report"})
+
+    def __init__(self, batch: KafkaBatch, telemetry: Telemetry) -> None:
+        self._batch = batch
+        self._telemetry = telemetry
+        self._completion = cloudevents.Completion(telemetry.source, telemetry.pipeline)
+        self._created: list[tuple[Span, int]] = []
+        self._complete()
+
+    @property
+    def wrapped(self) -> KafkaBatch:
+        """The batch inside."""
+        return self._batch
+
+    def append(
+        self,
+        *,
+        timestamp: float | None,
+        key: Any,
+        value: Any,
+        headers: Sequence[Header] = (),
+    ) -> Any:
+        """Add a message, as `BatchBuilder.append`; `None` where the batch is full."""
+        given = listed(headers)
+        span: Span | None = None
+        try:
+            outgoing, span = self._message(given)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("send", fault)
+            outgoing = unmarked(given, latest(given))
+        try:
+            metadata = self._batch.append(
+                timestamp=timestamp, key=key, value=value, headers=outgoing
+            )
+        except Exception as error:
+            explain(error, outgoing)
+            raise
+        if metadata is not None and span is not None:
+            self._created.append((span, time_ns()))
+        return metadata
+
+    def close(self) -> None:
+        """Close the batch to further messages, as `BatchBuilder.close`."""
+        self._batch.close()
+
+    def size(self) -> int:
+        """Size in bytes, as `BatchBuilder.size`."""
+        return self._batch.size()
+
+    def record_count(self) -> int:
+        """Number of messages, as `BatchBuilder.record_count`."""
+        return self._batch.record_count()
+
+    def closed(self) -> bool:
+        """Whether the batch is closed, as `BatchBuilder.closed`."""
+        return self._batch.closed()
+
+    def report(self, destination: Destination) -> list[Span]:
+        """End the messages' `create` spans, now that the topic is known."""
+        created, self._created = self._created, []
+        name = semconv.span_name(semconv.CREATE, destination.topic)
+        for span, ended_ns in created:
+            span.update_name(name)
+            span.set_attribute(semconv.DESTINATION, destination.topic)
+            span.end(ended_ns)
+        return [span for span, _ in created]
+
+    def _message(self, headers: list[Header]) -> tuple[list[Header], Span | None]:
+        telemetry = self._telemetry
+        propagation = telemetry.propagation
+        present = latest(headers)
+        headers = unmarked(headers, present)
+        context = get_current()
+        if context.get(SUPPRESSED):
+            return headers, None
+        now_ms = time_ns() // 1_000_000
+        outgoing = without(headers, propagation.fields)
+        if telemetry.cloudevents:
+            # A batch does not know its topic, so the type falls back to the flow's name.
+            self._completion.add_to(outgoing, present, now_ms)
+        span: Span | None = None
+        creation = get_current_span(context)
+        if telemetry.create_spans:
+            attributes: dict[str, AttributeValue] = {
+                semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+                semconv.OPERATION_NAME: semconv.CREATE,
+                semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.CREATE],
+                **propagation.described(context, now_ms),
+                **cloudevents.identity(latest(outgoing)),
+            }
+            span = telemetry.spans.start(semconv.CREATE, context, SpanKind.PRODUCER, attributes)
+            creation = span
+        propagation.inject(outgoing, creation, context, None, now_ms)
+        return outgoing, span
+
+
+def begin_batch(
+    telemetry: Telemetry,
+    destination: Destination,
+    batch: KafkaBatch | TracedBatch,
+    partition: int,
+) -> Sending:
+    """Start the span of a batch send.
+
+    Its kind is CLIENT where `create` spans do the producing, else PRODUCER.
+    """
+    created = batch.report(destination) if isinstance(batch, TracedBatch) else []
+    count = batch.record_count()
+    attributes: dict[str, AttributeValue] = {
+        **destination.attributes,
+        semconv.BATCH_COUNT: count,
+        semconv.PARTITION: str(partition),
+    }
+    if len(created) > MAX_LINKS:
+        telemetry.diagnostics.dropped("links", len(created) - MAX_LINKS)
+        attributes[semconv.LINKS_DROPPED] = len(created) - MAX_LINKS
+    links = [Link(span.get_span_context()) for span in created[:MAX_LINKS]]
+    kind = SpanKind.CLIENT if created else SpanKind.PRODUCER
+    span = telemetry.spans.start(destination.name, get_current(), kind, attributes, links)
+    recorded = span if span.is_recording() else None
+    return Sending(telemetry, destination, recorded, [], count)

@@ -1,0 +1,175 @@
+"""What a client says of itself, read once and tolerantly: aiokafka publishes none of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracing.core.semconv import CLIENT_ID, SERVER_ADDRESS, SERVER_PORT
+from tracing.core.text import plain_text
+
+_MAX_LAYERS = 8
+_INNER = ("_producer", "_consumer", "_inner")
+_CODECS = ("_key_deserializer", "_value_deserializer", "_key_serializer", "_value_serializer")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientInfo:
+    """How a client is configured, as far as it is known.
+
+    Attributes:
+        client_id: Kafka's `client.id`.
+        group: The consumer group.
+        servers: The bootstrap servers as `(host, port)`.
+        auto_commit: Whether the client commits by itself; `None` when unknown.
+        codec: Whether the client turns bytes into objects or objects into bytes.
+        acknowledged: Whether a producer waits for the broker; true where that is unknown.
+        transactional_id: Kafka's `transactional.id`, where a producer has one.
+    """
+
+    client_id: str | None = None
+    group: str | None = None
+    servers: tuple[tuple[str, int], ...] = ()
+    auto_commit: bool | None = None
+    codec: bool = False
+    acknowledged: bool = True
+    transactional_id: str | None = None
+
+    def attributes(self) -> Mapping[str, str | int]:
+        """Describe the client as span attributes; of several servers, the first."""
+        found: dict[str, str | int] = {}
+        if self.client_id is not None:
+            found[CLIENT_ID] = self.client_id
+        if self.servers:
+            host, port = self.servers[0]
+            found[SERVER_ADDRESS] = host
+            found[SERVER_PORT] = port
+        return found
+
+
+def client_info(client: object, *, group: str | None, client_id: str | None) -> ClientInfo:
+    """Read a client's configuration; what it does not tell stays unknown.
+
+    Args:
+        client: An aiokafka producer or consumer, or anything that looks like one.
+        group: Overrides what the client says.
+        client_id: Overrides what the client says.
+
+    Raises:
+        TypeError: `group` or `client_id` is no text.
+    """
+    group = None if group is None else plain_text(group, "group")
+    client_id = None if client_id is None else plain_text(client_id, "client_id")
+    inner = _attribute(client, "client", "_client")
+    known_group = group or _text(_attribute(client, "group_id", "_group_id"))
+    known_client = client_id or _text(
+        _attribute(inner, "_client_id") or _attribute(client, "client_id")
+    )
+    auto_commit = _attribute(client, "enable_auto_commit", "_enable_auto_commit")
+    return ClientInfo(
+        client_id=known_client,
+        group=known_group,
+        servers=_servers(_attribute(inner, "_bootstrap_servers")),
+        auto_commit=auto_commit if isinstance(auto_commit, bool) else None,
+        codec=any(callable(_attribute(client, name)) for name in _CODECS),
+        acknowledged=all(
+            _attribute(_attribute(layer, "_sender"), "_acks") != 0 for layer in layers(client)
+        ),
+        transactional_id=next(filter(None, map(_transactional_id, layers(client))), None),
+    )
+
+
+def check_durable(info: ClientInfo, sender: str, records: str) -> None:
+    """Refuse a producer whose acknowledgement does not mean that a record is there for good.
+
+    Inside a transaction an acknowledgement is provisional: a later abort takes the record back
+    (KIP-98). Without acknowledgements there is nothing to wait for.
+
+    Args:
+        info: The producer.
+        sender: What sends with it, for the error.
+        records: What it sends, for the error.
+
+    Raises:
+        ValueError: The producer is transactional, or has `acks=0`.
+    """
+    if info.transactional_id is not None:
+        raise ValueError(
+            f"{sender} cannot send with the transactional producer {info.transactional_id!r}: "
+            f"{records} would join whatever transaction is open, and would be gone when that "
+            f"aborts; give {sender} a producer of its own, without transactional_id"
+        )
+    if not info.acknowledged:
+        raise ValueError(
+            f"{records} must be on the broker before their source is marked as done: give "
+            f"{sender} a producer that waits for acknowledgements, acks='all'"
+        )
+
+
+def layers(client: object) -> list[object]:
+    """The client, and what it wraps: a wrapper need not pass private attributes on."""
+    found = [client]
+    while len(found) < _MAX_LAYERS and not _is_aiokafkas(found[-1]):
+        inner = _attribute(found[-1], "wrapped", "__wrapped__", *_INNER) or _held(found[-1])
+        if inner is None or isinstance(inner, bool | str | bytes | int):
+            break
+        found.append(inner)
+    return found
+
+
+def _is_aiokafkas(client: object) -> bool:
+    """Whether it is a client of aiokafka's, set up: another one that it holds is beside it."""
+    kinds = type(client).__mro__
+    return (
+        any(kind.__module__.startswith("aiokafka.") for kind in kinds)
+        and _attribute(client, "client", "_client") is not None
+    )
+
+
+def _held(wrapper: object) -> object:
+    """Find the client that an object holds under a name of its own."""
+    try:
+        values = tuple(vars(wrapper).values())
+    except Exception:
+        # An object with slots has no such names, and others may refuse to show theirs.
+        return None
+    for value in values:
+        if any(callable(_attribute(value, name)) for name in ("send_and_wait", "getmany")):
+            return value
+    return None
+
+
+def _transactional_id(producer: object) -> str | None:
+    return _text(
+        _attribute(_attribute(producer, "_txn_manager"), "transactional_id")
+        or _attribute(producer, "_transactional_id", "transactional_id")
+    )
+
+
+def _attribute(subject: object, *names: str) -> object:
+    for name in names:
+        try:
+            value = getattr(subject, name, None)
+        except Exception:  # noqa: S112 - a property of a foreign class may do anything
+            continue
+        if value is not None:
+            return value
+    return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _servers(value: object) -> tuple[tuple[str, int], ...]:
+    addresses = [value] if isinstance(value, str) else value
+    if not isinstance(addresses, list | tuple):
+        return ()
+    found = []
+    for address in addresses:
+        if not isinstance(address, str):
+            continue
+        host, colon, port = address.rpartition(":")
+        if colon and port.isdigit():
+            found.append((host.strip("[]"), int(port)))
+        else:
+            found.append((address, 9092))
+    return tuple(found)

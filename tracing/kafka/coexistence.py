@@ -1,0 +1,143 @@
+"""Living beside other instrumentation of the same client: nothing is counted twice.
+
+The official aiokafka instrumentation and our own zero-code instrumentor replace methods of
+aiokafka's classes. A traced call of a client leaves out what the official one put in, and marks
+itself as under way: our own replacement, wherever further calls meet it, then stands aside.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, cast
+
+from tracing.kafka.client import layers
+from tracing.metrics.diagnostics import warn_once
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+OFFICIAL: Final = "opentelemetry.instrumentation.aiokafka"
+
+_Method = TypeVar("_Method", bound="Callable[..., Any]")
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+class TracedCall:
+    """A call of a client's method that is traced already, while its `with` block is open.
+
+    It goes with the context, so into tasks that are started in the course of it as well: Python
+    3.11's `asyncio.wait_for` is one. Once the block is left it means nothing anywhere.
+
+    Attributes:
+        client: The client; `None` once the call is over.
+        outer: The traced call of any client in whose course this one is made.
+        received: The last record that the client's own `getone` returned in the course of it.
+    """
+
+    __slots__ = ("client", "outer", "received")
+
+    def __init__(self, client: object) -> None:
+        self.client: object = client
+        self.outer: TracedCall | None = None
+        self.received: Any = None
+
+    def __enter__(self) -> Self:
+        self.outer = _under_way.get()
+        _under_way.set(self)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.client = None
+        # An abandoned coroutine is closed in any context.
+        if _under_way.get() is self:
+            _under_way.set(self.outer)
+
+
+_under_way: ContextVar[TracedCall | None] = ContextVar("pipeline-tracing-call", default=None)
+
+
+class _ZeroCode:
+    """Whether our own instrumentor has replaced methods of aiokafka's classes."""
+
+    active = False
+
+
+def zero_code(*, active: bool) -> None:
+    """Note whether our own instrumentor has replaced methods of aiokafka's classes."""
+    _ZeroCode.active = active
+
+
+def present() -> bool:
+    """Whether anything is loaded that may have replaced a client's methods."""
+    return _ZeroCode.active or OFFICIAL in sys.modules
+
+
+def traced_call(client: object) -> TracedCall | None:
+    """Find the traced call, of a client or what wraps it, in whose course the running code is."""
+    call = _under_way.get()
+    while call is not None and call.client is not client and not _wraps(call.client, client):
+        call = call.outer
+    return call
+
+
+def _wraps(wrapper: object, client: object) -> bool:
+    return wrapper is not None and any(layer is client for layer in layers(wrapper))
+
+
+def beneath(
+    method: Callable[_Parameters, Awaitable[_Result]], client: object
+) -> Callable[_Parameters, Awaitable[_Result]]:
+    """Find a client's own method beneath instrumentation that would repeat ours.
+
+    Replacements by anybody else stay: they are not ours to skip, so the search ends there.
+
+    Args:
+        method: The client's method, an asynchronous one.
+        client: The client; a bound method's own is preferred.
+    """
+    # Only these two replace what we wrap; where neither is loaded, this is the fast way.
+    if not present():
+        return method
+    own = without_official(method)
+    if not _ZeroCode.active:
+        return own
+    called = getattr(own, "__self__", client)
+
+    async def marked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        with TracedCall(called):
+            return await own(*args, **kwargs)
+
+    return marked
+
+
+def call_beneath(method: Callable[[], _Result], client: object) -> _Result:
+    """Call a client's own method, as `beneath`, for one that is not asynchronous."""
+    if not present():
+        return method()
+    own = without_official(method)
+    with TracedCall(getattr(own, "__self__", client)):
+        return own()
+
+
+def without_official(method: _Method) -> _Method:
+    """Find what the official instrumentation replaced, where it replaced a method last."""
+    while official(method):
+        warn_once(
+            "opentelemetry-instrumentation-aiokafka is active on a client that is wrapped by "
+            "pipeline-tracing; its spans are left out there, so that nothing is counted twice. "
+            "To switch it off altogether: OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=aiokafka"
+        )
+        method = cast("Any", method).__wrapped__
+    return method
+
+
+def official(method: object) -> bool:
+    """Whether it was the official instrumentation that replaced a method last."""
+    module = getattr(getattr(method, "_self_wrapper", None), "__module__", None)
+    return (
+        isinstance(module, str)
+        and module.startswith(OFFICIAL)
+        and getattr(method, "__wrapped__", None) is not None
+    )

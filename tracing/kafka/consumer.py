@@ -1,0 +1,325 @@
+"""A drop-in for `aiokafka.AIOKafkaConsumer` that continues the trace of every record it handles."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any, Final, Self
+from weakref import WeakSet
+
+from tracing.core.bounded import keep
+from tracing.core.running_task import running_task
+from tracing.kafka.client import client_info
+from tracing.kafka.coexistence import beneath, call_beneath, present
+from tracing.kafka.consumer_methods import ConsumerMethods
+from tracing.kafka.forwarding import argument, like, takes, with_argument
+from tracing.kafka.iteration import TracedRecords, next_beneath, topic_of
+from tracing.kafka.readable_polls import ReadablePolls
+from tracing.kafka.rebalance import RebalanceRelay
+from tracing.messaging.process import Processing
+from tracing.messaging.process_batch import BatchProcessing, mixed_series
+from tracing.messaging.receive import Polling
+from tracing.messaging.replay_skips import ReplaySkips
+from tracing.messaging.settle import Committing
+from tracing.messaging.subscription import Source
+from tracing.metrics.diagnostics import warn_once
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.structs import ConsumerRecord, TopicPartition
+    from opentelemetry.trace import SpanContext
+
+    from tracing.kafka.client import ClientInfo
+    from tracing.kafka.protocols import KafkaConsumer
+    from tracing.metrics.series import OperationSeries
+    from tracing.telemetry import Telemetry
+
+# Where the listener stands among the arguments of `subscribe`.
+_LISTENER: Final = 2, "listener"
+
+
+class TracedConsumer(ConsumerMethods):
+    """Wraps an aiokafka consumer; every method, property and argument order stays as it is.
+
+    `isinstance(wrapper, AIOKafkaConsumer)` holds, and type checkers accept it as one. Attributes
+    that are set on the wrapper are the consumer's.
+
+    Four ways to handle records inside their `process {topic}` span:
+
+    - `async for record in consumer`: the span is current in the loop's body and ends when the
+      next record is asked for, or the loop is left.
+    - `async with consumer.process(record)`: explicit, for records of `getone` and `getmany`,
+      with the outcome of the block on the span.
+    - `async with consumer.process_batch(records)`: several at once, in one span.
+    - `tracing.consume(consumer, handler)`: the whole loop.
+
+    A record that aiokafka itself cannot read, such as one with a header name that is not UTF-8,
+    is an error of `getone`, `getmany` and `async for` each time, with its partition, and with all
+    behind it in its batch; and `getmany` drops what it had taken of other partitions, so go back
+    with `seek` to what was handled. `consume(on_unreadable=...)` gets past it by itself, and
+    `python -m tracing dlq skip --batch` by hand.
+
+    The span is current in the task that asks for a record. Before Python 3.12 `asyncio.wait_for`
+    runs what it is given in another task, and `asyncio.create_task` does so always: after
+    `records = aiter(consumer)`, `await asyncio.wait_for(anext(records), 5)` gives a record whose
+    span is not current. A limit of time around it keeps it so::
+
+        async with asyncio.timeout(5):
+            record = await anext(records)
+
+    What fails in here is counted and logged; records and errors of the consumer pass through.
+
+    Args:
+        consumer: The consumer to wrap, started or not.
+        telemetry: What the service's clients share.
+        group: Overrides the consumer group that the consumer tells.
+        client_id: Overrides the client id that the consumer tells.
+
+    Raises:
+        TypeError: `consumer` cannot consume, or `group` or `client_id` is no text.
+
+    Task safety: as aiokafka's: one event loop. Several tasks may each process their own records.
+    """
+
+    _held = "_consumer"
+    _added = frozenset({
+            "wrapped", "telemetry", "info", "delivered", "rebalances", "process", "process_batch",
+            "addressed_elsewhere", "begin_loop", "leave_unfinished", "finish_unfinished",
+            "polls_for_loop", "divert_calls",
+        })  # fmt: skip
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer | KafkaConsumer,
+        telemetry: Telemetry,
+        *,
+        group: str | None = None,
+        client_id: str | None = None,
+    ) -> None:
+        if isinstance(consumer, TracedConsumer):
+            warn_once("a TracedConsumer was wrapped again; the inner wrapper is left out")
+            consumer = consumer.wrapped
+        if not callable(getattr(consumer, "getone", None)):
+            raise TypeError(f"TracedConsumer wraps an aiokafka consumer, not {consumer!r}")
+        self._consumer: KafkaConsumer = consumer
+        # What the application's calls reach: the consumer, except beside a loop that reads it.
+        self._target: KafkaConsumer = consumer
+        self._telemetry = telemetry
+        self._info = client_info(consumer, group=group, client_id=client_id)
+        self._sources: dict[tuple[str, int], Source] = {}
+        self._by_topic: dict[str, Source] = {}
+        self._mixed: OperationSeries | None = None
+        self._polling = Polling(telemetry, self._info)
+        self.delivered = self._polling.delivered
+        """Counts records handed to the application."""
+        self._skips = ReplaySkips(telemetry, self._info.group)
+        self._committing = Committing(telemetry, self._info)
+        self._rebalances = RebalanceRelay(self._polling.forget)
+        self._unfinished: Processing | None = None
+        self._iterating: WeakSet[TracedRecords] = WeakSet()
+        self._complete()
+
+    @property
+    def wrapped(self) -> KafkaConsumer:
+        """The consumer inside."""
+        return self._consumer
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What the service's clients share."""
+        return self._telemetry
+
+    @property
+    def info(self) -> ClientInfo:
+        """What the consumer tells of its configuration."""
+        return self._info
+
+    @property
+    def rebalances(self) -> RebalanceRelay:
+        """Where listeners beside the application's own hear of rebalances."""
+        return self._rebalances
+
+    def process(
+        self, record: ConsumerRecord[Any, Any], headers: Mapping[str, object] | None = None
+    ) -> Processing:
+        """Handle one record in an `async with` block: its process span is current inside.
+
+        An exception that leaves the block makes the outcome `error`; `tracing.Rejected`, or
+        `reject(...)` on the returned object, makes it `rejected`; a cancelled block has none.
+
+        Args:
+            record: The record.
+            headers: Its headers by name, where the caller has looked them up already.
+        """
+        source = self._sources.get((record.topic, record.partition)) or self._source(record)
+        polled = self._poll_of(record) if self._polling.remembered else None
+        return Processing(self._telemetry, source, record, polled, headers)
+
+    def process_batch(self, records: Iterable[ConsumerRecord[Any, Any]]) -> BatchProcessing:
+        """Handle several records at once in an `async with` block, for example to sum them up.
+
+        One process span is current inside, linked to the messages; what is sent belongs to the
+        flow whose origin is the oldest. Leave replays of other groups out, see
+        `addressed_elsewhere`.
+
+        Args:
+            records: The records, of any topics and partitions; without any, nothing is told.
+        """
+        handled = [(record, self._source(record)) for record in records]
+        polled = self._poll_of(handled[0][0]) if handled else None
+        topics = {record.topic for record, _ in handled}
+        series = handled[0][1].series if len(topics) == 1 else self._mixed
+        if series is None:
+            series = self._mixed = mixed_series(self._telemetry, self._info)
+        return BatchProcessing(self._telemetry, self._info, handled, polled, series)
+
+    def addressed_elsewhere(self, record: ConsumerRecord[Any, Any]) -> bool:
+        """Return whether a record is a replayed dead letter of another group, to be skipped.
+
+        `consume` and `async for` ask by themselves. Ask once per record: the answer `True` is
+        counted in `pipeline.replay.skipped`, and logged once a minute at most. Marks that do not
+        fit the record do not count: it was not replayed, and is for all groups.
+        """
+        return self._skips.skips(record)
+
+    @like(ConsumerMethods.getone)
+    async def getone(self, *args: Any, **kwargs: Any) -> Any:
+        """Get one record, as `AIOKafkaConsumer.getone`; handle it inside `process(record)`."""
+        self.finish_unfinished()
+        record = await beneath(self._target.getone, self._consumer)(*args, **kwargs)
+        self._received(record)
+        return record
+
+    @like(ConsumerMethods.getmany)
+    async def getmany(self, *args: Any, **kwargs: Any) -> Any:
+        """Get records, as `AIOKafkaConsumer.getmany`; handle each inside `process(record)`.
+
+        A call that brings records is a `poll {topic}` span, linked to their creation contexts.
+        """
+        return await self._polled(self._target.getmany, *args, **kwargs)
+
+    def polls_for_loop(self) -> ReadablePolls:
+        """Return the polls of a loop that reads the consumer."""
+        return ReadablePolls(self._consumer, partial(self._polled, self._consumer.getmany))
+
+    def divert_calls(self, target: KafkaConsumer | None) -> None:
+        """Let the application's calls reach a loop that reads the consumer; `None` ends that."""
+        self._target = self._consumer if target is None else target
+
+    async def _polled(
+        self, getmany: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+        self.finish_unfinished()
+        started, started_ns = perf_counter(), time_ns()
+        records: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await beneath(
+            getmany, self._consumer
+        )(*args, **kwargs)
+        if records:
+            self._polling.polled(records, started, started_ns)
+        return records
+
+    def __aiter__(self) -> TracedRecords:
+        # The consumer's own check, and error, for one that is closed.
+        iterator = call_beneath(self._target.__aiter__, self._consumer)
+        return TracedRecords(self, iterator, self._consumer)
+
+    async def __anext__(self) -> ConsumerRecord[Any, Any]:
+        """Get the next record without a loop around it: no process span, as for `getone`."""
+        self.finish_unfinished()
+        record: ConsumerRecord[Any, Any]
+        if present():
+            record, received = await next_beneath(self._target, self._consumer)
+        else:
+            record = received = await self._target.__anext__()
+        self._received(received)
+        return record
+
+    def begin_loop(self, records: TracedRecords) -> None:
+        """Note a loop that begins, and end the handling of the record at which one was left."""
+        self.finish_unfinished()
+        self._iterating.add(records)
+
+    def leave_unfinished(self, processing: Processing) -> None:
+        """Keep a record's handling whose loop was left, until it is known how it was left."""
+        self.finish_unfinished()
+        self._unfinished = processing
+
+    def finish_unfinished(self, error: BaseException | None = None) -> None:
+        """End the handling of the record at which a loop was left."""
+        processing = self._unfinished
+        if processing is not None:
+            self._unfinished = None
+            processing.end(error)
+
+    def _left(self, error: BaseException | None) -> None:
+        """End what is handled in loops that were left, and in those that an error ends."""
+        self.finish_unfinished(error)
+        if error is not None:
+            task = running_task()
+            for records in tuple(self._iterating):
+                records.fail(error, task)
+
+    def _reached(self) -> Any:
+        return self._target
+
+    def _received(self, record: object) -> None:
+        topic = topic_of(record)
+        if topic is not None:
+            self.delivered(topic)
+
+    def _source(self, record: ConsumerRecord[Any, Any]) -> Source:
+        place = record.topic, record.partition
+        found = self._sources.get(place)
+        if found is None:
+            beside = self._by_topic.get(record.topic)
+            found = Source(self._telemetry, self._info, *place, beside)
+            keep(self._sources, place, found)
+            if beside is None:
+                keep(self._by_topic, record.topic, found)
+                self._skips.expect(record.topic)
+        return found
+
+    def _poll_of(self, record: ConsumerRecord[Any, Any]) -> SpanContext | None:
+        # TopicPartition is a named tuple, so a plain pair finds it.
+        return self._polling.poll_of(record, (record.topic, record.partition))  # type: ignore[arg-type]  # as said
+
+    @like(ConsumerMethods.commit)
+    async def commit(self, *args: Any, **kwargs: Any) -> Any:
+        """Commit offsets, as `AIOKafkaConsumer.commit`."""
+        with self._committing.commit(args[0] if args else kwargs.get("offsets")):
+            return await beneath(self._target.commit, self._consumer)(*args, **kwargs)
+
+    @like(ConsumerMethods.subscribe)
+    def subscribe(self, *args: Any, **kwargs: Any) -> Any:
+        """Subscribe, as `AIOKafkaConsumer.subscribe`."""
+        listener = argument(args, kwargs, _LISTENER)
+        if listener is not None or takes(self._consumer.subscribe, "listener"):
+            args = with_argument(args, kwargs, _LISTENER, self._rebalances.listener(listener))
+        return self._target.subscribe(*args, **kwargs)
+
+    async def start(self) -> None:
+        """Connect and join the group, as `AIOKafkaConsumer.start`."""
+        self._rebalances.attach(self._consumer)
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Leave the group and close, as `AIOKafkaConsumer.stop`."""
+        self._left(sys.exc_info()[1])
+        await beneath(self._target.stop, self._consumer)()
+
+    async def __aenter__(self) -> Self:
+        self._rebalances.attach(self._consumer)
+        return await super().__aenter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> bool | None:
+        self._left(exc)
+        return await super().__aexit__(exc_type, exc, tb)

@@ -1,0 +1,219 @@
+"""`async for`: the process span around the loop's body, which no hook of the loop ends."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.context import attach, get_current
+
+from tracing.core.log import EventLog
+from tracing.core.otel_context import PROCESSING_KEY
+from tracing.core.running_task import running_task
+from tracing.headers.codec import latest
+from tracing.headers.dead_letter import REPLAY_GROUP
+from tracing.kafka.coexistence import TracedCall, beneath, present, traced_call, without_official
+from tracing.messaging.process import Processing
+from tracing.metrics.diagnostics import warn_once
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiokafka.structs import ConsumerRecord
+
+    from tracing.kafka.consumer import TracedConsumer
+
+_logger = EventLog("tracing")
+_fields: Final = attrgetter("topic", "headers", "partition", "offset", "timestamp", "value")
+_AIOKAFKA: Final = "aiokafka."
+
+
+class TracedRecords:
+    """One `async for` over a consumer, around the iterator that the consumer gave for it.
+
+    The body of the loop runs between two calls of `__anext__`, in the same task: so the span
+    that one call makes current is current in the body, and the next call ends it. A loop that
+    is left by `break` or by an exception makes no further call, but lets go of this object;
+    the span's clock stops then. Whether it was an exception, only the consumer can learn, when it
+    is stopped or its `async with` block is left in the course of it, which ends the handling also
+    where this object is kept; otherwise the handling counts as successful.
+
+    What the iterator yields goes to the loop as it is. Where a subclass of the consumer yields
+    something of its own, and aiokafka's own `getone` was seen to return the record that it is
+    made of, that record is what is handled; otherwise there is no span.
+
+    It stands in for what `__aiter__` gives unwrapped: other attributes, as a generator's `aclose`
+    or the methods of a consumer that is its own iterator, are those of that.
+    """
+
+    _current: Processing | None = None
+
+    def __init__(self, consumer: TracedConsumer, iterator: Any, client: object) -> None:
+        self._consumer = consumer
+        self._iterator = iterator
+        self._client = client
+        self._delivered = consumer.delivered
+        # By its number: the error itself would keep this object, by its traceback.
+        self._around = id(sys.exc_info()[1])
+        consumer.begin_loop(self)
+
+    def __aiter__(self) -> TracedRecords:
+        return self
+
+    async def __anext__(self) -> ConsumerRecord[Any, Any]:
+        task = asyncio.current_task()
+        current = self._current
+        if current is not None:
+            self._current = None
+            current.end(None, task)
+            _leave_ended(task)
+        item: Any
+        received: Any
+        while True:
+            if present():
+                item, received = await next_beneath(self._iterator, self._client)
+            else:
+                item = received = await self._iterator.__anext__()
+            try:
+                topic = received.topic
+                if not isinstance(topic, str):
+                    return self._without_span(item, None)
+                self._delivered(topic)
+                headers = latest(received.headers)
+                if REPLAY_GROUP in headers and self._consumer.addressed_elsewhere(received):
+                    continue
+                current = self._consumer.process(received, headers)
+            except Exception as fault:
+                return self._without_span(item, fault)
+            self._current = current
+            current.start(task)
+            return item  # type: ignore[no-any-return]  # what the iterator yields
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"_iterator", "_consumer"}:  # before the constructor ran
+            raise AttributeError(name)
+        return getattr(self._stands_for(), name)
+
+    def _stands_for(self) -> Any:
+        iterator = self._iterator
+        return self._consumer if iterator is self._client else iterator
+
+    def finish(self) -> None:
+        """End the handling of the last record, if there was one."""
+        current, self._current = self._current, None
+        if current is not None:
+            current.end()
+
+    def fail(self, error: BaseException, task: asyncio.Task[Any] | None) -> None:
+        """End the handling of the last record with an error in the task that handles it.
+
+        An error that was being handled when the loop began has nothing to do with it.
+        """
+        current = self._current
+        if current is not None and current.handled_in(task) and id(error) != self._around:
+            self._current = None
+            current.end(error, task)
+            _leave_ended(task)
+
+    def _without_span(self, item: Any, fault: Exception | None) -> ConsumerRecord[Any, Any]:
+        if fault is not None and topic_of(item) is not None:
+            self._consumer.telemetry.diagnostics.failed("process", fault)
+        else:
+            warn_once(
+                "a consumer's iterator yields something other than records; it is passed on as it "
+                "is, without a span. Where the records are at hand, use consumer.process(record)"
+            )
+        return item  # type: ignore[no-any-return]  # what the iterator yields
+
+    def __del__(self) -> None:
+        current = self._current
+        if current is None:
+            return
+        current.pause()
+        _leave_ended(running_task())
+        self._consumer.leave_unfinished(current)
+        try:
+            # Whoever stops the consumer because of an exception does so before the loop's turn
+            # ends; after it, no exception was seen.
+            asyncio.get_running_loop().call_soon(self._consumer.finish_unfinished)
+        except RuntimeError:
+            self._consumer.finish_unfinished()
+
+
+def _leave_ended(task: asyncio.Task[Any] | None) -> None:
+    """Leave a context whose record is handled: two loops of one task may end in any order."""
+    context = current = get_current()
+    while isinstance(handling := context.get(PROCESSING_KEY), Processing):
+        before = handling.left_behind(context, task)
+        if before is None:
+            break
+        context = before
+    if context is not current:
+        attach(context)
+
+
+def topic_of(record: Any) -> str | None:
+    """Return a record's topic; `None` of anything that is no record. Never raises."""
+    try:
+        topic = _fields(record)[0]
+    except Exception:
+        # An iterator may yield anything, also objects that raise when they are looked at.
+        return None
+    return topic if isinstance(topic, str) else None
+
+
+async def next_beneath(iterator: Any, client: object) -> tuple[Any, Any]:
+    """Get an iterator's next item beneath instrumentation that would repeat ours.
+
+    Args:
+        iterator: What the client gave to iterate by, as a rule itself.
+        client: The client.
+
+    Returns:
+        The item, and the record that is to be handled: the item itself, unless it is no record,
+        but a record was seen to be received for it.
+    """
+    getone: Any = getattr(iterator, "getone", None)
+    own = without_official(getone)
+    if own is not getone and _is_aiokafkas(iterator):
+        # aiokafka's iterator would call the getone that the official instrumentation put in.
+        item = await next_as_aiokafka(beneath(own, client))
+        return item, item
+    with TracedCall(client) as call:
+        item = await iterator.__anext__()
+    received = call.received
+    return item, item if received is None or topic_of(item) is not None else received
+
+
+def received(client: object, record: object) -> bool:
+    """Report what a consumer's own `getone` returned; whether a traced call is under way."""
+    call = traced_call(client)
+    if call is None:
+        return False
+    call.received = record
+    return True
+
+
+async def next_as_aiokafka(
+    getone: Callable[[], Awaitable[ConsumerRecord[Any, Any]]],
+) -> ConsumerRecord[Any, Any]:
+    """Get the next record by `getone`, with the errors that `AIOKafkaConsumer.__anext__` has."""
+    while True:
+        try:
+            return await getone()
+        except Exception as error:
+            # By name: aiokafka itself is no dependency.
+            match type(error).__name__:
+                case "ConsumerStoppedError":
+                    raise StopAsyncIteration from None
+                case "RecordTooLargeError":
+                    _logger.exception("a record is too large for the consumer and is skipped")
+                case _:
+                    raise
+
+
+def _is_aiokafkas(iterator: object) -> bool:
+    module = getattr(getattr(type(iterator), "__anext__", None), "__module__", None)
+    return isinstance(module, str) and module.startswith(_AIOKAFKA)

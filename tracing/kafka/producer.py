@@ -1,0 +1,296 @@
+"""A drop-in for `aiokafka.AIOKafkaProducer` that sends trace context along and times every send."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.context import get_current
+
+from tracing.core.bounded import keep
+from tracing.core.otel_context import SUPPRESSED
+from tracing.headers.codec import latest, listed
+from tracing.headers.dead_letter import unmarked
+from tracing.kafka.batch import TracedBatch, begin_batch
+from tracing.kafka.client import client_info
+from tracing.kafka.coexistence import beneath, call_beneath, present, without_official
+from tracing.kafka.forwarding import argument, like, parameters, preset, takes, with_argument
+from tracing.kafka.producer_methods import ProducerMethods
+from tracing.messaging.send import Destination, begin_send
+from tracing.metrics.diagnostics import warn_once
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from aiokafka import AIOKafkaProducer
+    from aiokafka.structs import RecordMetadata
+
+    from tracing.headers.codec import Header
+    from tracing.kafka.client import ClientInfo
+    from tracing.kafka.protocols import KafkaProducer
+    from tracing.messaging.send import Sending
+    from tracing.telemetry import Telemetry
+
+
+# The parameters of aiokafka's send, and where headers stand among them.
+_PARAMETERS: Final = ("topic", "value", "key", "partition", "timestamp_ms", "headers")
+_HEADERS: Final = 5, "headers"
+
+
+class TracedProducer(ProducerMethods):
+    """Wraps an aiokafka producer; every method, property and argument order stays as it is.
+
+    `isinstance(wrapper, AIOKafkaProducer)` holds, and type checkers accept it as one. Attributes
+    that are set on the wrapper are the producer's.
+
+    Each record gets the context headers of its own `send {topic}` span, which ends when the broker
+    acknowledges the record and carries partition and offset, or the error. Headers are sent as a
+    new list; the caller's is never changed. What fails in here is counted and logged, and the
+    record is sent all the same, as it was given.
+
+    A send inside a transaction ends with its acknowledgement as well, and counts as sent: the
+    broker has the record, and keeps it whether the transaction commits or aborts. Consumers with
+    `isolation_level="read_committed"` never see those of an aborted one (KIP-98).
+
+    Args:
+        producer: The producer to wrap, started or not.
+        telemetry: What the service's clients share.
+        client_id: Overrides the client id that the producer tells.
+
+    Raises:
+        TypeError: `producer` cannot send.
+
+    Task safety: as aiokafka's, any number of tasks of one event loop.
+    """
+
+    _held = "_producer"
+    _added = frozenset({"wrapped", "telemetry", "info"})
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer | KafkaProducer,
+        telemetry: Telemetry,
+        *,
+        client_id: str | None = None,
+    ) -> None:
+        if isinstance(producer, TracedProducer):
+            warn_once("a TracedProducer was wrapped again; the inner wrapper is left out")
+            producer = producer.wrapped
+        if not callable(getattr(producer, "send", None)):
+            raise TypeError(f"TracedProducer wraps an aiokafka producer, not {producer!r}")
+        self._producer: KafkaProducer = producer
+        self._telemetry = telemetry
+        self._info = client_info(producer, group=None, client_id=client_id)
+        self._destinations: dict[str, Destination] = {}
+        self._look_at_send()
+        self._complete()
+
+    @property
+    def wrapped(self) -> KafkaProducer:
+        """The producer inside."""
+        return self._producer
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What the service's clients share."""
+        return self._telemetry
+
+    @property
+    def info(self) -> ClientInfo:
+        """What the producer tells of its configuration."""
+        return self._info
+
+    async def send(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[Header] | None = None,
+    ) -> asyncio.Future[RecordMetadata]:
+        """Send a record, as `AIOKafkaProducer.send`; the future ends the span.
+
+        Cancelling the future leaves open whether the record arrives: the span then ends without
+        status, partition and offset, and the record is not counted as sent.
+        """
+        send: Callable[..., Awaitable[asyncio.Future[RecordMetadata]]] = self._producer.send
+        if present():
+            send = beneath(send, self._producer)
+        given = [] if headers is None else list(headers)
+        sending = self._begin(topic, value, key, partition, given)
+        if sending is None:
+            given = unmarked(given, latest(given))
+            return await send(
+                topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms, headers=given
+            )
+        try:
+            future = await send(
+                topic,
+                value,
+                key=key,
+                partition=partition,
+                timestamp_ms=timestamp_ms,
+                headers=sending.headers,
+            )
+        except BaseException as error:
+            sending.failed(error)
+            raise
+        future.add_done_callback(sending.done)
+        return future
+
+    @like(ProducerMethods.send)
+    async def _send_as_given(self, *args: Any, **kwargs: Any) -> Any:
+        """Stand in for `send` where the producer's own has other parameters than aiokafka's."""
+        send = beneath(self._producer.send, self._producer)
+        sending, args = self._arranged(args, kwargs, self._send_headers)
+        try:
+            future = await send(*args, **kwargs)
+        except BaseException as error:
+            if sending is not None:
+                sending.failed(error)
+            raise
+        if sending is not None:
+            future.add_done_callback(sending.done)
+        return future
+
+    @like(ProducerMethods.send_and_wait)
+    async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a record and wait for its acknowledgement, as `AIOKafkaProducer.send_and_wait`."""
+        producer = self._producer
+        send = producer.send
+        sending, args = self._arranged(args, kwargs, self._wait_headers)
+        try:
+            if without_official(send) is send:
+                metadata = await beneath(producer.send_and_wait, producer)(*args, **kwargs)
+            else:
+                # aiokafka's own would call the send that the official instrumentation put in.
+                future = await beneath(send, producer)(*args, **kwargs)
+                metadata = await future
+        except BaseException as error:
+            if sending is not None:
+                sending.failed(error)
+            raise
+        if sending is not None:
+            sending.acknowledged(metadata)
+        return metadata
+
+    def create_batch(self) -> TracedBatch:
+        """Make an empty batch, as `AIOKafkaProducer.create_batch`; its messages get contexts."""
+        batch = call_beneath(self._producer.create_batch, self._producer)
+        return TracedBatch(batch, self._telemetry)
+
+    @like(ProducerMethods.send_batch)
+    async def send_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a batch, as `AIOKafkaProducer.send_batch`: one span, linked to its messages."""
+        send_batch = beneath(self._producer.send_batch, self._producer)
+        sending = self._begin_batch(args, kwargs)
+        if args and isinstance(args[0], TracedBatch):
+            args = (args[0].wrapped, *args[1:])
+        elif isinstance(batch := kwargs.get("batch"), TracedBatch):
+            kwargs["batch"] = batch.wrapped
+        if sending is None:
+            return await send_batch(*args, **kwargs)
+        try:
+            future = await send_batch(*args, **kwargs)
+        except BaseException as error:
+            sending.failed(error)
+            raise
+        future.add_done_callback(sending.done)
+        return future
+
+    def _arranged(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], taken: tuple[bool, Any]
+    ) -> tuple[Sending | None, tuple[Any, ...]]:
+        """Start the span of a send, and put its headers among the caller's arguments.
+
+        Args:
+            args: The caller's arguments by position.
+            kwargs: The caller's arguments by name.
+            taken: Whether the producer's method takes headers, and which where none are given.
+        """
+        takes_headers, headers = taken
+        if len(args) > _HEADERS[0] or "headers" in kwargs:
+            headers = argument(args, kwargs, _HEADERS)
+        given = listed(headers)
+        sending = None
+        # What the arguments cannot be bound to, the producer says itself, or knows better.
+        with suppress(TypeError):
+            record = _record(*args, **kwargs)
+            sending = self._begin(*record, given)
+        if sending is not None:
+            given = sending.headers
+        elif given:
+            given = unmarked(given, latest(given))
+        if headers is not None or (sending is not None and takes_headers):
+            args = with_argument(args, kwargs, _HEADERS, given)
+        return sending, args
+
+    def _replaced(self, name: str) -> None:
+        if name in {"send", "send_and_wait"}:
+            self._look_at_send()
+
+    def _look_at_send(self) -> None:
+        # A subclass of the producer, or a double, may take other arguments than aiokafka's.
+        send = self._producer.send
+        if parameters(send) == _PARAMETERS:
+            self.__dict__.pop("send", None)
+        else:
+            self.__dict__["send"] = self._send_as_given
+        self._send_headers = takes(send, "headers"), preset(send, "headers")
+        wait = getattr(self._producer, "send_and_wait", None) or send
+        self._wait_headers = takes(wait, "headers"), preset(wait, "headers")
+        if not self._send_headers[0]:
+            warn_once(
+                f"{type(self._producer).__name__}.send() takes no headers, so its records carry no "
+                "trace context; let it take `headers` and pass them on to aiokafka"
+            )
+
+    def _begin(
+        self, topic: str, value: object, key: object, partition: object, headers: list[Header]
+    ) -> Sending | None:
+        try:
+            if get_current().get(SUPPRESSED):
+                return None
+            destination = self._destinations.get(topic)
+            if destination is None:
+                destination = self._destination(topic)
+            return begin_send(self._telemetry, destination, headers, (key, value, partition))
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("send", fault)
+            return None
+
+    def _begin_batch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sending | None:
+        try:
+            if get_current().get(SUPPRESSED):
+                return None
+            batch, topic, partition = _batch(*args, **kwargs)
+            return begin_batch(self._telemetry, self._destination(topic), batch, partition)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("send", fault)
+            return None
+
+    def _destination(self, topic: str) -> Destination:
+        found = self._destinations.get(topic)
+        if found is None:
+            found = Destination(self._telemetry, self._info, topic)
+            keep(self._destinations, topic, found)
+        return found
+
+
+def _record(
+    topic: str,
+    value: object = None,
+    key: object = None,
+    partition: object = None,
+    *_others: object,
+    **_named: object,
+) -> tuple[str, object, object, object]:
+    return topic, value, key, partition
+
+
+def _batch(
+    batch: TracedBatch, topic: str, *, partition: int, **_named: object
+) -> tuple[TracedBatch, str, int]:
+    return batch, topic, partition

@@ -1,0 +1,86 @@
+"""How many dead letters lie in which topic, for how long, and who gave them up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from tracing.headers.dead_letter import Provenance
+from tracing.lag.model import DeadLetterDepth, longest
+from tracing.lag.oldest import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from aiokafka.structs import TopicPartition
+
+    from tracing.lag.batches import First
+
+
+def depths(
+    partitions: Iterable[TopicPartition],
+    starts: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+    oldest: Mapping[Place, First | None],
+    *,
+    topics: Collection[str],
+    suffix: str,
+    now: float,
+) -> tuple[DeadLetterDepth, ...]:
+    """Describe dead-letter topics.
+
+    Args:
+        partitions: All partitions of these topics.
+        starts: Where the logs begin; topics of which that is not known are left out.
+        ends: Where they end.
+        oldest: The first records that were read.
+        topics: All topics that there are.
+        suffix: What the names of dead-letter topics end in.
+        now: Unix seconds.
+    """
+    by_topic: dict[str, list[TopicPartition]] = defaultdict(list)
+    for tp in partitions:
+        if tp in starts and tp in ends:
+            by_topic[tp.topic].append(tp)
+    found = []
+    for topic, parts in sorted(by_topic.items()):
+        ages: list[float | None] = []
+        remarks: list[str] = []
+        records: list[First] = []
+        for tp in parts:
+            place = Place(tp, starts[tp])
+            record = oldest.get(place)
+            if record is not None:
+                records.append(record)
+                if record.problem is not None:
+                    letter = f"{topic}/{tp.partition}/{record.offset}"
+                    remarks.append(f"{letter} cannot be read: {record.problem}")
+            timed = record is not None and record.timestamp_ms >= 0
+            if timed and record is not None:
+                ages.append(max(0.0, now - record.timestamp_ms / 1000))
+            else:
+                nothing = ends[tp] <= starts[tp] or (place in oldest and record is None)
+                ages.append(0.0 if nothing else None)
+        depth = sum(max(0, ends[tp] - starts[tp]) for tp in parts)
+        destination, group = _origin(topic, records, topics, suffix)
+        remark = "; ".join(remarks) or None
+        found.append(DeadLetterDepth(topic, destination, group, depth, longest(ages), remark))
+    return tuple(found)
+
+
+def _origin(
+    topic: str, records: list[First], topics: Collection[str], suffix: str
+) -> tuple[str, str | None]:
+    """The topic and the group of the oldest letter, or else of the name `<topic>.<group>.dlq`."""
+    for record in sorted(records, key=lambda record: record.timestamp_ms):
+        provenance = Provenance.from_headers(record.headers)
+        if provenance is not None:
+            return provenance.topic, provenance.group
+    stem = topic.removesuffix(suffix)
+    parts = stem.split(".")
+    # Names have dots in them: the longest one that is a topic is the topic.
+    for length in range(len(parts) - 1, 0, -1):
+        source = ".".join(parts[:length])
+        if source in topics:
+            return source, ".".join(parts[length:])
+    return topic, None

@@ -1,0 +1,1 @@
+"""What is traced of a message, whatever carries it: sending, receiving, processing, settling."""

@@ -1,0 +1,106 @@
+"""Many records that become one thing: the flow that it belongs to, and how late each of them is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing.core import semconv
+from tracing.headers.codec import latest
+from tracing.headers.dead_letter import REPLAY_GROUP, Replay
+from tracing.headers.flow import parse_origin
+from tracing.messaging.links import MAX_LINKS, link_to
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aiokafka.structs import ConsumerRecord
+    from opentelemetry.trace import Link
+
+    from tracing.messaging.flow_lag import ArrivalDurations
+    from tracing.messaging.subscription import Source
+    from tracing.telemetry import Telemetry
+
+_FLOW: Final = (semconv.PIPELINE, semconv.ORIGIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One record of several.
+
+    Attributes:
+        record: Which one.
+        wait_ms: Its age; negative where clocks disagree.
+        origin_ms: When its flow began, unix ms, where it says so.
+        durations: Where its times are told.
+    """
+
+    record: ConsumerRecord[Any, Any]
+    wait_ms: int
+    origin_ms: int | None
+    durations: ArrivalDurations
+
+
+@dataclass(frozen=True, slots=True)
+class FanIn:
+    """Several records, read.
+
+    Attributes:
+        flow: The baggage of what becomes of them: pipeline and origin of the one whose origin is
+            the oldest, and else what all of them agree on.
+        links: Links to the first of them, as far as they say where they come from.
+        unlinked: How many said so beyond that.
+        arrived: Those whose times tell something. Replays are late by their nature, and would
+            hide how late the others are.
+    """
+
+    flow: dict[str, object]
+    links: tuple[Link, ...]
+    unlinked: int
+    arrived: tuple[Arrived, ...]
+
+
+def fan_in(
+    telemetry: Telemetry,
+    handled: Iterable[tuple[ConsumerRecord[Any, Any], Source]],
+    now_ms: int,
+    max_links: int = MAX_LINKS,
+) -> FanIn:
+    """Read several records that are handled at once.
+
+    Args:
+        telemetry: What the service's clients share.
+        handled: The records, each with where it comes from.
+        now_ms: When their handling starts, unix ms.
+        max_links: How many links there may be.
+    """
+    links: list[Link] = []
+    arrived: list[Arrived] = []
+    agreed: dict[str, object] | None = None
+    flows: list[tuple[bool, int, Mapping[str, object]]] = []
+    unlinked = 0
+    for record, source in handled:
+        found = latest(record.headers)
+        # Not all that looks like a record has a timestamp. An impossible origin counts as none, so
+        # that it does not become that of all others.
+        timestamp: object = getattr(record, "timestamp", None)
+        creation, flow, _ = telemetry.propagation.extract(
+            record.headers, found, source.topic, timestamp
+        )
+        if creation is not None and len(links) < max_links:
+            links.append(link_to(creation, record))
+        elif creation is not None:
+            unlinked += 1
+        agreed = dict(flow if agreed is None else agreed.items() & flow.items())
+        replayed = REPLAY_GROUP in found and Replay.of(record) is not None
+        origin_ms = parse_origin(flow.get(semconv.ORIGIN))
+        if origin_ms is not None:
+            flows.append((replayed, origin_ms, flow))
+        if not replayed and isinstance(timestamp, int) and timestamp >= 0:
+            durations = source.arrivals.of(flow)
+            arrived.append(Arrived(record, now_ms - record.timestamp, origin_ms, durations))
+    # A replay's flow only where there is no other; all of a kind by their origin.
+    _, _, oldest = min(flows, key=lambda each: each[:2], default=(False, 0, {}))
+    whole = {name: value for name, value in (agreed or {}).items() if name not in _FLOW}
+    whole |= {name: oldest[name] for name in _FLOW if name in oldest}
+    return FanIn(whole, tuple(links), unlinked, tuple(arrived))

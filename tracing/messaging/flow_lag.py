@@ -1,0 +1,138 @@
+"""What one hop adds to a flow's lag, as metric series: by pipeline, looked up once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from tracing.core import semconv
+from tracing.headers.flow import is_pipeline_name
+from tracing.metrics import catalog
+from tracing.metrics.series import OTHER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tracing.metrics.instruments import Durations
+    from tracing.telemetry import Telemetry
+
+MAX_PIPELINES: Final = 31
+"""Foreign names that the metrics of one service know; further ones share one series."""
+
+Kept = TypeVar("Kept")
+
+
+class PipelineNames:
+    """The pipelines that one service's metrics name. Safe in any thread.
+
+    Names come with the records. They are counted for all topics and groups together, so that made
+    up names can add few series, however many topics there are.
+
+    Args:
+        own: The service's own pipeline, which always has its name.
+    """
+
+    __slots__ = ("_known", "_own")
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+        self._known: set[str] = set()
+
+    def label(self, name: object) -> str:
+        """How a pipeline is called on metrics: by its name, or `_OTHER` where there are enough."""
+        if not is_pipeline_name(name) or name == self._own:
+            return self._own
+        if name not in self._known:
+            if len(self._known) >= MAX_PIPELINES:
+                return OTHER
+            self._known.add(str(name))
+        return str(name)
+
+
+class ArrivalDurations:
+    """Wait and end-to-end lag of one pipeline's messages at one hop. For one thread."""
+
+    __slots__ = ("end_to_end", "wait")
+
+    def __init__(self, wait: Durations, end_to_end: Durations) -> None:
+        self.wait = wait
+        self.end_to_end = end_to_end
+
+
+class Arrivals:
+    """The lag of the messages of one topic that one group handles. For one thread.
+
+    Args:
+        telemetry: What the service's clients share.
+        topic: The topic.
+        group: The group, if any.
+    """
+
+    __slots__ = ("_attributes", "_by_pipeline", "_telemetry")
+
+    def __init__(self, telemetry: Telemetry, topic: str, group: str | None) -> None:
+        self._telemetry = telemetry
+        self._attributes: dict[str, str | int] = {semconv.DESTINATION: topic}
+        if group is not None:
+            self._attributes[semconv.GROUP] = group
+        self._by_pipeline: dict[object, ArrivalDurations] = {}
+
+    def of(self, flow: Mapping[str, object]) -> ArrivalDurations:
+        """The series of a message's pipeline; of the service's own where the message names none."""
+        pipeline = flow.get(semconv.PIPELINE)
+        found = self._by_pipeline.get(pipeline)
+        return self._new(pipeline) if found is None else found
+
+    def _new(self, pipeline: object) -> ArrivalDurations:
+        telemetry, known = self._telemetry, self._by_pipeline
+        label = telemetry.pipelines.label(pipeline)
+        if label == OTHER and OTHER in known:
+            return known[OTHER]
+        attributes = {**self._attributes, semconv.PIPELINE_LABEL: label}
+        series = ArrivalDurations(
+            telemetry.metrics.durations(catalog.WAIT_DURATION, attributes),
+            telemetry.metrics.durations(catalog.END_TO_END_DURATION, attributes),
+        )
+        _keep(known, pipeline, label, series)
+        return series
+
+
+class Publications:
+    """How long events took to be published to one topic. For one thread.
+
+    Args:
+        telemetry: What the service's clients share.
+        topic: The topic.
+    """
+
+    __slots__ = ("_by_pipeline", "_telemetry", "_topic")
+
+    def __init__(self, telemetry: Telemetry, topic: str) -> None:
+        self._telemetry = telemetry
+        self._topic = topic
+        self._by_pipeline: dict[object, Durations] = {}
+
+    def of(self, flow: Mapping[str, object]) -> Durations:
+        """The series of a flow's pipeline; of the service's own where it names none."""
+        pipeline = flow.get(semconv.PIPELINE)
+        found = self._by_pipeline.get(pipeline)
+        return self._new(pipeline) if found is None else found
+
+    def _new(self, pipeline: object) -> Durations:
+        known = self._by_pipeline
+        label = self._telemetry.pipelines.label(pipeline)
+        if label == OTHER and OTHER in known:
+            return known[OTHER]
+        series = self._telemetry.metrics.durations(
+            catalog.PUBLISH_DURATION,
+            {semconv.DESTINATION: self._topic, semconv.PIPELINE_LABEL: label},
+        )
+        _keep(known, pipeline, label, series)
+        return series
+
+
+def _keep(known: dict[object, Kept], pipeline: object, label: str, series: Kept) -> None:
+    # Baggage of the own process may hold anything: of what is no name there is no end.
+    if label == OTHER:
+        known[OTHER] = series
+    elif pipeline is None or isinstance(pipeline, str):
+        known[pipeline] = series

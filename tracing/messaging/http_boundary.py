@@ -1,0 +1,139 @@
+"""The edge between HTTP callers and a pipeline: what a request may say about tracing.
+
+A caller's `traceparent` with the sampled flag off switches tracing off for all that its request
+begins, and its `baggage` travels on with every event. Callers that are not one's own should be
+able to do neither.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from opentelemetry import propagate
+from opentelemetry.context import Context, attach, detach, get_current
+
+from tracing.core.otel_context import BAGGAGE_KEY, FLOW_KEY
+from tracing.headers.codec import latest
+from tracing.headers.flow import NO_FLOW, RESERVED, trusted_caller
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+
+    from opentelemetry.trace import Span
+
+    from tracing.headers.codec import Header
+    from tracing.telemetry import Telemetry
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+    AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Caller = Literal["trust", "link", "ignore"]
+
+_CALLERS: Final = frozenset({"trust", "link", "ignore"})
+_SCOPE_KEY: Final = "pipeline_tracing.caller"
+# One header an entry: the baggage of the Jaeger propagator.
+_BAGGAGE_PREFIX: Final = "uberctx-"
+_NOWHERE: Final = ""
+
+
+class HttpBoundary:
+    """ASGI middleware that decides what a caller's tracing headers may do.
+
+    Put it outside of the middleware that makes server spans, so that this one never sees what must
+    not count::
+
+        app = HttpBoundary(OpenTelemetryMiddleware(app), telemetry, caller="ignore")
+
+    It works with HTTP and WebSocket requests of any ASGI framework, and needs none. With
+    `link`, the server span is linked to the caller's by a hook, which the usual ASGI middleware
+    and those of FastAPI and Starlette take as `server_request_hook`::
+
+        instrumented = OpenTelemetryMiddleware(app, server_request_hook=HttpBoundary.link)
+        app = HttpBoundary(instrumented, telemetry, caller="link")
+
+    Context headers that an application copies from a request to a record count as those of a stored
+    record, with the flow that they name. With `link` and `ignore`, it does not see them.
+
+    Args:
+        app: The application inside; with `trust`, what it extracts from the headers counts.
+        telemetry: What the service's clients share.
+        caller: What callers are. `trust`: parts of the own system; their trace, sampling decision
+            and baggage go on, and the flow that they are in as well, where its origin is
+            plausible. `link`: strangers that can be correlated; requests begin traces and flows
+            of their own, sampled as this service decides, and the server span has a link to the
+            caller's. `ignore`: as `link`, without the link.
+
+    Raises:
+        ValueError: `caller` is none of the three.
+
+    Source: https://www.w3.org/TR/trace-context/, section 6 (security), and
+    https://www.w3.org/TR/baggage/, section 4 (privacy): untrusted boundaries.
+
+    Task safety: any number of requests at a time.
+    """
+
+    def __init__(
+        self, app: AsgiApplication, telemetry: Telemetry, *, caller: Caller = "link"
+    ) -> None:
+        if caller not in _CALLERS:
+            raise ValueError(f"caller must be 'trust', 'link' or 'ignore', not {caller!r}")
+        self._app = app
+        self._propagation = telemetry.propagation
+        self._caller = caller
+        # Server spans are made by the global propagator, whatever the telemetry's own is.
+        fields = self._propagation.fields | propagate.get_global_textmap().fields
+        self._fields = frozenset(name.lower() for name in fields)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        headers: Iterable[tuple[bytes, bytes]] | None = scope.get("headers")
+        if headers is None:
+            await self._app(scope, receive, send)
+            return
+        # ASGI allows what can be iterated over only once.
+        given = list(headers)
+        pairs = [(name.decode("latin-1").lower(), value) for name, value in given]
+        carried: list[Header] = [pair for pair in pairs if self._is_context(pair[0])]
+        flow: Mapping[str, object] = NO_FLOW
+        scope = {**scope, "headers": given}
+        if self._caller == "trust":
+            flow = self._flow_of(carried)
+        elif carried:
+            scope["headers"] = [
+                (name.encode("latin-1"), value)
+                for name, value in pairs
+                if not self._is_context(name)
+            ]
+            if self._caller == "link":
+                scope[_SCOPE_KEY] = self._propagation.creation(carried, latest(carried), _NOWHERE)
+        # A server that was started inside a flow hands that flow to all of its requests.
+        around = {
+            key: value for key, value in get_current().items() if key not in {BAGGAGE_KEY, FLOW_KEY}
+        }
+        token, trusted = attach(Context(around)), trusted_caller.set(flow)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            trusted_caller.reset(trusted)
+            detach(token)
+
+    @staticmethod
+    def link(span: Span, scope: Mapping[str, Any]) -> None:
+        """Link a server span to its caller's span, where the boundary noted one.
+
+        For `server_request_hook`. No effect without a boundary whose `caller` is `link`.
+        """
+        caller: Span | None = scope.get(_SCOPE_KEY)
+        if caller is not None and span.is_recording():
+            span.add_link(caller.get_span_context())
+
+    def _is_context(self, name: str) -> bool:
+        return name in self._fields or name.startswith(_BAGGAGE_PREFIX)
+
+    def _flow_of(self, carried: list[Header]) -> Mapping[str, object]:
+        if not carried:
+            return NO_FLOW
+        _, found, _ = self._propagation.extract(carried, latest(carried), _NOWHERE)
+        return {name: value for name, value in found.items() if name.startswith(RESERVED)}

@@ -1,0 +1,225 @@
+"""Handling several records at once: one span that is linked to all of them, and the oldest flow."""
+
+from __future__ import annotations
+
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
+
+from tracing.core import semconv
+from tracing.core.otel_context import PROCESSING_KEY, SPAN_KEY, SUPPRESSED
+from tracing.core.running_task import running_task
+from tracing.core.text import label_of
+from tracing.headers.flow import flow_attributes, in_flow
+from tracing.headers.identity import EventIdentity
+from tracing.messaging.fan_in import fan_in
+from tracing.messaging.handling_block import HandlingBlock
+from tracing.messaging.links import MAX_LINKS
+from tracing.messaging.outcome import ERROR, OK, REJECTED, Rejected, decisive
+from tracing.metrics import catalog
+from tracing.metrics.series import OperationSeries
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+    from contextvars import Token
+
+    from aiokafka.structs import ConsumerRecord
+    from opentelemetry.trace import Span, SpanContext
+
+    from tracing.kafka.client import ClientInfo
+    from tracing.messaging.fan_in import Arrived
+    from tracing.messaging.outcome import Outcome
+    from tracing.messaging.subscription import Source
+    from tracing.spans.starter import AttributeValue
+    from tracing.telemetry import Telemetry
+
+
+class BatchProcessing(HandlingBlock):
+    """The handling of several records at once; made by `TracedConsumer.process_batch`.
+
+    Its span is no child of any of them, but linked to the first 128. What is sent inside belongs
+    to the flow of the record whose origin is the oldest, so that the lag of what comes out is that
+    of the slowest thing that went in; other baggage goes along where all records agree on it.
+
+    Enter it, as a context manager, in the task that handles the records. It belongs to that task.
+    It may be entered again once it is left, to try again: that is another span.
+
+    Attributes:
+        records: The records that are handled.
+        span: The process span; invalid before the handling starts.
+    """
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        info: ClientInfo,
+        handled: Sequence[tuple[ConsumerRecord[Any, Any], Source]],
+        polled: SpanContext | None,
+        series: OperationSeries,
+    ) -> None:
+        self._telemetry = telemetry
+        self._handled = handled
+        self._polled = polled
+        self.records = tuple(record for record, _ in handled)
+        self.span: Span = INVALID_SPAN
+        topics = {record.topic for record in self.records}
+        topic = self.records[0].topic if len(topics) == 1 else None
+        operation = _operation(info)
+        if topic is not None:
+            operation[semconv.DESTINATION] = topic
+        self._name = semconv.span_name(semconv.PROCESS, topic)
+        self._attributes: dict[str, AttributeValue] = {
+            **operation,
+            **info.attributes(),
+            semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.PROCESS],
+        }
+        self._series = series
+        self._token: Token[Context] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._context: Context | None = None
+        self._started = 0.0
+        self._outcome: Outcome = OK
+        self._reason: str | None = None
+        self._arrived: tuple[Arrived, ...] = ()
+        self._duplicates: set[EventIdentity] = set()
+
+    def reject(self, reason: str) -> None:
+        """Set the outcome `rejected`: the business said no to the batch, which is not an error.
+
+        Args:
+            reason: Why, as a short fixed word or two; it appears on the span. No personal data.
+        """
+        self._outcome = REJECTED
+        self._reason = label_of(reason)
+
+    def duplicate(self, identity: EventIdentity) -> None:
+        """An event of the batch had been applied before: it tells nothing about its flow's lag."""
+        self._duplicates.add(identity)
+
+    def start(self) -> None:
+        """Start the span and make it current in the running task. Never raises."""
+        try:
+            self._start()
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the span with the handler's outcome. Never raises."""
+        duration = perf_counter() - self._started
+        token, self._token = self._token, None
+        if token is None:
+            return
+        # What is started in here refers to this, and may go on long after the task.
+        own, self._task = self._task, None
+        # Detaching in another task would fail, and that task's context is not ours to change.
+        if own is running_task():
+            detach(token)
+        try:
+            self._end(error, duration)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("process", fault)
+
+    def _start(self) -> None:
+        ambient = get_current()
+        if self._token is not None or not self._handled or ambient.get(SUPPRESSED):
+            return
+        self._started = perf_counter()
+        self._outcome, self._reason = OK, None
+        self._duplicates.clear()
+        telemetry, now_ns = self._telemetry, time_ns()
+        room = MAX_LINKS if self._polled is None else MAX_LINKS - 1
+        read = fan_in(telemetry, self._handled, now_ns // 1_000_000, room)
+        self._arrived = read.arrived
+        links = read.links if self._polled is None else (*read.links, Link(self._polled))
+        attributes: dict[str, AttributeValue] = {
+            **self._attributes,
+            **flow_attributes(read.flow),
+            semconv.BATCH_COUNT: len(self.records),
+        }
+        if read.arrived:
+            longest_ms = max(arrived.wait_ms for arrived in read.arrived)
+            attributes[semconv.WAIT] = max(0, longest_ms) / 1000
+        if read.unlinked:
+            telemetry.diagnostics.dropped("links", read.unlinked)
+            attributes[semconv.LINKS_DROPPED] = read.unlinked
+        self.span = telemetry.spans.start(
+            self._name, ambient, SpanKind.CONSUMER, attributes, links, now_ns
+        )
+        for arrived in read.arrived:
+            if arrived.wait_ms < 0:
+                telemetry.diagnostics.clock_skew.value += 1
+            arrived.durations.wait.record(max(0, arrived.wait_ms) / 1000, self.span)
+        self._context = Context(
+            {**ambient, **in_flow(read.flow), SPAN_KEY: self.span, PROCESSING_KEY: self}
+        )
+        self._task = running_task()
+        self._token = attach(self._context)
+
+    def _end(self, error: BaseException | None, duration: float) -> None:
+        span, ended_ns = self.span, time_ns()
+        try:
+            self._tell(error, duration, ended_ns // 1_000_000)
+        finally:
+            span.end(ended_ns)
+
+    def _tell(self, error: BaseException | None, duration: float, now_ms: int) -> None:
+        spans, span = self._telemetry.spans, self.span
+        error = None if error is None else decisive(error)
+        if isinstance(error, Rejected):
+            self.reject(error.reason)
+            error = None
+        # Being told to stop is not a failure, and no outcome either: the records come back.
+        if error is None or isinstance(error, Exception):
+            if error is None:
+                self._series.succeeded.record(duration, span)
+                self._tell_end_to_end(now_ms)
+            else:
+                self._outcome = ERROR
+                self._failed(error, duration)
+            spans.enrich(span, {semconv.OUTCOME: self._outcome})
+        if self._reason is not None:
+            spans.enrich(span, {semconv.REJECTION_REASON: self._reason})
+
+    def _failed(self, error: Exception, duration: float) -> None:
+        error_type = semconv.error_type(error)
+        self._series.failed(error_type).record(duration, self.span)
+        if self._context is not None:
+            self._telemetry.record_exception(
+                semconv.PROCESS, error, self._attributes, self._context
+            )
+        self.span.set_attribute(semconv.ERROR_TYPE, error_type)
+        self.span.set_status(Status(StatusCode.ERROR))
+
+    def _tell_end_to_end(self, now_ms: int) -> None:
+        """The flows have come so far: note how long that took since their origins."""
+        longest_ms = -1
+        for arrived in self._arrived:
+            if arrived.origin_ms is None or (
+                self._duplicates and EventIdentity.of(arrived.record) in self._duplicates
+            ):
+                continue
+            lag_ms = now_ms - arrived.origin_ms
+            if lag_ms < 0:
+                self._telemetry.diagnostics.origin_skew.value += 1
+            arrived.durations.end_to_end.record(max(0, lag_ms) / 1000, self.span)
+            longest_ms = max(longest_ms, lag_ms, 0)
+        if longest_ms >= 0:
+            self._telemetry.spans.enrich(self.span, {semconv.END_TO_END: longest_ms / 1000})
+
+
+def mixed_series(telemetry: Telemetry, info: ClientInfo) -> OperationSeries:
+    """The series of batches of several topics, which have no destination to name."""
+    return OperationSeries(telemetry.metrics, _operation(info), durations=catalog.PROCESS_DURATION)
+
+
+def _operation(info: ClientInfo) -> dict[str, str | int]:
+    operation: dict[str, str | int] = {
+        semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+        semconv.OPERATION_NAME: semconv.PROCESS,
+    }
+    if info.group is not None:
+        operation[semconv.GROUP] = info.group
+    return operation

@@ -1,0 +1,127 @@
+"""The process span of a record: what it is a child of, what it is linked to, what it tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.trace import Link, SpanKind
+
+from tracing.core import semconv
+from tracing.core.otel_context import SPAN_KEY
+from tracing.headers import cloudevents
+from tracing.headers.context import continuing
+from tracing.headers.dead_letter import REPLAY_GROUP, Replay
+from tracing.headers.flow import flow_attributes
+from tracing.headers.w3c import RemoteSpan
+from tracing.messaging.send import key_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiokafka.structs import ConsumerRecord
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, SpanContext
+
+    from tracing.headers.context import Extracted
+    from tracing.messaging.subscription import Source
+    from tracing.spans.starter import AttributeValue
+    from tracing.telemetry import Telemetry
+
+
+def begin_process_span(
+    telemetry: Telemetry,
+    source: Source,
+    record: ConsumerRecord[Any, Any],
+    extracted: Extracted,
+    ambient: Context,
+    *,
+    polled: SpanContext | None,
+    wait_ms: int,
+    start_ns: int,
+) -> Span:
+    """Start the span, or let the message's own context stand for one that nobody would record.
+
+    Args:
+        telemetry: What the service's clients share.
+        source: Where the record comes from.
+        record: The record.
+        extracted: What its headers say.
+        ambient: The context in which it is handled.
+        polled: The poll span that brought it, if any.
+        wait_ms: Its age, in ms.
+        start_ns: When its handling starts, unix ns.
+    """
+    creation = extracted[0]
+    if (
+        creation is None
+        or source.relation != "parent"
+        or wait_ms > telemetry.link_after_ms
+        or polled is not None
+        or SPAN_KEY in ambient
+    ):
+        relation = source.relation
+        if record.timestamp >= 0 and wait_ms > telemetry.link_after_ms:
+            relation = "link"
+        context, links = _related(extracted, ambient, relation, polled)
+        return telemetry.spans.start(
+            source.name, context, SpanKind.CONSUMER, source.attributes, links, start_ns
+        )
+    if (
+        isinstance(creation, RemoteSpan)
+        and not creation.sampled
+        and telemetry.spans.drops_unsampled
+    ):
+        return creation
+    return telemetry.spans.start(
+        source.name, continuing(extracted), SpanKind.CONSUMER, source.attributes, (), start_ns
+    )
+
+
+def process_attributes(
+    telemetry: Telemetry,
+    record: ConsumerRecord[Any, Any],
+    found: Mapping[str, object],
+    flow: Mapping[str, object],
+    wait_ms: int,
+) -> dict[str, AttributeValue]:
+    """Describe one record on its span; `found` is `latest(record.headers)`."""
+    attributes = cloudevents.identity(found)
+    attributes[semconv.OFFSET] = record.offset
+    attributes.update(flow_attributes(flow))
+    if record.timestamp >= 0:
+        attributes[semconv.WAIT] = wait_ms / 1000
+        created_ms = cloudevents.time_ms(found.get(cloudevents.TIME))
+        if created_ms is not None and telemetry.window.holds(created_ms, record.timestamp):
+            attributes[semconv.PUBLISH] = max(0, record.timestamp - created_ms) / 1000
+    if record.value is None:
+        attributes[semconv.TOMBSTONE] = True
+    if REPLAY_GROUP in found and (replay := Replay.of(record)) is not None:
+        attributes[semconv.REPLAY_ID] = replay.id
+    if telemetry.body_sizes:
+        attributes[semconv.BODY_SIZE] = max(record.serialized_value_size, 0)
+    if telemetry.message_keys and (key := key_text(record.key)) is not None:
+        attributes[semconv.MESSAGE_KEY] = key
+    return attributes
+
+
+def _related(
+    extracted: Extracted, ambient: Context, relation: str, polled: SpanContext | None
+) -> tuple[Context, tuple[Link, ...]]:
+    """Choose parent and links. Links to what the parent already is would say nothing."""
+    links: list[Link] = []
+    creation = extracted[0]
+    around = trace.get_current_span(ambient).get_span_context()
+    if creation is not None and relation != "link":
+        parent = continuing(extracted)
+        if relation == "both":
+            links.append(Link(creation.get_span_context()))
+        if around.is_valid:
+            links.append(Link(around))
+    else:
+        parent = ambient
+        if creation is not None:
+            links.append(Link(creation.get_span_context()))
+    if polled is not None:
+        links.append(Link(polled))
+    return parent, tuple(links)

@@ -1,0 +1,161 @@
+"""Polls: one span for each `getmany` that brought records, linked to them and from them."""
+
+from __future__ import annotations
+
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import get_current
+from opentelemetry.trace import SpanKind
+
+from tracing.core import semconv
+from tracing.core.bounded import keep
+from tracing.core.otel_context import SUPPRESSED
+from tracing.headers.codec import latest
+from tracing.messaging.links import MAX_LINKS, link_to
+from tracing.metrics import catalog
+from tracing.metrics.series import OperationSeries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiokafka.structs import ConsumerRecord, TopicPartition
+    from opentelemetry.trace import Link, SpanContext
+
+    from tracing.kafka.client import ClientInfo
+    from tracing.metrics.instruments import Count
+    from tracing.spans.starter import AttributeValue
+    from tracing.telemetry import Telemetry
+
+# Records of a few polls may wait while the next ones arrive; older ones lose only their link.
+_REMEMBERED = 8
+_TYPE = semconv.OPERATION_TYPES[semconv.POLL]
+
+
+class Polling:
+    """The polls of one consumer: their spans and durations, and what was delivered by them."""
+
+    def __init__(self, telemetry: Telemetry, info: ClientInfo) -> None:
+        self._telemetry = telemetry
+        self._group: dict[str, str | int] = {}
+        if info.group is not None:
+            self._group[semconv.GROUP] = info.group
+        self._client = info.attributes()
+        self._delivered: dict[str, Count] = {}
+        self._series: dict[str, OperationSeries] = {}
+        self.remembered: dict[TopicPartition, deque[tuple[int, int, SpanContext]]] = {}
+        """The last recorded polls by partition: first offset, last offset, and the span."""
+
+    def delivered(self, topic: str, number: int = 1) -> None:
+        """Count records handed to the application."""
+        count = self._delivered.get(topic)
+        if count is None:
+            count = self._telemetry.metrics.count(catalog.CONSUMED_MESSAGES, self._operation(topic))
+            keep(self._delivered, topic, count)
+        count.value += number
+
+    def polled(
+        self,
+        records: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]],
+        started: float,
+        started_ns: int,
+    ) -> None:
+        """Report a poll that brought records. Never raises."""
+        try:
+            self._polled(records, started, started_ns)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("poll", fault)
+
+    def poll_of(self, record: ConsumerRecord[Any, Any], tp: TopicPartition) -> SpanContext | None:
+        """Find the poll span that brought a record, if it was one of the last few."""
+        # The newest first: after a seek back, a record has been brought more than once.
+        for first, last, context in reversed(self.remembered.get(tp, ())):
+            if first <= record.offset <= last:
+                return context
+        return None
+
+    def forget(self, partitions: Sequence[TopicPartition]) -> None:
+        """Forget revoked partitions."""
+        for tp in partitions:
+            self.remembered.pop(tp, None)
+
+    def _polled(
+        self,
+        records: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]],
+        started: float,
+        started_ns: int,
+    ) -> None:
+        counts: dict[str, int] = {}
+        for tp, batch in records.items():
+            counts[tp.topic] = counts.get(tp.topic, 0) + len(batch)
+        total = sum(counts.values())
+        if not total:
+            return
+        for topic, number in counts.items():
+            self.delivered(topic, number)
+        topic = next(iter(counts)) if len(counts) == 1 else ""
+        self._series_of(topic).succeeded.record(perf_counter() - started)
+        context = get_current()
+        if context.get(SUPPRESSED):
+            return
+        attributes: dict[str, AttributeValue] = {
+            **self._operation(topic),
+            **self._client,
+            semconv.OPERATION_TYPE: _TYPE,
+            semconv.BATCH_COUNT: total,
+        }
+        telemetry = self._telemetry
+        span = telemetry.spans.start(
+            semconv.span_name(semconv.POLL, topic),
+            context,
+            SpanKind.CLIENT,
+            attributes,
+            start_ns=started_ns,
+        )
+        if span.is_recording():
+            telemetry.spans.link(span, self._links(records))
+            if total > MAX_LINKS:
+                telemetry.diagnostics.dropped("links", total - MAX_LINKS)
+                telemetry.spans.enrich(span, {semconv.LINKS_DROPPED: total - MAX_LINKS})
+            for tp, batch in records.items():
+                if batch:
+                    recent = self.remembered.setdefault(tp, deque(maxlen=_REMEMBERED))
+                    recent.append((batch[0].offset, batch[-1].offset, span.get_span_context()))
+        span.end()
+
+    def _links(
+        self, records: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
+    ) -> list[Link]:
+        links: list[Link] = []
+        looked_at = 0
+        for tp, batch in records.items():
+            for record in batch[: MAX_LINKS - looked_at]:
+                looked_at += 1
+                creation = self._telemetry.propagation.creation(
+                    record.headers, latest(record.headers), tp.topic
+                )
+                if creation is not None:
+                    links.append(link_to(creation, record))
+        return links
+
+    def _series_of(self, topic: str) -> OperationSeries:
+        found = self._series.get(topic)
+        if found is None:
+            found = OperationSeries(
+                self._telemetry.metrics,
+                {**self._operation(topic), semconv.OPERATION_TYPE: _TYPE},
+                durations=catalog.OPERATION_DURATION,
+            )
+            keep(self._series, topic, found)
+        return found
+
+    def _operation(self, topic: str) -> dict[str, str | int]:
+        found = {
+            semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+            semconv.OPERATION_NAME: semconv.POLL,
+            **self._group,
+        }
+        if topic:
+            found[semconv.DESTINATION] = topic
+        return found

@@ -1,0 +1,93 @@
+"""Replayed dead letters of other groups, which a group skips: counted, and logged now and then."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing.core import semconv
+from tracing.core.bounded import keep
+from tracing.core.log import EventLog
+from tracing.headers.codec import latest
+from tracing.headers.dead_letter import REPLAY_GROUP, Replay
+from tracing.metrics import catalog
+
+if TYPE_CHECKING:
+    from aiokafka.structs import ConsumerRecord
+
+    from tracing.metrics.instruments import Count
+    from tracing.telemetry import Telemetry
+
+_logger = EventLog("tracing")
+
+_LOG_INTERVAL_S: Final = 60.0
+
+
+class ReplaySkips:
+    """Decides which replayed records a group skips, and counts them by topic. Never raises.
+
+    Args:
+        telemetry: What the service's clients share.
+        group: The consumer group; `None` where the consumer has none.
+
+    Task safety: any number of tasks of one event loop.
+    """
+
+    def __init__(self, telemetry: Telemetry, group: str | None) -> None:
+        self._telemetry = telemetry
+        self._group = group
+        self._counts: dict[str, Count] = {}
+        self._log_at: dict[str, float] = {}
+
+    def expect(self, topic: str) -> None:
+        """Let the counter of a topic exist, with 0, before there is a skip."""
+        try:
+            self._count(topic)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("replay", fault)
+
+    def skips(self, record: ConsumerRecord[Any, Any]) -> bool:
+        """Return whether a record was replayed for another group, which counts as skipping it."""
+        if REPLAY_GROUP not in latest(record.headers):
+            return False
+        replay = Replay.of(record)
+        if replay is None:
+            self._telemetry.diagnostics.invalid("replay")
+            return False
+        if replay.group == self._group:
+            return False
+        try:
+            self._skipped(record, replay.group)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("replay", fault)
+        return True
+
+    def _skipped(self, record: ConsumerRecord[Any, Any], group: str) -> None:
+        topic = record.topic
+        count = self._count(topic)
+        count.value += 1
+        now = monotonic()
+        if now < self._log_at.get(topic, 0.0):
+            return
+        keep(self._log_at, topic, now + _LOG_INTERVAL_S)
+        _logger.warning(
+            "%s[%d] offset %d is a dead letter that was replayed for group %.100r: group %r skips "
+            "it; %d skipped on this topic so far, counted in %s",
+            topic,
+            record.partition,
+            record.offset,
+            group,
+            self._group,
+            count.value,
+            catalog.REPLAY_SKIPPED.name,
+        )
+
+    def _count(self, topic: str) -> Count:
+        count = self._counts.get(topic)
+        if count is None:
+            labels = {semconv.DESTINATION: topic}
+            if self._group is not None:
+                labels[semconv.GROUP] = self._group
+            count = self._telemetry.metrics.count(catalog.REPLAY_SKIPPED, labels)
+            keep(self._counts, topic, count)
+        return count

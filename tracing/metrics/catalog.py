@@ -1,0 +1,317 @@
+"""Every metric as data: what instruments, dashboards and documents are made from.
+
+A metric or label that is recorded and not in here, or in here and not recorded, fails a test.
+"""
+
+from typing import Final
+
+from tracing.core import semconv
+from tracing.metrics.metric import Metric
+
+_OPERATION: Final = (semconv.SYSTEM, semconv.OPERATION_NAME, semconv.DESTINATION)
+_TYPED_OPERATION: Final = (*_OPERATION, semconv.OPERATION_TYPE)
+_HOP: Final = (semconv.DESTINATION, semconv.GROUP)
+_FLOW: Final = (semconv.PIPELINE_LABEL, *_HOP)
+
+# The bounds that the messaging conventions advise for both durations: fine between 5 ms and
+# 1 s, where broker round trips and handlers live, and coarse up to the usual time-outs.
+_DURATION_BUCKETS: Final = (
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+)  # fmt: skip
+
+SENT_MESSAGES: Final = Metric(
+    name="messaging.client.sent.messages",
+    kind="counter",
+    unit="{message}",
+    description=(
+        "Messages that the broker acknowledged to a producer. Those of a transaction count when "
+        "they are acknowledged, also where the transaction aborts."
+    ),
+    labels=_OPERATION,
+)
+CONSUMED_MESSAGES: Final = Metric(
+    name="messaging.client.consumed.messages",
+    kind="counter",
+    unit="{message}",
+    description="Messages delivered to the application, once per delivery.",
+    labels=(*_OPERATION, semconv.GROUP),
+)
+OPERATION_DURATION: Final = Metric(
+    name="messaging.client.operation.duration",
+    kind="histogram",
+    unit="s",
+    description="Duration of a send, poll or commit, as the client saw it.",
+    labels=(*_TYPED_OPERATION, semconv.GROUP, semconv.ERROR_TYPE),
+    buckets=_DURATION_BUCKETS,
+)
+PROCESS_DURATION: Final = Metric(
+    name="messaging.process.duration",
+    kind="histogram",
+    unit="s",
+    description="Duration of processing one message, one attempt.",
+    labels=(*_OPERATION, semconv.GROUP, semconv.ERROR_TYPE),
+    buckets=_DURATION_BUCKETS,
+)
+# From milliseconds, when nothing waits, to hours, when a consumer was down over night.
+_LAG_BUCKETS: Final = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
+    3600.0, 14400.0,
+)  # fmt: skip
+
+END_TO_END_DURATION: Final = Metric(
+    name="pipeline.end_to_end.duration",
+    kind="histogram",
+    unit="s",
+    description="From the creation of a flow's root event to the end of its successful processing "
+    "at this hop. Replayed and skipped messages are not in it.",
+    labels=_FLOW,
+    buckets=_LAG_BUCKETS,
+)
+PUBLISH_DURATION: Final = Metric(
+    name="pipeline.publish.duration",
+    kind="histogram",
+    unit="s",
+    description="From an event's creation to its record's timestamp: outbox, batching, sending.",
+    labels=(semconv.PIPELINE_LABEL, semconv.DESTINATION),
+    buckets=_LAG_BUCKETS,
+)
+WAIT_DURATION: Final = Metric(
+    name="pipeline.wait.duration",
+    kind="histogram",
+    unit="s",
+    description="From a record's timestamp to the start of its processing. Replayed messages are "
+    "not in it.",
+    labels=_FLOW,
+    buckets=_LAG_BUCKETS,
+)
+RETRIES: Final = Metric(
+    name="pipeline.retries",
+    kind="counter",
+    unit="{attempt}",
+    description="Attempts at processing a message after a failed one.",
+    labels=(*_HOP, semconv.ERROR_TYPE),
+)
+RETRY_DURATION: Final = Metric(
+    name="pipeline.retry.duration",
+    kind="histogram",
+    unit="s",
+    description="From the end of the first attempt to the start of the last one.",
+    labels=_FLOW,
+    # From an immediate second attempt to minutes of exponential backoff.
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
+)
+DEAD_LETTERS: Final = Metric(
+    name="pipeline.dead_letters",
+    kind="counter",
+    unit="{message}",
+    description="Messages that a group gave up on and moved to its dead-letter topic.",
+    labels=(*_HOP, semconv.ERROR_TYPE),
+)
+DEAD_LETTERS_REPLAYED: Final = Metric(
+    name="pipeline.dead_letters.replayed",
+    kind="counter",
+    unit="{message}",
+    description="Dead letters that were sent back to the topic that they came from.",
+    labels=_HOP,
+)
+REPLAY_SKIPPED: Final = Metric(
+    name="pipeline.replay.skipped",
+    kind="counter",
+    unit="{message}",
+    description="Replayed dead letters that a group skipped, because they are another group's.",
+    labels=_HOP,
+)
+UNREADABLE_SKIPPED: Final = Metric(
+    name="pipeline.unreadable.skipped",
+    kind="counter",
+    unit="{message}",
+    description="Messages that a group skipped because the client cannot read them.",
+    labels=_HOP,
+)
+DUPLICATES: Final = Metric(
+    name="pipeline.duplicates",
+    kind="counter",
+    unit="{message}",
+    description="Messages that were skipped because their event had been applied before.",
+    labels=_HOP,
+)
+OUTBOX_PENDING: Final = Metric(
+    name="pipeline.outbox.pending",
+    kind="gauge",
+    unit="{message}",
+    description="Messages that are stored in an outbox and not yet acknowledged by the broker.",
+    labels=(semconv.SERVICE,),
+)
+OUTBOX_OLDEST_AGE: Final = Metric(
+    name="pipeline.outbox.oldest_age",
+    kind="gauge",
+    unit="s",
+    description="How long the oldest of the pending messages has waited; 0 where there is none.",
+    labels=(semconv.SERVICE,),
+)
+# From flows of a few fast services to those that wait for people: a saga may take days.
+_SAGA_BUCKETS: Final = (
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0,
+    604800.0,
+)  # fmt: skip
+
+SAGA_STARTED: Final = Metric(
+    name="pipeline.saga.started",
+    kind="counter",
+    unit="{saga}",
+    description="Sagas that have started. Read from a durable store where there is one: then all "
+    "replicas tell the same, so take the maximum of them, not the sum.",
+    labels=(semconv.SAGA_LABEL,),
+)
+SAGA_ENDED: Final = Metric(
+    name="pipeline.saga.ended",
+    kind="counter",
+    unit="{saga}",
+    description="Sagas that have come to an end, by outcome. Read as those that have started.",
+    labels=(semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
+)
+SAGA_DURATION: Final = Metric(
+    name="pipeline.saga.duration",
+    kind="histogram",
+    unit="s",
+    description="From a saga's start to its end, as seen by whoever ended it.",
+    labels=(semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
+    buckets=_SAGA_BUCKETS,
+)
+SAGA_STEP_DURATION: Final = Metric(
+    name="pipeline.saga.step.duration",
+    kind="histogram",
+    unit="s",
+    description="Duration of one step of a saga, from its command to its answer.",
+    labels=(semconv.SAGA_LABEL, semconv.STEP_LABEL, semconv.OUTCOME_LABEL),
+    buckets=_SAGA_BUCKETS,
+)
+SAGA_COMPENSATIONS: Final = Metric(
+    name="pipeline.saga.compensations",
+    kind="counter",
+    unit="{step}",
+    description="Compensations that were done, by their own name. Read as the sagas started.",
+    labels=(semconv.SAGA_LABEL, semconv.STEP_LABEL),
+)
+SAGA_ACTIVE: Final = Metric(
+    name="pipeline.saga.active",
+    kind="gauge",
+    unit="{saga}",
+    description="Sagas that have not ended, by state. Read from the durable store, so right after "
+    "a crash; all replicas tell the same.",
+    labels=(semconv.SAGA_LABEL, semconv.STATE_LABEL),
+)
+SAGA_OVERDUE: Final = Metric(
+    name="pipeline.saga.overdue",
+    kind="gauge",
+    unit="{saga}",
+    description="Sagas that have not ended and are older than their deadline.",
+    labels=(semconv.SAGA_LABEL,),
+)
+SAGA_OLDEST_AGE: Final = Metric(
+    name="pipeline.saga.oldest_age",
+    kind="gauge",
+    unit="s",
+    description="Age of the oldest saga that has not ended; 0 where there is none.",
+    labels=(semconv.SAGA_LABEL,),
+)
+CONSUMER_LAG: Final = Metric(
+    name="pipeline.consumer.lag",
+    kind="gauge",
+    unit="{message}",
+    description="Records of a partition that a group has not committed, as seen from outside it.",
+    labels=(*_HOP, semconv.PARTITION),
+)
+CONSUMER_LAG_TIME: Final = Metric(
+    name="pipeline.consumer.lag.time",
+    kind="gauge",
+    unit="s",
+    description="Age of the oldest record that a group has not committed; 0 where there is none. "
+    "It grows while the consumer is dead, because it is measured from outside.",
+    labels=(*_HOP, semconv.PARTITION),
+)
+CONSUMER_STATUS: Final = Metric(
+    name="pipeline.consumer.status",
+    kind="gauge",
+    unit="{group}",
+    description="1 for the status that a group is in (ok, lagging, stalled or dead), 0 for others.",
+    labels=(semconv.GROUP, semconv.STATUS_LABEL),
+)
+DEAD_LETTERS_DEPTH: Final = Metric(
+    name="pipeline.dead_letters.depth",
+    kind="gauge",
+    unit="{message}",
+    description="Dead letters that are kept, as seen from outside their services.",
+    labels=_HOP,
+)
+DEAD_LETTERS_OLDEST_AGE: Final = Metric(
+    name="pipeline.dead_letters.oldest_age",
+    kind="gauge",
+    unit="s",
+    description="Age of the oldest dead letter that is kept; 0 where there is none.",
+    labels=_HOP,
+)
+CONTEXT_INVALID: Final = Metric(
+    name="pipeline.context.invalid",
+    kind="counter",
+    unit="{header}",
+    description="Headers that could not be used and were treated as absent.",
+    labels=(semconv.REASON,),
+)
+CLOCK_SKEW: Final = Metric(
+    name="pipeline.clock_skew",
+    kind="counter",
+    unit="{duration}",
+    description="Negative durations between hosts that were clamped to zero.",
+    labels=(semconv.REASON,),
+)
+TELEMETRY_DROPPED: Final = Metric(
+    name="pipeline.telemetry.dropped",
+    kind="counter",
+    unit="{item}",
+    description="Telemetry that was given up so that the application could go on.",
+    labels=(semconv.REASON,),
+)
+EXPORT_TIME: Final = Metric(
+    name="pipeline.telemetry.export.time",
+    kind="counter",
+    unit="s",
+    description="CPU time that encoding and sending telemetry took, by signal.",
+    labels=(semconv.SIGNAL,),
+)
+
+METRICS: Final = (
+    SENT_MESSAGES,
+    CONSUMED_MESSAGES,
+    OPERATION_DURATION,
+    PROCESS_DURATION,
+    END_TO_END_DURATION,
+    PUBLISH_DURATION,
+    WAIT_DURATION,
+    RETRIES,
+    RETRY_DURATION,
+    DEAD_LETTERS,
+    DEAD_LETTERS_REPLAYED,
+    REPLAY_SKIPPED,
+    UNREADABLE_SKIPPED,
+    DUPLICATES,
+    OUTBOX_PENDING,
+    OUTBOX_OLDEST_AGE,
+    SAGA_STARTED,
+    SAGA_ENDED,
+    SAGA_DURATION,
+    SAGA_STEP_DURATION,
+    SAGA_COMPENSATIONS,
+    SAGA_ACTIVE,
+    SAGA_OVERDUE,
+    SAGA_OLDEST_AGE,
+    CONSUMER_LAG,
+    CONSUMER_LAG_TIME,
+    CONSUMER_STATUS,
+    DEAD_LETTERS_DEPTH,
+    DEAD_LETTERS_OLDEST_AGE,
+    CONTEXT_INVALID,
+    CLOCK_SKEW,
+    TELEMETRY_DROPPED,
+    EXPORT_TIME,
+)

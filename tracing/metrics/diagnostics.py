@@ -1,0 +1,113 @@
+"""What the instrumentation could not do: counted each time, logged the first time, never raised."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Final, Literal
+
+from tracing.core import semconv
+from tracing.core.log import EventLog, described
+from tracing.metrics import catalog
+
+if TYPE_CHECKING:
+    from tracing.metrics.instruments import Count, Metrics
+
+Invalid = Literal[
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "propagator",
+    "origin",
+    "pipeline",
+    "caller",
+    "ce_time",
+    "replay",
+]
+Dropped = Literal[
+    "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
+    "exception_log", "saga", "saga_health",
+]  # fmt: skip
+
+_CANNOT_BE_PARSED: Final = "a record's {} header could not be parsed and is treated as absent"
+_INVALID: Final[dict[Invalid, str]] = {
+    "traceparent": _CANNOT_BE_PARSED.format("traceparent"),
+    "tracestate": _CANNOT_BE_PARSED.format("tracestate"),
+    "baggage": _CANNOT_BE_PARSED.format("baggage"),
+    "propagator": "the propagator could not read a record's headers; they are treated as absent",
+    "origin": "a record's pipeline.origin is no number, lies in the future, or is older than the "
+    "record by more than Telemetry(max_flow_age_s=...); it is treated as absent",
+    "pipeline": "a record's pipeline.name is no name of 1 to 128 printable characters; it is "
+    "treated as absent",
+    "caller": "pipeline.* baggage in the current context comes neither from a record nor from "
+    "this service, as when an HTTP caller sent it; it is ignored (see tracing.HttpBoundary)",
+    "replay": "a record's replay header cannot be used and is treated as absent",
+    "ce_time": "an event's ce_time lies in the future, or back by more than "
+    "Telemetry(max_flow_age_s=...); no publish duration is measured",
+}
+_DROPPED: Final[tuple[Dropped, ...]] = (
+    "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
+    "exception_log", "saga", "saga_health",
+)  # fmt: skip
+
+_logger = EventLog("tracing")
+_warned: set[str] = set()
+_warned_lock = threading.Lock()
+
+
+def _free_lock() -> None:
+    global _warned_lock  # noqa: PLW0603 - a thread that the child lacks may have held it
+    _warned_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_free_lock)
+
+
+def warn_once(message: str, *, error: BaseException | None = None) -> None:
+    """Log a warning the first time that its text comes up in this process. Never raises.
+
+    Of an error, its type and where it comes from are logged, not its message: that may be private.
+    """
+    with _warned_lock:
+        if message in _warned:
+            return
+        _warned.add(message)
+    _logger.warning(message if error is None else f"{message} ({described(error)})", stacklevel=2)
+
+
+class Diagnostics:
+    """Counts and logs, for one telemetry. Counts from other threads than its own may be lost."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._invalid: dict[Invalid, Count] = {
+            reason: metrics.count(catalog.CONTEXT_INVALID, {semconv.REASON: reason})
+            for reason in _INVALID
+        }
+        self._dropped: dict[Dropped, Count] = {
+            reason: metrics.count(catalog.TELEMETRY_DROPPED, {semconv.REASON: reason})
+            for reason in _DROPPED
+        }
+        self.clock_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "wait"})
+        self.origin_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "end_to_end"})
+        self.publish_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "publish"})
+        self.saga_clock_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "saga"})
+
+    def invalid(self, reason: Invalid, number: int = 1) -> None:
+        """Count a header, or a part of one, that was there and could not be used."""
+        self._invalid[reason].value += number
+        warn_once(
+            f"{_INVALID[reason]}; further ones are only counted, in {catalog.CONTEXT_INVALID.name}"
+        )
+
+    def dropped(self, reason: Dropped, number: int = 1) -> None:
+        """Count telemetry that was cut to a bound."""
+        self._dropped[reason].value += number
+
+    def failed(self, reason: Dropped, error: BaseException) -> None:
+        """Count telemetry that was lost to a fault in it; the application goes on."""
+        self._dropped[reason].value += 1
+        warn_once(
+            f"telemetry of a {reason} failed ({semconv.error_type(error)}); the event itself is "
+            f"not affected; further ones are only counted, in {catalog.TELEMETRY_DROPPED.name}",
+            error=error,
+        )

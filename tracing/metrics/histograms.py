@@ -1,0 +1,148 @@
+"""Histograms aggregated where they are recorded, and handed over once per collection.
+
+Recording through an SDK instrument costs 6-10 µs: it copies, sorts and hashes the attributes on
+every call. Here a series is looked up once, and recording is a bisection and four additions.
+`tracing.otlp` delivers the result by appending finished points to what a metric reader exports.
+"""
+
+import sys
+import threading
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import time_ns
+from typing import NamedTuple
+
+from opentelemetry.trace import Span
+
+from tracing.core.forks import in_forked_child
+from tracing.metrics.metric import Metric
+
+Attributes = Mapping[str, str | int]
+
+
+class Exemplar(NamedTuple):
+    """One value with the span that it was measured in; the time is unix ns."""
+
+    value: float
+    time_ns: int
+    trace_id: int
+    span_id: int
+
+
+class LocalHistogram:
+    """One series of a histogram. Written by the one thread that asked for it."""
+
+    __slots__ = ("_bounds", "_counts", "_max", "_min", "_sum", "exemplars")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all values."""
+        bounds = self._bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+        self._min = sys.float_info.max
+        self._max = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
+        """An example of each bucket that got a value since they were last taken."""
+
+    def record(self, value: float, span: Span | None = None) -> None:
+        """Count one value; buckets include their upper bound, as OTLP defines.
+
+        A sampled span becomes the exemplar of its bucket, where that has none since the last
+        collection: making one costs more than counting does.
+        """
+        bucket = bisect_left(self._bounds, value)
+        self._counts[bucket] += 1
+        self._sum += value
+        if span is not None and bucket not in self.exemplars and span.is_recording():
+            context = span.get_span_context()
+            if context.trace_flags.sampled:
+                self.exemplars[bucket] = Exemplar(
+                    value, time_ns(), context.trace_id, context.span_id
+                )
+        # Comparisons, because calling `min` and `max` would double what a value costs.
+        if value < self._min:  # noqa: PLR1730 - as said
+            self._min = value
+        if value > self._max:  # noqa: PLR1730 - as said
+            self._max = value
+
+    def add_to(self, point: "HistogramTotals") -> "HistogramTotals":
+        """Merge what was recorded so far into a point of the same bounds; take the exemplars."""
+        counts = tuple(
+            mine + theirs for mine, theirs in zip(self._counts, point.counts, strict=True)
+        )
+        taken, self.exemplars = self.exemplars, {}
+        exemplars = {**point.exemplars, **taken}
+        return HistogramTotals(
+            counts,
+            self._sum + point.sum,
+            min(self._min, point.min),
+            max(self._max, point.max),
+            exemplars,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramTotals:
+    """What one series holds since the start.
+
+    Bucket counts, sum, smallest and largest value, and exemplars by bucket that nobody has had yet.
+    """
+
+    counts: tuple[int, ...]
+    sum: float
+    min: float
+    max: float
+    exemplars: Mapping[int, Exemplar]
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return sum(self.counts)
+
+
+class Aggregator:
+    """All locally aggregated histograms of one metric pipeline. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._series: dict[tuple[str, frozenset[tuple[str, str | int]], int], LocalHistogram] = {}
+        self._metrics: dict[str, Metric] = {}
+        in_forked_child(self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        # What its parent measured is not the child's: as another instance, it would be added up.
+        self._lock = threading.Lock()
+        for series in self._series.values():
+            series.clear()
+
+    def series(self, metric: Metric, attributes: Attributes) -> LocalHistogram:
+        """Find or make the calling thread's series. Look it up once, not per value."""
+        # A series per thread: `+=` is not atomic, and a lock per message is what this avoids.
+        key = (metric.name, frozenset(attributes.items()), threading.get_ident())
+        with self._lock:
+            self._metrics[metric.name] = metric
+            found = self._series.get(key)
+            if found is None:
+                found = self._series[key] = LocalHistogram(metric.buckets)
+            return found
+
+    def totals(self) -> dict[Metric, dict[frozenset[tuple[str, str | int]], HistogramTotals]]:
+        """Add the threads' series up, by metric and attributes, leaving out empty ones."""
+        with self._lock:
+            series = list(self._series.items())
+        result: dict[Metric, dict[frozenset[tuple[str, str | int]], HistogramTotals]] = {}
+        for (name, attributes, _thread), histogram in series:
+            metric = self._metrics[name]
+            points = result.setdefault(metric, {})
+            empty = HistogramTotals(
+                (0,) * (len(metric.buckets) + 1), 0.0, sys.float_info.max, 0.0, {}
+            )
+            point = histogram.add_to(points.get(attributes, empty))
+            if point.count:
+                points[attributes] = point
+        return result

@@ -1,0 +1,74 @@
+"""The metric series of one operation on one destination, looked up once and then only written."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from tracing.core import semconv
+from tracing.metrics.instruments import Count, Durations, Metrics
+from tracing.metrics.metric import Metric
+
+MAX_ERROR_TYPES: Final = 32
+OTHER: Final = semconv.OTHER
+
+
+class OperationSeries:
+    """How long an operation takes, and how many messages it moved. For one thread."""
+
+    __slots__ = ("_attributes", "_durations", "_failed", "_metrics", "messages", "succeeded")
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        attributes: Mapping[str, str | int],
+        *,
+        durations: Metric,
+        messages: Metric | None = None,
+    ) -> None:
+        self._metrics = metrics
+        self._attributes = attributes
+        self._durations = durations
+        self._failed: dict[str, Durations] = {}
+        self.succeeded = metrics.durations(durations, attributes)
+        if messages is None:
+            self.messages = Count()
+        else:
+            counted = {**attributes}
+            counted.pop(semconv.OPERATION_TYPE, None)
+            self.messages = metrics.count(messages, counted)
+
+    def failed(self, error_type: str) -> Durations:
+        """Durations of the operations that ended in an error; rare types share one series."""
+        if error_type not in self._failed and len(self._failed) >= MAX_ERROR_TYPES:
+            error_type = OTHER
+        found = self._failed.get(error_type)
+        if found is None:
+            found = self._metrics.durations(
+                self._durations, {**self._attributes, semconv.ERROR_TYPE: error_type}
+            )
+            self._failed[error_type] = found
+        return found
+
+
+class ErrorCounts:
+    """A counter by `error.type`, of which there is a bounded number. For one thread."""
+
+    def __init__(
+        self, metrics: Metrics, metric: Metric, attributes: Mapping[str, str | int]
+    ) -> None:
+        self._metrics = metrics
+        self._metric = metric
+        self._attributes = attributes
+        self._counts: dict[str, Count] = {}
+        # Without a type: so that there is a 0 before the first error.
+        metrics.count(metric, attributes)
+
+    def add(self, error_type: str) -> None:
+        """Count one error; rare types share one series."""
+        if error_type not in self._counts and len(self._counts) >= MAX_ERROR_TYPES:
+            error_type = OTHER
+        found = self._counts.get(error_type)
+        if found is None:
+            found = self._counts[error_type] = self._metrics.count(
+                self._metric, {**self._attributes, semconv.ERROR_TYPE: error_type}
+            )
+        found.value += 1

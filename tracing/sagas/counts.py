@@ -1,0 +1,85 @@
+"""The metric series of one saga's instances: how long they take, and where needed how many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tracing.core import semconv
+from tracing.metrics import catalog
+from tracing.metrics.series import OTHER
+from tracing.sagas.outcomes import SAGA_OUTCOMES, STEP_OK, STEP_OUTCOMES
+
+if TYPE_CHECKING:
+    from tracing.metrics.instruments import Count, Durations, Metrics
+    from tracing.sagas.outcomes import SagaOutcome, StepOutcome
+
+_MAX_STEPS: Final = 64
+
+
+class SagaSeries:
+    """What one tracker records. For one thread.
+
+    Args:
+        metrics: The instruments.
+        saga: The name of the sagas.
+        counting: Whether nobody else knows how many there were.
+    """
+
+    def __init__(self, metrics: Metrics, saga: str, *, counting: bool) -> None:
+        self._metrics = metrics
+        self._attributes = {semconv.SAGA_LABEL: saga}
+        self._counting = counting
+        self._steps: dict[tuple[str, StepOutcome], Durations] = {}
+        self._undone: dict[str, Count] = {}
+        self._durations = {
+            outcome: metrics.durations(
+                catalog.SAGA_DURATION, {**self._attributes, semconv.OUTCOME_LABEL: outcome}
+            )
+            for outcome in SAGA_OUTCOMES
+        }
+        if counting:
+            self._started = metrics.count(catalog.SAGA_STARTED, self._attributes)
+            # Without a step: so that there is a 0 before the first one.
+            metrics.count(catalog.SAGA_COMPENSATIONS, self._attributes)
+            self._ended = {
+                outcome: metrics.count(
+                    catalog.SAGA_ENDED, {**self._attributes, semconv.OUTCOME_LABEL: outcome}
+                )
+                for outcome in SAGA_OUTCOMES
+            }
+
+    def started(self) -> None:
+        """Count a saga that started."""
+        if self._counting:
+            self._started.value += 1
+
+    def ended(self, outcome: SagaOutcome, duration_s: float) -> None:
+        """Record a saga that ended."""
+        self._durations[outcome].record(duration_s)
+        if self._counting:
+            self._ended[outcome].value += 1
+
+    def step(self, step: str, outcome: StepOutcome, duration_s: float, *, undoes: bool) -> None:
+        """Record a step that ended; what undoes another one is a compensation.
+
+        Raises:
+            ValueError: `outcome` is none of a step.
+        """
+        if outcome not in STEP_OUTCOMES:
+            raise ValueError(f"{outcome!r} is no outcome of a step")
+        if (step, outcome) not in self._steps and len(self._steps) >= _MAX_STEPS:
+            step = OTHER
+        durations = self._steps.get((step, outcome))
+        if durations is None:
+            durations = self._steps[step, outcome] = self._metrics.durations(
+                catalog.SAGA_STEP_DURATION,
+                {**self._attributes, semconv.STEP_LABEL: step, semconv.OUTCOME_LABEL: outcome},
+            )
+        durations.record(duration_s)
+        if undoes and outcome == STEP_OK and self._counting:
+            count = self._undone.get(step)
+            if count is None:
+                count = self._undone[step] = self._metrics.count(
+                    catalog.SAGA_COMPENSATIONS, {**self._attributes, semconv.STEP_LABEL: step}
+                )
+            count.value += 1

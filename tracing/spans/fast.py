@@ -1,0 +1,275 @@
+"""Spans of the SDK's own class whose costly parts are made only when somebody looks at them.
+
+An SDK span copies and validates its attributes under a lock, makes two bounded lists and another
+lock, and is copied again when it ends: 15-30 µs, most of it on the message's path. A light span
+keeps what it was given and lets the SDK build the rest on first use: usually in the exporter's
+thread, or never where a processor drops the span. Samplers, id generators, limits and span
+processors are the provider's own and are called as the SDK calls them.
+
+This reaches into the SDK's span class; `tracing.spans.fast_proof` shows first that it may, in the
+very version of the SDK at hand.
+"""
+
+from collections.abc import Sequence
+from time import time_ns
+from typing import Any, Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    get_current_span,
+)
+
+from tracing.core.ids import random_id
+from tracing.core.otel_context import SPAN_KEY
+from tracing.spans.constant_samplers import SAMPLED, constant_decisions
+from tracing.spans.starter import Attributes, AttributeValue
+
+_RANDOM: Final = 0x02
+_FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
+
+
+class LightSpan(sdk.Span):
+    """An SDK span in waiting. Made by `LightSpans` alone, one subclass for each tracer."""
+
+    _tracer: sdk.Tracer
+    _scope: Any
+    _limits: Any
+    _unlimited: bool
+    _attributes_given: Attributes
+    _attributes_added: dict[str, Any] | None = None
+    _links_given: Sequence[Link]
+    _whole = False
+    _end_time: int | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for what has not been made yet.
+        if self.__dict__.get("_whole"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._make_whole()
+        return getattr(self, name)
+
+    @property
+    def resource(self) -> Any:
+        """What made the span: as the tracer has it, which is another in a forked child."""
+        return self._tracer.resource
+
+    def _make_whole(self) -> None:
+        parts = _SdkSpan(
+            name=self._name,
+            context=self.get_span_context(),
+            parent=self._parent,
+            sampler=self._tracer.sampler,
+            resource=self._tracer.resource,
+            attributes={**self._attributes_given, **(self._attributes_added or {})},
+            links=self._links_given,
+            kind=self._kind,
+            span_processor=self._tracer.span_processor,
+            instrumentation_info=self._tracer.instrumentation_info,
+            limits=self._limits,
+            instrumentation_scope=self._scope,
+        ).__dict__
+        if self._end_time is not None:
+            parts["_attributes"]._immutable = True
+        mine = self.__dict__
+        # Times and status are kept: another exporter's thread may be reading them right now.
+        for name, value in parts.items():
+            mine.setdefault(name, value)
+        self._whole = True
+
+    def light_parts(
+        self,
+    ) -> tuple[Attributes, dict[str, Any] | None, Sequence[Link]] | None:
+        """The attributes of all messages alike, those of this one, and the links.
+
+        `None` where the span is whole, or where limits or doubled names leave more to do.
+        """
+        if self._whole or self._end_time is None or not self._unlimited:
+            return None
+        added = self._attributes_added
+        if added is not None and not added.keys().isdisjoint(self._attributes_given):
+            return None
+        return self._attributes_given, added, self._links_given
+
+    def enrich(self, attributes: dict[str, AttributeValue]) -> None:
+        """Set plain attributes; nothing happens on an ended span."""
+        if self._end_time is not None:
+            return
+        if self._whole:
+            self.set_attributes(attributes)
+        elif self._attributes_added is None:
+            self._attributes_added = attributes
+        else:
+            self._attributes_added.update(attributes)
+
+    def link(self, links: Sequence[Link]) -> None:
+        """Add links; nothing happens on an ended span."""
+        if self._end_time is not None:
+            return
+        if self._whole:
+            for link in links:
+                self.add_link(link.context, link.attributes)
+        else:
+            self._links_given = (*self._links_given, *links)
+
+    def end(self, end_time: int | None = None) -> None:
+        """End the span; one that nobody looked at stays light."""
+        if self._whole or self._end_time is not None:
+            super().end(end_time)
+            return
+        self._end_time = time_ns() if end_time is None else end_time
+        processor = self._tracer.span_processor
+        processor._on_ending(self)
+        processor.on_end(self)
+
+
+class _SdkSpan(sdk.Span):
+    """The SDK's span, which only a tracer may make; here it lends its parts to a light one."""
+
+
+class LightSpans:
+    """Starts light spans on an SDK tracer. Safe to use from any thread or task."""
+
+    __slots__ = (
+        "_class",
+        "_decisions",
+        "_dropped_flags",
+        "_drops_roots",
+        "_new_random",
+        "_tracer",
+        "drops_unsampled",
+    )
+
+    takes_span_ids = True
+
+    def __init__(self, tracer: sdk.Tracer) -> None:
+        self._tracer = tracer
+        generator = tracer.id_generator
+        self._decisions = constant_decisions(tracer.sampler)
+        # Ids of an own making only in place of random ones.
+        self._drops_roots = (
+            self._decisions.get(None) is False and type(generator) is RandomIdGenerator
+        )
+        self.drops_unsampled = all(
+            self._decisions.get((remote, 0)) is False for remote in (True, False)
+        )
+        # Level 2 of Trace Context: older SDKs do not know the random flag.
+        is_random = getattr(generator, "is_trace_id_random", None)
+        self._new_random = _RANDOM if is_random is not None and is_random() else 0
+        self._dropped_flags = b"%02x" % self._new_random
+        self._class: type[LightSpan] = type(
+            "LightSpan",
+            (LightSpan,),
+            {
+                "_tracer": tracer,
+                "_instrumentation_info": tracer.instrumentation_info,
+                "_instrumentation_scope": tracer._instrumentation_scope,
+                "_scope": tracer._instrumentation_scope,
+                "_limits": tracer._span_limits,
+                "_span_processor": tracer.span_processor,
+                "_unlimited": _unlimited(tracer._span_limits),
+                "_status": Status(StatusCode.UNSET),
+            },
+        )
+
+    def dropped_root(self) -> bytes | None:
+        """Make up the `traceparent` of a root span that the sampler is certain to drop."""
+        if not self._drops_roots:
+            return None
+        # Chance gives 2**-64 all zeros; then the other end starts a trace of its own.
+        return b"00-%b-%b-%b" % (random_id(), random_id()[:16], self._dropped_flags)
+
+    def start(
+        self,
+        name: str,
+        context: Context,
+        kind: SpanKind,
+        attributes: Attributes,
+        links: Sequence[Link] = (),
+        start_ns: int | None = None,
+        span_id: int | None = None,
+    ) -> Span:
+        """Start a span, as `opentelemetry.sdk.trace.Tracer.start_span` does."""
+        tracer = self._tracer
+        parent: SpanContext | None = None
+        if SPAN_KEY in context:
+            parent = get_current_span(context).get_span_context()
+        if not tracer._is_enabled():
+            return NonRecordingSpan(parent or INVALID_SPAN_CONTEXT)
+        if parent is None or not parent.is_valid:
+            parent = None
+            trace_id = tracer.id_generator.generate_trace_id()
+            flags = self._new_random
+            sampled = self._decisions.get(None)
+            state = None
+        else:
+            trace_id = parent.trace_id
+            flags = parent.trace_flags & _RANDOM
+            sampled = self._decisions.get((parent.is_remote, parent.trace_flags & SAMPLED))
+            state = parent.trace_state
+        recorded = sampled
+        if sampled is None:
+            result = tracer.sampler.should_sample(context, trace_id, name, kind, attributes, links)
+            state = result.trace_state
+            if result.attributes != attributes:
+                attributes = result.attributes or {}
+            sampled = result.decision is Decision.RECORD_AND_SAMPLE
+            recorded = result.decision is not Decision.DROP
+        span_context = SpanContext(
+            trace_id,
+            span_id or tracer.id_generator.generate_span_id(),
+            is_remote=False,
+            trace_flags=_FLAGS[flags | SAMPLED if sampled else flags],
+            trace_state=state,
+        )
+        if not recorded:
+            return NonRecordingSpan(span_context)
+        span: LightSpan = object.__new__(self._class)
+        span._name = name
+        span._context = span_context
+        span._parent = parent
+        span._kind = kind
+        span._attributes_given = attributes
+        span._links_given = links
+        span._start_time = time_ns() if start_ns is None else start_ns
+        tracer.span_processor.on_start(span, parent_context=context)
+        return span
+
+    def enrich(self, span: Span, attributes: dict[str, AttributeValue]) -> None:
+        """Set attributes on a running span."""
+        if isinstance(span, LightSpan):
+            span.enrich(attributes)
+        elif span.is_recording():
+            span.set_attributes(attributes)
+
+    def link(self, span: Span, links: Sequence[Link]) -> None:
+        """Add links to a running span."""
+        if isinstance(span, LightSpan):
+            span.link(links)
+        elif span.is_recording():
+            for link in links:
+                span.add_link(link.context, link.attributes)
+
+
+# More attributes and links than the library ever gives a span.
+_ENOUGH: Final = 128
+
+
+def _unlimited(limits: Any) -> bool:
+    """Whether no limit can touch what the library puts on a span."""
+    counts = ("max_span_attributes", "max_links", "max_link_attributes")
+    lengths = ("max_attribute_length", "max_span_attribute_length")
+    return all(
+        (limit := getattr(limits, name, 0)) is None or limit >= _ENOUGH for name in counts
+    ) and all(getattr(limits, name, 0) is None for name in lengths)
