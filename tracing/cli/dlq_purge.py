@@ -19,13 +19,13 @@ from tracing.cli.options import (
     naming,
 )
 from tracing.delivery.dead_letter_names import TOPIC
-from tracing.dlq.purge import purge, purgeable
+from tracing.dlq.purging import purge, purgeable
 from tracing.dlq.reading import letters
 
 if TYPE_CHECKING:
     from tracing.delivery.dead_letter_names import DeadLetterNames
     from tracing.dlq.places import LetterId
-    from tracing.dlq.purge import Purge
+    from tracing.dlq.purging import Purge
 
 
 @click.command("purge")

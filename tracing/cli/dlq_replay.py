@@ -23,7 +23,7 @@ from tracing.cli.option_types import Positive
 from tracing.cli.options import chosen, connecting, connection_of, selecting
 from tracing.cli.progress import counting
 from tracing.dlq.choosing import limited, selected
-from tracing.dlq.replay import Replayed, replay
+from tracing.dlq.replaying import Replayed, replay
 from tracing.dlq.summary import Summary
 from tracing.telemetry import Telemetry
 

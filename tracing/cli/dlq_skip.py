@@ -14,11 +14,11 @@ from tracing.cli.asking import dry_run_option, json_option, sure, yes_option
 from tracing.cli.dlq_output import harmless
 from tracing.cli.moments import written
 from tracing.cli.options import connecting, connection_of, naming
-from tracing.dlq.skip import bury, save, skip_to, skippable
+from tracing.dlq.skipping import bury, save, skip_to, skippable
 
 if TYPE_CHECKING:
     from tracing.delivery.dead_letter_names import DeadLetterNames
-    from tracing.dlq.skip import Skip
+    from tracing.dlq.skipping import Skip
     from tracing.kafka.raw_records import RawRecord
 
 

@@ -18,7 +18,7 @@ from tests.tracing.lag.scene import Scene, only
 from tracing import Provenance
 from tracing.__main__ import main
 from tracing.dlq import Connection, Letter, letters
-from tracing.dlq.skip import skip_to, skippable
+from tracing.dlq.skipping import skip_to, skippable
 from tracing.testing import eventually
 
 if TYPE_CHECKING:
