@@ -22,6 +22,7 @@ except ImportError as missing:
         "tracing.otlp needs the OpenTelemetry SDK: pip install 'pipeline-tracing[otlp]'"
     ) from missing
 
+from tracing.core.environment import fast_paths
 from tracing.export.account import AccountedSpanExporter, ExportAccount
 from tracing.export.exporters import Made, log_exporter, otlp_metric_exporter, span_exporter
 from tracing.export.logs import AccountedBatchLogProcessor, AccountedLogExporter
@@ -62,6 +63,7 @@ class Providers:
     logger_provider: LoggerProvider
     aggregator: Aggregator
     account: ExportAccount
+    fast: bool
     _ending: Ending = field(repr=False, compare=False)
 
     def telemetry(self, pipeline: str, **options: Any) -> Telemetry:
@@ -72,7 +74,7 @@ class Providers:
             meter_provider=self.meter_provider,
             logger_provider=self.logger_provider,
             aggregator=self.aggregator,
-            **options,
+            **{"fast": self.fast, **options},
         )
         self.account.told_by(telemetry.metrics)
         return telemetry
@@ -144,7 +146,7 @@ def counting_span_processor(
             none.
         ImportError: The environment asks for gRPC and its exporter is not installed.
     """
-    made = span_exporter() if exporter is None else Made(exporter)
+    made = span_exporter(fast=telemetry.fast) if exporter is None else Made(exporter)
     if made is None:
         raise ValueError(
             "OTEL_TRACES_EXPORTER=none: there is nothing to export to; leave the processor out"
@@ -176,6 +178,7 @@ def configure(
     span_processor: SpanProcessor | None = None,
     metric_exporter: MetricExporter | None = None,
     log_processor: LogRecordProcessor | None = None,
+    fast: bool | None = None,
 ) -> Providers:
     """Make the providers of one service.
 
@@ -185,6 +188,8 @@ def configure(
         metric_exporter: Where metrics go; by default to the OTLP endpoint, every
             `OTEL_METRIC_EXPORT_INTERVAL` milliseconds (60,000).
         log_processor: Where log records go; by default in batches to the OTLP endpoint.
+        fast: Whether fast paths are on, as for `Telemetry`; without them, the SDK encodes spans
+            and aggregates durations. By default as `PIPELINE_TRACING_FAST` says.
 
     Raises:
         ValueError: The environment asks for an exporter or protocol that is not supported, or
@@ -192,9 +197,9 @@ def configure(
         ImportError: The environment asks for gRPC and its exporter is not installed.
     """
     resource = Resource.create({SERVICE_NAME: service_name} if service_name else {})
-    aggregator, account = Aggregator(), ExportAccount()
+    fast, aggregator, account = fast_paths(fast=fast), Aggregator(), ExportAccount()
     queues: list[BatchQueue] = []
-    if span_processor is None and (made := span_exporter()) is not None:
+    if span_processor is None and (made := span_exporter(fast=fast)) is not None:
         spans = _batches(made, account)
         queues.append(spans.queue)
         span_processor = spans
@@ -243,5 +248,6 @@ def configure(
         logger_provider,
         aggregator,
         account,
+        fast,
         Ending(parts, account),
     )

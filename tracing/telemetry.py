@@ -16,7 +16,7 @@ from opentelemetry.trace import TracerProvider
 
 from tracing.core import semconv
 from tracing.core.callables import discard, require_sync
-from tracing.core.service_name import service_name
+from tracing.core.environment import fast_paths, service_name
 from tracing.core.text import plain_text
 from tracing.headers import cloudevents
 from tracing.headers.boundary import Boundary
@@ -27,7 +27,8 @@ from tracing.metrics.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
 from tracing.metrics.diagnostics import Diagnostics, warn_once
 from tracing.metrics.histograms import Aggregator
 from tracing.metrics.instruments import metrics_on
-from tracing.spans.starter import AttributeValue, span_starter
+from tracing.spans.choose import span_starter
+from tracing.spans.starter import AttributeValue
 
 Relation = Literal["parent", "link", "both"]
 """How a process span relates to the context in which its message was created."""
@@ -68,6 +69,9 @@ class Telemetry:
             on a meter provider decides.
         redact: Applied to exception messages before they are in log events and dead letters;
             return `""` to drop them. Ordinary log lines have no messages without it.
+        fast: Whether fast paths may stand in for the SDK's own spans and histograms and for the
+            W3C propagator; by default as `PIPELINE_TRACING_FAST` says, which is on. The telemetry
+            is the same either way. The first telemetry on a meter provider decides for histograms.
 
     Raises:
         TypeError: An option is of the wrong type; the message says which and why.
@@ -98,6 +102,7 @@ class Telemetry:
         body_sizes: bool = False,
         max_series: int = DEFAULT_MAX_SERIES,
         redact: Callable[[str], str] | None = None,
+        fast: bool | None = None,
     ) -> None:
         pipeline = plain_text(pipeline, "pipeline")
         if source is not None:
@@ -126,9 +131,12 @@ class Telemetry:
         self.message_keys = message_keys
         self.body_sizes = body_sizes
         self.source = (source or _service_name(provider) or pipeline).encode()
-        self.spans = span_starter(provider)
+        self.fast = fast_paths(fast=fast)
+        self.spans = span_starter(provider, fast=self.fast)
         self.metrics = metrics_on(
-            meter_provider or metrics_api.get_meter_provider(), aggregator, max_series
+            meter_provider or metrics_api.get_meter_provider(),
+            aggregator if self.fast else None,
+            max_series,
         )
         self.diagnostics = Diagnostics(self.metrics)
         self.propagation = Propagation(
@@ -137,6 +145,7 @@ class Telemetry:
             boundaries=boundaries or {},
             window=self.window,
             diagnostics=self.diagnostics,
+            fast=self.fast,
         )
         self._redact = redact
         self._logger = get_logger(

@@ -35,8 +35,11 @@ class Made(Generic[Exporter]):
     pauses: Pauses | None = None
 
 
-def span_exporter() -> Made[SpanExporter] | None:
+def span_exporter(*, fast: bool = True) -> Made[SpanExporter] | None:
     """Make the exporter of spans; `None` where they are not to be exported.
+
+    Args:
+        fast: Whether light spans may be encoded the light way; else the SDK encodes all.
 
     Raises:
         ValueError: The environment asks for an exporter or protocol that is not supported.
@@ -47,9 +50,16 @@ def span_exporter() -> Made[SpanExporter] | None:
         return None
     if protocol == "grpc":
         return Made(_grpc("trace_exporter", "OTLPSpanExporter"))
+    session = _session("traces")
+    if not fast:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
+            OTLPSpanExporter,
+        )
+
+        return Made(OTLPSpanExporter(session=session), session)
     from tracing.export.span_exporter import LightSpanExporter  # noqa: PLC0415 - gRPC does without
 
-    session, pauses = _session("traces"), Pauses()
+    pauses = Pauses()
     return Made(LightSpanExporter(session, pauses), session, pauses)
 
 

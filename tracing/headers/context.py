@@ -66,6 +66,7 @@ class Propagation:
         boundaries: Mapping[str, Boundary],
         window: OriginWindow,
         diagnostics: Diagnostics,
+        fast: bool = True,
     ) -> None:
         self._propagator = propagator
         self._window = window
@@ -74,7 +75,7 @@ class Propagation:
         self._boundaries = dict(boundaries)
         self._strictest = strictest(tuple(self._boundaries.values()))
         self._diagnostics = diagnostics
-        self._w3c = w3c.speaks_w3c(propagator)
+        self._w3c = fast and w3c.speaks_w3c(propagator)
         self.fields: Final = frozenset(propagator.fields) | w3c.FIELDS
 
     def flow(self, context: Context, now_ms: int) -> Mapping[str, object]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation import instrumentor as base
 
-from tracing.core.service_name import service_name
+from tracing.core.environment import service_name, switched_on
 from tracing.kafka.zero_code import ZeroCode
 from tracing.metrics.diagnostics import warn_once
 from tracing.telemetry import Telemetry
@@ -25,8 +25,6 @@ PIPELINE_VARIABLE: Final = "PIPELINE_TRACING_PIPELINE"
 POLL_LOOPS_VARIABLE: Final = "PIPELINE_TRACING_POLL_LOOPS"
 """`off` leaves what `getone` and `getmany` return without process spans."""
 
-_OFF: Final = frozenset({"off", "false", "no", "0"})
-_ON: Final = frozenset({"on", "true", "yes", "1", ""})
 _API: Final = ("opentelemetry.trace", "opentelemetry.metrics")
 
 
@@ -70,7 +68,7 @@ class PipelineTracingInstrumentor(base.BaseInstrumentor):  # type: ignore[name-d
             telemetry,
             # Not before: many programs set an SDK up after they have imported everything.
             at_first_use=_check_sdk if options.get("tracer_provider") is None else None,
-            poll_loops=_poll_loops() if poll_loops is None else poll_loops,
+            poll_loops=switched_on(POLL_LOOPS_VARIABLE) if poll_loops is None else poll_loops,
         )
         self._zero_code.install(aiokafka.AIOKafkaProducer, aiokafka.AIOKafkaConsumer)
 
@@ -93,13 +91,6 @@ def _named(options: dict[str, Any]) -> Telemetry:
                 f"pipeline ({error}); the pipeline is called 'default'"
             )
     return Telemetry("default", **options)
-
-
-def _poll_loops() -> bool:
-    written = os.environ.get(POLL_LOOPS_VARIABLE, "").strip().lower()
-    if written not in _ON | _OFF:
-        warn_once(f"{POLL_LOOPS_VARIABLE} is 'on' or 'off', not {written!r}; it stays on")
-    return written not in _OFF
 
 
 def _check_sdk() -> None:

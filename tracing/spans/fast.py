@@ -17,7 +17,7 @@ from typing import Any, Final
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBased, Sampler
 from opentelemetry.trace import (
     INVALID_SPAN_CONTEXT,
     Link,
@@ -33,9 +33,9 @@ from opentelemetry.trace import (
 
 from tracing.core.ids import random_id
 from tracing.core.otel_context import SPAN_KEY
-from tracing.spans.constant_samplers import SAMPLED, constant_decisions
 from tracing.spans.starter import Attributes, AttributeValue
 
+_SAMPLED: Final = 0x01
 _RANDOM: Final = 0x02
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
 
@@ -156,7 +156,7 @@ class LightSpans:
     def __init__(self, tracer: sdk.Tracer) -> None:
         self._tracer = tracer
         generator = tracer.id_generator
-        self._decisions = constant_decisions(tracer.sampler)
+        self._decisions = _constant_decisions(tracer.sampler)
         # Ids of an own making only in place of random ones.
         self._drops_roots = (
             self._decisions.get(None) is False and type(generator) is RandomIdGenerator
@@ -216,7 +216,7 @@ class LightSpans:
         else:
             trace_id = parent.trace_id
             flags = parent.trace_flags & _RANDOM
-            sampled = self._decisions.get((parent.is_remote, parent.trace_flags & SAMPLED))
+            sampled = self._decisions.get((parent.is_remote, parent.trace_flags & _SAMPLED))
             state = parent.trace_state
         recorded = sampled
         if sampled is None:
@@ -230,7 +230,7 @@ class LightSpans:
             trace_id,
             span_id or tracer.id_generator.generate_span_id(),
             is_remote=False,
-            trace_flags=_FLAGS[flags | SAMPLED if sampled else flags],
+            trace_flags=_FLAGS[flags | _SAMPLED if sampled else flags],
             trace_state=state,
         )
         if not recorded:
@@ -273,3 +273,29 @@ def _unlimited(limits: Any) -> bool:
     return all(
         (limit := getattr(limits, name, 0)) is None or limit >= _ENOUGH for name in counts
     ) and all(getattr(limits, name, 0) is None for name in lengths)
+
+
+def _constant_decisions(sampler: Sampler) -> dict[tuple[bool, int] | None, bool]:
+    """Return what the SDK's constant samplers decide, by parent: remote and sampled, or none.
+
+    A constant sampler need not be asked for every message. All other samplers, and all parents
+    that lead to them, have no entry here and are asked.
+    """
+    constant = {ALWAYS_ON: True, ALWAYS_OFF: False}
+    parents: list[tuple[bool, int] | None] = [
+        None, (True, _SAMPLED), (True, 0), (False, _SAMPLED), (False, 0),
+    ]  # fmt: skip
+    if sampler in constant:
+        return dict.fromkeys(parents, constant[sampler])
+    if type(sampler) is not ParentBased:
+        return {}
+    by_parent = {
+        None: getattr(sampler, "_root", None),
+        (True, _SAMPLED): getattr(sampler, "_remote_parent_sampled", None),
+        (True, 0): getattr(sampler, "_remote_parent_not_sampled", None),
+        (False, _SAMPLED): getattr(sampler, "_local_parent_sampled", None),
+        (False, 0): getattr(sampler, "_local_parent_not_sampled", None),
+    }
+    return {
+        parent: constant[delegate] for parent, delegate in by_parent.items() if delegate in constant
+    }

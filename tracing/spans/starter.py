@@ -1,13 +1,10 @@
-"""Starting spans: through the API for any tracer provider, faster where that is proven equal."""
+"""The interface through which the library starts spans."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Tracer, TracerProvider
-
-from tracing.core import semconv
-from tracing.metrics.diagnostics import warn_once
+from opentelemetry.trace import Link, Span, SpanKind
 
 AttributeValue = str | bool | int | float
 Attributes = Mapping[str, AttributeValue]
@@ -59,61 +56,3 @@ class SpanStarter(Protocol):
 
     def link(self, span: Span, links: Sequence[Link]) -> None:
         """Add links that came up after the start; no effect on an ended span."""
-
-
-class ApiSpans:
-    """Spans by way of the OpenTelemetry API alone."""
-
-    __slots__ = ("_tracer",)
-
-    drops_unsampled = False
-    takes_span_ids = False
-
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
-
-    def dropped_root(self) -> bytes | None:
-        """Nothing is certain with an unknown provider."""
-        return None
-
-    def start(
-        self,
-        name: str,
-        context: Context,
-        kind: SpanKind,
-        attributes: Attributes,
-        links: Sequence[Link] = (),
-        start_ns: int | None = None,
-        span_id: int | None = None,  # noqa: ARG002 - the API has no way to choose one
-    ) -> Span:
-        """Start a span."""
-        return self._tracer.start_span(name, context, kind, attributes, links, start_ns)
-
-    def enrich(self, span: Span, attributes: dict[str, AttributeValue]) -> None:
-        """Set attributes on a running span."""
-        if span.is_recording():
-            span.set_attributes(attributes)
-
-    def link(self, span: Span, links: Sequence[Link]) -> None:
-        """Add links to a running span."""
-        if span.is_recording():
-            for link in links:
-                span.add_link(link.context, link.attributes)
-
-
-def span_starter(provider: TracerProvider) -> SpanStarter:
-    """Choose how to start spans on a provider: the light way on a stock SDK, else the API."""
-    tracer = provider.get_tracer(
-        semconv.SCOPE_NAME, semconv.SCOPE_VERSION, schema_url=semconv.SCHEMA_URL
-    )
-    # An SDK that is not there cannot have made the provider; do not import it for nothing.
-    if type(provider).__module__.startswith("opentelemetry.sdk.trace"):
-        try:
-            from tracing.spans.fast_proof import light_spans  # noqa: PLC0415 - needs the SDK
-
-            starter = light_spans(tracer)
-            if starter is not None:
-                return starter
-        except Exception as error:
-            warn_once("light spans do not fit this SDK; using its own, slower ones", error=error)
-    return ApiSpans(tracer)

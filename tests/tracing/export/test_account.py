@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from tracing import Telemetry
 from tracing.export.account import AccountedSpanExporter, ExportAccount
 from tracing.export.span_queue import AccountedBatchSpanProcessor
-from tracing.spans.starter import ApiSpans, span_starter
+from tracing.spans.choose import ApiSpans, span_starter
 
 
 def test_an_exporter_that_raises_is_counted_and_not_hidden() -> None:

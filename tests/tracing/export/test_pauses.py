@@ -16,7 +16,7 @@ from tests.tracing.export.collectors import Collector
 from tracing import otlp
 from tracing.export.pauses import Pauses
 from tracing.export.span_encoding import SpanEncoder
-from tracing.spans.starter import span_starter
+from tracing.spans.choose import span_starter
 
 
 def _spans(number: int) -> list[ReadableSpan]:

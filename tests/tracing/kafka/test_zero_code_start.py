@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.tracing.export.test_otlp import Collector
-from tracing.core.service_name import service_name
+from tracing.core.environment import service_name
 from tracing.kafka.instrumentor import (
     PIPELINE_VARIABLE,
     POLL_LOOPS_VARIABLE,

@@ -15,7 +15,7 @@ from opentelemetry.trace import TracerProvider
 
 from tracing import SagaContext, SagaTracker, Telemetry
 from tracing.headers.flow import in_flow
-from tracing.spans.starter import ApiSpans
+from tracing.spans.choose import ApiSpans
 from tracing.testing import Capture
 
 S = 1_000_000_000

@@ -18,8 +18,9 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from tracing.headers.w3c import parse_traceparent
+from tracing.spans.choose import ApiSpans, span_starter
 from tracing.spans.fast import LightSpan, LightSpans
-from tracing.spans.starter import ApiSpans, SpanStarter, span_starter
+from tracing.spans.starter import SpanStarter
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SAMPLED = parse_traceparent(f"00-{TRACE}-00f067aa0ba902b7-01".encode())

@@ -1,0 +1,59 @@
+"""Values that come from environment variables: the service's name, and switches."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+from urllib.parse import unquote
+
+from tracing.metrics.diagnostics import warn_once
+
+SERVICE_NAME_VARIABLE: Final = "OTEL_SERVICE_NAME"
+RESOURCE_VARIABLE: Final = "OTEL_RESOURCE_ATTRIBUTES"
+FAST_VARIABLE: Final = "PIPELINE_TRACING_FAST"
+"""`off` turns all fast paths off: everything goes through the public API of OpenTelemetry."""
+
+_ATTRIBUTE: Final = "service.name"
+_OFF: Final = frozenset({"off", "false", "no", "0"})
+_ON: Final = frozenset({"on", "true", "yes", "1", ""})
+
+
+def service_name() -> str | None:
+    """Return the name that the SDK would take; `None` where the environment gives none.
+
+    `OTEL_SERVICE_NAME` has precedence over `service.name` in `OTEL_RESOURCE_ATTRIBUTES`, of which
+    the last one counts, as in OpenTelemetry's specification of environment variables and its SDK.
+    """
+    named = os.environ.get(SERVICE_NAME_VARIABLE, "").strip()
+    if named:
+        return named
+    name = None
+    for entry in os.environ.get(RESOURCE_VARIABLE, "").split(","):
+        key, equals, value = entry.partition("=")
+        if equals and key.strip() == _ATTRIBUTE:
+            name = unquote(value.strip())
+    return name or None
+
+
+def switched_on(variable: str) -> bool:
+    """Return whether a switch in the environment is on, as it is by default.
+
+    A value that is neither on nor off leaves it on, with one warning.
+    """
+    setting = os.environ.get(variable, "").strip().lower()
+    if setting not in _ON | _OFF:
+        warn_once(f"{variable} is 'on' or 'off', not {setting!r}; it stays on")
+    return setting not in _OFF
+
+
+def fast_paths(*, fast: bool | None) -> bool:
+    """Return whether fast paths are on: as the argument says, else as the environment says.
+
+    Raises:
+        TypeError: The argument is no boolean.
+    """
+    if fast is None:
+        return switched_on(FAST_VARIABLE)
+    if not isinstance(fast, bool):
+        raise TypeError(f"fast must be True, False or None, not {fast!r}")
+    return fast
