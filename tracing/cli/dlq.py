@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracing.cli.asking import json_option
 from tracing.cli.dlq_output import (
     check_complete,
-    console,
     letter_document,
     letter_line,
     print_document,
@@ -24,11 +22,11 @@ from tracing.cli.dlq_purge import purge_command
 from tracing.cli.dlq_replay import replay_command
 from tracing.cli.dlq_skip import skip_command
 from tracing.cli.option_types import LetterName
-from tracing.cli.options import chosen, connecting, connection_of, naming, selecting
-from tracing.cli.progress import counting
-from tracing.dlq.choosing import limited, selected
+from tracing.cli.options import chosen, connecting, connection_of, json_option, naming, selecting
+from tracing.cli.terminal import console, counting
 from tracing.dlq.origins import Origins
 from tracing.dlq.reading import letters, topics_of
+from tracing.dlq.selection import limited, selected
 from tracing.dlq.summary import Summary
 
 if TYPE_CHECKING:

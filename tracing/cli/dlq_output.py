@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tracing.cli.moments import age, written
+from tracing.cli.terminal import age, iso_time
 from tracing.core.printable import printable
 from tracing.headers.cloudevents import CloudEvent
 from tracing.headers.dead_letter import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from rich.console import Console
 
     from tracing.dlq.places import Troubles
     from tracing.dlq.reading import Letter
@@ -25,18 +26,6 @@ if TYPE_CHECKING:
 _PAYLOAD = 2000
 _NAME = 200
 _NAMES = 256
-_WIDE = 180
-
-
-def console() -> Console:
-    """Standard output; wide enough for a table where it is no terminal."""
-    found = Console()
-    return found if found.is_terminal else Console(width=_WIDE)
-
-
-def harmless(text: str) -> str:
-    """Escape what a terminal would not show, or obey."""
-    return printable(text)
 
 
 def trace_id_of(letter: Letter) -> str | None:
@@ -59,11 +48,11 @@ def print_summary(summary: Summary, console: Console) -> None:
         for (_, source, group, error), found in ranked:
             table.add_row(
                 f"{found.letters:,}",
-                *(Text(harmless(text)) for text in (source, group, error)),
+                *(Text(printable(text)) for text in (source, group, error)),
                 str(found.attempts),
                 age(found.oldest_ms),
                 age(found.newest_ms),
-                Text(harmless(str(found.example))),
+                Text(printable(str(found.example))),
             )
         console.print(table)
         console.print(f"{summary.letters:,} dead letters", highlight=False)
@@ -94,7 +83,7 @@ def check_complete(troubles: Troubles, *, read: bool) -> None:
     if not read:
         raise next(iter(troubles.values()))
     for name, error in troubles.items():
-        click.echo(f"{name} was not read: {harmless(trouble(error))}", err=True)
+        click.echo(f"{name} was not read: {printable(trouble(error))}", err=True)
     raise click.ClickException(
         f"{len(troubles)} partitions or topics could not be read: this is not all"
     )
@@ -111,7 +100,7 @@ def unreadable_lines(summary: Summary) -> Iterable[str]:
         return
     yield f"{summary.unreadable:,} letters cannot be read by clients:"
     for place, why in summary.named_unreadable.items():
-        yield f"  {harmless(str(place))}: {harmless(why)}"
+        yield f"  {printable(str(place))}: {printable(why)}"
     if more := summary.unreadable - len(summary.named_unreadable):
         yield f"  and {more:,} more (list --each shows them)"
 
@@ -122,7 +111,7 @@ def refused_lines(summary: Summary) -> Iterable[str]:
         return
     yield f"{summary.refused:,} letters do not come from where they say and are not replayed:"
     for place, why in summary.named_refused.items():
-        yield f"  {harmless(str(place))}: {harmless(why)}"
+        yield f"  {printable(str(place))}: {printable(why)}"
     if more := summary.refused - len(summary.named_refused):
         yield f"  and {more:,} more (list --each shows them)"
 
@@ -130,7 +119,7 @@ def refused_lines(summary: Summary) -> Iterable[str]:
 def strangers_named(summary: Summary) -> str:
     """Name the records without provenance, as many as are known by name."""
     more = summary.strangers - len(summary.named_strangers)
-    names = [harmless(str(place)) for place in summary.named_strangers]
+    names = [printable(str(place)) for place in summary.named_strangers]
     return ", ".join([*names, *([f"and {more} more"] if more else [])])
 
 
@@ -144,7 +133,7 @@ def letter_line(letter: Letter, refusal: str | None = None) -> str:
     found = letter.provenance
     event = CloudEvent.from_headers(letter.record.headers)
     parts = (
-        written(found.failed_at_ms) if found is not None else None,
+        iso_time(found.failed_at_ms) if found is not None else None,
         str(letter.id),
         found.group if found is not None else None,
         found.exception if found is not None else None,
@@ -153,7 +142,7 @@ def letter_line(letter: Letter, refusal: str | None = None) -> str:
         *(() if letter.problem is None else (f"cannot be read: {letter.problem}",)),
         *(() if refusal is None or found is None else (f"not replayed: {refusal}",)),
     )
-    return "  ".join(harmless(part) if part else "-" for part in parts)
+    return "  ".join(printable(part) if part else "-" for part in parts)
 
 
 def summary_document(summary: Summary) -> dict[str, Any]:
@@ -174,8 +163,8 @@ def summary_document(summary: Summary) -> dict[str, Any]:
                 "error": error,
                 "letters": found.letters,
                 "max_attempts": found.attempts,
-                "oldest": written(found.oldest_ms),
-                "newest": written(found.newest_ms),
+                "oldest": iso_time(found.oldest_ms),
+                "newest": iso_time(found.newest_ms),
                 "example": str(found.example),
             }
             for (topic, source, group, error), found in sorted(summary.groups.items())
@@ -210,13 +199,13 @@ def letter_document(
             "topic": found.topic,
             "partition": found.partition,
             "offset": found.offset,
-            "timestamp": written(found.timestamp_ms),
+            "timestamp": iso_time(found.timestamp_ms),
             "group": found.group,
             "error": found.exception,
             "message": found.message,
             "attempts": found.attempts,
-            "first_failed_at": written(found.first_failed_at_ms),
-            "failed_at": written(found.failed_at_ms),
+            "first_failed_at": iso_time(found.first_failed_at_ms),
+            "failed_at": iso_time(found.failed_at_ms),
         }
         if found.stacktrace is not None:
             document["stacktrace"] = found.stacktrace
@@ -261,6 +250,6 @@ def print_document(document: dict[str, Any], console: Console, indent: int = 0) 
             continue
         shown = ", ".join(value) if isinstance(value, list) else str(value)
         console.print(
-            Text.assemble(" " * indent, (f"{name:<16} ", "bold"), harmless(shown)),
+            Text.assemble(" " * indent, (f"{name:<16} ", "bold"), printable(shown)),
             soft_wrap=True,
         )

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracing.cli.asking import dry_run_option, json_option, sure, yes_option
-from tracing.cli.moments import written
 from tracing.cli.option_types import LetterName, Moment
 from tracing.cli.options import (
     SUFFIX,
     connecting,
     connection_of,
+    dry_run_option,
     is_dead_letter_topic,
+    json_option,
     naming,
+    sure,
+    yes_option,
 )
+from tracing.cli.terminal import iso_time
 from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.purging import purge, purgeable
 from tracing.dlq.reading import letters
@@ -87,7 +90,7 @@ def purge_command(
             "without_provenance": found.strangers,
             "kept": found.kept,
             "kept_behind_others": found.blocked,
-            "before": None if before is None else written(before),
+            "before": None if before is None else iso_time(before),
             "up_to": [str(place) for place in up_to],
         }
         click.echo(json.dumps(document, indent=2))

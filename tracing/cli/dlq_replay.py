@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from tracing.cli.asking import dry_run_option, json_option, sure, yes_option
 from tracing.cli.dlq_output import (
     check_complete,
-    console,
-    harmless,
     print_summary,
     strangers_named,
     summary_document,
     trouble,
 )
 from tracing.cli.option_types import Positive
-from tracing.cli.options import chosen, connecting, connection_of, selecting
-from tracing.cli.progress import counting
-from tracing.dlq.choosing import limited, selected
+from tracing.cli.options import (
+    chosen,
+    connecting,
+    connection_of,
+    dry_run_option,
+    json_option,
+    selecting,
+    sure,
+    yes_option,
+)
+from tracing.cli.terminal import console, counting
+from tracing.core.printable import printable
 from tracing.dlq.replaying import Replayed, replay
+from tracing.dlq.selection import limited, selected
 from tracing.dlq.summary import Summary
 from tracing.telemetry import Telemetry
 
@@ -183,7 +190,7 @@ class _Run:
                 "holds: each group that reads them handles them"
             )
         for place, why in list(self.result.failed.items())[:_SHOWN_FAILURES]:
-            click.echo(f"  {harmless(str(place))}: {harmless(why)}", err=True)
+            click.echo(f"  {printable(str(place))}: {printable(why)}", err=True)
         if failures > _SHOWN_FAILURES:
             click.echo(f"  and {failures - _SHOWN_FAILURES} more (--json names them)", err=True)
         if self.everything and sent and not failures and not strangers:

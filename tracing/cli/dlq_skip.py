@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from aiokafka.structs import TopicPartition
 
-from tracing.cli.asking import dry_run_option, json_option, sure, yes_option
-from tracing.cli.dlq_output import harmless
-from tracing.cli.moments import written
-from tracing.cli.options import connecting, connection_of, naming
+from tracing.cli.options import (
+    connecting,
+    connection_of,
+    dry_run_option,
+    json_option,
+    naming,
+    sure,
+    yes_option,
+)
+from tracing.cli.terminal import iso_time
+from tracing.core.printable import printable
 from tracing.dlq.skipping import bury, save, skip_to, skippable
 
 if TYPE_CHECKING:
@@ -112,7 +119,7 @@ def skip_command(
     elif dry_run:
         click.echo("nothing was skipped: this was a dry run")
     else:
-        click.echo(f"kept in {harmless(kept_in)}; group {harmless(group)} goes on at "
+        click.echo(f"kept in {printable(kept_in)}; group {printable(group)} goes on at "
                    f"{skip.next_offset}")  # fmt: skip
 
 
@@ -120,7 +127,7 @@ def _described(record: RawRecord) -> dict[str, Any]:
     return {
         "offset": record.offset,
         "next_offset": record.next_offset,
-        "timestamp": written(record.timestamp_ms),
+        "timestamp": iso_time(record.timestamp_ms),
         "problem": record.problem,
         "key_bytes": None if record.key is None else len(record.key),
         "value_bytes": None if record.value is None else len(record.value),
@@ -136,9 +143,9 @@ def _print(skip: Skip) -> None:
         upto = f" to {end}" if end > record.offset else ""
         size = "no value" if record.value is None else f"{len(record.value)} bytes"
         line = (
-            f"{place} offset {record.offset}{upto} {why} ({written(record.timestamp_ms)}, {size})"
+            f"{place} offset {record.offset}{upto} {why} ({iso_time(record.timestamp_ms)}, {size})"
         )
-        click.echo(harmless(line))
+        click.echo(printable(line))
     if skip.behind and any(record.problem for record in skip.records):
         click.echo(
             f"{skip.behind} records are behind it in its batch. aiokafka cannot read them either, "

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracing.cli.asking import json_option
-from tracing.cli.dlq_output import console
 from tracing.cli.lag_output import document, print_sweep
-from tracing.cli.moments import written
 from tracing.cli.option_types import Positive
-from tracing.cli.options import connecting, connection_of
+from tracing.cli.options import connecting, connection_of, json_option
+from tracing.cli.terminal import console, iso_time
 from tracing.lag.monitor import LagMonitor
 
 if TYPE_CHECKING:
@@ -93,7 +91,7 @@ def lag_command(
         if watch is not None:
             # In place on a terminal; one after the other in a file.
             output.clear()
-            output.print(written(int(sweep.at * 1000)), highlight=False)
+            output.print(iso_time(int(sweep.at * 1000)), highlight=False)
         print_sweep(sweep, output, each=each)
 
     if daemon:

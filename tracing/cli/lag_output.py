@@ -9,8 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tracing.cli.dlq_output import harmless
-from tracing.cli.moments import written
+from tracing.cli.terminal import iso_time
+from tracing.core.printable import printable
 from tracing.lag.model import Status, longest, worst
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _UNITS: Final = (("d", 86_400), ("h", 3600), ("m", 60))
 def document(sweep: Sweep) -> dict[str, Any]:
     """Describe a sweep for machines. Times are in seconds; `null` is what is not known."""
     return {
-        "at": written(int(sweep.at * 1000)),
+        "at": iso_time(int(sweep.at * 1000)),
         "took_s": round(sweep.took_s, 3),
         "groups": [
             {
@@ -76,12 +76,12 @@ def print_sweep(sweep: Sweep, console: Console, *, each: bool) -> None:
             table.add_row(
                 f"{found.depth:,}",
                 duration(found.oldest_s, exact=True),
-                *(Text(harmless(name)) for name in (found.topic, found.destination)),
-                Text(harmless(found.group or _UNKNOWN)),
+                *(Text(printable(name)) for name in (found.topic, found.destination)),
+                Text(printable(found.group or _UNKNOWN)),
             )
         console.print(table)
     for note in _notes(sweep):
-        console.print(Text(harmless(note)), soft_wrap=True)
+        console.print(Text(printable(note)), soft_wrap=True)
 
 
 def duration(seconds: float | None, *, exact: bool) -> str:
@@ -116,9 +116,9 @@ def _table_of(groups: Iterable[GroupLag], *, each: bool) -> Table:
                     exact=all(part.exact for part in parts),
                 ),
                 Text(status or _UNKNOWN, _STYLES.get(status, _BAD) if status else ""),
-                Text(harmless(group.group)),
+                Text(printable(group.group)),
                 members,
-                Text(harmless(parts[0].topic)),
+                Text(printable(parts[0].topic)),
                 where,
             )
     return table

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from datetime import UTC, datetime
+from time import time
+from typing import Any, Final
 
 import click
 
-from tracing.cli.moments import parse_moment
+from tracing.cli.terminal import UNITS
 from tracing.delivery.dead_letter_names import DeadLetterNames
 from tracing.dlq.places import LetterId
 
 _LONGEST_S = 86_400.0
 _address = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/@]+)(?::([0-9]{1,5}))?").fullmatch
 _MAX_PORT = 65_535
+_AGE: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")
 
 
 class Moment(click.ParamType[int]):
@@ -95,3 +98,27 @@ class Addresses(click.ParamType[str]):
                 shown = "what is given" if "@" in address else repr(address)
                 self.fail(f"{shown} is not of the form HOST:PORT", param, ctx)
         return str(value)
+
+
+def parse_moment(text: str) -> int:
+    """Read an age such as `15m` or `2d`, or an ISO 8601 date or time, as unix ms.
+
+    A time without a zone is UTC.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    age = _AGE.fullmatch(text.strip())
+    if age is not None:
+        # No record is older than Kafka's time, which begins in 1970.
+        return int(max(0.0, time() - float(age[1]) * UNITS[age[2]]) * 1000)
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is neither an age, such as 90s, 15m, 2h or 3d, nor a time, such as "
+            "2026-11-23T03:00"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)

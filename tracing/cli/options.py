@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".dlq"
 """What dead-letter topics end in, unless services choose their names."""
+
+json_option: Final = click.option(
+    "--json", "as_json", is_flag=True, help="For machines: one JSON document."
+)
+yes_option: Final = click.option("--yes", is_flag=True, help="Do not ask.")
+dry_run_option: Final = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 
 
 class Chosen(NamedTuple):
@@ -187,3 +194,17 @@ async def chosen(
         ids=frozenset(ids),
     )
     return Chosen(meant, selection, Origins(existing, template=names.template, named=sources))
+
+
+def sure(question: str, *, yes: bool) -> None:
+    """Ask a person at the terminal, unless the answer was given.
+
+    Raises:
+        click.UsageError: There is nobody to be asked.
+        click.Abort: The answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody is there to be asked: add --yes, or choose letters")
+    click.confirm(question, abort=True, err=True)

@@ -3,10 +3,10 @@
 It needs the extra `cli`, which brings aiokafka. The command line is `python -m tracing dlq`.
 """
 
+from tracing.dlq.outgoing import replay_headers
 from tracing.dlq.places import LetterId
 from tracing.dlq.purging import Purge, purge, purgeable
 from tracing.dlq.reading import Letter, dead_letter_topics, letters
-from tracing.dlq.replay_headers import replay_headers
 from tracing.dlq.replaying import Replayed, replay
 from tracing.dlq.selection import Selection
 from tracing.dlq.summary import Group, Summary

@@ -8,32 +8,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
-from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanKind
 
 from tracing.core import semconv
-from tracing.core.bounded import keep
 from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.origins import Origins
+from tracing.dlq.outgoing import ReplaySends, replay_headers
 from tracing.dlq.reading import reader
-from tracing.dlq.replay_headers import own_context, replay_headers
-from tracing.headers import cloudevents, w3c
-from tracing.headers.codec import latest, without
 from tracing.kafka.client import ClientInfo, check_durable, client_info
 from tracing.kafka.raw_sending import send_raw
-from tracing.messaging.send import Destination, Sending
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
 
     from aiokafka import AIOKafkaConsumer
-    from opentelemetry.trace import Span
 
     from tracing.dlq.places import LetterId
     from tracing.dlq.reading import Letter
-    from tracing.headers.codec import Header
-    from tracing.headers.dead_letter import Provenance, Replay
+    from tracing.headers.dead_letter import Provenance
     from tracing.kafka.connection import Connection
     from tracing.telemetry import Telemetry
 
@@ -151,8 +143,7 @@ class _Run:
         self._told = told
         self._pending: set[asyncio.Future[Any]] = set()
         self._bytes = 0
-        self._info = client_info(producer, group=None, client_id=None)
-        self._destinations: dict[str, Destination] = {}
+        self._sends = ReplaySends(telemetry, client_info(producer, group=None, client_id=None))
         self._ends: dict[str, dict[int, int]] = {}
         self._unreachable: dict[str, Exception] = {}
 
@@ -169,7 +160,7 @@ class _Run:
         if len(self._pending) >= _IN_FLIGHT or self._bytes + size > _BYTES_IN_FLIGHT:
             await self.settle()
         headers, mark = replay_headers(letter, found)
-        sending = self._begin(letter, found, headers, mark)
+        sending = self._sends.begin(letter, found, headers, mark)
         try:
             end = _end_for(found, await self._ends_of(found.topic))
             future = await send_raw(
@@ -240,48 +231,6 @@ class _Run:
         self._result.failures += 1
         if len(self._result.failed) < _NAMED:
             self._result.failed[place] = f"{type(error).__name__}: {error}"
-
-    def _begin(
-        self, letter: Letter, found: Provenance, headers: list[Header], mark: Replay
-    ) -> Sending | None:
-        telemetry = self._telemetry
-        try:
-            destination = self._destinations.get(found.topic)
-            if destination is None:
-                destination = Destination(telemetry, self._info, found.topic, semconv.REPLAY)
-                keep(self._destinations, found.topic, destination)
-            span: Span | None = None
-            creation: Span | bytes | None = telemetry.spans.dropped_root()
-            if creation is None:
-                failed = letter.context
-                creation = started = telemetry.spans.start(
-                    destination.name,
-                    Context(),
-                    SpanKind.PRODUCER,
-                    destination.attributes,
-                    () if failed is None else (Link(failed),),
-                )
-                if started.is_recording():
-                    span = started
-                    telemetry.spans.enrich(
-                        span,
-                        {
-                            **cloudevents.identity(latest(letter.record.headers)),
-                            semconv.REPLAY_ID: mark.id,
-                        },
-                    )
-            injected: list[Header] = []
-            telemetry.propagation.inject(
-                injected, creation, Context(), found.topic, letter.record.timestamp
-            )
-            # The flow is the record's own, or none: it does not begin with the replay.
-            written = [pair for pair in injected if pair[0] != w3c.BAGGAGE]
-            context_names = telemetry.propagation.fields - {w3c.BAGGAGE}
-            outgoing = without(headers, context_names) + (written or own_context(letter))
-            return Sending(telemetry, destination, span, outgoing)
-        except Exception as fault:
-            telemetry.diagnostics.failed("replay", fault)
-            return None
 
 
 def _end_for(provenance: Provenance, ends: dict[int, int]) -> int:

@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from tracing.kafka.cluster import EARLIEST, LATEST
 from tracing.kafka.groups import Groups
 from tracing.lag.depth import depths
-from tracing.lag.history import History
 from tracing.lag.model import GroupLag, PartitionLag, Sweep, worst
-from tracing.lag.oldest import OldestReader, Place
-from tracing.lag.remembering import RememberingReader
-from tracing.lag.status import Sample
-from tracing.lag.timeline import Timeline
+from tracing.lag.oldest import OldestReader, Place, RememberingReader
+from tracing.lag.status import History, Sample
+from tracing.lag.timeline import Timelines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aiokafka.structs import TopicPartition
 
     from tracing.kafka.cluster import Cluster
@@ -76,7 +72,7 @@ class Sweeper:
         self._window_s = window_s
         self._history = History(window_s)
         self._reader = RememberingReader(OldestReader(cluster))
-        self._timelines: dict[TopicPartition, Timeline] = {}
+        self._timelines = Timelines()
         self._known_before: frozenset[TopicPartition] | None = None
         self._skewed = 0
 
@@ -151,7 +147,7 @@ class Sweeper:
         uncommitted = {tp for each in commits for tp in each.uncommitted}
         asked = {tp for each in commits for tp in each.offsets} | uncommitted | set(letters)
         ends = await self._cluster.offsets(asked, LATEST)
-        self._saw(ends)
+        self._timelines.saw(ends, self._cluster.partitions)
         behind = {
             tp
             for each in commits
@@ -177,13 +173,6 @@ class Sweeper:
             place: ends[place.tp] for place in places if place.offset < ends.get(place.tp, 0)
         }
         return logs._replace(oldest=await self._reader.read(waiting, until=until))
-
-    def _saw(self, ends: Mapping[TopicPartition, int]) -> None:
-        at = time()
-        for gone in self._timelines.keys() - set(self._cluster.partitions):
-            del self._timelines[gone]
-        for tp, end in ends.items():
-            self._timelines.setdefault(tp, Timeline()).saw(at, end)
 
     def _counted_from(self, commits: _Commits, tp: TopicPartition, logs: _Logs) -> int:
         """Where to count from without a commit: not from what was there before anybody looked."""
@@ -245,11 +234,8 @@ class Sweeper:
                 # Between the group's answer and now, records may have come.
                 self._skewed += written_s > time()
                 return max(0.0, at - written_s), record.exact
-        timeline = self._timelines[place.tp]
-        written_at = timeline.written_at(place.offset)
-        if written_at is None or not timeline.tells:
-            return None, False
-        return max(0.0, at - written_at), False
+        written_at = self._timelines.written_at(place.tp, place.offset)
+        return None if written_at is None else max(0.0, at - written_at), False
 
 
 def _remark(first: First | None) -> str | None:

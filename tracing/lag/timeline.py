@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from typing import Final
+from time import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+    from aiokafka.structs import TopicPartition
 
 _MOST: Final = 128
 
@@ -56,3 +62,23 @@ class Timeline:
         before = after - 1
         share = (offset + 0.5 - ends[before]) / (ends[after] - ends[before])
         return times[before] + share * (times[after] - times[before])
+
+
+class Timelines:
+    """The timelines of all partitions of a cluster. For one task."""
+
+    def __init__(self) -> None:
+        self._by_partition: dict[TopicPartition, Timeline] = {}
+
+    def saw(self, ends: Mapping[TopicPartition, int], existing: Container[TopicPartition]) -> None:
+        """Record where logs end now, and forget partitions that no longer exist."""
+        at = time()
+        for gone in [tp for tp in self._by_partition if tp not in existing]:
+            del self._by_partition[gone]
+        for tp, end in ends.items():
+            self._by_partition.setdefault(tp, Timeline()).saw(at, end)
+
+    def written_at(self, tp: TopicPartition, offset: int) -> float | None:
+        """Estimate when the record at an offset was written; `None` before the second look."""
+        timeline = self._by_partition[tp]
+        return timeline.written_at(offset) if timeline.tells else None

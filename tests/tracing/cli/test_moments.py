@@ -6,7 +6,8 @@ from time import time
 
 import pytest
 
-from tracing.cli.moments import age, parse_moment, written
+from tracing.cli.option_types import parse_moment
+from tracing.cli.terminal import age, iso_time
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ def test_an_age_is_so_long_ago(text: str, seconds: float) -> None:
 def test_a_time_without_a_zone_is_utc() -> None:
     assert 1_000_000_000_000 == parse_moment("2001-09-09T01:46:40")
     assert 1_000_000_000_000 == parse_moment("2001-09-09T03:46:40+02:00")
-    assert "2001-09-09T01:46:40Z" == written(1_000_000_000_000)
+    assert "2001-09-09T01:46:40Z" == iso_time(1_000_000_000_000)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "15", "15x", "-3h", "2026-13-01"])

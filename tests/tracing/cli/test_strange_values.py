@@ -10,7 +10,8 @@ from aiokafka.structs import ConsumerRecord
 from tracing import Provenance, Telemetry
 from tracing.__main__ import main
 from tracing.cli.dlq_output import letter_document
-from tracing.cli.moments import age, parse_moment, written
+from tracing.cli.option_types import parse_moment
+from tracing.cli.terminal import age, iso_time
 from tracing.dlq import Connection, Letter, replay
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def test_a_time_that_cannot_be_is_unknown(moment: bytes) -> None:
     strange = letter([*LOST.headers(), ("__pipeline.errors.failed_at", moment)])
 
     assert "unknown" == letter_document(strange)["failed_at"]
-    assert ("unknown", "unknown") == (written(int(moment)), age(int(moment)))
+    assert ("unknown", "unknown") == (iso_time(int(moment)), age(int(moment)))
 
 
 def test_an_age_beyond_all_time_is_the_beginning_of_it() -> None:

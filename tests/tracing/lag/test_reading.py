@@ -14,8 +14,7 @@ from aiokafka.structs import TopicPartition
 from tests.tracing.lag.test_batches import batch
 from tracing.kafka.cluster import Remarks
 from tracing.lag.batches import First
-from tracing.lag.oldest import OldestReader, Place
-from tracing.lag.remembering import RememberingReader
+from tracing.lag.oldest import OldestReader, Place, RememberingReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,0 +1,119 @@
+"""What a replay sends: the headers of a dead letter that goes back, and the span of the send."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, SpanKind
+
+from tracing.core import semconv
+from tracing.core.bounded import keep
+from tracing.headers import cloudevents, w3c
+from tracing.headers.codec import latest, listed, without
+from tracing.headers.dead_letter import (
+    ERROR_HEADERS,
+    FIRST_FAILED_AT,
+    REPLAY_GROUP,
+    REPLAY_ID,
+    Replay,
+)
+from tracing.messaging.send import Destination, Sending
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from tracing.dlq.reading import Letter
+    from tracing.headers.codec import Header
+    from tracing.headers.dead_letter import Provenance
+    from tracing.kafka.client import ClientInfo
+    from tracing.telemetry import Telemetry
+
+_LEFT_OUT: Final = (ERROR_HEADERS - {FIRST_FAILED_AT}) | {
+    REPLAY_GROUP,
+    REPLAY_ID,
+    w3c.TRACEPARENT,
+    w3c.TRACESTATE,
+}
+
+
+def replay_headers(letter: Letter, provenance: Provenance) -> tuple[list[Header], Replay]:
+    """Make the headers of a letter that goes back, but for its new trace context.
+
+    The record's own stay, and so does the time at which it first failed. All letters of a record,
+    and all its replays, have the id of the record that first failed, so that a consumer with an
+    inbox applies it once.
+    """
+    earlier = Replay.from_headers(letter.record.headers)
+    first = f"{provenance.topic}/{provenance.partition}/{provenance.offset}"
+    if earlier is not None and (place := earlier.place) is not None:
+        behind = place[2] < provenance.offset
+        if behind and place[:2] == (provenance.topic, provenance.partition):
+            first = earlier.id
+    replay = Replay(group=provenance.group, id=first)
+    return without(listed(letter.record.headers), _LEFT_OUT) + replay.headers(), replay
+
+
+def own_context(letter: Letter) -> list[Header]:
+    """Where nobody traces the replay, the record stays in the trace that failed."""
+    context = letter.context
+    return [] if context is None else [(w3c.TRACEPARENT, w3c.format_traceparent(context))]
+
+
+class ReplaySends:
+    """Begins the sends of one replay. For one task."""
+
+    def __init__(self, telemetry: Telemetry, info: ClientInfo) -> None:
+        self._telemetry = telemetry
+        self._info = info
+        self._destinations: dict[str, Destination] = {}
+
+    def begin(
+        self, letter: Letter, found: Provenance, headers: list[Header], mark: Replay
+    ) -> Sending | None:
+        """Start the send of a dead letter; `None` where telemetry fails, which is logged.
+
+        Args:
+            letter: The dead letter.
+            found: Where it came from.
+            headers: Those of the record to send, without a trace context.
+            mark: The mark among these headers.
+        """
+        telemetry = self._telemetry
+        try:
+            destination = self._destinations.get(found.topic)
+            if destination is None:
+                destination = Destination(telemetry, self._info, found.topic, semconv.REPLAY)
+                keep(self._destinations, found.topic, destination)
+            span: Span | None = None
+            creation: Span | bytes | None = telemetry.spans.dropped_root()
+            if creation is None:
+                failed = letter.context
+                creation = started = telemetry.spans.start(
+                    destination.name,
+                    Context(),
+                    SpanKind.PRODUCER,
+                    destination.attributes,
+                    () if failed is None else (Link(failed),),
+                )
+                if started.is_recording():
+                    span = started
+                    telemetry.spans.enrich(
+                        span,
+                        {
+                            **cloudevents.identity(latest(letter.record.headers)),
+                            semconv.REPLAY_ID: mark.id,
+                        },
+                    )
+            injected: list[Header] = []
+            telemetry.propagation.inject(
+                injected, creation, Context(), found.topic, letter.record.timestamp
+            )
+            # The flow is the record's own, or none: it does not begin with the replay.
+            written = [pair for pair in injected if pair[0] != w3c.BAGGAGE]
+            context_names = telemetry.propagation.fields - {w3c.BAGGAGE}
+            outgoing = without(headers, context_names) + (written or own_context(letter))
+            return Sending(telemetry, destination, span, outgoing)
+        except Exception as fault:
+            telemetry.diagnostics.failed("replay", fault)
+            return None
