@@ -7,15 +7,22 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING, Final
 
-from tracing.kafka.topics import is_topic_name
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 TOPIC: Final = "{topic}.{group}.dlq"
 """The name of a dead-letter topic, unless `DeadLetters(topic=...)` chose another."""
 
+MAX_TOPIC: Final = 249
+"""Characters of the longest name that a Kafka topic can have."""
+
 _ANYTHING: Final = "(.+)"
+_is_kafka_name = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_TOPIC}}}").fullmatch
+
+
+def is_topic_name(name: str) -> bool:
+    """Return whether a Kafka topic can have this name."""
+    return _is_kafka_name(name) is not None and name not in {".", ".."}
 
 
 @dataclass(frozen=True, slots=True)

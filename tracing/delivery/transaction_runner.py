@@ -12,7 +12,7 @@ from tracing.delivery.transactions import (
     SendFailedError,
     Transaction,
 )
-from tracing.kafka.membership import GroupMovedOnError
+from tracing.kafka.group_offsets import GroupMovedOnError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tracing.delivery.transactional_record import TransactionalRecord
     from tracing.delivery.transactions import GroupOffsets
     from tracing.kafka.consumer import TracedConsumer
-    from tracing.kafka.membership import Membership
+    from tracing.kafka.group_offsets import Membership
     from tracing.kafka.protocols import KafkaProducer
 
 _logger = EventLog("tracing")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tracing.kafka.client import layers
+from tracing.kafka.group_offsets import PublicGroup
 from tracing.kafka.producer import TracedProducer
-from tracing.kafka.public_group import PublicGroup
 from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tracing.delivery.failure_handling import FailureHandling
     from tracing.kafka.consumer import TracedConsumer
-    from tracing.kafka.membership import Membership
+    from tracing.kafka.group_offsets import Membership
 
 Standing = tuple["Membership", int]
 """Who the consumer is in its group, and after how many rebalances that was so."""

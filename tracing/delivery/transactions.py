@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import TopicPartition
 
-    from tracing.kafka.membership import Membership
+    from tracing.kafka.group_offsets import Membership
     from tracing.kafka.producer import TracedProducer
     from tracing.kafka.protocols import KafkaProducer
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames
-from tracing.kafka.topics import is_topic_name
+from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames, is_topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection

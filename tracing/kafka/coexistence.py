@@ -7,6 +7,7 @@ itself as under way: our own replacement, wherever further calls meet it, then s
 
 from __future__ import annotations
 
+import importlib
 import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, cast
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 OFFICIAL: Final = "opentelemetry.instrumentation.aiokafka"
+_HINT: Final = "To keep it out: OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=aiokafka"
 
 _Method = TypeVar("_Method", bound="Callable[..., Any]")
 _Parameters = ParamSpec("_Parameters")
@@ -141,3 +143,47 @@ def official(method: object) -> bool:
         and module.startswith(OFFICIAL)
         and getattr(method, "__wrapped__", None) is not None
     )
+
+
+class OfficialInstrumentation:
+    """Switches the official instrumentation off, since both would report the same.
+
+    Instrumentors load in any order, and a program may call one at any time: so ask often.
+
+    Args:
+        producer: aiokafka's class of producers.
+        consumer: aiokafka's class of consumers.
+    """
+
+    def __init__(self, producer: type[Any], consumer: type[Any]) -> None:
+        self._producer = producer
+        self._consumer = consumer
+        self._instrumentor: Any = None
+
+    def switch_off(self) -> None:
+        """Undo it where it is active. Never raises."""
+        try:
+            if self._instrumentor is None:
+                if OFFICIAL not in sys.modules:
+                    return
+                self._instrumentor = importlib.import_module(OFFICIAL).AIOKafkaInstrumentor()
+            if self._instrumentor.is_instrumented_by_opentelemetry:
+                self._undo()
+        except Exception as fault:
+            warn_once("aiokafka may be instrumented twice", error=fault)
+
+    def _undo(self) -> None:
+        methods = self._producer.send, self._consumer.getone, self._consumer.getmany
+        if not all(map(official, methods)):
+            # It takes off whatever is on top, which would be somebody else's.
+            warn_once(
+                "both pipeline-tracing and opentelemetry-instrumentation-aiokafka instrument "
+                "aiokafka, and a third library has replaced methods since; everything is reported "
+                f"twice. {_HINT}"
+            )
+            return
+        warn_once(
+            "both pipeline-tracing and opentelemetry-instrumentation-aiokafka instrument aiokafka; "
+            f"the latter is switched off, so that nothing is counted twice. {_HINT}"
+        )
+        self._instrumentor.uninstrument()

@@ -23,7 +23,7 @@ from aiokafka.producer.transaction_manager import (
 )
 from aiokafka.structs import TopicPartition
 
-from tracing.kafka.membership import GroupMovedOnError, Membership
+from tracing.kafka.group_offsets import GroupMovedOnError, Membership
 from tracing.kafka.transaction_requests import StableOffsetFetch, TxnOffsetCommit
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tracing.metrics.diagnostics import warn_once
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from tracing.kafka.official import OfficialInstrumentation
+    from tracing.kafka.coexistence import OfficialInstrumentation
     from tracing.telemetry import Telemetry
 
 _STATE: Final = "_pipeline_tracing"

@@ -10,9 +10,9 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from tracing.kafka import coexistence
+from tracing.kafka.coexistence import OfficialInstrumentation
 from tracing.kafka.consumer import TracedConsumer
 from tracing.kafka.iteration import TracedRecords, received
-from tracing.kafka.official import OfficialInstrumentation
 from tracing.kafka.poll_loops import PollLoops
 from tracing.kafka.producer import TracedProducer
 from tracing.kafka.replaced import Parameters, Replaced, asynchronous, synchronous

@@ -12,10 +12,10 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Strin
 from tracing.core.bounded import keep
 from tracing.core.otel_context import SUPPRESSED
 from tracing.core.text import plain_text
+from tracing.delivery.dead_letter_names import MAX_TOPIC, is_topic_name
 from tracing.headers import cloudevents
 from tracing.headers.codec import latest, without
 from tracing.headers.dead_letter import unmarked
-from tracing.kafka.topics import MAX_TOPIC, is_topic_name
 from tracing.sql.stored_headers import checked, pack
 from tracing.sql.tables import described
 

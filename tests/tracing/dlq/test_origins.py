@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from demo_pipeline.broker import create_topics
 from tests.tracing.dlq.cluster import Cluster
 from tracing import DeadLetters, Provenance, Telemetry, TracedProducer
-from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames
+from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames, is_topic_name
 from tracing.dlq import Connection, Letter, letters, replay
 from tracing.dlq.origins import Origins
-from tracing.kafka.topics import is_topic_name
 from tracing.testing import InMemoryBroker, InMemoryProducer
 
 if TYPE_CHECKING:
