@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Final, cast
 import click
 from click.core import ParameterSource
 
-from dashboards.boards.all_boards import all_boards
-from dashboards.config import Config, load_config
-from dashboards.config_checks import ConfigError
+from dashboards.boards.all_boards import make_boards
+from dashboards.config import Config, ConfigError, load_config
 from dashboards.files import FORMATS, generated
 from dashboards.publish.grafana_api import TOKEN_VARIABLE, GrafanaApi, PublishError
-from dashboards.publish.publish import check_version
-from dashboards.publish.publish import publish as bring
+from dashboards.publish.publish import check_version, publish_dashboards
 from dashboards.render.dashboard import dashboard_json, uid_of
-from dashboards.rules.alerts import alerts
+from dashboards.rules.alerts import make_alerts
 
 if TYPE_CHECKING:
     from dashboards.files import Format
@@ -106,9 +104,9 @@ def list_command(*, config: Config, as_json: bool) -> None:
     """List dashboards and alerts."""
     boards = [
         {"uid": uid_of(board.name, config), "title": board.title, "answers": board.description}
-        for board in all_boards(config)
+        for board in make_boards(config)
     ]
-    found = alerts(config)
+    found = make_alerts(config)
     rules = [
         {"alert": alert.name, "severity": alert.severity, "for": alert.wait, "expr": alert.expr}
         for alert in found
@@ -141,12 +139,14 @@ def publish(*, config: Config, url: str, folder: str, dry_run: bool) -> None:
     GRAFANA_TOKEN. What is up to date is left alone. Alerts are no part of this: load them into
     Prometheus, or let Grafana be provisioned with them.
     """
-    written = [dashboard_json(board, config) for board in all_boards(config)]
+    written = [dashboard_json(board, config) for board in make_boards(config)]
     try:
         with GrafanaApi(url, os.environ.get(TOKEN_VARIABLE, "")) as grafana:
             if not check_version(grafana):
                 click.echo("Grafana hides its version; the dashboards need 12 or newer", err=True)
-            for each in bring(grafana, written, folder=folder, message=_MESSAGE, dry_run=dry_run):
+            for each in publish_dashboards(
+                grafana, written, folder=folder, message=_MESSAGE, dry_run=dry_run
+            ):
                 if each.difference:
                     click.echo(each.difference)
                 click.echo(f"{each.uid}: {each.change}{' (dry run)' * dry_run}", err=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import yaml
 
-from dashboards.boards.all_boards import all_boards
+from dashboards.boards.all_boards import make_boards
 from dashboards.render.dashboard import dashboard_json
 from dashboards.rules.files import alerts_file, prometheus_rule_resource, recordings_file
 from dashboards.rules.grafana import grafana_alerting
@@ -31,7 +31,7 @@ def generated(config: Config, form: Format = "grafana") -> dict[str, str]:
     Returns:
         The contents by path, relative to the folder of the output.
     """
-    boards = {f"{board.name}.json": dashboard_json(board, config) for board in all_boards(config)}
+    boards = {f"{board.name}.json": dashboard_json(board, config) for board in make_boards(config)}
     if form == "configmap":
         return {
             **{

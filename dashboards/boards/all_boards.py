@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards.boards.consumer_lag import consumer_lag
-from dashboards.boards.dead_letters import dead_letters
-from dashboards.boards.overview import overview
-from dashboards.boards.runbook import runbook
-from dashboards.boards.saga_health import saga_health
-from dashboards.boards.service import service
-from dashboards.boards.telemetry import telemetry
-from dashboards.boards.trace_finder import trace_finder
+from dashboards.boards.consumer_lag import consumer_lag_board
+from dashboards.boards.dead_letters import dead_letters_board
+from dashboards.boards.overview import overview_board
+from dashboards.boards.runbook import runbook_board
+from dashboards.boards.saga_health import saga_health_board
+from dashboards.boards.service import service_board
+from dashboards.boards.telemetry import telemetry_board
+from dashboards.boards.trace_finder import trace_finder_board
 
 if TYPE_CHECKING:
     from dashboards.config import Config
     from dashboards.model.board import Board
 
 
-def all_boards(config: Config) -> tuple[Board, ...]:
+def make_boards(config: Config) -> tuple[Board, ...]:
     """Make them."""
     return (
-        overview(config),
-        consumer_lag(),
-        dead_letters(),
-        saga_health(),
-        service(),
-        trace_finder(),
-        telemetry(),
-        runbook(),
+        overview_board(config),
+        consumer_lag_board(),
+        dead_letters_board(),
+        saga_health_board(),
+        service_board(),
+        trace_finder_board(),
+        telemetry_board(),
+        runbook_board(),
     )

@@ -7,7 +7,7 @@ from dashboards.model.labels import GROUP, TOPIC
 from dashboards.signals import flows, lag
 
 
-def consumer_lag() -> Board:
+def consumer_lag_board() -> Board:
     """Make the dashboard."""
     hop = (GROUP, TOPIC)
     return Board(

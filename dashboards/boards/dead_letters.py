@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashboards.model.board import Board, Row, SignalPanel, TextPanel, TracesPanel
 from dashboards.model.labels import GROUP, TOPIC
 from dashboards.model.promql import INTERVAL
-from dashboards.signals import dead_letters as letters
+from dashboards.signals import dead_letters
 
 _COMMANDS = """\
 On a machine that reaches the broker (`KAFKA_BOOTSTRAP_SERVERS`, and for security settings
@@ -22,7 +22,7 @@ Letters stay until they are purged, `python -m tracing dlq purge --help`, or the
 """
 
 
-def dead_letters() -> Board:
+def dead_letters_board() -> Board:
     """Make the dashboard."""
     return Board(
         name="dead-letters",
@@ -33,23 +33,23 @@ def dead_letters() -> Board:
             Row(
                 "What was given up?",
                 (
-                    SignalPanel(kind="stat", signals=(letters.COUNT,), width=6, over=INTERVAL),
+                    SignalPanel(kind="stat", signals=(dead_letters.COUNT,), width=6, over=INTERVAL),
                     SignalPanel(
                         kind="counts",
-                        signals=(letters.RATE,),
+                        signals=(dead_letters.RATE,),
                         width=9,
                         drill_down="service",
                         picks=(TOPIC,),
                     ),
                     SignalPanel(
                         kind="counts",
-                        signals=(letters.BY_REASON,),
+                        signals=(dead_letters.BY_REASON,),
                         width=9,
                         drill_down="service",
                         picks=(TOPIC,),
                     ),
-                    SignalPanel(kind="timeseries", signals=(letters.DEPTH,), width=12),
-                    SignalPanel(kind="timeseries", signals=(letters.OLDEST,), width=12),
+                    SignalPanel(kind="timeseries", signals=(dead_letters.DEPTH,), width=12),
+                    SignalPanel(kind="timeseries", signals=(dead_letters.OLDEST,), width=12),
                 ),
             ),
             Row(
@@ -57,14 +57,14 @@ def dead_letters() -> Board:
                 (
                     SignalPanel(
                         kind="counts",
-                        signals=(letters.RETRIES_BY_REASON,),
+                        signals=(dead_letters.RETRIES_BY_REASON,),
                         width=12,
                         drill_down="service",
                         picks=(TOPIC,),
                     ),
                     SignalPanel(
                         kind="timeseries",
-                        signals=(letters.RETRY_P95,),
+                        signals=(dead_letters.RETRY_P95,),
                         width=12,
                         drill_down="lag",
                         picks=(GROUP, TOPIC),
@@ -81,7 +81,11 @@ def dead_letters() -> Board:
                 "What to do?",
                 (
                     SignalPanel(
-                        kind="table", signals=(letters.TO_DO,), width=24, height=6, column="Letters"
+                        kind="table",
+                        signals=(dead_letters.TO_DO,),
+                        width=24,
+                        height=6,
+                        column="Letters",
                     ),
                     TextPanel(
                         title="Commands",
@@ -90,9 +94,11 @@ def dead_letters() -> Board:
                         width=12,
                         height=9,
                     ),
-                    SignalPanel(kind="counts", signals=(letters.REPLAYED,), width=4, height=9),
-                    SignalPanel(kind="counts", signals=(letters.NOT_OURS,), width=4, height=9),
-                    SignalPanel(kind="counts", signals=(letters.UNREADABLE,), width=4, height=9),
+                    SignalPanel(kind="counts", signals=(dead_letters.REPLAYED,), width=4, height=9),
+                    SignalPanel(kind="counts", signals=(dead_letters.NOT_OURS,), width=4, height=9),
+                    SignalPanel(
+                        kind="counts", signals=(dead_letters.UNREADABLE,), width=4, height=9
+                    ),
                 ),
             ),
         ),

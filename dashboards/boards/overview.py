@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from dashboards.model.board import Board, Row, SignalPanel
 from dashboards.model.labels import GROUP, TOPIC
 from dashboards.model.promql import INTERVAL
-from dashboards.signals import dead_letters as letters
-from dashboards.signals import flows, lag, objectives, sagas, topology
+from dashboards.signals import dead_letters, flows, lag, objectives, sagas, topology
 
 if TYPE_CHECKING:
     from dashboards.config import Config
 
 
-def overview(config: Config) -> Board:
+def overview_board(config: Config) -> Board:
     """Make the dashboard."""
     slow_s = min(objective.within_s for objective in config.objectives)
     return Board(
@@ -43,7 +42,7 @@ def overview(config: Config) -> Board:
                     ),
                     SignalPanel(
                         kind="stat",
-                        signals=(letters.COUNT,),
+                        signals=(dead_letters.COUNT,),
                         width=4,
                         height=5,
                         over=INTERVAL,

@@ -1,15 +1,31 @@
-"""What should one do about an alert? The runbook, where those who are woken look anyway."""
+"""The runbook as a dashboard, so that it is one click away from an alert."""
 
 from __future__ import annotations
 
-from dashboards.model import runbook as text
+import re
+from functools import cache
+from pathlib import Path
+from typing import Final
+
 from dashboards.model.board import Board, Row, TextPanel
 
+RUNBOOK: Final = "runbook"
+"""The name of the dashboard."""
+_FILE: Final = Path(__file__).parents[1] / "runbook.md"
 
-def runbook() -> Board:
+
+@cache
+def runbook_sections() -> dict[str, str]:
+    """Return the Markdown of each alert's section by the alert's name, in the runbook's order."""
+    _, *sections = re.split(r"^## ", _FILE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    titled = (section.partition("\n") for section in sections)
+    return {alert.strip(): text.strip() for alert, _, text in titled}
+
+
+def runbook_board() -> Board:
     """Make the dashboard."""
     return Board(
-        name=text.BOARD,
+        name=RUNBOOK,
         title="runbook",
         description="What does an alert mean, where does one look first, and what mends it?",
         variables=(),
@@ -20,11 +36,11 @@ def runbook() -> Board:
                     TextPanel(
                         title=alert,
                         description="What it means, where to look first, and what mends it.",
-                        content=content,
+                        content=text,
                         width=12,
                         height=11,
                     )
-                    for alert, content in text.sections().items()
+                    for alert, text in runbook_sections().items()
                 ),
             ),
         ),

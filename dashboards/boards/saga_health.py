@@ -7,7 +7,7 @@ from dashboards.model.promql import INTERVAL
 from dashboards.signals import sagas
 
 
-def saga_health() -> Board:
+def saga_health_board() -> Board:
     """Make the dashboard."""
     return Board(
         name="sagas",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dashboards.model.board import Board, Row, SignalPanel, TracesPanel
 from dashboards.model.labels import TOPIC
-from dashboards.signals import dead_letters as letters
-from dashboards.signals import flows, services
+from dashboards.signals import dead_letters, flows, services
 
 
-def service() -> Board:
+def service_board() -> Board:
     """Make the dashboard."""
     return Board(
         name="service",
@@ -64,7 +63,7 @@ def service() -> Board:
                     SignalPanel(kind="timeseries", signals=(services.OUTBOX_AGE,), width=8),
                     SignalPanel(
                         kind="counts",
-                        signals=(letters.SKIPPED,),
+                        signals=(dead_letters.SKIPPED,),
                         width=8,
                         drill_down="dead-letters",
                     ),

@@ -6,7 +6,7 @@ from dashboards.model.board import Board, Row, SignalPanel
 from dashboards.signals import instrumentation
 
 
-def telemetry() -> Board:
+def telemetry_board() -> Board:
     """Make the dashboard."""
     return Board(
         name="telemetry",

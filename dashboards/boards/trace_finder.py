@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashboards.model.board import Board, Box, LogsPanel, Row, TracesPanel, TraceView
 
 
-def trace_finder() -> Board:
+def trace_finder_board() -> Board:
     """Make the dashboard."""
     return Board(
         name="traces",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tracing.metrics.catalog import CONSUMER_LAG, CONSUMER_LAG_TIME, END_TO_END_DURATION
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,3 +48,17 @@ VARIABLE_OF: Final[Mapping[str, str]] = {
     SAGA: "saga",
 }
 """The dashboard variable of a label, where it has one."""
+
+# Names of recorded series, as Prometheus advises: `level:metric:operations`.
+RECORDED_LAG: Final = f"group_topic:{CONSUMER_LAG.prometheus}:sum"
+RECORDED_LAG_TIME: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
+
+
+def recorded_burn_rate(window: str) -> str:
+    """Return the name of the burn rates of all error budgets over a window."""
+    return f"pipeline_objective:{END_TO_END_DURATION.prometheus}:burn_rate{window}"
+
+
+def recorded_arrivals(window: str) -> str:
+    """Return the name of the arrivals in a window, kept where there are enough to judge by."""
+    return f"pipeline_objective:{END_TO_END_DURATION.prometheus}:enough{window}"

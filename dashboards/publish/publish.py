@@ -59,7 +59,7 @@ def check_version(grafana: GrafanaApi) -> bool:
     return True
 
 
-def publish(
+def publish_dashboards(
     grafana: GrafanaApi, dashboards: Sequence[str], *, folder: str, message: str, dry_run: bool
 ) -> Iterator[Published]:
     """Bring dashboards up to date, one after the other; those that are so already are left alone.

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from grafana_foundation_sdk.builders.dashboard import Dashboard, DashboardLink, Row
+from grafana_foundation_sdk.builders.dashboard import (
+    AnnotationQuery,
+    Dashboard,
+    DashboardLink,
+    Row,
+)
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkPlacement,
     DashboardLinkType,
+    GridPos,
 )
 
-from dashboards.render.layout import placed
-from dashboards.render.marks import marks
+from dashboards.model.labels import GROUP, TOPIC
+from dashboards.model.promql import Scope
 from dashboards.render.panels import panel_of
-from dashboards.render.variables import variables_of
+from dashboards.render.variables import PROMETHEUS, variables_of
+from tracing.metrics.catalog import DEAD_LETTERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from dashboards.config import Config
+    from dashboards.model import board as model
     from dashboards.model.board import Board
 
-_TAG = "pipeline-tracing"
+_TAG: Final = "pipeline-tracing"
+_COLUMNS: Final = 24
 
 
 def dashboard_json(board: Board, config: Config) -> str:
@@ -68,11 +79,50 @@ def _dashboard(board: Board, config: Config) -> Dashboard:
     )
     for variable in variables_of(board, config):
         made.with_variable(variable)
-    for mark in marks(board, config):
+    for mark in _marks(board, config):
         made.annotation(mark)
     numbers = {id(panel): number for number, panel in board.numbered()}
-    for row, heading, places in placed(board.rows):
+    for row, heading, places in _placed(board.rows):
         made.with_row(Row(row.title).grid_pos(heading))
         for panel, place in zip(row.panels, places, strict=True):
             made.with_panel(panel_of(panel, board, config, place).id(numbers[id(panel)]))
     return made
+
+
+def _placed(rows: Iterable[model.Row]) -> Iterator[tuple[model.Row, GridPos, list[GridPos]]]:
+    """Give every row's heading, and each of its panels, its place."""
+    top = 0
+    for row in rows:
+        heading = GridPos(h=1, w=_COLUMNS, x=0, y=top)
+        top += 1
+        places: list[GridPos] = []
+        left = tallest = 0
+        for panel in row.panels:
+            if left + panel.width > _COLUMNS:
+                top, left, tallest = top + tallest, 0, 0
+            places.append(GridPos(h=panel.height, w=panel.width, x=left, y=top))
+            left += panel.width
+            tallest = max(tallest, panel.height)
+        top += tallest
+        yield row, heading, places
+
+
+def _marks(board: Board, config: Config) -> Iterator[AnnotationQuery]:
+    """Mark dead letters on dashboards that look at groups or topics."""
+    if not {"group", "destination"} & set(board.variables):
+        return
+    # Grafana has no interval for rates here; five minutes hold more than one export.
+    scope = Scope.of(config, window="5m", variables=board.variables)
+    some = f"{scope.grown(DEAD_LETTERS, by=(GROUP, TOPIC))} > 0"
+    yield (
+        AnnotationQuery()
+        .name("Dead letters")
+        .datasource(PROMETHEUS)
+        .enable(True)
+        .icon_color("red")
+        # When they begin: marked all the time that they come, they would cover the graphs.
+        .expr(f"{some} unless max_over_time(({some})[10m:1m] offset 1m)")
+        .title_format("Dead letters")
+        .text_format(f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}")
+        .step("1m")
+    )

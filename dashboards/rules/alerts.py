@@ -9,8 +9,7 @@ from dashboards.model.labels import GROUP, OUTCOME, REASON, SAGA, SERVICE, STATU
 from dashboards.model.promql import Scope, added
 from dashboards.model.rule import Alert
 from dashboards.rules.burn_rate import burn_rate_alerts
-from dashboards.signals import dead_letters as letters
-from dashboards.signals import lag, sagas, services
+from dashboards.signals import dead_letters, lag, sagas, services
 from tracing.metrics.catalog import CONSUMER_STATUS, DEAD_LETTERS, SAGA_ENDED, TELEMETRY_DROPPED
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _SHORT: Final = "6h"
 _LONG: Final = "7d"
 
 
-def alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
+def make_alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
     """Make them.
 
     Args:
@@ -91,7 +90,7 @@ def _of_consumers(scope: Scope) -> tuple[Alert, ...]:
 
 
 def _of_dead_letters(scope: Scope) -> tuple[Alert, ...]:
-    oldest = letters.OLDEST
+    oldest = dead_letters.OLDEST
     return (
         Alert(
             name="DeadLettersGrowing",

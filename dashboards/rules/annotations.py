@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards.boards.all_boards import all_boards
+from dashboards.boards.all_boards import make_boards
+from dashboards.boards.runbook import RUNBOOK, runbook_sections
 from dashboards.model.labels import VARIABLE_OF
-from dashboards.model.runbook import link_to
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -31,13 +31,13 @@ def notes_of(alert: Alert, config: Config, value: str = "$value") -> dict[str, s
         "summary": alert.summary,
         "description": alert.description.replace("$value", value),
         "dashboard_url": _dashboard_url(alert, config),
-        "runbook_url": link_to(alert.name, config),
+        "runbook_url": _runbook_url(alert, config),
     }
 
 
 def board_of(alert: Alert, config: Config) -> Board:
     """The dashboard on which to look."""
-    return next(board for board in all_boards(config) if board.name == alert.board)
+    return next(board for board in make_boards(config) if board.name == alert.board)
 
 
 def _dashboard_url(alert: Alert, config: Config) -> str:
@@ -49,3 +49,11 @@ def _dashboard_url(alert: Alert, config: Config) -> str:
     ]
     url = f"{config.grafana_url}/d/{config.prefix}-{alert.board}"
     return "?".join([url, "&".join(chosen)]) if chosen else url
+
+
+def _runbook_url(alert: Alert, config: Config) -> str:
+    """Return the runbook's section in the configured runbook, or else on the dashboard."""
+    if config.runbook_url:
+        return f"{config.runbook_url}#{alert.name.lower()}"
+    panel = list(runbook_sections()).index(alert.name) + 1
+    return f"{config.grafana_url}/d/{config.prefix}-{RUNBOOK}?viewPanel={panel}"

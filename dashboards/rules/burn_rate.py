@@ -10,8 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model import recorded
-from dashboards.model.labels import OBJECTIVE, PIPELINE
+from dashboards.model.labels import (
+    OBJECTIVE,
+    PIPELINE,
+    recorded_arrivals,
+    recorded_burn_rate,
+)
 from dashboards.model.rule import Alert
 from dashboards.signals.objectives import burn_rate, enough_arrivals
 
@@ -83,11 +87,11 @@ def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Ale
 
 def _burn_rate(scope: Scope, objectives: Sequence[Objective], window: str) -> str:
     if scope.ruleset:
-        return scope.select_recorded(recorded.burn_rate(window))
+        return scope.select_recorded(recorded_burn_rate(window))
     return f"({burn_rate(replace(scope, window=window), objectives)})"
 
 
 def _enough(scope: Scope, objectives: Sequence[Objective], window: str) -> str:
     if scope.ruleset:
-        return scope.select_recorded(recorded.enough_arrivals(window))
+        return scope.select_recorded(recorded_arrivals(window))
     return f"({enough_arrivals(replace(scope, window=window), objectives)})"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from dashboards.model.labels import RULESET
-from dashboards.rules.alerts import alerts
+from dashboards.rules.alerts import make_alerts
 from dashboards.rules.annotations import labels_of, notes_of
-from dashboards.rules.recordings import recordings
+from dashboards.rules.recordings import make_recordings
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -49,7 +49,7 @@ def yaml_of(document: dict[str, Any]) -> str:
 
 
 def _recording_groups(config: Config) -> list[dict[str, Any]]:
-    rules = recordings(config)
+    rules = make_recordings(config)
     return [
         {
             "name": f"{config.prefix}-recordings-{name}",
@@ -81,6 +81,6 @@ def _alert_group(config: Config) -> dict[str, Any]:
                 "labels": labels_of(alert, config),
                 "annotations": notes_of(alert, config),
             }
-            for alert in alerts(config)
+            for alert in make_alerts(config)
         ],
     }

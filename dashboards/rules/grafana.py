@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from dashboards.model.board import title_of
-from dashboards.rules.alerts import alerts
+from dashboards.rules.alerts import make_alerts
 from dashboards.rules.annotations import board_of, labels_of, notes_of
 from dashboards.rules.files import yaml_of
 
@@ -31,7 +31,9 @@ def grafana_alerting(config: Config) -> str:
                     "name": f"{config.prefix}-alerts",
                     "folder": config.title,
                     "interval": "1m",
-                    "rules": [_rule(alert, config) for alert in alerts(config, recorded=False)],
+                    "rules": [
+                        _rule(alert, config) for alert in make_alerts(config, recorded=False)
+                    ],
                 }
             ],
         }

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model import recorded
+from dashboards.model.labels import (
+    RECORDED_LAG,
+    RECORDED_LAG_TIME,
+    recorded_arrivals,
+    recorded_burn_rate,
+)
 from dashboards.model.promql import Scope
 from dashboards.model.rule import Recording
 from dashboards.rules.burn_rate import WINDOWS
@@ -18,15 +23,15 @@ if TYPE_CHECKING:
 _LONG_S: Final = 2 * 3600
 
 
-def recordings(config: Config) -> tuple[Recording, ...]:
+def make_recordings(config: Config) -> tuple[Recording, ...]:
     """Make them."""
     # What is recorded is made of what services tell, never of what is recorded.
     scope = replace(Scope.of(config), ruleset="")
     longs = {window.long for window in WINDOWS}
     windows = sorted({*longs, *(window.short for window in WINDOWS)}, key=seconds)
     return (
-        Recording(record=recorded.LAG_RECORDS, expr=lag.RECORDS.expr(scope)),
-        Recording(record=recorded.LAG_SECONDS, expr=lag.SECONDS.expr(scope)),
+        Recording(record=RECORDED_LAG, expr=lag.RECORDS.expr(scope)),
+        Recording(record=RECORDED_LAG_TIME, expr=lag.SECONDS.expr(scope)),
         *(
             Recording(
                 record=record(window),
@@ -34,8 +39,8 @@ def recordings(config: Config) -> tuple[Recording, ...]:
                 slow=seconds(window) > _LONG_S,
             )
             for record, make, chosen in (
-                (recorded.burn_rate, burn_rate, windows),
-                (recorded.enough_arrivals, enough_arrivals, sorted(longs, key=seconds)),
+                (recorded_burn_rate, burn_rate, windows),
+                (recorded_arrivals, enough_arrivals, sorted(longs, key=seconds)),
             )
             for window in chosen
         ),

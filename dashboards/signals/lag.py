@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.labels import GROUP, PARTITION, STATUS, TOPIC
+from dashboards.model.labels import (
+    GROUP,
+    PARTITION,
+    RECORDED_LAG,
+    RECORDED_LAG_TIME,
+    STATUS,
+    TOPIC,
+)
 from dashboards.model.promql import added
-from dashboards.model.recorded import LAG_RECORDS, LAG_SECONDS
 from dashboards.model.signal import Meaning, Signal, Threshold
 from tracing.metrics.catalog import (
     CONSUMED_MESSAGES,
@@ -27,7 +33,7 @@ RECORDS: Final = Signal(
     "come: the number alone says little.",
     unit="locale",
     expr=lambda scope: (
-        scope.select_recorded(LAG_RECORDS, GROUP, TOPIC)
+        scope.select_recorded(RECORDED_LAG, GROUP, TOPIC)
         if scope.ruleset
         else scope.total(CONSUMER_LAG, by=(GROUP, TOPIC), each=(PARTITION,))
     ),
@@ -39,7 +45,7 @@ SECONDS: Final = Signal(
     "the consumer is dead.",
     unit="s",
     expr=lambda scope: (
-        scope.select_recorded(LAG_SECONDS, GROUP, TOPIC)
+        scope.select_recorded(RECORDED_LAG_TIME, GROUP, TOPIC)
         if scope.ruleset
         else scope.worst(CONSUMER_LAG_TIME, by=(GROUP, TOPIC))
     ),

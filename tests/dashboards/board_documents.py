@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from dashboards.boards.all_boards import all_boards
+from dashboards.boards.all_boards import make_boards
 from dashboards.config import Config
 from dashboards.model.board import Board, SignalPanel
 from dashboards.render.dashboard import dashboard_json
 
 CONFIG = Config()
-BOARDS = all_boards(CONFIG)
+BOARDS = make_boards(CONFIG)
 each_board = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
 
 

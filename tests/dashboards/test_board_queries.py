@@ -8,7 +8,7 @@ import re
 from dashboards.config import Config
 from dashboards.model.board import Board, SignalPanel
 from dashboards.model.labels import VARIABLE_OF
-from dashboards.rules.alerts import alerts
+from dashboards.rules.alerts import make_alerts
 from tests.dashboards.board_documents import (
     BOARDS,
     CONFIG,
@@ -181,7 +181,7 @@ def test_pipelines_and_sagas_of_ones_own_are_all_that_is_shown() -> None:
         for name, matchers in re.findall(r"(\w+)\{([^}]*)\}", target.get("expr", ""))
         if name.startswith("pipeline_saga")
     )
-    expressions = " ".join(alert.expr for alert in alerts(config, recorded=False))
+    expressions = " ".join(alert.expr for alert in make_alerts(config, recorded=False))
     for name, matchers in re.findall(r"(\w+)\{([^}]*)\}", expressions):
         if name.startswith("pipeline_saga"):
             assert 'saga=~"place-order"' in matchers

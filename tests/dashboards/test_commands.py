@@ -14,8 +14,7 @@ from click.testing import CliRunner, Result
 import dashboards
 from dashboards.__main__ import main
 from dashboards.cli import cli
-from dashboards.config import Config, load_config
-from dashboards.config_checks import ConfigError
+from dashboards.config import Config, ConfigError, load_config
 
 
 def _run(*arguments: str | Path) -> Result:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import demo_pipeline.__main__
-from dashboards.boards.all_boards import all_boards
+from dashboards.boards.all_boards import make_boards
 from dashboards.config import Config, DataSources
 from demo_pipeline.runtime.scenarios import SCENARIOS
 
@@ -53,7 +53,7 @@ def test_whatever_is_mounted_is_there(compose: dict[str, Any]) -> None:
 def test_dashboards_are_provisioned_from_where_they_are_mounted(compose: dict[str, Any]) -> None:
     (provider,) = yaml.safe_load((PROVISIONING / "dashboards.yaml").read_text())["providers"]
     folder = _mounts(compose)[provider["options"]["path"]]
-    assert {f"{board.name}.json" for board in all_boards(Config())} == {
+    assert {f"{board.name}.json" for board in make_boards(Config())} == {
         file.name for file in folder.glob("*.json")
     }
 

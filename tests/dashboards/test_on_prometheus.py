@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from dashboards.boards.all_boards import all_boards
+from dashboards.boards.all_boards import make_boards
 from dashboards.config import Config
 from dashboards.model.board import Board, SignalPanel, title_of
 from dashboards.render.dashboard import dashboard_json
 from dashboards.render.panels import scope_of
-from dashboards.rules.alerts import alerts
-from dashboards.rules.recordings import recordings
+from dashboards.rules.alerts import make_alerts
+from dashboards.rules.recordings import make_recordings
 from demo_pipeline.app.load import Load
 from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.broker import EmbeddedBroker
@@ -45,7 +45,7 @@ SCENARIOS = (
 )  # fmt: skip
 SHOWN = [
     (board, panel)
-    for board in all_boards(CONFIG)
+    for board in make_boards(CONFIG)
     for _, panel in board.numbered()
     if isinstance(panel, SignalPanel)
 ]
@@ -149,7 +149,7 @@ def test_every_query_of_every_panel_shows_something(
         assert any(series["value"][1] != "NaN" for series in found), query
 
 
-@pytest.mark.parametrize("board", all_boards(CONFIG), ids=lambda board: board.name)
+@pytest.mark.parametrize("board", make_boards(CONFIG), ids=lambda board: board.name)
 def test_variables_have_something_to_choose_and_marks_can_be_asked_for(
     board: Board, server: PrometheusServer
 ) -> None:
@@ -219,11 +219,11 @@ def test_points_lead_to_traces(server: PrometheusServer) -> None:
     assert all(len(exemplar["labels"]["trace_id"]) == 32 for exemplar in found)
 
 
-@pytest.mark.parametrize("rule", recordings(CONFIG), ids=lambda rule: rule.record)
+@pytest.mark.parametrize("rule", make_recordings(CONFIG), ids=lambda rule: rule.record)
 def test_every_recording_rule_gives_something(rule: object, server: PrometheusServer) -> None:
     assert server.query(getattr(rule, "expr"))  # noqa: B009 - typed as an object by the table
 
 
-@pytest.mark.parametrize("rule", alerts(CONFIG, recorded=False), ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", make_alerts(CONFIG, recorded=False), ids=lambda rule: rule.name)
 def test_every_alert_can_be_asked(rule: object, server: PrometheusServer) -> None:
     server.query(getattr(rule, "expr"))  # noqa: B009 - as above

@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 import dashboards
-from dashboards.boards.all_boards import all_boards
+from dashboards.boards.all_boards import make_boards
 from dashboards.config import Config, Kubernetes, Objective
 from dashboards.model.board import title_of
 from dashboards.model.promql import Scope
-from dashboards.rules.alerts import alerts
+from dashboards.rules.alerts import make_alerts
 from dashboards.rules.files import alerts_file, prometheus_rule_resource, recordings_file
 from dashboards.rules.grafana import grafana_alerting
 from dashboards.signals import lag
@@ -38,7 +38,7 @@ FULL = Config(
 )
 # Those that look back over hours: with the series of a case, before and after are the same.
 UNLIKE_GRAFANA: frozenset[str] = frozenset()
-NAMES = [alert.name for alert in alerts(CONFIG)]
+NAMES = [alert.name for alert in make_alerts(CONFIG)]
 
 
 def _promtool(binaries: Path, *arguments: str | Path) -> None:
@@ -85,7 +85,7 @@ def test_an_alert_fires_when_it_should_and_only_then(
 def test_grafana_finds_the_same_without_what_prometheus_records(
     case: Case, binaries: Path, tmp_path: Path
 ) -> None:
-    alert = next(each for each in alerts(CONFIG, recorded=False) if each.name == case.alert)
+    alert = next(each for each in make_alerts(CONFIG, recorded=False) if each.name == case.alert)
     if case.firing:  # when it is to be quiet, waiting may be what keeps it so
         _asked(binaries, tmp_path, case, f"count({alert.expr}) or vector(0)", {"{}": case.firing})
 
@@ -175,8 +175,8 @@ def test_every_alert_has_its_section_in_the_runbook() -> None:
 
 
 def test_alerts_lead_to_a_panel_and_to_the_runbook() -> None:
-    boards = {board.name: board for board in all_boards(CONFIG)}
-    for alert in alerts(CONFIG):
+    boards = {board.name: board for board in make_boards(CONFIG)}
+    for alert in make_alerts(CONFIG):
         titles = [title_of(panel) for _, panel in boards[alert.board].numbered()]
         assert 1 == titles.count(alert.panel), alert.name
     config = Config(grafana_url="https://g.example", labels={"team": "shop"}, prefix="shop")
@@ -230,8 +230,8 @@ def test_grafanas_own_alerting_has_the_same_alerts() -> None:
     uids = [rule["uid"] for rule in group["rules"]]
     assert len(uids) == len(set(uids))
     assert "" != group["folder"]
-    boards = {f"pipeline-{board.name}": board for board in all_boards(CONFIG)}
-    for rule, alert in zip(group["rules"], alerts(CONFIG), strict=True):
+    boards = {f"pipeline-{board.name}": board for board in make_boards(CONFIG)}
+    for rule, alert in zip(group["rules"], make_alerts(CONFIG), strict=True):
         query, condition = rule["data"]
         # It must not depend on what a Prometheus elsewhere may record or not.
         assert "group_topic:" not in query["model"]["expr"]

@@ -11,8 +11,7 @@ import pytest
 
 from dashboards.config import Config
 from dashboards.model.promql import Scope
-from dashboards.signals import dead_letters as letters
-from dashboards.signals import flows, lag, sagas
+from dashboards.signals import dead_letters, flows, lag, sagas
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
@@ -186,7 +185,8 @@ CASES = (
     Case(
         about="letters come with the command that replays them",
         series={f"pipeline_dead_letters_depth{{{HOP}}}": "4x200"},
-        expr=f"count by (command) ({letters.TO_DO.expr(SCOPE)}) and on (command) label_replace("
+        expr=f"count by (command) ({dead_letters.TO_DO.expr(SCOPE)}) "
+        "and on (command) label_replace("
         'vector(1), "command", "python -m tracing dlq replay --group g --dry-run", "", "")',
         value=1,
     ),
