@@ -17,6 +17,8 @@ from opentelemetry.trace import TracerProvider
 from tracing.core import semconv
 from tracing.core.callables import discard, require_sync
 from tracing.core.environment import fast_paths, service_name
+from tracing.core.log import warn_once
+from tracing.core.semconv import AttributeValue
 from tracing.core.text import plain_text
 from tracing.headers import cloudevents
 from tracing.headers.boundary import Boundary
@@ -24,11 +26,10 @@ from tracing.headers.context import Propagation
 from tracing.headers.flow import DEFAULT_MAX_AGE_S, MAX_NAME, OriginWindow, is_pipeline_name
 from tracing.messaging.flow_lag import PipelineNames
 from tracing.metrics.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
-from tracing.metrics.diagnostics import Diagnostics, warn_once
+from tracing.metrics.diagnostics import Diagnostics
 from tracing.metrics.histograms import Aggregator
 from tracing.metrics.instruments import metrics_on
 from tracing.spans.choose import span_starter
-from tracing.spans.starter import AttributeValue
 
 Relation = Literal["parent", "link", "both"]
 """How a process span relates to the context in which its message was created."""

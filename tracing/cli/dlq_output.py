@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracing.cli.terminal import age, iso_time
-from tracing.core.printable import printable
+from tracing.core.text import printable
 from tracing.headers.cloudevents import CloudEvent
 from tracing.headers.dead_letter import Replay
 

@@ -28,7 +28,7 @@ from tracing.cli.options import (
     yes_option,
 )
 from tracing.cli.terminal import console, counting
-from tracing.core.printable import printable
+from tracing.core.text import printable
 from tracing.dlq.replaying import Replayed, replay
 from tracing.dlq.selection import limited, selected
 from tracing.dlq.summary import Summary

@@ -20,7 +20,7 @@ from tracing.cli.options import (
     yes_option,
 )
 from tracing.cli.terminal import iso_time
-from tracing.core.printable import printable
+from tracing.core.text import printable
 from tracing.dlq.skipping import bury, save, skip_to, skippable
 
 if TYPE_CHECKING:

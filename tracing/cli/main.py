@@ -11,7 +11,7 @@ from aiokafka import errors
 from tracing.cli.dlq import dlq
 from tracing.cli.lag import lag_command
 from tracing.cli.metrics import metrics_command
-from tracing.core.printable import printable
+from tracing.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ import os
 from typing import Final
 from urllib.parse import unquote
 
-from tracing.metrics.diagnostics import warn_once
+from tracing.core.log import warn_once
 
 SERVICE_NAME_VARIABLE: Final = "OTEL_SERVICE_NAME"
 RESOURCE_VARIABLE: Final = "OTEL_RESOURCE_ATTRIBUTES"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from tracing.core.printable import MAX_PRINTABLE, printable
+from tracing.core.text import MAX_PRINTABLE, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,3 +83,28 @@ def _harmless(value: object) -> object:
     if value is None or isinstance(value, int | float):
         return value
     return printable(value if isinstance(value, str) else str(value), MAX_PRINTABLE)
+
+
+_logger = EventLog("tracing")
+_warned: set[str] = set()
+_warned_lock = threading.Lock()
+
+
+def _free_lock() -> None:
+    global _warned_lock  # noqa: PLW0603 - a thread that the child lacks may have held it
+    _warned_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_free_lock)
+
+
+def warn_once(message: str, *, error: BaseException | None = None) -> None:
+    """Log a warning the first time that its text comes up in this process. Never raises.
+
+    Of an error, its type and where it comes from are logged, not its message: that may be private.
+    """
+    with _warned_lock:
+        if message in _warned:
+            return
+        _warned.add(message)
+    _logger.warning(message if error is None else f"{message} ({described(error)})", stacklevel=2)

@@ -4,7 +4,11 @@
 development). What the conventions do not define lives under `pipeline.`, outside their namespace.
 """
 
+from collections.abc import Mapping
 from typing import Final
+
+AttributeValue = str | bool | int | float
+Attributes = Mapping[str, AttributeValue]
 
 SCOPE_NAME: Final = "pipeline-tracing"
 SCOPE_VERSION: Final = "0.1.0"

@@ -17,7 +17,7 @@ from opentelemetry import trace
 
 from tracing.core import semconv
 from tracing.core.log import EventLog, origin_of
-from tracing.core.printable import printable
+from tracing.core.text import printable
 from tracing.headers import cloudevents
 from tracing.headers.codec import latest, text
 from tracing.metrics.series import MAX_ERROR_TYPES, OTHER

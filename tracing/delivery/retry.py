@@ -10,8 +10,8 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING
 
 from tracing.core.callables import discard, require_sync
+from tracing.core.log import warn_once
 from tracing.messaging.outcome import Unprocessable
-from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tracing.core.log import warn_once
 from tracing.kafka.client import layers
 from tracing.kafka.group_offsets import PublicGroup
 from tracing.kafka.producer import TracedProducer
-from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     from tracing.delivery.failure_handling import FailureHandling

@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from tracing.core.log import warn_once
 from tracing.export.endpoint import check_endpoint
 from tracing.export.pauses import Pauses
-from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter

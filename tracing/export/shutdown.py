@@ -9,8 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tracing.core.forks import in_forked_child
-from tracing.core.log import EventLog
-from tracing.metrics.diagnostics import warn_once
+from tracing.core.log import EventLog, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from opentelemetry.exporter.otlp.proto.http import trace_exporter as http
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from tracing.core.log import warn_once
 from tracing.export.span_encoding import SpanEncoder
-from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from tracing.core import semconv
 from tracing.core.ids import random_id
+from tracing.core.semconv import AttributeValue
 from tracing.core.text import plain_text, text_of
 from tracing.headers.codec import Header, latest, text
-from tracing.spans.starter import AttributeValue
 
 SPECVERSION: Final = "ce_specversion"
 ID: Final = "ce_id"

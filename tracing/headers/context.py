@@ -17,6 +17,7 @@ from opentelemetry.trace import (
 
 from tracing.core import semconv
 from tracing.core.otel_context import BAGGAGE_KEY, FLOW_KEY, SPAN_KEY
+from tracing.core.semconv import AttributeValue
 from tracing.headers import w3c
 from tracing.headers.boundary import Boundary, strictest
 from tracing.headers.codec import Header, reversed_pairs, text
@@ -34,7 +35,6 @@ from tracing.headers.flow import (
 )
 from tracing.headers.w3c import RemoteSpan
 from tracing.metrics.diagnostics import Diagnostics
-from tracing.spans.starter import AttributeValue
 
 _MAX_FIELD: Final = 8192
 _EMPTY: Final = Context()

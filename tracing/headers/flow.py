@@ -19,7 +19,7 @@ from tracing.core.otel_context import BAGGAGE_KEY, FLOW_KEY
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from tracing.spans.starter import AttributeValue
+    from tracing.core.semconv import AttributeValue
 
 RESERVED: Final = "pipeline."
 """Baggage of this prefix is ours."""

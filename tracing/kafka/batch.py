@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from aiokafka.producer.message_accumulator import BatchBuilder as _Builder
     from opentelemetry.trace import Span
 
+    from tracing.core.semconv import AttributeValue
     from tracing.headers.codec import Header
     from tracing.kafka.protocols import KafkaBatch
     from tracing.messaging.send import Destination
-    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 else:
     _Builder = object

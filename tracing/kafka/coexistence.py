@@ -12,8 +12,8 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, cast
 
+from tracing.core.log import warn_once
 from tracing.kafka.client import layers
-from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakSet
 
 from tracing.core.bounded import keep
-from tracing.core.running_task import running_task
+from tracing.core.log import warn_once
+from tracing.core.otel_context import running_task
 from tracing.kafka.client import client_info
 from tracing.kafka.coexistence import beneath, call_beneath, present
 from tracing.kafka.consumer_methods import ConsumerMethods
@@ -23,7 +24,6 @@ from tracing.messaging.receive import Polling
 from tracing.messaging.replay_skips import ReplaySkips
 from tracing.messaging.settle import Committing
 from tracing.messaging.subscription import Source
-from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping

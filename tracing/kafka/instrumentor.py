@@ -13,8 +13,8 @@ from opentelemetry import metrics, trace
 from opentelemetry.instrumentation import instrumentor as base
 
 from tracing.core.environment import service_name, switched_on
+from tracing.core.log import warn_once
 from tracing.kafka.zero_code import ZeroCode
-from tracing.metrics.diagnostics import warn_once
 from tracing.telemetry import Telemetry
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.context import get_current
 
 from tracing.core.bounded import keep
+from tracing.core.log import warn_once
 from tracing.core.otel_context import SUPPRESSED
 from tracing.headers.codec import latest, listed
 from tracing.headers.dead_letter import unmarked
@@ -17,7 +18,6 @@ from tracing.kafka.coexistence import beneath, call_beneath, present, without_of
 from tracing.kafka.forwarding import argument, like, parameters, preset, takes, with_argument
 from tracing.kafka.producer_methods import ProducerMethods
 from tracing.messaging.send import Destination, begin_send
-from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     import asyncio

@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
-from tracing.metrics.diagnostics import warn_once
+from tracing.core.log import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

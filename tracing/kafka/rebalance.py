@@ -6,7 +6,7 @@ import inspect
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tracing.metrics.diagnostics import warn_once
+from tracing.core.log import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

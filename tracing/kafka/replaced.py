@@ -6,9 +6,9 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from tracing.core.log import warn_once
 from tracing.kafka import coexistence
 from tracing.kafka.replacement import Replacement
-from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

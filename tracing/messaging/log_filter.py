@@ -4,7 +4,7 @@ import logging
 
 from opentelemetry import trace
 
-from tracing.core.printable import MAX_PRINTABLE, printable
+from tracing.core.text import MAX_PRINTABLE, printable
 from tracing.headers import cloudevents
 from tracing.headers.codec import latest, text
 from tracing.messaging.current import current_processing

@@ -9,8 +9,14 @@ from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Status, StatusCode
 
 from tracing.core import semconv
-from tracing.core.otel_context import BAGGAGE_KEY, FLOW_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
-from tracing.core.running_task import running_task
+from tracing.core.otel_context import (
+    BAGGAGE_KEY,
+    FLOW_KEY,
+    PROCESSING_KEY,
+    SPAN_KEY,
+    SUPPRESSED,
+    running_task,
+)
 from tracing.core.text import label_of
 from tracing.headers import cloudevents
 from tracing.headers.codec import latest
@@ -29,10 +35,10 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
     from opentelemetry.trace import Span, SpanContext
 
+    from tracing.core.semconv import AttributeValue
     from tracing.messaging.flow_lag import ArrivalDurations
     from tracing.messaging.outcome import Outcome
     from tracing.messaging.subscription import Source
-    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 
 _ERROR_STATUS = Status(StatusCode.ERROR)

@@ -9,8 +9,7 @@ from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
 from tracing.core import semconv
-from tracing.core.otel_context import PROCESSING_KEY, SPAN_KEY, SUPPRESSED
-from tracing.core.running_task import running_task
+from tracing.core.otel_context import PROCESSING_KEY, SPAN_KEY, SUPPRESSED, running_task
 from tracing.core.text import label_of
 from tracing.headers.flow import flow_attributes, in_flow
 from tracing.headers.identity import EventIdentity
@@ -29,11 +28,11 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
     from opentelemetry.trace import Span, SpanContext
 
+    from tracing.core.semconv import AttributeValue
     from tracing.kafka.client import ClientInfo
     from tracing.messaging.fan_in import Arrived
     from tracing.messaging.outcome import Outcome
     from tracing.messaging.subscription import Source
-    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 
 

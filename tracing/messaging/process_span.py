@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, SpanContext
 
+    from tracing.core.semconv import AttributeValue
     from tracing.headers.context import Extracted
     from tracing.messaging.subscription import Source
-    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord, TopicPartition
     from opentelemetry.trace import Link, SpanContext
 
+    from tracing.core.semconv import AttributeValue
     from tracing.kafka.client import ClientInfo
     from tracing.metrics.instruments import Count
-    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 
 # Records of a few polls may wait while the next ones arrive; older ones lose only their link.

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
+    from tracing.core.semconv import AttributeValue
     from tracing.messaging.subscription import Source
-    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 
 

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
+    from tracing.core.semconv import AttributeValue
     from tracing.headers.codec import Header
     from tracing.headers.context import Extracted
     from tracing.kafka.client import ClientInfo
     from tracing.metrics.instruments import Durations
-    from tracing.spans.starter import AttributeValue, SpanStarter
+    from tracing.spans.starter import SpanStarter
     from tracing.telemetry import Telemetry
 
 

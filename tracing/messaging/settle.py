@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
     from opentelemetry.trace import Span
 
+    from tracing.core.semconv import AttributeValue
     from tracing.kafka.client import ClientInfo
-    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 
 

@@ -10,8 +10,8 @@ from tracing.metrics import catalog
 from tracing.metrics.series import OperationSeries
 
 if TYPE_CHECKING:
+    from tracing.core.semconv import AttributeValue
     from tracing.kafka.client import ClientInfo
-    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 
 

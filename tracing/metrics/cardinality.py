@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tracing.metrics.diagnostics import warn_once
+from tracing.core.log import warn_once
 
 if TYPE_CHECKING:
     from tracing.metrics.metric import Metric

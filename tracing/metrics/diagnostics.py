@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from typing import TYPE_CHECKING, Final, Literal
 
 from tracing.core import semconv
-from tracing.core.log import EventLog, described
+from tracing.core.log import warn_once
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
@@ -49,30 +47,6 @@ _DROPPED: Final[tuple[Dropped, ...]] = (
     "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
     "exception_log", "saga", "saga_health",
 )  # fmt: skip
-
-_logger = EventLog("tracing")
-_warned: set[str] = set()
-_warned_lock = threading.Lock()
-
-
-def _free_lock() -> None:
-    global _warned_lock  # noqa: PLW0603 - a thread that the child lacks may have held it
-    _warned_lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_free_lock)
-
-
-def warn_once(message: str, *, error: BaseException | None = None) -> None:
-    """Log a warning the first time that its text comes up in this process. Never raises.
-
-    Of an error, its type and where it comes from are logged, not its message: that may be private.
-    """
-    with _warned_lock:
-        if message in _warned:
-            return
-        _warned.add(message)
-    _logger.warning(message if error is None else f"{message} ({described(error)})", stacklevel=2)
 
 
 class Diagnostics:

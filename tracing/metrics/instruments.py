@@ -17,9 +17,9 @@ from opentelemetry.trace import Span, set_span_in_context
 
 from tracing.core import semconv
 from tracing.core.forks import in_forked_child
+from tracing.core.log import warn_once
 from tracing.metrics import catalog
 from tracing.metrics.cardinality import DEFAULT_MAX_SERIES, SeriesLimit
-from tracing.metrics.diagnostics import warn_once
 from tracing.metrics.histograms import Aggregator
 from tracing.metrics.metric import Metric
 

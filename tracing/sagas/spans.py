@@ -14,8 +14,8 @@ from tracing.headers.codec import latest
 from tracing.headers.context import continuing
 
 if TYPE_CHECKING:
+    from tracing.core.semconv import AttributeValue
     from tracing.sagas.context import SagaContext
-    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 
 NOWHERE: Final = ""

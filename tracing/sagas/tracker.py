@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
+    from tracing.core.semconv import AttributeValue
     from tracing.headers.codec import Header
     from tracing.sagas.health import SagaHealthSource
     from tracing.sagas.outcomes import SagaOutcome, StepOutcome
-    from tracing.spans.starter import AttributeValue
     from tracing.telemetry import Telemetry
 
 _MAX_NAME: Final = 128

@@ -10,8 +10,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Tracer, TracerProvider
 
 from tracing.core import semconv
-from tracing.metrics.diagnostics import warn_once
-from tracing.spans.starter import Attributes, AttributeValue, SpanStarter
+from tracing.core.log import warn_once
+from tracing.core.semconv import Attributes, AttributeValue
+from tracing.spans.starter import SpanStarter
 
 
 class ApiSpans:

@@ -33,7 +33,7 @@ from opentelemetry.trace import (
 
 from tracing.core.ids import random_id
 from tracing.core.otel_context import SPAN_KEY
-from tracing.spans.starter import Attributes, AttributeValue
+from tracing.core.semconv import Attributes, AttributeValue
 
 _SAMPLED: Final = 0x01
 _RANDOM: Final = 0x02

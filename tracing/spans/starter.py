@@ -1,13 +1,12 @@
 """The interface through which the library starts spans."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind
 
-AttributeValue = str | bool | int | float
-Attributes = Mapping[str, AttributeValue]
+from tracing.core.semconv import Attributes, AttributeValue
 
 
 class SpanStarter(Protocol):

@@ -6,8 +6,8 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
 from tracing.core import semconv
+from tracing.core.log import warn_once
 from tracing.metrics import catalog
-from tracing.metrics.diagnostics import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracing import EventLogFilter, cloudevent
-from tracing.core.printable import MAX_PRINTABLE, printable
+from tracing.core.text import MAX_PRINTABLE, printable
 
 if TYPE_CHECKING:
     from tests.tracing.conftest import _InMemory

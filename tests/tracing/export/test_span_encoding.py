@@ -21,11 +21,11 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from tracing.core.semconv import AttributeValue
 from tracing.export.span_encoding import SpanEncoder
 from tracing.headers.w3c import parse_traceparent
 from tracing.spans.choose import span_starter
 from tracing.spans.fast import LightSpan, LightSpans
-from tracing.spans.starter import AttributeValue
 
 REMOTE = parse_traceparent(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", b"a=b")
 VALUES: st.SearchStrategy[AttributeValue] = st.one_of(

@@ -452,7 +452,7 @@ async def test_wrapping_again_under_the_clients_annotation_counts_once(
 
 @pytest.fixture
 def unwarned() -> Iterator[None]:
-    with patch("tracing.metrics.diagnostics._warned", set()):
+    with patch("tracing.core.log._warned", set()):
         yield
 
 

@@ -8,8 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tracing.core.log import EventLog, described, origin_of
-from tracing.metrics.diagnostics import warn_once
+from tracing.core.log import EventLog, described, origin_of, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

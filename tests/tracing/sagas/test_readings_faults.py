@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from tests.tracing.sagas.saga_doubles import Source, fail, hang, telemetry_on
 from tracing import SagaHealth, SagaTracker, Telemetry
-from tracing.metrics import diagnostics
+from tracing.core import log
 from tracing.sagas import readings
 from tracing.testing import Capture, eventually
 from tracing.testing.metric_values import points_of
@@ -42,7 +42,7 @@ async def beside(capture: Capture, name: str, labels: dict[str, Any] | None = No
 async def test_a_store_that_does_not_answer_leaves_its_own_series_out_and_no_others(
     answer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diagnostics, "_warned", set())
+    monkeypatch.setattr(log, "_warned", set())
     source = Source(answer)
     with Capture() as capture, caplog.at_level(logging.WARNING, "tracing"):
         tracker = SagaTracker("p", telemetry_on(capture), health=source)
