@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         # Loading all that a run needs takes a second or more, and Ctrl-C comes at any time.
-        from demo_pipeline.app.exit_codes import run_command_line  # noqa: PLC0415 - inside the try
+        from demo_pipeline.app.cli import run_command_line  # noqa: PLC0415 - inside the try
 
         return run_command_line(arguments)
     except KeyboardInterrupt:

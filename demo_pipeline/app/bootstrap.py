@@ -20,11 +20,10 @@ from demo_pipeline.domain.pace import steady_pace
 from demo_pipeline.runtime.consuming import record_handler
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.runtime.errors import DemoError
-from demo_pipeline.runtime.faults import Faults
-from demo_pipeline.runtime.publishing import Workplace
-from demo_pipeline.runtime.repeating import RepeatingSender
+from demo_pipeline.runtime.faults import Faults, RepeatingSender
 from demo_pipeline.runtime.scenarios import SCENARIOS, STEADY
 from demo_pipeline.runtime.service import Work
+from demo_pipeline.runtime.service_context import ServiceContext
 from tracing.sql import OutboxRelay, SqlInbox, SqlOutbox
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ async def start_service(
         relay = OutboxRelay(
             outbox, database, RepeatingSender(producer, faults), drain_timeout_s=_RELAY_STOP_S
         )
-        workplace = Workplace(
+        context = ServiceContext(
             telemetry,
             database,
             inbox,
@@ -154,13 +153,13 @@ async def start_service(
         if listener is not None:
             # Before it joins its group, which takes as long as the group waits for a member that
             # is gone: orders are taken meanwhile.
-            app = http_api(workplace, providers)
+            app = http_api(context, providers)
             url = await stack.enter_async_context(serving(app, listener))
         consumer = _consumer(service, cluster, telemetry)
         stack.push_async_callback(_close, consumer)
         await consumer.start()
         stop = asyncio.Event()
-        work = await stack.enter_async_context(_at_work(service, workplace))
+        work = await stack.enter_async_context(_at_work(service, context))
         reading = tracing.consume(
             consumer,
             work.handle,
@@ -201,11 +200,11 @@ async def _relaying(relay: OutboxRelay, pace: Pace) -> AsyncIterator[asyncio.Tas
 
 
 @asynccontextmanager
-async def _at_work(service: Service, workplace: Workplace) -> AsyncIterator[Work]:
+async def _at_work(service: Service, context: ServiceContext) -> AsyncIterator[Work]:
     if service.at_work is None:
-        yield Work(record_handler(service, workplace))
+        yield Work(record_handler(service, context))
     else:
-        async with service.at_work(workplace) as work:
+        async with service.at_work(context) as work:
             yield work
 
 

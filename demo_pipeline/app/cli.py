@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -12,21 +11,20 @@ import click
 from rich.console import Console
 
 from demo_pipeline.app.load import Load
-from demo_pipeline.app.logs import console_logs, parse_log_levels
+from demo_pipeline.app.logs import console_logs
+from demo_pipeline.app.options import check_writable, service_options
 from demo_pipeline.app.progress import live_progress
-from demo_pipeline.app.report_folder import writable_folder
 from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.app.run_record import RunRecord
 from demo_pipeline.app.saga_cli import saga_group
 from demo_pipeline.app.serve import ServeOptions, serve
-from demo_pipeline.broker import BrokerError
-from demo_pipeline.report import check_traces, print_summary, write_report
-from demo_pipeline.runtime.errors import DemoError, StoppedError, UsageError
+from demo_pipeline.report import ReportNotWrittenError, check_traces, print_summary, write_report
+from demo_pipeline.runtime.errors import BrokerError, DemoError, StoppedError, UsageError
 from demo_pipeline.runtime.scenarios import SCENARIOS, STEADY
 from demo_pipeline.services import SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine, Sequence
 
     from demo_pipeline.app.bootstrap import RunningService
     from demo_pipeline.app.logs import LogLevels
@@ -36,38 +34,10 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _SHOWN_PROBLEMS: Final = 10
-_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/@]+)(?::([0-9]{1,5}))?")
-_MAX_PORT: Final = 65_535
-
-
-def _shared(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option(
-            "--log-level",
-            "log_levels",
-            multiple=True,
-            callback=lambda _context, _option, given: _log_levels(given),
-            metavar="LEVEL|LOGGER=LEVEL",
-            help="What to log on standard error: debug, info, warning, error or critical; may be "
-            "given again, for a logger by name (aiokafka=debug prints records and their values).  "
-            "[default: warning]",
-        ),
-        click.option(
-            "--http-port",
-            type=click.IntRange(0, 65535),
-            default=0,
-            help="Where `orders` takes HTTP on 127.0.0.1.  [default: a free port]",
-        ),
-        click.option(
-            "--bootstrap-servers",
-            envvar="KAFKA_BOOTSTRAP_SERVERS",
-            callback=lambda _context, _option, given: _addresses(given),
-            metavar="HOST:PORT",
-            help="The Kafka cluster to use (or KAFKA_BOOTSTRAP_SERVERS).",
-        ),
-    ):
-        command = option(command)
-    return command
+_FAILED: Final = 1
+_WRONG_USAGE: Final = 2
+_STOPPED: Final = 130
+_CODES: Final[dict[type[Exception], int]] = {UsageError: _WRONG_USAGE, StoppedError: _STOPPED}
 
 
 @click.group()
@@ -123,7 +93,7 @@ cli.add_command(saga_group)
     help="Seconds that placed orders have to reach their end; where answers take long because "
     "the machine is busy, proportionally more.",
 )
-@_shared
+@service_options
 def run_command(
     *,
     orders: int,
@@ -149,7 +119,7 @@ def run_command(
         )
     for folder in (report, databases):
         if folder is not None:
-            writable_folder(folder)
+            check_writable(folder)
     options = RunOptions(
         load=Load(orders=orders, rate=rate, seed=seed),
         scenario=scenario,
@@ -178,7 +148,7 @@ def run_command(
 
 @cli.command("serve")
 @click.argument("service", metavar="SERVICE", type=click.Choice(tuple(SERVICES)))
-@_shared
+@service_options
 def serve_command(
     *, service: str, bootstrap_servers: str | None, http_port: int, log_levels: LogLevels
 ) -> None:
@@ -224,23 +194,6 @@ async def _run(options: RunOptions, record: RunRecord) -> RunOutcome:
         loop.remove_signal_handler(signal.SIGTERM)
 
 
-def _log_levels(given: tuple[str, ...]) -> LogLevels:
-    try:
-        return parse_log_levels(given)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _addresses(given: str | None) -> str | None:
-    for address in (given or "").split(",") if given else ():
-        found = _ADDRESS.fullmatch(address.strip())
-        if found is None or not 0 < int(found[1] or 1) <= _MAX_PORT:
-            # What stands before an @ may be a password.
-            shown = "what is given" if "@" in address else repr(address)
-            raise click.BadParameter(f"{shown} is not of the form HOST:PORT")
-    return given
-
-
 def _why(error: Exception) -> str:
     if isinstance(error, StoppedError):
         return "the run was stopped before all its orders had reached their end"
@@ -258,3 +211,24 @@ def _listed(problems: tuple[str, ...]) -> str:
     more = len(problems) - _SHOWN_PROBLEMS
     lines = [*problems[:_SHOWN_PROBLEMS], *([f"... and {more} more"] if more > 0 else [])]
     return "\n".join(lines)
+
+
+def run_command_line(arguments: Sequence[str] | None) -> int:
+    """Run the command that `arguments` name, and return its exit code."""
+    try:
+        cli.main(arguments, prog_name="demo_pipeline", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as help_wanted:
+        click.echo(help_wanted.format_message(), err=True)
+        return _WRONG_USAGE
+    except click.ClickException as error:
+        return _end(error.format_message(), error.exit_code)
+    except (DemoError, BrokerError, ReportNotWrittenError) as error:
+        return _end(str(error), _CODES.get(type(error), _FAILED))
+    except click.Abort:
+        return _end("stopped", _STOPPED)
+    return 0
+
+
+def _end(message: str, code: int) -> int:
+    click.echo(f"demo_pipeline: {message}", err=True)
+    return code

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from demo_pipeline.runtime.publishing import Workplace
+    from demo_pipeline.runtime.service_context import ServiceContext
     from tracing.otlp import Providers
 
 _logger = logging.getLogger("demo_pipeline.orders")
@@ -38,7 +38,7 @@ _MAX_BODY: Final = 64 * 1024
 _ORDER_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
-def http_api(workplace: Workplace, providers: Providers) -> ASGIApp:
+def http_api(context: ServiceContext, providers: Providers) -> ASGIApp:
     """Make the ASGI application of the service `orders`, with a server span for each request.
 
     An order that is accepted is stored together with the event that tells of it: Kafka may be
@@ -54,17 +54,18 @@ def http_api(workplace: Workplace, providers: Providers) -> ASGIApp:
         except ValueError as error:
             return _answer(400, {"error": str(error)})
         try:
-            await perform(place_order, PlaceOrder(order), workplace)
+            await perform(place_order, PlaceOrder(order), context)
         except (SQLAlchemyError, OSError):
             _logger.exception("order %s could not be stored", order.order_id)
             return _answer(503, {"error": "orders cannot be taken at the moment, try again"})
         _logger.info("order %s was taken", order.order_id)
-        context = trace.get_current_span().get_span_context()
-        accepted = {"order_id": order.order_id, "trace_id": trace.format_trace_id(context.trace_id)}
+        span_context = trace.get_current_span().get_span_context()
+        trace_id = trace.format_trace_id(span_context.trace_id)
+        accepted = {"order_id": order.order_id, "trace_id": trace_id}
         return _answer(202, accepted, {"location": f"/orders/{order.order_id}"})
 
     async def show(request: Request) -> Response:
-        return await _shown(request.path_params["order_id"], workplace.database)
+        return await _shown(request.path_params["order_id"], context.database)
 
     async def health(_request: Request) -> Response:
         return _answer(200, {"status": "ok"})
@@ -86,7 +87,7 @@ def http_api(workplace: Workplace, providers: Providers) -> ASGIApp:
         server_request_hook=HttpBoundary.link,
     )
     # Anybody can send a request: no caller decides about sampling or names a flow.
-    return HttpBoundary(instrumented, workplace.telemetry, caller="link")
+    return HttpBoundary(instrumented, context.telemetry, caller="link")
 
 
 def _span_details(

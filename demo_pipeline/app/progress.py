@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich import progress as bars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Console
-    from rich.progress import TaskID
 
 
-class RunProgress:
+class Progress(Protocol):
+    """Who wants to know how far a run has come."""
+
+    def step(self, what: str) -> None:
+        """Hear what the run is busy with."""
+
+    def placed(self) -> None:
+        """Hear of an order that was accepted."""
+
+    def ended(self, orders: int) -> None:
+        """Hear how many orders have reached their end."""
+
+
+class LiveProgress:
     """Tells how far a run has come."""
 
-    def __init__(self, progress: Progress, orders: int) -> None:
+    def __init__(self, progress: bars.Progress, orders: int) -> None:
         self._progress = progress
         self._orders = orders
-        self._placed: TaskID | None = None
-        self._ended: TaskID | None = None
+        self._placed: bars.TaskID | None = None
+        self._ended: bars.TaskID | None = None
         self._step = progress.add_task("starting", total=None)
 
     def step(self, what: str) -> None:
@@ -42,16 +54,16 @@ class RunProgress:
 
 
 @contextmanager
-def live_progress(console: Console, orders: int) -> Iterator[RunProgress]:
+def live_progress(console: Console, orders: int) -> Iterator[Progress]:
     """Show progress while the block runs, and nothing of it afterwards."""
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+    progress = bars.Progress(
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
     )
     with progress:
-        yield RunProgress(progress, orders)
+        yield LiveProgress(progress, orders)

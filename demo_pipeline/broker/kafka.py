@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from demo_pipeline.broker import guard
-from demo_pipeline.broker.binary import BrokerError
 from demo_pipeline.broker.cluster import wait_for_groups, wait_until_reachable
 from demo_pipeline.broker.kafka_jars import kafka_jars
-from demo_pipeline.runtime.private_files import PRIVATE_UMASK, make_private_file
-from demo_pipeline.runtime.temp_folders import temp_folder
+from demo_pipeline.runtime.errors import BrokerError
+from demo_pipeline.runtime.private_files import PRIVATE_UMASK, make_private_file, temp_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

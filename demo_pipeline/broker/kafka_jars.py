@@ -10,8 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from demo_pipeline.broker.binary import BrokerError
-from demo_pipeline.runtime.temp_folders import temp_folder
+from demo_pipeline.runtime.errors import BrokerError
+from demo_pipeline.runtime.private_files import temp_folder
 
 VERSION: Final = "4.3.1"
 """Kafka's own version; its jars are `org.apache.kafka:kafka_2.13`."""

@@ -1,6 +1,20 @@
-"""All that travels between the services."""
+"""Messages that travel between the services, and what handles one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.domain.commands import Command
 from demo_pipeline.domain.events import Event
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
 Message = Event | Command
+
+Handler = Callable[[Any, "AsyncConnection"], Awaitable[tuple[Message, ...]]]
+"""Handles one command or event inside a transaction and returns the messages to send.
+
+It need not expect the same message twice: the inbox skips duplicates.
+"""

@@ -1,14 +1,47 @@
 """Turning a run into what the terminal and the page show."""
 
-from demo_pipeline.report.checking import fault_finder
-from demo_pipeline.report.delivery import deliveries
-from demo_pipeline.report.hops import sum_up_hops
-from demo_pipeline.report.joining import join, read_spans
-from demo_pipeline.report.lags import lags_over_time
-from demo_pipeline.report.letters import letter_kinds
-from demo_pipeline.report.model import Analysis, OrderReport, RunResult
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from demo_pipeline.report.delivery import deliveries, letter_kinds
+from demo_pipeline.report.facts import read_spans
+from demo_pipeline.report.hops import lags_over_time, sum_up_hops
+from demo_pipeline.report.model import OrderReport
+from demo_pipeline.report.order_traces import fault_finder, join
 from demo_pipeline.report.sagas import sum_up_sagas
 from demo_pipeline.report.timing import add, distribution, time_order, time_trace
+
+if TYPE_CHECKING:
+    from demo_pipeline.report.delivery import Delivery, LetterKind
+    from demo_pipeline.report.hops import LagsOverTime
+    from demo_pipeline.report.model import Breakdown, Distribution, Hop, RunResult
+    from demo_pipeline.report.sagas import Saga
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """Everything the terminal and the page show. `orders` has the slowest first."""
+
+    orders: tuple[OrderReport, ...]
+    hops: tuple[Hop, ...]
+    end_to_end: Distribution | None
+    breakdown: Breakdown
+    deliveries: tuple[Delivery, ...] = ()
+    letters: tuple[LetterKind, ...] = ()
+    sagas: tuple[Saga, ...] = ()
+    lags: LagsOverTime | None = None
+
+    @property
+    def given_up(self) -> OrderReport | None:
+        """The slowest of the orders of which a record became a dead letter; `None` without one."""
+        return next((report for report in self.orders if report.given_up), None)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """One sentence for each broken order."""
+        return tuple(report.fault for report in self.orders if report.fault)
 
 
 def analyse(result: RunResult) -> Analysis:

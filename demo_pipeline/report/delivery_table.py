@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from demo_pipeline.report.plain import WIDE, plain_table
-from demo_pipeline.report.wording import NOTHING, by_error, class_of, printable
+from demo_pipeline.report.wording import HOW_TO_LOOK, NOTHING, by_error, class_of, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from demo_pipeline.report.delivery import Delivery
-    from demo_pipeline.report.letters import LetterKind
-    from demo_pipeline.report.model import Analysis
-
-HOW_TO_LOOK: Final = "python -m tracing dlq list --bootstrap-servers HOST:PORT"
+    from demo_pipeline.report.analysis import Analysis
+    from demo_pipeline.report.delivery import Delivery, LetterKind
 
 
 def delivery_part(analysis: Analysis, width: int) -> list[RenderableType]:

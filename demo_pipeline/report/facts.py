@@ -1,13 +1,13 @@
 """Reading spans: the one place that knows their attributes, and that trusts none of them."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final
 
+from opentelemetry.sdk.metrics.export import MetricsData, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
-from demo_pipeline.report.model import Role, SpanFacts
-from demo_pipeline.report.saga_facts import read_saga
+from demo_pipeline.report.model import Role, SagaFacts, SpanFacts
 
 _OPERATION: Final = "messaging.operation.name"
 _TOPIC: Final = "messaging.destination.name"
@@ -21,11 +21,26 @@ _OUTCOME: Final = "pipeline.outcome"
 _ERROR_TYPE: Final = "error.type"
 _DUPLICATE_EVENT: Final = "pipeline.duplicate"
 _SERVICE: Final = "service.name"
+_SAGA_NAME: Final = "pipeline.saga.name"
+_SAGA_ID: Final = "pipeline.saga.id"
+_SAGA_STEP: Final = "pipeline.saga.step"
+_SAGA_OUTCOME: Final = "pipeline.saga.outcome"
+_SAGA_COMPENSATION: Final = "pipeline.saga.compensation"
+_SAGA_OVERDUE: Final = "pipeline.saga.overdue"
 _ROLES: Final = {role.value: role for role in Role if role is not Role.OTHER}
 _OF_SAGAS: Final = frozenset({Role.SAGA, Role.SAGA_STEP})
 _NS: Final = 1_000_000_000
 # What an OTLP timestamp can hold; a duration beyond it was never measured.
 _LONGEST_S: Final = 2**63 // _NS
+
+
+def read_spans(spans: Iterable[ReadableSpan]) -> tuple[SpanFacts, ...]:
+    """Read spans, each once even if it was exported twice, by start."""
+    unique: dict[tuple[int, int], SpanFacts] = {}
+    for span in spans:
+        facts = read_span(span)
+        unique.setdefault((facts.trace_id, facts.span_id), facts)
+    return tuple(sorted(unique.values(), key=lambda span: (span.start_ns, span.span_id)))
 
 
 def read_span(span: ReadableSpan) -> SpanFacts:
@@ -57,8 +72,39 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         error_type=_text(attributes, _ERROR_TYPE),
         failed=outcome == "error" or span.status.status_code is StatusCode.ERROR,
         duplicate=any(event.name == _DUPLICATE_EVENT for event in span.events),
-        saga=read_saga(attributes) if role in _OF_SAGAS else None,
+        saga=_read_saga(attributes) if role in _OF_SAGAS else None,
         attributes={**attributes, **_status(span), **_events(span)},
+    )
+
+
+def number_points(
+    metrics: Iterable[MetricsData], names: Container[str]
+) -> Iterator[tuple[str, str, NumberDataPoint]]:
+    """Find the points of counters and gauges of some names, with service and metric name."""
+    for data in metrics:
+        for resource in data.resource_metrics:
+            service = str(resource.resource.attributes.get(_SERVICE) or "unknown")
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    if metric.name in names:
+                        for point in metric.data.data_points:
+                            if isinstance(point, NumberDataPoint):
+                                yield service, metric.name, point
+
+
+def _read_saga(attributes: Mapping[str, object]) -> SagaFacts:
+    """Read the attributes of a saga's or a step's span; never raises, whatever they are."""
+
+    def text(key: str) -> str:
+        return str(attributes.get(key, ""))
+
+    return SagaFacts(
+        name=text(_SAGA_NAME) or "unknown",
+        saga_id=text(_SAGA_ID),
+        step=text(_SAGA_STEP),
+        outcome=text(_SAGA_OUTCOME),
+        compensation=attributes.get(_SAGA_COMPENSATION) is True,
+        overdue=attributes.get(_SAGA_OVERDUE) is True,
     )
 
 

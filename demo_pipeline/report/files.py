@@ -5,9 +5,32 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from demo_pipeline.report.analysis import analyse
+from demo_pipeline.report.model import RunResult
+from demo_pipeline.report.otlp_json import metric_lines, trace_lines
+from demo_pipeline.report.page import render_page
+
 
 class ReportNotWrittenError(OSError):
     """The report could not be written; says where, why, and what to do."""
+
+
+def write_report(result: RunResult, directory: Path) -> tuple[Path, ...]:
+    """Write `report.html`, `traces.jsonl` and `metrics.jsonl`, and return their paths.
+
+    The folder is made where it is missing; files of an earlier report are replaced.
+
+    Raises:
+        ReportNotWrittenError: the folder cannot be written; an `OSError`.
+    """
+    return write_files(
+        directory,
+        {
+            "report.html": (render_page(result, analyse(result)),),
+            "traces.jsonl": trace_lines(result.spans),
+            "metrics.jsonl": metric_lines(result.metrics),
+        },
+    )
 
 
 def write_files(directory: Path, contents: Mapping[str, Iterable[str]]) -> tuple[Path, ...]:

@@ -9,7 +9,7 @@ from demo_pipeline.report.wording import counted, escaped, milliseconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from demo_pipeline.report.lags import HopLag, LagsOverTime
+    from demo_pipeline.report.hops import HopLag, LagsOverTime
 
 _TITLE: Final = "lags-title"
 _NS: Final = 1_000_000_000

@@ -12,12 +12,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from demo_pipeline.report.delivery import Delivery
-    from demo_pipeline.report.lags import LagsOverTime
-    from demo_pipeline.report.letters import LetterKind
-    from demo_pipeline.report.saga_facts import SagaFacts
-    from demo_pipeline.report.sagas import Saga
-
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -59,6 +53,27 @@ class Role(Enum):
     SAGA = "saga"
     SAGA_STEP = "saga.step"
     OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class SagaFacts:
+    """One saga, or one step of it. Texts that the span does not tell are empty.
+
+    Attributes:
+        name: What sagas of its kind are called.
+        saga_id: Which one of them it is.
+        step: The step or compensation; empty for the saga as a whole.
+        outcome: How the saga as a whole ended: `completed`, `compensated` or `failed`.
+        compensation: Whether the step undoes another one.
+        overdue: Whether the saga ended after its deadline.
+    """
+
+    name: str
+    saga_id: str
+    step: str
+    outcome: str
+    compensation: bool
+    overdue: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,30 +254,6 @@ class OrderReport:
     def given_up(self) -> bool:
         """Whether a record of the order became a dead letter."""
         return any(trace.given_up for trace in self.order.traces)
-
-
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """Everything the terminal and the page show. `orders` has the slowest first."""
-
-    orders: tuple[OrderReport, ...]
-    hops: tuple[Hop, ...]
-    end_to_end: Distribution | None
-    breakdown: Breakdown
-    deliveries: tuple[Delivery, ...] = ()
-    letters: tuple[LetterKind, ...] = ()
-    sagas: tuple[Saga, ...] = ()
-    lags: LagsOverTime | None = None
-
-    @property
-    def given_up(self) -> OrderReport | None:
-        """The slowest of the orders of which a record became a dead letter; `None` without one."""
-        return next((report for report in self.orders if report.given_up), None)
-
-    @property
-    def faults(self) -> tuple[str, ...]:
-        """One sentence for each broken order."""
-        return tuple(report.fault for report in self.orders if report.fault)
 
 
 def reader(service: str, group: str) -> str:

@@ -8,11 +8,11 @@ from importlib import resources
 from string import Template
 from typing import Final
 
-from demo_pipeline.report.delivery_page import delivery_section
+from demo_pipeline.report.analysis import Analysis
 from demo_pipeline.report.lag_chart import lag_section
-from demo_pipeline.report.model import Analysis, Hop, RunResult
+from demo_pipeline.report.model import Hop, RunResult
 from demo_pipeline.report.page_data import page_data
-from demo_pipeline.report.saga_page import saga_section
+from demo_pipeline.report.page_sections import delivery_section, saga_section
 from demo_pipeline.report.wording import (
     counted,
     escaped,

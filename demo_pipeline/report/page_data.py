@@ -7,7 +7,8 @@ The layout is read by `assets/report.js`: change both together.
 
 import json
 
-from demo_pipeline.report.model import Analysis, OrderReport, SpanFacts, Trace
+from demo_pipeline.report.analysis import Analysis
+from demo_pipeline.report.model import OrderReport, SpanFacts, Trace
 from demo_pipeline.report.tree import rows
 
 _NS_PER_US = 1_000

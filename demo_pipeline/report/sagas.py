@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from demo_pipeline.report.metric_points import number_points
+from demo_pipeline.report.facts import number_points
 from demo_pipeline.report.model import Role
 from demo_pipeline.report.timing import distribution
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.metrics.export import MetricsData
 
-    from demo_pipeline.report.model import Distribution, SpanFacts
-    from demo_pipeline.report.saga_facts import SagaFacts
+    from demo_pipeline.report.model import Distribution, SagaFacts, SpanFacts
 
     _Told = tuple[SpanFacts, SagaFacts]
     _Reported = Mapping[tuple[str, str], Counter[str]]

@@ -12,14 +12,15 @@ from demo_pipeline.report.delivery_table import delivery_part
 from demo_pipeline.report.hop_table import hop_part
 from demo_pipeline.report.plain import WIDE, plain_table, print_plainly
 from demo_pipeline.report.saga_table import saga_part
-from demo_pipeline.report.way import way_of
+from demo_pipeline.report.waterfall import way_of
 from demo_pipeline.report.wording import counted, milliseconds, per_second, percentiles, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-    from demo_pipeline.report.model import Analysis, Distribution, RunResult
+    from demo_pipeline.report.analysis import Analysis
+    from demo_pipeline.report.model import Distribution, RunResult
 
 _NARROW: Final = 40
 _FAULTS_AT_MOST: Final = 5

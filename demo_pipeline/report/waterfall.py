@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
+from rich.console import RenderableType
 from rich.text import Text
 
-from demo_pipeline.report.model import Role, SpanFacts
+from demo_pipeline.report.model import Breakdown, OrderReport, Role, SpanFacts
 from demo_pipeline.report.tree import Row, rows
-from demo_pipeline.report.wording import counted, milliseconds, printable
+from demo_pipeline.report.wording import counted, milliseconds, printable, shares
 
 _WAIT: Final = ("░", "yellow")
 _SEND: Final = ("▒", "magenta")
@@ -59,6 +60,28 @@ class _Axis:
             return 0
         at = (moment_ns - self.start_ns) * self.columns // self.length_ns
         return min(max(at, 0), self.columns)
+
+
+def way_of(title: str, report: OrderReport, width: int) -> list[RenderableType]:
+    """Show an order's waterfall, and where its time went; nothing of one that was not timed."""
+    timing = report.timing
+    if timing is None:
+        return []
+    spans = [span for trace in report.order.traces for span in trace.spans]
+    traces = ", ".join(f"{trace.trace_id:032x}" for trace in report.order.traces[:2])
+    return [
+        Text.assemble(
+            (f"{title} ", "bold"),
+            (printable(report.order.order_id), "bold"),
+            f" · {milliseconds(timing.duration_ns)} ms",
+        ),
+        Text(f"trace {traces}", "dim"),
+        "",
+        *waterfall(spans, width),
+        "",
+        *legend(spans, width),
+        _where_it_went(timing.breakdown),
+    ]
 
 
 def waterfall(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
@@ -117,6 +140,21 @@ def legend(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
         else:
             lines.append(entry)
     return tuple(lines)
+
+
+def _where_it_went(breakdown: Breakdown) -> Text:
+    """Say where the time on the critical path went, in ms and in percent."""
+    parts = breakdown.parts()
+    percent = shares([duration for _, duration in parts])
+    return Text.assemble(
+        (f"Critical path {milliseconds(breakdown.total_ns)} ms: ", "bold"),
+        ", ".join(
+            f"{name} {milliseconds(duration)} ms ({share} %)"
+            for (name, duration), share in zip(parts, percent, strict=True)
+            # Most orders need no second attempt, and are not burdened with one.
+            if duration or name != "retry"
+        ),
+    )
 
 
 def _axis(spans: Sequence[SpanFacts], columns: int) -> _Axis:

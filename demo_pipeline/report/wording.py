@@ -10,6 +10,7 @@ from demo_pipeline.report.model import Distribution
 NOTHING: Final = "-"
 KEPT: Final = "Counts are what the databases have kept; times are of this run."
 """What has to be known where totals of a store stand beside what a run has measured."""
+HOW_TO_LOOK: Final = "python -m tracing dlq list --bootstrap-servers HOST:PORT"
 _NS_PER_MS: Final = 1_000_000
 _LONGEST: Final = 160
 

@@ -13,11 +13,11 @@ from demo_pipeline.runtime.publishing import perform
 if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
 
-    from demo_pipeline.runtime.publishing import Workplace
     from demo_pipeline.runtime.service import RecordHandler, Service
+    from demo_pipeline.runtime.service_context import ServiceContext
 
 
-def record_handler(service: Service, workplace: Workplace) -> RecordHandler:
+def record_handler(service: Service, context: ServiceContext) -> RecordHandler:
     """Make what `tracing.consume` calls with every record that a service reads.
 
     The handler raises `tracing.Rejected` when the business said no, after having stored that;
@@ -35,8 +35,8 @@ def record_handler(service: Service, workplace: Workplace) -> RecordHandler:
         handler = service.handlers.get(type(message))
         if handler is None:
             return
-        await workplace.faults.before(message)
-        sent = await perform(handler, message, workplace, record)
+        await context.faults.before(message)
+        sent = await perform(handler, message, context, record)
         name, order_id = type(message).__name__, message.order.order_id
         if sent is None:
             logger.info("%s of order %s was done before", name, order_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,12 +14,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
+    DBAPIError,
     InvalidRequestError,
     NoSuchModuleError,
+    OperationalError,
     SQLAlchemyError,
 )
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import tracing
 from demo_pipeline.runtime.errors import DemoError, UsageError
 from demo_pipeline.runtime.private_files import make_private_file
 from tracing.sql import inbox_table, outbox_table
@@ -36,6 +41,9 @@ _MAX_PORT: Final = 65_535
 # Eight services and their replicas share a server that takes a hundred connections by default.
 _POOL: Final = {"pool_size": 2, "max_overflow": 3}
 _SETTING_UP: Final = 0x64656D6F
+_DELAYS: Final = tracing.Retry(delay_s=0.2, max_delay_s=5.0)
+
+_logger = logging.getLogger("demo_pipeline.database")
 
 
 def database_url(service: str, folder: Path) -> str:
@@ -137,6 +145,27 @@ async def insert_once(connection: AsyncConnection, table: Table, **values: objec
     insert = _INSERTS[connection.dialect.name]
     result = await connection.execute(insert(table).values(**values).on_conflict_do_nothing())
     return bool(result.rowcount)
+
+
+def is_away(error: Exception, *, connected: bool) -> bool:
+    """Whether an error says that the database is away, and not that something is wrong in it.
+
+    Args:
+        error: What was raised.
+        connected: Whether there was a connection; without, drivers raise whatever they like.
+    """
+    if not connected:
+        return True
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return lost or isinstance(error, OperationalError)
+
+
+async def outlast(failures: int, error: Exception) -> None:
+    """Wait before it is tried again, after so many failures in a row; say so at the first."""
+    if failures == 1:
+        # Without its text, which may hold what was to be stored.
+        _logger.warning("waiting for the database, which is away (%s)", type(error).__name__)
+    await asyncio.sleep(_DELAYS.delay_after(failures))
 
 
 def _is_missing(engine: AsyncEngine) -> bool:

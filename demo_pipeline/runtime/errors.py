@@ -11,3 +11,7 @@ class UsageError(DemoError):
 
 class StoppedError(DemoError):
     """Somebody stopped the demo before it was done."""
+
+
+class BrokerError(Exception):
+    """There is no broker to talk to; the message says why and what to do."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tracing
 from demo_pipeline.domain.commands import ChargeCard, ReleaseInventory, ShipOrder
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from demo_pipeline.domain.messages import Message
     from demo_pipeline.domain.pace import Pace
     from demo_pipeline.runtime.scenarios import Scenario
+    from tracing import TracedProducer
 
 
 class CardProviderUnreachableError(ConnectionError):
@@ -86,3 +87,27 @@ class Faults:
 def no_faults() -> Faults:
     """Nothing goes wrong."""
     return Faults(SCENARIOS[STEADY], steady_pace())
+
+
+class RepeatingSender:
+    """Sends with a producer, and again where the faults have it so."""
+
+    def __init__(self, producer: TracedProducer, faults: Faults) -> None:
+        self._producer = producer
+        self._faults = faults
+
+    async def send_and_wait(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Any = None,
+    ) -> Any:
+        """Send a record, once or twice."""
+        send = self._producer.send_and_wait
+        sent = await send(topic, value, key, partition, timestamp_ms, headers)
+        if self._faults.repeats():
+            await send(topic, value, key, partition, timestamp_ms, headers)
+        return sent

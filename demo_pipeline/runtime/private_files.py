@@ -1,23 +1,37 @@
-"""Files and folders that only their owner may look into, whatever the umask says.
+"""Files and folders that only their owner can open, whatever the umask is.
 
 They hold the orders, names and addresses of customers.
+
+Temporary folders do not outlive their process for long, however it ends. A process that is killed
+cannot tidy up, so each one begins by removing what others left behind. A folder belongs to the
+process that holds a lock on the file in it; the operating system releases the lock when that
+process is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import shutil
+import stat
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-PRIVATE_UMASK: Final = 0o077
-"""The umask of programs whose files hold such things."""
-
-
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-_FOLDER: Final = 0o700
-_FILE: Final = 0o600
+PRIVATE_UMASK: Final = 0o077
+"""The umask of programs whose files hold customers' data."""
+
+_FOLDER_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
+_PREFIX: Final = "pipeline-demo-"
+_LOCK: Final = ".in-use"
+_OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_OPEN_FILE: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def make_private_folder(folder: Path) -> None:
@@ -30,7 +44,7 @@ def make_private_folder(folder: Path) -> None:
         return
     if folder.parent != folder:
         make_private_folder(folder.parent)
-    folder.mkdir(mode=_FOLDER, exist_ok=True)
+    folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
 
 
 def make_private_file(file: Path) -> None:
@@ -40,4 +54,72 @@ def make_private_file(file: Path) -> None:
         OSError: It cannot be made.
     """
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _FILE))
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _FILE_MODE))
+
+
+@contextmanager
+def temp_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
+    """Make a folder that is removed when the block is left; only its owner can read it.
+
+    Folders that killed processes of the same user left there are removed first.
+
+    Args:
+        kind: What it is for, as a part of its name.
+        parent: Where to make it; by default where temporary files go.
+    """
+    where = Path(tempfile.gettempdir()) if parent is None else parent
+    sweep(where)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-", dir=where))
+    lock = None
+    try:
+        # Under another name until it is locked: a sweep would take it for one that is left.
+        new = folder / f"{_LOCK}.new"
+        lock = os.open(new, _OPEN_FILE | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        new.rename(folder / _LOCK)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        # A program that is about to end may still write into it: what stays is as a killed process
+        # leaves it, for the next one.
+        with contextlib.suppress(OSError):
+            (folder / _LOCK).touch(0o600)
+        if lock is not None:
+            os.close(lock)
+
+
+def sweep(where: Path) -> None:
+    """Remove the folders that killed processes of this user left in `where`.
+
+    A folder stays if its process lives, if it is another user's, or if it has no lock file, as it
+    is then not known to be ours. Links are not followed.
+    """
+    for folder in where.glob(f"{_PREFIX}*"):
+        # Whatever is wrong with it, it must not keep a run from starting.
+        with contextlib.suppress(OSError):
+            _remove_if_left(folder)
+
+
+def _remove_if_left(folder: Path) -> None:
+    with _opened(folder, _OPEN_FOLDER) as opened:
+        if not stat.S_ISDIR(os.fstat(opened).st_mode) or not _is_ours(opened):
+            return
+        with _opened(_LOCK, _OPEN_FILE, dir_fd=opened) as lock:
+            if not stat.S_ISREG(os.fstat(lock).st_mode) or not _is_ours(lock):
+                return
+            # Raises where a process holds it.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+
+
+def _is_ours(file: int) -> bool:
+    return os.fstat(file).st_uid == os.geteuid()
+
+
+@contextmanager
+def _opened(path: Path | str, flags: int, dir_fd: int | None = None) -> Iterator[int]:
+    file = os.open(path, flags, dir_fd=dir_fd)
+    try:
+        yield file
+    finally:
+        os.close(file)

@@ -17,14 +17,8 @@ if TYPE_CHECKING:
     from sqlalchemy import MetaData
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.domain.messages import Message
-    from demo_pipeline.runtime.publishing import Workplace
-
-Handler = Callable[[Any, "AsyncConnection"], Awaitable["tuple[Message, ...]"]]
-"""Handles one command or event inside a transaction and returns what is to be sent.
-
-It need not expect the same message twice: the inbox keeps duplicates away.
-"""
+    from demo_pipeline.domain.messages import Handler
+    from demo_pipeline.runtime.service_context import ServiceContext
 
 RecordHandler = Callable[["ConsumerRecord[Any, Any]"], Awaitable[None]]
 """What `tracing.consume` calls with every record."""
@@ -60,7 +54,7 @@ class Service:
     tables: MetaData
     handlers: Mapping[type, Handler] = field(default_factory=dict)
     fill: Callable[[AsyncConnection], Awaitable[None]] | None = None
-    at_work: Callable[[Workplace], AbstractAsyncContextManager[Work]] | None = None
+    at_work: Callable[[ServiceContext], AbstractAsyncContextManager[Work]] | None = None
     other_topics: tuple[str, ...] = ()
 
     @property

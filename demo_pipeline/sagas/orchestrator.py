@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from demo_pipeline.domain.commands import Command
     from demo_pipeline.domain.deadlines import Deadlines
     from demo_pipeline.domain.events import Event
-    from demo_pipeline.runtime.publishing import Workplace
+    from demo_pipeline.runtime.service_context import ServiceContext
     from demo_pipeline.sagas.facts import Facts
     from demo_pipeline.sagas.machine import Happening
     from demo_pipeline.sagas.store import SagaStore, StoredSaga
@@ -45,16 +45,16 @@ class Orchestrator:
     """Moves sagas when something happens. For one event loop.
 
     Args:
-        workplace: Where it works.
+        context: Where it works.
         store: Keeps the sagas' states and timers.
         sagas: Keeps what people and metrics want to know.
         tracker: Tells traces and metrics.
     """
 
     def __init__(
-        self, workplace: Workplace, store: SagaStore, sagas: SqlSagas, tracker: SagaTracker
+        self, context: ServiceContext, store: SagaStore, sagas: SqlSagas, tracker: SagaTracker
     ) -> None:
-        self._workplace = workplace
+        self._context = context
         self._store = store
         self._sagas = sagas
         self._tracker = tracker
@@ -69,13 +69,13 @@ class Orchestrator:
             moved = await self._move(connection, stored, event)
             return () if moved is None else moved.commands
 
-        sent = await perform(handle, event, self._workplace, record)
+        sent = await perform(handle, event, self._context, record)
         if sent is not None and moved is not None:
             self._tell(moved)
 
     async def look_after(self, order_id: str) -> None:
         """Move a saga that has waited too long, if it still does."""
-        async with self._workplace.database.begin() as connection:
+        async with self._context.database.begin() as connection:
             # Whoever holds it is about to move it.
             stored = await self._store.load(connection, order_id, skip_locked=True)
             if stored is None:
@@ -91,14 +91,14 @@ class Orchestrator:
                 moved = await self._move(connection, stored, happening)
                 if moved is None:
                     return
-                await put(moved.commands, self._workplace, connection)
-        self._workplace.committed()
+                await put(moved.commands, self._context, connection)
+        self._context.committed()
         with self._tracker.resumed(stored.context):
             self._tell(moved)
 
     async def due(self, limit: int) -> list[str]:
         """The orders whose sagas have waited too long, by now."""
-        async with self._workplace.database.connect() as connection:
+        async with self._context.database.connect() as connection:
             return await self._store.due(connection, time_ns(), limit)
 
     async def _move(
@@ -123,7 +123,7 @@ class Orchestrator:
 
     def _deadlines(self) -> Deadlines:
         """How patient sagas are now: longer than it is written, where the shop is slow."""
-        return self._workplace.pace.stretched(self._workplace.deadlines)
+        return self._context.pace.stretched(self._context.deadlines)
 
     async def _postponed(
         self, connection: AsyncConnection, stored: StoredSaga, now_ns: int
@@ -189,7 +189,7 @@ class Orchestrator:
     def _tell(self, moved: _Moved) -> None:
         """Tell of a move that has been committed."""
         facts, context, state = moved.facts, moved.saga.context, moved.saga.state
-        pace, order_id = self._workplace.pace, state.order.order_id
+        pace, order_id = self._context.pace, state.order.order_id
         if facts.started:
             pace.asked(order_id)
             self._tracker.started(context)

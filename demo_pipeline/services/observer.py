@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.runtime.publishing import Workplace
+    from demo_pipeline.runtime.service_context import ServiceContext
 
 ORDER_NOTIFICATION: Final = tracing.SagaFlow(
     name="order-notification",
@@ -46,10 +46,10 @@ SAGA_TABLES: Final = saga_tables(_TABLES)
 
 
 @asynccontextmanager
-async def observing(workplace: Workplace) -> AsyncIterator[Work]:
+async def observing(context: ServiceContext) -> AsyncIterator[Work]:
     """Observe until the block is left."""
-    log = SqlSagaLog(workplace.database, metadata=_TABLES)
-    observer = tracing.SagaObserver([ORDER_NOTIFICATION], log, workplace.telemetry)
+    log = SqlSagaLog(context.database, metadata=_TABLES)
+    observer = tracing.SagaObserver([ORDER_NOTIFICATION], log, context.telemetry)
     try:
         yield Work(observer.observe)
     finally:

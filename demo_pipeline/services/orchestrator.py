@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
 
     from demo_pipeline.domain.events import Event
-    from demo_pipeline.runtime.publishing import Workplace
+    from demo_pipeline.runtime.service_context import ServiceContext
 
 # Longer than a group waits for a member that was killed.
 _LONGEST_GRACE_S: Final = 15.0
@@ -47,17 +47,17 @@ _MOVING: Final = frozenset(
 
 
 @asynccontextmanager
-async def orchestrating(workplace: Workplace) -> AsyncIterator[Work]:
+async def orchestrating(context: ServiceContext) -> AsyncIterator[Work]:
     """Move sagas until the block is left."""
-    tracker = tracing.SagaTracker(NAME, workplace.telemetry, health=_SAGAS.on(workplace.database))
-    orchestrator = Orchestrator(workplace, STORE, _SAGAS, tracker)
+    tracker = tracing.SagaTracker(NAME, context.telemetry, health=_SAGAS.on(context.database))
+    orchestrator = Orchestrator(context, STORE, _SAGAS, tracker)
 
     async def handle(record: ConsumerRecord[Any, Any]) -> None:
         message = decode(record)
         if type(message) in _MOVING:
             await orchestrator.take(cast("Event", message), record)
 
-    grace_s = min(workplace.deadlines.step_s, _LONGEST_GRACE_S)
+    grace_s = min(context.deadlines.step_s, _LONGEST_GRACE_S)
     timers = asyncio.create_task(run_timers(orchestrator, grace_s=grace_s))
     try:
         yield Work(handle, (timers,))

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from demo_pipeline.domain.events import Order, OrderLine
 from demo_pipeline.runtime.database import open_database
-from demo_pipeline.runtime.publishing import Workplace
+from demo_pipeline.runtime.service_context import ServiceContext
 from demo_pipeline.services import SERVICES
 from tracing import Telemetry
 from tracing.sql import SqlInbox, SqlOutbox
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tracing.headers.codec import Header
 
     OpenDatabase = Callable[[str], Awaitable[AsyncEngine]]
-    OpenWorkplace = Callable[[str], Awaitable[Workplace]]
+    OpenContext = Callable[[str], Awaitable[ServiceContext]]
     MakeOrder = Callable[..., Order]
     Handle = Callable[[AsyncEngine, str, object], Awaitable[tuple[Message, ...]]]
 
@@ -62,10 +62,10 @@ async def open_service_database(tmp_path: Path) -> AsyncIterator[OpenDatabase]:
 
 
 @pytest.fixture
-def open_workplace(open_service_database: OpenDatabase) -> OpenWorkplace:
-    async def opened(name: str) -> Workplace:
+def open_context(open_service_database: OpenDatabase) -> OpenContext:
+    async def opened(name: str) -> ServiceContext:
         telemetry, tables = Telemetry("orders", source=f"/{name}"), SERVICES[name].tables
-        return Workplace(
+        return ServiceContext(
             telemetry,
             await open_service_database(name),
             SqlInbox(telemetry, group=name, metadata=tables),
@@ -76,11 +76,11 @@ def open_workplace(open_service_database: OpenDatabase) -> OpenWorkplace:
     return opened
 
 
-async def outbox_of(workplace: Workplace) -> list[tuple[str, bytes, bytes, list[Header]]]:
+async def outbox_of(context: ServiceContext) -> list[tuple[str, bytes, bytes, list[Header]]]:
     """What is to be published: topic, key, value and headers, in order."""
-    table = workplace.outbox.table
+    table = context.outbox.table
     columns = (table.c.topic, table.c.key, table.c.value, table.c.headers)
-    async with workplace.database.connect() as connection:
+    async with context.database.connect() as connection:
         rows = await connection.execute(select(*columns).order_by(table.c.sequence))
         return [(topic, key, value, unpack(packed)) for topic, key, value, packed in rows]
 

@@ -40,15 +40,15 @@ async def test_a_reader_that_fails_is_the_service_failing_while_its_relay_goes_o
 
 
 async def test_what_is_in_the_outbox_is_published_before_a_service_stops(
-    open_workplace: Any,
+    open_context: Any,
 ) -> None:
-    broker, workplace = InMemoryBroker(), await open_workplace("payment")
+    broker, context = InMemoryBroker(), await open_context("payment")
     producer = TracedProducer(InMemoryProducer(broker), Telemetry("orders"))
-    relay = OutboxRelay(workplace.outbox, workplace.database, producer, poll_interval_s=3600)
+    relay = OutboxRelay(context.outbox, context.database, producer, poll_interval_s=3600)
     async with (
         _relaying(relay, steady_pace()) as relaying,
-        workplace.database.begin() as connection,
+        context.database.begin() as connection,
     ):
-        await workplace.outbox.add(connection, "payment.events", b"v", key=b"k")
+        await context.outbox.add(connection, "payment.events", b"v", key=b"k")
     assert [b"v"] == [record.value for record in broker.records("payment.events")]
     assert relaying.done()

@@ -16,7 +16,7 @@ from tests.demo_pipeline.conftest import outbox_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from demo_pipeline.runtime.publishing import Workplace
+    from demo_pipeline.runtime.service_context import ServiceContext
 
 _BODY: dict[str, Any] = {
     "user_id": "user-07",
@@ -28,24 +28,24 @@ _BODY: dict[str, Any] = {
 
 class _Api:
     def __init__(
-        self, client: httpx.AsyncClient, workplace: Workplace, recording: Recording
+        self, client: httpx.AsyncClient, context: ServiceContext, recording: Recording
     ) -> None:
         self.client = client
-        self.workplace = workplace
+        self.context = context
         self.recording = recording
 
 
 @pytest.fixture
-def api(open_workplace: Any) -> Callable[..., Any]:
+def api(open_context: Any) -> Callable[..., Any]:
     @asynccontextmanager
     async def opened() -> AsyncIterator[_Api]:
         recording = Recording()
         providers = recording.providers("orders")
-        workplace = await open_workplace("orders")
-        app = http_api(workplace, providers)
+        context = await open_context("orders")
+        app = http_api(context, providers)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
-            yield _Api(client, workplace, recording)
+            yield _Api(client, context, recording)
         providers.shutdown()
 
     return opened
@@ -55,7 +55,7 @@ async def test_an_order_is_accepted_stored_with_its_event_and_shown(api: Any) ->
     async with api() as shop:
         answer = await shop.client.post("/orders", json=_BODY)
         shown = await shop.client.get(answer.headers["location"])
-        ((topic, key, value, _),) = await outbox_of(shop.workplace)
+        ((topic, key, value, _),) = await outbox_of(shop.context)
     order_id = answer.json()["order_id"]
     assert 202 == answer.status_code
     assert ("orders.events", b"user-07") == (topic, key)
@@ -75,7 +75,7 @@ async def test_the_event_is_a_child_of_the_server_span_and_the_answer_names_its_
 ) -> None:
     async with api() as shop:
         answer = await shop.client.post("/orders", json=_BODY)
-        ((_, _, _, headers),) = await outbox_of(shop.workplace)
+        ((_, _, _, headers),) = await outbox_of(shop.context)
     (span,) = shop.recording.spans
     assert "POST /orders" == span.name
     assert trace.SpanKind.SERVER == span.kind
@@ -139,7 +139,7 @@ async def test_an_order_that_does_not_fit_is_refused_and_says_where(
 ) -> None:
     async with api() as shop:
         answer = await shop.client.post("/orders", json={**_BODY, **change})
-        assert [] == await outbox_of(shop.workplace)
+        assert [] == await outbox_of(shop.context)
     assert 400 == answer.status_code
     assert named in answer.json()["error"]
 
@@ -189,10 +189,10 @@ async def test_a_body_without_end_is_refused_before_it_is_read(api: Any) -> None
 
 async def test_an_order_whose_event_cannot_be_stored_is_not_accepted(api: Any) -> None:
     async with api() as shop:
-        async with shop.workplace.database.begin() as connection:
+        async with shop.context.database.begin() as connection:
             await connection.execute(text("DROP TABLE outbox"))
         answer = await shop.client.post("/orders", json=_BODY)
-        async with shop.workplace.database.connect() as connection:
+        async with shop.context.database.connect() as connection:
             stored = await connection.scalar(text("SELECT count(*) FROM orders"))
     assert (503, 0) == (answer.status_code, stored)
 
@@ -263,7 +263,7 @@ async def test_a_method_that_is_unknown_is_refused(api: Any, method: str) -> Non
 
 async def test_orders_that_cannot_be_read_at_the_moment_are_no_crash(api: Any) -> None:
     async with api() as shop:
-        async with shop.workplace.database.begin() as connection:
+        async with shop.context.database.begin() as connection:
             await connection.execute(text("DROP TABLE orders"))
         answer = await shop.client.get("/orders/o-1")
     assert 503 == answer.status_code
@@ -276,7 +276,7 @@ async def test_no_caller_names_a_flow_or_switches_tracing_off(api: Any) -> None:
     }
     async with api() as shop:
         await shop.client.post("/orders", json=_BODY, headers=caller)
-        ((_, _, _, headers),) = await outbox_of(shop.workplace)
+        ((_, _, _, headers),) = await outbox_of(shop.context)
     (span,) = shop.recording.spans
     assert None is span.parent
     assert [0x4BF92F3577B34DA6A3CE929D0E0E4736] == [link.context.trace_id for link in span.links]

@@ -10,17 +10,16 @@ from aiokafka import AIOKafkaProducer
 
 import tracing
 from demo_pipeline.__main__ import main
-from demo_pipeline.app.given_up import given_up
 from demo_pipeline.app.load import Load
 from demo_pipeline.app.run import RunOptions, run
-from demo_pipeline.app.run_record import RunRecord
+from demo_pipeline.app.run_record import RunRecord, unreadable_orders
 from demo_pipeline.broker import BrokerError, EmbeddedBroker, create_topics
 from demo_pipeline.domain.commands import ReserveInventory, ShipOrder
 from demo_pipeline.domain.deadlines import QUICK
 from demo_pipeline.domain.topics import ORDERS, PARTITIONS
 from demo_pipeline.report import RunResult, check_traces
 from demo_pipeline.report.delivery import deliveries
-from demo_pipeline.report.joining import read_spans
+from demo_pipeline.report.facts import read_spans
 from demo_pipeline.report.sagas import Saga, sum_up_sagas
 from demo_pipeline.runtime.faults import Faults
 from demo_pipeline.runtime.scenarios import SCENARIOS
@@ -109,7 +108,7 @@ async def test_a_second_run_on_the_same_cluster_counts_its_own_orders_alone() ->
 async def test_poison_becomes_dead_letters_of_every_reader_and_the_others_go_on() -> None:
     outcome = await run(_options(orders=12, scenario="poison"), _Steps())
 
-    lost = given_up(outcome.result.spans)
+    lost = unreadable_orders(outcome.result.spans)
     assert () == outcome.problems
     assert () == check_traces(outcome.result)
     # The third and the thirteenth event, of which there are twelve.
@@ -140,7 +139,7 @@ async def test_an_outage_is_retried_and_what_it_outlasts_becomes_a_dead_letter(
     assert ("payment", "payment.commands") == (payment.group, payment.topic)
     assert payment.retries[error] > payment.dead_letters[error] > 0
     # The saga has asked again for what became a dead letter.
-    assert frozenset() == given_up(outcome.result.spans)
+    assert frozenset() == unreadable_orders(outcome.result.spans)
     (saga,) = _sagas(outcome.result, "place-order")
     assert (60, 60) == (saga.started, saga.completed)
 
@@ -157,7 +156,7 @@ async def test_what_is_sent_twice_is_applied_once(kafka_servers: str) -> None:
     assert {"orders", "orchestrator", "payment", "shipping", "analytics"} <= skipped
     (saga,) = _sagas(outcome.result, "place-order")
     assert (12, 12, 0) == (saga.started, saga.completed, saga.active)
-    assert frozenset() == given_up(outcome.result.spans)
+    assert frozenset() == unreadable_orders(outcome.result.spans)
 
 
 @pytest.mark.integration

@@ -15,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from demo_pipeline.broker import BrokerError, EmbeddedBroker, create_topics, wait_until_reachable
-from demo_pipeline.broker.binary import find_broker
+from demo_pipeline.broker.embedded import find_broker
 from tracing.testing import eventually
 
 pytestmark = pytest.mark.integration

@@ -8,8 +8,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 
 from demo_pipeline.report import RunResult
 from demo_pipeline.report.analysis import analyse
-from demo_pipeline.report.delivery import deliveries
-from demo_pipeline.report.letters import LetterKind
+from demo_pipeline.report.delivery import LetterKind, deliveries
 from tests.demo_pipeline.report.counting import counted, labels, payment_counts
 
 if TYPE_CHECKING:

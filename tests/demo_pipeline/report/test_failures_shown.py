@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from demo_pipeline.report import RunResult, print_summary
-from demo_pipeline.report.joining import read_spans
+from demo_pipeline.report.facts import read_spans
 from tests.demo_pipeline.report.counting import counted, labels, payment_counts
 from tests.demo_pipeline.report.showing import line_with, page, printed
 from tracing.core.semconv import error_type

@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from demo_pipeline.report.facts import read_span
+from demo_pipeline.report.hops import lags_over_time
 from demo_pipeline.report.lag_chart import lag_section
-from demo_pipeline.report.lags import lags_over_time
 
 if TYPE_CHECKING:
     from demo_pipeline.report.model import SpanFacts

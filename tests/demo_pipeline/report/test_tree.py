@@ -1,7 +1,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from demo_pipeline.report.joining import read_spans
+from demo_pipeline.report.facts import read_spans
 from demo_pipeline.report.tree import rows
 
 if TYPE_CHECKING:

@@ -47,29 +47,29 @@ def _sent_messages(*messages: Message) -> list[tuple[str, bytes, bytes]]:
     return [(TOPIC_OF[type(sent)], key_of(sent), encode(sent)) for sent in messages]
 
 
-async def _published(workplace: Any) -> list[tuple[str, bytes, bytes]]:
-    return [(topic, key, value) for topic, key, value, _ in await outbox_of(workplace)]
+async def _published(context: Any) -> list[tuple[str, bytes, bytes]]:
+    return [(topic, key, value) for topic, key, value, _ in await outbox_of(context)]
 
 
 async def test_what_came_of_a_command_is_to_be_published(
-    open_workplace: Any, make_order: Callable[..., Any]
+    open_context: Any, make_order: Callable[..., Any]
 ) -> None:
-    workplace = await open_workplace("inventory")
-    handle = record_handler(SERVICES["inventory"], workplace)
+    context = await open_context("inventory")
+    handle = record_handler(SERVICES["inventory"], context)
     await handle(_record_of(ReserveInventory(make_order())))
     expected = StockReserved(make_order(), "reservation-o-1")
-    assert _sent_messages(expected) == await _published(workplace)
+    assert _sent_messages(expected) == await _published(context)
 
 
 async def test_a_no_is_to_be_published_and_then_told_as_rejected(
-    open_workplace: Any, make_order: Callable[..., Any]
+    open_context: Any, make_order: Callable[..., Any]
 ) -> None:
-    workplace, order = await open_workplace("payment"), make_order(quantity=500)
-    handle = record_handler(SERVICES["payment"], workplace)
+    context, order = await open_context("payment"), make_order(quantity=500)
+    handle = record_handler(SERVICES["payment"], context)
     with pytest.raises(tracing.Rejected, match="card limit exceeded"):
         await handle(_record_of(ChargeCard(order)))
     expected = PaymentDeclined(order, "card limit exceeded")
-    assert _sent_messages(expected) == await _published(workplace)
+    assert _sent_messages(expected) == await _published(context)
 
 
 @pytest.mark.parametrize(
@@ -77,71 +77,71 @@ async def test_a_no_is_to_be_published_and_then_told_as_rejected(
     [("inventory", ReserveInventory), ("payment", ChargeCard), ("shipping", ShipOrder)],
 )
 async def test_a_command_has_one_effect_and_one_outcome_however_often_it_is_delivered(
-    open_workplace: Any,
+    open_context: Any,
     make_order: Callable[..., Any],
     service: str,
     command: Callable[..., Message],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    workplace, order = await open_workplace(service), make_order()
-    handle = record_handler(SERVICES[service], workplace)
+    context, order = await open_context(service), make_order()
+    handle = record_handler(SERVICES[service], context)
     with caplog.at_level(logging.INFO):
         for offset in range(3):
             await handle(_record_of(command(order), offset))
-    async with workplace.database.connect() as connection:
+    async with context.database.connect() as connection:
         if service == "inventory":
             assert inventory.FIRST_STOCK - 2 == await inventory.available("kettle", connection)
         elif service == "payment":
             assert 8900 == await payment.charged_cents(connection)
         else:
             assert 1 == await shipping.shipments(connection)
-    assert 1 == len(await outbox_of(workplace))
+    assert 1 == len(await outbox_of(context))
     assert 2 == caplog.text.count("of order o-1 was done before")
 
 
 async def test_what_fails_has_no_effect_and_publishes_nothing_until_the_next_delivery(
-    open_workplace: Any, make_order: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    open_context: Any, make_order: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_args: object, **_options: object) -> None:
         raise ConnectionError
 
-    workplace = await open_workplace("payment")
-    handle = record_handler(SERVICES["payment"], workplace)
+    context = await open_context("payment")
+    handle = record_handler(SERVICES["payment"], context)
     record = _record_of(ChargeCard(make_order()))
     with monkeypatch.context() as broken:
-        broken.setattr(type(workplace.outbox), "add", fail)
+        broken.setattr(type(context.outbox), "add", fail)
         with pytest.raises(ConnectionError):
             await handle(record)
-    async with workplace.database.connect() as connection:
+    async with context.database.connect() as connection:
         assert 0 == await payment.charged_cents(connection)
     await handle(record)
     expected = PaymentCharged(make_order(), "payment-o-1")
-    assert _sent_messages(expected) == await _published(workplace)
+    assert _sent_messages(expected) == await _published(context)
 
 
 async def test_the_relay_is_woken_after_the_commit(
-    open_workplace: Any, make_order: Callable[..., Any]
+    open_context: Any, make_order: Callable[..., Any]
 ) -> None:
-    workplace = await open_workplace("payment")
+    context = await open_context("payment")
     seen: list[Any] = []
-    pending = dataclasses.replace(workplace, committed=lambda: seen.append("woken"))
+    pending = dataclasses.replace(context, committed=lambda: seen.append("woken"))
     handle = record_handler(SERVICES["payment"], pending)
     await handle(_record_of(ChargeCard(make_order())))
     assert ["woken"] == seen
 
 
 async def test_messages_that_are_none_of_its_business_pass_a_service_by(
-    open_workplace: Any, make_order: Callable[..., Any]
+    open_context: Any, make_order: Callable[..., Any]
 ) -> None:
-    workplace = await open_workplace("payment")
-    await record_handler(SERVICES["payment"], workplace)(_record_of(ReserveInventory(make_order())))
-    assert [] == await outbox_of(workplace)
+    context = await open_context("payment")
+    await record_handler(SERVICES["payment"], context)(_record_of(ReserveInventory(make_order())))
+    assert [] == await outbox_of(context)
 
 
 async def test_log_lines_name_the_service_and_the_order(
-    open_workplace: Any, make_order: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    open_context: Any, make_order: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    handle = record_handler(SERVICES["shipping"], await open_workplace("shipping"))
+    handle = record_handler(SERVICES["shipping"], await open_context("shipping"))
     with caplog.at_level(logging.INFO):
         await handle(_record_of(ShipOrder(make_order())))
     assert ("demo_pipeline.shipping", logging.INFO, "ShipOrder of order o-1 is done") in (

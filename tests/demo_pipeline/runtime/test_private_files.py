@@ -21,7 +21,7 @@ from demo_pipeline.__main__ import main
 from demo_pipeline.broker import EmbeddedBroker
 from demo_pipeline.report.files import write_files
 from demo_pipeline.runtime.database import open_database
-from demo_pipeline.runtime.temp_folders import sweep, temp_folder
+from demo_pipeline.runtime.private_files import sweep, temp_folder
 from demo_pipeline.services import SERVICES
 from tracing.testing import eventually
 
@@ -166,7 +166,7 @@ def test_the_folder_of_a_process_that_lives_stays(
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from demo_pipeline.runtime.temp_folders import temp_folder\n"
+        "from demo_pipeline.runtime.private_files import temp_folder\n"
         "with temp_folder('databases', Path(sys.argv[1])) as folder:\n"
         "    print(folder, flush=True)\n"
         "    sys.stdin.read()\n"

@@ -13,7 +13,7 @@ from demo_pipeline.domain.deadlines import PATIENT
 from demo_pipeline.domain.events import Order, OrderLine
 from demo_pipeline.domain.topics import TOPIC_OF, key_of
 from demo_pipeline.runtime.database import open_database
-from demo_pipeline.runtime.publishing import Workplace
+from demo_pipeline.runtime.service_context import ServiceContext
 from demo_pipeline.services import orchestrator
 from tracing import Telemetry
 from tracing.sql import SqlInbox, SqlOutbox
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class Desk:
     """An orchestrator at work, without a broker: events go in, commands are in its outbox."""
 
-    def __init__(self, workplace: Workplace, handle: RecordHandler) -> None:
-        self.workplace = workplace
+    def __init__(self, context: ServiceContext, handle: RecordHandler) -> None:
+        self.context = context
         self._handle = handle
         self._offset = 0
 
@@ -48,8 +48,8 @@ class Desk:
 
     async def sent(self) -> list[tuple[Message | None, dict[str, bytes | None]]]:
         """The messages in the outbox, in their order, each with its headers."""
-        table = self.workplace.outbox.table.c
-        async with self.workplace.database.connect() as connection:
+        table = self.context.outbox.table.c
+        async with self.context.database.connect() as connection:
             found = await connection.execute(
                 select(table.topic, table.value, table.headers).order_by(table.sequence)
             )
@@ -94,7 +94,7 @@ def at_work(tmp_path: Path, capture: Capture) -> AtWork:
     @asynccontextmanager
     async def working(deadlines: Deadlines = PATIENT, **changes: Any) -> AsyncIterator[Desk]:
         async with AsyncExitStack() as stack:
-            workplace = Workplace(
+            context = ServiceContext(
                 telemetry,
                 await stack.enter_async_context(open_database(service, url)),
                 SqlInbox(telemetry, group=service.name, metadata=service.tables),
@@ -102,9 +102,9 @@ def at_work(tmp_path: Path, capture: Capture) -> AtWork:
                 lambda: None,
                 deadlines=deadlines,
             )
-            workplace = dataclasses.replace(workplace, **changes)
-            work = await stack.enter_async_context(orchestrator.orchestrating(workplace))
-            yield Desk(workplace, work.handle)
+            context = dataclasses.replace(context, **changes)
+            work = await stack.enter_async_context(orchestrator.orchestrating(context))
+            yield Desk(context, work.handle)
 
     return working
 

@@ -40,13 +40,13 @@ SOON = dataclasses.replace(PATIENT, step_s=0.1, step_attempts=2, undo_s=0.1, und
 
 
 async def _state(desk: Desk) -> str:
-    found = await shown(desk.workplace.database, "o-1", observed=False)
+    found = await shown(desk.context.database, "o-1", observed=False)
     assert found is not None
     return found.state
 
 
 async def _kept(desk: Desk) -> str:
-    async with desk.workplace.database.connect() as connection:
+    async with desk.context.database.connect() as connection:
         return str(await connection.scalar(text("SELECT state FROM place_order")))
 
 
@@ -74,7 +74,7 @@ async def test_a_saga_that_is_declined_undoes_what_was_done_and_cancels_the_orde
         assert "release-inventory" == await _state(desk)
         await desk.take(StockReleased(order), OrderCancelled(order, "card declined"))
         assert ["ReleaseInventory", "CancelOrder"] == (await desk.commands())[2:]
-        found = await shown(desk.workplace.database, "o-1", observed=False)
+        found = await shown(desk.context.database, "o-1", observed=False)
     assert found is not None
     assert ("compensated", "card declined") == (found.state, found.reason)
     assert [
@@ -133,7 +133,7 @@ async def test_a_compensation_without_an_answer_fails_and_holds_the_order(
 
         await eventually(failed)
         assert ["CancelOrder", "CancelOrder 2", "HoldOrder"] == (await desk.commands())[1:]
-        found = await shown(desk.workplace.database, "o-1", observed=False)
+        found = await shown(desk.context.database, "o-1", observed=False)
     assert found is not None
     assert ("cancel-order",) == found.to_undo
     assert "the saga of order o-1 has failed and needs a human" in caplog.text
@@ -194,10 +194,10 @@ async def test_what_cannot_be_sent_did_not_happen(
 
     async with at_work() as desk:
         with monkeypatch.context() as broken:
-            broken.setattr(type(desk.workplace.outbox), "add", fail)
+            broken.setattr(type(desk.context.outbox), "add", fail)
             with pytest.raises(ConnectionError):
                 await desk.take(OrderPlaced(order))
-        assert None is await shown(desk.workplace.database, "o-1", observed=False)
+        assert None is await shown(desk.context.database, "o-1", observed=False)
         assert 0 == await asyncio.to_thread(capture.metric, "pipeline.saga.started")
         await desk.take(OrderPlaced(order))
         assert ["ReserveInventory"] == await desk.commands()
@@ -294,7 +294,7 @@ async def test_a_database_that_is_away_is_waited_for_and_loses_no_event(
                 failed.append(1)
                 raise OperationalError("select", {}, ConnectionResetError())
 
-            away.setattr(type(desk.workplace.inbox), "accept", fail)
+            away.setattr(type(desk.context.inbox), "accept", fail)
             taking = asyncio.create_task(desk.take(StockReserved(order, "r")))
             await eventually(lambda: len(failed) > 1)
         await taking
@@ -306,7 +306,7 @@ async def test_a_saga_that_cannot_be_moved_on_time_keeps_no_other_one_waiting(
 ) -> None:
     async with at_work(SOON) as desk:
         await desk.take(OrderPlaced(order))
-        async with desk.workplace.database.begin() as connection:
+        async with desk.context.database.begin() as connection:
             await connection.execute(text("UPDATE place_order SET state = 'broken'"))
         await desk.take(OrderPlaced(dataclasses.replace(order, order_id="o-2")))
 
@@ -328,7 +328,7 @@ async def test_spans_end_when_the_store_says_they_did(
     async with at_work() as desk:
         await desk.take(OrderPlaced(order), StockRejected(order, "sold out"))
         await desk.take(OrderCancelled(order, "sold out"))
-        found = await shown(desk.workplace.database, "o-1", observed=False)
+        found = await shown(desk.context.database, "o-1", observed=False)
     assert found is not None
     steps = {
         span.name.rpartition("/")[2]: round(
@@ -354,7 +354,7 @@ async def test_a_slow_shop_gives_its_sagas_more_time_and_no_order_is_cancelled_f
     async with at_work(dataclasses.replace(hurried, step_s=0.01), pace=pace) as desk:
 
         async def postponed() -> bool:
-            async with desk.workplace.database.connect() as connection:
+            async with desk.context.database.connect() as connection:
                 due = await connection.scalar(text("SELECT deadline_ns FROM place_order"))
                 told = await connection.scalar(select(SAGA_TABLES.sagas.c.deadline_ns))
             return bool(due == told and due > time.time_ns())

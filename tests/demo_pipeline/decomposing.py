@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from demo_pipeline.report.backoff import pauses_by_span
 from demo_pipeline.report.model import Role
+from demo_pipeline.report.timing import pauses_by_span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from opentelemetry.trace import SpanKind
 
-from demo_pipeline.app.given_up import given_up
+from demo_pipeline.app.run_record import unreadable_orders
 from tests.demo_pipeline.report.recording import Recorder
 
 UNREADABLE = {
@@ -34,4 +34,4 @@ def test_only_an_order_that_could_not_be_read_needs_no_end(
         attributes=UNREADABLE | changes,
     )  # fmt: skip
 
-    assert expected == given_up(recorder.spans)
+    assert expected == unreadable_orders(recorder.spans)

@@ -13,9 +13,10 @@ from demo_pipeline.app.load import Load
 from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.broker import EmbeddedBroker
 from demo_pipeline.domain.topics import PARTITIONS
-from demo_pipeline.report.joining import join, read_spans
-from tests.demo_pipeline.app.decomposing import decompose
-from tests.demo_pipeline.app.pending import pending_records
+from demo_pipeline.report.facts import read_spans
+from demo_pipeline.report.order_traces import join
+from tests.demo_pipeline.decomposing import decompose
+from tests.demo_pipeline.pending import pending_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

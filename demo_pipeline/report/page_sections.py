@@ -1,0 +1,191 @@
+"""Sections of the page: sagas with their steps, and retries, duplicates and dead letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from demo_pipeline.report.wording import (
+    HOW_TO_LOOK,
+    KEPT,
+    NOTHING,
+    by_error,
+    count_or_nothing,
+    escaped,
+    percentiles,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from demo_pipeline.report.analysis import Analysis
+    from demo_pipeline.report.delivery import Delivery, LetterKind
+    from demo_pipeline.report.sagas import Saga, SagaStep
+
+_SAGA_TITLE: Final = "sagas-title"
+_SAGA_HEADINGS: Final = (
+    "Saga",
+    "Started",
+    "Completed",
+    "Compensated",
+    "Failed",
+    "Overdue",
+    "Active",
+    "p50",
+    "p95",
+    "p99",
+)
+_STEP_HEADINGS: Final = ("Step", "Ok", "Rejected", "Error", "p50", "p95")
+_DELIVERY_TITLE: Final = "delivery-title"
+_DELIVERY_HEADINGS: Final = (
+    "Service ← topic",
+    "Retries",
+    "Recovered",
+    "Duplicates skipped",
+    "Dead letters",
+)
+_LETTER_HEADINGS: Final = ("Dead-letter topic", "Error", "Count", "Trace of one")
+
+
+def saga_section(sagas: Sequence[Saga]) -> str:
+    """How sagas went, and where on their way they turned back; nothing where there is none."""
+    if not sagas:
+        return ""
+    tables = _table(
+        _SAGA_TITLE,
+        "Sagas by name: how they ended, how many passed their deadline, how many are still "
+        f"under way, and how long those that ended took, in ms. {KEPT}",
+        _SAGA_HEADINGS,
+        ["".join(map(_saga, sagas))],
+    )
+    if any(saga.steps for saga in sagas):
+        tables += "<h3>Steps</h3>" + _table(
+            _SAGA_TITLE,
+            "The steps of each saga in the order in which they first started, compensations "
+            "last: how they ended, and how long they took, in ms.",
+            _STEP_HEADINGS,
+            [_steps(saga) for saga in sagas if saga.steps],
+        )
+    return (
+        f'<section aria-labelledby="{_SAGA_TITLE}">'
+        f'<h2 id="{_SAGA_TITLE}">Sagas</h2>{tables}</section>'
+    )
+
+
+def _saga(saga: Saga) -> str:
+    cells = _cells(
+        (
+            count_or_nothing(saga.started),
+            count_or_nothing(saga.completed),
+            count_or_nothing(saga.compensated),
+            _bad(saga.failed),
+            _bad(saga.overdue),
+            count_or_nothing(saga.active),
+            *percentiles(saga.duration),
+        )
+    )
+    return f'<tr><th scope="row">{escaped(saga.name)}</th>{cells}</tr>'
+
+
+def _steps(saga: Saga) -> str:
+    return (
+        f'<tr><th scope="rowgroup" colspan="{len(_STEP_HEADINGS)}">{escaped(saga.name)}</th></tr>'
+        + "".join(map(_step, saga.steps))
+    )
+
+
+def _step(step: SagaStep) -> str:
+    mark = ' <span class="flag calm">compensation</span>' if step.compensation else ""
+    cells = _cells(
+        (
+            count_or_nothing(step.ok),
+            count_or_nothing(step.rejected),
+            _bad(step.errors),
+            *percentiles(step.duration)[:2],
+        )
+    )
+    return f'<tr><th scope="row" class="within">{escaped(step.name)}{mark}</th>{cells}</tr>'
+
+
+def _bad(number: int) -> str:
+    shown = count_or_nothing(number)
+    return f"<strong>{shown}</strong>" if number else shown
+
+
+def _cells(values: Iterable[str]) -> str:
+    return "".join(f"<td>{value}</td>" for value in values)
+
+
+def delivery_section(analysis: Analysis) -> str:
+    """What did not just go through; one sentence where everything did."""
+    if not analysis.deliveries:
+        return '<p class="quiet">No retries, duplicates or dead letters.</p>'
+    section = _table(
+        _DELIVERY_TITLE,
+        "What did not just go through: attempts after a failed one, records that went through at "
+        "a later one, records skipped because they had been applied before, and those given up.",
+        _DELIVERY_HEADINGS,
+        ["".join(map(_delivery, analysis.deliveries))],
+    )
+    if not analysis.letters:
+        return section
+    lost = sum(report.given_up for report in analysis.orders)
+    return (
+        section
+        + "<h3>Dead letters</h3>"
+        + _table(
+            _DELIVERY_TITLE,
+            f"Records given up, of {lost:,} of the orders.",
+            _LETTER_HEADINGS,
+            ["".join(map(_letter, analysis.letters))],
+        )
+        + '<p class="quiet">On a cluster that stays, look at them with '
+        f"<code>{HOW_TO_LOOK}</code></p>"
+    )
+
+
+def _delivery(delivery: Delivery) -> str:
+    recovered = f"{delivery.recovered:,}" if delivery.retries else NOTHING
+    duplicates = f"{delivery.duplicates:,}" if delivery.duplicates else NOTHING
+    letters = escaped(by_error(delivery.dead_letters))
+    letters = f"<strong>{letters}</strong>" if letters else NOTHING
+    return (
+        f'<tr><th scope="row">{escaped(delivery.reader)} '
+        f'<span class="from">← {escaped(delivery.topic)}</span></th>'
+        f"<td>{escaped(by_error(delivery.retries)) or NOTHING}</td><td>{recovered}</td>"
+        f"<td>{duplicates}</td><td>{letters}</td></tr>"
+    )
+
+
+def _letter(kind: LetterKind) -> str:
+    trace = NOTHING
+    if kind.trace_id is not None:
+        trace_id = f"{kind.trace_id:032x}"
+        # The script shows the button if it knows the trace.
+        trace = (
+            f"<code>{trace_id}</code> "
+            f'<button type="button" class="copy" data-trace="{trace_id}" hidden '
+            f'aria-label="Show trace {trace_id}">Show</button>'
+        )
+    return (
+        f'<tr><th scope="row">{escaped(kind.topic)}</th><td>{escaped(kind.error)}</td>'
+        f"<td>{kind.count:,}</td><td>{trace}</td></tr>"
+    )
+
+
+def _table(title_id: str, caption: str, headings: Sequence[str], groups: Iterable[str]) -> str:
+    """Write a table in a region that can be scrolled with the keyboard.
+
+    Args:
+        title_id: The id of the heading that names the region.
+        caption: What the table tells.
+        headings: Those of its columns; the first column names the rows.
+        groups: The rows, as markup, group by group.
+    """
+    first, *others = headings
+    head = f'<th scope="col" class="named">{first}</th>'
+    head += "".join(f'<th scope="col">{heading}</th>' for heading in others)
+    bodies = "".join(f"<tbody>{rows}</tbody>" for rows in groups)
+    return (
+        f'<div class="scroll" role="region" aria-labelledby="{title_id}" tabindex="0"><table>'
+        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead>{bodies}</table></div>"
+    )
