@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tracing.dlq.reading import Letter
     from tracing.headers.codec import Header
     from tracing.headers.dead_letter import Provenance
-    from tracing.kafka.client import ClientInfo
+    from tracing.messaging.transport import ClientInfo
     from tracing.telemetry import Telemetry
 
 _LEFT_OUT: Final = (ERROR_HEADERS - {FIRST_FAILED_AT}) | {

@@ -14,8 +14,10 @@ from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.origins import Origins
 from tracing.dlq.outgoing import ReplaySends, replay_headers
 from tracing.dlq.reading import reader
-from tracing.kafka.client import ClientInfo, check_durable, client_info
+from tracing.kafka.client import check_durable, client_info
 from tracing.kafka.raw_sending import send_raw
+from tracing.kafka.transport import KAFKA
+from tracing.messaging.transport import ClientInfo
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ async def replay(
             counted as replayed. Or `dead_letter_topic` is no template.
     """
     check_durable(
-        ClientInfo(transactional_id=connection.options.get("transactional_id")),
+        ClientInfo(transport=KAFKA, transactional_id=connection.options.get("transactional_id")),
         "replay",
         "replayed records",
     )

@@ -1,48 +1,12 @@
 """What a client says of itself, read once and tolerantly: aiokafka publishes none of it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from tracing.core.semconv import CLIENT_ID, SERVER_ADDRESS, SERVER_PORT
 from tracing.core.text import plain_text
+from tracing.kafka.transport import KAFKA
+from tracing.messaging.transport import ClientInfo
 
 _MAX_LAYERS = 8
 _INNER = ("_producer", "_consumer", "_inner")
 _CODECS = ("_key_deserializer", "_value_deserializer", "_key_serializer", "_value_serializer")
-
-
-@dataclass(frozen=True, slots=True)
-class ClientInfo:
-    """How a client is configured, as far as it is known.
-
-    Attributes:
-        client_id: Kafka's `client.id`.
-        group: The consumer group.
-        servers: The bootstrap servers as `(host, port)`.
-        auto_commit: Whether the client commits by itself; `None` when unknown.
-        codec: Whether the client turns bytes into objects or objects into bytes.
-        acknowledged: Whether a producer waits for the broker; true where that is unknown.
-        transactional_id: Kafka's `transactional.id`, where a producer has one.
-    """
-
-    client_id: str | None = None
-    group: str | None = None
-    servers: tuple[tuple[str, int], ...] = ()
-    auto_commit: bool | None = None
-    codec: bool = False
-    acknowledged: bool = True
-    transactional_id: str | None = None
-
-    def attributes(self) -> Mapping[str, str | int]:
-        """Describe the client as span attributes; of several servers, the first."""
-        found: dict[str, str | int] = {}
-        if self.client_id is not None:
-            found[CLIENT_ID] = self.client_id
-        if self.servers:
-            host, port = self.servers[0]
-            found[SERVER_ADDRESS] = host
-            found[SERVER_PORT] = port
-        return found
 
 
 def client_info(client: object, *, group: str | None, client_id: str | None) -> ClientInfo:
@@ -65,6 +29,7 @@ def client_info(client: object, *, group: str | None, client_id: str | None) -> 
     )
     auto_commit = _attribute(client, "enable_auto_commit", "_enable_auto_commit")
     return ClientInfo(
+        transport=KAFKA,
         client_id=known_client,
         group=known_group,
         servers=_servers(_attribute(inner, "_bootstrap_servers")),

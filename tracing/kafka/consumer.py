@@ -8,6 +8,7 @@ from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakSet
 
+from tracing.core import semconv
 from tracing.core.bounded import keep
 from tracing.core.log import warn_once
 from tracing.core.otel_context import running_task
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord, TopicPartition
     from opentelemetry.trace import SpanContext
 
-    from tracing.kafka.client import ClientInfo
     from tracing.kafka.protocols import KafkaConsumer
+    from tracing.messaging.transport import ClientInfo
     from tracing.metrics.series import OperationSeries
     from tracing.telemetry import Telemetry
 
@@ -276,7 +277,8 @@ class TracedConsumer(ConsumerMethods):
         found = self._sources.get(place)
         if found is None:
             beside = self._by_topic.get(record.topic)
-            found = Source(self._telemetry, self._info, *place, beside)
+            partition = {semconv.PARTITION: str(record.partition)}
+            found = Source(self._telemetry, self._info, record.topic, partition, beside)
             keep(self._sources, place, found)
             if beside is None:
                 keep(self._by_topic, record.topic, found)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from aiokafka.structs import RecordMetadata
 
     from tracing.headers.codec import Header
-    from tracing.kafka.client import ClientInfo
     from tracing.kafka.protocols import KafkaProducer
     from tracing.messaging.send import Sending
+    from tracing.messaging.transport import ClientInfo
     from tracing.telemetry import Telemetry
 
 

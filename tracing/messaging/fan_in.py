@@ -88,7 +88,7 @@ def fan_in(
             record.headers, found, source.topic, timestamp
         )
         if creation is not None and len(links) < max_links:
-            links.append(link_to(creation, record))
+            links.append(link_to(creation, source.transport.placement(record)))
         elif creation is not None:
             unlinked += 1
         agreed = dict(flow if agreed is None else agreed.items() & flow.items())

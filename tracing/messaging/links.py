@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.trace import Link
 
-from tracing.core import semconv
-
 if TYPE_CHECKING:
-    from aiokafka.structs import ConsumerRecord
     from opentelemetry.trace import Span
+
+    from tracing.core.semconv import Attributes
 
 MAX_LINKS: Final = 128
 """Links on one span, the SDK's own default limit; the real number is an attribute."""
 
 
-def link_to(creation: Span, record: ConsumerRecord[Any, Any]) -> Link:
+def link_to(creation: Span, placement: Attributes) -> Link:
     """Link to the span that created a message."""
-    return Link(
-        creation.get_span_context(),
-        {semconv.PARTITION: str(record.partition), semconv.OFFSET: record.offset},
-    )
+    return Link(creation.get_span_context(), placement)

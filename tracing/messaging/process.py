@@ -206,7 +206,7 @@ class Processing(HandlingBlock):
             self._context or get_current(),
             {
                 **cloudevents.identity(latest(self.record.headers)),
-                semconv.OFFSET: self.record.offset,
+                **self._source.transport.attributes(self.record),
                 semconv.ATTEMPT: number,
                 semconv.BACKOFF: backoff_s,
                 semconv.RETRY_CAUSE: semconv.error_type(cause),
@@ -269,7 +269,7 @@ class Processing(HandlingBlock):
         if span.is_recording():
             self._recording = True
             telemetry.spans.enrich(
-                span, process_attributes(telemetry, record, found, flow, wait_ms)
+                span, process_attributes(telemetry, source, record, found, flow, wait_ms)
             )
         # The handler sees the message's baggage, whatever the span's parent is and whatever
         # baggage the consuming code runs with, and all else that it would see unwrapped.
@@ -333,6 +333,6 @@ class Processing(HandlingBlock):
 
     def _described(self) -> dict[str, AttributeValue]:
         found = dict(self._source.attributes)
-        found[semconv.OFFSET] = self.record.offset
+        found.update(self._source.transport.attributes(self.record))
         found.update(cloudevents.identity(latest(self.record.headers)))
         return found

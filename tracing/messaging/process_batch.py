@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext
 
     from tracing.core.semconv import AttributeValue
-    from tracing.kafka.client import ClientInfo
     from tracing.messaging.fan_in import Arrived
     from tracing.messaging.outcome import Outcome
     from tracing.messaging.subscription import Source
+    from tracing.messaging.transport import ClientInfo
     from tracing.telemetry import Telemetry
 
 
@@ -216,7 +216,7 @@ def mixed_series(telemetry: Telemetry, info: ClientInfo) -> OperationSeries:
 
 def _operation(info: ClientInfo) -> dict[str, str | int]:
     operation: dict[str, str | int] = {
-        semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+        semconv.SYSTEM: info.transport.system,
         semconv.OPERATION_NAME: semconv.PROCESS,
     }
     if info.group is not None:

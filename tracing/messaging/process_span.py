@@ -80,14 +80,14 @@ def begin_process_span(
 
 def process_attributes(
     telemetry: Telemetry,
+    source: Source,
     record: ConsumerRecord[Any, Any],
     found: Mapping[str, object],
     flow: Mapping[str, object],
     wait_ms: int,
 ) -> dict[str, AttributeValue]:
     """Describe one record on its span; `found` is `latest(record.headers)`."""
-    attributes = cloudevents.identity(found)
-    attributes[semconv.OFFSET] = record.offset
+    attributes = {**cloudevents.identity(found), **source.transport.attributes(record)}
     attributes.update(flow_attributes(flow))
     if record.timestamp >= 0:
         attributes[semconv.WAIT] = wait_ms / 1000

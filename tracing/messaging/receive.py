@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link, SpanContext
 
     from tracing.core.semconv import AttributeValue
-    from tracing.kafka.client import ClientInfo
+    from tracing.messaging.transport import ClientInfo
     from tracing.metrics.instruments import Count
     from tracing.telemetry import Telemetry
 
@@ -42,6 +42,7 @@ class Polling:
         if info.group is not None:
             self._group[semconv.GROUP] = info.group
         self._client = info.attributes()
+        self._transport = info.transport
         self._delivered: dict[str, Count] = {}
         self._series: dict[str, OperationSeries] = {}
         self.remembered: dict[TopicPartition, deque[tuple[int, int, SpanContext]]] = {}
@@ -136,7 +137,7 @@ class Polling:
                     record.headers, latest(record.headers), tp.topic
                 )
                 if creation is not None:
-                    links.append(link_to(creation, record))
+                    links.append(link_to(creation, self._transport.placement(record)))
         return links
 
     def _series_of(self, topic: str) -> OperationSeries:
@@ -152,7 +153,7 @@ class Polling:
 
     def _operation(self, topic: str) -> dict[str, str | int]:
         found = {
-            semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+            semconv.SYSTEM: self._transport.system,
             semconv.OPERATION_NAME: semconv.POLL,
             **self._group,
         }

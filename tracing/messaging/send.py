@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tracing.core.semconv import AttributeValue
     from tracing.headers.codec import Header
     from tracing.headers.context import Extracted
-    from tracing.kafka.client import ClientInfo
+    from tracing.messaging.transport import ClientInfo
     from tracing.metrics.instruments import Durations
     from tracing.spans.starter import SpanStarter
     from tracing.telemetry import Telemetry
@@ -54,7 +54,15 @@ class Destination:
         operation: What the sending is called.
     """
 
-    __slots__ = ("attributes", "completion", "name", "publications", "series", "topic")
+    __slots__ = (
+        "attributes",
+        "completion",
+        "name",
+        "publications",
+        "series",
+        "topic",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -64,12 +72,13 @@ class Destination:
         operation: str = semconv.SEND,
     ) -> None:
         described: dict[str, str | int] = {
-            semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+            semconv.SYSTEM: info.transport.system,
             semconv.OPERATION_NAME: operation,
             semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[operation],
             semconv.DESTINATION: topic,
         }
         self.topic = topic
+        self.transport = info.transport
         self.completion = cloudevents.Completion(telemetry.source, topic)
         self.name = semconv.span_name(operation, topic)
         self.attributes: dict[str, AttributeValue] = {**described, **info.attributes()}
@@ -153,13 +162,7 @@ class Sending:
             if span is None:
                 return
             if metadata is not None:
-                self._telemetry.spans.enrich(
-                    span,
-                    {
-                        semconv.PARTITION: str(metadata.partition),
-                        semconv.OFFSET: metadata.offset,
-                    },
-                )
+                self._telemetry.spans.enrich(span, self._destination.transport.placement(metadata))
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
         self._end()

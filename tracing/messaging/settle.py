@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from tracing.core.semconv import AttributeValue
-    from tracing.kafka.client import ClientInfo
+    from tracing.messaging.transport import ClientInfo
     from tracing.telemetry import Telemetry
 
 
@@ -32,7 +32,7 @@ class Committing:
     def __init__(self, telemetry: Telemetry, info: ClientInfo) -> None:
         self._telemetry = telemetry
         self._operation: dict[str, str | int] = {
-            semconv.SYSTEM: semconv.SYSTEM_KAFKA,
+            semconv.SYSTEM: info.transport.system,
             semconv.OPERATION_NAME: semconv.COMMIT,
             semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.COMMIT],
         }
