@@ -1,7 +1,7 @@
-"""For tests of traced services: in-memory clients, captured telemetry, span trees as text.
+"""Test doubles for traced services: in-memory clients, captured telemetry, span trees as text.
 
-Needs the OpenTelemetry SDK, as in the extra `otlp`; aiokafka's own types are used where it is
-installed.
+Needs the OpenTelemetry SDK, for example from the extra `otlp`. aiokafka's own types are used where
+it is installed.
 """
 
 from tracing.testing.broker import InMemoryBroker

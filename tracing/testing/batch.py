@@ -18,13 +18,13 @@ _RECORD_OVERHEAD_BYTES = 10
 
 @dataclass(frozen=True, slots=True)
 class AppendedRecord:
-    """What `append` tells of a message.
+    """What `append` returns for a message.
 
     Attributes:
         offset: Its place in the batch.
         crc: Always `None`, as in the current message format.
-        size: In bytes.
-        timestamp: Unix milliseconds.
+        size: Its size, in bytes.
+        timestamp: Its timestamp, unix ms.
     """
 
     offset: int
@@ -37,7 +37,7 @@ class InMemoryBatch:
     """What `InMemoryProducer.create_batch` returns.
 
     Args:
-        max_size: From how many bytes on the batch is full; the first message always fits.
+        max_size: The size in bytes at which the batch is full; the first message always fits.
         key_serializer: Turns keys into bytes.
         value_serializer: Turns values into bytes.
     """
@@ -73,7 +73,7 @@ class InMemoryBatch:
             headers: `(str, bytes)` pairs.
 
         Returns:
-            What was added; `None` if the batch is closed, or full and closed by that.
+            The appended message; `None` if the batch is closed, or full and therefore closed now.
 
         Raises:
             TypeError: Key, value or headers are of the wrong type.
@@ -95,23 +95,23 @@ class InMemoryBatch:
         return AppendedRecord(len(self._contents) - 1, None, size, content.timestamp)
 
     def close(self) -> None:
-        """Take no more messages; cannot be undone."""
+        """Accept no more messages; this cannot be undone."""
         self._closed = True
 
     def closed(self) -> bool:
-        """Tell whether it takes no more messages."""
+        """Return whether the batch accepts no more messages."""
         return self._closed
 
     def size(self) -> int:
-        """Tell the approximate size in bytes."""
+        """Return the approximate size, in bytes."""
         return self._size
 
     def record_count(self) -> int:
-        """Tell how many messages there are."""
+        """Return the number of messages."""
         return len(self._contents)
 
     def contents(self) -> tuple[RecordContent, ...]:
-        """Return the messages; what a producer sends."""
+        """Return the messages, for a producer to send."""
         return tuple(self._contents)
 
 

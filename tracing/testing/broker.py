@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from tracing.testing.acknowledgements import Acknowledgements
+from tracing.testing.fallbacks import errors, structs
 from tracing.testing.group import Group
-from tracing.testing.kafka_types import errors, structs
+from tracing.testing.notifications import Acknowledgements, Wakeups
 from tracing.testing.partition_log import PartitionLog
 from tracing.testing.record_conversion import consumer_record, record_metadata
-from tracing.testing.wakeups import Wakeups
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,13 +27,13 @@ if TYPE_CHECKING:
 
 
 class InMemoryBroker:
-    """Topics, records, groups and committed offsets; needs no start and no stop.
+    """Holds topics, records, groups and committed offsets; needs no start and no stop.
 
-    A topic comes into being when a client first names it. The broker belongs to the event loop
+    A topic is created when a client first names it. The broker belongs to the event loop
     that first uses it, and is not thread-safe.
 
     Args:
-        partitions: How many partitions a topic gets.
+        partitions: The number of partitions of a new topic.
 
     Raises:
         ValueError: `partitions` is less than one.
@@ -51,11 +50,11 @@ class InMemoryBroker:
         self.wakeups = Wakeups()
 
     def create_topic(self, topic: str, *, partitions: int | None = None) -> None:
-        """Create a topic, unless it exists.
+        """Create a topic if it does not exist.
 
         Args:
             topic: Its name.
-            partitions: How many partitions; by default as many as the broker gives.
+            partitions: The number of partitions; by default the broker's.
 
         Raises:
             ValueError: `partitions` is less than one.
@@ -70,11 +69,11 @@ class InMemoryBroker:
             group.topic_created(topic)
 
     def partitions(self) -> Mapping[str, tuple[TopicPartition, ...]]:
-        """Tell all partitions by topic."""
+        """Return all partitions by topic."""
         return {topic: tuple(logs) for topic, logs in self._logs.items()}
 
     def log(self, partition: TopicPartition) -> PartitionLog:
-        """Return a partition's log, creating the topic where it is new.
+        """Return a partition's log; create the topic if it does not exist.
 
         Raises:
             aiokafka.errors.IllegalStateError: The topic has no such partition.
@@ -97,22 +96,22 @@ class InMemoryBroker:
         )
 
     def committed(self, group_id: str, partition: TopicPartition) -> int | None:
-        """Tell the offset that a group committed, `None` where it did not."""
-        found = self.group(group_id).committed.get(partition)
-        return None if found is None else found.offset
+        """Return the offset that a group committed; `None` without one."""
+        committed = self.group(group_id).committed.get(partition)
+        return None if committed is None else committed.offset
 
     def fail_next_send(self, error: Exception) -> None:
-        """Store nothing at the next send and fail its future with `error`; calls add up."""
+        """Store nothing at the next send and fail its future with `error`; calls queue up."""
         self._send_faults.append(error)
 
     def fail_next_commit(self, error: Exception) -> None:
-        """Store nothing at the next explicit commit and raise `error`; calls add up."""
+        """Store nothing at the next explicit commit and raise `error`; calls queue up."""
         self._commit_faults.append(error)
 
     def hold_acks(self) -> AbstractContextManager[None]:
-        """Keep acknowledgements back inside a `with` block, release them at its end.
+        """Hold acknowledgements back inside a `with` block, and release them at its end.
 
-        The records themselves are stored, and readable, at once.
+        The records themselves are stored at once, and can be read.
         """
         return self._acknowledgements.hold()
 
@@ -123,11 +122,11 @@ class InMemoryBroker:
         *,
         in_transaction: bool = False,
     ) -> asyncio.Future[RecordMetadata]:
-        """Store records; what a producer calls.
+        """Store records; producers call it.
 
         Args:
-            partition: Where to.
-            contents: The records; the acknowledgement is the first one's.
+            partition: The partition that stores them.
+            contents: The records; the acknowledgement is that of the first one.
             in_transaction: Whether to hide them until `settle`.
 
         Returns:
@@ -143,31 +142,31 @@ class InMemoryBroker:
         timestamp = contents[0].timestamp if contents else None
         return self._acknowledgements.announce(record_metadata(partition, offset, timestamp))
 
-    def settle(self, written: Mapping[TopicPartition, Sequence[int]], *, committed: bool) -> None:
-        """End a transaction; what a producer calls.
+    def settle(self, offsets: Mapping[TopicPartition, Sequence[int]], *, committed: bool) -> None:
+        """End a transaction; producers call it.
 
         Args:
-            written: The offsets that the transaction took.
-            committed: Whether the records become readable, or never do.
+            offsets: The offsets of the transaction's records.
+            committed: Whether the records become readable; otherwise they never do.
         """
-        for partition, offsets in written.items():
+        for partition, settled in offsets.items():
             log = self.log(partition)
-            for offset in offsets:
+            for offset in settled:
                 log.settle(offset, committed=committed)
         self.wakeups.wake_all()
 
     def commit(self, group_id: str, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
-        """Store a group's offsets; what a consumer calls for an explicit commit.
+        """Store a group's offsets; consumers call it for an explicit commit.
 
         Raises:
-            Exception: What `fail_next_commit` was given.
+            Exception: The error passed to `fail_next_commit`.
         """
         if self._commit_faults:
             raise self._commit_faults.popleft()
         self.group(group_id).committed.update(offsets)
 
     def group(self, group_id: str | None) -> Group:
-        """Return a group; a new one for each `None`, as consumers without a group share nothing."""
+        """Return a group; a new one for `None`, since consumers without a group share nothing."""
         if group_id is not None and group_id in self._groups:
             return self._groups[group_id]
         group = Group(self.partitions, self.wakeups.wake_all)

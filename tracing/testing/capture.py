@@ -1,4 +1,4 @@
-"""Telemetry kept in memory: providers to inject, and what they recorded to assert on."""
+"""Telemetry kept in memory: providers to inject, and the recorded signals to assert on."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 class Capture:
     """A tracer, a meter and a logger provider that keep everything in memory.
 
-    Nothing global is touched: hand the providers to what is under test. Use it as a context
+    No global is touched: pass the providers to the code under test. Use it as a context
     manager, or call `shutdown`.
 
     Args:
-        service_name: The `service.name` of all that is recorded.
-        sampler: Decides which spans are kept; by default as the SDK does.
+        service_name: The `service.name` of everything recorded.
+        sampler: Decides which spans are kept; by default the SDK's.
     """
 
     def __init__(self, service_name: str = "test", *, sampler: Sampler | None = None) -> None:
@@ -75,15 +75,15 @@ class Capture:
 
         Args:
             name: The instrument's name.
-            attributes: Only points that carry all of these count; `None` takes every point.
+            attributes: Count only points that carry all of these; `None` counts every point.
 
         Returns:
-            The sum, or count and sum of a histogram; `None` when no point matches.
+            The sum, or a histogram's count and sum; `None` when no point matches.
         """
-        wanted = set((attributes or {}).items())
+        required = set((attributes or {}).items())
         total: MetricValue | None = None
         for point in points_of(self._metric_reader.get_metrics_data()):
-            if point.name != name or not wanted <= point.attributes:
+            if point.name != name or not required <= point.attributes:
                 continue
             before = self._cleared.get((point.name, point.attributes))
             value = point.value if before is None else minus(point.value, before)
@@ -95,7 +95,7 @@ class Capture:
         return tuple(self._log_exporter.get_finished_logs())
 
     def clear(self) -> None:
-        """Forget what was recorded so far; instruments go on counting from zero."""
+        """Drop everything recorded so far; instruments count on from zero."""
         self._span_exporter.clear()
         self._log_exporter.clear()
         self._cleared = {
@@ -105,7 +105,7 @@ class Capture:
         }
 
     def shutdown(self) -> None:
-        """Shut the providers down; what was recorded stays readable, metrics apart."""
+        """Shut the providers down; recorded spans and logs stay readable, metrics do not."""
         self.tracer_provider.shutdown()
         self.meter_provider.shutdown()
         self.logger_provider.shutdown()

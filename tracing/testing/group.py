@@ -1,4 +1,4 @@
-"""Consumer groups: members share partitions, and all give them up at every rebalance."""
+"""Consumer groups: members share partitions, and each rebalance reassigns all of them."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ class GroupMember(Protocol):
         """The context in which the member's callbacks run."""
 
     def wants(self, topics: Collection[str]) -> frozenset[str]:
-        """Choose from the broker's topics."""
+        """Return those of the topics that the member subscribes to."""
 
     async def give_up(self) -> None:
-        """Stop fetching and let go of all partitions."""
+        """Stop fetching and release all partitions."""
 
     async def take(self, partitions: Collection[TopicPartition]) -> None:
-        """Accept partitions and fetch again."""
+        """Accept the assigned partitions and fetch again."""
 
 
-def shared_out(
+def assigned(
     members: Iterable[GroupMember], partitions: Mapping[str, Collection[TopicPartition]]
 ) -> list[tuple[GroupMember, list[TopicPartition]]]:
-    """Deal partitions round-robin to the members that want their topics.
+    """Assign partitions round-robin to the members that subscribe to their topics.
 
     Args:
         members: In the order in which they joined.
         partitions: The broker's partitions by topic.
     """
     shares: list[tuple[GroupMember, list[TopicPartition]]] = [(member, []) for member in members]
-    wishes = [member.wants(partitions) for member, _ in shares]
+    subscriptions = [member.wants(partitions) for member, _ in shares]
     turn = 0
     for topic in sorted(partitions):
-        takers = [n for n, topics in enumerate(wishes) if topic in topics]
+        takers = [n for n, topics in enumerate(subscriptions) if topic in topics]
         for partition in sorted(partitions[topic]) if takers else ():
             shares[takers[turn % len(takers)]][1].append(partition)
             turn += 1
@@ -51,10 +51,10 @@ def shared_out(
 
 
 class Group:
-    """A group's members and what they committed.
+    """A group's members and their committed offsets.
 
     Args:
-        partitions: Tells the broker's partitions by topic.
+        partitions: Returns the broker's partitions by topic.
         on_change: Called after every rebalance.
     """
 
@@ -71,19 +71,19 @@ class Group:
         self._running: set[asyncio.Task[None]] = set()
 
     def __contains__(self, member: object) -> bool:
-        return any(known is member for known in self._members)
+        return any(each is member for each in self._members)
 
     def add(self, member: GroupMember) -> None:
-        """Enter a member; it gets partitions at the next rebalance."""
+        """Add a member; it gets partitions at the next rebalance."""
         if member not in self:
             self._members.append(member)
 
     def remove(self, member: GroupMember) -> None:
-        """Strike a member; the others get its partitions at the next rebalance."""
-        self._members = [known for known in self._members if known is not member]
+        """Remove a member; the others get its partitions at the next rebalance."""
+        self._members = [each for each in self._members if each is not member]
 
     def topic_created(self, topic: str) -> None:
-        """Rebalance in the background if a member wants the new topic."""
+        """Rebalance in the background if a member subscribes to the new topic."""
         if any(topic in member.wants((topic,)) for member in self._members):
             self.start_rebalance()
 
@@ -95,21 +95,21 @@ class Group:
         return task
 
     async def rebalance(self) -> None:
-        """Rebalance; goes on to the end even if the caller is cancelled."""
+        """Rebalance, to the end even if the caller is cancelled."""
         await asyncio.shield(self.start_rebalance())
 
     async def _rebalance(self) -> None:
         async with self._one_at_a_time:
             members = tuple(self._members)
             await _each((member, member.give_up()) for member in members)
-            shares = shared_out(members, self._partitions())
+            shares = assigned(members, self._partitions())
             await _each((member, member.take(share)) for member, share in shares)
         self._on_change()
 
 
 async def _each(steps: Iterable[tuple[GroupMember, Coroutine[Any, Any, None]]]) -> None:
     # A task for each, in the member's own context: a member must not inherit the current span
-    # of whichever task happened to set the rebalance off.
+    # of the task that started the rebalance.
     loop = asyncio.get_running_loop()
     await asyncio.gather(
         *(loop.create_task(step, context=member.context) for member, step in steps)

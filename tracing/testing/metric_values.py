@@ -1,4 +1,4 @@
-"""What instruments recorded, as plain values that can be added and compared."""
+"""Recorded metrics as plain values that can be added and compared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class HistogramValue:
     """What a histogram recorded.
 
     Attributes:
-        count: How many measurements.
+        count: The number of measurements.
         sum: Their total, in the instrument's unit.
     """
 
@@ -41,8 +41,8 @@ class MetricPoint:
     Attributes:
         name: The instrument's name.
         attributes: The series' attributes.
-        value: What it holds.
-        adds_up: Whether the value accumulates, as a gauge's does not.
+        value: Its value.
+        adds_up: Whether the value accumulates; a gauge's does not.
     """
 
     name: str
@@ -52,7 +52,7 @@ class MetricPoint:
 
 
 def points_of(data: MetricsData | None) -> Iterator[MetricPoint]:
-    """Flatten what a metric reader collected."""
+    """Yield every point that a metric reader collected."""
     for resource_metrics in data.resource_metrics if data else ():
         for scope_metrics in resource_metrics.scope_metrics:
             for metric in scope_metrics.metrics:
@@ -72,7 +72,7 @@ def plus(one: MetricValue, other: MetricValue) -> MetricValue:
 
 
 def minus(one: MetricValue, other: MetricValue) -> MetricValue:
-    """Take an earlier value of a series from a later one."""
+    """Subtract an earlier value of a series from a later one."""
     if isinstance(other, HistogramValue):
         return plus(one, HistogramValue(-other.count, -other.sum))
     return plus(one, -other)

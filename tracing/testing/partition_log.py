@@ -1,4 +1,4 @@
-"""One partition's records, in order, with what transactions hide of them."""
+"""One partition's records, in order, and which of them a transaction hides."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class StoredRecord:
     """A record as a partition keeps it.
 
     Attributes:
-        offset: Its place in the partition.
-        content: What the producer sent.
+        offset: Its offset in the partition.
+        content: The record as the producer sent it.
     """
 
     offset: int
@@ -45,8 +45,8 @@ class StoredRecord:
 class PartitionLog:
     """The records of one partition.
 
-    A transaction's records take their offsets at once. Readers stop in front of the first one
-    whose transaction is open, and pass over those whose transaction was aborted.
+    A transaction's records get their offsets at once. Readers stop at the first record whose
+    transaction is open, and skip records whose transaction was aborted.
     """
 
     _records: list[StoredRecord] = field(default_factory=list)
@@ -78,11 +78,11 @@ class PartitionLog:
             self._aborted.add(offset)
 
     def read(self, offset: int) -> Iterator[StoredRecord]:
-        """Iterate over the readable records from `offset` on."""
+        """Yield the readable records from `offset` on."""
         for record in self._records[offset : self.stable_end]:
             if record.offset not in self._aborted:
                 yield record
 
     def first_at(self, timestamp: int) -> StoredRecord | None:
-        """Find the first readable record that is not older than `timestamp`, unix ms."""
+        """Return the first readable record at or after `timestamp`, unix ms."""
         return next((r for r in self.read(0) if r.content.timestamp >= timestamp), None)

@@ -1,10 +1,10 @@
-"""Where a consumer stands in each of its partitions."""
+"""The next offset of each assigned partition."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracing.testing.kafka_types import errors
+from tracing.testing.fallbacks import errors
 from tracing.testing.record_conversion import consumer_record, now_ms
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Positions:
-    """The assigned partitions, the next offset in each, and which of them are paused.
+    """Holds the assigned partitions, the next offset of each, and which of them are paused.
 
     Args:
-        broker: Where the records are.
-        from_start: Whether to begin with the first record where nothing is committed.
+        broker: Holds the records.
+        from_start: Whether to begin with the first record when no offset is committed.
         key_deserializer: Turns key bytes into keys.
         value_deserializer: Turns value bytes into values.
     """
@@ -46,18 +46,18 @@ class Positions:
         partitions: Iterable[TopicPartition],
         committed: Mapping[TopicPartition, OffsetAndMetadata] | None = None,
     ) -> None:
-        """Replace the partitions; each begins where the group committed, if it did."""
-        known = committed or {}
+        """Replace the assignment; each partition begins at its committed offset, if it has one."""
+        committed = committed or {}
         self._next = {
-            partition: known[partition].offset
-            if partition in known
+            partition: committed[partition].offset
+            if partition in committed
             else (0 if self._from_start else self._broker.log(partition).end)
             for partition in partitions
         }
         self._paused.clear()
 
     def assignment(self) -> set[TopicPartition]:
-        """Tell the partitions."""
+        """Return the assigned partitions."""
         return set(self._next)
 
     def check(self, partition: TopicPartition) -> None:
@@ -66,7 +66,7 @@ class Positions:
             raise errors().IllegalStateError(f"Partition {partition} is not assigned")
 
     def position(self, partition: TopicPartition) -> int:
-        """Tell the next offset."""
+        """Return the next offset."""
         self.check(partition)
         return self._next[partition]
 
@@ -76,45 +76,45 @@ class Positions:
         self._next[partition] = offset
 
     def handed_out(self) -> dict[TopicPartition, int]:
-        """Tell the offsets that a commit of everything taken would store."""
+        """Return the offsets that a commit of everything taken would store."""
         return dict(self._next)
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
-        """Take nothing from these."""
+        """Take nothing from these partitions."""
         for partition in partitions:
             self.check(partition)
         self._paused.update(partitions)
 
     def paused(self) -> set[TopicPartition]:
-        """Tell the paused partitions."""
+        """Return the paused partitions."""
         return set(self._paused)
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
-        """Take from these again."""
+        """Take from these partitions again."""
         for partition in partitions:
             self.check(partition)
         self._paused.difference_update(partitions)
 
     def last_taken_ms(self, partition: TopicPartition) -> int:
-        """Tell when records were taken last, unix ms; 0 for never."""
+        """Return when records were last taken, unix ms; 0 for never."""
         self.check(partition)
         return self._taken_ms.get(partition, 0)
 
     def take(
         self, partitions: Collection[TopicPartition], limit: int | None
     ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
-        """Take up to `limit` records and move on behind them.
+        """Take up to `limit` records and move the positions past them.
 
-        A record that cannot be deserialised stays, and the records in front of it are returned;
-        once there are none, it raises what the deserialiser raises.
+        A record that cannot be deserialised stays, and the records before it are returned.
+        When there are none before it, the deserialiser's error is raised.
         """
         taken: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
-        left = limit
+        remaining = limit
         for partition in tuple(self._next):
             if partition in self._paused or (partitions and partition not in partitions):
                 continue
             for stored in self._broker.log(partition).read(self._next[partition]):
-                if left == 0:
+                if remaining == 0:
                     return taken
                 try:
                     record = consumer_record(
@@ -130,5 +130,5 @@ class Positions:
                 self._next[partition] = stored.offset + 1
                 self._taken_ms[partition] = now_ms()
                 taken.setdefault(partition, []).append(record)
-                left = None if left is None else left - 1
+                remaining = None if remaining is None else remaining - 1
         return taken

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 from tracing.testing.batch import InMemoryBatch
-from tracing.testing.kafka_types import errors
+from tracing.testing.fallbacks import errors
 from tracing.testing.record_conversion import converted, record_content
 from tracing.testing.refusals import checked_offsets
 
@@ -27,11 +27,11 @@ class InMemoryProducer:
     """Sends to an `InMemoryBroker`; a stand-in for `aiokafka.AIOKafkaProducer` 0.14.
 
     Args:
-        broker: Where records go.
+        broker: Stores the records.
         client_id: Kafka's `client.id`.
         key_serializer: Turns keys into bytes.
         value_serializer: Turns values into bytes.
-        transactional_id: Makes transactions possible, and sending outside of one impossible.
+        transactional_id: Enables transactions, and forbids sending outside of one.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class InMemoryProducer:
         self._closed = False
 
     async def start(self) -> None:
-        """Do nothing: there is nothing to connect to."""
+        """Do nothing: there is no broker to connect to."""
 
     async def stop(self) -> None:
-        """Take no more records, wait for acknowledgements, abort an open transaction."""
+        """Refuse new records, wait for acknowledgements, abort an open transaction."""
         if self._closed:
             return
         self._closed = True
@@ -66,12 +66,12 @@ class InMemoryProducer:
             await self._end_transaction(committed=False)
 
     async def flush(self) -> None:
-        """Wait until every record that was sent is acknowledged, or has failed."""
+        """Wait until every sent record is acknowledged or has failed."""
         if self._unacknowledged:
             await asyncio.wait(tuple(self._unacknowledged))
 
     async def partitions_for(self, topic: str) -> set[int]:
-        """Tell a topic's partitions."""
+        """Return the numbers of a topic's partitions."""
         return {partition.partition for partition in self._partitions(topic)}
 
     async def send(
@@ -83,7 +83,7 @@ class InMemoryProducer:
         timestamp_ms: int | None = None,
         headers: Iterable[tuple[str, bytes | None]] | None = None,
     ) -> asyncio.Future[RecordMetadata]:
-        """Store a record; the future is its acknowledgement, in a later turn of the loop.
+        """Store a record; the returned future is acknowledged in a later turn of the loop.
 
         Raises:
             AssertionError: There is neither key nor value.
@@ -113,7 +113,7 @@ class InMemoryProducer:
         return await future
 
     def create_batch(self) -> InMemoryBatch:
-        """Make an empty batch."""
+        """Return an empty batch."""
         return InMemoryBatch(
             key_serializer=self._key_serializer, value_serializer=self._value_serializer
         )
@@ -121,12 +121,12 @@ class InMemoryProducer:
     async def send_batch(
         self, batch: InMemoryBatch, topic: str, *, partition: int
     ) -> asyncio.Future[RecordMetadata]:
-        """Store a batch; the future is its first record's acknowledgement."""
+        """Store a batch; the returned future is its first record's acknowledgement."""
         batch.close()
         return self._store(self._choose(topic, partition, None), batch.contents())
 
     def transaction(self) -> _Transaction:
-        """Open a transaction as a context manager: committed at its end, aborted on an error."""
+        """Return a transaction as a context manager: committed at its end, aborted on an error."""
         return _Transaction(self)
 
     async def begin_transaction(self) -> None:
@@ -144,7 +144,7 @@ class InMemoryProducer:
 
         Raises:
             aiokafka.errors.IllegalOperation: No transaction is open.
-            Exception: What `fail_next_commit` was given; the transaction stays open.
+            Exception: The error passed to `fail_next_commit`; the transaction stays open.
         """
         await self._end_transaction(committed=True)
 
@@ -161,7 +161,7 @@ class InMemoryProducer:
 
         Raises:
             aiokafka.errors.IllegalOperation: No transaction is open.
-            ValueError: The group has no name, or an offset is none.
+            ValueError: The group has no name, or an offset is invalid.
         """
         if self._transaction is None:
             raise errors().IllegalOperation("Not in the middle of a transaction")
@@ -207,12 +207,12 @@ class InMemoryProducer:
         self._unacknowledged.add(future)
         future.add_done_callback(self._unacknowledged.discard)
         if self._transaction is not None:
-            written = self._transaction.written.setdefault(partition, [])
-            written += range(before, self._broker.log(partition).end)
+            offsets = self._transaction.records.setdefault(partition, [])
+            offsets += range(before, self._broker.log(partition).end)
         return future
 
     async def _end_transaction(self, *, committed: bool) -> None:
-        # Closed before the first wait: nothing can be sent into a transaction that is ending.
+        # Cleared before the first wait: nothing can be sent into a transaction that is ending.
         transaction, self._transaction = self._transaction, None
         if transaction is None:
             raise errors().IllegalOperation("no transaction is open")
@@ -223,12 +223,12 @@ class InMemoryProducer:
         except BaseException:
             self._transaction = transaction
             raise
-        self._broker.settle(transaction.written, committed=committed)
+        self._broker.settle(transaction.records, committed=committed)
 
 
 @dataclass(slots=True)
 class _OpenTransaction:
-    written: dict[TopicPartition, list[int]] = field(default_factory=dict)
+    records: dict[TopicPartition, list[int]] = field(default_factory=dict)
     offsets: list[tuple[str, dict[TopicPartition, OffsetAndMetadata]]] = field(default_factory=list)
 
 

@@ -1,11 +1,11 @@
-"""Between what clients pass in and out, and what the broker stores."""
+"""Conversions between the records of clients and those that the broker stores."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
-from tracing.testing.kafka_types import structs
+from tracing.testing.fallbacks import structs
 from tracing.testing.partition_log import RecordContent
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _CREATE_TIME = 0
 
 
 def now_ms() -> int:
-    """Tell the time in unix milliseconds."""
+    """Return the current time, unix ms."""
     return time.time_ns() // 1_000_000
 
 
@@ -29,7 +29,7 @@ def record_content(
     headers: Iterable[tuple[str, bytes | None]] | None,
     timestamp_ms: int | None,
 ) -> RecordContent:
-    """Check a serialised record as aiokafka does.
+    """Return a serialised record, checked as aiokafka checks it.
 
     Raises:
         TypeError: Key or value is not bytes, or a header is not a `(str, bytes)` pair.
@@ -45,7 +45,7 @@ def record_content(
 def record_metadata(
     partition: TopicPartition, offset: int, timestamp_ms: int | None
 ) -> RecordMetadata:
-    """Make the acknowledgement of a stored record."""
+    """Return the acknowledgement of a stored record."""
     metadata: RecordMetadata = structs().RecordMetadata(
         topic=partition.topic,
         partition=partition.partition,
@@ -65,7 +65,7 @@ def consumer_record(
     key_deserializer: Callable[[Any], Any] | None = None,
     value_deserializer: Callable[[Any], Any] | None = None,
 ) -> ConsumerRecord[Any, Any]:
-    """Make the record that a consumer hands out."""
+    """Return the record that a consumer delivers."""
     content = stored.content
     record: ConsumerRecord[Any, Any] = structs().ConsumerRecord(
         topic=partition.topic,
@@ -84,7 +84,7 @@ def consumer_record(
 
 
 def converted(subject: Any, converter: Callable[[Any], Any] | None) -> Any:
-    """Apply a serialiser or deserialiser, where there is one."""
+    """Apply a serialiser or deserialiser, if there is one."""
     return subject if converter is None else converter(subject)
 
 

@@ -1,11 +1,11 @@
-"""What aiokafka refuses, refused in the same way: a test must not pass where it would raise."""
+"""Arguments that aiokafka refuses, refused alike: a test must not pass where aiokafka raises."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from tracing.testing.kafka_types import structs
+from tracing.testing.fallbacks import structs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +17,7 @@ def checked_topics(topics: Any) -> frozenset[str]:
     """Return topics to subscribe to.
 
     Raises:
-        TypeError: They are text, which would be taken for a topic per letter, or no collection.
+        TypeError: They are text, which would be read as one topic per character, or no collection.
     """
     if not isinstance(topics, tuple | set | frozenset | list):
         raise TypeError(f"Topics should be list of strings, not {topics!r}")
@@ -48,7 +48,7 @@ def checked_offset(offset: Any) -> int:
 
 
 def checked_limit(max_records: Any) -> int | None:
-    """Return how many records to take at most.
+    """Return the maximum number of records to take.
 
     Raises:
         ValueError: It is neither `None` nor at least one.
@@ -64,31 +64,31 @@ def checked_offsets(offsets: Any) -> dict[TopicPartition, OffsetAndMetadata]:
     """Return offsets to commit, each with its metadata.
 
     Args:
-        offsets: Maps partitions to an offset, or to a pair of offset and text.
+        offsets: Maps each partition to an offset, or to a pair of offset and text.
 
     Raises:
-        ValueError: It is empty, no dictionary, or an offset is none.
+        ValueError: It is empty, no dictionary, or an offset is invalid.
         TypeError: A key is no partition, or metadata is no text.
     """
     if not offsets or not isinstance(offsets, dict):
         raise ValueError(f"offsets should be a dictionary that is not empty, not {offsets!r}")
     check_all_partitions(offsets)
-    return {partition: _offset_and_metadata(found) for partition, found in offsets.items()}
+    return {partition: _offset_and_metadata(offset) for partition, offset in offsets.items()}
 
 
 def check_all_partitions(partitions: Iterable[Any], refusal: type[Exception] = TypeError) -> None:
-    """Raise `refusal` unless all are of the type `TopicPartition`."""
+    """Raise `refusal` unless every partition is a `TopicPartition`."""
     kind = structs().TopicPartition
     for partition in partitions:
         if not isinstance(partition, kind):
             raise refusal(f"partitions must be TopicPartition instances, not {partition!r}")
 
 
-def _offset_and_metadata(found: Any) -> OffsetAndMetadata:
+def _offset_and_metadata(value: Any) -> OffsetAndMetadata:
     try:
-        offset, metadata = (found, "") if isinstance(found, int) else found
+        offset, metadata = (value, "") if isinstance(value, int) else value
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{found!r} is neither an offset nor an offset with metadata") from error
+        raise ValueError(f"{value!r} is neither an offset nor an offset with metadata") from error
     if not isinstance(metadata, str):
         raise TypeError(f"Metadata should be a string, not {metadata!r}")
     checked: OffsetAndMetadata = structs().OffsetAndMetadata(offset, metadata)

@@ -1,4 +1,4 @@
-"""Finished spans as indented text: a trace that a test can compare and a person can read."""
+"""Finished spans as indented text, for a test to compare and a person to read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def span_tree(
     spans: Iterable[ReadableSpan], *, attributes: Sequence[str] = (), links: bool = False
 ) -> str:
-    """Draw finished spans, a line each, children two spaces deeper than their parent.
+    """Return finished spans as text: a line each, children indented two spaces below their parent.
 
     A line is `NAME KIND`, then ` ERROR` for a span whose status is an error, then the
     attributes asked for as ` key=value`, then ` ~> NAME` for each link. Siblings and roots are
@@ -32,18 +32,18 @@ def span_tree(
         The lines joined by newlines, without one at the end. A span whose parent is not among
         `spans` is a root marked ` (parent elsewhere)`.
     """
-    known = {_own_key(span): span for span in spans}
+    by_key = {_own_key(span): span for span in spans}
     children: dict[tuple[int, int] | None, list[ReadableSpan]] = {}
-    for span in known.values():
+    for span in by_key.values():
         parent = _parent_key(span)
-        children.setdefault(parent if parent in known else None, []).append(span)
+        children.setdefault(parent if parent in by_key else None, []).append(span)
 
     lines: list[str] = []
-    waiting = [(span, 0) for span in _ordered(children.get(None, ()), backwards=True)]
-    while waiting:
-        span, level = waiting.pop()
-        lines.append("  " * level + _line(span, known, attributes, links=links))
-        waiting += [
+    pending = [(span, 0) for span in _ordered(children.get(None, ()), backwards=True)]
+    while pending:
+        span, level = pending.pop()
+        lines.append("  " * level + _line(span, by_key, attributes, links=links))
+        pending += [
             (child, level + 1)
             for child in _ordered(children.get(_own_key(span), ()), backwards=True)
         ]
@@ -57,7 +57,7 @@ def assert_span_tree(
     attributes: Sequence[str] = (),
     links: bool = False,
 ) -> None:
-    """Compare finished spans with a drawing of them.
+    """Compare finished spans with a tree as text.
 
     Args:
         spans: Finished spans, as for `span_tree`.
@@ -79,7 +79,7 @@ def assert_span_tree(
 
 def _line(
     span: ReadableSpan,
-    known: dict[tuple[int, int], ReadableSpan],
+    by_key: dict[tuple[int, int], ReadableSpan],
     attributes: Sequence[str],
     *,
     links: bool,
@@ -91,10 +91,10 @@ def _line(
     parts += [f"{key}={present[key]!s}" for key in attributes if key in present]
     if links:
         for link in span.links:
-            target = known.get((link.context.trace_id, link.context.span_id))
+            target = by_key.get((link.context.trace_id, link.context.span_id))
             parts.append(f"~> {target.name if target else '?'}")
     parent = _parent_key(span)
-    if parent is not None and parent not in known:
+    if parent is not None and parent not in by_key:
         parts.append("(parent elsewhere)")
     return " ".join(parts)
 

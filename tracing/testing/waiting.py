@@ -1,4 +1,4 @@
-"""Wait for something to become true, without sleeping for longer than it takes."""
+"""Waiting until a condition is true, without sleeping longer than needed."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ async def eventually(
 ) -> _Result:
     """Call `predicate` until it returns something truthy and raises no `AssertionError`.
 
-    It is called at least once. An asynchronous predicate that is still running at the time-out
+    It is called at least once. An asynchronous predicate that still runs at the time-out
     is cancelled.
 
     Args:
         predicate: A plain or an asynchronous callable without parameters.
-        timeout_s: For how long to try, in seconds.
+        timeout_s: How long to try, in seconds.
         interval_s: The pause between two calls, in seconds.
 
     Returns:
-        What `predicate` returned last.
+        The last result of `predicate`.
 
     Raises:
-        AssertionError: It did not come true in time; the message names the last failure.
-        Exception: Whatever else `predicate` raises, at once.
+        AssertionError: It was not true in time; the message names the last failure.
+        Exception: Any other error of `predicate`, at once.
     """
     last_failure = "it did not return"
     cause: AssertionError | None = None

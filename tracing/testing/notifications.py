@@ -1,4 +1,4 @@
-"""When producers hear what became of their records: in a later loop turn, or when released."""
+"""How the broker notifies its clients: producers of acknowledgements, consumers of changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Acknowledgements:
-    """Makes the futures that producers hand out, and resolves them."""
+    """Creates the futures that producers return, and resolves them in a later turn of the loop."""
 
     def __init__(self) -> None:
         self._holders = 0
@@ -22,7 +22,7 @@ class Acknowledgements:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep acknowledgements back inside the block, release them at its end."""
+        """Hold acknowledgements back inside the block, and release them at its end."""
         self._holders += 1
         try:
             yield
@@ -34,7 +34,7 @@ class Acknowledgements:
                     release()
 
     def announce(self, outcome: RecordMetadata | Exception) -> asyncio.Future[RecordMetadata]:
-        """Promise an outcome: metadata resolves the future, an exception fails it."""
+        """Return a future for an outcome: metadata resolves it, an exception fails it."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[RecordMetadata] = loop.create_future()
         release = partial(loop.call_soon, _resolve, future, outcome)
@@ -43,6 +43,39 @@ class Acknowledgements:
         else:
             release()
         return future
+
+
+class Wakeups:
+    """Wakes all waiting tasks; each checks again for what it waits for."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def wake_all(self) -> None:
+        """Wake all tasks that wait now."""
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for the next `wake_all`.
+
+        Args:
+            timeout_s: The longest wait, in seconds; `None` for no limit.
+
+        Returns:
+            Whether the call came in time.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiter)
+        try:
+            await asyncio.wait_for(waiter, timeout_s)
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            self._waiting.discard(waiter)
 
 
 def _resolve(future: asyncio.Future[RecordMetadata], outcome: RecordMetadata | Exception) -> None:
