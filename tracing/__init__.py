@@ -28,12 +28,10 @@ from tracing.messaging.process import Processing
 from tracing.messaging.process_batch import BatchProcessing
 from tracing.messaging.unreadable import UnreadableRecord
 from tracing.metrics.histograms import Aggregator
-from tracing.sagas.context import SagaContext
-from tracing.sagas.flow import SagaFlow, Sighting
-from tracing.sagas.health import SagaHealth, SagaHealthSource
+from tracing.sagas.context import SagaContext, SagaOutcome, StepOutcome
+from tracing.sagas.flow import FlowEvent, SagaFlow
 from tracing.sagas.observer import SagaObserver
-from tracing.sagas.outcomes import SagaOutcome, StepOutcome
-from tracing.sagas.store import SagaHistory, SagaLog
+from tracing.sagas.store import SagaHealth, SagaHealthSource, SagaHistory, SagaLog
 from tracing.sagas.tracker import SagaTracker
 from tracing.telemetry import Relation, Telemetry
 
@@ -45,6 +43,7 @@ __all__ = [
     "DeadLetters",
     "EventIdentity",
     "EventLogFilter",
+    "FlowEvent",
     "HttpBoundary",
     "Inbox",
     "Outcome",
@@ -63,7 +62,6 @@ __all__ = [
     "SagaObserver",
     "SagaOutcome",
     "SagaTracker",
-    "Sighting",
     "StepOutcome",
     "Telemetry",
     "TracedConsumer",

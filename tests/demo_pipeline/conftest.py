@@ -12,7 +12,7 @@ from demo_pipeline.runtime.service_context import ServiceContext
 from demo_pipeline.services import SERVICES
 from tracing import Telemetry
 from tracing.sql import SqlInbox, SqlOutbox
-from tracing.sql.stored_headers import unpack
+from tracing.sql.outbox_rows import unpack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

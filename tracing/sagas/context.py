@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from tracing.headers.w3c import TRACEPARENT, parse_traceparent
+
+SagaOutcome = Literal["completed", "compensated", "failed"]
+"""How a saga ends. `failed`: its compensation could not finish, and it needs a human."""
+
+StepOutcome = Literal["ok", "rejected", "error"]
+"""How a step ends. `rejected` is the business saying no, which is not an error."""
+
+SAGA_OUTCOMES: Final[tuple[SagaOutcome, ...]] = ("completed", "compensated", "failed")
+STEP_OUTCOMES: Final[tuple[StepOutcome, ...]] = ("ok", "rejected", "error")
+FAILED: Final[SagaOutcome] = "failed"
+STEP_ERROR: Final[StepOutcome] = "error"
+STEP_OK: Final[StepOutcome] = "ok"
 
 _VERSION: Final = 1
 _MAX_TEXT: Final = 1024 * 1024

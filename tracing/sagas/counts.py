@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 from tracing.core import semconv
 from tracing.metrics import catalog
 from tracing.metrics.series import OTHER
-from tracing.sagas.outcomes import SAGA_OUTCOMES, STEP_OK, STEP_OUTCOMES
+from tracing.sagas.context import SAGA_OUTCOMES, STEP_OK, STEP_OUTCOMES
 
 if TYPE_CHECKING:
     from tracing.metrics.instruments import Count, Durations, Metrics
-    from tracing.sagas.outcomes import SagaOutcome, StepOutcome
+    from tracing.sagas.context import SagaOutcome, StepOutcome
 
 _MAX_STEPS: Final = 64
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from tracing.core.text import plain_text
 from tracing.headers import cloudevents
 from tracing.headers.codec import latest, text
-from tracing.sagas.outcomes import SAGA_OUTCOMES
+from tracing.sagas.context import SAGA_OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiokafka.structs import ConsumerRecord
 
-    from tracing.sagas.outcomes import SagaOutcome
+    from tracing.sagas.context import SagaOutcome
 
 STARTED_STATE: Final = "started"
 _MAX_STEP: Final = 128
@@ -84,7 +84,7 @@ class SagaFlow:
         for step in self.steps.values():
             plain_text(step, "the name of a step")
 
-    def read(self, record: ConsumerRecord[Any, Any]) -> Sighting | None:
+    def read(self, record: ConsumerRecord[Any, Any]) -> FlowEvent | None:
         """What a record says of the flow; `None` for nothing. Never raises."""
         headers = latest(record.headers)
         kind = text(headers.get(cloudevents.TYPE), cloudevents.MAX_VALUE)
@@ -95,7 +95,7 @@ class SagaFlow:
         if not starts and step is None and outcome is None:
             return None
         written = text(headers.get(cloudevents.TIME), cloudevents.MAX_VALUE)
-        return Sighting(
+        return FlowEvent(
             saga_id=saga_id,
             at_ns=_moment_ns(written, record.timestamp),
             starts=starts,
@@ -105,7 +105,7 @@ class SagaFlow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class FlowEvent:
     """What one event says of one instance of a flow.
 
     Attributes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import ConsumerRecord
 
-    from tracing.sagas.flow import SagaFlow, Sighting
+    from tracing.sagas.flow import FlowEvent, SagaFlow
     from tracing.sagas.store import SagaHistory, SagaLog
     from tracing.telemetry import Telemetry
 
@@ -77,23 +77,21 @@ class SagaObserver:
             Exception: What the log raises; the record has to come again then.
         """
         for flow, tracker in self._flows:
-            sighting = flow.read(record)
-            if sighting is not None:
-                await self._note(flow, tracker, sighting)
+            event = flow.read(record)
+            if event is not None:
+                await self._note(flow, tracker, event)
 
     async def aclose(self) -> None:
         """Read health a last time; call it before the log goes. Never raises."""
         for _, tracker in self._flows:
             await tracker.aclose()
 
-    async def _note(self, flow: SagaFlow, tracker: SagaTracker, sighting: Sighting) -> None:
+    async def _note(self, flow: SagaFlow, tracker: SagaTracker, event: FlowEvent) -> None:
         context = deadline_ns = None
-        if sighting.starts:
-            context = tracker.begin(sighting.saga_id, sighting.at_ns)
-            deadline_ns = sighting.at_ns + int(flow.deadline_s * _NS)
-        history = await self._log.note(
-            flow.name, sighting, context=context, deadline_ns=deadline_ns
-        )
+        if event.starts:
+            context = tracker.begin(event.saga_id, event.at_ns)
+            deadline_ns = event.at_ns + int(flow.deadline_s * _NS)
+        history = await self._log.note(flow.name, event, context=context, deadline_ns=deadline_ns)
         if history is not None and (time_ns() - history.ended_ns) / _NS <= self._quiet_after_s:
             _tell(tracker, history)
 
@@ -102,7 +100,7 @@ def _tell(tracker: SagaTracker, history: SagaHistory) -> None:
     context = history.context
     for step, started_ns, ended_ns in history.steps:
         tracker.step(context, step, started_ns=started_ns, ended_ns=ended_ns)
-    if not history.told:
+    if not history.end_reported:
         tracker.ended(
             context, history.outcome, ended_ns=history.ended_ns, deadline_ns=history.deadline_ns
         )

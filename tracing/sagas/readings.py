@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 from tracing.core import semconv
 from tracing.metrics import catalog
 from tracing.metrics.series import OTHER
-from tracing.sagas.health import SagaHealth
-from tracing.sagas.outcomes import SAGA_OUTCOMES
+from tracing.sagas.context import SAGA_OUTCOMES
+from tracing.sagas.store import SagaHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tracing.metrics.instruments import Attributes
     from tracing.metrics.metric import Metric
-    from tracing.sagas.health import SagaHealthSource
+    from tracing.sagas.store import SagaHealthSource
     from tracing.telemetry import Telemetry
 
     Series = Iterable[tuple[Attributes, float]]

@@ -15,9 +15,8 @@ from tracing.core import semconv
 from tracing.core.callables import require_async
 from tracing.core.text import label_of, plain_text, text_of
 from tracing.metrics.series import OTHER
-from tracing.sagas.context import SagaContext
+from tracing.sagas.context import FAILED, STEP_ERROR, STEP_OK, SagaContext
 from tracing.sagas.counts import SagaSeries
-from tracing.sagas.outcomes import FAILED, STEP_ERROR, STEP_OK
 from tracing.sagas.readings import SagaReadings
 from tracing.sagas.spans import NOWHERE, SagaSpans
 
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
     from tracing.core.semconv import AttributeValue
     from tracing.headers.codec import Header
-    from tracing.sagas.health import SagaHealthSource
-    from tracing.sagas.outcomes import SagaOutcome, StepOutcome
+    from tracing.sagas.context import SagaOutcome, StepOutcome
+    from tracing.sagas.store import SagaHealthSource
     from tracing.telemetry import Telemetry
 
 _MAX_NAME: Final = 128

@@ -12,13 +12,13 @@ Sagas are told in the same way, in the transaction that moves them. Needs the ex
 driver of the database.
 """
 
-from tracing.sql.inbox import SqlInbox, inbox_table
-from tracing.sql.outbox import SqlOutbox, outbox_table
+from tracing.sql.inbox import SqlInbox
+from tracing.sql.outbox import SqlOutbox
 from tracing.sql.relay import OutboxRelay
 from tracing.sql.saga_log import SqlSagaLog
-from tracing.sql.saga_tables import SagaTables, saga_tables
 from tracing.sql.saga_view import SagaRecord, SagaView, StepRecord
 from tracing.sql.sagas import SqlSagas
+from tracing.sql.tables import SagaTables, inbox_table, outbox_table, saga_tables
 
 __all__ = [
     "OutboxRelay",

@@ -1,4 +1,4 @@
-"""Who waits for an outbox to be empty."""
+"""What wakes a waiting relay, and who waits until it has emptied its outbox."""
 
 from __future__ import annotations
 
@@ -7,30 +7,53 @@ import asyncio
 Waiting = tuple[asyncio.Future[bool], ...]
 
 
-class Drains:
-    """Those who wait until all has been sent that was there when they came. For one event loop."""
+class Wakeup:
+    """Ends the pauses of a relay. For one event loop."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """End the present pause, or skip the next one."""
+        self._event.set()
+
+    def clear(self) -> None:
+        """Drop a wake-up that the coming read of the outbox answers."""
+        self._event.clear()
+
+    async def pause(self, delay_s: float) -> None:
+        """Wait for a wake-up, for `delay_s` seconds at most."""
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._event.wait()
+        except TimeoutError:
+            pass
+
+
+class DrainWaiters:
+    """Callers that wait until everything has been sent that they found. For one event loop."""
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[bool]] = []
         self._ended = False
 
     def waiting(self) -> Waiting:
-        """Those who are here now: a read that begins from now on is an answer to them."""
+        """Return the present callers; a read of the outbox that begins now answers them."""
         return tuple(self._waiting)
 
     def settle(self, waiting: Waiting, *, empty: bool) -> None:
-        """Answer some of them."""
-        for each in waiting:
-            if not each.done():
-                each.set_result(empty)
+        """Answer some callers."""
+        for answer in waiting:
+            if not answer.done():
+                answer.set_result(empty)
 
     def end(self) -> None:
-        """Answer all of them, and all to come, that nothing more will be sent."""
+        """Answer all present and future callers that nothing more will be sent."""
         self._ended = True
         self.settle(self.waiting(), empty=False)
 
     async def wait(self, timeout_s: float) -> bool:
-        """Wait for the answer; `False` when there is none in time."""
+        """Wait for the answer; return `False` when there is none in time."""
         if self._ended:
             return False
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

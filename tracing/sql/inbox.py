@@ -5,44 +5,22 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import BigInteger, Column, MetaData, String, Table, delete
+from sqlalchemy import MetaData, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tracing.core.text import plain_text
 from tracing.delivery.inbox import Duplicates
-from tracing.headers.identity import MAX_IDENTITY, EventIdentity, bounded
-from tracing.sql.tables import described
+from tracing.headers.identity import EventIdentity, bounded
+from tracing.sql.tables import inbox_table
 
 if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
+    from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from tracing.telemetry import Telemetry
 
 _INSERTS: Final[dict[str, Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
-
-
-def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
-    """Describe the table of an inbox, for whoever creates it: `create_all`, or migrations.
-
-    It has a row per group and event that was applied. Asked again, it is the same table.
-
-    Args:
-        metadata: What the table belongs to, with its schema.
-        name: The table's name.
-    """
-    found = described(metadata, name)
-    if found is not None:
-        return found
-    return Table(
-        name,
-        metadata,
-        Column("consumer_group", String(MAX_IDENTITY), primary_key=True),
-        Column("source", String(MAX_IDENTITY), primary_key=True),
-        Column("id", String(MAX_IDENTITY), primary_key=True),
-        # Unix ms. Indexed for `forget`.
-        Column("received_at", BigInteger, nullable=False, index=True),
-    )
 
 
 class SqlInbox:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
 
+    from tracing.sql.outbox_rows import OrderKey, StoredRecord
     from tracing.sql.send_failures import SendFailures
-    from tracing.sql.stored_record import Lane, StoredRecord
 
 MAX_QUEUED: Final = 50
-"""Records of one lane that are taken at a time, so that a slow key leaves room for others."""
+"""Records of one key that are taken at a time, so that a slow key leaves room for others."""
 
 
-class Lanes:
+class OrderedSends:
     """The records that are on their way. For one event loop.
 
     A record is known from when it is taken until it is forgotten, which is when its row is
-    deleted, or until its lane gives it back to the database because one before it failed.
+    deleted, or until its key gives it back to the database because one before it failed.
 
     Args:
         send: Sends a record; returns when the broker has it.
@@ -41,12 +41,12 @@ class Lanes:
         self._failures = failures
         self._changed = changed
         self._many = many
-        self._queues: dict[Lane, deque[StoredRecord]] = {}
+        self._queues: dict[OrderKey, deque[StoredRecord]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._known: set[int] = set()
         self._acknowledged: set[int] = set()
-        self._given_back: set[Lane] = set()
-        self._left: set[Lane] = set()
+        self._given_back: set[OrderKey] = set()
+        self._left: set[OrderKey] = set()
         self._stopping = False
 
     @property
@@ -59,7 +59,7 @@ class Lanes:
         """Those of them that the broker has."""
         return frozenset(self._acknowledged)
 
-    def busy(self) -> set[Lane]:
+    def busy(self) -> set[OrderKey]:
         """The lanes that have records on their way."""
         return set(self._queues)
 
@@ -67,9 +67,9 @@ class Lanes:
         """How many records are on their way to some topics."""
         return sum(len(queue) for queue in self._queues.values() if queue[0].topic in topics)
 
-    def full(self) -> set[Lane]:
+    def full(self) -> set[OrderKey]:
         """The lanes that take no more records now."""
-        return {lane for lane, queue in self._queues.items() if len(queue) >= MAX_QUEUED}
+        return {key for key, queue in self._queues.items() if len(queue) >= MAX_QUEUED}
 
     def reading(self) -> None:
         """Take it that a read of the outbox begins: what `take` gets next is its result."""
@@ -78,25 +78,25 @@ class Lanes:
     def take(self, records: Sequence[StoredRecord]) -> int:
         """Send records that were read, in their order; returns how many were taken.
 
-        A lane that gave records back after the read began gets none: those that were read come
+        A key that gave records back after the read began gets none: those that were read come
         after them.
         """
         taken = 0
         for record in records:
-            lane = record.lane
-            queue = self._queues.get(lane)
+            key = record.order_key
+            queue = self._queues.get(key)
             if queue is not None and len(queue) >= MAX_QUEUED:
-                self._left.add(lane)
+                self._left.add(key)
                 continue
-            if lane in self._given_back:
+            if key in self._given_back:
                 continue
             self._known.add(record.sequence)
             taken += 1
             if queue is not None:
                 queue.append(record)
                 continue
-            self._queues[lane] = deque([record])
-            task = asyncio.create_task(self._run(lane), name=f"outbox sends {record.topic}")
+            self._queues[key] = deque([record])
+            task = asyncio.create_task(self._run(key), name=f"outbox sends {record.topic}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return taken
@@ -123,8 +123,8 @@ class Lanes:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _run(self, lane: Lane) -> None:
-        queue = self._queues[lane]
+    async def _run(self, key: OrderKey) -> None:
+        queue = self._queues[key]
         try:
             while queue and not self._stopping:
                 record = queue[0]
@@ -144,15 +144,15 @@ class Lanes:
                     return
                 queue.popleft()
                 self._acknowledged.add(record.sequence)
-                self._failures.over(lane)
+                self._failures.over(key)
                 if len(self._acknowledged) == self._many:
                     self._changed()
         finally:
-            del self._queues[lane]
+            del self._queues[key]
             if queue:
-                self._given_back.add(lane)
+                self._given_back.add(key)
                 self._known.difference_update(record.sequence for record in queue)
             # The rows of several lanes are deleted together, so not every end is a reason.
-            if not self._queues or queue or lane in self._left:
-                self._left.discard(lane)
+            if not self._queues or queue or key in self._left:
+                self._left.discard(key)
                 self._changed()

@@ -7,59 +7,26 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.context import get_current
 from opentelemetry.trace import get_current_span
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, insert
+from sqlalchemy import MetaData, insert
 
 from tracing.core.bounded import keep
 from tracing.core.otel_context import SUPPRESSED
 from tracing.core.text import plain_text
-from tracing.delivery.dead_letter_names import MAX_TOPIC, is_topic_name
+from tracing.delivery.dead_letter_names import is_topic_name
 from tracing.headers import cloudevents
 from tracing.headers.codec import latest, without
 from tracing.headers.dead_letter import unmarked
-from tracing.sql.stored_headers import checked, pack
-from tracing.sql.tables import described
+from tracing.sql.outbox_rows import checked, pack
+from tracing.sql.tables import outbox_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from tracing.headers.codec import Header
     from tracing.telemetry import Telemetry
-
-
-def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
-    """Describe the table of an outbox, for whoever creates it: `create_all`, or migrations.
-
-    It has a row per record that is not sent yet. Asked again, it is the same table.
-
-    Args:
-        metadata: What the table belongs to, with its schema.
-        name: The table's name.
-    """
-    found = described(metadata, name)
-    if found is not None:
-        return found
-    return Table(
-        name,
-        metadata,
-        # SQLite counts up by itself in an INTEGER alone, and only with AUTOINCREMENT never gives
-        # a number again.
-        Column(
-            "sequence",
-            BigInteger().with_variant(Integer, "sqlite"),
-            primary_key=True,
-            autoincrement=True,
-        ),
-        Column("topic", String(MAX_TOPIC), nullable=False),
-        Column("key", LargeBinary),
-        Column("value", LargeBinary),
-        Column("partition", Integer),
-        Column("headers", LargeBinary, nullable=False),
-        # Unix ms.
-        Column("created_at", BigInteger, nullable=False),
-        sqlite_autoincrement=True,
-    )
 
 
 class SqlOutbox:

@@ -15,23 +15,20 @@ from tracing.delivery.retry import Retry
 from tracing.headers.codec import latest
 from tracing.headers.dead_letter import unmarked
 from tracing.sql.backlog import Backlog
-from tracing.sql.database_outage import DatabaseOutage
-from tracing.sql.drain_waiters import Drains
-from tracing.sql.ordered_sends import Lanes
-from tracing.sql.outbox_rows import OutboxRows
+from tracing.sql.drain_waiters import DrainWaiters, Wakeup
+from tracing.sql.ordered_sends import OrderedSends
+from tracing.sql.outbox_rows import OutboxRows, unpack
 from tracing.sql.relay_lock import OtherRelayError
-from tracing.sql.relay_session import DIALECTS, RelaySession
-from tracing.sql.send_failures import SendFailures
-from tracing.sql.sender import check_sender
-from tracing.sql.stored_headers import unpack
+from tracing.sql.relay_options import check_engine, check_positive, check_sender
+from tracing.sql.relay_session import RelaySession
+from tracing.sql.send_failures import DatabaseOutage, SendFailures
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from tracing.kafka.producer import TracedProducer
     from tracing.sql.outbox import SqlOutbox
-    from tracing.sql.sender import Sender
-    from tracing.sql.stored_record import StoredRecord
+    from tracing.sql.outbox_rows import StoredRecord
+    from tracing.sql.relay_options import Sender
 
 _logger = EventLog("tracing")
 
@@ -83,7 +80,7 @@ class OutboxRelay:
         self,
         outbox: SqlOutbox,
         engine: AsyncEngine,
-        producer: TracedProducer | Sender,
+        producer: Sender,
         *,
         batch: int = 200,
         poll_interval_s: float = 0.1,
@@ -92,19 +89,14 @@ class OutboxRelay:
         drain_timeout_s: float = 10.0,
     ) -> None:
         check_sender(producer)
-        if engine.dialect.name not in DIALECTS:
-            raise ValueError(
-                f"OutboxRelay works on {' and '.join(DIALECTS)}, not on {engine.dialect.name}"
-            )
-        for name, value in (
-            ("batch", batch),
-            ("poll_interval_s", poll_interval_s),
-            ("retry_delay_s", retry_delay_s),
-            ("max_retry_delay_s", max_retry_delay_s),
-            ("drain_timeout_s", drain_timeout_s),
-        ):
-            if value <= 0:
-                raise ValueError(f"{name} must be positive, not {value!r}")
+        check_engine(engine)
+        check_positive(
+            batch=batch,
+            poll_interval_s=poll_interval_s,
+            retry_delay_s=retry_delay_s,
+            max_retry_delay_s=max_retry_delay_s,
+            drain_timeout_s=drain_timeout_s,
+        )
         telemetry = outbox.telemetry
         self._producer = producer
         self._batch = batch
@@ -115,10 +107,10 @@ class OutboxRelay:
         self._session = RelaySession(engine, outbox.table)
         self._backlog = Backlog(telemetry, outbox.service)
         self._failures = SendFailures(delays, telemetry.message_of)
-        self._lanes = Lanes(self._send, self._failures, self.wake, many=max(1, batch // 2))
+        self._sends = OrderedSends(self._send, self._failures, self.wake, many=max(1, batch // 2))
         self._outage = DatabaseOutage(delays, telemetry.message_of)
-        self._woken = asyncio.Event()
-        self._drains = Drains()
+        self._wakeup = Wakeup()
+        self._drains = DrainWaiters()
         self._started = False
         self._standby = False
         self._unusable: TypeError | None = None
@@ -127,7 +119,7 @@ class OutboxRelay:
         """Let it look at the outbox now. Call it after a commit, in the relay's event loop."""
         # One that stands by would ask for the lock with every commit of its service.
         if not self._standby:
-            self._woken.set()
+            self._wakeup.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until `stop` is set, then let sends under way end; the rest stays in the outbox.
@@ -149,21 +141,21 @@ class OutboxRelay:
         self._started = True
         self._backlog.begin()
         stopping = asyncio.create_task(stop.wait(), name="outbox waits for its end")
-        stopping.add_done_callback(lambda _done: self._woken.set())
+        stopping.add_done_callback(lambda _done: self._wakeup.set())
         try:
             while not (stop.is_set() or self._unusable):
-                self._woken.clear()
+                self._wakeup.clear()
                 delay_s = await self._turn()
                 if delay_s:
-                    await self._wait(delay_s)
-            await self._lanes.finish(self._drain_timeout_s)
+                    await self._wakeup.pause(delay_s)
+            await self._sends.finish(self._drain_timeout_s)
             await self._clear()
         finally:
             stopping.cancel()
             self._drains.end()
             self._backlog.end()
             try:
-                await self._lanes.cut_off()
+                await self._sends.cut_off()
             finally:
                 await self._close()
         if self._unusable is not None:
@@ -179,7 +171,7 @@ class OutboxRelay:
             Whether the outbox is empty. `False` also at once where another relay is at work, or
             this one has ended.
         """
-        self._woken.set()
+        self._wakeup.set()
         return await self._drains.wait(timeout_s)
 
     async def _turn(self) -> float:
@@ -191,24 +183,24 @@ class OutboxRelay:
         except Exception as error:
             if self._session.exclusive:
                 # With the connection, the lock is gone: another relay may be sending already.
-                await self._lanes.cut_off()
+                await self._sends.cut_off()
             return self._outage.failed(error)
         self._outage.over()
         return delay_s
 
     async def _exchange(self) -> float:
         draining = self._drains.waiting()
-        lanes, failures = self._lanes, self._failures
-        lanes.reading()
-        acknowledged = lanes.acknowledged
-        under_way = lanes.known - acknowledged
+        sends, failures = self._sends, self._failures
+        sends.reading()
+        acknowledged = sends.acknowledged
+        under_way = sends.known - acknowledged
         waiting = failures.waiting()
         limit = self._batch - len(under_way)
         # A topic with failures gets a share of the places: sends that hang would hold them all.
         failing, blocked = failures.topics()
-        share = max(1, self._batch // _SHARE) - lanes.under_way_to(failing)
+        share = max(1, self._batch // _SHARE) - sends.under_way_to(failing)
         # Of the same moment as those that wait: a lane that comes due in between is in neither.
-        tried = failures.lanes(failing) - waiting - lanes.busy()
+        tried = failures.keys_of(failing) - waiting - sends.busy()
         records: list[StoredRecord] = []
         retried: list[StoredRecord] = []
         async with self._session.transaction() as connection:
@@ -219,31 +211,31 @@ class OutboxRelay:
                 return _STANDBY_S
             if acknowledged:
                 await self._rows.delete(connection, acknowledged)
-            out = waiting | lanes.full()
+            out = waiting | sends.full()
             if failing:
                 share = min(share, limit)
                 retried = await self._rows.read(
-                    connection, share, without=under_way, without_lanes=out, topics=failing
+                    connection, share, without=under_way, without_keys=out, topics=failing
                 )
                 limit -= len(retried)
             records = await self._rows.read(
                 connection,
                 limit,
                 without=under_way,
-                without_lanes=out,
+                without_keys=out,
                 without_topics=failing | blocked,
             )
             if self._backlog.due:
                 self._backlog.measured(*await self._rows.measure(connection))
-        lanes.forget(acknowledged)
+        sends.forget(acknowledged)
         if len(retried) < share:
             # Somebody has taken a record out that could not be sent.
-            for lane in tried - {record.lane for record in retried}:
-                failures.over(lane)
+            for key in tried - {record.order_key for record in retried}:
+                failures.over(key)
         if limit > 0 and not (records or under_way or failures):
             self._drains.settle(draining, empty=True)
-        lanes.take(retried)
-        if lanes.take(records) and len(records) == limit:
+        sends.take(retried)
+        if sends.take(records) and len(records) == limit:
             return 0.0
         return min(self._poll_interval_s, failures.due_in_s(waiting))
 
@@ -262,22 +254,15 @@ class OutboxRelay:
             if not isawaitable(sending):
                 # It may have been sent, and would be again with every attempt.
                 self._unusable = not_awaitable(self._producer.send_and_wait, sending)
-                self._woken.set()
+                self._wakeup.set()
                 raise self._unusable
             await sending
         finally:
             detach(token)
 
-    async def _wait(self, delay_s: float) -> None:
-        try:
-            async with asyncio.timeout(delay_s):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
-
     async def _clear(self) -> None:
         """Delete what was sent last, if the database lets us: else it is sent again."""
-        acknowledged = self._lanes.acknowledged
+        acknowledged = self._sends.acknowledged
         if not acknowledged:
             return
         try:

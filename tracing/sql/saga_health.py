@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, case, func, literal, null, select, union_all
 
-from tracing.sagas.health import SagaHealth
-from tracing.sagas.outcomes import SAGA_OUTCOMES
+from tracing.sagas.context import SAGA_OUTCOMES
+from tracing.sagas.store import SagaHealth
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from tracing.sql.saga_tables import SagaTables
+    from tracing.sql.tables import SagaTables
 
 
 class StoredSagaHealth:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import select, update
 
-from tracing.sagas.context import SagaContext
+from tracing.sagas.context import STEP_OK, SagaContext
 from tracing.sagas.flow import STARTED_STATE
-from tracing.sagas.outcomes import STEP_OK
 from tracing.sagas.store import SagaHistory
 from tracing.sql.sagas import ENDED, STARTED, SqlSagas, bounded_id, insert_for
 
@@ -16,10 +15,10 @@ if TYPE_CHECKING:
     from sqlalchemy import MetaData
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from tracing.sagas.flow import Sighting
-    from tracing.sagas.health import SagaHealth
-    from tracing.sagas.outcomes import SagaOutcome
-    from tracing.sql.saga_tables import SagaTables
+    from tracing.sagas.context import SagaOutcome
+    from tracing.sagas.flow import FlowEvent
+    from tracing.sagas.store import SagaHealth
+    from tracing.sql.tables import SagaTables
 
 
 class SqlSagaLog:
@@ -52,7 +51,7 @@ class SqlSagaLog:
     async def note(
         self,
         saga: str,
-        sighting: Sighting,
+        event: FlowEvent,
         *,
         context: SagaContext | None = None,
         deadline_ns: int | None = None,
@@ -63,13 +62,13 @@ class SqlSagaLog:
             sqlalchemy.exc.DBAPIError: What the database raised.
         """
         async with self._engine.begin() as connection:
-            row = await self._row(connection, saga, sighting)
-            late = sighting.step is not None and await self._keep_step(
-                connection, saga, sighting, sighting.step
+            row = await self._row(connection, saga, event)
+            late = event.step is not None and await self._keep_step(
+                connection, saga, event, event.step
             )
-            changes = _changes(row, sighting, context, deadline_ns)
+            changes = _changes(row, event, context, deadline_ns)
             if row.started_ns is None and "started_ns" in changes:
-                await self._sagas.add(connection, saga, sighting.saga_id, STARTED)
+                await self._sagas.add(connection, saga, event.saga_id, STARTED)
             if changes:
                 sagas = self.tables.sagas
                 changed = await connection.execute(
@@ -80,8 +79,8 @@ class SqlSagaLog:
                 )
                 return await self._ended(connection, row, changed.one())
             known = row.started_ns is not None and row.ended_ns is not None
-            if late and known and sighting.at_ns <= row.ended_ns:
-                return await self._history(connection, row, only=sighting.step)
+            if late and known and event.at_ns <= row.ended_ns:
+                return await self._history(connection, row, only=event.step)
             return None
 
     async def forget(self, saga: str, *, ended_before_ns: int | None = None) -> None:
@@ -92,11 +91,11 @@ class SqlSagaLog:
         async with self._engine.begin() as connection:
             await self._sagas.forget(connection, saga, ended_before_ns=ended_before_ns)
 
-    async def _row(self, connection: AsyncConnection, saga: str, sighting: Sighting) -> Any:
+    async def _row(self, connection: AsyncConnection, saga: str, event: FlowEvent) -> Any:
         """The instance's row, made if need be, and locked."""
         sagas = self.tables.sagas
-        key = {"saga": saga, "saga_id": bounded_id(sighting.saga_id)}
-        first = {**key, "state": sighting.state, "moved_ns": sighting.at_ns}
+        key = {"saga": saga, "saga_id": bounded_id(event.saga_id)}
+        first = {**key, "state": event.state, "moved_ns": event.at_ns}
         await connection.execute(insert_for(connection)(sagas).on_conflict_do_nothing(), first)
         found = await connection.execute(
             select(*sagas.c)
@@ -106,16 +105,16 @@ class SqlSagaLog:
         return found.one()
 
     async def _keep_step(
-        self, connection: AsyncConnection, saga: str, sighting: Sighting, step: str
+        self, connection: AsyncConnection, saga: str, event: FlowEvent, step: str
     ) -> bool:
         """Keep when a step ended; tells whether it is new."""
         row = {
             "saga": saga,
-            "saga_id": bounded_id(sighting.saga_id),
+            "saga_id": bounded_id(event.saga_id),
             "step": step,
             "compensation": False,
             "attempts": 1,
-            "ended_ns": sighting.at_ns,
+            "ended_ns": event.at_ns,
             "outcome": STEP_OK,
         }
         steps = self.tables.steps
@@ -128,9 +127,9 @@ class SqlSagaLog:
                     steps.c.saga == saga,
                     steps.c.saga_id == row["saga_id"],
                     steps.c.step == step,
-                    steps.c.ended_ns > sighting.at_ns,
+                    steps.c.ended_ns > event.at_ns,
                 )
-                .values(ended_ns=sighting.at_ns)
+                .values(ended_ns=event.at_ns)
             )
         return bool(kept.rowcount)
 
@@ -173,14 +172,14 @@ class SqlSagaLog:
             ended_ns=row.ended_ns,
             deadline_ns=row.deadline_ns,
             steps=tuple(step for step in told if only is None or step[0] == only),
-            told=only is not None,
+            end_reported=only is not None,
         )
 
 
 def _changes(
-    row: Any, sighting: Sighting, context: SagaContext | None, deadline_ns: int | None
+    row: Any, event: FlowEvent, context: SagaContext | None, deadline_ns: int | None
 ) -> dict[str, object]:
-    """What a sighting changes in an instance's row: of what happened twice, the first counts."""
+    """What a event changes in an instance's row: of what happened twice, the first counts."""
     changes: dict[str, object] = {}
     if context is not None and (row.started_ns is None or context.started_ns < row.started_ns):
         changes |= {
@@ -188,15 +187,15 @@ def _changes(
             "started_ns": context.started_ns,
             "deadline_ns": deadline_ns,
         }
-    at_ns, outcome = sighting.at_ns, sighting.outcome
+    at_ns, outcome = event.at_ns, event.outcome
     if row.ended_ns is not None:
         # Another outcome has been counted, and that cannot be taken back.
         if outcome == row.outcome and at_ns < row.ended_ns:
             changes |= {"ended_ns": at_ns, "moved_ns": at_ns}
     elif outcome is not None:
         changes |= {"outcome": outcome, "ended_ns": at_ns, "state": outcome, "moved_ns": at_ns}
-    elif _order(at_ns, sighting.state) > _order(row.moved_ns, row.state):
-        changes |= {"state": sighting.state, "moved_ns": at_ns}
+    elif _order(at_ns, event.state) > _order(row.moved_ns, row.state):
+        changes |= {"state": event.state, "moved_ns": at_ns}
     return changes
 
 

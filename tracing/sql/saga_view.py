@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from tracing.sql.saga_tables import SagaTables
+    from tracing.sql.tables import SagaTables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

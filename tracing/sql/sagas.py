@@ -11,19 +11,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tracing.core.text import text_of
 from tracing.headers.identity import bounded
-from tracing.sagas.outcomes import SAGA_OUTCOMES, STEP_OK, STEP_OUTCOMES
+from tracing.sagas.context import SAGA_OUTCOMES, STEP_OK, STEP_OUTCOMES
 from tracing.sql.saga_health import StoredSagaHealth
-from tracing.sql.saga_tables import MAX_REASON, saga_tables
+from tracing.sql.tables import MAX_REASON, saga_tables
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from tracing.sagas.context import SagaContext
-    from tracing.sagas.health import SagaHealthSource
-    from tracing.sagas.outcomes import SagaOutcome, StepOutcome
-    from tracing.sql.saga_tables import SagaTables
+    from tracing.sagas.context import SagaContext, SagaOutcome, StepOutcome
+    from tracing.sagas.store import SagaHealthSource
+    from tracing.sql.tables import SagaTables
 
 _INSERTS: Final[dict[str, Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _SLOTS: Final = 16

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from tracing.delivery.retry import Retry
-    from tracing.sql.stored_record import Lane, StoredRecord
+    from tracing.sql.outbox_rows import OrderKey, StoredRecord
 
 MAX_WAITING: Final = 100
 """Lanes of one topic that wait side by side before the topic as a whole waits."""
@@ -47,28 +47,28 @@ class SendFailures:
     """The lanes whose first record could not be sent.
 
     Args:
-        delays: Tells how long a lane waits after each failure.
+        delays: Tells how long a key waits after each failure.
         message_of: Makes the text of an error, for logs.
     """
 
     def __init__(self, delays: Retry, message_of: Callable[[BaseException], str]) -> None:
         self._delays = delays
         self._message_of = message_of
-        self._failures: dict[Lane, _Failure] = {}
+        self._failures: dict[OrderKey, _Failure] = {}
         self._since: dict[_Cause, float] = {}
 
     def __len__(self) -> int:
         return len(self._failures)
 
     def failed(self, record: StoredRecord, error: Exception) -> None:
-        """Let a record's lane wait; longer each time."""
-        before = self._failures.get(record.lane)
+        """Let a record's key wait; longer each time."""
+        before = self._failures.get(record.order_key)
         attempts = 1 if before is None else before.attempts + 1
         kind = semconv.error_type(error)
         # While the broker is away, all records fail; one that can never be sent fails alone.
         alone = _is_the_records(error)
         cause = (kind, record.topic, record.sequence if alone else None)
-        self._failures[record.lane] = _Failure(
+        self._failures[record.order_key] = _Failure(
             attempts, monotonic() + self._delays.delay_after(attempts), cause
         )
         if before is not None and before.cause != cause:
@@ -87,20 +87,20 @@ class SendFailures:
             "" if alone else "; further ones are not logged until that is over",
         )
 
-    def over(self, lane: Lane) -> None:
-        """Take it that a lane goes on: a record of it was sent, or somebody has removed it."""
-        failure = self._failures.pop(lane, None)
+    def over(self, key: OrderKey) -> None:
+        """Take it that a key goes on: a record of it was sent, or somebody has removed it."""
+        failure = self._failures.pop(key, None)
         if failure is not None:
             self._settle(failure.cause)
 
-    def waiting(self) -> set[Lane]:
+    def waiting(self) -> set[OrderKey]:
         """The lanes that are not to be tried yet."""
         now = monotonic()
-        return {lane for lane, failure in self._failures.items() if failure.due_at > now}
+        return {key for key, failure in self._failures.items() if failure.due_at > now}
 
-    def lanes(self, topics: Collection[str]) -> set[Lane]:
+    def keys_of(self, topics: Collection[str]) -> set[OrderKey]:
         """All lanes of some topics, whether they wait or are tried again."""
-        return {lane for lane, failure in self._failures.items() if failure.topic in topics}
+        return {key for key, failure in self._failures.items() if failure.topic in topics}
 
     def topics(self) -> tuple[set[str], set[str]]:
         """The topics with failures, of which lanes may be tried, and those with too many waiting.
@@ -112,12 +112,12 @@ class SendFailures:
         waiting: Counter[str] = Counter()
         for failure in self._failures.values():
             waiting[failure.topic] += failure.due_at > now
-        full = {topic for topic, lanes in waiting.items() if lanes >= MAX_WAITING}
+        full = {topic for topic, number in waiting.items() if number >= MAX_WAITING}
         return waiting.keys() - full, full
 
-    def due_in_s(self, lanes: Collection[Lane]) -> float:
+    def due_in_s(self, keys: Collection[OrderKey]) -> float:
         """Seconds until the first of some lanes may be tried again; infinite without any."""
-        times = [self._failures[lane].due_at for lane in lanes if lane in self._failures]
+        times = [self._failures[key].due_at for key in keys if key in self._failures]
         return max(0.0, min(times) - monotonic()) if times else math.inf
 
     def _settle(self, cause: _Cause) -> None:
@@ -128,6 +128,40 @@ class SendFailures:
             _logger.info(
                 "the outbox is over %s of %s after %.1f s", *cause[:2], monotonic() - since
             )
+
+
+class DatabaseOutage:
+    """Whether the database of an outbox answers.
+
+    Args:
+        delays: Tells how long to wait after each failure.
+        message_of: Makes the text of an error, for logs.
+    """
+
+    def __init__(self, delays: Retry, message_of: Callable[[BaseException], str]) -> None:
+        self._delays = delays
+        self._message_of = message_of
+        self._failures = 0
+
+    def failed(self, error: Exception) -> float:
+        """Take a failure; returns for how long to wait, in seconds."""
+        self._failures += 1
+        if self._failures == 1:
+            # Without the statement that SQLAlchemy adds: its parameters are the keys of records.
+            cause = getattr(error, "orig", None) or error
+            _logger.warning(
+                "the database of the outbox does not answer (%s: %s); it is tried again until it "
+                "does",
+                semconv.error_type(error),
+                self._message_of(cause),
+            )
+        return self._delays.delay_after(self._failures)
+
+    def over(self) -> None:
+        """Take it that the database answers."""
+        if self._failures:
+            self._failures = 0
+            _logger.info("the database of the outbox answers again")
 
 
 def _is_the_records(error: Exception) -> bool:

@@ -1,13 +1,180 @@
-"""Tables that several may describe, in one metadata."""
+"""The tables of outbox, inbox and sagas, for `create_all` or for migrations."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
+
+from tracing.delivery.dead_letter_names import MAX_TOPIC
+from tracing.headers.identity import MAX_IDENTITY
 
 if TYPE_CHECKING:
-    from sqlalchemy import MetaData, Table
+    from sqlalchemy import MetaData
+
+MAX_NAME: Final = 128
+MAX_REASON: Final = 400
+_MAX_WORD: Final = 16
 
 
-def described(metadata: MetaData, name: str) -> Table | None:
+def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
+    """Describe the table of an outbox, for whoever creates it: `create_all`, or migrations.
+
+    It has a row per record that is not sent yet. Asked again, it is the same table.
+
+    Args:
+        metadata: What the table belongs to, with its schema.
+        name: The table's name.
+    """
+    found = _described(metadata, name)
+    if found is not None:
+        return found
+    return Table(
+        name,
+        metadata,
+        # SQLite counts up by itself in an INTEGER alone, and only with AUTOINCREMENT never gives
+        # a number again.
+        Column(
+            "sequence",
+            BigInteger().with_variant(Integer, "sqlite"),
+            primary_key=True,
+            autoincrement=True,
+        ),
+        Column("topic", String(MAX_TOPIC), nullable=False),
+        Column("key", LargeBinary),
+        Column("value", LargeBinary),
+        Column("partition", Integer),
+        Column("headers", LargeBinary, nullable=False),
+        # Unix ms.
+        Column("created_at", BigInteger, nullable=False),
+        sqlite_autoincrement=True,
+    )
+
+
+def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
+    """Describe the table of an inbox, for whoever creates it: `create_all`, or migrations.
+
+    It has a row per group and event that was applied. Asked again, it is the same table.
+
+    Args:
+        metadata: What the table belongs to, with its schema.
+        name: The table's name.
+    """
+    found = _described(metadata, name)
+    if found is not None:
+        return found
+    return Table(
+        name,
+        metadata,
+        Column("consumer_group", String(MAX_IDENTITY), primary_key=True),
+        Column("source", String(MAX_IDENTITY), primary_key=True),
+        Column("id", String(MAX_IDENTITY), primary_key=True),
+        # Unix ms. Indexed for `forget`.
+        Column("received_at", BigInteger, nullable=False, index=True),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SagaTables:
+    """The tables of one store. All times are unix ns.
+
+    Attributes:
+        sagas: A row per saga: where it stands, since when, until when, and its context.
+        steps: A row per step that was begun.
+        totals: How many there were, ever, in several rows for each figure: transactions that add
+            to the same figure seldom wait for each other.
+    """
+
+    sagas: Table
+    steps: Table
+    totals: Table
+
+
+def saga_tables(metadata: MetaData, prefix: str = "saga") -> SagaTables:
+    """Describe the tables. Asked again, they are the same tables.
+
+    Args:
+        metadata: What the tables belong to, with its schema.
+        prefix: What their names begin with.
+    """
+    names = [f"{prefix}_{name}" for name in ("instances", "steps", "totals")]
+    found = [table for name in names if (table := _described(metadata, name)) is not None]
+    if len(found) == len(names):
+        return SagaTables(*found)
+    return SagaTables(
+        _sagas(metadata, names[0]), _steps(metadata, names[1]), _totals(metadata, names[2])
+    )
+
+
+def _described(metadata: MetaData, name: str) -> Table | None:
     """The table of a name that somebody has described in a metadata already, if anybody has."""
     return metadata.tables.get(f"{metadata.schema}.{name}" if metadata.schema else name)
+
+
+def _sagas(metadata: MetaData, name: str) -> Table:
+    table = Table(
+        name,
+        metadata,
+        Column("saga", String(MAX_NAME), primary_key=True),
+        Column("saga_id", String(MAX_IDENTITY), primary_key=True),
+        Column("state", String(MAX_NAME), nullable=False),
+        Column("context", Text),
+        # Empty while only later events of a flow are known that nobody orchestrates.
+        Column("started_ns", BigInteger),
+        Column("deadline_ns", BigInteger),
+        Column("moved_ns", BigInteger, nullable=False),
+        Column("ended_ns", BigInteger),
+        Column("outcome", String(_MAX_WORD)),
+        Column("reason", String(MAX_REASON)),
+    )
+    active = table.c.ended_ns.is_(None)
+    # Holds the active sagas alone: health is read from it however many have ended.
+    Index(
+        f"{name}_active",
+        table.c.saga,
+        table.c.state,
+        table.c.started_ns,
+        table.c.deadline_ns,
+        sqlite_where=active,
+        postgresql_where=active,
+    )
+    Index(f"{name}_started", table.c.saga, table.c.started_ns)
+    return table
+
+
+def _steps(metadata: MetaData, name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("saga", String(MAX_NAME), primary_key=True),
+        Column("saga_id", String(MAX_IDENTITY), primary_key=True),
+        Column("step", String(MAX_NAME), primary_key=True),
+        Column("compensation", Boolean, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("started_ns", BigInteger),
+        Column("ended_ns", BigInteger),
+        Column("outcome", String(_MAX_WORD)),
+    )
+
+
+def _totals(metadata: MetaData, name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("saga", String(MAX_NAME), primary_key=True),
+        Column("figure", String(_MAX_WORD), primary_key=True),
+        Column("label", String(MAX_NAME), primary_key=True),
+        Column("slot", Integer, primary_key=True),
+        Column("number", BigInteger, nullable=False),
+    )

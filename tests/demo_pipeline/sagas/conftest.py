@@ -17,7 +17,7 @@ from demo_pipeline.runtime.service_context import ServiceContext
 from demo_pipeline.services import orchestrator
 from tracing import Telemetry
 from tracing.sql import SqlInbox, SqlOutbox
-from tracing.sql.stored_headers import unpack
+from tracing.sql.outbox_rows import unpack
 from tracing.testing import Capture
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from aiokafka.structs import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracing import SagaFlow, Sighting
+from tracing import FlowEvent, SagaFlow
 
 MS = 1_000_000
 FLOW = SagaFlow(
@@ -41,7 +41,7 @@ def record(headers: Any, timestamp: Any = 1000) -> ConsumerRecord[Any, Any]:
     return ConsumerRecord("t", 0, 0, timestamp, 0, None, None, None, 0, 0, headers)
 
 
-def seen(*headers: tuple[str, Any], timestamp: Any = 1000) -> Sighting | None:
+def seen(*headers: tuple[str, Any], timestamp: Any = 1000) -> FlowEvent | None:
     return FLOW.read(record(headers, timestamp))
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from tests.tracing.sql.conftest import Database
-    from tracing import SagaHealth, SagaHistory, Sighting
+    from tracing import FlowEvent, SagaHealth, SagaHistory
     from tracing.sql import SagaTables
 
 S: Final = 1_000_000_000
@@ -55,16 +55,16 @@ async def whole_life(sagas: SqlSagas, connection: AsyncConnection, saga_id: str)
     assert not await sagas.end(connection, NAME, saga_id, "failed")
 
 
-async def noted(log: SqlSagaLog, saga: str, *sightings: Sighting) -> list[SagaHistory]:
-    """Note sightings, one after the other, as an observer does; what there was to tell."""
+async def noted(log: SqlSagaLog, saga: str, *events: FlowEvent) -> list[SagaHistory]:
+    """Note events, one after the other, as an observer does; what there was to tell."""
     told = [
         await log.note(
             saga,
-            sighting,
-            context=SagaContext(sighting.saga_id, sighting.at_ns) if sighting.starts else None,
-            deadline_ns=sighting.at_ns + 10 * S if sighting.starts else None,
+            event,
+            context=SagaContext(event.saga_id, event.at_ns) if event.starts else None,
+            deadline_ns=event.at_ns + 10 * S if event.starts else None,
         )
-        for sighting in sightings
+        for event in events
     ]
     return [history for history in told if history is not None]
 

@@ -17,7 +17,7 @@ from tracing.headers import w3c
 from tracing.headers.dead_letter import REPLAY_HEADERS
 from tracing.headers.flow import in_flow
 from tracing.sql import SqlOutbox
-from tracing.sql.stored_headers import checked, pack, unpack
+from tracing.sql.outbox_rows import checked, pack, unpack
 
 if TYPE_CHECKING:
     from tests.tracing.sql.conftest import Database

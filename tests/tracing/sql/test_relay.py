@@ -17,15 +17,15 @@ from sqlalchemy import delete, insert, text
 from tracing import Replay, TracedProducer
 from tracing.headers import w3c
 from tracing.sql import OutboxRelay
+from tracing.sql.outbox_rows import pack
 from tracing.sql.send_failures import SendFailures
-from tracing.sql.stored_headers import pack
 from tracing.testing import Capture, InMemoryBroker, InMemoryProducer, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from tests.tracing.sql.conftest import Database
-    from tracing.sql.stored_record import Lane
+    from tracing.sql.outbox_rows import OrderKey
 
 SERVICE = {"service.name": "orders"}
 
@@ -253,7 +253,7 @@ async def test_a_record_that_somebody_takes_out_lets_its_key_go_on(
     assert [b"behind"] == values(broker)
 
 
-async def test_a_lane_that_comes_due_while_the_outbox_is_read_is_not_taken_for_empty(
+async def test_a_key_that_comes_due_while_the_outbox_is_read_is_not_taken_for_empty(
     sqlite: Database, broker: InMemoryBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     producer = Refusing(broker)
@@ -261,10 +261,10 @@ async def test_a_lane_that_comes_due_while_the_outbox_is_read_is_not_taken_for_e
     producer.refuses = lambda _value: broken
     waiting = SendFailures.waiting
 
-    def waiting_until_now(failures: SendFailures) -> set[Lane]:
+    def waiting_until_now(failures: SendFailures) -> set[OrderKey]:
         found = waiting(failures)
-        for lane in found:
-            failures._failures[lane] = dataclasses.replace(failures._failures[lane], due_at=0.0)
+        for key in found:
+            failures._failures[key] = dataclasses.replace(failures._failures[key], due_at=0.0)
         return found
 
     monkeypatch.setattr(SendFailures, "waiting", waiting_until_now)

@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.tracing.sql.saga_books import S, noted, rows, saga_log
-from tracing import Sighting
+from tracing import FlowEvent
 
 if TYPE_CHECKING:
     from tests.tracing.sql.conftest import Database
     from tracing import SagaHistory, SagaOutcome
 
 
-def start(at_s: float, saga_id: str = "o-1") -> Sighting:
-    return Sighting(saga_id=saga_id, at_ns=int(at_s * S), starts=True, step=None, outcome=None)
+def start(at_s: float, saga_id: str = "o-1") -> FlowEvent:
+    return FlowEvent(saga_id=saga_id, at_ns=int(at_s * S), starts=True, step=None, outcome=None)
 
 
-def step(name: str, at_s: float, saga_id: str = "o-1") -> Sighting:
-    return Sighting(saga_id=saga_id, at_ns=int(at_s * S), starts=False, step=name, outcome=None)
+def step(name: str, at_s: float, saga_id: str = "o-1") -> FlowEvent:
+    return FlowEvent(saga_id=saga_id, at_ns=int(at_s * S), starts=False, step=name, outcome=None)
 
 
 def end(
     outcome: SagaOutcome, at_s: float, saga_id: str = "o-1", name: str | None = None
-) -> Sighting:
-    return Sighting(saga_id=saga_id, at_ns=int(at_s * S), starts=False, step=name, outcome=outcome)
+) -> FlowEvent:
+    return FlowEvent(saga_id=saga_id, at_ns=int(at_s * S), starts=False, step=name, outcome=outcome)
 
 
-def lives(number: int) -> list[Sighting]:
-    """Sightings of several instances, at times of their own; some lack a start or an end."""
-    found: list[Sighting] = []
+def lives(number: int) -> list[FlowEvent]:
+    """Events of several instances, at times of their own; some lack a start or an end."""
+    found: list[FlowEvent] = []
     for each in range(number):
         saga_id, at_s = f"o-{each}", 100.0 * each
         whole = [
@@ -61,7 +61,7 @@ async def test_any_order_of_one_instance_with_any_repeat_ends_in_the_same(
             expected = expected or found
             assert expected == found, order
             assert [("ended", "completed"), ("started", "")] == [key for key, _ in found["totals"]]
-            assert 1 == sum(not history.told for history in told), order
+            assert 1 == sum(not history.end_reported for history in told), order
             assert ["shipped", "told"] == sorted(
                 name for history in told for name, _, _ in history.steps
             ), order
@@ -85,22 +85,22 @@ async def test_many_instances_shuffled_with_repeats_end_in_the_same(
     assert expected["totals"] == found["totals"]
     for table in ("saga_instances", "saga_steps"):
         assert [row[1:] for row in expected[table]] == [row[1:] for row in found[table]]
-    whole = [history.context.saga_id for history in told if not history.told]
+    whole = [history.context.saga_id for history in told if not history.end_reported]
     assert ["o-0", "o-3", "o-4", "o-7"] == sorted(whole)
 
 
 async def _after(
-    database: Database, *sightings: Sighting
+    database: Database, *events: FlowEvent
 ) -> tuple[dict[str, list[object]], list[SagaHistory]]:
     log = await saga_log(database)
     await log.forget("f")
-    told = await noted(log, "f", *sightings)
+    told = await noted(log, "f", *events)
     return await rows(database, log.tables, "f"), told
 
 
-async def _same_both_ways(database: Database, *sightings: Sighting) -> None:
-    forwards, _ = await _after(database, *sightings)
-    backwards, _ = await _after(database, *reversed(sightings))
+async def _same_both_ways(database: Database, *events: FlowEvent) -> None:
+    forwards, _ = await _after(database, *events)
+    backwards, _ = await _after(database, *reversed(events))
     assert forwards == backwards
 
 
@@ -145,6 +145,6 @@ async def test_a_late_step_is_told_alone_and_once(sqlite: Database) -> None:
     _, told = await _after(sqlite, *life, step("thanked", 6))
 
     assert [(False, ("told",)), (True, ("shipped",))] == [
-        (history.told, tuple(name for name, _, _ in history.steps)) for history in told
+        (history.end_reported, tuple(name for name, _, _ in history.steps)) for history in told
     ]
     assert (("shipped", 1 * S, 3 * S),) == told[1].steps

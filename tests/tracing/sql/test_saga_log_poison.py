@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.tracing.sql.saga_books import S, noted, rows, saga_log, totals_of
-from tracing import Retry, SagaFlow, SagaObserver, Sighting, TracedConsumer, consume
+from tracing import FlowEvent, Retry, SagaFlow, SagaObserver, TracedConsumer, consume
 from tracing.sql import SqlSagaLog
 from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer, eventually
 
@@ -51,7 +51,7 @@ async def test_any_id_of_an_event_is_kept_and_told_as_it_came(
     assert (1, {"completed": 1}, {}) == totals_of(await log.health("notify", 0))
     (row,) = (await rows(database, log.tables, "notify"))["saga_instances"]
     assert len(row[1].encode()) <= 255
-    last = Sighting(saga_id=saga_id.decode(), at_ns=0, starts=False, step="late", outcome=None)
+    last = FlowEvent(saga_id=saga_id.decode(), at_ns=0, starts=False, step="late", outcome=None)
     (history,) = await noted(log, "notify", last)
     assert saga_id.decode() == history.context.saga_id
 
@@ -97,7 +97,7 @@ async def test_forgetting_what_ended_keeps_totals_and_what_is_active(database: D
     log = await saga_log(database)
     for number in range(3):
         begun, done = (
-            Sighting(
+            FlowEvent(
                 saga_id=f"o-{number}", at_ns=(number * 10 + at) * S, starts=at == 1,
                 step="shipped" if at == 2 else None, outcome="completed" if at == 2 else None,
             )
@@ -120,7 +120,7 @@ async def test_forgetting_what_ended_keeps_totals_and_what_is_active(database: D
 
 async def test_what_never_started_is_forgotten_some_day(sqlite: Database) -> None:
     log = await saga_log(sqlite)
-    stray = Sighting(saga_id="o-1", at_ns=S, starts=False, step="shipped", outcome=None)
+    stray = FlowEvent(saga_id="o-1", at_ns=S, starts=False, step="shipped", outcome=None)
     await noted(log, "f", stray)
 
     await log.forget("f", ended_before_ns=2**62)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.tracing.sql.saga_books import NAME, S, noted, saga_log, stored_sagas, whole_life
-from tracing import SagaContext, Sighting
+from tracing import FlowEvent, SagaContext
 from tracing.sql import SagaView
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ async def _with_a_stray(database: Database) -> SagaView:
     """Two instances that have started, and one of which a step alone was seen."""
     log = await saga_log(database)
     for number in (1, 2):
-        begun = Sighting(
+        begun = FlowEvent(
             saga_id=f"o-{number}", at_ns=number * S, starts=True, step=None, outcome=None
         )
         await noted(log, NAME, begun)
-    stray = Sighting(saga_id="stray", at_ns=S, starts=False, step="shipped", outcome=None)
+    stray = FlowEvent(saga_id="stray", at_ns=S, starts=False, step="shipped", outcome=None)
     await noted(log, NAME, stray)
     return SagaView(log.tables)
 

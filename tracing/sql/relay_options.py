@@ -1,16 +1,21 @@
-"""What a relay sends with, and what it must not be."""
+"""What an `OutboxRelay` sends with, and the checks of what it is constructed with."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tracing.core.callables import require_async
 from tracing.kafka.client import check_durable, client_info
 from tracing.kafka.producer import TracedProducer
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_DIALECTS: Final = ("postgresql", "sqlite")
+
 
 class Sender(Protocol):
-    """What a relay sends with: a `TracedProducer`, or what has its method."""
+    """Sends the records of an outbox: a `TracedProducer`, or anything with its method."""
 
     async def send_and_wait(
         self,
@@ -24,7 +29,7 @@ class Sender(Protocol):
         """Send a record and wait until the broker has it."""
 
 
-def check_sender(producer: TracedProducer | Sender) -> None:
+def check_sender(producer: Sender) -> None:
     """Refuse a producer with which a relay would lose records or could not send them.
 
     Raises:
@@ -44,3 +49,26 @@ def check_sender(producer: TracedProducer | Sender) -> None:
             "value_serializer"
         )
     check_durable(info, "OutboxRelay", "records of the outbox")
+
+
+def check_engine(engine: AsyncEngine) -> None:
+    """Refuse a database that a relay has no lock for.
+
+    Raises:
+        ValueError: It is neither SQLite nor PostgreSQL.
+    """
+    if engine.dialect.name not in _DIALECTS:
+        raise ValueError(
+            f"OutboxRelay works on {' and '.join(_DIALECTS)}, not on {engine.dialect.name}"
+        )
+
+
+def check_positive(**options: float) -> None:
+    """Refuse a number that is not positive.
+
+    Raises:
+        ValueError: One is not; the message names it.
+    """
+    for name, value in options.items():
+        if value <= 0:
+            raise ValueError(f"{name} must be positive, not {value!r}")
