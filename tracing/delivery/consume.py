@@ -9,7 +9,7 @@ from tracing.core.callables import require_async, require_event
 from tracing.delivery.failure_handling import FailureHandling
 from tracing.delivery.loop import Loop
 from tracing.delivery.loop_log import LoopLog
-from tracing.kafka.client import layers
+from tracing.kafka.client import is_started
 from tracing.kafka.consumer import TracedConsumer
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _check_consumer(consumer: TracedConsumer, dead_letters: DeadLetters | None) 
             "dead letters need the bytes of a record, and this consumer has a deserializer: "
             "decode in the handler, where a failure can be retried and becomes a dead letter"
         )
-    if any(getattr(layer, "_coordinator", layer) is None for layer in layers(consumer.wrapped)):
+    if not is_started(consumer.wrapped):
         raise RuntimeError(
             "consume() takes a started consumer: call its start() first, or enter it with "
             "`async with`"

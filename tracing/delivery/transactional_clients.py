@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tracing.core.log import warn_once
-from tracing.kafka.client import layers
+from tracing.kafka.client import group_consumer, reads_uncommitted, transactional_producer
 from tracing.kafka.group_offsets import PublicGroup
 from tracing.kafka.producer import TracedProducer
 
@@ -46,8 +46,8 @@ def group_offsets(
             "consume(transactional=...) commits offsets of a group, and this consumer has none: "
             "give it a group_id"
         )
-    inner_consumer = _layer(consumer.wrapped, "_coordinator")
-    inner_producer = _layer(producer.wrapped, "_txn_manager")
+    inner_consumer = group_consumer(consumer.wrapped)
+    inner_producer = transactional_producer(producer.wrapped)
     if inner_producer is None or inner_consumer is None:
         if all(
             type(client).__module__.startswith("tracing.testing")
@@ -58,7 +58,7 @@ def group_offsets(
             "consume(transactional=...) takes clients of aiokafka, and cannot find them inside "
             f"{type(consumer.wrapped).__name__} and {type(producer.wrapped).__name__}"
         )
-    if getattr(inner_consumer, "_isolation_level", "") == "read_uncommitted":
+    if reads_uncommitted(inner_consumer):
         warn_once(
             "consume(transactional=...) reads with isolation_level='read_uncommitted': records of "
             "aborted transactions in the source topics are handled as well"
@@ -68,7 +68,3 @@ def group_offsets(
     )
 
     return GroupTransactions(inner_consumer, inner_producer)
-
-
-def _layer(client: object, part: str) -> Any:
-    return next((layer for layer in layers(client) if hasattr(layer, part)), None)

@@ -1,5 +1,7 @@
 """What a client says of itself, read once and tolerantly: aiokafka publishes none of it."""
 
+from typing import Any, Literal
+
 from tracing.core.text import plain_text
 from tracing.kafka.transport import KAFKA
 from tracing.messaging.transport import ClientInfo
@@ -100,6 +102,56 @@ def _held(wrapper: object) -> object:
         if any(callable(_attribute(value, name)) for name in ("send_and_wait", "getmany")):
             return value
     return None
+
+
+def is_started(consumer: object) -> bool:
+    """Return whether a consumer is started; true where that is unknown."""
+    # A started aiokafka consumer has a coordinator.
+    return all(getattr(layer, "_coordinator", layer) is not None for layer in layers(consumer))
+
+
+def group_consumer(client: object) -> Any:
+    """Return the consumer inside a wrapper that is a member of a group; `None` for a double."""
+    return _layer_with("_coordinator", client)
+
+
+def transactional_producer(client: object) -> Any:
+    """Return the producer inside a wrapper that has transactions; `None` for a double."""
+    return _layer_with("_txn_manager", client)
+
+
+def _layer_with(part: str, client: object) -> Any:
+    return next((layer for layer in layers(client) if hasattr(layer, part)), None)
+
+
+def reads_uncommitted(consumer: object) -> bool:
+    """Return whether a consumer is known to read records of undecided transactions."""
+    return getattr(consumer, "_isolation_level", "") == "read_uncommitted"
+
+
+def subscription_state(consumer: object) -> Any:
+    """Return what holds a consumer's subscription with its listener; a double holds it itself."""
+    return getattr(consumer, "_subscription", consumer)
+
+
+def broker_client(consumer: object) -> Any:
+    """Return the connections that a consumer fetches by; `None` where it has none."""
+    return getattr(consumer, "_client", None)
+
+
+def fetch_isolation(consumer: object) -> int:
+    """Return the isolation level of a consumer's fetches, as the protocol's number."""
+    return int(getattr(getattr(consumer, "_fetcher", None), "_isolation_level", 0))
+
+
+def deserialize(consumer: object, part: Literal["key", "value"], content: bytes | None) -> Any:
+    """Decode a key or value as the consumer would; bytes stay where it has no deserializer.
+
+    Raises:
+        Exception: What the deserializer raised.
+    """
+    decode = getattr(getattr(consumer, "_fetcher", None), f"_{part}_deserializer", None)
+    return content if decode is None else decode(content)
 
 
 def _transactional_id(producer: object) -> str | None:

@@ -10,11 +10,10 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from tracing.kafka.client import broker_client, deserialize, fetch_isolation
 from tracing.kafka.raw_batches import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
     from tracing.kafka.raw_records import RawRecord
@@ -57,7 +56,7 @@ class RawFetch:
     @property
     def able(self) -> bool:
         """Whether the consumer has a connection to read with; test doubles have none."""
-        return getattr(self._consumer, "_client", None) is not None
+        return broker_client(self._consumer) is not None
 
     async def read(self, tp: TopicPartition, offset: int) -> RawPart | None:
         """Read the first batch at or after an offset that a consumer would be given.
@@ -99,26 +98,22 @@ class RawFetch:
             raw.offset,
             raw.timestamp_ms,
             raw.timestamp_type,
-            self._deserialized("_key_deserializer", key),
-            self._deserialized("_value_deserializer", value),
+            deserialize(self._consumer, "key", key),
+            deserialize(self._consumer, "value", value),
             None,
             -1 if key is None else len(key),
             -1 if value is None else len(value),
             headers,
         )
 
-    def _deserialized(self, name: str, content: bytes | None) -> Any:
-        fetcher = getattr(self._consumer, "_fetcher", None)
-        deserializer: Callable[[bytes | None], Any] | None = getattr(fetcher, name, None)
-        return content if deserializer is None else deserializer(content)
-
     async def _ask(self, tp: TopicPartition, offset: int) -> tuple[RawPart | None, int]:
         """Ask once; returns the batch, and up to where there is none."""
         from aiokafka.protocol.fetch import FetchRequest  # noqa: PLC0415 - as above
 
-        client: Any = getattr(self._consumer, "_client", None)
-        isolation = getattr(getattr(self._consumer, "_fetcher", None), "_isolation_level", 0)
-        if self._committed_only is not None:
+        client = broker_client(self._consumer)
+        if self._committed_only is None:
+            isolation = fetch_isolation(self._consumer)
+        else:
             isolation = int(self._committed_only)
         wanted = [(tp.topic, [(tp.partition, offset, _BYTES)])]
         answer = await client.send(

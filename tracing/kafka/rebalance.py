@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tracing.core.log import warn_once
+from tracing.kafka.client import subscription_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -96,7 +97,7 @@ class RebalanceRelay:
         nothing where it cannot be sure of keeping it.
         """
         try:
-            state: Any = getattr(consumer, "_subscription", consumer)
+            state: Any = subscription_state(consumer)
             present = state.listener
             if getattr(type(present), "__module__", "") == __name__:
                 return

@@ -193,7 +193,7 @@ async def test_an_aiokafka_that_is_built_otherwise_and_an_old_broker_are_named(
     with pytest.raises(RuntimeError, match=r"made for aiokafka 0\.14"):
         GroupTransactions(pipeline.consumer.wrapped, Otherwise())
     offsets = transactions(pipeline)
-    sender = cast("Any", offsets)._sender
+    sender = cast("Any", offsets)._producer._sender
     client, sender.client = sender.client, OldBroker()
     sender._coordinators.update(dict.fromkeys((0, 1), 0))
     try:
