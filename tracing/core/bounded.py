@@ -1,22 +1,70 @@
-"""Bounds for what is looked up once for each topic or partition: names may never stop coming."""
+"""What is kept per topic or partition, within a bound: new names may never stop coming."""
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_KEPT: Final = 10_000
-"""More than one client has topics and partitions to itself at a time."""
+"""More topics and partitions than one client uses at a time."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-def keep(cache: dict[Key, Value], key: Key, value: Value) -> Value:
-    """Keep a value and return it; where there are too many, the first one makes place.
+class BoundedDict(dict[Key, Value]):
+    """Makes the value of a missing key, and keeps the last `MAX_KEPT` values.
 
-    Metric series are not lost by that: whoever asks for them again finds those that there are.
+    A full dict drops its oldest value, and makes it again when it is needed. No metric series is
+    lost by that: `Metrics` hands out the existing series again.
+
+    A hit costs what it costs in a plain dict. Only `cache[key]` makes a value: `get` and `in` do
+    not, and an assignment to a new key would ignore the bound.
+
+    Args:
+        make: Makes the value of a key. What it raises reaches the caller, and nothing is kept.
+
+    Task safety: as a plain dict.
+
+    Example::
+
+        destinations = BoundedDict(partial(Destination, telemetry, info))
+        destinations["orders"].series.succeeded.record(0.01)
     """
-    if len(cache) >= MAX_KEPT:
-        del cache[next(iter(cache))]
-    cache[key] = value
-    return value
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[Key], Value]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: Key) -> Value:
+        """Make and keep the value of a key."""
+        value = self._make(key)
+        if len(self) >= MAX_KEPT:
+            del self[next(iter(self))]
+        self[key] = value
+        return value
+
+
+class OncePerInterval(Generic[Key]):
+    """Reports whether something is due for a key: at most once in each interval.
+
+    Args:
+        interval_s: The interval, in seconds.
+    """
+
+    __slots__ = ("_due_at", "_interval_s")
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._due_at: BoundedDict[Key, float] = BoundedDict(lambda _: float("-inf"))
+
+    def due(self, key: Key, now_s: float) -> bool:
+        """Return whether the interval has passed since the last `True` for this key."""
+        if now_s < self._due_at[key]:
+            return False
+        self._due_at[key] = now_s + self._interval_s
+        return True

@@ -11,7 +11,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind
 
 from tracing.core import semconv
-from tracing.core.bounded import keep
+from tracing.core.bounded import BoundedDict
 from tracing.core.otel_context import SUPPRESSED
 from tracing.core.text import plain_text
 from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from tracing.headers.codec import Header
+    from tracing.telemetry import Telemetry
 
 _MAX_STACKTRACE: Final = 16_384
 
@@ -99,8 +100,10 @@ class DeadLetters:
         self._names = DeadLetterNames(plain_text(topic, "topic"))
         self._producer = producer
         self._stacktraces = stacktraces
-        self._destinations: dict[str, Destination] = {}
-        self._counts: dict[tuple[str, str], ErrorCounts] = {}
+        self._destinations: BoundedDict[str, Destination] = BoundedDict(
+            lambda topic: Destination(producer.telemetry, producer.info, topic, semconv.DEAD_LETTER)
+        )
+        self._counts = BoundedDict(partial(_error_counts, producer.telemetry))
 
     @property
     def producer(self) -> TracedProducer:
@@ -122,7 +125,7 @@ class DeadLetters:
             ValueError: The dead-letter topic cannot exist, as `topic_of`.
         """
         self.topic_of(topic, group)
-        self._count(topic, group)
+        self._counts[topic, group]
 
     async def publish(
         self,
@@ -161,7 +164,7 @@ class DeadLetters:
             telemetry, record, error, group=group, attempts=attempts, dead_letter_topic=topic
         )
         try:
-            self._count(record.topic, group).add(semconv.error_type(error))
+            self._counts[record.topic, group].add(semconv.error_type(error))
         except Exception as fault:
             telemetry.diagnostics.failed("dead_letter", fault)
 
@@ -221,11 +224,7 @@ class DeadLetters:
             context = get_current()
             if context.get(SUPPRESSED):
                 return None
-            destination = self._destinations.get(topic)
-            if destination is None:
-                info = self._producer.info
-                destination = Destination(telemetry, info, topic, semconv.DEAD_LETTER)
-                keep(self._destinations, topic, destination)
+            destination = self._destinations[topic]
             creation = unrecorded(telemetry.spans, context)
             span: Span | None = None
             present = latest(headers)
@@ -249,13 +248,8 @@ class DeadLetters:
             telemetry.diagnostics.failed("dead_letter", fault)
             return None
 
-    def _count(self, topic: str, group: str) -> ErrorCounts:
-        found = self._counts.get((topic, group))
-        if found is None:
-            found = ErrorCounts(
-                self._producer.telemetry.metrics,
-                catalog.DEAD_LETTERS,
-                {semconv.DESTINATION: topic, semconv.GROUP: group},
-            )
-            keep(self._counts, (topic, group), found)
-        return found
+
+def _error_counts(telemetry: Telemetry, place: tuple[str, str]) -> ErrorCounts:
+    topic, group = place
+    labels = {semconv.DESTINATION: topic, semconv.GROUP: group}
+    return ErrorCounts(telemetry.metrics, catalog.DEAD_LETTERS, labels)

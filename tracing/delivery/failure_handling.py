@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracing.core import semconv
-from tracing.core.bounded import keep
+from tracing.core.bounded import BoundedDict
 from tracing.delivery.failure_log import AttemptLog
 from tracing.delivery.retry import Retry
 from tracing.delivery.unreadable import Unreadable
@@ -47,13 +47,13 @@ class FailureHandling:
         self.log = AttemptLog(consumer.telemetry, self.group)
         self.unreadable = Unreadable(consumer, dead_letters, on_unreadable)
         self._telemetry = consumer.telemetry
-        self._retries: dict[str, ErrorCounts] = {}
-        self._durations: dict[str, Durations] = {}
+        self._retries = BoundedDict(self._new_retries)
+        self._durations = BoundedDict(self._new_durations)
 
     def prepare(self, topic: str) -> None:
         """Let a topic's counters exist, with 0, before there is anything to count."""
         if self.retry.attempts > 1:
-            self._retries_of(topic)
+            self._retries[topic]
         if self.dead_letters is not None:
             self.dead_letters.prepare(topic, self.group or "")
         self.unreadable.prepare(topic)
@@ -73,31 +73,23 @@ class FailureHandling:
     def retried(self, topic: str, cause: Exception) -> None:
         """Count an attempt that follows a failed one. Never raises."""
         try:
-            self._retries_of(topic).add(semconv.error_type(cause))
+            self._retries[topic].add(semconv.error_type(cause))
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
     def ended(self, topic: str, retry_s: float) -> None:
         """Record the time from the first attempt's end to the last one's start. Never raises."""
         try:
-            found = self._durations.get(topic)
-            if found is None:
-                attributes = {
-                    semconv.PIPELINE_LABEL: self._telemetry.pipeline,
-                    **self._labels(topic),
-                }
-                found = self._telemetry.metrics.durations(catalog.RETRY_DURATION, attributes)
-                keep(self._durations, topic, found)
-            found.record(max(retry_s, 0.0))
+            self._durations[topic].record(max(retry_s, 0.0))
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
-    def _retries_of(self, topic: str) -> ErrorCounts:
-        found = self._retries.get(topic)
-        if found is None:
-            found = ErrorCounts(self._telemetry.metrics, catalog.RETRIES, self._labels(topic))
-            keep(self._retries, topic, found)
-        return found
+    def _new_durations(self, topic: str) -> Durations:
+        labels = {semconv.PIPELINE_LABEL: self._telemetry.pipeline, **self._labels(topic)}
+        return self._telemetry.metrics.durations(catalog.RETRY_DURATION, labels)
+
+    def _new_retries(self, topic: str) -> ErrorCounts:
+        return ErrorCounts(self._telemetry.metrics, catalog.RETRIES, self._labels(topic))
 
     def _labels(self, topic: str) -> dict[str, str | int]:
         labels: dict[str, str | int] = {semconv.DESTINATION: topic}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace
 
 from tracing.core import semconv
-from tracing.core.bounded import keep
+from tracing.core.bounded import BoundedDict
 from tracing.messaging.current import current_batch, current_processing
 from tracing.metrics import catalog
 
@@ -30,20 +30,20 @@ class Duplicates:
     def __init__(self, telemetry: Telemetry, group: str) -> None:
         self._telemetry = telemetry
         self._group = group
-        self._counts: dict[str, Count] = {}
+        self._counts = BoundedDict(self._new_count)
 
     def expect(self, topic: str) -> None:
         """Let the counter of a topic exist, with 0, before there is a duplicate."""
         if topic not in self._counts:
             try:
-                self._count(topic)
+                self._counts[topic]
             except Exception as fault:
                 self._telemetry.diagnostics.failed("duplicate", fault)
 
     def skipped(self, topic: str, identity: EventIdentity) -> None:
         """Tell of a message that is skipped."""
         try:
-            self._count(topic).value += 1
+            self._counts[topic].value += 1
             processing = current_processing()
             if processing is not None:
                 processing.duplicate()
@@ -53,11 +53,6 @@ class Duplicates:
         except Exception as fault:
             self._telemetry.diagnostics.failed("duplicate", fault)
 
-    def _count(self, topic: str) -> Count:
-        found = self._counts.get(topic)
-        if found is None:
-            found = self._telemetry.metrics.count(
-                catalog.DUPLICATES, {semconv.DESTINATION: topic, semconv.GROUP: self._group}
-            )
-            keep(self._counts, topic, found)
-        return found
+    def _new_count(self, topic: str) -> Count:
+        labels = {semconv.DESTINATION: topic, semconv.GROUP: self._group}
+        return self._telemetry.metrics.count(catalog.DUPLICATES, labels)

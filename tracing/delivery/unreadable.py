@@ -7,7 +7,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
 from tracing.core import semconv
-from tracing.core.bounded import keep
+from tracing.core.bounded import BoundedDict, OncePerInterval
 from tracing.core.log import EventLog
 from tracing.messaging.unreadable import UnreadableRecord
 from tracing.metrics import catalog
@@ -49,12 +49,12 @@ class Unreadable:
         self._group = consumer.info.group
         self._dead_letters = dead_letters
         self._policy = policy
-        self._counts: dict[str, Count] = {}
-        self._log_at: dict[str, float] = {}
+        self._counts = BoundedDict(self._new_count)
+        self._log = OncePerInterval[str](_LOG_INTERVAL_S)
 
     def prepare(self, topic: str) -> None:
         """Let a topic's counter exist, with 0, before there is anything to count."""
-        self._count(topic)
+        self._counts[topic]
 
     async def get_past(self, record: BrokenRecord) -> bool:
         """Deal with a record; then it may be committed.
@@ -101,12 +101,10 @@ class Unreadable:
     def _skipped(self, record: BrokenRecord) -> None:
         """Count and log a skip. Never raises."""
         try:
-            count = self._count(record.topic)
+            count = self._counts[record.topic]
             count.value += record.next_offset - record.offset
-            now = monotonic()
-            if now < self._log_at.get(record.topic, 0.0):
+            if not self._log.due(record.topic, monotonic()):
                 return
-            keep(self._log_at, record.topic, now + _LOG_INTERVAL_S)
             _logger.error(
                 "%s cannot be read and is skipped: %s; group %s has skipped %d of this topic so "
                 "far, counted in %s",
@@ -126,15 +124,11 @@ class Unreadable:
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
-    def _count(self, topic: str) -> Count:
-        count = self._counts.get(topic)
-        if count is None:
-            labels = {semconv.DESTINATION: topic}
-            if self._group is not None:
-                labels[semconv.GROUP] = self._group
-            count = self._telemetry.metrics.count(catalog.UNREADABLE_SKIPPED, labels)
-            keep(self._counts, topic, count)
-        return count
+    def _new_count(self, topic: str) -> Count:
+        labels = {semconv.DESTINATION: topic}
+        if self._group is not None:
+            labels[semconv.GROUP] = self._group
+        return self._telemetry.metrics.count(catalog.UNREADABLE_SKIPPED, labels)
 
 
 class Passing:

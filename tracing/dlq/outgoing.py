@@ -8,7 +8,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind
 
 from tracing.core import semconv
-from tracing.core.bounded import keep
+from tracing.core.bounded import BoundedDict
 from tracing.headers import cloudevents, w3c
 from tracing.headers.codec import latest, listed, without
 from tracing.headers.dead_letter import (
@@ -65,8 +65,9 @@ class ReplaySends:
 
     def __init__(self, telemetry: Telemetry, info: ClientInfo) -> None:
         self._telemetry = telemetry
-        self._info = info
-        self._destinations: dict[str, Destination] = {}
+        self._destinations: BoundedDict[str, Destination] = BoundedDict(
+            lambda topic: Destination(telemetry, info, topic, semconv.REPLAY)
+        )
 
     def begin(
         self, letter: Letter, found: Provenance, headers: list[Header], mark: Replay
@@ -81,10 +82,7 @@ class ReplaySends:
         """
         telemetry = self._telemetry
         try:
-            destination = self._destinations.get(found.topic)
-            if destination is None:
-                destination = Destination(telemetry, self._info, found.topic, semconv.REPLAY)
-                keep(self._destinations, found.topic, destination)
+            destination = self._destinations[found.topic]
             span: Span | None = None
             creation: Span | bytes | None = telemetry.spans.dropped_root()
             if creation is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakSet
 
 from tracing.core import semconv
-from tracing.core.bounded import keep
+from tracing.core.bounded import BoundedDict
 from tracing.core.log import warn_once
 from tracing.core.otel_context import running_task
 from tracing.kafka.client import client_info
@@ -24,7 +24,7 @@ from tracing.messaging.process_batch import BatchProcessing, mixed_series
 from tracing.messaging.receive import Polling
 from tracing.messaging.replay_skips import ReplaySkips
 from tracing.messaging.settle import Committing
-from tracing.messaging.subscription import Source
+from tracing.messaging.subscription import SubscribedLane, Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -111,13 +111,12 @@ class TracedConsumer(ConsumerMethods):
         self._target: KafkaConsumer = consumer
         self._telemetry = telemetry
         self._info = client_info(consumer, group=group, client_id=client_id)
-        self._sources: dict[tuple[str, int], Source] = {}
-        self._by_topic: dict[str, Source] = {}
         self._mixed: OperationSeries | None = None
         self._polling = Polling(telemetry, self._info)
         self.delivered = self._polling.delivered
         """Counts records handed to the application."""
         self._skips = ReplaySkips(telemetry, self._info.group)
+        self._lanes = _lanes(telemetry, self._info, self._skips)
         self._committing = Committing(telemetry, self._info)
         self._rebalances = RebalanceRelay(self._polling.forget)
         self._unfinished: Processing | None = None
@@ -156,9 +155,9 @@ class TracedConsumer(ConsumerMethods):
             record: The record.
             headers: Its headers by name, where the caller has looked them up already.
         """
-        source = self._sources.get((record.topic, record.partition)) or self._source(record)
+        lane = self._lanes[record.topic, record.partition]
         polled = self._poll_of(record) if self._polling.remembered else None
-        return Processing(self._telemetry, source, record, polled, headers)
+        return Processing(self._telemetry, lane, record, polled, headers)
 
     def process_batch(self, records: Iterable[ConsumerRecord[Any, Any]]) -> BatchProcessing:
         """Handle several records at once in an `async with` block, for example to sum them up.
@@ -170,7 +169,7 @@ class TracedConsumer(ConsumerMethods):
         Args:
             records: The records, of any topics and partitions; without any, nothing is told.
         """
-        handled = [(record, self._source(record)) for record in records]
+        handled = [(record, self._lanes[record.topic, record.partition]) for record in records]
         polled = self._poll_of(handled[0][0]) if handled else None
         topics = {record.topic for record, _ in handled}
         series = handled[0][1].series if len(topics) == 1 else self._mixed
@@ -272,19 +271,6 @@ class TracedConsumer(ConsumerMethods):
         if topic is not None:
             self.delivered(topic)
 
-    def _source(self, record: ConsumerRecord[Any, Any]) -> Source:
-        place = record.topic, record.partition
-        found = self._sources.get(place)
-        if found is None:
-            beside = self._by_topic.get(record.topic)
-            partition = {semconv.PARTITION: str(record.partition)}
-            found = Source(self._telemetry, self._info, record.topic, partition, beside)
-            keep(self._sources, place, found)
-            if beside is None:
-                keep(self._by_topic, record.topic, found)
-                self._skips.expect(record.topic)
-        return found
-
     def _poll_of(self, record: ConsumerRecord[Any, Any]) -> SpanContext | None:
         # TopicPartition is a named tuple, so a plain pair finds it.
         return self._polling.poll_of(record, (record.topic, record.partition))  # type: ignore[arg-type]  # as said
@@ -325,3 +311,19 @@ class TracedConsumer(ConsumerMethods):
     ) -> bool | None:
         self._left(exc)
         return await super().__aexit__(exc_type, exc, tb)
+
+
+def _lanes(
+    telemetry: Telemetry, info: ClientInfo, skips: ReplaySkips
+) -> BoundedDict[tuple[str, int], SubscribedLane]:
+    def subscribe(topic: str) -> Subscription:
+        skips.expect(topic)
+        return Subscription(telemetry, info, topic)
+
+    subscriptions = BoundedDict(subscribe)
+
+    def lane(place: tuple[str, int]) -> SubscribedLane:
+        topic, partition = place
+        return SubscribedLane(subscriptions[topic], {semconv.PARTITION: str(partition)})
+
+    return BoundedDict(lane)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import get_current
 
-from tracing.core.bounded import keep
+from tracing.core.bounded import BoundedDict
 from tracing.core.log import warn_once
 from tracing.core.otel_context import SUPPRESSED
 from tracing.headers.codec import latest, listed
@@ -82,7 +83,7 @@ class TracedProducer(ProducerMethods):
         self._producer: KafkaProducer = producer
         self._telemetry = telemetry
         self._info = client_info(producer, group=None, client_id=client_id)
-        self._destinations: dict[str, Destination] = {}
+        self._destinations = BoundedDict(partial(Destination, telemetry, self._info))
         self._look_at_send()
         self._complete()
 
@@ -253,9 +254,7 @@ class TracedProducer(ProducerMethods):
         try:
             if get_current().get(SUPPRESSED):
                 return None
-            destination = self._destinations.get(topic)
-            if destination is None:
-                destination = self._destination(topic)
+            destination = self._destinations[topic]
             return begin_send(self._telemetry, destination, headers, (key, value, partition))
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
@@ -266,17 +265,10 @@ class TracedProducer(ProducerMethods):
             if get_current().get(SUPPRESSED):
                 return None
             batch, topic, partition = _batch(*args, **kwargs)
-            return begin_batch(self._telemetry, self._destination(topic), batch, partition)
+            return begin_batch(self._telemetry, self._destinations[topic], batch, partition)
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
             return None
-
-    def _destination(self, topic: str) -> Destination:
-        found = self._destinations.get(topic)
-        if found is None:
-            found = Destination(self._telemetry, self._info, topic)
-            keep(self._destinations, topic, found)
-        return found
 
 
 def _record(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link
 
     from tracing.messaging.flow_lag import ArrivalDurations
-    from tracing.messaging.subscription import Source
+    from tracing.messaging.subscription import SubscribedLane
     from tracing.telemetry import Telemetry
 
 _FLOW: Final = (semconv.PIPELINE, semconv.ORIGIN)
@@ -62,7 +62,7 @@ class FanIn:
 
 def fan_in(
     telemetry: Telemetry,
-    handled: Iterable[tuple[ConsumerRecord[Any, Any], Source]],
+    handled: Iterable[tuple[ConsumerRecord[Any, Any], SubscribedLane]],
     now_ms: int,
     max_links: int = MAX_LINKS,
 ) -> FanIn:
@@ -79,16 +79,16 @@ def fan_in(
     agreed: dict[str, object] | None = None
     flows: list[tuple[bool, int, Mapping[str, object]]] = []
     unlinked = 0
-    for record, source in handled:
+    for record, lane in handled:
         found = latest(record.headers)
         # Not all that looks like a record has a timestamp. An impossible origin counts as none, so
         # that it does not become that of all others.
         timestamp: object = getattr(record, "timestamp", None)
         creation, flow, _ = telemetry.propagation.extract(
-            record.headers, found, source.topic, timestamp
+            record.headers, found, lane.topic, timestamp
         )
         if creation is not None and len(links) < max_links:
-            links.append(link_to(creation, source.transport.placement(record)))
+            links.append(link_to(creation, lane.transport.placement(record)))
         elif creation is not None:
             unlinked += 1
         agreed = dict(flow if agreed is None else agreed.items() & flow.items())
@@ -97,7 +97,7 @@ def fan_in(
         if origin_ms is not None:
             flows.append((replayed, origin_ms, flow))
         if not replayed and isinstance(timestamp, int) and timestamp >= 0:
-            durations = source.arrivals.of(flow)
+            durations = lane.arrivals.of(flow)
             arrived.append(Arrived(record, now_ms - record.timestamp, origin_ms, durations))
     # A replay's flow only where there is no other; all of a kind by their origin.
     _, _, oldest = min(flows, key=lambda each: each[:2], default=(False, 0, {}))

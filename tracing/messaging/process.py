@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tracing.core.semconv import AttributeValue
     from tracing.messaging.flow_lag import ArrivalDurations
     from tracing.messaging.outcome import Outcome
-    from tracing.messaging.subscription import Source
+    from tracing.messaging.subscription import SubscribedLane
     from tracing.telemetry import Telemetry
 
 _ERROR_STATUS = Status(StatusCode.ERROR)
@@ -65,12 +65,12 @@ class Processing(HandlingBlock):
         "_ended_ns",
         "_failed_as",
         "_headers",
+        "_lane",
         "_origin",
         "_outcome",
         "_polled",
         "_reason",
         "_recording",
-        "_source",
         "_started",
         "_task",
         "_telemetry",
@@ -82,13 +82,13 @@ class Processing(HandlingBlock):
     def __init__(
         self,
         telemetry: Telemetry,
-        source: Source,
+        lane: SubscribedLane,
         record: ConsumerRecord[Any, Any],
         polled: SpanContext | None,
         headers: Mapping[str, object] | None = None,
     ) -> None:
         self._telemetry = telemetry
-        self._source = source
+        self._lane = lane
         self._polled = polled
         self._headers = headers
         self.record = record
@@ -202,11 +202,11 @@ class Processing(HandlingBlock):
         self._duration = None
         attempt = RetriedAttempt(
             self._telemetry,
-            self._source,
+            self._lane,
             self._context or get_current(),
             {
                 **cloudevents.identity(latest(self.record.headers)),
-                **self._source.transport.attributes(self.record),
+                **self._lane.transport.attributes(self.record),
                 semconv.ATTEMPT: number,
                 semconv.BACKOFF: backoff_s,
                 semconv.RETRY_CAUSE: semconv.error_type(cause),
@@ -224,7 +224,7 @@ class Processing(HandlingBlock):
             duration = self.pause(task)
         try:
             if error is None and not self._recording:
-                self._source.series.succeeded.record(duration)
+                self._lane.series.succeeded.record(duration)
                 if self._origin is not None:
                     self._arrived(self._origin)
             else:
@@ -234,13 +234,13 @@ class Processing(HandlingBlock):
 
     def _start(self, task: asyncio.Task[Any] | None) -> None:
         self._started = perf_counter()
-        telemetry, record, source = self._telemetry, self.record, self._source
+        telemetry, record, lane = self._telemetry, self.record, self._lane
         ambient = get_current()
         if ambient.get(SUPPRESSED):
             return
         found = latest(record.headers) if self._headers is None else self._headers
         extracted = telemetry.propagation.extract(
-            record.headers, found, source.topic, record.timestamp
+            record.headers, found, lane.topic, record.timestamp
         )
         _, flow, other = extracted
         # One reading for both, so that what was before the span and what is in it add up.
@@ -248,7 +248,7 @@ class Processing(HandlingBlock):
         wait_ms = now_ns // 1_000_000 - record.timestamp
         span = begin_process_span(
             telemetry,
-            source,
+            lane,
             record,
             extracted,
             ambient,
@@ -263,13 +263,13 @@ class Processing(HandlingBlock):
         # Replays are late by their nature, and would hide how late the others are.
         replayed = REPLAY_GROUP in found and Replay.of(record) is not None
         if record.timestamp >= 0 and not replayed:
-            self._arrival = arrival = source.arrivals.of(flow)
+            self._arrival = arrival = lane.arrivals.of(flow)
             arrival.wait.record(wait_ms / 1000, span)
             self._origin = parse_origin(flow.get(semconv.ORIGIN))
         if span.is_recording():
             self._recording = True
             telemetry.spans.enrich(
-                span, process_attributes(telemetry, source, record, found, flow, wait_ms)
+                span, process_attributes(telemetry, lane, record, found, flow, wait_ms)
             )
         # The handler sees the message's baggage, whatever the span's parent is and whatever
         # baggage the consuming code runs with, and all else that it would see unwrapped.
@@ -301,7 +301,7 @@ class Processing(HandlingBlock):
                 span.set_attribute(semconv.ERROR_TYPE, semconv.error_type(error))
                 span.set_status(_ERROR_STATUS)
         elif not stopped:
-            self._source.series.succeeded.record(duration, span)
+            self._lane.series.succeeded.record(duration, span)
             if self._origin is not None:
                 self._arrived(self._origin)
         if not stopped:
@@ -325,14 +325,14 @@ class Processing(HandlingBlock):
             self._telemetry.spans.enrich(self.span, {semconv.END_TO_END: lag_ms / 1000})
 
     def _note(self, error: BaseException, duration: float) -> None:
-        self._source.series.failed(semconv.error_type(error)).record(duration, self.span)
+        self._lane.series.failed(semconv.error_type(error)).record(duration, self.span)
         if self._context is not None:
             self._telemetry.record_exception(
                 semconv.PROCESS, error, self._described(), self._context
             )
 
     def _described(self) -> dict[str, AttributeValue]:
-        found = dict(self._source.attributes)
-        found.update(self._source.transport.attributes(self.record))
+        found = dict(self._lane.attributes)
+        found.update(self._lane.transport.attributes(self.record))
         found.update(cloudevents.identity(latest(self.record.headers)))
         return found

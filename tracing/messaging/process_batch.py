@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tracing.core.semconv import AttributeValue
     from tracing.messaging.fan_in import Arrived
     from tracing.messaging.outcome import Outcome
-    from tracing.messaging.subscription import Source
+    from tracing.messaging.subscription import SubscribedLane
     from tracing.messaging.transport import ClientInfo
     from tracing.telemetry import Telemetry
 
@@ -55,7 +55,7 @@ class BatchProcessing(HandlingBlock):
         self,
         telemetry: Telemetry,
         info: ClientInfo,
-        handled: Sequence[tuple[ConsumerRecord[Any, Any], Source]],
+        handled: Sequence[tuple[ConsumerRecord[Any, Any], SubscribedLane]],
         polled: SpanContext | None,
         series: OperationSeries,
     ) -> None:

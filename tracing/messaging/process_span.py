@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from tracing.core.semconv import AttributeValue
     from tracing.headers.context import Extracted
-    from tracing.messaging.subscription import Source
+    from tracing.messaging.subscription import SubscribedLane
     from tracing.telemetry import Telemetry
 
 
 def begin_process_span(
     telemetry: Telemetry,
-    source: Source,
+    lane: SubscribedLane,
     record: ConsumerRecord[Any, Any],
     extracted: Extracted,
     ambient: Context,
@@ -44,7 +44,7 @@ def begin_process_span(
 
     Args:
         telemetry: What the service's clients share.
-        source: Where the record comes from.
+        lane: Where the record comes from.
         record: The record.
         extracted: What its headers say.
         ambient: The context in which it is handled.
@@ -55,17 +55,17 @@ def begin_process_span(
     creation = extracted[0]
     if (
         creation is None
-        or source.relation != "parent"
+        or lane.relation != "parent"
         or wait_ms > telemetry.link_after_ms
         or polled is not None
         or SPAN_KEY in ambient
     ):
-        relation = source.relation
+        relation = lane.relation
         if record.timestamp >= 0 and wait_ms > telemetry.link_after_ms:
             relation = "link"
         context, links = _related(extracted, ambient, relation, polled)
         return telemetry.spans.start(
-            source.name, context, SpanKind.CONSUMER, source.attributes, links, start_ns
+            lane.name, context, SpanKind.CONSUMER, lane.attributes, links, start_ns
         )
     if (
         isinstance(creation, RemoteSpan)
@@ -74,20 +74,20 @@ def begin_process_span(
     ):
         return creation
     return telemetry.spans.start(
-        source.name, continuing(extracted), SpanKind.CONSUMER, source.attributes, (), start_ns
+        lane.name, continuing(extracted), SpanKind.CONSUMER, lane.attributes, (), start_ns
     )
 
 
 def process_attributes(
     telemetry: Telemetry,
-    source: Source,
+    lane: SubscribedLane,
     record: ConsumerRecord[Any, Any],
     found: Mapping[str, object],
     flow: Mapping[str, object],
     wait_ms: int,
 ) -> dict[str, AttributeValue]:
     """Describe one record on its span; `found` is `latest(record.headers)`."""
-    attributes = {**cloudevents.identity(found), **source.transport.attributes(record)}
+    attributes = {**cloudevents.identity(found), **lane.transport.attributes(record)}
     attributes.update(flow_attributes(flow))
     if record.timestamp >= 0:
         attributes[semconv.WAIT] = wait_ms / 1000

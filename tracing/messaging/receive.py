@@ -10,7 +10,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind
 
 from tracing.core import semconv
-from tracing.core.bounded import keep
+from tracing.core.bounded import BoundedDict
 from tracing.core.otel_context import SUPPRESSED
 from tracing.headers.codec import latest
 from tracing.messaging.links import MAX_LINKS, link_to
@@ -43,18 +43,14 @@ class Polling:
             self._group[semconv.GROUP] = info.group
         self._client = info.attributes()
         self._transport = info.transport
-        self._delivered: dict[str, Count] = {}
-        self._series: dict[str, OperationSeries] = {}
+        self._delivered = BoundedDict(self._new_count)
+        self._series = BoundedDict(self._new_series)
         self.remembered: dict[TopicPartition, deque[tuple[int, int, SpanContext]]] = {}
         """The last recorded polls by partition: first offset, last offset, and the span."""
 
     def delivered(self, topic: str, number: int = 1) -> None:
         """Count records handed to the application."""
-        count = self._delivered.get(topic)
-        if count is None:
-            count = self._telemetry.metrics.count(catalog.CONSUMED_MESSAGES, self._operation(topic))
-            keep(self._delivered, topic, count)
-        count.value += number
+        self._delivered[topic].value += number
 
     def polled(
         self,
@@ -96,7 +92,7 @@ class Polling:
         for topic, number in counts.items():
             self.delivered(topic, number)
         topic = next(iter(counts)) if len(counts) == 1 else ""
-        self._series_of(topic).succeeded.record(perf_counter() - started)
+        self._series[topic].succeeded.record(perf_counter() - started)
         context = get_current()
         if context.get(SUPPRESSED):
             return
@@ -140,16 +136,15 @@ class Polling:
                     links.append(link_to(creation, self._transport.placement(record)))
         return links
 
-    def _series_of(self, topic: str) -> OperationSeries:
-        found = self._series.get(topic)
-        if found is None:
-            found = OperationSeries(
-                self._telemetry.metrics,
-                {**self._operation(topic), semconv.OPERATION_TYPE: _TYPE},
-                durations=catalog.OPERATION_DURATION,
-            )
-            keep(self._series, topic, found)
-        return found
+    def _new_count(self, topic: str) -> Count:
+        return self._telemetry.metrics.count(catalog.CONSUMED_MESSAGES, self._operation(topic))
+
+    def _new_series(self, topic: str) -> OperationSeries:
+        return OperationSeries(
+            self._telemetry.metrics,
+            {**self._operation(topic), semconv.OPERATION_TYPE: _TYPE},
+            durations=catalog.OPERATION_DURATION,
+        )
 
     def _operation(self, topic: str) -> dict[str, str | int]:
         found = {

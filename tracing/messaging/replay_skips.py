@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing.core import semconv
-from tracing.core.bounded import keep
+from tracing.core.bounded import BoundedDict, OncePerInterval
 from tracing.core.log import EventLog
 from tracing.headers.codec import latest
 from tracing.headers.dead_letter import REPLAY_GROUP, Replay
@@ -36,13 +36,13 @@ class ReplaySkips:
     def __init__(self, telemetry: Telemetry, group: str | None) -> None:
         self._telemetry = telemetry
         self._group = group
-        self._counts: dict[str, Count] = {}
-        self._log_at: dict[str, float] = {}
+        self._counts = BoundedDict(self._new_count)
+        self._log = OncePerInterval[str](_LOG_INTERVAL_S)
 
     def expect(self, topic: str) -> None:
         """Let the counter of a topic exist, with 0, before there is a skip."""
         try:
-            self._count(topic)
+            self._counts[topic]
         except Exception as fault:
             self._telemetry.diagnostics.failed("replay", fault)
 
@@ -64,12 +64,10 @@ class ReplaySkips:
 
     def _skipped(self, record: ConsumerRecord[Any, Any], group: str) -> None:
         topic = record.topic
-        count = self._count(topic)
+        count = self._counts[topic]
         count.value += 1
-        now = monotonic()
-        if now < self._log_at.get(topic, 0.0):
+        if not self._log.due(topic, monotonic()):
             return
-        keep(self._log_at, topic, now + _LOG_INTERVAL_S)
         _logger.warning(
             "%s[%d] offset %d is a dead letter that was replayed for group %.100r: group %r skips "
             "it; %d skipped on this topic so far, counted in %s",
@@ -82,12 +80,8 @@ class ReplaySkips:
             catalog.REPLAY_SKIPPED.name,
         )
 
-    def _count(self, topic: str) -> Count:
-        count = self._counts.get(topic)
-        if count is None:
-            labels = {semconv.DESTINATION: topic}
-            if self._group is not None:
-                labels[semconv.GROUP] = self._group
-            count = self._telemetry.metrics.count(catalog.REPLAY_SKIPPED, labels)
-            keep(self._counts, topic, count)
-        return count
+    def _new_count(self, topic: str) -> Count:
+        labels = {semconv.DESTINATION: topic}
+        if self._group is not None:
+            labels[semconv.GROUP] = self._group
+        return self._telemetry.metrics.count(catalog.REPLAY_SKIPPED, labels)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from tracing.core.semconv import AttributeValue
-    from tracing.messaging.subscription import Source
+    from tracing.messaging.subscription import SubscribedLane
     from tracing.telemetry import Telemetry
 
 
@@ -31,7 +31,7 @@ class RetriedAttempt:
     def __init__(
         self,
         telemetry: Telemetry,
-        source: Source,
+        lane: SubscribedLane,
         context: Context,
         attributes: dict[str, AttributeValue],
     ) -> None:
@@ -41,7 +41,7 @@ class RetriedAttempt:
         try:
             if context.get(SUPPRESSED):
                 return
-            span = self._start(source, context, attributes)
+            span = self._start(lane, context, attributes)
             self._span = span
             self._token = attach(set_span_in_context(span, context))
         except Exception as fault:
@@ -70,14 +70,14 @@ class RetriedAttempt:
             self._telemetry.diagnostics.failed("process", fault)
 
     def _start(
-        self, source: Source, context: Context, attributes: dict[str, AttributeValue]
+        self, lane: SubscribedLane, context: Context, attributes: dict[str, AttributeValue]
     ) -> Span:
         spans = self._telemetry.spans
         described: dict[str, AttributeValue] = {
-            **source.attributes,
+            **lane.attributes,
             semconv.OPERATION_NAME: semconv.RETRY,
             semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.RETRY],
             **attributes,
         }
-        name = semconv.span_name(semconv.RETRY, source.topic)
+        name = semconv.span_name(semconv.RETRY, lane.topic)
         return spans.start(name, context, SpanKind.CONSUMER, described)

@@ -11,7 +11,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from tracing.core import semconv
-from tracing.core.bounded import keep
+from tracing.core.bounded import BoundedDict
 from tracing.metrics import catalog
 from tracing.metrics.series import OperationSeries
 
@@ -42,7 +42,7 @@ class Committing:
             **self._operation,
             **info.attributes(),
         }
-        self._series: dict[str, OperationSeries] = {}
+        self._series = BoundedDict(self._new_series)
 
     @contextmanager
     def commit(self, offsets: Mapping[TopicPartition, Any] | None) -> Iterator[None]:
@@ -75,7 +75,7 @@ class Committing:
         self, topic: str, span: Span | None, duration: float, error: BaseException | None
     ) -> None:
         try:
-            series = self._series_of(topic)
+            series = self._series[topic]
             if isinstance(error, Exception):
                 kind = semconv.error_type(error)
                 series.failed(kind).record(duration)
@@ -92,17 +92,13 @@ class Committing:
         except Exception as fault:
             self._telemetry.diagnostics.failed("commit", fault)
 
-    def _series_of(self, topic: str) -> OperationSeries:
-        found = self._series.get(topic)
-        if found is None:
-            attributes = dict(self._operation)
-            if topic:
-                attributes[semconv.DESTINATION] = topic
-            found = OperationSeries(
-                self._telemetry.metrics, attributes, durations=catalog.OPERATION_DURATION
-            )
-            keep(self._series, topic, found)
-        return found
+    def _new_series(self, topic: str) -> OperationSeries:
+        labels = dict(self._operation)
+        if topic:
+            labels[semconv.DESTINATION] = topic
+        return OperationSeries(
+            self._telemetry.metrics, labels, durations=catalog.OPERATION_DURATION
+        )
 
 
 def _only_topic(offsets: Mapping[TopicPartition, Any] | None) -> str:

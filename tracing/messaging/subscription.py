@@ -1,4 +1,4 @@
-"""What the processing of all records of one topic and partition shares, made once."""
+"""The topics that a consumer reads, and their lanes: what their records share, made once."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ if TYPE_CHECKING:
     from tracing.telemetry import Telemetry
 
 
-class Source:
-    """What the processing of all records of one topic and partition shares."""
+class Subscription:
+    """A topic read by a group: what the processing of all its records shares.
 
-    __slots__ = ("arrivals", "attributes", "name", "relation", "series", "topic", "transport")
+    Metrics have no label for partitions, so the bounds of their series hold for a whole topic.
 
-    def __init__(
-        self,
-        telemetry: Telemetry,
-        info: ClientInfo,
-        topic: str,
-        lane: Attributes,
-        beside: Source | None = None,
-    ) -> None:
+    Args:
+        telemetry: What the service's clients share.
+        info: The consumer.
+        topic: The topic.
+    """
+
+    __slots__ = ("arrivals", "attributes", "info", "name", "relation", "series", "topic")
+
+    def __init__(self, telemetry: Telemetry, info: ClientInfo, topic: str) -> None:
         operation: dict[str, str | int] = {
             semconv.SYSTEM: info.transport.system,
             semconv.OPERATION_NAME: semconv.PROCESS,
@@ -35,21 +36,36 @@ class Source:
         }
         if info.group is not None:
             operation[semconv.GROUP] = info.group
+        self.info = info
         self.topic = topic
-        self.transport = info.transport
         self.name = semconv.span_name(semconv.PROCESS, topic)
         self.relation = telemetry.relation(topic)
         self.attributes: dict[str, AttributeValue] = {
             **operation,
             **info.attributes(),
             semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.PROCESS],
-            **lane,
         }
-        if beside is None:
-            self.series = OperationSeries(
-                telemetry.metrics, operation, durations=catalog.PROCESS_DURATION
-            )
-            self.arrivals = Arrivals(telemetry, topic, info.group)
-        else:
-            # Metrics know no partitions: their bounds hold for all of a topic together.
-            self.series, self.arrivals = beside.series, beside.arrivals
+        self.series = OperationSeries(
+            telemetry.metrics, operation, durations=catalog.PROCESS_DURATION
+        )
+        self.arrivals = Arrivals(telemetry, topic, info.group)
+
+
+class SubscribedLane:
+    """One lane of a subscription, such as a partition: what its records share.
+
+    Args:
+        subscription: The topic as the group reads it.
+        lane: The span attributes of the lane.
+    """
+
+    __slots__ = ("arrivals", "attributes", "name", "relation", "series", "topic", "transport")
+
+    def __init__(self, subscription: Subscription, lane: Attributes) -> None:
+        self.topic = subscription.topic
+        self.transport = subscription.info.transport
+        self.name = subscription.name
+        self.relation = subscription.relation
+        self.series = subscription.series
+        self.arrivals = subscription.arrivals
+        self.attributes: dict[str, AttributeValue] = {**subscription.attributes, **lane}

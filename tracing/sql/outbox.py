@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import time_ns
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import get_current_span
 from sqlalchemy import MetaData, insert
 
-from tracing.core.bounded import keep
+from tracing.core.bounded import BoundedDict
 from tracing.core.otel_context import SUPPRESSED
 from tracing.core.text import plain_text
 from tracing.delivery.dead_letter_names import is_topic_name
@@ -54,7 +55,7 @@ class SqlOutbox:
         self._telemetry = telemetry
         self._service = plain_text(service, "service")
         self._table = outbox_table(MetaData() if metadata is None else metadata, table_name)
-        self._completions: dict[str, cloudevents.Completion] = {}
+        self._completions = BoundedDict(partial(cloudevents.Completion, telemetry.source))
 
     @property
     def table(self) -> Table:
@@ -135,11 +136,7 @@ class SqlOutbox:
         outgoing = unmarked(headers, present).copy()
         try:
             if telemetry.cloudevents:
-                completion = self._completions.get(topic)
-                if completion is None:
-                    completion = cloudevents.Completion(telemetry.source, topic)
-                    keep(self._completions, topic, completion)
-                completion.add_to(outgoing, present, now_ms)
+                self._completions[topic].add_to(outgoing, present, now_ms)
             context = get_current()
             creation = get_current_span(context)
             fields = telemetry.propagation.fields

@@ -8,17 +8,57 @@ import pytest
 
 from tests.tracing.sagas.saga_doubles import telemetry_on
 from tracing import TracedProducer
-from tracing.core import bounded as keeping
+from tracing.core import bounded
+from tracing.core.bounded import BoundedDict, OncePerInterval
 from tracing.messaging.flow_lag import Arrivals, Publications
 from tracing.metrics import catalog
 from tracing.metrics.series import ErrorCounts, OperationSeries
 from tracing.testing import Capture, InMemoryBroker, InMemoryProducer
 
 
+def test_a_bounded_dict_makes_each_value_once_and_drops_the_oldest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounded, "MAX_KEPT", 2)
+    made: list[str] = []
+
+    def make(key: str) -> str:
+        made.append(key)
+        return key.upper()
+
+    cache = BoundedDict(make)
+
+    assert ["A", "B", "A", "C", "B", "A"] == [cache[key] for key in "abacba"]
+    assert ["a", "b", "c", "a"] == made
+    assert {"c": "C", "a": "A"} == cache
+    assert "z" not in cache
+    assert cache.get("z") is None
+
+
+def test_a_value_that_cannot_be_made_is_not_kept() -> None:
+    cache: BoundedDict[str, int] = BoundedDict(int)
+
+    with pytest.raises(ValueError, match="invalid literal"):
+        cache["a"]
+
+    assert {} == cache
+
+
+def test_an_interval_passes_for_each_key_by_itself() -> None:
+    intervals: OncePerInterval[str] = OncePerInterval(60.0)
+
+    assert [True, False, True, True] == [
+        intervals.due("a", 0.0),
+        intervals.due("a", 59.0),
+        intervals.due("b", 59.0),
+        intervals.due("a", 60.0),
+    ]
+
+
 async def test_a_producer_of_ever_new_topics_keeps_few_of_them_and_counts_all_sends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(keeping, "MAX_KEPT", 5)
+    monkeypatch.setattr(bounded, "MAX_KEPT", 5)
     broker = InMemoryBroker()
     with Capture() as capture:
         producer = TracedProducer(InMemoryProducer(broker), telemetry_on(capture))
