@@ -1,4 +1,4 @@
-"""Takes traces and metrics by OTLP/HTTP, as a Collector does, and remembers what checks ask for."""
+"""Receive traces and metrics over OTLP/HTTP, as a Collector does, and keep what the checks need."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _SAGA_SPAN = f"{semconv.SAGA_SPAN} "
 
 
 class Collector:
-    """Listens on a free loopback port while the `with` block lasts.
+    """Listen on a free loopback port during the `with` block.
 
     Attributes:
         traces_of: The trace ids of all spans that name an order, by order id.
-        saga_spans: The trace and span ids of sagas' own spans, by saga and its id.
-        redelivered: How many records were handled more than once, by all services.
-        metrics: What metrics said of sagas.
+        saga_spans: The trace and span ids of the sagas' own spans, by saga and saga id.
+        redelivered: Number of records that any service handled more than once.
+        metrics: The sagas' metrics.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Collector:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                # Locked: checks read what is here while services still export.
+                # The checks read while services still export.
                 with collector._lock:
                     if self.path.endswith("/v1/traces"):
                         collector._take_traces(body)
@@ -98,18 +98,18 @@ class Collector:
                     self.metrics.take(service, metric)
 
     def _take_span(self, service: str, span: Span) -> None:
-        found = {item.key: item.value for item in span.attributes}
+        attributes = {item.key: item.value for item in span.attributes}
         if span.name.startswith(_SAGA_SPAN):
-            saga = found[semconv.SAGA].string_value, found[semconv.SAGA_ID].string_value
+            saga = attributes[semconv.SAGA].string_value, attributes[semconv.SAGA_ID].string_value
             self.saga_spans[saga].add((span.trace_id.hex(), span.span_id.hex()))
-        if _CONVERSATION in found:
-            self.traces_of[found[_CONVERSATION].string_value].add(span.trace_id.hex())
+        if _CONVERSATION in attributes:
+            self.traces_of[attributes[_CONVERSATION].string_value].add(span.trace_id.hex())
             if span.name.startswith("process "):
-                self._take_handling(service, span.name, found)
+                self._count_delivery(service, span.name, attributes)
 
-    def _take_handling(self, service: str, name: str, found: dict[str, AnyValue]) -> None:
-        partition = found["messaging.destination.partition.id"].string_value
-        record = (service, name, partition, found["messaging.kafka.offset"].int_value)
+    def _count_delivery(self, service: str, name: str, attributes: dict[str, AnyValue]) -> None:
+        partition = attributes["messaging.destination.partition.id"].string_value
+        record = (service, name, partition, attributes["messaging.kafka.offset"].int_value)
         self.redelivered += record in self._handled
         self._handled.add(record)
 

@@ -1,4 +1,4 @@
-"""A steady stream of orders, whatever happens to the shop."""
+"""Place orders at a steady rate, whether or not the shop is up."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class Customers:
-    """Place orders at a steady rate until told to stop.
+    """Place orders at a steady rate until `stop` is called.
 
     Args:
-        url: Where the shop takes orders.
+        url: The shop's URL.
         rate: Orders per second.
-        declined_every: Of so many orders, one is to be paid by a card that never pays; 0 for none.
+        declined_every: One in this many orders uses a card that is always declined; 0 for none.
         seed: The same seed makes the same orders.
-        most: Place so many orders at most; on a slow machine a steady rate is more than it can do.
+        most: The highest number of orders: a slow machine cannot keep up with the rate.
 
     Attributes:
-        accepted: The trace id of each order that was accepted, by order id.
-        refused: How many were not: the shop was down, or did not answer.
+        accepted: The trace id of each accepted order, by order id.
+        refused: Number of orders that the shop refused or did not answer.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Customers:
         self._stop = asyncio.Event()
 
     async def run(self) -> Mapping[str, str]:
-        """Place orders; returns what was accepted."""
+        """Place orders, and return the accepted ones."""
         loop = asyncio.get_running_loop()
         limits = httpx.Limits(max_connections=50)
         async with (
@@ -66,7 +66,7 @@ class Customers:
         return self.accepted
 
     def stop(self) -> None:
-        """Place no more."""
+        """Stop placing orders."""
         self._stop.set()
 
     async def _place(self, client: httpx.AsyncClient, body: dict[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""Members that consume, process and produce exactly once, killed and stopped where it hurts."""
+"""Kill and stop members of an exactly-once loop at critical moments, and check every effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
 from demo_pipeline.broker import create_topics
-from tests.chaos.exactly_once_member import GROUP, SESSION_MS
+from tests.chaos.member_process import GROUP, SESSION_MS
 from tracing.testing import eventually
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ _DRAIN_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
-    """What came of it.
+class ExactlyOnceResult:
+    """The result of a run.
 
     Attributes:
-        records: How many records there were.
-        mishaps: What the members did to themselves, and how often.
-        problems: What is wrong: effects that are missing, doubled or out of order, and members
-            that ended with an error that is none of these mishaps.
+        records: Number of records.
+        mishaps: How often members killed or stopped themselves, by signal and moment.
+        problems: Missing, doubled or disordered effects, and errors of members that no mishap
+            explains.
     """
 
     records: int
@@ -49,7 +49,7 @@ class Once:
 
 
 class _Member:
-    """One member, which is started again when it has been killed, and goes on when stopped."""
+    """One member. It is restarted after a kill and resumed after a stop."""
 
     def __init__(self, arguments: tuple[str, ...], name: str, seed: int) -> None:
         self.mishaps: Counter[str] = Counter()
@@ -61,7 +61,7 @@ class _Member:
         self._left = {"SIGKILL": 0, "SIGSTOP": 0}
 
     def allow(self, kills: int, stops: int) -> None:
-        """Set how many mishaps it may have in all."""
+        """Set the total number of kills and stops."""
         self._left = {"SIGKILL": kills, "SIGSTOP": stops}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -74,7 +74,7 @@ class _Member:
     async def _run_once(self, stop: asyncio.Event, log: IO[bytes]) -> None:
         numbers = (self._seed * 1000 + self._starts, *self._left.values())
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.chaos.exactly_once_member",
+            sys.executable, "-m", "tests.chaos.member_process",
             *self._arguments, self._name, *map(str, numbers),
             stdout=asyncio.subprocess.PIPE, stderr=log,
         )  # fmt: skip
@@ -83,7 +83,7 @@ class _Member:
         ending.cancel()
         log.seek(0)
         errors = log.read()
-        # A member that was stopped for long is fenced, and its supervisor starts it again.
+        # The broker fences a member that was stopped for long; such a member is restarted.
         fenced = b"ProducerFenced" in errors or b"InvalidProducerEpoch" in errors
         if process.returncode not in {0, -signal.SIGKILL} and not fenced:
             self.errors.append(errors.decode()[-3000:])
@@ -94,7 +94,7 @@ class _Member:
             self.mishaps[f"{kind} {moment}"] += 1
             self._left[kind] -= 1
             if kind == "SIGSTOP":
-                # Longer than its session, so that its partitions move meanwhile.
+                # Longer than its session, so that its partitions move to another member.
                 await asyncio.sleep(_STOPPED_S)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGCONT)
@@ -105,22 +105,27 @@ class _Member:
             process.terminate()
 
 
-async def exactly_once(
-    servers: str, *, kills: int, stops: int, seed: int, told: Callable[[str], None] = lambda _: None
-) -> Once:
-    """Let members have mishaps while records come in, then look at every effect.
+async def run_exactly_once(
+    servers: str,
+    *,
+    kills: int,
+    stops: int,
+    seed: int,
+    report: Callable[[str], None] = lambda _: None,
+) -> ExactlyOnceResult:
+    """Let members kill and stop themselves while records arrive, then check every effect.
 
     Args:
         servers: The cluster.
-        kills: How often members kill themselves, all together.
+        kills: How often members kill themselves, all members together.
         stops: How often they stop themselves for longer than their session.
-        seed: Decides when.
-        told: Hears of progress.
+        seed: Determines the moments.
+        report: Called with a line of progress.
     """
     source = f"orders-{uuid4().hex[:8]}"
     target = f"shipments-{source}"
-    letters = f"{source}.{GROUP}.dlq"
-    await create_topics(servers, dict.fromkeys((source, target, letters), PARTITIONS))
+    dead_letter_topic = f"{source}.{GROUP}.dlq"
+    await create_topics(servers, dict.fromkeys((source, target, dead_letter_topic), PARTITIONS))
     members = [
         _Member((servers, source, target), f"member-{number}", seed + number)
         for number in range(MEMBERS)
@@ -138,7 +143,8 @@ async def exactly_once(
                     await producer.send(source, b"%d" % records, partition=records % PARTITIONS)
                     records += 1
                 await producer.flush()
-                told(f"{records} records, {sum(sum(m.mishaps.values()) for m in members)} mishaps")
+                mishaps = sum(sum(member.mishaps.values()) for member in members)
+                report(f"{records} records, {mishaps} mishaps")
                 await asyncio.sleep(_ROUND_S)
                 if time.monotonic() > deadline or any(member.errors for member in members):
                     break
@@ -151,23 +157,23 @@ async def exactly_once(
         stop.set()
         await asyncio.gather(*running)
     problems = [error for member in members for error in member.errors]
-    shipped, dead = await _committed(servers, target), await _committed(servers, letters)
+    shipped, dead = await _committed(servers, target), await _committed(servers, dead_letter_topic)
     problems += _discrepancies(records, shipped, dead)
-    mishaps = sum((member.mishaps for member in members), Counter[str]())
-    return Once(records, mishaps, tuple(problems))
+    all_mishaps = sum((member.mishaps for member in members), Counter[str]())
+    return ExactlyOnceResult(records, all_mishaps, tuple(problems))
 
 
 def _discrepancies(records: int, shipped: list[Any], dead: list[Any]) -> list[str]:
-    wanted = Counter(b"%d" % number for number in range(records))
-    found = Counter(bytes(record.value) for record in (*shipped, *dead))
+    expected = Counter(b"%d" % number for number in range(records))
+    actual = Counter(bytes(record.value) for record in (*shipped, *dead))
     problems = []
-    if missing := wanted - found:
+    if missing := expected - actual:
         problems.append(f"missing: {sorted(missing)[:10]} ({missing.total()})")
-    if doubled := found - wanted:
+    if doubled := actual - expected:
         problems.append(f"more than once: {sorted(doubled)[:10]} ({doubled.total()})")
     poison = {b"%d" % number for number in range(0, records, 25)}
     if poison != {record.value for record in dead}:
-        problems.append("other records than the poisonous ones are dead letters")
+        problems.append("the dead letters are not exactly the poison records")
     for partition in range(PARTITIONS):
         order = [int(record.value) for record in shipped if record.partition == partition]
         if order != sorted(order):
@@ -184,17 +190,17 @@ async def _handled(servers: str, source: str) -> int:
 
 
 async def _committed(servers: str, topic: str) -> list[Any]:
-    """What a reader of committed records sees, to the very end."""
+    """Return all committed records of a topic."""
     partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
     consumer = AIOKafkaConsumer(
         bootstrap_servers=servers, auto_offset_reset="earliest", isolation_level="read_committed",
         fetch_max_wait_ms=50,
     )  # fmt: skip
-    found: list[Any] = []
+    records: list[Any] = []
     async with consumer:
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for batch in (await consumer.getmany(timeout_ms=200)).values():
-                found += batch
-    return found
+                records += batch
+    return records

@@ -1,4 +1,4 @@
-"""Telling the broker that the members of a consumer group are gone."""
+"""Remove the members of a consumer group."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from aiokafka.protocol.group import LeaveGroupRequest
 
 
 async def evict_members(bootstrap_servers: str, group: str) -> None:
-    """Let all members leave a group, as an operator does with `kafka-consumer-groups`.
+    """Remove all members from a group, as an operator does with `kafka-consumer-groups`.
 
-    The next member need not wait then until the sessions of dead ones are over.
+    The next member then need not wait for the sessions of dead members to end.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:
@@ -20,7 +20,7 @@ async def evict_members(bootstrap_servers: str, group: str) -> None:
         answers: list[Any] = await admin.describe_consumer_groups([group], coordinator)
         (_, _, _, _, _, members, *_) = answers[0].groups[0]
         for member in members:
-            # The client has no method for it: a member's own request, in its name.
+            # The client has no method for this, so send the request of the member itself.
             request = LeaveGroupRequest(group, member[0])
             await admin._send_request_to_node(coordinator, request)
     finally:

@@ -1,4 +1,4 @@
-"""What services say of their sagas by metrics, and whether a counter ever went back."""
+"""Keep the saga metrics that services export, and notice counters that decrease."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _WATCHED = _TOTALS | {catalog.SAGA_ACTIVE.name, catalog.SAGA_OVERDUE.name}
 
 
 class SagaMetrics:
-    """Keeps the last export of each service and metric. Not thread-safe.
+    """Keep the last export of each service and metric. Not thread-safe.
 
     Attributes:
-        exports: How many exports of totals there were.
-        fallen: Totals that were lower than in an export before, or gone.
+        exports: Number of exports of totals.
+        decreases: Totals that decreased or disappeared between two exports, one line each.
     """
 
     def __init__(self) -> None:
         self.exports = 0
-        self.fallen: list[str] = []
+        self.decreases: list[str] = []
         self._last: dict[tuple[str, str], tuple[int, dict[Labels, float]]] = {}
 
     def take(self, service: str, metric: Metric) -> None:
-        """Take what a service exports of one metric."""
+        """Store one metric of a service's export."""
         if metric.name not in _WATCHED:
             return
         points = (metric.sum if metric.HasField("sum") else metric.gauge).data_points
@@ -45,26 +45,26 @@ class SagaMetrics:
         at_ns = max(point.time_unix_nano for point in points)
         last_ns, before = self._last.get((service, metric.name), (0, {}))
         if at_ns < last_ns:
-            # Of a process that was killed before this one's successor exported.
+            # The export of a killed process, whose successor has already exported.
             return
         if metric.name in _TOTALS:
             self.exports += metric.name == catalog.SAGA_STARTED.name
-            self.fallen += [
+            self.decreases += [
                 f"{service}: {metric.name} {dict(labels)} was {value:g}, then {values.get(labels)}"
                 for labels, value in before.items()
                 if values.get(labels, -1.0) < value
             ]
-        # All series at once: a gauge's series that a killed process knew of does not count on.
+        # Replaces all series: a gauge's series of a killed process is no longer valid.
         self._last[service, metric.name] = at_ns, values
 
     def last(self, service: str, metric: str, saga: str) -> list[tuple[dict[str, str], float]]:
-        """The series of a metric, as the service exported them last."""
-        _, series = self._last.get((service, metric), (0, {}))
-        found = ((dict(labels), value) for labels, value in series.items())
-        return [(labels, value) for labels, value in found if labels[semconv.SAGA_LABEL] == saga]
+        """Return a saga's series of a metric from the service's last export."""
+        _, exported = self._last.get((service, metric), (0, {}))
+        series = ((dict(labels), value) for labels, value in exported.items())
+        return [(labels, value) for labels, value in series if labels[semconv.SAGA_LABEL] == saga]
 
     def active(self, service: str, saga: str) -> int:
-        """How many sagas had not ended."""
+        """Return the number of sagas that had not ended."""
         series = self.last(service, catalog.SAGA_ACTIVE.name, saga)
         return int(sum(value for _, value in series))
 

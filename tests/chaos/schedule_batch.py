@@ -1,4 +1,4 @@
-"""Many schedules on one broker, several at once."""
+"""Run many schedules on one broker, several at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from demo_pipeline.broker import EmbeddedBroker, KafkaCluster
-from tests.chaos.paused import PausableBroker
-from tests.chaos.schedule_run import Verdict, run
-from tests.chaos.schedules import schedule
+from tests.chaos.pausable_broker import PausableBroker
+from tests.chaos.schedule_run import ScheduleResult, run
+from tests.chaos.schedules import make_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Log nothing: what a client makes of a paused broker is no news."""
+    """Silence the logs: clients complain about every pause of the broker."""
     loggers = [logging.getLogger(name) for name in ("aiokafka", "tracing")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -36,25 +36,25 @@ async def run_all(
     kafka: bool,
     brokers: int = 1,
     at_once: int = 6,
-    told: Callable[[Verdict], None] = lambda _: None,
-) -> list[Verdict]:
+    report: Callable[[ScheduleResult], None] = lambda _: None,
+) -> list[ScheduleResult]:
     """Run the schedules of these seeds.
 
     Args:
         seeds: The seeds.
-        kafka: Whether on Apache Kafka; otherwise on the embedded broker.
-        brokers: How many brokers to run.
-        at_once: How many schedules at a time on each broker. They share its pauses.
-        told: Hears of each verdict.
+        kafka: Whether to use Apache Kafka; otherwise the embedded broker.
+        brokers: Number of brokers to run.
+        at_once: Number of concurrent schedules on each broker. They share its pauses.
+        report: Called with each result.
     """
     waiting = iter(seeds)
-    verdicts: list[Verdict] = []
+    results: list[ScheduleResult] = []
 
     async def work(broker: PausableBroker) -> None:
         for seed in waiting:
-            verdict = await run(schedule(seed), broker)
-            verdicts.append(verdict)
-            told(verdict)
+            result = await run(make_schedule(seed), broker)
+            results.append(result)
+            report(result)
 
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         stack.enter_context(_quiet())
@@ -63,4 +63,4 @@ async def run_all(
             pausable = PausableBroker(await stack.enter_async_context(broker))
             for _ in range(at_once):
                 tasks.create_task(work(pausable))
-    return verdicts
+    return results

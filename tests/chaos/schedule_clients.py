@@ -1,4 +1,4 @@
-"""Clients that a schedule watches, and whose dead letters it lets fail."""
+"""Clients that record a schedule's commits and dead letters, and let dead letters fail."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
-from tests.chaos.schedules import LetterFault
+from tests.chaos.schedules import DeadLetterFault
 from tracing.headers.dead_letter import OFFSET, PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.chaos.history import History
+    from tests.chaos.schedule_history import History
 
-LIFE: ContextVar[str] = ContextVar("life", default="?")
-"""The life in which the current task handles records."""
+CURRENT_LOOP: ContextVar[str] = ContextVar("current_loop", default="?")
+"""Name of the loop for which the current task handles records."""
 
 
 class WatchedConsumer(AIOKafkaConsumer):
-    """A consumer whose commits are checked as they are made."""
+    """A consumer that checks each of its commits."""
 
-    def __init__(self, *topics: str, history: History, life: str, **options: Any) -> None:
+    def __init__(self, *topics: str, history: History, loop_name: str, **options: Any) -> None:
         super().__init__(*topics, **options)  # type: ignore[no-untyped-call]  # aiokafka's
         self._history = history
-        self._life = life
+        self._loop_name = loop_name
 
     async def commit(self, offsets: Any = None) -> None:
         if offsets is None:
-            self._history.problem(f"{self._life} commits whatever was fetched")
-        self._history.commits(self._life, offsets or {})
+            self._history.problem(f"{self._loop_name} commits all fetched records")
+        self._history.committing(self._loop_name, offsets or {})
         await super().commit(offsets)  # type: ignore[no-untyped-call]  # aiokafka's
 
 
-class LetterProducer(AIOKafkaProducer):
-    """A producer whose first sends fail as the schedule says."""
+class DeadLetterProducer(AIOKafkaProducer):
+    """A producer whose first sends have the faults of the schedule."""
 
     def __init__(
         self,
-        faults: Iterator[LetterFault],
+        faults: Iterator[DeadLetterFault],
         history: History,
         key_of: Callable[[tuple[int, int]], int],
         **options: Any,
@@ -53,23 +53,23 @@ class LetterProducer(AIOKafkaProducer):
 
     async def send(self, topic: str, *args: Any, **options: Any) -> asyncio.Future[Any]:
         headers = dict(options.get("headers") or ())
-        place = int(headers[PARTITION]), int(headers[OFFSET])
-        life, history = LIFE.get(), self._history
-        history.letters(life, place)
-        fault = next(self._faults, LetterFault.NONE)
-        if fault is LetterFault.BEFORE:
-            history.note(life, f"dead letter of p{place[0]}@{place[1]} {fault}")
+        position = int(headers[PARTITION]), int(headers[OFFSET])
+        loop_name, history = CURRENT_LOOP.get(), self._history
+        history.dead_letter_sending(loop_name, position)
+        fault = next(self._faults, DeadLetterFault.NONE)
+        if fault is DeadLetterFault.BEFORE:
+            history.note(loop_name, f"dead letter of p{position[0]}@{position[1]} {fault}")
             raise MessageSizeTooLargeError(str(fault))
         sending: Any = super().send(topic, *args, **options)  # type: ignore[no-untyped-call]  # aiokafka's
         future: asyncio.Future[Any] = await sending
-        if fault is LetterFault.AFTER:
+        if fault is DeadLetterFault.AFTER:
             await asyncio.wait((future,))
-            history.note(life, f"dead letter of p{place[0]}@{place[1]} {fault}")
+            history.note(loop_name, f"dead letter of p{position[0]}@{position[1]} {fault}")
             raise MessageSizeTooLargeError(str(fault))
 
         def acknowledged(sent: asyncio.Future[Any]) -> None:
             if not sent.cancelled() and sent.exception() is None:
-                history.lettered_by(life, place, self._key_of(place))
+                history.dead_letter_acknowledged(loop_name, position, self._key_of(position))
 
         future.add_done_callback(acknowledged)
         return future

@@ -1,4 +1,4 @@
-"""What happens in a random schedule of consume loops, as data that a seed determines."""
+"""Make random schedules of consume loops as data; a seed determines each schedule."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Turn(StrEnum):
-    """What a handler does when it gets a record."""
+class HandlerAction(StrEnum):
+    """The action of a handler when it receives a record."""
 
     OK = "ok"
     SLOW = "slow"
     FAIL = "fail"
     REJECT = "reject"
     HANG = "hang"
-    """Wait until it is cancelled, or the schedule lets go of it."""
+    """Wait until cancelled, or until the schedule releases it."""
     SWALLOW = "swallow"
-    """As `HANG`, but go on when cancelled, and succeed late."""
+    """Like `HANG`, but swallow the cancellation and succeed late."""
     SWALLOW_AND_FAIL = "swallow and fail"
-    """As `HANG`, but go on when cancelled, and fail late."""
+    """Like `HANG`, but swallow the cancellation and fail late."""
 
 
 class End(StrEnum):
-    """How a loop is made to end."""
+    """The way in which a loop is ended."""
 
     STOP = "stop"
     CANCEL = "cancel"
@@ -34,8 +34,8 @@ class End(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
 
 
-class LetterFault(StrEnum):
-    """What becomes of sending a dead letter."""
+class DeadLetterFault(StrEnum):
+    """How sending a dead letter fails."""
 
     NONE = "none"
     BEFORE = "fails before the broker has it"
@@ -43,21 +43,21 @@ class LetterFault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
+class LoopPlan:
     """One run of `consume`.
 
     Attributes:
-        begins_s: When it begins, in seconds.
-        lasts_s: After how many seconds it is made to end.
-        end: How.
-        dark: Whether the broker is paused from before that until `consume` has returned.
+        start_s: When it starts, in seconds.
+        duration_s: How long it runs before it is ended, in seconds.
+        end: How it is ended.
+        broker_paused: Whether the broker is paused from before the end until `consume` returns.
         commits: Whether its handlers call `commit()`.
     """
 
-    begins_s: float
-    lasts_s: float
+    start_s: float
+    duration_s: float
     end: End
-    dark: bool
+    broker_paused: bool
     commits: bool
 
 
@@ -66,28 +66,27 @@ class Schedule:
     """One schedule.
 
     Attributes:
-        seed: What it is made from.
+        seed: Its seed.
         partitions: Number of partitions.
         records: When each record is sent, in seconds, and its key.
-        turns: What handlers do with a record, in the order in which they get it; the last turn is
-            repeated.
-        members: The lives of each member, one after the other.
+        actions: The actions of handlers for each record, one per attempt; the last is repeated.
+        members: The loops of each member, one after the other.
         pauses: When the broker is paused, and for how long, in seconds.
-        letter_faults: What becomes of dead letters, in their order; later ones are sent.
-        drain_timeout_s: Option of `consume`, as the following.
-        commit_interval_s: See there.
-        concurrency: See there.
-        max_buffered: See there.
+        dead_letter_faults: The faults of the first dead letters, in order.
+        drain_timeout_s: Option of `consume`.
+        commit_interval_s: Option of `consume`.
+        concurrency: Option of `consume`.
+        max_buffered: Option of `consume`.
         max_poll_records: Option of the consumer.
     """
 
     seed: int
     partitions: int
     records: tuple[tuple[float, int], ...]
-    turns: tuple[tuple[Turn, ...], ...]
-    members: tuple[tuple[Life, ...], ...]
+    actions: tuple[tuple[HandlerAction, ...], ...]
+    members: tuple[tuple[LoopPlan, ...], ...]
     pauses: tuple[tuple[float, float], ...]
-    letter_faults: tuple[LetterFault, ...]
+    dead_letter_faults: tuple[DeadLetterFault, ...]
     drain_timeout_s: float
     commit_interval_s: float
     concurrency: int | None
@@ -99,8 +98,8 @@ _SPAN_S = 3.0
 _MAX_PAUSE_S = 1.2
 
 
-def schedule(seed: int) -> Schedule:
-    """Make the schedule of a seed."""
+def make_schedule(seed: int) -> Schedule:
+    """Make the schedule that a seed determines."""
     chance = random.Random(seed)
     number = chance.randint(15, 50)
     trouble = chance.choice((0.05, 0.15, 0.4))
@@ -110,14 +109,15 @@ def schedule(seed: int) -> Schedule:
         records=tuple(
             sorted((chance.uniform(0.0, _SPAN_S), chance.randint(0, 5)) for _ in range(number))
         ),
-        turns=tuple(_turns(chance, trouble) for _ in range(number)),
-        members=tuple(_lives(chance) for _ in range(chance.randint(1, 3))),
+        actions=tuple(_actions(chance, trouble) for _ in range(number)),
+        members=tuple(_loops(chance) for _ in range(chance.randint(1, 3))),
         pauses=tuple(
             (chance.uniform(0.0, _SPAN_S), chance.uniform(0.2, _MAX_PAUSE_S))
             for _ in range(chance.choice((0, 0, 1, 2)))
         ),
-        letter_faults=tuple(
-            chance.choices(tuple(LetterFault), (4, 1, 1))[0] for _ in range(chance.randint(0, 6))
+        dead_letter_faults=tuple(
+            chance.choices(tuple(DeadLetterFault), (4, 1, 1))[0]
+            for _ in range(chance.randint(0, 6))
         ),
         drain_timeout_s=chance.choice((0.1, 0.3, 1.0)),
         commit_interval_s=chance.choice((0.02, 0.1, 0.5)),
@@ -127,28 +127,31 @@ def schedule(seed: int) -> Schedule:
     )
 
 
-def _turns(chance: random.Random, trouble: float) -> tuple[Turn, ...]:
-    turns: list[Turn] = []
-    while chance.random() < trouble and len(turns) < 4:
-        turns.append(chance.choice(tuple(Turn)))
-    # A record that fails for good at last is a dead letter.
-    last = chance.choices((Turn.OK, Turn.SLOW, Turn.REJECT, Turn.FAIL), (12, 3, 1, 1))[0]
-    return (*turns, last)
+def _actions(chance: random.Random, trouble: float) -> tuple[HandlerAction, ...]:
+    actions: list[HandlerAction] = []
+    while chance.random() < trouble and len(actions) < 4:
+        actions.append(chance.choice(tuple(HandlerAction)))
+    # With FAIL as the last action, the record becomes a dead letter.
+    last = chance.choices(
+        (HandlerAction.OK, HandlerAction.SLOW, HandlerAction.REJECT, HandlerAction.FAIL),
+        (12, 3, 1, 1),
+    )[0]
+    return (*actions, last)
 
 
-def _lives(chance: random.Random) -> tuple[Life, ...]:
-    lives: list[Life] = []
-    begins_s = chance.uniform(0.0, _SPAN_S / 2)
-    while begins_s < _SPAN_S and len(lives) < 3:
-        lasts_s = chance.uniform(0.1, _SPAN_S / 2)
-        lives.append(
-            Life(
-                begins_s=begins_s,
-                lasts_s=lasts_s,
+def _loops(chance: random.Random) -> tuple[LoopPlan, ...]:
+    loops: list[LoopPlan] = []
+    start_s = chance.uniform(0.0, _SPAN_S / 2)
+    while start_s < _SPAN_S and len(loops) < 3:
+        duration_s = chance.uniform(0.1, _SPAN_S / 2)
+        loops.append(
+            LoopPlan(
+                start_s=start_s,
+                duration_s=duration_s,
                 end=chance.choice(tuple(End)),
-                dark=chance.random() < 0.15,
+                broker_paused=chance.random() < 0.15,
                 commits=chance.random() < 0.2,
             )
         )
-        begins_s += lasts_s + chance.uniform(0.0, 0.5)
-    return tuple(lives)
+        start_s += duration_s + chance.uniform(0.0, 0.5)
+    return tuple(loops)

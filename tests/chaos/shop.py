@@ -1,4 +1,4 @@
-"""The demo's services, each a process of its own that can be killed at any moment."""
+"""The demo's services, each in its own process that can be killed at any moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import httpx
 
 from demo_pipeline.app.http_server import listen
 from demo_pipeline.services import SERVICES
-from tests.chaos.books import SAGAS
+from tests.chaos.databases import SAGAS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,17 +25,17 @@ _START_S = 60.0
 
 
 class Shop:
-    """All services against one cluster, with their databases in one folder.
+    """All services on one cluster, with their databases in one folder.
 
     Args:
         bootstrap_servers: The cluster.
-        folder: Takes the databases and the services' logs.
-        otlp_url: Where traces go, and the metrics of those who tell of sagas.
+        folder: Folder for the databases and the services' logs.
+        otlp_url: Receives traces, and metrics of the services that store sagas.
 
     Attributes:
-        bootstrap_servers: As given.
-        folder: As given.
-        unclean: Services that did not end well when they were told to stop.
+        bootstrap_servers: The cluster.
+        folder: Folder for the databases and the services' logs.
+        unclean: Services that did not stop cleanly on SIGTERM.
     """
 
     def __init__(self, bootstrap_servers: str, folder: Path, otlp_url: str) -> None:
@@ -50,21 +50,21 @@ class Shop:
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url,
             "OTEL_LOGS_EXPORTER": "none",
             "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-            # Little is lost with a killed process.
+            # A killed process then loses few spans.
             "OTEL_BSP_SCHEDULE_DELAY": "200",
             "NO_COLOR": "1",
         }
 
     @property
     def url(self) -> str:
-        """Where it takes orders."""
+        """The URL of its HTTP API."""
         return f"http://127.0.0.1:{self._port}"
 
     async def __aenter__(self) -> Self:
         for service in SERVICES:
             self.start(service)
         try:
-            await self._until_it_answers()
+            await self._wait_until_healthy()
         except BaseException:
             await self._stop()
             raise
@@ -79,7 +79,7 @@ class Shop:
         await self._stop()
 
     def start(self, service: str) -> None:
-        """Start a service; it goes on from its database and its committed offsets."""
+        """Start a service; it continues from its database and its committed offsets."""
         command = [sys.executable, "-m", "demo_pipeline", "serve", service]
         command += ["--bootstrap-servers", self.bootstrap_servers, "--log-level", "warning"]
         if service == "orders":
@@ -95,22 +95,22 @@ class Shop:
             )
 
     def kill(self, service: str) -> None:
-        """Kill a service with no chance to finish anything."""
+        """Kill a service with SIGKILL."""
         process = self._processes[service]
         process.kill()
         process.wait()
 
     def ended(self) -> list[str]:
-        """The services that have ended by themselves."""
+        """Return the services whose process has ended by itself."""
         return [
             service for service, process in self._processes.items() if process.poll() is not None
         ]
 
     def log(self, service: str) -> str:
-        """The end of a service's log."""
+        """Return the end of a service's log."""
         return (self.folder / f"{service}.log").read_text(errors="replace")[-2000:]
 
-    async def _until_it_answers(self) -> None:
+    async def _wait_until_healthy(self) -> None:
         deadline = time.monotonic() + _START_S
         async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
             while True:
@@ -122,7 +122,7 @@ class Shop:
                 except httpx.HTTPError as error:
                     if time.monotonic() > deadline:
                         logs = "; ".join(f"{name}: {self.log(name)}" for name in SERVICES)
-                        raise TimeoutError(f"the shop does not open; it says: {logs}") from error
+                        raise TimeoutError(f"the shop does not start; logs: {logs}") from error
                     await asyncio.sleep(0.1)
                 else:
                     return

@@ -1,4 +1,4 @@
-"""A shop under load while something is broken again and again, and what is left of it."""
+"""Put a shop under load while a fault is injected, then check its state."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
-from tests.chaos.aftermath import Aftermath
 from tests.chaos.collector import Collector
 from tests.chaos.customers import Customers
-from tests.chaos.dead_letters import dead_letters
-from tests.chaos.figures import counted, delays
-from tests.chaos.ledger import discrepancies
+from tests.chaos.database_checks import discrepancies
+from tests.chaos.dead_letter_check import dead_letter_problems
+from tests.chaos.saga_counts import counts_from_rows, delays
 from tests.chaos.shop import Shop
-from tests.chaos.telling import mismeasured, torn, untold
+from tests.chaos.storm_result import StormResult
+from tests.chaos.telemetry_checks import metric_problems, sagas_without_span, trace_problems
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 _DRAIN_S = 600.0
 
 
-async def storm(
+async def run_storm(
     bootstrap_servers: str,
     folder: Path,
     disturb: Callable[[Shop], Awaitable[None]],
     *,
     rate: float,
     most: int | None = None,
-) -> Aftermath:
-    """Place orders while `disturb` does its work, then wait until all are done.
+) -> StormResult:
+    """Place orders while `disturb` runs, then wait until all orders are finished.
 
     Args:
-        bootstrap_servers: The cluster; its topics are new.
-        folder: Takes databases and logs.
-        disturb: What goes wrong.
+        bootstrap_servers: A cluster without topics.
+        folder: Folder for databases and logs.
+        disturb: Injects the fault.
         rate: Orders per second.
-        most: So many orders at most.
+        most: The highest number of orders.
     """
     with Collector() as collector:
         async with Shop(bootstrap_servers, folder, collector.url) as shop:
@@ -53,34 +53,34 @@ async def storm(
                 await placing
             placing_s = time.monotonic() - started
             stopped = time.monotonic()
-            await _drained(folder, customers)
+            await _wait_until_drained(folder, customers)
             drained_s = time.monotonic() - stopped
             ended = [f"service {name} has ended: {shop.log(name)}" for name in shop.ended()]
-        letters = await dead_letters(bootstrap_servers)
+        dead_letters = await dead_letter_problems(bootstrap_servers)
     accepted = customers.accepted
-    # Only now: services that stop finish what they have begun, and export a last time.
-    wrong = discrepancies(folder, accepted)
-    return Aftermath(
+    # Stopping services finish their work and export once more, so check after that.
+    contradictions = discrepancies(folder, accepted)
+    return StormResult(
         accepted=len(accepted),
         refused=customers.refused,
         placing_s=placing_s,
         drained_s=drained_s,
         redelivered=collector.redelivered,
-        sagas=counted(folder, "orchestrator"),
+        sagas=counts_from_rows(folder, "orchestrator"),
         delays=delays(folder),
-        untold=untold(collector, accepted, "orchestrator"),
+        sagas_without_span=sagas_without_span(collector, accepted, "orchestrator"),
         exports=collector.metrics.exports,
-        discrepancies=(*wrong, *letters, *ended, *shop.unclean),
-        torn=tuple(torn(collector, accepted)),
-        mismeasured=tuple(mismeasured(collector, folder)),
+        discrepancies=(*contradictions, *dead_letters, *ended, *shop.unclean),
+        trace_problems=tuple(trace_problems(collector, accepted)),
+        metric_problems=tuple(metric_problems(collector, folder)),
     )
 
 
-async def _drained(folder: Path, customers: Customers) -> None:
-    """Wait until the databases add up, for as long as that can take."""
+async def _wait_until_drained(folder: Path, customers: Customers) -> None:
+    """Wait until the databases agree, for a bounded time."""
     deadline = time.monotonic() + _DRAIN_S
     while time.monotonic() < deadline:
-        # A service that was killed as it began has its tables only when it has begun again.
+        # A service that was killed during its first start has no tables until it has restarted.
         with contextlib.suppress(sqlite3.OperationalError):
             if not await asyncio.to_thread(discrepancies, folder, tuple(customers.accepted)):
                 return

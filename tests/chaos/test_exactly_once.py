@@ -1,6 +1,6 @@
-"""Members are killed and stopped around their commits: every effect is there exactly once.
+"""Every effect happens exactly once, although members are killed and stopped around their commits.
 
-This is short; `python -m tests.chaos exactly-once` is the long one.
+This test is short; `python -m tests.chaos exactly-once` runs the long version.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from tests.chaos.exactly_once import exactly_once
+from tests.chaos.exactly_once import run_exactly_once
 
 pytestmark = [
     pytest.mark.kafka,
@@ -18,12 +18,12 @@ pytestmark = [
 ]
 
 
-async def test_effects_are_there_once_when_members_are_killed_and_stopped(
+async def test_effects_happen_once_when_members_are_killed_and_stopped(
     kafka_servers: str,
 ) -> None:
     seed = random.randrange(1_000_000)
 
-    once = await exactly_once(kafka_servers, kills=3, stops=3, seed=seed)
+    result = await run_exactly_once(kafka_servers, kills=3, stops=3, seed=seed)
 
-    assert () == once.problems, f"seed {seed}, {once.mishaps}"
-    assert 6 <= once.mishaps.total()
+    assert () == result.problems, f"seed {seed}, {result.mishaps}"
+    assert 6 <= result.mishaps.total()

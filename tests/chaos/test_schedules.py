@@ -1,4 +1,4 @@
-"""A share of the random schedules; `python -m tests.chaos schedules` runs as many as wanted."""
+"""Run some random schedules; `python -m tests.chaos schedules` runs any number of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
         pytest.param(True, 6, id="kafka", marks=pytest.mark.kafka),
     ],
 )
-async def test_whatever_happens_each_record_is_handled_in_order_and_committed_after_that(
+async def test_each_record_is_handled_in_order_and_committed_afterwards_in_random_schedules(
     request: pytest.FixtureRequest, *, kafka: bool, count: int
 ) -> None:
     if kafka:
@@ -27,10 +27,10 @@ async def test_whatever_happens_each_record_is_handled_in_order_and_committed_af
     print(f"python -m tests.chaos schedules --count {count} --seed {first}", end=" ")  # noqa: T201 - to run it again
     print("--kafka" if kafka else "")  # noqa: T201 - as above
 
-    verdicts = await run_all(range(first, first + count), kafka=kafka)
+    results = await run_all(range(first, first + count), kafka=kafka)
 
-    failed = [verdict for verdict in verdicts if verdict.problems]
-    assert [] == [(verdict.seed, verdict.problems) for verdict in failed], failed[0].history
-    assert sum(verdict.records for verdict in verdicts) <= sum(
-        verdict.handled + verdict.lettered for verdict in verdicts
+    failed = [result for result in results if result.problems]
+    assert [] == [(result.seed, result.problems) for result in failed], failed[0].history
+    assert sum(result.records for result in results) <= sum(
+        result.handled + result.dead_lettered for result in results
     )

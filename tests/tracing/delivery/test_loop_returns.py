@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 import tracing
 from demo_pipeline.broker import KafkaCluster, create_topics
-from tests.chaos.paused import PausableBroker
+from tests.chaos.pausable_broker import PausableBroker
 from tracing import TracedConsumer
 from tracing.testing import eventually
 

@@ -1,4 +1,4 @@
-"""Whether anything was given up for good."""
+"""Check that no record became a dead letter."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from demo_pipeline.services import DEAD_LETTER_TOPICS
 
 
-async def dead_letters(bootstrap_servers: str) -> list[str]:
-    """Say how many dead letters there are, a line for each topic that has some."""
+async def dead_letter_problems(bootstrap_servers: str) -> list[str]:
+    """List the topics with dead letters and their numbers."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers)
     await consumer.start()
     try:

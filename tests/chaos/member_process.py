@@ -1,9 +1,8 @@
-"""A process that consumes, processes and produces exactly once, and that has mishaps.
+"""A member process of an exactly-once loop that kills or stops itself at critical moments.
 
-`SERVERS SOURCE TARGET NAME SEED KILLS STOPS`: at random, but often, it kills (SIGKILL) or stops
-(SIGSTOP) itself at the moments that matter: between producing and adding the offsets, between
-adding the offsets and the commit, and just after the commit; so many times at most. Every tenth
-record fails once, and every 25th for good.
+`SERVERS SOURCE TARGET NAME SEED KILLS STOPS`: at random, it kills (SIGKILL) or stops (SIGSTOP)
+itself between producing and adding the offsets, between adding the offsets and the commit, and just
+after the commit, KILLS and STOPS times at most. Every tenth record fails once, every 25th always.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ TRANSACTION_MS = 8000
 
 
 class Mishaps:
-    """Kills or stops the process, now and then."""
+    """Kill or stop this process at random."""
 
     def __init__(self, seed: int, kills: int, stops: int) -> None:
         self._chance = random.Random(seed)
@@ -42,7 +41,7 @@ class Mishaps:
 
 
 class Producer(AIOKafkaProducer):
-    """Has its mishaps around the commit."""
+    """A producer with mishaps around its commits."""
 
     mishap: Mishaps
 

@@ -1,4 +1,4 @@
-"""Pausing a broker's process, as a machine does that swaps or is suspended."""
+"""Pause a broker's process, like a machine that swaps or is suspended."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class PausableBroker:
     """A running broker that can be paused; pauses may overlap.
 
-    The broker itself is stopped, not the process that guards it: that one still ends it when this
-    process dies.
+    Only the broker is stopped. The process that guards it goes on, and still ends the broker when
+    this process dies.
     """
 
     def __init__(self, broker: EmbeddedBroker | KafkaCluster) -> None:
@@ -56,6 +56,6 @@ def _guards(broker: EmbeddedBroker | KafkaCluster) -> list[int]:
     processes = getattr(broker, "_processes", None)
     if processes is not None:
         return [process.pid for process in processes.values()]
-    process = broker._process  # type: ignore[union-attr]  # it has the one or the other
+    process = broker._process  # type: ignore[union-attr]  # the embedded broker has one process
     assert process is not None
     return [process.pid]

@@ -1,4 +1,4 @@
-"""What can go wrong: services and brokers that are killed at random moments."""
+"""Kill services and brokers at random moments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from demo_pipeline.services import SERVICES
-from tests.chaos.books import rows
+from tests.chaos.databases import rows
 from tests.chaos.group_members import evict_members
 
 if TYPE_CHECKING:
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 _POLL_S = 0.1
 
 
-def killed_services(
+def kill_services(
     kills: int,
     *,
     every_s: float,
     seed: int,
     services: Collection[str] = tuple(SERVICES),
-    told: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Callable[[Shop], Awaitable[None]]:
-    """Kill a random service so many times, at random moments, and start it again at once.
+    """Kill random services at random moments, and restart each at once.
 
     Args:
-        kills: How many times.
+        kills: Number of kills.
         every_s: The mean time between two kills, in seconds.
         seed: The same seed kills the same services after the same pauses.
-        services: Which ones may be killed.
-        told: Hears of each kill.
+        services: The services that may be killed.
+        report: Called with a line for each kill.
     """
     chance = random.Random(seed)
 
@@ -44,7 +44,7 @@ def killed_services(
         for number in range(kills):
             await asyncio.sleep(chance.uniform(0.5, 1.5) * every_s)
             service = chance.choice(sorted(services))
-            told(f"kill {number + 1}/{kills}: {service}")
+            report(f"kill {number + 1}/{kills}: {service}")
             await asyncio.to_thread(shop.kill, service)
             shop.start(service)
         await asyncio.sleep(every_s)
@@ -52,35 +52,35 @@ def killed_services(
     return disturb
 
 
-def killed_orchestrator(
+def kill_orchestrator(
     kills: int,
     *,
     every_s: float,
     seed: int,
     patience_s: float = 60.0,
-    told: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Callable[[Shop], Awaitable[None]]:
-    """Kill the orchestrator so many times, at random moments of its work, and start it again.
+    """Kill the orchestrator at random moments of its work, and restart it.
 
-    Each kill comes at a random moment after the orchestrator has begun to move sagas again. The
-    broker is told that its group's member is gone: it would wait for that one's session to end,
-    ten seconds in which there is nothing to interrupt.
+    Each kill comes at a random moment after the orchestrator has moved a saga again. The killed
+    member is then removed from its group: otherwise the broker would wait ten seconds for its
+    session to end, without any work to interrupt.
 
     Args:
-        kills: How many times.
-        every_s: For how long it works between two kills, in the mean, in seconds.
+        kills: Number of kills.
+        every_s: The mean working time between two kills, in seconds.
         seed: The same seed makes the same pauses.
-        patience_s: If it does not work for so long, in seconds, it is killed nevertheless.
-        told: Hears of each kill.
+        patience_s: How long to wait for it to work before it is killed anyway, in seconds.
+        report: Called with a line for each kill.
     """
     chance = random.Random(seed)
 
     async def disturb(shop: Shop) -> None:
         started_ns = 0
         for number in range(kills):
-            idle_s = await _until_it_works(shop, started_ns, patience_s)
+            idle_s = await _wait_until_working(shop, started_ns, patience_s)
             await asyncio.sleep(chance.uniform(0.0, 2.0) * every_s)
-            told(f"kill {number + 1}/{kills}: orchestrator, at work after {idle_s:.1f} s")
+            report(f"kill {number + 1}/{kills}: orchestrator, at work after {idle_s:.1f} s")
             await asyncio.to_thread(shop.kill, "orchestrator")
             await evict_members(shop.bootstrap_servers, "orchestrator")
             started_ns = time.time_ns()
@@ -90,10 +90,10 @@ def killed_orchestrator(
     return disturb
 
 
-def killed_broker(
+def kill_broker(
     kafka: KafkaCluster, node: int, *, down_s: float, before_s: float, back: bool = True
 ) -> Callable[[Shop], Awaitable[None]]:
-    """Kill a broker, and start it again after a while unless the others are to do without it."""
+    """Kill a broker, and restart it after a while if `back` is set."""
 
     async def disturb(_shop: Shop) -> None:
         await asyncio.sleep(before_s)
@@ -106,8 +106,8 @@ def killed_broker(
     return disturb
 
 
-async def _until_it_works(shop: Shop, since_ns: int, patience_s: float) -> float:
-    """Wait until a saga has moved since a moment, unix ns; returns for how long, in seconds."""
+async def _wait_until_working(shop: Shop, since_ns: int, patience_s: float) -> float:
+    """Wait until a saga has moved since `since_ns`; return the waiting time, in seconds."""
     began = time.monotonic()
     while (waited_s := time.monotonic() - began) < patience_s:
         if await asyncio.to_thread(_last_move_ns, shop) > since_ns:

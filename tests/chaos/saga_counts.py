@@ -1,11 +1,11 @@
-"""How many sagas there were: by the rows of a store, by its totals, and by exported metrics."""
+"""Count sagas in three ways: from a store's rows, from its totals and from exported metrics."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.chaos.books import SAGAS, rows
+from tests.chaos.databases import SAGAS, rows
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SagaFigures:
-    """How many there were ever; what never happened is left out, so that figures compare.
+class SagaCounts:
+    """Numbers of sagas since the beginning. Zeros are left out, so that counts compare.
 
     Attributes:
-        saga: What the sagas are called.
-        started: How many started.
-        ended: How many ended, by outcome.
-        compensations: How many steps were undone, by compensation.
+        saga: The saga's name.
+        started: Number of sagas that started.
+        ended: Number of sagas that ended, by outcome.
+        compensations: Number of steps that were undone, by compensation.
     """
 
     saga: str
@@ -39,12 +39,12 @@ class SagaFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delays:
-    """Where sagas ran into time-outs, which is no fault, but should be seldom.
+    """Time-outs of sagas. They are no error, but should be rare.
 
     Attributes:
-        asked_again: Steps that were asked for more than once.
-        given_up: Steps that were given up without an answer.
-        overdue: Sagas that took longer than they should.
+        asked_again: Number of steps that were requested more than once.
+        given_up: Number of steps that were given up without an answer.
+        overdue: Number of sagas that ended after their deadline.
     """
 
     asked_again: int
@@ -52,47 +52,47 @@ class Delays:
     overdue: int
 
 
-def counted(folder: Path, service: str) -> SagaFigures:
+def counts_from_rows(folder: Path, service: str) -> SagaCounts:
     """Count the rows of a service's saga store."""
     saga = SAGAS[service]
-    outcomes = "SELECT outcome, count(*) FROM saga_instances WHERE saga = ? GROUP BY outcome"
-    found = dict(rows(folder, service, outcomes, saga))
+    query = "SELECT outcome, count(*) FROM saga_instances WHERE saga = ? GROUP BY outcome"
+    by_outcome = dict(rows(folder, service, query, saga))
     undone = (
         "SELECT step, count(*) FROM saga_steps "
         "WHERE saga = ? AND compensation AND outcome = 'ok' GROUP BY step"
     )
-    return SagaFigures(
+    return SagaCounts(
         saga=saga,
-        started=sum(found.values()),
-        ended={outcome: number for outcome, number in found.items() if outcome is not None},
+        started=sum(by_outcome.values()),
+        ended={outcome: number for outcome, number in by_outcome.items() if outcome is not None},
         compensations=dict(rows(folder, service, undone, saga)),
     )
 
 
-def totalled(folder: Path, service: str) -> SagaFigures:
-    """Add up the totals that a service's saga store keeps."""
+def counts_from_totals(folder: Path, service: str) -> SagaCounts:
+    """Add up the totals in a service's saga store."""
     saga = SAGAS[service]
     query = "SELECT figure, label, sum(number) FROM saga_totals WHERE saga = ? GROUP BY 1, 2"
-    found = {
+    totals = {
         (figure, label): number for figure, label, number in rows(folder, service, query, saga)
     }
-    return SagaFigures(
+    return SagaCounts(
         saga=saga,
-        started=found.get(("started", ""), 0),
-        ended={label: n for (figure, label), n in found.items() if figure == "ended" and n},
+        started=totals.get(("started", ""), 0),
+        ended={label: n for (figure, label), n in totals.items() if figure == "ended" and n},
         compensations={
-            label: n for (figure, label), n in found.items() if figure == "compensated" and n
+            label: n for (figure, label), n in totals.items() if figure == "compensated" and n
         },
     )
 
 
-def exported(metrics: SagaMetrics, service: str) -> SagaFigures:
-    """Read what a service's last export said."""
+def counts_from_metrics(metrics: SagaMetrics, service: str) -> SagaCounts:
+    """Read the counts from a service's last export."""
     saga = SAGAS[service]
     started = metrics.last(service, catalog.SAGA_STARTED.name, saga)
     ended = metrics.last(service, catalog.SAGA_ENDED.name, saga)
     undone = metrics.last(service, catalog.SAGA_COMPENSATIONS.name, saga)
-    return SagaFigures(
+    return SagaCounts(
         saga=saga,
         started=int(sum(value for _, value in started)),
         ended=_by_label("outcome", ended),
@@ -101,7 +101,7 @@ def exported(metrics: SagaMetrics, service: str) -> SagaFigures:
 
 
 def delays(folder: Path) -> Delays:
-    """Count where the orchestrator waited in vain."""
+    """Count the orchestrator's time-outs."""
     return Delays(
         asked_again=_number(folder, "saga_steps WHERE attempts > 1"),
         given_up=_number(folder, "saga_steps WHERE outcome = 'error'"),
@@ -109,8 +109,8 @@ def delays(folder: Path) -> Delays:
     )
 
 
-def _number(folder: Path, what: str) -> int:
-    [(number,)] = rows(folder, "orchestrator", f"SELECT count(*) FROM {what}")  # noqa: S608 - ours
+def _number(folder: Path, selection: str) -> int:
+    [(number,)] = rows(folder, "orchestrator", f"SELECT count(*) FROM {selection}")  # noqa: S608 - ours
     return int(number)
 
 

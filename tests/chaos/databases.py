@@ -1,4 +1,4 @@
-"""What the services' databases say of every order, laid side by side."""
+"""Read every order from all services' databases, for comparison."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAGAS = {"orchestrator": NAME, "observer": ORDER_NOTIFICATION.name}
-"""Whose database tells of which saga."""
+"""The saga that each service stores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """One order. What a service does not know of it is `None`, or 0 cents.
+class OrderRecord:
+    """One order. A value that a service does not store is `None`, or 0 cents.
 
     Attributes:
-        order_id: Which one.
-        total_cents: What it costs.
-        state: Where it stands for orders.
-        view: Where it stands for analytics.
-        phase: Where its saga stands, by the orchestrator's own state.
-        outcome: How its saga ended, by what the orchestrator tells of it.
-        notified: How the observed flow ended.
-        reservation: How its reservation stands.
-        payment: How its payment stands.
-        charged_cents: What its card was charged.
-        refunded_cents: What its card got back.
-        shipment: How its shipment stands.
-        told: What its customer was told of.
+        order_id: The order's id.
+        total_cents: Its price.
+        state: Its state in the service `orders`.
+        view: Its state in the service `analytics`.
+        phase: The state of its saga, as the orchestrator stores it for itself.
+        outcome: The outcome of its saga, as the orchestrator's saga tables have it.
+        notified: The outcome of the observed flow.
+        reservation: The state of its reservation.
+        payment: The state of its payment.
+        charged_cents: The amount that its card was charged.
+        refunded_cents: The amount that its card got back.
+        shipment: The state of its shipment.
+        notifications: The events that its customer was notified of.
     """
 
     order_id: str
@@ -50,61 +50,64 @@ class Account:
     charged_cents: int
     refunded_cents: int
     shipment: str | None
-    told: frozenset[str]
+    notifications: frozenset[str]
 
     @property
     def kept_cents(self) -> int:
-        """What its card was charged and did not get back."""
+        """The amount that its card was charged and did not get back."""
         return self.charged_cents - self.refunded_cents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
-    """All orders, and what belongs to none of them.
+class Databases:
+    """The contents of all databases.
 
     Attributes:
-        accounts: By order id, all orders that the service `orders` has.
-        strays: By service and table, the order ids that the service `orders` does not have.
+        orders: By order id, all orders of the service `orders`.
+        unknown_orders: Order ids that the service `orders` does not have, by table.
         available: Pieces in stock, by product.
-        outboxes: Messages that a service has not sent, by service.
+        outboxes: Number of unsent messages, by service; empty outboxes are left out.
     """
 
-    accounts: dict[str, Account]
-    strays: dict[str, set[str]]
+    orders: dict[str, OrderRecord]
+    unknown_orders: dict[str, set[str]]
     available: dict[str, int]
     outboxes: dict[str, int]
 
 
-def read_books(folder: Path) -> Books:
-    """Read all databases, one after the other: only when all is quiet are they of one moment."""
+def read_databases(folder: Path) -> Databases:
+    """Read all databases, one after the other; they agree only while the services are idle."""
     placed = {row[0]: row[1:] for row in rows(folder, "orders", _ORDERS)}
-    kept = {name: dict(_pairs(rows(folder, *query))) for name, query in _QUERIES.items()}
-    told: dict[str, set[str]] = {}
+    tables = {name: dict(_pairs(rows(folder, *query))) for name, query in _QUERIES.items()}
+    notifications: dict[str, set[str]] = {}
     for order_id, about in rows(folder, "notification", _NOTIFICATIONS):
-        told.setdefault(order_id, set()).add(about)
-    nothing = (None,)
-    accounts = {}
+        notifications.setdefault(order_id, set()).add(about)
+    absent = (None,)
+    orders = {}
     for order_id, (state, total_cents) in placed.items():
-        payment = kept["payments"].get(order_id, (None, 0, 0))
-        accounts[order_id] = Account(
+        payment = tables["payments"].get(order_id, (None, 0, 0))
+        orders[order_id] = OrderRecord(
             order_id=order_id,
             total_cents=total_cents,
             state=state,
-            view=kept["view"].get(order_id, nothing)[0],
-            phase=kept["states"].get(order_id, nothing)[0],
-            outcome=kept["sagas"].get(order_id, nothing)[0],
-            notified=kept["flows"].get(order_id, nothing)[0],
-            reservation=kept["reservations"].get(order_id, nothing)[0],
+            view=tables["view"].get(order_id, absent)[0],
+            phase=tables["states"].get(order_id, absent)[0],
+            outcome=tables["sagas"].get(order_id, absent)[0],
+            notified=tables["flows"].get(order_id, absent)[0],
+            reservation=tables["reservations"].get(order_id, absent)[0],
             payment=payment[0],
             charged_cents=payment[1],
             refunded_cents=payment[2],
-            shipment=kept["shipments"].get(order_id, nothing)[0],
-            told=frozenset(told.get(order_id, ())),
+            shipment=tables["shipments"].get(order_id, absent)[0],
+            notifications=frozenset(notifications.get(order_id, ())),
         )
-    known = {**{name: found.keys() for name, found in kept.items()}, "told": told.keys()}
-    return Books(
-        accounts=accounts,
-        strays={name: strays for name, ids in known.items() if (strays := ids - placed.keys())},
+    order_ids = {name: set(table) for name, table in tables.items()}
+    order_ids["notifications"] = set(notifications)
+    return Databases(
+        orders=orders,
+        unknown_orders={
+            name: unknown for name, ids in order_ids.items() if (unknown := ids - placed.keys())
+        },
         available=dict(rows(folder, "inventory", "SELECT sku, available FROM stock")),
         outboxes={
             service: number
@@ -115,18 +118,18 @@ def read_books(folder: Path) -> Books:
 
 
 def rows(folder: Path, service: str, statement: str, *values: object) -> list[Any]:
-    """Ask a service's database.
+    """Query a service's database.
 
     Raises:
-        sqlite3.OperationalError: The service has never run, or not for long enough.
+        sqlite3.OperationalError: The service has not created its tables yet.
     """
     file = f"file:{folder / service}.sqlite3?mode=rw"
     with closing(sqlite3.connect(file, timeout=30, uri=True)) as database:
         return database.execute(statement, values).fetchall()
 
 
-def _pairs(found: Iterable[Any]) -> Iterable[tuple[str, tuple[Any, ...]]]:
-    return ((row[0], tuple(row[1:])) for row in found)
+def _pairs(selected: Iterable[Any]) -> Iterable[tuple[str, tuple[Any, ...]]]:
+    return ((row[0], tuple(row[1:])) for row in selected)
 
 
 _SENDERS = ("orders", "orchestrator", "inventory", "payment", "shipping", "notification")
