@@ -23,13 +23,12 @@ except ImportError as missing:
     ) from missing
 
 from tracing.core.environment import fast_paths
-from tracing.export.account import AccountedSpanExporter, ExportAccount
+from tracing.export.account import ExportAccount
 from tracing.export.exporters import Made, log_exporter, otlp_metric_exporter, span_exporter
 from tracing.export.logs import AccountedBatchLogProcessor, AccountedLogExporter
-from tracing.export.metric_reader import AccountedMetricReader
-from tracing.export.metrics import AggregatedMetricExporter
+from tracing.export.metrics import AccountedMetricReader, AggregatedMetricExporter
 from tracing.export.shutdown import DEFAULT_TIMEOUT_S, Ending, at_once, shut_down
-from tracing.export.span_queue import AccountedBatchSpanProcessor
+from tracing.export.spans import AccountedBatchSpanProcessor, AccountedSpanExporter
 from tracing.metrics.histograms import Aggregator
 from tracing.telemetry import Telemetry
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
-
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from tracing.core import semconv
 from tracing.core.forks import in_forked_child
@@ -16,9 +13,7 @@ from tracing.core.log import EventLog
 from tracing.metrics.catalog import EXPORT_TIME, TELEMETRY_DROPPED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from opentelemetry.sdk.trace import ReadableSpan
+    from collections.abc import Iterable, Iterator
 
     from tracing.export.answers import Signal
     from tracing.export.session import ExportSession
@@ -167,39 +162,3 @@ class ExportAccount:
             ({semconv.REASON: f"{_ITEM[signal]}_{way}"}, items)
             for (signal, way), items in lost.items()
         ]
-
-
-class AccountedSpanExporter(SpanExporter):
-    """Another span exporter, with its cost and its losses put to an account.
-
-    Args:
-        exporter: Where the spans go.
-        account: Where they are counted.
-        session: What the exporter sends with, where that reads the collector's answers.
-    """
-
-    def __init__(
-        self, exporter: SpanExporter, account: ExportAccount, session: ExportSession | None = None
-    ) -> None:
-        self._exporter = exporter
-        self._account = account
-        self._session = session
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export; what it raises is raised."""
-        with self._account.sending("traces", len(spans), self._session) as succeeded:
-            result = self._exporter.export(spans)
-            if result is SpanExportResult.SUCCESS:
-                succeeded.append(True)
-        return result
-
-    def shutdown(self, timeout_millis: float = 30_000) -> None:
-        """Shut the other one down, within a time if it can be told one."""
-        if "timeout_millis" in inspect.signature(self._exporter.shutdown).parameters:
-            self._exporter.shutdown(timeout_millis=timeout_millis)  # type: ignore[call-arg]  # seen
-        else:
-            self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the other one."""
-        return self._exporter.force_flush(timeout_millis)

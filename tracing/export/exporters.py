@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from tracing.core.log import warn_once
 from tracing.export.endpoint import check_endpoint
-from tracing.export.pauses import Pauses
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from tracing.export.answers import Signal
     from tracing.export.session import ExportSession
+    from tracing.export.span_exporter import Pauses
 
 _SUPPORTED: Final = frozenset({"", "otlp", "none"})
 _PROTOCOLS: Final = frozenset({"http/protobuf", "grpc"})
@@ -57,7 +57,10 @@ def span_exporter(*, fast: bool = True) -> Made[SpanExporter] | None:
         )
 
         return Made(OTLPSpanExporter(session=session), session)
-    from tracing.export.span_exporter import LightSpanExporter  # noqa: PLC0415 - gRPC does without
+    from tracing.export.span_exporter import (  # noqa: PLC0415 - gRPC does without
+        LightSpanExporter,
+        Pauses,
+    )
 
     pauses = Pauses()
     return Made(LightSpanExporter(session, pauses), session, pauses)

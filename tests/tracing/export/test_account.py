@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from tracing import Telemetry
-from tracing.export.account import AccountedSpanExporter, ExportAccount
-from tracing.export.span_queue import AccountedBatchSpanProcessor
+from tracing.export.account import ExportAccount
+from tracing.export.spans import AccountedBatchSpanProcessor, AccountedSpanExporter
 from tracing.spans.choose import ApiSpans, span_starter
 
 

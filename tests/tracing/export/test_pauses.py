@@ -14,8 +14,8 @@ from opentelemetry.trace import SpanKind
 
 from tests.tracing.export.collectors import Collector
 from tracing import otlp
-from tracing.export.pauses import Pauses
 from tracing.export.span_encoding import SpanEncoder
+from tracing.export.span_exporter import Pauses
 from tracing.spans.choose import span_starter
 
 
