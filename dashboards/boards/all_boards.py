@@ -1,4 +1,4 @@
-"""All dashboards, in the order in which people meet them."""
+"""All dashboards, in the order of their list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def make_boards(config: Config) -> tuple[Board, ...]:
-    """Make them."""
+    """Make all dashboards."""
     return (
         overview_board(config),
         consumer_lag_board(),

@@ -1,4 +1,4 @@
-"""How far behind is which group, and will it catch up?"""
+"""How far behind is each group, and will it catch up?"""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ def consumer_lag_board() -> Board:
     return Board(
         name="lag",
         title="consumer lag",
-        description="How far behind is which group, as seen from outside it, and will it catch up?",
+        description="How far behind is each group, measured from outside, and will it catch up?",
         variables=("group", "destination"),
         rows=(
             Row(
                 "Who is behind?",
                 (
-                    SignalPanel(kind="stat", signals=(lag.STANDING_STILL,), width=6),
+                    SignalPanel(kind="stat", signals=(lag.STALLED_OR_DEAD,), width=6),
                     SignalPanel(
                         kind="timeline",
-                        signals=(lag.STATUS_NOW,),
+                        signals=(lag.GROUP_STATUS,),
                         width=18,
                         drill_down="dead-letters",
                         picks=(GROUP,),
@@ -55,10 +55,16 @@ def consumer_lag_board() -> Board:
                         picks=hop,
                     ),
                     SignalPanel(
-                        kind="table", signals=(lag.WORST_PARTITIONS,), width=12, column="Behind"
+                        kind="table",
+                        signals=(lag.TOP_PARTITIONS_BY_SECONDS,),
+                        width=12,
+                        column="Behind",
                     ),
                     SignalPanel(
-                        kind="table", signals=(lag.BIGGEST_PARTITIONS,), width=12, column="Records"
+                        kind="table",
+                        signals=(lag.TOP_PARTITIONS_BY_RECORDS,),
+                        width=12,
+                        column="Records",
                     ),
                 ),
             ),

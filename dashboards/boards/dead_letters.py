@@ -1,4 +1,4 @@
-"""What was given up, why, and what to do about it?"""
+"""Which records became dead letters, why, and how are they replayed?"""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dashboards.model.promql import INTERVAL
 from dashboards.signals import dead_letters
 
 _COMMANDS = """\
-On a machine that reaches the broker (`KAFKA_BOOTSTRAP_SERVERS`, and for security settings
-`PIPELINE_TRACING_COMMAND_CONFIG`), for a GROUP of the table above:
+Run these on a machine that reaches the brokers in `KAFKA_BOOTSTRAP_SERVERS` (security settings:
+`PIPELINE_TRACING_COMMAND_CONFIG`). GROUP is a group from the table above.
 
 ```sh
-python -m tracing dlq list --group GROUP            # by topic and error, since when
+python -m tracing dlq list --group GROUP            # by topic and error, with ages
 python -m tracing dlq show TOPIC/PARTITION/OFFSET   # why this one failed, and its trace
 python -m tracing dlq replay --group GROUP --dry-run
 python -m tracing dlq replay --group GROUP
 ```
 
-Letters stay until they are purged, `python -m tracing dlq purge --help`, or the topic forgets them.
+Dead letters stay until you purge them (`python -m tracing dlq purge --help`) or Kafka deletes them.
 """
 
 
@@ -27,11 +27,11 @@ def dead_letters_board() -> Board:
     return Board(
         name="dead-letters",
         title="dead letters",
-        description="What was given up, why, and what should one do about it?",
+        description="Which records became dead letters, why, and how are they replayed?",
         variables=("group", "destination"),
         rows=(
             Row(
-                "What was given up?",
+                "Which records failed for good?",
                 (
                     SignalPanel(kind="stat", signals=(dead_letters.COUNT,), width=6, over=INTERVAL),
                     SignalPanel(
@@ -53,7 +53,7 @@ def dead_letters_board() -> Board:
                 ),
             ),
             Row(
-                "What led to it?",
+                "What led to them?",
                 (
                     SignalPanel(
                         kind="counts",
@@ -71,31 +71,33 @@ def dead_letters_board() -> Board:
                     ),
                     TracesPanel(
                         title="Traces with dead letters",
-                        description="Each shows the whole way of the event, and what every attempt "
-                        "failed with.",
+                        description="Each trace shows the event's flow and the error of every "
+                        "attempt.",
                         query='{ name =~ "dead_letter ($destination)[.]($group)[.]dlq" }',
                     ),
                 ),
             ),
             Row(
-                "What to do?",
+                "How to replay them",
                 (
                     SignalPanel(
                         kind="table",
-                        signals=(dead_letters.TO_DO,),
+                        signals=(dead_letters.REPLAYABLE,),
                         width=24,
                         height=6,
-                        column="Letters",
+                        column="Dead letters",
                     ),
                     TextPanel(
                         title="Commands",
-                        description="They come with pip install 'pipeline-tracing[cli]'.",
+                        description="Install them with pip install 'pipeline-tracing[cli]'.",
                         content=_COMMANDS,
                         width=12,
                         height=9,
                     ),
                     SignalPanel(kind="counts", signals=(dead_letters.REPLAYED,), width=4, height=9),
-                    SignalPanel(kind="counts", signals=(dead_letters.NOT_OURS,), width=4, height=9),
+                    SignalPanel(
+                        kind="counts", signals=(dead_letters.REPLAYS_SKIPPED,), width=4, height=9
+                    ),
                     SignalPanel(
                         kind="counts", signals=(dead_letters.UNREADABLE,), width=4, height=9
                     ),

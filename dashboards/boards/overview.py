@@ -19,7 +19,7 @@ def overview_board(config: Config) -> Board:
     return Board(
         name="overview",
         title="overview",
-        description="Is the whole pipeline healthy, and if not, where should one look?",
+        description="Is the whole pipeline healthy, and if not, where is the problem?",
         variables=("pipeline", "service", "destination", "group", "saga"),
         rows=(
             Row(
@@ -61,7 +61,7 @@ def overview_board(config: Config) -> Board:
                     ),
                     SignalPanel(
                         kind="stat",
-                        signals=(lag.STANDING_STILL,),
+                        signals=(lag.STALLED_OR_DEAD,),
                         width=4,
                         height=5,
                         drill_down="lag",
@@ -78,7 +78,7 @@ def overview_board(config: Config) -> Board:
                         title="End-to-end lag",
                         drill_down="traces",
                     ),
-                    SignalPanel(kind="heatmap", signals=(flows.END_TO_END_SPREAD,), width=12),
+                    SignalPanel(kind="heatmap", signals=(flows.END_TO_END_DISTRIBUTION,), width=12),
                     SignalPanel(
                         kind="timeseries",
                         signals=(flows.END_TO_END_BY_HOP,),
@@ -96,17 +96,17 @@ def overview_board(config: Config) -> Board:
                         signals=(flows.PUBLISH, flows.WAIT, flows.PROCESSING, flows.RETRY),
                         width=24,
                         height=10,
-                        title="Mean time by hop: publish, wait, processing, retry",
-                        description="What each hop adds. A hop that waits is behind; one that "
-                        "processes long is slow itself. Layers of one hop add up; hops that read "
-                        "the same topic run side by side.",
+                        title="Mean time by hop: publish, wait, processing and retry",
+                        description="The time that each hop adds. If wait is high, the group is "
+                        "behind; if processing is high, its handler is slow. The layers of one "
+                        "hop add up. Hops that read the same topic run in parallel.",
                         drill_down="service",
                         picks=(TOPIC,),
                     ),
                 ),
             ),
             Row(
-                "What flows?",
+                "How much flows?",
                 (
                     SignalPanel(
                         kind="timeseries",
@@ -128,8 +128,9 @@ def overview_board(config: Config) -> Board:
                         width=24,
                         height=14,
                         title="Services and topics",
-                        description="Who sends to which topic and who receives from it, in records "
-                        "per second; made from metrics, so sampling leaves nothing out.",
+                        description="Which service sends to and receives from each topic, in "
+                        "records per second. The data comes from metrics, so sampling hides "
+                        "nothing.",
                     ),
                 ),
             ),

@@ -27,7 +27,7 @@ def runbook_board() -> Board:
     return Board(
         name=RUNBOOK,
         title="runbook",
-        description="What does an alert mean, where does one look first, and what mends it?",
+        description="What does each alert mean, what is its cause, and what fixes it?",
         variables=(),
         rows=(
             Row(
@@ -35,7 +35,8 @@ def runbook_board() -> Board:
                 tuple(
                     TextPanel(
                         title=alert,
-                        description="What it means, where to look first, and what mends it.",
+                        description="What the alert means, how to find the cause, and how to fix "
+                        "it.",
                         content=text,
                         width=12,
                         height=11,

@@ -1,4 +1,4 @@
-"""How are the sagas of each name, and what holds them up?"""
+"""Are the sagas healthy, and which step delays them?"""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def saga_health_board() -> Board:
     return Board(
         name="sagas",
         title="saga health",
-        description="How are the sagas of each name, and at which step are they held up?",
+        description="Are the sagas of each name healthy, and which step delays them?",
         variables=("saga",),
         rows=(
             Row(
-                "Are they well?",
+                "Are they healthy?",
                 (
                     SignalPanel(kind="stat", signals=(sagas.OVERDUE,), width=6, height=6),
                     SignalPanel(kind="stat", signals=(sagas.OLDEST,), width=6, height=6),
@@ -25,7 +25,7 @@ def saga_health_board() -> Board:
                     ),
                     SignalPanel(
                         kind="stat",
-                        signals=(sagas.TURNED_BACK,),
+                        signals=(sagas.COMPENSATION_RATE,),
                         width=6,
                         height=6,
                         over=INTERVAL,
@@ -41,7 +41,7 @@ def saga_health_board() -> Board:
                 ),
             ),
             Row(
-                "What holds them up?",
+                "What delays them?",
                 (
                     SignalPanel(
                         kind="timeseries",
@@ -55,7 +55,8 @@ def saga_health_board() -> Board:
                     SignalPanel(kind="timeseries", signals=(sagas.COMPENSATIONS,), width=12),
                     TracesPanel(
                         title="Sagas that failed",
-                        description="Their compensation could not finish: each needs a human.",
+                        description="Their compensation could not finish. Each needs manual "
+                        "repair.",
                         query='{ span.pipeline.saga.outcome = "failed" && '
                         'span.pipeline.saga.name =~ "$saga" }',
                     ),

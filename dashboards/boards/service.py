@@ -1,4 +1,4 @@
-"""How is one service: rate, errors, duration, and what it holds back?"""
+"""Is one service healthy: rate, errors, duration and outbox?"""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def service_board() -> Board:
     return Board(
         name="service",
         title="service",
-        description="How is one service: rate, errors and duration of what it handles and sends?",
+        description="Is this service healthy: rate, errors and duration of what it does?",
         variables=("service", "destination"),
         rows=(
             Row(
-                "What it handles",
+                "What it processes",
                 (
                     SignalPanel(
                         kind="timeseries",
@@ -57,19 +57,20 @@ def service_board() -> Board:
                 ),
             ),
             Row(
-                "What it holds back",
+                "What it delays or skips",
                 (
                     SignalPanel(kind="timeseries", signals=(services.OUTBOX,), width=8),
                     SignalPanel(kind="timeseries", signals=(services.OUTBOX_AGE,), width=8),
                     SignalPanel(
                         kind="counts",
-                        signals=(dead_letters.SKIPPED,),
+                        signals=(dead_letters.DUPLICATES_SKIPPED,),
                         width=8,
                         drill_down="dead-letters",
                     ),
                     TracesPanel(
                         title="Recent traces of the service",
-                        description="Those in which it handled or sent something, latest first.",
+                        description="Traces in which the service processed or sent a record, "
+                        "latest first.",
                         query='{ resource.service.name =~ "$service" && '
                         "(kind = consumer || kind = producer || kind = server) }",
                     ),

@@ -11,7 +11,7 @@ def telemetry_board() -> Board:
     return Board(
         name="telemetry",
         title="telemetry health",
-        description="What does the instrumentation itself drop and cost, and what can it not read?",
+        description="Can the telemetry be trusted, and what does it cost?",
         variables=("service",),
         rows=(
             Row(

@@ -1,4 +1,4 @@
-"""Where is the trace of this order, saga or event?"""
+"""Find the trace of an order, a saga or an event."""
 
 from __future__ import annotations
 
@@ -25,40 +25,41 @@ def trace_finder_board() -> Board:
         ),
         rows=(
             Row(
-                "By id: type one above",
+                "By id: enter one above",
                 (
                     TracesPanel(
                         title="Traces of this order or subject",
-                        description="The subject of CloudEvents, such as the order's id.",
+                        description="Traces by the CloudEvents subject, such as the order id.",
                         query='{ span.messaging.message.conversation_id = "$subject" }',
                         width=8,
                         height=7,
                     ),
                     TracesPanel(
                         title="Traces of this saga",
-                        description="The spans of a saga and of its steps carry its id.",
+                        description="Traces by saga id, which the spans of the saga and of its "
+                        "steps have.",
                         query='{ span.pipeline.saga.id = "$saga_id" }',
                         width=8,
                         height=7,
                     ),
                     TracesPanel(
                         title="Traces of this event",
-                        description="The `ce_id` of an event.",
+                        description="Traces by event id, the `ce_id` header.",
                         query='{ span.messaging.message.id = "$event_id" }',
                         width=8,
                         height=7,
                     ),
                     TraceView(
                         title="This trace",
-                        description="The trace whose id stands above, as it stands in a log line, "
-                        "a dead letter or a table of traces.",
+                        description="The trace with the id entered above. Log lines, dead "
+                        "letters and tables of traces show the id.",
                         query="$trace_id",
                         width=14,
                         height=14,
                     ),
                     LogsPanel(
                         title="Logs of this trace",
-                        description="What services logged while they worked on it.",
+                        description="Log lines of all services for this trace.",
                         query='{service_name=~".+"} | trace_id != "" | trace_id = "$trace_id"',
                         width=10,
                         height=14,
@@ -70,16 +71,16 @@ def trace_finder_board() -> Board:
                 (
                     TracesPanel(
                         title="Slow traces",
-                        description="Traces in which the service took part and that took longer "
-                        "than chosen above.",
+                        description="Traces with a span of the service that took longer than the "
+                        "duration chosen above.",
                         query='{ resource.service.name =~ "$service" && trace:duration > '
                         "$slower_than }",
                         width=12,
                     ),
                     TracesPanel(
                         title="Failed traces",
-                        description="Traces in which something failed technically. A business "
-                        "rejection is not a failure.",
+                        description="Traces with a technical failure. A business rejection is "
+                        "not a failure.",
                         query='{ resource.service.name =~ "$service" && status = error }',
                         width=12,
                     ),

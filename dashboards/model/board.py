@@ -1,4 +1,4 @@
-"""What a dashboard is, as data: rows of panels; how it becomes Grafana's JSON is said elsewhere."""
+"""A dashboard as data: rows of panels. `dashboards.render` turns it into Grafana's JSON."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class SignalPanel:
     """A panel of metrics.
 
     Attributes:
-        kind: How it is drawn.
-        signals: What it shows; the first one gives its title, unit and thresholds, unless they are
-            given here.
-        width: In Grafana's grid, which has 24 columns.
-        height: In rows of that grid.
-        title: In place of the first signal's.
-        description: Likewise.
-        over: The window of its queries, where that is not the resolution of the graph.
-        drill_down: The uid suffix of the dashboard that tells more.
-        picks: Labels of the series that one clicks at, which that dashboard is narrowed to.
-        column: In a table, what its value is called.
+        kind: The way it is drawn.
+        signals: The signals to show. The first one sets unit and thresholds, and the title and
+            description unless they are set here.
+        width: Columns of Grafana's grid, which has 24.
+        height: Rows of that grid.
+        title: Title in place of the first signal's.
+        description: Description in place of the first signal's.
+        over: Window of its queries, if it differs from the graph's resolution.
+        drill_down: Name of the dashboard with more detail.
+        picks: Labels of the clicked series that select what that dashboard shows.
+        column: In a table, the heading of the value.
     """
 
     kind: Kind
@@ -45,14 +45,14 @@ class SignalPanel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracesPanel:
-    """A table of traces, found by TraceQL.
+    """A table of traces.
 
     Attributes:
-        title: What traces they are.
-        description: What to do with them.
+        title: The title.
+        description: What the traces have in common.
         query: TraceQL, with dashboard variables.
-        width: In Grafana's grid.
-        height: Likewise.
+        width: Columns of Grafana's grid.
+        height: Rows of Grafana's grid.
     """
 
     title: str
@@ -64,7 +64,7 @@ class TracesPanel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogsPanel:
-    """Log lines, found by LogQL; attributes as those of `TracesPanel`."""
+    """Log lines; the query is LogQL, the other attributes are as in `TracesPanel`."""
 
     title: str
     description: str
@@ -75,7 +75,7 @@ class LogsPanel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextPanel:
-    """What people should know beside the figures, as Markdown."""
+    """A text in Markdown."""
 
     title: str
     description: str
@@ -86,7 +86,7 @@ class TextPanel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceView:
-    """The waterfall of one trace, whose id the query gives."""
+    """The waterfall of one trace; the query is its id."""
 
     title: str
     description: str
@@ -100,12 +100,12 @@ Panel = SignalPanel | TracesPanel | LogsPanel | TextPanel | TraceView
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A variable that people type into.
+    """A variable that users type or choose.
 
     Attributes:
-        name: What queries call it.
-        label: What people read.
-        choices: What there is to choose from, the first one at first; anything, where empty.
+        name: Its name in queries.
+        label: Its name on the dashboard.
+        choices: The choices, the first one preselected; empty for free text.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels under one heading; they flow from left to right in 24 columns."""
+    """Panels under one heading, placed from left to right in 24 columns."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -126,12 +126,12 @@ class Board:
     """A dashboard.
 
     Attributes:
-        name: What its uid ends with, and its file is called.
-        title: What it is called.
-        description: Which question it answers.
-        variables: The dashboard variables that choose what it shows.
-        boxes: Variables that people type into.
-        rows: What it shows.
+        name: The end of its uid, and the name of its file.
+        title: The title, without the configured prefix.
+        description: The question that it answers.
+        variables: The dashboard variables that filter it by a label.
+        boxes: The variables that users type or choose.
+        rows: The rows of panels.
     """
 
     name: str
@@ -142,19 +142,19 @@ class Board:
     boxes: tuple[Box, ...] = ()
 
     def numbered(self) -> list[tuple[int, Panel]]:
-        """Its panels with their numbers, by which Grafana and links know them."""
+        """Return the panels with their numbers, which Grafana and links use as ids."""
         return list(enumerate((panel for row in self.rows for panel in row.panels), start=1))
 
 
 def title_of(panel: Panel) -> str:
-    """What a panel is called."""
+    """Return a panel's title."""
     if isinstance(panel, SignalPanel):
         return panel.title or panel.signals[0].title
     return panel.title
 
 
 def description_of(panel: Panel) -> str:
-    """What a panel means."""
+    """Return a panel's description."""
     if isinstance(panel, SignalPanel):
         return panel.description or panel.signals[0].description
     return panel.description

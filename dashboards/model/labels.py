@@ -1,4 +1,4 @@
-"""Labels by which metrics are told apart, and the dashboard variables that choose among them."""
+"""Labels of metrics, the dashboard variables for them, and the names of recorded series."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SERVICE: Final = "job"
-"""What Prometheus makes of the resource's `service.name`."""
+"""Prometheus sets it from the resource's `service.name`."""
 PIPELINE: Final = "pipeline"
 TOPIC: Final = "messaging_destination_name"
 GROUP: Final = "messaging_consumer_group_name"
@@ -25,11 +25,11 @@ STATUS: Final = "status"
 REASON: Final = "reason"
 SIGNAL: Final = "signal"
 OBJECTIVE: Final = "objective"
-"""Made by rules: which of the objectives it is about."""
+"""The name of an objective; queries add it."""
 COMMAND: Final = "command"
-"""Made by queries: what to type."""
+"""A command to run; queries add it."""
 RULESET: Final = "ruleset"
-"""Made by rules: the prefix of the configuration that they were made for."""
+"""The prefix of a rule's configuration; recording rules add it."""
 
 COLUMN_OF: Final[Mapping[str, str]] = {
     SERVICE: "Service",
@@ -38,7 +38,7 @@ COLUMN_OF: Final[Mapping[str, str]] = {
     PARTITION: "Partition",
     COMMAND: "Command",
 }
-"""What a label is called at the head of a table."""
+"""The heading of a label's column in a table."""
 
 VARIABLE_OF: Final[Mapping[str, str]] = {
     SERVICE: "service",
@@ -47,18 +47,18 @@ VARIABLE_OF: Final[Mapping[str, str]] = {
     GROUP: "group",
     SAGA: "saga",
 }
-"""The dashboard variable of a label, where it has one."""
+"""The dashboard variable of each label that has one."""
 
-# Names of recorded series, as Prometheus advises: `level:metric:operations`.
+# Recorded series are named `level:metric:operations`, as Prometheus advises.
 RECORDED_LAG: Final = f"group_topic:{CONSUMER_LAG.prometheus}:sum"
 RECORDED_LAG_TIME: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
 
 
 def recorded_burn_rate(window: str) -> str:
-    """Return the name of the burn rates of all error budgets over a window."""
+    """Return the name of the recorded burn rates over a window."""
     return f"pipeline_objective:{END_TO_END_DURATION.prometheus}:burn_rate{window}"
 
 
 def recorded_arrivals(window: str) -> str:
-    """Return the name of the arrivals in a window, kept where there are enough to judge by."""
+    """Return the name of the recorded arrivals in a window, kept only if there are enough."""
     return f"pipeline_objective:{END_TO_END_DURATION.prometheus}:enough{window}"

@@ -1,4 +1,4 @@
-"""PromQL made of the catalogue: for a dashboard with its variables, or for a rule without."""
+"""PromQL built from the catalogue of metrics, for dashboards with variables and for rules."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from tracing.metrics.metric import Metric
 
 RATE_INTERVAL: Final = "$__rate_interval"
-"""The window in which Grafana finds at least four points, whatever the resolution."""
+"""Grafana's window for rates: at least four points at any resolution."""
 INTERVAL: Final = "$interval"
-"""The window that people choose for figures that stand alone."""
+"""The window that users choose for single numbers."""
 ALL: Final = ".*"
 
-# Told by who looks from outside or into a store, not by the service that they are about: choosing
-# a service must not hide that its group is dead.
-_OF_NO_SERVICE: Final = frozenset(
+# The lag monitor and the saga engines report these, not the service that they describe. Filtering
+# by a service must not hide that its group is dead.
+_WITHOUT_SERVICE: Final = frozenset(
     {
         CONSUMER_LAG,
         CONSUMER_LAG_TIME,
@@ -56,21 +56,20 @@ _OF_NO_SERVICE: Final = frozenset(
         SAGA_OLDEST_AGE,
     }
 )
-# How long a series may be away and still count as the one that it was.
-_KNOWN_FOR: Final = "6h"
+# A series that returns within this time is not new.
+_REMEMBERED_FOR: Final = "6h"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Where a query looks, and over which time.
+    """The series and the window that queries use.
 
     Attributes:
         window: The window of rates, such as `5m`.
-        variables: The dashboard variables that the board has; metrics are chosen by those of
-            them of which they have the label.
+        variables: The dashboard's variables; each filters the metrics that have its label.
         selector: Labels that every series must have, such as `cluster: eu`.
-        only: Regular expressions for labels that no variable chooses.
-        ruleset: Whose recording rules may be asked for; empty where they are not loaded.
+        only: Regular expressions for labels that no variable filters.
+        ruleset: The prefix of the recording rules to use; empty if they are not loaded.
     """
 
     window: str = RATE_INTERVAL
@@ -83,7 +82,7 @@ class Scope:
     def of(
         cls, config: Config, *, window: str = RATE_INTERVAL, variables: Sequence[str] = ()
     ) -> Scope:
-        """Make the scope of a dashboard, or of a rule, which has no variables."""
+        """Return the scope of a dashboard, or of a rule, which has no variables."""
         chosen = {PIPELINE: any_of(config.pipelines), SAGA: any_of(config.sagas)}
         return cls(
             window=window,
@@ -94,26 +93,26 @@ class Scope:
         )
 
     def select_recorded(self, record: str, *labels: str) -> str:
-        """Choose the series that a recording rule keeps, by the variables of its labels."""
+        """Select a recorded series, filtered by the variables of its labels."""
         matchers = [
             f'{label}=~"${VARIABLE_OF[label]}"'
             for label in labels
             if VARIABLE_OF.get(label) in self.variables
         ]
         matchers.append(f'{RULESET}="{self.ruleset}"')
-        return f"{record}{{{', '.join([*matchers, *self._selected()])}}}"
+        return f"{record}{{{', '.join([*matchers, *self._selector_matchers()])}}}"
 
     def select(self, metric: Metric, *where: str, part: str = "") -> str:
-        """Choose the series of a metric.
+        """Select the series of a metric.
 
         Args:
-            metric: Which one.
-            where: Matchers beside those of the scope, such as `outcome="failed"`.
-            part: Of a histogram, `bucket`, `sum` or `count`.
+            metric: The metric.
+            where: More matchers, such as `outcome="failed"`.
+            part: `bucket`, `sum` or `count` of a histogram.
         """
         name = f"{metric.prometheus}_{part}" if part else metric.prometheus
         has = set(metric.prometheus_labels)
-        if metric not in _OF_NO_SERVICE:
+        if metric not in _WITHOUT_SERVICE:
             has.add(SERVICE)
         matchers = []
         for label, variable in VARIABLE_OF.items():
@@ -121,100 +120,104 @@ class Scope:
                 matchers.append(f'{label}=~"${variable}"')
             elif label in has and label in self.only:
                 matchers.append(f'{label}=~"{self.only[label]}"')
-        return f"{name}{{{', '.join([*matchers, *self._selected(), *where])}}}"
+        return f"{name}{{{', '.join([*matchers, *self._selector_matchers(), *where])}}}"
 
-    def everything(self) -> str:
-        """All series of all metrics of the catalogue."""
+    def all_metrics(self) -> str:
+        """Select all series of all metrics in the catalogue."""
         names = "|".join(f"{metric.prometheus}(_bucket|_sum|_count)?" for metric in METRICS)
         matchers = [f'__name__=~"{names}"']
         if VARIABLE_OF[SERVICE] in self.variables:
             matchers.append(f'{SERVICE}=~"${VARIABLE_OF[SERVICE]}"')
-        return f"{{{', '.join([*matchers, *self._selected()])}}}"
+        return f"{{{', '.join([*matchers, *self._selector_matchers()])}}}"
 
     def rate(self, metric: Metric, *where: str, by: Sequence[str] = (), part: str = "") -> str:
-        """Per second, added up over all other labels."""
-        return added("sum", by, f"rate({self.select(metric, *where, part=part)}[{self.window}])")
+        """Return the rate per second, summed over all other labels."""
+        return aggregate(
+            "sum", by, f"rate({self.select(metric, *where, part=part)}[{self.window}])"
+        )
 
-    def grown(self, metric: Metric, *where: str, by: Sequence[str] = (), part: str = "") -> str:
-        """How many in the window, also of series that are new: for what is rare.
+    def increase(self, metric: Metric, *where: str, by: Sequence[str] = (), part: str = "") -> str:
+        """Return the increase in the window, new series included: for rare events.
 
-        `increase()` does not see the value with which a series begins, and what is rare begins
-        with its first. A series counts as new that nobody saw for hours before the window: one
-        that was away for a while, as its service's network was, is none.
+        PromQL's `increase()` ignores the first value of a series, which may be all there is of a
+        rare event. A series is new only if it was absent for hours before the window, so a gap in
+        the metrics of a service does not count its old events again.
         """
         series = self.select(metric, *where, part=part)
         increase = f"increase({series}[{self.window}])"
-        known = f"last_over_time({series}[{_KNOWN_FOR}] offset {self.window})"
-        first = f"min_over_time({series}[{self.window}]) unless {known}"
-        alone = f"last_over_time({series}[{self.window}]) unless {known}"
-        return added("sum", by, f"{increase} + ({first}) or {increase} or ({alone})")
-
-    def shared_growth(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
-        """How many in the window of what all replicas read from one store.
-
-        The most that any of them tells now, against the most that any told before: so a restart
-        neither hides nor makes any. Where there is no store, a restart begins at 0 again: then
-        what each process saw counts.
-        """
-        series = self.select(metric, *where)
-        now = added("max", by, f"last_over_time({series}[5m])")
-        before = added("max", by, f"last_over_time({series}[{_KNOWN_FOR}] offset {self.window})")
-        anew = f"{self.grown(metric, *where, by=by)} and {now} < {before}"
-        return (
-            f"({now} - {before} > 0 or ({anew}) or {self.shared_increase(metric, *where, by=by)})"
-        )
+        earlier = f"last_over_time({series}[{_REMEMBERED_FOR}] offset {self.window})"
+        first = f"min_over_time({series}[{self.window}]) unless {earlier}"
+        alone = f"last_over_time({series}[{self.window}]) unless {earlier}"
+        return aggregate("sum", by, f"{increase} + ({first}) or {increase} or ({alone})")
 
     def shared_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
-        """The same, of what is frequent: the most that any replica saw."""
-        return added("max", by, f"increase({self.select(metric, *where)}[{self.window}])")
+        """Return the increase in the window of a counter that all replicas read from one store.
+
+        It compares the highest value of any replica now and before the window, so a restart neither
+        hides nor invents events. Without a store, a restart begins at 0: then the increases that
+        each process saw count.
+        """
+        series = self.select(metric, *where)
+        now = aggregate("max", by, f"last_over_time({series}[5m])")
+        before = aggregate(
+            "max", by, f"last_over_time({series}[{_REMEMBERED_FOR}] offset {self.window})"
+        )
+        restarted = f"{self.increase(metric, *where, by=by)} and {now} < {before}"
+        return (
+            f"({now} - {before} > 0 or ({restarted}) or {self.max_increase(metric, *where, by=by)})"
+        )
+
+    def max_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
+        """Return the highest increase of any replica: for frequent events of a shared store."""
+        return aggregate("max", by, f"increase({self.select(metric, *where)}[{self.window}])")
 
     def quantile(
         self, share: float, metric: Metric, *where: str, by: Sequence[str] = (), rare: bool = False
     ) -> str:
-        """The value below which that share of a histogram lies, in its unit.
+        """Return a quantile of a histogram, in its unit.
 
         Args:
-            share: Such as 0.95.
+            share: The quantile, such as 0.95.
             metric: The histogram.
-            where: Further matchers.
-            by: What is told apart.
-            rare: Whether its series may be new, as `grown` says.
+            where: More matchers.
+            by: The labels to keep.
+            rare: Whether to include new series, as `increase` does.
         """
-        count = self.grown if rare else self.rate
+        count = self.increase if rare else self.rate
         buckets = count(metric, *where, by=("le", *by), part="bucket")
         return f"histogram_quantile({share:g}, {buckets})"
 
     def mean(
         self, metric: Metric, *where: str, by: Sequence[str] = (), over: Metric | None = None
     ) -> str:
-        """The mean of a histogram, in its unit; nothing where nothing came.
+        """Return the mean of a histogram, in its unit; nothing if there were no values.
 
         Args:
             metric: The histogram.
-            where: Further matchers.
-            by: What is told apart.
-            over: The histogram whose records count, where that is another one.
+            where: More matchers.
+            by: The labels to keep.
+            over: Another histogram whose count to divide by.
         """
         total = self.rate(metric, *where, by=by, part="sum")
         return f"{total} / ({self.rate(over or metric, *where, by=by, part='count')} > 0)"
 
     def total(self, metric: Metric, *where: str, by: Sequence[str], each: Sequence[str]) -> str:
-        """A gauge, added up; of several that tell of one thing, `each`, the highest counts."""
-        return added("sum", by, self.worst(metric, *where, by=(*by, *each)))
+        """Return a gauge summed over `each`; if several report the same, the highest counts."""
+        return aggregate("sum", by, self.highest(metric, *where, by=(*by, *each)))
 
-    def worst(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
-        """A gauge's highest value over all other labels."""
-        return added("max", by, self.select(metric, *where))
+    def highest(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
+        """Return a gauge's highest value over all other labels."""
+        return aggregate("max", by, self.select(metric, *where))
 
-    def _selected(self) -> list[str]:
+    def _selector_matchers(self) -> list[str]:
         return [f'{label}="{value}"' for label, value in self.selector.items()]
 
 
-def added(how: str, by: Sequence[str], inner: str) -> str:
-    """Bring series together by labels, or all into one."""
+def aggregate(how: str, by: Sequence[str], inner: str) -> str:
+    """Aggregate series by labels, or all into one."""
     return f"{how} by ({', '.join(by)}) ({inner})" if by else f"{how}({inner})"
 
 
 def any_of(names: Sequence[str]) -> str:
-    """A regular expression for names; for none of them it takes all."""
+    """Return a regular expression that matches the names, or everything if there are none."""
     return "|".join(name.replace(".", "[.]") for name in names) or ALL

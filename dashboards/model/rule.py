@@ -1,4 +1,4 @@
-"""What a rule is, as data."""
+"""Recording rules and alerts as data."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["critical", "warning"]
-"""`critical` is for somebody who is woken up, `warning` for working hours."""
+"""`critical` wakes a person up; `warning` waits for working hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A query whose result is kept as a series of its own.
+    """A query whose result Prometheus stores as a series.
 
     Attributes:
-        record: The name, as Prometheus advises: `level:metric:operations`.
-        expr: PromQL.
-        slow: Whether it looks at so long a time that it need not be asked often.
+        record: The name of the series.
+        expr: The PromQL query.
+        slow: Whether its window is so long that it can be evaluated less often.
     """
 
     record: str
@@ -26,18 +26,18 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """Something that somebody has to look at.
+    """A condition that needs attention.
 
     Attributes:
-        name: What it is called, in the runbook as well.
-        expr: PromQL; it fires for each series that this gives.
-        wait: For how long it has to hold before it fires.
-        severity: Who is to hear of it, and when.
+        name: The name, which is also the heading of its runbook section.
+        expr: The PromQL query; the alert fires for each series that it returns.
+        wait: How long the condition must hold before the alert fires.
+        severity: How urgent it is.
         summary: One line, with labels as `{{ $labels.name }}`.
-        description: What it means and what to do first, likewise.
-        board: The dashboard on which to look, by name.
-        panel: The panel of that dashboard, by title.
-        labels: What its series are told apart by.
+        description: What it means and what to do first, with labels likewise.
+        board: The name of the dashboard to open.
+        panel: The title of the panel to look at.
+        labels: The labels that distinguish its series.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What is worth seeing, as data: panels and rules are both made from it."""
+"""A signal: one measurement, as data. Panels and alerts are both built from it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 Level = Literal["ok", "warning", "critical"]
 OK: Final[Level] = "ok"
-LATELY: Final = "counted at each point over the minutes before it"
-"""How panels of what is rare are to be read: with counts, where a rate would be 0.00 something."""
+EACH_POINT: Final = "Each point is a count over the last few minutes."
+"""Describes panels of rare events, which show counts: a rate would be 0.00 something."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """From which value on something is how.
+    """A value from which a level applies.
 
     Attributes:
-        value: The first value that is, in the signal's unit.
-        level: How much attention it deserves.
+        value: Value from which the level applies, in the signal's unit.
+        level: The level.
     """
 
     value: float
@@ -31,13 +31,13 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """What a value stands for, where it is no quantity.
+class ValueMapping:
+    """The text for a value that encodes a state.
 
     Attributes:
         value: The value.
-        text: What is shown in its place.
-        level: How much attention it deserves.
+        text: The text to show instead.
+        level: The level of that state.
     """
 
     value: int
@@ -47,18 +47,18 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """One thing worth seeing.
+    """One measurement.
 
     Attributes:
-        title: What it is, in a few words.
-        description: What it means, and what to do with it.
+        title: The title of its panel.
+        description: What it means, and how to act on it.
         unit: Grafana's name of the unit.
-        expr: Its PromQL in a scope.
-        legend: How its series are called, in Grafana's `{{label}}` notation.
-        thresholds: From where on it deserves attention, ascending.
-        below: What it is below the first threshold.
-        meanings: What its values stand for, where they are no quantities.
-        exemplars: Whether its points lead to traces.
+        expr: Returns the PromQL for a scope.
+        legend: The legend of its series, in Grafana's `{{label}}` notation.
+        thresholds: Values from which a level applies, in ascending order.
+        below: The level below the first threshold.
+        mappings: Texts for values that encode states.
+        exemplars: Whether its points have exemplars that link to traces.
     """
 
     title: str
@@ -68,5 +68,5 @@ class Signal:
     legend: str = ""
     thresholds: tuple[Threshold, ...] = ()
     below: Level = OK
-    meanings: tuple[Meaning, ...] = ()
+    mappings: tuple[ValueMapping, ...] = ()
     exemplars: bool = False

@@ -113,7 +113,7 @@ def _marks(board: Board, config: Config) -> Iterator[AnnotationQuery]:
         return
     # Grafana has no interval for rates here; five minutes hold more than one export.
     scope = Scope.of(config, window="5m", variables=board.variables)
-    some = f"{scope.grown(DEAD_LETTERS, by=(GROUP, TOPIC))} > 0"
+    some = f"{scope.increase(DEAD_LETTERS, by=(GROUP, TOPIC))} > 0"
     yield (
         AnnotationQuery()
         .name("Dead letters")

@@ -73,7 +73,7 @@ def _signals(panel: SignalPanel, board: Board, config: Config) -> Any:
         made.unit(first.unit)
         if first.unit == "locale":
             made.decimals(0)
-    if first.meanings:
+    if first.mappings:
         made.mappings([_mapping(first)])
     scope = scope_of(panel, board, config)
     for number, signal in enumerate(panel.signals):
@@ -112,7 +112,7 @@ def _mapping(signal: Signal) -> ValueMap:
             str(meaning.value): ValueMappingResult(
                 text=meaning.text, color=COLOURS[meaning.level], index=number
             )
-            for number, meaning in enumerate(signal.meanings)
+            for number, meaning in enumerate(signal.mappings)
         }
     )
 

@@ -1,4 +1,4 @@
-"""What comes with an alert: how urgent it is, and where to look."""
+"""Labels and annotations of alerts: the severity, the texts, and links to dashboard and runbook."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def labels_of(alert: Alert, config: Config) -> dict[str, str]:
-    """Labels by which alerts are sent on; the severity is the alert's own."""
+    """Return the labels that Alertmanager routes by."""
     return {**config.labels, "severity": alert.severity}
 
 
-def notes_of(alert: Alert, config: Config, value: str = "$value") -> dict[str, str]:
-    """What people read, with links to the dashboard and the runbook.
+def annotations_of(alert: Alert, config: Config, value: str = "$value") -> dict[str, str]:
+    """Return an alert's texts, with links to its dashboard and its runbook section.
 
     Args:
-        alert: Which one.
-        config: Where Grafana and the runbook are.
-        value: How the template of whoever evaluates it calls the value.
+        alert: The alert.
+        config: The addresses of Grafana and of the runbook.
+        value: The template expression for the value, which Grafana names differently.
     """
     return {
         "summary": alert.summary,
@@ -36,7 +36,7 @@ def notes_of(alert: Alert, config: Config, value: str = "$value") -> dict[str, s
 
 
 def board_of(alert: Alert, config: Config) -> Board:
-    """The dashboard on which to look."""
+    """Return the dashboard that an alert links to."""
     return next(board for board in make_boards(config) if board.name == alert.board)
 
 
@@ -52,7 +52,7 @@ def _dashboard_url(alert: Alert, config: Config) -> str:
 
 
 def _runbook_url(alert: Alert, config: Config) -> str:
-    """Return the runbook's section in the configured runbook, or else on the dashboard."""
+    """Link to the configured runbook, or else to the dashboard with the runbook."""
     if config.runbook_url:
         return f"{config.runbook_url}#{alert.name.lower()}"
     panel = list(runbook_sections()).index(alert.name) + 1

@@ -1,7 +1,7 @@
-"""How fast an error budget may be spent before somebody is told.
+"""Alerts on how fast an error budget is spent.
 
-Two windows have to agree: the long one says that it matters, the short one that it still goes on.
-In the long one, enough has to have arrived to judge by.
+Two windows have to agree: the long one shows that enough of the budget is lost to matter, the
+short one that the loss continues. The long window must also hold enough arrivals.
 The factors are those of the Site Reliability Workbook, chapter 5, for a budget of 30 days.
 """
 
@@ -17,7 +17,7 @@ from dashboards.model.labels import (
     recorded_burn_rate,
 )
 from dashboards.model.rule import Alert
-from dashboards.signals.objectives import burn_rate, enough_arrivals
+from dashboards.signals.objectives import burn_rates, enough_arrivals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """One speed of spending.
+class BurnWindow:
+    """The windows and the factor of one alert.
 
     Attributes:
-        name: What it is called.
+        name: The part of the alert's name.
         long: The long window.
         short: The short window.
-        factor: How many times faster than allowed.
-        severity: How urgent that is.
+        factor: The burn rate above which the alert fires; 1 spends exactly the budget.
+        severity: The alert's severity.
     """
 
     name: str
@@ -47,36 +47,36 @@ class Window:
 
 
 WINDOWS: Final = (
-    Window("Fast", "1h", "5m", 14.4, "critical"),
-    Window("Slow", "6h", "30m", 6.0, "critical"),
-    Window("Creeping", "3d", "6h", 1.0, "warning"),
+    BurnWindow("Fast", "1h", "5m", 14.4, "critical"),
+    BurnWindow("Medium", "6h", "30m", 6.0, "critical"),
+    BurnWindow("Slow", "3d", "6h", 1.0, "warning"),
 )
 
 
 def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Alert, ...]:
-    """Make an alert for each speed.
+    """Make one alert for each pair of windows.
 
     Args:
-        scope: Where to look; with a ruleset, what it has recorded is asked for.
-        objectives: What was promised.
+        scope: The scope of the queries; with a ruleset, they use recorded series.
+        objectives: The objectives to alert on.
     """
     return tuple(
         Alert(
-            name=f"EndToEndBudget{window.name}Burn",
+            name=f"EndToEndErrorBudget{window.name}Burn",
             expr=" and ".join(
                 (
                     f"{_burn_rate(scope, objectives, window.long)} > {window.factor:g}",
                     f"{_burn_rate(scope, objectives, window.short)} > {window.factor:g}",
-                    _enough(scope, objectives, window.long),
+                    _enough_arrivals(scope, objectives, window.long),
                 )
             ),
             wait="2m",
             severity=window.severity,
-            summary=f"Pipeline {{{{ $labels.{PIPELINE} }}}} misses its objective "
-            f"{{{{ $labels.{OBJECTIVE} }}}}",
-            description="So many flows arrived too late that, over the last "
-            f"{window.long}, the error budget was spent {{{{ $value | humanize }}}} times faster "
-            "than allowed, and it still is. See at which hop the lag begins.",
+            summary=f"Pipeline {{{{ $labels.{PIPELINE} }}}}: too many flows arrive late for the "
+            f"objective {{{{ $labels.{OBJECTIVE} }}}}",
+            description=f"Over the last {window.long}, so many flows arrived late that the error "
+            "budget is being spent {{ $value | humanize }} times faster than allowed. See at which "
+            "hop the lag begins.",
             board="overview",
             panel="Error budget left",
             labels=(PIPELINE, OBJECTIVE),
@@ -88,10 +88,10 @@ def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Ale
 def _burn_rate(scope: Scope, objectives: Sequence[Objective], window: str) -> str:
     if scope.ruleset:
         return scope.select_recorded(recorded_burn_rate(window))
-    return f"({burn_rate(replace(scope, window=window), objectives)})"
+    return f"({burn_rates(replace(scope, window=window), objectives)})"
 
 
-def _enough(scope: Scope, objectives: Sequence[Objective], window: str) -> str:
+def _enough_arrivals(scope: Scope, objectives: Sequence[Objective], window: str) -> str:
     if scope.ruleset:
         return scope.select_recorded(recorded_arrivals(window))
     return f"({enough_arrivals(replace(scope, window=window), objectives)})"

@@ -1,26 +1,29 @@
-"""The alerts for Grafana's own alerting, as a file that it is provisioned from."""
+"""The alerts as a provisioning file for Grafana's own alerting."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from dashboards.model.board import title_of
 from dashboards.rules.alerts import make_alerts
-from dashboards.rules.annotations import board_of, labels_of, notes_of
+from dashboards.rules.annotations import annotations_of, board_of, labels_of
 from dashboards.rules.files import yaml_of
 
 if TYPE_CHECKING:
     from dashboards.config import Config
     from dashboards.model.rule import Alert
 
-_FROM_S: Final = 600
+_QUERY_RANGE_S: Final = 600
+_UID_MAX: Final = 40
+_DIGEST: Final = 8
 
 
 def grafana_alerting(config: Config) -> str:
-    """Make the file.
+    """Return the file.
 
-    It needs nothing that Prometheus records: where that is missing, a query finds nothing, and an
-    alert that finds nothing is silent.
+    Its queries do not use recorded series: without the recording rules, they would return nothing,
+    and the alerts would never fire.
     """
     return yaml_of(
         {
@@ -42,10 +45,9 @@ def grafana_alerting(config: Config) -> str:
 
 def _rule(alert: Alert, config: Config) -> dict[str, Any]:
     source = config.datasources.prometheus
-    # A query that finds nothing is what should be, except where absence is the alarm: there the
-    # query itself finds something.
+    # No data is normal, so it must not fire. Alerts on absence use queries that return a value.
     return {
-        "uid": f"{config.prefix}-{alert.name.lower()}"[:40],
+        "uid": _uid(alert, config),
         "title": alert.name,
         "condition": "B",
         "for": alert.wait,
@@ -53,15 +55,15 @@ def _rule(alert: Alert, config: Config) -> dict[str, Any]:
         "execErrState": "Error",
         "labels": labels_of(alert, config),
         "annotations": {
-            **notes_of(alert, config, value="$values.A.Value"),
-            # Both or neither: Grafana does not start with one of them.
+            **annotations_of(alert, config, value="$values.A.Value"),
+            # Grafana does not start if only one of the two is set.
             "__dashboardUid__": f"{config.prefix}-{alert.board}",
             "__panelId__": str(_panel(alert, config)),
         },
         "data": [
             {
                 "refId": "A",
-                "relativeTimeRange": {"from": _FROM_S, "to": 0},
+                "relativeTimeRange": {"from": _QUERY_RANGE_S, "to": 0},
                 "datasourceUid": source,
                 "model": {
                     "refId": "A",
@@ -78,7 +80,7 @@ def _rule(alert: Alert, config: Config) -> dict[str, Any]:
                     "refId": "B",
                     "type": "math",
                     "datasource": {"type": "__expr__", "uid": "__expr__"},
-                    # Whatever the query gives fires, also the value 0.
+                    # Every value fires, 0 included.
                     "expression": "is_number($A) || is_nan($A) || is_inf($A)",
                 },
             },
@@ -86,8 +88,17 @@ def _rule(alert: Alert, config: Config) -> dict[str, Any]:
     }
 
 
+def _uid(alert: Alert, config: Config) -> str:
+    """Return a uid that Grafana accepts: one that is too long ends with a digest instead."""
+    uid = f"{config.prefix}-{alert.name.lower()}"
+    if len(uid) <= _UID_MAX:
+        return uid
+    digest = hashlib.sha256(uid.encode()).hexdigest()[:_DIGEST]
+    return f"{uid[: _UID_MAX - _DIGEST - 1]}-{digest}"
+
+
 def _panel(alert: Alert, config: Config) -> int:
-    """The number of the panel that shows what the alert is about."""
+    """Return the number of the panel that the alert links to."""
     return next(
         number
         for number, panel in board_of(alert, config).numbered()

@@ -1,4 +1,4 @@
-"""Recording rules: what would be too slow to ask for at each look at a dashboard."""
+"""Recording rules for queries that are too slow to run each time a dashboard opens."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from dashboards.model.promql import Scope
 from dashboards.model.rule import Recording
 from dashboards.rules.burn_rate import WINDOWS
 from dashboards.signals import lag
-from dashboards.signals.objectives import burn_rate, enough_arrivals, seconds
+from dashboards.signals.objectives import burn_rates, enough_arrivals, seconds_of
 
 if TYPE_CHECKING:
     from dashboards.config import Config
 
-_LONG_S: Final = 2 * 3600
+_SLOW_FROM_S: Final = 2 * 3600
 
 
 def make_recordings(config: Config) -> tuple[Recording, ...]:
-    """Make them."""
-    # What is recorded is made of what services tell, never of what is recorded.
+    """Make all recording rules."""
+    # Recording rules query the metrics themselves, never other recorded series.
     scope = replace(Scope.of(config), ruleset="")
     longs = {window.long for window in WINDOWS}
-    windows = sorted({*longs, *(window.short for window in WINDOWS)}, key=seconds)
+    windows = sorted({*longs, *(window.short for window in WINDOWS)}, key=seconds_of)
     return (
         Recording(record=RECORDED_LAG, expr=lag.RECORDS.expr(scope)),
         Recording(record=RECORDED_LAG_TIME, expr=lag.SECONDS.expr(scope)),
@@ -36,11 +36,11 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
             Recording(
                 record=record(window),
                 expr=make(replace(scope, window=window), config.objectives),
-                slow=seconds(window) > _LONG_S,
+                slow=seconds_of(window) > _SLOW_FROM_S,
             )
             for record, make, chosen in (
-                (recorded_burn_rate, burn_rate, windows),
-                (recorded_arrivals, enough_arrivals, sorted(longs, key=seconds)),
+                (recorded_burn_rate, burn_rates, windows),
+                (recorded_arrivals, enough_arrivals, sorted(longs, key=seconds_of)),
             )
             for window in chosen
         ),

@@ -1,11 +1,11 @@
-"""Records that failed: tried again, given up, replayed."""
+"""Records that failed: retried, moved to a dead-letter topic, replayed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import COMMAND, ERROR, GROUP, TOPIC
-from dashboards.model.signal import LATELY, Signal, Threshold
+from dashboards.model.signal import EACH_POINT, Signal, Threshold
 from tracing.metrics.catalog import (
     DEAD_LETTERS,
     DEAD_LETTERS_DEPTH,
@@ -26,9 +26,9 @@ _WHY: Final = f"{_HOP}: {{{{{ERROR}}}}}"
 
 RATE: Final = Signal(
     title="Dead letters by hop",
-    description=f"Records that groups gave up on, {LATELY}. Each one is work that was not done.",
+    description=f"Records that groups gave up on. The work for each was not done. {EACH_POINT}",
     unit="locale",
-    expr=lambda scope: scope.grown(DEAD_LETTERS, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.increase(DEAD_LETTERS, by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
 )
@@ -36,97 +36,97 @@ COUNT: Final = Signal(
     title="Dead letters",
     description="Records that groups gave up on within the interval.",
     unit="locale",
-    expr=lambda scope: scope.grown(DEAD_LETTERS),
+    expr=lambda scope: scope.increase(DEAD_LETTERS),
     legend="dead letters",
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
 )
 BY_REASON: Final = Signal(
     title="Dead letters by reason",
-    description="What the last attempt failed with. One error alone is a bug or an outage; many "
-    f"are a bad deployment. Records, {LATELY}.",
+    description="The error of the last attempt. A single error points at a bug or an outage, many "
+    f"different ones at a bad deployment. {EACH_POINT}",
     unit="locale",
-    expr=lambda scope: scope.grown(DEAD_LETTERS, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
+    expr=lambda scope: scope.increase(DEAD_LETTERS, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
     legend=_WHY,
 )
 DEPTH: Final = Signal(
     title="Dead letters waiting",
-    description="How many lie in the dead-letter topics, as seen from outside the services.",
+    description="Records in the dead-letter topics, as the lag monitor sees them.",
     unit="locale",
-    expr=lambda scope: scope.worst(DEAD_LETTERS_DEPTH, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.highest(DEAD_LETTERS_DEPTH, by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(1, "warning"), Threshold(100, "critical")),
 )
 OLDEST: Final = Signal(
     title="Age of the oldest dead letter",
-    description="How long the oldest one has waited for somebody. Topics forget after their "
-    "retention: replay or purge before that.",
+    description="How long the oldest dead letter has waited. Kafka deletes it when the topic's "
+    "retention ends: replay it before that.",
     unit="s",
-    expr=lambda scope: scope.worst(DEAD_LETTERS_OLDEST_AGE, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.highest(DEAD_LETTERS_OLDEST_AGE, by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(3600, "warning"), Threshold(86400, "critical")),
 )
 RETRIES_BY_REASON: Final = Signal(
     title="Retries by reason",
-    description="Attempts after a failed one. They come before dead letters: here it begins. "
-    f"Attempts, {LATELY}.",
+    description="Attempts that followed a failed one, by the error. Retries are the first sign of "
+    f"dead letters. {EACH_POINT}",
     unit="locale",
-    expr=lambda scope: scope.grown(RETRIES, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
+    expr=lambda scope: scope.increase(RETRIES, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
     legend=_WHY,
 )
 RETRY_P95: Final = Signal(
     title="Time spent on retries, p95",
-    description="From the first attempt's end to the last one's start, of records that were tried "
-    "again; those behind in the partition wait as long.",
+    description="Time from the end of the first attempt to the start of the last, for records that "
+    "were retried. Later records of the partition wait as long.",
     unit="s",
     expr=lambda scope: scope.quantile(0.95, RETRY_DURATION, by=(GROUP, TOPIC), rare=True),
     legend=_HOP,
 )
 REPLAYED: Final = Signal(
     title="Replayed",
-    description=f"Dead letters that were sent back to the topic that they came from, {LATELY}.",
+    description=f"Dead letters that were sent back to their original topic. {EACH_POINT}",
     unit="locale",
-    expr=lambda scope: scope.grown(DEAD_LETTERS_REPLAYED, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.increase(DEAD_LETTERS_REPLAYED, by=(GROUP, TOPIC)),
     legend=_HOP,
 )
-NOT_OURS: Final = Signal(
+REPLAYS_SKIPPED: Final = Signal(
     title="Replays skipped by other groups",
-    description="Replayed dead letters that a group skipped, because they are another group's. "
-    f"Growth without a replay: someone copies headers. Records, {LATELY}.",
+    description="Replayed dead letters that a group skipped because they belong to another group. "
+    f"If the number grows without a replay, a producer copies headers. {EACH_POINT}",
     unit="locale",
-    expr=lambda scope: scope.grown(REPLAY_SKIPPED, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.increase(REPLAY_SKIPPED, by=(GROUP, TOPIC)),
     legend=_HOP,
 )
 UNREADABLE: Final = Signal(
     title="Unreadable records skipped",
-    description="Records that the client of a group cannot read, such as one with a header name "
-    f"that is not UTF-8, and that it skips. Each one is lost to the group. Records, {LATELY}.",
+    description="Records that a group skipped because its client cannot read them, such as a "
+    f"header name that is not UTF-8. The group never processes them. {EACH_POINT}",
     unit="locale",
-    expr=lambda scope: scope.grown(UNREADABLE_SKIPPED, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.increase(UNREADABLE_SKIPPED, by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(1, "warning"),),
 )
-SKIPPED: Final = Signal(
+DUPLICATES_SKIPPED: Final = Signal(
     title="Duplicates skipped",
-    description="Records whose event had been applied before. Some come with every rebalance; a "
-    f"steady flow is a producer that sends twice. Records, {LATELY}.",
+    description="Records whose event the group had already applied. A few after each rebalance are "
+    f"normal; a steady rate means that a producer sends twice. {EACH_POINT}",
     unit="locale",
-    expr=lambda scope: scope.grown(DUPLICATES, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.increase(DUPLICATES, by=(GROUP, TOPIC)),
     legend=_HOP,
 )
 
 
-def _to_do(scope: Scope) -> str:
-    """Letters that are kept, each group and topic with the command that shows what to replay."""
-    kept = f"{scope.worst(DEAD_LETTERS_DEPTH, by=(GROUP, TOPIC))} > 0"
+def _replayable(scope: Scope) -> str:
+    """Return a query for dead letters by group and topic, labelled with the replay command."""
+    kept = f"{scope.highest(DEAD_LETTERS_DEPTH, by=(GROUP, TOPIC))} > 0"
     command = "python -m tracing dlq replay --group $1 --dry-run"
     return f'label_replace({kept}, "{COMMAND}", "{command}", "{GROUP}", "(.*)")'
 
 
-TO_DO: Final = Signal(
-    title="What can be replayed",
-    description="Mend the cause first: a replay that fails again is a dead letter again. The "
-    "command shows what would be sent; without --dry-run it is.",
+REPLAYABLE: Final = Signal(
+    title="Dead letters to replay",
+    description="Fix the cause first: a record that fails again becomes a dead letter again. The "
+    "command shows what it would send; without --dry-run, it sends it.",
     unit="locale",
-    expr=_to_do,
+    expr=_replayable,
     legend=_HOP,
 )

@@ -1,12 +1,12 @@
-"""Flows: how long they take from end to end, and at which hop the time goes."""
+"""Flows: how long they take from end to end, and in which hop they spend the time."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from dashboards.model.labels import ERROR, GROUP, PIPELINE, SERVICE, TOPIC
-from dashboards.model.promql import added
-from dashboards.model.signal import LATELY, Signal, Threshold
+from dashboards.model.promql import aggregate
+from dashboards.model.signal import EACH_POINT, Signal, Threshold
 from tracing.metrics.catalog import (
     CONSUMED_MESSAGES,
     END_TO_END_DURATION,
@@ -21,11 +21,12 @@ _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
 
 
 def end_to_end(share: float, slow_s: float) -> Signal:
-    """The end-to-end lag below which that share of records lies, by pipeline."""
+    """Make the signal for a quantile of the end-to-end lag, by pipeline."""
     return Signal(
         title=f"End-to-end lag p{share * 100:g}",
-        description="From the creation of a flow's root event to the end of processing, over all "
-        "hops of the pipeline. Where it rises, see which hop's wait or processing rises with it.",
+        description="Time from the creation of a flow's root event to the end of processing, "
+        "over all hops of the pipeline. When it rises, find the hop whose wait or processing "
+        "also rises.",
         unit="s",
         expr=lambda scope: scope.quantile(share, END_TO_END_DURATION, by=(PIPELINE,)),
         legend=f"{{{{{PIPELINE}}}}} p{share * 100:g}",
@@ -35,14 +36,14 @@ def end_to_end(share: float, slow_s: float) -> Signal:
 
 
 def slowest_arrival(slow_s: float) -> Signal:
-    """The end-to-end lag at the hop where it is highest, by pipeline."""
+    """Make the signal for the end-to-end lag at the slowest hop, by pipeline."""
     hops = (PIPELINE, GROUP, TOPIC)
     return Signal(
         title="End-to-end lag p95",
-        description="At the hop where it is highest, which in most pipelines is the last one: over "
-        "all hops together, the early ones would hide it.",
+        description="The end-to-end lag at the hop where it is highest, usually the last one. Over "
+        "all hops together, the early hops would hide it.",
         unit="s",
-        expr=lambda scope: added(
+        expr=lambda scope: aggregate(
             "max", (PIPELINE,), f"{scope.quantile(0.95, END_TO_END_DURATION, by=hops)} >= 0"
         ),
         legend=f"{{{{{PIPELINE}}}}}",
@@ -50,10 +51,10 @@ def slowest_arrival(slow_s: float) -> Signal:
     )
 
 
-END_TO_END_SPREAD: Final = Signal(
-    title="End-to-end lag, spread",
-    description="How many records arrived with which end-to-end lag. Two bands are two kinds of "
-    "flow, or two hops of different depth.",
+END_TO_END_DISTRIBUTION: Final = Signal(
+    title="End-to-end lag distribution",
+    description="How many records arrived with each end-to-end lag. Two bands mean two kinds of "
+    "flow, or an early and a late hop.",
     unit="s",
     expr=lambda scope: scope.rate(END_TO_END_DURATION, by=("le",), part="bucket"),
     legend="{{le}}",
@@ -61,8 +62,8 @@ END_TO_END_SPREAD: Final = Signal(
 )
 END_TO_END_BY_HOP: Final = Signal(
     title="End-to-end lag p95 by hop",
-    description="How old flows are when a hop has finished with them. The first hop that stands "
-    "out is the one to blame.",
+    description="Age of flows when a hop has processed them. The first hop that stands out is the "
+    "cause.",
     unit="s",
     expr=lambda scope: scope.quantile(0.95, END_TO_END_DURATION, by=(GROUP, TOPIC)),
     legend=_HOP,
@@ -70,7 +71,7 @@ END_TO_END_BY_HOP: Final = Signal(
 )
 PUBLISH: Final = Signal(
     title="Publish",
-    description="Mean time from an event's creation to its record: outbox, batching, sending.",
+    description="Mean time from an event's creation to its record: outbox, batching and sending.",
     unit="s",
     expr=lambda scope: scope.mean(PUBLISH_DURATION, by=(TOPIC,)),
     legend=f"publish {{{{{TOPIC}}}}}",
@@ -85,7 +86,7 @@ WAIT: Final = Signal(
 )
 PROCESSING: Final = Signal(
     title="Processing",
-    description="Mean time that a record is worked on, all its attempts together.",
+    description="Mean processing time of a record, over all its attempts.",
     unit="s",
     expr=lambda scope: scope.mean(PROCESS_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION),
     legend=f"processing {_HOP}",
@@ -93,7 +94,8 @@ PROCESSING: Final = Signal(
 )
 RETRY: Final = Signal(
     title="Retry",
-    description="Mean time between the first and the last attempt, of all records: most have none.",
+    description="Mean time from the first to the last attempt, over all records. Most have only "
+    "one.",
     unit="s",
     expr=lambda scope: scope.mean(RETRY_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION),
     legend=f"retry {_HOP}",
@@ -107,25 +109,25 @@ SENT: Final = Signal(
 )
 CONSUMED: Final = Signal(
     title="Consumed",
-    description="Records per second handed to the application, by hop. A group below what is sent "
-    "to its topic falls behind.",
+    description="Records per second that the application receives, by hop. A group falls behind if "
+    "it consumes less than is sent to its topic.",
     unit="recps",
     expr=lambda scope: scope.rate(CONSUMED_MESSAGES, by=(GROUP, TOPIC)),
     legend=_HOP,
 )
 PROCESSED: Final = Signal(
     title="Processed",
-    description="Attempts per second at processing a record, by service and topic.",
+    description="Processing attempts per second, by service and topic.",
     unit="recps",
     expr=lambda scope: scope.rate(PROCESS_DURATION, by=(SERVICE, TOPIC), part="count"),
     legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}",
 )
 FAILED: Final = Signal(
     title="Failed attempts",
-    description=f"Attempts at processing that failed, by error, {LATELY}. A business "
-    "rejection is not a failure.",
+    description="Processing attempts that failed, by error. A business rejection is not a "
+    f"failure. {EACH_POINT}",
     unit="locale",
-    expr=lambda scope: scope.grown(
+    expr=lambda scope: scope.increase(
         PROCESS_DURATION, f'{ERROR}!=""', by=(SERVICE, TOPIC, ERROR), part="count"
     ),
     legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}: {{{{{ERROR}}}}}",
@@ -133,7 +135,7 @@ FAILED: Final = Signal(
 )
 PROCESSING_P95: Final = Signal(
     title="Processing p95",
-    description="95 of 100 attempts at processing took less.",
+    description="95 of 100 processing attempts took less time.",
     unit="s",
     expr=lambda scope: scope.quantile(0.95, PROCESS_DURATION, by=(SERVICE, TOPIC)),
     legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}",

@@ -1,4 +1,4 @@
-"""Consumer lag as seen from outside the consumers."""
+"""Consumer lag, as the lag monitor measures it from outside the consumers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dashboards.model.labels import (
     STATUS,
     TOPIC,
 )
-from dashboards.model.promql import added
-from dashboards.model.signal import Meaning, Signal, Threshold
+from dashboards.model.promql import aggregate
+from dashboards.model.signal import Signal, Threshold, ValueMapping
 from tracing.metrics.catalog import (
     CONSUMED_MESSAGES,
     CONSUMER_LAG,
@@ -29,8 +29,8 @@ _PLACE: Final = f"{_HOP}[{{{{{PARTITION}}}}}]"
 
 RECORDS: Final = Signal(
     title="Lag in records",
-    description="Records that a group has not committed, by topic. Compare it with how fast they "
-    "come: the number alone says little.",
+    description="Records that a group has not committed, by topic. Compare it with the rate of new "
+    "records: the number alone says little.",
     unit="locale",
     expr=lambda scope: (
         scope.select_recorded(RECORDED_LAG, GROUP, TOPIC)
@@ -41,13 +41,13 @@ RECORDS: Final = Signal(
 )
 SECONDS: Final = Signal(
     title="Lag in seconds",
-    description="Age of the oldest record that a group has not committed. It goes on growing while "
-    "the consumer is dead.",
+    description="Age of the oldest record that a group has not committed. It also grows while the "
+    "consumer is down.",
     unit="s",
     expr=lambda scope: (
         scope.select_recorded(RECORDED_LAG_TIME, GROUP, TOPIC)
         if scope.ruleset
-        else scope.worst(CONSUMER_LAG_TIME, by=(GROUP, TOPIC))
+        else scope.highest(CONSUMER_LAG_TIME, by=(GROUP, TOPIC))
     ),
     legend=_HOP,
     thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
@@ -55,60 +55,62 @@ SECONDS: Final = Signal(
 
 
 def _status(scope: Scope) -> str:
-    """The status of each group as a number; what it stands for is said with the signal."""
-    # The worst one first: monitors that look at different moments may tell different ones.
+    """Return a query for each group's status, as the number that the signal maps to a text."""
+    # The worst status wins: monitors that look at different moments may disagree.
     return " or ".join(
         f"{number} * ("
-        + scope.worst(CONSUMER_STATUS, f'{STATUS}="{status}"', by=(GROUP,))
+        + scope.highest(CONSUMER_STATUS, f'{STATUS}="{status}"', by=(GROUP,))
         + " == 1)"
         for number, status in reversed(tuple(enumerate(("ok", "lagging", "stalled", "dead"))))
     )
 
 
-WORST_PARTITIONS: Final = Signal(
-    title="The ten partitions furthest behind",
-    description="One partition alone behind is a poison record, a hot key or a stuck handler.",
+TOP_PARTITIONS_BY_SECONDS: Final = Signal(
+    title="Top 10 partitions by lag in seconds",
+    description="A single partition points at a poison record, a hot key or a stuck handler.",
     unit="s",
-    expr=lambda scope: f"topk(10, {scope.worst(CONSUMER_LAG_TIME, by=(GROUP, TOPIC, PARTITION))})",
+    expr=lambda scope: (
+        f"topk(10, {scope.highest(CONSUMER_LAG_TIME, by=(GROUP, TOPIC, PARTITION))})"
+    ),
     legend=_PLACE,
     thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
 )
-BIGGEST_PARTITIONS: Final = Signal(
-    title="The ten partitions with the most records waiting",
-    description="Records that a group has not committed. One partition alone is a hot key.",
+TOP_PARTITIONS_BY_RECORDS: Final = Signal(
+    title="Top 10 partitions by lag in records",
+    description="Records that a group has not committed. A single partition points at a hot key.",
     unit="locale",
-    expr=lambda scope: f"topk(10, {scope.worst(CONSUMER_LAG, by=(GROUP, TOPIC, PARTITION))})",
+    expr=lambda scope: f"topk(10, {scope.highest(CONSUMER_LAG, by=(GROUP, TOPIC, PARTITION))})",
     legend=_PLACE,
 )
-STATUS_NOW: Final = Signal(
-    title="Status of groups",
-    description="As evaluated over a sliding window: ok, lagging (behind, but committing), stalled "
-    "(behind, without commits) or dead (behind, without members).",
+GROUP_STATUS: Final = Signal(
+    title="Group status",
+    description="Status of each group over a sliding window: ok, lagging (behind, but committing), "
+    "stalled (behind, no commits) or dead (behind, no members).",
     unit="locale",
     expr=_status,
     legend=f"{{{{{GROUP}}}}}",
-    meanings=(
-        Meaning(0, "ok", "ok"),
-        Meaning(1, "lagging", "warning"),
-        Meaning(2, "stalled", "critical"),
-        Meaning(3, "dead", "critical"),
+    mappings=(
+        ValueMapping(0, "ok", "ok"),
+        ValueMapping(1, "lagging", "warning"),
+        ValueMapping(2, "stalled", "critical"),
+        ValueMapping(3, "dead", "critical"),
     ),
 )
-STANDING_STILL: Final = Signal(
+STALLED_OR_DEAD: Final = Signal(
     title="Stalled or dead groups",
-    description="Groups that are stalled or dead. Nothing of what is sent to them is handled. "
-    "Without data, no lag monitor runs: python -m tracing lag --daemon.",
+    description="Groups that process nothing. If there is no data, the lag monitor does not run: "
+    "start python -m tracing lag --daemon.",
     unit="locale",
-    expr=lambda scope: added(
-        "sum", (), scope.worst(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', by=(GROUP,))
+    expr=lambda scope: aggregate(
+        "sum", (), scope.highest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', by=(GROUP,))
     ),
     legend="stalled or dead",
     thresholds=(Threshold(1, "critical"),),
 )
 CATCH_UP: Final = Signal(
     title="Time to catch up",
-    description="Lag in records by how fast the group consumes at present: an estimate, and too "
-    "short where records go on coming.",
+    description="Lag in records, divided by the group's current rate. New records are not "
+    "counted, so the real time is longer.",
     unit="s",
     expr=lambda scope: (
         f"{RECORDS.expr(scope)} / on ({GROUP}, {TOPIC}) "

@@ -1,4 +1,4 @@
-"""End-to-end lag against what was promised."""
+"""End-to-end lag measured against objectives."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     from dashboards.model.promql import Scope
 
 
-def burn_rate(scope: Scope, objectives: Sequence[Objective]) -> str:
-    """How many times faster than allowed each error budget is spent, in the scope's window."""
-    return _of_each(
+def burn_rates(scope: Scope, objectives: Sequence[Objective]) -> str:
+    """Return a query for the burn rate of each error budget; 1 spends exactly the budget."""
+    return _for_each(
         objectives,
         lambda objective: f"({_late_share(scope, objective)}) / {1 - objective.ratio:.6g}",
     )
 
 
 def enough_arrivals(scope: Scope, objectives: Sequence[Objective]) -> str:
-    """How many arrived in the scope's window, of those objectives of which enough did."""
-    return _of_each(
+    """Return a query for the arrivals in the window; objectives with too few give nothing."""
+    return _for_each(
         objectives,
         lambda objective: (
-            f"{_arrivals(scope, objective)} * {seconds(scope.window)} >= {objective.at_least}"
+            f"{_arrivals(scope, objective)} * {seconds_of(scope.window)} >= {objective.at_least}"
         ),
     )
 
 
-def seconds(window: str) -> int:
-    """How long a window such as `5m` is, in s."""
+def seconds_of(window: str) -> int:
+    """Return the length of a window such as `5m`, in seconds."""
     return int(window[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[window[-1]]
 
 
-def _of_each(objectives: Sequence[Objective], expr: Callable[[Objective], str]) -> str:
+def _for_each(objectives: Sequence[Objective], expr: Callable[[Objective], str]) -> str:
     return " or ".join(
         f'label_replace({expr(objective)}, "{OBJECTIVE}", "{objective.name}", "", "")'
         for objective in objectives
@@ -47,16 +47,16 @@ def _of_each(objectives: Sequence[Objective], expr: Callable[[Objective], str]) 
 
 
 def _late_share(scope: Scope, objective: Objective) -> str:
-    """The share of flows that arrived later than promised, in the scope's window."""
+    """Return a query for the share of flows in the window that arrived late."""
     bound = f'le=~"{_bound(objective.within_s)}"'
-    in_time = scope.rate(
+    on_time = scope.rate(
         END_TO_END_DURATION, *_where(objective), bound, by=(PIPELINE,), part="bucket"
     )
-    return f"1 - {in_time} / {_arrivals(scope, objective)}"
+    return f"1 - {on_time} / {_arrivals(scope, objective)}"
 
 
 def _arrivals(scope: Scope, objective: Objective) -> str:
-    """Per second."""
+    """Return a query for arrivals per second."""
     return scope.rate(END_TO_END_DURATION, *_where(objective), by=(PIPELINE,), part="count")
 
 
@@ -73,7 +73,7 @@ def _where(objective: Objective) -> list[str]:
 
 
 def budget_left(objectives: Sequence[Objective]) -> Signal:
-    """How much of each error budget is left."""
+    """Make the signal for the rest of each error budget."""
     promised = "; ".join(
         f"{objective.name}: {objective.ratio * 100:.6g} % of arrivals "
         f"within {objective.within_s:g} s"
@@ -81,17 +81,17 @@ def budget_left(objectives: Sequence[Objective]) -> Signal:
     )
     return Signal(
         title="Error budget left",
-        description="Over the time shown: what is left of the arrivals that may be later than "
-        f"promised ({promised}); below 0 the promise is broken.",
+        description="The share of the error budget that is left over the time shown; below 0 the "
+        f"objective is missed. Objectives: {promised}.",
         unit="percentunit",
-        expr=lambda scope: f"1 - ({burn_rate(scope, objectives)})",
+        expr=lambda scope: f"1 - ({burn_rates(scope, objectives)})",
         legend=f"{{{{{PIPELINE}}}}} {{{{{OBJECTIVE}}}}}",
         thresholds=(Threshold(0, "warning"), Threshold(0.25, "ok")),
         below="critical",
     )
 
 
-def _bound(seconds: float) -> str:
-    """A bucket's bound as a regular expression: `5` comes by OTLP, and `5.0` from a scrape."""
-    whole, _, rest = str(float(seconds)).partition(".")
+def _bound(bound_s: float) -> str:
+    """Return a regular expression for a bucket's bound: `5` over OTLP, `5.0` when scraped."""
+    whole, _, rest = str(float(bound_s)).partition(".")
     return rf"{whole}(\\.0)?" if rest == "0" else rf"{whole}\\.{rest}"

@@ -1,4 +1,4 @@
-"""Sagas: how many are under way, how they end, and at which step they are held up."""
+"""Sagas: how many are active, how they end, and which step delays them."""
 
 from __future__ import annotations
 
@@ -23,52 +23,52 @@ if TYPE_CHECKING:
 _NAMED: Final = f'{STEP}!=""'
 _NAME: Final = f"{{{{{SAGA}}}}}"
 
-_TURNED_BACK: Final = f'{OUTCOME}=~"compensated|failed"'
+_COMPENSATED_OR_FAILED: Final = f'{OUTCOME}=~"compensated|failed"'
 
 
 def _ended(scope: Scope, *where: str) -> str:
-    """Sagas that ended in the window, by name: of each outcome what the furthest replica saw."""
-    return f"sum by ({SAGA}) ({scope.shared_increase(SAGA_ENDED, *where, by=(SAGA, OUTCOME))})"
+    """Return a query for the sagas that ended in the window, by name."""
+    return f"sum by ({SAGA}) ({scope.max_increase(SAGA_ENDED, *where, by=(SAGA, OUTCOME))})"
 
 
 def _steps(scope: Scope) -> str:
-    return scope.grown(SAGA_STEP_DURATION, by=(SAGA, STEP, OUTCOME), part="count")
+    return scope.increase(SAGA_STEP_DURATION, by=(SAGA, STEP, OUTCOME), part="count")
 
 
 ACTIVE: Final = Signal(
     title="Active sagas by state",
-    description="Sagas that have not ended, by what they wait for. A state that fills is a step "
-    "that does not answer.",
+    description="Sagas that have not ended, by the state they are in. If a state keeps growing, "
+    "its step does not answer.",
     unit="locale",
-    expr=lambda scope: scope.worst(SAGA_ACTIVE, by=(SAGA, STATE)),
+    expr=lambda scope: scope.highest(SAGA_ACTIVE, by=(SAGA, STATE)),
     legend=f"{_NAME}: {{{{{STATE}}}}}",
 )
 OVERDUE: Final = Signal(
     title="Overdue sagas",
-    description="Sagas that have not ended and are older than their deadline.",
+    description="Sagas that have not ended and are past their deadline.",
     unit="locale",
-    expr=lambda scope: scope.worst(SAGA_OVERDUE, by=(SAGA,)),
+    expr=lambda scope: scope.highest(SAGA_OVERDUE, by=(SAGA,)),
     legend=_NAME,
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
 )
 OLDEST: Final = Signal(
     title="Age of the oldest active saga",
-    description="How long the oldest one has been under way; 0 where there is none.",
+    description="Age of the oldest saga that has not ended; 0 if there is none.",
     unit="s",
-    expr=lambda scope: scope.worst(SAGA_OLDEST_AGE, by=(SAGA,)),
+    expr=lambda scope: scope.highest(SAGA_OLDEST_AGE, by=(SAGA,)),
     legend=_NAME,
 )
 STARTED: Final = Signal(
     title="Started",
-    description="Sagas per second that start; of replicas, which read one store, the most.",
+    description="Sagas that start, per second. Replicas share a store, so the highest rate counts.",
     unit="cps",
     expr=lambda scope: f"max by ({SAGA}) (rate({scope.select(SAGA_STARTED)}[{scope.window}]))",
     legend=f"{_NAME} started",
 )
 ENDED: Final = Signal(
-    title="Ends by outcome",
-    description="Sagas per second that end. Compensated ones were turned back cleanly; failed ones "
-    "need a human.",
+    title="Ended by outcome",
+    description="Sagas that end, per second. Compensated sagas were undone cleanly; failed ones "
+    "need manual repair.",
     unit="cps",
     expr=lambda scope: (
         f"max by ({SAGA}, {OUTCOME}) (rate({scope.select(SAGA_ENDED)}[{scope.window}]))"
@@ -77,28 +77,28 @@ ENDED: Final = Signal(
 )
 FAILED: Final = Signal(
     title="Failed sagas",
-    description="Sagas whose compensation could not finish, within the interval. Somebody has to "
-    "look at each.",
+    description="Sagas whose compensation could not finish, within the interval. Each needs manual "
+    "repair.",
     unit="locale",
-    expr=lambda scope: scope.shared_growth(SAGA_ENDED, f'{OUTCOME}="failed"', by=(SAGA,)),
+    expr=lambda scope: scope.shared_increase(SAGA_ENDED, f'{OUTCOME}="failed"', by=(SAGA,)),
     legend=_NAME,
     thresholds=(Threshold(1, "critical"),),
 )
-TURNED_BACK: Final = Signal(
+COMPENSATION_RATE: Final = Signal(
     title="Share of sagas compensated or failed",
-    description="Compensated and failed sagas of all that ended.",
+    description="Compensated and failed sagas, as a share of all that ended.",
     unit="percentunit",
-    expr=lambda scope: f"{_ended(scope, _TURNED_BACK)} / ({_ended(scope)} > 0)",
+    expr=lambda scope: f"{_ended(scope, _COMPENSATED_OR_FAILED)} / ({_ended(scope)} > 0)",
     legend=_NAME,
     thresholds=(Threshold(0.1, "warning"), Threshold(0.5, "critical")),
 )
 
 
 def duration(share: float) -> Signal:
-    """How long sagas take, by outcome."""
+    """Make the signal for a quantile of the sagas' duration, by outcome."""
     return Signal(
         title=f"Duration p{share * 100:g}",
-        description="From a saga's start to its end, by outcome.",
+        description="Time from a saga's start to its end, by outcome.",
         unit="s",
         expr=lambda scope: scope.quantile(share, SAGA_DURATION, by=(SAGA, OUTCOME)),
         legend=f"{_NAME} {{{{{OUTCOME}}}}} p{share * 100:g}",
@@ -108,15 +108,15 @@ def duration(share: float) -> Signal:
 
 FUNNEL: Final = Signal(
     title="Step funnel",
-    description="How many steps ended how, within the interval: where sagas are refused, and where "
-    "they fail. What few get to is far down the way, or undoes something.",
+    description="Steps by outcome, within the interval: it shows which steps reject sagas and "
+    "which fail. Late steps and compensations have small numbers.",
     unit="locale",
     expr=lambda scope: f"sort_desc({_steps(scope)} > 0)",
     legend=f"{_NAME}: {{{{{STEP}}}}} {{{{{OUTCOME}}}}}",
 )
 STEP_P95: Final = Signal(
     title="Step duration p95",
-    description="From a step's command to its answer.",
+    description="Time from a step's command to its reply.",
     unit="s",
     expr=lambda scope: scope.quantile(0.95, SAGA_STEP_DURATION, by=(SAGA, STEP)),
     legend=f"{_NAME} {{{{{STEP}}}}}",
@@ -124,7 +124,7 @@ STEP_P95: Final = Signal(
 )
 COMPENSATIONS: Final = Signal(
     title="Compensations",
-    description="Compensations per second that were done, by their name.",
+    description="Compensations that were completed, per second, by name.",
     unit="cps",
     expr=lambda scope: (
         f"max by ({SAGA}, {STEP}) "

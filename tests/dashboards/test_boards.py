@@ -77,7 +77,7 @@ def test_thresholds_and_meanings_have_their_colours() -> None:
     assert [(None, "green"), (1, "orange"), (10, "red")] == [
         (step["value"], step["color"]) for step in overdue
     ]
-    (status,) = by_title["Status of groups"]["fieldConfig"]["defaults"]["mappings"]
+    (status,) = by_title["Group status"]["fieldConfig"]["defaults"]["mappings"]
     assert {"0": "ok", "1": "lagging", "2": "stalled", "3": "dead"} == {
         value: found["text"] for value, found in status["options"].items()
     }
@@ -94,7 +94,7 @@ def test_what_is_drawn_how() -> None:
     by_title = {panel["title"]: panel for board in BOARDS for panel in panels(board)}
     lag = by_title["End-to-end lag"]
     assert all(target["exemplar"] for target in lag["targets"])
-    where = by_title["Mean time by hop: publish, wait, processing, retry"]
+    where = by_title["Mean time by hop: publish, wait, processing and retry"]
     assert "normal" == where["fieldConfig"]["defaults"]["custom"]["stacking"]["mode"]
     graph = by_title["Services and topics"]
     # Of this name and no other title: the panel looks for the field itself, in each query alone.

@@ -77,31 +77,31 @@ CASES = (
     Case(
         about="what is rare and new counts from its first value",
         series=_letters(a="_x110 2x20"),
-        expr=SCOPE.grown(catalog.DEAD_LETTERS, by=HOPS),
+        expr=SCOPE.increase(catalog.DEAD_LETTERS, by=HOPS),
         value=2,
     ),
     Case(
         about="also where there is one point yet",
         series=_letters(a="_x120 2"),
-        expr=SCOPE.grown(catalog.DEAD_LETTERS, by=HOPS),
+        expr=SCOPE.increase(catalog.DEAD_LETTERS, by=HOPS),
         value=2,
     ),
     Case(
         about="what was there before does not count again",
         series=_letters(a="7x200"),
-        expr=SCOPE.grown(catalog.DEAD_LETTERS, by=HOPS),
+        expr=SCOPE.increase(catalog.DEAD_LETTERS, by=HOPS),
         value=0,
     ),
     Case(
         about="nor what was away for an hour",
         series=_letters(a="7x5 _x110 7x20"),
-        expr=SCOPE.grown(catalog.DEAD_LETTERS, by=HOPS),
+        expr=SCOPE.increase(catalog.DEAD_LETTERS, by=HOPS),
         value=0,
     ),
     Case(
         about="two replicas that began lately count both",
         series=_letters(a="_x110 2x20", b="_x112 3x20"),
-        expr=SCOPE.grown(catalog.DEAD_LETTERS, by=HOPS),
+        expr=SCOPE.increase(catalog.DEAD_LETTERS, by=HOPS),
         value=5,
     ),
     Case(
@@ -151,7 +151,7 @@ CASES = (
     Case(
         about="a group that is dead is shown as such",
         series=_statuses(g="dead"),
-        expr=lag.STATUS_NOW.expr(SCOPE),
+        expr=lag.GROUP_STATUS.expr(SCOPE),
         value=3,
     ),
     Case(
@@ -162,13 +162,13 @@ CASES = (
             for name, its in (("a", "lagging"), ("b", "stalled"))
             for status in ("ok", "lagging", "stalled", "dead")
         },
-        expr=lag.STATUS_NOW.expr(SCOPE),
+        expr=lag.GROUP_STATUS.expr(SCOPE),
         value=2,
     ),
     Case(
         about="one stalled and one dead group are two",
         series=_statuses(g="dead", h="stalled", i="ok"),
-        expr=lag.STANDING_STILL.expr(SCOPE),
+        expr=lag.STALLED_OR_DEAD.expr(SCOPE),
         value=2,
     ),
     Case(
@@ -185,7 +185,7 @@ CASES = (
     Case(
         about="letters come with the command that replays them",
         series={f"pipeline_dead_letters_depth{{{HOP}}}": "4x200"},
-        expr=f"count by (command) ({dead_letters.TO_DO.expr(SCOPE)}) "
+        expr=f"count by (command) ({dead_letters.REPLAYABLE.expr(SCOPE)}) "
         "and on (command) label_replace("
         'vector(1), "command", "python -m tracing dlq replay --group g --dry-run", "", "")',
         value=1,
