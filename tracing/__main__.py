@@ -1,4 +1,4 @@
-"""`python -m tracing`: dead letters, lag and the list of metrics, for people and machines."""
+"""The command line `python -m tracing`: dead letters, lag and the list of metrics."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: Those of the command line by default.
+        arguments: By default those of the process.
 
     Returns:
-        0 when done, 1 when failed, 2 on wrong usage, 130 when stopped by Ctrl-C.
+        The exit code: 0 for success, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C.
     """
     try:
-        from tracing.cli.main import run  # noqa: PLC0415 - needs what may not be installed
+        from tracing.cli.main import run  # noqa: PLC0415 - needs packages that may be missing
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("tracing"):
             raise

@@ -1,4 +1,4 @@
-"""The commands `dlq list` and `show`, and the group of all of them."""
+"""The commands `dlq list` and `dlq show`, and the group `dlq`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import click
 
 from tracing.cli.dlq_output import (
     check_complete,
-    letter_document,
-    letter_line,
+    dead_letter_document,
+    dead_letter_line,
     print_document,
     print_summary,
     summary_document,
@@ -21,7 +21,7 @@ from tracing.cli.dlq_output import (
 from tracing.cli.dlq_purge import purge_command
 from tracing.cli.dlq_replay import replay_command
 from tracing.cli.dlq_skip import skip_command
-from tracing.cli.option_types import LetterName
+from tracing.cli.option_types import DeadLetterName
 from tracing.cli.options import chosen, connecting, connection_of, json_option, naming, selecting
 from tracing.cli.terminal import console, counting
 from tracing.dlq.origins import Origins
@@ -40,13 +40,13 @@ _trace_url = click.option(
     "--trace-url",
     envvar="PIPELINE_TRACING_TRACE_URL",
     metavar="URL",
-    help="Where a trace is seen; {trace_id} stands for its id (or PIPELINE_TRACING_TRACE_URL).",
+    help="The URL of a trace, with {trace_id} for its id (or PIPELINE_TRACING_TRACE_URL).",
 )
 
 
 @click.group()
 def dlq() -> None:
-    """Look into dead letters, send them back, or delete them."""
+    """Inspect, replay, purge and skip dead letters."""
 
 
 dlq.add_command(replay_command)
@@ -57,8 +57,8 @@ dlq.add_command(skip_command)
 @dlq.command("list")
 @connecting
 @selecting
-@click.option("--each", is_flag=True, help="One line for each letter.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many letters, with --each.")
+@click.option("--each", is_flag=True, help="One line for each dead letter.")
+@click.option("--limit", type=click.IntRange(min=1), help="Print at most this many; needs --each.")
 @json_option
 @_trace_url
 def list_command(
@@ -72,27 +72,26 @@ def list_command(
 ) -> None:
     """List dead letters by topic, group and error.
 
-    Those that clients cannot read, and those that are not replayed, are named with the reason.
-    A topic or partition that cannot be read leaves the others: it is named, and the exit code
-    is 1.
+    Dead letters that clients cannot read or that are not replayed are listed with the reason.
+    If a topic or partition cannot be read, the others are listed, and the exit code is 1.
     """
     if limit is not None and not each:
-        raise click.UsageError("--limit goes with --each: groups are always counted in full")
+        raise click.UsageError("--limit needs --each: groups are always counted in full")
     connection = connection_of(options, timeout)
 
     async def run() -> None:
         topics, selection, origins = await chosen(connection, **options)
         troubles: Troubles = {}
-        found = selected(connection, topics, selection, timeout, troubles)
+        dead_letters = selected(connection, topics, selection, timeout, troubles)
         if each:
-            async with aclosing(limited(found, limit)) as few:
+            async with aclosing(limited(dead_letters, limit)) as few:
                 number = await _print_each(few, trace_url, origins, as_json=as_json)
             check_complete(troubles, read=bool(number))
             return
         summary = Summary()
-        with counting("letters read") as read:
-            async for letter in found:
-                summary.add(letter, origins.refusal(letter))
+        with counting("dead letters read") as read:
+            async for dead_letter in dead_letters:
+                summary.add(dead_letter, origins.refusal(dead_letter))
                 read(1)
         if as_json:
             unread = {name: trouble(error) for name, error in troubles.items()}
@@ -106,17 +105,17 @@ def list_command(
 
 
 @dlq.command("show")
-@click.argument("letter_id", metavar="ID", type=LetterName())
+@click.argument("dead_letter_id", metavar="ID", type=DeadLetterName())
 @connecting
 @naming
 @click.option(
-    "--payload", is_flag=True, help="Show key and value, too; they may hold personal data."
+    "--payload", is_flag=True, help="Also show key and value, which may hold personal data."
 )
 @json_option
 @_trace_url
 def show_command(
     *,
-    letter_id: LetterId,
+    dead_letter_id: LetterId,
     payload: bool,
     as_json: bool,
     trace_url: str | None,
@@ -125,24 +124,34 @@ def show_command(
     suffix: str | None,
     **options: Any,
 ) -> None:
-    """Show the dead letter ID, which is TOPIC/PARTITION/OFFSET: why it failed, and its trace."""
-    del suffix  # One letter needs no search; the option is there for those who give it always.
+    """Show why the dead letter ID (TOPIC/PARTITION/OFFSET) failed, and its trace."""
+    del suffix  # Not needed for one dead letter; accepted for users who always set it.
     connection = connection_of(options, timeout)
 
     async def run() -> tuple[Letter | None, Origins]:
-        found = letters(connection, [letter_id.topic], only=letter_id, timeout_s=timeout)
-        async with aclosing(found):
-            letter = await anext(found, None)
-        # Whoever names a letter has seen where it says that it comes from.
-        named = () if letter is None or letter.provenance is None else (letter.provenance.topic,)
+        reading = letters(
+            connection, [dead_letter_id.topic], only=dead_letter_id, timeout_s=timeout
+        )
+        async with aclosing(reading):
+            dead_letter = await anext(reading, None)
+        # A user who names a dead letter has seen which topic it names.
+        named = (
+            ()
+            if dead_letter is None or dead_letter.provenance is None
+            else (dead_letter.provenance.topic,)
+        )
         topics = await topics_of(connection)
-        return letter, Origins(topics, template=names.template, named=named)
+        return dead_letter, Origins(topics, template=names.template, named=named)
 
-    letter, origins = asyncio.run(run())
-    if letter is None:
-        raise click.ClickException(f"there is no letter {letter_id}; it may have been purged")
-    refusal = origins.refusal(letter)
-    document = letter_document(letter, trace_url=trace_url, payload=payload, refusal=refusal)
+    dead_letter, origins = asyncio.run(run())
+    if dead_letter is None:
+        raise click.ClickException(
+            f"there is no dead letter {dead_letter_id}; it may have been purged"
+        )
+    refusal = origins.refusal(dead_letter)
+    document = dead_letter_document(
+        dead_letter, trace_url=trace_url, payload=payload, refusal=refusal
+    )
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
@@ -152,17 +161,19 @@ def show_command(
 async def _print_each(
     few: AsyncGenerator[Letter, None], trace_url: str | None, origins: Origins, *, as_json: bool
 ) -> int:
-    """Print letters while they come; returns how many."""
+    """Print dead letters as they arrive, and return their number."""
     number = 0
     if not as_json:
-        async for letter in few:
-            click.echo(letter_line(letter, origins.refusal(letter)))
+        async for dead_letter in few:
+            click.echo(dead_letter_line(dead_letter, origins.refusal(dead_letter)))
             number += 1
         return number
-    # One document, and yet never all letters in memory.
+    # One JSON document, without holding all dead letters in memory.
     start = "["
-    async for letter in few:
-        document = letter_document(letter, trace_url=trace_url, refusal=origins.refusal(letter))
+    async for dead_letter in few:
+        document = dead_letter_document(
+            dead_letter, trace_url=trace_url, refusal=origins.refusal(dead_letter)
+        )
         click.echo(f"{start}\n  {json.dumps(document)}", nl=False)
         start = ","
         number += 1

@@ -1,4 +1,4 @@
-"""Dead letters as tables and as JSON. What came from a record is made harmless for a terminal."""
+"""Dead letters as tables and as JSON; text from records is escaped for the terminal."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ _NAME = 200
 _NAMES = 256
 
 
-def trace_id_of(letter: Letter) -> str | None:
-    """The trace that failed, as 32 hexadecimal digits."""
-    context = letter.context
+def trace_id_of(dead_letter: Letter) -> str | None:
+    """Return the failed trace's id, as 32 hexadecimal digits."""
+    context = dead_letter.context
     return None if context is None else f"{context.trace_id:032x}"
 
 
 def print_summary(summary: Summary, console: Console) -> None:
-    """Print one line for each kind of letter, the most frequent first."""
+    """Print one line for each topic, group and error, the most frequent first."""
     if not summary.groups:
         console.print("no dead letters")
     else:
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        for name in ("letters", "topic", "group", "error", "attempts", "oldest", "newest"):
-            right = name in {"letters", "attempts", "oldest", "newest"}
+        for name in ("dead letters", "topic", "group", "error", "attempts", "oldest", "newest"):
+            right = name in {"dead letters", "attempts", "oldest", "newest"}
             table.add_column(name, justify="right" if right else "left", overflow="fold")
-        table.add_column("for example", overflow="fold")
+        table.add_column("example", overflow="fold")
         ranked = sorted(summary.groups.items(), key=lambda item: (-item[1].letters, item[0]))
-        for (_, source, group, error), found in ranked:
+        for (_, source_topic, group, error), counted in ranked:
             table.add_row(
-                f"{found.letters:,}",
-                *(Text(printable(text)) for text in (source, group, error)),
-                str(found.attempts),
-                age(found.oldest_ms),
-                age(found.newest_ms),
-                Text(printable(str(found.example))),
+                f"{counted.letters:,}",
+                *(Text(printable(text)) for text in (source_topic, group, error)),
+                str(counted.attempts),
+                age(counted.oldest_ms),
+                age(counted.newest_ms),
+                Text(printable(str(counted.example))),
             )
         console.print(table)
         console.print(f"{summary.letters:,} dead letters", highlight=False)
-    if summary.strangers:
+    if summary.not_dead_letters:
         console.print(
             Text(
-                f"{summary.strangers:,} records without provenance, which are no dead letters: "
-                f"{strangers_named(summary)}"
+                f"{summary.not_dead_letters:,} records have no provenance, so they are not dead "
+                f"letters: {ids_without_provenance(summary)}"
             )
         )
     for line in (*unreadable_lines(summary), *refused_lines(summary)):
@@ -68,15 +68,15 @@ def print_summary(summary: Summary, console: Console) -> None:
 
 
 def check_complete(troubles: Troubles, *, read: bool) -> None:
-    """Say what could not be read.
+    """Report the topics and partitions that could not be read.
 
     Args:
-        troubles: What could not be read, and why.
+        troubles: The topics and partitions, with the errors.
         read: Whether anything was read.
 
     Raises:
-        Exception: Why nothing could be read.
-        click.ClickException: Something was read, and something could not be.
+        Exception: The first error, if nothing was read.
+        click.ClickException: Only part of the topics and partitions was read.
     """
     if not troubles:
         return
@@ -85,154 +85,160 @@ def check_complete(troubles: Troubles, *, read: bool) -> None:
     for name, error in troubles.items():
         click.echo(f"{name} was not read: {printable(trouble(error))}", err=True)
     raise click.ClickException(
-        f"{len(troubles)} partitions or topics could not be read: this is not all"
+        f"{len(troubles)} partitions or topics could not be read: the output is incomplete"
     )
 
 
 def trouble(error: Exception) -> str:
-    """Describe why something could not be read."""
+    """Return an error's type and text."""
     return f"{type(error).__name__}: {error}"
 
 
 def unreadable_lines(summary: Summary) -> Iterable[str]:
-    """Say which letters cannot be read, and why, one line for each."""
+    """Yield one line for each dead letter that clients cannot read, with the reason."""
     if not summary.unreadable:
         return
-    yield f"{summary.unreadable:,} letters cannot be read by clients:"
-    for place, why in summary.named_unreadable.items():
-        yield f"  {printable(str(place))}: {printable(why)}"
-    if more := summary.unreadable - len(summary.named_unreadable):
+    yield f"clients cannot read {summary.unreadable:,} dead letters:"
+    for dead_letter_id, why in summary.first_unreadable.items():
+        yield f"  {printable(str(dead_letter_id))}: {printable(why)}"
+    if more := summary.unreadable - len(summary.first_unreadable):
         yield f"  and {more:,} more (list --each shows them)"
 
 
 def refused_lines(summary: Summary) -> Iterable[str]:
-    """Say which letters do not come from where they say, and why, one line for each."""
+    """Yield one line for each dead letter that is not replayed, with the reason."""
     if not summary.refused:
         return
-    yield f"{summary.refused:,} letters do not come from where they say and are not replayed:"
-    for place, why in summary.named_refused.items():
-        yield f"  {printable(str(place))}: {printable(why)}"
-    if more := summary.refused - len(summary.named_refused):
+    yield f"{summary.refused:,} dead letters are not replayed, as their origin cannot be right:"
+    for dead_letter_id, why in summary.first_refused.items():
+        yield f"  {printable(str(dead_letter_id))}: {printable(why)}"
+    if more := summary.refused - len(summary.first_refused):
         yield f"  and {more:,} more (list --each shows them)"
 
 
-def strangers_named(summary: Summary) -> str:
-    """Name the records without provenance, as many as are known by name."""
-    more = summary.strangers - len(summary.named_strangers)
-    names = [printable(str(place)) for place in summary.named_strangers]
+def ids_without_provenance(summary: Summary) -> str:
+    """Return the ids of the first records without provenance, and how many more there are."""
+    more = summary.not_dead_letters - len(summary.first_not_dead_letters)
+    names = [printable(str(dead_letter_id)) for dead_letter_id in summary.first_not_dead_letters]
     return ", ".join([*names, *([f"and {more} more"] if more else [])])
 
 
-def letter_line(letter: Letter, refusal: str | None = None) -> str:
-    """Describe a letter in one line: when it failed, its id, group, error, event and trace.
+def dead_letter_line(dead_letter: Letter, refusal: str | None = None) -> str:
+    """Return one line for a dead letter: time of failure, id, group, error, event and trace.
 
     Args:
-        letter: The letter.
-        refusal: Why it is not replayed.
+        dead_letter: The dead letter.
+        refusal: Why it is not replayed, if it is not.
     """
-    found = letter.provenance
-    event = CloudEvent.from_headers(letter.record.headers)
+    provenance = dead_letter.provenance
+    event = CloudEvent.from_headers(dead_letter.record.headers)
     parts = (
-        iso_time(found.failed_at_ms) if found is not None else None,
-        str(letter.id),
-        found.group if found is not None else None,
-        found.exception if found is not None else None,
+        iso_time(provenance.failed_at_ms) if provenance is not None else None,
+        str(dead_letter.id),
+        provenance.group if provenance is not None else None,
+        provenance.exception if provenance is not None else None,
         event.id if event is not None else None,
-        trace_id_of(letter),
-        *(() if letter.problem is None else (f"cannot be read: {letter.problem}",)),
-        *(() if refusal is None or found is None else (f"not replayed: {refusal}",)),
+        trace_id_of(dead_letter),
+        *(() if dead_letter.problem is None else (f"cannot be read: {dead_letter.problem}",)),
+        *(() if refusal is None or provenance is None else (f"not replayed: {refusal}",)),
     )
     return "  ".join(printable(part) if part else "-" for part in parts)
 
 
 def summary_document(summary: Summary) -> dict[str, Any]:
-    """Describe a summary for machines."""
+    """Return a summary as data for JSON."""
     return {
         "letters": summary.letters,
-        "without_provenance": summary.strangers,
-        "without_provenance_ids": [str(place) for place in summary.named_strangers],
+        "without_provenance": summary.not_dead_letters,
+        "without_provenance_ids": [
+            str(dead_letter_id) for dead_letter_id in summary.first_not_dead_letters
+        ],
         "unreadable": summary.unreadable,
-        "problems": {str(place): why for place, why in summary.named_unreadable.items()},
+        "problems": {
+            str(dead_letter_id): why for dead_letter_id, why in summary.first_unreadable.items()
+        },
         "refused": summary.refused,
-        "refusals": {str(place): why for place, why in summary.named_refused.items()},
+        "refusals": {
+            str(dead_letter_id): why for dead_letter_id, why in summary.first_refused.items()
+        },
         "groups": [
             {
                 "dead_letter_topic": topic,
-                "topic": source,
+                "topic": source_topic,
                 "group": group,
                 "error": error,
-                "letters": found.letters,
-                "max_attempts": found.attempts,
-                "oldest": iso_time(found.oldest_ms),
-                "newest": iso_time(found.newest_ms),
-                "example": str(found.example),
+                "letters": counted.letters,
+                "max_attempts": counted.attempts,
+                "oldest": iso_time(counted.oldest_ms),
+                "newest": iso_time(counted.newest_ms),
+                "example": str(counted.example),
             }
-            for (topic, source, group, error), found in sorted(summary.groups.items())
+            for (topic, source_topic, group, error), counted in sorted(summary.groups.items())
         ],
     }
 
 
-def letter_document(
-    letter: Letter,
+def dead_letter_document(
+    dead_letter: Letter,
     *,
     trace_url: str | None = None,
     payload: bool = False,
     refusal: str | None = None,
 ) -> dict[str, Any]:
-    """Describe a letter for machines; its key and value only where asked for.
+    """Return a dead letter as data for JSON; key and value only if `payload`.
 
     Args:
-        letter: The letter.
-        trace_url: Where a trace is seen.
-        payload: Whether to show key and value.
-        refusal: Why it is not replayed.
+        dead_letter: The dead letter.
+        trace_url: The URL of a trace, with `{trace_id}` for its id.
+        payload: Whether to include key and value.
+        refusal: Why it is not replayed, if it is not.
     """
-    document: dict[str, Any] = {"id": str(letter.id)}
+    document: dict[str, Any] = {"id": str(dead_letter.id)}
     document |= {
         name: remark
-        for name, remark in (("problem", letter.problem), ("not_replayed", refusal))
+        for name, remark in (("problem", dead_letter.problem), ("not_replayed", refusal))
         if remark is not None
     }
-    found = letter.provenance
-    if found is not None:
+    provenance = dead_letter.provenance
+    if provenance is not None:
         document |= {
-            "topic": found.topic,
-            "partition": found.partition,
-            "offset": found.offset,
-            "timestamp": iso_time(found.timestamp_ms),
-            "group": found.group,
-            "error": found.exception,
-            "message": found.message,
-            "attempts": found.attempts,
-            "first_failed_at": iso_time(found.first_failed_at_ms),
-            "failed_at": iso_time(found.failed_at_ms),
+            "topic": provenance.topic,
+            "partition": provenance.partition,
+            "offset": provenance.offset,
+            "timestamp": iso_time(provenance.timestamp_ms),
+            "group": provenance.group,
+            "error": provenance.exception,
+            "message": provenance.message,
+            "attempts": provenance.attempts,
+            "first_failed_at": iso_time(provenance.first_failed_at_ms),
+            "failed_at": iso_time(provenance.failed_at_ms),
         }
-        if found.stacktrace is not None:
-            document["stacktrace"] = found.stacktrace
-    event = CloudEvent.from_headers(letter.record.headers)
+        if provenance.stacktrace is not None:
+            document["stacktrace"] = provenance.stacktrace
+    event = CloudEvent.from_headers(dead_letter.record.headers)
     if event is not None:
         document["event"] = {
             "id": event.id, "source": event.source, "type": event.type, "subject": event.subject,
             "time": event.time,
         }  # fmt: skip
-    trace_id = trace_id_of(letter)
+    trace_id = trace_id_of(dead_letter)
     if trace_id is not None:
         document["trace_id"] = trace_id
         if trace_url:
             document["trace"] = trace_url.replace("{trace_id}", trace_id)
-    replay = Replay.from_headers(letter.record.headers)
+    replay = Replay.from_headers(dead_letter.record.headers)
     if replay is not None:
         document["replay_of"] = replay.id
-    names = sorted({str(name)[:_NAME] for name, _ in letter.record.headers[:_NAMES]})
+    names = sorted({str(name)[:_NAME] for name, _ in dead_letter.record.headers[:_NAMES]})
     document["headers"] = names
-    value = letter.record.value
+    value = dead_letter.record.value
     document["value_bytes"] = None if value is None else len(value)
-    return document | _payload(letter) if payload else document
+    return document | _payload(dead_letter) if payload else document
 
 
-def _payload(letter: Letter) -> dict[str, Any]:
+def _payload(dead_letter: Letter) -> dict[str, Any]:
     shown: dict[str, Any] = {}
-    for name, content in (("key", letter.record.key), ("value", letter.record.value)):
+    for name, content in (("key", dead_letter.record.key), ("value", dead_letter.record.value)):
         shown[name] = (
             None if content is None else content[:_PAYLOAD].decode("utf-8", "backslashreplace")
         )
@@ -242,7 +248,7 @@ def _payload(letter: Letter) -> dict[str, Any]:
 
 
 def print_document(document: dict[str, Any], console: Console, indent: int = 0) -> None:
-    """Print a letter's description, one line for each thing that is known."""
+    """Print a document, one line for each value."""
     for name, value in document.items():
         if isinstance(value, dict):
             console.print(Text(" " * indent + name, "bold"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracing.cli.option_types import LetterName, Moment
+from tracing.cli.option_types import DeadLetterName, Moment
 from tracing.cli.options import (
     SUFFIX,
     connecting,
@@ -33,17 +33,21 @@ if TYPE_CHECKING:
 
 @click.command("purge")
 @connecting
-@click.option("--topic", "topics", multiple=True, help="A dead-letter topic; may be given again.")
-@click.option("--before", type=Moment(), help="Only what failed before: 2h, 3d, or a time.")
+@click.option("--topic", "topics", multiple=True, help="A dead-letter topic; repeatable.")
+@click.option(
+    "--before", type=Moment(), help="Delete what failed before an age, such as 2h or 3d, or a time."
+)
 @click.option(
     "--up-to",
-    type=LetterName(),
+    type=DeadLetterName(),
     multiple=True,
-    help="This letter and all before it in its partition; may be given again.",
+    help="Delete this dead letter and all before it in its partition; repeatable.",
 )
-@click.option("--all", "everything", is_flag=True, help="All letters.")
+@click.option("--all", "everything", is_flag=True, help="Delete all dead letters.")
 @naming
-@click.option("--force", is_flag=True, help="Purge topics that are not named like one, too.")
+@click.option(
+    "--force", is_flag=True, help="Also purge topics that are not named like dead-letter topics."
+)
 @dry_run_option
 @yes_option
 @json_option
@@ -62,46 +66,48 @@ def purge_command(
     timeout: float,
     **options: Any,
 ) -> None:
-    """Delete dead letters for good, from the oldest on.
+    """Delete dead letters permanently, oldest first.
 
-    Kafka deletes only from the beginning of a partition, so what comes after the first letter
-    that is to stay, stays too.
+    Kafka deletes only from the beginning of a partition: the first dead letter that stays keeps
+    all that come after it.
     """
     if (before is not None) + bool(up_to) + everything != 1:
         raise click.UsageError("say what to delete, one of: --before AGE, --up-to ID, --all")
-    topics = topics or tuple(sorted({place.topic for place in up_to}))
+    topics = topics or tuple(sorted({chosen.topic for chosen in up_to}))
     if not force:
         _check_names(topics, names, suffix)
     _check(topics, up_to)
     connection = connection_of(options, timeout)
 
     async def look() -> Purge:
-        found = letters(connection, topics, timeout_s=timeout)
-        return await purgeable(found, before_ms=before, up_to=up_to or None)
+        dead_letters = letters(connection, topics, timeout_s=timeout)
+        return await purgeable(dead_letters, before_ms=before, up_to=up_to or None)
 
-    found = asyncio.run(look())
-    if found.letters and not dry_run:
-        sure(f"Delete {found.letters} records of {', '.join(topics)} for good?", yes=yes)
-        asyncio.run(purge(connection, found))
+    plan = asyncio.run(look())
+    if plan.letters and not dry_run:
+        sure(f"Delete {plan.letters} records of {', '.join(topics)} permanently?", yes=yes)
+        asyncio.run(purge(connection, plan))
     if as_json:
         document = {
-            "deleted": 0 if dry_run else found.letters,
-            "would_delete": found.letters,
-            "without_provenance": found.strangers,
-            "kept": found.kept,
-            "kept_behind_others": found.blocked,
+            "deleted": 0 if dry_run else plan.letters,
+            "would_delete": plan.letters,
+            "without_provenance": plan.not_dead_letters,
+            "kept": plan.kept,
+            "kept_behind_others": plan.blocked,
             "before": None if before is None else iso_time(before),
-            "up_to": [str(place) for place in up_to],
+            "up_to": [str(chosen) for chosen in up_to],
         }
         click.echo(json.dumps(document, indent=2))
         return
     verb = "would be deleted" if dry_run else "deleted"
-    click.echo(f"{found.letters} letters {verb}, {found.kept} kept")
-    if found.strangers:
-        click.echo(f"{found.strangers} of them without provenance, which are no dead letters")
-    if found.blocked:
+    click.echo(f"{plan.letters} dead letters {verb}, {plan.kept} kept")
+    if plan.not_dead_letters:
         click.echo(
-            f"{found.blocked} are meant, but stay behind others that are not: "
+            f"{plan.not_dead_letters} of them have no provenance, so they are not dead letters"
+        )
+    if plan.blocked:
+        click.echo(
+            f"{plan.blocked} of the kept ones are selected, but lie behind others that are not: "
             "Kafka deletes only from the beginning of a partition"
         )
 
@@ -112,13 +118,13 @@ def _check_names(topics: tuple[str, ...], names: DeadLetterNames, suffix: str | 
             end = suffix or (SUFFIX if names.template == TOPIC else None)
             why = f"is not named like {names.template}" if end is None else f"does not end in {end}"
             raise click.UsageError(
-                f"{topic} {why}: this is no dead-letter topic (--force purges it all the same)"
+                f"{topic} {why}, so it may not be a dead-letter topic (--force purges it anyway)"
             )
 
 
 def _check(topics: tuple[str, ...], up_to: tuple[LetterId, ...]) -> None:
     if not topics:
-        raise click.UsageError("say where: --topic TOPIC")
-    for place in up_to:
-        if place.topic not in topics:
-            raise click.UsageError(f"--up-to {place} is in none of the topics of --topic")
+        raise click.UsageError("say which topic to purge: --topic TOPIC")
+    for chosen in up_to:
+        if chosen.topic not in topics:
+            raise click.UsageError(f"--up-to {chosen} is not in a topic of --topic")

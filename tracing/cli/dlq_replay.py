@@ -11,8 +11,8 @@ import click
 
 from tracing.cli.dlq_output import (
     check_complete,
+    ids_without_provenance,
     print_summary,
-    strangers_named,
     summary_document,
     trouble,
 )
@@ -50,8 +50,8 @@ _PIPELINE: Final = "dead-letters"
 @click.command("replay")
 @connecting
 @selecting
-@click.option("--rate", type=Positive(), help="Letters per second.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many letters.")
+@click.option("--rate", type=Positive(), help="Send at most this many per second.")
+@click.option("--limit", type=click.IntRange(min=1), help="Replay at most this many.")
 @dry_run_option
 @yes_option
 @json_option
@@ -67,10 +67,10 @@ def replay_command(
 ) -> None:
     """Send dead letters back to their topics, for the groups that gave them up.
 
-    A letter goes only to the topic and group whose dead-letter topic it is in; one that says
-    otherwise is refused with the reason, the others go on, and the exit code is 1.
+    A dead letter that lies in the dead-letter topic of another topic or group than it names is
+    refused with the reason. The others are sent, and the exit code is 1.
 
-    Other groups skip them. They stay in the dead-letter topic: purge it when all is well.
+    Other groups skip them. They stay in the dead-letter topic: purge it when they are handled.
     """
     connection = connection_of(options, timeout)
     run = _Run(limit=limit, rate=rate, dry_run=dry_run)
@@ -80,9 +80,9 @@ def replay_command(
         topics, selection, origins = await chosen(connection, **options)
         if selection.everything and not dry_run:
             sure(_question(topics, selection), yes=yes)
-        found = selected(connection, topics, selection, timeout, run.troubles)
-        await run.replay(connection, found, origins, template, selection.sources)
-        whole = selection.everything and not selection.sources and limit is None
+        dead_letters = selected(connection, topics, selection, timeout, run.troubles)
+        await run.replay(connection, dead_letters, origins, template, selection.source_topics)
+        whole = selection.everything and not selection.source_topics and limit is None
         run.everything = whole and not run.troubles
 
     problem: BaseException | None = None
@@ -92,7 +92,7 @@ def replay_command(
         if not run.summary.read:
             raise
         problem = error
-    # However it ended, people have to know what is on its way.
+    # Even after an error, the user has to know what was sent.
     if as_json:
         click.echo(json.dumps(run.document(ended=problem is None), indent=2))
     else:
@@ -101,11 +101,11 @@ def replay_command(
         raise problem
     check_complete(run.troubles, read=bool(run.summary.read))
     if run.result.failures:
-        raise click.ClickException(f"{run.result.failures} letters could not be replayed")
+        raise click.ClickException(f"{run.result.failures} dead letters could not be replayed")
 
 
 class _Run:
-    """A replay under way, and what to say of it."""
+    """One replay, and its report."""
 
     def __init__(self, *, limit: int | None, rate: float | None, dry_run: bool) -> None:
         self._limit = limit
@@ -120,13 +120,15 @@ class _Run:
     async def replay(
         self,
         connection: Connection,
-        found: AsyncGenerator[Letter, None],
+        dead_letters: AsyncGenerator[Letter, None],
         origins: Origins,
         template: str,
-        sources: Collection[str],
+        source_topics: Collection[str],
     ) -> None:
-        with counting("letters replayed") as told, _telemetry() as telemetry:
-            async with aclosing(self._counted(limited(found, self._limit), origins)) as counted:
+        with counting("dead letters replayed") as report, _telemetry() as telemetry:
+            async with aclosing(
+                self._counted(limited(dead_letters, self._limit), origins)
+            ) as counted:
                 if self._dry_run:
                     async for _ in counted:
                         pass
@@ -136,23 +138,23 @@ class _Run:
                     counted,
                     telemetry,
                     dead_letter_topic=template,
-                    sources=sources,
+                    source_topics=source_topics,
                     rate=self._rate,
                     result=self.result,
-                    told=lambda so_far: told(so_far.sent, absolute=True),
+                    on_progress=lambda so_far: report(so_far.sent, absolute=True),
                 )
 
     async def _counted(
-        self, found: AsyncGenerator[Letter, None], origins: Origins
+        self, dead_letters: AsyncGenerator[Letter, None], origins: Origins
     ) -> AsyncGenerator[Letter, None]:
-        async with aclosing(found):
-            async for letter in found:
-                self.summary.add(letter, origins.refusal(letter))
-                self._last[letter.id.topic, letter.id.partition] = letter.id
-                yield letter
+        async with aclosing(dead_letters):
+            async for dead_letter in dead_letters:
+                self.summary.add(dead_letter, origins.refusal(dead_letter))
+                self._last[dead_letter.id.topic, dead_letter.id.partition] = dead_letter.id
+                yield dead_letter
 
     def document(self, *, ended: bool) -> dict[str, Any]:
-        """Describe it for machines."""
+        """Return the report as data for JSON."""
         described = summary_document(self.summary)
         return {
             "dry_run": self._dry_run,
@@ -161,7 +163,9 @@ class _Run:
             "replayed": self.result.sent,
             "for_all_groups": self.result.unaddressed,
             "failed": self.result.failures,
-            "failures": {str(place): why for place, why in self.result.failed.items()},
+            "failures": {
+                str(dead_letter_id): why for dead_letter_id, why in self.result.failed.items()
+            },
             "without_provenance": described["without_provenance"],
             "without_provenance_ids": described["without_provenance_ids"],
             "unreadable": described["unreadable"],
@@ -172,46 +176,47 @@ class _Run:
         }
 
     def print(self) -> None:
-        """Describe it for people."""
+        """Print the report."""
         if self._dry_run:
             print_summary(self.summary, console())
             click.echo("nothing was sent: this was a dry run")
             return
-        sent, failures, strangers = self.result.sent, self.result.failures, self.summary.strangers
-        click.echo(f"{sent} letters replayed, {failures} failed")
-        if strangers:
+        sent, failures = self.result.sent, self.result.failures
+        not_dead_letters = self.summary.not_dead_letters
+        click.echo(f"{sent} dead letters replayed, {failures} failed")
+        if not_dead_letters:
             click.echo(
-                f"{strangers} records without provenance were left alone: "
-                f"{strangers_named(self.summary)}"
+                f"{not_dead_letters} records without provenance were not sent: "
+                f"{ids_without_provenance(self.summary)}"
             )
         if unaddressed := self.result.unaddressed:
             click.echo(
-                f"{unaddressed} of them went to partitions without any record, where no mark "
-                "holds: each group that reads them handles them"
+                f"{unaddressed} of them went to empty partitions, where marks do not work: every "
+                "group that reads them handles them"
             )
-        for place, why in list(self.result.failed.items())[:_SHOWN_FAILURES]:
-            click.echo(f"  {printable(str(place))}: {printable(why)}", err=True)
+        for dead_letter_id, why in list(self.result.failed.items())[:_SHOWN_FAILURES]:
+            click.echo(f"  {printable(str(dead_letter_id))}: {printable(why)}", err=True)
         if failures > _SHOWN_FAILURES:
             click.echo(f"  and {failures - _SHOWN_FAILURES} more (--json names them)", err=True)
-        if self.everything and sent and not failures and not strangers:
-            upper = " ".join(f"--up-to {place}" for place in sorted(self._last.values()))
-            click.echo("they are still in the dead-letter topic; to delete them when all is well:")
+        if self.everything and sent and not failures and not not_dead_letters:
+            upper = " ".join(f"--up-to {last}" for last in sorted(self._last.values()))
+            click.echo("they stay in the dead-letter topic; to delete them once they are handled:")
             click.echo(f"  python -m tracing dlq purge {upper}")
         elif sent:
-            click.echo("they are still in the dead-letter topic")
+            click.echo("they stay in the dead-letter topic")
 
 
 def _question(topics: list[str], selection: Selection) -> str:
-    if selection.topics or selection.sources:
+    if selection.topics or selection.source_topics:
         return f"Replay all dead letters of {', '.join(topics)}?"
     return "Replay all dead letters?"
 
 
 @contextmanager
 def _telemetry() -> Iterator[Telemetry]:
-    """Telemetry of the command: exported where the environment names an endpoint, else none."""
+    """Yield telemetry, exported only if the environment names an endpoint."""
     try:
-        from tracing import otlp  # noqa: PLC0415 - the extra `cli` does not bring an SDK
+        from tracing import otlp  # noqa: PLC0415 - the extra `cli` brings no SDK
     except ImportError:
         yield Telemetry(_PIPELINE)
         return

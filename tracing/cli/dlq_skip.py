@@ -31,27 +31,25 @@ if TYPE_CHECKING:
 
 @click.command("skip")
 @connecting
-@click.option("--group", required=True, help="The consumer group; stop its members before.")
+@click.option("--group", required=True, help="The consumer group; stop its members first.")
 @click.option("--topic", required=True, help="The topic.")
 @click.option("--partition", required=True, type=click.IntRange(min=0), help="The partition.")
 @click.option(
     "--offset",
     required=True,
     type=click.IntRange(min=0),
-    help="The record, where the group stands.",
+    help="The offset of the group's next record.",
 )
-@click.option(
-    "--batch", "whole_batch", is_flag=True, help="Skip the records behind it in its batch, too."
-)
+@click.option("--batch", "whole_batch", is_flag=True, help="Also skip the rest of its batch.")
 @click.option(
     "--save",
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where to keep the record; by default TOPIC-PARTITION-OFFSET.json here.",
+    help="File to keep the record in; by default ./TOPIC-PARTITION-OFFSET.json.",
 )
 @click.option(
-    "--to-dead-letters", is_flag=True, help="Keep it in the dead-letter topic, not in a file."
+    "--to-dead-letters", is_flag=True, help="Keep it in the dead-letter topic instead of a file."
 )
 @naming
 @dry_run_option
@@ -74,14 +72,14 @@ def skip_command(
     timeout: float,
     **options: Any,
 ) -> None:
-    """Take a stopped group past the record at which it stands, and keep that record.
+    """Move a stopped group past its next record, and keep that record.
 
-    For a record that no client of the group can read. The group goes on behind it when it is
+    For a record that the group's clients cannot read. The group continues after it when it is
     started again.
     """
-    del suffix  # Only for commands that look for dead-letter topics.
+    del suffix  # Not needed: this command does not search for dead-letter topics.
     if to_dead_letters and file is not None:
-        raise click.UsageError("keep the record in a file or among the dead letters, not in both")
+        raise click.UsageError("--save and --to-dead-letters exclude each other")
     connection = connection_of(options, timeout)
     tp = TopicPartition(topic, partition)
 
@@ -97,7 +95,7 @@ def skip_command(
     if not as_json:
         _print(skip)
     if not dry_run:
-        sure(f"Skip {len(skip.records)} records, and keep them in {kept_in}?", yes=yes)
+        sure(f"Skip {len(skip.records)} records and keep them in {kept_in}?", yes=yes)
         if to_dead_letters:
             asyncio.run(bury(connection, skip, dead_letter_topic=names.template))
         else:
@@ -119,7 +117,7 @@ def skip_command(
     elif dry_run:
         click.echo("nothing was skipped: this was a dry run")
     else:
-        click.echo(f"kept in {printable(kept_in)}; group {printable(group)} goes on at "
+        click.echo(f"kept in {printable(kept_in)}; group {printable(group)} continues at "
                    f"{skip.next_offset}")  # fmt: skip
 
 
@@ -136,18 +134,17 @@ def _described(record: RawRecord) -> dict[str, Any]:
 
 
 def _print(skip: Skip) -> None:
-    place = f"{skip.tp.topic}[{skip.tp.partition}]"
+    partition = f"{skip.tp.topic}[{skip.tp.partition}]"
     for record in skip.records:
         why = f"cannot be read: {record.problem}" if record.problem else "can be read"
         end = record.next_offset - 1
         upto = f" to {end}" if end > record.offset else ""
         size = "no value" if record.value is None else f"{len(record.value)} bytes"
-        line = (
-            f"{place} offset {record.offset}{upto} {why} ({iso_time(record.timestamp_ms)}, {size})"
-        )
+        at = iso_time(record.timestamp_ms)
+        line = f"{partition} offset {record.offset}{upto} {why} ({at}, {size})"
         click.echo(printable(line))
     if skip.behind and any(record.problem for record in skip.records):
         click.echo(
-            f"{skip.behind} records are behind it in its batch. aiokafka cannot read them either, "
-            "but for consume(on_unreadable=...); --batch skips and keeps them as well"
+            f"{skip.behind} records follow in its batch. aiokafka can read them only with "
+            "consume(on_unreadable=...); --batch skips and keeps them as well"
         )

@@ -27,17 +27,20 @@ _SERVICE = "pipeline-lag-monitor"
 
 @click.command("lag")
 @connecting
-@click.option("--group", "groups", multiple=True, help="Only this group; may be given again.")
-@click.option("--topic", "topics", multiple=True, help="Only this topic; may be given again.")
+@click.option("--group", "groups", multiple=True, help="Only this group; repeatable.")
+@click.option("--topic", "topics", multiple=True, help="Only this topic; repeatable.")
 @click.option("--each", is_flag=True, help="One line for each partition.")
-@click.option("--watch", type=Positive(), metavar="SECONDS", help="Look again, so often.")
+@click.option("--watch", type=Positive(), metavar="SECONDS", help="Measure again at this interval.")
 @click.option("--window", type=Positive(), metavar="SECONDS",
-              help="Judge groups over this time; by default 30, or six times --watch.")  # fmt: skip
-@click.option("--no-read", is_flag=True, help="Read no records; then times are estimates.")
+              help="Judge groups over this time; by default 30, but at least six times "
+              "--watch.")  # fmt: skip
+@click.option("--no-read", is_flag=True, help="Read no records: times are then estimates.")
 @click.option("--daemon", is_flag=True,
-              help="Print nothing, and export metrics by OTLP until SIGTERM; the variables OTEL_* "
-              "say where to. It looks every 5 seconds, or as --watch says.")  # fmt: skip
-@click.option("--by-topic", is_flag=True, help="With --daemon: no series for each partition.")
+              help="Print nothing and export metrics by OTLP until SIGTERM, as configured by the "
+              "variables OTEL_*. Measures every 5 seconds, or as --watch says.")  # fmt: skip
+@click.option(
+    "--by-topic", is_flag=True, help="With --daemon: one series for each topic, not partition."
+)
 @json_option
 def lag_command(
     *,
@@ -53,17 +56,17 @@ def lag_command(
     timeout: float,
     **options: Any,
 ) -> None:
-    """Show how far consumer groups are behind, in records and in seconds, and how they do.
+    """Show the lag of consumer groups, in records and in seconds, and their status.
 
-    With --json and --watch, each line is a document. What the cluster does not answer or allow,
-    and records that clients cannot read, are remarks; the exit code is 0 all the same.
+    With --json and --watch, each line is a JSON document. What the cluster does not answer or
+    allow, and records that clients cannot read, are remarks: the exit code is still 0.
     """
     if daemon and (as_json or each):
-        raise click.UsageError("--daemon prints nothing: leave --json and --each out")
+        raise click.UsageError("--daemon prints nothing: omit --json and --each")
     if by_topic and not daemon:
-        raise click.UsageError("--by-topic goes with --daemon")
+        raise click.UsageError("--by-topic needs --daemon")
     if window is not None and watch is None and not daemon:
-        raise click.UsageError("--window goes with --watch or --daemon: one look is no window")
+        raise click.UsageError("--window needs --watch or --daemon: one measurement has no window")
     connection = connection_of(options, timeout)
 
     def monitor(telemetry: Telemetry | None = None) -> LagMonitor:
@@ -89,7 +92,7 @@ def lag_command(
             return
         output = console()
         if watch is not None:
-            # In place on a terminal; one after the other in a file.
+            # Replaces the last table on a terminal; a file gets one after another.
             output.clear()
             output.print(iso_time(int(sweep.at * 1000)), highlight=False)
         print_sweep(sweep, output, each=each)
@@ -121,16 +124,16 @@ async def _look(
 
 
 def _check_named(sweep: Sweep, groups: Sequence[str], topics: Sequence[str]) -> None:
-    """Say why something that was named is not there.
+    """Explain why a named group or topic is missing.
 
     Raises:
-        click.ClickException: It is not.
+        click.ClickException: One is missing.
     """
-    there = {group.group for group in sweep.groups}
-    read = {found.topic for group in sweep.groups for found in group.partitions}
-    read |= {found.topic for found in sweep.dead_letters}
-    missing = [f"group {name}" for name in groups if name not in there]
-    missing += [f"topic {name}" for name in topics if name not in read]
+    present_groups = {group.group for group in sweep.groups}
+    present_topics = {part.topic for group in sweep.groups for part in group.partitions}
+    present_topics |= {depth.topic for depth in sweep.dead_letters}
+    missing = [f"group {name}" for name in groups if name not in present_groups]
+    missing += [f"topic {name}" for name in topics if name not in present_topics]
     if not missing:
         return
     for what in missing:
@@ -140,8 +143,8 @@ def _check_named(sweep: Sweep, groups: Sequence[str], topics: Sequence[str]) -> 
             if answer.startswith(f"{what}: "):
                 raise click.ClickException(f"the cluster does not answer for {answer}")
     raise click.ClickException(
-        f"nothing is committed for {' and '.join(missing)}; is the name right, and does the "
-        "cluster allow Describe on it?"
+        f"no offset is committed for {' and '.join(missing)}; check the name, and whether the "
+        "cluster allows Describe on it"
     )
 
 

@@ -1,4 +1,4 @@
-"""Sweeps as tables and as JSON. Names are made harmless for a terminal."""
+"""Sweeps as tables and as JSON; names are escaped for the terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNITS: Final = (("d", 86_400), ("h", 3600), ("m", 60))
 
 
 def document(sweep: Sweep) -> dict[str, Any]:
-    """Describe a sweep for machines. Times are in seconds; `null` is what is not known."""
+    """Return a sweep as data for JSON. Times are in seconds; unknown values are `None`."""
     return {
         "at": iso_time(int(sweep.at * 1000)),
         "took_s": round(sweep.took_s, 3),
@@ -40,44 +40,42 @@ def document(sweep: Sweep) -> dict[str, Any]:
                 "lag": group.lag,
                 "lag_s": _rounded(group.lag_s),
                 "partitions": [
-                    {**_described(found), "lag_s": _rounded(found.lag_s)}
-                    for found in group.partitions
+                    {**_described(part), "lag_s": _rounded(part.lag_s)} for part in group.partitions
                 ],
             }
             for group in sweep.groups
         ],
         "dead_letters": [
-            {**_described(found), "oldest_s": _rounded(found.oldest_s)}
-            for found in sweep.dead_letters
+            {**_described(depth), "oldest_s": _rounded(depth.oldest_s)}
+            for depth in sweep.dead_letters
         ],
         "missing_rights": list(sweep.missing_rights),
         "unanswered": list(sweep.unanswered),
     }
 
 
-def _described(found: PartitionLag | DeadLetterDepth) -> dict[str, Any]:
-    """Describe it; a remark is there only where there is one."""
-    described = asdict(found)
-    if found.remark is None:
+def _described(measured: PartitionLag | DeadLetterDepth) -> dict[str, Any]:
+    described = asdict(measured)
+    if measured.remark is None:
         del described["remark"]
     return described
 
 
 def print_sweep(sweep: Sweep, console: Console, *, each: bool) -> None:
-    """Print a line for each group and topic, or for each partition, and what is to be said."""
+    """Print a line for each group and topic, or for each partition, then notes."""
     if sweep.groups:
         console.print(_table_of(sweep.groups, each=each))
     else:
-        console.print("no consumer groups that may be described have committed anything")
-    letters = [found for found in sweep.dead_letters if found.depth]
-    if letters:
+        console.print("no consumer group that may be described has committed an offset")
+    dead_letters = [topic for topic in sweep.dead_letters if topic.depth]
+    if dead_letters:
         table = _table(("dead letters", "oldest"), ("in", "from", "given up by"))
-        for found in letters:
+        for topic in dead_letters:
             table.add_row(
-                f"{found.depth:,}",
-                duration(found.oldest_s, exact=True),
-                *(Text(printable(name)) for name in (found.topic, found.destination)),
-                Text(printable(found.group or _UNKNOWN)),
+                f"{topic.depth:,}",
+                duration(topic.oldest_s, exact=True),
+                *(Text(printable(name)) for name in (topic.topic, topic.destination)),
+                Text(printable(topic.group or _UNKNOWN)),
             )
         console.print(table)
     for note in _notes(sweep):
@@ -85,7 +83,7 @@ def print_sweep(sweep: Sweep, console: Console, *, each: bool) -> None:
 
 
 def duration(seconds: float | None, *, exact: bool) -> str:
-    """Write seconds in the largest fitting unit; `~` for what is estimated."""
+    """Return seconds as text in the largest fitting unit, with `~` for an estimate."""
     if seconds is None:
         return _UNKNOWN
     about = "" if exact else "~"
@@ -100,14 +98,14 @@ def _table_of(groups: Iterable[GroupLag], *, each: bool) -> Table:
         ("lag", "oldest waits"), ("status", "group", "members", "topic", "partition"),
     )  # fmt: skip
     for group in groups:
-        rows = [(str(found.partition), [found]) for found in group.partitions]
+        rows = [(str(part.partition), [part]) for part in group.partitions]
         if not each:
             topics: dict[str, list[PartitionLag]] = {}
-            for found in group.partitions:
-                topics.setdefault(found.topic, []).append(found)
+            for part in group.partitions:
+                topics.setdefault(part.topic, []).append(part)
             rows = [(_behind(parts), parts) for parts in topics.values()]
         members = _UNKNOWN if group.members is None else str(group.members)
-        for where, parts in rows:
+        for partition, parts in rows:
             status = worst([part.status for part in parts])
             table.add_row(
                 f"{sum(part.lag for part in parts):,}",
@@ -119,7 +117,7 @@ def _table_of(groups: Iterable[GroupLag], *, each: bool) -> Table:
                 Text(printable(group.group)),
                 members,
                 Text(printable(parts[0].topic)),
-                where,
+                partition,
             )
     return table
 
@@ -140,9 +138,9 @@ def _table(right: Sequence[str], left: Sequence[str]) -> Table:
 
 def _notes(sweep: Sweep) -> Iterable[str]:
     if any(group.status is None for group in sweep.groups):
-        yield "status ?: not watched for long enough to tell; --watch 5 goes on watching"
-    if any(not found.exact for group in sweep.groups for found in group.partitions):
-        yield "~: estimated from when the log grew, as seen from here"
+        yield "status ?: not watched for long enough; --watch 5 keeps watching"
+    if any(not part.exact for group in sweep.groups for part in group.partitions):
+        yield "~: estimated from the times at which the log was seen to grow"
     yield from sweep.remarks
     for right in sweep.missing_rights:
         yield f"the cluster does not allow {right}"

@@ -1,4 +1,4 @@
-"""From how a command ends to the exit code and the one line that says why."""
+"""Run a command, and turn its end into an exit code and one line that explains it."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 _FAILED: Final = 1
 _WRONG_USAGE: Final = 2
 _STOPPED: Final = 130
-_MENDS: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
-    ((errors.KafkaConnectionError,), ("no Kafka broker answers; is the address right, and what "
-     "--command-config says of security?")),
+_ADVICE: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
+    ((errors.KafkaConnectionError,), ("no Kafka broker answers; check the address and the "
+     "security settings of --command-config")),
     ((errors.SaslAuthenticationFailed, errors.AuthenticationFailedError,
       errors.AuthenticationMethodNotSupported),
-     "the cluster refuses the credentials; look at those in the file of --command-config"),
+     "the cluster refuses the credentials; check those in the file of --command-config"),
     ((errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError,
       errors.GroupAuthorizationFailedError),
-     ("the cluster does not allow this; lag takes the rights to describe groups and topics, and to "
-     "read topics; dlq those to describe and read the dead-letter topic, to replay also to write "
-     "to the source topic, to purge also to delete")),
+     ("the cluster does not allow this; lag needs the rights to describe groups and topics and to "
+     "read topics; dlq needs those to describe and read the dead-letter topic, replay also to "
+     "write to the source topic, purge also to delete")),
     ((errors.PolicyViolationError, errors.UnsupportedVersionError,
       errors.IncompatibleBrokerVersion),
      "the broker cannot do this with this topic; a topic that is only compacted cannot be purged"),
     ((errors.KafkaTimeoutError, TimeoutError),
-     "the cluster did not answer in time; is it well? A longer --timeout waits longer"),
+     "the cluster did not answer in time; check its health, or raise --timeout"),
 )  # fmt: skip
 
 
 @click.group()
 def cli() -> None:
-    """See through a Kafka pipeline, from outside."""
+    """Inspect a Kafka pipeline from outside."""
 
 
 cli.add_command(dlq)
@@ -50,7 +50,7 @@ cli.add_command(metrics_command)
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run the command that `arguments` name, and return its exit code."""
-    # aiokafka logs each refused connection; one error at the end says it.
+    # aiokafka logs every refused connection; one error at the end is enough.
     logger = logging.getLogger("aiokafka")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -62,18 +62,20 @@ def run(arguments: Sequence[str] | None) -> int:
         click.echo(help_wanted.format_message(), err=True)
         return _WRONG_USAGE
     except (click.ClickException, errors.KafkaError, LookupError, OSError, ValueError) as error:
-        return _end(_said(error), _WRONG_USAGE if isinstance(error, click.UsageError) else _FAILED)
+        return _end(
+            _explained(error), _WRONG_USAGE if isinstance(error, click.UsageError) else _FAILED
+        )
     finally:
         logger.setLevel(level)
     return code if isinstance(code, int) else 0
 
 
-def _said(error: Exception) -> str:
+def _explained(error: Exception) -> str:
     if isinstance(error, click.ClickException):
         return error.format_message()
-    for kinds, mend in _MENDS:
+    for kinds, advice in _ADVICE:
         if isinstance(error, kinds):
-            return f"{mend} ({type(error).__name__}: {error})"
+            return f"{advice} ({type(error).__name__}: {error})"
     if isinstance(error, (LookupError, ValueError)):
         return str(error)
     return f"{type(error).__name__}: {error}"

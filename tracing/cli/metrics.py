@@ -23,27 +23,27 @@ _HEAD: Final = f"""\
 
 Made from `tracing/metrics/catalog.py` by `python -m tracing metrics --markdown`.
 
-- Labels are OpenTelemetry attributes; in Prometheus their dots are underscores. One that does not
-  apply is absent, for example `error.type` where nothing failed. There are no ids, keys or payloads
-  in labels: ids live on spans, to which exemplars lead.
-- Names in Prometheus are those of its default translation of OTLP; to the name of a histogram,
-  `_bucket`, `_sum` and `_count` are added.
+- Labels are OpenTelemetry attributes; in Prometheus, underscores replace their dots. A label that
+  does not apply is absent, for example `error.type` if nothing failed. Labels hold no ids, keys or
+  payloads: ids are attributes of spans, and exemplars link to spans.
+- Names in Prometheus are those of its default translation of OTLP; a histogram's name gets the
+  suffixes `_bucket`, `_sum` and `_count`.
 - A metric has at most {DEFAULT_MAX_SERIES:,} series in one process, or `Telemetry(max_series=...)`.
-  Further ones share one, with the label `otel.metric.overflow`; each time that one is asked for
-  counts in `pipeline.telemetry.dropped` with the reason `series`. The first telemetry on a meter
-  provider decides. Pipelines that come with the messages,
-  error types, steps and states have narrower bounds of 32 or 64; the rest is `_OTHER`.
-- Only the lag monitor has series by partition. It keeps 10,000, or `LagMonitor(max_series=...)`,
-  the most urgent ones; the rest is one series `_OTHER`. `python -m tracing lag --by-topic` and
-  `LagMonitor(partitions=False)` do without partitions.
+  The rest shares one series, with the label `otel.metric.overflow`, and each use of it counts in
+  `pipeline.telemetry.dropped` with the reason `series`. The first telemetry on a meter provider
+  sets the limit. Names of pipelines that arrive with messages, error types, steps and states have
+  lower limits of 32 or 64; the rest is `_OTHER`.
+- Only the lag monitor has series by partition. It keeps the 10,000 most urgent ones, or
+  `LagMonitor(max_series=...)`; the rest is one series `_OTHER`. `python -m tracing lag --by-topic`
+  and `LagMonitor(partitions=False)` omit partitions.
 """
 
 
 @click.command("metrics")
-@click.option("--markdown", "as_markdown", is_flag=True, help="As the document METRICS.md.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the document METRICS.md.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for machines.")
 def metrics_command(*, as_markdown: bool, as_json: bool) -> None:
-    """List all metrics with their labels, and their names in Prometheus."""
+    """List all metrics with their labels and their names in Prometheus."""
     if as_markdown and as_json:
         raise click.UsageError("--markdown and --json exclude each other")
     if as_markdown:
@@ -55,14 +55,14 @@ def metrics_command(*, as_markdown: bool, as_json: bool) -> None:
 
 
 def markdown() -> str:
-    """The whole document, as it is committed."""
+    """Return the document METRICS.md."""
     rows = [HEADINGS, ("---",) * len(HEADINGS), *(_cells(metric) for metric in catalog.METRICS)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"{_HEAD}\n{table}\n"
 
 
 def document() -> list[dict[str, Any]]:
-    """The catalogue for machines."""
+    """Return the catalogue as data for JSON."""
     return [
         {
             "name": metric.name,

@@ -1,4 +1,4 @@
-"""What the options take, told apart from what they do not before anything is done."""
+"""Types of option values: they reject a bad value before a command does anything."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")
 
 
 class Moment(click.ParamType[int]):
-    """An age or a time, as unix ms."""
+    """An age or a time, converted to unix ms."""
 
     name = "AGE|TIME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it."""
+        """Convert the text."""
         try:
             return parse_moment(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-class LetterName(click.ParamType[LetterId]):
+class DeadLetterName(click.ParamType[LetterId]):
     """A dead letter's id."""
 
     name = "TOPIC/PARTITION/OFFSET"
@@ -41,7 +41,7 @@ class LetterName(click.ParamType[LetterId]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> LetterId:
-        """Read it."""
+        """Convert the text."""
         try:
             return LetterId.parse(str(value))
         except ValueError as error:
@@ -56,7 +56,7 @@ class Template(click.ParamType[DeadLetterNames]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> DeadLetterNames:
-        """Read it."""
+        """Convert the text."""
         if isinstance(value, DeadLetterNames):
             return value
         try:
@@ -66,51 +66,51 @@ class Template(click.ParamType[DeadLetterNames]):
 
 
 class Positive(click.ParamType[float]):
-    """A number above 0, at most that of the seconds of a day."""
+    """A number above 0, at most the seconds of a day."""
 
     name = "NUMBER"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Read it."""
+        """Convert the text."""
         try:
             number = float(value)
         except ValueError:
             number = math.nan
-        # Comparisons that no NaN passes.
+        # NaN fails this comparison.
         if not 0 < number <= _LONGEST_S:
-            self.fail(f"{value!r} is no number above 0 and up to {_LONGEST_S:g}", param, ctx)
+            self.fail(f"{value!r} is not a number above 0 and up to {_LONGEST_S:g}", param, ctx)
         return number
 
 
 class Addresses(click.ParamType[str]):
-    """Where a cluster is."""
+    """The addresses of a cluster."""
 
     name = "HOST:PORT"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read it."""
+        """Convert the text."""
         for address in str(value).split(","):
-            found = _address(address.strip())
-            if found is None or not 0 < int(found[1] or 1) <= _MAX_PORT:
-                # What stands before an @ may be a password.
-                shown = "what is given" if "@" in address else repr(address)
+            match = _address(address.strip())
+            if match is None or not 0 < int(match[1] or 1) <= _MAX_PORT:
+                # The text before an @ may be a password.
+                shown = "an address" if "@" in address else repr(address)
                 self.fail(f"{shown} is not of the form HOST:PORT", param, ctx)
         return str(value)
 
 
 def parse_moment(text: str) -> int:
-    """Read an age such as `15m` or `2d`, or an ISO 8601 date or time, as unix ms.
+    """Parse an age, for example `15m` or `2d`, or an ISO 8601 date or time, to unix ms.
 
     A time without a zone is UTC.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The text is neither.
     """
     age = _AGE.fullmatch(text.strip())
     if age is not None:
-        # No record is older than Kafka's time, which begins in 1970.
+        # Unix time begins in 1970, and so do Kafka's timestamps.
         return int(max(0.0, time() - float(age[1]) * UNITS[age[2]]) * 1000)
     try:
         moment = datetime.fromisoformat(text.strip())

@@ -1,4 +1,4 @@
-"""The options that the commands share, and how they are read."""
+"""Options that the commands share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from tracing.cli.option_types import Addresses, LetterName, Moment, Positive, Template
+from tracing.cli.option_types import Addresses, DeadLetterName, Moment, Positive, Template
 from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.origins import Origins
 from tracing.dlq.reading import topics_of
@@ -22,22 +22,24 @@ if TYPE_CHECKING:
     from tracing.dlq.places import LetterId
 
 SUFFIX: Final = ".dlq"
-"""What dead-letter topics end in, unless services choose their names."""
+"""What dead-letter topics end in, unless services name them differently."""
 
 json_option: Final = click.option(
-    "--json", "as_json", is_flag=True, help="For machines: one JSON document."
+    "--json", "as_json", is_flag=True, help="Print one JSON document, for machines."
 )
-yes_option: Final = click.option("--yes", is_flag=True, help="Do not ask.")
-dry_run_option: Final = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+yes_option: Final = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+dry_run_option: Final = click.option(
+    "--dry-run", is_flag=True, help="Only show what would be done."
+)
 
 
 class Chosen(NamedTuple):
-    """What was chosen.
+    """The user's choice of dead letters.
 
     Attributes:
-        topics: The dead-letter topics.
-        selection: Which of their letters.
-        origins: What judges where the letters say that they come from.
+        topics: The dead-letter topics to read.
+        selection: Which of their dead letters to take.
+        origins: Checks where the dead letters come from.
     """
 
     topics: list[str]
@@ -46,7 +48,7 @@ class Chosen(NamedTuple):
 
 
 def connecting(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what it takes to reach a cluster."""
+    """Add the options that connect to a cluster."""
     for option in (
         click.option(
             "--bootstrap-servers",
@@ -54,14 +56,14 @@ def connecting(command: Callable[..., None]) -> Callable[..., None]:
             required=True,
             type=Addresses(),
             metavar="HOST:PORT",
-            help="The cluster (or KAFKA_BOOTSTRAP_SERVERS).",
+            help="The cluster's addresses (or KAFKA_BOOTSTRAP_SERVERS).",
         ),
         click.option(
             "--command-config",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             envvar="PIPELINE_TRACING_COMMAND_CONFIG",
             metavar="FILE",
-            help="A properties file with security settings; passwords belong there "
+            help="A properties file with security settings and passwords "
             "(or PIPELINE_TRACING_COMMAND_CONFIG).",
         ),
         click.option(
@@ -77,26 +79,46 @@ def connecting(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def selecting(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what chooses letters."""
+    """Add the options that select dead letters."""
     for option in (
         click.option(
             "--topic",
             "topics",
             multiple=True,
-            help="A dead-letter topic, or a topic that letters came from; may be given again.",
+            help="A dead-letter topic, or a topic that dead letters came from; repeatable.",
         ),
-        click.option("--group", "groups", multiple=True, help="Who gave them up."),
-        click.option("--error", "errors", multiple=True, help="The error type; * for anything."),
-        click.option("--since", type=Moment(), help="Failed since: 15m, 2h, 3d, or a time."),
-        click.option("--until", type=Moment(), help="Failed before."),
-        click.option("--id", "ids", type=LetterName(), multiple=True, help="A single letter."),
+        click.option(
+            "--group",
+            "groups",
+            multiple=True,
+            help="A consumer group that gave records up; repeatable.",
+        ),
+        click.option(
+            "--error",
+            "errors",
+            multiple=True,
+            help="An error type, with * for any text; repeatable.",
+        ),
+        click.option(
+            "--since",
+            type=Moment(),
+            help="Failed at or after an age, such as 15m, 2h or 3d, or a time.",
+        ),
+        click.option("--until", type=Moment(), help="Failed before an age or a time."),
+        click.option(
+            "--id",
+            "ids",
+            type=DeadLetterName(),
+            multiple=True,
+            help="A single dead letter; repeatable.",
+        ),
     ):
         command = option(command)
     return naming(command)
 
 
 def naming(command: Callable[..., None]) -> Callable[..., None]:
-    """Add how dead-letter topics are named."""
+    """Add the options that say how dead-letter topics are named."""
     for option in (
         click.option(
             "--dead-letter-topic",
@@ -110,8 +132,8 @@ def naming(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--suffix",
-            help="What dead-letter topics end in, where that is all they have in common; by "
-            "default what --dead-letter-topic says.",
+            help="What dead-letter topics end in, if they have only that in common; by default "
+            "--dead-letter-topic decides.",
         ),
     ):
         command = option(command)
@@ -119,17 +141,17 @@ def naming(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def is_dead_letter_topic(topic: str, names: DeadLetterNames, suffix: str | None) -> bool:
-    """Return whether a topic holds dead letters, by its name."""
+    """Return whether a topic is named like a dead-letter topic."""
     if suffix is None and names.template != TOPIC:
         return names.names(topic)
     return topic.endswith(SUFFIX if suffix is None else suffix)
 
 
 def connection_of(options: dict[str, Any], timeout_s: float) -> Connection:
-    """Take the connection's options out of all options; a request may take `timeout_s` seconds.
+    """Remove the options of the connection from `options`, and return the connection.
 
     Raises:
-        click.UsageError: The file does not fit.
+        click.UsageError: The file of --command-config is not usable.
     """
     file = options.pop("command_config")
     try:
@@ -152,59 +174,56 @@ async def chosen(
     names: DeadLetterNames,
     suffix: str | None,
 ) -> Chosen:
-    """Find the dead-letter topics that are meant, and which of their letters.
+    """Find the dead-letter topics that the options select.
 
     Raises:
-        click.UsageError: A topic is named that does not exist, or that has no dead letters.
+        click.UsageError: A named topic does not exist, or has no dead-letter topic.
     """
     existing = await topics_of(connection)
-    known = sorted(each for each in existing if is_dead_letter_topic(each, names, suffix))
+    dead_letter_topics = sorted(
+        each for each in existing if is_dead_letter_topic(each, names, suffix)
+    )
     named = {topic for topic in topics if is_dead_letter_topic(topic, names, suffix)}
-    sources = frozenset(topics) - named
-    if missing := sorted(named - set(known)):
-        raise click.UsageError(
-            f"there is no topic {', '.join(missing)}; there are: {', '.join(known) or 'none'}"
-        )
-    if missing := sorted({place.topic for place in ids} - set(known)):
-        raise click.UsageError(
-            f"there is no dead-letter topic {', '.join(missing)}; there are: "
-            f"{', '.join(known) or 'none'}"
-        )
-    for source in sources:
-        if not any(source in topic for topic in known):
-            raise click.UsageError(
-                f"topic {source} has no dead-letter topic; there are: {', '.join(known) or 'none'}"
-            )
-    # How a service names its dead-letter topics is its own choice, but for their source in it;
-    # what lies in them that came from elsewhere, the selection leaves out.
-    meant = [
+    source_topics = frozenset(topics) - named
+    available = f"dead-letter topics: {', '.join(dead_letter_topics) or 'none'}"
+    if missing := sorted(named - set(dead_letter_topics)):
+        raise click.UsageError(f"there is no topic {', '.join(missing)}; {available}")
+    if missing := sorted({chosen.topic for chosen in ids} - set(dead_letter_topics)):
+        raise click.UsageError(f"there is no dead-letter topic {', '.join(missing)}; {available}")
+    for source_topic in source_topics:
+        if not any(source_topic in topic for topic in dead_letter_topics):
+            raise click.UsageError(f"topic {source_topic} has no dead-letter topic; {available}")
+    # Services choose the names of dead-letter topics, but the source topic is part of them. The
+    # selection leaves out dead letters from other source topics.
+    selected = [
         topic
-        for topic in known
-        if not topics or topic in named or any(source in topic for source in sources)
+        for topic in dead_letter_topics
+        if not topics or topic in named or any(each in topic for each in source_topics)
     ]
     if ids:
-        meant = [topic for topic in meant if any(place.topic == topic for place in ids)]
+        selected = [topic for topic in selected if any(chosen.topic == topic for chosen in ids)]
     selection = Selection(
         topics=frozenset(named),
-        sources=sources,
+        source_topics=source_topics,
         groups=frozenset(groups),
         errors=tuple(errors),
         since_ms=since,
         until_ms=until,
         ids=frozenset(ids),
     )
-    return Chosen(meant, selection, Origins(existing, template=names.template, named=sources))
+    origins = Origins(existing, template=names.template, named=source_topics)
+    return Chosen(selected, selection, origins)
 
 
 def sure(question: str, *, yes: bool) -> None:
-    """Ask a person at the terminal, unless the answer was given.
+    """Ask for confirmation at the terminal, unless `yes`.
 
     Raises:
-        click.UsageError: There is nobody to be asked.
+        click.UsageError: There is no terminal to ask at.
         click.Abort: The answer is no.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("nobody is there to be asked: add --yes, or choose letters")
+        raise click.UsageError("there is no terminal to ask at: add --yes, or select dead letters")
     click.confirm(question, abort=True, err=True)

@@ -1,4 +1,4 @@
-"""Text for a person at a terminal: what may be shown, times and ages, and running counts."""
+"""Terminal output that the commands share: the console, times and ages, progress."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 """The units of ages, in seconds."""
 
 _WIDE: Final = 180
-# The end of the year 9999; headers can hold any number.
+# The end of the year 9999. Headers can hold any number.
 _LATEST_MS: Final = 253_402_300_799_000
 
 
 def console() -> Console:
-    """Standard output; wide enough for a table where it is no terminal."""
-    found = Console()
-    return found if found.is_terminal else Console(width=_WIDE)
+    """Return a console on standard output, wide enough for tables if it is not a terminal."""
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=_WIDE)
 
 
 def iso_time(moment_ms: int) -> str:
-    """Write unix ms as an ISO 8601 time in UTC, to the second."""
+    """Return unix ms as an ISO 8601 time in UTC, to the second."""
     if not 0 < moment_ms <= _LATEST_MS:
         return "unknown"
     return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def age(moment_ms: int) -> str:
-    """Write how long ago unix ms were, in the largest fitting unit."""
+    """Return the time since `moment_ms` (unix ms) as text in the largest fitting unit."""
     if not 0 < moment_ms <= _LATEST_MS:
         return "unknown"
     seconds = max(0.0, time() - moment_ms / 1000)
@@ -46,15 +46,15 @@ def age(moment_ms: int) -> str:
 
 
 class ProgressCallback(Protocol):
-    """Receives how many more there are, or how many there are in all."""
+    """Receives the progress of a long command."""
 
     def __call__(self, number: int, *, absolute: bool = False) -> None:
-        """Add `number` to the count, or set the count to it if it is `absolute`."""
+        """Add `number` to the count, or set the count if `absolute`."""
 
 
 @contextmanager
 def counting(what: str) -> Iterator[ProgressCallback]:
-    """Show a running count on standard error."""
+    """Show a running count on standard error, if that is a terminal."""
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(),

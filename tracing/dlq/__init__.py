@@ -1,6 +1,6 @@
-"""Work on dead letters, for people and for programs: read, group, replay and purge them.
+"""Read, summarise, replay and purge dead letters.
 
-It needs the extra `cli`, which brings aiokafka. The command line is `python -m tracing dlq`.
+Needs the extra `cli`, which brings aiokafka. The command line is `python -m tracing dlq`.
 """
 
 from tracing.dlq.outgoing import replay_headers

@@ -1,7 +1,7 @@
-"""Where dead letters say that they come from, and whether that can be.
+"""Check the topic and group that a dead letter names as its origin.
 
-Whoever may write to a dead-letter topic writes the headers as well, so they do not decide where
-the rights of an operator are used.
+Anyone who may write to a dead-letter topic also writes the headers, so the headers alone must not
+decide which topics an operator's rights are used on.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _INTERNAL: Final = "__"
 
 
 class Origins:
-    """Judges what dead letters say of the topic and the group that they come from.
+    """Checks the origins of dead letters.
 
-    A letter is taken at its word where its topic is the dead-letter topic of the topic and group
-    that it names, and that topic exists. One dead-letter topic can be that of several topics and
-    groups, as `a.b.c.dlq` of `a` and group `b.c`, and of `a.b` and group `c`: then it belongs to
-    the one with the longest name that exists, unless another one was asked for by name.
+    An origin is accepted if the dead letter lies in the dead-letter topic of the topic and group
+    that it names, and that topic exists. One dead-letter topic can belong to several topics and
+    groups: `a.b.c.dlq` to `a` and group `b.c`, and to `a.b` and group `c`. Then only the existing
+    topic with the longest name is accepted, and the topics in `named`.
 
     Args:
         topics: The topics that exist.
         template: How dead-letter topics are named, as in `DeadLetters(topic=...)`.
-        named: Topics that were asked for by name.
+        named: Topics that the user named.
 
     Raises:
-        ValueError: The template is none.
+        ValueError: The template is not valid.
     """
 
     def __init__(
@@ -42,61 +42,62 @@ class Origins:
         self._topics = frozenset(topics)
         self._names = DeadLetterNames(template)
         self._named = frozenset(named)
-        self._sources: dict[str, tuple[str, str] | None] = {}
+        self._longest: dict[str, tuple[str, str] | None] = {}
 
-    def refusal(self, letter: Letter) -> str | None:
-        """Return why a letter does not go where it says; `None` where it does.
+    def refusal(self, dead_letter: Letter) -> str | None:
+        """Return why a dead letter is not replayed to the topic that it names; `None` if it is.
 
-        Records without provenance name no place, so there is nothing to refuse.
+        A record without provenance names no topic, so there is nothing to refuse.
         """
-        provenance, place = letter.provenance, letter.id.topic
+        provenance, topic = dead_letter.provenance, dead_letter.id.topic
         if provenance is None:
-            return letter.problem and f"it cannot be read: {letter.problem}"
+            return dead_letter.problem and f"it cannot be read: {dead_letter.problem}"
         return (
-            _no_place(provenance)
-            or self._not_its_topic(provenance, place)
-            or self._not_its_source(provenance, place)
+            _incomplete(provenance)
+            or self._other_dead_letter_topic(provenance, topic)
+            or self._other_source_topic(provenance, topic)
         )
 
-    def _not_its_topic(self, provenance: Provenance, place: str) -> str | None:
+    def _other_dead_letter_topic(self, provenance: Provenance, lies_in: str) -> str | None:
         topic, group = provenance.topic, provenance.group
         try:
             expected = self._names.of(topic, group)
         except ValueError:
             expected = ""
-        if expected == place:
+        if expected == lies_in:
             return None
         return (
-            f"it names {topic} and group {group!r}, whose dead letters do not go to {place} "
-            f"(where services choose another name: --dead-letter-topic, now {self._names.template})"
+            f"it names {topic} and group {group!r}, whose dead letters do not go to {lies_in} "
+            "(if services name dead-letter topics differently, set --dead-letter-topic, now "
+            f"{self._names.template})"
         )
 
-    def _not_its_source(self, provenance: Provenance, place: str) -> str | None:
+    def _other_source_topic(self, provenance: Provenance, lies_in: str) -> str | None:
         topic = provenance.topic
         if topic not in self._topics:
-            return f"there is no topic {topic}, or it may not be described"
+            return f"topic {topic} does not exist, or may not be described"
         if topic in self._named:
             return None
-        if place not in self._sources:
-            self._sources[place] = self._names.source(place, self._topics)
-        source = self._sources[place]
-        if source is None or source[0] == topic:
+        if lies_in not in self._longest:
+            self._longest[lies_in] = self._names.source(lies_in, self._topics)
+        longest = self._longest[lies_in]
+        if longest is None or longest[0] == topic:
             return None
         return (
-            f"it names {topic} and group {provenance.group!r}, and {place} is the dead-letter "
-            f"topic of {source[0]} and group {source[1]!r} as well (to replay it to {topic}: "
-            f"--topic {topic})"
+            f"it names {topic} and group {provenance.group!r}, but {lies_in} is also the "
+            f"dead-letter topic of {longest[0]} and group {longest[1]!r} (to replay it to {topic}, "
+            f"add --topic {topic})"
         )
 
 
-def _no_place(provenance: Provenance) -> str | None:
+def _incomplete(provenance: Provenance) -> str | None:
     topic = provenance.topic
     if not is_topic_name(topic) or topic.startswith(_INTERNAL):
-        return f"it names {topic!r}, to which nothing is replayed"
+        return f"it names {topic!r}, which never receives replays"
     if not provenance.group:
-        return f"it names {topic}, and no group that gave it up"
+        return f"it names {topic}, but no group that gave it up"
     if provenance.unreadable == "bytes":
-        return f"it holds the bytes of what could not be read of {topic}, and no record"
+        return f"it holds unreadable bytes of {topic}, not a record"
     if provenance.partition < 0 or provenance.offset < 0:
-        return f"it names {topic}, and no place in it"
+        return f"it names {topic}, but no partition and offset"
     return None

@@ -1,4 +1,4 @@
-"""What a replay sends: the headers of a dead letter that goes back, and the span of the send."""
+"""Headers and span of a replayed dead letter."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ _LEFT_OUT: Final = (ERROR_HEADERS - {FIRST_FAILED_AT}) | {
 }
 
 
-def replay_headers(letter: Letter, provenance: Provenance) -> tuple[list[Header], Replay]:
-    """Make the headers of a letter that goes back, but for its new trace context.
+def replay_headers(dead_letter: Letter, provenance: Provenance) -> tuple[list[Header], Replay]:
+    """Return the headers of a replayed dead letter, without the new trace context, and its mark.
 
-    The record's own stay, and so does the time at which it first failed. All letters of a record,
-    and all its replays, have the id of the record that first failed, so that a consumer with an
+    The record keeps its own headers and the time at which it first failed. All dead letters and
+    replays of a record carry the id of the record that first failed, so that a consumer with an
     inbox applies it once.
     """
-    earlier = Replay.from_headers(letter.record.headers)
+    earlier = Replay.from_headers(dead_letter.record.headers)
     first = f"{provenance.topic}/{provenance.partition}/{provenance.offset}"
     if earlier is not None and (place := earlier.place) is not None:
         behind = place[2] < provenance.offset
         if behind and place[:2] == (provenance.topic, provenance.partition):
             first = earlier.id
     replay = Replay(group=provenance.group, id=first)
-    return without(listed(letter.record.headers), _LEFT_OUT) + replay.headers(), replay
+    return without(listed(dead_letter.record.headers), _LEFT_OUT) + replay.headers(), replay
 
 
-def own_context(letter: Letter) -> list[Header]:
-    """Where nobody traces the replay, the record stays in the trace that failed."""
-    context = letter.context
+def own_context(dead_letter: Letter) -> list[Header]:
+    """Return the trace context of the failed trace, for a replay that is not traced."""
+    context = dead_letter.context
     return [] if context is None else [(w3c.TRACEPARENT, w3c.format_traceparent(context))]
 
 
@@ -70,23 +70,23 @@ class ReplaySends:
         )
 
     def begin(
-        self, letter: Letter, found: Provenance, headers: list[Header], mark: Replay
+        self, dead_letter: Letter, provenance: Provenance, headers: list[Header], mark: Replay
     ) -> Sending | None:
-        """Start the send of a dead letter; `None` where telemetry fails, which is logged.
+        """Begin the send of a dead letter; return `None` if telemetry fails, which is logged.
 
         Args:
-            letter: The dead letter.
-            found: Where it came from.
-            headers: Those of the record to send, without a trace context.
-            mark: The mark among these headers.
+            dead_letter: The dead letter.
+            provenance: Where it came from.
+            headers: The headers to send, without a trace context.
+            mark: The replay mark among these headers.
         """
         telemetry = self._telemetry
         try:
-            destination = self._destinations[found.topic]
+            destination = self._destinations[provenance.topic]
             span: Span | None = None
             creation: Span | bytes | None = telemetry.spans.dropped_root()
             if creation is None:
-                failed = letter.context
+                failed = dead_letter.context
                 creation = started = telemetry.spans.start(
                     destination.name,
                     Context(),
@@ -99,18 +99,18 @@ class ReplaySends:
                     telemetry.spans.enrich(
                         span,
                         {
-                            **cloudevents.identity(latest(letter.record.headers)),
+                            **cloudevents.identity(latest(dead_letter.record.headers)),
                             semconv.REPLAY_ID: mark.id,
                         },
                     )
             injected: list[Header] = []
             telemetry.propagation.inject(
-                injected, creation, Context(), found.topic, letter.record.timestamp
+                injected, creation, Context(), provenance.topic, dead_letter.record.timestamp
             )
-            # The flow is the record's own, or none: it does not begin with the replay.
-            written = [pair for pair in injected if pair[0] != w3c.BAGGAGE]
+            # The record keeps its own flow, or has none: a replay does not begin a flow.
+            trace_context = [pair for pair in injected if pair[0] != w3c.BAGGAGE]
             context_names = telemetry.propagation.fields - {w3c.BAGGAGE}
-            outgoing = without(headers, context_names) + (written or own_context(letter))
+            outgoing = without(headers, context_names) + (trace_context or own_context(dead_letter))
             return Sending(telemetry, destination, span, outgoing)
         except Exception as fault:
             telemetry.diagnostics.failed("replay", fault)

@@ -1,4 +1,4 @@
-"""Where dead letters lie, and which places can be read: trouble with one is none of the others'."""
+"""Ids of dead letters, and the partitions to read them from; one bad partition stops no other."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from tracing.kafka.connection import Connection
 
 Troubles = dict[str, Exception]
-"""Why some partitions, or topics, could not be read, by `topic[partition]` or by topic."""
+"""Why partitions or topics could not be read, by `topic[partition]` or by topic."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class LetterId:
-    """Where a dead letter lies, as text `topic/partition/offset`."""
+    """The id of a dead letter: its position, `topic/partition/offset` as text."""
 
     topic: str
     partition: int
@@ -34,25 +34,24 @@ class LetterId:
 
     @classmethod
     def parse(cls, text: str) -> LetterId:
-        """Read an id.
+        """Parse an id.
 
         Raises:
-            ValueError: It is none.
+            ValueError: The text is not an id.
         """
+        problem = f"{text!r} is not the id of a dead letter, which is TOPIC/PARTITION/OFFSET"
         try:
             topic, partition, offset = text.rsplit("/", 2)
-            found = cls(topic, int(partition), int(offset))
+            parsed = cls(topic, int(partition), int(offset))
         except ValueError:
-            raise ValueError(
-                f"{text!r} is no dead letter's id, which is TOPIC/PARTITION/OFFSET"
-            ) from None
-        if not topic or found.partition < 0 or found.offset < 0:
-            raise ValueError(f"{text!r} is no dead letter's id, which is TOPIC/PARTITION/OFFSET")
-        return found
+            raise ValueError(problem) from None
+        if not topic or parsed.partition < 0 or parsed.offset < 0:
+            raise ValueError(problem)
+        return parsed
 
 
 def note(troubles: Troubles | None, partitions: Iterable[TopicPartition], error: Exception) -> None:
-    """Note what keeps partitions from being read, or raise it where that is not wanted."""
+    """Record why partitions cannot be read; without `troubles`, raise the error."""
     noted = {f"{tp.topic}[{tp.partition}]": error for tp in partitions}
     if troubles is None or not noted:
         raise error
@@ -68,25 +67,27 @@ async def partitions_of(
     """Return the partitions to read.
 
     Raises:
-        LookupError: A topic does not exist, and no other one does.
+        LookupError: A topic does not exist, and `troubles` is `None` or no other topic exists.
     """
-    # A consumer knows only the partitions of what it reads already.
+    # A consumer knows only the partitions of topics that it already reads.
     admin = AIOKafkaAdminClient(**connection.client())
     try:
         await admin.start()
         described = await admin.describe_topics(list(topics))
     finally:
         await admin.close()
-    found = {topic["topic"]: topic["partitions"] for topic in described if not topic["error_code"]}
-    missing = sorted(set(topics) - found.keys())
+    partitions_by_topic = {
+        topic["topic"]: topic["partitions"] for topic in described if not topic["error_code"]
+    }
+    missing = sorted(set(topics) - partitions_by_topic.keys())
     if missing:
-        error = LookupError(f"there is no topic {', '.join(missing)} that may be read")
-        if troubles is None or not found:
+        error = LookupError(f"there is no readable topic {', '.join(missing)}")
+        if troubles is None or not partitions_by_topic:
             raise error
         troubles.update(dict.fromkeys(missing, error))
     return sorted(
         TopicPartition(topic, partition["partition"])
-        for topic, partitions in found.items()
+        for topic, partitions in partitions_by_topic.items()
         for partition in partitions
         if only is None or (topic, partition["partition"]) == (only.topic, only.partition)
     )
@@ -98,7 +99,7 @@ async def begin(
     only: LetterId | None,
     troubles: Troubles | None,
 ) -> dict[TopicPartition, int]:
-    """Go to the first letters; returns where they end, of the partitions that have some."""
+    """Seek to the first dead letters; return the end offsets of the partitions that have any."""
     extents = await _extents(consumer, partitions, troubles)
     if only is not None:
         extents = {
@@ -107,7 +108,7 @@ async def begin(
         }
     places = {tp: extent for tp, extent in extents.items() if extent[0] < extent[1]}
     if places:
-        # Once alone: aiokafka does not end where it is assigned anew and closed at the same time.
+        # Only once: aiokafka hangs if it is reassigned while it closes.
         consumer.assign(list(places))
     for tp, (start, _) in places.items():
         consumer.seek(tp, start)
@@ -117,10 +118,10 @@ async def begin(
 async def extents_at_once(
     consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
 ) -> dict[TopicPartition, tuple[int, int]]:
-    """Ask where partitions begin and end.
+    """Return the first and the end offset of each partition.
 
     Raises:
-        KafkaError: That is not known of one of them.
+        KafkaError: The offsets of at least one partition are not available.
     """
     ends = await consumer.end_offsets(partitions)
     starts = await consumer.beginning_offsets(partitions)
@@ -130,21 +131,21 @@ async def extents_at_once(
 async def _extents(
     consumer: AIOKafkaConsumer, partitions: list[TopicPartition], troubles: Troubles | None
 ) -> dict[TopicPartition, tuple[int, int]]:
-    """Find where partitions begin and end: all at once, or one by one where that does not go."""
+    """Return the first and the end offsets: in one request, or one by one if that fails."""
     try:
         return await extents_at_once(consumer, partitions)
     except KafkaError:
         if troubles is None:
             raise
-    found: dict[TopicPartition, tuple[int, int]] = {}
+    extents: dict[TopicPartition, tuple[int, int]] = {}
     answers = await asyncio.gather(
         *(extents_at_once(consumer, [tp]) for tp in partitions), return_exceptions=True
     )
     for tp, answer in zip(partitions, answers, strict=True):
         if isinstance(answer, dict):
-            found |= answer
+            extents |= answer
         elif isinstance(answer, KafkaError):
             note(troubles, [tp], answer)
         else:
             raise answer
-    return found
+    return extents

@@ -1,4 +1,4 @@
-"""Deleting dead letters that nobody needs any more, from the oldest on."""
+"""Delete dead letters that are no longer needed, oldest first."""
 
 from __future__ import annotations
 
@@ -19,80 +19,80 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Purge:
-    """What can be deleted: of each partition, all that comes before an offset.
+    """What can be deleted: everything before an offset of each partition.
 
     Attributes:
-        before: The offsets.
-        letters: How many records that is.
-        strangers: How many of them have no provenance, and thus are no dead letters.
-        kept: How many stay, be it that they are not meant or that one before them is not.
-        blocked: How many of those are meant, but come after one that is not.
+        before: The offset of each partition.
+        letters: Number of records that can be deleted.
+        not_dead_letters: How many of these have no provenance, so they are not dead letters.
+        kept: Number of records that stay: not selected, or behind one that is not selected.
+        blocked: How many of the kept records are selected.
     """
 
     before: dict[TopicPartition, int] = field(default_factory=dict)
     letters: int = 0
-    strangers: int = 0
+    not_dead_letters: int = 0
     kept: int = 0
     blocked: int = 0
 
 
 async def purgeable(
-    letters: AsyncIterator[Letter],
+    dead_letters: AsyncIterator[Letter],
     *,
     before_ms: int | None = None,
     up_to: Collection[LetterId] | None = None,
 ) -> Purge:
-    """See what can be deleted: Kafka deletes only from a partition's beginning.
+    """Work out what can be deleted: Kafka deletes only from the beginning of a partition.
 
     Args:
-        letters: All letters of the topics.
-        before_ms: Only what failed before this time, unix ms, up to the first letter that did
-            not; by default all.
-        up_to: Only these letters and what comes before them in their partitions; by default all.
+        dead_letters: All dead letters of the topics.
+        before_ms: Delete up to the first dead letter that failed at or after this time, unix ms;
+            by default all.
+        up_to: Delete these dead letters and all before them in their partitions; by default all.
     """
-    found = Purge()
+    plan = Purge()
     last: dict[TopicPartition, int] = {}
-    for place in up_to or ():
-        tp = TopicPartition(place.topic, place.partition)
-        last[tp] = max(place.offset, last.get(tp, 0))
+    for chosen in up_to or ():
+        tp = TopicPartition(chosen.topic, chosen.partition)
+        last[tp] = max(chosen.offset, last.get(tp, 0))
     ended: set[TopicPartition] = set()
-    async for letter in letters:
-        tp = TopicPartition(letter.id.topic, letter.id.partition)
-        meant = (before_ms is None or failed_at_ms(letter) < before_ms) and (
-            up_to is None or letter.id.offset <= last.get(tp, -1)
+    async for dead_letter in dead_letters:
+        tp = TopicPartition(dead_letter.id.topic, dead_letter.id.partition)
+        selected = (before_ms is None or failed_at_ms(dead_letter) < before_ms) and (
+            up_to is None or dead_letter.id.offset <= last.get(tp, -1)
         )
-        if tp in ended or not meant:
+        if tp in ended or not selected:
             ended.add(tp)
-            found.kept += 1
-            found.blocked += meant
+            plan.kept += 1
+            plan.blocked += selected
         else:
-            found.before[tp] = letter.id.offset + letter.offsets
-            found.letters += 1
-            found.strangers += letter.provenance is None
-    return found
+            plan.before[tp] = dead_letter.id.offset + dead_letter.offsets
+            plan.letters += 1
+            plan.not_dead_letters += dead_letter.provenance is None
+    return plan
 
 
-def failed_at_ms(letter: Letter) -> int:
-    """When a letter failed, unix ms; when it was written, where that is not known."""
-    found = letter.provenance
-    if found is None or found.failed_at_ms <= 0:
-        return letter.record.timestamp
-    return found.failed_at_ms
+def failed_at_ms(dead_letter: Letter) -> int:
+    """Return when a dead letter failed, unix ms; if that is unknown, when it was written."""
+    provenance = dead_letter.provenance
+    if provenance is None or provenance.failed_at_ms <= 0:
+        return dead_letter.record.timestamp
+    return provenance.failed_at_ms
 
 
-async def purge(connection: Connection, found: Purge) -> None:
-    """Delete the letters for good.
+async def purge(connection: Connection, plan: Purge) -> None:
+    """Delete the dead letters permanently.
 
     Raises:
-        KafkaError: The cluster refuses; partitions that came before may be done.
+        KafkaError: The cluster refuses; some partitions may already be purged.
     """
-    if not found.before:
+    if not plan.before:
         return
     admin = AIOKafkaAdminClient(**connection.client())
     try:
         await admin.start()
         await admin.delete_records(
-            {tp: RecordsToDelete(offset) for tp, offset in found.before.items()}
+            {tp: RecordsToDelete(offset) for tp, offset in plan.before.items()}
         )
     finally:
         await admin.close()

@@ -1,4 +1,4 @@
-"""Reading dead letters off a cluster, one after the other, without a consumer group."""
+"""Read dead letters from a cluster one by one, without a consumer group."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Letter:
     """A record of a dead-letter topic.
 
     Attributes:
-        id: Where it lies.
+        id: Its position.
         record: The record.
-        provenance: Where it came from; `None` where the record does not say so, and thus is no
-            dead letter.
-        problem: Why clients cannot read it; `None` where they can.
-        whole: Whether the record is what was written. Else its value is bytes that no record was
-            found in, perhaps those of a whole batch.
-        offsets: How many offsets it takes; more than one where it is the bytes of a batch.
+        provenance: Where it came from; `None` if the record does not say, so it is not a dead
+            letter.
+        problem: Why clients cannot read it; `None` if they can.
+        whole: Whether the record is complete. If not, its value is raw bytes that hold no readable
+            record, perhaps a whole batch.
+        offsets: Number of offsets that it covers; more than one for the bytes of a batch.
     """
 
     id: LetterId
@@ -55,28 +55,28 @@ class Letter:
 
     @classmethod
     def of(cls, record: ConsumerRecord[Any, Any] | BrokenRecord) -> Letter:
-        """Read a record as a dead letter."""
-        place = LetterId(record.topic, record.partition, record.offset)
+        """Return a record as a dead letter."""
+        position = LetterId(record.topic, record.partition, record.offset)
         provenance = Provenance.from_headers(record.headers)
         if not isinstance(record, BrokenRecord):
-            return cls(place, record, provenance)
+            return cls(position, record, provenance)
         key, value, headers = record.key, record.value, cast("Any", record.headers)
-        there = ConsumerRecord[Any, Any](
+        readable = ConsumerRecord[Any, Any](
             record.topic, record.partition, record.offset, record.timestamp, 0, key, value, None,
             -1 if key is None else len(key), -1 if value is None else len(value), headers,
         )  # fmt: skip
         offsets = record.next_offset - record.offset
-        return cls(place, there, provenance, record.problem, record.whole, offsets)
+        return cls(position, readable, provenance, record.problem, record.whole, offsets)
 
     @property
     def context(self) -> SpanContext | None:
-        """The span that sent the letter, in the trace that failed; `None` without one."""
+        """The span that sent the dead letter, in the failed trace; `None` without one."""
         span = parse_traceparent(latest(self.record.headers).get(TRACEPARENT))
         return None if span is None else span.get_span_context()
 
 
 async def dead_letter_topics(connection: Connection, suffix: str = ".dlq") -> list[str]:
-    """The names of all topics that end in a suffix.
+    """Return the names of all topics that end in a suffix, sorted.
 
     Raises:
         KafkaError: The cluster does not answer, or refuses.
@@ -85,7 +85,7 @@ async def dead_letter_topics(connection: Connection, suffix: str = ".dlq") -> li
 
 
 async def topics_of(connection: Connection) -> set[str]:
-    """The names of all topics that may be described.
+    """Return the names of all topics that the client may describe.
 
     Raises:
         KafkaError: The cluster does not answer, or refuses.
@@ -96,13 +96,13 @@ async def topics_of(connection: Connection) -> set[str]:
 
 @asynccontextmanager
 async def reader(connection: Connection) -> AsyncIterator[AIOKafkaConsumer]:
-    """A started consumer without a group."""
+    """Start a consumer without a group, and stop it at the end."""
     consumer = AIOKafkaConsumer(
         **connection.client(),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        # A dead letter of a transaction that was aborted never was one: its record is handled.
+        # A dead letter of an aborted transaction does not count: its record is handled again.
         isolation_level="read_committed",
         fetch_max_wait_ms=50,
     )
@@ -121,32 +121,32 @@ async def letters(
     timeout_s: float = 30.0,
     troubles: Troubles | None = None,
 ) -> AsyncGenerator[Letter, None]:
-    """Read all letters that are in some topics now, in order per partition, in bounded memory.
+    """Yield the dead letters that topics hold now, in order per partition, in bounded memory.
 
-    Those that clients cannot read are among them, with their `problem`. Whoever stops before the
-    end closes it: `async with contextlib.aclosing(letters(...))`.
+    A dead letter that clients cannot read is yielded with its `problem`. A caller that stops early
+    must close the generator: `async with contextlib.aclosing(letters(...))`.
 
     Args:
         connection: The cluster.
         topics: The dead-letter topics.
-        only: A single letter to read instead.
+        only: Yield this dead letter alone.
         timeout_s: How long to wait for a broker that sends nothing, in seconds.
-        troubles: Where to note partitions that cannot be read, and why, while all others are; by
-            default it is raised.
+        troubles: Receives the partitions that cannot be read, with the reason, while the others
+            are read. By default the error is raised.
 
     Raises:
         LookupError: A topic does not exist.
-        TimeoutError: No record came for too long.
+        TimeoutError: The brokers sent nothing for `timeout_s`.
         KafkaError: The cluster does not answer, or refuses.
     """
     partitions = await partitions_of(connection, topics, only, troubles)
     if not partitions:
         return
     async with reader(connection) as consumer:
-        # What comes later is not read: otherwise this would not end on a busy day.
+        # Later records are not read: on a busy topic this would never end.
         ends = await begin(consumer, partitions, only, troubles)
         polls = ReadablePolls(consumer)
-        heard = monotonic()
+        last_answer = monotonic()
         while ends:
             try:
                 batches = await polls.poll(_POLL_MS, max_records=_BATCH)
@@ -162,8 +162,8 @@ async def letters(
             done = [tp for tp, end in ends.items() if await polls.position(tp) >= end]
             _leave(consumer, ends, done)
             if batches or polls.searching:
-                heard = monotonic()
-            elif ends and monotonic() - heard > timeout_s:
+                last_answer = monotonic()
+            elif ends and monotonic() - last_answer > timeout_s:
                 silent = TimeoutError(f"the cluster sent no record for {timeout_s:g} s")
                 note(troubles, tuple(ends), silent)
                 return

@@ -1,4 +1,4 @@
-"""Sending dead letters back to where they came from, for the group that failed and no other."""
+"""Send dead letters back to their topics, for the group that failed alone."""
 
 from __future__ import annotations
 
@@ -33,71 +33,70 @@ if TYPE_CHECKING:
 
 _IN_FLIGHT: Final = 500
 _BYTES_IN_FLIGHT: Final = 16 * 1024 * 1024
-# What the service's producer was allowed to send, and the broker took, has to fit here, too.
+# Large enough for every record that the broker accepted from the service's producer.
 _LARGEST: Final = 256 * 1024 * 1024
-_NAMED: Final = 1000
+_FIRST: Final = 1000
 
 
 @dataclass(slots=True)
 class Replayed:
-    """What came of a replay so far.
+    """The result of a replay so far.
 
     Attributes:
-        sent: Letters that the broker acknowledged.
-        failed: Letters that it did not, or that do not go where they say, and why; the first
-            thousand.
-        failures: How many those are.
-        unaddressed: Letters of those that were sent to a partition without any record: there the
-            marks do not hold, and each group that reads the topic handles them.
-        strangers: Records that are no dead letters and were left alone.
+        sent: Number of dead letters that the broker acknowledged.
+        failed: The first thousand dead letters that were refused or not acknowledged, with the
+            reasons.
+        failures: Number of all of these.
+        unaddressed: Number of sent dead letters whose partition held no record: the marks do not
+            work there, so every group that reads the topic handles them.
+        not_dead_letters: Number of records without provenance, which are not sent.
     """
 
     sent: int = 0
     failed: dict[LetterId, str] = field(default_factory=dict)
     failures: int = 0
     unaddressed: int = 0
-    strangers: int = 0
+    not_dead_letters: int = 0
 
 
 async def replay(
     connection: Connection,
-    letters: AsyncIterator[Letter],
+    dead_letters: AsyncIterator[Letter],
     telemetry: Telemetry,
     *,
     dead_letter_topic: str = TOPIC,
-    sources: Collection[str] = (),
+    source_topics: Collection[str] = (),
     rate: float | None = None,
-    told: Callable[[Replayed], None] = lambda _: None,
+    on_progress: Callable[[Replayed], None] = lambda _: None,
     result: Replayed | None = None,
 ) -> Replayed:
-    """Send letters back to their topics, marked for the group that gave them up.
+    """Send dead letters back to their topics, marked for the group that gave them up.
 
-    Each goes to the partition that it came from, and is a `replay {topic}` span: the root of a
-    new trace, linked to the one that failed. The letters themselves stay where they are.
+    Each is sent to the partition that it came from, with a `replay {topic}` span: the root of a
+    new trace, linked to the failed one. The dead letters stay in the dead-letter topic.
 
-    A letter goes to the topic that it names only if its own topic is the dead-letter topic of
-    that topic and group, and the partition that it names has reached its offset: see
-    `tracing.dlq.origins`. Others are in the result as failed, and the rest is sent all the same.
+    A dead letter is sent only if it lies in the dead-letter topic of the topic and group that it
+    names, and the partition that it names has reached its offset: see `tracing.dlq.origins`. If
+    not, the result lists it as failed, and the others are sent.
 
     Args:
         connection: The cluster.
-        letters: Which ones.
+        dead_letters: The dead letters to send.
         telemetry: For spans and counts.
         dead_letter_topic: How dead-letter topics are named, as in `DeadLetters(topic=...)`.
-        sources: Topics that were asked for by name; they come first where a dead-letter topic can
-            be that of several.
-        rate: Letters per second at most.
-        told: Hears of progress.
-        result: Where to keep count, for who wants to know it of an interrupted replay, too.
+        source_topics: Topics that the user named: they are accepted where a dead-letter topic can
+            belong to several topics.
+        rate: Largest number of dead letters per second.
+        on_progress: Receives the result so far after each answer of the broker.
+        result: The object to count in, so that the result of an interrupted replay is not lost.
 
     Returns:
-        What came of it. Letters that could not be sent are in it; nothing is raised for them.
+        The result. It lists the dead letters that could not be sent; they raise nothing.
 
     Raises:
         KafkaError: The cluster does not answer at all.
-        ValueError: The connection's options are those of a transactional producer: inside a
-            transaction an acknowledgement is provisional, and an abort would take back what was
-            counted as replayed. Or `dead_letter_topic` is no template.
+        ValueError: The connection's options are those of a transactional producer: an abort would
+            undo sends that were counted as replayed. Or `dead_letter_topic` is not a template.
     """
     check_durable(
         ClientInfo(transport=KAFKA, transactional_id=connection.options.get("transactional_id")),
@@ -109,17 +108,17 @@ async def replay(
     loop = asyncio.get_running_loop()
     async with reader(connection) as consumer:
         topics = await consumer.topics()
-        origins = Origins(topics, template=dead_letter_topic, named=sources)
-        run = _Run(producer, consumer, origins, telemetry, result, told)
+        origins = Origins(topics, template=dead_letter_topic, named=source_topics)
+        run = _Run(producer, consumer, origins, telemetry, result, on_progress)
         try:
             await producer.start()
             started, number = loop.time(), 0
             try:
-                async for letter in letters:
+                async for dead_letter in dead_letters:
                     if rate is not None:
                         await asyncio.sleep(max(0.0, started + number / rate - loop.time()))
                     number += 1
-                    await run.send(letter)
+                    await run.send(dead_letter)
             finally:
                 await run.settle()
         finally:
@@ -135,67 +134,67 @@ class _Run:
         origins: Origins,
         telemetry: Telemetry,
         result: Replayed,
-        told: Callable[[Replayed], None],
+        on_progress: Callable[[Replayed], None],
     ) -> None:
         self._producer = producer
         self._consumer = consumer
         self._origins = origins
         self._telemetry = telemetry
         self._result = result
-        self._told = told
+        self._on_progress = on_progress
         self._pending: set[asyncio.Future[Any]] = set()
         self._bytes = 0
         self._sends = ReplaySends(telemetry, client_info(producer, group=None, client_id=None))
         self._ends: dict[str, dict[int, int]] = {}
         self._unreachable: dict[str, Exception] = {}
 
-    async def send(self, letter: Letter) -> None:
-        found, record = letter.provenance, letter.record
-        refusal = self._origins.refusal(letter)
+    async def send(self, dead_letter: Letter) -> None:
+        provenance, record = dead_letter.provenance, dead_letter.record
+        refusal = self._origins.refusal(dead_letter)
         if refusal is not None:
-            self._failed(letter.id, ValueError(refusal))
+            self._failed(dead_letter.id, ValueError(refusal))
             return
-        if found is None:
-            self._result.strangers += 1
+        if provenance is None:
+            self._result.not_dead_letters += 1
             return
         size = len(record.value or b"") + len(record.key or b"")
         if len(self._pending) >= _IN_FLIGHT or self._bytes + size > _BYTES_IN_FLIGHT:
             await self.settle()
-        headers, mark = replay_headers(letter, found)
-        sending = self._sends.begin(letter, found, headers, mark)
+        headers, mark = replay_headers(dead_letter, provenance)
+        sending = self._sends.begin(dead_letter, provenance, headers, mark)
         try:
-            end = _end_for(found, await self._ends_of(found.topic))
+            end = _end_for(provenance, await self._ends_of(provenance.topic))
             future = await send_raw(
                 self._producer,
-                found.topic,
+                provenance.topic,
                 record.value,
                 record.key,
                 headers if sending is None else sending.headers,
-                found.partition,
+                provenance.partition,
             )
         except Exception as error:
             if sending is not None:
                 sending.failed(error)
-            self._failed(letter.id, error)
+            self._failed(dead_letter.id, error)
             return
         if sending is not None:
             future.add_done_callback(sending.done)
         self._pending.add(future)
         self._bytes += size
         future.add_done_callback(
-            lambda done: self._settled(done, letter.id, found, size, unaddressed=end == 0)
+            lambda done: self._settled(done, dead_letter.id, provenance, size, unaddressed=end == 0)
         )
 
     async def settle(self) -> None:
-        """Wait until each letter that was sent is acknowledged or refused."""
+        """Wait until the broker has acknowledged or refused every dead letter that was sent."""
         if self._pending:
             await asyncio.wait(tuple(self._pending))
 
     def _settled(
         self,
         done: asyncio.Future[Any],
-        place: LetterId,
-        found: Provenance,
+        dead_letter_id: LetterId,
+        provenance: Provenance,
         size: int,
         *,
         unaddressed: bool,
@@ -204,18 +203,18 @@ class _Run:
         self._bytes -= size
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is not None:
-            self._failed(place, error)
+            self._failed(dead_letter_id, error)
         else:
             self._result.sent += 1
             self._result.unaddressed += unaddressed
-            labels = {semconv.DESTINATION: found.topic, semconv.GROUP: found.group}
+            labels = {semconv.DESTINATION: provenance.topic, semconv.GROUP: provenance.group}
             self._telemetry.metrics.count(catalog.DEAD_LETTERS_REPLAYED, labels).value += 1
-        self._told(self._result)
+        self._on_progress(self._result)
 
     async def _ends_of(self, topic: str) -> dict[int, int]:
-        """Return where the topic's partitions ended before anything was replayed to them."""
+        """Return where the topic's partitions ended before the first replay to them."""
         if topic in self._unreachable:
-            # A topic that is gone takes its time to say so, and would for each letter.
+            # A deleted topic is slow to fail, and would be slow for each dead letter.
             raise self._unreachable[topic]
         if topic not in self._ends:
             try:
@@ -229,26 +228,28 @@ class _Run:
                 raise
         return self._ends[topic]
 
-    def _failed(self, place: LetterId, error: BaseException) -> None:
+    def _failed(self, dead_letter_id: LetterId, error: BaseException) -> None:
         self._result.failures += 1
-        if len(self._result.failed) < _NAMED:
-            self._result.failed[place] = f"{type(error).__name__}: {error}"
+        if len(self._result.failed) < _FIRST:
+            self._result.failed[dead_letter_id] = f"{type(error).__name__}: {error}"
 
 
 def _end_for(provenance: Provenance, ends: dict[int, int]) -> int:
-    """Return where the partition of a letter ends.
+    """Return the end offset of a dead letter's partition.
 
     Raises:
-        LookupError: The letter's record was never in it. Its marks would not hold there, so that
-            all groups would handle the record.
+        LookupError: The partition never held the record. The marks do not work there, so every
+            group would handle the record.
     """
     topic, partition, offset = provenance.topic, provenance.partition, provenance.offset
     if partition not in ends:
-        raise LookupError(f"{topic} has no partition {partition}: it is not the topic that it was")
+        raise LookupError(
+            f"{topic} has no partition {partition}: the topic was probably created anew"
+        )
     end = ends[partition]
     if 0 < end <= offset:
         raise LookupError(
-            f"{topic}[{partition}] ends at {end} and never had a record {offset}: it is not the "
-            "topic that it was"
+            f"{topic}[{partition}] ends at {end} and never had a record {offset}: the topic was "
+            "probably created anew"
         )
     return end

@@ -1,4 +1,4 @@
-"""Choosing among dead letters."""
+"""Select dead letters by topic, group, error, time or id."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which letters are meant; those for which everything that is given holds.
+    """Conditions that a selected dead letter meets, all of them.
 
     Attributes:
-        topics: Dead-letter topics; a letter in one of them is meant, or one of `sources`.
-        sources: Topics that the records came from.
-        groups: Consumer groups that gave them up.
-        errors: Error types, in which `*` stands for anything.
+        topics: Dead-letter topics. A dead letter in one of them is selected, as is one that came
+            from one of `source_topics`.
+        source_topics: Topics that the records came from.
+        groups: Consumer groups that gave the records up.
+        errors: Error types; `*` stands for any text.
         since_ms: The earliest time of failure, unix ms.
-        until_ms: The first time of failure that is too late, unix ms.
-        ids: Single letters.
+        until_ms: The end of the times of failure, unix ms, itself not selected.
+        ids: Single dead letters.
     """
 
     topics: frozenset[str] = frozenset()
-    sources: frozenset[str] = frozenset()
+    source_topics: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     errors: tuple[str, ...] = ()
     since_ms: int | None = None
@@ -41,28 +42,28 @@ class Selection:
 
     @property
     def everything(self) -> bool:
-        """Whether no letter of the topics is left out."""
-        return replace(self, topics=frozenset(), sources=frozenset()) == Selection()
+        """Whether every dead letter of the topics is selected."""
+        return replace(self, topics=frozenset(), source_topics=frozenset()) == Selection()
 
-    def __contains__(self, letter: Letter) -> bool:
-        if self.ids and letter.id not in self.ids:
+    def __contains__(self, dead_letter: Letter) -> bool:
+        if self.ids and dead_letter.id not in self.ids:
             return False
-        found = letter.provenance
-        if found is None:
-            # Nothing tells where it came from; only its id can mean it.
+        provenance = dead_letter.provenance
+        if provenance is None:
+            # Where it came from is unknown, so only its id can select it.
             return self.everything or bool(self.ids)
         return (
-            self._of_topics(letter.id.topic, found.topic)
-            and (not self.groups or found.group in self.groups)
-            and (not self.errors or any(fnmatchcase(found.exception, e) for e in self.errors))
-            and (self.since_ms is None or found.failed_at_ms >= self.since_ms)
-            and (self.until_ms is None or found.failed_at_ms < self.until_ms)
+            self._of_topics(dead_letter.id.topic, provenance.topic)
+            and (not self.groups or provenance.group in self.groups)
+            and (not self.errors or any(fnmatchcase(provenance.exception, e) for e in self.errors))
+            and (self.since_ms is None or provenance.failed_at_ms >= self.since_ms)
+            and (self.until_ms is None or provenance.failed_at_ms < self.until_ms)
         )
 
-    def _of_topics(self, topic: str, source: str) -> bool:
-        if not self.topics and not self.sources:
+    def _of_topics(self, topic: str, source_topic: str) -> bool:
+        if not self.topics and not self.source_topics:
             return True
-        return topic in self.topics or source in self.sources
+        return topic in self.topics or source_topic in self.source_topics
 
 
 async def selected(
@@ -72,40 +73,40 @@ async def selected(
     timeout_s: float,
     troubles: Troubles,
 ) -> AsyncGenerator[Letter, None]:
-    """Read the letters that are meant.
+    """Yield the selected dead letters.
 
     Args:
         connection: The cluster.
-        topics: Where they are.
-        selection: Which ones.
+        topics: The dead-letter topics.
+        selection: The conditions.
         timeout_s: How long to wait for a broker that sends nothing, in seconds.
-        troubles: Where to note partitions that cannot be read.
+        troubles: Receives the partitions that cannot be read.
 
     Raises:
-        LookupError: One that is meant by its id is not there.
+        LookupError: A dead letter that is selected by its id does not exist.
     """
     if not topics:
         return
     missing = set(selection.ids)
     reading = letters(connection, topics, timeout_s=timeout_s, troubles=troubles)
-    async with aclosing(reading) as found:
-        async for letter in found:
-            missing.discard(letter.id)
-            if letter in selection:
-                yield letter
+    async with aclosing(reading):
+        async for dead_letter in reading:
+            missing.discard(dead_letter.id)
+            if dead_letter in selection:
+                yield dead_letter
     if missing and not troubles:
-        names = ", ".join(str(place) for place in sorted(missing))
-        raise LookupError(f"there is no letter {names}; it may have been purged")
+        names = ", ".join(str(dead_letter_id) for dead_letter_id in sorted(missing))
+        raise LookupError(f"there is no dead letter {names}; it may have been purged")
 
 
 async def limited(
-    found: AsyncGenerator[Letter, None], limit: int | None
+    dead_letters: AsyncGenerator[Letter, None], limit: int | None
 ) -> AsyncGenerator[Letter, None]:
-    """Stop after so many letters."""
+    """Yield at most `limit` dead letters."""
     number = 0
-    async with aclosing(found):
-        async for letter in found:
-            yield letter
+    async with aclosing(dead_letters):
+        async for dead_letter in dead_letters:
+            yield dead_letter
             number += 1
             if number == limit:
                 return

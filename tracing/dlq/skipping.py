@@ -1,4 +1,4 @@
-"""Getting a consumer group past a record by hand, with the record kept."""
+"""Move a consumer group past a record, and keep the record."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _LARGEST: Final = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """What a group would be taken past.
+    """A planned skip.
 
     Attributes:
         group: The consumer group.
         tp: The partition.
-        committed: The offset at which the group stands; `None` where it has committed none, and
-            stands at the beginning.
-        records: The records that would be skipped.
-        behind: How many more records are in the batch of the last one.
-        next_offset: Where the group would stand.
+        committed: The offset that the group has committed; `None` if it has committed none, so it
+            is at the beginning.
+        records: The records to skip.
+        behind: Number of records that follow in the batch of the last one.
+        next_offset: The offset that the group will continue at.
     """
 
     group: str
@@ -65,39 +65,39 @@ async def skippable(
     whole_batch: bool = False,
     timeout_s: float = 30.0,
 ) -> Skip:
-    """See what skipping the record at which a group stands would mean.
+    """Plan to skip the next record of a group.
 
     Args:
         connection: The cluster.
         group: The consumer group; it must have no members.
         tp: The partition.
-        offset: The record's offset, where the group stands.
-        whole_batch: Whether to skip all that is behind it in its batch as well.
+        offset: The offset of the record, which must be the next one of the group.
+        whole_batch: Whether to skip the rest of its batch as well.
         timeout_s: How long to wait for a broker, in seconds.
 
     Raises:
-        LookupError: There is no such partition or record.
-        ValueError: The group has members, or stands elsewhere.
+        LookupError: The partition or the record does not exist.
+        ValueError: The group has members, or its next record is a different one.
         KafkaError: The cluster does not answer, or refuses.
     """
-    committed, start = await _standing(connection, group, tp, timeout_s)
-    # Where retention has deleted what it committed, it goes on at what is left.
-    stands_at = start if committed is None else max(start, committed)
+    committed, start = await _position(connection, group, tp, timeout_s)
+    # If retention has deleted the committed offset, the group continues at the log's start.
+    position = start if committed is None else max(start, committed)
     async with reader(connection) as consumer:
         consumer.assign([tp])
-        part = await RawFetch(consumer).read(tp, stands_at)
-        if part is None or not _begins(part, offset, stands_at):
-            # Groups that read uncommitted records stand at what a transaction took back, too.
-            other = await RawFetch(consumer, committed_only=False).read(tp, stands_at)
-            if part is None or (other is not None and _begins(other, offset, stands_at)):
+        part = await RawFetch(consumer).read(tp, position)
+        if part is None or not _begins(part, offset, position):
+            # A group that reads uncommitted data may be at a record of an aborted transaction.
+            other = await RawFetch(consumer, committed_only=False).read(tp, position)
+            if part is None or (other is not None and _begins(other, offset, position)):
                 part = other
     if part is None:
-        raise LookupError(f"{_name(tp)} has no record at offset {stands_at} or behind it")
-    if not _begins(part, offset, stands_at):
+        raise LookupError(f"{_name(tp)} has no record at offset {position} or after it")
+    if not _begins(part, offset, position):
         raise ValueError(
-            f"group {group} does not stand at offset {offset} of {_name(tp)}, but at "
-            f"{stands_at}{' (it has committed nothing)' if committed is None else ''}, and the "
-            f"next record there is {part.records[0].offset}"
+            f"group {group} is not at offset {offset} of {_name(tp)}, but at {position}"
+            f"{' (it has committed nothing)' if committed is None else ''}; its next record is at "
+            f"{part.records[0].offset}"
         )
     records = part.records if whole_batch else part.records[:1]
     behind = len(part.records) - len(records)
@@ -105,43 +105,43 @@ async def skippable(
     return Skip(group, tp, committed, records, behind, max(next_offset, records[-1].offset + 1))
 
 
-def _begins(part: RawPart, offset: int, stands_at: int) -> bool:
-    """Return whether the first record is at an offset, and no other one from where a group is."""
+def _begins(part: RawPart, offset: int, position: int) -> bool:
+    """Return whether the first record from a group's position covers an offset."""
     first = part.records[0].offset
-    return offset == first or (offset == stands_at and first < stands_at)
+    return offset == first or (offset == position and first < position)
 
 
-async def _standing(
+async def _position(
     connection: Connection, name: str, tp: TopicPartition, timeout_s: float
 ) -> tuple[int | None, int]:
-    """Return what a group without members has committed, and where the log begins."""
+    """Return what a group without members has committed, and the log's first offset."""
     async with Cluster(connection, timeout_s) as cluster:
         await cluster.refresh([tp.topic])
         if tp not in cluster.partitions:
-            raise LookupError(f"there is no {_name(tp)} that may be described")
+            raise LookupError(f"{_name(tp)} does not exist, or may not be described")
         groups = Groups(cluster)
         described = await groups.described([name])
         answers = [await groups.commits(group) for group in described]
         starts = await cluster.offsets([tp], EARLIEST)
         refused = sorted(cluster.remarks.missing_rights | cluster.remarks.unanswered)
     if not described or answers[0] is None or tp not in starts or refused:
-        raise LookupError(f"how group {name} stands is not known: {', '.join(refused)}")
+        raise LookupError(f"the position of group {name} is not known: {', '.join(refused)}")
     (group,), (_, offsets) = described, answers[0]
-    # A group that is not there has none; and the broker refuses a commit beside members.
+    # A group that does not exist has no members. The broker refuses a commit beside members.
     if group.members:
         raise ValueError(
-            f"group {name} has {group.members} members: stop them first, or they would go on at "
-            "the old offset, and commit over this"
+            f"group {name} has {group.members} members: stop them first, or they continue at the "
+            "old offset and overwrite this commit"
         )
     return offsets.get(tp), starts[tp]
 
 
 def save(skip: Skip, file: Path) -> None:
-    """Write the records to a new file, for its owner alone: payloads may hold personal data.
+    """Write the records to a new file that only its owner may read: they may hold personal data.
 
     Raises:
         FileExistsError: The file exists.
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     document = {
         "topic": skip.tp.topic,
@@ -172,12 +172,12 @@ async def bury(connection: Connection, skip: Skip, *, dead_letter_topic: str) ->
     """Send the records to the dead-letter topic of the topic and group.
 
     Raises:
-        ValueError: `dead_letter_topic` is no template.
+        ValueError: `dead_letter_topic` is not a template.
         KafkaError: The cluster does not answer, or refuses.
     """
-    bare = AIOKafkaProducer(**connection.client(), acks="all", max_request_size=_LARGEST)
-    producer = TracedProducer(bare, Telemetry(_PIPELINE))
-    letters = DeadLetters(producer, topic=dead_letter_topic)
+    client = AIOKafkaProducer(**connection.client(), acks="all", max_request_size=_LARGEST)
+    producer = TracedProducer(client, Telemetry(_PIPELINE))
+    dead_letters = DeadLetters(producer, topic=dead_letter_topic)
     async with producer:
         for raw in skip.records:
             record: Any = BrokenRecord(
@@ -186,7 +186,7 @@ async def bury(connection: Connection, skip: Skip, *, dead_letter_topic: str) ->
                 value=raw.value, headers=raw.headers, whole=raw.whole,
                 problem=raw.problem or "it was skipped by hand",
             )  # fmt: skip
-            await letters.publish(
+            await dead_letters.publish(
                 record,
                 UnreadableRecord(record),
                 group=skip.group,
@@ -196,10 +196,10 @@ async def bury(connection: Connection, skip: Skip, *, dead_letter_topic: str) ->
 
 
 async def skip_to(connection: Connection, skip: Skip) -> None:
-    """Commit for the group that it stands behind the records.
+    """Commit the offset after the records for the group.
 
     Raises:
-        ValueError: The group has committed since, or has members again.
+        ValueError: The group has committed meanwhile, or has members again.
         KafkaError: The cluster refuses.
     """
     consumer = AIOKafkaConsumer(
@@ -210,16 +210,16 @@ async def skip_to(connection: Connection, skip: Skip) -> None:
         committed = await consumer.committed(skip.tp)
         if committed != skip.committed:
             raise ValueError(
-                f"group {skip.group} has committed {committed} of {_name(skip.tp)} since it was "
-                "looked at, so it is left there; the records are kept"
+                f"group {skip.group} has meanwhile committed {committed} of {_name(skip.tp)}, so "
+                "it was not moved; the records are kept"
             )
         try:
             await consumer.commit({skip.tp: skip.next_offset})
         except CommitFailedError:
-            # Its own text is about a member that was too slow.
+            # The error's own text is about a slow member.
             raise ValueError(
-                f"group {skip.group} has members again, so it is left where it is; the records "
-                "are kept. Stop the members, and look again"
+                f"group {skip.group} has members again, so it was not moved; the records are kept. "
+                "Stop the members and try again"
             ) from None
 
 

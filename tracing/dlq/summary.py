@@ -1,4 +1,4 @@
-"""Dead letters summed up: how many of a kind there are, and since when."""
+"""Count dead letters by topic, group and error, with the times of failure."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
     from tracing.dlq.places import LetterId
     from tracing.dlq.reading import Letter
 
-_NAMED: Final = 10
+_FIRST: Final = 10
 
 
 @dataclass(slots=True)
 class Group:
-    """Letters of one topic, group and error.
+    """Dead letters of one topic, group and error.
 
     Attributes:
-        letters: How many.
-        attempts: The most attempts that one of them had.
+        letters: Number of dead letters.
+        attempts: The largest number of attempts of one dead letter.
         oldest_ms: The earliest failure, unix ms.
         newest_ms: The latest failure, unix ms.
-        example: The latest letter.
+        example: The latest dead letter.
     """
 
     letters: int
@@ -32,67 +32,68 @@ class Group:
 
 
 class Summary:
-    """Sums letters up while they are read; memory grows with the kinds, not with the letters."""
+    """Counts dead letters while they are read, in memory for the kinds alone."""
 
     def __init__(self) -> None:
         self.groups: dict[tuple[str, str, str, str], Group] = {}
         """By dead-letter topic, source topic, consumer group and error type."""
-        self.strangers = 0
-        """Records without provenance, which are no dead letters."""
-        self.named_strangers: list[LetterId] = []
-        """The first few of them."""
+        self.not_dead_letters = 0
+        """Number of records without provenance."""
+        self.first_not_dead_letters: list[LetterId] = []
+        """The ids of the first of them."""
         self.refused = 0
-        """Letters that do not come from where they say, and are not replayed."""
-        self.named_refused: dict[LetterId, str] = {}
-        """The first few of them, and why."""
+        """Number of dead letters whose origin cannot be right, which are not replayed."""
+        self.first_refused: dict[LetterId, str] = {}
+        """The ids of the first of them, and the reasons."""
         self.unreadable = 0
-        """Letters that clients cannot read."""
-        self.named_unreadable: dict[LetterId, str] = {}
-        """The first few of them, and why."""
+        """Number of dead letters that clients cannot read."""
+        self.first_unreadable: dict[LetterId, str] = {}
+        """The ids of the first of them, and the reasons."""
 
     @property
     def read(self) -> int:
-        """How many records were read, be they dead letters or not."""
-        return self.letters + self.strangers + self.unreadable
+        """Number of records that were read, dead letters or not."""
+        return self.letters + self.not_dead_letters + self.unreadable
 
     @property
     def letters(self) -> int:
-        """How many letters there are."""
+        """Number of dead letters."""
         return sum(group.letters for group in self.groups.values())
 
-    def add(self, letter: Letter, refusal: str | None = None) -> None:
-        """Count a letter.
+    def add(self, dead_letter: Letter, refusal: str | None = None) -> None:
+        """Count a dead letter.
 
         Args:
-            letter: The letter.
-            refusal: Why it is not replayed.
+            dead_letter: The dead letter.
+            refusal: Why it is not replayed, if it is not.
         """
         if refusal is not None:
             self.refused += 1
-            if len(self.named_refused) < _NAMED:
-                self.named_refused[letter.id] = refusal
-        found = letter.provenance
-        if letter.problem is not None:
+            if len(self.first_refused) < _FIRST:
+                self.first_refused[dead_letter.id] = refusal
+        provenance = dead_letter.provenance
+        if dead_letter.problem is not None:
             self.unreadable += 1
-            if len(self.named_unreadable) < _NAMED:
-                self.named_unreadable[letter.id] = letter.problem
-            if found is None:
+            if len(self.first_unreadable) < _FIRST:
+                self.first_unreadable[dead_letter.id] = dead_letter.problem
+            if provenance is None:
                 return
-        if found is None:
-            self.strangers += 1
-            if len(self.named_strangers) < _NAMED:
-                self.named_strangers.append(letter.id)
+        if provenance is None:
+            self.not_dead_letters += 1
+            if len(self.first_not_dead_letters) < _FIRST:
+                self.first_not_dead_letters.append(dead_letter.id)
             return
-        key = (letter.id.topic, found.topic, found.group, found.exception)
+        failed_at_ms = provenance.failed_at_ms
+        key = (dead_letter.id.topic, provenance.topic, provenance.group, provenance.exception)
         group = self.groups.get(key)
         if group is None:
             self.groups[key] = Group(
-                1, found.attempts, found.failed_at_ms, found.failed_at_ms, letter.id
+                1, provenance.attempts, failed_at_ms, failed_at_ms, dead_letter.id
             )
             return
         group.letters += 1
-        group.attempts = max(group.attempts, found.attempts)
-        group.oldest_ms = min(group.oldest_ms, found.failed_at_ms)
-        if found.failed_at_ms >= group.newest_ms:
-            group.newest_ms = found.failed_at_ms
-            group.example = letter.id
+        group.attempts = max(group.attempts, provenance.attempts)
+        group.oldest_ms = min(group.oldest_ms, failed_at_ms)
+        if failed_at_ms >= group.newest_ms:
+            group.newest_ms = failed_at_ms
+            group.example = dead_letter.id

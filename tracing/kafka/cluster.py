@@ -1,4 +1,4 @@
-"""A cluster as a monitor asks it: few requests, each for as much as one broker can tell."""
+"""Requests to a cluster for a monitor: few, each for all that one broker can answer."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _DELETED: Final = errors.UnknownTopicOrPartitionError
 
 @dataclass(slots=True)
 class Remarks:
-    """What a cluster does not allow or does not answer, as it is found out."""
+    """Collects what a cluster does not allow or does not answer."""
 
     missing_rights: set[str] = field(default_factory=set)
     unanswered: set[str] = field(default_factory=set)
 
     def refused(self, code: int, what: str, right: str) -> None:
-        """Take down why something was not told."""
+        """Record why a broker refused an answer."""
         error: type[errors.KafkaError] = errors.for_code(code)
         if issubclass(error, _DELETED):
-            # Deleted since it was listed: that is no fault of anybody's.
+            # Deleted after it was listed, which is no error.
             return
         if issubclass(error, _REFUSALS):
             self.missing_rights.add(f"{right} on {what}")
@@ -73,11 +73,11 @@ class Cluster:
         self._options = {
             **options,
             "request_timeout_ms": min(timeout_ms, options.get("request_timeout_ms", timeout_ms)),
-            # A name of its own in the broker's logs and quotas, unless the user gave one.
+            # A name of its own in the broker's logs and quotas, unless the user set one.
             **({} if "client_id" in connection.options else {"client_id": "pipeline-tracing-lag"}),
         }
         self._connected: AIOKafkaClient | None = None
-        # Who did not answer once need not be waited for again in the same sweep.
+        # Brokers that did not answer are not asked again in the same sweep.
         self._silent: set[int] = set()
         self._partitions: dict[TopicPartition, TopicPartition] = {}
         self.remarks = Remarks()
@@ -104,20 +104,20 @@ class Cluster:
 
     @property
     def partitions(self) -> Collection[TopicPartition]:
-        """All partitions of all topics that may be described, as of the last refresh."""
+        """All partitions of topics that may be described, as of the last refresh."""
         return self._partitions.keys()
 
     async def refresh(self, named: Collection[str] = ()) -> None:
-        """Learn what brokers, topics and partitions there are.
+        """Update the list of brokers, topics and partitions.
 
         Args:
-            named: Topics that have to be there, or else it is to be remarked why not.
+            named: Topics that must exist; if one does not, the remarks say why.
 
         Raises:
             KafkaConnectionError: No broker answers.
         """
         if not await self._client.force_metadata_update():
-            raise errors.KafkaConnectionError("no broker tells what topics there are")
+            raise errors.KafkaConnectionError("no broker returns the list of topics")
         self._silent.clear()
         metadata = self._client.cluster
         self._partitions = {
@@ -131,7 +131,7 @@ class Cluster:
             await self._ask_why_hidden(hidden)
 
     async def _ask_why_hidden(self, topics: list[str]) -> None:
-        # Whoever asks for all topics gets those that may be described, and no word of others.
+        # A request for all topics silently omits those that may not be described.
         request = MetadataRequest(topics, allow_auto_topic_creation=False)
         try:
             answer = await self.send(self._client.get_random_node(), request)
@@ -142,8 +142,8 @@ class Cluster:
             if code:
                 self.remarks.refused(code, f"topic {topic}", "Describe")
 
-    def known(self, topic: str, number: int) -> TopicPartition | None:
-        """The one object for a partition; `None` where there is no such partition."""
+    def partition(self, topic: str, number: int) -> TopicPartition | None:
+        """Return the shared object for a partition; `None` if it does not exist."""
         return self._partitions.get(TopicPartition(topic, number))
 
     @property
@@ -152,18 +152,18 @@ class Cluster:
         return [broker.nodeId for broker in self._client.cluster.brokers()]
 
     async def coordinator(self, group: str) -> int:
-        """The node that coordinates a group.
+        """Return the node that coordinates a group.
 
         Raises:
-            KafkaError: It is not told.
+            KafkaError: The coordinator is not available.
         """
         return int(await self._client.coordinator_lookup(0, group))
 
     async def send(self, node: int, request: Request[Any]) -> Any:
-        """Ask a node.
+        """Send a request to a node and return its answer.
 
         Raises:
-            KafkaError: It does not answer, or did not since the last refresh.
+            KafkaError: It does not answer, or failed to since the last refresh.
         """
         if node in self._silent:
             raise errors.NodeNotReadyError(node)
@@ -173,18 +173,17 @@ class Cluster:
             self._silent.add(node)
             raise
         except (OSError, ValueError, LookupError, TypeError) as error:
-            # What cannot be sent or understood is one broker's trouble, and no reason to give up
-            # the answers of the others.
+            # An answer that cannot be parsed must not cost the answers of the other brokers.
             raise errors.KafkaConnectionError(f"{type(error).__name__}: {error}") from error
 
     async def offsets(
         self, partitions: Iterable[TopicPartition], which: int
     ) -> dict[TopicPartition, int]:
-        """Where logs begin (`EARLIEST`) or end (`LATEST`); those that are not told are left out."""
-        found: dict[TopicPartition, int] = {}
+        """Return where logs begin (`EARLIEST`) or end (`LATEST`), as far as brokers answer."""
+        offsets: dict[TopicPartition, int] = {}
         left = set(partitions)
         for again in (True, False):
-            stale = await self._ask_offsets(left, which, found)
+            stale = await self._ask_offsets(left, which, offsets)
             if not stale:
                 break
             if again:
@@ -192,12 +191,12 @@ class Cluster:
             left = stale
         else:
             self.remarks.unanswered.add(f"{len(left)} partitions: no leader")
-        return found
+        return offsets
 
     async def _ask_offsets(
-        self, partitions: Iterable[TopicPartition], which: int, found: dict[TopicPartition, int]
+        self, partitions: Iterable[TopicPartition], which: int, offsets: dict[TopicPartition, int]
     ) -> set[TopicPartition]:
-        """Ask the leaders; returns partitions whose leader is another one by now."""
+        """Ask the leaders; return the partitions whose leader has changed."""
         leaders, stale = self.by_leader(partitions)
 
         async def ask(node: int, asked: Collection[TopicPartition]) -> None:
@@ -214,7 +213,7 @@ class Cluster:
                 for number, code, _timestamp, offset, *_ in answers:
                     tp = TopicPartition(topic, number)
                     if not code:
-                        found[self._partitions.get(tp, tp)] = offset
+                        offsets[self._partitions.get(tp, tp)] = offset
                     elif has_moved(code):
                         stale.add(tp)
                     else:
@@ -226,13 +225,13 @@ class Cluster:
     def by_leader(
         self, partitions: Iterable[TopicPartition]
     ) -> tuple[dict[int, list[TopicPartition]], set[TopicPartition]]:
-        """Sort partitions by their leader, and tell those without one."""
+        """Return the partitions of each leader, and the partitions without one."""
         leaders: dict[int, list[TopicPartition]] = defaultdict(list)
         without: set[TopicPartition] = set()
         for tp in partitions:
             leader = self._client.cluster.leader_for_partition(tp)
             if leader is None:
-                # Deleted since it was listed.
+                # Deleted after it was listed.
                 continue
             if leader < 0:
                 without.add(tp)
@@ -242,13 +241,13 @@ class Cluster:
 
 
 def has_moved(code: int) -> bool:
-    """Whether a broker says that it does not lead a partition, or not yet."""
+    """Return whether an error means that a broker does not lead a partition, or not yet."""
     return issubclass(errors.for_code(code), _MOVED)
 
 
 def by_topic(partitions: Iterable[TopicPartition]) -> list[tuple[str, list[int]]]:
-    """Group partitions as requests take them."""
-    found: dict[str, list[int]] = defaultdict(list)
+    """Return partition numbers by topic, the format of requests."""
+    numbers: dict[str, list[int]] = defaultdict(list)
     for topic, number in partitions:
-        found[topic].append(number)
-    return list(found.items())
+        numbers[topic].append(number)
+    return list(numbers.items())

@@ -1,4 +1,4 @@
-"""How to connect to a cluster: its address, and a file with what else it takes."""
+"""The connection to a cluster: its address, and a properties file with further options."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OPTIONS: Final = {
     "sasl.password": "sasl_plain_password",
     "client.id": "client_id",
 }
-# Others need libraries and helpers that a file cannot bring.
+# Other mechanisms need libraries or callbacks that a file cannot provide.
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _FILES: Final = frozenset(
     {"ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.key.password"}
@@ -36,15 +36,15 @@ class Connection:
 
     Attributes:
         bootstrap_servers: `host:port`, several separated by commas.
-        options: Further options of aiokafka's clients; they may hold a password, so they are not
-            in the object's text.
+        options: Further options of aiokafka's clients; the repr omits them, as they may hold a
+            password.
     """
 
     bootstrap_servers: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def client(self) -> dict[str, Any]:
-        """The options of an aiokafka client."""
+        """Return the options for an aiokafka client."""
         return {
             "bootstrap_servers": self.bootstrap_servers,
             "client_id": "pipeline-tracing-dlq",
@@ -53,20 +53,20 @@ class Connection:
 
 
 def read_command_config(file: Path) -> dict[str, Any]:
-    """Read a properties file, as Kafka's own commands take it with `--command-config`.
+    """Read a properties file, like `--command-config` of Kafka's own commands.
 
-    Known are `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password`, or
+    It may set `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password`, or
     `sasl.jaas.config`, `client.id`, and `ssl.ca.location`, `ssl.certificate.location`,
     `ssl.key.location` and `ssl.key.password` for PEM files.
 
-    A backslash at its end continues a line.
+    A line that ends in a backslash continues on the next one.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: A line is no property, a property is unknown, or there is no such file as it
-            names. It tells a property's name, never a value that may be a password.
+        ValueError: A line is not a property, a property is unknown, or a file that it names does
+            not exist. The message never contains a value that may be a password.
     """
-    found: dict[str, str] = {}
+    properties: dict[str, str] = {}
     for number, line in enumerate(_CONTINUED.sub("", file.read_text()).splitlines(), 1):
         content = line.strip()
         if not content or content.startswith(("#", "!")):
@@ -74,9 +74,9 @@ def read_command_config(file: Path) -> dict[str, Any]:
         name, equals, value = content.partition("=")
         if not equals:
             raise ValueError(f"{file}:{number} is not of the form name=value")
-        found[name.strip()] = value.strip()
+        properties[name.strip()] = value.strip()
     options: dict[str, Any] = {}
-    for name, value in found.items():
+    for name, value in properties.items():
         if name in _OPTIONS:
             options[_OPTIONS[name]] = value
         elif name == "sasl.jaas.config":
@@ -87,12 +87,12 @@ def read_command_config(file: Path) -> dict[str, Any]:
             options["sasl_plain_username"] = credentials.get("username")
             options["sasl_plain_password"] = credentials.get("password")
         elif name not in _FILES:
-            known = ", ".join(sorted({*_OPTIONS, *_FILES, "sasl.jaas.config"}))
-            raise ValueError(f"{file}: {name} is unknown here; known are {known}")
-    return _checked(options, found, file)
+            supported = ", ".join(sorted({*_OPTIONS, *_FILES, "sasl.jaas.config"}))
+            raise ValueError(f"{file}: {name} is not supported here; supported are {supported}")
+    return _checked(options, properties, file)
 
 
-def _checked(options: dict[str, Any], found: Mapping[str, str], file: Path) -> dict[str, Any]:
+def _checked(options: dict[str, Any], properties: Mapping[str, str], file: Path) -> dict[str, Any]:
     protocol = str(options.get("security_protocol", "PLAINTEXT")).upper()
     mechanism = str(options.get("sasl_mechanism", _MECHANISMS[0]))
     if mechanism not in _MECHANISMS:
@@ -100,17 +100,17 @@ def _checked(options: dict[str, Any], found: Mapping[str, str], file: Path) -> d
             f"{file}: sasl.mechanism {mechanism} is not supported here; supported are "
             f"{', '.join(_MECHANISMS)}"
         )
-    more = {"ssl_context": _ssl_context(found)} if "SSL" in protocol else {}
+    more = {"ssl_context": _ssl_context(properties)} if "SSL" in protocol else {}
     return {**options, "security_protocol": protocol, **more}
 
 
-def _ssl_context(found: Mapping[str, str]) -> ssl.SSLContext:
-    for name in sorted(_FILES & found.keys()):
-        if name.endswith(".location") and not Path(found[name]).is_file():
-            raise ValueError(f"{name}: there is no file {found[name]}")
-    context = ssl.create_default_context(cafile=found.get("ssl.ca.location"))
-    if certificate := found.get("ssl.certificate.location"):
+def _ssl_context(properties: Mapping[str, str]) -> ssl.SSLContext:
+    for name in sorted(_FILES & properties.keys()):
+        if name.endswith(".location") and not Path(properties[name]).is_file():
+            raise ValueError(f"{name}: there is no file {properties[name]}")
+    context = ssl.create_default_context(cafile=properties.get("ssl.ca.location"))
+    if certificate := properties.get("ssl.certificate.location"):
         context.load_cert_chain(
-            certificate, found.get("ssl.key.location"), found.get("ssl.key.password")
+            certificate, properties.get("ssl.key.location"), properties.get("ssl.key.password")
         )
     return context

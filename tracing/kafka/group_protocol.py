@@ -1,4 +1,4 @@
-"""Requests that aiokafka lacks, and what it leaves as bytes."""
+"""Protocol messages of consumer groups that aiokafka lacks or does not decode."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _Described = DescribeGroupsRequest_v1 | DescribeGroupsRequest_v2
 class DescribeGroups(Request[DescribeGroupsRequest_v1 | DescribeGroupsRequest_v2]):
     """Describe classic groups, several at once.
 
-    aiokafka's own request takes version 3 and reads the answer as that of version 2, which fails
-    from the second group on.
+    aiokafka's own request sends version 3 and reads the answer as version 2, which fails from the
+    second group on.
     """
 
     API_KEY = 15
@@ -38,7 +38,7 @@ class DescribeGroups(Request[DescribeGroupsRequest_v1 | DescribeGroupsRequest_v2
         self._groups = list(groups)
 
     def build(self, request_struct_class: type[_Described]) -> _Described:
-        """Make the request of a version."""
+        """Return the request in a version."""
         return request_struct_class(self._groups)
 
 
@@ -112,7 +112,7 @@ class DescribeConsumerGroups(Request[_ConsumerGroupDescribeRequest]):
     def build(
         self, request_struct_class: type[_ConsumerGroupDescribeRequest]
     ) -> _ConsumerGroupDescribeRequest:
-        """Make the request."""
+        """Return the request."""
         return request_struct_class(self._groups, False, {})
 
 
@@ -123,10 +123,10 @@ _MEMBER_ASSIGNMENT = Schema(
 
 
 def assigned_to(assignment: bytes) -> list[tuple[str, int]] | None:
-    """Read what a member of a classic group was assigned; `None` where that cannot be read."""
+    """Return the partitions assigned to a member of a classic group; `None` if unreadable."""
     try:
         decoded: Any = _MEMBER_ASSIGNMENT.decode(BytesIO(assignment))
         return [(topic, number) for topic, numbers in decoded[1] for number in numbers]
     except Exception:
-        # Any bytes: a member writes them, and the coordinator hands them on.
+        # A member may write any bytes, and the coordinator passes them on.
         return None

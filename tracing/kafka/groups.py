@@ -1,4 +1,4 @@
-"""Consumer groups as their coordinators tell of them: who is there, and what is committed."""
+"""Members and committed offsets of consumer groups, from their coordinators."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tracing.kafka.cluster import Cluster
 
 _GONE: Final = "Dead"
-# Groups that only commit have no kind. Those of Connect and share groups commit nothing.
+# Groups that only commit have no kind. Groups of Connect and share groups commit nothing.
 _KINDS: Final = frozenset({"", "consumer", "streams"})
 
 
@@ -35,9 +35,9 @@ class Group:
     Attributes:
         name: Its name.
         coordinator: The node that coordinates it.
-        state: For example `Stable`; empty where it is not told.
-        members: How many; `None` where it is not told.
-        assigned: The partitions that members have; `None` where it is not told.
+        state: For example `Stable`; empty if unknown.
+        members: Number of members; `None` if unknown.
+        assigned: The partitions that members have; `None` if unknown.
     """
 
     name: str
@@ -48,22 +48,22 @@ class Group:
 
 
 class Groups:
-    """Asks for groups. For one task."""
+    """Asks a cluster for its groups. For one task."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        # Some brokers that speak Kafka's protocol cannot be asked for all commits of a group.
+        # Some brokers that speak Kafka's protocol cannot return all commits of a group at once.
         self._by_name: bool | None = None
-        self._finding_out = asyncio.Lock()
+        self._probing = asyncio.Lock()
 
     async def described(self, names: Collection[str] = ()) -> list[Group]:
-        """Describe all groups that may be described, or those with some names."""
+        """Describe the groups with these names; by default all that may be described."""
         if names:
-            found = await asyncio.gather(*(self._coordinator(name) for name in sorted(names)))
-            coordinated = [pair for pair in found if pair is not None]
+            pairs = await asyncio.gather(*(self._coordinator(name) for name in sorted(names)))
+            coordinated = [pair for pair in pairs if pair is not None]
         else:
             listed = await asyncio.gather(*(self._listed(node) for node in self._cluster.nodes))
-            coordinated = [pair for pairs in listed for pair in pairs]
+            coordinated = [pair for by_one_node in listed for pair in by_one_node]
         by_node: dict[int, list[str]] = defaultdict(list)
         for name, node in coordinated:
             by_node[node].append(name)
@@ -98,37 +98,37 @@ class Groups:
         except errors.KafkaError as error:
             self._cluster.remarks.unanswered.add(f"groups of broker {node}: {type(error).__name__}")
             return []
-        # Of what nothing is told, what was committed may still be.
-        found = {name: Group(name, node) for name in names}
+        # A group that is not described may still have commits.
+        groups = {name: Group(name, node) for name in names}
         newer: list[str] = []
         for code, name, state, _kind, _protocol, members in answer.groups:
             if state == _GONE or errors.for_code(code) is errors.GroupIdNotFound:
-                # So do groups of the newer protocol look to the older question.
+                # Groups of the newer protocol look like this to the older request.
                 newer.append(name)
             elif code:
                 self._cluster.remarks.refused(code, f"group {name}", "Describe")
             else:
                 assignments = [assigned_to(member[-1]) for member in members]
-                found[name] = self._group(node, name, state, assignments)
+                groups[name] = self._group(node, name, state, assignments)
         if newer:
-            found |= await self._described_newer(node, newer)
-        return list(found.values())
+            groups |= await self._described_newer(node, newer)
+        return list(groups.values())
 
     async def _described_newer(self, node: int, names: Sequence[str]) -> dict[str, Group]:
         try:
             answer = await self._cluster.send(node, DescribeConsumerGroups(names))
         except (errors.KafkaError, NotImplementedError):
-            # Older brokers do not know the question: then these groups have vanished.
+            # Older brokers do not know the request: then these groups no longer exist.
             return {}
-        found: dict[str, Group] = {}
+        groups: dict[str, Group] = {}
         for code, _message, name, state, *_, members, _operations, _tags in answer.groups:
             if not code and state != _GONE:
                 assignments = [
                     [(part[4], number) for part in member[8][0] for number in part[5]]
                     for member in members
                 ]
-                found[name] = self._group(node, name, state, assignments)
-        return found
+                groups[name] = self._group(node, name, state, assignments)
+        return groups
 
     def _group(
         self,
@@ -137,21 +137,21 @@ class Groups:
         state: str,
         assignments: Sequence[list[tuple[str, int]] | None],
     ) -> Group:
-        known = [pairs for pairs in assignments if pairs is not None]
+        readable = [pairs for pairs in assignments if pairs is not None]
         held = frozenset(
             tp
-            for pairs in known
+            for pairs in readable
             for pair in pairs
-            if (tp := self._cluster.known(*pair)) is not None
+            if (tp := self._cluster.partition(*pair)) is not None
         )
-        # Before the leader has assigned anything, and where a broker does not tell.
-        complete = len(known) == len(assignments)
+        # Not complete before the group's leader has assigned partitions.
+        complete = len(readable) == len(assignments)
         return Group(name, node, state, len(assignments), held if complete else None)
 
     async def commits(self, group: Group) -> tuple[float, dict[TopicPartition, int]] | None:
-        """What a group has committed, and at what unix seconds that was so.
+        """Return the time of the answer, in unix seconds, and a group's committed offsets.
 
-        `None` where that is not told, which is remarked.
+        `None` if there is no answer, which the remarks say.
         """
         try:
             answer = await self._commits_answer(group)
@@ -162,24 +162,24 @@ class Groups:
         if answer.error_code:
             self._cluster.remarks.refused(answer.error_code, f"group {group.name}", "Describe")
             return None
-        found: dict[TopicPartition, int] = {}
+        offsets: dict[TopicPartition, int] = {}
         for topic, partitions in answer.topics:
             for number, offset, _metadata, code in partitions:
                 if code:
                     self._cluster.remarks.refused(code, f"topic {topic}", "Describe")
-                elif offset >= 0 and (tp := self._cluster.known(topic, number)) is not None:
-                    found[tp] = offset
-        return at, found
+                elif offset >= 0 and (tp := self._cluster.partition(topic, number)) is not None:
+                    offsets[tp] = offset
+        return at, offsets
 
     async def _commits_answer(self, group: Group) -> Any:
         if self._by_name is None:
-            # One at a time: what cannot be read ends a connection, and all that is asked on it.
-            async with self._finding_out:
+            # One at a time: an unreadable answer ends the connection and all requests on it.
+            async with self._probing:
                 if self._by_name is None:
-                    return await self._find_out(group)
+                    return await self._probe(group)
         return await (self._ask_by_name if self._by_name else self._ask_for_all)(group)
 
-    async def _find_out(self, group: Group) -> Any:
+    async def _probe(self, group: Group) -> Any:
         try:
             answer = await self._ask_for_all(group)
         except errors.KafkaConnectionError:
@@ -193,7 +193,7 @@ class Groups:
         request = OffsetFetchRequest(group.name, None)
         with suppress(errors.KafkaConnectionError):
             return await self._cluster.send(group.coordinator, request)
-        # Perhaps the broker was restarted.
+        # The broker may have restarted.
         return await self._cluster.send(group.coordinator, request)
 
     async def _ask_by_name(self, group: Group) -> Any:

@@ -1,6 +1,6 @@
-"""How far consumer groups are behind, in records and in seconds, seen from outside of them.
+"""Measure the lag of consumer groups from outside, in records and in seconds.
 
-It needs the extra `cli`, which brings aiokafka. The command line is `python -m tracing lag`.
+Needs the extra `cli`, which brings aiokafka. The command line is `python -m tracing lag`.
 """
 
 from tracing.kafka.connection import Connection

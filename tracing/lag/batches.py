@@ -1,4 +1,4 @@
-"""The first record of some fetched bytes that a consumer would be given."""
+"""Find the first record in fetched bytes that a consumer would receive."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class First:
 
     Attributes:
         offset: Its offset.
-        timestamp_ms: Unix ms; below 0 where the record has none.
+        timestamp_ms: Unix ms; below 0 if the record has none.
         headers: Its headers.
-        exact: Whether the record itself was read; else it is in a batch that cannot be opened, and
-            the timestamp is that of the batch's first record.
-        settled: Whether it is there for good; else its transaction may still be aborted.
-        problem: Why a client cannot read it; `None` where it can.
+        exact: Whether the record itself was read. If not, it is in a batch that cannot be opened,
+            and the timestamp is that of the batch's first record.
+        settled: Whether the record is final; if not, its transaction may still be aborted.
+        problem: Why clients cannot read it; `None` if they can.
     """
 
     offset: int
@@ -40,18 +40,17 @@ class First:
 def first_record(
     data: bytes, offset: int, aborted: Sequence[tuple[int, int]] | None = None
 ) -> tuple[First | None, int]:
-    """Find the first record at an offset or after it, and where to read on if there is none.
+    """Return the first record at or after an offset, and the offset to continue reading from.
 
-    Markers of transactions are no records, and neither is what a transaction took back. A record
-    that cannot be read is one all the same. Never raises.
+    Transaction markers and aborted records do not count; unreadable records do. Never raises.
 
     Args:
-        data: What a broker sent; the last batch may be cut off.
-        offset: What was asked for.
-        aborted: Producer id and first offset of transactions that were aborted.
+        data: Bytes from a broker; the last batch may be cut off.
+        offset: The requested offset.
+        aborted: Producer id and first offset of aborted transactions.
     """
-    for batch, given in shown(data, aborted):
-        if given and batch.next_offset > offset:
+    for batch, visible in shown(data, aborted):
+        if visible and batch.next_offset > offset:
             first = _first(batch, offset) or _first_of_bytes(batch, offset)
             if first is not None:
                 return first, first.offset
@@ -60,17 +59,17 @@ def first_record(
 
 
 def _first(batch: RawBatch, offset: int) -> First | None:
-    """Read the record as a client does, which is fast; `None` where it cannot, or has none."""
+    """Read the record as a client does, which is fast; `None` if that fails or there is none."""
     try:
         opened: Any = MemoryRecords(bytes(batch.data)).next_batch()
         if opened.validate_crc():
             for record in opened:
                 if record.offset >= offset:
-                    # Records of the oldest format have no time.
+                    # Records of the oldest format have no timestamp.
                     at_ms = -1 if record.timestamp is None else int(record.timestamp)
                     return First(record.offset, at_ms, tuple(record.headers))
     except Exception:
-        # What it is that cannot be read, the bytes show.
+        # `_first_of_bytes` finds out what cannot be read.
         return None
     return None
 

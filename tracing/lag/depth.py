@@ -1,4 +1,4 @@
-"""How many dead letters lie in which topic, for how long, and who gave them up."""
+"""Measure how many dead letters each dead-letter topic holds, how old they are, and their group."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def depths(
     """Describe dead-letter topics.
 
     Args:
-        partitions: All partitions of these topics.
-        starts: Where the logs begin; topics of which that is not known are left out.
-        ends: Where they end.
-        oldest: The first records that were read.
-        topics: All topics that there are.
+        partitions: All partitions of the dead-letter topics.
+        starts: Their first offsets; partitions without one are left out.
+        ends: Their end offsets.
+        oldest: The first records, as far as they were read.
+        topics: All topics of the cluster.
         suffix: What the names of dead-letter topics end in.
         now: Unix seconds.
     """
@@ -42,7 +42,7 @@ def depths(
     for tp in partitions:
         if tp in starts and tp in ends:
             by_topic[tp.topic].append(tp)
-    found = []
+    measured = []
     for topic, parts in sorted(by_topic.items()):
         ages: list[float | None] = []
         remarks: list[str] = []
@@ -53,34 +53,34 @@ def depths(
             if record is not None:
                 records.append(record)
                 if record.problem is not None:
-                    letter = f"{topic}/{tp.partition}/{record.offset}"
-                    remarks.append(f"{letter} cannot be read: {record.problem}")
+                    dead_letter = f"{topic}/{tp.partition}/{record.offset}"
+                    remarks.append(f"{dead_letter} cannot be read: {record.problem}")
             timed = record is not None and record.timestamp_ms >= 0
             if timed and record is not None:
                 ages.append(max(0.0, now - record.timestamp_ms / 1000))
             else:
-                nothing = ends[tp] <= starts[tp] or (place in oldest and record is None)
-                ages.append(0.0 if nothing else None)
+                empty = ends[tp] <= starts[tp] or (place in oldest and record is None)
+                ages.append(0.0 if empty else None)
         depth = sum(max(0, ends[tp] - starts[tp]) for tp in parts)
         destination, group = _origin(topic, records, topics, suffix)
         remark = "; ".join(remarks) or None
-        found.append(DeadLetterDepth(topic, destination, group, depth, longest(ages), remark))
-    return tuple(found)
+        measured.append(DeadLetterDepth(topic, destination, group, depth, longest(ages), remark))
+    return tuple(measured)
 
 
 def _origin(
     topic: str, records: list[First], topics: Collection[str], suffix: str
 ) -> tuple[str, str | None]:
-    """The topic and the group of the oldest letter, or else of the name `<topic>.<group>.dlq`."""
+    """Return topic and group of the oldest dead letter, or of the name `<topic>.<group>.dlq`."""
     for record in sorted(records, key=lambda record: record.timestamp_ms):
         provenance = Provenance.from_headers(record.headers)
         if provenance is not None:
             return provenance.topic, provenance.group
     stem = topic.removesuffix(suffix)
     parts = stem.split(".")
-    # Names have dots in them: the longest one that is a topic is the topic.
+    # Names contain dots: the longest prefix that is a topic wins.
     for length in range(len(parts) - 1, 0, -1):
-        source = ".".join(parts[:length])
-        if source in topics:
-            return source, ".".join(parts[length:])
+        source_topic = ".".join(parts[:length])
+        if source_topic in topics:
+            return source_topic, ".".join(parts[length:])
     return topic, None

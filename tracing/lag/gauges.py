@@ -1,4 +1,4 @@
-"""What sweeps found, as gauges."""
+"""Report sweeps as gauges."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _LABELS: Final = (semconv.GROUP, semconv.DESTINATION, semconv.PARTITION)
 
 _Series = tuple["Attributes", float]
 _Row = tuple[tuple[str, ...], int, float | None]
-"""The values of the labels, and what there is of lag, in records and in seconds."""
+"""Label values, lag in records, and lag in seconds."""
 
 
 class LagGauges:
     """The gauges of one monitor.
 
-    Series of what is gone, and all of them once the last sweep is too old, are not told any more.
-    Where there are more than `max_series`, the most urgent ones keep theirs; the others are added
-    up in one, and counted in `pipeline.telemetry.dropped`.
+    Series of deleted groups and topics are no longer reported, nor is anything once the last sweep
+    is too old. Beyond `max_series`, only the most urgent series are kept: one series sums up the
+    others, which count in `pipeline.telemetry.dropped`.
 
-    Thread and task safety: readings come from the thread that collects; they read one tuple.
+    Thread and task safety: the collecting thread reads one dictionary that is never changed.
     """
 
     def __init__(self, metrics: Metrics, *, partitions: bool, max_series: int) -> None:
@@ -47,7 +47,7 @@ class LagGauges:
         self._dropped = metrics.count(catalog.TELEMETRY_DROPPED, {semconv.REASON: _REASON})
 
     def start(self) -> None:
-        """Report from now on."""
+        """Start to report."""
         for metric in (
             catalog.CONSUMER_LAG,
             catalog.CONSUMER_LAG_TIME,
@@ -64,12 +64,12 @@ class LagGauges:
             )
 
     def end(self) -> None:
-        """Report no more."""
+        """Stop reporting."""
         while self._ends:
             self._ends.pop()()
 
     def show(self, sweep: Sweep, *, valid_s: float) -> None:
-        """Report what a sweep found, for at most so many seconds."""
+        """Report a sweep, for at most `valid_s` seconds."""
         self._skews.value += sweep.clock_skews
         lag, lag_time = self._lag_series(sweep)
         depth, oldest = _dead_letter_series(sweep)
@@ -97,7 +97,7 @@ class LagGauges:
                 ((OTHER, OTHER), sum(row[1] for row in rest), longest([row[2] for row in rest]))
             ]
             self._dropped.value += len(rest)
-        # Labels are made only for what is kept: there may be many more.
+        # Only the kept rows get labels: there may be many more.
         labelled = [(dict(zip(_LABELS, key, strict=False)), lag, lag_s) for key, lag, lag_s in rows]
         return (
             [(labels, float(lag)) for labels, lag, _ in labelled],
@@ -106,12 +106,12 @@ class LagGauges:
 
     def _rows(self, group: GroupLag) -> Iterable[_Row]:
         if self._partitions:
-            for found in group.partitions:
-                yield (group.group, found.topic, str(found.partition)), found.lag, found.lag_s
+            for part in group.partitions:
+                yield (group.group, part.topic, str(part.partition)), part.lag, part.lag_s
             return
         topics: dict[str, list[PartitionLag]] = {}
-        for found in group.partitions:
-            topics.setdefault(found.topic, []).append(found)
+        for part in group.partitions:
+            topics.setdefault(part.topic, []).append(part)
         for topic, parts in topics.items():
             lag_s = longest([part.lag_s for part in parts])
             yield (group.group, topic), sum(part.lag for part in parts), lag_s
@@ -124,7 +124,7 @@ def _status_series(sweep: Sweep) -> list[_Series]:
             float(group.status is status),
         )
         for group in sweep.groups
-        # Before it is known, nothing is said.
+        # An unknown status is not reported.
         if group.status is not None
         for status in Status
     ]
@@ -133,11 +133,11 @@ def _status_series(sweep: Sweep) -> list[_Series]:
 def _dead_letter_series(sweep: Sweep) -> tuple[list[_Series], list[_Series]]:
     depths: dict[tuple[str, str | None], float] = {}
     ages: dict[tuple[str, str | None], list[float | None]] = {}
-    # Several topics can keep the letters of one group.
-    for found in sweep.dead_letters:
-        key = (found.destination, found.group)
-        depths[key] = depths.get(key, 0) + found.depth
-        ages.setdefault(key, []).append(found.oldest_s)
+    # Several topics can hold the dead letters of one group.
+    for topic in sweep.dead_letters:
+        key = (topic.destination, topic.group)
+        depths[key] = depths.get(key, 0) + topic.depth
+        ages.setdefault(key, []).append(topic.oldest_s)
     depth = [(_labels(*key), records) for key, records in depths.items()]
     oldest = [(_labels(*key), longest(seconds)) for key, seconds in ages.items()]
     return depth, [(labels, seconds) for labels, seconds in oldest if seconds is not None]

@@ -1,4 +1,4 @@
-"""What one sweep over a cluster found. Values that never change, so any thread may read them."""
+"""Results of a sweep over a cluster: immutable, so that any thread may read them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final
 
 
 class Status(StrEnum):
-    """How a group does on a partition, or on its worst one.
+    """Status of a group on a partition, or on its worst partition.
 
-    The rules are in `tracing.lag.status`. A state tells what to do: `lagging` needs more or faster
-    consumers, `stalled` a look at what they are stuck on, `dead` somebody to start them.
+    The rules are in `tracing.lag.status`. `lagging` calls for more or faster consumers, `stalled`
+    for a look at what they are stuck on, `dead` for a restart of the consumers.
     """
 
     OK = "ok"
-    """It keeps up, or is catching up."""
+    """The group keeps up, or catches up."""
     LAGGING = "lagging"
-    """It falls behind, or at least does not catch up."""
+    """The group falls behind, or does not catch up."""
     STALLED = "stalled"
     """Records wait, a member has the partition, and nothing is committed."""
     DEAD = "dead"
@@ -28,37 +28,36 @@ _SEVERITY: Final = {status: number for number, status in enumerate(Status)}
 
 
 def worst(statuses: list[Status | None]) -> Status | None:
-    """The worst status that is known; ok only where all are, for ignorance is not health."""
+    """Return the worst known status; an unknown one leaves `ok` unknown as well."""
     known = [status for status in statuses if status is not None]
-    found = max(known, key=_SEVERITY.__getitem__, default=None)
-    if found in {None, Status.OK} and len(known) < len(statuses):
+    most_severe = max(known, key=_SEVERITY.__getitem__, default=None)
+    if most_severe in {None, Status.OK} and len(known) < len(statuses):
         return None
-    return Status.OK if found is None else found
+    return Status.OK if most_severe is None else most_severe
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """How far a group is behind on one partition.
+    """Lag of a group on one partition.
 
-    A partition on which the group has committed nothing is here only while a member is assigned
-    to it; then what came since the monitor first saw that counts as not committed, whatever the
-    member's `auto_offset_reset` is.
+    A partition without a committed offset is listed only while a member is assigned to it. Its
+    lag then counts from the moment when the monitor first saw that, whatever the member's
+    `auto_offset_reset` is.
 
     Attributes:
         topic: The topic.
         partition: The partition's number.
-        committed: The next offset that the group will read; `None` where it committed nothing.
+        committed: The next offset that the group will read; `None` if it has committed none.
         end: The log's end offset, which the next record will get.
-        lag: Offsets from the committed one to the end, as Kafka's own tool counts them. Where
-            compaction left gaps or transactions left markers, there are fewer records.
-        lag_s: How long the oldest record that is not committed has waited, in seconds; 0 where
-            there is none, `None` where nothing is known of it yet.
-        exact: Whether `lag_s` comes from the record itself, and not from the times at which the
-            monitor saw the log grow.
-        assigned: Whether a member of the group has the partition; `None` where that is not known.
-        status: `None` until the monitor has watched for long enough to tell.
-        remark: What keeps the group from going on by itself: the next record cannot be read, and
-            why; `None` where nothing does.
+        lag: Offsets from the committed one to the end, as Kafka's own tool counts them. Compaction
+            gaps and transaction markers count, so there may be fewer records.
+        lag_s: How long the oldest uncommitted record has waited, in seconds; 0 if there is none,
+            `None` if that is not known yet.
+        exact: Whether `lag_s` comes from the record itself; if not, it is estimated from the times
+            at which the monitor saw the log grow.
+        assigned: Whether a member of the group has the partition; `None` if unknown.
+        status: `None` until the monitor has watched for long enough.
+        remark: Why clients cannot read the group's next record; `None` if they can.
     """
 
     topic: str
@@ -75,14 +74,14 @@ class PartitionLag:
 
 @dataclass(frozen=True, slots=True)
 class GroupLag:
-    """How far a group is behind.
+    """Lag of a group.
 
     Attributes:
         group: The group.
-        state: What its coordinator calls it, for example `Stable` or `Empty`.
-        members: How many members it has; `None` where the coordinator does not tell.
+        state: The state that its coordinator reports, for example `Stable` or `Empty`.
+        members: Number of members; `None` if the coordinator does not report it.
         partitions: Sorted by topic and number.
-        status: That of the worst partition; `None` until the monitor can tell.
+        status: That of the worst partition; `None` until the monitor has watched for long enough.
     """
 
     group: str
@@ -93,28 +92,28 @@ class GroupLag:
 
     @property
     def lag(self) -> int:
-        """Offsets not committed, of all partitions."""
-        return sum(found.lag for found in self.partitions)
+        """Number of uncommitted offsets, of all partitions."""
+        return sum(part.lag for part in self.partitions)
 
     @property
     def lag_s(self) -> float | None:
-        """Seconds for which the oldest uncommitted record has waited; `None` where unknown."""
-        return longest([found.lag_s for found in self.partitions])
+        """How long the oldest uncommitted record has waited, in seconds; `None` if unknown."""
+        return longest([part.lag_s for part in self.partitions])
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterDepth:
-    """What lies in a dead-letter topic.
+    """Contents of a dead-letter topic.
 
     Attributes:
         topic: The dead-letter topic.
-        destination: The topic that the oldest letter came from; the dead-letter topic's own name
-            where nothing tells.
-        group: The group that gave the oldest letter up; `None` where nothing tells.
+        destination: The topic that the oldest dead letter came from; if unknown, the name of the
+            dead-letter topic.
+        group: The group that gave the oldest dead letter up; `None` if unknown.
         depth: Offsets from the log's start to its end, of all partitions.
-        oldest_s: Age of the oldest letter, in seconds, since its record was written; 0 where there
-            is none, `None` where it is not known.
-        remark: Which letter cannot be read, and why; `None` where the oldest ones can.
+        oldest_s: Seconds since the oldest dead letter was written; 0 if there is none, `None` if
+            unknown.
+        remark: Which dead letters cannot be read, and why; `None` if the oldest ones can.
     """
 
     topic: str
@@ -127,17 +126,17 @@ class DeadLetterDepth:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What one sweep found.
+    """The result of one sweep.
 
     Attributes:
         at: When it began, unix seconds.
-        took_s: How long it took, in seconds.
-        groups: All groups with something to report, sorted by name.
+        took_s: Its duration, in seconds.
+        groups: All groups with at least one partition, sorted by name.
         dead_letters: All dead-letter topics, sorted by name.
         missing_rights: What the cluster does not allow, for example `Read on topic orders`.
-        unanswered: What the cluster did not answer, this time, and why.
-        clock_skews: How many records are of the future, by this machine's clock; their time is
-            told as 0.
+        unanswered: What the cluster did not answer in this sweep, and why.
+        clock_skews: Number of records from the future, by this machine's clock; they count as
+            waiting for 0 seconds.
     """
 
     at: float
@@ -150,25 +149,25 @@ class Sweep:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What keeps groups and readers of dead letters from going on, one sentence each."""
+        """Records that clients cannot read and that block a group or a reader of dead letters."""
         return (
             *(
-                f"group {group.group} on {found.topic}[{found.partition}]: {found.remark}"
+                f"group {group.group} on {part.topic}[{part.partition}]: {part.remark}"
                 for group in self.groups
-                for found in group.partitions
-                if found.remark is not None
+                for part in group.partitions
+                if part.remark is not None
             ),
             *(
-                f"dead letter {found.remark}"
-                for found in self.dead_letters
-                if found.remark is not None
+                f"dead letter {topic.remark}"
+                for topic in self.dead_letters
+                if topic.remark is not None
             ),
         )
 
 
 def longest(seconds: list[float | None]) -> float | None:
-    """The longest time; `None` where that cannot be said."""
-    known = [found for found in seconds if found is not None]
+    """Return the longest time; `None` if only an unknown one could be above 0."""
+    known = [each for each in seconds if each is not None]
     if len(known) < len(seconds) and not any(known):
         return None
     return max(known, default=0.0)

@@ -1,4 +1,4 @@
-"""The monitor: sweeps over a cluster, again and again, and what the last one found."""
+"""The lag monitor: regular sweeps over a cluster."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ if TYPE_CHECKING:
 
 _WINDOW_S: Final = 30.0
 _SWEEPS: Final = 6
-# Reading records is what may take long; what is not read in time is estimated.
+# The share of the timeout for reading records, the slow part. What is not read is estimated.
 _READING: Final = 0.5
-# So that one broker that is silent does not cost the answers of the others.
+# The share of the timeout for one request, so that a silent broker leaves time for the others.
 _WAITING: Final = 0.25
 
 _logger = EventLog("tracing")
 
 
 class LagMonitor:
-    """Measures from outside how far consumer groups are behind, as an async context manager.
+    """Measures the lag of consumer groups from outside, as an async context manager.
 
-    It takes the rights of a plain consumer: to describe topics and groups, and to read topics.
-    Without the last one, how long records have waited is estimated from when the logs grew. What
-    the cluster does not allow is told in each sweep. A record that clients cannot read is a remark
-    in each sweep, and in the log when it is first seen.
+    It needs the rights of a plain consumer: to describe topics and groups, and to read topics.
+    Without the right to read, waiting times are estimated from the times at which logs grew. Each
+    sweep lists what the cluster does not allow, and the records that clients cannot read; a new
+    one of these is also logged.
 
     Args:
         connection: The cluster.
         telemetry: Where to report gauges; by default nowhere.
-        interval_s: How often to sweep, in seconds.
-        window_s: Over how long a time groups are judged, in seconds; by default 30, or six
-            intervals if that is more. A consumer is expected to commit twice in it.
+        interval_s: Seconds from one sweep to the next.
+        window_s: Length of the window in which groups are judged, in seconds; by default 30, or
+            six intervals if that is more. A consumer should commit twice in it.
         timeout_s: How long a sweep may take, in seconds.
-        read: Whether to read the oldest records that are not committed, one of each partition
-            that is behind; without, times are estimates, and a transaction's marker at the end of
-            a log counts as a record that waits.
+        read: Whether to read the oldest uncommitted record of each partition with lag. If not,
+            times are estimates, and a transaction marker at the end of a log counts as a waiting
+            record.
         groups: Only these groups; by default all.
         topics: Only these topics; by default all.
         suffix: What dead-letter topics end in.
-        partitions: Whether gauges have a series for each partition, and not just for each topic.
-        max_series: Of how many partitions, or topics, a gauge has series; the others are one.
+        partitions: Whether gauges have a series for each partition, instead of each topic.
+        max_series: Largest number of partitions, or topics, with series of their own.
 
     Raises:
-        ValueError: An option is not usable.
+        ValueError: An option is not valid.
         KafkaConnectionError: On entering: no broker answers.
         KafkaError: On entering: the cluster refuses.
 
@@ -90,7 +90,7 @@ class LagMonitor:
         self._timeout_s = timeout_s
         self._last: Sweep | None = None
         self._remarked: frozenset[str] = frozenset()
-        # Older ones say nothing of now.
+        # An older sweep no longer describes the cluster.
         self._valid_s = timeout_s + 3 * interval_s
         self._gauges = (
             None
@@ -100,7 +100,7 @@ class LagMonitor:
 
     @property
     def last(self) -> Sweep | None:
-        """What the last sweep found; `None` before the first one."""
+        """The result of the last sweep; `None` before the first one."""
         return self._last
 
     async def __aenter__(self) -> Self:
@@ -124,24 +124,24 @@ class LagMonitor:
 
         Raises:
             KafkaError: No broker answers.
-            TimeoutError: It took longer than `timeout_s`.
+            TimeoutError: The sweep took longer than `timeout_s`.
         """
         reading_until = monotonic() + self._timeout_s * _READING
         async with asyncio.timeout(self._timeout_s):
-            found = await self._sweeper.sweep(until=reading_until)
-        self._last = found
-        for remark in sorted(set(found.remarks) - self._remarked):
+            result = await self._sweeper.sweep(until=reading_until)
+        self._last = result
+        for remark in sorted(set(result.remarks) - self._remarked):
             _logger.warning("%s", remark)
-        self._remarked = frozenset(found.remarks)
+        self._remarked = frozenset(result.remarks)
         if self._gauges is not None:
-            self._gauges.show(found, valid_s=self._valid_s)
-        return found
+            self._gauges.show(result, valid_s=self._valid_s)
+        return result
 
     async def sweeps(self) -> AsyncGenerator[Sweep]:
-        """Sweep at each interval, and give what was found, for as long as the caller likes.
+        """Sweep at each interval and yield the results, until the caller closes the generator.
 
-        A sweep that fails, for whatever reason, is logged, and the next one is waited for; only
-        the first one has to succeed. Close the generator in the end, as `contextlib.aclosing` does.
+        A failed sweep is logged, and the next one follows; only the first one must succeed. Close
+        the generator at the end, as `contextlib.aclosing` does.
 
         Raises:
             KafkaError: The first sweep failed.
@@ -150,13 +150,13 @@ class LagMonitor:
         due = monotonic()
         while True:
             try:
-                found = await self.sweep()
+                result = await self.sweep()
             except Exception as error:
                 if self._last is None:
                     raise
                 _logger.warning("a sweep failed: %s: %s", type(error).__name__, error)
             else:
-                yield found
-            # After a slow sweep the next one comes at once, but those that were missed do not.
+                yield result
+            # The next sweep follows a slow one at once; missed sweeps are not made up for.
             due = max(due + self._interval_s, monotonic())
             await asyncio.sleep(due - monotonic())

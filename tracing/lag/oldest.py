@@ -1,4 +1,4 @@
-"""Reading the oldest records that are not committed: one request for all partitions of a broker."""
+"""Read the oldest uncommitted records, with one request for all partitions of a broker."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 _COMMITTED: Final = 1
 _UNCOMMITTED: Final = 0
-# Only for brokers that read nothing at once; where there are records, nobody waits.
+# How long a broker may wait for records. It does not wait where it has some.
 _WAIT_MS: Final = 100
-# Most batches are smaller, and the first one of a request comes however large it is.
+# Most batches are smaller, and a broker sends the first one of a request at any size.
 _PART_BYTES: Final = 16 * 1024
 _LARGER: Final = 8
 _ANSWER_BYTES: Final = 8 * 1024 * 1024
-# Compaction can take a record away.
+# Compaction can remove a remembered record.
 _TRUSTED_S: Final = 60.0
 
 
 class Place(NamedTuple):
-    """Where to read: a partition, and the first offset that counts."""
+    """Where to look for a record: a partition and the first offset."""
 
     tp: TopicPartition
     offset: int
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class _Search:
-    """Looking for the first record of a place, which may take several requests."""
+    """The search for the first record of a place, which may take several requests."""
 
     place: Place
     offset: int
@@ -55,8 +55,8 @@ class _Search:
 class OldestReader:
     """Reads first records. For one task.
 
-    Records are read as a consumer sees them that reads only what was committed. What belongs to
-    a transaction that has not ended counts as well: it waits for those consumers, too.
+    It sees what a consumer of committed records sees, and the records of open transactions: these
+    wait for that consumer, too.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -66,29 +66,29 @@ class OldestReader:
         """Find the first record of each place.
 
         Args:
-            places: Where to look; several of one partition may be asked for.
+            places: Where to look; one partition may have several places.
             until: When to give up, by `time.monotonic()`.
 
         Returns:
-            The record of each place, `None` where there is none up to the end of the log. Places
-            that could not be read are left out.
+            The record of each place; `None` if there is none up to the end of the log. Places that
+            could not be read are left out.
         """
-        found: dict[Place, First | None] = {}
+        records: dict[Place, First | None] = {}
         left = [_Search(place, place.offset) for place in places]
         while left and monotonic() < until:
-            # A request can have each partition but once.
+            # A request can hold each partition only once.
             now: dict[tuple[int, TopicPartition], _Search] = {}
             later: list[_Search] = []
             for search in left:
                 key = (search.isolation, search.place.tp)
                 if now.setdefault(key, search) is not search:
                     later.append(search)
-            again = await self._round(now.values(), found)
+            again = await self._round(now.values(), records)
             left = [*again, *later]
-        return found
+        return records
 
     async def _round(
-        self, searches: Iterable[_Search], found: dict[Place, First | None]
+        self, searches: Iterable[_Search], records: dict[Place, First | None]
     ) -> list[_Search]:
         by_place = {(search.isolation, search.place.tp): search for search in searches}
         again: list[_Search] = []
@@ -97,7 +97,7 @@ class OldestReader:
             partitions = [tp for level, tp in by_place if level == isolation]
             leaders, _ = self._cluster.by_leader(partitions)
             requests += [
-                self._ask(node, [by_place[isolation, tp] for tp in asked], found, again)
+                self._ask(node, [by_place[isolation, tp] for tp in asked], records, again)
                 for node, asked in leaders.items()
             ]
         await asyncio.gather(*requests)
@@ -107,7 +107,7 @@ class OldestReader:
         self,
         node: int,
         searches: list[_Search],
-        found: dict[Place, First | None],
+        records: dict[Place, First | None],
         again: list[_Search],
     ) -> None:
         topics: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
@@ -128,7 +128,7 @@ class OldestReader:
             part = answers.get(search.place.tp)
             first = search is searches[0]
             try:
-                if part is not None and self._answered(search, part, found, first=first):
+                if part is not None and self._answered(search, part, records, first=first):
                     again.append(search)
             except Exception as error:
                 tp = search.place.tp
@@ -140,11 +140,11 @@ class OldestReader:
         self,
         search: _Search,
         part: dict[str, Any],
-        found: dict[Place, First | None],
+        records: dict[Place, First | None],
         *,
         first: bool,
     ) -> bool:
-        """Take an answer; returns whether to ask again."""
+        """Process the answer for one search; return whether to ask again."""
         tp = search.place.tp
         code = part["error_code"]
         if code:
@@ -156,11 +156,11 @@ class OldestReader:
         before = search.offset
         record, search.offset = first_record(data, before, aborted)
         if record is not None:
-            found[search.place] = replace(record, settled=search.isolation == _COMMITTED)
+            records[search.place] = replace(record, settled=search.isolation == _COMMITTED)
             return False
         end = part["highwater_offset"]
         if search.offset >= end:
-            found[search.place] = None
+            records[search.place] = None
             return False
         if search.offset > before:
             return True
@@ -168,7 +168,7 @@ class OldestReader:
             search.isolation = _UNCOMMITTED
             return True
         search.part_bytes = min(search.part_bytes * _LARGER, _ANSWER_BYTES)
-        # The first partition of a request gets its batch in any case; others may find no room.
+        # A broker always sends a batch of the first partition; the others may find no room.
         return not first
 
 
@@ -179,7 +179,10 @@ class _Read(NamedTuple):
 
 
 class RememberingReader:
-    """Reads first records, and remembers them for a minute. For one task."""
+    """Reads first records and remembers them for a minute, for sweeps without commits.
+
+    For one task.
+    """
 
     def __init__(self, reader: OldestReader) -> None:
         self._reader = reader
@@ -189,11 +192,11 @@ class RememberingReader:
         """Find the first record of each place.
 
         Args:
-            places: Where to look, and where that log ends.
+            places: Where to look, with the end of each log.
             until: When to give up, by `time.monotonic()`.
 
         Returns:
-            As `OldestReader.read` does.
+            As for `OldestReader.read`.
         """
         now = monotonic()
         remembered = {
@@ -201,7 +204,7 @@ class RememberingReader:
             for place, end in places.items()
             if (read := self._read.get(place)) is not None
             and now - read.read_at < _TRUSTED_S
-            # Where there was no record, one may have come since.
+            # If there was no record, one may have been written since.
             and (read.first is not None or read.end == end)
         }
         fresh = await self._reader.read(places.keys() - remembered.keys(), until=until)

@@ -1,24 +1,24 @@
-"""From what was seen of a partition over a while to how its group does.
+"""Derive a group's status on a partition from samples over a window.
 
-The idea is Burrow's: judge how offsets move over a sliding window, and no threshold has to be
-tuned. Source: https://github.com/linkedin/Burrow/wiki/Consumer-Lag-Evaluation-Rules. Burrow reads
-each commit off a topic that takes an administrator's rights. Here, offsets are looked at from time
-to time, which needs other words for the same rules. The first one that fits holds:
+The idea is Burrow's: judge how offsets move over a sliding window, so that no threshold needs
+tuning. Source: https://github.com/linkedin/Burrow/wiki/Consumer-Lag-Evaluation-Rules. Burrow reads
+each commit from a topic that needs an administrator's rights. This module samples offsets instead,
+so the rules are worded differently. The first rule that matches decides:
 
 1. No record waits: **ok**.
-2. The window is covered, a record waited in all of it, and the committed offset never moved:
+2. The samples cover the window, a record waited throughout, and the committed offset never moved:
    **stalled** if a member had the partition at any time in the newer half of the window, else
    **dead**. (Burrow's rules 2 and 4.)
-3. What the partition held half a window ago has been committed since: **ok**. (Burrow's rule 1,
-   for consumers that commit while records keep coming.)
-4. The window is covered, and the least lag of its newer half is not below the least lag of its
-   older half: **lagging**. (Burrow's rule 3. The least lag of a half, because between two commits
-   any lag grows.)
-5. The window is covered: **ok**, it is catching up.
-6. Else it is not known yet.
+3. Everything that the partition held half a window ago is committed: **ok**. (Burrow's rule 1, for
+   consumers that commit while records keep arriving.)
+4. The samples cover the window, and the smallest lag of its newer half is not below that of its
+   older half: **lagging**. (Burrow's rule 3. The smallest lag, because lag always grows between two
+   commits.)
+5. The samples cover the window: **ok**, the group catches up.
+6. Otherwise the status is unknown.
 
 So a consumer that dies under load is ok for half a window, then lagging, and after a whole window
-dead or stalled. A consumer is expected to commit at least every half window.
+dead or stalled. A consumer should commit at least every half window.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Sample(NamedTuple):
 
     Attributes:
         at: The moment, in seconds; only differences count.
-        committed: The group's offset.
+        committed: The group's committed offset.
         end: The log's end.
-        waiting: Whether a record waits; there may be offsets without one.
-        assigned: Whether a member has the partition; `None` where that is not known.
+        waiting: Whether a record waits; not every offset has one.
+        assigned: Whether a member has the partition; `None` if unknown.
     """
 
     at: float
@@ -52,12 +52,12 @@ class Sample(NamedTuple):
 
     @property
     def lag(self) -> int:
-        """Offsets not committed; 0 where no record waits."""
+        """Number of uncommitted offsets; 0 if no record waits."""
         return max(0, self.end - self.committed) if self.waiting else 0
 
 
 def covering(samples: Sequence[Sample], window_s: float) -> Sequence[Sample]:
-    """Leave out what is too old to matter: all but one of those before the window."""
+    """Return the samples without those before the window, except the last of these."""
     start = samples[-1].at - window_s
     first = 0
     while first + 1 < len(samples) and samples[first + 1].at <= start:
@@ -66,10 +66,10 @@ def covering(samples: Sequence[Sample], window_s: float) -> Sequence[Sample]:
 
 
 def judge(samples: Sequence[Sample], window_s: float) -> Status | None:
-    """Judge how a group does on a partition; `None` while that cannot be told.
+    """Return a group's status on a partition; `None` while it is unknown.
 
     Args:
-        samples: In the order of time, at least one, and as far back as they are known.
+        samples: All known samples in the order of time, at least one.
         window_s: The length of the window, in seconds.
     """
     now = samples[-1]
@@ -81,7 +81,7 @@ def judge(samples: Sequence[Sample], window_s: float) -> Status | None:
     older = [sample for sample in window if sample.at <= middle]
     newer = [sample for sample in window if sample.at > middle]
     if covered and _unmoved(window):
-        # Where membership is not known, somebody may be there.
+        # If membership is unknown, the partition may have a member.
         held = any(sample.assigned is not False for sample in newer)
         return Status.STALLED if held else Status.DEAD
     if older and now.committed >= older[-1].end:
@@ -98,7 +98,7 @@ def _unmoved(window: Sequence[Sample]) -> bool:
 
 
 class History:
-    """The samples of the window, by group and partition. For one task.
+    """Samples of the window, by group and partition. For one task.
 
     Args:
         window_s: The length of the window, in seconds.
@@ -110,27 +110,27 @@ class History:
         self._counted_from: dict[tuple[str, TopicPartition], int] = {}
 
     def judge(self, group: str, tp: TopicPartition, sample: Sample) -> Status | None:
-        """Take a sample and judge the partition by all that matter."""
+        """Add a sample and return the status of the partition."""
         before = self._samples.get((group, tp), ())
-        # A log that is shorter than it was is another one of the same name.
+        # A log that became shorter belongs to a new topic of the same name.
         if before and sample.end < before[-1].end:
             before = ()
-        # Nothing that came before a moment without lag changes a judgement.
+        # Samples before a moment without lag do not affect the status.
         samples = (*before, sample) if sample.lag else (sample,)
         samples = tuple(covering(samples, self._window_s))
         self._samples[group, tp] = samples
         return judge(samples, self._window_s)
 
     def count_from(self, group: str, tp: TopicPartition, offset: int) -> int:
-        """From which offset to count where nothing is committed: what the first caller said."""
+        """Return the offset to count lag from if nothing is committed: that of the first call."""
         return self._counted_from.setdefault((group, tp), offset)
 
     def committed(self, group: str, tp: TopicPartition) -> None:
-        """Forget where to count from: the group has committed."""
+        """Forget the offset to count from, as the group has committed."""
         self._counted_from.pop((group, tp), None)
 
     def forget_before(self, moment: float) -> None:
-        """Forget what was last seen before a moment, in unix seconds."""
+        """Forget partitions whose last sample is older than a moment, in unix seconds."""
         gone = [key for key, samples in self._samples.items() if samples[-1].at < moment]
         for key in gone:
             del self._samples[key]

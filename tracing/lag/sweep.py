@@ -1,4 +1,4 @@
-"""One sweep over a cluster: who committed what, where the logs end, and what waits."""
+"""A sweep over a cluster: committed offsets, ends of logs, and waiting records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to look at.
+    """What a sweep covers.
 
     Attributes:
         groups: Only these groups; by default all.
@@ -40,7 +40,7 @@ class Choice:
     suffix: str = ".dlq"
 
     def has_topic(self, topic: str) -> bool:
-        """Whether a topic is meant."""
+        """Return whether the sweep covers a topic."""
         return not self.topics or topic in self.topics
 
 
@@ -49,7 +49,7 @@ class _Commits(NamedTuple):
     at: float
     offsets: dict[TopicPartition, int]
     uncommitted: frozenset[TopicPartition]
-    """What members are assigned to and have not committed anything of."""
+    """Partitions that members are assigned to, without a committed offset."""
 
 
 class _Logs(NamedTuple):
@@ -58,12 +58,12 @@ class _Logs(NamedTuple):
     oldest: dict[Place, First | None]
 
     def place(self, tp: TopicPartition, committed: int) -> Place:
-        """Where the oldest uncommitted record is; retention may have moved the log's start."""
+        """Return where the oldest uncommitted record is; retention may have deleted some."""
         return Place(tp, max(committed, self.starts.get(tp, 0)))
 
 
 class Sweeper:
-    """Sweeps, and remembers from sweep to sweep what a judgement takes. For one task."""
+    """Sweeps, and remembers samples from sweep to sweep. For one task."""
 
     def __init__(self, cluster: Cluster, choice: Choice, window_s: float) -> None:
         self._cluster = cluster
@@ -73,7 +73,7 @@ class Sweeper:
         self._history = History(window_s)
         self._reader = RememberingReader(OldestReader(cluster))
         self._timelines = Timelines()
-        self._known_before: frozenset[TopicPartition] | None = None
+        self._previous: frozenset[TopicPartition] | None = None
         self._skewed = 0
 
     async def sweep(self, *, until: float) -> Sweep:
@@ -89,11 +89,11 @@ class Sweeper:
         self._skewed = 0
         await self._cluster.refresh(self._choice.topics)
         commits = await self._commits()
-        letters = self._dead_letters()
-        logs = await self._logs(commits, letters, until)
+        dead_letters = self._dead_letters()
+        logs = await self._logs(commits, dead_letters, until)
         groups = [self._group(each, logs) for each in commits]
         self._history.forget_before(began - self._window_s)
-        self._known_before = frozenset(self._cluster.partitions)
+        self._previous = frozenset(self._cluster.partitions)
         remarks = self._cluster.remarks
         return Sweep(
             at=began,
@@ -102,7 +102,7 @@ class Sweeper:
                 sorted((group for group in groups if group.partitions), key=lambda each: each.group)
             ),
             dead_letters=depths(
-                letters,
+                dead_letters,
                 logs.starts,
                 logs.ends,
                 logs.oldest,
@@ -118,7 +118,7 @@ class Sweeper:
     async def _commits(self) -> list[_Commits]:
         groups = await self._groups.described(self._choice.groups)
         answers = await asyncio.gather(*(self._groups.commits(group) for group in groups))
-        found = []
+        commits = []
         for group, answer in zip(groups, answers, strict=True):
             if answer is None:
                 continue
@@ -131,8 +131,8 @@ class Sweeper:
                 for tp in (group.assigned or ())
                 if tp not in offsets and self._choice.has_topic(tp.topic)
             )
-            found.append(_Commits(group, at, offsets, uncommitted))
-        return found
+            commits.append(_Commits(group, at, offsets, uncommitted))
+        return commits
 
     def _dead_letters(self) -> list[TopicPartition]:
         return [
@@ -142,19 +142,19 @@ class Sweeper:
         ]
 
     async def _logs(
-        self, commits: list[_Commits], letters: list[TopicPartition], until: float
+        self, commits: list[_Commits], dead_letters: list[TopicPartition], until: float
     ) -> _Logs:
         uncommitted = {tp for each in commits for tp in each.uncommitted}
-        asked = {tp for each in commits for tp in each.offsets} | uncommitted | set(letters)
+        asked = {tp for each in commits for tp in each.offsets} | uncommitted | set(dead_letters)
         ends = await self._cluster.offsets(asked, LATEST)
-        self._timelines.saw(ends, self._cluster.partitions)
+        self._timelines.observe(ends, self._cluster.partitions)
         behind = {
             tp
             for each in commits
             for tp, offset in each.offsets.items()
             if offset < ends.get(tp, 0)
         }
-        starts = await self._cluster.offsets(behind | uncommitted | set(letters), EARLIEST)
+        starts = await self._cluster.offsets(behind | uncommitted | set(dead_letters), EARLIEST)
         logs = _Logs(ends, starts, {})
         if not self._choice.read:
             return logs
@@ -168,33 +168,32 @@ class Sweeper:
                     for tp in each.uncommitted & ends.keys()
                 ),
             )
-        ] + [Place(tp, starts[tp]) for tp in letters if tp in starts]
+        ] + [Place(tp, starts[tp]) for tp in dead_letters if tp in starts]
         waiting = {
             place: ends[place.tp] for place in places if place.offset < ends.get(place.tp, 0)
         }
         return logs._replace(oldest=await self._reader.read(waiting, until=until))
 
     def _counted_from(self, commits: _Commits, tp: TopicPartition, logs: _Logs) -> int:
-        """Where to count from without a commit: not from what was there before anybody looked."""
-        known = self._known_before
-        new = known is not None and tp not in known
+        """Return the offset to count lag from without a commit: older records do not count."""
+        new = self._previous is not None and tp not in self._previous
         first = logs.starts.get(tp, logs.ends[tp]) if new else logs.ends[tp]
         return self._history.count_from(commits.group.name, tp, first)
 
     def _group(self, commits: _Commits, logs: _Logs) -> GroupLag:
         group = commits.group
-        found = [
+        partitions = [
             self._partition(commits, tp, offset, logs)
             for tp, offset in commits.offsets.items()
             if tp in logs.ends
         ]
-        found += [
+        partitions += [
             self._partition(commits, tp, None, logs)
             for tp in commits.uncommitted & logs.ends.keys()
         ]
-        found.sort(key=lambda each: (each.topic, each.partition))
-        status = worst([each.status for each in found])
-        return GroupLag(group.name, group.state, group.members, tuple(found), status)
+        partitions.sort(key=lambda each: (each.topic, each.partition))
+        status = worst([each.status for each in partitions])
+        return GroupLag(group.name, group.state, group.members, tuple(partitions), status)
 
     def _partition(
         self, commits: _Commits, tp: TopicPartition, committed: int | None, logs: _Logs
@@ -219,9 +218,9 @@ class Sweeper:
         )  # fmt: skip
 
     def _waited(self, place: Place, end: int, at: float, logs: _Logs) -> tuple[float | None, bool]:
-        """For how many seconds the oldest record has waited, and whether that is exact.
+        """Return how many seconds the oldest record has waited, and whether that is exact.
 
-        `None` where there is no record, which is exact, or where nothing is known, which is not.
+        `None` means either no record, which is exact, or unknown, which is not.
         """
         if place.offset >= end:
             return None, True
@@ -231,7 +230,7 @@ class Sweeper:
                 return None, True
             if record.timestamp_ms >= 0:
                 written_s = record.timestamp_ms / 1000
-                # Between the group's answer and now, records may have come.
+                # The record may have been written after the group's answer, at `at`.
                 self._skewed += written_s > time()
                 return max(0.0, at - written_s), record.exact
         written_at = self._timelines.written_at(place.tp, place.offset)

@@ -1,4 +1,4 @@
-"""When a log reached an offset, from having looked at it now and then."""
+"""Estimate when a log reached an offset, from observations of its end."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _MOST: Final = 128
 
 
 class Timeline:
-    """The ends of one log at some moments, in bounded memory. For one task.
+    """Observed ends of one log, in bounded memory. For one task.
 
-    A log's end never falls while the log lives: an end that does starts a new log.
+    A log's end never falls: a lower end means a new log.
     """
 
     __slots__ = ("_ends", "_times")
@@ -28,30 +28,29 @@ class Timeline:
         self._ends = array("q")
 
     @property
-    def tells(self) -> bool:
-        """Whether the log was looked at more than once; a single look tells no time."""
+    def has_times(self) -> bool:
+        """Whether there are two observations; one alone gives no time."""
         return len(self._times) > 1
 
-    def saw(self, at: float, end: int) -> None:
-        """Take down where the log ended at a moment, in seconds, that is after all before."""
+    def observe(self, at: float, end: int) -> None:
+        """Record the end at a moment, in seconds, later than all previous ones."""
         times, ends = self._times, self._ends
         if ends and end < ends[-1]:
             del times[:], ends[:]
-        # Of a time in which nothing came, the first and the last moment say all.
+        # Of a quiet period, the first and the last moment are enough.
         if len(ends) > 1 and ends[-1] == ends[-2] == end:
             times[-1] = at
             return
         times.append(at)
         ends.append(end)
         if len(ends) > _MOST:
-            # Half of the older half goes: long ago, times need not be as precise.
+            # Drop every second observation of the older half: old times may be less precise.
             del times[1 : _MOST // 2 : 2], ends[1 : _MOST // 2 : 2]
 
     def written_at(self, offset: int) -> float | None:
-        """About when the record at an offset was written; `None` where it is not yet.
+        """Estimate when the record at an offset was written; `None` if it is not written yet.
 
-        Of a record that is older than the first look, the moment of that look: it was written
-        before.
+        A record from before the first observation gets the time of that one.
         """
         times, ends = self._times, self._ends
         after = bisect_right(ends, offset)
@@ -70,15 +69,17 @@ class Timelines:
     def __init__(self) -> None:
         self._by_partition: dict[TopicPartition, Timeline] = {}
 
-    def saw(self, ends: Mapping[TopicPartition, int], existing: Container[TopicPartition]) -> None:
+    def observe(
+        self, ends: Mapping[TopicPartition, int], existing: Container[TopicPartition]
+    ) -> None:
         """Record where logs end now, and forget partitions that no longer exist."""
         at = time()
         for gone in [tp for tp in self._by_partition if tp not in existing]:
             del self._by_partition[gone]
         for tp, end in ends.items():
-            self._by_partition.setdefault(tp, Timeline()).saw(at, end)
+            self._by_partition.setdefault(tp, Timeline()).observe(at, end)
 
     def written_at(self, tp: TopicPartition, offset: int) -> float | None:
-        """Estimate when the record at an offset was written; `None` before the second look."""
+        """Estimate when the record at an offset was written; `None` if unknown."""
         timeline = self._by_partition[tp]
-        return timeline.written_at(offset) if timeline.tells else None
+        return timeline.written_at(offset) if timeline.has_times else None

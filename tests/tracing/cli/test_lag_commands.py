@@ -184,13 +184,13 @@ async def test_a_daemon_that_cannot_begin_says_why_and_ends() -> None:
 @pytest.mark.parametrize(
     ("more", "code", "says"),
     [
-        (["--watch", "0"], 2, "no number above 0"),
-        (["--window", "10"], 2, "one look is no window"),
+        (["--watch", "0"], 2, "not a number above 0"),
+        (["--window", "10"], 2, "one measurement has no window"),
         (["--window", "10", "--watch", "8"], 2, "at least twice --watch"),
         (["--daemon", "--json"], 2, "--daemon prints nothing"),
-        (["--by-topic"], 2, "goes with --daemon"),
-        (["--group", "nobody"], 1, "nothing is committed for group nobody"),
-        (["--topic", "nothing"], 1, "nothing is committed for topic nothing"),
+        (["--by-topic"], 2, "needs --daemon"),
+        (["--group", "absent"], 1, "no offset is committed for group absent"),
+        (["--topic", "nothing"], 1, "no offset is committed for topic nothing"),
     ],
 )
 def test_bad_usage_is_told_in_one_line(

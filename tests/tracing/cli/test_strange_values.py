@@ -1,4 +1,4 @@
-"""Strange letters and strange options: told in one line, and no harm to the others."""
+"""Strange dead letters and strange options: told in one line, and no harm to the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiokafka.structs import ConsumerRecord
 
 from tracing import Provenance, Telemetry
 from tracing.__main__ import main
-from tracing.cli.dlq_output import letter_document
+from tracing.cli.dlq_output import dead_letter_document
 from tracing.cli.option_types import parse_moment
 from tracing.cli.terminal import age, iso_time
 from tracing.dlq import Connection, Letter, replay
@@ -24,7 +24,7 @@ LOST = Provenance(
 )  # fmt: skip
 
 
-def letter(headers: list[Any]) -> Letter:
+def dead_letter(headers: list[Any]) -> Letter:
     return Letter.of(
         ConsumerRecord[Any, Any]("orders.payment.dlq", 0, 0, 1, 0, b"k", b"v", None, 1, 1, headers)
     )
@@ -32,9 +32,9 @@ def letter(headers: list[Any]) -> Letter:
 
 @pytest.mark.parametrize("moment", [b"1000000000000000", b"9223372036854775807", b"-5"])
 def test_a_time_that_cannot_be_is_unknown(moment: bytes) -> None:
-    strange = letter([*LOST.headers(), ("__pipeline.errors.failed_at", moment)])
+    strange = dead_letter([*LOST.headers(), ("__pipeline.errors.failed_at", moment)])
 
-    assert "unknown" == letter_document(strange)["failed_at"]
+    assert "unknown" == dead_letter_document(strange)["failed_at"]
     assert ("unknown", "unknown") == (iso_time(int(moment)), age(int(moment)))
 
 
@@ -45,9 +45,9 @@ def test_an_age_beyond_all_time_is_the_beginning_of_it() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--timeout", "nan"], "no number above 0"),
-        (["--timeout", "inf"], "no number above 0"),
-        (["--timeout", "0"], "no number above 0"),
+        (["--timeout", "nan"], "not a number above 0"),
+        (["--timeout", "inf"], "not a number above 0"),
+        (["--timeout", "0"], "not a number above 0"),
         (["--bootstrap-servers", "host:abc"], "HOST:PORT"),
         (["--bootstrap-servers", "[::1"], "HOST:PORT"),
         (["--bootstrap-servers", "host:99999"], "HOST:PORT"),
@@ -88,7 +88,7 @@ def test_a_properties_file_that_cannot_be_used_is_told(
 @pytest.mark.integration
 async def test_a_letter_does_not_choose_whose_topic_it_goes_to(kafka_servers: str) -> None:
     async def forged() -> AsyncIterator[Letter]:
-        yield letter([("__pipeline.errors.topic", b"secrets"), *LOST.headers()[1:]])
+        yield dead_letter([("__pipeline.errors.topic", b"secrets"), *LOST.headers()[1:]])
 
     result = await replay(Connection(kafka_servers), forged(), Telemetry("orders"))
 

@@ -1,4 +1,4 @@
-"""Which letters are listed, and that no letter harms the terminal or the program that reads it."""
+"""Which dead letters are listed, and that text from a record harms no terminal or program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 
 
 async def add_hostile(cluster: Cluster) -> None:
-    """Put in a letter whose error type would move the cursor and end the line."""
+    """Put in a dead letter whose error type would move the cursor and end the line."""
     async with AIOKafkaProducer(bootstrap_servers=cluster.servers) as producer:
         lost = Provenance(
             topic=cluster.topic, partition=0, offset=0, timestamp_ms=1, group="payment",
@@ -36,7 +36,9 @@ def test_single_letters_are_one_document_for_machines(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert 0 == cluster.run("list", "--topic", cluster.of_payment, "--each", "--json")
-    assert [1, 3, 5] == [letter["offset"] for letter in json.loads(capsys.readouterr().out)]
+    assert [1, 3, 5] == [
+        dead_letter["offset"] for dead_letter in json.loads(capsys.readouterr().out)
+    ]
 
     nobody = ("--topic", cluster.of_payment, "--group", "nobody")
     assert 0 == cluster.run("list", *nobody, "--each", "--json")
@@ -69,7 +71,7 @@ def test_dead_letter_topics_and_sources_can_be_named_together(
 
 def test_a_limit_on_groups_is_refused(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == cluster.run("list", "--limit", "1")
-    assert "--limit goes with --each" in capsys.readouterr().err
+    assert "--limit needs --each" in capsys.readouterr().err
 
 
 def test_what_a_letter_holds_is_cut_and_the_cut_is_told(

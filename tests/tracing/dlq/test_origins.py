@@ -38,7 +38,7 @@ def provenance(topic: str, group: str, **changes: Any) -> Provenance:
     return Provenance(**{**values, **changes})
 
 
-def letter(place: str, topic: str, group: str, **changes: Any) -> Letter:
+def dead_letter(place: str, topic: str, group: str, **changes: Any) -> Letter:
     headers: Any = tuple(provenance(topic, group, **changes).headers())
     return Letter.of(ConsumerRecord[Any, Any](place, 0, 0, 1, 0, b"k", b"v", None, 1, 1, headers))
 
@@ -56,7 +56,7 @@ def letter(place: str, topic: str, group: str, **changes: Any) -> Letter:
 def test_a_letter_in_the_dead_letter_topic_of_its_topic_and_group_is_taken_at_its_word(
     place: str, topic: str, group: str
 ) -> None:
-    assert Origins(TOPICS).refusal(letter(place, topic, group)) is None
+    assert Origins(TOPICS).refusal(dead_letter(place, topic, group)) is None
 
 
 @pytest.mark.parametrize(
@@ -89,20 +89,20 @@ def test_a_letter_in_the_dead_letter_topic_of_its_topic_and_group_is_taken_at_it
 def test_a_letter_that_is_not_of_the_topic_that_it_names_is_refused(
     place: str, topic: str, group: str
 ) -> None:
-    crafted = letter(place, topic, group)
+    crafted = dead_letter(place, topic, group)
 
     assert crafted.provenance is None or Origins(TOPICS).refusal(crafted)
 
 
 @pytest.mark.parametrize("changes", [{"partition": -1}, {"offset": -1}])
 def test_a_letter_that_names_no_place_is_refused(changes: dict[str, int]) -> None:
-    crafted = letter("orders.payment.dlq", "orders", "payment", **changes)
+    crafted = dead_letter("orders.payment.dlq", "orders", "payment", **changes)
 
-    assert "no place" in (Origins(TOPICS).refusal(crafted) or "")
+    assert "no partition and offset" in (Origins(TOPICS).refusal(crafted) or "")
 
 
 def test_of_two_topics_that_fit_the_one_that_was_asked_for_comes_first() -> None:
-    ambiguous = letter("a.b.c.dlq", "a", "b.c")
+    ambiguous = dead_letter("a.b.c.dlq", "a", "b.c")
 
     assert "--topic a" in (Origins(TOPICS).refusal(ambiguous) or "")
     assert Origins(TOPICS, named={"a"}).refusal(ambiguous) is None
@@ -123,19 +123,19 @@ def test_whatever_a_letter_says_it_goes_to_no_topic_but_that_whose_dead_letters_
     names = DeadLetterNames(template)
     if genuine:
         topics, place = {*topics, topic}, names.of(topic, group)
-    refusal = Origins(topics, template=template).refusal(letter(place, topic, group))
+    refusal = Origins(topics, template=template).refusal(dead_letter(place, topic, group))
 
     if refusal is None:
         assert topic in topics
         assert place == names.of(topic, group)
         assert names.source(place, topics) is not None
     if genuine:
-        # Nothing but a longer topic that fits as well stands against a genuine letter.
+        # Nothing but a longer topic that fits as well stands against a genuine dead letter.
         found = names.source(place, topics)
         assert found is not None
         assert (refusal is None) == (len(found[0]) <= len(topic))
         assert Origins(topics, template=template, named={topic}).refusal(
-            letter(place, topic, group)
+            dead_letter(place, topic, group)
         ) is None  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def test_a_template_that_names_nothing_is_refused(template: str) -> None:
 @pytest.mark.kafka
 @pytest.mark.integration
 class TestOnKafka:
-    """The commands, with letters that were crafted among healthy ones."""
+    """The commands, with dead letters that were crafted among healthy ones."""
 
     async def craft(self, cluster: Cluster, victim: str) -> None:
         await cluster.fill()
@@ -227,7 +227,7 @@ class TestOnKafka:
             document["failed"],
             document["complete"],
         )
-        assert "4 letters could not be replayed" in captured.err
+        assert "4 dead letters could not be replayed" in captured.err
 
     async def test_services_that_name_their_dead_letter_topics_are_replayed_by_their_template(
         self, kafka_servers: str

@@ -16,7 +16,7 @@ TOPIC = "orders.payment.dlq"
 FIRST = TopicPartition(TOPIC, 0)
 
 
-def letter(
+def dead_letter(
     offset: int, failed_at_ms: int | None, partition: int = 0, written_ms: int = 1
 ) -> Letter:
     headers = []
@@ -37,14 +37,21 @@ async def given(*found: Letter) -> AsyncIterator[Letter]:
 
 
 async def test_what_comes_after_the_first_that_stays_stays_too_and_is_told() -> None:
-    found = await purgeable(given(letter(0, 10), letter(1, 99), letter(2, 10)), before_ms=50)
+    found = await purgeable(
+        given(dead_letter(0, 10), dead_letter(1, 99), dead_letter(2, 10)), before_ms=50
+    )
 
     assert {FIRST: 1} == found.before
     assert (1, 2, 1) == (found.letters, found.kept, found.blocked)
 
 
 async def test_up_to_a_letter_means_its_partition_alone() -> None:
-    lost = (letter(0, 10), letter(1, 10), letter(2, 10), letter(0, 10, partition=1))
+    lost = (
+        dead_letter(0, 10),
+        dead_letter(1, 10),
+        dead_letter(2, 10),
+        dead_letter(0, 10, partition=1),
+    )
 
     found = await purgeable(given(*lost), up_to=[LetterId(TOPIC, 0, 1), LetterId(TOPIC, 0, 0)])
 
@@ -53,7 +60,7 @@ async def test_up_to_a_letter_means_its_partition_alone() -> None:
 
 
 async def test_a_letter_whose_failure_has_no_time_is_as_old_as_its_record() -> None:
-    recent = letter(0, 0, written_ms=100)
+    recent = dead_letter(0, 0, written_ms=100)
 
     found = await purgeable(given(recent), before_ms=50)
 
@@ -61,7 +68,7 @@ async def test_a_letter_whose_failure_has_no_time_is_as_old_as_its_record() -> N
 
 
 async def test_records_without_provenance_are_counted_apart() -> None:
-    found = await purgeable(given(letter(0, None), letter(1, 10)))
+    found = await purgeable(given(dead_letter(0, None), dead_letter(1, 10)))
 
     assert {FIRST: 2} == found.before
-    assert (2, 1) == (found.letters, found.strangers)
+    assert (2, 1) == (found.letters, found.not_dead_letters)

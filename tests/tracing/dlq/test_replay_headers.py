@@ -32,7 +32,7 @@ def provenance(**changes: Any) -> Provenance:
     return Provenance(**{**values, **changes})
 
 
-def letter(headers: list[tuple[str, bytes | None]], offset: int = 0) -> Letter:
+def dead_letter(headers: list[tuple[str, bytes | None]], offset: int = 0) -> Letter:
     record = ConsumerRecord[Any, Any](
         "orders.payment.dlq", 0, offset, 1, 0, b"k", b"v", None, 1, 1, headers  # type: ignore[arg-type]  # as aiokafka
     )  # fmt: skip
@@ -45,7 +45,7 @@ def test_the_records_own_headers_survive_every_round(own: list[tuple[str, bytes 
     ids = set()
     for round_number in range(3):
         found = provenance(offset=round_number)
-        lost = letter([*headers, *found.headers()], offset=round_number)
+        lost = dead_letter([*headers, *found.headers()], offset=round_number)
         headers, mark = replay_headers(lost, found)
         ids.add(mark.id)
         names = [name for name, _ in headers]
@@ -65,7 +65,9 @@ def test_the_records_own_headers_survive_every_round(own: list[tuple[str, bytes 
 
 def test_two_letters_of_one_record_are_replayed_as_the_same() -> None:
     found = provenance()
-    marks = {replay_headers(letter(found.headers(), offset), found)[1] for offset in (100, 101)}
+    marks = {
+        replay_headers(dead_letter(found.headers(), offset), found)[1] for offset in (100, 101)
+    }
 
     assert {Replay(group="payment", id="orders/3/7")} == marks
 
@@ -74,7 +76,7 @@ def test_marks_that_were_handed_on_from_another_topic_do_not_count() -> None:
     found = provenance(topic="priced", partition=0, offset=9)
     foreign = Replay(group="pricing", id="orders/3/7").headers()
 
-    headers, mark = replay_headers(letter([*foreign, *found.headers()]), found)
+    headers, mark = replay_headers(dead_letter([*foreign, *found.headers()]), found)
 
     assert Replay(group="payment", id="priced/0/9") == mark
     assert mark.headers() == [pair for pair in headers if "replay" in pair[0]]
@@ -87,14 +89,14 @@ def test_a_mark_that_did_not_fit_the_failed_record_is_no_part_of_its_replay(clai
     found = provenance(partition=3, offset=7)
     forged = Replay(group="payment", id=claimed).headers()
 
-    _, mark = replay_headers(letter([*forged, *found.headers()]), found)
+    _, mark = replay_headers(dead_letter([*forged, *found.headers()]), found)
 
     assert Replay(group="payment", id="orders/3/7") == mark
 
 
 @given(st.lists(st.tuples(st.text(max_size=30), st.none() | st.binary(max_size=80)), max_size=40))
 def test_no_header_makes_reading_a_letter_fail(headers: list[tuple[str, bytes | None]]) -> None:
-    found = letter(headers)
+    found = dead_letter(headers)
 
     assert found.provenance is None or found.provenance.topic
     assert found.context is None or found.context.is_valid
@@ -129,13 +131,13 @@ def test_what_is_no_id_is_refused(text: str) -> None:
 
 
 def test_a_selection_takes_what_fits_all_of_it() -> None:
-    lost = letter(provenance(failed_at_ms=2000).headers())
-    stranger = letter([])
+    lost = dead_letter(provenance(failed_at_ms=2000).headers())
+    stranger = dead_letter([])
 
     fitting = (
         Selection(),
         Selection(groups=frozenset({"payment"}), errors=("Conn*",)),
-        Selection(sources=frozenset({"orders"}), since_ms=2000, until_ms=2001),
+        Selection(source_topics=frozenset({"orders"}), since_ms=2000, until_ms=2001),
         Selection(ids=frozenset({lost.id})),
     )
     others = (

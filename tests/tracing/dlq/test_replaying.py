@@ -51,7 +51,7 @@ def test_a_letter_that_is_not_there_fails_the_replay(
     captured = capsys.readouterr()
     document = json.loads(captured.out)
     assert (1, False) == (document["replayed"], document["complete"])
-    assert f"tracing: there is no letter {gone}; it may have been purged\n" == captured.err
+    assert f"tracing: there is no dead letter {gone}; it may have been purged\n" == captured.err
     assert 2 == cluster.run("replay", "--id", "no-such.dlq/0/0")
     assert "there is no dead-letter topic no-such.dlq" in capsys.readouterr().err
 

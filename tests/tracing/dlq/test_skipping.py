@@ -57,7 +57,7 @@ def test_the_record_is_shown_kept_and_passed(
     assert 0 == main(arguments(scene, 1, "--dry-run"))
     output = capsys.readouterr().out
     assert f"{scene.topic}[0] offset 1 cannot be read: the name of a header" in output
-    assert "1 records are behind it in its batch" in output
+    assert "1 records follow in its batch" in output
     assert 1 == asyncio.run(committed(scene))
     assert 0 == main(arguments(scene, 1, "--yes", "--json", "--save", str(file)))
 
@@ -73,7 +73,7 @@ def test_the_record_is_shown_kept_and_passed(
     assert 0o600 == stat.S_IMODE(file.stat().st_mode)
     # The group stands elsewhere now, and a file is never written over.
     assert 1 == main(arguments(scene, 1, "--yes", "--save", str(file)))
-    assert "does not stand at offset 1" in capsys.readouterr().err
+    assert "is not at offset 1" in capsys.readouterr().err
 
 
 def test_a_file_that_exists_is_not_written_over_and_nothing_is_skipped(
@@ -95,7 +95,7 @@ def test_it_can_be_kept_among_the_dead_letters_with_all_of_its_batch(scene: Scen
     assert 0 == main(arguments(scene, 1, "--yes", "--batch", "--to-dead-letters"))
 
     async def kept() -> list[Letter]:
-        return [letter async for letter in letters(Connection(scene.servers), [dead])]
+        return [dead_letter async for dead_letter in letters(Connection(scene.servers), [dead])]
 
     first, second = asyncio.run(kept())
     assert [b"bad", b"fit"] == [first.record.value, second.record.value]
@@ -128,7 +128,7 @@ def test_a_place_where_the_group_does_not_stand_is_refused(
 ) -> None:
     assert 1 == main(arguments(scene, offset, "--yes"))
 
-    assert f"does not stand at offset {offset}" in capsys.readouterr().err
+    assert f"is not at offset {offset}" in capsys.readouterr().err
     assert 1 == asyncio.run(committed(scene))
 
 
@@ -175,7 +175,7 @@ def test_a_topic_that_is_not_there_is_said_in_one_line(
 ) -> None:
     assert 1 == main(arguments(Scene(kafka_servers), 0, "--yes"))
 
-    assert "that may be described" in capsys.readouterr().err
+    assert "may not be described" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("offset", [1, 3])
@@ -221,7 +221,7 @@ async def test_a_group_that_has_moved_since_it_was_looked_at_is_left_where_it_is
     skip = await skippable(connection, scene.group, scene.tp(), 1)
     await scene.commit({0: 0})
 
-    with pytest.raises(ValueError, match="has committed 0"):
+    with pytest.raises(ValueError, match="has meanwhile committed 0"):
         await skip_to(connection, skip)
 
     assert 0 == await committed(scene)

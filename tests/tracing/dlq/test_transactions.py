@@ -41,7 +41,7 @@ async def _put(producer: AIOKafkaProducer, cluster: Cluster, offset: int) -> Non
 
 def _offsets(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> list[int]:
     assert 0 == cluster.run("list", "--topic", cluster.of_payment, "--each", "--json")
-    return [letter["offset"] for letter in json.loads(capsys.readouterr().out)]
+    return [dead_letter["offset"] for dead_letter in json.loads(capsys.readouterr().out)]
 
 
 def test_a_letter_of_an_aborted_transaction_is_no_letter(

@@ -1,4 +1,4 @@
-"""Dead letters that clients cannot read: named with the reason, and no trouble of the others."""
+"""Dead letters that clients cannot read: listed with the reason, and no obstacle for others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
 @pytest.fixture
 def cluster(kafka_servers: str) -> Cluster:
-    """Three letters in partition 0; bad ones, a compressed batch and another letter in 1."""
+    """Three dead letters in partition 0; unreadable ones, a zstd batch and a last one in 1."""
     found = Cluster(kafka_servers)
 
     async def fill() -> None:
@@ -50,7 +50,7 @@ def cluster(kafka_servers: str) -> Cluster:
 
 async def read(cluster: Cluster, partition: int = 1) -> list[Letter]:
     found = letters(Connection(cluster.servers), [cluster.of_payment])
-    return [letter async for letter in found if letter.id.partition == partition]
+    return [dead_letter async for dead_letter in found if dead_letter.id.partition == partition]
 
 
 def test_all_letters_around_them_are_read(cluster: Cluster) -> None:
@@ -115,7 +115,7 @@ def test_a_purge_deletes_a_batch_that_cannot_be_opened_whole(cluster: Cluster) -
     last = f"{cluster.of_payment}/1/5"
     assert 0 == cluster.run("purge", "--up-to", last, "--yes")
 
-    assert [7] == [letter.id.offset for letter in asyncio.run(read(cluster))]
+    assert [7] == [dead_letter.id.offset for dead_letter in asyncio.run(read(cluster))]
 
 
 def test_one_topic_that_may_not_be_read_does_not_hide_the_others(
@@ -159,8 +159,8 @@ async def test_a_letter_of_bytes_that_are_no_record_is_not_replayed(kafka_server
     connection = Connection(kafka_servers)
 
     async def given() -> AsyncIterator[Letter]:
-        for letter in await read(cluster):
-            yield letter
+        for dead_letter in await read(cluster):
+            yield dead_letter
 
     result = await replay(connection, given(), Telemetry("orders"))
 

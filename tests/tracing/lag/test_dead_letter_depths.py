@@ -14,7 +14,7 @@ NAME = "orders.events.payment.dlq"
 PARTS = [TopicPartition(NAME, number) for number in range(2)]
 
 
-def letter(offset: int, timestamp_ms: int, group: str | None = None) -> First:
+def dead_letter(offset: int, timestamp_ms: int, group: str | None = None) -> First:
     headers = []
     if group is not None:
         headers = Provenance(
@@ -37,7 +37,9 @@ def described(
 
 
 def test_depth_is_of_all_partitions_and_the_oldest_letter_tells_who() -> None:
-    found = described((5, 4), {0: letter(2, 60_000, "late"), 1: letter(2, 50_000, "early")})
+    found = described(
+        (5, 4), {0: dead_letter(2, 60_000, "late"), 1: dead_letter(2, 50_000, "early")}
+    )
 
     assert DeadLetterDepth(NAME, "orders", "early", 5, 50.0) == found
 
@@ -55,7 +57,7 @@ def test_letters_that_cannot_be_read_have_no_age() -> None:
 
 def test_markers_and_letters_without_a_time_are_told_apart() -> None:
     assert 0.0 == described((5, 2), {0: None}).oldest_s
-    assert described((5, 2), {0: letter(2, -1)}).oldest_s is None
+    assert described((5, 2), {0: dead_letter(2, -1)}).oldest_s is None
 
 
 def test_a_topic_that_was_deleted_in_between_is_left_out() -> None:

@@ -111,12 +111,12 @@ def test_clock_skew_is_counted(capture: Capture) -> None:
 
 
 def test_dead_letters_are_told_by_where_they_came_from(capture: Capture) -> None:
-    letters = (
+    dead_letters = (
         DeadLetterDepth("a.dlq", "orders", "payment", 3, 10.0),
         DeadLetterDepth("b.dlq", "orders", "payment", 4, 20.0),
         DeadLetterDepth("c.dlq", "c.dlq", None, 1, None),
     )
-    gauges(capture).show(replace(SWEEP, dead_letters=letters), valid_s=60)
+    gauges(capture).show(replace(SWEEP, dead_letters=dead_letters), valid_s=60)
 
     assert 7 == capture.metric(DEPTH, {TOPIC: "orders", GROUP: "payment"})
     assert 20.0 == capture.metric(AGE, {TOPIC: "orders", GROUP: "payment"})

@@ -12,7 +12,7 @@ from tracing.lag.timeline import Timeline
 def timeline(*looks: tuple[float, int]) -> Timeline:
     found = Timeline()
     for at, end in looks:
-        found.saw(at, end)
+        found.observe(at, end)
     return found
 
 
@@ -45,8 +45,8 @@ def test_a_log_that_begins_anew_has_a_new_timeline() -> None:
 
 
 def test_a_single_look_tells_no_time() -> None:
-    assert not timeline((100.0, 50)).tells
-    assert timeline((100.0, 50), (101.0, 50)).tells
+    assert not timeline((100.0, 50)).has_times
+    assert timeline((100.0, 50), (101.0, 50)).has_times
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 100), st.integers(0, 1000)), min_size=1, max_size=400))
@@ -59,7 +59,7 @@ def test_times_are_in_order_and_between_the_looks_however_many_there_were(
     for after, more in steps:
         at, end = at + after, end + more
         looks.append((at, end))
-        found.saw(at, end)
+        found.observe(at, end)
     times = [found.written_at(offset) for offset in range(0, end, 1 + end // 50)]
 
     known = [time for time in times if time is not None]

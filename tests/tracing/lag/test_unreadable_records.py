@@ -69,16 +69,16 @@ async def test_a_dead_letter_that_cannot_be_read_is_remarked_beside_its_topic(
     kafka_servers: str,
 ) -> None:
     scene = Scene(kafka_servers)
-    letters = Scene(kafka_servers, f"{scene.name}.payment.dlq")
+    dead_letters = Scene(kafka_servers, f"{scene.name}.payment.dlq")
     await scene.create()
-    await letters.create()
-    await write(kafka_servers, letters.topic, batch([b"bad"]))
-    async with scene.monitor(topics=[letters.topic]) as monitor:
+    await dead_letters.create()
+    await write(kafka_servers, dead_letters.topic, batch([b"bad"]))
+    async with scene.monitor(topics=[dead_letters.topic]) as monitor:
         sweep = await monitor.sweep()
 
     (depth,) = sweep.dead_letters
     assert (1, scene.topic, "payment") == (depth.depth, depth.destination, depth.group)
-    assert f"{letters.topic}/0/0 cannot be read" in (depth.remark or "")
+    assert f"{dead_letters.topic}/0/0 cannot be read" in (depth.remark or "")
 
 
 async def test_one_partitions_trouble_leaves_the_others_their_times(
