@@ -20,9 +20,8 @@ from tracing.headers.dead_letter import Provenance, Replay
 from tracing.headers.identity import EventIdentity
 from tracing.kafka.consumer import TracedConsumer
 from tracing.kafka.producer import TracedProducer
-from tracing.messaging.current import current_batch, current_processing
+from tracing.messaging.current import EventLogFilter, current_batch, current_processing
 from tracing.messaging.http_boundary import HttpBoundary
-from tracing.messaging.log_filter import EventLogFilter
 from tracing.messaging.outcome import Outcome, Rejected, Unprocessable
 from tracing.messaging.process import Processing
 from tracing.messaging.process_batch import BatchProcessing

@@ -19,16 +19,15 @@ from tracing.core.callables import discard, require_sync
 from tracing.core.environment import fast_paths, service_name
 from tracing.core.log import warn_once
 from tracing.core.semconv import AttributeValue
-from tracing.core.text import plain_text
+from tracing.core.text import MAX_NAME, is_name, plain_text
 from tracing.headers import cloudevents
 from tracing.headers.boundary import Boundary
 from tracing.headers.context import Propagation
-from tracing.headers.flow import DEFAULT_MAX_AGE_S, MAX_NAME, OriginWindow, is_pipeline_name
-from tracing.messaging.flow_lag import PipelineNames
-from tracing.metrics.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
+from tracing.headers.flow import DEFAULT_MAX_AGE_S, OriginWindow
 from tracing.metrics.diagnostics import Diagnostics
 from tracing.metrics.histograms import Aggregator
-from tracing.metrics.instruments import metrics_on
+from tracing.metrics.instruments import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES, metrics_on
+from tracing.metrics.series import PipelineNames
 from tracing.spans.choose import span_starter
 
 Relation = Literal["parent", "link", "both"]
@@ -108,7 +107,7 @@ class Telemetry:
         pipeline = plain_text(pipeline, "pipeline")
         if source is not None:
             source = plain_text(source, "source")
-        if not is_pipeline_name(pipeline):
+        if not is_name(pipeline):
             raise ValueError(
                 f"pipeline must be 1 to {MAX_NAME} printable characters, not {pipeline!r}"
             )

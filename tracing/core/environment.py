@@ -14,6 +14,8 @@ FAST_VARIABLE: Final = "PIPELINE_TRACING_FAST"
 """`off` turns all fast paths off: everything goes through the public API of OpenTelemetry."""
 
 _ATTRIBUTE: Final = "service.name"
+
+# Words of a switch; any other word is a mistake.
 _OFF: Final = frozenset({"off", "false", "no", "0"})
 _ON: Final = frozenset({"on", "true", "yes", "1", ""})
 

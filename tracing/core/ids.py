@@ -1,33 +1,39 @@
-"""Random identifiers from the operating system, fetched in bulk.
+"""Random identifiers, and what else a forked child must not share with its parent."""
 
-Not from a seeded generator: two processes that seed alike would give different events one
-identity, and consumers would drop one of them. A system call for each would cost more than all
-else that makes an event's headers.
-"""
+from __future__ import annotations
 
 import os
 import threading
+import weakref
 from binascii import hexlify
-from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
-_DIGITS = 32
-_BULK = 128
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_DIGITS: Final = 32
+_BULK: Final = 128
 
 _lock = threading.Lock()
 _ids: Iterator[bytes] = iter(())
 
 
 def random_id() -> bytes:
-    """Make 128 random bits, as 32 hexadecimal digits. Safe in any thread, and after a fork."""
+    """Make 128 random bits, as 32 hexadecimal digits. Safe in any thread, and after a fork.
+
+    The bits come from the operating system, in bulk: a system call for each id would cost more
+    than all other headers of an event. A seeded generator is no choice. Two processes with the
+    same seed would give different events the same identity, and consumers would drop one of them.
+    """
     global _ids  # noqa: PLW0603 - the one stock
     while True:
         # Taking from a list's iterator is one step for the interpreter: no two threads get one id.
-        found = next(_ids, None)
-        if found is not None:
-            return found
+        digits = next(_ids, None)
+        if digits is not None:
+            return digits
         with _lock:
-            digits = hexlify(os.urandom(_BULK * _DIGITS // 2))
-            _ids = iter([digits[at : at + _DIGITS] for at in range(0, len(digits), _DIGITS)])
+            bulk = hexlify(os.urandom(_BULK * _DIGITS // 2))
+            _ids = iter([bulk[at : at + _DIGITS] for at in range(0, len(bulk), _DIGITS)])
 
 
 def _forget() -> None:
@@ -36,5 +42,20 @@ def _forget() -> None:
     _lock = threading.Lock()
 
 
-# A forked child must not hand out what its parent hands out.
+# A forked child must not hand out the ids that its parent hands out.
 os.register_at_fork(after_in_child=_forget)
+
+
+def in_forked_child(act: Callable[[], None]) -> None:
+    """Call a bound method in every child that is forked from now on, while its object lives.
+
+    A thread that the child lacks may hold one of the object's locks, and what the parent counted
+    is not the child's.
+    """
+    weak = weakref.WeakMethod(act)
+
+    def after_in_child() -> None:
+        if (method := weak()) is not None:
+            method()
+
+    os.register_at_fork(after_in_child=after_in_child)

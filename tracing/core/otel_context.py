@@ -3,8 +3,7 @@
 With them a context is built at once, where the API copies it for every entry.
 """
 
-import asyncio
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry import baggage
 from opentelemetry.context import Context
@@ -19,11 +18,3 @@ PROCESSING_KEY: Final = "pipeline-tracing-processing"
 """The key of what the running task handles."""
 SUPPRESSED: Final = "suppress_instrumentation"
 """The key by which OpenTelemetry asks instrumentation to stand aside."""
-
-
-def running_task() -> asyncio.Task[Any] | None:
-    """The task that runs; `None` outside of an event loop."""
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None

@@ -18,6 +18,9 @@ _UNSEEN: Final = re.compile(
 )
 _CUT: Final = "…"
 
+MAX_NAME: Final = 128
+"""Characters of a name, such as that of a pipeline."""
+
 
 def plain_text(value: object, argument: str) -> str:
     """Return a text as an exact `str`; a member of a `StrEnum` becomes its value.
@@ -69,6 +72,11 @@ def label_of(value: object) -> str:
     except Exception:
         # It has no text of its own, or fails to give it: its type says what it is.
         return type(value).__name__
+
+
+def is_name(value: object) -> bool:
+    """Return whether this can be the name of a pipeline: 1 to 128 printable characters."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
 
 
 def printable(text: str, limit: int | None = None) -> str:

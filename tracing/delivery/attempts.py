@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tracing.delivery.failure_handling import FailureHandling
     from tracing.messaging.process import Processing
-    from tracing.messaging.retried_attempt import RetriedAttempt
+    from tracing.messaging.process_span import RetriedAttempt
 
 
 class Attempts:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
 from tracing.core import semconv
-from tracing.core.forks import in_forked_child
+from tracing.core.ids import in_forked_child
 from tracing.core.log import EventLog
 from tracing.metrics.catalog import EXPORT_TIME, TELEMETRY_DROPPED
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from tracing.export.answers import Signal
     from tracing.export.session import ExportSession
-    from tracing.metrics.instruments import Attributes, Metrics
+    from tracing.metrics.instruments import Metrics
+    from tracing.metrics.metric import Labels
 
 Way = Literal["export", "queue", "rejected", "shutdown"]
 """How items were lost: nobody took them, there were too many waiting, the collector refused them
@@ -150,12 +151,12 @@ class ExportAccount:
         metrics.observe(EXPORT_TIME, self._times, key=key)
         metrics.observe(TELEMETRY_DROPPED, self._losses, key=key)
 
-    def _times(self) -> Iterable[tuple[Attributes, float]]:
+    def _times(self) -> Iterable[tuple[Labels, float]]:
         with self._lock:
             taken = dict(self._cpu_ns)
         return [({semconv.SIGNAL: signal}, value / 1e9) for signal, value in taken.items()]
 
-    def _losses(self) -> Iterable[tuple[Attributes, float]]:
+    def _losses(self) -> Iterable[tuple[Labels, float]]:
         with self._lock:
             lost = dict(self._lost)
         return [

@@ -23,7 +23,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from tracing.core import semconv
-from tracing.core.forks import in_forked_child
+from tracing.core.ids import in_forked_child
 
 if TYPE_CHECKING:
     from tracing.export.account import ExportAccount

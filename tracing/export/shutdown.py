@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from tracing.core.forks import in_forked_child
+from tracing.core.ids import in_forked_child
 from tracing.core.log import EventLog, warn_once
 
 if TYPE_CHECKING:

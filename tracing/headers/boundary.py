@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +54,7 @@ def _are_patterns(given: object) -> bool:
     if isinstance(given, str) or not isinstance(given, Iterable):
         return False
     return all(isinstance(pattern, str) for pattern in given)
+
+
+OPEN: Final = Boundary(baggage=("*",))
+"""Everything crosses, as without a boundary."""

@@ -5,7 +5,7 @@ once with a probe, the codec does the work on bytes. Any other propagator is cal
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal, Protocol
 
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context
@@ -18,8 +18,9 @@ from opentelemetry.trace import (
 from tracing.core import semconv
 from tracing.core.otel_context import BAGGAGE_KEY, FLOW_KEY, SPAN_KEY
 from tracing.core.semconv import AttributeValue
+from tracing.core.text import is_name
 from tracing.headers import w3c
-from tracing.headers.boundary import Boundary, strictest
+from tracing.headers.boundary import OPEN, Boundary, strictest
 from tracing.headers.codec import Header, reversed_pairs, text
 from tracing.headers.dead_letter import REPLAY_GROUP
 from tracing.headers.flow import (
@@ -30,15 +31,12 @@ from tracing.headers.flow import (
     believed,
     flow_attributes,
     in_flow,
-    is_pipeline_name,
     parse_origin,
 )
 from tracing.headers.w3c import RemoteSpan
-from tracing.metrics.diagnostics import Diagnostics
 
 _MAX_FIELD: Final = 8192
 _EMPTY: Final = Context()
-_OPEN: Final = Boundary(baggage=("*",))
 _MAX_RETRIED: Final = 8
 
 
@@ -50,6 +48,22 @@ the propagator found, in a context that may or may not hold the other two as wel
 """
 
 _NOTHING: Final[Extracted] = (None, NO_FLOW, _EMPTY)
+
+
+Invalid = Literal[
+    "traceparent", "tracestate", "baggage", "propagator", "origin", "pipeline", "caller"
+]
+"""What of a context can be present and not usable."""
+
+
+class ContextDiagnostics(Protocol):
+    """Counts what of a context was not used. Never raises."""
+
+    def invalid(self, reason: Invalid, number: int = 1) -> None:
+        """Count a header, or a part of one, that was there and could not be used."""
+
+    def dropped(self, reason: Literal["baggage"], number: int = 1) -> None:
+        """Count what did not fit."""
 
 
 class Propagation:
@@ -65,7 +79,7 @@ class Propagation:
         pipeline: str,
         boundaries: Mapping[str, Boundary],
         window: OriginWindow,
-        diagnostics: Diagnostics,
+        diagnostics: ContextDiagnostics,
         fast: bool = True,
     ) -> None:
         self._propagator = propagator
@@ -119,7 +133,7 @@ class Propagation:
             entries = flow if boundary is None else boundary.allowed(flow)
             creation = RemoteSpan(span, None) if isinstance(span, bytes) else span
             context = set_span_in_context(creation, context)
-            headers += self._inject_generally(context, entries, boundary or _OPEN)
+            headers += self._inject_generally(context, entries, boundary or OPEN)
             return
         if boundary is None or boundary.trace_context:
             if isinstance(span, bytes):
@@ -176,7 +190,7 @@ class Propagation:
         boundary = self._boundaries.get(topic)
         try:
             if not self._w3c:
-                creation, flow, other = self._extract_generally(found, boundary or _OPEN)
+                creation, flow, other = self._extract_generally(found, boundary or OPEN)
                 return creation, self._plausible(dict(flow), found, written_ms), other
         except Exception:
             self._diagnostics.invalid("propagator")
@@ -203,7 +217,7 @@ class Propagation:
         if self._w3c:
             return self._creation(headers, found, boundary)
         try:
-            return self._extract_generally(found, boundary or _OPEN)[0]
+            return self._extract_generally(found, boundary or OPEN)[0]
         except Exception:
             self._diagnostics.invalid("propagator")
             return None
@@ -220,7 +234,7 @@ class Propagation:
                 late = origin is not None and self._window.holds(origin, max(origin, EARLIEST_MS))
                 if not (late and REPLAY_GROUP in found):
                     self._diagnostics.invalid("origin")
-        if semconv.PIPELINE in entries and not is_pipeline_name(entries[semconv.PIPELINE]):
+        if semconv.PIPELINE in entries and not is_name(entries[semconv.PIPELINE]):
             del entries[semconv.PIPELINE]
             self._diagnostics.invalid("pipeline")
         return entries

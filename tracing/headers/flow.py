@@ -25,8 +25,6 @@ RESERVED: Final = "pipeline."
 """Baggage of this prefix is ours."""
 MAX_ORIGIN: Final = 14
 """Digits of an origin in unix ms, enough until the year 5138."""
-MAX_NAME: Final = 128
-"""Characters of a pipeline's name."""
 MAX_SKEW_MS: Final = 300_000
 """How far an origin may lie in the future: Kerberos, too, allows clocks to differ by 5 minutes."""
 DEFAULT_MAX_AGE_S: Final = 30 * 86_400.0
@@ -133,8 +131,3 @@ def parse_origin(written: object) -> int | None:
     ):
         return int(written)
     return None
-
-
-def is_pipeline_name(name: object) -> bool:
-    """Whether this can be the name of a pipeline: 1 to 128 printable characters."""
-    return isinstance(name, str) and 0 < len(name) <= MAX_NAME and name.isprintable()

@@ -14,7 +14,7 @@ from tracing.headers import cloudevents
 from tracing.headers.codec import explain, latest, listed, without
 from tracing.headers.dead_letter import unmarked
 from tracing.kafka.proxy import ClientProxy
-from tracing.messaging.links import MAX_LINKS
+from tracing.messaging.fan_in import MAX_LINKS
 from tracing.messaging.send import Sending
 
 if TYPE_CHECKING:

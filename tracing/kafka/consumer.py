@@ -11,7 +11,6 @@ from weakref import WeakSet
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
 from tracing.core.log import warn_once
-from tracing.core.otel_context import running_task
 from tracing.kafka.client import client_info
 from tracing.kafka.coexistence import beneath, call_beneath, present
 from tracing.kafka.consumer_methods import ConsumerMethods
@@ -19,6 +18,7 @@ from tracing.kafka.forwarding import argument, like, takes, with_argument
 from tracing.kafka.iteration import TracedRecords, next_beneath, topic_of
 from tracing.kafka.readable_polls import ReadablePolls
 from tracing.kafka.rebalance import RebalanceRelay
+from tracing.messaging.handling import running_task
 from tracing.messaging.process import Processing
 from tracing.messaging.process_batch import BatchProcessing, mixed_series
 from tracing.messaging.receive import Polling

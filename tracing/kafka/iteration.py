@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.context import attach, get_current
 
 from tracing.core.log import EventLog, warn_once
-from tracing.core.otel_context import PROCESSING_KEY, running_task
+from tracing.core.otel_context import PROCESSING_KEY
 from tracing.headers.codec import latest
 from tracing.headers.dead_letter import REPLAY_GROUP
 from tracing.kafka.coexistence import TracedCall, beneath, present, traced_call, without_official
+from tracing.messaging.handling import running_task
 from tracing.messaging.process import Processing
 
 if TYPE_CHECKING:

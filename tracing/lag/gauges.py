@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tracing.lag.model import GroupLag, PartitionLag, Sweep
-    from tracing.metrics.instruments import Attributes, Metrics, Readings
+    from tracing.metrics.instruments import Metrics, Readings
+    from tracing.metrics.metric import Labels
 
 _REASON: Final = "lag_series"
 _SKEW: Final = "lag"
 
 _LABELS: Final = (semconv.GROUP, semconv.DESTINATION, semconv.PARTITION)
 
-_Series = tuple["Attributes", float]
+_Series = tuple["Labels", float]
 _Row = tuple[tuple[str, ...], int, float | None]
 """Label values, lag in records, and lag in seconds."""
 
@@ -143,6 +144,6 @@ def _dead_letter_series(sweep: Sweep) -> tuple[list[_Series], list[_Series]]:
     return depth, [(labels, seconds) for labels, seconds in oldest if seconds is not None]
 
 
-def _labels(destination: str, group: str | None) -> Attributes:
+def _labels(destination: str, group: str | None) -> Labels:
     labels = {semconv.DESTINATION: destination}
     return labels if group is None else {**labels, semconv.GROUP: group}

@@ -5,21 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry.trace import Link
+
 from tracing.core import semconv
 from tracing.headers.codec import latest
 from tracing.headers.dead_letter import REPLAY_GROUP, Replay
 from tracing.headers.flow import parse_origin
-from tracing.messaging.links import MAX_LINKS, link_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aiokafka.structs import ConsumerRecord
-    from opentelemetry.trace import Link
+    from opentelemetry.trace import Span
 
+    from tracing.core.semconv import Attributes
     from tracing.messaging.flow_lag import ArrivalDurations
     from tracing.messaging.subscription import SubscribedLane
     from tracing.telemetry import Telemetry
+
+MAX_LINKS: Final = 128
+"""Links on one span, the SDK's own default limit; the real number is an attribute."""
 
 _FLOW: Final = (semconv.PIPELINE, semconv.ORIGIN)
 
@@ -104,3 +109,8 @@ def fan_in(
     whole = {name: value for name, value in (agreed or {}).items() if name not in _FLOW}
     whole |= {name: oldest[name] for name in _FLOW if name in oldest}
     return FanIn(whole, tuple(links), unlinked, tuple(arrived))
+
+
+def link_to(creation: Span, placement: Attributes) -> Link:
+    """Link to the span that created a message."""
+    return Link(creation.get_span_context(), placement)

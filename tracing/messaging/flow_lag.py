@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tracing.core import semconv
-from tracing.headers.flow import is_pipeline_name
 from tracing.metrics import catalog
 from tracing.metrics.series import OTHER
 
@@ -15,37 +14,7 @@ if TYPE_CHECKING:
     from tracing.metrics.instruments import Durations
     from tracing.telemetry import Telemetry
 
-MAX_PIPELINES: Final = 31
-"""Foreign names that the metrics of one service know; further ones share one series."""
-
 Kept = TypeVar("Kept")
-
-
-class PipelineNames:
-    """The pipelines that one service's metrics name. Safe in any thread.
-
-    Names come with the records. They are counted for all topics and groups together, so that made
-    up names can add few series, however many topics there are.
-
-    Args:
-        own: The service's own pipeline, which always has its name.
-    """
-
-    __slots__ = ("_known", "_own")
-
-    def __init__(self, own: str) -> None:
-        self._own = own
-        self._known: set[str] = set()
-
-    def label(self, name: object) -> str:
-        """How a pipeline is called on metrics: by its name, or `_OTHER` where there are enough."""
-        if not is_pipeline_name(name) or name == self._own:
-            return self._own
-        if name not in self._known:
-            if len(self._known) >= MAX_PIPELINES:
-                return OTHER
-            self._known.add(str(name))
-        return str(name)
 
 
 class ArrivalDurations:

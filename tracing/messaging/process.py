@@ -15,17 +15,14 @@ from tracing.core.otel_context import (
     PROCESSING_KEY,
     SPAN_KEY,
     SUPPRESSED,
-    running_task,
 )
-from tracing.core.text import label_of
 from tracing.headers import cloudevents
 from tracing.headers.codec import latest
 from tracing.headers.dead_letter import REPLAY_GROUP, Replay
 from tracing.headers.flow import parse_origin
-from tracing.messaging.handling_block import HandlingBlock
-from tracing.messaging.outcome import DEAD_LETTERED, ERROR, OK, REJECTED, Rejected, decisive
-from tracing.messaging.process_span import begin_process_span, process_attributes
-from tracing.messaging.retried_attempt import RetriedAttempt
+from tracing.messaging.handling import Handling, running_task
+from tracing.messaging.outcome import DEAD_LETTERED, ERROR, OK, Rejected, decisive
+from tracing.messaging.process_span import RetriedAttempt, begin_process_span, process_attributes
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,7 +41,7 @@ if TYPE_CHECKING:
 _ERROR_STATUS = Status(StatusCode.ERROR)
 
 
-class Processing(HandlingBlock):
+class Processing(Handling):
     """The handling of one record; made by `TracedConsumer.process`.
 
     Enter it, as a context manager, in the task that handles the record; the span is current until
@@ -67,9 +64,7 @@ class Processing(HandlingBlock):
         "_headers",
         "_lane",
         "_origin",
-        "_outcome",
         "_polled",
-        "_reason",
         "_recording",
         "_started",
         "_task",
@@ -107,15 +102,6 @@ class Processing(HandlingBlock):
         self._attempts = 1
         self._arrival: ArrivalDurations | None = None
         self._origin: int | None = None
-
-    def reject(self, reason: str) -> None:
-        """Set the outcome `rejected`: the business said no, which is not an error.
-
-        Args:
-            reason: Why, as a short fixed word or two; it appears on the span. No personal data.
-        """
-        self._outcome = REJECTED
-        self._reason = label_of(reason)
 
     def duplicate(self) -> None:
         """The record's event had been applied before: it tells nothing about the flow's lag."""

@@ -9,14 +9,12 @@ from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
 from tracing.core import semconv
-from tracing.core.otel_context import PROCESSING_KEY, SPAN_KEY, SUPPRESSED, running_task
-from tracing.core.text import label_of
+from tracing.core.otel_context import PROCESSING_KEY, SPAN_KEY, SUPPRESSED
 from tracing.headers.flow import flow_attributes, in_flow
 from tracing.headers.identity import EventIdentity
-from tracing.messaging.fan_in import fan_in
-from tracing.messaging.handling_block import HandlingBlock
-from tracing.messaging.links import MAX_LINKS
-from tracing.messaging.outcome import ERROR, OK, REJECTED, Rejected, decisive
+from tracing.messaging.fan_in import MAX_LINKS, fan_in
+from tracing.messaging.handling import Handling, running_task
+from tracing.messaging.outcome import ERROR, OK, Rejected, decisive
 from tracing.metrics import catalog
 from tracing.metrics.series import OperationSeries
 
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from tracing.telemetry import Telemetry
 
 
-class BatchProcessing(HandlingBlock):
+class BatchProcessing(Handling):
     """The handling of several records at once; made by `TracedConsumer.process_batch`.
 
     Its span is no child of any of them, but linked to the first 128. What is sent inside belongs
@@ -84,15 +82,6 @@ class BatchProcessing(HandlingBlock):
         self._reason: str | None = None
         self._arrived: tuple[Arrived, ...] = ()
         self._duplicates: set[EventIdentity] = set()
-
-    def reject(self, reason: str) -> None:
-        """Set the outcome `rejected`: the business said no to the batch, which is not an error.
-
-        Args:
-            reason: Why, as a short fixed word or two; it appears on the span. No personal data.
-        """
-        self._outcome = REJECTED
-        self._reason = label_of(reason)
 
     def duplicate(self, identity: EventIdentity) -> None:
         """An event of the batch had been applied before: it tells nothing about its flow's lag."""

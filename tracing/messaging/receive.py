@@ -13,7 +13,7 @@ from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
 from tracing.core.otel_context import SUPPRESSED
 from tracing.headers.codec import latest
-from tracing.messaging.links import MAX_LINKS, link_to
+from tracing.messaging.fan_in import MAX_LINKS, link_to
 from tracing.metrics import catalog
 from tracing.metrics.series import OperationSeries
 

@@ -15,10 +15,8 @@ from typing import NamedTuple
 
 from opentelemetry.trace import Span
 
-from tracing.core.forks import in_forked_child
-from tracing.metrics.metric import Metric
-
-Attributes = Mapping[str, str | int]
+from tracing.core.ids import in_forked_child
+from tracing.metrics.metric import Labels, LabelSet, Metric
 
 
 class Exemplar(NamedTuple):
@@ -110,7 +108,7 @@ class Aggregator:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._series: dict[tuple[str, frozenset[tuple[str, str | int]], int], LocalHistogram] = {}
+        self._series: dict[tuple[str, LabelSet, int], LocalHistogram] = {}
         self._metrics: dict[str, Metric] = {}
         in_forked_child(self._begin_anew)
 
@@ -120,7 +118,7 @@ class Aggregator:
         for series in self._series.values():
             series.clear()
 
-    def series(self, metric: Metric, attributes: Attributes) -> LocalHistogram:
+    def series(self, metric: Metric, attributes: Labels) -> LocalHistogram:
         """Find or make the calling thread's series. Look it up once, not per value."""
         # A series per thread: `+=` is not atomic, and a lock per message is what this avoids.
         key = (metric.name, frozenset(attributes.items()), threading.get_ident())
@@ -131,11 +129,11 @@ class Aggregator:
                 found = self._series[key] = LocalHistogram(metric.buckets)
             return found
 
-    def totals(self) -> dict[Metric, dict[frozenset[tuple[str, str | int]], HistogramTotals]]:
+    def totals(self) -> dict[Metric, dict[LabelSet, HistogramTotals]]:
         """Add the threads' series up, by metric and attributes, leaving out empty ones."""
         with self._lock:
             series = list(self._series.items())
-        result: dict[Metric, dict[frozenset[tuple[str, str | int]], HistogramTotals]] = {}
+        result: dict[Metric, dict[LabelSet, HistogramTotals]] = {}
         for (name, attributes, _thread), histogram in series:
             metric = self._metrics[name]
             points = result.setdefault(metric, {})

@@ -9,24 +9,31 @@ import itertools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
 from opentelemetry.trace import Span, set_span_in_context
 
 from tracing.core import semconv
-from tracing.core.forks import in_forked_child
+from tracing.core.ids import in_forked_child
 from tracing.core.log import warn_once
 from tracing.metrics import catalog
-from tracing.metrics.cardinality import DEFAULT_MAX_SERIES, SeriesLimit
 from tracing.metrics.histograms import Aggregator
-from tracing.metrics.metric import Metric
+from tracing.metrics.metric import Labels, LabelSet, Metric
 
-Attributes = Mapping[str, str | int]
+LEAST_MAX_SERIES: Final = 100
+"""A bound has to leave room for what the instrumentation says of itself."""
+
+DEFAULT_MAX_SERIES: Final = 2000
+"""Series of one metric in one process, as the OpenTelemetry metrics SDK specification has it."""
+
+OVERFLOW: Final = frozenset({("otel.metric.overflow", True)})
+"""The labels of the one series that all others share from there on; the name is the SDK's."""
+
 Reading = Callable[[], float | None]
 """Tells the present value of a gauge; `None` where there is none."""
-Readings = Callable[[], Iterable[tuple[Attributes, float]]]
+Readings = Callable[[], Iterable[tuple[Labels, float]]]
 """Tells the present values of several series of one instrument."""
 
 
@@ -49,13 +56,52 @@ class Count:
 class _InstrumentDurations:
     __slots__ = ("_attributes", "_histogram")
 
-    def __init__(self, histogram: Histogram, attributes: Attributes) -> None:
+    def __init__(self, histogram: Histogram, attributes: Labels) -> None:
         self._histogram = histogram
         self._attributes = attributes
 
     def record(self, value: float, span: Span | None = None, /) -> None:
         context = None if span is None else set_span_in_context(span)
         self._histogram.record(value, self._attributes, context)
+
+
+class SeriesLimit:
+    """Counts the series of each metric, and says when there are enough. For one lock's holder.
+
+    Args:
+        max_series: How many a metric may have, the shared one included.
+    """
+
+    def __init__(self, max_series: int) -> None:
+        self.max_series = max_series
+        self.refused = 0
+        """How often a series was asked for that did not fit."""
+        self._left_out: dict[str, int] = {}
+        self._known: dict[str, set[LabelSet]] = {}
+
+    def admit(self, metric: Metric, labels: LabelSet) -> LabelSet:
+        """The labels under which a series is kept: its own, or those of the shared one."""
+        known = self._known.setdefault(metric.name, set())
+        if labels in known:
+            return labels
+        if len(known) < self.max_series - 1:
+            known.add(labels)
+            return labels
+        self.refused += 1
+        warn_once(
+            f"{metric.name} has {self.max_series} series; further ones share one, whose label is "
+            "otel.metric.overflow; raise Telemetry(max_series=...) if they are really needed"
+        )
+        return OVERFLOW
+
+    def leave_out(self, name: str, number: int) -> None:
+        """Note that so many series of a metric were left out of a collection.
+
+        What was left out of an earlier one as well is counted once.
+        """
+        self.refused += max(0, number - self._left_out.get(name, 0))
+        self._left_out[name] = max(number, self._left_out.get(name, 0))
+        warn_once(f"{name} has more series than are taken; further ones are left out and counted")
 
 
 class Metrics:
@@ -71,7 +117,7 @@ class Metrics:
         self._limit = SeriesLimit(max_series)
         self._lock = threading.Lock()
         in_forked_child(self._begin_anew)
-        self._counts: dict[str, dict[tuple[frozenset[tuple[str, str | int]], int], Count]] = {}
+        self._counts: dict[str, dict[tuple[LabelSet, int], Count]] = {}
         self._histograms: dict[str, Histogram] = {}
         self._readings: dict[str, dict[int | str, tuple[Readings, int]]] = {}
         self._registered = itertools.count()
@@ -116,14 +162,14 @@ class Metrics:
             for count in series.values():
                 count.value = 0
 
-    def count(self, metric: Metric, attributes: Attributes) -> Count:
+    def count(self, metric: Metric, attributes: Labels) -> Count:
         """Find or make the calling thread's series of a counter; it exists with 0 from now on."""
         thread = threading.get_ident()
         with self._lock:
             key = (self._limit.admit(metric, frozenset(attributes.items())), thread)
             return self._counts[metric.name].setdefault(key, Count())
 
-    def durations(self, metric: Metric, attributes: Attributes) -> Durations:
+    def durations(self, metric: Metric, attributes: Labels) -> Durations:
         """Find or make the calling thread's series of a histogram."""
         with self._lock:
             admitted = dict(self._limit.admit(metric, frozenset(attributes.items())))
@@ -131,7 +177,7 @@ class Metrics:
             return self._aggregator.series(metric, admitted)
         return _InstrumentDurations(self._histograms[metric.name], admitted)
 
-    def gauge(self, metric: Metric, attributes: Attributes, reading: Reading) -> Callable[[], None]:
+    def gauge(self, metric: Metric, attributes: Labels, reading: Reading) -> Callable[[], None]:
         """Let a gauge be read from now on.
 
         Args:
@@ -144,7 +190,7 @@ class Metrics:
             What ends that.
         """
 
-        def readings() -> Iterable[tuple[Attributes, float]]:
+        def readings() -> Iterable[tuple[Labels, float]]:
             value = reading()
             return () if value is None else ((attributes, value),)
 
@@ -184,7 +230,7 @@ class Metrics:
 
         return end
 
-    def _refused(self) -> Iterable[tuple[Attributes, float]]:
+    def _refused(self) -> Iterable[tuple[Labels, float]]:
         return (({semconv.REASON: "series"}, self._limit.refused),)
 
     def _observer(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
@@ -194,7 +240,7 @@ class Metrics:
         with self._lock:
             series = list(self._counts.get(name, {}).items())
             readings = list(self._readings[name].values())
-        totals: dict[frozenset[tuple[str, str | int]], int] = {}
+        totals: dict[LabelSet, int] = {}
         for (attributes, _thread), count in series:
             totals[attributes] = totals.get(attributes, 0) + count.value
         found = [Observation(total, dict(attributes)) for attributes, total in totals.items()]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
-
-from tracing.metrics.prometheus_names import prometheus_label, prometheus_name
+from typing import Final, Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
+Labels = Mapping[str, str | int]
+"""The attributes of one metric series."""
+LabelSet = frozenset[tuple[str, str | int]]
+"""The same, as the key of a series."""
+
+_OTHER: Final = re.compile(r"[^a-zA-Z0-9]+")
+_UNITS: Final = {"s": "seconds", "ms": "milliseconds", "By": "bytes", "%": "percent"}
+_TOTAL: Final = "total"
+_RATIO: Final = "ratio"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +49,29 @@ class Metric:
     def prometheus_labels(self) -> tuple[str, ...]:
         """Its labels in Prometheus, apart from those of the resource."""
         return tuple(prometheus_label(label) for label in self.labels)
+
+
+def prometheus_name(name: str, kind: str, unit: str) -> str:
+    """The name of a metric: words joined by underscores, with its unit and what it counts.
+
+    Of a histogram it is the base name, to which `_bucket`, `_sum` and `_count` are added.
+
+    Args:
+        name: The OpenTelemetry name.
+        kind: `counter`, `gauge` or `histogram`.
+        unit: UCUM; annotations such as `{message}` add nothing.
+    """
+    words = [word for word in _OTHER.split(name) if word]
+    spelled = "" if unit.startswith("{") else _UNITS.get(unit, "")
+    if spelled and spelled not in words:
+        words.append(spelled)
+    if kind == "counter":
+        words = [*(word for word in words if word != _TOTAL), _TOTAL]
+    elif kind == "gauge" and unit == "1":
+        words = [*(word for word in words if word != _RATIO), _RATIO]
+    return "_".join(words)
+
+
+def prometheus_label(attribute: str) -> str:
+    """The label that an attribute becomes."""
+    return _OTHER.sub("_", attribute)

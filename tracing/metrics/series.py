@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from tracing.core import semconv
+from tracing.core.text import is_name
 from tracing.metrics.instruments import Count, Durations, Metrics
 from tracing.metrics.metric import Metric
 
 MAX_ERROR_TYPES: Final = 32
 OTHER: Final = semconv.OTHER
+MAX_PIPELINES: Final = 31
+"""Foreign names that the metrics of one service know; further ones share one series."""
 
 
 class OperationSeries:
@@ -72,3 +75,30 @@ class ErrorCounts:
                 self._metric, {**self._attributes, semconv.ERROR_TYPE: error_type}
             )
         found.value += 1
+
+
+class PipelineNames:
+    """The pipelines that one service's metrics name. Safe in any thread.
+
+    Names come with the records. They are counted for all topics and groups together, so that made
+    up names can add few series, however many topics there are.
+
+    Args:
+        own: The service's own pipeline, which always has its name.
+    """
+
+    __slots__ = ("_known", "_own")
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+        self._known: set[str] = set()
+
+    def label(self, name: object) -> str:
+        """How a pipeline is called on metrics: by its name, or `_OTHER` where there are enough."""
+        if not is_name(name) or name == self._own:
+            return self._own
+        if name not in self._known:
+            if len(self._known) >= MAX_PIPELINES:
+                return OTHER
+            self._known.add(str(name))
+        return str(name)

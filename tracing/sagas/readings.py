@@ -16,12 +16,11 @@ from tracing.sagas.store import SagaHealth
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from tracing.metrics.instruments import Attributes
-    from tracing.metrics.metric import Metric
+    from tracing.metrics.metric import Labels, Metric
     from tracing.sagas.store import SagaHealthSource
     from tracing.telemetry import Telemetry
 
-    Series = Iterable[tuple[Attributes, float]]
+    Series = Iterable[tuple[Labels, float]]
 
 # Longer than the instruments of one collection can take together.
 _SHARED_S: Final = 30.0
@@ -177,7 +176,7 @@ class SagaReadings:
         age_ns = 0 if started_ns is None else max(0, time_ns() - started_ns)
         yield self._series(), age_ns / 1e9
 
-    def _series(self, **labels: str) -> Attributes:
+    def _series(self, **labels: str) -> Labels:
         return {semconv.SAGA_LABEL: self._saga, **labels}
 
 

@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 
 import tracing
 from tests.tracing.delivery.giving_up import NOW, given_up
-from tests.tracing.messaging.test_log_filter import BrokenFilter, BrokenHandler
+from tests.tracing.messaging.test_current import BrokenFilter, BrokenHandler
 from tracing import DeadLetters, Retry, cloudevent
 from tracing.delivery import failure_log
 from tracing.delivery.loop_log import partition_names

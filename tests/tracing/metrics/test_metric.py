@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracing.metrics.prometheus_names import prometheus_label, prometheus_name
+from tracing.metrics.metric import prometheus_label, prometheus_name
 
 
 @pytest.mark.parametrize(

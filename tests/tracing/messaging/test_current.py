@@ -121,7 +121,7 @@ def test_an_error_is_described_without_its_message_or_what_it_was_raised_for(
 
     warn_once(f"a fault {uuid4()}", error=error)
 
-    assert described(error).startswith("ValueError < test_log_filter.py:")
+    assert described(error).startswith("ValueError < test_current.py:")
     assert origin_of(error).endswith("in failing")
     assert "" == origin_of(ValueError())
     assert "in failing" in caplog.text
