@@ -1,9 +1,10 @@
-"""Ten thousand dead letters on Apache Kafka: how long to list them, how much memory to replay them.
+"""Measure the time and memory to list and replay ten thousand dead letters on Apache Kafka.
 
-    python benchmarks/dead_letters.py [--letters N]
+    python benchmarks/dead_letters.py [--count N]
 
-Each command runs in a process of its own, start-up included, as a person runs it. Memory is the
-process's highest resident size, beside that of the same command on an empty topic; Linux tells it.
+Each command runs in a new process, and its start-up counts. Memory is the process's highest
+resident size, compared with the same command on an empty topic. It is read from /proc, so it needs
+Linux.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ EMPTY: Final = "orders.shipping.dlq"
 VALUE: Final = b"x" * 400
 
 
-async def fill(servers: str, letters: int) -> None:
-    """Put letters into the topic."""
+async def fill(servers: str, count: int) -> None:
+    """Send dead letters to the topic."""
     await create_topics(servers, {TOPIC: 4, FULL: 4, EMPTY: 4})
     async with AIOKafkaProducer(bootstrap_servers=servers, linger_ms=5) as producer:
         pending = []
-        for number in range(letters):
+        for number in range(count):
             headers = Provenance(
                 topic=TOPIC, partition=number % 4, offset=number, timestamp_ms=1, group="payment",
                 exception=f"Error{number % 20}", message="away", attempts=3, first_failed_at_ms=1,
@@ -43,11 +44,11 @@ async def fill(servers: str, letters: int) -> None:
 
 
 def _highest_mb(output: bytes) -> float:
-    """What the measured process wrote about itself in its last line."""
+    """Parse the last line of a measured process: its highest resident size."""
     return int(output.rsplit(b"\n", 2)[-2]) / 1024
 
 
-# Not ru_maxrss: a process inherits that from the one that starts it.
+# Not ru_maxrss: a process inherits it from its parent.
 _WRAPPED: Final = (
     "import sys; from tracing.__main__ import main; code = main(sys.argv[1:]); "
     "lines = open('/proc/self/status').read().splitlines(); "
@@ -55,18 +56,18 @@ _WRAPPED: Final = (
 )
 
 
-async def compare(letters: int) -> None:
+async def compare(count: int) -> None:
     """Measure and print."""
     async with KafkaCluster() as kafka:
-        await fill(kafka.bootstrap_servers, letters)
-        print(f"{'':<32}{'seconds':>10}{'letters/s':>12}{'memory MB':>12}")
-        for topic, what in ((EMPTY, "no letters"), (FULL, f"{letters} letters")):
+        await fill(kafka.bootstrap_servers, count)
+        print(f"{'':<32}{'seconds':>10}{'records/s':>12}{'memory MB':>12}")
+        for topic, what in ((EMPTY, "none"), (FULL, f"{count:,}")):
             for name, arguments in (
                 ("list", ("list", "--topic", topic)),
                 ("replay", ("replay", "--topic", topic, "--group", "payment")),
             ):
                 seconds, memory = await _measured(kafka.bootstrap_servers, *arguments)
-                rate = f"{letters / seconds:,.0f}" if topic == FULL else "-"
+                rate = f"{count / seconds:,.0f}" if topic == FULL else "-"
                 print(f"{name + ', ' + what:<32}{seconds:>10.2f}{rate:>12}{memory:>12.1f}")
 
 
@@ -86,9 +87,9 @@ async def _measured(servers: str, *arguments: str) -> tuple[float, float]:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--letters", type=int, default=10_000)
+    parser.add_argument("--count", type=int, default=10_000)
     options = parser.parse_args()
-    asyncio.run(compare(options.letters))
+    asyncio.run(compare(options.count))
 
 
 if __name__ == "__main__":

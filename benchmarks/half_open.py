@@ -1,7 +1,8 @@
-"""How soon `serve` answers `/health` under half-open requests: `python -m benchmarks.half_open`.
+"""Measure how fast `serve` answers `/health` with many half-open requests.
 
-Starts the embedded broker and `serve orders`, opens 400 connections that send the head of a POST
-and never its body, and asks for `/health` on connections of its own meanwhile.
+`python -m benchmarks.half_open` starts the embedded broker and `serve orders`. It opens 400
+connections that send the head of a POST but never the body. Meanwhile it requests `/health` on
+other connections.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _HEALTH = b"GET /health HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n"
 
 
 async def main() -> None:
-    """Measure, and print the figures."""
+    """Measure, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half-open", type=int, default=400)
     parser.add_argument("--requests", type=int, default=200)

@@ -1,10 +1,11 @@
-"""One sweep of the lag monitor over a large cluster: how long it takes, and how much memory.
+"""Measure the time and memory of a sweep of the lag monitor over a large cluster.
 
     python benchmarks/lag_monitor.py [--partitions N] [--groups N] [--lagging]
 
-Apache Kafka runs on this machine. Its topics have 50 partitions each and are empty, and each group
-has committed offset 0 of all of them; with `--lagging`, each has one record that nobody committed.
-The monitor runs in a process of its own, which tells its highest resident size; Linux tells it.
+Apache Kafka runs on this machine. Its topics are empty and have 50 partitions each, and every group
+has committed offset 0 of every partition. With `--lagging`, every partition has one uncommitted
+record. The monitor runs in its own process, which reads its highest resident size from /proc, so it
+needs Linux.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _PER_TOPIC: Final = 50
 _TOPICS_AT_ONCE: Final = 10
 _COMMITS_AT_ONCE: Final = 1000
 
-# Not ru_maxrss: a process inherits that from the one that starts it.
+# Not ru_maxrss: a process inherits it from its parent.
 _MONITOR: Final = """
 import asyncio, sys
 from tracing.lag import Connection, LagMonitor
@@ -42,16 +43,16 @@ async def main():
     async with LagMonitor(Connection(sys.argv[1]), timeout_s=60) as monitor:
         for number in range(1, 4):
             sweep = await monitor.sweep()
-            found = [part for group in sweep.groups for part in group.partitions]
-            assert all(part.exact for part in found), 'some were not read in time'
-            print(f'{f"sweep {number}":<16}{sweep.took_s:>10.2f}{len(found):>12}{highest():>10.0f}')
+            parts = [part for group in sweep.groups for part in group.partitions]
+            assert all(part.exact for part in parts), 'some partitions were not read in time'
+            print(f'{f"sweep {number}":<16}{sweep.took_s:>10.2f}{len(parts):>12}{highest():>10.0f}')
 
 asyncio.run(main())
 """
 
 
 async def fill(servers: str, topics: Mapping[str, int], groups: int, *, lagging: bool) -> None:
-    """Create the topics, and let each group commit all of their partitions."""
+    """Create the topics, and commit an offset of every partition for each group."""
     names = list(topics)
     for first in range(0, len(names), _TOPICS_AT_ONCE):
         some = names[first : first + _TOPICS_AT_ONCE]
@@ -66,7 +67,7 @@ async def fill(servers: str, topics: Mapping[str, int], groups: int, *, lagging:
             bootstrap_servers=servers, group_id=f"group-{number}", enable_auto_commit=False
         )
         async with consumer:
-            # Without a subscription: offsets can be committed without being a member.
+            # A consumer without a subscription can commit offsets without joining the group.
             for first in range(0, len(places), _COMMITS_AT_ONCE):
                 some_places = places[first : first + _COMMITS_AT_ONCE]
                 consumer.assign(some_places)
@@ -95,7 +96,7 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=20)
     parser.add_argument("--lagging", action="store_true")
     options = parser.parse_args()
-    # New partitions have no leader for a moment, of each of which aiokafka has something to say.
+    # New partitions have no leader for a moment, and aiokafka logs a line for each.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     asyncio.run(measure(options.partitions, options.groups, lagging=options.lagging))
 

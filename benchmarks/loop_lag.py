@@ -1,9 +1,9 @@
-"""How late the event loop is: bare clients, and ours without and with export, in turns.
+"""Measure event-loop lag with bare clients, and with ours without and with export, in turns.
 
 `python -m benchmarks.loop_lag` sends and handles 2,000 messages a second through the embedded
-broker, with every span sampled and exported by OTLP to a healthy collector in another process, and
-measures how much later than asked a task wakes up. What matters are the ratios: a busy machine
-makes all of them worse, and more so the more there is to do.
+broker. Every span is sampled and exported over OTLP to a collector in another process. The result
+is how late a sleeping task wakes up. Compare the ratios, not the absolute values: a busy machine
+makes all values worse.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ _TICK_S: Final = 0.01
 _PROBE_S: Final = 0.005
 _WARM_UP_S: Final = 2.0
 _BARE: Final = "bare"
-_KEPT: Final = "ours, not exported"
+_NOT_EXPORTED: Final = "ours, not exported"
 _OURS: Final = "ours"
-_VARIANTS: Final = (_BARE, _KEPT, _OURS)
+_VARIANTS: Final = (_BARE, _NOT_EXPORTED, _OURS)
 
 
-class _Takes(BaseHTTPRequestHandler):
+class _AcceptAll(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        """Take a request and say so."""
+        """Accept a request."""
         self.rfile.read(int(self.headers["content-length"]))
         self.send_response(200)
         self.send_header("content-length", "0")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _collect() -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Takes)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _AcceptAll)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 
@@ -62,7 +62,7 @@ def _collect() -> None:
 def _collector() -> Iterator[str]:
     command = [sys.executable, "-m", "benchmarks.loop_lag", "--collector"]
     with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ourselves
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
         try:
             yield process.stdout.readline().strip()
         finally:
@@ -84,7 +84,7 @@ async def _handle(consumer: Any, messages: int) -> None:
 
 
 async def _one(variant: str, servers: str, rate: int, seconds: float) -> list[float]:
-    """Work for a while; returns by how many seconds the loop was late, after a warm-up."""
+    """Run one variant, and return the loop's lags after a warm-up, in seconds."""
     producer: Any = AIOKafkaProducer(bootstrap_servers=servers)
     consumer: Any = AIOKafkaConsumer(_TOPIC, bootstrap_servers=servers, fetch_max_wait_ms=10)
     providers: Any = None
@@ -102,7 +102,7 @@ async def _one(variant: str, servers: str, rate: int, seconds: float) -> list[fl
     lags: list[float] = []
     async with producer, consumer:
         handled = asyncio.create_task(_handle(consumer, ticks * burst))
-        # The consumer's start is at the end of the topic, wherever that is by now.
+        # Let the consumer find the current end of the topic before anything is sent.
         await asyncio.sleep(1)
         begin = loop.time()
         probing: asyncio.Task[None] | None = None
@@ -117,7 +117,7 @@ async def _one(variant: str, servers: str, rate: int, seconds: float) -> list[fl
         lost = providers.account.losses()
         await asyncio.to_thread(providers.shutdown, 30)
         if any(lost.values()):
-            sys.exit(f"telemetry was lost, so this is no figure: {lost}")
+            sys.exit(f"telemetry was lost, so the result is invalid: {lost}")
     return lags
 
 
@@ -125,15 +125,15 @@ def _run(variant: str, servers: str, url: str, rate: int, seconds: float) -> lis
     command = [sys.executable, "-m", "benchmarks.loop_lag", "--one", variant, "--servers", servers]
     command += ["--rate", str(rate), "--seconds", str(seconds)]
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url}
-    if variant == _KEPT:
+    if variant == _NOT_EXPORTED:
         environment |= dict.fromkeys(_EXPORTERS, "none")
     done = subprocess.run(  # noqa: S603 - ourselves
         command, check=False, capture_output=True, text=True, cwd=_ROOT, env=environment
     )
     if done.returncode:
         sys.exit(f"{variant} failed:\n{done.stderr}")
-    found: list[float] = json.loads(done.stdout)
-    return found
+    lags: list[float] = json.loads(done.stdout)
+    return lags
 
 
 async def _compare(rate: int, seconds: float, rounds: int) -> None:
@@ -153,9 +153,9 @@ async def _compare(rate: int, seconds: float, rounds: int) -> None:
     for variant, values in lags.items():
         ms = [quantile(values, share) * 1000 for share in (0.5, 0.99, 1.0)]
         print(f"{variant:20}" + "".join(f"{value:8.1f}" for value in ms))
-    bare, kept, ours = (quantile(lags[variant], 0.99) for variant in _VARIANTS)
+    bare, not_exported, ours = (quantile(lags[variant], 0.99) for variant in _VARIANTS)
     print(f"p99, ours to bare: {ours / bare:.1f} times, {(ours - bare) * 1000:+.1f} ms")
-    print(f"p99, of that by exporting: {(ours - kept) * 1000:+.1f} ms")
+    print(f"p99, of that by exporting: {(ours - not_exported) * 1000:+.1f} ms")
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -168,7 +168,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=2000, help="messages a second")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each round")
+    parser.add_argument("--seconds", type=float, default=10.0, help="duration of each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--collector", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--one", choices=_VARIANTS, help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""Exporters that end nowhere: what they are given is encoded, or not, and thrown away."""
+"""Exporters that encode telemetry, or not, and then discard it."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 
 
 class EncodingSpanExporter(SpanExporter):
-    """Encodes spans as OTLP/protobuf, as the real exporter does before it sends them."""
+    """Encodes spans as OTLP/protobuf, like the real exporter, and discards them."""
 
     def __init__(self, encode: Callable[[Sequence[ReadableSpan]], object]) -> None:
         self._encode = encode
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Encode and throw away."""
+        """Encode the spans, and discard the result."""
         self._encode(spans)
         return SpanExportResult.SUCCESS
 
 
 def sdk_encoder() -> Callable[[Sequence[ReadableSpan]], object]:
-    """The encoder of the SDK's own exporter."""
+    """Return the encoder of the SDK's own exporter."""
     return lambda spans: encode_spans(spans).SerializeToString()
 
 
 def light_encoder() -> Callable[[Sequence[ReadableSpan]], object]:
-    """The encoder that `tracing.otlp.configure` uses."""
+    """Return the encoder that `tracing.otlp.configure` uses."""
     from tracing.export.span_encoding import SpanEncoder  # noqa: PLC0415 - only one variant loads it
 
     return SpanEncoder().encode
 
 
 class NullMetricExporter(MetricExporter):
-    """Throws metrics away, but for what the instrumentation itself had to give up."""
+    """Discards metrics, except for the number of dropped telemetry."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class NullMetricExporter(MetricExporter):
         timeout_millis: float = 10_000,  # noqa: ARG002 - nothing takes time
         **_options: Any,
     ) -> MetricExportResult:
-        """Look at the one figure and throw away."""
+        """Keep the number of dropped telemetry, and discard everything else."""
         self.dropped = sum(
             int(point.value)
             for resource in metrics_data.resource_metrics
@@ -66,15 +66,15 @@ class NullMetricExporter(MetricExporter):
         return MetricExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:  # noqa: ARG002 - as above
-        """Hold nothing back."""
+        """Do nothing: there is nothing to flush."""
         return True
 
     def shutdown(self, timeout_millis: float = 30_000, **_options: Any) -> None:
-        """Hold nothing back."""
+        """Do nothing: there is nothing to close."""
 
 
 def span_processor(
     encode: Callable[[Sequence[ReadableSpan]], object] | None,
 ) -> SpanProcessor:
-    """Make a processor that exports by encoding in batches, or one that drops ended spans."""
+    """Make a processor that encodes spans in batches, or one that drops them."""
     return SpanProcessor() if encode is None else BatchSpanProcessor(EncodingSpanExporter(encode))

@@ -1,9 +1,9 @@
-"""What instrumentation costs per message: bare aiokafka, this library, the official one.
+"""Measure the cost per message of this library and of the official instrumentation.
 
-Every variant runs in a process of its own, against one broker, in turns, so that a machine that
-changes its speed changes it for all. CPU time is the process's own (`time.process_time`), which
-leaves the broker out. The result is what a variant adds to bare aiokafka, the ratio of ours to the
-official instrumentation, and which share of ours metrics and spans have.
+Every variant runs in its own process against one broker. The variants take turns, so that changes
+in the machine's speed affect all of them. CPU time is that of the process (`time.process_time`),
+without the broker. The result shows the cost that each variant adds to bare aiokafka, the ratio of
+ours to the official instrumentation, and the shares of metrics and spans in ours.
 
     python -m benchmarks.overhead [--messages N] [--rounds R] [--json]
 """
@@ -40,7 +40,7 @@ IN_FLIGHT: Final = 1000
 
 
 async def measure(variant: Variant, servers: str, messages: int) -> Cost:
-    """Send and receive in this process, as one variant does it."""
+    """Measure sending and receiving with one variant in this process."""
     flush = _set_up(variant)
     producer: Any = AIOKafkaProducer(bootstrap_servers=servers)
     consumer: Any = AIOKafkaConsumer(
@@ -57,8 +57,8 @@ async def measure(variant: Variant, servers: str, messages: int) -> Cost:
         receive = _receiver(consumer)
         await receive(200)
         flush()
-        # What was imported and set up is out of the collector's sight from here on, in every
-        # variant: a full collection costs what the messages cost, not what the imports do.
+        # Hide imports and set-up from the garbage collector in every variant: a full collection
+        # then costs as much as the messages' objects, not as the imports.
         gc.collect()
         gc.freeze()
         send_us, send_rate = await _timed(_send(producer, messages), messages, flush)
@@ -113,20 +113,20 @@ _PROVIDERS: dict[str, Any] = {}
 
 
 def _check_nothing_was_dropped() -> None:
-    """A figure for telemetry that failed would be a figure for nothing."""
+    """Stop if telemetry failed: the result would be meaningless."""
     exporter = _PROVIDERS.get("metrics")
     if exporter is not None and exporter.dropped:
         sys.exit(f"telemetry of {exporter.dropped} messages failed")
 
 
 def _set_up(variant: Variant) -> Callable[[], object]:
-    """Install what the variant needs; returns what makes it export all it holds."""
+    """Set up the variant's instrumentation, and return its flush function."""
     if variant.library == "bare":
         return lambda: None
     os.environ["OTEL_TRACES_SAMPLER"] = (
         "parentbased_always_on" if variant.sampled else "parentbased_always_off"
     )
-    # Every span is kept until it is exported: dropping some would flatter the result.
+    # The queue keeps every span until it is exported: dropping some would flatter the result.
     os.environ["OTEL_BSP_MAX_QUEUE_SIZE"] = "1000000"
     from opentelemetry import trace  # noqa: PLC0415 - bare aiokafka must not load it
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
@@ -163,16 +163,16 @@ def _set_up(variant: Variant) -> Callable[[], object]:
 
 
 def _leave_metrics_out() -> None:
-    """Let values be thrown away where they would be counted: what that saves is what they cost.
+    """Discard metric values instead of counting them; the saving is the cost of metrics.
 
     The calls themselves, some 50 ns each, and the reading of clocks stay.
     """
     from tracing.metrics.histograms import LocalHistogram  # noqa: PLC0415 - only this variant
 
     def record(_self: object, _value: float, _span: object = None) -> None:
-        """Throw a value away."""
+        """Discard a value."""
 
-    LocalHistogram.record = record  # type: ignore[assignment, method-assign]  # as said
+    LocalHistogram.record = record  # type: ignore[assignment, method-assign]  # on purpose
 
 
 def run_variant(variant: Variant, servers: str, messages: int) -> Cost:
@@ -198,15 +198,15 @@ async def compare(messages: int, rounds: int) -> dict[Variant, Cost]:
                     run_variant, variant, broker.bootstrap_servers, messages
                 )
                 costs[variant].append(cost)
-    return {variant: medians(found) for variant, found in costs.items()}
+    return {variant: medians(measured) for variant, measured in costs.items()}
 
 
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--messages", type=int, default=20_000, help="per measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="the medians of these are shown")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--messages", type=int, default=20_000, help="messages per measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; the result is the median")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--bootstrap-servers", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What is measured of the instrumentation's cost, and what follows from the figures."""
+"""The measured costs of the instrumentation, and the ratios and shares derived from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """What it is called in the table."""
+        """Its name in the table."""
         if self.library == "bare":
             return "bare aiokafka"
         sampling = "all sampled" if self.sampled else "none sampled"
@@ -32,7 +32,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one message took: CPU µs, and messages per second."""
+    """The cost of one message: CPU µs, and messages per second."""
 
     send_us: float
     send_rate: float
@@ -54,7 +54,7 @@ VARIANTS: Final = (
 
 
 def medians(costs: Sequence[Cost]) -> Cost:
-    """Take the median of every figure."""
+    """Return the median of every field."""
     fields = Cost.__dataclass_fields__
     return Cost(
         **{field: statistics.median(getattr(cost, field) for cost in costs) for field in fields}
@@ -62,7 +62,7 @@ def medians(costs: Sequence[Cost]) -> Cost:
 
 
 def ratios_of(results: Mapping[Variant, Cost]) -> dict[str, dict[str, float]]:
-    """Compare what ours adds with what the official instrumentation adds."""
+    """Divide the cost that ours adds by the cost that the official instrumentation adds."""
     bare = results[VARIANTS[0]]
     ratios = {}
     for variant, ours in results.items():
@@ -82,7 +82,7 @@ def ratios_of(results: Mapping[Variant, Cost]) -> dict[str, dict[str, float]]:
 
 
 def shares_of(results: Mapping[Variant, Cost]) -> dict[str, dict[str, float]]:
-    """Split what ours adds where all is sampled: CPU µs per message, by what they go to."""
+    """Split the cost that ours adds with all sampled, in CPU µs per message, by its cause."""
     bare = results[VARIANTS[0]]
     whole = results[Variant(library="ours", sampled=True)]
     unsampled = results[Variant(library="ours")]

@@ -1,4 +1,4 @@
-"""The instrumentation's cost as text."""
+"""Print the instrumentation's cost as a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def table(results: Mapping[Variant, Cost]) -> str:
-    """Write the result for people."""
+    """Format the result as text."""
     bare = results[VARIANTS[0]]
     heading = f"{'CPU µs per message':<38}{'send':>8}{'added':>8}{'msg/s':>9}"
     lines = [f"{heading}{'receive':>10}{'added':>8}{'msg/s':>9}"]
@@ -28,7 +28,7 @@ def table(results: Mapping[Variant, Cost]) -> str:
         lines.append(
             f"{label:<38}{ratios['send']:>8.2f}{ratios['receive']:>10.2f}{ratios['both']:>8.2f}"
         )
-    lines += ["", f"{'of what ours adds, all sampled':<38}{'send':>8}{'receive':>10}"]
+    lines += ["", f"{'added by ours, all sampled':<38}{'send':>8}{'receive':>10}"]
     for label, share in shares_of(results).items():
         lines.append(f"{label:<38}{share['send']:>8.1f}{share['receive']:>10.1f}")
     return "\n".join(lines)

@@ -1,9 +1,9 @@
-"""What reading the health of sagas costs a metric collection: `python -m benchmarks.saga_health`.
+"""Measure the cost of reading the health of sagas in a metric collection.
 
-A store with many ended and some active sagas, on SQLite or on the database of `--database-url`,
-which must be empty. Collections of all saga metrics are timed, in the collecting thread, and the
-memory that they take is told by the process's own high-water mark; another process fills the store,
-whose memory would hide it.
+`python -m benchmarks.saga_health` fills a store with many ended and some active sagas, on SQLite or
+on the database of `--database-url`, which must be empty. It times collections of all saga metrics
+in the collecting thread. Memory is the growth of the process's high-water mark, so another process
+fills the store.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OUTCOMES = ("completed", "completed", "completed", "compensated", "failed")
 
 
 def row(number: int, *, ended: bool, now_ns: int) -> dict[str, object]:
-    """Make up a saga."""
+    """Return the row of a made-up saga."""
     started_ns = now_ns - (number % 1000 + 1) * 60_000_000_000
     outcome = _OUTCOMES[number % len(_OUTCOMES)] if ended else None
     return {
@@ -51,7 +51,7 @@ def row(number: int, *, ended: bool, now_ns: int) -> dict[str, object]:
 
 
 async def fill(url: str, ended: int, active: int) -> None:
-    """Store sagas, and the totals that they would have left."""
+    """Store sagas and their totals."""
     now_ns = time_ns()
     metadata = MetaData()
     tables = SqlSagas(metadata=metadata).tables
@@ -76,12 +76,12 @@ async def fill(url: str, ended: int, active: int) -> None:
 
 
 def fill_elsewhere(url: str, ended: int, active: int) -> None:
-    """Fill the store, in a process of its own."""
+    """Fill the store, in another process."""
     asyncio.run(fill(url, ended, active))
 
 
 async def measure(url: str, *, rounds: int) -> tuple[list[float], float]:
-    """Collect so many times; returns the milliseconds of each, and the MB that all took."""
+    """Collect `rounds` times; return the milliseconds of each, and the MB of all together."""
     engine = create_async_engine(url, pool_size=1, max_overflow=0)
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)

@@ -1,4 +1,4 @@
-"""Brokers that stay while the tests, each with an event loop of its own, come and go."""
+"""Keep a broker running across tests that each have their own event loop."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def staying(make: Callable[[], EmbeddedBroker | KafkaCluster]) -> Iterator[str]:
-    """Run a broker in a loop of its own; gives its bootstrap servers."""
+def running_broker(make: Callable[[], EmbeddedBroker | KafkaCluster]) -> Iterator[str]:
+    """Run a broker in its own event loop, and yield its bootstrap servers."""
     ready: Future[str] = Future()
     stop = threading.Event()
 
@@ -39,7 +39,7 @@ def staying(make: Callable[[], EmbeddedBroker | KafkaCluster]) -> Iterator[str]:
 
 
 def unavailable(reason: str) -> NoReturn:
-    """Skip a test whose component is missing; in CI, where all have to be there, fail it."""
+    """Skip a test whose component is missing. In CI, fail it instead."""
     if os.environ.get("CI") or os.environ.get("PIPELINE_TRACING_CI"):
         pytest.fail(reason)
     pytest.skip(reason)

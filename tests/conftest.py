@@ -1,4 +1,4 @@
-"""What tests of several parts need."""
+"""Fixtures and hooks for the tests of several packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from demo_pipeline.broker import EmbeddedBroker, KafkaCluster
 from demo_pipeline.broker.kafka_jars import missing_tools
-from tests.brokers import staying, unavailable
+from tests.brokers import running_broker, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def pytest_configure() -> None:
     """Restore the default action of SIGINT, which `nohup` and some CI runners ignore.
 
-    Programs inherit an ignored signal, and the ones that tests start are stopped by it.
+    Programs inherit an ignored signal, and the tests stop their programs with SIGINT.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,32 +28,32 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
-    """Give out the tests among several processes, in the order in which they are collected."""
-    from tests.scheduling import Scheduling  # noqa: PLC0415 - only where there are several
+    """Divide the tests among several processes, in the order of their collection."""
+    from tests.scheduling import Scheduling  # noqa: PLC0415 - only with several processes
 
-    # The load takes longest, and so comes early.
+    # The load tests take longest, so they start early.
     config.option.loadscopereorder = False
     return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, object, object]:
-    """Let a report travel to the process that prints it, whatever was logged."""
-    from tests.scheduling import utf8  # noqa: PLC0415 - only where there are several processes
+    """Make a report safe to send to the process that prints it."""
+    from tests.scheduling import utf8  # noqa: PLC0415 - only with several processes
 
     return utf8((yield))
 
 
 @pytest.fixture(scope="session")
 def embedded_servers() -> Iterator[str]:
-    """The embedded broker."""
-    with staying(EmbeddedBroker) as servers:
+    """Return the bootstrap servers of the embedded broker."""
+    with running_broker(EmbeddedBroker) as servers:
         yield servers
 
 
 @pytest.fixture(scope="session")
 def java() -> None:
-    """What it takes to run Kafka is there."""
+    """Skip the test, or fail it in CI, if the tools that run Kafka are missing."""
     missing = missing_tools()
     if missing is not None:
         unavailable(missing)
@@ -61,6 +61,6 @@ def java() -> None:
 
 @pytest.fixture(scope="session")
 def kafka_servers(java: None) -> Iterator[str]:
-    """Apache Kafka, one node."""
-    with staying(KafkaCluster) as servers:
+    """Return the bootstrap servers of a one-node Apache Kafka."""
+    with running_broker(KafkaCluster) as servers:
         yield servers

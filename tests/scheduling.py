@@ -1,4 +1,4 @@
-"""Which process runs which tests, and how it reports, where several share them (`pytest -n`)."""
+"""Divide the tests among several processes, and make their reports safe to send (`pytest -n`)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _LOADS: Final = (
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
-    """Gives out whole files, and those that load the machine one after the other.
+    """Schedules whole files, and runs the load tests one after the other.
 
-    Two of them at once are more than a small machine can bear beside everything else.
+    Two load tests at once are too much for a small machine beside everything else.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -23,15 +23,15 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
 
 
 def scope_of(nodeid: str) -> str:
-    """Return the name that the tests of one process's share have in common."""
+    """Return the scope of a test; one process runs all tests of a scope."""
     file = nodeid.partition("::")[0]
     return "load" if file.startswith(_LOADS) else file
 
 
 def utf8(value: object) -> object:
-    """Replace what UTF-8 cannot say in a report: processes exchange nothing else.
+    """Escape the parts of a report that UTF-8 cannot encode: processes exchange only UTF-8.
 
-    Tests log lone surrogates on purpose, and pytest reports what was logged.
+    Tests log lone surrogates on purpose, and pytest's reports contain the logs.
     """
     match value:
         case str():

@@ -1,12 +1,12 @@
 """Run aiokafka's own public-API tests with bare, wrapped and zero-code clients, and compare.
 
-PATH is a checkout of aiokafka at the version that is installed here. With cramjam installed beside
-it, the tests of compression pass; without, they fail in each form alike. The tests run three times
-one after the other, each time on a new Apache Kafka, which this starts. What ends differently, and
-is not explained in `chosen.py`, runs again in both forms; what differs then as well is an error.
+PATH is a checkout of aiokafka at the installed version. The compression tests pass if cramjam is
+installed; otherwise they fail in every form. The tests run three times in sequence, each time on a
+new Apache Kafka that this program starts. Tests that end differently, and are not explained in
+`selection.py`, run again in both forms. A test that differs again is an error.
 
-Exit codes: 0 without an unexplained difference; 1 with one, or where too few tests ran; 2 for a
-PATH that cannot be used.
+Exit codes: 0 without an unexplained difference; 1 with one, or if too few tests ran; 2 for an
+unusable PATH.
 """
 
 from __future__ import annotations
@@ -19,66 +19,72 @@ from pathlib import Path
 import click
 
 from demo_pipeline.broker import BrokerError
-from tests.aiokafka_suite.checkout import UnusableError, lay_out
-from tests.aiokafka_suite.chosen import EXPECTED, FLOOR, LEFT_OUT, SPANS
-from tests.aiokafka_suite.comparison import BARE, FORMS, Difference, Run, problems
-from tests.aiokafka_suite.running import Limits, Runner
+from tests.aiokafka_suite.checkout import UnusablePathError, copy_tests
+from tests.aiokafka_suite.comparison import BARE, FORMS, Difference, Run, find_problems
+from tests.aiokafka_suite.runner import Limits, Runner
+from tests.aiokafka_suite.selection import EXPECTED, MIN_PASSED, MIN_SPANS, SKIPPED
 
 
 @click.command(help=__doc__)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
-    "--test-timeout", default=180.0, show_default=True, help="Seconds that one test may take."
+    "--test-timeout", default=180.0, show_default=True, help="Time limit of one test, in seconds."
 )
 @click.option(
-    "--run-timeout", default=3600.0, show_default=True, help="Seconds that one form may take."
+    "--run-timeout", default=3600.0, show_default=True, help="Time limit of one form, in seconds."
 )
-@click.option("--again", default=3, show_default=True, help="How often a difference runs again.")
+@click.option(
+    "--again", default=3, show_default=True, help="How often a test that differs runs again."
+)
 @click.option(
     "--keyword",
     "-k",
     default="",
-    help="Only tests that match, as pytest's -k; then no floor holds.",
+    help="Run only matching tests, like pytest's -k; the required numbers then do not apply.",
 )
 def main(*, path: Path, test_timeout: float, run_timeout: float, again: int, keyword: str) -> None:
     """Run from the command line."""
     with tempfile.TemporaryDirectory(prefix="aiokafka-suite-") as name:
         folder = Path(name)
         try:
-            lay_out(path, folder)
-        except UnusableError as error:
+            copy_tests(path, folder)
+        except UnusablePathError as error:
             raise click.BadParameter(str(error), param_hint="PATH") from error
         runner = Runner(folder, Limits(test_timeout, run_timeout), keyword)
         try:
-            found = asyncio.run(_compare(runner, again, part=bool(keyword)))
+            problems = asyncio.run(_compare(runner, again, partial=bool(keyword)))
         except BrokerError as error:
             raise click.ClickException(str(error)) from error
-    for problem in found:
+    for problem in problems:
         click.echo(f"✗ {problem}")
-    if found:
+    if problems:
         sys.exit(1)
     click.echo("✓ no unexplained difference")
 
 
-async def _compare(runner: Runner, again: int, *, part: bool) -> list[str]:
-    for test, reason in LEFT_OUT.items():
-        click.echo(f"left out: {test}: {reason}")
+async def _compare(runner: Runner, again: int, *, partial: bool) -> list[str]:
+    for test, reason in SKIPPED.items():
+        click.echo(f"skipped: {test}: {reason}")
     runs = [await runner.run(form) for form in FORMS]
-    confirmed, unsteady = await runner.confirm(runs, again)
+    confirmed, unconfirmed = await runner.confirm(runs, again)
     click.echo("")
     for run in runs:
         click.echo(run.total())
     for test, detail in runs[0].details.items():
         if runs[0].outcomes[test] != "skipped":
             click.echo(f"fails bare: {test}: {detail.strip().splitlines()[-1]}")
-    for difference in unsteady:
-        click.echo(f"did not differ again: {difference}")
+    for difference in unconfirmed:
+        click.echo(f"did not repeat: {difference}")
     for difference in confirmed:
         reason = EXPECTED.get((difference.form, difference.test), "unexplained")
         click.echo(f"differs: {difference}: {reason}")
         click.echo(_detail(runs, difference), err=True)
-    return problems(
-        runs, confirmed, EXPECTED, floor=1 if part else FLOOR, spans=1 if part else SPANS
+    return find_problems(
+        runs,
+        confirmed,
+        EXPECTED,
+        min_passed=1 if partial else MIN_PASSED,
+        min_spans=1 if partial else MIN_SPANS,
     )
 
 

@@ -1,4 +1,4 @@
-"""A checkout of aiokafka, and of it what runs."""
+"""Copy the selected tests from a checkout of aiokafka."""
 
 from __future__ import annotations
 
@@ -8,33 +8,37 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from tests.aiokafka_suite.chosen import MODULES
+from tests.aiokafka_suite.selection import MODULES
 
 PACKAGE: Final = "aiokafka_tests"
-"""The package that aiokafka's tests are in here: `tests` is this project's."""
+"""The package for aiokafka's tests; `tests` is this project's own."""
 
 
-class UnusableError(Exception):
-    """A path that is no checkout, or of another version; the text says what to do."""
+class UnusablePathError(Exception):
+    """A path that is not a checkout of the installed version; the message says what to do."""
 
 
-def lay_out(path: Path, folder: Path) -> None:
-    """Copy the chosen tests and aiokafka's pytest settings into an empty folder.
+def copy_tests(path: Path, folder: Path) -> None:
+    """Copy the selected tests and aiokafka's pytest settings into an empty folder.
 
     Raises:
-        UnusableError: The path has no aiokafka of the installed version, or no tests.
+        UnusablePathError: The path lacks aiokafka of the installed version, or its tests.
     """
     installed = version("aiokafka")
     source = path / "aiokafka" / "__init__.py"
-    get = f"clone https://github.com/aio-libs/aiokafka at its tag v{installed} and give that folder"
+    advice = (
+        f"clone https://github.com/aio-libs/aiokafka at its tag v{installed} and give that folder"
+    )
     if not source.is_file():
-        raise UnusableError(
-            f"{path} has no aiokafka/__init__.py, so it is no checkout of it; {get}"
+        raise UnusablePathError(
+            f"{path} has no aiokafka/__init__.py, so it is not a checkout of aiokafka; {advice}"
         )
     match = re.search(r'__version__ = "([^"]+)"', source.read_text())
-    found = match[1] if match else "unknown"
-    if found != installed:
-        raise UnusableError(f"{path} is aiokafka {found}, but {installed} is installed; {get}")
+    actual = match[1] if match else "unknown"
+    if actual != installed:
+        raise UnusablePathError(
+            f"{path} is aiokafka {actual}, but {installed} is installed; {advice}"
+        )
     tests = path / "tests"
     missing = [
         name
@@ -42,9 +46,9 @@ def lay_out(path: Path, folder: Path) -> None:
         if not (tests / name).is_file()
     ]
     if missing:
-        raise UnusableError(
+        raise UnusablePathError(
             f"{path} has no {', '.join(f'tests/{name}' for name in missing)}; aiokafka's source "
-            f"distributions come without tests; {get}"
+            f"distributions come without tests; {advice}"
         )
     package = folder / PACKAGE
     package.mkdir()

@@ -1,4 +1,4 @@
-"""What a form's outcomes say beside those of the bare clients."""
+"""Compare the outcomes of wrapped and zero-code clients with those of bare clients."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Run:
     """One run of the suite.
 
     Attributes:
-        form: How the clients were made, one of `FORMS`.
-        outcomes: How each test ended, by name: passed, failed, skipped, error or unfinished.
-        details: Why a test did not pass, by name.
-        spans: How many spans were made.
-        seconds: How long it took.
+        form: The form of the clients, one of `FORMS`.
+        outcomes: The outcome of each test, by name: passed, failed, skipped, error or unfinished.
+        details: The reason why a test did not pass, by name.
+        spans: Number of spans.
+        seconds: Duration of the run.
     """
 
     form: str
@@ -33,7 +33,7 @@ class Run:
     seconds: float = 0.0
 
     def total(self) -> str:
-        """One line of figures."""
+        """Summarize the run in one line."""
         counts = Counter(self.outcomes.values())
         parts = [f"{counts[name]} {name}" for name in sorted(counts)]
         return (
@@ -44,7 +44,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A test that ended otherwise than with bare clients."""
+    """A test that ended differently than with bare clients."""
 
     test: str
     form: str
@@ -56,12 +56,12 @@ class Difference:
 
 
 def read_run(form: str, journal: Path, seconds: float) -> Run:
-    """Read what a run wrote down; a test without an outcome is unfinished.
+    """Read the journal of a run. A test without an outcome is unfinished.
 
     Args:
-        form: How the clients were made.
-        journal: Lines of JSON, as the plugin writes them; may be absent or end anywhere.
-        seconds: How long the run took.
+        form: The form of the clients.
+        journal: The plugin's lines of JSON. The file may be missing or cut off anywhere.
+        seconds: Duration of the run.
     """
     outcomes: dict[str, str] = {}
     details: dict[str, str] = {}
@@ -69,7 +69,7 @@ def read_run(form: str, journal: Path, seconds: float) -> Run:
     for line in journal.read_text().splitlines() if journal.exists() else ():
         try:
             entry = json.loads(line)
-        except ValueError:  # the run was killed while it wrote
+        except ValueError:  # the run was killed while writing
             continue
         for test in entry.get("collected", ()):
             outcomes.setdefault(test, UNFINISHED)
@@ -82,12 +82,12 @@ def read_run(form: str, journal: Path, seconds: float) -> Run:
 
 
 def differences(bare: Run, other: Run, names: Collection[str] | None = None) -> list[Difference]:
-    """List the tests that ended differently, those too that only one of the two ran.
+    """List the tests that ended differently, including tests that only one of the two ran.
 
     Args:
         bare: The run with aiokafka's own clients.
         other: The run to compare.
-        names: Only these tests.
+        names: Restricts the comparison to these tests.
     """
     tests = sorted({*bare.outcomes, *other.outcomes} if names is None else names)
     return [
@@ -98,48 +98,47 @@ def differences(bare: Run, other: Run, names: Collection[str] | None = None) -> 
     ]
 
 
-def steady(difference: Difference, again: Sequence[tuple[Run, Run]]) -> bool:
-    """Whether a difference shows in further pairs of runs, bare and other, as well.
+def is_steady(difference: Difference, again: Sequence[tuple[Run, Run]]) -> bool:
+    """Return whether a difference shows again in further pairs of runs, bare and other.
 
-    It does not where the test ends now so, now otherwise with bare clients: then it says nothing.
+    A test with varying outcomes for bare clients proves nothing, so it is not steady.
     """
     before = [bare.outcomes.get(difference.test, "not run") for bare, _ in again]
     after = [other.outcomes.get(difference.test, "not run") for _, other in again]
     return {difference.bare} == set(before) and {difference.bare} != set(after)
 
 
-def problems(
+def find_problems(
     runs: Sequence[Run],
     confirmed: Collection[Difference],
     expected: Mapping[tuple[str, str], str],
     *,
-    floor: int,
-    spans: int,
+    min_passed: int,
+    min_spans: int,
 ) -> list[str]:
-    """Say what is wrong; nothing where all forms ended alike, or as is explained.
+    """List the problems; empty if all forms ended alike, except for the expected differences.
 
     Args:
-        runs: One of each form, the bare one first.
-        confirmed: What differs.
-        expected: What may differ: the reason by form and test.
-        floor: How many tests have to pass bare.
-        spans: How many spans the others have to make.
+        runs: One run of each form, bare first.
+        confirmed: The confirmed differences.
+        expected: The reasons for expected differences, by form and test.
+        min_passed: The number of tests that must pass bare.
+        min_spans: The number of spans that each instrumented form must make.
     """
-    found = [
+    problems = [
         str(difference)
         for difference in confirmed
         if (difference.form, difference.test) not in expected
     ]
     bare = runs[0]
     passed = Counter(bare.outcomes.values())["passed"]
-    if passed < floor:
-        found.append(f"only {passed} tests passed bare, {floor} have to")
+    if passed < min_passed:
+        problems.append(f"only {passed} tests passed bare, {min_passed} are required")
     for run in runs:
-        made = run.spans
-        if run.form == BARE and made:
-            found.append(f"bare clients made {made} spans: something instruments them")
-        if run.form != BARE and made < spans:
-            found.append(f"{run.form} clients made {made} spans, {spans} are the least")
+        if run.form == BARE and run.spans:
+            problems.append(f"bare clients made {run.spans} spans: something instruments them")
+        if run.form != BARE and run.spans < min_spans:
+            problems.append(f"{run.form} clients made {run.spans} spans, {min_spans} are required")
         stale = [
             test
             for form, test in expected
@@ -147,5 +146,5 @@ def problems(
             and test in run.outcomes
             and not any((one.form, one.test) == (form, test) for one in confirmed)
         ]
-        found += [f"{test}: expected to differ {run.form}, and does not" for test in stale]
-    return found
+        problems += [f"{test}: expected to differ {run.form}, but does not" for test in stale]
+    return problems

@@ -1,6 +1,6 @@
-"""A pytest plugin: fixtures for aiokafka's tests on a Kafka that runs, and the form of the clients.
+"""A pytest plugin with aiokafka's fixtures on a running Kafka, and with the form of the clients.
 
-aiokafka's own `conftest.py` starts Kafka in a container; this stands in for it.
+It replaces aiokafka's own `conftest.py`, which starts Kafka in a container.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Counting(SpanProcessor):
 
 
 class _Wrapping:
-    """Stands where a test module has imported a client's class: what it makes is wrapped."""
+    """Replaces a client's class in a test module, and wraps the clients that it makes."""
 
     def __init__(self, client: Any, wrapper: Any, telemetry: Telemetry) -> None:
         self._client = client
@@ -51,7 +51,7 @@ class _Wrapping:
 
 
 class Suite:
-    """The run of one form: instruments the clients, and writes down how each test ended."""
+    """Instruments the clients as one form, and writes each test's outcome to the journal."""
 
     def __init__(self, form: str, journal: Path) -> None:
         self._form = form
@@ -87,7 +87,7 @@ class Suite:
             outcome = "error"
         before, _ = self._ended.get(name, ("passed", ""))
         if before == "passed" and (outcome != "passed" or report.when == "teardown"):
-            # A test that did not pass has its outcome; the others may still fail when they end.
+            # A failed test keeps its outcome; a passed test can still fail in teardown.
             self._ended[name] = (outcome, "" if outcome == "passed" else report.longreprtext)
         if report.when == "teardown":
             outcome, detail = self._ended[name]
@@ -102,9 +102,9 @@ class Suite:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kafka", help="Bootstrap server, host:port.")
-    parser.addoption("--kafka-version", help="Its version.")
-    parser.addoption("--form", help="How clients are made.")
-    parser.addoption("--journal", type=Path, help="Where outcomes go.")
+    parser.addoption("--kafka-version", help="Version of Kafka.")
+    parser.addoption("--form", help="Form of the clients.")
+    parser.addoption("--journal", type=Path, help="File for outcomes.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -119,7 +119,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     asyncio.set_event_loop(made)
     yield made
     if not made.is_closed():
-        # What is left over gets one more turn.
+        # Let pending callbacks run.
         made.run_until_complete(asyncio.sleep(0))
         made.close()
     gc.collect()
@@ -128,7 +128,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture(autouse=True)
 def collected_garbage() -> Iterator[None]:
-    """Clients that a test forgot are reported in that test."""
+    """Report unclosed clients in the test that left them."""
     yield
     gc.collect()
 

@@ -1,4 +1,4 @@
-"""The library logs by one way alone, which escapes what came from outside and never raises."""
+"""The library logs only through its event log, which escapes foreign text and never raises."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# The adapter itself, and what only sets the level of aiokafka's own lines.
+# The event log itself, and the command line, which only sets the level of aiokafka's logger.
 ALLOWED = {"core/log.py", "cli/main.py"}
 
 
 def loggers_of(file: Path) -> list[int]:
-    """The lines in which a file asks for a logger of the standard library."""
+    """Return the lines in which a file uses a logger of the standard library."""
     return [
         node.lineno
         for node in ast.walk(ast.parse(file.read_text()))

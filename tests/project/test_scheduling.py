@@ -1,11 +1,11 @@
-"""Tests that several processes share."""
+"""How the tests are divided among several processes."""
 
 from __future__ import annotations
 
 from tests.scheduling import scope_of, utf8
 
 
-def test_a_report_with_lone_surrogates_can_travel() -> None:
+def test_a_report_with_lone_surrogates_can_be_sent() -> None:
     report = {"sections": [("Captured log", "a\ud800b")], "outcome": "passed", "duration": 0.5}
 
     assert {
@@ -15,7 +15,7 @@ def test_a_report_with_lone_surrogates_can_travel() -> None:
     } == utf8(report)
 
 
-def test_what_loads_the_machine_runs_one_after_the_other_and_other_files_apart() -> None:
+def test_load_tests_share_one_scope_and_every_other_file_has_its_own() -> None:
     scopes = [
         scope_of(f"tests/{test}")
         for test in (

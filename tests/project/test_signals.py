@@ -1,4 +1,4 @@
-"""The signals of the programs that tests start, whatever the caller of the tests ignores."""
+"""SIGINT stops the programs that tests start, even if the caller of the tests ignores it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ print(subprocess.check_output([sys.executable, "-c", sys.argv[1]], text=True), e
 _PROGRAM = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
 
 
-def test_a_program_is_stopped_by_sigint_under_a_caller_that_ignores_it() -> None:
+def test_sigint_stops_a_program_even_if_the_caller_ignores_it() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _CALLER, _PROGRAM],
         check=True, capture_output=True, text=True, cwd=ROOT,
@@ -27,5 +27,5 @@ def test_a_program_is_stopped_by_sigint_under_a_caller_that_ignores_it() -> None
     assert "True" == done.stdout.strip()
 
 
-def test_tests_themselves_are_stopped_by_sigint() -> None:
+def test_sigint_stops_the_tests_themselves() -> None:
     assert signal.SIG_IGN is not signal.getsignal(signal.SIGINT)

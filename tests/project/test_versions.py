@@ -1,4 +1,4 @@
-"""The one version, and pins that name no package index."""
+"""All versions agree, and the pins name no package index."""
 
 import tomllib
 from pathlib import Path
@@ -8,7 +8,7 @@ from tracing.core import semconv
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_scopes_version_is_the_distributions() -> None:
+def test_the_instrumentation_scope_has_the_version_of_the_distribution() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     assert semconv.SCOPE_VERSION == project["version"]

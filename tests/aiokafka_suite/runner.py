@@ -1,4 +1,4 @@
-"""Runs of aiokafka's tests, each in a process of its own and on a Kafka of its own."""
+"""Run aiokafka's tests, each time in a new process and on a new Kafka."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ import click
 from demo_pipeline.broker import KafkaCluster
 from demo_pipeline.broker.kafka_jars import VERSION
 from tests.aiokafka_suite.checkout import PACKAGE
-from tests.aiokafka_suite.chosen import EXPECTED, LEFT_OUT
-from tests.aiokafka_suite.comparison import BARE, Difference, Run, differences, read_run, steady
+from tests.aiokafka_suite.comparison import BARE, Difference, Run, differences, is_steady, read_run
+from tests.aiokafka_suite.selection import EXPECTED, SKIPPED
 
 _ROOT: Final = Path(__file__).parents[2]
-# What aiokafka's tests take for granted of the Kafka in their container.
+# Settings of the Kafka in aiokafka's own container, which its tests rely on.
 _SETTINGS: Final = {"auto.create.topics.enable": "true", "num.partitions": "2"}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take, in seconds: one test, and one run."""
+    """Time limits of one test and of one run, in seconds."""
 
     test_s: float
     run_s: float
 
 
 class Runner:
-    """Runs the tests in a folder in one form after the other.
+    """Runs the tests of a folder in one form after another.
 
     Args:
-        folder: The tests, as `lay_out` leaves them; what runs write goes there too.
-        limits: How long things may take.
-        keyword: Only tests that match, as pytest's `-k`; empty for all.
+        folder: The folder that `copy_tests` has filled; journals go there too.
+        limits: The time limits.
+        keyword: Selects tests, like pytest's `-k`; empty for all tests.
     """
 
     def __init__(self, folder: Path, limits: Limits, keyword: str = "") -> None:
@@ -49,9 +49,9 @@ class Runner:
         self._number = 0
 
     async def run(self, form: str, tests: Collection[str] = ()) -> Run:
-        """Run the tests, or some of them, with the clients of a form.
+        """Run all or some tests with the clients of a form.
 
-        Each run has a Kafka of its own: some tests need topics that do not exist yet.
+        Each run has a new Kafka, because some tests need topics that do not exist yet.
 
         Raises:
             BrokerError: Kafka does not start.
@@ -71,7 +71,7 @@ class Runner:
             "-p", "tests.aiokafka_suite.plugin",
             "--kafka", servers, "--kafka-version", VERSION,
             "--form", form, "--journal", str(journal), f"--timeout={self._limits.test_s:g}",
-            *(f"--deselect={PACKAGE}/{test}" for test in LEFT_OUT),
+            *(f"--deselect={PACKAGE}/{test}" for test in SKIPPED),
             *(("-k", self._keyword) if self._keyword else ()),
             *([f"{package}/{test}" for test in sorted(tests)] or [str(package)]),
         ]  # fmt: skip
@@ -93,34 +93,34 @@ class Runner:
     async def confirm(
         self, runs: Sequence[Run], times: int
     ) -> tuple[list[Difference], list[Difference]]:
-        """Run what differs without a reason again.
+        """Run the tests with unexplained differences again.
 
         Args:
-            runs: One of each form, the bare one first.
-            times: How often.
+            runs: One run of each form, bare first.
+            times: Number of repetitions.
 
         Returns:
-            What differs for a reason or differed again, and what did not differ again.
+            The explained or repeated differences, and the differences that did not repeat.
         """
         bare, *others = runs
         confirmed: list[Difference] = []
-        unsteady: list[Difference] = []
+        unconfirmed: list[Difference] = []
         for other in others:
             differing = differences(bare, other)
             explained = [one for one in differing if (one.form, one.test) in EXPECTED]
             confirmed += explained
-            found = [one for one in differing if one not in explained]
-            names = [one.test for one in found]
+            unexplained = [one for one in differing if one not in explained]
+            names = [one.test for one in unexplained]
             again: list[tuple[Run, Run]] = []
-            while found and len(again) < times:
+            while unexplained and len(again) < times:
                 again.append((await self.run(BARE, names), await self.run(other.form, names)))
-            for difference in found:
-                (confirmed if not again or steady(difference, again) else unsteady).append(
+            for difference in unexplained:
+                (confirmed if not again or is_steady(difference, again) else unconfirmed).append(
                     difference
                 )
-        return confirmed, unsteady
+        return confirmed, unconfirmed
 
 
 def _environment() -> dict[str, str]:
-    """The environment, without what would instrument the bare clients as well."""
+    """Return the environment without the variables that would instrument bare clients."""
     return {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}

@@ -1,4 +1,4 @@
-"""Which of aiokafka's tests run, which are left out, and what may differ; each with its reason."""
+"""The tests of aiokafka that run, that are skipped and that may differ, with reasons."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MODULES: Final = (
     "test_transactional_consumer.py",
     "test_transactional_producer.py",
 )
-"""Test modules of the public API. The others test parts of aiokafka that no wrapper touches."""
+"""Test modules of the public API. The other modules test internals that no wrapper touches."""
 
-LEFT_OUT: Final = {
+SKIPPED: Final = {
     "test_consumer.py::TestConsumerIntegration::test_ssl_consume": (
         "needs a listener with TLS and certificates; the project's Kafka has plaintext alone"
     ),
@@ -23,21 +23,21 @@ LEFT_OUT: Final = {
         "needs a listener with TLS and certificates; the project's Kafka has plaintext alone"
     ),
 }
-"""Tests that no form runs."""
+"""Tests that run in no form."""
 
 _HEADERS_COUNTED: Final = "test_consumer.py::TestConsumerIntegration::test_consumer_with_headers"
 _HEADERS_ADDED: Final = (
-    "compares all headers of a received record; a traced send adds those of trace and event"
+    "compares all headers of a received record; a traced send adds headers for trace and event"
 )
 
 EXPECTED: Final = {
     ("wrapped", _HEADERS_COUNTED): _HEADERS_ADDED,
     ("zero-code", _HEADERS_COUNTED): _HEADERS_ADDED,
 }
-"""Tests that end otherwise than bare, by form and test."""
+"""Reasons why a test may end differently than with bare clients, by form and test."""
 
-FLOOR: Final = 130
-"""Tests that have to pass bare; with fewer, nothing is shown."""
+MIN_PASSED: Final = 130
+"""The lowest number of tests that pass bare; with fewer, the comparison proves nothing."""
 
-SPANS: Final = 2000
-"""Spans that an instrumented form has to make; with fewer, it was not the wrappers that ran."""
+MIN_SPANS: Final = 2000
+"""The lowest number of spans of an instrumented form; with fewer, the wrappers did not run."""
