@@ -1,1 +1,1 @@
-"""Sagas as spans and metrics: what was started, what ended how, what is overdue."""
+"""Sagas as spans and metrics: how many started, how each ended, which are overdue."""

@@ -1,4 +1,4 @@
-"""Where a saga's telemetry belongs, as a text that its store keeps with the saga."""
+"""The trace context of a saga, as a text that its store keeps, and the outcomes of sagas."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Final, Literal, Self
 from tracing.headers.w3c import TRACEPARENT, parse_traceparent
 
 SagaOutcome = Literal["completed", "compensated", "failed"]
-"""How a saga ends. `failed`: its compensation could not finish, and it needs a human."""
+"""How a saga ends. `failed`: its compensation could not finish, so a person has to step in."""
 
 StepOutcome = Literal["ok", "rejected", "error"]
-"""How a step ends. `rejected` is the business saying no, which is not an error."""
+"""How a step ends. `rejected` is a refusal for business reasons, not an error."""
 
 SAGA_OUTCOMES: Final[tuple[SagaOutcome, ...]] = ("completed", "compensated", "failed")
 STEP_OUTCOMES: Final[tuple[StepOutcome, ...]] = ("ok", "rejected", "error")
@@ -23,21 +23,22 @@ STEP_OK: Final[StepOutcome] = "ok"
 _VERSION: Final = 1
 _MAX_TEXT: Final = 1024 * 1024
 _MAX_NS: Final = 2**63
-# More than propagators write.
+# More than any propagator writes.
 _MAX_HEADERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class SagaContext:
-    """What makes a saga's spans one trace, across restarts and days.
+    """Joins a saga's spans in one trace, across restarts and days.
 
-    Made by `SagaTracker.begin`. Keep `str(context)` with the saga, in the transaction that starts
-    it, and read it back with `parse`.
+    `SagaTracker.begin` creates it. Store `str(context)` with the saga, in the transaction that
+    starts it, and read it back with `parse`.
 
     Attributes:
-        saga_id: Which saga.
-        started_ns: When it started, unix ns.
-        headers: The trace context and baggage in which it started, as a propagator writes them.
+        saga_id: The saga's id.
+        started_ns: When the saga started, unix ns.
+        headers: The trace context and baggage in which the saga started, as a propagator writes
+            them.
     """
 
     saga_id: str
@@ -46,9 +47,9 @@ class SagaContext:
 
     @property
     def trace_id(self) -> str | None:
-        """The trace that its spans are in, as hexadecimal digits.
+        """The id of the trace that holds the saga's spans, as hexadecimal digits.
 
-        `None` where there is none, or where it is not in a W3C `traceparent`.
+        `None` without a trace, or when the propagator writes no W3C `traceparent`.
         """
         for name, value in self.headers:
             if name == TRACEPARENT and parse_traceparent(value.encode("latin-1", "replace")):
@@ -63,18 +64,18 @@ class SagaContext:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read a context back. Never raises; `None` for what `str` of a context did not write."""
+        """Read a context back. Never raises; returns `None` for any other text."""
         if len(text) > _MAX_TEXT:
             return None
         try:
-            found = json.loads(text)
+            fields = json.loads(text)
         except (ValueError, RecursionError):
             return None
-        match found:
+        match fields:
             case [int(version), str(saga_id), int(started_ns), list(headers)]:
                 pairs = tuple(tuple(header) for header in headers if _is_pair(header))
-                written = version == _VERSION and len(headers) <= _MAX_HEADERS
-                if written and 0 <= started_ns < _MAX_NS:
+                readable = version == _VERSION and len(headers) <= _MAX_HEADERS
+                if readable and 0 <= started_ns < _MAX_NS:
                     return cls(saga_id, started_ns, pairs)
         return None
 

@@ -1,4 +1,4 @@
-"""The metric series of one saga's instances: how long they take, and where needed how many."""
+"""The metrics that a tracker records: durations, and counts when no store supplies them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MAX_STEPS: Final = 64
 
 
 class SagaSeries:
-    """What one tracker records. For one thread.
+    """The metric series of the sagas of one name. For one thread.
 
     Args:
         metrics: The instruments.
         saga: The name of the sagas.
-        counting: Whether nobody else knows how many there were.
+        counting: Whether to count as well; a durable store counts more reliably.
     """
 
     def __init__(self, metrics: Metrics, saga: str, *, counting: bool) -> None:
@@ -39,7 +39,7 @@ class SagaSeries:
         }
         if counting:
             self._started = metrics.count(catalog.SAGA_STARTED, self._attributes)
-            # Without a step: so that there is a 0 before the first one.
+            # A series without a step, so that there is a 0 before the first compensation.
             metrics.count(catalog.SAGA_COMPENSATIONS, self._attributes)
             self._ended = {
                 outcome: metrics.count(
@@ -60,13 +60,13 @@ class SagaSeries:
             self._ended[outcome].value += 1
 
     def step(self, step: str, outcome: StepOutcome, duration_s: float, *, undoes: bool) -> None:
-        """Record a step that ended; what undoes another one is a compensation.
+        """Record a step that ended; one that undoes another step is a compensation.
 
         Raises:
-            ValueError: `outcome` is none of a step.
+            ValueError: `outcome` is not an outcome of a step.
         """
         if outcome not in STEP_OUTCOMES:
-            raise ValueError(f"{outcome!r} is no outcome of a step")
+            raise ValueError(f"{outcome!r} is not an outcome of a step")
         if (step, outcome) not in self._steps and len(self._steps) >= _MAX_STEPS:
             step = OTHER
         durations = self._steps.get((step, outcome))

@@ -1,4 +1,4 @@
-"""A flow that nobody orchestrates, declared as data, and what one event says of it."""
+"""A choreographed flow, declared as data, and the meaning of one event for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STARTED_STATE: Final = "started"
 _MAX_STEP: Final = 128
 _MAX_DEADLINE_S: Final = 3e9
-# Half of what 64 bits hold, unix ns: a deadline still fits behind it.
+# Half the range of 64 bits, unix ns: a deadline still fits after it.
 _MAX_NS: Final = 2**62
 _NS_PER_MS: Final = 1_000_000
 _NS_PER_US: Final = 1_000
@@ -29,21 +29,21 @@ _NS_PER_US: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaFlow:
-    """The events that make a business transaction, as a `SagaObserver` is to see it.
+    """The events of a business transaction that a `SagaObserver` watches.
 
     Attributes:
-        name: What the flow is called, for example `order-notification`. A metric label.
-        start: The `ce_type` that starts it.
-        steps: The `ce_type` of each step, with the step's name. What ends the flow can be a step
-            as well.
-        ends: The `ce_type` of each end, with the outcome.
-        deadline_s: From when on it is overdue, in seconds after its start.
-        correlation: The header whose value all events of one instance share; by default the
-            CloudEvents subject.
+        name: The flow's name, for example `order-notification`. A metric label.
+        start: The `ce_type` that starts the flow.
+        steps: Maps the `ce_type` of each step to the step's name. An event that ends the flow can
+            be a step as well.
+        ends: Maps the `ce_type` of each end to the outcome.
+        deadline_s: Time after the start at which an instance is overdue, in seconds.
+        correlation: The header that all events of one instance share; by default the CloudEvents
+            subject.
 
     Raises:
-        TypeError: A name or an event type is no text, and so would never be seen.
-        ValueError: Nothing ends it, or a value is impossible.
+        TypeError: A name or an event type is not text, so no event would ever match it.
+        ValueError: No event ends the flow, or a value is out of range.
     """
 
     name: str
@@ -85,7 +85,7 @@ class SagaFlow:
             plain_text(step, "the name of a step")
 
     def read(self, record: ConsumerRecord[Any, Any]) -> FlowEvent | None:
-        """What a record says of the flow; `None` for nothing. Never raises."""
+        """Return a record's meaning for the flow; `None` without one. Never raises."""
         headers = latest(record.headers)
         kind = text(headers.get(cloudevents.TYPE), cloudevents.MAX_VALUE)
         saga_id = text(headers.get(self.correlation), cloudevents.MAX_VALUE)
@@ -94,10 +94,10 @@ class SagaFlow:
         starts, step, outcome = kind == self.start, self.steps.get(kind), self.ends.get(kind)
         if not starts and step is None and outcome is None:
             return None
-        written = text(headers.get(cloudevents.TIME), cloudevents.MAX_VALUE)
+        event_time = text(headers.get(cloudevents.TIME), cloudevents.MAX_VALUE)
         return FlowEvent(
             saga_id=saga_id,
-            at_ns=_moment_ns(written, record.timestamp),
+            at_ns=_moment_ns(event_time, record.timestamp),
             starts=starts,
             step=step,
             outcome=outcome,
@@ -106,14 +106,14 @@ class SagaFlow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowEvent:
-    """What one event says of one instance of a flow.
+    """The meaning of one event for one instance of a flow.
 
     Attributes:
-        saga_id: Which instance.
+        saga_id: The instance's id.
         at_ns: When the event happened, unix ns.
-        starts: Whether it starts the instance.
-        step: The step that it ends, if any.
-        outcome: How it ends the instance, if it does.
+        starts: Whether the event starts the instance.
+        step: The step that the event ends, if any.
+        outcome: The outcome with which the event ends the instance, if it does.
     """
 
     saga_id: str
@@ -124,18 +124,18 @@ class FlowEvent:
 
     @property
     def state(self) -> str:
-        """Where the instance stands after it: named after the last thing that happened."""
+        """The instance's state after the event: its outcome, its last step or `started`."""
         return self.outcome or self.step or STARTED_STATE
 
 
-def _moment_ns(written: str | None, timestamp_ms: object) -> int:
-    """When an event happened: as its sender says, else when it was produced.
+def _moment_ns(event_time: str | None, timestamp_ms: object) -> int:
+    """Return the event's own time, or else when it was produced, unix ns.
 
-    A moment that no store can keep counts as not said.
+    A time that no store can hold is ignored.
     """
-    if written is not None:
+    if event_time is not None:
         try:
-            moment = datetime.fromisoformat(written)
+            moment = datetime.fromisoformat(event_time)
             if moment.tzinfo is not None:
                 moment_ns = max(0, round(moment.timestamp() * 1_000_000) * _NS_PER_US)
                 if moment_ns <= _MAX_NS:

@@ -1,4 +1,4 @@
-"""Observing flows that nobody orchestrates, from their events alone."""
+"""Observing choreographed flows, from their events alone."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ _NS: Final = 1_000_000_000
 class SagaObserver:
     """Infers the health of choreographed flows; no service has to change for it.
 
-    Read the flows' topics with a consumer group of its own, from the beginning on, and hand every
-    record over::
+    Read the flows' topics with a consumer group of its own, from the beginning, and pass every
+    record to the observer::
 
         observer = tracing.SagaObserver([flow], log, telemetry)
         await tracing.consume(consumer, observer.observe, retry=tracing.Retry())
 
-    What it knows is in the log, and follows from the events and their own times. Events may come
-    in any order and more than once; only of two ends with different outcomes the one that comes
-    first counts, because an end that was counted cannot be taken back. To build it anew, stop the
-    observer, delete what the log keeps (`SqlSagaLog.forget`), set the group back to the beginning,
-    and start it again.
+    All state is in the log, and depends only on the events and their own times. Events may come
+    in any order and more than once. The one exception: when an instance has two ends with
+    different outcomes, the end that comes first counts, because a counted end cannot be undone. To
+    rebuild the log, stop the observer, delete the log's contents (`SqlSagaLog.forget`), reset the
+    group to the beginning, and start the observer again.
 
-    An instance's spans and durations are told once its end is known, in the trace of the event
-    that started it; how many are active or overdue, at every metric collection. What ended long
-    ago, as in a rebuild, is counted and makes no spans or durations. A step's duration is the time
-    since the step before it, as far as steps are known by then.
+    An instance's spans and durations are recorded once its end is known, in the trace of the event
+    that started it. The numbers of active and overdue instances are read at every metric
+    collection. An instance that ended long ago, as in a rebuild, is counted without spans or
+    durations. A step's duration is the time since the previous step known by then.
 
     Args:
-        flows: The flows to look for; names must differ.
-        log: Keeps what was seen.
-        telemetry: What the service's clients share.
-        quiet_after_s: The age, in seconds, from which on an end makes no spans or durations.
+        flows: The flows to look for; their names must differ.
+        log: Stores the events.
+        telemetry: The telemetry that the service's clients share.
+        quiet_after_s: Age, in seconds, above which an ended instance gets no spans or durations.
 
     Raises:
         TypeError: The log has no async `note` or `health`.
-        ValueError: There is no flow, or two have one name.
+        ValueError: There is no flow, or two have the same name.
         RuntimeError: No event loop runs.
 
     Task safety: any number of tasks of one event loop.
@@ -64,17 +64,17 @@ class SagaObserver:
     ) -> None:
         names = [flow.name for flow in flows]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"flows need names, each another one, not {names!r}")
+            raise ValueError(f"flows need different names, not {names!r}")
         require_async(getattr(log, "note", None), "the method note() of a saga log")
         self._log = log
         self._quiet_after_s = quiet_after_s
         self._flows = [(flow, SagaTracker(flow.name, telemetry, health=log)) for flow in flows]
 
     async def observe(self, record: ConsumerRecord[Any, Any]) -> None:
-        """Take a record's event into account; records that no flow knows are nothing.
+        """Store a record's event; ignore a record that belongs to no flow.
 
         Raises:
-            Exception: What the log raises; the record has to come again then.
+            Exception: The log's error; the record has to be delivered again.
         """
         for flow, tracker in self._flows:
             event = flow.read(record)
@@ -82,7 +82,7 @@ class SagaObserver:
                 await self._note(flow, tracker, event)
 
     async def aclose(self) -> None:
-        """Read health a last time; call it before the log goes. Never raises."""
+        """Read health a last time; call it before you close the log. Never raises."""
         for _, tracker in self._flows:
             await tracker.aclose()
 
@@ -93,10 +93,10 @@ class SagaObserver:
             deadline_ns = event.at_ns + int(flow.deadline_s * _NS)
         history = await self._log.note(flow.name, event, context=context, deadline_ns=deadline_ns)
         if history is not None and (time_ns() - history.ended_ns) / _NS <= self._quiet_after_s:
-            _tell(tracker, history)
+            _report(tracker, history)
 
 
-def _tell(tracker: SagaTracker, history: SagaHistory) -> None:
+def _report(tracker: SagaTracker, history: SagaHistory) -> None:
     context = history.context
     for step, started_ns, ended_ns in history.steps:
         tracker.step(context, step, started_ns=started_ns, ended_ns=ended_ns)

@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
     Series = Iterable[tuple[Labels, float]]
 
-# Longer than the instruments of one collection can take together.
+# Longer than all instruments of one collection can take together.
 _SHARED_S: Final = 30.0
 _TIMEOUT_S: Final = 1.0
 _MAX_NAMES: Final = 32
 
 
 class SagaReadings:
-    """Reads the health of one saga's instances for the metrics. For one event loop.
+    """Reads the health of the sagas of one name for the metrics. For one event loop.
 
-    Collections come from other threads; they wait for the loop to answer, for 1 s at most. One
-    that runs on the loop itself cannot wait: it gets the last answer, and asks for a new one.
+    Collections run in other threads and wait for the loop to answer, for 1 s at most. A collection
+    on the loop itself cannot wait: it gets the last reading and requests a new one.
 
     Args:
-        telemetry: What the service's clients share.
+        telemetry: The telemetry that the service's clients share.
         saga: The name of the sagas.
-        source: Where health is read from.
+        source: Reads health from the store.
     """
 
     def __init__(self, telemetry: Telemetry, saga: str, source: SagaHealthSource) -> None:
@@ -48,10 +48,10 @@ class SagaReadings:
         self._lock = threading.Lock()
         self._health: SagaHealth | None = None
         self._read_at = float("-inf")
-        self._told: set[str] = set()
+        self._served: set[str] = set()
         self._frozen = False
         self._states: dict[str, None] = {}
-        self._undone: dict[str, None] = {}
+        self._compensated: dict[str, None] = {}
         self._refresh: asyncio.Task[None] | None = None
         instruments: tuple[tuple[Metric, Callable[[SagaHealth], Series]], ...] = (
             (catalog.SAGA_STARTED, self._started),
@@ -62,11 +62,11 @@ class SagaReadings:
             (catalog.SAGA_OLDEST_AGE, self._oldest_age),
         )
         for metric, series in instruments:
-            # By name: the sagas of a name are told once, whoever tells them last.
+            # Keyed by name: of several trackers with one name, the last one reports.
             telemetry.metrics.observe(metric, self._observer(metric, series), key=saga)
 
     async def finish(self) -> None:
-        """Read a last time, for 1 s at most; from now on the metrics tell that. Never raises."""
+        """Read a last time, for 1 s at most; the metrics keep that reading. Never raises."""
         if self._frozen:
             return
         if self._refresh is not None:
@@ -75,7 +75,7 @@ class SagaReadings:
             async with asyncio.timeout(_TIMEOUT_S):
                 self._keep(await self._ask())
         except Exception as fault:
-            # What was read before is told on: it is the last that is known.
+            # The metrics keep the previous reading: there is no later one.
             self._telemetry.diagnostics.failed("saga_health", fault)
         self._frozen = True
 
@@ -88,18 +88,18 @@ class SagaReadings:
 
         return observe
 
-    def _present(self, asking: str) -> SagaHealth | None:
+    def _present(self, instrument: str) -> SagaHealth | None:
         if _running_loop() is self._loop:
-            # Without the lock: whoever holds it may be waiting for this loop.
+            # Without the lock: the thread that holds it may be waiting for this loop.
             if not self._frozen and (self._refresh is None or self._refresh.done()):
                 self._refresh = self._loop.create_task(self._read())
             return self._health
         with self._lock:
-            # An instrument that asks again asks in a new collection.
-            shared = asking not in self._told and monotonic() - self._read_at < _SHARED_S
+            # The second call of an instrument belongs to a new collection.
+            shared = instrument not in self._served and monotonic() - self._read_at < _SHARED_S
             if not (self._frozen or shared):
                 self._wait_for_reading()
-            self._told.add(asking)
+            self._served.add(instrument)
             return self._health
 
     def _wait_for_reading(self) -> None:
@@ -131,12 +131,12 @@ class SagaReadings:
 
     def _unknown(self, fault: Exception) -> None:
         self._telemetry.diagnostics.failed("saga_health", fault)
-        # A gap in the graph: the last known figures would not be true.
+        # A gap in the graph is better than figures that may be false.
         self._keep(None)
 
     def _keep(self, health: SagaHealth | None) -> None:
         if not self._frozen:
-            self._health, self._read_at, self._told = health, monotonic(), set()
+            self._health, self._read_at, self._served = health, monotonic(), set()
 
     def _started(self, health: SagaHealth) -> Series:
         yield self._series(), health.started
@@ -146,25 +146,25 @@ class SagaReadings:
             yield self._series(**{semconv.OUTCOME_LABEL: outcome}), health.ended.get(outcome, 0)
 
     def _compensations(self, health: SagaHealth) -> Series:
-        # Without a step: so that there is a 0 before the first one.
+        # A series without a step, so that there is a 0 before the first compensation.
         yield self._series(), 0
-        yield from self._capped(semconv.STEP_LABEL, health.compensations, self._undone)
+        yield from self._capped(semconv.STEP_LABEL, health.compensations, self._compensated)
 
     def _active(self, health: SagaHealth) -> Series:
         yield from self._capped(semconv.STATE_LABEL, health.active, self._states)
 
-    def _capped(self, label: str, counts: Mapping[str, int], known: dict[str, None]) -> Series:
-        """A series for each name, and one for all beyond the cap.
+    def _capped(self, label: str, counts: Mapping[str, int], seen: dict[str, None]) -> Series:
+        """Yield a series for each name, and one for all names beyond the cap.
 
-        Names that were there go on with 0, so that a graph falls and does not end.
+        Names seen before continue with 0, so that a graph falls instead of ending.
         """
         for name in counts:
-            if len(known) < _MAX_NAMES:
-                known.setdefault(name)
-            elif name not in known:
-                known.setdefault(OTHER)
-        others = sum(number for name, number in counts.items() if name not in known)
-        for name in known:
+            if len(seen) < _MAX_NAMES:
+                seen.setdefault(name)
+            elif name not in seen:
+                seen.setdefault(OTHER)
+        others = sum(number for name, number in counts.items() if name not in seen)
+        for name in seen:
             number = counts.get(name, 0) + (others if name == OTHER else 0)
             yield self._series(**{label: name}), number
 

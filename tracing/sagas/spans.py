@@ -1,4 +1,4 @@
-"""The spans of sagas: where each belongs, and which id it has in every process."""
+"""The spans of sagas: the parent of each, and its id, which is the same in every process."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from tracing.telemetry import Telemetry
 
 NOWHERE: Final = ""
-"""No topic: a saga's own store is no boundary."""
+"""Stands for a topic: a saga's own store is no boundary."""
 _ERROR_STATUS: Final = Status(StatusCode.ERROR)
 
 
 class SagaSpans:
-    """Exports the spans of one saga's instances once they are over.
+    """Exports the spans of the sagas of one name once they have ended.
 
-    A saga's span gets an id that follows from the saga, so that its steps lie inside it although
-    it is exported last, perhaps by another process. What is told twice is the same span.
+    The id of a saga's span is derived from the saga, so that its steps are its children although
+    it is exported last, perhaps by another process. A span reported twice has the same id.
 
     Args:
-        telemetry: What the service's clients share.
+        telemetry: The telemetry that the service's clients share.
         saga: The name of the sagas.
     """
 
@@ -61,13 +61,13 @@ class SagaSpans:
         run: str,
         failed: bool,
     ) -> None:
-        """Export the span of one run of a step; `run` tells the runs of a saga's steps apart."""
+        """Export the span of one run of a step; `run` identifies the run within the saga."""
         self._export(
             name, self.inside(context), attributes, times, self._id(context, run), failed=failed
         )
 
     def inside(self, context: SagaContext) -> Context:
-        """The context of the saga's own span."""
+        """Return the context of the saga's own span."""
         root = self._root(context)
         if not self._telemetry.spans.takes_span_ids:
             return root
@@ -84,18 +84,17 @@ class SagaSpans:
         return Context({**root, SPAN_KEY: NonRecordingSpan(own)})
 
     def _root(self, context: SagaContext) -> Context:
-        """The context in which the saga started."""
+        """Return the context in which the saga started."""
         headers = [(name, value.encode("latin-1")) for name, value in context.headers]
-        found = latest(headers)
         propagation, started_ms = self._telemetry.propagation, context.started_ns // 1_000_000
-        return continuing(propagation.extract(headers, found, NOWHERE, started_ms))
+        return continuing(propagation.extract(headers, latest(headers), NOWHERE, started_ms))
 
     def _id(self, context: SagaContext, run: str | None = None) -> int:
-        # Eight bytes of a hash are as unlikely to meet as the random ids of other spans.
-        named = f"{self._saga}\0{context.saga_id}\0{context.started_ns}"
+        # Eight bytes of a hash collide as rarely as the random ids of other spans.
+        identity = f"{self._saga}\0{context.saga_id}\0{context.started_ns}"
         if run is not None:
-            named += f"\0{run}"
-        digest = sha256(named.encode("utf-8", "backslashreplace")).digest()
+            identity += f"\0{run}"
+        digest = sha256(identity.encode("utf-8", "backslashreplace")).digest()
         return int.from_bytes(digest[:8]) or 1
 
     def _export(
@@ -108,11 +107,11 @@ class SagaSpans:
         *,
         failed: bool,
     ) -> None:
-        mover = trace.get_current_span().get_span_context()
-        around = trace.get_current_span(context).get_span_context().span_id
-        # What is told inside the saga itself, as after a timer, was moved by no other span.
-        moved = mover.is_valid and mover.span_id not in {around, span_id}
-        links = (Link(mover),) if moved else ()
+        cause = trace.get_current_span().get_span_context()
+        parent_id = trace.get_current_span(context).get_span_context().span_id
+        # Inside the saga itself, as after a timer, no other span is the cause.
+        caused = cause.is_valid and cause.span_id not in {parent_id, span_id}
+        links = (Link(cause),) if caused else ()
         span = self._telemetry.spans.start(
             name, context, SpanKind.INTERNAL, attributes, links, times[0], span_id
         )

@@ -1,4 +1,4 @@
-"""What a `SagaTracker` and a `SagaObserver` need of the store in which sagas are kept."""
+"""The interfaces between saga telemetry and the durable store of the sagas."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class SagaHealth:
     """The sagas of one name at one moment.
 
     Attributes:
-        active: How many have not ended, by state. Few, fixed states: they are a metric label.
-        overdue: How many of those are older than their deadline.
-        oldest_started_ns: When the oldest of those started, unix ns; `None` without any.
-        started: How many have started, ever.
-        ended: How many have ended, ever, by outcome.
-        compensations: How many steps were undone, ever, by the name of the compensation.
+        active: Active sagas, by state. Use few, fixed states: they are a metric label.
+        overdue: Active sagas that are past their deadline.
+        oldest_started_ns: When the oldest active saga started, unix ns; `None` without any.
+        started: All sagas that ever started.
+        ended: All sagas that ever ended, by outcome.
+        compensations: All steps ever undone, by the name of the compensation.
     """
 
     active: Mapping[str, int] = field(default_factory=dict)
@@ -36,14 +36,14 @@ class SagaHealth:
 class SagaHealthSource(Protocol):
     """Reads health from the store in which an orchestrator keeps its sagas.
 
-    `tracing.sql.SqlSagas.on` is one for SQLAlchemy. Totals must survive a crash: keep them in the
-    transaction that starts or ends a saga, or count rows.
+    `tracing.sql.SqlSagas.on` returns one for SQLAlchemy. Totals must survive a crash: update them
+    in the transaction that starts or ends a saga, or count rows.
     """
 
     async def health(self, saga: str, now_ns: int) -> SagaHealth:
         """Read the health of the sagas of one name, with one indexed query.
 
-        It is called at every metric collection, on the tracker's event loop.
+        The tracker calls it at every metric collection, on its own event loop.
 
         Args:
             saga: The name of the sagas.
@@ -53,15 +53,16 @@ class SagaHealthSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaHistory:
-    """What can be told of an instance of a flow that has started and ended. Times are unix ns.
+    """An instance of a flow that has started and ended, to be reported. Times are unix ns.
 
     Attributes:
-        context: As it was made when the start was seen.
-        outcome: How it ended.
-        ended_ns: When.
-        deadline_ns: From when on it was overdue.
-        steps: Steps that have not been told: by name, with when the one before and they ended.
-        end_reported: Whether the end has been told before, and only a step came late.
+        context: The context from the instance's start.
+        outcome: How the instance ended.
+        ended_ns: When the instance ended.
+        deadline_ns: The instance's deadline.
+        steps: Steps to report, each as `(name, started_ns, ended_ns)`; a step starts when the
+            previous one ends.
+        end_reported: Whether the end was reported before, and only a late step is new.
     """
 
     context: SagaContext
@@ -73,7 +74,7 @@ class SagaHistory:
 
 
 class SagaLog(SagaHealthSource, Protocol):
-    """Keeps events durably. `tracing.sql.SqlSagaLog` is one for SQLAlchemy."""
+    """Stores the events of flows durably. `tracing.sql.SqlSagaLog` is one for SQLAlchemy."""
 
     async def note(
         self,
@@ -83,15 +84,15 @@ class SagaLog(SagaHealthSource, Protocol):
         context: SagaContext | None = None,
         deadline_ns: int | None = None,
     ) -> SagaHistory | None:
-        """Keep what an event says. The same event again, or in another order, changes nothing.
+        """Store an event. A repeated event, or another order of events, changes nothing.
 
         Args:
             saga: The name of the flow.
-            event: What the event says.
-            context: Where the instance's telemetry belongs, if the event starts it.
-            deadline_ns: From when on it is overdue, unix ns, if the event starts it.
+            event: The event.
+            context: The instance's context, if the event starts the instance.
+            deadline_ns: The instance's deadline, unix ns, if the event starts the instance.
 
         Returns:
-            What there is to tell: of an instance of which both start and end are known now, and
-            were not before, or of which a step came later than its end; else `None`.
+            What to report: the whole instance once both its start and its end are known, or a
+            step that arrived after that; otherwise `None`.
         """

@@ -1,4 +1,4 @@
-"""Observing the sagas of any orchestrator: its facts become spans and metrics."""
+"""Tracking the sagas of any orchestrator: it reports facts, which become spans and metrics."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _MAX_REASON: Final = 256
 
 
 class SagaTracker:
-    """Tells traces and metrics what the sagas of one name do, whatever engine runs them.
+    """Records traces and metrics of the sagas of one name, whatever engine runs them.
 
-    In the transaction that starts a saga, make its context and keep it with the saga. Once a
-    transaction has committed, tell what it did::
+    In the transaction that starts a saga, create its context and store it with the saga. After
+    each commit, report what the transaction did::
 
         context = tracker.begin(saga_id)          # store str(context)
         ...                                       # commit
@@ -47,26 +47,26 @@ class SagaTracker:
         tracker.compensating(context, "card declined")
         tracker.ended(context, "compensated")
 
-    The saga's span has its true start and end, and its steps lie inside it, in the trace in which
-    the saga started, however many restarts and days lie between. It is exported when the saga
-    ends; one that is stuck is seen by the gauges.
+    The saga's span has its true start and end, and contains its steps, in the trace in which the
+    saga started, across any number of restarts and days. It is exported when the saga ends; the
+    gauges show sagas that are stuck.
 
-    Where `health` is given, started, ended, compensations and the gauges are read from the
-    durable store at each collection, and are right after a crash. Make the tracker inside the
-    event loop that the store belongs to then. Without, the tracker counts for itself.
+    With `health`, the started, ended and compensation counts and the gauges are read from the
+    durable store at each collection, and stay correct after a crash. Create the tracker in the
+    event loop that the store belongs to. Without `health`, the tracker counts by itself.
 
     Args:
-        saga: The name of the sagas, for example `place-order`. A metric label: fixed.
-        telemetry: What the service's clients share.
+        saga: The name of the sagas, for example `place-order`. A metric label: keep it fixed.
+        telemetry: The telemetry that the service's clients share.
         health: Reads health from the durable store.
 
     Raises:
-        TypeError: The name is no text, or `health` has no async method of that name.
+        TypeError: The name is not text, or `health` has no async method of that name.
         ValueError: The name cannot be used.
         RuntimeError: `health` is given and no event loop runs.
 
-    Task safety: any number of tasks of one event loop. Apart from the constructor, and from `begin`
-    for ids that cannot be kept, nothing here raises.
+    Task safety: any number of tasks of one event loop. Only the constructor raises, and `begin`
+    for ids that cannot be stored.
     """
 
     def __init__(
@@ -89,17 +89,17 @@ class SagaTracker:
         return self._saga
 
     def begin(self, saga_id: str | UUID | int, started_ns: int | None = None) -> SagaContext:
-        """Make the context of a saga that starts now, to be kept with it; it counts nothing.
+        """Return the context of a saga that starts now, to be stored with it; count nothing.
 
-        The saga belongs to the trace that is current now. Where none is, it begins one, with a
-        `saga.start` span.
+        The saga belongs to the current trace. Without one, it begins a trace with a `saga.start`
+        span.
 
         Args:
             saga_id: Identifies the saga; on spans only.
             started_ns: When it started, unix ns; by default now.
 
         Raises:
-            TypeError: `saga_id` or `started_ns` is of a type that the context cannot keep.
+            TypeError: `saga_id` or `started_ns` is of a type that the context cannot store.
         """
         saga_id = text_of(saga_id, "saga_id")
         started_ns = time_ns() if started_ns is None else started_ns
@@ -121,11 +121,11 @@ class SagaTracker:
             self._telemetry.propagation.inject(headers, span, context, NOWHERE, now_ms)
         except Exception as fault:
             self._telemetry.diagnostics.failed("saga", fault)
-        kept = tuple((name, value.decode("latin-1")) for name, value in headers if value)
-        return SagaContext(saga_id, started_ns, kept)
+        pairs = tuple((name, value.decode("latin-1")) for name, value in headers if value)
+        return SagaContext(saga_id, started_ns, pairs)
 
-    def started(self, context: SagaContext) -> None:  # noqa: ARG002 - what all facts are told with
-        """Tell that a saga has started."""
+    def started(self, context: SagaContext) -> None:  # noqa: ARG002 - every report takes it
+        """Report that a saga has started."""
         self._series.started()
 
     def step(
@@ -140,17 +140,17 @@ class SagaTracker:
         error_type: str | None = None,
         attempts: int = 1,
     ) -> None:
-        """Tell that a step has ended. Its span links to the one that is current: what ended it.
+        """Report that a step has ended. Its span links to the current one, which ended it.
 
         Args:
-            context: The saga's.
-            step: The step's name. A metric label: of a fixed set.
-            started_ns: When its command was given, unix ns.
-            ended_ns: When it ended, unix ns; by default now.
-            outcome: How it ended.
-            compensation: Whether it undoes another step.
-            error_type: What went wrong, where the outcome is `error`; of a fixed set.
-            attempts: How often it was asked for.
+            context: The saga's context.
+            step: The step's name. A metric label: use a fixed set.
+            started_ns: When the step was first requested, unix ns.
+            ended_ns: When the step ended, unix ns; by default now.
+            outcome: How the step ended.
+            compensation: Whether the step undoes another one.
+            error_type: The kind of error, for the outcome `error`; use a fixed set.
+            attempts: How often the step was requested.
         """
         try:
             step = label_of(step)
@@ -176,11 +176,11 @@ class SagaTracker:
             self._telemetry.diagnostics.failed("saga", fault)
 
     def compensating(self, context: SagaContext, reason: str) -> None:
-        """Tell that a saga begins to undo its steps: an event on the span that is current.
+        """Report that a saga begins to undo its steps, as an event on the current span.
 
         Args:
-            context: The saga's.
-            reason: Why, as a short fixed word or two. No personal data.
+            context: The saga's context.
+            reason: Why, in one or two fixed words. No personal data.
         """
         try:
             attributes = self._described(context.saga_id)
@@ -198,14 +198,14 @@ class SagaTracker:
         deadline_ns: int | None = None,
         reason: str | None = None,
     ) -> None:
-        """Tell that a saga has come to its end: now its span is exported.
+        """Report that a saga has ended, and export its span.
 
         Args:
-            context: The saga's.
-            outcome: How it ended.
-            ended_ns: When, unix ns; by default now.
-            deadline_ns: When it should have ended, unix ns.
-            reason: Why it was compensated or failed, as a short fixed word or two.
+            context: The saga's context.
+            outcome: How the saga ended.
+            ended_ns: When the saga ended, unix ns; by default now.
+            deadline_ns: When the saga should have ended, unix ns.
+            reason: Why the saga was compensated or failed, in one or two fixed words.
         """
         try:
             ended_ns = self._not_before(context.started_ns, ended_ns)
@@ -228,7 +228,7 @@ class SagaTracker:
 
     @contextmanager
     def resumed(self, context: SagaContext) -> Iterator[None]:
-        """Let what is done in the block belong to the saga's trace and flow, as after a timer."""
+        """Run the block in the saga's trace and flow, for example after a timer."""
         token = None
         try:
             token = attach(Context({**get_current(), **self._spans.inside(context)}))
@@ -241,9 +241,9 @@ class SagaTracker:
                 detach(token)
 
     async def aclose(self) -> None:
-        """Read health a last time, so that the last export has it. Call it before the store goes.
+        """Read health a last time, for the last export. Call it before you close the store.
 
-        The metrics go on telling that last reading. Never raises.
+        The metrics keep that last reading. Never raises.
         """
         if self._readings is not None:
             await asyncio.shield(self._readings.finish())
