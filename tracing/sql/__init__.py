@@ -1,6 +1,6 @@
 """Inbox, outbox and sagas for SQLAlchemy, on SQLite or PostgreSQL.
 
-A handler that applies every event once, and whose own events are as certain as its effects::
+A handler applies every event once, and publishes its own events if and only if it commits::
 
     async with engine.begin() as connection:
         if await inbox.accept(connection, record):
@@ -8,8 +8,8 @@ A handler that applies every event once, and whose own events are as certain as 
             await outbox.add(connection, "payments", value, key=order_id)
     relay.wake()
 
-Sagas are told in the same way, in the transaction that moves them. Needs the extra `sql`, and the
-driver of the database.
+Sagas are recorded in the same way, in the transaction that moves them. Needs the extra `sql`, and
+the driver of the database.
 """
 
 from tracing.sql.inbox import SqlInbox

@@ -1,4 +1,4 @@
-"""How much is waiting in an outbox, and for how long: measured now and then, told at any time."""
+"""The backlog of an outbox, as gauges: measured periodically, read at any time."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _INTERVAL_S: Final = 1.0
 
 
 class Backlog:
-    """The gauges of one outbox. They are read in another thread than they are set in.
+    """The gauges of one outbox. Another thread reads them.
 
     Args:
-        telemetry: What the service's clients share.
-        service: Whose outbox it is.
+        telemetry: The telemetry that the service's clients share.
+        service: The service that owns the outbox.
     """
 
     def __init__(self, telemetry: Telemetry, service: str) -> None:
         self._telemetry = telemetry
         self._attributes = {semconv.SERVICE: service}
-        # Together, so that no collection sees one without the other.
+        # One tuple, so that no collection sees one value without the other.
         self._measured: tuple[int, int | None] | None = None
         self._due_at = 0.0
         self._ends: list[Callable[[], None]] = []
 
     def begin(self) -> None:
-        """Let the gauges be read. Never raises."""
+        """Register the gauges. Never raises."""
         metrics = self._telemetry.metrics
         try:
             self._ends = [
@@ -45,23 +45,23 @@ class Backlog:
             warn_once("the gauges of an outbox cannot be registered", error=fault)
 
     def end(self) -> None:
-        """Let them no longer be read."""
+        """Remove the gauges."""
         for end in self._ends:
             end()
         self._ends = []
 
     @property
     def due(self) -> bool:
-        """Whether it is time to measure: at most once a second, because counting costs."""
+        """Whether it is time to measure: at most once a second, because counting is expensive."""
         return monotonic() >= self._due_at
 
     def measured(self, pending: int, oldest_ms: int | None) -> None:
-        """Take what the outbox holds now: how many records, the first of them stored then."""
+        """Set the number of records and when the oldest was stored, unix ms; `None` without any."""
         self._measured = (pending, oldest_ms)
         self._due_at = monotonic() + _INTERVAL_S
 
     def unknown(self) -> None:
-        """Take it that another relay is the one who knows."""
+        """Report nothing, because another relay measures the outbox."""
         self._measured = None
 
     def _pending(self) -> float | None:
@@ -70,6 +70,6 @@ class Backlog:
     def _oldest_age(self) -> float | None:
         if self._measured is None:
             return None
-        # Made at the reading, so that it grows even while nothing can be measured.
+        # Computed at each reading, so that the age grows even while nothing can be measured.
         oldest_ms = self._measured[1]
         return 0.0 if oldest_ms is None else max(0.0, time() - oldest_ms / 1000)

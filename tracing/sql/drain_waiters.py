@@ -1,4 +1,4 @@
-"""What wakes a waiting relay, and who waits until it has emptied its outbox."""
+"""Waking a relay that pauses, and waiting for a relay to empty its outbox."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ Waiting = tuple[asyncio.Future[bool], ...]
 
 
 class Wakeup:
-    """Ends the pauses of a relay. For one event loop."""
+    """Ends a relay's pauses. For one event loop."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def set(self) -> None:
-        """End the present pause, or skip the next one."""
+        """End the current pause, or skip the next one."""
         self._event.set()
 
     def clear(self) -> None:
-        """Drop a wake-up that the coming read of the outbox answers."""
+        """Drop a wake-up that the next read of the outbox serves."""
         self._event.clear()
 
     async def pause(self, delay_s: float) -> None:
@@ -31,14 +31,14 @@ class Wakeup:
 
 
 class DrainWaiters:
-    """Callers that wait until everything has been sent that they found. For one event loop."""
+    """Callers that wait until all records of that moment are sent. For one event loop."""
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[bool]] = []
         self._ended = False
 
     def waiting(self) -> Waiting:
-        """Return the present callers; a read of the outbox that begins now answers them."""
+        """Return the current callers; a read of the outbox that begins now answers them."""
         return tuple(self._waiting)
 
     def settle(self, waiting: Waiting, *, empty: bool) -> None:

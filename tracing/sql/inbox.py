@@ -26,12 +26,12 @@ _INSERTS: Final[dict[str, Any]] = {"postgresql": postgresql.insert, "sqlite": sq
 class SqlInbox:
     """Applies every event once per consumer group: an `Inbox` for SQLAlchemy.
 
-    Groups may share a table, each with an inbox of its own over the same metadata.
+    Groups may share a table, each with its own inbox over the same metadata.
 
     Args:
-        telemetry: What the service's clients share.
+        telemetry: The telemetry that the service's clients share.
         group: The consumer group that applies the events.
-        metadata: What the table belongs to; by default a metadata of its own.
+        metadata: The metadata of the table; by default a new one.
         table_name: The table's name.
 
     Task safety: any number of tasks of one event loop, each with its own connection.
@@ -52,28 +52,28 @@ class SqlInbox:
 
     @property
     def table(self) -> Table:
-        """The table; it has to exist before the first record is accepted."""
+        """The table; create it before the first record is accepted."""
         return self._table
 
     async def accept(self, connection: AsyncConnection, record: ConsumerRecord[Any, Any]) -> bool:
         """Store a record's identity in the connection's transaction, which applies its event.
 
-        When the transaction is rolled back the identity is gone as well, and the record is new
-        again. A second transaction with the same identity waits for the first one to end. Call it
-        first in the transaction: then a duplicate costs nothing more.
+        A rollback removes the identity as well, and the record counts as new again. A second
+        transaction with the same identity waits until the first one ends. Make this the first call
+        of the transaction, so that a duplicate does no other work.
 
         Args:
-            connection: Inside the transaction that is to hold the effect.
-            record: The record; what identifies it is said in `tracing.EventIdentity`.
+            connection: Inside the transaction that applies the effect.
+            record: The record; `tracing.EventIdentity` describes its identity.
 
         Returns:
-            Whether the event is new. `False` where it was applied before: then it is counted, and
-            is an event on the current span.
+            Whether the event is new. `False` if it was applied before; the duplicate is counted
+            and noted on the current span.
 
         Raises:
             ValueError: The database is neither SQLite nor PostgreSQL.
-            sqlalchemy.exc.DBAPIError: What the database raised, which on PostgreSQL includes a
-                serialization failure where the isolation level is above the default.
+            sqlalchemy.exc.DBAPIError: The database failed. On PostgreSQL this includes a
+                serialization failure above the default isolation level.
         """
         insert = _INSERTS.get(connection.dialect.name)
         if insert is None:
@@ -97,27 +97,27 @@ class SqlInbox:
     async def forget(self, connection: AsyncConnection, *, older_than_s: float) -> int:
         """Delete the group's identities that were stored long ago.
 
-        A record that comes again after its identity is forgotten is applied again. So keep
-        identities for longer than the topic keeps its records, and than dead letters are kept
-        that somebody may replay.
+        A record that is redelivered after its identity is deleted is applied again. So keep
+        identities for longer than the topic retains its records, and for longer than dead letters
+        may be replayed.
 
         Args:
             connection: Inside a transaction.
-            older_than_s: The age from which on an identity goes, in seconds.
+            older_than_s: The age at which an identity is deleted, in seconds.
 
         Returns:
-            How many went.
+            The number of deleted identities.
 
         Raises:
             ValueError: `older_than_s` is negative.
         """
         if older_than_s < 0:
             raise ValueError(f"older_than_s must not be negative, not {older_than_s!r}")
-        received = self._table.c
+        columns = self._table.c
         result = await connection.execute(
             delete(self._table).where(
-                received.consumer_group == self._group,
-                received.received_at <= int((time() - older_than_s) * 1000),
+                columns.consumer_group == self._group,
+                columns.received_at <= int((time() - older_than_s) * 1000),
             )
         )
         return result.rowcount

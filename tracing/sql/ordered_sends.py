@@ -1,4 +1,4 @@
-"""Sends what was read from an outbox: a key's records one by one, different keys side by side."""
+"""Sends the records read from an outbox: one by one within a key, in parallel across keys."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from tracing.sql.send_failures import SendFailures
 
 MAX_QUEUED: Final = 50
-"""Records of one key that are taken at a time, so that a slow key leaves room for others."""
+"""The maximum number of queued records of one key, so that a slow key leaves room for others."""
 
 
 class OrderedSends:
-    """The records that are on their way. For one event loop.
+    """The records that are being sent. For one event loop.
 
-    A record is known from when it is taken until it is forgotten, which is when its row is
-    deleted, or until its key gives it back to the database because one before it failed.
+    A record is held from `take` until its row is deleted (`forget`), or until it is released
+    because an earlier record of its key failed; then the next read of the outbox returns it.
 
     Args:
         send: Sends a record; returns when the broker has it.
-        failures: What could not be sent.
-        changed: Called when there is reason to look at the outbox again.
-        many: So many acknowledged records are such a reason.
+        failures: The records that could not be sent.
+        changed: Called when it is worth reading the outbox again.
+        many: The number of acknowledged records that makes it worth it.
     """
 
     def __init__(
@@ -43,54 +43,53 @@ class OrderedSends:
         self._many = many
         self._queues: dict[OrderKey, deque[StoredRecord]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._known: set[int] = set()
+        self._held: set[int] = set()
         self._acknowledged: set[int] = set()
-        self._given_back: set[OrderKey] = set()
-        self._left: set[OrderKey] = set()
+        self._released: set[OrderKey] = set()
+        self._refused: set[OrderKey] = set()
         self._stopping = False
 
     @property
-    def known(self) -> frozenset[int]:
-        """The sequences of all records that were taken and not forgotten."""
-        return frozenset(self._known)
+    def held(self) -> frozenset[int]:
+        """The sequences of all held records."""
+        return frozenset(self._held)
 
     @property
     def acknowledged(self) -> frozenset[int]:
-        """Those of them that the broker has."""
+        """The sequences of the held records that the broker has."""
         return frozenset(self._acknowledged)
 
     def busy(self) -> set[OrderKey]:
-        """The lanes that have records on their way."""
+        """Return the keys that have records in their queue."""
         return set(self._queues)
 
-    def under_way_to(self, topics: Collection[str]) -> int:
-        """How many records are on their way to some topics."""
+    def queued_for(self, topics: Collection[str]) -> int:
+        """Return the number of queued records of some topics."""
         return sum(len(queue) for queue in self._queues.values() if queue[0].topic in topics)
 
     def full(self) -> set[OrderKey]:
-        """The lanes that take no more records now."""
+        """Return the keys whose queue is full."""
         return {key for key, queue in self._queues.items() if len(queue) >= MAX_QUEUED}
 
-    def reading(self) -> None:
-        """Take it that a read of the outbox begins: what `take` gets next is its result."""
-        self._given_back.clear()
+    def begin_read(self) -> None:
+        """Mark the start of a read of the outbox, whose result the next `take` gets."""
+        self._released.clear()
 
     def take(self, records: Sequence[StoredRecord]) -> int:
-        """Send records that were read, in their order; returns how many were taken.
+        """Send the records of a read, in their order; return how many were accepted.
 
-        A key that gave records back after the read began gets none: those that were read come
-        after them.
+        A key that released records after the read began accepts none: they come first.
         """
         taken = 0
         for record in records:
             key = record.order_key
             queue = self._queues.get(key)
             if queue is not None and len(queue) >= MAX_QUEUED:
-                self._left.add(key)
+                self._refused.add(key)
                 continue
-            if key in self._given_back:
+            if key in self._released:
                 continue
-            self._known.add(record.sequence)
+            self._held.add(record.sequence)
             taken += 1
             if queue is not None:
                 queue.append(record)
@@ -102,12 +101,12 @@ class OrderedSends:
         return taken
 
     def forget(self, sequences: frozenset[int]) -> None:
-        """Take it that rows are deleted."""
-        self._known -= sequences
+        """Stop holding records whose rows are deleted."""
+        self._held -= sequences
         self._acknowledged -= sequences
 
     async def finish(self, timeout_s: float) -> None:
-        """Let what is being sent be acknowledged, cancel what takes longer, give back the rest."""
+        """Wait for the sends in progress, cancel those that take longer, and release the rest."""
         self._stopping = True
         try:
             if self._tasks:
@@ -116,7 +115,7 @@ class OrderedSends:
             await self.cut_off()
 
     async def cut_off(self) -> None:
-        """Cancel all sends; whether their records arrive is open, so they stay in the outbox."""
+        """Cancel all sends; their records may have arrived or not, so they stay in the outbox."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -134,7 +133,7 @@ class OrderedSends:
                     task = asyncio.current_task()
                     if task is None or task.cancelling():
                         raise
-                    # Something that the sender waited for was cancelled, not the sending.
+                    # The sender was not cancelled itself, but something that it awaited was.
                     error = RuntimeError("the sender ended with CancelledError")
                     error.__cause__ = cancelled
                     self._failures.failed(record, error)
@@ -150,9 +149,9 @@ class OrderedSends:
         finally:
             del self._queues[key]
             if queue:
-                self._given_back.add(key)
-                self._known.difference_update(record.sequence for record in queue)
-            # The rows of several lanes are deleted together, so not every end is a reason.
-            if not self._queues or queue or key in self._left:
-                self._left.discard(key)
+                self._released.add(key)
+                self._held.difference_update(record.sequence for record in queue)
+            # Rows of several keys are deleted together, so not every empty queue calls for a read.
+            if not self._queues or queue or key in self._refused:
+                self._refused.discard(key)
                 self._changed()

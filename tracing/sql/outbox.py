@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 class SqlOutbox:
-    """Stores records in the transaction that holds the effect they tell of.
+    """Stores records in the transaction of the effect that they announce.
 
     An `OutboxRelay` sends them.
 
     Args:
-        telemetry: What the service's clients share.
-        service: The service whose outbox it is, as on the metrics.
-        metadata: What the table belongs to; by default a metadata of its own.
+        telemetry: The telemetry that the service's clients share.
+        service: The service that owns the outbox, as on the metrics.
+        metadata: The metadata of the table; by default a new one.
         table_name: The table's name.
 
     Task safety: any number of tasks, each with its own connection.
@@ -59,17 +59,17 @@ class SqlOutbox:
 
     @property
     def table(self) -> Table:
-        """The table; it has to exist before the first record is added."""
+        """The table; create it before the first record is added."""
         return self._table
 
     @property
     def telemetry(self) -> Telemetry:
-        """What the service's clients share."""
+        """The telemetry that the service's clients share."""
         return self._telemetry
 
     @property
     def service(self) -> str:
-        """The service whose outbox it is."""
+        """The service that owns the outbox."""
         return self._service
 
     async def add(
@@ -82,33 +82,33 @@ class SqlOutbox:
         headers: Iterable[Header] | None = None,
         partition: int | None = None,
     ) -> None:
-        """Store a record in the connection's transaction; a relay sends it once that commits.
+        """Store a record in the connection's transaction; a relay sends it after the commit.
 
-        The span that is current now becomes the parent of the record's `send` span, and the
-        event's id and time are fixed now: sent twice, it is the same event. Without CloudEvents
-        (`Telemetry(cloudevents=False)`) nothing tells the two apart from two events.
+        The current span becomes the parent of the record's `send` span. The event's id and time
+        are fixed now, so a record that is sent twice is the same event. Without CloudEvents
+        (`Telemetry(cloudevents=False)`) a consumer cannot recognize the second one.
 
-        Records of one topic and key are sent in the order in which they were added. Where several
-        transactions tell of the same thing, change it first and add the record then, so that they
-        add in the order in which they commit.
+        Records of one topic and key are sent in the order in which they were added. If several
+        transactions announce changes of the same row, change the row before you add the record:
+        then they add their records in the order in which they commit.
 
         Args:
-            connection: Inside the transaction that holds the effect.
-            topic: Where the record goes.
-            value: Its value, serialized.
-            key: Its key, serialized.
-            headers: Its headers; those of the trace context are replaced, and marks of a replay
-                left out.
-            partition: Its partition; by default the producer chooses.
+            connection: Inside the transaction that applies the effect.
+            topic: The record's topic.
+            value: The serialized value.
+            key: The serialized key.
+            headers: The headers; those of the trace context are replaced, and marks of a replay
+                are removed.
+            partition: The partition; by default the producer chooses.
 
         Raises:
             TypeError: An argument is of a type that no producer sends; the message names it.
             ValueError: There is neither key nor value, or the topic or the partition cannot exist.
         """
-        for name, given in (("key", key), ("value", value)):
-            if not isinstance(given, bytes | None):
-                raise TypeError(f"{name} must be bytes or None, not {type(given).__name__}")
-        # What no producer sends would fail for ever once it is committed.
+        for name, content in (("key", key), ("value", value)):
+            if not isinstance(content, bytes | None):
+                raise TypeError(f"{name} must be bytes or None, not {type(content).__name__}")
+        # Checked now: once committed, a record that no producer accepts would fail for ever.
         if key is None and value is None:
             raise ValueError("a record needs a key or a value")
         topic = plain_text(topic, "topic")
@@ -119,13 +119,13 @@ class SqlOutbox:
         if partition is not None and partition < 0:
             raise ValueError(f"partition must not be negative, not {partition!r}")
         now_ms = time_ns() // 1_000_000
-        given_headers = checked(() if headers is None else headers)
+        checked_headers = checked(() if headers is None else headers)
         row = {
             "topic": topic,
             "key": key,
             "value": value,
             "partition": partition,
-            "headers": pack(self._completed(topic, given_headers, now_ms)),
+            "headers": pack(self._completed(topic, checked_headers, now_ms)),
             "created_at": now_ms,
         }
         await connection.execute(insert(self._table).inline(), row)
@@ -140,7 +140,7 @@ class SqlOutbox:
             context = get_current()
             creation = get_current_span(context)
             fields = telemetry.propagation.fields
-            # Where nothing is current, the context of a forwarded record goes on, as in a send.
+            # Without a current span, a forwarded record keeps its context, as in a send.
             forwarded = not (creation.get_span_context().is_valid or fields.isdisjoint(present))
             if forwarded or context.get(SUPPRESSED):
                 return outgoing

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from tracing.headers.codec import Header
 
 OrderKey = tuple[str, bytes] | int
-"""Records that are sent one after the other: a topic and a key; without a key, one record alone."""
+"""Records with the same order key are sent one by one: a topic and a key, or one keyless record."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record as it is stored.
+    """A record in the outbox.
 
     Attributes:
-        sequence: Its place in the outbox.
-        topic: Where it goes.
+        sequence: Its sequence number in the outbox.
+        topic: Its topic.
         key: Its key.
         value: Its value.
-        partition: Its partition; `None` where the producer chooses.
-        headers: Its headers, packed.
+        partition: Its partition; `None` if the producer chooses.
+        headers: Its packed headers.
     """
 
     sequence: int
@@ -45,7 +45,7 @@ class StoredRecord:
 
     @property
     def order_key(self) -> OrderKey:
-        """What it keeps its order in."""
+        """The key of the records that it must not overtake."""
         return self.sequence if self.key is None else (self.topic, self.key)
 
 
@@ -67,7 +67,7 @@ class OutboxRows:
             columns.partition,
             columns.headers,
         ).order_by(columns.sequence)
-        # The oldest row is the first one, which the primary key finds.
+        # The oldest row has the lowest sequence, so the primary key's index yields it.
         oldest = select(columns.created_at).order_by(columns.sequence).limit(1).scalar_subquery()
         pending = select(func.count()).select_from(table).scalar_subquery()
         self._measure = select(pending, oldest)
@@ -82,14 +82,14 @@ class OutboxRows:
         topics: Collection[str] | None = None,
         without_topics: Collection[str] = (),
     ) -> list[StoredRecord]:
-        """Read the first rows, in their order.
+        """Read the first rows, in order of their sequence.
 
         Args:
             connection: Inside a transaction.
-            limit: How many rows at most.
+            limit: The maximum number of rows.
             without: The sequences of rows to leave out.
-            without_keys: The lanes of rows to leave out.
-            topics: The topics of the rows; by default any.
+            without_keys: The order keys of rows to leave out.
+            topics: The topics of the rows; by default all.
             without_topics: The topics of rows to leave out.
         """
         if limit <= 0:
@@ -105,55 +105,57 @@ class OutboxRows:
         if rows:
             statement = statement.where(columns.sequence.not_in(sorted(rows)))
         if keyed:
-            elsewhere = tuple_(columns.topic, columns.key).not_in(keyed)
-            statement = statement.where(or_(columns.key.is_(None), elsewhere))
-        found = await connection.execute(statement)
-        return [StoredRecord(*row) for row in found]
+            other_keys = tuple_(columns.topic, columns.key).not_in(keyed)
+            statement = statement.where(or_(columns.key.is_(None), other_keys))
+        return [StoredRecord(*row) for row in await connection.execute(statement)]
 
     async def delete(self, connection: AsyncConnection, sequences: Collection[int]) -> None:
-        """Delete rows, all with one statement."""
+        """Delete rows with one statement."""
         await connection.execute(
             delete(self._table).where(self._table.c.sequence.in_(sorted(sequences)))
         )
 
     async def measure(self, connection: AsyncConnection) -> tuple[int, int | None]:
-        """How many rows there are, and when the first was stored, unix ms; `None` without any."""
+        """Return the number of rows and when the first was stored, unix ms; `None` without any."""
         pending, oldest_ms = (await connection.execute(self._measure)).one()
         return pending, oldest_ms
 
 
 def checked(headers: Iterable[Header]) -> list[Header]:
-    """Copy headers that a producer will take.
+    """Return a copy of headers that a producer accepts.
 
     Raises:
-        TypeError: One is no pair of a text and bytes or `None`.
-        ValueError: A name cannot be written as UTF-8.
+        TypeError: A header is not a pair of text and bytes or `None`.
+        ValueError: A name cannot be encoded as UTF-8.
     """
     if not isinstance(headers, Mapping) and isinstance(headers, Iterable):
         headers = list(headers)
     fault = header_fault(headers)
     if fault is not None:
         raise TypeError(fault)
-    found = [(name, value) for name, value in headers]
-    for name, _ in found:
+    pairs = [(name, value) for name, value in headers]
+    for name, _ in pairs:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"the header name {name!r} cannot be written as UTF-8") from None
-    return found
+            raise ValueError(f"the header name {name!r} cannot be encoded as UTF-8") from None
+    return pairs
 
 
 def pack(headers: Iterable[Header]) -> bytes:
-    """Write headers."""
+    """Encode headers as a JSON array of pairs, each byte of a value as one character.
+
+    Text values stay readable in the database, and any bytes survive the round trip.
+    """
     pairs = [[name, None if value is None else value.decode("latin-1")] for name, value in headers]
     return json.dumps(pairs, separators=(",", ":")).encode()
 
 
 def unpack(packed: bytes) -> list[Header]:
-    """Read headers.
+    """Decode headers.
 
     Raises:
-        ValueError: They were not written by `pack`.
+        ValueError: `pack` did not encode them.
     """
     try:
         return [

@@ -1,4 +1,4 @@
-"""The relay: sends what is in an outbox, in order per key, until the broker has it."""
+"""The relay sends the records of an outbox, in order per key, until the broker has them."""
 
 from __future__ import annotations
 
@@ -39,39 +39,40 @@ _SHARE: Final = 4
 class OutboxRelay:
     """Sends the records of an outbox and deletes each once the broker has acknowledged it.
 
-    Records of one topic and key are sent one after the other, in the order in which they were
-    added; different keys, and records without one, side by side. A record that cannot be sent
-    stays and is tried again for ever, ever more slowly, and the records of its key wait for it;
-    others go on. A record is sent at least once: again, as the same event, where the process ends
-    between the acknowledgement and the deletion. Consumers with an inbox skip that.
+    Records of one topic and key are sent one by one, in the order in which they were added;
+    different keys, and records without a key, in parallel. A record that cannot be sent is retried
+    for ever, with growing delays, and the records of its key wait for it; other keys continue.
+    Delivery is at least once: if the process ends between the acknowledgement and the deletion,
+    the record is sent again as the same event. Consumers with an inbox skip it.
 
-    The span of each send continues the context that is stored with the record. A topic that the
-    telemetry gives a boundary without trace context has none stored, so its sends begin traces.
+    The span of each send continues the context that is stored with the record. When the telemetry
+    sets a boundary without trace context for a topic, no context is stored, and each send to it
+    begins a trace.
 
-    One relay of an outbox works at a time: several would mix up the order of a key. On PostgreSQL
-    others stand by, and the next one takes over when the session of the first ends, also by a
-    kill; of a host that vanishes the server learns by its `tcp_keepalives_*` settings. The relay
-    keeps one of the engine's connections, and its lock needs a session, so no pooler that hands
-    connections out by transaction. On SQLite a second relay is refused, in this process and in
-    any other one; the lock is the empty file `DATABASE-TABLE-relay`, which stays.
+    Only one relay of an outbox works at a time, because several would mix up the order of a key.
+    On PostgreSQL the others stand by, and the next one takes over when the session of the first
+    ends, even by a kill. When a host disappears, the server notices by its `tcp_keepalives_*`
+    settings. The relay keeps one of the engine's connections, and its lock belongs to the session:
+    do not put a pooler in transaction mode in between. On SQLite a second relay is refused, in
+    this process and in any other one; the lock is the empty file `DATABASE-TABLE-relay`, which
+    is never removed.
 
     Args:
-        outbox: What to send.
+        outbox: The outbox.
         engine: The outbox's database, SQLite or PostgreSQL.
-        producer: Sends the records, with acknowledgements, without serializers and without a
-            transactional id: inside a transaction an acknowledgement is provisional (KIP-98), and
-            rows would be deleted whose records an abort takes back.
-        batch: Records on their way at most.
-        poll_interval_s: How long, in seconds, a record may lie there that nobody woke the relay
-            for.
-        retry_delay_s: The longest delay after a first failure, in seconds; it doubles each time.
-        max_retry_delay_s: What it does not grow beyond, in seconds.
-        drain_timeout_s: How long sends under way may take when the relay stops, in seconds.
+        producer: Sends the records. It needs acknowledgements, no serializers and no transactional
+            id: inside a transaction an acknowledgement is provisional (KIP-98), and an abort would
+            remove records whose rows are already deleted.
+        batch: The maximum number of records being sent.
+        poll_interval_s: The maximum time that a record waits without a `wake`, in seconds.
+        retry_delay_s: The maximum delay after a first failure, in seconds; it doubles each time.
+        max_retry_delay_s: The upper limit of that delay, in seconds.
+        drain_timeout_s: How long sends may take when the relay stops, in seconds.
 
     Raises:
         TypeError: `producer` cannot send, or its `send_and_wait` is not async.
         ValueError: The producer serializes, waits for no acknowledgement or is transactional,
-            the database is another one, or a number is not positive.
+            the database is not supported, or a number is not positive.
 
     Task safety: one event loop; `run` in one task at a time.
     """
@@ -116,24 +117,24 @@ class OutboxRelay:
         self._unusable: TypeError | None = None
 
     def wake(self) -> None:
-        """Let it look at the outbox now. Call it after a commit, in the relay's event loop."""
-        # One that stands by would ask for the lock with every commit of its service.
+        """Read the outbox now. Call it after a commit, in the relay's event loop."""
+        # A relay on standby would request the lock at every commit of its service.
         if not self._standby:
             self._wakeup.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Relay until `stop` is set, then let sends under way end; the rest stays in the outbox.
+        """Relay until `stop` is set, then finish the present sends; the rest stays in the outbox.
 
-        A database that does not answer is tried again for ever, ever more slowly.
+        A database that does not answer is retried for ever, with growing delays.
 
         Args:
-            stop: Set it to end the relaying; after `drain`, to leave nothing behind.
+            stop: Set it to end the relaying; call `drain` first to empty the outbox.
 
         Raises:
-            RuntimeError: It runs already, or has run; or another relay works on the same SQLite
-                outbox.
-            TypeError: `stop` is no `asyncio.Event`; or the sender gave nothing to await, and what
-                it was given stays in the outbox.
+            RuntimeError: The relay runs already or has run, or another relay works on the same
+                SQLite outbox.
+            TypeError: `stop` is not an `asyncio.Event`, or the sender returned nothing to await;
+                in that case its record stays in the outbox.
         """
         require_event(stop, "stop")
         if self._started:
@@ -162,27 +163,27 @@ class OutboxRelay:
             raise self._unusable
 
     async def drain(self, timeout_s: float = 10.0) -> bool:
-        """Wait until all that is committed now has been sent, by this relay.
+        """Wait until this relay has sent everything that is committed now.
 
         Args:
-            timeout_s: For how long, in seconds.
+            timeout_s: The longest wait, in seconds.
 
         Returns:
-            Whether the outbox is empty. `False` also at once where another relay is at work, or
-            this one has ended.
+            Whether the outbox is empty. `False` at once if another relay is at work or this one
+            has ended.
         """
         self._wakeup.set()
         return await self._drains.wait(timeout_s)
 
     async def _turn(self) -> float:
-        """Clear what was sent and begin with what is there; tells how long to wait then, in s."""
+        """Delete sent records and begin to send others; return how long to pause then, in s."""
         try:
             delay_s = await self._exchange()
         except OtherRelayError:
             raise
         except Exception as error:
             if self._session.exclusive:
-                # With the connection, the lock is gone: another relay may be sending already.
+                # The lock ended with the connection: another relay may be sending already.
                 await self._sends.cut_off()
             return self._outage.failed(error)
         self._outage.over()
@@ -191,15 +192,15 @@ class OutboxRelay:
     async def _exchange(self) -> float:
         draining = self._drains.waiting()
         sends, failures = self._sends, self._failures
-        sends.reading()
+        sends.begin_read()
         acknowledged = sends.acknowledged
-        under_way = sends.known - acknowledged
+        in_progress = sends.held - acknowledged
         waiting = failures.waiting()
-        limit = self._batch - len(under_way)
-        # A topic with failures gets a share of the places: sends that hang would hold them all.
+        limit = self._batch - len(in_progress)
+        # Topics with failures get a share of the batch: sends that hang would fill all of it.
         failing, blocked = failures.topics()
-        share = max(1, self._batch // _SHARE) - sends.under_way_to(failing)
-        # Of the same moment as those that wait: a lane that comes due in between is in neither.
+        share = max(1, self._batch // _SHARE) - sends.queued_for(failing)
+        # Computed together with `waiting`, so that a key that becomes due later is in neither.
         tried = failures.keys_of(failing) - waiting - sends.busy()
         records: list[StoredRecord] = []
         retried: list[StoredRecord] = []
@@ -211,28 +212,28 @@ class OutboxRelay:
                 return _STANDBY_S
             if acknowledged:
                 await self._rows.delete(connection, acknowledged)
-            out = waiting | sends.full()
+            left_out = waiting | sends.full()
             if failing:
                 share = min(share, limit)
                 retried = await self._rows.read(
-                    connection, share, without=under_way, without_keys=out, topics=failing
+                    connection, share, without=in_progress, without_keys=left_out, topics=failing
                 )
                 limit -= len(retried)
             records = await self._rows.read(
                 connection,
                 limit,
-                without=under_way,
-                without_keys=out,
+                without=in_progress,
+                without_keys=left_out,
                 without_topics=failing | blocked,
             )
             if self._backlog.due:
                 self._backlog.measured(*await self._rows.measure(connection))
         sends.forget(acknowledged)
         if len(retried) < share:
-            # Somebody has taken a record out that could not be sent.
+            # An operator has removed a record that could not be sent.
             for key in tried - {record.order_key for record in retried}:
                 failures.over(key)
-        if limit > 0 and not (records or under_way or failures):
+        if limit > 0 and not (records or in_progress or failures):
             self._drains.settle(draining, empty=True)
         sends.take(retried)
         if sends.take(records) and len(records) == limit:
@@ -241,7 +242,7 @@ class OutboxRelay:
 
     async def _send(self, record: StoredRecord) -> None:
         headers = unpack(record.headers)
-        # In no context at all, so that the stored one is what the send's span continues.
+        # In an empty context, so that the send's span continues the stored one.
         token = attach(Context())
         try:
             sending: object = self._producer.send_and_wait(
@@ -252,7 +253,7 @@ class OutboxRelay:
                 headers=unmarked(headers, latest(headers)),
             )
             if not isawaitable(sending):
-                # It may have been sent, and would be again with every attempt.
+                # The record may have been sent, and every retry would send it again.
                 self._unusable = not_awaitable(self._producer.send_and_wait, sending)
                 self._wakeup.set()
                 raise self._unusable
@@ -261,14 +262,17 @@ class OutboxRelay:
             detach(token)
 
     async def _clear(self) -> None:
-        """Delete what was sent last, if the database lets us: else it is sent again."""
+        """Delete the records sent last; if the database fails, they will be sent again."""
         acknowledged = self._sends.acknowledged
         if not acknowledged:
             return
         try:
-            async with asyncio.timeout(self._drain_timeout_s), self._session.transaction() as found:
-                if found is not None:
-                    await self._rows.delete(found, acknowledged)
+            async with (
+                asyncio.timeout(self._drain_timeout_s),
+                self._session.transaction() as connection,
+            ):
+                if connection is not None:
+                    await self._rows.delete(connection, acknowledged)
         except Exception as error:
             _logger.warning(
                 "%d records were sent and could not be deleted from the outbox (%s); they will be "
@@ -282,4 +286,4 @@ class OutboxRelay:
             async with asyncio.timeout(self._drain_timeout_s):
                 await self._session.close()
         except Exception as error:
-            _logger.debug("the relay's connection did not close well: %s", type(error).__name__)
+            _logger.debug("the relay's connection failed to close: %s", type(error).__name__)

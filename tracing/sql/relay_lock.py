@@ -1,4 +1,4 @@
-"""The lock by which one relay alone works on the outbox of an SQLite database."""
+"""The lock that lets only one relay work on the outbox of an SQLite database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SUFFIX: Final = "-relay"
 _READ_AND_WRITE: Final = 0o666
-# Outboxes in memory that have a relay: there is no file to lock, and no other process.
+# In-memory outboxes that have a relay: there is no file to lock, and no other process.
 _in_memory: set[tuple[object, str]] = set()
 
 
@@ -24,12 +24,12 @@ class OtherRelayError(RuntimeError):
 
 
 class SqliteRelayLock:
-    """Keeps every other relay off an SQLite outbox: in this process and in all others.
+    """Keeps every other relay off an SQLite outbox, in this process and in all others.
 
-    A file beside the database, `DATABASE-TABLE-relay`, is locked with SQLite's own file locks, so
-    it works wherever the database itself works. The operating system gives the lock back when the
-    process ends in any way. The file is empty and stays: to delete it while a relay runs would let
-    a second one in. So would a hard link to the database, which SQLite itself does not bear either
+    It locks a file beside the database, `DATABASE-TABLE-relay`, with SQLite's own file locks, so it
+    works wherever the database works. The operating system releases the lock however the process
+    ends. The file is empty and is never removed: deleting it while a relay runs would let a second
+    one in. So would a hard link to the database, which SQLite does not support either
     (https://www.sqlite.org/howtocorrupt.html, 2.5).
 
     Args:
@@ -46,11 +46,11 @@ class SqliteRelayLock:
         """Take the lock, unless this relay has it already.
 
         Args:
-            connection: To the database, which knows the path of its file best.
+            connection: A connection to the database, which knows the path of its file.
 
         Raises:
-            OtherRelayError: Another relay has it.
-            sqlite3.OperationalError: The lock's file cannot be made or opened.
+            OtherRelayError: Another relay has the lock.
+            sqlite3.OperationalError: The lock file cannot be created or opened.
         """
         if self._held is not None:
             return
@@ -63,7 +63,7 @@ class SqliteRelayLock:
             self._held = self._claimed()
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         held, self._held = self._held, None
         if isinstance(held, tuple):
             _in_memory.discard(held)
@@ -71,7 +71,7 @@ class SqliteRelayLock:
             held.close()
 
     def _claimed(self) -> tuple[object, str]:
-        """Claim a database in memory, which belongs to its pool, or to all who know its name."""
+        """Claim an in-memory database, which belongs to its pool or is shared by its name."""
         url = self._engine.url
         shared = "cache=shared" in str(url)
         claim = (url.database if shared else self._engine.pool, self._table.fullname.lower())
@@ -82,12 +82,12 @@ class SqliteRelayLock:
 
 
 def _locked(file: Path, table: str) -> sqlite3.Connection:
-    # A file is the same one by whatever link it is opened.
+    # Links to one file must share the lock.
     file = file.resolve()
-    # And so is a table in whatever case; one with a slash in its name needs another one here.
+    # Table names are case-insensitive, and may hold a slash, which a file name may not.
     path = file.with_name(f"{file.name}-{quote(table.lower(), safe='')}{_SUFFIX}")
-    # As readable as the database itself. Only where it is new: closing a file that is locked
-    # would give back the lock, if it is this process that has it.
+    # With the permissions of the database. Only if the file is new: closing a locked file would
+    # release the lock if this process has it.
     with contextlib.suppress(FileExistsError):
         mode = file.stat().st_mode & _READ_AND_WRITE
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))

@@ -1,4 +1,4 @@
-"""What an `OutboxRelay` sends with, and the checks of what it is constructed with."""
+"""The sender of an `OutboxRelay`, and the checks of its constructor's arguments."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_sender(producer: Sender) -> None:
 
 
 def check_engine(engine: AsyncEngine) -> None:
-    """Refuse a database that a relay has no lock for.
+    """Refuse a database for which a relay has no lock.
 
     Raises:
         ValueError: It is neither SQLite nor PostgreSQL.
@@ -67,7 +67,7 @@ def check_positive(**options: float) -> None:
     """Refuse a number that is not positive.
 
     Raises:
-        ValueError: One is not; the message names it.
+        ValueError: A number is not positive; the message names it.
     """
     for name, value in options.items():
         if value <= 0:

@@ -1,4 +1,4 @@
-"""A relay's access to its database, and the lock by which only one relay has it at a time."""
+"""A relay's access to its database, and the lock that admits one relay at a time."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _logger = EventLog("tracing")
 class RelaySession:
     """Opens transactions while holding the lock of the outbox.
 
-    On PostgreSQL that is an advisory lock. It keeps one of the engine's connections, because the
-    lock belongs to it: when the connection is gone, so is the lock, and another relay may take
-    over. On SQLite a file is locked for as long as the session lasts.
+    On PostgreSQL that is an advisory lock. It belongs to a connection, so the session keeps one of
+    the engine's: when the connection ends, so does the lock, and another relay may take over. On
+    SQLite a file is locked for as long as the session lasts.
 
     Args:
         engine: The database.
-        table: The outbox's table, after which the lock is named.
+        table: The outbox's table, which gives the lock its name.
     """
 
     def __init__(self, engine: AsyncEngine, table: Table) -> None:
         self._engine = engine
         self._locks = engine.dialect.name == "postgresql"
         self._file_lock = SqliteRelayLock(engine, table)
-        # By schema: tenants of one database may each have an outbox.
+        # The name includes the schema: tenants of one database may each have an outbox.
         schema = func.current_schema() if table.schema is None else literal(table.schema, Text)
         name = func.concat("pipeline-tracing:", schema, ".", literal(table.name, Text))
         number = func.hashtextextended(name, 0)
@@ -48,12 +48,12 @@ class RelaySession:
 
     @property
     def exclusive(self) -> bool:
-        """Whether another relay is kept out only as long as the connection lasts."""
+        """Whether the lock ends with the connection."""
         return self._locks
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection | None]:
-        """Open a transaction; `None` while another relay has the lock, on PostgreSQL.
+        """Open a transaction; yield `None` while another relay has the lock, on PostgreSQL.
 
         Raises:
             OtherRelayError: Another relay has the lock, on SQLite.
@@ -77,13 +77,13 @@ class RelaySession:
             raise
 
     async def close(self) -> None:
-        """Give the lock and the connection back."""
+        """Release the lock and the connection."""
         self._file_lock.release()
         connection, self._connection = self._connection, None
         if connection is None:
             return
         try:
-            # The connection goes back to the pool, and its lock would go with it.
+            # The connection returns to the pool, and would keep its lock there.
             await connection.execute(self._unlock)
             await connection.commit()
         except BaseException:
@@ -98,10 +98,10 @@ class RelaySession:
             return
         self._stands_by = stands_by
         if stands_by:
-            what = "another relay sends the records of %s; this one stands by"
+            message = "another relay sends the records of %s; this one stands by"
         else:
-            what = "this relay takes over: it sends the records of %s from now on"
-        _logger.info(what, self._table_name)
+            message = "this relay takes over: it sends the records of %s from now on"
+        _logger.info(message, self._table_name)
 
     async def _locked(self) -> AsyncConnection | None:
         connection = await self._engine.connect()
@@ -118,7 +118,7 @@ class RelaySession:
         return None
 
     async def _give_up(self) -> None:
-        """Drop the connection, and the lock with it: nobody knows in which state it is."""
+        """Drop the connection, and the lock with it: its state is unknown."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(Exception):

@@ -1,4 +1,4 @@
-"""How the stored sagas of one name are doing: one query over the active ones and the totals."""
+"""The health of stored sagas of one name: one query over the active sagas and the totals."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class StoredSagaHealth:
     def __init__(self, tables: SagaTables, engine: AsyncEngine) -> None:
         self._engine = engine
         sagas, totals = tables.sagas.c, tables.totals.c
-        late = func.sum(case((sagas.deadline_ns < bindparam("now_ns"), 1), else_=0))
+        overdue = func.sum(case((sagas.deadline_ns < bindparam("now_ns"), 1), else_=0))
         active = (
             select(
                 literal("active").label("figure"),
                 sagas.state.label("label"),
                 func.count().label("number"),
-                late.label("overdue"),
+                overdue.label("overdue"),
                 func.min(sagas.started_ns).label("oldest_ns"),
             )
             .where(
@@ -42,32 +42,34 @@ class StoredSagaHealth:
             )
             .group_by(sagas.state)
         )
-        ever = (
+        all_time = (
             select(totals.figure, totals.label, func.sum(totals.number), literal(0), null())
             .where(totals.saga == bindparam("saga"))
             .group_by(totals.figure, totals.label)
         )
-        self._query = union_all(active, ever)
+        self._query = union_all(active, all_time)
 
     async def health(self, saga: str, now_ns: int) -> SagaHealth:
         """Read the health of the sagas of one name.
 
         Raises:
-            sqlalchemy.exc.DBAPIError: What the database raised.
+            sqlalchemy.exc.DBAPIError: The database failed.
         """
         async with self._engine.connect() as connection:
             result = await connection.execute(self._query, {"saga": saga, "now_ns": now_ns})
             rows = [tuple(row) for row in result]
         active = {label: int(number) for figure, label, number, _, _ in rows if figure == "active"}
-        ever = {(figure, label): int(number) for figure, label, number, _, _ in rows}
+        totals = {(figure, label): int(number) for figure, label, number, _, _ in rows}
         oldest = [int(oldest_ns) for *_, oldest_ns in rows if oldest_ns is not None]
         return SagaHealth(
             active=active,
             overdue=sum(int(overdue) for *_, overdue, _ in rows),
             oldest_started_ns=min(oldest, default=None),
-            started=ever.get(("started", ""), 0),
-            ended={outcome: ever.get(("ended", outcome), 0) for outcome in SAGA_OUTCOMES},
+            started=totals.get(("started", ""), 0),
+            ended={outcome: totals.get(("ended", outcome), 0) for outcome in SAGA_OUTCOMES},
             compensations={
-                label: number for (figure, label), number in ever.items() if figure == "compensated"
+                label: number
+                for (figure, label), number in totals.items()
+                if figure == "compensated"
             },
         )

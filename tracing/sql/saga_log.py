@@ -1,4 +1,4 @@
-"""What a `SagaObserver` has seen, in tables: the same whatever order the events came in."""
+"""The events of a `SagaObserver`, in tables that do not depend on the order of the events."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class SqlSagaLog:
     """A `SagaLog` for SQLAlchemy, on the tables of `SqlSagas`.
 
     Args:
-        engine: The database; the tables have to exist before the first event is noted.
-        metadata: What the tables belong to; by default a metadata of its own.
-        prefix: What the tables' names begin with.
+        engine: The database; create the tables before the first event is stored.
+        metadata: The metadata of the tables; by default a new one.
+        prefix: The prefix of the tables' names.
 
     Task safety: any number of tasks of one event loop.
     """
@@ -56,14 +56,14 @@ class SqlSagaLog:
         context: SagaContext | None = None,
         deadline_ns: int | None = None,
     ) -> SagaHistory | None:
-        """Keep what an event says, in a transaction of its own; see `SagaLog`.
+        """Store an event in a transaction of its own; see `SagaLog`.
 
         Raises:
-            sqlalchemy.exc.DBAPIError: What the database raised.
+            sqlalchemy.exc.DBAPIError: The database failed.
         """
         async with self._engine.begin() as connection:
             row = await self._row(connection, saga, event)
-            late = event.step is not None and await self._keep_step(
+            new_step = event.step is not None and await self._keep_step(
                 connection, saga, event, event.step
             )
             changes = _changes(row, event, context, deadline_ns)
@@ -78,36 +78,36 @@ class SqlSagaLog:
                     .returning(*sagas.c)
                 )
                 return await self._ended(connection, row, changed.one())
-            known = row.started_ns is not None and row.ended_ns is not None
-            if late and known and event.at_ns <= row.ended_ns:
+            complete = row.started_ns is not None and row.ended_ns is not None
+            if new_step and complete and event.at_ns <= row.ended_ns:
                 return await self._history(connection, row, only=event.step)
             return None
 
     async def forget(self, saga: str, *, ended_before_ns: int | None = None) -> None:
-        """Delete instances that ended before a moment, unix ns; the totals still count them.
+        """Delete instances that ended before a time, unix ns; the totals still count them.
 
-        Without a moment everything of the flow goes, totals included: to build it anew.
+        Without a time, delete everything of the flow, totals included, to rebuild it.
         """
         async with self._engine.begin() as connection:
             await self._sagas.forget(connection, saga, ended_before_ns=ended_before_ns)
 
     async def _row(self, connection: AsyncConnection, saga: str, event: FlowEvent) -> Any:
-        """The instance's row, made if need be, and locked."""
+        """Return the instance's row, locked; insert it if it does not exist."""
         sagas = self.tables.sagas
         key = {"saga": saga, "saga_id": bounded_id(event.saga_id)}
         first = {**key, "state": event.state, "moved_ns": event.at_ns}
         await connection.execute(insert_for(connection)(sagas).on_conflict_do_nothing(), first)
-        found = await connection.execute(
+        rows = await connection.execute(
             select(*sagas.c)
             .where(sagas.c.saga == key["saga"], sagas.c.saga_id == key["saga_id"])
             .with_for_update()
         )
-        return found.one()
+        return rows.one()
 
     async def _keep_step(
         self, connection: AsyncConnection, saga: str, event: FlowEvent, step: str
     ) -> bool:
-        """Keep when a step ended; tells whether it is new."""
+        """Store when a step ended; return whether the step is new."""
         row = {
             "saga": saga,
             "saga_id": bounded_id(event.saga_id),
@@ -118,9 +118,11 @@ class SqlSagaLog:
             "outcome": STEP_OK,
         }
         steps = self.tables.steps
-        kept = await connection.execute(insert_for(connection)(steps).on_conflict_do_nothing(), row)
-        if not kept.rowcount:
-            # Of a step that was done twice, the first time counts.
+        inserted = await connection.execute(
+            insert_for(connection)(steps).on_conflict_do_nothing(), row
+        )
+        if not inserted.rowcount:
+            # If a step was done twice, the first time counts.
             await connection.execute(
                 update(steps)
                 .where(
@@ -131,12 +133,12 @@ class SqlSagaLog:
                 )
                 .values(ended_ns=event.at_ns)
             )
-        return bool(kept.rowcount)
+        return bool(inserted.rowcount)
 
     async def _ended(
         self, connection: AsyncConnection, before: Any, after: Any
     ) -> SagaHistory | None:
-        """The whole history, where both ends are known only now."""
+        """Return the whole history if start and end are both known only now."""
         if after.started_ns is None or after.ended_ns is None:
             return None
         if before.started_ns is not None and before.ended_ns is not None:
@@ -147,12 +149,12 @@ class SqlSagaLog:
     async def _history(
         self, connection: AsyncConnection, row: Any, *, only: str | None = None
     ) -> SagaHistory | None:
-        """What is to be told of an instance: all, or only a step that came late."""
+        """Return what to report of an instance: everything, or only a late step."""
         context = SagaContext.parse(row.context)
         if context is None:
             return None
         steps = self.tables.steps.c
-        found = await connection.execute(
+        rows = await connection.execute(
             select(steps.step, steps.ended_ns)
             .where(
                 steps.saga == row.saga,
@@ -161,17 +163,17 @@ class SqlSagaLog:
             )
             .order_by(steps.ended_ns, steps.step)
         )
-        told: list[tuple[str, int, int]] = []
-        before_ns = row.started_ns
-        for step, ended_ns in found:
-            told.append((step, min(before_ns, ended_ns), ended_ns))
-            before_ns = max(before_ns, ended_ns)
+        history: list[tuple[str, int, int]] = []
+        previous_ns = row.started_ns
+        for step, ended_ns in rows:
+            history.append((step, min(previous_ns, ended_ns), ended_ns))
+            previous_ns = max(previous_ns, ended_ns)
         return SagaHistory(
             context=context,
             outcome=cast("SagaOutcome", row.outcome),
             ended_ns=row.ended_ns,
             deadline_ns=row.deadline_ns,
-            steps=tuple(step for step in told if only is None or step[0] == only),
+            steps=tuple(step for step in history if only is None or step[0] == only),
             end_reported=only is not None,
         )
 
@@ -179,7 +181,7 @@ class SqlSagaLog:
 def _changes(
     row: Any, event: FlowEvent, context: SagaContext | None, deadline_ns: int | None
 ) -> dict[str, object]:
-    """What a event changes in an instance's row: of what happened twice, the first counts."""
+    """Return an event's changes of an instance's row; of repeated events, the first one counts."""
     changes: dict[str, object] = {}
     if context is not None and (row.started_ns is None or context.started_ns < row.started_ns):
         changes |= {
@@ -189,7 +191,7 @@ def _changes(
         }
     at_ns, outcome = event.at_ns, event.outcome
     if row.ended_ns is not None:
-        # Another outcome has been counted, and that cannot be taken back.
+        # Another outcome has been counted, which cannot be undone.
         if outcome == row.outcome and at_ns < row.ended_ns:
             changes |= {"ended_ns": at_ns, "moved_ns": at_ns}
     elif outcome is not None:
@@ -200,5 +202,5 @@ def _changes(
 
 
 def _order(at_ns: int, state: str) -> tuple[int, bool, str]:
-    """Order moves by time; of one moment, a start comes first, and names decide the rest."""
+    """Return a sort key: by time; at equal times, a start comes first and names decide the rest."""
     return at_ns, state != STARTED_STATE, state

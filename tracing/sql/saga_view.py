@@ -1,4 +1,4 @@
-"""Looking at stored sagas: which there are, where they stand, and what they did."""
+"""Reading stored sagas: their states and their steps."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaRecord:
-    """One saga as it is stored. All times are unix ns.
+    """A stored saga. All times are unix ns.
 
     Attributes:
         saga: The name of the sagas.
-        saga_id: Which one.
-        state: Where it stands; once it has ended, its outcome.
-        context: Where its telemetry belongs; `None` where that is not known.
+        saga_id: The saga's id.
+        state: Its state; once it has ended, its outcome.
+        context: Its trace context; `None` if that is not known.
         started_ns: When it started; `None` while only later events of it are known.
-        deadline_ns: From when on it is overdue, if ever.
-        moved_ns: When it last moved.
+        deadline_ns: Its deadline, if it has one.
+        moved_ns: When it last changed its state.
         ended_ns: When it ended; `None` while it is active.
         outcome: How it ended.
-        reason: Why it turned back.
+        reason: Why it was compensated or failed.
     """
 
     saga: str
@@ -49,21 +49,21 @@ class SagaRecord:
     reason: str | None
 
     def overdue(self, now_ns: int) -> bool:
-        """Whether it ended after its deadline, or is active and older than that."""
+        """Whether it ended after its deadline, or is active and past it."""
         end_ns = now_ns if self.ended_ns is None else self.ended_ns
         return self.deadline_ns is not None and self.deadline_ns < end_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRecord:
-    """One step that a saga began. All times are unix ns.
+    """A step that a saga began. All times are unix ns.
 
     Attributes:
         step: Its name.
         compensation: Whether it undoes another step.
-        attempts: How often it was asked for.
-        started_ns: When it was asked for first.
-        ended_ns: When it ended; `None` while it is under way.
+        attempts: How often it was requested.
+        started_ns: When it was first requested.
+        ended_ns: When it ended; `None` while it is in progress.
         outcome: How it ended: `ok`, `rejected` or `error`.
     """
 
@@ -97,15 +97,15 @@ class SagaView:
         overdue: bool = False,
         limit: int = 1000,
     ) -> list[SagaRecord]:
-        """Read sagas, those that started last first.
+        """Read sagas, latest start first.
 
         Args:
-            connection: To their database.
-            saga: Only those of this name; then an index finds them.
-            states: Only those in one of these states.
-            active: Only those that have not ended.
-            overdue: Only those that have not ended and are older than their deadline.
-            limit: How many at most.
+            connection: A connection to their database.
+            saga: Return only sagas of this name, which an index makes fast.
+            states: Return only sagas in one of these states.
+            active: Return only sagas that have not ended.
+            overdue: Return only active sagas that are past their deadline.
+            limit: The maximum number of sagas.
         """
         columns = self._tables.sagas.c
         newest = columns.started_ns.desc().nulls_last()
@@ -123,7 +123,7 @@ class SagaView:
     async def find(
         self, connection: AsyncConnection, saga_id: str | UUID | int, *, saga: str | None = None
     ) -> list[SagaRecord]:
-        """Read the sagas of an id: at most one of each name."""
+        """Read the sagas with an id, at most one of each name."""
         columns = self._tables.sagas.c
         query = select(*columns).where(columns.saga_id.in_(_stored_ids(saga_id)))
         if saga is not None:
@@ -154,11 +154,11 @@ class SagaView:
         ]
 
 
-def _stored_ids(given: str | UUID | int) -> tuple[str, ...]:
-    """How an id may be stored; one that is hashed already comes from a listing."""
-    saga_id = text_of(given, "saga_id")
-    listed = saga_id.startswith("sha256:") and saga_id.isascii() and saga_id[7:].isalnum()
-    return (bounded_id(saga_id), saga_id) if listed else (bounded_id(saga_id),)
+def _stored_ids(saga_id: str | UUID | int) -> tuple[str, ...]:
+    """Return the forms in which an id may be stored; a listing shows hashed ids."""
+    saga_id = text_of(saga_id, "saga_id")
+    hashed = saga_id.startswith("sha256:") and saga_id.isascii() and saga_id[7:].isalnum()
+    return (bounded_id(saga_id), saga_id) if hashed else (bounded_id(saga_id),)
 
 
 def _record(row: Any) -> SagaRecord:

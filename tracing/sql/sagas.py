@@ -1,4 +1,4 @@
-"""Sagas in tables of the application's own database, told in the transactions that move them."""
+"""Sagas in tables of the application's own database, updated in the transactions that move them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ COMPENSATED: Final = "compensated"
 
 
 class SqlSagas:
-    """Keeps what people and metrics want to know of sagas, in the orchestrator's transactions.
+    """Records the progress of sagas for people and metrics, in the orchestrator's transactions.
 
-    It does not decide anything: an orchestrator's own state is its own business. What it tells
-    here in the same transaction is true after every crash.
+    It makes no decisions and does not replace the orchestrator's own state. Because both change in
+    the same transaction, the record is correct after every crash.
 
     Args:
-        metadata: What the tables belong to; by default a metadata of its own.
-        prefix: What the tables' names begin with.
+        metadata: The metadata of the tables; by default a new one.
+        prefix: The prefix of the tables' names.
 
     Task safety: any number of tasks, each with its own connection. A transaction should move one
     saga only.
@@ -50,11 +50,11 @@ class SqlSagas:
 
     @property
     def tables(self) -> SagaTables:
-        """The tables; they have to exist before the first saga starts."""
+        """The tables; create them before the first saga starts."""
         return self._tables
 
     def on(self, engine: AsyncEngine) -> SagaHealthSource:
-        """What a `SagaTracker` reads health from."""
+        """Return the source from which a `SagaTracker` reads health."""
         return StoredSagaHealth(self._tables, engine)
 
     async def start(
@@ -66,17 +66,17 @@ class SqlSagas:
         state: str,
         deadline_ns: int | None = None,
     ) -> bool:
-        """Note that a saga starts.
+        """Record that a saga starts.
 
         Args:
-            connection: Inside the transaction that starts it.
+            connection: Inside the transaction that starts the saga.
             saga: The name of the sagas.
-            context: Its context, with its id and when it starts.
-            state: Where it stands: one of a few fixed words.
-            deadline_ns: From when on it is overdue, unix ns.
+            context: The saga's context, with its id and start time.
+            state: The saga's state: one of a few fixed words.
+            deadline_ns: The saga's deadline, unix ns.
 
         Returns:
-            Whether it is new.
+            Whether the saga is new.
         """
         row = {
             "saga": saga,
@@ -103,7 +103,7 @@ class SqlSagas:
         reason: str | None = None,
         moved_ns: int | None = None,
     ) -> None:
-        """Note where a saga stands now, and why if it turned back; an end stays as it is."""
+        """Record a saga's new state, and the reason if it is compensated; an ended saga stays."""
         values: dict[str, str | int] = {"state": state}
         values["moved_ns"] = time_ns() if moved_ns is None else moved_ns
         if reason is not None:
@@ -124,7 +124,7 @@ class SqlSagas:
         attempts: int = 1,
         started_ns: int | None = None,
     ) -> None:
-        """Note that a step was asked for; asked for again, only how often it was."""
+        """Record that a step was requested; for a repeated request, update only `attempts`."""
         steps = self._tables.steps
         row = {
             "saga": saga,
@@ -135,11 +135,11 @@ class SqlSagas:
             "started_ns": time_ns() if started_ns is None else started_ns,
         }
         insert = insert_for(connection)(steps)
-        again = insert.on_conflict_do_update(
+        upsert = insert.on_conflict_do_update(
             index_elements=[steps.c.saga, steps.c.saga_id, steps.c.step],
             set_={"attempts": insert.excluded.attempts},
         )
-        await connection.execute(again, row)
+        await connection.execute(upsert, row)
 
     async def end_step(
         self,
@@ -151,16 +151,16 @@ class SqlSagas:
         outcome: StepOutcome,
         ended_ns: int | None = None,
     ) -> int | None:
-        """Note that a step has ended.
+        """Record that a step has ended.
 
         Returns:
-            When it was asked for, unix ns; `None` where it had ended before, or was never begun.
+            When the step was requested, unix ns; `None` if it had ended before or never began.
 
         Raises:
-            ValueError: `outcome` is none of a step.
+            ValueError: `outcome` is not an outcome of a step.
         """
         if outcome not in STEP_OUTCOMES:
-            raise ValueError(f"{outcome!r} is no outcome of a step")
+            raise ValueError(f"{outcome!r} is not an outcome of a step")
         steps = self._tables.steps
         ended = await connection.execute(
             update(steps)
@@ -188,16 +188,16 @@ class SqlSagas:
         reason: str | None = None,
         ended_ns: int | None = None,
     ) -> bool:
-        """Note that a saga has come to its end, which is final.
+        """Record that a saga has ended, which is final.
 
         Returns:
-            Whether it had not ended before.
+            Whether the saga was active before.
 
         Raises:
-            ValueError: `outcome` is none of a saga.
+            ValueError: `outcome` is not an outcome of a saga.
         """
         if outcome not in SAGA_OUTCOMES:
-            raise ValueError(f"{outcome!r} is no outcome of a saga")
+            raise ValueError(f"{outcome!r} is not an outcome of a saga")
         sagas = self._tables.sagas
         now_ns = time_ns() if ended_ns is None else ended_ns
         values: dict[str, str | int] = {"state": outcome, "outcome": outcome}
@@ -214,13 +214,13 @@ class SqlSagas:
     async def forget(
         self, connection: AsyncConnection, saga: str, *, ended_before_ns: int | None = None
     ) -> None:
-        """Delete the sagas that ended before a moment, unix ns; the totals still count them.
+        """Delete the sagas that ended before a time, unix ns; the totals still count them.
 
-        So do instances of an observed flow of which only later events were seen, before that.
-        A saga that is forgotten is new when its start comes once more: keep them for longer than
-        the topics keep their records.
+        Also delete instances of an observed flow whose start is missing and that last moved before
+        that time. A deleted saga counts as new when its start is delivered again: keep sagas for
+        longer than the topics retain their records.
 
-        Without a moment, everything of that name goes, totals included: to build it anew.
+        Without a time, delete everything of that name, totals included, to rebuild it.
         """
         tables = self._tables
         if ended_before_ns is None:
@@ -228,10 +228,13 @@ class SqlSagas:
                 await connection.execute(delete(table).where(table.c.saga == saga))
             return
         columns = tables.sagas.c
-        stray = and_(columns.started_ns.is_(None), columns.moved_ns < ended_before_ns)
+        never_started = and_(columns.started_ns.is_(None), columns.moved_ns < ended_before_ns)
         old = (
             columns.saga == saga,
-            or_(stray, and_(columns.started_ns.is_not(None), columns.ended_ns < ended_before_ns)),
+            or_(
+                never_started,
+                and_(columns.started_ns.is_not(None), columns.ended_ns < ended_before_ns),
+            ),
         )
         ids = select(tables.sagas.c.saga_id).where(*old)
         await connection.execute(
@@ -250,7 +253,7 @@ class SqlSagas:
         """Add one to a total."""
         totals = self._tables.totals
         row = {"saga": saga, "figure": figure, "label": label, "number": 1}
-        # Chosen by saga, so that a transaction takes its locks in the same order as all others.
+        # Chosen by saga, so that all transactions take their locks in the same order.
         row["slot"] = (
             crc32(text_of(saga_id, "saga_id").encode("utf-8", "backslashreplace")) % _SLOTS
         )
@@ -269,10 +272,10 @@ class SqlSagas:
 
 
 def bounded_id(saga_id: str | UUID | int) -> str:
-    """A saga's id as it is stored: one that is too long is told by its SHA-256.
+    """Return a saga's id as it is stored; the SHA-256 of an id that is too long.
 
     Raises:
-        TypeError: It is neither text nor a UUID nor an int.
+        TypeError: The id is neither text nor a UUID nor an int.
     """
     return bounded(_encoded(saga_id))
 
@@ -282,16 +285,16 @@ def _encoded(saga_id: str | UUID | int) -> bytes:
 
 
 def _storable(reason: str) -> str:
-    """A text that every database takes."""
+    """Return a text that every database accepts."""
     text = reason[:MAX_REASON].encode("utf-8", "replace").decode()
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def insert_for(connection: AsyncConnection) -> Any:
-    """The `insert` of the connection's database, which knows what to do on a conflict.
+    """Return the `insert` of the connection's database, which supports `ON CONFLICT`.
 
     Raises:
-        ValueError: It is neither SQLite nor PostgreSQL.
+        ValueError: The database is neither SQLite nor PostgreSQL.
     """
     insert = _INSERTS.get(connection.dialect.name)
     if insert is None:

@@ -1,4 +1,4 @@
-"""What an outbox could not send: when to try again, and what to say of it, once."""
+"""The failures of an outbox's broker and database: when to retry, and what to log once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from tracing.sql.outbox_rows import OrderKey, StoredRecord
 
 MAX_WAITING: Final = 100
-"""Lanes of one topic that wait side by side before the topic as a whole waits."""
+"""The number of waiting keys of one topic at which the whole topic waits."""
 
 _logger = EventLog("tracing")
 
-# Not retriable to Kafka, because a producer has tried for long enough, and yet no fault of the
-# record. Named, because aiokafka itself is no dependency.
+# Kafka calls these not retriable, because the producer has retried long enough, but the record is
+# not at fault. Compared by name, because aiokafka is not a dependency.
 _BROKER_FAILURES: Final = frozenset({"KafkaTimeoutError", "ProducerClosed", "KafkaError"})
 
 
@@ -39,16 +39,16 @@ class _Failure:
 
     @property
     def topic(self) -> str:
-        """The topic that did not take the record."""
+        """The topic that did not accept the record."""
         return self.cause[1]
 
 
 class SendFailures:
-    """The lanes whose first record could not be sent.
+    """The order keys whose first record could not be sent.
 
     Args:
-        delays: Tells how long a key waits after each failure.
-        message_of: Makes the text of an error, for logs.
+        delays: Computes how long a key waits after each failure.
+        message_of: Returns the text of an error, for logs.
     """
 
     def __init__(self, delays: Retry, message_of: Callable[[BaseException], str]) -> None:
@@ -61,12 +61,12 @@ class SendFailures:
         return len(self._failures)
 
     def failed(self, record: StoredRecord, error: Exception) -> None:
-        """Let a record's key wait; longer each time."""
+        """Make a record's key wait, longer after each failure."""
         before = self._failures.get(record.order_key)
         attempts = 1 if before is None else before.attempts + 1
         kind = semconv.error_type(error)
-        # While the broker is away, all records fail; one that can never be sent fails alone.
-        alone = _is_the_records(error)
+        # While the broker is away, all records fail; a record that can never be sent fails alone.
+        alone = _is_fault_of_record(error)
         cause = (kind, record.topic, record.sequence if alone else None)
         self._failures[record.order_key] = _Failure(
             attempts, monotonic() + self._delays.delay_after(attempts), cause
@@ -88,25 +88,25 @@ class SendFailures:
         )
 
     def over(self, key: OrderKey) -> None:
-        """Take it that a key goes on: a record of it was sent, or somebody has removed it."""
+        """End a key's failure: a record of it was sent, or the failing record was removed."""
         failure = self._failures.pop(key, None)
         if failure is not None:
             self._settle(failure.cause)
 
     def waiting(self) -> set[OrderKey]:
-        """The lanes that are not to be tried yet."""
+        """Return the keys whose delay has not passed yet."""
         now = monotonic()
         return {key for key, failure in self._failures.items() if failure.due_at > now}
 
     def keys_of(self, topics: Collection[str]) -> set[OrderKey]:
-        """All lanes of some topics, whether they wait or are tried again."""
+        """Return all failing keys of some topics, whether they wait or are being retried."""
         return {key for key, failure in self._failures.items() if failure.topic in topics}
 
     def topics(self) -> tuple[set[str], set[str]]:
-        """The topics with failures, of which lanes may be tried, and those with too many waiting.
+        """Return the topics with failures that may be tried, and those with too many waiting keys.
 
-        A topic that takes nothing at all has as many failing lanes as it has keys: to name each
-        would cost more with every key, and to try each would leave no time for other topics.
+        A topic that accepts no record has as many failing keys as it has keys. Naming each in a
+        query would cost more with every key, and trying each would leave no time for other topics.
         """
         now = monotonic()
         waiting: Counter[str] = Counter()
@@ -116,7 +116,7 @@ class SendFailures:
         return waiting.keys() - full, full
 
     def due_in_s(self, keys: Collection[OrderKey]) -> float:
-        """Seconds until the first of some lanes may be tried again; infinite without any."""
+        """Return the seconds until the first of some keys may be retried; infinite without any."""
         times = [self._failures[key].due_at for key in keys if key in self._failures]
         return max(0.0, min(times) - monotonic()) if times else math.inf
 
@@ -131,11 +131,11 @@ class SendFailures:
 
 
 class DatabaseOutage:
-    """Whether the database of an outbox answers.
+    """Tracks whether the database of an outbox answers.
 
     Args:
-        delays: Tells how long to wait after each failure.
-        message_of: Makes the text of an error, for logs.
+        delays: Computes how long to wait after each failure.
+        message_of: Returns the text of an error, for logs.
     """
 
     def __init__(self, delays: Retry, message_of: Callable[[BaseException], str]) -> None:
@@ -144,7 +144,7 @@ class DatabaseOutage:
         self._failures = 0
 
     def failed(self, error: Exception) -> float:
-        """Take a failure; returns for how long to wait, in seconds."""
+        """Record a failure; return how long to wait, in seconds."""
         self._failures += 1
         if self._failures == 1:
             # Without the statement that SQLAlchemy adds: its parameters are the keys of records.
@@ -158,13 +158,13 @@ class DatabaseOutage:
         return self._delays.delay_after(self._failures)
 
     def over(self) -> None:
-        """Take it that the database answers."""
+        """Record that the database answers."""
         if self._failures:
             self._failures = 0
             _logger.info("the database of the outbox answers again")
 
 
-def _is_the_records(error: Exception) -> bool:
+def _is_fault_of_record(error: Exception) -> bool:
     if isinstance(error, OSError) or type(error).__name__ in _BROKER_FAILURES:
         return False
     return not getattr(error, "retriable", False)

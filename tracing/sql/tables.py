@@ -29,22 +29,21 @@ _MAX_WORD: Final = 16
 
 
 def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
-    """Describe the table of an outbox, for whoever creates it: `create_all`, or migrations.
+    """Describe the table of an outbox, for `create_all` or for migrations.
 
-    It has a row per record that is not sent yet. Asked again, it is the same table.
+    It has a row per record that is not sent yet. A second call returns the same table.
 
     Args:
-        metadata: What the table belongs to, with its schema.
+        metadata: The metadata of the table, with its schema.
         name: The table's name.
     """
-    found = _described(metadata, name)
-    if found is not None:
-        return found
+    table = _described(metadata, name)
+    if table is not None:
+        return table
     return Table(
         name,
         metadata,
-        # SQLite counts up by itself in an INTEGER alone, and only with AUTOINCREMENT never gives
-        # a number again.
+        # SQLite generates numbers for an INTEGER only, and reuses them without AUTOINCREMENT.
         Column(
             "sequence",
             BigInteger().with_variant(Integer, "sqlite"),
@@ -63,17 +62,17 @@ def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
 
 
 def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
-    """Describe the table of an inbox, for whoever creates it: `create_all`, or migrations.
+    """Describe the table of an inbox, for `create_all` or for migrations.
 
-    It has a row per group and event that was applied. Asked again, it is the same table.
+    It has a row per consumer group and applied event. A second call returns the same table.
 
     Args:
-        metadata: What the table belongs to, with its schema.
+        metadata: The metadata of the table, with its schema.
         name: The table's name.
     """
-    found = _described(metadata, name)
-    if found is not None:
-        return found
+    table = _described(metadata, name)
+    if table is not None:
+        return table
     return Table(
         name,
         metadata,
@@ -90,10 +89,10 @@ class SagaTables:
     """The tables of one store. All times are unix ns.
 
     Attributes:
-        sagas: A row per saga: where it stands, since when, until when, and its context.
-        steps: A row per step that was begun.
-        totals: How many there were, ever, in several rows for each figure: transactions that add
-            to the same figure seldom wait for each other.
+        sagas: A row per saga: its state, times and context.
+        steps: A row per step that has begun.
+        totals: Counts since the first saga. Each figure is split over several rows, so that
+            transactions that add to it seldom wait for each other.
     """
 
     sagas: Table
@@ -102,23 +101,23 @@ class SagaTables:
 
 
 def saga_tables(metadata: MetaData, prefix: str = "saga") -> SagaTables:
-    """Describe the tables. Asked again, they are the same tables.
+    """Describe the tables of sagas. A second call returns the same tables.
 
     Args:
-        metadata: What the tables belong to, with its schema.
-        prefix: What their names begin with.
+        metadata: The metadata of the tables, with its schema.
+        prefix: The prefix of their names.
     """
     names = [f"{prefix}_{name}" for name in ("instances", "steps", "totals")]
-    found = [table for name in names if (table := _described(metadata, name)) is not None]
-    if len(found) == len(names):
-        return SagaTables(*found)
+    tables = [table for name in names if (table := _described(metadata, name)) is not None]
+    if len(tables) == len(names):
+        return SagaTables(*tables)
     return SagaTables(
         _sagas(metadata, names[0]), _steps(metadata, names[1]), _totals(metadata, names[2])
     )
 
 
 def _described(metadata: MetaData, name: str) -> Table | None:
-    """The table of a name that somebody has described in a metadata already, if anybody has."""
+    """Return the table of a name that was described in a metadata before, if there is one."""
     return metadata.tables.get(f"{metadata.schema}.{name}" if metadata.schema else name)
 
 
@@ -130,7 +129,7 @@ def _sagas(metadata: MetaData, name: str) -> Table:
         Column("saga_id", String(MAX_IDENTITY), primary_key=True),
         Column("state", String(MAX_NAME), nullable=False),
         Column("context", Text),
-        # Empty while only later events of a flow are known that nobody orchestrates.
+        # Empty while only later events of a choreographed flow are known.
         Column("started_ns", BigInteger),
         Column("deadline_ns", BigInteger),
         Column("moved_ns", BigInteger, nullable=False),
@@ -139,7 +138,7 @@ def _sagas(metadata: MetaData, name: str) -> Table:
         Column("reason", String(MAX_REASON)),
     )
     active = table.c.ended_ns.is_(None)
-    # Holds the active sagas alone: health is read from it however many have ended.
+    # Holds only the active sagas, so that reading health stays fast when many have ended.
     Index(
         f"{name}_active",
         table.c.saga,

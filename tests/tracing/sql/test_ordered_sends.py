@@ -47,14 +47,14 @@ async def test_records_read_while_an_earlier_one_failed_are_left_for_the_next_re
     sent = Sent(1)
     sends, failures, _ = ordered_sends(sent)
     sends.take([record(1), record(2)])
-    sends.reading()
+    sends.begin_read()
     assert await eventually(lambda: len(failures) == 1)
 
     # The result of a read that left out 1 and 2, because they were being sent.
     assert 1 == sends.take([record(3), record(4, b"other")])
     assert await eventually(lambda: not sends.busy())
     assert [1, 4] == sent.sequences
-    assert {4} == sends.known
+    assert {4} == sends.held
 
 
 async def test_a_key_queues_a_bounded_number_of_records_and_leaves_the_rest() -> None:
@@ -79,7 +79,7 @@ async def test_records_without_a_key_do_not_wait_for_each_other() -> None:
     await asyncio.sleep(0)
     assert [1, 2, 3] == sent.sequences
     await sends.cut_off()
-    assert frozenset() == sends.known
+    assert frozenset() == sends.held
 
 
 @pytest.mark.parametrize(("records", "changes"), [(1, 1), (2, 2), (3, 2)])
@@ -97,6 +97,6 @@ async def test_only_deleted_records_are_forgotten() -> None:
     sends, _, _ = ordered_sends(sent)
     sends.take([record(1), record(2), record(3)])
     assert await eventually(lambda: not sends.busy())
-    assert {1, 2} == sends.known == sends.acknowledged
+    assert {1, 2} == sends.held == sends.acknowledged
     sends.forget(frozenset({1}))
-    assert {2} == sends.known == sends.acknowledged
+    assert {2} == sends.held == sends.acknowledged
