@@ -15,13 +15,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: Those of the command line by default.
+        arguments: The arguments; by default those of the command line.
 
     Returns:
-        0 when done, 1 when failed, 2 on wrong usage, 130 when stopped by Ctrl-C or SIGTERM.
+        0 on success, 1 on failure, 2 on wrong usage, 130 when stopped by Ctrl-C or SIGTERM.
     """
     try:
-        # Loading all that a run needs takes a second or more, and Ctrl-C comes at any time.
+        # Importing everything takes a second or more, and Ctrl-C may come in that second.
         from demo_pipeline.app.cli import run_command_line  # noqa: PLC0415 - inside the try
 
         return run_command_line(arguments)

@@ -1,1 +1,1 @@
-"""The programs: command line, HTTP, one process with all services, and their recordings."""
+"""The programs: command line, HTTP API, and runs of all services in one process."""

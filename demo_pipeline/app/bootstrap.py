@@ -1,4 +1,4 @@
-"""The composition root: builds the real clients of a service and lets it run."""
+"""The composition root: builds the real clients of a service and runs it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tracing.otlp import Providers
 
 _PIPELINE: Final = "orders"
-# Quick, so that a run of seconds shows it all.
+# Short, so that a run of a few seconds shows retries.
 _RETRY: Final = tracing.Retry(attempts=3, delay_s=0.4, max_delay_s=5.0, retryable=worth_retrying)
 _DRAIN_S: Final = 10.0
 _CLOSE_S: Final = 5.0
@@ -51,11 +51,11 @@ class Cluster:
     """A Kafka cluster and how to fetch from it.
 
     Attributes:
-        bootstrap_servers: Where it is, as `host:port`, several separated by commas.
-        fetch_max_wait_ms: How long a fetch may wait for records. Kafka answers as soon as there
-            are some; the embedded broker only when the time is up.
-        session_timeout_ms: How long a silent consumer is taken for alive. The embedded broker
-            also waits half of it for more members before a new group may begin.
+        bootstrap_servers: Its addresses as `host:port`, separated by commas.
+        fetch_max_wait_ms: How long a fetch may wait for records. Kafka answers as soon as it has
+            some; the embedded broker always waits that long.
+        session_timeout_ms: After this time a silent consumer counts as dead. The embedded broker
+            also waits half of it for more members of a new group.
     """
 
     bootstrap_servers: str
@@ -65,14 +65,14 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A service at work.
+    """A running service.
 
     Attributes:
-        service: Which one.
-        database: Its own database.
-        consuming: Ends when the service has stopped reading; with an exception if it had to, or
-            if its relay had.
-        url: Where it takes HTTP, if it does.
+        service: The service.
+        database: Its database.
+        consuming: Ends when the service stops reading: with an exception if reading, its relay or
+            its timers failed.
+        url: The base URL of its HTTP API, if it has one.
     """
 
     service: Service
@@ -81,7 +81,7 @@ class RunningService:
     url: str | None
 
     def failure(self) -> DemoError | None:
-        """Why the service stopped reading by itself; `None` while it reads."""
+        """Return why the service stopped by itself; `None` while it runs."""
         if not self.consuming.done() or self.consuming.cancelled():
             return None
         error = self.consuming.exception()
@@ -105,30 +105,30 @@ async def start_service(
     deadlines: Deadlines | None = None,
     pace: Pace | None = None,
 ) -> AsyncIterator[RunningService]:
-    """Let a service run until the block is left; then it finishes what it has begun.
+    """Run a service during the block; at its end, the service finishes the work it has begun.
 
     Args:
-        service: Which one.
-        cluster: Where its events come from and go to; the topics are there already.
-        providers: Its telemetry, shut down in the end.
-        database_url: Its own database.
-        listener: Where it takes HTTP, if it does; closed in the end.
+        service: The service.
+        cluster: Its Kafka cluster; the topics exist already.
+        providers: Its telemetry, shut down at the end.
+        database_url: Its database.
+        listener: The port of its HTTP API, if it has one; closed at the end.
         scenario: What goes wrong in it.
-        deadlines: How patient its sagas are; by default as the scenario has it.
-        pace: How fast the shop is, if deadlines are to stretch with it.
+        deadlines: The deadlines of its sagas; by default those of the scenario.
+        pace: Stretches the deadlines; by default they do not stretch.
 
     Raises:
-        DemoError: The service could not go on; raised when the block is left.
+        DemoError: The service failed; raised at the end of the block.
     """
     story, pace = SCENARIOS[scenario], pace or steady_pace()
     async with AsyncExitStack() as stack:
-        # In a thread: a slow endpoint must not keep the other services from finishing.
+        # In a thread: a slow OTLP endpoint must not delay the other services.
         stack.push_async_callback(asyncio.to_thread, providers.shutdown)
         stack.enter_context(exported_logs(service.name, providers))
         telemetry = providers.telemetry(_PIPELINE, source=f"/{service.name}")
         database = await stack.enter_async_context(open_database(service, database_url))
         producer = _producer(service, cluster, telemetry)
-        # Before it starts: one that is interrupted while it starts has to be closed as well.
+        # Before the start: a producer that is interrupted while it starts must be closed as well.
         stack.push_async_callback(_close, producer)
         await producer.start()
         inbox = SqlInbox(telemetry, group=service.name, metadata=service.tables)
@@ -147,12 +147,12 @@ async def start_service(
             deadlines or story.deadlines,
             pace,
         )
-        # Left after all that may still put something into the outbox.
+        # Closed after everything that may still add to the outbox.
         relaying = await stack.enter_async_context(_relaying(relay, pace))
         url = None
         if listener is not None:
-            # Before it joins its group, which takes as long as the group waits for a member that
-            # is gone: orders are taken meanwhile.
+            # Before the service joins its group, which may have to wait for a dead member to time
+            # out: orders are accepted meanwhile.
             app = http_api(context, providers)
             url = await stack.enter_async_context(serving(app, listener))
         consumer = _consumer(service, cluster, telemetry)
@@ -163,7 +163,7 @@ async def start_service(
         reading = tracing.consume(
             consumer,
             work.handle,
-            # As what goes wrong lasts longer where the shop is slow, attempts are further apart.
+            # Faults last longer where the shop is slow, so attempts are further apart.
             retry=replace(_RETRY, jitter=partial(_delay_s, pace)),
             dead_letters=tracing.DeadLetters(producer),
             on_unreadable="dead_letter",
@@ -184,7 +184,7 @@ def _delay_s(pace: Pace, longest_s: float) -> float:
 
 @asynccontextmanager
 async def _relaying(relay: OutboxRelay, pace: Pace) -> AsyncIterator[asyncio.Task[None]]:
-    """Relay until the block is left, and then what is in the outbox, if the broker takes it."""
+    """Relay during the block; at its end, drain the outbox as far as the broker allows."""
     stop = asyncio.Event()
     relaying = asyncio.create_task(relay.run(stop))
     try:
@@ -209,7 +209,7 @@ async def _at_work(service: Service, context: ServiceContext) -> AsyncIterator[W
 
 
 async def _beside(reading: Coroutine[None, None, None], *others: asyncio.Task[None]) -> None:
-    """Read, unless something that goes on beside it fails: then nobody would hear what is done."""
+    """Read until a task beside it fails: without the relay, results would not be published."""
     task = asyncio.create_task(reading)
     try:
         await asyncio.wait({task, *others}, return_when=asyncio.FIRST_COMPLETED)
@@ -224,7 +224,7 @@ async def _beside(reading: Coroutine[None, None, None], *others: asyncio.Task[No
 
 
 async def _finish(running: RunningService, stop: asyncio.Event) -> None:
-    """Let a service finish what it has begun; without a broker, it cannot."""
+    """Let a service finish its work, within a time limit: without a broker it never could."""
     stop.set()
     try:
         await asyncio.wait({running.consuming}, timeout=_DRAIN_S + _CLOSE_S)
@@ -237,7 +237,7 @@ async def _finish(running: RunningService, stop: asyncio.Event) -> None:
 
 
 async def _close(client: tracing.TracedProducer | tracing.TracedConsumer) -> None:
-    # Without a broker, aiokafka would wait for it to come back.
+    # Without a broker, aiokafka would wait for its return.
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(client.stop(), _CLOSE_S)
 

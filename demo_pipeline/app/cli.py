@@ -1,4 +1,4 @@
-"""The commands `run` and `serve`, beside those that look at sagas."""
+"""The command line: `run`, `serve` and `saga`, and their exit codes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CODES: Final[dict[type[Exception], int]] = {UsageError: _WRONG_USAGE, StoppedEr
 
 @click.group()
 def cli() -> None:
-    """A shop of several services that shows what pipeline-tracing sees."""
+    """A shop of eight services that shows what pipeline-tracing records."""
 
 
 cli.add_command(saga_group)
@@ -53,45 +53,44 @@ cli.add_command(saga_group)
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
-    # What two cores carry with all services in one process; faster, orders mostly wait for CPU.
+    # What two cores can handle with all services in one process; beyond it, orders wait for CPU.
     default=5.0,
     show_default=True,
     help="Orders per second.",
 )
 @click.option(
-    "--seed", type=int, default=1, show_default=True, help="The same seed makes the same orders."
+    "--seed", type=int, default=1, show_default=True, help="The same seed gives the same orders."
 )
 @click.option(
     "--kafka",
     is_flag=True,
-    help="Run on Apache Kafka, started for the run; it needs Java 17 and, once, Maven.",
+    help="Start Apache Kafka for the run; this needs Java 17 and, the first time, Maven.",
 )
 @click.option(
     "--scenario",
     type=click.Choice(tuple(SCENARIOS)),
     default=STEADY,
     show_default=True,
-    help=" ".join(f"{name}: {found.story}" for name, found in SCENARIOS.items()),
+    help=" ".join(f"{name}: {each.story}" for name, each in SCENARIOS.items()),
 )
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Also write report.html, traces.jsonl and metrics.jsonl there.",
+    help="Write report.html, traces.jsonl and metrics.jsonl to this folder.",
 )
 @click.option(
     "--databases",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Keep the services' databases there, to look at with `saga list`.",
+    help="Keep the services' databases in this folder, for `saga list` and `saga show`.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
     show_default=True,
-    help="Seconds that placed orders have to reach their end; where answers take long because "
-    "the machine is busy, proportionally more.",
+    help="Seconds to wait for the placed orders to end; proportionally more on a busy machine.",
 )
 @service_options
 def run_command(
@@ -110,16 +109,16 @@ def run_command(
 ) -> None:
     """Run all services, place orders, and show where their time went.
 
-    Without a cluster to use, a small broker of its own is started for the run.
+    Without --bootstrap-servers or --kafka, a small embedded broker is started for the run.
     """
     if kafka and bootstrap_servers:
         raise UsageError(
-            "--kafka starts a cluster and --bootstrap-servers (or KAFKA_BOOTSTRAP_SERVERS) names "
-            "one: choose one of the two"
+            "--kafka starts a cluster, --bootstrap-servers (or KAFKA_BOOTSTRAP_SERVERS) names an "
+            "existing one: use one of the two"
         )
-    for folder in (report, databases):
+    for option, folder in (("--report", report), ("--databases", databases)):
         if folder is not None:
-            check_writable(folder)
+            check_writable(folder, option)
     options = RunOptions(
         load=Load(orders=orders, rate=rate, seed=seed),
         scenario=scenario,
@@ -137,7 +136,7 @@ def run_command(
         raise
     except (DemoError, BrokerError) as error:
         if report is not None:
-            # What there is of it is worth seeing, and an older report must not pass for its own.
+            # A partial report is useful, and an older one must not be mistaken for it.
             _show(record.result([_why(error)]), report)
         raise
     _show(outcome.result, report)
@@ -154,15 +153,15 @@ def serve_command(
 ) -> None:
     """Run one SERVICE until Ctrl-C or SIGTERM.
 
-    The shop takes all of orders, orchestrator, inventory, payment, shipping, notification,
+    The shop needs all of orders, orchestrator, inventory, payment, shipping, notification,
     analytics and observer.
 
-    Its database is the file SERVICE.sqlite3 in the current folder, or what the environment
-    variable SERVICE_DATABASE_URL (as in ORDERS_DATABASE_URL) names.
+    The database is the file SERVICE.sqlite3 in the current folder, unless the environment
+    variable SERVICE_DATABASE_URL (such as ORDERS_DATABASE_URL) names another one.
     """
     if not bootstrap_servers:
         raise UsageError(
-            "serve needs a Kafka cluster: give --bootstrap-servers HOST:PORT or set "
+            "serve needs a Kafka cluster: use --bootstrap-servers HOST:PORT or set "
             "KAFKA_BOOTSTRAP_SERVERS"
         )
 
@@ -185,7 +184,7 @@ async def _run(options: RunOptions, record: RunRecord) -> RunOutcome:
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     if task is not None:
-        # Ctrl-C is turned into the same by asyncio itself.
+        # asyncio does the same on Ctrl-C.
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         with live_progress(Console(stderr=True), options.load.orders) as progress:
@@ -196,7 +195,7 @@ async def _run(options: RunOptions, record: RunRecord) -> RunOutcome:
 
 def _why(error: Exception) -> str:
     if isinstance(error, StoppedError):
-        return "the run was stopped before all its orders had reached their end"
+        return "the run was stopped before all of its orders had ended"
     return str(error)
 
 

@@ -1,4 +1,4 @@
-"""Several services in one process: started together, watched together, stopped together."""
+"""Several services in one process: started, watched and stopped together."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _logger = logging.getLogger(__name__)
-# Longer than a service takes to finish what it has begun, each step with its own bound, on a
-# machine that is busy.
+# Longer than a service takes to stop on a busy machine; each of its steps has a bound of its own.
 _STOP_S: Final = 60.0
 
 
@@ -27,10 +26,10 @@ _STOP_S: Final = 60.0
 async def together(
     services: Mapping[str, AbstractAsyncContextManager[RunningService]],
 ) -> AsyncIterator[Mapping[str, RunningService]]:
-    """Start services side by side, because joining a group takes seconds, and stop them likewise.
+    """Start and stop services concurrently, because joining a consumer group takes seconds.
 
     Raises:
-        Exception: What one of them raised that could not start or stop.
+        Exception: The error of a service that could not start or stop.
     """
     running: dict[str, RunningService] = {}
     all_run, leave = asyncio.Event(), asyncio.Event()
@@ -47,7 +46,7 @@ async def together(
         try:
             await _unless_ended(all_run.wait(), hosts.values())
         except _EndedError:
-            # What ended it is raised below, when the others have stopped.
+            # Its error is raised below, when the others have stopped.
             pass
         else:
             yield running
@@ -68,31 +67,33 @@ async def together(
 async def while_all_work(
     running: Mapping[str, RunningService], work: Coroutine[None, None, Result]
 ) -> Result:
-    """Do some work, unless a service stops by itself meanwhile.
+    """Do some work, unless a service stops meanwhile.
 
     Raises:
-        DemoError: One did; the message says which and why.
+        DemoError: A service stopped; the message says which and why.
     """
     try:
         return await _unless_ended(work, [service.consuming for service in running.values()])
     except _EndedError:
         failures = [failure for service in running.values() if (failure := service.failure())]
-        raise (failures[0] if failures else DemoError("a service stopped too early")) from None
+        raise (
+            failures[0] if failures else DemoError("a service stopped before the run was over")
+        ) from None
 
 
 async def _ended(hosts: Mapping[str, asyncio.Task[None]]) -> None:
-    """Wait for all to stop; those that cannot, as without a broker, are cut off."""
+    """Wait for all to stop; cancel those that take too long, such as without a broker."""
     _, late = await asyncio.wait(hosts.values(), timeout=_STOP_S)
     if late:
         names = ", ".join(name for name, task in hosts.items() if task in late)
-        _logger.warning("%s did not stop within %g s and were cut off", names, _STOP_S)
+        _logger.warning("cancelled after %g s without stopping: %s", _STOP_S, names)
         for task in late:
             task.cancel()
         await asyncio.wait(late, timeout=_STOP_S)
 
 
 class _EndedError(Exception):
-    """Something that should go on has ended."""
+    """A task ended that should still be running."""
 
 
 async def _unless_ended(

@@ -1,4 +1,4 @@
-"""The shop's front door: `POST /orders`, `GET /orders/{order_id}` and `GET /health`."""
+"""The shop's HTTP API: `POST /orders`, `GET /orders/{order_id}` and `GET /health`."""
 
 from __future__ import annotations
 
@@ -34,15 +34,14 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("demo_pipeline.orders")
 _MAX_BODY: Final = 64 * 1024
-# Others were never given, and some, such as NUL, no database takes.
+# No other ids exist, and no database accepts some of them, such as NUL.
 _ORDER_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 def http_api(context: ServiceContext, providers: Providers) -> ASGIApp:
-    """Make the ASGI application of the service `orders`, with a server span for each request.
+    """Return the ASGI application of the service `orders`, with a server span for each request.
 
-    An order that is accepted is stored together with the event that tells of it: Kafka may be
-    away meanwhile.
+    An accepted order is stored together with its event, so that Kafka may be down meanwhile.
     """
 
     async def place(request: Request) -> Response:
@@ -56,9 +55,9 @@ def http_api(context: ServiceContext, providers: Providers) -> ASGIApp:
         try:
             await perform(place_order, PlaceOrder(order), context)
         except (SQLAlchemyError, OSError):
-            _logger.exception("order %s could not be stored", order.order_id)
-            return _answer(503, {"error": "orders cannot be taken at the moment, try again"})
-        _logger.info("order %s was taken", order.order_id)
+            _logger.exception("cannot store order %s", order.order_id)
+            return _answer(503, {"error": "cannot accept orders at the moment, try again"})
+        _logger.info("accepted order %s", order.order_id)
         span_context = trace.get_current_span().get_span_context()
         trace_id = trace.format_trace_id(span_context.trace_id)
         accepted = {"order_id": order.order_id, "trace_id": trace_id}
@@ -77,23 +76,23 @@ def http_api(context: ServiceContext, providers: Providers) -> ASGIApp:
     )
     instrumented: ASGIApp = OpenTelemetryMiddleware(
         Starlette(routes=routes),
-        # Asked for every few seconds by whoever watches the service, and never of interest.
+        # Health checks come every few seconds and are never of interest.
         excluded_urls="/health",
         default_span_details=lambda scope: _span_details(scope, routes),
         tracer_provider=providers.tracer_provider,
         meter_provider=providers.meter_provider,
-        # A span per ASGI message would bury the ones that say something.
+        # A span per ASGI message would only hide the useful ones.
         exclude_spans=["receive", "send"],
         server_request_hook=HttpBoundary.link,
     )
-    # Anybody can send a request: no caller decides about sampling or names a flow.
+    # Requests are untrusted: no caller may decide about sampling or name a flow.
     return HttpBoundary(instrumented, context.telemetry, caller="link")
 
 
 def _span_details(
     scope: MutableMapping[str, Any], routes: Sequence[Route]
 ) -> tuple[str, dict[str, str]]:
-    # Named after the route: a path holds an order's id, and anybody can ask for any path.
+    # Named after the route: a path has an order's id, or is made up by the caller.
     for route in routes:
         if route.matches(scope)[0] is Match.FULL:
             return f"{scope['method']} {route.path}", {"http.route": route.path}
@@ -101,7 +100,7 @@ def _span_details(
 
 
 def _is_json(request: Request) -> bool:
-    """Whether the body may be JSON: it is said to be, or nothing is said."""
+    """Return whether the body may be JSON: the content type says so, or is missing."""
     kind, _, parameters = request.headers.get("content-type", "application/json").partition(";")
     _, _, charset = parameters.replace(" ", "").lower().partition("charset=")
     plain = request.headers.get("content-encoding", "identity").lower() == "identity"
@@ -113,14 +112,14 @@ def _is_json(request: Request) -> bool:
 
 
 async def _body(request: Request) -> bytes | Response:
-    """Read the body; where that cannot be an order's, give the answer to it instead."""
+    """Read the body; return an error response if it cannot be an order."""
     if not _is_json(request):
         return _answer(415, {"error": "send an order as application/json, in UTF-8"})
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MAX_BODY:
-            return _answer(413, {"error": f"an order takes at most {_MAX_BODY} bytes"})
+            return _answer(413, {"error": f"an order must not exceed {_MAX_BODY} bytes"})
     return bytes(body)
 
 
@@ -131,8 +130,8 @@ async def _shown(order_id: str, database: AsyncEngine) -> Response:
             async with database.connect() as connection:
                 status = await status_of(order_id, connection)
         except (SQLAlchemyError, OSError) as error:
-            _logger.warning("orders cannot be read (%s)", type(error).__name__)
-            return _answer(503, {"error": "orders cannot be shown at the moment, try again"})
+            _logger.warning("cannot read orders (%s)", type(error).__name__)
+            return _answer(503, {"error": "cannot show orders at the moment, try again"})
     if status is None:
         return _answer(404, {"error": "there is no such order"})
     return _answer(200, status)

@@ -1,7 +1,7 @@
-"""What clients may take of the HTTP server: so many connections, and so much time for each.
+"""Limits of the HTTP server: how many connections it accepts, and how long each may take.
 
-uvicorn has a limit for requests at a time, which turns everyone away alike, and none for the time
-that a request takes to arrive. Its protocol class may be replaced, and that is what is done here.
+uvicorn limits concurrent requests, which also rejects health checks, and does not limit how long a
+request takes to arrive. It lets its protocol class be replaced; this module does so.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
 HEALTH: Final = "/health"
-"""The path that is answered also when there are too many connections."""
+"""The path that is answered even when there are too many connections."""
 
 _logger = logging.getLogger("demo_pipeline.http")
 _CLOSE: Final = (b"connection", b"close")
-_FULL: Final = "there are too many connections at the moment, try again"
+_FULL: Final = "too many connections at the moment, try again"
 _READ_BYTES: Final = 2048
-_LATE: Final = "the request did not arrive in time, or not as a whole"
+_LATE: Final = "the request did not arrive completely in time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +35,16 @@ class HttpLimits:
     """The limits of an HTTP server. All times are in seconds.
 
     Attributes:
-        connections: Connections at a time. A further one takes the place of the one that has
-            waited longest for its client: for a request, or for the rest of one.
-        spare: Connections beyond that while none waits for its client. `/health` is answered on
-            them, and anything else gets 503.
-        header_s: How long a request's line and headers may take, from the connection or from the
-            response before on, together with what was left of the body that it answered.
+        connections: Concurrent connections. A further one replaces the connection that has waited
+            longest for its client to send a request, or the rest of one.
+        spare: Connections beyond that, used while no other waits for its client. They get 503 for
+            everything but `/health`.
+        header_s: How long a request's line and headers may take, counted from the connection or the
+            previous response. The unread rest of the previous body counts as well.
         body_s: How long a request's body may take.
-        body_bytes: How much of a body is waited for before the application gets it; what is longer
-            is the application's business.
-        request_s: How long a request may take in all, until its response has been taken.
+        body_bytes: How much of a body is read before the application is called; the application
+            reads the rest itself.
+        request_s: How long a request may take in total, until the client has read the response.
     """
 
     connections: int = 256
@@ -56,7 +56,7 @@ class HttpLimits:
 
 
 def limited_protocol(limits: HttpLimits) -> type[asyncio.Protocol]:
-    """Make the protocol class of one server, for `uvicorn.Config(http=...)`."""
+    """Return the protocol class of one server, for `uvicorn.Config(http=...)`."""
 
     class Limited(_LimitedProtocol):
         room = _Room(limits)
@@ -65,37 +65,36 @@ def limited_protocol(limits: HttpLimits) -> type[asyncio.Protocol]:
 
 
 class _Room:
-    """The connections of one server. For one event loop.
+    """The connections of one server. Use it from one event loop.
 
     Args:
-        limits: How many there may be.
+        limits: The limits.
     """
 
     def __init__(self, limits: HttpLimits) -> None:
         self.limits = limits
         self._open: set[_LimitedProtocol] = set()
-        # Those whose client has to do something, the one that has waited longest first.
+        # Connections that wait for their clients, the longest wait first.
         self._waiting: dict[_LimitedProtocol, None] = {}
         self._was_logged = False
 
     @property
     def is_crowded(self) -> bool:
-        """Whether there are more than there should be."""
+        """Whether there are more connections than the limit."""
         return len(self._open) > self.limits.connections
 
     def enter(self, new: _LimitedProtocol) -> None:
-        """Take a connection in, in place of one that has waited too long if need be."""
+        """Add a connection; close the one that has waited longest if there are too many."""
         self._open.add(new)
         if not self.is_crowded:
             return
         if not self._was_logged:
             self._was_logged = True
             _logger.warning(
-                "there are more than %d connections: those that wait longest for their clients "
-                "are closed",
+                "more than %d connections: closing those that waited longest for their clients",
                 self.limits.connections,
             )
-        # It is not among them yet: a new one has a chance to say what it wants.
+        # The new one is not waiting yet, so it has a chance to send a request.
         oldest = next(iter(self._waiting), None)
         if oldest is not None:
             self._close(oldest)
@@ -103,17 +102,17 @@ class _Room:
             self._close(new)
 
     def wait_for(self, connection: _LimitedProtocol) -> None:
-        """Note that it is the client's turn, from now on."""
+        """Record that the connection now waits for its client."""
         self._waiting.pop(connection, None)
         if connection in self._open:
             self._waiting[connection] = None
 
     def work_for(self, connection: _LimitedProtocol) -> None:
-        """Note that it is the server's turn."""
+        """Record that the connection now waits for the server."""
         self._waiting.pop(connection, None)
 
     def leave(self, connection: _LimitedProtocol) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
         if 2 * len(self._open) <= self.limits.connections:
@@ -135,8 +134,8 @@ class _LimitedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio reads 256 KiB at once, which may be so many tiny chunks that parsing them keeps
-        # all other clients waiting for a second.
+        # asyncio reads 256 KiB at once. In tiny chunks, parsing that much delays all other clients
+        # for a second.
         with contextlib.suppress(AttributeError):
             transport.max_size = _READ_BYTES  # type: ignore[attr-defined]
         self.room.enter(self)
@@ -157,11 +156,11 @@ class _LimitedProtocol(H11Protocol):
         self._follow()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, unless an answer has begun before the nonsense did."""
-        # Annotated as if there always were one.
+        """Answer invalid HTTP, unless a response has begun already."""
+        # uvicorn annotates it as if it were never None.
         cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is not None and not cycle.response_complete:
-            # The application may have the request already: nothing of what it sends fits now.
+            # The application may be handling the request; nothing it sends fits any more.
             cycle.disconnected = True
             cycle.message_event.set()
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
@@ -170,15 +169,15 @@ class _LimitedProtocol(H11Protocol):
             self.transport.close()
 
     def shutdown(self) -> None:
-        """Do not wait for clients when the server is to end."""
+        """Do not wait for clients when the server stops."""
         if self._timed is not None and self._timed.more_body:
             self.transport.abort()
         else:
             super().shutdown()
 
     def _follow(self) -> None:
-        """Start the timer anew when a request has begun, or has been answered."""
-        # Annotated as if there always were one.
+        """Restart the timer when a request begins or has been answered."""
+        # uvicorn annotates it as if it were never None.
         cycle = cast("RequestResponseCycle | None", self.cycle)
         timed = None if cycle is None or cycle.response_complete else cycle
         if timed is not self._timed and not self.transport.is_closing():
@@ -210,9 +209,9 @@ class _LimitedProtocol(H11Protocol):
 
 
 def _guarded(app: ASGIApp, room: _Room) -> ASGIApp:
-    """Hand a request to the application once all of its body is there; answer for a full server.
+    """Call the application once the whole body has arrived; answer 503 if the server is full.
 
-    Requests that never end cost a buffer each, and neither a span nor a task of the application.
+    A request that never ends costs a buffer, but no span and no task of the application.
     """
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
@@ -226,8 +225,8 @@ def _guarded(app: ASGIApp, room: _Room) -> ASGIApp:
         if state == "late":
             await _answer(send, 408, _LATE)
         elif state != "gone":
-            # What is left after the answer is dropped by the server as it comes: a connection that
-            # is closed while its client still sends may lose the answer.
+            # After the response, the server reads and drops the rest of the body: closing the
+            # connection while its client still sends may lose the response.
             await app(scope, _first(body, receive, whole=state == "whole"), send)
 
     return guard
@@ -236,7 +235,7 @@ def _guarded(app: ASGIApp, room: _Room) -> ASGIApp:
 async def _body(
     receive: Receive, limits: HttpLimits
 ) -> tuple[bytes, Literal["whole", "long", "late", "gone"]]:
-    """Read a body, and say how that ended."""
+    """Read a body, and return it with how reading it ended."""
     body = bytearray()
     try:
         async with asyncio.timeout(limits.body_s):
@@ -253,7 +252,7 @@ async def _body(
 
 
 def _first(body: bytes, receive: Receive, *, whole: bool) -> Receive:
-    """Receive what has been read already, and then what comes."""
+    """Return a `receive` that yields what was read already, and then the rest."""
     read: list[Message] = [{"type": "http.request", "body": body, "more_body": not whole}]
 
     async def received() -> Message:

@@ -25,11 +25,11 @@ def listen(port: int) -> socket.socket:
     """Open a loopback port for HTTP; 0 takes a free one.
 
     Raises:
-        DemoError: The port cannot be had.
+        DemoError: The port is not available.
     """
     listener = socket.socket()
     try:
-        # A port that a finished run has just left would be refused for a minute otherwise.
+        # Otherwise the port of a run that has just ended would be refused for a minute.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((_HOST, port))
         listener.listen(128)
@@ -37,7 +37,7 @@ def listen(port: int) -> socket.socket:
         listener.close()
         raise DemoError(
             f"cannot listen on {_HOST}:{port} ({error.strerror}): choose another --http-port, or "
-            "leave it out to take a free one"
+            "omit it to use a free one"
         ) from error
     return listener
 
@@ -46,12 +46,12 @@ def listen(port: int) -> socket.socket:
 async def serving(
     app: ASGIApp, listener: socket.socket, limits: HttpLimits | None = None
 ) -> AsyncIterator[str]:
-    """Serve on an open port, which is closed in the end; gives the base URL.
+    """Serve on an open port, which is closed at the end; yield the base URL.
 
     Args:
         app: The application.
         listener: The open port.
-        limits: What clients may take of the server; by default what `HttpLimits` says.
+        limits: The limits of the server; by default those of `HttpLimits`.
     """
     port: int = listener.getsockname()[1]
     config = uvicorn.Config(
@@ -61,7 +61,7 @@ async def serving(
         ws="none",
         access_log=False,
         log_config=None,
-        # No proxy stands before this server that could name the client's address.
+        # There is no proxy before this server that could report the client's address.
         proxy_headers=False,
         timeout_graceful_shutdown=_STOP_S,
     )

@@ -22,13 +22,13 @@ _KEEP_ALIVE_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What customers do.
+    """The orders that customers place.
 
     Attributes:
         orders: Number of orders.
         rate: Orders per second.
-        seed: The same seed makes the same orders.
-        declined_every: Of so many orders, one is to be paid by a card that never pays; 0 for none.
+        seed: The same seed gives the same orders.
+        declined_every: Every nth order is paid with a card that is declined; 0 for none.
     """
 
     orders: int
@@ -38,7 +38,7 @@ class Load:
 
 
 def order_bodies(load: Load) -> Iterator[dict[str, object]]:
-    """Make up the orders, as `POST /orders` takes them."""
+    """Generate the bodies of `POST /orders`."""
     chance = random.Random(load.seed)  # noqa: S311 - repeatable, and nothing to protect
     for number in range(load.orders):
         user = chance.randrange(_USERS)
@@ -52,21 +52,21 @@ def order_bodies(load: Load) -> Iterator[dict[str, object]]:
 
 
 def _declined(load: Load, number: int) -> bool:
-    # The third one first: a short run has one, too.
+    # Begin with the third one: a short run has one too.
     every = load.declined_every
     return bool(every) and number % every == 2 % every
 
 
 async def place_orders(url: str, load: Load, accepted: Callable[[str], None]) -> tuple[str, ...]:
-    """Place all orders at the given rate, whether or not earlier ones were answered.
+    """Place all orders at a steady rate, without waiting for earlier answers.
 
     Args:
-        url: Where `orders` takes HTTP.
-        load: What to place.
-        accepted: Called with the id of each order that was accepted.
+        url: The base URL of the orders API.
+        load: The orders.
+        accepted: Called with the id of each accepted order.
 
     Returns:
-        Why orders were not accepted, one reason for each.
+        The reasons of all orders that were not accepted.
     """
     refused: list[str] = []
     loop = asyncio.get_running_loop()
@@ -83,14 +83,14 @@ async def place_orders(url: str, load: Load, accepted: Callable[[str], None]) ->
             refused.append(f"HTTP {response.status_code}")
 
     timeout = httpx.Timeout(_TIMEOUT_S, pool=None)
-    # Less than the server's: an order must not be sent on a connection that is being closed.
+    # Shorter than the server's: an order must not be sent on a connection that is closing.
     limits = httpx.Limits(keepalive_expiry=_KEEP_ALIVE_S)
-    # Without the environment's proxies: the way to a loopback address leads through none.
+    # Without the environment's proxies, which cannot reach a loopback address.
     async with (
         httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False) as client,
         asyncio.TaskGroup() as tasks,
     ):
-        # The first request of all loads code and opens a connection, which is no order's fault.
+        # The first request loads code and opens a connection; no order should be timed with that.
         await client.get("/health")
         started = loop.time()
         for number, body in enumerate(order_bodies(load)):

@@ -1,4 +1,4 @@
-"""Where log lines go: to the console, and by OTLP where an endpoint is set."""
+"""Where log lines go: to the console, and by OTLP if an endpoint is set."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _IDS: Final = " [trace %(trace_id)s span %(span_id)s event %(event_id)s]"
 
 
 class _ConsoleFormatter(logging.Formatter):
-    """Adds the ids to lines that were written while an event or a request was handled.
+    """Adds the ids to lines that were logged while an event or a request was handled.
 
-    Ids and reasons come from events, so that what would break a line or move it is escaped.
+    Ids and reasons come from events, so control characters are escaped.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class _ConsoleFormatter(logging.Formatter):
         return _escaped(style.format(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        # A traceback has several lines by nature; what its error says may come from an event too.
+        # A traceback has several lines; its error text may come from an event too.
         return "\n".join(map(_escaped, super().format(record).split("\n")))
 
 
@@ -55,13 +55,12 @@ def _escaped(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LogLevels:
-    """What to log.
+    """The levels of loggers.
 
     Attributes:
-        general: The level of the demo's and the library's own loggers. Those of other libraries
-            have it as well, but never less than INFO: at DEBUG, some log whole records, SQL
-            parameters and headers.
-        named: Levels of loggers that were asked for by name, with those below them.
+        general: The level of the demo's and the library's loggers. Other libraries get it as well,
+            but never below INFO: at DEBUG, some log whole records, SQL parameters and headers.
+        named: Levels by logger name; they apply to child loggers too.
     """
 
     general: int = logging.WARNING
@@ -69,10 +68,10 @@ class LogLevels:
 
 
 def parse_log_levels(texts: Iterable[str]) -> LogLevels:
-    """Read levels as people write them: `info`, or `aiokafka=debug` for a logger by its name.
+    """Parse levels such as `info`, or `aiokafka=debug` for a single logger.
 
     Raises:
-        ValueError: One is neither.
+        ValueError: A text is neither.
     """
     general, named = logging.WARNING, {}
     for text in texts:
@@ -99,7 +98,7 @@ def console_logs(levels: LogLevels) -> Iterator[None]:
     wanted = {
         "": max(levels.general, logging.INFO),
         **dict.fromkeys(_OWN, levels.general),
-        # An endpoint that is not there is reported once it was given up, not at every retry.
+        # An unreachable endpoint is logged once, when the exporter gives up, not at every retry.
         "opentelemetry.exporter": max(levels.general, logging.ERROR),
         **levels.named,
     }
@@ -119,7 +118,7 @@ def console_logs(levels: LogLevels) -> Iterator[None]:
 
 @contextmanager
 def exported_logs(service: str, providers: otlp.Providers) -> Iterator[None]:
-    """Export a service's own log lines by OTLP, from INFO on, where an endpoint is set."""
+    """Export a service's log lines by OTLP, from INFO up, if an endpoint is set."""
     if not otlp.configured("logs"):
         yield
         return

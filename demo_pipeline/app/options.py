@@ -1,4 +1,4 @@
-"""Options that several commands share, and the checks of what they are given."""
+"""Options that several commands share, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
             "--log-level",
             "log_levels",
             multiple=True,
-            callback=lambda _context, _option, given: _log_levels(given),
+            callback=lambda _context, _option, texts: _log_levels(texts),
             metavar="LEVEL|LOGGER=LEVEL",
-            help="What to log on standard error: debug, info, warning, error or critical; may be "
-            "given again, for a logger by name (aiokafka=debug prints records and their values).  "
-            "[default: warning]",
+            help="The level of log lines on standard error: debug, info, warning, error or "
+            "critical. Repeat the option to set the level of a single logger, as in aiokafka=debug "
+            "(which prints records and their values).  [default: warning]",
         ),
         click.option(
             "--http-port",
             type=click.IntRange(0, 65535),
             default=0,
-            help="Where `orders` takes HTTP on 127.0.0.1.  [default: a free port]",
+            help="The port of the orders API on 127.0.0.1.  [default: a free port]",
         ),
         click.option(
             "--bootstrap-servers",
             envvar="KAFKA_BOOTSTRAP_SERVERS",
-            callback=lambda _context, _option, given: _addresses(given),
+            callback=lambda _context, _option, text: _addresses(text),
             metavar="HOST:PORT",
-            help="The Kafka cluster to use (or KAFKA_BOOTSTRAP_SERVERS).",
+            help="The Kafka cluster to use (or set KAFKA_BOOTSTRAP_SERVERS).",
         ),
     ):
         command = option(command)
     return command
 
 
-def check_writable(folder: Path) -> None:
-    """Make a folder where there is none, for its owner alone, and try to write into it.
+def check_writable(folder: Path, option: str) -> None:
+    """Create a folder that only its owner can read if it is missing, and try to write into it.
 
     Raises:
-        UsageError: That does not work.
+        UsageError: It cannot be created or written.
     """
     try:
         make_private_folder(folder)
@@ -65,22 +65,22 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(
-            f"cannot write a report to {folder} ({error.strerror}): name another --report folder"
+            f"cannot write to {folder} ({error.strerror}): choose another {option} folder"
         ) from error
 
 
-def _log_levels(given: tuple[str, ...]) -> LogLevels:
+def _log_levels(texts: tuple[str, ...]) -> LogLevels:
     try:
-        return parse_log_levels(given)
+        return parse_log_levels(texts)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
 
-def _addresses(given: str | None) -> str | None:
-    for address in (given or "").split(",") if given else ():
-        found = _ADDRESS.fullmatch(address.strip())
-        if found is None or not 0 < int(found[1] or 1) <= _MAX_PORT:
-            # What stands before an @ may be a password.
-            shown = "what is given" if "@" in address else repr(address)
+def _addresses(text: str | None) -> str | None:
+    for address in (text or "").split(",") if text else ():
+        match = _ADDRESS.fullmatch(address.strip())
+        if match is None or not 0 < int(match[1] or 1) <= _MAX_PORT:
+            # The part before an @ may be a password.
+            shown = "the address" if "@" in address else repr(address)
             raise click.BadParameter(f"{shown} is not of the form HOST:PORT")
-    return given
+    return text

@@ -1,4 +1,4 @@
-"""Live progress of a run, for a person at a terminal; silent everywhere else."""
+"""Live progress of a run on a terminal; silent everywhere else."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Who wants to know how far a run has come."""
+    """Receives the progress of a run."""
 
     def step(self, what: str) -> None:
-        """Hear what the run is busy with."""
+        """Receive the name of the current step."""
 
     def placed(self) -> None:
-        """Hear of an order that was accepted."""
+        """Receive one accepted order."""
 
     def ended(self, orders: int) -> None:
-        """Hear how many orders have reached their end."""
+        """Receive the number of orders that have ended."""
 
 
 class LiveProgress:
-    """Tells how far a run has come."""
+    """Shows the progress of a run as bars."""
 
     def __init__(self, progress: bars.Progress, orders: int) -> None:
         self._progress = progress
@@ -37,25 +37,25 @@ class LiveProgress:
         self._step = progress.add_task("starting", total=None)
 
     def step(self, what: str) -> None:
-        """Say what the run is busy with."""
+        """Show the name of the current step."""
         self._progress.update(self._step, description=what)
 
     def placed(self) -> None:
-        """Count an order that was accepted."""
+        """Count one accepted order."""
         if self._placed is None:
             self._placed = self._progress.add_task("orders placed", total=self._orders)
-            self._ended = self._progress.add_task("orders at their end", total=self._orders)
+            self._ended = self._progress.add_task("orders ended", total=self._orders)
         self._progress.advance(self._placed)
 
     def ended(self, orders: int) -> None:
-        """Say how many orders have reached their end."""
+        """Show the number of orders that have ended."""
         if self._ended is not None:
             self._progress.update(self._ended, completed=orders)
 
 
 @contextmanager
 def live_progress(console: Console, orders: int) -> Iterator[Progress]:
-    """Show progress while the block runs, and nothing of it afterwards."""
+    """Show progress during the block; remove it afterwards."""
     progress = bars.Progress(
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class SpanRecorder(SpanProcessor):
-    """Keeps every ended span: a bounded queue would drop some, and break traces by that."""
+    """Keeps every ended span: a bounded queue would drop some, and break traces."""
 
     def __init__(self) -> None:
         self.spans: list[ReadableSpan] = []
@@ -36,7 +36,7 @@ class SpanRecorder(SpanProcessor):
 
 
 class MetricRecorder(MetricExporter):
-    """Keeps the last metrics, which are cumulative and thus say everything."""
+    """Keeps the last metrics only, because they are cumulative."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class MetricRecorder(MetricExporter):
         timeout_millis: float = 10_000,  # noqa: ARG002 - the exporter interface
         **kwargs: Any,  # noqa: ARG002 - the exporter interface
     ) -> MetricExportResult:
-        """Keep the metrics instead of those before."""
+        """Replace the metrics."""
         self.last = metrics_data
         return MetricExportResult.SUCCESS
 
@@ -62,7 +62,7 @@ class MetricRecorder(MetricExporter):
 
 class _NoLogs(LogRecordProcessor):
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        """Drop it: the console has its own handler."""
+        """Drop the record: the console has a handler of its own."""
 
     def shutdown(self) -> None:
         """Have nothing to close."""
@@ -74,13 +74,13 @@ class _NoLogs(LogRecordProcessor):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What the services of one run leave behind in memory."""
+    """The spans and metrics of one run, in memory."""
 
     _spans: SpanRecorder = field(default_factory=SpanRecorder)
     _metrics: dict[str, MetricRecorder] = field(default_factory=dict)
 
     def providers(self, service: str) -> otlp.Providers:
-        """Make a service's providers, which record, and export where an endpoint is set.
+        """Return a service's providers, which record, and export if an endpoint is set.
 
         Raises:
             UsageError: The environment asks for an export that is not supported.
@@ -109,7 +109,7 @@ class Recording:
 
 
 def exporting_providers(service: str) -> otlp.Providers:
-    """Make the providers of a service that runs for long: nothing is kept in memory.
+    """Return the providers of a long-running service: nothing is kept in memory.
 
     Raises:
         UsageError: The environment asks for an export that is not supported.

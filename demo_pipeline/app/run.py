@@ -1,4 +1,4 @@
-"""One finite run: a broker, all services, some orders, and what came of them."""
+"""One finite run: a broker, all services, some orders, and the result."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from demo_pipeline.report import RunResult
 
 REACH_S = 10.0
-"""How long to try to reach a cluster, in seconds."""
+"""Seconds to wait for an existing cluster."""
 
 _POLL_S: Final = 0.1
 _NAMED: Final = 3
@@ -44,13 +44,12 @@ class RunOptions:
 
     Attributes:
         load: The orders to place.
-        scenario: The story to tell.
+        scenario: The name of the scenario.
         bootstrap_servers: The cluster to use; by default an embedded broker.
         kafka: Whether to start Apache Kafka instead of the embedded broker.
-        http_port: Where `orders` takes HTTP; 0 takes a free port.
-        timeout_s: How long to wait for the placed orders to reach their end, in seconds, on a
-            machine that is not busy; see `Pace`.
-        databases: The folder that keeps the services' databases; by default they are thrown away.
+        http_port: The port of the orders API; 0 uses a free one.
+        timeout_s: Seconds to wait for the placed orders to end, on an idle machine; see `Pace`.
+        databases: The folder that keeps the services' databases; by default they are deleted.
     """
 
     load: Load
@@ -64,7 +63,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What came of a run: the material of its report, and what went wrong, one line each."""
+    """The result of a run, and its problems, one line each."""
 
     result: RunResult
     problems: tuple[str, ...]
@@ -73,21 +72,21 @@ class RunOutcome:
 async def run(
     options: RunOptions, progress: Progress, record: RunRecord | None = None
 ) -> RunOutcome:
-    """Run once, and leave nothing behind but what is returned.
+    """Run once, and leave nothing behind but the result.
 
     Args:
         options: What to run.
-        progress: Hears how far the run has come.
-        record: Keeps what is known of the run, for callers that report on it even where this
-            raises or is cancelled.
+        progress: Receives the progress of the run.
+        record: Is filled during the run, for callers that report on it even if this raises or is
+            cancelled.
 
     Raises:
-        DemoError: The run could not be made, or a service failed.
+        DemoError: The run could not start, or a service failed.
         BrokerError: There is no broker.
     """
     record = record or RunRecord(options.scenario)
     pace = Pace()
-    # Also where this run needs no folder of its own.
+    # Even if this run needs no temporary folder.
     sweep(Path(tempfile.gettempdir()))
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(options.http_port))
@@ -113,7 +112,7 @@ async def run(
             )
         )
         record.started_unix_ns, started = time.time_ns(), time.monotonic()
-        progress.step("customers place orders")
+        progress.step("placing orders")
         try:
             problems = await while_all_work(
                 running, _play(options, running, record, progress, pace)
@@ -126,7 +125,7 @@ async def run(
 
 async def _cluster(options: RunOptions, stack: AsyncExitStack, progress: Progress) -> Cluster:
     if options.kafka:
-        progress.step("starting Apache Kafka; the first time, Maven downloads it")
+        progress.step("starting Apache Kafka (Maven downloads it the first time)")
         kafka = await stack.enter_async_context(KafkaCluster())
         return Cluster(kafka.bootstrap_servers)
     if options.bootstrap_servers is None:
@@ -143,7 +142,7 @@ async def _play(
     progress: Progress,
     pace: Pace,
 ) -> tuple[str, ...]:
-    """Place all orders and wait for their end; returns what went wrong."""
+    """Place all orders and wait for their end; return the problems."""
 
     def accepted(order_id: str) -> None:
         record.order_ids.append(order_id)
@@ -151,7 +150,7 @@ async def _play(
 
     url = running["orders"].url
     if url is None:
-        raise DemoError("service orders takes no HTTP")
+        raise DemoError("service orders has no HTTP API")
     load = replace(options.load, declined_every=SCENARIOS[options.scenario].declined_every)
     refused = await place_orders(url, load, accepted)
     problems = []
@@ -160,11 +159,11 @@ async def _play(
             f"{len(refused)} of {options.load.orders} orders were not accepted: "
             f"{', '.join(sorted(set(refused)))}"
         )
-    progress.step("waiting for the orders' end")
+    progress.step("waiting for the orders to end")
     unfinished = await _await_ends(options, running, record, progress, pace)
     if unfinished:
         problems.append(
-            f"{len(unfinished)} of {len(record.order_ids)} orders did not reach their end within "
+            f"{len(unfinished)} of {len(record.order_ids)} orders did not end within "
             f"{options.timeout_s * pace.factor:.3g} s (--timeout): {', '.join(unfinished[:_NAMED])}"
             f"{', ...' if len(unfinished) > _NAMED else ''}"
         )
@@ -178,7 +177,11 @@ async def _await_ends(
     progress: Progress,
     pace: Pace,
 ) -> list[str]:
-    """Wait until all orders have ended, for all who want to know, or were given up."""
+    """Wait until all orders have ended in every read model, or could not be read.
+
+    Returns:
+        The orders that did not end in time.
+    """
     placed, started = record.order_ids, time.monotonic()
     while True:
         async with running["orders"].database.connect() as connection:
@@ -192,7 +195,7 @@ async def _await_ends(
         )
         unfinished = [order_id for order_id in placed if order_id not in ended]
         progress.ended(len(placed) - len(unfinished))
-        # Where answers take longer, so do orders; sagas are as patient.
+        # Where answers take longer, so do orders; the deadlines of sagas stretch likewise.
         timeout_s = options.timeout_s * pace.factor
         if not unfinished or time.monotonic() - started >= timeout_s:
             return unfinished

@@ -1,4 +1,4 @@
-"""What is known of a run at any moment, so that one that fails or is stopped has a report too."""
+"""The record of a run while it goes on, so that a run that fails or is stopped has a report too."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ _UNREADABLE: Final = {
 
 @dataclass(slots=True)
 class RunRecord:
-    """The record of one run, kept while it goes on.
+    """The record of one run, filled while it goes on.
 
     Attributes:
         scenario: The name of the scenario.
-        recording: What the services leave behind in memory.
-        order_ids: The orders that were accepted.
-        started_unix_ns: When customers began to place orders, unix ns; before that, when the
-            record was begun.
-        duration_s: How long orders were placed and waited for, in seconds; 0 before that is over.
+        recording: The spans and metrics of its services.
+        order_ids: The accepted orders.
+        started_unix_ns: When customers began to place orders, unix ns; until then, when the record
+            was created.
+        duration_s: How long placing the orders and waiting for their end took, in seconds; 0 until
+            it is over.
     """
 
     scenario: str
@@ -44,10 +45,10 @@ class RunRecord:
     duration_s: float = 0.0
 
     def result(self, problems: Collection[str]) -> RunResult:
-        """Make the material of a report.
+        """Return the result of the run, for a report.
 
         Args:
-            problems: What went wrong, one line each; nothing for a run that went well.
+            problems: What went wrong, one line each; empty for a run that went well.
         """
         return RunResult(
             spans=self.recording.spans,
@@ -62,10 +63,10 @@ class RunRecord:
 
 
 def unreadable_orders(spans: Iterable[ReadableSpan]) -> frozenset[str]:
-    """The ids of the orders of which the orchestrator could not read that they were placed.
+    """Return the ids of the orders whose `OrderPlaced` the orchestrator could not decode.
 
-    They come to no end. Whatever else becomes a dead letter, the saga gets no answer to, and ends
-    without it; and an order that was given up for another reason is one that was lost.
+    Those orders never end. Any other dead letter only leaves a saga without an answer, and the saga
+    ends all the same; an order that was dead-lettered for another reason counts as lost.
     """
     found = set()
     for span in spans:

@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 
 from demo_pipeline.app.saga_output import print_saga, print_sagas
-from demo_pipeline.app.saga_status import STATES, Wanted, listed, shown
+from demo_pipeline.app.saga_status import STATES, SagaSelection, listed, shown
 from demo_pipeline.runtime.database import database_url, existing_database
 from demo_pipeline.runtime.errors import DemoError
 
@@ -25,30 +25,31 @@ Result = TypeVar("Result")
 _OBSERVED = click.option(
     "--observed",
     is_flag=True,
-    help="The flow order-notification, which nobody orchestrates, from the observer's database.",
+    help="Read the flow order-notification, which has no orchestrator, from the observer's "
+    "database.",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group("saga")
 def saga_group() -> None:
-    """Look at sagas: where they stand, and what they did.
+    """List sagas, or show one in detail.
 
-    Reads the orchestrator's database: orchestrator.sqlite3 in the current folder, or what the
-    environment variable ORCHESTRATOR_DATABASE_URL names.
+    Reads the orchestrator's database: orchestrator.sqlite3 in the current folder, unless the
+    environment variable ORCHESTRATOR_DATABASE_URL names another one.
     """
 
 
 @saga_group.command("list")
-@click.option("--overdue", is_flag=True, help="Only those under way after their deadline.")
-@click.option("--active", is_flag=True, help="Only those that have not ended.")
+@click.option("--overdue", is_flag=True, help="Only active sagas past their deadline.")
+@click.option("--active", is_flag=True, help="Only sagas that have not ended.")
 @click.option(
     "--state",
     "states",
     type=click.Choice(STATES),
     multiple=True,
     metavar="STATE",
-    help="Only those in this state, such as charge-card, compensated or failed; repeat for more.",
+    help="Only sagas in this state, such as charge-card, compensated or failed; may be repeated.",
 )
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @_OBSERVED
@@ -57,13 +58,15 @@ def list_command(
     *, overdue: bool, active: bool, states: tuple[str, ...], limit: int, observed: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """List sagas, those that started last first."""
-    wanted = Wanted(states=states, active=active, overdue=overdue, limit=limit)
-    found = _read(lambda database: listed(database, wanted, observed=observed), observed=observed)
+    """List sagas, the latest first."""
+    selection = SagaSelection(states=states, active=active, overdue=overdue, limit=limit)
+    sagas = _read(
+        lambda database: listed(database, selection, observed=observed), observed=observed
+    )
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(sagas)).decode())
     else:
-        print_sagas(found, Console())
+        print_sagas(sagas, Console())
 
 
 @saga_group.command("show")
@@ -71,14 +74,14 @@ def list_command(
 @_OBSERVED
 @_JSON
 def show_command(*, saga_id: str, observed: bool, as_json: bool) -> None:
-    """Show the saga of the order ID: its steps with times, commands, compensation and trace."""
-    found = _read(lambda database: shown(database, saga_id, observed=observed), observed=observed)
-    if found is None:
-        raise DemoError(f"there is no saga {saga_id}; `saga list` shows which there are")
+    """Show the saga of order ID: its steps, commands, times, compensations and trace."""
+    saga = _read(lambda database: shown(database, saga_id, observed=observed), observed=observed)
+    if saga is None:
+        raise DemoError(f"there is no saga {saga_id}; `saga list` lists all sagas")
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(saga)).decode())
     else:
-        print_saga(found, Console())
+        print_saga(saga, Console())
 
 
 def _read(read: Callable[[AsyncEngine], Awaitable[Result]], *, observed: bool) -> Result:

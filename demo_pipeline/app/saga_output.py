@@ -1,4 +1,4 @@
-"""Sagas on the terminal."""
+"""Printing sagas on the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Group
 from rich.text import Text
 
-from demo_pipeline.report.plain import WIDE, plain_table, print_plainly
+from demo_pipeline.report.plain import WIDE, plain_table, print_plainly, width_of
 from demo_pipeline.report.wording import NOTHING, printable
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ _SECONDS_PER_MINUTE: Final = 60
 
 
 def print_sagas(sagas: Sequence[SagaStatus], console: Console) -> None:
-    """Print a line per saga."""
+    """Print one line per saga."""
     if not sagas:
-        console.print("no such sagas")
+        console.print("no sagas found")
         return
-    width = _width(console)
+    width = width_of(console)
     table = plain_table(width, tight=True)
-    # Whole, so that it can be copied.
+    # Never wrapped, so that it can be copied.
     table.add_column("saga id", no_wrap=width >= WIDE, overflow="fold")
     for heading in ("state", "started", "age", "overdue", "reason"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "age" else "left")
@@ -47,8 +47,8 @@ def print_sagas(sagas: Sequence[SagaStatus], console: Console) -> None:
 
 
 def print_saga(saga: SagaStatus, console: Console) -> None:
-    """Print all there is to know of one saga."""
-    width = _width(console)
+    """Print one saga in detail."""
+    width = width_of(console)
     parts: list[RenderableType] = [
         Text.assemble(
             (f"{printable(saga.saga)} ", "bold"),
@@ -59,19 +59,19 @@ def print_saga(saga: SagaStatus, console: Console) -> None:
         ),
         Text(
             f"started {saga.started or NOTHING} · deadline {saga.deadline or NOTHING} · "
-            f"{'ended ' + saga.ended if saga.ended else 'has not ended'} · "
+            f"{'ended ' + saga.ended if saga.ended else 'still active'} · "
             f"{_span(saga.age_s)}"
         ),
         Text(f"trace {saga.trace_id or NOTHING}"),
     ]
     if saga.reason:
-        parts.append(Text(f"turned back: {printable(saga.reason)}"))
+        parts.append(Text(f"compensated because: {printable(saga.reason)}"))
     parts += ["", _steps(saga.steps, width)]
     if saga.to_undo:
         parts += [
             "",
-            Text(f"It needs a human. Still to undo: {', '.join(saga.to_undo)}.", "bold red"),
-            Text("Commands that failed for good: python -m tracing dlq list"),
+            Text(f"It needs a human. Not compensated: {', '.join(saga.to_undo)}.", "bold red"),
+            Text("To see the dead-lettered commands: python -m tracing dlq list"),
         ]
     print_plainly(console, Group(*parts), width)
 
@@ -110,7 +110,3 @@ def _span(seconds: float | None) -> str:
     minutes, rest = divmod(int(seconds), _SECONDS_PER_MINUTE)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
-def _width(console: Console) -> int:
-    return console.width if console.is_terminal else max(WIDE, console.width)

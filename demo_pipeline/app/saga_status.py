@@ -1,4 +1,4 @@
-"""What there is to know of a saga, read from the database of whoever runs or observes it."""
+"""The status of sagas, read from the database of the orchestrator or the observer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATES: Final = (
     *observer.ORDER_NOTIFICATION.steps.values(),
     *sorted(phase.value for phase in END_PHASES),
 )
-"""All states that a saga can be in, the observed ones as well."""
+"""All states that a saga can be in, those of observed flows included."""
 _COMMANDS: Final = {
     **{step.name: step.command.__name__ for step in STEPS},
     **{name: undoing.command.__name__ for name, undoing in COMPENSATIONS.items()},
@@ -37,17 +37,17 @@ _COMMANDS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStatus:
-    """One step, for people.
+    """The status of one step.
 
     Attributes:
         step: Its name.
-        command: The command that asks for it; `None` where nobody commands.
-        attempts: How often that was given.
-        compensation: Whether it undoes another step.
+        command: Its command; `None` in an observed flow.
+        attempts: How often the command was sent.
+        compensation: Whether it is a compensation.
         outcome: `ok`, `rejected` or `error`; `None` while it is under way.
-        started: When it was asked for first, ISO 8601; `None` where that is not known.
+        started: When its command was first sent, ISO 8601; `None` if unknown.
         ended: When it ended, likewise.
-        took_s: How long it took, or takes until now, in seconds.
+        took_s: How long it took or has taken so far, in seconds.
     """
 
     step: str
@@ -62,21 +62,21 @@ class StepStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaStatus:
-    """One saga, for people.
+    """The status of one saga.
 
     Attributes:
-        saga: What sagas of its kind are called.
-        saga_id: Which one: the order's id.
-        state: What it waits for, or how it ended.
-        reason: Why it turned back.
-        overdue: Whether it takes, or took, longer than its deadline.
+        saga: Its name.
+        saga_id: Its id, which is the order's.
+        state: The step that it waits for, or how it ended.
+        reason: Why it compensates.
+        overdue: Whether it is, or ended, past its deadline.
         started: When it started, ISO 8601.
-        deadline: When it should be over, likewise.
+        deadline: Its deadline, likewise.
         ended: When it ended, likewise.
-        age_s: How long it took, or takes until now, in seconds.
-        trace_id: The trace that shows it.
-        to_undo: What nobody has undone, where it has failed.
-        steps: Its steps so far; only where one saga is shown.
+        age_s: How long it took or has taken so far, in seconds.
+        trace_id: Its trace.
+        to_undo: If it has failed, the compensations that were not done.
+        steps: Its steps so far; only for a single saga.
     """
 
     saga: str
@@ -94,14 +94,14 @@ class SagaStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class SagaSelection:
     """Which sagas to list.
 
     Attributes:
-        states: Only those in one of these states; all when empty.
-        active: Only those that have not ended.
-        overdue: Only those that have not ended and are older than their deadline.
-        limit: How many at most.
+        states: Only sagas in one of these states; all if empty.
+        active: Only sagas that have not ended.
+        overdue: Only sagas that have not ended and are past their deadline.
+        limit: The maximal number.
     """
 
     states: tuple[str, ...] = ()
@@ -110,52 +110,54 @@ class Wanted:
     limit: int = 50
 
 
-async def listed(database: AsyncEngine, wanted: Wanted, *, observed: bool) -> list[SagaStatus]:
-    """List sagas, those that started last first."""
+async def listed(
+    database: AsyncEngine, selection: SagaSelection, *, observed: bool
+) -> list[SagaStatus]:
+    """Return sagas, the latest first."""
     async with database.connect() as connection:
-        found = await _view(observed=observed).sagas(
+        records = await _view(observed=observed).sagas(
             connection,
             saga=observer.ORDER_NOTIFICATION.name if observed else NAME,
-            states=wanted.states,
-            active=wanted.active,
-            overdue=wanted.overdue,
-            limit=wanted.limit,
+            states=selection.states,
+            active=selection.active,
+            overdue=selection.overdue,
+            limit=selection.limit,
         )
         return [
             _status(
                 record,
                 to_undo=await _to_undo(connection, record, observed=observed, listing=True),
             )
-            for record in found
+            for record in records
         ]
 
 
 async def shown(database: AsyncEngine, saga_id: str, *, observed: bool) -> SagaStatus | None:
-    """Show one saga with its steps; `None` where there is none of that id."""
+    """Return one saga with its steps; `None` if there is no saga of that id."""
     view = _view(observed=observed)
     async with database.connect() as connection:
         name = observer.ORDER_NOTIFICATION.name if observed else NAME
-        found = await view.find(connection, saga_id, saga=name)
-        if not found:
+        records = await view.find(connection, saga_id, saga=name)
+        if not records:
             return None
-        steps = await view.steps(connection, found[0].saga, saga_id)
-        to_undo = await _to_undo(connection, found[0], observed=observed)
-    return _status(found[0], steps, to_undo)
+        steps = await view.steps(connection, records[0].saga, saga_id)
+        to_undo = await _to_undo(connection, records[0], observed=observed)
+    return _status(records[0], steps, to_undo)
 
 
 async def _to_undo(
     connection: AsyncConnection, record: SagaRecord, *, observed: bool, listing: bool = False
 ) -> tuple[str, ...]:
-    """What nobody has undone of a saga that failed; nobody undoes what is only observed."""
+    """Return the missing compensations of a failed saga; an observed flow has none."""
     if observed or record.outcome != "failed":
         return ()
     try:
         stored = await orchestrator.STORE.load(connection, record.saga_id, to_move=False)
     except msgspec.DecodeError as error:
         if listing:
-            # One that cannot be read must not hide all others.
-            return ("its state cannot be read",)
-        raise DemoError(f"the state of saga {record.saga_id} cannot be read: {error}") from error
+            # One broken saga must not hide all others.
+            return ("its state cannot be decoded",)
+        raise DemoError(f"cannot decode the state of saga {record.saga_id}: {error}") from error
     return () if stored is None else stored.state.to_undo
 
 

@@ -1,4 +1,4 @@
-"""One service in a process of its own, until it is told to stop."""
+"""One service in a process of its own, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ServeOptions:
     Attributes:
         service: The service's name.
         bootstrap_servers: The cluster.
-        http_port: Where `orders` takes HTTP; 0 takes a free port.
+        http_port: The port of the orders API; 0 uses a free one.
     """
 
     service: str
@@ -39,20 +39,20 @@ class ServeOptions:
 
 
 async def serve(options: ServeOptions, ready: Callable[[RunningService], None]) -> None:
-    """Let one service run until SIGINT or SIGTERM; then it finishes what it has begun.
+    """Run one service until SIGINT or SIGTERM; it then finishes the work it has begun.
 
-    Its SQLite file, unless a URL names another database, is in the current folder.
+    Its SQLite file is in the current folder, unless a URL names another database.
 
     Args:
         options: What to serve.
-        ready: Called once the service works.
+        ready: Called once the service runs.
 
     Raises:
-        DemoError: The service could not start or go on.
+        DemoError: The service could not start, or failed.
         BrokerError: The cluster does not answer.
     """
     service = SERVICES[options.service]
-    told = asyncio.Event()
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         listener = None
@@ -71,9 +71,9 @@ async def serve(options: ServeOptions, ready: Callable[[RunningService], None]) 
             )
         )
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, told.set)
+            loop.add_signal_handler(number, stop.set)
             stack.callback(loop.remove_signal_handler, number)
         ready(running)
-        waiting = asyncio.create_task(told.wait())
+        waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({waiting, running.consuming}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()

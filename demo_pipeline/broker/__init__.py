@@ -1,4 +1,4 @@
-"""The broker of a demo run: an embedded one, or whichever cluster there is."""
+"""The broker of a run: an embedded one, Apache Kafka, or an existing cluster."""
 
 from demo_pipeline.broker.cluster import create_topics, wait_until_reachable
 from demo_pipeline.broker.embedded import EmbeddedBroker

@@ -1,4 +1,4 @@
-"""Talking to a cluster's administration: is it there, and are the topics."""
+"""Waiting for a cluster, and creating its topics."""
 
 import asyncio
 import logging
@@ -13,16 +13,16 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from demo_pipeline.runtime.errors import BrokerError
 
-# With three replicas, one broker may be lost.
+# With three replicas, one broker may fail.
 _REPLICAS = 3
 _TOPIC_EXISTS = TopicAlreadyExistsError.errno
 
 
 async def wait_until_reachable(bootstrap_servers: str, *, timeout_s: float = 10.0) -> None:
-    """Wait until a broker answers as Kafka does.
+    """Wait until a Kafka broker answers.
 
     Raises:
-        BrokerError: None did within `timeout_s` seconds.
+        BrokerError: None answered within `timeout_s` seconds.
     """
     deadline = monotonic() + timeout_s
     while True:
@@ -46,10 +46,10 @@ async def wait_until_reachable(bootstrap_servers: str, *, timeout_s: float = 10.
 
 
 async def wait_for_groups(bootstrap_servers: str, *, timeout_s: float) -> None:
-    """Wait until a new cluster can take consumer groups, which needs a topic of its own.
+    """Wait until a new cluster accepts consumer groups, for which it first creates a topic.
 
     Raises:
-        BrokerError: It cannot, within `timeout_s` seconds.
+        BrokerError: It did not within `timeout_s` seconds.
     """
     deadline = monotonic() + timeout_s
     admin = _admin(bootstrap_servers)
@@ -57,11 +57,11 @@ async def wait_for_groups(bootstrap_servers: str, *, timeout_s: float) -> None:
         await admin.start()
         while True:
             try:
-                await admin.find_coordinator("is anybody there?")
+                await admin.find_coordinator("any-group")
             except KafkaError as error:
                 if monotonic() >= deadline:
                     raise BrokerError(
-                        f"the cluster at {bootstrap_servers} takes no consumer groups: {error}"
+                        f"the cluster at {bootstrap_servers} accepts no consumer groups: {error}"
                     ) from error
                 await asyncio.sleep(0.05)
             else:
@@ -71,9 +71,9 @@ async def wait_for_groups(bootstrap_servers: str, *, timeout_s: float) -> None:
 
 
 async def create_topics(bootstrap_servers: str, partitions: Mapping[str, int]) -> None:
-    """Create topics with so many partitions each; those that exist stay as they are.
+    """Create topics with the given numbers of partitions; existing topics are left unchanged.
 
-    Each partition has three replicas, or as many as there are brokers.
+    Each partition has three replicas, or one per broker if there are fewer brokers.
 
     Raises:
         BrokerError: The cluster refuses.
@@ -106,9 +106,9 @@ _quieting_lock = threading.Lock()
 
 @contextmanager
 def _quiet_connections() -> Iterator[None]:
-    """Keep aiokafka from logging each refused connection: one error at the end says it."""
+    """Keep aiokafka from logging each refused connection: one error at the end is enough."""
     with _quieting_lock:
-        # Several may wait for several brokers at a time; the level before the first one counts.
+        # Several tasks may wait at once; the level from before the first one is restored.
         _quieting.append(_quieting[0] if _quieting else _logger.level)
         _logger.setLevel(logging.CRITICAL)
     try:

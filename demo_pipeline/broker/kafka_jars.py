@@ -1,4 +1,4 @@
-"""Apache Kafka's jars: resolved once with Maven, kept in the user's cache folder."""
+"""Apache Kafka's jars: downloaded once with Maven, kept in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _POM: Final = """\
       <artifactId>kafka_2.13</artifactId>
       <version>{version}</version>
     </dependency>
-    <!-- Without one, what Kafka has to say about a failed start is said to nobody. -->
+    <!-- Without a logger, Kafka does not report why a start failed. -->
     <dependency>
       <groupId>org.slf4j</groupId>
       <artifactId>slf4j-simple</artifactId>
@@ -44,7 +44,7 @@ _POM: Final = """\
 
 
 def missing_tools() -> str | None:
-    """Say what is missing to run Kafka, and how to get it; `None` where all is there."""
+    """Return which tools are missing to run Kafka, and how to get them; `None` if none is."""
     missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
     if "mvn" in missing and _cached().is_dir():
         missing.remove("mvn")
@@ -55,9 +55,9 @@ def missing_tools() -> str | None:
 
 
 async def kafka_jars() -> Path:
-    """The folder with Kafka's jars; the first time, they are downloaded.
+    """Return the folder with Kafka's jars, after downloading them the first time.
 
-    Maven's own settings, such as mirrors, hold. Two processes may do this at the same time.
+    Maven's own settings, such as mirrors, apply. Two processes may do this at the same time.
 
     Raises:
         BrokerError: Java or Maven is missing or too old, or Maven cannot get the jars.
@@ -71,7 +71,7 @@ async def kafka_jars() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temp_folder("jars", folder.parent) as work:
             jars = await _resolve(work)
-            # Whoever is first wins, and the other one has the same.
+            # The first process wins; the other one has the same files.
             with contextlib.suppress(OSError):
                 jars.rename(folder)
     return folder
@@ -93,8 +93,8 @@ async def _resolve(work: Path) -> Path:
         errors = [line for line in output.splitlines() if "ERROR" in line]
         reason = errors[0] if errors else output[-400:].strip()
         raise BrokerError(
-            f"Maven cannot get Apache Kafka {VERSION}; is it online, and are its settings right? "
-            f"It says: {reason}"
+            f"Maven cannot download Apache Kafka {VERSION}: is the machine online, and are Maven's "
+            f"settings right? Its output: {reason}"
         )
     return jars
 
@@ -104,7 +104,9 @@ async def _check_java() -> None:
     found = re.search(r'version "(\d+)', output)
     if found is None or int(found[1]) < _JAVA:
         version = found[1] if found else "unknown"
-        raise BrokerError(f"Apache Kafka needs Java {_JAVA}, this is Java {version}: {_INSTALL}")
+        raise BrokerError(
+            f"Apache Kafka needs Java {_JAVA}, but this is Java {version}: {_INSTALL}"
+        )
 
 
 async def _run(*command: str) -> tuple[int, str]:

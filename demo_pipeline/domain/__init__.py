@@ -1,1 +1,1 @@
-"""What the shop's services say to each other: events, commands, topics and their encoding."""
+"""The shop's domain: orders, events, commands, topics, and how messages are encoded."""

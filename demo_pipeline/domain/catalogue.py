@@ -1,4 +1,4 @@
-"""What the shop sells, at which price in cents a piece."""
+"""The shop's products and their unit prices, in cents."""
 
 from collections.abc import Mapping
 from typing import Final

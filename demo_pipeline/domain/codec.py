@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from demo_pipeline.domain.messages import Message
 
-# Readers skip fields that they do not know, so writers may add some.
+# Decoders ignore unknown fields, so writers may add some.
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Message]]] = {
     message.__name__: msgspec.json.Decoder(message) for message in TOPIC_OF
 }
@@ -24,14 +24,14 @@ _IDENTITIES: Final = uuid.UUID("5e3dbb1c-0f0e-4c27-9e9f-6d4f3d1f5a77")
 
 
 def encode(message: Message) -> bytes:
-    """Write a message as JSON."""
+    """Encode a message as JSON."""
     return msgspec.json.encode(message)
 
 
 def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
-    """The CloudEvents headers of a message.
+    """Return the CloudEvents headers of a message.
 
-    The id follows from what it says, so a message that is sent again is the same message.
+    The id is derived from the message, so a message that is sent again has the same id.
     """
     name = type(message).__name__
     order_id = message.order.order_id
@@ -44,17 +44,17 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
 
 
 def decode(record: ConsumerRecord[Any, Any]) -> Message | None:
-    """Read the message of a record; `None` for a type that is not ours, or none at all.
+    """Decode a record; return `None` for an unknown type, or without a type.
 
     Raises:
-        msgspec.DecodeError: The record says that it is one of our messages, and is not.
+        msgspec.DecodeError: The record claims to be one of our messages, and is not.
     """
     envelope = tracing.CloudEvent.from_headers(record.headers)
     decoder = None if envelope is None else _DECODERS.get(envelope.type)
     if decoder is None:
         return None
     if record.value is None:
-        raise msgspec.DecodeError(f"{record.topic}[{record.partition}] carries an empty message")
+        raise msgspec.DecodeError(f"{record.topic}[{record.partition}] is an empty message")
     try:
         return decoder.decode(record.value)
     except RecursionError:
@@ -62,7 +62,7 @@ def decode(record: ConsumerRecord[Any, Any]) -> Message | None:
 
 
 def _which(message: Message) -> str:
-    """Tell messages of one type and order apart, where there can be several."""
+    """Distinguish messages of one type and order, where there can be several."""
     if isinstance(message, CustomerNotified):
         return f"/{message.about}"
     attempt = getattr(message, "attempt", 1)
@@ -70,5 +70,5 @@ def _which(message: Message) -> str:
 
 
 def worth_retrying(error: Exception) -> bool:
-    """Whether a record that failed may be tried again: not where it is no message that we know."""
+    """Return whether a failed record may be tried again: not if it cannot be decoded."""
     return not isinstance(error, msgspec.DecodeError)

@@ -1,7 +1,7 @@
-"""What to do: instructions to exactly one service, whoever gives them.
+"""Commands: instructions to exactly one service.
 
-A command that got no answer is given again, as the next attempt: a message of its own, which its
-receiver answers without doing the work a second time.
+A command without an answer is sent again, as the next attempt. That is a message of its own; its
+receiver answers it without doing the work a second time.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class PlaceOrder:
 
 @dataclass(frozen=True, slots=True)
 class ReserveInventory:
-    """To inventory: set all pieces of the order aside, or none."""
+    """To inventory: reserve all items of the order, or none."""
 
     order: Order
     attempt: int = 1
@@ -26,7 +26,7 @@ class ReserveInventory:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseInventory:
-    """To inventory: take back what was set aside for the order, and set nothing aside any more."""
+    """To inventory: release the order's reservation, and refuse any later one."""
 
     order: Order
     attempt: int = 1
@@ -42,7 +42,7 @@ class ChargeCard:
 
 @dataclass(frozen=True, slots=True)
 class RefundCard:
-    """To payment: give back what was charged for the order, and charge nothing any more."""
+    """To payment: refund the order, and refuse any later charge."""
 
     order: Order
     attempt: int = 1
@@ -50,7 +50,7 @@ class RefundCard:
 
 @dataclass(frozen=True, slots=True)
 class ShipOrder:
-    """To shipping: send the order off."""
+    """To shipping: ship the order."""
 
     order: Order
     attempt: int = 1
@@ -58,7 +58,7 @@ class ShipOrder:
 
 @dataclass(frozen=True, slots=True)
 class CancelShipment:
-    """To shipping: do not send the order off any more, or call its parcel back."""
+    """To shipping: recall the order's parcel if it has left, and never ship it again."""
 
     order: Order
     attempt: int = 1
@@ -66,7 +66,7 @@ class CancelShipment:
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
-    """To orders: the order comes to nothing, and the customer may know why."""
+    """To orders: cancel the order; the customer may read the reason."""
 
     order: Order
     reason: str
@@ -75,7 +75,7 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class HoldOrder:
-    """To orders: the order can neither go on nor be undone without a human."""
+    """To orders: put the order on hold, because only a human can complete or cancel it."""
 
     order: Order
     reason: str
@@ -91,4 +91,4 @@ Command = (
     | CancelOrder
     | HoldOrder
 )
-"""The commands that travel between services."""
+"""The commands that are sent over Kafka."""

@@ -1,6 +1,6 @@
-"""What happened: the facts that services tell each other.
+"""Events: facts that services publish.
 
-Every event carries the whole order, so that no reader ever has to ask another service.
+Every event carries the whole order, so that no reader has to ask another service.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """Some pieces of one product; the price, in cents, is of a single piece."""
+    """A quantity of one product, with its unit price in cents."""
 
     sku: str
     quantity: int
@@ -17,7 +17,7 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as the customer placed it; it never changes afterwards."""
+    """An order as the customer placed it; it never changes."""
 
     order_id: str
     user_id: str
@@ -29,14 +29,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class OrderPlaced:
-    """The shop took the order."""
+    """The shop accepted the order."""
 
     order: Order
 
 
 @dataclass(frozen=True, slots=True)
 class StockReserved:
-    """All pieces of the order are set aside."""
+    """All items of the order are reserved."""
 
     order: Order
     reservation_id: str
@@ -44,7 +44,7 @@ class StockReserved:
 
 @dataclass(frozen=True, slots=True)
 class StockRejected:
-    """Nothing is set aside, because something is sold out."""
+    """Nothing is reserved, because something is sold out."""
 
     order: Order
     reason: str
@@ -60,7 +60,7 @@ class PaymentCharged:
 
 @dataclass(frozen=True, slots=True)
 class PaymentDeclined:
-    """The card does not pay for the order."""
+    """The card was declined."""
 
     order: Order
     reason: str
@@ -68,7 +68,7 @@ class PaymentDeclined:
 
 @dataclass(frozen=True, slots=True)
 class OrderShipped:
-    """The order is on its way."""
+    """The order was shipped."""
 
     order: Order
     shipment_id: str
@@ -76,7 +76,7 @@ class OrderShipped:
 
 @dataclass(frozen=True, slots=True)
 class ShippingRefused:
-    """The order is not sent off."""
+    """Shipping refuses the order."""
 
     order: Order
     reason: str
@@ -84,7 +84,7 @@ class ShippingRefused:
 
 @dataclass(frozen=True, slots=True)
 class StockReleased:
-    """Nothing is set aside for the order, and nothing will be."""
+    """Nothing is reserved for the order, and nothing will be."""
 
     order: Order
 
@@ -98,14 +98,14 @@ class CardRefunded:
 
 @dataclass(frozen=True, slots=True)
 class ShipmentCancelled:
-    """The order is not on its way, and will not be."""
+    """The order is not shipped, and will not be."""
 
     order: Order
 
 
 @dataclass(frozen=True, slots=True)
 class OrderCancelled:
-    """The order came to nothing, and all that had been done for it is undone."""
+    """The order is cancelled, and every step is compensated."""
 
     order: Order
     reason: str
@@ -113,7 +113,7 @@ class OrderCancelled:
 
 @dataclass(frozen=True, slots=True)
 class OrderHeld:
-    """The order can neither go on nor be undone; somebody has to look at it."""
+    """The order is on hold: only a human can complete or cancel it."""
 
     order: Order
     reason: str
@@ -121,7 +121,7 @@ class OrderHeld:
 
 @dataclass(frozen=True, slots=True)
 class CustomerNotified:
-    """The customer was told what became of the order: `about` is the event's name."""
+    """The customer was notified of the order's outcome: `about` is the event's name."""
 
     order: Order
     about: str
@@ -144,4 +144,4 @@ Event = (
 )
 
 Rejection = StockRejected | PaymentDeclined | ShippingRefused
-"""The events by which the business says no."""
+"""The events that reject an order for a business reason."""

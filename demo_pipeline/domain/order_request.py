@@ -1,4 +1,4 @@
-"""What a customer may send, and the order that it makes."""
+"""The body of `POST /orders`: its checks, and the priced order made of it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Control, format (bidi, zero width), surrogates, private use, unassigned, line and paragraph
-# separators: characters that are invisible, or that change how others look.
+# separators: characters that are invisible, or change how others look.
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Letters, marks and symbols that show nothing either, from Unicode's Default_Ignorable_Code_Point
+# Letters, marks and symbols that are just as invisible, from Unicode's Default_Ignorable_Code_Point
 # and its blanks: joiner, fillers, inherent vowels, variation selectors, an empty Braille cell.
 _BLANK: Final = frozenset(
     map(
@@ -30,7 +30,7 @@ _BLANK: Final = frozenset(
     )
 )  # fmt: skip
 
-# Joiners of no width, which some languages need within words.
+# Zero-width joiners, which some languages need within words.
 _NON_JOINER: Final = "\u200c"
 _JOINERS: Final = frozenset({_NON_JOINER, "\u200d"})
 _VIRAMA: Final = 9
@@ -41,7 +41,7 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 @dataclass(frozen=True, slots=True)
 class RequestedLine:
-    """Some pieces of one product. The price is the shop's business."""
+    """A quantity of one product. The shop sets the price."""
 
     sku: _Name
     quantity: Annotated[int, msgspec.Meta(ge=1, le=1000)]
@@ -61,18 +61,18 @@ _DECODER: Final = msgspec.json.Decoder(OrderRequest)
 
 
 def order_from(body: bytes, *, order_id: str) -> Order:
-    """Read a request and price it.
+    """Parse a request and price it.
 
     Raises:
-        ValueError: It is no JSON, does not fit, or asks for what the shop does not sell. The
-            message tells the customer what to mend.
+        ValueError: It is not valid JSON, does not fit the schema, or asks for an unknown product.
+            The message says what the customer has to correct.
     """
     request = _read(body)
     for field, text in _texts(request):
         _check_text(field, text)
     unknown = sorted({line.sku for line in request.lines} - PRICES.keys())
     if unknown:
-        raise ValueError(f"not sold here: {', '.join(unknown)}; there is {', '.join(PRICES)}")
+        raise ValueError(f"unknown products: {', '.join(unknown)}; known: {', '.join(PRICES)}")
     lines = tuple(OrderLine(line.sku, line.quantity, PRICES[line.sku]) for line in request.lines)
     return Order(
         order_id=order_id,
@@ -87,7 +87,7 @@ def order_from(body: bytes, *, order_id: str) -> Order:
 def _read(body: bytes) -> OrderRequest:
     try:
         request = _DECODER.decode(body)
-        # The decoder takes the last of several fields of one name, where others take the first.
+        # Of duplicate names, the decoder uses the last one and other parsers the first one.
         json.loads(body, object_pairs_hook=_without_doubles, parse_int=_whole_number)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply: an order has two levels") from None
@@ -98,7 +98,7 @@ def _read(body: bytes) -> OrderRequest:
 
 def _without_doubles(fields: list[tuple[str, Any]]) -> None:
     if len(dict(fields)) < len(fields):
-        raise ValueError("the JSON has an object in which a name stands twice")
+        raise ValueError("the JSON has an object with a duplicate name")
 
 
 def _whole_number(digits: str) -> None:
@@ -115,29 +115,29 @@ def _texts(request: OrderRequest) -> Iterator[tuple[str, str]]:
 
 
 def _check_text(field: str, text: str) -> None:
-    """Refuse what cannot be shown, or would change how other things are shown.
+    """Refuse invisible characters, and those that change how other text is shown.
 
-    Names of all languages are fine; emoji are if they are one character, as those that are
-    composed need joiners and variation selectors, which hide in any text.
+    Names in all languages are fine. Emoji of one character are; composed ones are not, because
+    they need joiners and variation selectors, which could hide in any text.
     """
     for at, character in enumerate(text):
         hidden = character in _BLANK or unicodedata.category(character) in _INVISIBLE
         if hidden and not _joins(text[max(0, at - 1) : at + 2]):
             raise ValueError(
-                f"{field} has a character that cannot be shown (U+{ord(character):04X}): leave "
-                "out control characters, line breaks, and marks of direction or of no width"
+                f"{field} has an invisible character (U+{ord(character):04X}): leave out control "
+                "characters, line breaks, direction marks and zero-width characters"
             )
     if text != text.strip():
         raise ValueError(f"{field} must not begin or end with a space")
     if unicodedata.category(text[0]).startswith("M"):
-        raise ValueError(f"{field} must not begin with a mark that belongs above or below a letter")
+        raise ValueError(f"{field} must not begin with a combining mark")
 
 
 def _joins(three: str) -> bool:
-    """Whether the one in the middle is a joiner where one belongs (RFC 5892, A.1 and A.2).
+    """Return whether the middle character is a joiner in a valid place (RFC 5892, A.1 and A.2).
 
-    It belongs after a virama, as in Sinhala and Hindi; a non-joiner also between two letters of
-    the Arabic script, as in Persian.
+    A joiner may follow a virama, as in Sinhala and Hindi. A non-joiner may also stand between two
+    letters of the Arabic script, as in Persian.
     """
     if len(three) < len("abc") or three[1] not in _JOINERS:
         return False

@@ -1,4 +1,4 @@
-"""How far an order has come, read off the events, whichever of them arrives first."""
+"""The states of an order, derived from events in whatever order they arrive."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -22,7 +22,7 @@ from demo_pipeline.domain.events import (
 
 
 class OrderState(StrEnum):
-    """Where an order stands."""
+    """The state of an order."""
 
     PLACED = "placed"
     RESERVED = "reserved"
@@ -36,7 +36,7 @@ class OrderState(StrEnum):
 END_STATES: Final = frozenset({OrderState.SHIPPED, OrderState.CANCELLED, OrderState.ON_HOLD})
 PAID_STATES: Final = frozenset({OrderState.PAID, OrderState.SHIPPED})
 PENDING_STATES: Final = frozenset(OrderState) - {OrderState.SHIPPED, OrderState.CANCELLED}
-"""States in which nobody can promise the customer how it ends."""
+"""States in which the outcome of the order is still open."""
 
 STATE_AFTER: Final[Mapping[type[Event], OrderState]] = {
     OrderPlaced: OrderState.PLACED,
@@ -52,10 +52,10 @@ STATE_AFTER: Final[Mapping[type[Event], OrderState]] = {
     OrderCancelled: OrderState.CANCELLED,
     OrderHeld: OrderState.ON_HOLD,
 }
-"""The state that an event leads to; what a customer was told leads to none."""
+"""The state that each event leads to; `CustomerNotified` leads to none."""
 
-# Topics overtake each other. An order only ever moves to a later stage, so a late event of an
-# earlier one changes nothing.
+# Events of different topics overtake each other. An order only moves to a later stage, so a late
+# event of an earlier stage changes nothing.
 STAGE: Final[Mapping[OrderState, int]] = {
     OrderState.PLACED: 0,
     OrderState.RESERVED: 1,
@@ -63,6 +63,6 @@ STAGE: Final[Mapping[OrderState, int]] = {
     OrderState.SHIPPED: 3,
     OrderState.CANCELLING: 4,
     OrderState.ON_HOLD: 5,
-    # Above the hold: whoever cancels an order after all has undone the rest.
+    # After the hold: an order that is cancelled in the end has been compensated.
     OrderState.CANCELLED: 6,
 }

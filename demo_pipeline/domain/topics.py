@@ -1,7 +1,7 @@
-"""The topics: which messages each carries, how it is split and by which key.
+"""The topics: their messages, partitions and record keys.
 
-Events are broadcast: whoever wants to know reads them, each service as a group of its own.
-Commands go to one service, which is the only reader of its topic.
+Events are broadcast: any service may read them, each as a consumer group of its own. Commands go
+to one service, which is the only reader of its topic.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ from demo_pipeline.domain.events import (
 )
 from demo_pipeline.domain.messages import Message
 
-# Keyed by user: one customer's orders are charged in the order in which they were placed.
+# Keyed by user: a customer's orders are charged in the order in which they were placed.
 ORDERS: Final = "orders.events"
 # Keyed by user, not by product: a customer's history is in one partition for every read model,
 # and an order has several products.
@@ -43,9 +43,9 @@ INVENTORY: Final = "inventory.events"
 PAYMENT: Final = "payment.events"
 # Keyed by user, for the same reason.
 SHIPPING: Final = "shipping.events"
-# Keyed by user: nobody wants to read that the order is cancelled before that it was shipped.
+# Keyed by user: a customer must hear of a shipment before its cancellation.
 NOTIFICATION: Final = "notification.events"
-# All keyed by user: what undoes a step must never overtake the command that it undoes.
+# All keyed by user: a compensation must never overtake the command that it compensates.
 ORDERS_COMMANDS: Final = "orders.commands"
 INVENTORY_COMMANDS: Final = "inventory.commands"
 PAYMENT_COMMANDS: Final = "payment.commands"
@@ -86,5 +86,5 @@ TOPIC_OF: Final[Mapping[type[Message], str]] = {
 
 
 def key_of(message: Message) -> bytes:
-    """The record key of a message: its user."""
+    """Return the record key of a message: its user."""
     return message.order.user_id.encode()

@@ -1,11 +1,11 @@
-"""Turning a run into what the terminal and the page show."""
+"""Analysing a run: everything that the terminal and the page show."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demo_pipeline.report.delivery import deliveries, letter_kinds
+from demo_pipeline.report.delivery import dead_letter_kinds, deliveries
 from demo_pipeline.report.facts import read_spans
 from demo_pipeline.report.hops import lags_over_time, sum_up_hops
 from demo_pipeline.report.model import OrderReport
@@ -14,7 +14,7 @@ from demo_pipeline.report.sagas import sum_up_sagas
 from demo_pipeline.report.timing import add, distribution, time_order, time_trace
 
 if TYPE_CHECKING:
-    from demo_pipeline.report.delivery import Delivery, LetterKind
+    from demo_pipeline.report.delivery import DeadLetterKind, Delivery
     from demo_pipeline.report.hops import LagsOverTime
     from demo_pipeline.report.model import Breakdown, Distribution, Hop, RunResult
     from demo_pipeline.report.sagas import Saga
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """Everything the terminal and the page show. `orders` has the slowest first."""
+    """Everything that the terminal and the page show; the slowest of `orders` comes first."""
 
     orders: tuple[OrderReport, ...]
     hops: tuple[Hop, ...]
     end_to_end: Distribution | None
     breakdown: Breakdown
     deliveries: tuple[Delivery, ...] = ()
-    letters: tuple[LetterKind, ...] = ()
+    dead_letters: tuple[DeadLetterKind, ...] = ()
     sagas: tuple[Saga, ...] = ()
     lags: LagsOverTime | None = None
 
     @property
     def given_up(self) -> OrderReport | None:
-        """The slowest of the orders of which a record became a dead letter; `None` without one."""
+        """The slowest order with a dead letter; `None` if there is none."""
         return next((report for report in self.orders if report.given_up), None)
 
     @property
@@ -66,18 +66,18 @@ def analyse(result: RunResult) -> Analysis:
         end_to_end=distribution(timing.duration_ns for timing in timed),
         breakdown=add(timing.breakdown for timing in timed),
         deliveries=delivered,
-        letters=letter_kinds(delivered, spans),
+        dead_letters=dead_letter_kinds(delivered, spans),
         sagas=sum_up_sagas(result.metrics, spans),
         lags=lags_over_time(spans),
     )
 
 
 def check_traces(result: RunResult) -> tuple[str, ...]:
-    """Say in one sentence for each broken order what is wrong; nothing when all is well.
+    """Return one sentence for each order with a broken trace.
 
-    Whole is an order that is in exactly one trace, which spans all services, has one root, that
-    an HTTP server's, and lacks no span's parent, except sagas that have not ended. Where a record
-    was given up, its order need not have reached all services.
+    An order must be in exactly one trace. The trace must span all services, have one root, which is
+    an HTTP server's span, and have every span's parent, except those of active sagas. An order with
+    a dead letter or a compensated saga need not have reached all services.
     """
     fault_of = fault_finder(result.services)
     orders = join(read_spans(result.spans), result.order_ids)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from demo_pipeline.report.plain import WIDE, plain_table
-from demo_pipeline.report.wording import HOW_TO_LOOK, NOTHING, by_error, class_of, printable
+from demo_pipeline.report.wording import LIST_DEAD_LETTERS, NOTHING, by_error, class_of, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from demo_pipeline.report.analysis import Analysis
-    from demo_pipeline.report.delivery import Delivery, LetterKind
+    from demo_pipeline.report.delivery import DeadLetterKind, Delivery
 
 
 def delivery_part(analysis: Analysis, width: int) -> list[RenderableType]:
-    """Show what did not just go through; one line where everything did."""
+    """Show retries, duplicates and dead letters; one line if there are none."""
     if not analysis.deliveries:
         return [Text("No retries, duplicates or dead letters", "dim")]
     shown: list[RenderableType] = [
         Text("Delivery", "bold"),
         _deliveries(analysis.deliveries, width),
     ]
-    if analysis.letters:
+    if analysis.dead_letters:
         shown += [
             "",
             Text("Dead letters", "bold"),
-            _letters(analysis.letters, width),
-            Text(f"On a cluster that stays, look at them with {HOW_TO_LOOK}", "dim"),
+            _dead_letters(analysis.dead_letters, width),
+            Text(f"On a permanent cluster, list them with {LIST_DEAD_LETTERS}", "dim"),
         ]
     return shown
 
@@ -45,24 +45,24 @@ def _deliveries(deliveries: Sequence[Delivery], width: int) -> Table:
     table.add_column("duplicates", justify="right")
     table.add_column("dead letters", justify="right")
     for delivery in deliveries:
-        # Their errors are told by the table of dead letters.
-        letters = delivery.dead_letters.total()
+        # The table of dead letters shows their errors.
+        dead_letters = delivery.dead_letters.total()
         table.add_row(
             Text(f"{printable(delivery.reader)} ← {printable(delivery.topic)}"),
             Text(by_error(delivery.retries) or NOTHING),
             f"{delivery.recovered:,}" if delivery.retries else NOTHING,
             f"{delivery.duplicates:,}" if delivery.duplicates else NOTHING,
-            Text(f"{letters:,}", "bold red") if letters else NOTHING,
+            Text(f"{dead_letters:,}", "bold red") if dead_letters else NOTHING,
         )
     return table
 
 
-def _letters(kinds: Sequence[LetterKind], width: int) -> Table:
+def _dead_letters(kinds: Sequence[DeadLetterKind], width: int) -> Table:
     table = plain_table(width, tight=True)
     table.add_column("dead-letter topic", overflow="fold")
     table.add_column("error", overflow="fold")
     table.add_column("count", justify="right")
-    # Whole, so that it can be copied.
+    # Never wrapped, so that it can be copied.
     table.add_column("trace of one", no_wrap=width >= WIDE, overflow="fold")
     for kind in kinds:
         table.add_row(

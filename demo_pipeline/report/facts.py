@@ -1,4 +1,4 @@
-"""Reading spans: the one place that knows their attributes, and that trusts none of them."""
+"""Reading spans and metrics tolerantly: the one place that knows their attributes."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final
@@ -30,12 +30,12 @@ _SAGA_OVERDUE: Final = "pipeline.saga.overdue"
 _ROLES: Final = {role.value: role for role in Role if role is not Role.OTHER}
 _OF_SAGAS: Final = frozenset({Role.SAGA, Role.SAGA_STEP})
 _NS: Final = 1_000_000_000
-# What an OTLP timestamp can hold; a duration beyond it was never measured.
+# The largest duration that an OTLP timestamp can hold; anything longer is a wrong value.
 _LONGEST_S: Final = 2**63 // _NS
 
 
 def read_spans(spans: Iterable[ReadableSpan]) -> tuple[SpanFacts, ...]:
-    """Read spans, each once even if it was exported twice, by start."""
+    """Read spans in the order of their starts, each once even if it was exported twice."""
     unique: dict[tuple[int, int], SpanFacts] = {}
     for span in spans:
         facts = read_span(span)
@@ -44,7 +44,7 @@ def read_spans(spans: Iterable[ReadableSpan]) -> tuple[SpanFacts, ...]:
 
 
 def read_span(span: ReadableSpan) -> SpanFacts:
-    """Read a span; never raises, whatever is on it."""
+    """Read a span; never raise, whatever its attributes are."""
     attributes: Mapping[str, object] = span.attributes or {}
     context = span.get_span_context()
     start = span.start_time or 0
@@ -62,7 +62,7 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         group=_text(attributes, _GROUP),
         conversation_id=_text(attributes, _CONVERSATION),
         start_ns=start,
-        # A clock that was set back, or a span that never ended, counts as no time at all.
+        # A clock that was set back, or a span that never ended, counts as a duration of 0.
         end_ns=max(start, span.end_time or start),
         wait_ns=_duration_ns(attributes.get(_WAIT_S)),
         backoff_ns=_duration_ns(attributes.get(_BACKOFF_S)),
@@ -80,7 +80,7 @@ def read_span(span: ReadableSpan) -> SpanFacts:
 def number_points(
     metrics: Iterable[MetricsData], names: Container[str]
 ) -> Iterator[tuple[str, str, NumberDataPoint]]:
-    """Find the points of counters and gauges of some names, with service and metric name."""
+    """Yield the points of counters and gauges of these names, with service and metric name."""
     for data in metrics:
         for resource in data.resource_metrics:
             service = str(resource.resource.attributes.get(_SERVICE) or "unknown")
@@ -93,7 +93,7 @@ def number_points(
 
 
 def _read_saga(attributes: Mapping[str, object]) -> SagaFacts:
-    """Read the attributes of a saga's or a step's span; never raises, whatever they are."""
+    """Read the attributes of a saga's or a step's span; never raise, whatever they are."""
 
     def text(key: str) -> str:
         return str(attributes.get(key, ""))
@@ -121,7 +121,7 @@ def _text(attributes: Mapping[str, object], key: str) -> str:
 def _duration_ns(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    # Compared before any arithmetic, which NaN would survive and huge numbers would break.
+    # Compared first: arithmetic would let NaN through, and fail on huge numbers.
     if not abs(value) <= _LONGEST_S:
         return None
     return max(0, round(value * _NS))
@@ -132,12 +132,12 @@ def _count(value: object) -> int:
 
 
 def _status(span: ReadableSpan) -> dict[str, object]:
-    """Say why a span failed, where it tells."""
+    """Return the status description of a span as an attribute, if it has one."""
     return {"status": span.status.description} if span.status.description else {}
 
 
 def _events(span: ReadableSpan) -> dict[str, object]:
-    """Put span events, exceptions above all, among the attributes that people read."""
+    """Return span events, mostly exceptions, as attributes for people to read."""
     return {
         f"event {number} {event.name}": "; ".join(
             f"{key}: {value!s}" for key, value in (event.attributes or {}).items()

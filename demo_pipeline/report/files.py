@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writing the report's files, so that a reader never sees an incomplete one."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -12,16 +12,16 @@ from demo_pipeline.report.page import render_page
 
 
 class ReportNotWrittenError(OSError):
-    """The report could not be written; says where, why, and what to do."""
+    """The report could not be written; the message says where, why, and what to do."""
 
 
 def write_report(result: RunResult, directory: Path) -> tuple[Path, ...]:
     """Write `report.html`, `traces.jsonl` and `metrics.jsonl`, and return their paths.
 
-    The folder is made where it is missing; files of an earlier report are replaced.
+    The folder is created if it is missing; files of an earlier report are replaced.
 
     Raises:
-        ReportNotWrittenError: the folder cannot be written; an `OSError`.
+        ReportNotWrittenError: The folder cannot be written; an `OSError`.
     """
     return write_files(
         directory,
@@ -34,21 +34,22 @@ def write_report(result: RunResult, directory: Path) -> tuple[Path, ...]:
 
 
 def write_files(directory: Path, contents: Mapping[str, Iterable[str]]) -> tuple[Path, ...]:
-    """Write files into a folder, made where missing; none appears before all are complete.
+    """Write files into a folder; none appears before all are complete.
 
-    Only their owner may read them, and look into a folder that is made: they show orders.
+    The folder is created if it is missing. Only the owner can read the files and a new folder,
+    because they show orders.
 
     Raises:
-        ReportNotWrittenError: the folder or a file in it cannot be written.
+        ReportNotWrittenError: The folder or a file in it cannot be written.
     """
     pending = {directory / f".{name}.{os.getpid()}.partial": directory / name for name in contents}
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _remove_halves(directory, contents)
+        _remove_leftovers(directory, contents)
         for (partial, target), chunks in zip(pending.items(), contents.values(), strict=True):
             if target.is_dir():
-                raise _not_written(directory, f"{target.name} is a folder there")
-            # Left by a process of the same number, or put there by another user as a link.
+                raise _not_written(directory, f"{target.name} in it is a folder")
+            # Left by a process of the same id, or a link put there by another user.
             partial.unlink(missing_ok=True)
             with open(
                 partial, "w", encoding="utf-8", newline="\n", opener=_opened_privately
@@ -73,14 +74,14 @@ def _opened_privately(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_EXCL, 0o600)
 
 
-def _remove_halves(directory: Path, names: Iterable[str]) -> None:
-    """Remove what processes that were killed while they wrote have left."""
+def _remove_leftovers(directory: Path, names: Iterable[str]) -> None:
+    """Remove the partial files of killed processes."""
     for name in names:
-        for half in directory.glob(f".{name}.*.partial"):
-            number = half.suffixes[-2][1:]
+        for partial in directory.glob(f".{name}.*.partial"):
+            number = partial.suffixes[-2][1:]
             if number.isdecimal() and not _is_alive(int(number)):
                 with suppress(OSError):
-                    half.unlink()
+                    partial.unlink()
 
 
 def _is_alive(process: int) -> bool:
@@ -95,5 +96,5 @@ def _is_alive(process: int) -> bool:
 
 def _not_written(directory: Path, why: str) -> ReportNotWrittenError:
     return ReportNotWrittenError(
-        f"cannot write the report to {directory}: {why}; choose a folder that can be written"
+        f"cannot write the report to {directory}: {why}; choose a writable folder"
     )

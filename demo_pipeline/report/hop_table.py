@@ -1,4 +1,4 @@
-"""Hops and how far behind they were, as tables for the terminal."""
+"""Hops and their lag as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def hop_part(hops: Sequence[Hop], width: int) -> list[RenderableType]:
-    """Show what each hop adds, and how old its flows are; nothing where there is no hop."""
+    """Show the times of each hop and the age of its flows; nothing without hops."""
     if not hops:
         return []
     shown: list[RenderableType] = [Text("Hops (ms)", "bold"), _hop_table(hops, width), ""]

@@ -1,4 +1,4 @@
-"""What each hop, one group reading one topic, adds to the time that an order takes."""
+"""Hops, each one consumer group reading one topic: their times, and their lag over time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HopLag:
 
     Attributes:
         name: The hop, as `service ← topic`.
-        worst_ns: The highest lag of what ended in each slot, in ns; `None` where nothing did.
+        worst_ns: The highest lag in each slot, in ns; `None` for a slot in which nothing ended.
     """
 
     name: str
@@ -32,18 +32,18 @@ class HopLag:
 
     @property
     def highest_ns(self) -> int:
-        """The highest lag of all."""
+        """The highest lag of all slots."""
         return max((lag for lag in self.worst_ns if lag is not None), default=0)
 
 
 @dataclass(frozen=True, slots=True)
 class LagsOverTime:
-    """The end-to-end lag of all hops over one stretch of time, cut into equal slots.
+    """The end-to-end lag of all hops over a period, divided into equal slots.
 
     Attributes:
         start_ns: When the first record was handled, unix ns.
         end_ns: When the last one was.
-        hops: The hops, the one that handled something first coming first.
+        hops: The hops, in the order of their first records.
     """
 
     start_ns: int
@@ -52,7 +52,7 @@ class LagsOverTime:
 
 
 def sum_up_hops(spans: Sequence[SpanFacts]) -> tuple[Hop, ...]:
-    """Sum processing up by service, group and topic; the hop that worked first comes first."""
+    """Sum up processing by service, group and topic, in the order of the first records."""
     retries = {
         parent: pauses[-1].end_ns - pauses[0].start_ns
         for parent, pauses in pauses_by_span(spans).items()
@@ -84,18 +84,18 @@ def sum_up_hops(spans: Sequence[SpanFacts]) -> tuple[Hop, ...]:
 
 
 def lags_over_time(spans: Sequence[SpanFacts]) -> LagsOverTime | None:
-    """Put the end-to-end lags that spans tell into slots of time; `None` where none does."""
-    told = [
+    """Sort the end-to-end lags of spans into time slots; return `None` without any."""
+    lags = [
         (span, span.end_to_end_ns)
         for span in spans
         if span.role is Role.PROCESS and span.end_to_end_ns is not None
     ]
-    if not told:
+    if not lags:
         return None
-    start = min(span.end_ns for span, _ in told)
-    end = max(span.end_ns for span, _ in told)
+    start = min(span.end_ns for span, _ in lags)
+    end = max(span.end_ns for span, _ in lags)
     by_hop: defaultdict[str, list[int | None]] = defaultdict(lambda: [None] * _SLOTS)
-    for span, lag_ns in told:
+    for span, lag_ns in lags:
         slots = by_hop[f"{span.reader} ← {span.topic}"]
         slot = min(_SLOTS - 1, (span.end_ns - start) * _SLOTS // max(1, end - start))
         slots[slot] = max(lag_ns, slots[slot] or 0)

@@ -1,4 +1,4 @@
-"""End-to-end lag over time, a row for each hop, as an SVG drawing inside the page."""
+"""End-to-end lag over time as an SVG chart, with one row per hop."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _LONGEST_LABEL: Final = 40
 
 
 def lag_section(lags: LagsOverTime | None) -> str:
-    """The section of the page; nothing where no span tells of lag."""
+    """Return the section of the page; empty if no span has a lag."""
     if lags is None:
         return ""
-    # The worst ones, in the order of the flow.
+    # The hops with the highest lag, in the order of the flow.
     kept = sorted(lags.hops, key=lambda hop: -hop.highest_ns)[:_MOST_HOPS]
     hops = [hop for hop in lags.hops if hop in kept]
     highest_ns = max(1, *(hop.highest_ns for hop in hops))
     left_out = len(lags.hops) - len(hops)
-    more = f" {counted(left_out, 'hop')} with less lag left out." if left_out else ""
+    more = f" {counted(left_out, 'hop')} with less lag not shown." if left_out else ""
     return (
         f'<section aria-labelledby="{_TITLE}"><h2 id="{_TITLE}">Lag over time</h2>'
-        '<p class="quiet">The longest end-to-end lag of what each hop finished in each '
-        f"{_seconds(_slot_ns(lags))} of the run. All rows have one scale: a bar of full height is "
+        '<p class="quiet">The highest end-to-end lag of the records that each hop finished in each '
+        f"{_seconds(_slot_ns(lags))} of the run. All rows share one scale: a bar of full height is "
         f"{milliseconds(highest_ns)} ms.{more}</p>"
         f'<div class="scroll" role="region" aria-labelledby="{_TITLE}" tabindex="0">'
         f"{_drawing(lags, hops, highest_ns)}</div></section>"
@@ -64,7 +64,7 @@ def _row(hop: HopLag, number: int, highest_ns: int) -> str:
     bars = ""
     for slot, lag_ns in enumerate(hop.worst_ns):
         if lag_ns is not None:
-            # Never so low that it cannot be seen: something ended there.
+            # Never so low that it is invisible: something ended there.
             tall = max(1.0, lag_ns / highest_ns * _BAR_PX)
             bars += f"M{_LABEL_PX + (slot + 0.5) * slot_px:.1f} {base}v-{tall:.1f}"
     name = hop.name if len(hop.name) <= _LONGEST_LABEL else f"{hop.name[: _LONGEST_LABEL - 1]}…"
@@ -93,6 +93,6 @@ def _slot_ns(lags: LagsOverTime) -> int:
 
 
 def _seconds(duration_ns: int) -> str:
-    """Say a moment of the run: `0.25 s`, `12.5 s`, `1,200 s`."""
+    """Format a time of the run: `0.25 s`, `12.5 s`, `1,200 s`."""
     value = duration_ns / _NS
     return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"  # noqa: PLR2004 - three digits

@@ -1,4 +1,4 @@
-"""The values of a report: what a finished run hands in, and what is read out of it."""
+"""The values of a report: a run's result, and what is read from its spans."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """All that a finished run leaves behind.
+    """The result of a finished run.
 
     Attributes:
-        spans: the ended spans of all services.
-        metrics: the last cumulative metrics of each service.
-        order_ids: the orders accepted over HTTP in this run.
-        services: the `service.name` values that the trace of every order must span.
-        scenario: the scenario's name.
-        started_unix_ns: the start of the run, unix ns.
-        duration_s: how long the run took, in seconds.
-        problems: what went wrong with the run as a whole, one line each: it was stopped, a service
+        spans: The ended spans of all services.
+        metrics: The last cumulative metrics of each service.
+        order_ids: The orders accepted over HTTP in this run.
+        services: The `service.name` values that the trace of every order must span.
+        scenario: The scenario's name.
+        started_unix_ns: The start of the run, unix ns.
+        duration_s: How long the run took, in seconds.
+        problems: What went wrong with the run as a whole, one line each: it was stopped, a service
             failed, orders were refused or did not end.
     """
 
@@ -39,11 +39,11 @@ class RunResult:
     problems: tuple[str, ...] = ()
 
 
-_TURNED_BACK: Final = frozenset({"compensated", "failed"})
+_NOT_COMPLETED: Final = frozenset({"compensated", "failed"})
 
 
 class Role(Enum):
-    """What a span stands for on an order's way."""
+    """The role of a span in the flow of an order."""
 
     SEND = "send"
     PROCESS = "process"
@@ -57,14 +57,14 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SagaFacts:
-    """One saga, or one step of it. Texts that the span does not tell are empty.
+    """One saga, or one step of it. Texts that the span lacks are empty.
 
     Attributes:
-        name: What sagas of its kind are called.
-        saga_id: Which one of them it is.
-        step: The step or compensation; empty for the saga as a whole.
-        outcome: How the saga as a whole ended: `completed`, `compensated` or `failed`.
-        compensation: Whether the step undoes another one.
+        name: The saga's name.
+        saga_id: Its id.
+        step: The step or compensation; empty for the saga itself.
+        outcome: How the saga itself ended: `completed`, `compensated` or `failed`.
+        compensation: Whether the step is a compensation.
         overdue: Whether the saga ended after its deadline.
     """
 
@@ -78,14 +78,13 @@ class SagaFacts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpanFacts:
-    """One span, read tolerantly: whatever was missing or of a wrong type has a neutral value.
+    """One span, read tolerantly: an attribute that is missing or of a wrong type is neutral.
 
-    Times are unix ns. `wait_ns` is the time the record spent in the broker before a process span
-    started, `backoff_ns` how long was waited before another attempt at it, `end_to_end_ns` how long
-    the flow had taken since its origin when the processing ended; they are `None` where the span
-    does not tell. `attempts` is how many a process span took, and `duplicate` says that the record
-    was skipped because it had been applied before. `saga` is what the spans of sagas and of their
-    steps have beside that.
+    Times are unix ns. `wait_ns` is how long the record spent in the broker before a process span,
+    `backoff_ns` is the pause before a retry, and `end_to_end_ns` is the age of the flow when the
+    processing ended; each is `None` if the span lacks it. `attempts` is the number of attempts of a
+    process span. `duplicate` means that the record was skipped because it had been applied before.
+    `saga` is set on the spans of sagas and of their steps.
     """
 
     trace_id: int
@@ -118,17 +117,17 @@ class SpanFacts:
 
     @property
     def reader(self) -> str:
-        """The service, with its group where that goes by another name."""
+        """The service, with its group if that has another name."""
         return reader(self.service, self.group)
 
     @property
     def lead_ns(self) -> int | None:
-        """How long was waited before the span: in the broker, or for another attempt."""
+        """The wait before the span: in the broker, or before a retry."""
         return self.backoff_ns if self.role is Role.RETRY else self.wait_ns
 
     @property
     def mark(self) -> str:
-        """What people should know of the span beside its name; mostly nothing."""
+        """The remark shown beside the span's name; mostly empty."""
         if self.duplicate:
             return "duplicate"
         if self.saga is None:
@@ -138,30 +137,30 @@ class SpanFacts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """All spans of one trace id, by start. Compared by identity, shared between its orders."""
+    """All spans of one trace id, by start. Compared by identity; its orders share it."""
 
     trace_id: int
     spans: tuple[SpanFacts, ...]
 
     @property
     def given_up(self) -> bool:
-        """Whether a record in it became a dead letter."""
+        """Whether a record in it was dead-lettered."""
         return any(
             span.role is Role.DEAD_LETTER or span.outcome == "dead_lettered" for span in self.spans
         )
 
     @property
-    def turned_back(self) -> bool:
-        """Whether a saga in it came to another end than it was to."""
+    def saga_not_completed(self) -> bool:
+        """Whether a saga in it was compensated or failed."""
         return any(
-            span.role is Role.SAGA and span.saga is not None and span.saga.outcome in _TURNED_BACK
+            span.role is Role.SAGA and span.saga is not None and span.saga.outcome in _NOT_COMPLETED
             for span in self.spans
         )
 
 
 @dataclass(frozen=True, slots=True)
 class OrderTrace:
-    """An order and its traces: exactly one when all is well."""
+    """An order and its traces, of which there should be exactly one."""
 
     order_id: str
     traces: tuple[Trace, ...]
@@ -169,7 +168,7 @@ class OrderTrace:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Nearest-rank percentiles of a set of durations, in ns: each is a value that occurred."""
+    """Nearest-rank percentiles of durations, in ns: each is a value that occurred."""
 
     p50: int
     p95: int
@@ -181,8 +180,8 @@ class Distribution:
 class Hop:
     """One consumer group reading one topic, over the whole run.
 
-    `retry`, from the first attempt's end to the last one's start, is of the records that were tried
-    again, and not in `processing`; `end_to_end` is from the origin of the flow.
+    `retry` is the time from the end of the first attempt to the start of the last one, of retried
+    records only; `processing` does not include it. `end_to_end` counts from the origin of the flow.
     """
 
     service: str
@@ -204,7 +203,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """Where the time on an order's critical path went, in ns; its parts leave no rest."""
+    """Where the time on an order's critical path went, in ns; the parts add up to the whole."""
 
     wait_ns: int = 0
     processing_ns: int = 0
@@ -214,11 +213,11 @@ class Breakdown:
 
     @property
     def total_ns(self) -> int:
-        """The whole time on the path."""
+        """The total time on the path."""
         return sum(duration for _, duration in self.parts())
 
     def parts(self) -> tuple[tuple[str, int], ...]:
-        """Name the parts, in the order in which people ask for them; `retry` is backoff."""
+        """Return the parts by name; `retry` is backoff."""
         return (
             ("wait", self.wait_ns),
             ("processing", self.processing_ns),
@@ -252,10 +251,10 @@ class OrderReport:
 
     @property
     def given_up(self) -> bool:
-        """Whether a record of the order became a dead letter."""
+        """Whether a record of the order was dead-lettered."""
         return any(trace.given_up for trace in self.order.traces)
 
 
 def reader(service: str, group: str) -> str:
-    """Who reads: the service, with its group where that goes by another name."""
+    """Return the service, with its consumer group if that has another name."""
     return service if group in {"", service} else f"{service}/{group}"

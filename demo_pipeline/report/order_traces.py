@@ -1,4 +1,4 @@
-"""Is every order in exactly one whole trace? What exactly is broken, where not."""
+"""Joining spans into the traces of orders, and checking that every order is in one whole trace."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -13,9 +13,9 @@ _NAMES_AN_ORDER: Final = frozenset({Role.SEND, Role.PROCESS})
 
 
 def join(spans: Iterable[SpanFacts], order_ids: Iterable[str]) -> tuple[OrderTrace, ...]:
-    """Give each order the traces in which one of its records was sent or processed.
+    """Return each order with the traces in which one of its records was sent or processed.
 
-    Orders keep their order; an order that was named twice is there once.
+    Orders keep their sequence; duplicate ids count once.
     """
     by_trace: defaultdict[int, list[SpanFacts]] = defaultdict(list)
     named: defaultdict[str, dict[int, None]] = defaultdict(dict)
@@ -36,12 +36,12 @@ def join(spans: Iterable[SpanFacts], order_ids: Iterable[str]) -> tuple[OrderTra
 
 
 def fault_finder(services: Sequence[str]) -> Callable[[OrderTrace], str | None]:
-    """Make a check for orders whose traces have to span all `services`.
+    """Return a check of orders whose traces must span all `services`.
 
-    It says in one sentence what is broken about an order's trace, `None` when nothing is. Traces
-    that orders share are looked at once.
+    The check returns one sentence about what is broken in an order's trace, or `None`. It checks
+    traces that orders share once.
     """
-    looked_at: dict[int, tuple[str, ...]] = {}
+    checked: dict[int, tuple[str, ...]] = {}
 
     def find(order: OrderTrace) -> str | None:
         name = f"order {printable(order.order_id)}"
@@ -52,9 +52,9 @@ def fault_finder(services: Sequence[str]) -> Callable[[OrderTrace], str | None]:
                 [f"{trace.trace_id:032x} ({_services(trace)})" for trace in order.traces]
             )
         (trace,) = order.traces
-        if trace.trace_id not in looked_at:
-            looked_at[trace.trace_id] = _faults(trace, services)
-        faults = looked_at[trace.trace_id]
+        if trace.trace_id not in checked:
+            checked[trace.trace_id] = _faults(trace, services)
+        faults = checked[trace.trace_id]
         return f"{name}, trace {trace.trace_id:032x}: {'; '.join(faults)}" if faults else None
 
     return find
@@ -62,17 +62,17 @@ def fault_finder(services: Sequence[str]) -> Callable[[OrderTrace], str | None]:
 
 def _faults(trace: Trace, services: Sequence[str]) -> tuple[str, ...]:
     present = {span.service for span in trace.spans}
-    known = {None, *(span.span_id for span in trace.spans)}
-    # A saga's span is there only once it has ended: its steps, and what it sent, come before it.
-    known |= {span.parent_id for span in trace.spans if span.role is Role.SAGA_STEP}
+    span_ids = {None, *(span.span_id for span in trace.spans)}
+    # A saga's span exists only once the saga has ended; its steps and sends exist before.
+    span_ids |= {span.parent_id for span in trace.spans if span.role is Role.SAGA_STEP}
     roots = [span for span in trace.spans if span.parent_id is None]
-    orphans = [span for span in trace.spans if span.parent_id not in known]
-    # What became a dead letter or turned back went no further, and that is no fault of its trace.
-    whole = not (trace.given_up or trace.turned_back)
+    orphans = [span for span in trace.spans if span.parent_id not in span_ids]
+    # A dead letter or a compensated saga goes no further; the trace is complete without the rest.
+    must_reach_all = not (trace.given_up or trace.saga_not_completed)
     faults = [
         f"service {printable(service)} is missing"
         for service in services
-        if service not in present and whole
+        if service not in present and must_reach_all
     ]
     if not roots:
         faults.append("it has no root span")
@@ -81,9 +81,7 @@ def _faults(trace: Trace, services: Sequence[str]) -> tuple[str, ...]:
     elif roots[0].kind != "SERVER":
         faults.append(f"its root {_names(roots)} is {roots[0].kind}, not an HTTP server's span")
     if orphans:
-        faults.append(
-            f"{counted(len(orphans), 'span')} with a parent that is missing: {_names(orphans)}"
-        )
+        faults.append(f"{counted(len(orphans), 'span')} with a missing parent: {_names(orphans)}")
     return tuple(faults)
 
 

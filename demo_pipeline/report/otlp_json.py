@@ -1,4 +1,4 @@
-"""Telemetry as OTLP/JSON lines, as the Collector's file exporter writes them."""
+"""Telemetry as OTLP/JSON lines, in the format of the Collector's file exporter."""
 
 import json
 from collections import defaultdict
@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 def trace_lines(spans: Iterable[ReadableSpan]) -> Iterator[str]:
     """Encode spans, one `ExportTraceServiceRequest` for each trace, the oldest trace first.
 
-    A trace on one line can be found by its id or an order's with nothing but grep.
+    With a trace on one line, grep finds it by its id or by an order's id.
     """
     traces: defaultdict[int, list[ReadableSpan]] = defaultdict(list)
     for span in sorted(spans, key=_by_start):
@@ -27,7 +27,7 @@ def trace_lines(spans: Iterable[ReadableSpan]) -> Iterator[str]:
 def metric_lines(metrics: Iterable[MetricsData]) -> Iterator[str]:
     """Encode metrics, one `ExportMetricsServiceRequest` for each service, by name.
 
-    Points come in the order of their attributes, so that equal runs give equal files.
+    Points are sorted by their attributes, so that equal runs give equal files.
     """
     by_service: list[tuple[str, str]] = []
     for data in metrics:

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing but a browser."""
+"""The report as one HTML page without external resources."""
 
 import base64
 import hashlib
@@ -27,12 +27,12 @@ _NS: Final = 1_000_000_000
 
 
 def render_page(result: RunResult, analysis: Analysis) -> str:
-    """Render the page. Everything that came from an event or a span is escaped."""
+    """Render the page; everything from events and spans is escaped."""
     style = _asset("report.css")
     script = _asset("report.js")
     started = datetime.fromtimestamp(result.started_unix_ns // _NS, UTC)
     return Template(_asset("report.html.tmpl")).substitute(
-        # By hash, so that even markup that slipped through could not run or load anything.
+        # The policy allows these hashes only: injected markup could not run or load anything.
         style_hash=_hash(style),
         script_hash=_hash(script),
         style=style,
@@ -62,7 +62,7 @@ def _verdict(result: RunResult, analysis: Analysis) -> str:
         sentences = "".join(f"<li>{escaped(problem)}</li>" for problem in result.problems)
         failed = (
             '<div class="verdict bad"><span aria-hidden="true">✗</span> '
-            f"The run did not go well<ul>{sentences}</ul></div>"
+            f"The run failed<ul>{sentences}</ul></div>"
         )
     return failed + _verdict_of_traces(analysis, failed=bool(failed))
 
@@ -70,7 +70,7 @@ def _verdict(result: RunResult, analysis: Analysis) -> str:
 def _verdict_of_traces(analysis: Analysis, *, failed: bool) -> str:
     faults = analysis.faults
     if failed and not faults:
-        # Nothing green beside what went wrong.
+        # A green verdict beside a failed run would mislead.
         return ""
     if not analysis.orders:
         return '<p class="verdict">No orders were placed.</p>'
@@ -115,7 +115,7 @@ def _where_it_went(analysis: Analysis) -> str:
         for (name, duration), share in zip(parts, percent, strict=True)
         if duration or name != "retry"
     )
-    # The script draws the bar: its widths need styles that the policy keeps out of the markup.
+    # The script draws the bar, because the policy forbids inline styles.
     drawn = " ".join(str(duration) for _, duration in parts)
     return (
         f'<div class="share" id="where" data-parts="{drawn}" aria-hidden="true"></div>'

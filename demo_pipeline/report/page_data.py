@@ -1,8 +1,7 @@
-"""What the page's script draws orders and waterfalls from, kept small by sharing.
+"""The data from which the page's script draws orders and waterfalls, as compact JSON.
 
-Names, services and attribute values repeat from span to span, so every text is written once and
-referred to by its number; a trace is written once, however many orders it belongs to.
-The layout is read by `assets/report.js`: change both together.
+Texts repeat from span to span, so each is written once and referred to by its index. A trace is
+written once, even if orders share it. `assets/report.js` reads this layout: change both together.
 """
 
 import json
@@ -15,7 +14,7 @@ _NS_PER_US = 1_000
 
 
 def page_data(analysis: Analysis, started_unix_ns: int) -> str:
-    """Encode orders and traces as JSON that is safe inside a `<script>` element."""
+    """Return orders and traces as JSON that is safe inside a `<script>` element."""
     texts: dict[str, int] = {}
     shapes: dict[tuple[int, ...], int] = {}
 
@@ -55,7 +54,7 @@ def page_data(analysis: Analysis, started_unix_ns: int) -> str:
         "texts": list(texts),
     }
     encoded = json.dumps(data, separators=(",", ":"))
-    # Inside a script element these could end it, or begin a comment that swallows the page.
+    # These could end the script element, or begin a comment that swallows the page.
     return encoded.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from demo_pipeline.report.wording import (
-    HOW_TO_LOOK,
     KEPT,
+    LIST_DEAD_LETTERS,
     NOTHING,
     by_error,
     count_or_nothing,
+    counted,
     escaped,
     percentiles,
 )
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from demo_pipeline.report.analysis import Analysis
-    from demo_pipeline.report.delivery import Delivery, LetterKind
+    from demo_pipeline.report.delivery import DeadLetterKind, Delivery
     from demo_pipeline.report.sagas import Saga, SagaStep
 
 _SAGA_TITLE: Final = "sagas-title"
@@ -43,25 +44,25 @@ _DELIVERY_HEADINGS: Final = (
     "Duplicates skipped",
     "Dead letters",
 )
-_LETTER_HEADINGS: Final = ("Dead-letter topic", "Error", "Count", "Trace of one")
+_DEAD_LETTER_HEADINGS: Final = ("Dead-letter topic", "Error", "Count", "Trace of one")
 
 
 def saga_section(sagas: Sequence[Saga]) -> str:
-    """How sagas went, and where on their way they turned back; nothing where there is none."""
+    """Return the section on sagas and their steps; empty if there are none."""
     if not sagas:
         return ""
     tables = _table(
         _SAGA_TITLE,
-        "Sagas by name: how they ended, how many passed their deadline, how many are still "
-        f"under way, and how long those that ended took, in ms. {KEPT}",
+        "Sagas by name: how they ended, how many missed their deadline, how many are still "
+        f"active, and how long the ended ones took, in ms. {KEPT}",
         _SAGA_HEADINGS,
         ["".join(map(_saga, sagas))],
     )
     if any(saga.steps for saga in sagas):
         tables += "<h3>Steps</h3>" + _table(
             _SAGA_TITLE,
-            "The steps of each saga in the order in which they first started, compensations "
-            "last: how they ended, and how long they took, in ms.",
+            "The steps of each saga in the order of their first starts, then its compensations: "
+            "how they ended, and how long they took, in ms.",
             _STEP_HEADINGS,
             [_steps(saga) for saga in sagas if saga.steps],
         )
@@ -116,17 +117,17 @@ def _cells(values: Iterable[str]) -> str:
 
 
 def delivery_section(analysis: Analysis) -> str:
-    """What did not just go through; one sentence where everything did."""
+    """Return the section on retries, duplicates and dead letters; one sentence without any."""
     if not analysis.deliveries:
         return '<p class="quiet">No retries, duplicates or dead letters.</p>'
     section = _table(
         _DELIVERY_TITLE,
-        "What did not just go through: attempts after a failed one, records that went through at "
-        "a later one, records skipped because they had been applied before, and those given up.",
+        "Attempts after a failed one, records that succeeded at a later attempt, records skipped "
+        "because they had been applied before, and records moved to a dead-letter topic.",
         _DELIVERY_HEADINGS,
         ["".join(map(_delivery, analysis.deliveries))],
     )
-    if not analysis.letters:
+    if not analysis.dead_letters:
         return section
     lost = sum(report.given_up for report in analysis.orders)
     return (
@@ -134,33 +135,33 @@ def delivery_section(analysis: Analysis) -> str:
         + "<h3>Dead letters</h3>"
         + _table(
             _DELIVERY_TITLE,
-            f"Records given up, of {lost:,} of the orders.",
-            _LETTER_HEADINGS,
-            ["".join(map(_letter, analysis.letters))],
+            f"Records moved to a dead-letter topic; {counted(lost, 'order')} affected.",
+            _DEAD_LETTER_HEADINGS,
+            ["".join(map(_dead_letter, analysis.dead_letters))],
         )
-        + '<p class="quiet">On a cluster that stays, look at them with '
-        f"<code>{HOW_TO_LOOK}</code></p>"
+        + '<p class="quiet">On a permanent cluster, list them with '
+        f"<code>{LIST_DEAD_LETTERS}</code></p>"
     )
 
 
 def _delivery(delivery: Delivery) -> str:
     recovered = f"{delivery.recovered:,}" if delivery.retries else NOTHING
     duplicates = f"{delivery.duplicates:,}" if delivery.duplicates else NOTHING
-    letters = escaped(by_error(delivery.dead_letters))
-    letters = f"<strong>{letters}</strong>" if letters else NOTHING
+    errors = escaped(by_error(delivery.dead_letters))
+    dead_letters = f"<strong>{errors}</strong>" if errors else NOTHING
     return (
         f'<tr><th scope="row">{escaped(delivery.reader)} '
         f'<span class="from">← {escaped(delivery.topic)}</span></th>'
         f"<td>{escaped(by_error(delivery.retries)) or NOTHING}</td><td>{recovered}</td>"
-        f"<td>{duplicates}</td><td>{letters}</td></tr>"
+        f"<td>{duplicates}</td><td>{dead_letters}</td></tr>"
     )
 
 
-def _letter(kind: LetterKind) -> str:
+def _dead_letter(kind: DeadLetterKind) -> str:
     trace = NOTHING
     if kind.trace_id is not None:
         trace_id = f"{kind.trace_id:032x}"
-        # The script shows the button if it knows the trace.
+        # The script shows the button if the page has the trace.
         trace = (
             f"<code>{trace_id}</code> "
             f'<button type="button" class="copy" data-trace="{trace_id}" hidden '
@@ -173,13 +174,13 @@ def _letter(kind: LetterKind) -> str:
 
 
 def _table(title_id: str, caption: str, headings: Sequence[str], groups: Iterable[str]) -> str:
-    """Write a table in a region that can be scrolled with the keyboard.
+    """Return a table in a region that can be scrolled with the keyboard.
 
     Args:
-        title_id: The id of the heading that names the region.
-        caption: What the table tells.
-        headings: Those of its columns; the first column names the rows.
-        groups: The rows, as markup, group by group.
+        title_id: The id of the heading that labels the region.
+        caption: The caption of the table.
+        headings: The column headings; the first column labels the rows.
+        groups: The rows, as markup, one group per element.
     """
     first, *others = headings
     head = f'<th scope="col" class="named">{first}</th>'

@@ -1,4 +1,4 @@
-"""Printing and tables for a chosen width, on whatever characters the output can take."""
+"""Printing at a chosen width, with ASCII stand-ins for an output that is not Unicode."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,22 +8,27 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 
 WIDE: Final = 100
-"""From so many columns on there is room for comfort."""
+"""From this many columns on, tables are padded."""
 
-# Keeps the waterfall's signs apart where blocks and lines cannot be shown.
+# Keeps the waterfall's glyphs distinct in ASCII.
 _STAND_INS: Final = str.maketrans("░▒█╌▓✕═▄─━│├└·←…\N{REPLACEMENT CHARACTER}", ".=#:%X_+--||`,<~?")
 
 
+def width_of(console: Console) -> int:
+    """Return the columns to use: the terminal's own, or at least `WIDE` in a pipe or a file."""
+    return console.width if console.is_terminal else max(WIDE, console.width)
+
+
 def plain_table(width: int, *, tight: bool = False) -> Table:
-    """Make a table without columns, as tight as the width, or what goes into it, asks for."""
+    """Return a table without columns; `tight`, or a small width, reduces its padding."""
     padding = (0, 0 if width < WIDE else 1, 0, 0 if width < WIDE or tight else 1)
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=padding)
 
 
 def print_plainly(console: Console, renderable: RenderableType, width: int) -> None:
-    """Print at `width`, also where the console believes itself narrower.
+    """Print at `width`, even if the console reports a smaller one.
 
-    An output that is not Unicode gets plain characters instead of an error.
+    An output that is not Unicode gets ASCII characters.
     """
     fixed = _Fixed(renderable, width)
     if not console.options.ascii_only:
@@ -37,7 +42,7 @@ def print_plainly(console: Console, renderable: RenderableType, width: int) -> N
 
 @dataclass(frozen=True, slots=True)
 class _Fixed:
-    """A renderable that has its own idea of the width."""
+    """A renderable with a width of its own."""
 
     renderable: RenderableType
     width: int

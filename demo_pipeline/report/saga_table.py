@@ -31,7 +31,7 @@ _FIGURES: Final = (
 
 
 def saga_part(sagas: Sequence[Saga], width: int) -> list[RenderableType]:
-    """Show how sagas went, and where on their way they turned back; nothing where there is none."""
+    """Show sagas and their steps; nothing if there are none."""
     if not sagas:
         return []
     shown: list[RenderableType] = [Text("Sagas (ms)", "bold"), _sagas(sagas, width)]
@@ -46,7 +46,7 @@ def _sagas(sagas: Sequence[Saga], width: int) -> Table:
     figures = [_figures(saga) for saga in sagas]
     table = plain_table(width, tight=True)
     table.add_column("saga", overflow="fold")
-    # So many columns would leave each other no room: there, the sagas are beside each other.
+    # A narrow terminal has no room for so many columns: there, each saga is a column.
     for heading in _FIGURES if width >= WIDE else names:
         table.add_column(heading, justify="right", overflow="fold")
     if width >= WIDE:

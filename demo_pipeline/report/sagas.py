@@ -1,4 +1,4 @@
-"""How sagas went: their ends are counted by the metrics, their times are told by the spans."""
+"""Sagas by name: their numbers come from metrics, their times from spans."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from demo_pipeline.report.model import Distribution, SagaFacts, SpanFacts
 
-    _Told = tuple[SpanFacts, SagaFacts]
+    _SagaSpan = tuple[SpanFacts, SagaFacts]
     _Reported = Mapping[tuple[str, str], Counter[str]]
 
 _SAGA: Final = "saga"
@@ -35,9 +35,9 @@ class SagaStep:
 
     Attributes:
         name: The step.
-        compensation: Whether it undoes another step.
-        ok: How often it was done.
-        rejected: How often the answer was a business "no".
+        compensation: Whether it is a compensation.
+        ok: How often it succeeded.
+        rejected: How often it was rejected for a business reason.
         errors: How often it failed.
         duration: From its start to its end, in ns.
     """
@@ -55,15 +55,15 @@ class Saga:
     """All sagas of one name.
 
     Attributes:
-        name: What they are called.
-        started: How many began.
-        completed: Those of which all steps were done.
-        compensated: Those that undid what they had done.
-        failed: Those that could not even do that.
-        overdue: Those that ended after their deadline, or are under way after it.
-        active: Those that are still under way.
-        duration: From the start to the end of those that ended, in ns; `None` without spans.
-        steps: In the order in which they first started, the compensations last.
+        name: Their name.
+        started: How many started.
+        completed: How many completed all steps.
+        compensated: How many compensated the steps that they had done.
+        failed: How many could not be compensated either.
+        overdue: How many ended after their deadline, or are active after it.
+        active: How many have not ended.
+        duration: From start to end, in ns; `None` without spans.
+        steps: The steps in the order of their first starts, then the compensations.
     """
 
     name: str
@@ -80,19 +80,19 @@ class Saga:
 def sum_up_sagas(
     metrics: Iterable[MetricsData], spans: Iterable[SpanFacts] = ()
 ) -> tuple[Saga, ...]:
-    """Sum sagas up by name, leaving out names of which there were none.
+    """Sum up sagas by name, without names that have none.
 
     Args:
-        metrics: The last cumulative metrics of each service. What they lack is counted from spans.
+        metrics: The last cumulative metrics of each service. Missing counts come from spans.
         spans: The spans of all services, by start.
     """
     reported = _reported(metrics)
-    ended: defaultdict[str, list[_Told]] = defaultdict(list)
-    steps: defaultdict[str, list[_Told]] = defaultdict(list)
+    ended: defaultdict[str, list[_SagaSpan]] = defaultdict(list)
+    steps: defaultdict[str, list[_SagaSpan]] = defaultdict(list)
     for span in spans:
         if span.saga is not None:
-            told = ended if span.role is Role.SAGA else steps
-            told[span.saga.name].append((span, span.saga))
+            by_name = ended if span.role is Role.SAGA else steps
+            by_name[span.saga.name].append((span, span.saga))
     counted = {name for (_, name), counts in reported.items() if counts.total()}
     return tuple(
         _sum_up(name, reported, ended[name], steps[name])
@@ -101,27 +101,29 @@ def sum_up_sagas(
 
 
 def _reported(metrics: Iterable[MetricsData]) -> _Reported:
-    """Read the counts by metric and saga, and by outcome where they have one."""
+    """Read the counts by metric and saga, and by outcome if they have one."""
     highest: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for data in metrics:
-        found: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        of_replica: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for _, metric, point in number_points([data], _NAMES):
             attributes = point.attributes or {}
             saga = str(attributes.get(_SAGA) or "unknown")
-            found[metric, saga][str(attributes.get(_OUTCOME, ""))] += int(point.value)
-        for about, counts in found.items():
-            # Each replica reads them from the store that all share: adding would count twice.
-            highest[about] |= counts
+            of_replica[metric, saga][str(attributes.get(_OUTCOME, ""))] += int(point.value)
+        for key, counts in of_replica.items():
+            # All replicas read their counts from one shared store: adding would count twice.
+            highest[key] |= counts
     return highest
 
 
-def _sum_up(name: str, reported: _Reported, ended: Sequence[_Told], steps: Sequence[_Told]) -> Saga:
-    known = {saga.saga_id for _, saga in ended}
-    under_way = {saga.saga_id for _, saga in steps} - known
+def _sum_up(
+    name: str, reported: _Reported, ended: Sequence[_SagaSpan], steps: Sequence[_SagaSpan]
+) -> Saga:
+    ended_ids = {saga.saga_id for _, saga in ended}
+    active_ids = {saga.saga_id for _, saga in steps} - ended_ids
     ends = reported.get((_ENDED, name))
     if ends is None:
         ends = Counter(saga.outcome for _, saga in ended)
-    active = _total(reported, _ACTIVE, name, len(under_way))
+    active = _total(reported, _ACTIVE, name, len(active_ids))
     return Saga(
         name=name,
         started=_total(reported, _STARTED, name, ends.total() + active),
@@ -140,11 +142,11 @@ def _total(reported: _Reported, metric: str, name: str, otherwise: int) -> int:
     return otherwise if counts is None else counts.total()
 
 
-def _sum_up_steps(steps: Sequence[_Told]) -> tuple[SagaStep, ...]:
+def _sum_up_steps(steps: Sequence[_SagaSpan]) -> tuple[SagaStep, ...]:
     by_step: defaultdict[tuple[bool, str], list[SpanFacts]] = defaultdict(list)
     for span, saga in steps:
         by_step[saga.compensation, saga.step].append(span)
-    # Sorting is stable: within forward steps and compensations the first start decides.
+    # Sorting is stable: forward steps and compensations each keep the order of their first starts.
     ranked = sorted(by_step.items(), key=lambda item: item[0][0])
     return tuple(
         SagaStep(

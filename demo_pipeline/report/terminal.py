@@ -1,4 +1,4 @@
-"""What a run prints at its end: headline, tables, and the slowest order's way."""
+"""The summary that a run prints: headline, tables, and the waterfall of the slowest order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.text import Text
 from demo_pipeline.report.analysis import analyse
 from demo_pipeline.report.delivery_table import delivery_part
 from demo_pipeline.report.hop_table import hop_part
-from demo_pipeline.report.plain import WIDE, plain_table, print_plainly
+from demo_pipeline.report.plain import WIDE, plain_table, print_plainly, width_of
 from demo_pipeline.report.saga_table import saga_part
 from demo_pipeline.report.waterfall import way_of
 from demo_pipeline.report.wording import counted, milliseconds, per_second, percentiles, printable
@@ -27,12 +27,9 @@ _FAULTS_AT_MOST: Final = 5
 
 
 def print_summary(result: RunResult, console: Console) -> None:
-    """Print the summary of a run.
-
-    A terminal's own width is kept; a pipe or file gets at least 100 columns.
-    """
+    """Print the summary of a run at the terminal's width, or in at least 100 columns elsewhere."""
     analysis = analyse(result)
-    width = max(_NARROW, console.width) if console.is_terminal else max(WIDE, console.width)
+    width = max(_NARROW, width_of(console))
     parts: list[RenderableType] = [*_headline(result, analysis), ""]
     parts += hop_part(analysis.hops, width)
     if analysis.end_to_end:
@@ -59,7 +56,7 @@ def _headline(result: RunResult, analysis: Analysis) -> list[Text]:
     )
     faults = analysis.faults
     if result.problems:
-        verdict = Text("the run did not go well", "bold red")
+        verdict = Text("the run failed", "bold red")
     elif not orders:
         verdict = Text("no orders were placed", "yellow")
     elif not faults:

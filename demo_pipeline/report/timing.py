@@ -1,4 +1,4 @@
-"""How long orders took, and where on their critical path the time went."""
+"""How long orders took, and where the time on their critical path went."""
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -9,14 +9,14 @@ from demo_pipeline.report.model import Breakdown, Distribution, Role, SpanFacts,
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """From the end of a failed attempt to the start of the next one, in unix ns."""
+    """The time from the end of a failed attempt to the start of the next one, in unix ns."""
 
     start_ns: int
     end_ns: int
 
 
 def distribution(durations_ns: Iterable[int]) -> Distribution | None:
-    """Summarise durations by nearest rank; `None` when there are none."""
+    """Summarise durations by nearest rank; return `None` without any."""
     ordered = sorted(durations_ns)
     if not ordered:
         return None
@@ -36,7 +36,8 @@ def add(breakdowns: Iterable[Breakdown]) -> Breakdown:
 def time_trace(trace: Trace) -> Timing | None:
     """Time one trace, from its request to the end of its last processing.
 
-    `None` when nothing was processed in it.
+    Returns:
+        The timing; `None` if nothing was processed in the trace.
     """
     last = max(
         (span for span in trace.spans if span.role is Role.PROCESS),
@@ -47,7 +48,7 @@ def time_trace(trace: Trace) -> Timing | None:
         return None
     requests = [s for s in trace.spans if s.parent_id is None and s.kind == "SERVER"]
     start = min(span.start_ns for span in requests or trace.spans)
-    # Clocks that disagree between hosts must not make an order take less than no time.
+    # Clocks that differ between hosts must not give a negative duration.
     start = min(start, last.end_ns)
     way = _way_to(last, trace.spans)
     sagas = frozenset(span.span_id for span in trace.spans if span.role is Role.SAGA)
@@ -55,39 +56,41 @@ def time_trace(trace: Trace) -> Timing | None:
 
 
 def time_order(timings: Iterable[Timing | None]) -> Timing | None:
-    """Time an order by the timings of its traces; time between broken pieces is `other`."""
-    known = [timing for timing in timings if timing]
-    if not known:
+    """Time an order by the timings of its traces; gaps between broken traces count as `other`."""
+    of_traces = [timing for timing in timings if timing]
+    if not of_traces:
         return None
-    start = min(timing.start_ns for timing in known)
-    latest = max(known, key=lambda timing: timing.end_ns)
+    start = min(timing.start_ns for timing in of_traces)
+    latest = max(of_traces, key=lambda timing: timing.end_ns)
     path = latest.breakdown
     rest = latest.end_ns - start - path.total_ns
     return Timing(start, latest.end_ns, add((path, Breakdown(other_ns=rest))))
 
 
 def pauses_by_span(spans: Iterable[SpanFacts]) -> Mapping[int, tuple[Pause, ...]]:
-    """Find the pauses of each process span, by its id and in the order of time.
+    """Return the pauses of each process span by its id, in the order of time.
 
-    The first attempt has no span of its own. It ended at the latest when the backoff began, which
-    the second attempt tells; the end of any other attempt is that of its span.
+    The first attempt has no span of its own: it counts as ended when the backoff before the second
+    attempt began, which that attempt's span records. Any other attempt ends with its span.
     """
     attempts: defaultdict[int, list[SpanFacts]] = defaultdict(list)
     for span in sorted(spans, key=lambda span: (span.start_ns, span.end_ns)):
         if span.role is Role.RETRY and span.parent_id is not None:
             attempts[span.parent_id].append(span)
-    return {parent: _pauses_between(made) for parent, made in attempts.items()}
+    return {parent: _pauses_between(retries) for parent, retries in attempts.items()}
 
 
-def _pauses_between(made: list[SpanFacts]) -> tuple[Pause, ...]:
-    ends = [made[0].start_ns - (made[0].backoff_ns or 0), *(span.end_ns for span in made)]
+def _pauses_between(retries: list[SpanFacts]) -> tuple[Pause, ...]:
+    first = retries[0]
+    ends = [first.start_ns - (first.backoff_ns or 0), *(span.end_ns for span in retries)]
     return tuple(
-        Pause(min(end, span.start_ns), span.start_ns) for end, span in zip(ends, made, strict=False)
+        Pause(min(end, span.start_ns), span.start_ns)
+        for end, span in zip(ends, retries, strict=False)
     )
 
 
 def _way_to(last: SpanFacts, spans: Sequence[SpanFacts]) -> tuple[SpanFacts, ...]:
-    """Name the request, the sends and the processings that led to a span, the first one first."""
+    """Return the request, sends and processings that led to a span, in the order of time."""
     by_id = {span.span_id: span for span in spans}
     way: dict[int, SpanFacts] = {}
     span: SpanFacts | None = last
@@ -107,7 +110,7 @@ def _break_down(
     pauses: Mapping[int, Sequence[Pause]],
     sagas: Container[int | None],
 ) -> Breakdown:
-    """Cut the time along a way into its parts, without gap or overlap."""
+    """Divide the time along a path into its parts, without gaps and overlaps."""
     spent: defaultdict[str, int] = defaultdict(int)
     now = start_ns
 
@@ -128,8 +131,8 @@ def _break_down(
     for span in way:
         if span.role is Role.SEND:
             if working is not None:
-                # An outbox sends after the work has ended; from there on it is publishing. What a
-                # saga sends of itself was held up by a timer.
+                # An outbox sends after the work has ended; that wait is publishing. A saga's own
+                # sends waited for a timer instead.
                 worked(working, min(span.start_ns, working.end_ns))
                 until(span.start_ns, "other" if span.parent_id in sagas else "publish")
             until(span.start_ns, "other")

@@ -1,4 +1,4 @@
-"""A trace as a tree of spans, in reading order."""
+"""A trace as a tree of spans, depth first."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from demo_pipeline.report.model import SpanFacts
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A span and where it hangs.
+    """A span and its place in the tree.
 
-    `more` says for each level below the root, the span's own last, whether another sibling
-    follows further down: what tree lines are drawn from.
+    `more` has one value for each level below the root, the span's own level last: whether another
+    sibling follows further down. Tree lines are drawn from it.
     """
 
     span: SpanFacts
@@ -25,18 +25,18 @@ class Row:
 
 
 def rows(spans: Sequence[SpanFacts]) -> tuple[Row, ...]:
-    """Order spans depth first, siblings by start.
+    """Return spans depth first, siblings by start.
 
-    Every span comes up exactly once: orphans are shown as roots, and so is one span of a ring
-    of parents.
+    Every span occurs exactly once. Orphans become roots, and so does one span of each cycle of
+    parents.
     """
-    known = {span.span_id for span in spans}
+    span_ids = {span.span_id for span in spans}
     children: defaultdict[int | None, list[SpanFacts]] = defaultdict(list)
     for span in sorted(spans, key=lambda span: (span.start_ns, span.span_id)):
-        children[span.parent_id if span.parent_id in known else None].append(span)
+        children[span.parent_id if span.parent_id in span_ids else None].append(span)
     ordered: list[Row] = []
     seen: set[int] = set()
-    # Spans that no root leads to are tried last: only those of a ring are still unseen then.
+    # After all roots, only spans of cycles are still unseen.
     for top in (*children[None], *spans):
         stack: list[Row] = [Row(top, ())]
         while stack:

@@ -1,4 +1,4 @@
-"""A trace as lines of text: a tree of spans beside bars on one time axis."""
+"""One order's waterfall for the terminal: a tree of spans beside bars on one time axis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _LEGEND: Final = (
     (_PROCESSING, "processing", None),
     (_SEND, "send", None),
     (_BACKOFF, "backoff", Role.RETRY),
-    (_RETRY, "another attempt", Role.RETRY),
+    (_RETRY, "retry", Role.RETRY),
     (_DEAD_LETTER, "dead letter", Role.DEAD_LETTER),
     (_SAGA, "saga", Role.SAGA),
     (_SAGA_STEP, "saga step", Role.SAGA_STEP),
@@ -63,7 +63,7 @@ class _Axis:
 
 
 def way_of(title: str, report: OrderReport, width: int) -> list[RenderableType]:
-    """Show an order's waterfall, and where its time went; nothing of one that was not timed."""
+    """Show an order's waterfall, and where its time went; nothing for an order without timing."""
     timing = report.timing
     if timing is None:
         return []
@@ -85,7 +85,7 @@ def way_of(title: str, report: OrderReport, width: int) -> list[RenderableType]:
 
 
 def waterfall(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
-    """Draw a trace in lines of at most `width` columns; no line for no spans."""
+    """Draw a trace in lines of at most `width` columns."""
     if not spans:
         return ()
     tree = rows(spans)
@@ -128,7 +128,7 @@ def waterfall(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
 
 
 def legend(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
-    """Explain the signs in lines of at most `width` columns; rare ones only where they occur."""
+    """Explain the glyphs in lines of at most `width` columns; rare ones only if they occur."""
     roles = {span.role for span in spans}
     lines: list[Text] = []
     for sign, meaning, role in _LEGEND:
@@ -143,7 +143,7 @@ def legend(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
 
 
 def _where_it_went(breakdown: Breakdown) -> Text:
-    """Say where the time on the critical path went, in ms and in percent."""
+    """Show where the time on the critical path went, in ms and in percent."""
     parts = breakdown.parts()
     percent = shares([duration for _, duration in parts])
     return Text.assemble(
@@ -151,7 +151,7 @@ def _where_it_went(breakdown: Breakdown) -> Text:
         ", ".join(
             f"{name} {milliseconds(duration)} ms ({share} %)"
             for (name, duration), share in zip(parts, percent, strict=True)
-            # Most orders need no second attempt, and are not burdened with one.
+            # Most orders have no retries, and need no word about them.
             if duration or name != "retry"
         ),
     )
@@ -159,7 +159,7 @@ def _where_it_went(breakdown: Breakdown) -> Text:
 
 def _axis(spans: Sequence[SpanFacts], columns: int) -> _Axis:
     start = min(span.start_ns - (span.lead_ns or 0) for span in spans)
-    # A record that waited for days before this trace began would flatten everything else.
+    # A record that had waited for days before this trace would flatten everything else.
     first = min(span.start_ns for span in spans)
     end = max(span.end_ns for span in spans)
     start = max(start, first - (end - first))
@@ -178,7 +178,7 @@ def _ruler(axis: _Axis) -> str:
 def _bar(span: SpanFacts, axis: _Axis) -> Text:
     waited = axis.column(span.start_ns - (span.lead_ns or 0))
     first = min(axis.column(span.start_ns), axis.columns - 1)
-    # Every span and, where there is room for it, every wait is seen, however short.
+    # Every span is visible, however short, and so is every wait if there is room.
     after = max(first + 1, axis.column(span.end_ns))
     waited = max(0, min(waited, first - 1)) if span.lead_ns else first
     lead, lead_style = _BACKOFF if span.role is Role.RETRY else _WAIT

@@ -1,4 +1,4 @@
-"""Words and figures for people: durations, shares, and text that came from elsewhere."""
+"""Words and figures for people: durations, shares, and untrusted text made safe."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,28 +8,28 @@ from typing import Final
 from demo_pipeline.report.model import Distribution
 
 NOTHING: Final = "-"
-KEPT: Final = "Counts are what the databases have kept; times are of this run."
-"""What has to be known where totals of a store stand beside what a run has measured."""
-HOW_TO_LOOK: Final = "python -m tracing dlq list --bootstrap-servers HOST:PORT"
+KEPT: Final = "Counts are totals in the databases; times are from this run."
+"""The note beside figures of which some come from a database and some from the run."""
+LIST_DEAD_LETTERS: Final = "python -m tracing dlq list --bootstrap-servers HOST:PORT"
 _NS_PER_MS: Final = 1_000_000
 _LONGEST: Final = 160
 
 
 def printable(text: str) -> str:
-    """Make foreign text safe to print: no control characters, no lone surrogates, not endless."""
+    """Make untrusted text safe to print: no control characters, no lone surrogates, not endless."""
     if len(text) > _LONGEST:
         text = text[: _LONGEST - 1] + "…"
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def escaped(text: str) -> str:
-    """Make foreign text safe to stand in HTML, as content or in a quoted attribute."""
+    """Make untrusted text safe in HTML, as content or in a quoted attribute."""
     # Lone surrogates cannot be written as UTF-8.
     return escape(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def milliseconds(duration_ns: int | None) -> str:
-    """Say a duration in ms with three telling digits: 0.42, 8.31, 12.4, 104, 1,234."""
+    """Format a duration in ms with three significant digits: 0.42, 8.31, 12.4, 104, 1,234."""
     if duration_ns is None:
         return NOTHING
     value = duration_ns / _NS_PER_MS
@@ -40,19 +40,19 @@ def milliseconds(duration_ns: int | None) -> str:
 
 
 def percentiles(spread: Distribution | None) -> tuple[str, str, str]:
-    """Say p50, p95 and p99 in ms."""
+    """Format p50, p95 and p99 in ms."""
     if spread is None:
         return NOTHING, NOTHING, NOTHING
     return milliseconds(spread.p50), milliseconds(spread.p95), milliseconds(spread.p99)
 
 
 def count_or_nothing(number: int) -> str:
-    """Say how many: `1,200`; a sign that is easily passed over for 0."""
+    """Format a count: `1,200`, or a dash for 0."""
     return f"{number:,}" if number else NOTHING
 
 
 def shares(parts: Sequence[int]) -> tuple[int, ...]:
-    """Say parts in whole percent that add up to 100 (all 0 where there is nothing to share)."""
+    """Return parts in whole percent that add up to 100; all are 0 if the total is 0."""
     total = sum(parts)
     if total <= 0:
         return (0,) * len(parts)
@@ -64,21 +64,21 @@ def shares(parts: Sequence[int]) -> tuple[int, ...]:
 
 
 def counted(number: int, noun: str) -> str:
-    """Say how many: `1 order`, `1,200 orders`."""
+    """Format a count with its noun: `1 order`, `1,200 orders`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def class_of(error_type: str) -> str:
-    """Name an error without its module."""
+    """Return an error's name without its module."""
     return error_type.rpartition(".")[2] or error_type
 
 
 def by_error(counts: Counter[str]) -> str:
-    """Say how often which error was met, the most frequent first: `ConnectionError 12`."""
+    """Format errors with their counts, the most frequent first: `ConnectionError 12`."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{printable(class_of(error))} {count:,}" for error, count in ranked)
 
 
 def per_second(number: int, duration_s: float) -> str:
-    """Say a throughput; no time at all gives none."""
+    """Format a throughput; a dash for a duration of 0."""
     return f"{number / duration_s:,.1f}/s" if duration_s > 0 else NOTHING

@@ -18,19 +18,17 @@ if TYPE_CHECKING:
 
 
 def record_handler(service: Service, context: ServiceContext) -> RecordHandler:
-    """Make what `tracing.consume` calls with every record that a service reads.
+    """Return the function that `tracing.consume` calls with every record of a service.
 
-    The handler raises `tracing.Rejected` when the business said no, after having stored that;
-    and `msgspec.DecodeError` for a record that is no message although it says so.
+    It raises `tracing.Rejected` after it has stored a rejection, and `msgspec.DecodeError` for a
+    record that claims to be one of our messages and is not.
     """
     logger = logging.getLogger(f"demo_pipeline.{service.name}")
 
     async def handle(record: ConsumerRecord[Any, Any]) -> None:
         message = decode(record)
         if message is None:
-            logger.info(
-                "%s[%d] has a record of a type unknown here", record.topic, record.partition
-            )
+            logger.info("%s[%d] has a record of an unknown type", record.topic, record.partition)
             return
         handler = service.handlers.get(type(message))
         if handler is None:
@@ -39,7 +37,7 @@ def record_handler(service: Service, context: ServiceContext) -> RecordHandler:
         sent = await perform(handler, message, context, record)
         name, order_id = type(message).__name__, message.order.order_id
         if sent is None:
-            logger.info("%s of order %s was done before", name, order_id)
+            logger.info("%s of order %s was already done", name, order_id)
             return
         for answer in sent:
             if isinstance(answer, Rejection):

@@ -1,4 +1,4 @@
-"""One database per service: SQLite by default, whatever a URL names otherwise."""
+"""One database per service: SQLite by default, or the one that a URL names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _BUSY_S: Final = 30
 _MAX_PORT: Final = 65_535
-# Eight services and their replicas share a server that takes a hundred connections by default.
+# Eight services and their replicas share a server that allows 100 connections by default.
 _POOL: Final = {"pool_size": 2, "max_overflow": 3}
 _SETTING_UP: Final = 0x64656D6F
 _DELAYS: Final = tracing.Retry(delay_s=0.2, max_delay_s=5.0)
@@ -47,9 +47,10 @@ _logger = logging.getLogger("demo_pipeline.database")
 
 
 def database_url(service: str, folder: Path) -> str:
-    """The URL of a service's database: `ORDERS_DATABASE_URL` and so on, else a file in `folder`.
+    """Return the URL of a service's database, by default of a file in `folder`.
 
-    It comes from the environment alone, because it may hold a password.
+    Another one comes from `ORDERS_DATABASE_URL` and so on: from the environment alone, because it
+    may hold a password.
     """
     file = folder / f"{service}.sqlite3"
     return os.environ.get(f"{service.upper()}_DATABASE_URL") or f"sqlite+aiosqlite:///{file}"
@@ -57,14 +58,14 @@ def database_url(service: str, folder: Path) -> str:
 
 @asynccontextmanager
 async def open_database(service: Service, url: str) -> AsyncIterator[AsyncEngine]:
-    """Connect to a service's database, with its tables and first contents in place.
+    """Connect to a service's database; create its tables and initial rows where they are missing.
 
-    Beside the service's own tables there are those of its inbox and its outbox. A file that is
-    made is for its owner alone, and so are those that SQLite makes beside it.
+    The tables of the inbox and the outbox are created as well. New files can be read by their
+    owner alone, those that SQLite creates beside them included.
 
     Raises:
-        UsageError: The URL names no database that can be used here.
-        DemoError: The database does not answer, or does not take the tables.
+        UsageError: The URL names no supported database.
+        DemoError: The database does not answer, or refuses the tables.
     """
     engine = _engine(service.name, url)
     inbox_table(service.tables)
@@ -84,7 +85,7 @@ async def _set_up(service: Service, engine: AsyncEngine) -> None:
         await _try_options(service.name, engine)
         async with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
-                # Two replicas that start on an empty database would make the same tables.
+                # Two replicas that start on an empty database would create the same tables.
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({_SETTING_UP})"))
             await connection.run_sync(service.tables.create_all)
             if service.fill is not None:
@@ -92,24 +93,25 @@ async def _set_up(service: Service, engine: AsyncEngine) -> None:
     except (SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         raise DemoError(
-            f"the database of {service.name} cannot be used ({type(cause).__name__}): is it "
-            f"there, and is {service.name.upper()}_DATABASE_URL right?"
+            f"cannot use the database of {service.name} ({type(cause).__name__}): is it "
+            f"running, and is {service.name.upper()}_DATABASE_URL right?"
         ) from error
 
 
 @asynccontextmanager
 async def existing_database(service: str, url: str) -> AsyncIterator[AsyncEngine]:
-    """Connect to a service's database, to look into it. Nothing is made that is not there.
+    """Connect to a service's database to read it; nothing is created.
 
     Raises:
-        UsageError: There is no such database, or it is none of that service.
+        UsageError: There is no such database.
+        DemoError: It cannot be read, or belongs to another service.
     """
     engine = _engine(service, url)
     if _is_missing(engine):
         await engine.dispose()
         raise UsageError(
-            f"there is no file {engine.url.database}: go to the folder in which "
-            f"`serve {service}` runs, or that `run --databases` names, or name its database in "
+            f"there is no file {engine.url.database}: change to the folder in which "
+            f"`serve {service}` runs, or to the folder of `run --databases`, or set "
             f"{service.upper()}_DATABASE_URL"
         )
     try:
@@ -117,18 +119,18 @@ async def existing_database(service: str, url: str) -> AsyncIterator[AsyncEngine
         yield engine
     except (SQLAlchemyError, OSError) as error:
         raise DemoError(
-            f"the database of {service} cannot be read ({type(error).__name__}); is it the right "
-            f"one, and did `serve {service}` ever run on it?"
+            f"cannot read the database of {service} ({type(error).__name__}): is it the right "
+            f"one, and has `serve {service}` run on it?"
         ) from error
     finally:
         await engine.dispose()
 
 
 async def _try_options(service: str, engine: AsyncEngine) -> None:
-    """Connect once: only then the driver says which options of a URL it does not take.
+    """Connect once: only then does the driver check the options of a URL.
 
     Raises:
-        UsageError: The driver does not take one.
+        UsageError: The driver refuses an option.
     """
     try:
         async with engine.connect():
@@ -136,23 +138,23 @@ async def _try_options(service: str, engine: AsyncEngine) -> None:
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(
             f"{service.upper()}_DATABASE_URL has an address or an option that its driver does not "
-            f"take ({type(error).__name__}); asyncpg calls sslmode ssl, for example"
+            f"accept ({type(error).__name__}); asyncpg calls sslmode ssl, for example"
         ) from None
 
 
 async def insert_once(connection: AsyncConnection, table: Table, **values: object) -> bool:
-    """Insert a row unless its key is there already; tell whether it was inserted."""
+    """Insert a row unless its key exists; return whether it was inserted."""
     insert = _INSERTS[connection.dialect.name]
     result = await connection.execute(insert(table).values(**values).on_conflict_do_nothing())
     return bool(result.rowcount)
 
 
 def is_away(error: Exception, *, connected: bool) -> bool:
-    """Whether an error says that the database is away, and not that something is wrong in it.
+    """Return whether an error means that the database is unavailable.
 
     Args:
-        error: What was raised.
-        connected: Whether there was a connection; without, drivers raise whatever they like.
+        error: The error.
+        connected: Whether there was a connection; before that, drivers raise errors of any type.
     """
     if not connected:
         return True
@@ -161,21 +163,21 @@ def is_away(error: Exception, *, connected: bool) -> bool:
 
 
 async def outlast(failures: int, error: Exception) -> None:
-    """Wait before it is tried again, after so many failures in a row; say so at the first."""
+    """Wait before the next attempt, after this many failures in a row; log the first one."""
     if failures == 1:
-        # Without its text, which may hold what was to be stored.
-        _logger.warning("waiting for the database, which is away (%s)", type(error).__name__)
+        # Without the error's text, which may hold what was to be stored.
+        _logger.warning("the database is unavailable (%s), waiting for it", type(error).__name__)
     await asyncio.sleep(_DELAYS.delay_after(failures))
 
 
 def _is_missing(engine: AsyncEngine) -> bool:
-    """Whether SQLite would make a new, empty file."""
+    """Return whether SQLite would create a new, empty file."""
     file = _file(engine)
     return engine.url.get_backend_name() == "sqlite" and not (file and file.is_file())
 
 
 def _file(engine: AsyncEngine) -> Path | None:
-    """The file of an SQLite database, where it has one that a plain path names."""
+    """Return the file of an SQLite database, if its URL names one by a plain path."""
     path = engine.url.database or ""
     if engine.url.get_backend_name() != "sqlite" or path.startswith((":memory:", "file:")):
         return None
@@ -193,14 +195,14 @@ def _engine(service: str, url: str) -> AsyncEngine:
             raise UsageError(f"{variable}: there is no port {parsed.port}")
         if backend != "sqlite":
             return create_async_engine(url, hide_parameters=True, **_POOL)
-        # SQLite has one writer at a time: with one connection, tasks queue for it here instead of
+        # SQLite has one writer at a time. With one connection, tasks queue for it instead of
         # failing on a locked database.
         engine = create_async_engine(
             url,
             pool_size=1,
             max_overflow=0,
             connect_args={"timeout": _BUSY_S},
-            # Errors are logged, and what is stored is about customers.
+            # Errors are logged, and parameters hold customers' data.
             hide_parameters=True,
         )
     except (
@@ -210,7 +212,7 @@ def _engine(service: str, url: str) -> AsyncEngine:
         ModuleNotFoundError,
         ValueError,
     ) as error:
-        # Without the error's own text, which may repeat the URL.
+        # Without the error's text, which may repeat the URL.
         raise UsageError(
             f"{variable} names no usable database ({type(error).__name__}): write "
             "sqlite+aiosqlite:///FILE or postgresql+asyncpg://HOST/NAME and install the driver"
@@ -220,8 +222,8 @@ def _engine(service: str, url: str) -> AsyncEngine:
 
 
 def _write_ahead(connection: Any, _record: object) -> None:
-    # One flush per checkpoint instead of several per commit; a crash may cost power-loss safety,
-    # which a demo can do without.
+    # One flush per checkpoint instead of several per commit. A power loss may lose commits; a demo
+    # can afford that.
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")

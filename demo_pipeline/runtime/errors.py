@@ -1,17 +1,17 @@
-"""Ends of the demo that a person caused or can mend."""
+"""Errors that a user caused or can fix; each message says how."""
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message is one line that says why and what to do."""
+    """The demo cannot go on; the message says in one line why and what to do."""
 
 
 class UsageError(DemoError):
-    """The demo was asked for something that it cannot do as asked."""
+    """The command line or the environment asks for something impossible."""
 
 
 class StoppedError(DemoError):
-    """Somebody stopped the demo before it was done."""
+    """The user stopped the demo before it was done."""
 
 
 class BrokerError(Exception):
-    """There is no broker to talk to; the message says why and what to do."""
+    """There is no usable broker; the message says why and what to do."""

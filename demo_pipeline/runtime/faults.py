@@ -1,4 +1,4 @@
-"""What goes wrong in a service on purpose, as the scenario has it."""
+"""Deliberate faults of a service, as its scenario asks for them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class CardProviderUnreachableError(ConnectionError):
 
 
 class ReturnsClosedError(tracing.Unprocessable):
-    """The warehouse takes nothing back, however soon one asks again."""
+    """The warehouse accepts no returns; trying again does not help."""
 
 
 class Faults:
-    """The faults of one service in one run. For one event loop.
+    """The faults of one service in one run. Use it from one event loop.
 
     Args:
         scenario: What goes wrong.
-        pace: How fast the shop is; what takes time in the story takes longer where it is slow.
+        pace: How fast the shop runs; the times of the scenario stretch with it.
     """
 
     def __init__(self, scenario: Scenario, pace: Pace) -> None:
@@ -43,27 +43,27 @@ class Faults:
         self._first_charge: float | None = None
         self._outage_over = False
 
-    def written(self, message: Message, value: bytes) -> bytes:
-        """What is written of a message: its value, or what a broken writer makes of it."""
+    def value_to_publish(self, message: Message, value: bytes) -> bytes:
+        """Return a message's value, or half of it where a broken writer is simulated."""
         if not self._scenario.spoiled_every or not isinstance(message, OrderPlaced):
             return value
         self._events += 1
-        # The third one first: so that a short run has one, too, and not as its first order.
+        # Begin with the third one: a short run has one too, and it is not the first order.
         spoiled = self._events % self._scenario.spoiled_every == 3 % self._scenario.spoiled_every
         return value[: len(value) // 2] if spoiled else value
 
     async def before(self, message: Message) -> None:
-        """What happens when a message is about to be worked on.
+        """Delay or fail the processing of a message, before it begins.
 
         Raises:
-            CardProviderUnreachableError: A card is to be charged while the provider is away.
-            ReturnsClosedError: Something is to be taken back while that does not work.
+            CardProviderUnreachableError: A card is charged during the provider's outage.
+            ReturnsClosedError: Stock is released while the warehouse accepts no returns.
         """
         scenario = self._scenario
         if isinstance(message, ShipOrder) and message.attempt == 1 and scenario.shipping_s:
             await asyncio.sleep(scenario.shipping_s * self._pace.factor)
-        if isinstance(message, ReleaseInventory) and scenario.takes_nothing_back:
-            raise ReturnsClosedError("the warehouse takes nothing back")
+        if isinstance(message, ReleaseInventory) and scenario.returns_closed:
+            raise ReturnsClosedError("the warehouse accepts no returns")
         if isinstance(message, ChargeCard) and scenario.outage_s and self._in_outage():
             raise CardProviderUnreachableError("the card provider does not answer")
 
@@ -72,12 +72,12 @@ class Faults:
         if self._first_charge is None:
             self._first_charge = now
         away_for = now - self._first_charge - self._scenario.outage_after_s
-        # Once it is over, it stays over, however slow the shop becomes.
+        # Once over, the outage stays over, however slow the shop becomes.
         self._outage_over |= away_for >= self._scenario.outage_s * self._pace.factor
         return away_for >= 0 and not self._outage_over
 
     def repeats(self) -> bool:
-        """Whether the record that is sent now is sent twice."""
+        """Return whether to send the current record twice; call it once per record."""
         if not self._scenario.repeated_every:
             return False
         self._records += 1
@@ -85,12 +85,12 @@ class Faults:
 
 
 def no_faults() -> Faults:
-    """Nothing goes wrong."""
+    """Return faults that do nothing."""
     return Faults(SCENARIOS[STEADY], steady_pace())
 
 
 class RepeatingSender:
-    """Sends with a producer, and again where the faults have it so."""
+    """Sends each record once, or twice as a relay does that crashed before it noted the send."""
 
     def __init__(self, producer: TracedProducer, faults: Faults) -> None:
         self._producer = producer

@@ -35,10 +35,10 @@ _OPEN_FILE: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing; those that exist stay as they are.
+    """Create a folder and its missing parents; existing ones keep their permissions.
 
     Raises:
-        OSError: One of them cannot be made, or is a file.
+        OSError: One of them cannot be created, or is a file.
     """
     if folder.is_dir():
         return
@@ -48,10 +48,10 @@ def make_private_folder(folder: Path) -> None:
 
 
 def make_private_file(file: Path) -> None:
-    """Make an empty file where there is none.
+    """Create an empty file, unless it exists.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _FILE_MODE))
@@ -59,20 +59,20 @@ def make_private_file(file: Path) -> None:
 
 @contextmanager
 def temp_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
-    """Make a folder that is removed when the block is left; only its owner can read it.
+    """Create a folder that is removed at the end of the block; only its owner can read it.
 
-    Folders that killed processes of the same user left there are removed first.
+    Folders left there by killed processes of the same user are removed first.
 
     Args:
-        kind: What it is for, as a part of its name.
-        parent: Where to make it; by default where temporary files go.
+        kind: Its purpose, as a part of its name.
+        parent: Where to create it; by default where temporary files go.
     """
     where = Path(tempfile.gettempdir()) if parent is None else parent
     sweep(where)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-", dir=where))
     lock = None
     try:
-        # Under another name until it is locked: a sweep would take it for one that is left.
+        # Under another name until it is locked: a sweep would take it for a leftover.
         new = folder / f"{_LOCK}.new"
         lock = os.open(new, _OPEN_FILE | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -80,8 +80,8 @@ def temp_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        # A program that is about to end may still write into it: what stays is as a killed process
-        # leaves it, for the next one.
+        # A program that is ending may still write into the folder. Whatever remains looks like the
+        # leftovers of a killed process, and the next sweep removes it.
         with contextlib.suppress(OSError):
             (folder / _LOCK).touch(0o600)
         if lock is not None:
@@ -91,11 +91,11 @@ def temp_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
 def sweep(where: Path) -> None:
     """Remove the folders that killed processes of this user left in `where`.
 
-    A folder stays if its process lives, if it is another user's, or if it has no lock file, as it
-    is then not known to be ours. Links are not followed.
+    A folder stays if its process lives, if it belongs to another user, or if it has no lock file
+    and may not be ours. Links are not followed.
     """
     for folder in where.glob(f"{_PREFIX}*"):
-        # Whatever is wrong with it, it must not keep a run from starting.
+        # A leftover must not keep a run from starting.
         with contextlib.suppress(OSError):
             _remove_if_left(folder)
 

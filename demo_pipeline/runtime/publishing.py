@@ -1,4 +1,4 @@
-"""Doing what a message asks, and telling the others what came of it, in one transaction."""
+"""Handling a message and publishing the resulting messages, in one transaction."""
 
 from __future__ import annotations
 
@@ -23,19 +23,18 @@ async def perform(
     context: ServiceContext,
     record: ConsumerRecord[Any, Any] | None = None,
 ) -> tuple[Message, ...] | None:
-    """Let a handler change the database, and send what came of it if that commits.
+    """Run a handler in a transaction, and publish the messages that it returns.
 
-    While the database is away, a record waits for it: nobody should have to replay what failed
-    for that.
+    A record waits while the database is unavailable, so that an outage makes no dead letters.
 
     Args:
-        handler: What to do; called again where its transaction was lost.
-        message: What it is to be done with.
-        context: Where.
-        record: What the message came with; `None` for a message that came otherwise.
+        handler: The handler; called again if its transaction was lost.
+        message: The message to handle.
+        context: What the service works with.
+        record: The record of the message; `None` if it did not come from Kafka.
 
     Returns:
-        What came of it; `None` where the record's message was worked on before.
+        The messages to publish; `None` if the record was handled before.
     """
     failures = 0
     while True:
@@ -48,7 +47,7 @@ async def perform(
                 messages = await handler(message, connection)
                 await put(messages, context, connection)
         except Exception as error:
-            # Who waits for an answer is told; a record can wait, and is no worse for that.
+            # A caller waits for an answer and gets the error; a record can wait.
             if record is None or not is_away(error, connected=connected):
                 raise
             failures += 1
@@ -61,12 +60,12 @@ async def perform(
 async def put(
     messages: tuple[Message, ...], context: ServiceContext, connection: AsyncConnection
 ) -> None:
-    """Put messages into the outbox, in the connection's transaction."""
+    """Add messages to the outbox, in the connection's transaction."""
     for message in messages:
         await context.outbox.add(
             connection,
             TOPIC_OF[type(message)],
-            context.faults.written(message, encode(message)),
+            context.faults.value_to_publish(message, encode(message)),
             key=key_of(message),
             headers=headers_of(message),
         )

@@ -1,4 +1,4 @@
-"""What a service is: its name, its tables, and how it works. Data, no behaviour of its own."""
+"""What a service is: its name, its tables and its handlers, as plain data."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from demo_pipeline.runtime.service_context import ServiceContext
 
 RecordHandler = Callable[["ConsumerRecord[Any, Any]"], Awaitable[None]]
-"""What `tracing.consume` calls with every record."""
+"""The function that `tracing.consume` calls with every record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A service's way to work, under way.
+    """What a running service does.
 
     Attributes:
         handle: Handles a record.
-        beside: What goes on beside that, and never ends by itself.
+        beside: Tasks that run beside it until they are cancelled.
     """
 
     handle: RecordHandler
@@ -43,11 +43,11 @@ class Service:
 
     Attributes:
         name: Its `service.name` and its consumer group.
-        tables: What its database holds.
-        handlers: What it does, by the type of command or event.
-        fill: Puts the first contents into empty tables.
-        at_work: How it works, where that is more than calling a handler for each message.
-        other_topics: What it reads beside the messages that it has handlers for.
+        tables: The tables of its database.
+        handlers: Its handlers, by the type of command or event.
+        fill: Inserts the initial rows.
+        at_work: Runs the service, if it does more than call a handler for each message.
+        other_topics: Topics that it reads without having handlers for their messages.
     """
 
     name: str
@@ -59,6 +59,6 @@ class Service:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The topics it has to read."""
+        """The topics that it reads."""
         handled = {TOPIC_OF[message] for message in self.handlers if message in TOPIC_OF}
         return tuple(sorted(handled.union(self.other_topics)))

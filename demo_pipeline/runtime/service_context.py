@@ -1,4 +1,4 @@
-"""What a service works with: its clients, its database, and how patient it is."""
+"""What a running service works with: telemetry, database, inbox, outbox and deadlines."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServiceContext:
-    """Where a service does its work.
+    """What a running service works with.
 
     Attributes:
-        telemetry: What its clients share.
+        telemetry: The telemetry that its clients share.
         database: Its own database.
-        inbox: Knows which messages were worked on before.
-        outbox: Takes the messages that are to be sent.
-        committed: Called when there may be something in the outbox.
-        faults: What goes wrong on purpose.
-        deadlines: How patient its sagas are, if it has any.
-        pace: How fast the shop is; deadlines stretch with it.
+        inbox: Recognises messages that were handled before.
+        outbox: Stores the messages to send.
+        committed: Called after a commit that may have added to the outbox.
+        faults: Deliberate faults.
+        deadlines: The deadlines of its sagas, if it has any.
+        pace: How fast the shop runs; deadlines stretch with it.
     """
 
     telemetry: Telemetry

@@ -1,4 +1,4 @@
-"""What a move of the saga means to those who watch: which step ended how, which began."""
+"""What one transition of a saga means for telemetry: which step ended and how, which began."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class StepEnd:
     """A step or compensation that ended.
 
     Attributes:
-        name: Which one.
-        outcome: How.
-        error_type: What went wrong, where something did.
-        attempts: How often it was asked for.
+        name: Its name.
+        outcome: How it ended.
+        error_type: The type of the error, if it ended in one.
+        attempts: How often its command was sent.
     """
 
     name: str
@@ -38,35 +38,35 @@ class StepEnd:
 
     @property
     def compensation(self) -> bool:
-        """Whether it undoes a step."""
+        """Whether it is a compensation."""
         return self.name in COMPENSATIONS
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What happened to a saga in one move.
+    """What happened to a saga in one transition.
 
     Attributes:
         started: Whether it began.
-        step_ended: What it waited for until now.
-        turned_back: Why it begins to compensate, if it does.
-        asked: What it waits for from now on, if it has just asked for it.
-        attempt: How often it has asked for that.
-        outcome: How it ended, if it did.
+        step_ended: The step that ended, if one did.
+        compensating_because: Why it begins to compensate, if it does.
+        asked: The step whose command was sent, if one was.
+        attempt: How often that command was sent.
+        outcome: How the saga ended, if it did.
     """
 
     started: bool
     step_ended: StepEnd | None
-    turned_back: str | None
+    compensating_because: str | None
     asked: str | None
     attempt: int
     outcome: SagaOutcome | None
 
 
 def facts_of(before: SagaState | None, after: SagaState, happening: Happening) -> Facts:
-    """Say what a move was that changed something."""
+    """Return the facts of a transition that changed the state."""
     awaited = None if before is None else before.awaited
-    turned_back = after.phase is Phase.COMPENSATING and (
+    starts_compensating = after.phase is Phase.COMPENSATING and (
         before is None or before.phase is Phase.RUNNING
     )
     return Facts(
@@ -74,7 +74,7 @@ def facts_of(before: SagaState | None, after: SagaState, happening: Happening) -
         step_ended=None
         if before is None or awaited is None or awaited == after.awaited
         else StepEnd(awaited, *_outcome(happening), before.attempt),
-        turned_back=after.reason if turned_back else None,
+        compensating_because=after.reason if starts_compensating else None,
         asked=after.awaited,
         attempt=after.attempt,
         outcome=_OUTCOMES.get(after.phase),

@@ -1,7 +1,7 @@
-"""The moves of the place-order saga: a pure function of its state and of what happened.
+"""The state machine of the place-order saga: a pure function of its state and one input.
 
-It reads no clock and does no I/O. Duplicates, late answers and timers of waits that are over
-change nothing, so events may come in any order and as often as they like.
+It reads no clock and does no I/O. Duplicates, late answers and expired timers change nothing, so
+events may arrive in any order and any number of times.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from demo_pipeline.sagas.place_order import CANCEL_ORDER, COMPENSATIONS, STEPS
 
 
 class Phase(StrEnum):
-    """Where a saga stands."""
+    """The phase of a saga."""
 
     RUNNING = "running"
     COMPENSATING = "compensating"
@@ -29,7 +29,7 @@ END_PHASES: Final = frozenset({Phase.COMPLETED, Phase.COMPENSATED, Phase.FAILED}
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The answer to an attempt at something did not come in time."""
+    """The answer to one attempt did not come in time."""
 
     awaited: str
     attempt: int
@@ -37,20 +37,20 @@ class TimedOut:
 
 @dataclass(frozen=True, slots=True)
 class DeadlinePassed:
-    """The saga has taken longer than it should."""
+    """The saga's deadline has passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SagaState:
-    """All that a saga remembers.
+    """The state of a saga.
 
     Attributes:
-        order: What it is about.
-        phase: Where it stands.
-        step: While it runs, the number of the step whose answer it waits for.
-        to_undo: While it compensates, the compensations that are left, the first one under way.
-        attempt: How often it has asked for what it waits for.
-        reason: Why it turned back.
+        order: Its order.
+        phase: Its phase.
+        step: While it runs, the index of the step whose answer it awaits.
+        to_undo: While it compensates, the remaining compensations; the first one is under way.
+        attempt: How often it has sent the command whose answer it awaits.
+        reason: Why it compensates.
     """
 
     order: Order
@@ -62,39 +62,39 @@ class SagaState:
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to its end, which is final."""
+        """Whether it has ended; an end is final."""
         return self.phase in END_PHASES
 
     @property
     def awaited(self) -> str | None:
-        """The step or compensation whose answer it waits for; `None` at the end."""
+        """The step or compensation whose answer it awaits; `None` at the end."""
         if self.phase is Phase.RUNNING:
             return STEPS[self.step].name
         return self.to_undo[0] if self.phase is Phase.COMPENSATING else None
 
     @property
-    def can_turn_back(self) -> bool:
-        """Whether being late is a reason to turn back: it runs, and its pivot is not done."""
+    def deadline_applies(self) -> bool:
+        """Whether it compensates when its deadline passes: it runs, and its pivot is not done."""
         return self.phase is Phase.RUNNING and not any(step.pivot for step in STEPS[: self.step])
 
 
 Happening = Event | TimedOut | DeadlinePassed
-"""What can happen to a saga."""
+"""The inputs of a saga."""
 
 Move = tuple[SagaState | None, tuple[Command, ...]]
-"""The state after a move, and the commands that it makes necessary."""
+"""The state after a transition, and the commands to send."""
 
 
 def advance(state: SagaState | None, message: Happening, deadlines: Deadlines) -> Move:
-    """Move a saga.
+    """Apply one input to a saga.
 
     Args:
-        state: Where it stands; `None` for an order of which nothing is known.
-        message: What happened.
-        deadlines: How often to ask.
+        state: Its state; `None` for an unknown order.
+        message: The input.
+        deadlines: How often to send a command.
 
     Returns:
-        The state after that, the same one where the message means nothing to it.
+        The new state, which is the same one if the input changes nothing, and the commands.
     """
     if state is None:
         if isinstance(message, OrderPlaced):
@@ -110,28 +110,28 @@ def advance(state: SagaState | None, message: Happening, deadlines: Deadlines) -
 
 
 def wait_s(state: SagaState, deadlines: Deadlines) -> float:
-    """How long to wait for the answer that a saga waits for, in seconds."""
+    """Return how long to wait for the awaited answer, in seconds."""
     if state.phase is Phase.COMPENSATING:
-        return float(deadlines.undo_s * 2 ** (state.attempt - 1))
+        return float(deadlines.compensation_s * 2 ** (state.attempt - 1))
     return deadlines.step_s
 
 
 def _not_answered(state: SagaState, deadlines: Deadlines) -> Move:
     running = state.phase is Phase.RUNNING
-    if state.attempt < (deadlines.step_attempts if running else deadlines.undo_attempts):
+    if state.attempt < (deadlines.step_attempts if running else deadlines.compensation_attempts):
         return _ask(replace(state, attempt=state.attempt + 1))
     if running:
-        return _turn_back(state, f"{state.awaited}: no answer", in_doubt=True)
+        return _start_compensating(state, f"{state.awaited}: no answer", in_doubt=True)
     reason = f"{state.awaited} got no answer, after {state.reason}"
     return replace(state, phase=Phase.FAILED, reason=reason), (HoldOrder(state.order, reason),)
 
 
 def _run(state: SagaState, message: Event | DeadlinePassed) -> Move:
     step = STEPS[state.step]
-    if isinstance(message, DeadlinePassed) and state.can_turn_back:
-        return _turn_back(state, f"{step.name}: too late", in_doubt=True)
+    if isinstance(message, DeadlinePassed) and state.deadline_applies:
+        return _start_compensating(state, f"{step.name}: too late", in_doubt=True)
     if isinstance(message, Rejection) and isinstance(message, step.refused):
-        return _turn_back(state, message.reason, in_doubt=False)
+        return _start_compensating(state, message.reason, in_doubt=False)
     if not isinstance(message, step.done):
         return state, ()
     if state.step + 1 == len(STEPS):
@@ -139,10 +139,10 @@ def _run(state: SagaState, message: Event | DeadlinePassed) -> Move:
     return _ask(replace(state, step=state.step + 1, attempt=1))
 
 
-def _turn_back(state: SagaState, reason: str, *, in_doubt: bool) -> Move:
-    """Undo all that was done, the last first; and what may have been done, if there is doubt."""
+def _start_compensating(state: SagaState, reason: str, *, in_doubt: bool) -> Move:
+    """Compensate all completed steps, the last first; if in doubt, the current one as well."""
     begun = STEPS[: state.step + 1 if in_doubt else state.step]
-    to_undo = (*(step.undone_by for step in reversed(begun)), CANCEL_ORDER)
+    to_undo = (*(step.compensation for step in reversed(begun)), CANCEL_ORDER)
     return _ask(replace(state, phase=Phase.COMPENSATING, to_undo=to_undo, attempt=1, reason=reason))
 
 
@@ -156,7 +156,7 @@ def _compensate(state: SagaState, message: Event | DeadlinePassed) -> Move:
 
 
 def _ask(state: SagaState) -> tuple[SagaState, tuple[Command, ...]]:
-    """Give the command whose answer the state waits for."""
+    """Send the command whose answer the state awaits."""
     if state.phase is Phase.RUNNING:
         return state, (STEPS[state.step].command(state.order, state.attempt),)
     command = COMPENSATIONS[state.to_undo[0]].command

@@ -1,4 +1,4 @@
-"""Moving place-order sagas: state, commands and what is told of them in one transaction."""
+"""The orchestrator: stores a saga's state, commands and telemetry data in one transaction."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class _Moved:
 
 
 class Orchestrator:
-    """Moves sagas when something happens. For one event loop.
+    """Moves sagas on events and on timers. Use it from one event loop.
 
     Args:
-        context: Where it works.
-        store: Keeps the sagas' states and timers.
-        sagas: Keeps what people and metrics want to know.
-        tracker: Tells traces and metrics.
+        context: What the service works with.
+        store: Stores the sagas' states and timers.
+        sagas: Stores the sagas' status for people and metrics.
+        tracker: Records spans and metrics.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Orchestrator:
         self._tracker = tracker
 
     async def take(self, event: Event, record: ConsumerRecord[Any, Any]) -> None:
-        """Move the saga that an event belongs to."""
+        """Apply an event to its saga."""
         moved: _Moved | None = None
 
         async def handle(event: Event, connection: AsyncConnection) -> tuple[Command, ...]:
@@ -71,22 +71,22 @@ class Orchestrator:
 
         sent = await perform(handle, event, self._context, record)
         if sent is not None and moved is not None:
-            self._tell(moved)
+            self._record(moved)
 
     async def look_after(self, order_id: str) -> None:
-        """Move a saga that has waited too long, if it still does."""
+        """Apply a timeout to a saga, if it is still waiting."""
         async with self._context.database.begin() as connection:
-            # Whoever holds it is about to move it.
+            # A locked saga is being moved already.
             stored = await self._store.load(connection, order_id, skip_locked=True)
             if stored is None:
                 return
             now_ns = time_ns()
-            if stored.state.can_turn_back and now_ns >= stored.deadline_ns:
+            if stored.state.deadline_applies and now_ns >= stored.deadline_ns:
                 stored = await self._postponed(connection, stored, now_ns)
             happening = _too_late(stored, now_ns)
             if happening is None:
                 return
-            # What it sends belongs to the saga's trace, as if an event had moved it.
+            # Its commands belong to the saga's trace, as if an event had caused them.
             with self._tracker.resumed(stored.context):
                 moved = await self._move(connection, stored, happening)
                 if moved is None:
@@ -94,10 +94,10 @@ class Orchestrator:
                 await put(moved.commands, self._context, connection)
         self._context.committed()
         with self._tracker.resumed(stored.context):
-            self._tell(moved)
+            self._record(moved)
 
     async def due(self, limit: int) -> list[str]:
-        """The orders whose sagas have waited too long, by now."""
+        """Return the orders whose sagas have a timeout due."""
         async with self._context.database.connect() as connection:
             return await self._store.due(connection, time_ns(), limit)
 
@@ -122,13 +122,13 @@ class Orchestrator:
         return _Moved(saga, facts, commands, started_ns, now_ns)
 
     def _deadlines(self) -> Deadlines:
-        """How patient sagas are now: longer than it is written, where the shop is slow."""
+        """Return the deadlines, stretched by the current pace."""
         return self._context.pace.stretched(self._context.deadlines)
 
     async def _postponed(
         self, connection: AsyncConnection, stored: StoredSaga, now_ns: int
     ) -> StoredSaga:
-        """Give a saga that is past its deadline the time that the pace of now would give it."""
+        """Recompute the deadline of an overdue saga at the current pace."""
         later = stored.moved(stored.state, now_ns, self._deadlines())
         if later.deadline_ns > stored.deadline_ns:
             await self._store.save(connection, later)
@@ -150,7 +150,7 @@ class Orchestrator:
     async def _note(
         self, connection: AsyncConnection, saga: StoredSaga, facts: Facts, now_ns: int
     ) -> int | None:
-        """Note in the transaction what is told later; returns when the step began that ended."""
+        """Store the saga's status; return when the step began that has just ended."""
         state, sagas = saga.state, self._sagas
         order_id, step_started_ns = state.order.order_id, None
         if facts.started:
@@ -186,8 +186,8 @@ class Orchestrator:
             )
         return step_started_ns
 
-    def _tell(self, moved: _Moved) -> None:
-        """Tell of a move that has been committed."""
+    def _record(self, moved: _Moved) -> None:
+        """Record spans and metrics of a committed transition."""
         facts, context, state = moved.facts, moved.saga.context, moved.saga.state
         pace, order_id = self._context.pace, state.order.order_id
         if facts.started:
@@ -207,8 +207,8 @@ class Orchestrator:
                 error_type=ended.error_type,
                 attempts=ended.attempts,
             )
-        if facts.turned_back is not None:
-            self._tracker.compensating(context, facts.turned_back)
+        if facts.compensating_because is not None:
+            self._tracker.compensating(context, facts.compensating_because)
         if facts.outcome is not None:
             self._tracker.ended(
                 context,
@@ -219,7 +219,7 @@ class Orchestrator:
             )
         if facts.outcome == "failed":
             _logger.error(
-                "the saga of order %s has failed and needs a human: %s; still to undo: %s",
+                "the saga of order %s has failed and needs a human: %s; not compensated: %s",
                 order_id,
                 state.reason,
                 ", ".join(state.to_undo),
@@ -227,9 +227,9 @@ class Orchestrator:
 
 
 def _too_late(stored: StoredSaga, now_ns: int) -> TimedOut | DeadlinePassed | None:
-    """What a saga has waited too long for."""
+    """Return the timeout that is due for a saga, if one is."""
     state = stored.state
-    if state.can_turn_back and now_ns >= stored.deadline_ns:
+    if state.deadline_applies and now_ns >= stored.deadline_ns:
         return DeadlinePassed()
     if state.awaited is not None and now_ns >= stored.answer_due_ns:
         return TimedOut(state.awaited, state.attempt)

@@ -1,4 +1,4 @@
-"""The place-order saga as data: its steps in order, and what undoes each."""
+"""The place-order saga as data: its steps in order, and their compensations."""
 
 from __future__ import annotations
 
@@ -43,30 +43,29 @@ class Step:
     """One step of the saga.
 
     Attributes:
-        name: What it is called on spans, on metrics and by people.
-        command: What asks for it.
-        done: The event that says that it is done.
-        refused: The event that says that it will not be done.
-        undone_by: The compensation that undoes it; it does no harm where nothing was done.
-        pivot: Whether, once it is done, going on is better than turning back only because the
-            saga is late.
+        name: Its name on spans and metrics, and for people.
+        command: The command that asks for it.
+        done: The event that reports success.
+        refused: The event that reports a rejection.
+        compensation: The compensation that undoes it; harmless if the step was not done.
+        pivot: Whether a saga that has done it goes on even when it is overdue.
     """
 
     name: str
     command: type[Forward]
     done: type[Event]
     refused: type[Event]
-    undone_by: str
+    compensation: str
     pivot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Compensation:
-    """What undoes a step.
+    """The compensation of a step.
 
     Attributes:
-        command: What asks for it.
-        done: The event that says that the step is undone.
+        command: The command that asks for it.
+        done: The event that reports success.
     """
 
     command: type[Backward | CancelOrder]
@@ -80,7 +79,7 @@ STEPS: Final = (
 )
 
 CANCEL_ORDER: Final = "cancel-order"
-"""What undoes the first thing of all, that the order was taken."""
+"""The last compensation: it cancels the order itself."""
 
 COMPENSATIONS: Final[Mapping[str, Compensation]] = {
     "cancel-shipment": Compensation(CancelShipment, ShipmentCancelled),

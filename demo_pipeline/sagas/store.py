@@ -1,4 +1,4 @@
-"""Where the place-order saga keeps its state and its timers: a row per order."""
+"""The table of the place-order saga: state and timers, one row per order."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from demo_pipeline.domain.deadlines import Deadlines
 
 _NS: Final = 1_000_000_000
-_UNDONE_OR_DONE: Final = frozenset({Phase.COMPLETED, Phase.COMPENSATED})
+_NO_MORE_COMMANDS: Final = frozenset({Phase.COMPLETED, Phase.COMPENSATED})
 _FORWARD: Final = frozenset({Phase.RUNNING, Phase.COMPLETED})
 _DECODER: Final = msgspec.json.Decoder(SagaState)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSaga:
-    """A saga as it is stored. All times are unix ns.
+    """A stored saga. All times are unix ns.
 
     Attributes:
-        state: All that it remembers.
-        context: Where its telemetry belongs.
-        answer_due_ns: When the answer that it waits for should be there.
-        deadline_ns: When it should be over.
+        state: Its state.
+        context: Its trace and flow.
+        answer_due_ns: When the awaited answer is due.
+        deadline_ns: When the saga should have ended.
     """
 
     state: SagaState
@@ -41,17 +41,17 @@ class StoredSaga:
 
     @property
     def due_ns(self) -> int | None:
-        """When somebody has to look after it, if nothing happens until then."""
+        """When its next timer is due; `None` once it has ended."""
         if self.state.ended:
             return None
-        if self.state.can_turn_back:
+        if self.state.deadline_applies:
             return min(self.answer_due_ns, self.deadline_ns)
         return self.answer_due_ns
 
     def moved(self, state: SagaState, now_ns: int, deadlines: Deadlines) -> StoredSaga:
-        """The saga after a move; it waits anew where it has asked anew.
+        """Return the saga with a new state; a new command restarts its timer.
 
-        While it goes forward, its deadline moves out where deadlines have become longer.
+        While the saga goes forward, its deadline moves out if deadlines have become longer.
         """
         due_ns = self.answer_due_ns
         if (state.awaited, state.attempt) != (self.state.awaited, self.state.attempt):
@@ -63,7 +63,7 @@ class StoredSaga:
 
 
 def begun(state: SagaState, context: SagaContext, now_ns: int, deadlines: Deadlines) -> StoredSaga:
-    """A saga that has just begun."""
+    """Return a saga that has just begun."""
     return StoredSaga(
         state,
         context,
@@ -76,7 +76,7 @@ class SagaStore:
     """The table of the saga's states.
 
     Args:
-        metadata: What the table belongs to.
+        metadata: The metadata that the table is added to.
     """
 
     def __init__(self, metadata: MetaData) -> None:
@@ -101,13 +101,13 @@ class SagaStore:
         to_move: bool = True,
         skip_locked: bool = False,
     ) -> StoredSaga | None:
-        """Read a saga; `None` where there is none.
+        """Read a saga; return `None` if there is none.
 
         Args:
-            connection: Inside a transaction.
-            order_id: Whose saga.
-            to_move: Whether to keep others from moving it until the transaction ends.
-            skip_locked: Whether one that others are moving counts as none.
+            connection: A connection inside a transaction.
+            order_id: The saga's order.
+            to_move: Whether to lock the saga until the transaction ends.
+            skip_locked: Whether to return `None` for a saga that is locked.
         """
         columns = self._table.c
         query = select(
@@ -123,19 +123,19 @@ class SagaStore:
         return StoredSaga(_DECODER.decode(row.state), context, row.answer_due_ns, row.deadline_ns)
 
     async def add(self, connection: AsyncConnection, saga: StoredSaga) -> None:
-        """Store a saga that has begun."""
+        """Insert a saga that has begun."""
         key = {"order_id": saga.state.order.order_id}
         await connection.execute(insert(self._table).values({**key, **_values(saga)}))
 
     async def save(self, connection: AsyncConnection, saga: StoredSaga) -> None:
-        """Store a saga that has moved."""
+        """Update a saga that has moved."""
         order_id = saga.state.order.order_id
         await connection.execute(
             update(self._table).where(self._table.c.order_id == order_id).values(_values(saga))
         )
 
     async def due(self, connection: AsyncConnection, now_ns: int, limit: int) -> list[str]:
-        """The orders whose sagas somebody has to look after now, the latest first in line."""
+        """Return the orders whose sagas have a timer due, the longest overdue first."""
         columns = self._table.c
         found = await connection.scalars(
             select(columns.order_id)
@@ -148,8 +148,8 @@ class SagaStore:
 
 def _values(saga: StoredSaga) -> dict[str, object]:
     state = saga.state
-    if state.phase in _UNDONE_OR_DONE:
-        # Nothing is asked for any more that would need to know how to pay, or where to send.
+    if state.phase in _NO_MORE_COMMANDS:
+        # No further command needs the card or the address.
         state = replace(state, order=replace(state.order, card_token="", ship_to=""))
     return {
         "state": msgspec.json.encode(state).decode(),

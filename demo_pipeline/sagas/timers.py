@@ -1,4 +1,4 @@
-"""Durable timers: sagas that have waited too long are looked after, also after a restart."""
+"""Durable timers: timeouts of sagas fire on time, also after a restart."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _STALL_S: Final = 1.0
 
 
 async def run_timers(orchestrator: Orchestrator, *, grace_s: float) -> None:
-    """Look after the sagas that are due, until cancelled.
+    """Fire the timers of sagas until cancelled.
 
-    A database that is away is waited for. A saga that cannot be moved is left aside for a while,
-    and keeps no other one waiting.
+    It waits while the database is unavailable. A saga that cannot be moved is set aside for a
+    while, so that it does not delay the others.
 
     Args:
         orchestrator: Moves the sagas.
-        grace_s: Seconds to wait at first: answers that came while nobody was there are read
-            meanwhile, so that a restart does not look like silence.
+        grace_s: Seconds to wait first: answers that arrived during a restart are read in that
+            time, and must not look late.
     """
     await asyncio.sleep(grace_s)
     aside: dict[str, float] = {}
@@ -47,13 +47,14 @@ async def run_timers(orchestrator: Orchestrator, *, grace_s: float) -> None:
             if order_id not in aside:
                 try:
                     await orchestrator.look_after(order_id)
-                # Whatever is wrong with one saga, the timers of all others have to go off.
+                # One broken saga must not stop the timers of all others.
                 except Exception:
-                    _logger.exception("the saga of order %s cannot be moved on time", order_id)
+                    _logger.exception("the timeout of order %s's saga cannot be handled", order_id)
                     aside[order_id] = monotonic() + _ASIDE_S
         slept = monotonic()
         await asyncio.sleep(_POLL_S)
         stalled_s = monotonic() - slept - _POLL_S
         if stalled_s > _STALL_S:
-            # The process stood still. What came meanwhile is read first, as after a restart.
+            # The process was suspended. Answers that arrived meanwhile are read first, as after a
+            # restart.
             await asyncio.sleep(min(stalled_s, grace_s))

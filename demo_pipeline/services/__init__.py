@@ -29,13 +29,13 @@ SERVICES: Final[Mapping[str, Service]] = {
         observer,
     )
 }
-"""All services by name, in the order in which an order passes through them."""
+"""All services by name, in the order in which an order reaches them."""
 
-# Few records, to be looked at by people: one partition keeps them in the order of their failures.
+# Few records, for people to read: one partition keeps them in the order of their failures.
 DEAD_LETTER_TOPICS: Final[Mapping[str, int]] = {
     f"{topic}.{service.name}.dlq": 1 for service in SERVICES.values() for topic in service.topics
 }
-"""Where each service's dead letters go, and in how many partitions."""
+"""The dead-letter topic of every service and topic, with its number of partitions."""
 
 ALL_TOPICS: Final[Mapping[str, int]] = {**PARTITIONS, **DEAD_LETTER_TOPICS}
-"""All topics of the shop, and in how many partitions each is split."""
+"""All topics of the shop, with their numbers of partitions."""

@@ -1,4 +1,4 @@
-"""Analytics: a read model of all orders, built from nothing but the events of all topics."""
+"""Analytics: a read model of all orders, built from events alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ORDERS = Table(
 
 
 async def record(event: Event, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Take an event into the read model, in whichever order events arrive."""
+    """Apply an event to the read model; events may arrive in any order."""
     order, state = event.order, STATE_AFTER[type(event)]
     new = await insert_once(
         connection,
@@ -63,13 +63,13 @@ async def orders_by_state(connection: AsyncConnection) -> dict[OrderState, int]:
 
 
 async def revenue_cents(connection: AsyncConnection) -> int:
-    """What the paid orders are worth together, in cents."""
+    """Return the total of all paid orders, in cents."""
     paid = select(func.sum(_ORDERS.c.total_cents)).where(_ORDERS.c.state.in_(PAID_STATES))
     return await connection.scalar(paid) or 0
 
 
 async def ended_orders(connection: AsyncConnection) -> dict[str, OrderState]:
-    """All orders that have come to their end, with the state in which they did."""
+    """Return all orders that have ended, with their states."""
     ended = await connection.execute(
         select(_ORDERS.c.order_id, _ORDERS.c.state).where(_ORDERS.c.state.in_(END_STATES))
     )

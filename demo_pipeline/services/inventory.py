@@ -1,4 +1,4 @@
-"""Inventory: sets stock aside for orders, all of an order or nothing, and takes it back."""
+"""Inventory: reserves stock, all items of an order or none, and releases it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from demo_pipeline.domain.events import Event, Order
 
 FIRST_STOCK: Final = 1_000_000
-"""Pieces of each product in a new shop: finite, and more than any demo sells."""
+"""The initial stock of each product: more than any demo sells."""
 
 RESERVED: Final = "reserved"
 REJECTED: Final = "rejected"
@@ -41,18 +41,18 @@ _RESERVATIONS = Table(
 
 
 async def fill(connection: AsyncConnection) -> None:
-    """Stock a new shop; one that is open already keeps what it has."""
+    """Insert the initial stock; existing stock is left unchanged."""
     for sku in PRICES:
         await insert_once(connection, _STOCK, sku=sku, available=FIRST_STOCK)
 
 
 async def reserve(command: ReserveInventory, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Set stock aside, if all of it is there; asked again, answer as before."""
+    """Reserve an order's items if all are in stock; a repeated command gets the same answer."""
     order = command.order
-    found = await _reservation(order, connection)
-    if found is not None:
-        return (_answer(order, *found),)
-    # Locked in one order by everybody, so that two orders never wait for each other.
+    reservation = await _reservation(order, connection)
+    if reservation is not None:
+        return (_answer(order, *reservation),)
+    # Every order locks products in the same sequence, so that two orders never deadlock.
     rows = await connection.execute(
         select(_STOCK.c.sku, _STOCK.c.available)
         .where(_STOCK.c.sku.in_(_wanted(order)))
@@ -71,14 +71,14 @@ async def reserve(command: ReserveInventory, connection: AsyncConnection) -> tup
 
 
 async def release(command: ReleaseInventory, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Take back what is set aside, if anything is; a reservation that comes later is refused."""
+    """Release the reservation, if there is one; a later reservation is refused."""
     order = command.order
-    found = await _reservation(order, connection)
-    if found is None:
+    reservation = await _reservation(order, connection)
+    if reservation is None:
         await connection.execute(
             insert(_RESERVATIONS).values(order_id=order.order_id, state=RELEASED)
         )
-    elif found[0] == RESERVED:
+    elif reservation[0] == RESERVED:
         await _move(order, +1, connection)
         await connection.execute(
             update(_RESERVATIONS)
@@ -89,30 +89,30 @@ async def release(command: ReleaseInventory, connection: AsyncConnection) -> tup
 
 
 def sold_out(wanted: dict[str, int], available: dict[str, int]) -> str | None:
-    """Say what is missing, or `None` when everything is there."""
+    """Return what is sold out, or `None` if everything is in stock."""
     missing = sorted(sku for sku, quantity in wanted.items() if available.get(sku, 0) < quantity)
     return f"sold out: {', '.join(missing)}"[:200] if missing else None
 
 
 async def available(sku: str, connection: AsyncConnection) -> int:
-    """Pieces of a product that are not set aside; 0 for a product that is unknown."""
-    found = await connection.scalar(select(_STOCK.c.available).where(_STOCK.c.sku == sku))
-    return found or 0
+    """Return the unreserved stock of a product; 0 for an unknown one."""
+    query = select(_STOCK.c.available).where(_STOCK.c.sku == sku)
+    return await connection.scalar(query) or 0
 
 
 async def _reservation(order: Order, connection: AsyncConnection) -> tuple[str, str | None] | None:
-    """How an order's reservation stands, and why it was rejected; `None` where there is none."""
-    found = await connection.execute(
+    """Return the state of an order's reservation and why it was rejected, if there is one."""
+    rows = await connection.execute(
         select(_RESERVATIONS.c.state, _RESERVATIONS.c.rejected_because)
         .where(_RESERVATIONS.c.order_id == order.order_id)
         .with_for_update()
     )
-    row = found.one_or_none()
+    row = rows.one_or_none()
     return None if row is None else (row.state, row.rejected_because)
 
 
 async def _move(order: Order, sign: int, connection: AsyncConnection) -> None:
-    """Put an order's pieces into the stock, or take them out."""
+    """Add an order's items to the stock, or with a negative sign remove them."""
     for sku, quantity in sorted(_wanted(order).items()):
         await connection.execute(
             update(_STOCK)

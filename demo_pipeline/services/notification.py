@@ -1,4 +1,4 @@
-"""Notification: tells customers what became of their orders. Nobody commands it: it listens."""
+"""Notification: notifies customers of the outcome of their orders; it reacts to events alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOTIFICATIONS = Table(
 async def notify(
     event: OrderShipped | OrderCancelled | OrderHeld, connection: AsyncConnection
 ) -> tuple[Event, ...]:
-    """Tell the customer, once about each thing that can become of an order."""
+    """Notify the customer, once per outcome."""
     order, about = event.order, type(event).__name__
     await insert_once(
         connection, _NOTIFICATIONS, order_id=order.order_id, about=about, user_id=order.user_id

@@ -1,4 +1,4 @@
-"""Observer: sees from the events alone whether customers hear what became of their orders."""
+"""Observer: checks from events alone that every customer is notified."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ ORDER_NOTIFICATION: Final = tracing.SagaFlow(
         CustomerNotified.__name__: "customer-notified",
     },
     ends={CustomerNotified.__name__: "completed"},
-    # What a customer waits for patiently in a demo.
+    # Longer than a notification takes in any scenario that goes well.
     deadline_s=15.0,
 )
 
 _TABLES = MetaData()
 SAGA_TABLES: Final = saga_tables(_TABLES)
-"""Where it is written how the flows stand."""
+"""The tables with the status of the observed flows."""
 
 
 @asynccontextmanager
 async def observing(context: ServiceContext) -> AsyncIterator[Work]:
-    """Observe until the block is left."""
+    """Observe events during the block."""
     log = SqlSagaLog(context.database, metadata=_TABLES)
     observer = tracing.SagaObserver([ORDER_NOTIFICATION], log, context.telemetry)
     try:
@@ -57,11 +57,11 @@ async def observing(context: ServiceContext) -> AsyncIterator[Work]:
 
 
 async def notified_orders(connection: AsyncConnection) -> frozenset[str]:
-    """The ids of all orders whose customer has heard what became of them."""
+    """Return the ids of all orders whose customer was notified."""
     ended = await SagaView(SAGA_TABLES).sagas(
         connection, saga=ORDER_NOTIFICATION.name, states=("completed",), limit=1_000_000
     )
-    return frozenset(found.saga_id for found in ended)
+    return frozenset(saga.saga_id for saga in ended)
 
 
 SERVICE: Final = Service(

@@ -1,4 +1,4 @@
-"""Orchestrator: runs the place-order saga, and is the only one who gives commands."""
+"""Orchestrator: runs the place-order saga; no other service sends commands."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from demo_pipeline.domain.events import Event
     from demo_pipeline.runtime.service_context import ServiceContext
 
-# Longer than a group waits for a member that was killed.
+# Longer than a group waits for a killed member.
 _LONGEST_GRACE_S: Final = 15.0
 
 _TABLES = MetaData()
 STORE: Final = SagaStore(_TABLES)
-"""Where the sagas remember what they have to."""
+"""The table with the sagas' states."""
 _SAGAS: Final = SqlSagas(metadata=_TABLES)
 SAGA_TABLES: Final = _SAGAS.tables
-"""Where it is written how the sagas stand."""
+"""The tables with the sagas' status."""
 
 _MOVING: Final = frozenset(
     {
@@ -48,7 +48,7 @@ _MOVING: Final = frozenset(
 
 @asynccontextmanager
 async def orchestrating(context: ServiceContext) -> AsyncIterator[Work]:
-    """Move sagas until the block is left."""
+    """Run the sagas during the block."""
     tracker = tracing.SagaTracker(NAME, context.telemetry, health=_SAGAS.on(context.database))
     orchestrator = Orchestrator(context, STORE, _SAGAS, tracker)
 

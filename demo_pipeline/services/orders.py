@@ -1,4 +1,4 @@
-"""Orders: takes orders and keeps track of how far they have come."""
+"""Orders: accepts orders and tracks their states."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ _ORDERS = Table(
 
 @dataclass(frozen=True, slots=True)
 class OrderStatus:
-    """What a customer may know of an order.
+    """The status of an order, as the customer sees it.
 
     Attributes:
-        order_id: Which one.
-        user_id: Whose.
-        total_cents: What it costs, in cents.
-        state: Where it stands.
-        pending: Whether it is still open how it ends.
-        reason: Why it came to nothing, or stands still.
+        order_id: Its id.
+        user_id: The customer.
+        total_cents: Its total, in cents.
+        state: Its state.
+        pending: Whether its outcome is still open.
+        reason: Why it was cancelled or is on hold.
     """
 
     order_id: str
@@ -73,7 +73,7 @@ class OrderStatus:
 
 
 async def place_order(command: PlaceOrder, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Take an order."""
+    """Accept an order."""
     order = command.order
     await connection.execute(
         insert(_ORDERS).values(
@@ -88,34 +88,34 @@ async def place_order(command: PlaceOrder, connection: AsyncConnection) -> tuple
 
 
 async def cancel(command: CancelOrder, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Note that an order came to nothing."""
+    """Mark an order as cancelled."""
     order, reason = command.order, command.reason
     await _move(order.order_id, OrderState.CANCELLED, connection, reason)
     return (OrderCancelled(order, reason),)
 
 
 async def hold(command: HoldOrder, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Note that an order stands still until somebody looks at it; a cancelled one does not."""
+    """Put an order on hold until a human looks at it, unless it is cancelled already."""
     order, reason = command.order, command.reason
     held = await _move(order.order_id, OrderState.ON_HOLD, connection, reason)
     return (OrderHeld(order, reason),) if held else ()
 
 
 async def follow(event: Event, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Note how far an order has come; orders of another database are none of ours."""
+    """Move an order to the state that an event leads to; ignore unknown orders."""
     await _move(event.order.order_id, STATE_AFTER[type(event)], connection)
     return ()
 
 
 async def status_of(order_id: str, connection: AsyncConnection) -> OrderStatus | None:
-    """Look an order up; `None` when there is none of this id."""
+    """Return the status of an order; `None` if there is no order of this id."""
     columns = _ORDERS.c
-    found = await connection.execute(
+    rows = await connection.execute(
         select(
             columns.order_id, columns.user_id, columns.total_cents, columns.state, columns.reason
         ).where(columns.order_id == order_id)
     )
-    row = found.one_or_none()
+    row = rows.one_or_none()
     if row is None:
         return None
     state = OrderState(row.state)
@@ -125,7 +125,7 @@ async def status_of(order_id: str, connection: AsyncConnection) -> OrderStatus |
 
 
 async def ended_orders(connection: AsyncConnection) -> frozenset[str]:
-    """The ids of all orders that have come to their end."""
+    """Return the ids of all orders that have ended."""
     ended = await connection.scalars(
         select(_ORDERS.c.order_id).where(_ORDERS.c.state.in_(END_STATES))
     )
@@ -135,7 +135,7 @@ async def ended_orders(connection: AsyncConnection) -> frozenset[str]:
 async def _move(
     order_id: str, state: OrderState, connection: AsyncConnection, reason: str | None = None
 ) -> bool:
-    """Move an order on, never back; tells whether it moved."""
+    """Move an order to a later state; return whether it moved."""
     values = {"state": state, "stage": STAGE[state]}
     if reason is not None:
         values["reason"] = reason[:_MAX_REASON]

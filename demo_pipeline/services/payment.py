@@ -1,4 +1,4 @@
-"""Payment: charges cards, each order at most once, and gives the money back."""
+"""Payment: charges cards, at most once per order, and refunds them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from demo_pipeline.domain.events import Event, Order
 
 CARD_LIMIT_CENTS: Final = 500_000
-"""What a card pays at most for one order."""
+"""The limit of a card for one order."""
 DECLINED_CARD: Final = "card-declined"
-"""The card that never pays, such as payment providers have for tests."""
+"""A card that is always declined, like the test cards of payment providers."""
 
 CHARGED: Final = "charged"
 DECLINED: Final = "declined"
@@ -37,11 +37,11 @@ _PAYMENTS = Table(
 
 
 async def charge(command: ChargeCard, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Charge the card, unless it declines; asked again, answer as before."""
+    """Charge the card, unless it is declined; a repeated command gets the same answer."""
     order = command.order
-    found = await _payment(order, connection)
-    if found is not None:
-        return (_answer(order, *found),)
+    payment = await _payment(order, connection)
+    if payment is not None:
+        return (_answer(order, *payment),)
     because = declined(order)
     state = DECLINED if because else CHARGED
     await connection.execute(
@@ -56,14 +56,14 @@ async def charge(command: ChargeCard, connection: AsyncConnection) -> tuple[Even
 
 
 async def refund(command: RefundCard, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Give back what was charged, if anything was; a charge that comes later is declined."""
+    """Refund the charge, if there is one; a later charge is declined."""
     order = command.order
-    found = await _payment(order, connection)
-    if found is None:
+    payment = await _payment(order, connection)
+    if payment is None:
         await connection.execute(
             insert(_PAYMENTS).values(order_id=order.order_id, state=REFUNDED, charged_cents=0)
         )
-    elif found[0] == CHARGED:
+    elif payment[0] == CHARGED:
         await connection.execute(
             update(_PAYMENTS)
             .where(_PAYMENTS.c.order_id == order.order_id)
@@ -73,26 +73,26 @@ async def refund(command: RefundCard, connection: AsyncConnection) -> tuple[Even
 
 
 def declined(order: Order) -> str | None:
-    """Say why the card does not pay, or `None` when it does."""
+    """Return why the card is declined, or `None` if it is not."""
     if order.card_token == DECLINED_CARD:
         return "card declined"
     return "card limit exceeded" if order.total_cents > CARD_LIMIT_CENTS else None
 
 
 async def charged_cents(connection: AsyncConnection) -> int:
-    """What all cards together were charged and not given back, in cents."""
+    """Return the total of all charges that were not refunded, in cents."""
     kept = _PAYMENTS.c.charged_cents - _PAYMENTS.c.refunded_cents
     return await connection.scalar(select(func.sum(kept))) or 0
 
 
 async def _payment(order: Order, connection: AsyncConnection) -> tuple[str, str | None] | None:
-    """How an order's payment stands, and why it was declined; `None` where there is none."""
-    found = await connection.execute(
+    """Return the state of an order's payment and why it was declined, if there is one."""
+    rows = await connection.execute(
         select(_PAYMENTS.c.state, _PAYMENTS.c.declined_because)
         .where(_PAYMENTS.c.order_id == order.order_id)
         .with_for_update()
     )
-    row = found.one_or_none()
+    row = rows.one_or_none()
     return None if row is None else (row.state, row.declined_because)
 
 

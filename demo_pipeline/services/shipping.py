@@ -1,4 +1,4 @@
-"""Shipping: sends paid orders off, each once, and calls parcels back."""
+"""Shipping: ships paid orders, each once, and recalls parcels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHIPMENTS = Table(
 
 
 async def ship(command: ShipOrder, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Send an order off; asked again, answer as before."""
+    """Ship an order; a repeated command gets the same answer."""
     order = command.order
     state = await _state(order, connection)
     if state == CANCELLED:
@@ -40,7 +40,7 @@ async def ship(command: ShipOrder, connection: AsyncConnection) -> tuple[Event, 
 
 
 async def cancel(command: CancelShipment, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Call the parcel back, if there is one; an order to ship that comes later is refused."""
+    """Recall the parcel, if there is one; a later shipment is refused."""
     order = command.order
     state = await _state(order, connection)
     if state is None:
@@ -55,16 +55,16 @@ async def cancel(command: CancelShipment, connection: AsyncConnection) -> tuple[
 
 
 async def shipments(connection: AsyncConnection) -> int:
-    """Number of orders that were sent off and not called back."""
-    sent_off = select(func.count()).where(_SHIPMENTS.c.state == SHIPPED)
-    return await connection.scalar(sent_off) or 0
+    """Return the number of orders that were shipped and not recalled."""
+    shipped = select(func.count()).where(_SHIPMENTS.c.state == SHIPPED)
+    return await connection.scalar(shipped) or 0
 
 
 async def _state(order: Order, connection: AsyncConnection) -> str | None:
-    found: str | None = await connection.scalar(
+    state: str | None = await connection.scalar(
         select(_SHIPMENTS.c.state).where(_SHIPMENTS.c.order_id == order.order_id).with_for_update()
     )
-    return found
+    return state
 
 
 async def _note(

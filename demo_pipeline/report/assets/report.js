@@ -30,7 +30,7 @@
   const sort = byId("sort");
   const more = byId("more");
 
-  // Text only ever becomes a text node: nothing from an event is parsed as markup.
+  // Text becomes text nodes only: nothing from an event is parsed as markup.
   const make = (tag, attributes = {}, ...children) => {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
@@ -60,7 +60,7 @@
     return bar;
   };
 
-  // Whole percent that add up to 100, as wording.py says them.
+  // Whole percent that add up to 100, as in wording.py.
   const percents = (parts) => {
     const total = parts.reduce((sum, part) => sum + part, 0);
     if (total <= 0) return parts.map(() => 0);
@@ -174,7 +174,7 @@
         await navigator.clipboard.writeText(text.textContent);
         button.textContent = "Copied";
       } catch {
-        // Browsers that keep the clipboard from local files still let a selection be copied.
+        // Some browsers deny local files the clipboard; a selection can still be copied.
         getSelection().selectAllChildren(text);
         button.textContent = "Selected";
       }
@@ -188,7 +188,7 @@
     return make("p", { class: "trace" }, "Trace ", code, " ", copyButton(code));
   };
 
-  // Rare signs are explained only where they occur.
+  // Rare signs are explained only if they occur.
   const legend = (spans) =>
     make(
       "ul",
@@ -198,7 +198,7 @@
         ["processing", "processing"],
         ["publish", "send"],
         ["retry", "backoff", "retry"],
-        ["attempt", "another attempt", "retry"],
+        ["attempt", "retry", "retry"],
         ["letter", "dead letter", "dead_letter"],
         ["saga", "saga", "saga"],
         ["step", "saga step", "saga.step"],
@@ -277,7 +277,7 @@
     const attributes = make("div", { id: attributesId, class: "attributes", role: "row", hidden: true });
     button.addEventListener("click", () => {
       const open = attributes.hidden;
-      // Made on first opening: most are never looked at.
+      // Created on first opening: most are never opened.
       if (open && !attributes.hasChildNodes()) {
         attributes.append(make("div", { role: "cell", "aria-colspan": "4" }, attributeTable(span)));
       }
@@ -291,7 +291,7 @@
     const first = Math.min(...spans.map((span) => span.start));
     const end = Math.max(...spans.map((span) => span.start + span.took));
     const waited = Math.min(...spans.map((span) => span.start - Math.max(span.wait, 0)));
-    // A record that waited for days before this trace began would flatten everything else.
+    // A record that had waited for days before this trace would flatten everything else.
     const start = Math.max(waited, first - (end - first));
     const axis = { start, length: Math.max(end - start, 1) };
     const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => make("span", {}, share === 0 ? "0" : ms(share * axis.length)));

@@ -158,7 +158,7 @@ async def test_the_report_of_a_run_that_is_stopped_says_so(tmp_path: Path) -> No
     assert 130 == code
     assert b"Traceback" not in errors
     assert b"the run was stopped" in output
-    assert "The run did not go well" in page
+    assert "The run failed" in page
     assert "verdict good" not in page
     assert (tmp_path / "traces.jsonl").stat().st_size
 

@@ -248,7 +248,7 @@ async def test_where_all_connections_are_at_work_health_is_answered_and_the_rest
             assert b"HTTP/1.1 503" == (await visitor.all())[:12]
         app.go.set()
         assert [200] * 3 == [await client.status() for client in busy]
-    assert 1 == caplog.text.count("there are more than 3 connections")
+    assert 1 == caplog.text.count("more than 3 connections")
 
 
 @pytest.mark.parametrize(

@@ -167,4 +167,4 @@ def test_a_file_that_is_no_database_is_an_error_for_people(
     (tmp_path / "orchestrator.sqlite3").write_text("not a database, and longer than its header")
     with chdir(tmp_path):
         assert 1 == main(["saga", "list"])
-    assert "cannot be read (DatabaseError)" in capsys.readouterr().err
+    assert "cannot read the database of orchestrator (DatabaseError)" in capsys.readouterr().err

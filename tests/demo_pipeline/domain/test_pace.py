@@ -43,14 +43,14 @@ def test_deadlines_stretch_with_the_slowest_of_the_last_answers_and_back_again(
     pace = Pace(clock=clock)
     _take(pace, clock, 0.1, 4 * USUAL_S, 0.1)
     stretched = pace.stretched(QUICK)
-    assert (4 * QUICK.saga_s, 4 * QUICK.step_s, 4 * QUICK.undo_s) == (
+    assert (4 * QUICK.saga_s, 4 * QUICK.step_s, 4 * QUICK.compensation_s) == (
         stretched.saga_s,
         stretched.step_s,
-        stretched.undo_s,
+        stretched.compensation_s,
     )
-    assert (QUICK.step_attempts, QUICK.undo_attempts) == (
+    assert (QUICK.step_attempts, QUICK.compensation_attempts) == (
         stretched.step_attempts,
-        stretched.undo_attempts,
+        stretched.compensation_attempts,
     )
     _take(pace, clock, *[0.1] * 10)
     assert 1 == pace.factor

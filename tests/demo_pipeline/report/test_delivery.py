@@ -8,7 +8,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 
 from demo_pipeline.report import RunResult
 from demo_pipeline.report.analysis import analyse
-from demo_pipeline.report.delivery import LetterKind, deliveries
+from demo_pipeline.report.delivery import DeadLetterKind, deliveries
 from tests.demo_pipeline.report.counting import counted, labels, payment_counts
 
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ def test_dead_letters_are_told_by_topic_and_error_with_the_trace_of_one(
 
     # Where no span tells, the place is the usual one, and there is no trace.
     topic, trace_id = "inventory.events.payment.dlq", first.get_span_context().trace_id
-    assert analyse(result).letters == (
-        LetterKind(topic, "Other", 7, None),
-        LetterKind(topic, "ConnectionError", 2, trace_id),
-        LetterKind("orders.events.inventory.dlq", "Decode", 3, None),
+    assert analyse(result).dead_letters == (
+        DeadLetterKind(topic, "Other", 7, None),
+        DeadLetterKind(topic, "ConnectionError", 2, trace_id),
+        DeadLetterKind("orders.events.inventory.dlq", "Decode", 3, None),
     )
 
 
@@ -96,7 +96,7 @@ def test_a_dead_letter_topic_of_another_name_is_told_by_its_spans(recorder: "Rec
             renamed = {**(span.attributes or {}), "messaging.destination.name": "graveyard"}
             object.__setattr__(span, "_attributes", renamed)
 
-    (kind,) = analyse(result).letters
+    (kind,) = analyse(result).dead_letters
 
     assert kind.topic == "graveyard"
 
@@ -119,4 +119,4 @@ def test_without_dead_letters_there_is_no_dead_lettered_order(recorder: "Recorde
 
     analysis = analyse(recorder.result("a"))
 
-    assert (analysis.given_up, analysis.deliveries, analysis.letters) == (None, (), ())
+    assert (analysis.given_up, analysis.deliveries, analysis.dead_letters) == (None, (), ())

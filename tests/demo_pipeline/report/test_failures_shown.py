@@ -82,7 +82,7 @@ def test_the_summary_shows_the_way_of_a_dead_lettered_order_beside_the_slowest(
         bar = "".join(dict.fromkeys(glyph for glyph in line if glyph in "░█▒╌▓✕"))
         assert bar == signs
     assert second.count("╌") > 2 * first.count("╌") > 0
-    assert "╌ backoff   ▓ another attempt   ✕ dead letter" in way
+    assert "╌ backoff   ▓ retry   ✕ dead letter" in way
     assert "retry 400 ms (80 %)" in way.replace("\n", " ")
 
 
@@ -139,7 +139,7 @@ def test_failures_have_plain_signs_where_there_is_no_unicode(outage: RunResult) 
         file.flush()
         text = raw.getvalue().decode("ascii")
 
-    assert ": backoff   % another attempt   X dead letter" in text
+    assert ": backoff   % retry   X dead letter" in text
     assert "X" in line_with("dead_letter inventory", text)
 
 
@@ -163,7 +163,7 @@ def test_the_page_tables_the_same_facts(outage: RunResult, tmp_path: Path) -> No
     assert "payment ← inventory.eventsProviderError 40-ProviderError 2" in text
     assert "analytics ← orders--1,234-" in text
     assert f"inventory.events.payment.dlq{PROVIDER_ERROR}2" in text
-    assert "Records given up, of 2 of the orders." in text
+    assert "Records moved to a dead-letter topic; 2 orders affected." in text
     assert HOW_TO_LOOK in text
 
 

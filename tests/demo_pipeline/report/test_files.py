@@ -121,7 +121,7 @@ def test_a_file_in_place_of_the_folder_is_explained(recorder: "Recorder", tmp_pa
     assert error.type is ReportNotWrittenError
     assert "\n" not in str(error.value)
     with pytest.raises(
-        ReportNotWrittenError, match=r"taken/below: Not a directory; choose a folder"
+        ReportNotWrittenError, match=r"taken/below: Not a directory; choose a writable folder"
     ):
         write_report(recorder.result(), taken / "below")
 
@@ -129,7 +129,7 @@ def test_a_file_in_place_of_the_folder_is_explained(recorder: "Recorder", tmp_pa
 def test_no_file_appears_when_one_cannot_be_written(recorder: "Recorder", tmp_path: Path) -> None:
     (tmp_path / "traces.jsonl").mkdir()
 
-    with pytest.raises(ReportNotWrittenError, match=r"traces\.jsonl is a folder there"):
+    with pytest.raises(ReportNotWrittenError, match=r"traces\.jsonl in it is a folder"):
         write_report(recorder.result(), tmp_path)
 
     assert [path.name for path in tmp_path.iterdir()] == ["traces.jsonl"]

@@ -102,4 +102,4 @@ def test_many_records_and_hops_make_no_bigger_drawing(handled: SpanFacts) -> Non
     )
 
     assert len(section) < 60_000
-    assert "26 hops with less lag left out." in section
+    assert "26 hops with less lag not shown." in section

@@ -71,7 +71,7 @@ def test_an_outcome_tells_of_a_dead_letter_whose_span_is_missing(recorder: "Reco
 
 @pytest.mark.parametrize(
     ("expected", "missing"),
-    [("it has no root span", "POST /orders"), ("with a parent that is missing", "send orders")],
+    [("it has no root span", "POST /orders"), ("with a missing parent", "send orders")],
 )
 def test_the_trace_of_a_dead_lettered_order_has_to_be_whole(
     recorder: "Recorder", expected: str, missing: str
@@ -114,7 +114,7 @@ def test_a_span_whose_parent_is_missing_is_named(recorder: "Recorder") -> None:
     (fault,) = check_traces(replace(result, spans=kept))
 
     assert fault.endswith(
-        ": 2 spans with a parent that is missing: "
+        ": 2 spans with a missing parent: "
         "'process payment.events' of analytics, 'process payment.events' of shipping"
     )
 
@@ -139,9 +139,7 @@ def test_a_parent_that_is_no_saga_is_missed_beside_one_that_is_under_way(
 
     (fault,) = check_traces(replace(result, spans=kept))
 
-    assert fault.endswith(
-        ": 1 span with a parent that is missing: 'process shipping.events' of analytics"
-    )
+    assert fault.endswith(": 1 span with a missing parent: 'process shipping.events' of analytics")
 
 
 @pytest.mark.parametrize(("outcome", "whole"), [("compensated", True), ("completed", False)])
@@ -167,7 +165,7 @@ def test_a_trace_without_its_root_has_none(recorder: "Recorder") -> None:
 
     (fault,) = check_traces(replace(result, spans=kept))
 
-    assert "it has no root span; 1 span with a parent that is missing" in fault
+    assert "it has no root span; 1 span with a missing parent" in fault
 
 
 def test_a_root_that_is_no_server_span_is_a_fault(recorder: "Recorder") -> None:

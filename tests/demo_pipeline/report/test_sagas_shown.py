@@ -32,7 +32,7 @@ def test_the_summary_tables_sagas_and_the_funnel_of_their_steps(mixed_sagas: Run
     text = printed(mixed_sagas, 120)
 
     head, row, note = section("Sagas (ms)", text)
-    assert note.startswith("Counts are what the databases have kept")
+    assert note.startswith("Counts are totals in the databases")
     assert (head.split(), row.split()) == (
         [
             *("saga", "started", "completed", "compensated", "failed", "overdue", "active"),

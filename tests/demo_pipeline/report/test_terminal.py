@@ -40,7 +40,7 @@ def test_a_run_that_went_wrong_says_so_in_red_and_why(recorder: "Recorder") -> N
     )
 
     lines = file.getvalue().splitlines()
-    assert "\x1b[1;31mthe run did not go well" in lines[0]
+    assert "\x1b[1;31mthe run failed" in lines[0]
     assert "\x1b[1;31m  1 of 2 orders did not end" in lines[1]
     assert "\x1b[2J" not in lines[2]
     assert "complete" not in lines[0]

@@ -96,7 +96,7 @@ async def test_a_command_has_one_effect_and_one_outcome_however_often_it_is_deli
         else:
             assert 1 == await shipping.shipments(connection)
     assert 1 == len(await outbox_of(context))
-    assert 2 == caplog.text.count("of order o-1 was done before")
+    assert 2 == caplog.text.count("of order o-1 was already done")
 
 
 async def test_what_fails_has_no_effect_and_publishes_nothing_until_the_next_delivery(

@@ -15,11 +15,13 @@ from demo_pipeline.sagas.place_order import COMPENSATIONS, STEPS, Forward
 from tests.demo_pipeline.sagas.model_network import ORCHESTRATOR, Letter, Network
 from tests.demo_pipeline.sagas.model_participants import Participants
 
-IMPATIENT: Final = Deadlines(saga_s=1, step_s=1, step_attempts=2, undo_s=1, undo_attempts=2)
+IMPATIENT: Final = Deadlines(
+    saga_s=1, step_s=1, step_attempts=2, compensation_s=1, compensation_attempts=2
+)
 """Asks just once again, so that few moves lead to every way in which a saga can go."""
 
 MOST_MOVES: Final = (
-    1 + len(STEPS) * IMPATIENT.step_attempts + len(COMPENSATIONS) * IMPATIENT.undo_attempts
+    1 + len(STEPS) * IMPATIENT.step_attempts + len(COMPENSATIONS) * IMPATIENT.compensation_attempts
 )
 """A saga begins, and then each attempt at each step and compensation ends once."""
 

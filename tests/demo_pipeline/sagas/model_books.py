@@ -112,7 +112,7 @@ def _check_compensated(shop: Shop, saga: SagaState) -> None:
 def _check_failed(shop: Shop, saga: SagaState) -> None:
     assert CANCEL_ORDER == saga.to_undo[-1]
     for step in STEPS:
-        if step.undone_by not in saga.to_undo:
+        if step.compensation not in saga.to_undo:
             _check_undone(shop, saga.order.order_id, WORK_OF[step.name])
 
 

@@ -60,7 +60,9 @@ from tests.demo_pipeline.sagas.model_events import (
     SOLD_OUT,
 )
 
-DEADLINES: Final = Deadlines(saga_s=10, step_s=4, step_attempts=2, undo_s=1.5, undo_attempts=3)
+DEADLINES: Final = Deadlines(
+    saga_s=10, step_s=4, step_attempts=2, compensation_s=1.5, compensation_attempts=3
+)
 
 ENDS: Final[dict[Phase, tuple[Happening, ...]]] = {
     Phase.COMPLETED: (PLACED, RESERVED, CHARGED, SHIPPED),
@@ -124,9 +126,9 @@ def test_a_step_without_an_answer_is_asked_for_again_and_then_undone_because_of_
     assert (Phase.RUNNING, number, 2) == (again.phase, again.step, again.attempt)
 
     back, given = walk(*way, *unanswered(step.name, 2))
-    undoing = tuple(one.undone_by for one in reversed(STEPS[: number + 1]))
+    undoing = tuple(one.compensation for one in reversed(STEPS[: number + 1]))
     assert (Phase.COMPENSATING, (*undoing, CANCEL_ORDER)) == (back.phase, back.to_undo)
-    assert COMPENSATIONS[step.undone_by].command is type(given[-1])
+    assert COMPENSATIONS[step.compensation].command is type(given[-1])
     assert (1, f"{step.name}: no answer") == (back.attempt, back.reason)
 
 
@@ -140,12 +142,12 @@ def test_attempts_are_counted_anew_for_whatever_comes_next() -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_late_saga_turns_back_before_its_pivot_is_done(number: int) -> None:
     before, _ = walk(*AFTER[number])
-    assert before.can_turn_back
+    assert before.deadline_applies
     state, given = walk(*AFTER[number], DeadlinePassed())
-    assert STEPS[number].undone_by == state.awaited
+    assert STEPS[number].compensation == state.awaited
     assert f"{STEPS[number].name}: too late" == state.reason
-    assert not state.can_turn_back
-    assert isinstance(given[-1], COMPENSATIONS[STEPS[number].undone_by].command)
+    assert not state.deadline_applies
+    assert isinstance(given[-1], COMPENSATIONS[STEPS[number].compensation].command)
 
 
 @pytest.mark.parametrize("way", [AFTER[2], (PLACED, RESERVED, DECLINED), *ENDS.values()])
@@ -153,7 +155,7 @@ def test_being_late_means_nothing_after_the_pivot_or_on_the_way_back(
     way: tuple[Happening, ...],
 ) -> None:
     state, _ = walk(*way)
-    assert not state.can_turn_back
+    assert not state.deadline_applies
     assert (state, ()) == advance(state, DeadlinePassed(), DEADLINES)
 
 
@@ -237,7 +239,7 @@ def test_an_order_that_is_told_again_begins_nothing_anew() -> None:
 
 
 def test_the_table_is_complete() -> None:
-    assert {step.undone_by for step in STEPS} | {CANCEL_ORDER} == COMPENSATIONS.keys()
+    assert {step.compensation for step in STEPS} | {CANCEL_ORDER} == COMPENSATIONS.keys()
     undoing = {one.command for one in COMPENSATIONS.values()}
     assert {step.command for step in STEPS} | undoing | {HoldOrder} == set(get_args(Command))
     answers = {event for step in STEPS for event in (step.done, step.refused)}

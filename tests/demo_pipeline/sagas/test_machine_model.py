@@ -125,7 +125,7 @@ class PlaceOrderSagas(RuleBasedStateMachine):
         saga = _one_of(data, list(self.shop.sagas.values()))
         if saga is not None:
             moved = self.shop.happen(saga.order.order_id, DeadlinePassed())
-            assert saga.can_turn_back == moved
+            assert saga.deadline_applies == moved
 
     @invariant()
     def nothing_is_gained_or_gone(self) -> None:

@@ -36,7 +36,9 @@ from tracing.testing import Capture, eventually
 if TYPE_CHECKING:
     from tests.demo_pipeline.sagas.conftest import AtWork, Desk
 
-SOON = dataclasses.replace(PATIENT, step_s=0.1, step_attempts=2, undo_s=0.1, undo_attempts=2)
+SOON = dataclasses.replace(
+    PATIENT, step_s=0.1, step_attempts=2, compensation_s=0.1, compensation_attempts=2
+)
 
 
 async def _state(desk: Desk) -> str:
@@ -261,7 +263,7 @@ async def test_metrics_are_those_of_the_database_also_after_a_restart(
 async def test_a_shipment_in_doubt_is_called_back_before_money_and_stock_go_back(
     at_work: AtWork, order: Order
 ) -> None:
-    async with at_work(dataclasses.replace(SOON, undo_s=5.0)) as desk:
+    async with at_work(dataclasses.replace(SOON, compensation_s=5.0)) as desk:
         await desk.take(OrderPlaced(order), StockReserved(order, "r"), PaymentCharged(order, "p"))
 
         async def turned_back() -> bool:
@@ -319,7 +321,7 @@ async def test_a_saga_that_cannot_be_moved_on_time_keeps_no_other_one_waiting(
             return "o-2" in found
 
         await eventually(asked_again)
-    assert 1 == caplog.text.count("the saga of order o-1 cannot be moved on time")
+    assert 1 == caplog.text.count("the timeout of order o-1's saga cannot be handled")
 
 
 async def test_spans_end_when_the_store_says_they_did(
