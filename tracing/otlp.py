@@ -1,7 +1,7 @@
-"""Set an OpenTelemetry SDK up for one service, exporting by OTLP; needs the extra `otlp`.
+"""An OpenTelemetry SDK for one service that exports by OTLP; needs the extra `otlp`.
 
-Everything is configured by the standard `OTEL_*` environment variables. Durations are aggregated
-locally (see `tracing.metrics.histograms`) and added to what the metric exporter sends.
+The standard `OTEL_*` environment variables configure everything. Durations are aggregated locally
+(see `tracing.metrics.histograms`) and added to what the metric exporter sends.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tracing.export.batches import BatchQueue
 
 _LEAST_S: Final = 0.05
-# No thread can be waited for without end.
+# Waiting for a thread needs an upper bound.
 _MOST_S: Final = 86_400.0
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -53,8 +53,8 @@ _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 class Providers:
     """The SDK of one service. Not global: pass it on, or set it globally yourself.
 
-    A forked child goes on with it as a service instance of its own: with an id, a queue, a
-    connection and counters that begin anew. Call `shutdown` in the child, too.
+    A forked child uses it as another service instance, with an id, a queue, a connection and
+    counters of its own. Call `shutdown` in the child too.
     """
 
     tracer_provider: TracerProvider
@@ -75,7 +75,7 @@ class Providers:
             aggregator=self.aggregator,
             **{"fast": self.fast, **options},
         )
-        self.account.told_by(telemetry.metrics)
+        self.account.report_with(telemetry.metrics)
         return telemetry
 
     def force_flush(self, timeout_s: float = 10.0) -> bool:
@@ -87,10 +87,10 @@ class Providers:
             timeout_s: How long it may take, in seconds; at most a day.
 
         Returns:
-            False where something was lost, or it took longer.
+            False if something was lost or the time was over.
 
         Raises:
-            ValueError: The time is negative or no number.
+            ValueError: The time is negative, or not a number.
         """
         timeout_s = _allowed(timeout_s)
         milliseconds, before = int(timeout_s * 1000), self.account.losses()
@@ -102,19 +102,19 @@ class Providers:
     def shutdown(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         """Export what is pending and stop; later telemetry is dropped.
 
-        All signals are shut down at once, and together within the time, also where the collector
-        is gone, hangs or asks to come back later. What is lost is counted, and logged in one line.
+        All signals are shut down at once and within the time, even where the collector is gone,
+        hangs or asks for a later retry. Losses are counted, and logged in one line.
 
-        Call it from any thread, as often as you like: one call does it, the others wait for it.
-        It blocks: in a running event loop, `await asyncio.to_thread(providers.shutdown)`. An
-        interpreter that exits does it by itself; a process that ends in another way, such as a
-        child of `multiprocessing`, has to call it.
+        Call it from any thread, as often as you like: the first call shuts down, the others wait.
+        It blocks: in a running event loop, `await asyncio.to_thread(providers.shutdown)`. The
+        interpreter calls it at its exit; a process that ends in another way, such as a child of
+        `multiprocessing`, has to call it.
 
         Args:
             timeout_s: How long it may take, in seconds; at most a day.
 
         Raises:
-            ValueError: The time is negative or no number.
+            ValueError: The time is negative, or not a number.
         """
         shut_down((self._ending,), _allowed(timeout_s))
 
@@ -128,17 +128,17 @@ def _allowed(timeout_s: float) -> float:
 def counting_span_processor(
     telemetry: Telemetry, exporter: SpanExporter | None = None
 ) -> SpanProcessor:
-    """Make a batch span processor for a provider of your own, with its losses counted.
+    """Make a batch span processor for a provider of your own that counts its losses.
 
-    The SDK's `BatchSpanProcessor(OTLPSpanExporter())` only logs the spans that it loses, and takes
-    a redirect for success. This one counts them in `pipeline.telemetry.dropped`::
+    The SDK's `BatchSpanProcessor(OTLPSpanExporter())` only logs lost spans, and takes a redirect
+    for success. This one counts them in `pipeline.telemetry.dropped`::
 
         provider.add_span_processor(otlp.counting_span_processor(telemetry))
 
     Args:
-        telemetry: Where losses are counted: on its meter provider.
+        telemetry: Counts the losses, on its meter provider.
         exporter: Where the spans go; by default the exporter that the environment asks for, which
-            also reads what the collector refuses in part.
+            also counts the spans that the collector rejects.
 
     Raises:
         ValueError: The environment asks for an exporter or protocol that is not supported, or for
@@ -151,7 +151,7 @@ def counting_span_processor(
             "OTEL_TRACES_EXPORTER=none: there is nothing to export to; leave the processor out"
         )
     account = ExportAccount()
-    account.told_by(telemetry.metrics)
+    account.report_with(telemetry.metrics)
     return _batches(made, account)
 
 
@@ -164,7 +164,7 @@ def _batches(made: Made[SpanExporter], account: ExportAccount) -> AccountedBatch
 
 
 def configured(signal: Signal | None = None) -> bool:
-    """Whether the environment names an OTLP endpoint, for a signal or for all."""
+    """Return whether the environment names an OTLP endpoint, for one signal or for all."""
     names = [_ENDPOINT]
     if signal is not None:
         names.append(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
@@ -192,7 +192,7 @@ def configure(
 
     Raises:
         ValueError: The environment asks for an exporter or protocol that is not supported, or
-            its endpoint is no address.
+            its endpoint is not an address.
         ImportError: The environment asks for gRPC and its exporter is not installed.
     """
     resource = Resource.create({SERVICE_NAME: service_name} if service_name else {})
@@ -215,7 +215,7 @@ def configure(
             measuring.exporter, aggregator, account, measuring.session
         )
         readers.append(AccountedMetricReader(exporter, account))
-    # What the interpreter does at its exit is bounded as well, and not one signal after the other.
+    # The interpreter's exit is bounded too, and does not take one signal after the other.
     tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     meter_provider = MeterProvider(
         resource=resource, metric_readers=readers, shutdown_on_exit=False
@@ -232,7 +232,7 @@ def configure(
         shutdown()
 
     def stop_metrics(deadline: float) -> None:
-        # The SDK does not even begin where no time is left.
+        # Without any time left, the SDK would not even begin.
         remaining_s = max(_LEAST_S, deadline - time.monotonic())
         meter_provider.shutdown(timeout_millis=remaining_s * 1000)
 

@@ -1,1 +1,1 @@
-"""Sending telemetry away: encoding, retries, what is lost on the way, and the shutdown."""
+"""Export: encoding and sending telemetry, counting what is lost, and the shutdown."""

@@ -1,4 +1,4 @@
-"""What exporting telemetry costs, and what it loses: reported as metrics like everything else."""
+"""The cost and the losses of exporting telemetry, reported as metrics."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tracing.metrics.metric import Labels
 
 Way = Literal["export", "queue", "rejected", "shutdown"]
-"""How items were lost: nobody took them, there were too many waiting, the collector refused them
-though it took the request, or there was no time left for them at the end."""
+"""How items were lost: the export failed, too many were waiting, the collector accepted the request
+but rejected them, or there was no time left for them at shutdown."""
 
 _KEY: Final = "export account"
 _ITEM: Final[dict[Signal, str]] = {"traces": "span", "metrics": "metric", "logs": "log"}
@@ -37,7 +37,7 @@ _WAYS: Final[dict[Way, str]] = {
     "rejected": "were rejected by the collector",
     "shutdown": "were not exported in time at shutdown",
 }
-# Metrics are collected, and never wait.
+# Metrics never wait in a queue.
 _LOSSES: Final[tuple[tuple[Signal, Way], ...]] = tuple(
     (signal, way) for signal in _ITEM for way in _WAYS if (signal, way) != ("metrics", "queue")
 )
@@ -45,7 +45,7 @@ _logger = EventLog("tracing")
 
 
 class ExportAccount:
-    """Of one service. Thread-safe; a forked child begins with an empty one."""
+    """Cost and losses of one service. Thread-safe; a forked child begins with an empty account."""
 
     def __init__(self) -> None:
         self._begin()
@@ -58,13 +58,13 @@ class ExportAccount:
         self._logged: set[tuple[Signal, Way]] = set()
         self._under_way: dict[Signal, int] = {}
         self.cause = ""
-        """Why something was lost last, for people."""
+        """Why the last items were lost, for log lines."""
         self.ending = False
-        """Whether what is lost is logged at the end, in one line, instead of at once."""
+        """Whether losses are logged in one line at the end, instead of at once."""
 
     @contextmanager
     def charged(self, signal: Signal) -> Iterator[None]:
-        """Put the CPU time that the calling thread takes in the block to the account."""
+        """Add the CPU time that the calling thread uses in the block to the account."""
         start = time.thread_time_ns()
         try:
             yield
@@ -77,12 +77,12 @@ class ExportAccount:
     def sending(
         self, signal: Signal, items: int, session: ExportSession | None = None
     ) -> Iterator[list[bool]]:
-        """Account for one export, and for its loss unless the block notes that it succeeded.
+        """Account for one export, and for its loss unless the block reports success.
 
         Args:
             signal: What is exported.
             items: How many.
-            session: What sends them, where it says what the collector answered.
+            session: The session that sends them, where it reads the collector's answers.
 
         Yields:
             A list to which `True` is added on success.
@@ -95,7 +95,7 @@ class ExportAccount:
                 yield succeeded
         finally:
             with self._lock:
-                # Given up at shutdown, and counted then.
+                # Shutdown has given up and counted these.
                 counted = self._under_way.pop(signal, None) is None
             if not counted:
                 self._count(signal, items, session, taken=bool(succeeded))
@@ -107,11 +107,11 @@ class ExportAccount:
             self.lost(items, signal, "export", "" if session is None else session.last_fault())
         elif session is not None:
             answer = session.last_answer()
-            # No collector can refuse more than it was given.
+            # A collector cannot reject more than it received.
             self.lost(min(answer.rejected, items), signal, "rejected", answer.cause)
 
     def lost(self, items: int, signal: Signal, way: Way, cause: str = "") -> None:
-        """Count items that were lost, and log the first time in each way."""
+        """Count lost items, and log the first loss of each kind."""
         if not items:
             return
         with self._lock:
@@ -131,22 +131,22 @@ class ExportAccount:
             )
 
     def give_up(self, signal: Signal, waiting: int) -> None:
-        """Count what waits and what is being exported as lost: there is no time left."""
+        """Count waiting items, and those of an export under way, as lost: there is no time left."""
         with self._lock:
             items = waiting + self._under_way.pop(signal, 0)
         self.lost(items, signal, "shutdown")
 
     def losses(self) -> dict[str, int]:
-        """How many items of each kind were lost so far, by what they are called."""
+        """Return how many items were lost so far, by the name of their kind."""
         with self._lock:
             return {
                 name: sum(items for (kind, _), items in self._lost.items() if kind == signal)
                 for signal, name in _NAMES.items()
             }
 
-    def told_by(self, metrics: Metrics) -> None:
-        """Let the account be read with these metrics; again for the same ones changes nothing."""
-        # Several accounts add up.
+    def report_with(self, metrics: Metrics) -> None:
+        """Report the account with these metrics; a repeated call changes nothing."""
+        # The accounts of one service add up.
         key = f"{_KEY} {id(self)}"
         metrics.observe(EXPORT_TIME, self._times, key=key)
         metrics.observe(TELEMETRY_DROPPED, self._losses, key=key)

@@ -1,4 +1,4 @@
-"""What a collector's answer says: taken, taken in part, or not an answer to OTLP at all.
+"""A collector's answer: accepted, accepted in part, or not an OTLP response at all.
 
 Source: https://opentelemetry.io/docs/specs/otlp/#otlphttp-response: success is a 2xx status with an
 export response, which may name items that were rejected.
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 Signal = Literal["traces", "metrics", "logs"]
 
 MAX_ANSWER: Final = 64 * 1024
-"""Bytes of an answer that are read, and that it may have decompressed."""
+"""Bytes that are read of an answer, and its limit once decompressed."""
 
 _MAX_CAUSE: Final = 200
 _PROTOBUF: Final = "application/x-protobuf"
-# The request was protobuf, so what does not say that it is something else may be it as well.
+# The request was protobuf, so an answer without a clear type may be protobuf too.
 _PERHAPS_PROTOBUF: Final = frozenset({"", "application/protobuf", "application/octet-stream"})
 _RESPONSES: Final[dict[Signal, tuple[Any, str]]] = {
     "traces": (ExportTraceServiceResponse, "rejected_spans"),
@@ -36,80 +36,83 @@ _RESPONSES: Final[dict[Signal, tuple[Any, str]]] = {
 }
 
 
-class NotTakenError(Exception):
-    """The answer does not say that the collector took anything. Its text is the cause."""
+class NotAcceptedError(Exception):
+    """The answer does not say that a collector accepted anything. Its text is the cause."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A collector took what was sent.
+class Accepted:
+    """A collector accepted what was sent.
 
     Attributes:
-        rejected: How many items it names as rejected.
-        cause: Why, in its own words, made printable and cut.
+        rejected: How many items it rejected nevertheless.
+        cause: Why it rejected them, in its own words, made printable and cut.
     """
 
     rejected: int = 0
     cause: str = ""
 
 
-def read_answer(signal: Signal, status: int, headers: Mapping[str, str], body: bytes) -> Taken:
+def read_answer(signal: Signal, status: int, headers: Mapping[str, str], body: bytes) -> Accepted:
     """Read a successful answer.
 
     Args:
         signal: What was sent.
-        status: The HTTP status, of the 2xx.
-        headers: The answer's.
+        status: The HTTP status, a 2xx.
+        headers: The answer's headers.
         body: The answer, or its first `MAX_ANSWER + 1` bytes.
 
     Raises:
-        NotTakenError: It is longer than any answer of a collector, or from another kind of server.
+        NotAcceptedError: The answer is longer than any of a collector, or of another kind of
+            server.
     """
     encoding = headers.get("content-encoding", "").strip().lower()
     if len(body) <= MAX_ANSWER and encoding in {"gzip", "x-gzip", "deflate"}:
         body = _decompressed(body)
     if len(body) > MAX_ANSWER:
-        raise NotTakenError(f"the answer {status} is longer than {MAX_ANSWER} bytes")
+        raise NotAcceptedError(f"the answer {status} is longer than {MAX_ANSWER} bytes")
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in {"text/html", "application/xhtml+xml"} or body.lstrip()[:1] == b"<":
-        raise NotTakenError(f"the answer {status} is a web page: is there a proxy in between?")
+        raise NotAcceptedError(f"the answer {status} is a web page: is there a proxy in between?")
     response, field = _RESPONSES[signal]
     if kind == _PROTOBUF or kind in _PERHAPS_PROTOBUF:
         try:
             partial = response.FromString(body).partial_success
         except Exception as error:
             if kind != _PROTOBUF:
-                return Taken()
-            raise NotTakenError(f"the answer {status} is no OTLP response") from error
-        return Taken(max(0, getattr(partial, field)), printable(partial.error_message))
+                return Accepted()
+            raise NotAcceptedError(f"the answer {status} is no OTLP response") from error
+        return Accepted(max(0, getattr(partial, field)), printable(partial.error_message))
     if kind == "application/json":
         return _read_json(body, field)
-    return Taken()
+    return Accepted()
 
 
 def printable(text: str) -> str:
-    """Make a text from outside fit for one line of a log."""
+    """Make a text from outside safe for one line of a log."""
     cut = text[:_MAX_CAUSE]
     return "".join(character if character.isprintable() else "?" for character in cut)
 
 
 def _decompressed(body: bytes) -> bytes:
     try:
-        # 32 more than the window: the format is found out. Bounded: small bodies can be bombs.
+        # 32 more than the window detects the format. The limit stops decompression bombs.
         return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, MAX_ANSWER + 1)
     except zlib.error as error:
-        raise NotTakenError("the answer cannot be decompressed") from error
+        raise NotAcceptedError("the answer cannot be decompressed") from error
 
 
-def _read_json(body: bytes, field: str) -> Taken:
+def _read_json(body: bytes, field: str) -> Accepted:
     first, *others = field.split("_")
     name = first + "".join(other.title() for other in others)
     try:
         partial = json.loads(body).get("partialSuccess") or {}
-        # 64-bit numbers are texts in JSON.
-        return Taken(max(0, int(partial.get(name, 0))), printable(str(partial.get("errorMessage"))))
+        # OTLP writes 64-bit numbers as JSON strings.
+        return Accepted(
+            max(0, int(partial.get(name, 0))), printable(str(partial.get("errorMessage")))
+        )
     except (AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        # Some take the request and answer in a JSON of their own.
+        # Some servers accept the request and answer with JSON of their own.
         if body.strip() and not body.lstrip().startswith((b"{", b"[", b'"')):
-            raise NotTakenError("the answer is no JSON, as it says") from error
-        return Taken()
+            raise NotAcceptedError("the answer is no JSON, although its type says so") from error
+        return Accepted()

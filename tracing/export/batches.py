@@ -1,7 +1,7 @@
-"""The end of the SDK's batch processors: within a time, with what is left behind counted.
+"""The shutdown of the SDK's batch processors: within a time, with what is left counted.
 
-The SDK shuts each of them down in up to 30 s, and does not say what it leaves in the queue. Its
-private parts are read here and nowhere else; where they have other names, the SDK does as it does.
+The SDK takes up to 30 s for each of them, and does not report what it leaves in the queue. The
+queue is a private attribute. Where it has another name, the SDK shuts down in its own way.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from tracing.export.answers import Signal
 
 _TIMEOUT_S: Final = 5.0
-"""How long a provider that is shut down by itself may take, where the SDK takes 30 s."""
+"""How long a provider may take that is shut down alone; the SDK takes 30 s."""
 
 
 class BatchQueue:
-    """What waits in a batch processor of the SDK. Safe in any thread.
+    """The queue of a batch processor of the SDK. Safe in any thread.
 
     Args:
         processor: The processor.
-        signal: What is in its queue.
+        signal: The kind of items in its queue.
         account: Where losses are counted.
     """
 
@@ -36,17 +36,17 @@ class BatchQueue:
         self._deadline: float | None = None
         queue = getattr(self._batch, "_queue", None)
         self.waiting: deque[Any] | None = queue if isinstance(queue, deque) else None
-        """The queue; the SDK's own, and `None` where it has none by that name."""
+        """The SDK's own queue; `None` where it has none by that name."""
 
     def end_by(self, deadline: float) -> None:
-        """Set the moment, of the monotonic clock, by which `shut_down` returns."""
+        """Set the time of the monotonic clock by which `shut_down` returns."""
         self._deadline = deadline
 
     def shut_down(self, otherwise: Callable[[], None]) -> None:
-        """Export what waits, stop, and count what was left.
+        """Export what is waiting, stop, and count what is left.
 
         Args:
-            otherwise: How the SDK does it.
+            otherwise: Shuts down in the SDK's own way.
         """
         waiting = self.waiting
         if waiting is None:

@@ -1,6 +1,6 @@
-"""Whether the OTLP endpoint that the environment names can be one, found out before any export.
+"""The check of the OTLP endpoint in the environment, before any export.
 
-The exporters take anything, and would fail at each export, in a thread and in many lines.
+The exporters accept any text, and would fail at each export, in a thread and with many log lines.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 _SCHEMES: Final[Mapping[str, frozenset[str]]] = {
     "http/protobuf": frozenset({"http", "https"}),
-    # gRPC takes an address without a scheme as well, and its own resolvers.
+    # gRPC also accepts an address without a scheme, and the schemes of its own resolvers.
     "grpc": frozenset({"http", "https", "dns", "unix", "ipv4", "ipv6"}),
 }
 _BARE: Final = re.compile(r"(?!https?:|[a-z0-9]+:/)[^\s/]+", re.IGNORECASE)
 
 
 def check_endpoint(signal: str, protocol: str) -> None:
-    """Check the endpoint of a signal; it is fine where none is named, as there is a default.
+    """Check the endpoint of a signal. Without one in the environment the default applies.
 
     Args:
         signal: `traces`, `metrics` or `logs`.
         protocol: `http/protobuf` or `grpc`.
 
     Raises:
-        ValueError: It is no address. The message names the variable, and never its value, which
+        ValueError: It is no address. The message names the variable but never its value, which
             may hold a password.
     """
     for name in (
@@ -45,15 +45,16 @@ def check_endpoint(signal: str, protocol: str) -> None:
 def _check(name: str, endpoint: str, protocol: str) -> None:
     bare = protocol == "grpc" and _BARE.fullmatch(endpoint) is not None
     try:
-        found = urlsplit(f"//{endpoint}" if bare else endpoint)
-        port = found.port
+        address = urlsplit(f"//{endpoint}" if bare else endpoint)
+        port = address.port
     except ValueError as error:
         raise ValueError(f"{name} is no address: {_without_text(error)}") from None
     if port == 0:
         raise ValueError(f"{name} is no address: there is no port 0")
     schemes = _SCHEMES[protocol]
     if not bare and (
-        found.scheme not in schemes or (found.scheme in {"http", "https"} and not found.hostname)
+        address.scheme not in schemes
+        or (address.scheme in {"http", "https"} and not address.hostname)
     ):
         raise ValueError(
             f"{name} is no address: it has to be like http://localhost:4318, with http:// or "
@@ -62,5 +63,5 @@ def _check(name: str, endpoint: str, protocol: str) -> None:
 
 
 def _without_text(error: ValueError) -> str:
-    """What is wrong with an address, without the part of it that the parser repeats."""
+    """Return what is wrong with an address, without the part that the parser repeats."""
     return "its port has to be a number up to 65535" if "ort" in str(error) else "it cannot be read"

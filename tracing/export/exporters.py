@@ -28,7 +28,7 @@ Exporter = TypeVar("Exporter")
 
 @dataclass(frozen=True, slots=True)
 class Made(Generic[Exporter]):
-    """An exporter, and where they are ours the session that it sends with, and its pauses."""
+    """An exporter, with its session and its pauses where the library made them."""
 
     exporter: Exporter
     session: ExportSession | None = None
@@ -36,10 +36,10 @@ class Made(Generic[Exporter]):
 
 
 def span_exporter(*, fast: bool = True) -> Made[SpanExporter] | None:
-    """Make the exporter of spans; `None` where they are not to be exported.
+    """Make the exporter of spans; `None` where the environment wants none.
 
     Args:
-        fast: Whether light spans may be encoded the light way; else the SDK encodes all.
+        fast: Whether the library may encode its light spans itself; else the SDK encodes all.
 
     Raises:
         ValueError: The environment asks for an exporter or protocol that is not supported.
@@ -110,7 +110,7 @@ def _session(signal: Signal) -> ExportSession | None:
 
 
 def _protocol(signal: Signal) -> str | None:
-    """The protocol to export a signal by; `None` where it is not to be exported."""
+    """Return the protocol for a signal; `None` where the environment wants no export."""
     exporter = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower()
     if exporter not in _SUPPORTED:
         raise ValueError(

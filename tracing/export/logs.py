@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class AccountedLogExporter(LogRecordExporter):
-    """Another log exporter, with its cost and its losses put to an account.
+    """Wraps a log exporter, and adds its cost and its losses to an account.
 
     Args:
-        exporter: Where the log records go.
-        account: Where they are counted.
-        session: What the exporter sends with, where that reads the collector's answers.
+        exporter: The wrapped exporter.
+        account: Counts cost and losses.
+        session: The exporter's session, where it reads the collector's answers.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class AccountedLogExporter(LogRecordExporter):
         self._session = session
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        """Export; what it raises is raised."""
+        """Export with the wrapped exporter; its errors are raised."""
         with self._account.sending("logs", len(batch), self._session) as succeeded:
             result = self._exporter.export(batch)
             if result is LogRecordExportResult.SUCCESS:
@@ -49,20 +49,22 @@ class AccountedLogExporter(LogRecordExporter):
         return result
 
     def shutdown(self) -> None:
-        """Shut the other one down."""
+        """Shut the wrapped exporter down."""
         self._exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK's
 
     def force_flush(self, timeout_millis: int = 10_000) -> bool:  # noqa: ARG002 - interface
-        """Have nothing to flush: what waits, waits in the processor."""
+        """Return true: records wait in the processor, never here."""
         return True
 
 
 class AccountedBatchLogProcessor(BatchLogRecordProcessor):
-    """The SDK's, which drops the oldest record where its queue is full, and only logs that.
+    """The SDK's batch processor, with dropped records counted.
+
+    Where its queue is full, the SDK drops the oldest record and only logs it.
 
     Args:
         exporter: Where the log records go.
-        account: Where those are counted that had to go.
+        account: Counts the dropped records.
     """
 
     def __init__(self, exporter: LogRecordExporter, account: ExportAccount) -> None:
@@ -72,12 +74,12 @@ class AccountedBatchLogProcessor(BatchLogRecordProcessor):
         self._waiting = self.queue.waiting
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        """Take a log record; thread-safe."""
+        """Queue a log record; thread-safe."""
         waiting = self._waiting
         if waiting is not None and len(waiting) == waiting.maxlen:
             self._account.lost(1, "logs", "queue")
         super().on_emit(log_record)
 
     def shutdown(self) -> None:
-        """Export what waits, and stop."""
+        """Export what is waiting, and stop."""
         self.queue.shut_down(super().shutdown)

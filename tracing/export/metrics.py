@@ -1,4 +1,4 @@
-"""Delivering locally aggregated histograms: appended to what a metric reader exports anyway."""
+"""Metrics on their way to the collector, with local histograms added and losses counted."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 
 _SCOPE = InstrumentationScope(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, semconv.SCHEMA_URL)
 _Key = tuple[str, frozenset[tuple[str, str | int]]]
-# Of the time that all readers of a provider have, one after the other: an own reader of the
-# application comes to its turn as well.
+# The share of the time that all readers of a provider have, one after the other: the application's
+# own reader needs some of it.
 _SHARE: Final = 0.8
 
 
 class AggregatedMetricExporter(MetricExporter):
-    """Wraps a metric exporter; adds an aggregator's histograms to all that it exports.
+    """Wraps a metric exporter, and adds an aggregator's histograms to each export.
 
     Points have the temporality that the wrapped exporter prefers for histograms. Views do not
-    apply to them. Called by one metric reader, as exporters are.
+    apply to them. One metric reader calls it, as with all exporters.
 
     Args:
-        exporter: Where the metrics go.
-        aggregator: What the telemetry of the same service aggregates into.
-        account: Where the cost and the losses are counted.
-        session: What the exporter sends with, where that reads the collector's answers.
+        exporter: The wrapped exporter.
+        aggregator: The aggregator of the same service's telemetry.
+        account: Counts cost and losses.
+        session: The exporter's session, where it reads the collector's answers.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class AggregatedMetricExporter(MetricExporter):
         account: ExportAccount,
         session: ExportSession | None = None,
     ) -> None:
-        # A reader takes these two from the exporter that it is given.
+        # A reader takes these two from its exporter.
         preferred = getattr(exporter, "_preferred_temporality", None)
         super().__init__(preferred, getattr(exporter, "_preferred_aggregation", None))
         self._exporter = exporter
@@ -72,7 +72,7 @@ class AggregatedMetricExporter(MetricExporter):
         in_forked_child(self._begin)
 
     def _begin(self) -> None:
-        # A forked child counts from nothing, and is another instance.
+        # A forked child is another service instance and counts from zero.
         self._started_ns = time_ns()
         self._exported: dict[_Key, HistogramTotals] = {}
 
@@ -151,22 +151,22 @@ class AggregatedMetricExporter(MetricExporter):
             sum=total,
             bucket_counts=counts,
             explicit_bounds=metric.buckets,
-            # Of the whole time, also for a delta: narrower bounds are not kept.
+            # Of the whole time, even for a delta: no others are kept.
             min=totals.min,
             max=totals.max,
             exemplars=[
-                Exemplar({}, found.value, found.time_ns, found.span_id, found.trace_id)
-                for found in totals.exemplars.values()
+                Exemplar({}, example.value, example.time_ns, example.span_id, example.trace_id)
+                for example in totals.exemplars.values()
             ],
         )
 
 
 class AccountedMetricReader(PeriodicExportingMetricReader):
-    """The SDK's, with what it could not export at its end counted.
+    """The SDK's periodic reader, which survives a fork and counts what its last export lost.
 
     Args:
         exporter: Where the metrics go.
-        account: Where losses are counted.
+        account: Counts losses.
     """
 
     def __init__(self, exporter: MetricExporter, account: ExportAccount) -> None:
@@ -180,9 +180,9 @@ class AccountedMetricReader(PeriodicExportingMetricReader):
 
     def _at_fork_reinit(self) -> None:
         if self._shutdown:
-            # The SDK's new thread would export once more, and fail.
+            # The SDK would start a thread that exports once more, and fails.
             return
-        # The parent may have been exporting when it forked; the SDK leaves the lock as it was.
+        # The parent may hold the lock when it forks, and the SDK would leave it locked.
         self._export_lock = threading.Lock()
         super()._at_fork_reinit()  # type: ignore[no-untyped-call]  # the SDK's
 

@@ -1,7 +1,7 @@
-"""The HTTP session of an OTLP exporter: answers are bounded in size and time, and understood.
+"""The HTTP session of an OTLP exporter, which bounds and reads the collector's answers.
 
-The SDK's exporter takes every status below 400 for success, ignores what the collector refused,
-and reads answers whole, however long they are and however slowly they drip.
+The SDK's exporter takes every status below 400 for success, ignores rejected items, and reads
+answers whole, however long they are and however slowly they arrive.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from tracing.export.answers import MAX_ANSWER, NotTakenError, Taken, printable, read_answer
+from tracing.export.answers import MAX_ANSWER, Accepted, NotAcceptedError, printable, read_answer
 
 if TYPE_CHECKING:
     import socket
@@ -30,13 +30,13 @@ _REDIRECTS: Final = range(300, 400)
 
 
 class ExportSession(requests.Session):
-    """Sends one signal's requests; for one exporter, which sends one at a time.
+    """Sends the requests of one exporter, which sends one at a time.
 
-    Only 2xx is success: a redirect would turn a POST into something else, and no collector
-    redirects. At most 64 KiB of an answer are read, within the request's timeout.
+    Only 2xx is success: a redirect would change the POST, and no collector redirects. At most
+    64 KiB of an answer are read, within the request's timeout.
 
     Args:
-        signal: What is sent.
+        signal: The kind of telemetry that is sent.
     """
 
     def __init__(self, signal: Signal) -> None:
@@ -46,25 +46,25 @@ class ExportSession(requests.Session):
         for scheme in ("http://", "https://"):
             self.mount(scheme, self._adapter)
 
-    def last_answer(self) -> Taken:
-        """What the last successful answer said; read once."""
-        found, self._adapter.answer = self._adapter.answer, Taken()
-        return found
+    def last_answer(self) -> Accepted:
+        """Return the last successful answer, once."""
+        answer, self._adapter.answer = self._adapter.answer, Accepted()
+        return answer
 
     def last_fault(self) -> str:
-        """Why the last request failed, for people; empty where it did not."""
+        """Return why the last request failed, for log lines; empty where it succeeded."""
         return self._adapter.fault
 
 
 class _RefusedError(requests.RequestException):
-    """Nothing was taken, and trying again would not help."""
+    """The collector accepted nothing, and another attempt would not help."""
 
 
 class _Adapter(HTTPAdapter):
     def __init__(self, signal: Signal) -> None:
         self._signal = signal
         self._pid = os.getpid()
-        self.answer = Taken()
+        self.answer = Accepted()
         self.fault = ""
         super().__init__(pool_connections=1, pool_maxsize=1)
 
@@ -79,11 +79,11 @@ class _Adapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
         if self._pid != os.getpid():
-            # A forked child's requests must not go out on its parent's connection.
+            # A forked child must not send on its parent's connection.
             self._pid = os.getpid()
             self.proxy_manager.clear()
             self.init_poolmanager(1, 1)
-        self.answer, self.fault = Taken(), ""
+        self.answer, self.fault = Accepted(), ""
         try:
             return self._send(request, *args, **options)
         except Exception as error:
@@ -98,17 +98,17 @@ class _Adapter(HTTPAdapter):
         if status in _REDIRECTS:
             raise _RefusedError(
                 f"the endpoint answered {status} ({response.reason}), and only 2xx is success; "
-                "set OTEL_EXPORTER_OTLP_ENDPOINT to where it leads",
+                "set OTEL_EXPORTER_OTLP_ENDPOINT to its target",
                 response=response,
             )
         if status in _OK:
             try:
                 self.answer = read_answer(self._signal, status, response.headers, body)
-            except NotTakenError as error:
+            except NotAcceptedError as error:
                 raise _RefusedError(str(error), response=response) from error
         else:
             self.fault = printable(f"the collector answered {status} ({response.reason})")
-        # From here on the answer is read from memory, and as it came.
+        # From here on the answer is read from memory, undecoded.
         response.headers.pop("content-encoding", None)
         response.raw = io.BytesIO(body)
         return response
@@ -132,7 +132,7 @@ def _bounded_body(response: requests.Response) -> bytes:
 
 
 def _cause(error: BaseException) -> str:
-    # The innermost says what happened; those around it repeat addresses and objects.
+    # The innermost error says what happened; the outer ones repeat addresses and objects.
     inner: BaseException = error
     while (deeper := inner.__cause__ or inner.__context__) is not None:
         if isinstance(inner, _RefusedError):
@@ -145,7 +145,7 @@ def _cause(error: BaseException) -> str:
 
 
 class _TimedReader(io.RawIOBase):
-    """Reads from a socket until a moment: its own timeout begins anew with every byte."""
+    """Reads from a socket until a deadline; the socket's own timeout restarts with every byte."""
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket, timeout_s: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The end of exporting: all signals at once, within a time, and one line about what was lost."""
+"""The shutdown of export: all signals at once, within a time, with one log line about losses."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from tracing.export.account import ExportAccount
 
 DEFAULT_TIMEOUT_S: Final = 5.0
-"""Far below the 30 s after which Kubernetes kills, so that the application has time of its own."""
+"""Far below the 30 s after which Kubernetes kills: the application needs time too."""
 
-# What the parts are given of the time, so that they have returned when it is over.
+# The share of the time that the parts get, so that they return before it is over.
 _SHARE: Final = 0.9
 
 _logger = EventLog("tracing")
 
 
 class Ending:
-    """The end of one service's telemetry, which comes once. Safe in any thread.
+    """The shutdown of one service's telemetry, which happens once. Safe in any thread.
 
     Args:
-        parts: What shuts each signal down; called with the time of the monotonic clock by which
-            it should be done.
-        account: Where losses are counted.
+        parts: Shut one signal down each; called with the time of the monotonic clock by which
+            to return.
+        account: Counts losses.
     """
 
     def __init__(self, parts: Sequence[Callable[[float], object]], account: ExportAccount) -> None:
@@ -46,11 +46,11 @@ class Ending:
         self._lock = threading.Lock()
         self.over = threading.Event()
         if self._begun:
-            # In a forked child nothing brings the parent's end about.
+            # A forked child cannot wait for a shutdown that its parent performs.
             self.over.set()
 
     def claim(self) -> bool:
-        """Whether the caller is the one that brings the end about."""
+        """Return whether the caller is the one to shut down."""
         with self._lock:
             claimed, self._begun = not self._begun, True
         _open.pop(id(self), None)
@@ -58,18 +58,18 @@ class Ending:
 
 
 _open: dict[int, Ending] = {}
-"""Those that are still to end: at the latest when the interpreter exits."""
+"""All that are not shut down yet; the interpreter's exit does it."""
 
 
 def shut_down(endings: Iterable[Ending], timeout_s: float) -> None:
-    """Export what is pending and stop, all at once; log in one line what was lost.
+    """Export what is pending and stop, all at once; log losses in one line.
 
-    Returns when everything is exported or the time is over. Called again, or by several threads,
-    it waits for the first call.
+    It returns when everything is exported or the time is over. A second call, from any thread,
+    waits for the first one.
     """
     deadline = time.monotonic() + timeout_s
-    given = tuple(endings)
-    claimed = [ending for ending in given if ending.claim()]
+    to_end = tuple(endings)
+    claimed = [ending for ending in to_end if ending.claim()]
     before = [ending.account.losses() for ending in claimed]
     for ending in claimed:
         ending.account.ending = True
@@ -84,15 +84,15 @@ def shut_down(endings: Iterable[Ending], timeout_s: float) -> None:
     _log_losses(claimed, before, timeout_s)
     for ending in claimed:
         ending.over.set()
-    for ending in given:
+    for ending in to_end:
         ending.over.wait(max(0.0, deadline - time.monotonic()))
 
 
 def at_once(acts: Iterable[Callable[[], object]], deadline: float) -> list[object]:
-    """Do things in threads of their own until a moment of the monotonic clock.
+    """Call functions in a thread each, until a time of the monotonic clock.
 
     Returns:
-        What those returned that were done by then. What one raises is logged.
+        The results of those that returned by then. Errors are logged.
     """
     results: list[object] = []
 
@@ -107,7 +107,7 @@ def at_once(acts: Iterable[Callable[[], object]], deadline: float) -> list[objec
         try:
             thread.start()
         except RuntimeError:
-            # An interpreter that exits starts no threads any more; the parts have their deadline.
+            # An exiting interpreter starts no more threads; the parts keep to their deadline.
             thread.run()
     for thread in threads:
         if thread.ident is not None:
@@ -135,5 +135,5 @@ def _at_exit() -> None:
     shut_down(tuple(_open.values()), DEFAULT_TIMEOUT_S)
 
 
-# Before those of the application, which are registered later and called first.
+# Registered before the application's own exit functions, so it is called after them.
 atexit.register(_at_exit)

@@ -1,9 +1,9 @@
-"""Spans as OTLP/protobuf bytes, written directly where they are still light.
+"""Encoding of spans as OTLP/protobuf, directly where they are still light.
 
 The SDK's encoder builds a protobuf object for every attribute, 50-100 µs a span. A light span's
 attributes are mostly those that all messages of a topic share, so their bytes are made once; the
-rest is written straight in the wire format. Spans of any other kind go through the SDK's encoder;
-two encoded requests put one after the other are one request, as protobuf defines it.
+rest is written in the wire format. All other spans go through the SDK's encoder: protobuf defines
+that two encoded requests, one after the other, are one request.
 
 Source: opentelemetry/proto/trace/v1/trace.proto and the protobuf encoding specification.
 """
@@ -29,7 +29,7 @@ _TIMES: Final = Struct("<BQBQ").pack
 _FLAGS: Final = Struct("<BBI").pack
 _LINK_FLAGS: Final = Struct("<BI").pack
 _MAX_CACHED: Final = 1024
-# Less than 1 ms: what an event loop in another thread can wait for without being late.
+# Takes less than 1 ms, a delay that an event loop in another thread can bear.
 _SLICE: Final = 64
 _KINDS: Final = {
     SpanKind.INTERNAL: b"\x30\x01",
@@ -44,10 +44,10 @@ _UNSET_STATUS: Final = b"\x7a\x00"
 
 
 class SpanEncoder:
-    """Encodes batches of spans. For one thread, as exporters are.
+    """Encodes batches of spans. For one thread.
 
     Args:
-        pause: Called between slices of 64 spans.
+        pause: Called after every 64 spans.
     """
 
     def __init__(self, pause: Callable[[], object] | None = None) -> None:
@@ -59,7 +59,7 @@ class SpanEncoder:
         self._scopes: dict[tuple[int, int], tuple[object, bytes, bytes, bytes, bytes]] = {}
 
     def encode(self, spans: Sequence[ReadableSpan]) -> bytes:
-        """Write an `ExportTraceServiceRequest`."""
+        """Return an encoded `ExportTraceServiceRequest`."""
         others: list[ReadableSpan] = []
         groups: dict[tuple[int, int], list[bytes]] = {}
         examples: dict[tuple[int, int], ReadableSpan] = {}
@@ -77,57 +77,57 @@ class SpanEncoder:
                 group = groups[key] = []
                 examples[key] = span
             group.append(encoded)
-        written = [self._request(key, examples[key], group) for key, group in groups.items()]
+        requests = [self._request(key, examples[key], group) for key, group in groups.items()]
         if others:
-            written.append(encode_spans(others).SerializeToString())
-        return b"".join(written)
+            requests.append(encode_spans(others).SerializeToString())
+        return b"".join(requests)
 
     def _light(self, span: LightSpan) -> bytes | None:
-        """Write one span; `None` where it is not light any more, or has what is not known here."""
+        """Encode one span; `None` where the SDK has to, as for a span that is built already."""
         parts = span.light_parts()
         if parts is None:
             return None
         shared, added, links = parts
         context, parent = span.get_span_context(), span.parent
         try:
-            written = [
+            fields = [
                 b"\x0a\x10",
                 context.trace_id.to_bytes(16, "big"),
                 b"\x12\x08",
                 context.span_id.to_bytes(8, "big"),
             ]
             if context.trace_state:
-                written.append(_delimited(b"\x1a", context.trace_state.to_header().encode()))
+                fields.append(_delimited(b"\x1a", context.trace_state.to_header().encode()))
             flags = _HAS_IS_REMOTE
             if parent is not None:
-                written += (b"\x22\x08", parent.span_id.to_bytes(8, "big"))
+                fields += (b"\x22\x08", parent.span_id.to_bytes(8, "big"))
                 if parent.is_remote:
                     flags |= _IS_REMOTE
-            written += (
+            fields += (
                 self._named(span.name),
                 _KINDS[span.kind],
                 _TIMES(0x39, span.start_time or 0, 0x41, span.end_time or 0),
                 self._attributes_shared(shared),
             )
             if added:
-                self._attributes_added(written, added)
+                self._attributes_added(fields, added)
             if links:
-                written += [_link(link) for link in links]
-            written += (_UNSET_STATUS, _FLAGS(0x85, 0x01, flags))
+                fields += [_link(link) for link in links]
+            fields += (_UNSET_STATUS, _FLAGS(0x85, 0x01, flags))
         except (TypeError, ValueError, OverflowError):
             return None
-        return _delimited(b"\x12", b"".join(written))
+        return _delimited(b"\x12", b"".join(fields))
 
     def _named(self, name: str) -> bytes:
-        found = self._names.get(name)
-        if found is None:
+        cached = self._names.get(name)
+        if cached is None:
             if len(self._names) >= _MAX_CACHED:
                 self._names.clear()
-            found = self._names[name] = _delimited(b"\x2a", name.encode())
-        return found
+            cached = self._names[name] = _delimited(b"\x2a", name.encode())
+        return cached
 
-    def _attributes_added(self, written: list[bytes], added: Mapping[str, Any]) -> None:
-        """Write a span's own attributes; those with short texts, nearly all, piece by piece."""
+    def _attributes_added(self, fields: list[bytes], added: Mapping[str, Any]) -> None:
+        """Append a span's own attributes; nearly all are short texts, which need no copies."""
         keys = self._keys
         for name, value in added.items():
             if type(value) is str:
@@ -140,38 +140,38 @@ class SpanEncoder:
                 size = len(content)
                 whole = len(key) + size + 4
                 if whole < 0x80:  # noqa: PLR2004 - then all lengths are one byte
-                    written += (_ATTRIBUTE[whole], key, _VALUE[size + 2], _TEXT[size], content)
+                    fields += (_ATTRIBUTE[whole], key, _VALUE[size + 2], _TEXT[size], content)
                     continue
             elif type(value) is int and (value, name) in self._numbers:
-                written.append(self._numbers[value, name])
+                fields.append(self._numbers[value, name])
                 continue
             attribute = _attribute(b"\x4a", name, value)
             if type(value) is int:
-                # Origins, partitions and offsets of many spans are the same.
+                # Many spans have the same origin, partition or offset.
                 if len(self._numbers) >= _MAX_CACHED:
                     self._numbers.clear()
                 self._numbers[value, name] = attribute
-            written.append(attribute)
+            fields.append(attribute)
 
     def _attributes_shared(self, attributes: Mapping[str, Any]) -> bytes:
-        found = self._shared.get(id(attributes))
-        if found is not None:
-            return found[1]
-        written = b"".join(_attribute(b"\x4a", name, value) for name, value in attributes.items())
+        cached = self._shared.get(id(attributes))
+        if cached is not None:
+            return cached[1]
+        encoded = b"".join(_attribute(b"\x4a", name, value) for name, value in attributes.items())
         if len(self._shared) >= _MAX_CACHED:
             self._shared.clear()
-        # Kept with its bytes, so that no other mapping can take its place in memory.
-        self._shared[id(attributes)] = (attributes, written)
-        return written
+        # Keep the mapping, so that no other one gets the same id.
+        self._shared[id(attributes)] = (attributes, encoded)
+        return encoded
 
     def _request(
         self, key: tuple[int, int], example: ReadableSpan, spans: Iterable[bytes]
     ) -> bytes:
-        found = self._scopes.get(key)
-        if found is None:
+        cached = self._scopes.get(key)
+        if cached is None:
             resource_spans = encode_spans((example,)).resource_spans[0]
             scope_spans = resource_spans.scope_spans[0]
-            found = (
+            cached = (
                 (example.resource, example.instrumentation_scope),
                 _delimited(b"\x0a", resource_spans.resource.SerializeToString()),
                 _delimited(b"\x0a", scope_spans.scope.SerializeToString()),
@@ -180,8 +180,8 @@ class SpanEncoder:
             )
             if len(self._scopes) >= _MAX_CACHED:
                 self._scopes.clear()
-            self._scopes[key] = found
-        _, resource, scope, scope_schema, resource_schema = found
+            self._scopes[key] = cached
+        _, resource, scope, scope_schema, resource_schema = cached
         scope_spans = _delimited(b"\x12", b"".join((scope, *spans, scope_schema)))
         return _delimited(b"\x0a", b"".join((resource, scope_spans, resource_schema)))
 
@@ -193,12 +193,12 @@ def _delimited(tag: bytes, content: bytes) -> bytes:
 def _varint(number: int) -> bytes:
     if number < 0x80:  # noqa: PLR2004 - seven bits a byte
         return _SHORT[number]
-    written = bytearray()
+    octets = bytearray()
     while number >= 0x80:  # noqa: PLR2004 - as above
-        written.append(number & 0x7F | 0x80)
+        octets.append(number & 0x7F | 0x80)
         number >>= 7
-    written.append(number)
-    return bytes(written)
+    octets.append(number)
+    return bytes(octets)
 
 
 _SHORT: Final = tuple(bytes((number,)) for number in range(0x80))
@@ -228,13 +228,13 @@ def _attribute(tag: bytes, name: str, value: object) -> bytes:
 def _link(link: Link) -> bytes:
     context: SpanContext = link.context
     flags = _HAS_IS_REMOTE | (_IS_REMOTE if context.is_remote else 0)
-    written = [
+    fields = [
         b"\x0a\x10",
         context.trace_id.to_bytes(16, "big"),
         b"\x12\x08",
         context.span_id.to_bytes(8, "big"),
     ]
     if link.attributes:
-        written += [_attribute(b"\x22", name, value) for name, value in link.attributes.items()]
-    written.append(_LINK_FLAGS(0x35, flags))
-    return _delimited(b"\x6a", b"".join(written))
+        fields += [_attribute(b"\x22", name, value) for name, value in link.attributes.items()]
+    fields.append(_LINK_FLAGS(0x35, flags))
+    return _delimited(b"\x6a", b"".join(fields))

@@ -1,4 +1,4 @@
-"""The OTLP/HTTP span exporter, with light spans encoded the light way."""
+"""The OTLP/HTTP span exporter that encodes light spans itself, with pauses for the event loop."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     import requests
     from opentelemetry.sdk.trace import ReadableSpan
 
-# A thread that asks for the interpreter lock gets it after 5 ms, or at once where it is free: each
+# A thread gets the interpreter lock after 5 ms, or at once where it is free. Without pauses, each
 # wait for the network would cost an event loop 5 ms while another thread encodes.
 _PAUSE_S: Final = 0.0005
 
 
 class Pauses:
-    """Gives way to other threads for half a millisecond, unless there is no time for that.
+    """Yields to other threads for half a millisecond, unless the queue fills up.
 
     Attributes:
-        queue: What waits to be exported. Where it is half full, being on time is less important
-            than losing nothing.
+        queue: What is waiting to be exported. From half full on, losing nothing is more important
+            than other threads' delays.
     """
 
     def __init__(self) -> None:
         self.queue: deque[Any] | None = None
 
     def __call__(self) -> None:
-        """Pause, if there is time."""
+        """Pause, unless the queue is half full."""
         queue = self.queue
         if queue is None or queue.maxlen is None or len(queue) < queue.maxlen // 2:
             time.sleep(_PAUSE_S)
@@ -44,11 +44,11 @@ class Pauses:
 class LightSpanExporter(http.OTLPSpanExporter):
     """Exports as its base class does: same options, environment, transport and retries.
 
-    The base class has no public seam between encoding and sending. Where its parts are not as
-    known here, or the result is too large for one request, it does all by itself.
+    The base class has no public seam between encoding and sending. Where its private parts have
+    other names, or the result is too large for one request, the base class does everything.
 
     Args:
-        session: What sends; by default a session of the SDK's.
+        session: The session to send with; by default the SDK's own.
         pauses: Called between slices of the encoding, and before sending.
     """
 
@@ -62,14 +62,14 @@ class LightSpanExporter(http.OTLPSpanExporter):
         self._encoder = SpanEncoder(pauses)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Encode and send."""
+        """Encode spans and send them."""
         send = getattr(getattr(self, "_client", None), "export", None)
         if send is None or self._shutdown:
             return super().export(spans)
         try:
             encoded = self._encoder.encode(spans)
         except Exception as error:
-            warn_once("spans cannot be encoded the light way; the SDK encodes them", error=error)
+            warn_once("light spans cannot be encoded directly; the SDK encodes them", error=error)
             return super().export(spans)
         if len(encoded) > self._MAX_SIZE:
             return super().export(spans)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class AccountedSpanExporter(SpanExporter):
-    """Another span exporter, with its cost and its losses put to an account.
+    """Wraps a span exporter, and adds its cost and its losses to an account.
 
     Args:
-        exporter: Where the spans go.
-        account: Where they are counted.
-        session: What the exporter sends with, where that reads the collector's answers.
+        exporter: The wrapped exporter.
+        account: Counts cost and losses.
+        session: The exporter's session, where it reads the collector's answers.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class AccountedSpanExporter(SpanExporter):
         self._session = session
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export; what it raises is raised."""
+        """Export with the wrapped exporter; its errors are raised."""
         with self._account.sending("traces", len(spans), self._session) as succeeded:
             result = self._exporter.export(spans)
             if result is SpanExportResult.SUCCESS:
@@ -43,26 +43,26 @@ class AccountedSpanExporter(SpanExporter):
         return result
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
-        """Shut the other one down, within a time if it can be told one."""
+        """Shut the wrapped exporter down, within a time if it accepts one."""
         if "timeout_millis" in inspect.signature(self._exporter.shutdown).parameters:
             self._exporter.shutdown(timeout_millis=timeout_millis)  # type: ignore[call-arg]  # seen
         else:
             self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the other one."""
+        """Flush the wrapped exporter."""
         return self._exporter.force_flush(timeout_millis)
 
 
 class AccountedBatchSpanProcessor(BatchSpanProcessor):
-    """The SDK's, which drops the oldest span where its queue is full, and only logs that.
+    """The SDK's batch processor, with dropped spans counted.
 
-    The SDK can count that, too, with metrics of its own: but those are counted for every span
-    that starts, and the light ones have nothing that does.
+    Where its queue is full, the SDK drops the oldest span and only logs it. Its own metrics would
+    count that, but they also count at every start of a span, which light spans leave out.
 
     Args:
         exporter: Where the spans go.
-        account: Where those are counted that had to go.
+        account: Counts the dropped spans.
     """
 
     def __init__(self, exporter: SpanExporter, account: ExportAccount) -> None:
@@ -72,7 +72,7 @@ class AccountedBatchSpanProcessor(BatchSpanProcessor):
         self._waiting = self.queue.waiting
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Take a span that has ended; thread-safe."""
+        """Queue a span that has ended; thread-safe."""
         waiting = self._waiting
         if (
             waiting is not None
@@ -84,5 +84,5 @@ class AccountedBatchSpanProcessor(BatchSpanProcessor):
         super().on_end(span)
 
     def shutdown(self) -> None:
-        """Export what waits, and stop."""
+        """Export what is waiting, and stop."""
         self.queue.shut_down(super().shutdown)

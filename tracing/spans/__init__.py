@@ -1,1 +1,1 @@
-"""Starting spans: through the API for every provider, faster where that is proven equal."""
+"""Starting spans: through the API on any provider, or faster where a proof shows equal results."""

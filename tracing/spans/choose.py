@@ -16,7 +16,7 @@ from tracing.spans.starter import SpanStarter
 
 
 class ApiSpans:
-    """Spans by way of the OpenTelemetry API alone."""
+    """Starts spans through the OpenTelemetry API alone."""
 
     __slots__ = ("_tracer",)
 
@@ -27,7 +27,7 @@ class ApiSpans:
         self._tracer = tracer
 
     def dropped_root(self) -> bytes | None:
-        """Nothing is certain with an unknown provider."""
+        """Return `None`: nothing is certain with an unknown provider."""
         return None
 
     def start(

@@ -1,13 +1,13 @@
-"""Spans of the SDK's own class whose costly parts are made only when somebody looks at them.
+"""Spans of the SDK's own class whose costly parts are made on first use.
 
 An SDK span copies and validates its attributes under a lock, makes two bounded lists and another
-lock, and is copied again when it ends: 15-30 µs, most of it on the message's path. A light span
-keeps what it was given and lets the SDK build the rest on first use: usually in the exporter's
-thread, or never where a processor drops the span. Samplers, id generators, limits and span
-processors are the provider's own and are called as the SDK calls them.
+lock, and is copied again when it ends. That takes 15-30 µs, most of it on the message's path. A
+light span keeps its arguments and lets the SDK build the rest on first use: usually in the
+exporter's thread, or never where a processor drops the span. Samplers, id generators, limits and
+span processors are the provider's own, and are called as the SDK calls them.
 
-This reaches into the SDK's span class; `tracing.spans.fast_proof` shows first that it may, in the
-very version of the SDK at hand.
+This module reads and sets private attributes of the SDK's span class. `tracing.spans.fast_proof`
+first compares the result with the SDK's own spans, in the installed version.
 """
 
 from collections.abc import Sequence
@@ -41,39 +41,39 @@ _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
 
 
 class LightSpan(sdk.Span):
-    """An SDK span in waiting. Made by `LightSpans` alone, one subclass for each tracer."""
+    """An SDK span that is not built yet. `LightSpans` makes it, with a subclass for each tracer."""
 
     _tracer: sdk.Tracer
     _scope: Any
     _limits: Any
     _unlimited: bool
-    _attributes_given: Attributes
-    _attributes_added: dict[str, Any] | None = None
-    _links_given: Sequence[Link]
-    _whole = False
+    _shared_attributes: Attributes
+    _own_attributes: dict[str, Any] | None = None
+    _light_links: Sequence[Link]
+    _built = False
     _end_time: int | None = None
 
     def __getattr__(self, name: str) -> Any:
-        # Reached only for what has not been made yet.
-        if self.__dict__.get("_whole"):
+        # Python calls this only for attributes that do not exist yet.
+        if self.__dict__.get("_built"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._make_whole()
+        self._build()
         return getattr(self, name)
 
     @property
     def resource(self) -> Any:
-        """What made the span: as the tracer has it, which is another in a forked child."""
+        """The tracer's resource, which a forked child replaces."""
         return self._tracer.resource
 
-    def _make_whole(self) -> None:
+    def _build(self) -> None:
         parts = _SdkSpan(
             name=self._name,
             context=self.get_span_context(),
             parent=self._parent,
             sampler=self._tracer.sampler,
             resource=self._tracer.resource,
-            attributes={**self._attributes_given, **(self._attributes_added or {})},
-            links=self._links_given,
+            attributes={**self._shared_attributes, **(self._own_attributes or {})},
+            links=self._light_links,
             kind=self._kind,
             span_processor=self._tracer.span_processor,
             instrumentation_info=self._tracer.instrumentation_info,
@@ -83,49 +83,49 @@ class LightSpan(sdk.Span):
         if self._end_time is not None:
             parts["_attributes"]._immutable = True
         mine = self.__dict__
-        # Times and status are kept: another exporter's thread may be reading them right now.
+        # Keep times and status: another exporter's thread may be reading them right now.
         for name, value in parts.items():
             mine.setdefault(name, value)
-        self._whole = True
+        self._built = True
 
     def light_parts(
         self,
     ) -> tuple[Attributes, dict[str, Any] | None, Sequence[Link]] | None:
-        """The attributes of all messages alike, those of this one, and the links.
+        """Return the attributes that messages share, those of this span alone, and the links.
 
-        `None` where the span is whole, or where limits or doubled names leave more to do.
+        `None` where the span is built, or where limits or repeated names need the SDK.
         """
-        if self._whole or self._end_time is None or not self._unlimited:
+        if self._built or self._end_time is None or not self._unlimited:
             return None
-        added = self._attributes_added
-        if added is not None and not added.keys().isdisjoint(self._attributes_given):
+        added = self._own_attributes
+        if added is not None and not added.keys().isdisjoint(self._shared_attributes):
             return None
-        return self._attributes_given, added, self._links_given
+        return self._shared_attributes, added, self._light_links
 
     def enrich(self, attributes: dict[str, AttributeValue]) -> None:
-        """Set plain attributes; nothing happens on an ended span."""
+        """Set attributes with plain values; an ended span does not change."""
         if self._end_time is not None:
             return
-        if self._whole:
+        if self._built:
             self.set_attributes(attributes)
-        elif self._attributes_added is None:
-            self._attributes_added = attributes
+        elif self._own_attributes is None:
+            self._own_attributes = attributes
         else:
-            self._attributes_added.update(attributes)
+            self._own_attributes.update(attributes)
 
     def link(self, links: Sequence[Link]) -> None:
-        """Add links; nothing happens on an ended span."""
+        """Add links; an ended span does not change."""
         if self._end_time is not None:
             return
-        if self._whole:
+        if self._built:
             for link in links:
                 self.add_link(link.context, link.attributes)
         else:
-            self._links_given = (*self._links_given, *links)
+            self._light_links = (*self._light_links, *links)
 
     def end(self, end_time: int | None = None) -> None:
-        """End the span; one that nobody looked at stays light."""
-        if self._whole or self._end_time is not None:
+        """End the span; one that was never read stays light."""
+        if self._built or self._end_time is not None:
             super().end(end_time)
             return
         self._end_time = time_ns() if end_time is None else end_time
@@ -135,7 +135,7 @@ class LightSpan(sdk.Span):
 
 
 class _SdkSpan(sdk.Span):
-    """The SDK's span, which only a tracer may make; here it lends its parts to a light one."""
+    """The SDK's span class, which only a tracer may instantiate; its parts go to a light span."""
 
 
 class LightSpans:
@@ -157,14 +157,14 @@ class LightSpans:
         self._tracer = tracer
         generator = tracer.id_generator
         self._decisions = _constant_decisions(tracer.sampler)
-        # Ids of an own making only in place of random ones.
+        # Only random ids may be replaced by ids of the library's own.
         self._drops_roots = (
             self._decisions.get(None) is False and type(generator) is RandomIdGenerator
         )
         self.drops_unsampled = all(
             self._decisions.get((remote, 0)) is False for remote in (True, False)
         )
-        # Level 2 of Trace Context: older SDKs do not know the random flag.
+        # Older SDKs lack the random flag of Trace Context level 2.
         is_random = getattr(generator, "is_trace_id_random", None)
         self._new_random = _RANDOM if is_random is not None and is_random() else 0
         self._dropped_flags = b"%02x" % self._new_random
@@ -184,10 +184,10 @@ class LightSpans:
         )
 
     def dropped_root(self) -> bytes | None:
-        """Make up the `traceparent` of a root span that the sampler is certain to drop."""
+        """Return the `traceparent` of a new root span that the sampler is certain to drop."""
         if not self._drops_roots:
             return None
-        # Chance gives 2**-64 all zeros; then the other end starts a trace of its own.
+        # An id of zeros alone has a chance of 2**-64; its receiver starts a trace of its own.
         return b"00-%b-%b-%b" % (random_id(), random_id()[:16], self._dropped_flags)
 
     def start(
@@ -240,8 +240,8 @@ class LightSpans:
         span._context = span_context
         span._parent = parent
         span._kind = kind
-        span._attributes_given = attributes
-        span._links_given = links
+        span._shared_attributes = attributes
+        span._light_links = links
         span._start_time = time_ns() if start_ns is None else start_ns
         tracer.span_processor.on_start(span, parent_context=context)
         return span
@@ -262,12 +262,12 @@ class LightSpans:
                 span.add_link(link.context, link.attributes)
 
 
-# More attributes and links than the library ever gives a span.
+# The library never gives a span as many attributes or links.
 _ENOUGH: Final = 128
 
 
 def _unlimited(limits: Any) -> bool:
-    """Whether no limit can touch what the library puts on a span."""
+    """Return whether no limit affects what the library puts on a span."""
     counts = ("max_span_attributes", "max_links", "max_link_attributes")
     lengths = ("max_attribute_length", "max_span_attribute_length")
     return all(

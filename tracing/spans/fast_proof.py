@@ -1,4 +1,4 @@
-"""Proof that light spans may be used: they equal the SDK's own in the version at hand."""
+"""The proof that light spans equal the SDK's own, in the installed version of the SDK."""
 
 import os
 from functools import cache
@@ -20,12 +20,12 @@ from opentelemetry.trace import (
 from tracing.spans.fast import LightSpans
 from tracing.spans.starter import SpanStarter
 
-# Counts the SDK's own spans, where it is switched on; only the SDK's own start does that.
+# With this on, the SDK counts its spans as it starts them, and light spans would be missing.
 _INTERNAL_METRICS: Final = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
 
 
 def light_spans(tracer: Tracer) -> SpanStarter | None:
-    """Start spans the light way on an SDK tracer; `None` where only the SDK's own will do."""
+    """Return a starter of light spans on a tracer; `None` where the SDK has to start its own."""
     if type(tracer) is not sdk.Tracer or os.environ.get(_INTERNAL_METRICS, "").lower() == "true":
         return None
     return LightSpans(tracer) if _equal_to_the_sdk() else None
@@ -33,7 +33,7 @@ def light_spans(tracer: Tracer) -> SpanStarter | None:
 
 @cache
 def _equal_to_the_sdk() -> bool:
-    """Compare a light span with the SDK's, in all that an exporter can see."""
+    """Compare light spans with the SDK's, in everything that an exporter can read."""
     ended: list[sdk.ReadableSpan] = []
 
     class _Collect(sdk.SpanProcessor):

@@ -10,23 +10,23 @@ from tracing.core.semconv import Attributes, AttributeValue
 
 
 class SpanStarter(Protocol):
-    """Starts and completes spans. Safe to use from any thread or task."""
+    """Starts spans, and adds what becomes known later. Safe to use from any thread or task."""
 
     @property
     def drops_unsampled(self) -> bool:
-        """Whether it is certain that nothing below an unsampled span is recorded.
+        """Whether every span below an unsampled parent is dropped for certain.
 
-        Then there is no need to start such a span: the parent can stand for it.
+        Then no span needs to be started there: the parent can stand for it.
         """
 
     @property
     def takes_span_ids(self) -> bool:
-        """Whether `start` can give a span an id that was chosen before."""
+        """Whether `start` accepts the id of the new span."""
 
     def dropped_root(self) -> bytes | None:
-        """The `traceparent` of a new trace that nobody records, where that is certain.
+        """Return the `traceparent` of a new trace that is certain not to be recorded.
 
-        `None` where it is not: then start a span and see.
+        `None` where that is not certain: start a span instead.
         """
 
     def start(
@@ -41,17 +41,24 @@ class SpanStarter(Protocol):
     ) -> Span:
         """Start a span whose parent is the span in `context`.
 
-        Samplers see `attributes`: give those that are known of all messages alike, and `enrich`
-        the span with a message's own once it turns out to be recorded. `attributes` and `links`
-        must not change afterwards. `start_ns` is the start in unix ns, where it lies in the past,
-        and `span_id` an id that was chosen before, where that can be taken.
+        Samplers see `attributes`: pass those that all messages share, and `enrich` the span with
+        a message's own if it is recorded. Do not change `attributes` and `links` afterwards.
+
+        Args:
+            name: The span's name.
+            context: Holds the parent.
+            kind: The span's kind.
+            attributes: The attributes that all messages share.
+            links: Links that are known at the start.
+            start_ns: The start in unix ns, where it lies in the past.
+            span_id: The span's id, where `takes_span_ids`.
         """
 
     def enrich(self, span: Span, attributes: dict[str, AttributeValue]) -> None:
-        """Set attributes that came up after the start; no effect on an ended span.
+        """Set attributes after the start; an ended span does not change.
 
-        `attributes` are handed over, as at the start.
+        Do not change `attributes` afterwards.
         """
 
     def link(self, span: Span, links: Sequence[Link]) -> None:
-        """Add links that came up after the start; no effect on an ended span."""
+        """Add links after the start; an ended span does not change."""

@@ -34,7 +34,7 @@ def _losses(account: ExportAccount) -> dict[str, float]:
     """What is told of lost spans, by reason."""
     keeps = InMemoryMetricReader()
     provider = MeterProvider([keeps])
-    account.told_by(Telemetry("orders", meter_provider=provider).metrics)
+    account.report_with(Telemetry("orders", meter_provider=provider).metrics)
     data = keeps.get_metrics_data()
     assert data is not None
     return {

@@ -144,7 +144,7 @@ async def _recorded(*, aggregated: bool) -> Recorded:
     exporter = keeps if aggregator is None else AggregatedMetricExporter(keeps, aggregator, account)
     provider = MeterProvider([PeriodicExportingMetricReader(exporter)], shutdown_on_exit=False)
     telemetry = Telemetry("orders", meter_provider=provider, aggregator=aggregator)
-    account.told_by(telemetry.metrics)
+    account.report_with(telemetry.metrics)
     end = await _scene(telemetry)
     # In a thread, as it is in services: readings of sagas are made on the event loop.
     await asyncio.to_thread(provider.force_flush)
