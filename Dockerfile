@@ -1,4 +1,4 @@
-# The demo and the command line, for compose.yaml; the versions are those that CI tests.
+# The demo and the command line, for compose.yaml, with the versions that CI tests.
 FROM python:3.13-slim
 
 WORKDIR /app
@@ -8,6 +8,6 @@ COPY dashboards dashboards
 COPY demo_pipeline demo_pipeline
 RUN pip install --no-cache-dir --constraint requirements.txt '.[demo]'
 
-# Databases of a run are temporary; nothing else is written.
+# A run writes only temporary databases.
 USER nobody
 ENV HOME=/tmp

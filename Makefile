@@ -1,4 +1,4 @@
-# Every target sets itself up from nothing in .venv; `make clean` forgets it.
+# Every target first sets up .venv if needed; `make clean` removes it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,8 +11,8 @@ help:
 	@echo "make demo    set up and run the demo pipeline once, then show one order's trace"
 	@echo "make test    set up and run everything CI runs: lint, format, types, tests"
 	@echo "make lint    lint and check the formatting        make fmt    format and fix"
-	@echo "make types   check the types (mypy, strict)       make unit   only the tests"
-	@echo "make bench   what the instrumentation costs per message, beside the official one"
+	@echo "make types   check the types (mypy, strict)       make unit   run only the tests"
+	@echo "make bench   measure the cost per message, compared with the official instrumentation"
 	@echo "make clean   remove the virtual environment and all caches"
 
 $(READY): requirements.txt pyproject.toml
@@ -39,7 +39,7 @@ fmt: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# Tests wait for brokers more than they compute: a few processes share the time.
+# Tests mostly wait for brokers, so a few processes run them in parallel.
 WORKERS ?= 3
 
 unit: $(READY)
@@ -48,7 +48,7 @@ unit: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.overhead
 
-# Re-resolves the pins. The file names no package index, so it works with whichever one you use.
+# Resolves the pins again. The file names no package index, so it works with any.
 requirements:
 	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --no-header --no-annotate --extra test -o requirements.txt pyproject.toml requirements.in
