@@ -8,7 +8,6 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import get_current
-from opentelemetry.trace import SpanKind
 
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
@@ -30,16 +29,16 @@ from tracing.kafka.client import check_durable
 from tracing.kafka.producer import TracedProducer
 from tracing.kafka.raw_sending import send_raw
 from tracing.messaging.outcome import decisive
-from tracing.messaging.send import Destination, Sending, unrecorded
+from tracing.messaging.send import Destination, begin
 from tracing.messaging.unreadable import kept_as
 from tracing.metrics import catalog
 from tracing.metrics.series import ErrorCounts
 
 if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
-    from opentelemetry.trace import Span
 
     from tracing.headers.codec import Header
+    from tracing.messaging.send import Sending
     from tracing.telemetry import Telemetry
 
 _MAX_STACKTRACE: Final = 16_384
@@ -225,28 +224,26 @@ class DeadLetters:
             if context.get(SUPPRESSED):
                 return None
             destination = self._destinations[topic]
-            creation = unrecorded(telemetry.spans, context)
-            span: Span | None = None
             present = latest(headers)
-            if creation is None:
-                creation = started = telemetry.spans.start(
-                    destination.name, context, SpanKind.PRODUCER, destination.attributes
-                )
-                if started.is_recording():
-                    span = started
-                    telemetry.spans.enrich(span, cloudevents.identity(present))
-            injected: list[Header] = []
-            # Not all that is given up has a time, and a flow that begins here needs one.
+            # The record's own baggage goes along, whatever this service may see of it.
+            kept = w3c.BAGGAGE in present
+            fields = telemetry.propagation.fields - ({w3c.BAGGAGE} if kept else set())
+            # Not every record has a time, and a flow that begins here needs one.
             began_ms = record.timestamp if record.timestamp >= 0 else int(time() * 1000)
-            telemetry.propagation.inject(injected, creation, context, topic, began_ms)
-            # The record's own baggage goes along as it is, whatever this service may see of it.
-            kept = {w3c.BAGGAGE} & present.keys()
-            outgoing = without(headers, telemetry.propagation.fields - kept)
-            outgoing += [header for header in injected if header[0] not in kept]
-            return Sending(telemetry, destination, span, outgoing)
+            sending = begin(
+                telemetry,
+                destination,
+                context,
+                without(headers, fields),
+                began_ms,
+                keep_baggage=kept,
+            )
+            if sending.span is not None:
+                telemetry.spans.enrich(sending.span, cloudevents.identity(present))
         except Exception as fault:
             telemetry.diagnostics.failed("dead_letter", fault)
             return None
+        return sending
 
 
 def _error_counts(telemetry: Telemetry, place: tuple[str, str]) -> ErrorCounts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace import Link
 
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
@@ -18,14 +18,13 @@ from tracing.headers.dead_letter import (
     REPLAY_ID,
     Replay,
 )
-from tracing.messaging.send import Destination, Sending
+from tracing.messaging.send import Destination, begin
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
-
     from tracing.dlq.reading import Letter
     from tracing.headers.codec import Header
     from tracing.headers.dead_letter import Provenance
+    from tracing.messaging.send import Sending
     from tracing.messaging.transport import ClientInfo
     from tracing.telemetry import Telemetry
 
@@ -83,35 +82,24 @@ class ReplaySends:
         telemetry = self._telemetry
         try:
             destination = self._destinations[provenance.topic]
-            span: Span | None = None
-            creation: Span | bytes | None = telemetry.spans.dropped_root()
-            if creation is None:
-                failed = dead_letter.context
-                creation = started = telemetry.spans.start(
-                    destination.name,
-                    Context(),
-                    SpanKind.PRODUCER,
-                    destination.attributes,
-                    () if failed is None else (Link(failed),),
-                )
-                if started.is_recording():
-                    span = started
-                    telemetry.spans.enrich(
-                        span,
-                        {
-                            **cloudevents.identity(latest(dead_letter.record.headers)),
-                            semconv.REPLAY_ID: mark.id,
-                        },
-                    )
-            injected: list[Header] = []
-            telemetry.propagation.inject(
-                injected, creation, Context(), provenance.topic, dead_letter.record.timestamp
-            )
+            failed = dead_letter.context
+            own = without(headers, telemetry.propagation.fields - {w3c.BAGGAGE})
             # The record keeps its own flow, or has none: a replay does not begin a flow.
-            trace_context = [pair for pair in injected if pair[0] != w3c.BAGGAGE]
-            context_names = telemetry.propagation.fields - {w3c.BAGGAGE}
-            outgoing = without(headers, context_names) + (trace_context or own_context(dead_letter))
-            return Sending(telemetry, destination, span, outgoing)
+            sending = begin(
+                telemetry,
+                destination,
+                Context(),
+                own.copy(),
+                dead_letter.record.timestamp,
+                () if failed is None else (Link(failed),),
+                keep_baggage=True,
+            )
+            if len(sending.headers) == len(own):
+                sending.headers += own_context(dead_letter)
+            if sending.span is not None:
+                identity = cloudevents.identity(latest(dead_letter.record.headers))
+                telemetry.spans.enrich(sending.span, {**identity, semconv.REPLAY_ID: mark.id})
         except Exception as fault:
             telemetry.diagnostics.failed("replay", fault)
             return None
+        return sending

@@ -57,6 +57,13 @@ def text(value: object, limit: int) -> str | None:
         return None
 
 
+def key_text(key: object) -> str | None:
+    """A key as text, at most 256 characters; `None` where it is not text."""
+    if isinstance(key, bytes):
+        return text(key, 256)
+    return key[:256] if isinstance(key, str) else None
+
+
 def listed(headers: Iterable[Header] | None) -> list[Header]:
     """Copy headers into a new list, so that the caller's own is never changed.
 

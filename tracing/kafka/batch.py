@@ -15,7 +15,7 @@ from tracing.headers.codec import explain, latest, listed, without
 from tracing.headers.dead_letter import unmarked
 from tracing.kafka.proxy import ClientProxy
 from tracing.messaging.fan_in import MAX_LINKS
-from tracing.messaging.send import Sending
+from tracing.messaging.send import begin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tracing.core.semconv import AttributeValue
     from tracing.headers.codec import Header
     from tracing.kafka.protocols import KafkaBatch
-    from tracing.messaging.send import Destination
+    from tracing.messaging.send import Destination, Sending
     from tracing.telemetry import Telemetry
 else:
     _Builder = object
@@ -159,6 +159,8 @@ def begin_batch(
         attributes[semconv.LINKS_DROPPED] = len(created) - MAX_LINKS
     links = [Link(span.get_span_context()) for span in created[:MAX_LINKS]]
     kind = SpanKind.CLIENT if created else SpanKind.PRODUCER
-    span = telemetry.spans.start(destination.name, get_current(), kind, attributes, links)
-    recorded = span if span.is_recording() else None
-    return Sending(telemetry, destination, recorded, [], count)
+    sending = begin(
+        telemetry, destination, get_current(), None, 0, links, attributes=attributes, kind=kind
+    )
+    sending.messages = count
+    return sending

@@ -11,12 +11,12 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_
 from tracing.core import semconv
 from tracing.core.otel_context import SPAN_KEY, SUPPRESSED
 from tracing.headers import cloudevents
+from tracing.headers.codec import key_text
 from tracing.headers.context import continuing
 from tracing.headers.dead_letter import REPLAY_GROUP, Replay
 from tracing.headers.flow import flow_attributes
 from tracing.headers.w3c import RemoteSpan
 from tracing.messaging.outcome import OK, REJECTED, RETRIED, Rejected
-from tracing.messaging.send import key_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,8 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
 from tracing.core import semconv
 from tracing.core.otel_context import SPAN_KEY
-from tracing.headers import cloudevents
-from tracing.headers.codec import explain, latest, text, without
+from tracing.headers import cloudevents, w3c
+from tracing.headers.codec import explain, key_text, latest, without
 from tracing.headers.context import continuing
 from tracing.headers.dead_letter import unmarked
 from tracing.headers.flow import current_flow
@@ -25,17 +25,16 @@ from tracing.metrics.series import OperationSeries
 
 if TYPE_CHECKING:
     from asyncio import Future
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
-    from tracing.core.semconv import AttributeValue
+    from tracing.core.semconv import Attributes, AttributeValue
     from tracing.headers.codec import Header
     from tracing.headers.context import Extracted
     from tracing.messaging.transport import ClientInfo
     from tracing.metrics.instruments import Durations
-    from tracing.spans.starter import SpanStarter
     from tracing.telemetry import Telemetry
 
 
@@ -92,27 +91,29 @@ class Destination:
 
 
 class Sending:
-    """A send under way. Exactly one of `acknowledged` and `failed` ends it.
+    """A send under way, made by `begin`. Exactly one of `acknowledged` and `failed` ends it.
 
     Args:
         telemetry: What the service's clients share.
         destination: Where the message goes.
-        span: The span of the send; `None` where nobody records it.
-        headers: What to send along.
-        messages: How many messages it is.
+
+    Attributes:
+        span: The span of the send; `None` where it is not recorded.
+        headers: The headers to send.
+        messages: Number of messages in the send.
         created_ms: When the event came about, unix ms, where that is known.
-        published: Takes how long it took from there to the record's timestamp.
+        published: Receives the time from there to the record's timestamp.
     """
 
     __slots__ = (
-        "_created_ms",
         "_destination",
-        "_messages",
-        "_published",
-        "_span",
         "_started",
         "_telemetry",
+        "created_ms",
         "headers",
+        "messages",
+        "published",
+        "span",
     )
 
     def __init__(
@@ -121,16 +122,13 @@ class Sending:
         destination: Destination,
         span: Span | None,
         headers: list[Header],
-        messages: int = 1,
-        created_ms: int | None = None,
-        published: Durations | None = None,
     ) -> None:
-        self._created_ms = created_ms
-        self._published = published
+        self.created_ms: int | None = None
+        self.published: Durations | None = None
         self._telemetry = telemetry
         self._destination = destination
-        self._span = span
-        self._messages = messages
+        self.span = span
+        self.messages = 1
         self.headers = headers
         self._started = perf_counter()
 
@@ -154,11 +152,11 @@ class Sending:
         """End the send with the broker's answer; `None` where none was asked for (acks=0)."""
         try:
             series = self._destination.series
-            span = self._span
+            span = self.span
             series.succeeded.record(perf_counter() - self._started, span)
-            series.messages.value += self._messages
-            if self._created_ms is not None and metadata is not None:
-                self._note_publication(metadata.timestamp - self._created_ms)
+            series.messages.value += self.messages
+            if self.created_ms is not None and metadata is not None:
+                self._note_publication(metadata.timestamp - self.created_ms)
             if span is None:
                 return
             if metadata is not None:
@@ -171,8 +169,8 @@ class Sending:
         if publish_ms < 0:
             self._telemetry.diagnostics.publish_skew.value += 1
             publish_ms = 0
-        if self._published is not None:
-            self._published.record(publish_ms / 1000, self._span)
+        if self.published is not None:
+            self.published.record(publish_ms / 1000, self.span)
 
     def failed(self, error: BaseException | None) -> None:
         """End the send with its error. A cancelled wait is none: the message may be on its way."""
@@ -184,7 +182,7 @@ class Sending:
             error = decisive(error)
             kind = semconv.error_type(error)
             self._destination.series.failed(kind).record(perf_counter() - self._started)
-            span = self._span or INVALID_SPAN
+            span = self.span or INVALID_SPAN
             span.set_attribute(semconv.ERROR_TYPE, kind)
             span.set_status(_ERROR)
             self._telemetry.record_exception(
@@ -198,12 +196,70 @@ class Sending:
         self._end()
 
     def _end(self) -> None:
-        if self._span is None:
+        if self.span is None:
             return
         try:
-            self._span.end()
+            self.span.end()
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
+
+
+def begin(
+    telemetry: Telemetry,
+    destination: Destination,
+    parent: Context,
+    headers: list[Header] | None,
+    now_ms: int,
+    links: Sequence[Link] = (),
+    *,
+    keep_baggage: bool = False,
+    attributes: Attributes | None = None,
+    kind: SpanKind = SpanKind.PRODUCER,
+) -> Sending:
+    """Start the span of a send, and add its context to the headers.
+
+    A span that is certain not to be recorded is not started: its parent stands for it.
+
+    Args:
+        telemetry: What the service's clients share.
+        destination: Where the message goes, and what the operation is called.
+        parent: The context that the span is in; its flow goes along, or begins here.
+        headers: The headers to send, without any of `propagation.fields`. `None` for a batch,
+            whose messages have headers of their own.
+        now_ms: The origin of a flow that begins here, unix ms.
+        links: Links of the span.
+        keep_baggage: Whether the message has baggage of its own, or goes without.
+        attributes: Attributes of the span; by default the destination's.
+        kind: The kind of the span.
+    """
+    spans = telemetry.spans
+    current = parent.get(SPAN_KEY)
+    creation: Span | bytes | None = None
+    if current is None:
+        creation = spans.dropped_root()
+    elif isinstance(current, RemoteSpan) and not current.sampled and spans.drops_unsampled:
+        creation = current
+    span: Span | None = None
+    if creation is None:
+        creation = started = spans.start(
+            destination.name, parent, kind, attributes or destination.attributes, links
+        )
+        if started.is_recording():
+            span = started
+    if headers is None:
+        return Sending(telemetry, destination, span, [])
+    try:
+        if keep_baggage:
+            injected: list[Header] = []
+            telemetry.propagation.inject(injected, creation, parent, destination.topic, now_ms)
+            headers += [header for header in injected if header[0] != w3c.BAGGAGE]
+        else:
+            telemetry.propagation.inject(headers, creation, parent, destination.topic, now_ms)
+    except Exception:
+        if span is not None:
+            span.end()
+        raise
+    return Sending(telemetry, destination, span, headers)
 
 
 def begin_send(
@@ -241,36 +297,16 @@ def begin_send(
         made = destination.completion.add_to(outgoing, present, now_ms)
     if present and cloudevents.TIME in present:
         created_ms = telemetry.created_ms(present)
-    creation = unrecorded(telemetry.spans, context)
-    span: Span | None = None
-    if creation is None:
-        creation = started = telemetry.spans.start(
-            destination.name, context, SpanKind.PRODUCER, destination.attributes, links
-        )
-        if started.is_recording():
-            span = started
-            attributes = propagation.described(context, now_ms)
-            if made:
-                attributes[semconv.MESSAGE_ID] = made.decode()
-            telemetry.spans.enrich(span, _described(telemetry, attributes, present, record))
-    try:
-        propagation.inject(outgoing, creation, context, destination.topic, now_ms)
-    except Exception:
-        if span is not None:
-            span.end()
-        raise
-    published = destination.publications.of(current_flow(context))
-    return Sending(telemetry, destination, span, outgoing, 1, created_ms, published)
-
-
-def unrecorded(spans: SpanStarter, context: Context) -> Span | bytes | None:
-    """The creation context of a message whose span is certain not to be recorded, else `None`."""
-    current = context.get(SPAN_KEY)
-    if current is None:
-        return spans.dropped_root()
-    if isinstance(current, RemoteSpan) and not current.sampled and spans.drops_unsampled:
-        return current
-    return None
+    sending = begin(telemetry, destination, context, outgoing, now_ms, links)
+    sending.created_ms = created_ms
+    sending.published = destination.publications.of(current_flow(context))
+    if sending.span is not None:
+        attributes = propagation.described(context, now_ms)
+        if made:
+            attributes[semconv.MESSAGE_ID] = made.decode()
+        attributes = _described(telemetry, attributes, present, record)
+        telemetry.spans.enrich(sending.span, attributes)
+    return sending
 
 
 def _described(
@@ -289,13 +325,6 @@ def _described(
     if telemetry.message_keys and (written := key_text(key)) is not None:
         attributes[semconv.MESSAGE_KEY] = written
     return attributes
-
-
-def key_text(key: object) -> str | None:
-    """A key as text, at most 256 characters; `None` where it is not text."""
-    if isinstance(key, bytes):
-        return text(key, 256)
-    return key[:256] if isinstance(key, str) else None
 
 
 def _continued(context: Context, carried: Extracted) -> tuple[Context, tuple[Link, ...]]:
