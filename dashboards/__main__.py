@@ -6,36 +6,37 @@ import sys
 
 _FAILED = 1
 _WRONG_USAGE = 2
-_STOPPED = 130
+_INTERRUPTED = 130
 
 
 def main() -> int:
-    """Run the command that the command line names; returns its exit code.
+    """Run the command line and return its exit code.
 
-    What is wrong is one line on standard error: 1 when something failed, 2 on wrong usage, 130
-    when stopped.
+    An error is one line on standard error. The code is 1 for a failure, 2 for wrong usage and 130
+    for an interrupt.
     """
     try:
-        import click  # noqa: PLC0415 - may not be installed
+        import click  # noqa: PLC0415 - optional dependency
 
-        from dashboards.cli import cli  # noqa: PLC0415 - needs what may not be installed
+        from dashboards.cli import cli  # noqa: PLC0415 - needs optional dependencies
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(("dashboards", "tracing")):
             raise
         sys.stderr.write(
-            f"dashboards: this needs {error.name}: pip install 'pipeline-tracing[dashboards]'\n"
+            f"dashboards: {error.name} is not installed: "
+            "pip install 'pipeline-tracing[dashboards]'\n"
         )
         return _FAILED
     try:
         code = cli.main(prog_name="python -m dashboards", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as help_wanted:
-        click.echo(help_wanted.format_message(), err=True)
+    except click.exceptions.NoArgsIsHelpError as usage:
+        click.echo(usage.format_message(), err=True)
         return _WRONG_USAGE
     except click.ClickException as error:
         click.echo(f"dashboards: {error.format_message()}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _STOPPED
+        return _INTERRUPTED
     return code if isinstance(code, int) else 0
 
 

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from dashboards.files import Format
 
 _GENERATED: Final = Path(__file__).parent / "generated"
-_NAMED_AT_MOST: Final = 5
+_MAX_NAMES: Final = 5
 _CONFIG_FILE: Final = "dashboards.config_file"
-_NAME_OF: Final = {"--out": "out", "--format": "form"}
-_LOADED: Final = frozenset({".json", ".yaml", ".yml"})
+_PARAMETER_OF: Final = {"--out": "out", "--format": "form"}
+_LOADED_SUFFIXES: Final = frozenset({".json", ".yaml", ".yml"})
 _MESSAGE: Final = "python -m dashboards publish"
 
 
@@ -50,102 +50,105 @@ class _ConfigType(click.ParamType[Config]):
 
 
 _CONFIG = click.option(
-    "--config", type=_ConfigType(), default=Config(), show_default="built in", metavar="FILE",
-    help="YAML: prefix, title, selector, datasources, objectives, grafana_url, runbook_url, "
-    "labels, recording_rules.",
+    "--config", type=_ConfigType(), default=Config(), show_default="built-in", metavar="FILE",
+    help="YAML file with names, selectors, data sources and objectives; the README has an example.",
 )  # fmt: skip
 
 
 @click.group()
 def cli() -> None:
-    """Grafana dashboards and alert rules, made from the catalogue of metrics."""
+    """Generate Grafana dashboards and alert rules from the catalogue of metrics."""
 
 
 @cli.command()
 @_CONFIG
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=_GENERATED,
-    show_default="dashboards/generated", help="The folder to write to.",
+    show_default="dashboards/generated", help="Folder to write to.",
 )  # fmt: skip
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="grafana", show_default=True,
-    help="Plain files; a folder that Grafana is provisioned from; or resources of Kubernetes.",
+    help="JSON and rule files, Kubernetes resources, or folders for Grafana's provisioning.",
 )  # fmt: skip
-@click.option("--check", is_flag=True, help="Write nothing; fail if the files are not up to date.")
+@click.option("--check", is_flag=True, help="Write nothing; fail if a file is out of date.")
 @click.pass_context
 def generate(context: click.Context, *, config: Config, out: Path, form: str, check: bool) -> None:
-    """Write dashboards and rules, sorted and stable."""
+    """Generate dashboards and rules."""
     files = generated(config, cast("Format", form))
-    ours = context.get_parameter_source("out") is ParameterSource.DEFAULT
-    if ours and (config != Config() or form != FORMATS[0]):
-        raise click.UsageError("--out: say where to; the built-in folder is for the defaults")
+    default_folder = context.get_parameter_source("out") is ParameterSource.DEFAULT
+    if default_folder and (config != Config() or form != FORMATS[0]):
+        raise click.UsageError(
+            "use --out to choose a folder: the default one is for the built-in configuration"
+        )
     try:
         if check:
             _check(context, out, files)
             click.echo(f"all {len(files)} files are up to date")
             return
-        for name, written in files.items():
+        for name, text in files.items():
             file = out / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(written, encoding="utf-8")
-        for name in _strangers(out, files):
-            click.echo(f"{out / name} is none of them; remove it if it is left over", err=True)
+            file.write_text(text, encoding="utf-8")
+        for name in _unexpected(out, files):
+            click.echo(f"{out / name} was not generated; remove it if it is left over", err=True)
     except OSError as error:
         raise click.ClickException(
-            f"{error.filename or out} cannot be written or read: {error.strerror}"
+            f"{error.filename or out} cannot be read or written: {error.strerror}"
         ) from error
     click.echo(f"{len(files)} files in {out}")
 
 
 @cli.command("list")
 @_CONFIG
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(*, config: Config, as_json: bool) -> None:
     """List dashboards and alerts."""
     boards = [
         {"uid": uid_of(board.name, config), "title": board.title, "answers": board.description}
         for board in make_boards(config)
     ]
-    found = make_alerts(config)
+    alerts = make_alerts(config)
     rules = [
         {"alert": alert.name, "severity": alert.severity, "for": alert.wait, "expr": alert.expr}
-        for alert in found
+        for alert in alerts
     ]
     if as_json:
         click.echo(json.dumps({"dashboards": boards, "alerts": rules}, indent=2))
         return
-    width = max(len(each) for each in (*(str(b["uid"]) for b in boards), *(a.name for a in found)))
+    width = max(len(each) for each in (*(str(b["uid"]) for b in boards), *(a.name for a in alerts)))
     click.echo("dashboards")
     for board in boards:
         click.echo(f"  {board['uid']:<{width}}  {board['answers']}")
     click.echo("alerts")
-    for alert in found:
+    for alert in alerts:
         wait = "at once" if alert.wait == "0m" else f"after {alert.wait}"
         click.echo(f"  {alert.name:<{width}}  {alert.severity}, {wait}")
 
 
 @cli.command()
 @_CONFIG
-@click.option("--url", required=True, help="Grafana's address, with its sub-path if it has one.")
+@click.option("--url", required=True, help="Grafana's address, including a sub-path.")
 @click.option(
     "--folder", default=None, metavar="UID", callback=lambda _context, _option, uid: _folder(uid),
-    help="The folder; made where it is missing. Without, dashboards stay where they are.",
+    help="Grafana folder, created if it is missing. Without it, dashboards stay where they are.",
 )  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 def publish(*, config: Config, url: str, folder: str, dry_run: bool) -> None:
-    """Bring the dashboards into a running Grafana, and show what that changes.
+    """Upload the dashboards to a running Grafana and show what changes.
 
-    The token of a service account with the role Editor comes from the environment variable
-    GRAFANA_TOKEN. What is up to date is left alone. Alerts are no part of this: load them into
-    Prometheus, or let Grafana be provisioned with them.
+    Set the environment variable GRAFANA_TOKEN to the token of a service account with the role
+    Editor. Dashboards that are up to date are not touched. Alerts are not uploaded: load them into
+    Prometheus, or provision Grafana with them.
     """
-    written = [dashboard_json(board, config) for board in make_boards(config)]
+    dashboards = [dashboard_json(board, config) for board in make_boards(config)]
     try:
         with GrafanaApi(url, os.environ.get(TOKEN_VARIABLE, "")) as grafana:
             if not check_version(grafana):
-                click.echo("Grafana hides its version; the dashboards need 12 or newer", err=True)
+                click.echo(
+                    "Grafana hides its version; the dashboards need version 12 or newer", err=True
+                )
             for each in publish_dashboards(
-                grafana, written, folder=folder, message=_MESSAGE, dry_run=dry_run
+                grafana, dashboards, folder=folder, message=_MESSAGE, dry_run=dry_run
             ):
                 if each.difference:
                     click.echo(each.difference)
@@ -157,36 +160,37 @@ def publish(*, config: Config, url: str, folder: str, dry_run: bool) -> None:
 
 
 def _folder(uid: str | None) -> str:
-    """An empty one is refused: it is a variable that is not set, not the wish to leave folders."""
+    """Check the uid. An empty one is an error: it usually comes from an unset shell variable."""
     if uid is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", uid):
-        raise click.BadParameter("a uid has 1 to 40 letters, digits, dashes and underscores")
+        raise click.BadParameter("a uid has 1 to 40 letters, digits, dashes or underscores")
     return uid or ""
 
 
 def _check(context: click.Context, out: Path, files: dict[str, str]) -> None:
-    """Compare what is there with what should be.
+    """Compare the files on disk with the generated ones.
 
     Raises:
-        ClickException: They differ; the message names the files and the mend.
+        ClickException: They differ; the message names the files and the command that fixes it.
     """
-    stale, strangers = _stale(out, files), _strangers(out, files)
-    wrong = []
-    if strangers:
-        wrong.append(
-            f"{len(strangers)} files in {out} are made by nobody: {_named(strangers)}; remove them"
+    stale, unexpected = _stale(out, files), _unexpected(out, files)
+    problems = []
+    if unexpected:
+        problems.append(
+            f"{len(unexpected)} files in {out} are not generated: {_joined(unexpected)}; "
+            "remove them"
         )
     if stale:
-        wrong.append(
-            f"{len(stale)} of {len(files)} files in {out} are not up to date: {_named(stale)}; "
-            f"mend it: python -m dashboards generate{_called(context)}"
+        problems.append(
+            f"{len(stale)} of {len(files)} files in {out} are out of date: {_joined(stale)}; "
+            f"to fix it, run: python -m dashboards generate{_same_options(context)}"
         )
-    if wrong:
-        raise click.ClickException("\n".join(wrong))
+    if problems:
+        raise click.ClickException("\n".join(problems))
 
 
-def _called(context: click.Context) -> str:
-    """The options of this call: the mend needs the same ones."""
-    given = [
+def _same_options(context: click.Context) -> str:
+    """Return the options of this call, for the command that fixes a failed check."""
+    options = [
         (option, str(value))
         for option, value in (
             ("--config", context.meta.get(_CONFIG_FILE)),
@@ -194,37 +198,39 @@ def _called(context: click.Context) -> str:
             ("--format", context.params["form"]),
         )
         if value is not None
-        and context.get_parameter_source(_NAME_OF.get(option, "")) is not ParameterSource.DEFAULT
+        and context.get_parameter_source(_PARAMETER_OF.get(option, ""))
+        is not ParameterSource.DEFAULT
     ]
-    return "".join(f" {option} {shlex.quote(value)}" for option, value in given)
+    return "".join(f" {option} {shlex.quote(value)}" for option, value in options)
 
 
-def _named(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED_AT_MOST]) + ", …" * (len(names) > _NAMED_AT_MOST)
+def _joined(names: list[str]) -> str:
+    return ", ".join(names[:_MAX_NAMES]) + ", …" * (len(names) > _MAX_NAMES)
 
 
-def _strangers(out: Path, files: dict[str, str]) -> list[str]:
-    """Files beside those that are generated, which Grafana or Prometheus would load as well.
+def _unexpected(out: Path, files: dict[str, str]) -> list[str]:
+    """Return files that were not generated, but that Grafana or Prometheus would load as well.
 
-    A folder that holds one file of ours alone is shared with others, as Grafana's own is.
+    Folders with a single generated file are not checked: others may use them too, as they use
+    Grafana's own.
     """
     folders = Counter((out / name).parent for name in files)
     return sorted(
         name
-        for folder, number in folders.items()
-        if number > 1
+        for folder, count in folders.items()
+        if count > 1
         for file in folder.glob("*")
-        if file.suffix in _LOADED and (name := str(file.relative_to(out))) not in files
+        if file.suffix in _LOADED_SUFFIXES and (name := str(file.relative_to(out))) not in files
     )
 
 
 def _stale(out: Path, files: dict[str, str]) -> list[str]:
-    found = []
-    for name, written in files.items():
+    stale = []
+    for name, text in files.items():
         try:
             current = (out / name).read_bytes()
         except FileNotFoundError:
             current = b""
-        if current != written.encode():
-            found.append(name)
-    return found
+        if current != text.encode():
+            stale.append(name)
+    return stale

@@ -1,4 +1,4 @@
-"""Everything that is generated, as files below one folder."""
+"""All generated files, below one folder."""
 
 from __future__ import annotations
 
@@ -19,24 +19,20 @@ FORMATS: Final[tuple[Format, ...]] = ("grafana", "configmap", "provisioning")
 
 
 def generated(config: Config, form: Format = "grafana") -> dict[str, str]:
-    """Make all files.
+    """Return the contents of all files by path, relative to the output folder.
 
     Args:
-        config: What they are made for.
-        form: `grafana` gives the dashboards as JSON beside the rules; `configmap` gives each
-            dashboard as a Kubernetes ConfigMap that the sidecar of Grafana's chart picks up, and
-            the rules as a `PrometheusRule`; `provisioning` gives the folders that Grafana reads at
-            its start.
-
-    Returns:
-        The contents by path, relative to the folder of the output.
+        config: The configuration.
+        form: `grafana` makes JSON dashboards and rule files. `configmap` makes a Kubernetes
+            ConfigMap for each dashboard, which the sidecar of Grafana's chart loads, and a
+            `PrometheusRule`. `provisioning` makes the folders that Grafana reads at its start.
     """
     boards = {f"{board.name}.json": dashboard_json(board, config) for board in make_boards(config)}
     if form == "configmap":
         return {
             **{
-                f"{name.removesuffix('.json')}.configmap.yaml": _config_map(name, written, config)
-                for name, written in boards.items()
+                f"{name.removesuffix('.json')}.configmap.yaml": _config_map(name, text, config)
+                for name, text in boards.items()
             },
             "rules.yaml": prometheus_rule_resource(config),
         }
@@ -55,14 +51,14 @@ def generated(config: Config, form: Format = "grafana") -> dict[str, str]:
     }
 
 
-def _config_map(name: str, written: str, config: Config) -> str:
+def _config_map(name: str, dashboard: str, config: Config) -> str:
     metadata = config.kubernetes.metadata(f"{config.prefix}-{name.removesuffix('.json')}")
     metadata["labels"]["grafana_dashboard"] = "1"
     document = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata,
-        "data": {f"{config.prefix}-{name}": written},
+        "data": {f"{config.prefix}-{name}": dashboard},
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 

@@ -1,1 +1,1 @@
-"""Getting dashboards and rules into a running Grafana."""
+"""Upload dashboards to a running Grafana."""

@@ -1,4 +1,4 @@
-"""Grafana's HTTP API: answers that are what they should be, or an error that says the mend."""
+"""Grafana's HTTP API, with errors that say how to fix the problem."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TOKEN_VARIABLE: Final = "GRAFANA_TOKEN"  # noqa: S105 - the name of a variable
-"""Where the token of a service account comes from; it is never an argument."""
+"""The environment variable with a service account's token, which is never an argument."""
+PROVISIONED: Final = "it is provisioned from files: change those, or use another prefix"
 _TIMEOUT_S: Final = 30.0
 _MAX_PORT: Final = 65_535
-_MENDS: Final[Mapping[int, str]] = {
-    401: f"Grafana refuses the token; put one of a service account into {TOKEN_VARIABLE}",
-    403: "the token may not do that; its service account needs the role Editor",
-    404: "Grafana does not know that; is --url its root, with its sub-path if it has one?",
-    409: "Grafana has something else of that name",
-    412: "somebody else changed it meanwhile; look at it, and publish again",
+_ADVICE: Final[Mapping[int, str]] = {
+    401: f"Grafana rejects the token; set {TOKEN_VARIABLE} to the token of a service account",
+    403: "the token has no permission; its service account needs the role Editor",
+    404: "not found; --url must be Grafana's root, including a sub-path",
+    409: "Grafana already has another one with that name",
+    412: "it was changed in the meantime; review the change and publish again",
 }
 _Kind = TypeVar("_Kind")
 
 
 class PublishError(Exception):
-    """Grafana cannot take the dashboards; the message says why, and what mends it."""
+    """Grafana does not accept the dashboards; the message says why and how to fix it."""
 
 
 class GrafanaApi:
-    """One Grafana. For one thread; a context manager.
+    """A client for one Grafana. It is a context manager and not thread-safe.
 
     Args:
-        url: Its root, with its sub-path if it has one.
-        token: Of a service account.
+        url: Grafana's root, including a sub-path.
+        token: The token of a service account.
 
     Raises:
-        ValueError: The address or the token cannot be used; the message shows neither's secrets.
+        ValueError: The address or the token is invalid; the message contains no secret.
     """
 
     def __init__(self, url: str, token: str) -> None:
@@ -54,15 +55,15 @@ class GrafanaApi:
         self._client.close()
 
     def get(self, path: str, *, hidden: bool = False) -> dict[str, Any] | None:
-        """Ask for something; nothing where it is not there.
+        """Send a GET request; return nothing if the resource does not exist.
 
         Args:
-            path: Of what.
-            hidden: Whether a refusal counts as its absence as well: of what is not there, Grafana
-                knows no rights.
+            path: The path of the resource.
+            hidden: Whether 403 also means that it does not exist: Grafana may answer so, because
+                nothing grants permission to what does not exist.
 
         Raises:
-            PublishError: Grafana does not answer, or refuses.
+            PublishError: Grafana does not answer, or answers with an error.
         """
         answer = self._answer("GET", path, None)
         absent = answer.status_code == httpx.codes.NOT_FOUND or (
@@ -71,20 +72,20 @@ class GrafanaApi:
         return None if absent else self._content(answer, path)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Bring something over; raises as `get`."""
+        """Send a POST request; errors as in `get`."""
         return self._content(self._answer("POST", path, body), path)
 
     def part(
-        self, found: dict[str, Any], name: str, kind: type[_Kind], default: _Kind | None = None
+        self, content: dict[str, Any], name: str, kind: type[_Kind], default: _Kind | None = None
     ) -> _Kind:
-        """What an answer has under a name.
+        """Return the value of a key in an answer.
 
         Raises:
-            PublishError: It is of another kind, or missing without a default.
+            PublishError: The value has another type, or it is missing and there is no default.
         """
-        value = found.get(name, default)
+        value = content.get(name, default)
         if not isinstance(value, kind):
-            raise self._no_grafana()
+            raise self._not_grafana()
         return value
 
     def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
@@ -98,68 +99,65 @@ class GrafanaApi:
 
     def _content(self, answer: httpx.Response, path: str) -> dict[str, Any]:
         if answer.next_request is not None:
-            raise PublishError(self._without_token(_elsewhere(answer.next_request.url, path)))
+            raise PublishError(self._without_token(_redirect_text(answer.next_request.url, path)))
         if answer.is_error:
-            raise PublishError(self._without_token(_said(answer, path)))
+            raise PublishError(self._without_token(_error_text(answer, path)))
         try:
-            found = answer.json()
+            content = answer.json()
         except ValueError as error:
-            raise self._no_grafana() from error
-        if not isinstance(found, dict):
-            raise self._no_grafana()
-        return found
+            raise self._not_grafana() from error
+        if not isinstance(content, dict):
+            raise self._not_grafana()
+        return content
 
-    def _without_token(self, said: str) -> str:
-        """What a server said, without the token: some repeat what they were given."""
-        return said.replace(self._token, "…")
+    def _without_token(self, text: str) -> str:
+        """Remove the token, which some servers repeat in their answer."""
+        return text.replace(self._token, "…")
 
-    def _no_grafana(self) -> PublishError:
-        return PublishError(f"{self._client.base_url} does not answer as Grafana does")
+    def _not_grafana(self) -> PublishError:
+        return PublishError(f"{self._client.base_url} does not answer like Grafana")
 
 
 def _checked_url(url: str) -> httpx.URL:
-    # Before it is parsed: a password may hold what makes an address invalid, and the parser's
-    # message would show that part of it.
+    # Checked before parsing: a password may make the address invalid, and the parser's message
+    # would show a part of it.
     if "@" in url:
-        raise ValueError(f"--url has a user or password in it; put a token into {TOKEN_VARIABLE}")
+        raise ValueError(f"--url contains a user or password; use {TOKEN_VARIABLE} instead")
     try:
-        found = httpx.URL(url)
-        found.host.encode("idna")
-        if not 0 < (1 if found.port is None else found.port) <= _MAX_PORT:
-            raise ValueError(f"--url is no address: there is no port {found.port}")
+        address = httpx.URL(url)
+        address.host.encode("idna")
+        if not 0 < (1 if address.port is None else address.port) <= _MAX_PORT:
+            raise ValueError(f"--url is not an address: there is no port {address.port}")
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise ValueError(f"--url is no address: {error}") from error
-    if found.scheme not in {"http", "https"} or not found.host:
+        raise ValueError(f"--url is not an address: {error}") from error
+    if address.scheme not in {"http", "https"} or not address.host:
         raise ValueError(f"--url needs http:// or https:// and a host, not {url!r}")
-    return found
+    return address
 
 
 def _checked_token(token: str) -> str:
-    found = token.strip()
-    if not re.fullmatch(r"[!-~]+", found):
-        raise ValueError(f"put the token of a service account into {TOKEN_VARIABLE}")
-    return found
+    stripped = token.strip()
+    if not re.fullmatch(r"[!-~]+", stripped):
+        raise ValueError(f"set {TOKEN_VARIABLE} to the token of a service account")
+    return stripped
 
 
-def _elsewhere(found: httpx.URL, path: str) -> str:
-    bare = found.copy_with(username="", password="", query=None, fragment=None)
+def _redirect_text(location: httpx.URL, path: str) -> str:
+    bare = location.copy_with(username="", password="", query=None, fragment=None)
     target = str(bare).rstrip("/")
     if target.endswith(path):
-        return f"Grafana is somewhere else: use --url {target.removesuffix(path)}"
-    return f"--url leads to {target}, perhaps to sign in; use --url with Grafana's own root"
+        return f"Grafana has another address: use --url {target.removesuffix(path)}"
+    return f"--url redirects to {target}, maybe to a login page; use Grafana's own root"
 
 
-def _said(answer: httpx.Response, path: str) -> str:
+def _error_text(answer: httpx.Response, path: str) -> str:
     try:
         message = str(answer.json().get("message", ""))
     except (ValueError, AttributeError):
         message = ""
-    mend = _MENDS.get(answer.status_code, "Grafana refuses")
+    advice = _ADVICE.get(answer.status_code, "Grafana reports an error")
     if "provisioned" in message.lower():
-        mend = PROVISIONED
+        advice = PROVISIONED
     elif path.startswith("/api/folders") and answer.status_code in {409, 412}:
-        mend = "there is another folder of that name; give its uid to --folder"
-    return f"{mend} ({answer.status_code} on {path}{': ' if message else ''}{message})"
-
-
-PROVISIONED: Final = "it is provisioned from files: change those, or use another prefix"
+        advice = "another folder has that name; pass its uid to --folder"
+    return f"{advice} ({answer.status_code} on {path}{': ' if message else ''}{message})"

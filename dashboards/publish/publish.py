@@ -1,4 +1,4 @@
-"""Bringing dashboards into a running Grafana."""
+"""Upload dashboards to a running Grafana."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from dashboards.publish.grafana_api import GrafanaApi
 
-_OLDEST: Final = 12
+_MIN_VERSION: Final = 12
 
 Change = Literal["new", "changed", "changed and moved", "moved", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of one dashboard.
+    """The result for one dashboard.
 
     Attributes:
-        uid: Which one.
-        change: Whether it was there, and how it was.
-        difference: A unified diff from what was there; empty where nothing was.
+        uid: The uid of the dashboard.
+        change: What changed in Grafana.
+        difference: A unified diff from Grafana's dashboard to the new one; empty for a new one.
     """
 
     uid: str
@@ -37,24 +37,24 @@ class Published:
 
 
 def check_version(grafana: GrafanaApi) -> bool:
-    """Look whether Grafana knows what the dashboards use.
+    """Check that Grafana is new enough for the dashboards.
 
     Returns:
-        Whether it says its version: one that hides it is trusted.
+        Whether Grafana reports its version; if it hides it, it is assumed to be new enough.
 
     Raises:
-        PublishError: It is too old, or no Grafana at all.
+        PublishError: Grafana is too old, or the server is not Grafana.
     """
     health = grafana.get("/api/health")
     if health is None or grafana.part(health, "database", str, "") != "ok":
-        raise PublishError("--url does not answer as Grafana does, or its database is down")
+        raise PublishError("--url does not answer like Grafana, or its database is down")
     version = grafana.part(health, "version", str, "")
     major = re.match(r"\d+", version)
     if major is None:
         return False
-    if int(major.group()) < _OLDEST:
+    if int(major.group()) < _MIN_VERSION:
         raise PublishError(
-            f"this is Grafana {version}; the dashboards need {_OLDEST} or newer: upgrade it"
+            f"Grafana {version} is too old; the dashboards need {_MIN_VERSION} or newer"
         )
     return True
 
@@ -62,29 +62,30 @@ def check_version(grafana: GrafanaApi) -> bool:
 def publish_dashboards(
     grafana: GrafanaApi, dashboards: Sequence[str], *, folder: str, message: str, dry_run: bool
 ) -> Iterator[Published]:
-    """Bring dashboards up to date, one after the other; those that are so already are left alone.
+    """Upload dashboards one by one; those that are up to date are not touched.
 
     Args:
-        grafana: Where to.
-        dashboards: As JSON.
-        folder: The uid of the folder; made where it is missing. Empty to leave each where it is.
-        message: What is noted in the dashboards' history, beside a digest by which it is seen
-            later whether somebody else saved one.
-        dry_run: Whether to look at the differences only.
+        grafana: The Grafana to upload to.
+        dashboards: The dashboards as JSON.
+        folder: The uid of the folder, created if it is missing; empty to leave each where it is.
+        message: The message in the dashboards' history. A digest is added, which shows later
+            whether the last save was ours.
+        dry_run: Whether to only compare.
 
     Yields:
-        What became of each, once it is done.
+        The result for each dashboard.
 
     Raises:
-        PublishError: Grafana does not take one; says which, and how many before it are done.
+        PublishError: Grafana does not accept a dashboard; the message names it and says how many
+            were uploaded before.
     """
     if folder and not dry_run and grafana.get(f"/api/folders/{folder}", hidden=True) is None:
         grafana.post("/api/folders", {"uid": folder, "title": folder.capitalize()})
-    for done, written in enumerate(dashboards):
-        wanted = json.loads(written)
-        noted = f"{message} ({hashlib.sha256(written.encode()).hexdigest()[:12]})"
+    for done, text in enumerate(dashboards):
+        wanted = json.loads(text)
+        note = f"{message} ({hashlib.sha256(text.encode()).hexdigest()[:12]})"
         try:
-            published = _publish(grafana, wanted, folder, noted, dry_run=dry_run)
+            published = _publish(grafana, wanted, folder, note, dry_run=dry_run)
         except PublishError as error:
             uid, count = wanted["uid"], f"{done} of {len(dashboards)} dashboards"
             raise PublishError(f"{uid}: {error}\n{count} were done before {uid} failed") from error
@@ -95,21 +96,21 @@ def _publish(
     grafana: GrafanaApi, wanted: dict[str, Any], folder: str, message: str, *, dry_run: bool
 ) -> Published:
     uid = str(wanted["uid"])
-    found = grafana.get(f"/api/dashboards/uid/{uid}")
+    stored = grafana.get(f"/api/dashboards/uid/{uid}")
     change: Change = "new"
     place, difference = folder, ""
-    if found is not None:
-        meta = grafana.part(found, "meta", dict, {})
+    if stored is not None:
+        meta = grafana.part(stored, "meta", dict, {})
         if meta.get("provisioned"):
             raise PublishError(PROVISIONED)
-        before = grafana.part(found, "dashboard", dict)
-        difference = _difference(uid, _as_far_as_written(before, wanted), wanted)
+        before = grafana.part(stored, "dashboard", dict)
+        difference = _difference(uid, _limited_to(before, wanted), wanted)
         if not difference and _last_note(grafana, uid) not in {None, message}:
-            # Something was added to it, or is written no more.
+            # A field was added in Grafana, or is no longer generated.
             difference = _difference(uid, _without_bookkeeping(before), wanted)
-        there = str(meta.get("folderUid") or "")
-        place = folder or there
-        change = _change(changed=bool(difference), moved=place != there)
+        current = str(meta.get("folderUid") or "")
+        place = folder or current
+        change = _change(changed=bool(difference), moved=place != current)
     if change != "unchanged" and not dry_run:
         body = {"dashboard": wanted, "folderUid": place, "message": message, "overwrite": True}
         grafana.post("/api/dashboards/db", body)
@@ -123,7 +124,7 @@ def _change(*, changed: bool, moved: bool) -> Change:
 
 
 def _last_note(grafana: GrafanaApi, uid: str) -> str | None:
-    """What was noted when a dashboard was saved last; nothing where Grafana does not tell."""
+    """Return the message of the last save, if Grafana shows it."""
     history = grafana.get(f"/api/dashboards/uid/{uid}/versions?limit=1", hidden=True)
     match grafana.part(history or {}, "versions", list, []):
         case [{"message": str(note)}, *_]:
@@ -131,24 +132,22 @@ def _last_note(grafana: GrafanaApi, uid: str) -> str | None:
     return None
 
 
-def _without_bookkeeping(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in found.items() if key not in {"id", "version"}}
+def _without_bookkeeping(stored: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in stored.items() if key not in {"id", "version"}}
 
 
-def _as_far_as_written(found: Any, wanted: Any) -> Any:
-    """What Grafana holds, without what it adds to what it is given: defaults and counts."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
+def _limited_to(stored: Any, wanted: Any) -> Any:
+    """Return what Grafana stores, without the fields that it adds, such as defaults."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
         return {
-            key: _as_far_as_written(value, wanted[key])
-            for key, value in found.items()
-            if key in wanted
+            key: _limited_to(value, wanted[key]) for key, value in stored.items() if key in wanted
         }
-    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
-        return [_as_far_as_written(*pair) for pair in zip(found, wanted, strict=True)]
-    if isinstance(found, int | float) and isinstance(wanted, float) and found == wanted:
-        # JSON has one kind of number: a server may give 5.0 back as 5.
+    if isinstance(stored, list) and isinstance(wanted, list) and len(stored) == len(wanted):
+        return [_limited_to(*pair) for pair in zip(stored, wanted, strict=True)]
+    if isinstance(stored, int | float) and isinstance(wanted, float) and stored == wanted:
+        # JSON has one kind of number: Grafana may return 5.0 as 5.
         return wanted
-    return found
+    return stored
 
 
 def _difference(uid: str, before: Any, after: Any) -> str:

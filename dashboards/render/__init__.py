@@ -1,1 +1,1 @@
-"""From dashboards as data to Grafana's JSON, by the Grafana Foundation SDK."""
+"""Turn dashboards as data into Grafana's JSON with the Grafana Foundation SDK."""

@@ -1,4 +1,4 @@
-"""A dashboard: its variables, its links to the others, its rows of panels."""
+"""A dashboard in Grafana's JSON: variables, annotations, links and rows of panels."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ _COLUMNS: Final = 24
 
 
 def dashboard_json(board: Board, config: Config) -> str:
-    """Write a dashboard as JSON: sorted, stable, with a newline at its end."""
+    """Return a dashboard as JSON, sorted, with a final newline."""
     built = _dashboard(board, config).build()
     encoded = JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False).encode(built)
-    # Once more, because the encoder alone leaves the order of what it nests to itself.
-    found = json.loads(encoded, object_hook=_in_sight)
-    return json.dumps(found, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    # Encoded again, because the encoder does not sort nested objects.
+    document = json.loads(encoded, object_hook=_without_menu_placement)
+    return json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 
 def uid_of(name: str, config: Config) -> str:
-    """The uid of a dashboard."""
+    """Return the uid of a dashboard."""
     return f"{config.prefix}-{name}"
 
 
-def _in_sight(found: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what the SDK always writes: it would put links and marks into a menu."""
-    if found.get("placement") == DashboardLinkPlacement.IN_CONTROLS_MENU:
-        del found["placement"]
-    return found
+def _without_menu_placement(node: dict[str, Any]) -> dict[str, Any]:
+    """Remove the SDK's default placement, which would hide links and annotations in a menu."""
+    if node.get("placement") == DashboardLinkPlacement.IN_CONTROLS_MENU:
+        del node["placement"]
+    return node
 
 
 def _dashboard(board: Board, config: Config) -> Dashboard:
@@ -79,8 +79,8 @@ def _dashboard(board: Board, config: Config) -> Dashboard:
     )
     for variable in variables_of(board, config):
         made.with_variable(variable)
-    for mark in _marks(board, config):
-        made.annotation(mark)
+    for annotation in _annotations(board, config):
+        made.annotation(annotation)
     numbers = {id(panel): number for number, panel in board.numbered()}
     for row, heading, places in _placed(board.rows):
         made.with_row(Row(row.title).grid_pos(heading))
@@ -90,7 +90,7 @@ def _dashboard(board: Board, config: Config) -> Dashboard:
 
 
 def _placed(rows: Iterable[model.Row]) -> Iterator[tuple[model.Row, GridPos, list[GridPos]]]:
-    """Give every row's heading, and each of its panels, its place."""
+    """Return the place of each row's heading and of its panels."""
     top = 0
     for row in rows:
         heading = GridPos(h=1, w=_COLUMNS, x=0, y=top)
@@ -107,21 +107,21 @@ def _placed(rows: Iterable[model.Row]) -> Iterator[tuple[model.Row, GridPos, lis
         yield row, heading, places
 
 
-def _marks(board: Board, config: Config) -> Iterator[AnnotationQuery]:
-    """Mark dead letters on dashboards that look at groups or topics."""
+def _annotations(board: Board, config: Config) -> Iterator[AnnotationQuery]:
+    """Mark the start of dead letters on dashboards that show groups or topics."""
     if not {"group", "destination"} & set(board.variables):
         return
-    # Grafana has no interval for rates here; five minutes hold more than one export.
+    # Annotations have no $__rate_interval; five minutes hold more than one export.
     scope = Scope.of(config, window="5m", variables=board.variables)
-    some = f"{scope.increase(DEAD_LETTERS, by=(GROUP, TOPIC))} > 0"
+    any_new = f"{scope.increase(DEAD_LETTERS, by=(GROUP, TOPIC))} > 0"
     yield (
         AnnotationQuery()
         .name("Dead letters")
         .datasource(PROMETHEUS)
         .enable(True)
         .icon_color("red")
-        # When they begin: marked all the time that they come, they would cover the graphs.
-        .expr(f"{some} unless max_over_time(({some})[10m:1m] offset 1m)")
+        # Only the start is marked: marks at every point would cover the graphs.
+        .expr(f"{any_new} unless max_over_time(({any_new})[10m:1m] offset 1m)")
         .title_format("Dead letters")
         .text_format(f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}")
         .step("1m")

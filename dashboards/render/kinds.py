@@ -1,4 +1,4 @@
-"""How each kind of panel of metrics looks, whatever it shows."""
+"""The look of each kind of metrics panel."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ if TYPE_CHECKING:
 
 COLOURS: Final[Mapping[Level, str]] = {"ok": "green", "warning": "orange", "critical": "red"}
 QUERIES: Final = "ABCDEFGH"
-"""What the queries of a panel are called, in their order."""
-_NOTHING: Final = "no data"
+"""The ids of a panel's queries, in order."""
+_NO_DATA: Final = "no data"
 _COMMAND_WIDTH: Final = 560
 
 
 def _legend() -> VizLegendOptions:
-    # The worst one first, with its number: colour alone says nothing.
+    # The highest series comes first, with its value: colours alone are hard to read.
     return (
         VizLegendOptions()
         .display_mode(LegendDisplayMode.TABLE)
@@ -86,8 +86,8 @@ def _timeseries(_: SignalPanel) -> timeseries.Panel:
 
 
 def _counts(panel: SignalPanel) -> timeseries.Panel:
-    # Bars: between two counts there is nothing that a line could show. Without the lines of
-    # thresholds: what is rare deserves attention from the first one on.
+    # Bars, because a line between two counts has no meaning. No threshold lines, because a single
+    # rare event already needs attention.
     return (
         _timeseries(panel)
         .draw_style(GraphDrawStyle.BARS)
@@ -107,7 +107,7 @@ def _stat(_: SignalPanel) -> stat.Panel:
         .graph_mode(BigValueGraphMode.NONE)
         .text_mode(BigValueTextMode.VALUE_AND_NAME)
         .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .no_value(_NOTHING)
+        .no_value(_NO_DATA)
     )
 
 
@@ -118,7 +118,7 @@ def _funnel(_: SignalPanel) -> bargauge.Panel:
         .display_mode(BarGaugeDisplayMode.BASIC)
         .min(0)
         .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .no_value(_NOTHING)
+        .no_value(_NO_DATA)
     )
 
 
@@ -142,7 +142,7 @@ def _table(panel: SignalPanel) -> table.Panel:
                 },
             )
         )
-        # Labels may look like numbers, and have no unit.
+        # Only this column: labels may look like numbers, and have no unit.
         .override_by_name(panel.column, [DynamicConfigValue("unit", first.unit)])
         .override_by_name(COLUMN_OF[COMMAND], [DynamicConfigValue("custom.width", _COMMAND_WIDTH)])
     )
@@ -165,8 +165,8 @@ def _graph(panel: SignalPanel) -> nodegraph.Panel:
         .edges(EdgeOptions().main_stat_unit(unit))
     )
     for query in QUERIES[: len(panel.signals)]:
-        # The panel looks for fields by name, and renaming gives them another title only. One query
-        # at a time: together they would be joined.
+        # The panel finds fields by name, and a rename changes only their title. One transformation
+        # for each query, because a shared one would join them.
         made.with_transformation(
             DataTransformerConfig(
                 id_val="calculateField",

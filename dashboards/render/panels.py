@@ -1,4 +1,4 @@
-"""Panels: queries, units, thresholds and links, in one look for all dashboards."""
+"""Panels: queries, units, thresholds and links, the same on all dashboards."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from dashboards.model.board import Board, Panel
     from dashboards.model.signal import Signal
 
-_TRACES_AT_MOST: Final = 50
+_MAX_TRACES: Final = 50
 _INSTANT: Final = frozenset({"stat", "table", "graph", "funnel"})
 
 
 def panel_of(panel: Panel, board: Board, config: Config, place: GridPos) -> Any:
-    """Make the builder of a panel; a new one each time, because builders can be changed."""
+    """Return a new builder of a panel; builders are mutable, so none is shared."""
     made: Any
     if isinstance(panel, SignalPanel):
         made = _signals(panel, board, config)
@@ -61,7 +61,7 @@ def panel_of(panel: Panel, board: Board, config: Config, place: GridPos) -> Any:
 
 
 def scope_of(panel: SignalPanel, board: Board, config: Config) -> Scope:
-    """Where the queries of a panel look."""
+    """Return the scope of a panel's queries."""
     return Scope.of(config, window=panel.over or RATE_INTERVAL, variables=board.variables)
 
 
@@ -69,12 +69,12 @@ def _signals(panel: SignalPanel, board: Board, config: Config) -> Any:
     first = panel.signals[0]
     made: Any = KINDS[panel.kind](panel)
     made.datasource(PROMETHEUS).thresholds(_thresholds(first))
-    if panel.kind not in {"heatmap", "table"}:  # there it is that of the axis, or of one column
+    if panel.kind not in {"heatmap", "table"}:  # the axis or a column has the unit
         made.unit(first.unit)
         if first.unit == "locale":
             made.decimals(0)
     if first.mappings:
-        made.mappings([_mapping(first)])
+        made.mappings([_value_map(first)])
     scope = scope_of(panel, board, config)
     for number, signal in enumerate(panel.signals):
         made.with_target(_query(signal, scope, panel, number).interval(config.min_step))
@@ -106,13 +106,13 @@ def _thresholds(signal: Signal) -> ThresholdsConfig:
     return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
 
 
-def _mapping(signal: Signal) -> ValueMap:
+def _value_map(signal: Signal) -> ValueMap:
     return ValueMap(
         {
-            str(meaning.value): ValueMappingResult(
-                text=meaning.text, color=COLOURS[meaning.level], index=number
+            str(mapping.value): ValueMappingResult(
+                text=mapping.text, color=COLOURS[mapping.level], index=number
             )
-            for number, meaning in enumerate(signal.mappings)
+            for number, mapping in enumerate(signal.mappings)
         }
     )
 
@@ -139,7 +139,7 @@ def _traces(panel: TracesPanel) -> table.Panel:
         .datasource(TEMPO)
         .query_type("traceql")
         .query(panel.query)
-        .limit(_TRACES_AT_MOST)
+        .limit(_MAX_TRACES)
         .table_type(SearchTableType.TRACES)
         .ref_id("A")
     )

@@ -1,4 +1,4 @@
-"""Dashboard variables: data sources, what to show, and over which interval."""
+"""Dashboard variables: data sources, filters and the interval."""
 
 from __future__ import annotations
 
@@ -43,34 +43,34 @@ PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="${prometheus}")
 TEMPO: Final = DataSourceRef(type_val="tempo", uid="${tempo}")
 LOKI: Final = DataSourceRef(type_val="loki", uid="${loki}")
 
-_ORIGINS: Final = {
+_FILTERS: Final = {
     "pipeline": ((f"{WAIT_DURATION.prometheus}_count",), PIPELINE, "Pipeline"),
-    # What every telemetry tells from its start: services that only listen are among them.
+    # Every service reports this metric from its start, also one that only receives.
     "service": ((TELEMETRY_DROPPED.prometheus,), SERVICE, "Service"),
     "destination": (
         (SENT_MESSAGES.prometheus, CONSUMED_MESSAGES.prometheus, CONSUMER_LAG.prometheus),
         TOPIC,
         "Topic",
     ),
-    # Those that nobody instruments are seen from outside.
+    # The lag monitor also reports groups that are not instrumented.
     "group": ((CONSUMED_MESSAGES.prometheus, CONSUMER_STATUS.prometheus), GROUP, "Group"),
     "saga": ((SAGA_STARTED.prometheus,), SAGA, "Saga"),
 }
 _INTERVALS: Final = ("5m", "15m", "1h", "6h", "1d")
-_SHOWN: Final = "1h"
+_DEFAULT_INTERVAL: Final = "1h"
 _ALL: Final = VariableOption(text="All", value="$__all")
 
 
 def variables_of(board: Board, config: Config) -> Iterator[Builder[VariableModel]]:
-    """Make the variables of a dashboard: those that it uses."""
+    """Return the variables that a dashboard uses."""
     panels = [panel for _, panel in board.numbered()]
     for name, kinds in (
         ("prometheus", SignalPanel),
         ("tempo", TracesPanel | TraceView),
         ("loki", LogsPanel),
     ):
-        asked = name == "prometheus" and board.variables
-        if asked or any(isinstance(panel, kinds) for panel in panels):
+        queried = name == "prometheus" and board.variables
+        if queried or any(isinstance(panel, kinds) for panel in panels):
             uid = getattr(config.datasources, name)
             yield (
                 DatasourceVariable(name)
@@ -79,21 +79,21 @@ def variables_of(board: Board, config: Config) -> Iterator[Builder[VariableModel
                 .current(VariableOption(text=uid, value=uid))
             )
     for name in board.variables:
-        yield _query(name, config)
+        yield _filter(name, config)
     for box in board.boxes:
         yield _box(box)
     if any(isinstance(panel, SignalPanel) and panel.over == INTERVAL for panel in panels):
         yield (
             CustomVariable("interval")
             .label("Count over")
-            .description("Over which time the figures that stand alone are counted.")
+            .description("The time over which single numbers are counted.")
             .values(",".join(_INTERVALS))
-            .current(VariableOption(text=_SHOWN, value=_SHOWN))
+            .current(VariableOption(text=_DEFAULT_INTERVAL, value=_DEFAULT_INTERVAL))
         )
 
 
-def _query(name: str, config: Config) -> QueryVariable:
-    metrics, label, title = _ORIGINS[name]
+def _filter(name: str, config: Config) -> QueryVariable:
+    metrics, label, title = _FILTERS[name]
     only = any_of({"pipeline": config.pipelines, "saga": config.sagas}.get(name, ()))
     matchers = [f'__name__=~"{"|".join(metrics)}"']
     matchers += [f'{chosen}="{value}"' for chosen, value in config.selector.items()]
@@ -103,7 +103,7 @@ def _query(name: str, config: Config) -> QueryVariable:
         QueryVariable(name)
         .label(title)
         .description(
-            f"Narrows the panels whose metrics tell the {title.lower()}; others show all of it."
+            f"Filters panels whose metrics have a {title.lower()}. Other panels show everything."
         )
         .datasource(PROMETHEUS)
         .query(f"label_values({{{', '.join(matchers)}}}, {label})")
@@ -111,8 +111,7 @@ def _query(name: str, config: Config) -> QueryVariable:
         .sort(VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        # Where nothing is left out, it matches also what has no such label: a consumer without
-        # a group.
+        # The default `.*` also matches series without the label: a consumer without a group.
         .all_value(only)
         .current(_ALL)
     )

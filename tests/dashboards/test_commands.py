@@ -35,8 +35,10 @@ def test_check_names_what_is_stale_and_the_mend_and_writes_nothing(tmp_path: Pat
 
     assert 1 == done.exit_code
     assert "2 of 12 files" in done.output
-    mend = f"overview.json, lag.json; mend it: python -m dashboards generate --out {tmp_path}\n"
-    assert mend in done.output
+    command = (
+        f"overview.json, lag.json; to fix it, run: python -m dashboards generate --out {tmp_path}\n"
+    )
+    assert command in done.output
     assert "{}" == (tmp_path / "overview.json").read_text()
 
 
@@ -56,15 +58,15 @@ def test_what_is_left_over_is_told_and_fails_a_check(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text("{}")
     (tmp_path / "notes.txt").write_text("mine")
 
-    assert "old.json is none of them; remove it" in _run("generate", "--out", tmp_path).output
+    assert "old.json was not generated; remove it" in _run("generate", "--out", tmp_path).output
     done = _run("generate", "--out", tmp_path, "--check")
     assert 1 == done.exit_code
-    assert "are made by nobody: old.json; remove them" in done.output
+    assert "are not generated: old.json; remove them" in done.output
 
     (tmp_path / "lag.json").unlink()
     both = _run("generate", "--out", tmp_path, "--check")
-    assert "are made by nobody: old.json; remove them" in both.output
-    assert "not up to date: lag.json; mend it" in both.output
+    assert "are not generated: old.json; remove them" in both.output
+    assert "out of date: lag.json; to fix it" in both.output
 
 
 def test_what_others_have_in_grafanas_folder_is_theirs(tmp_path: Path) -> None:
@@ -76,13 +78,13 @@ def test_what_others_have_in_grafanas_folder_is_theirs(tmp_path: Path) -> None:
     done = _run(*called)
 
     assert "others.yaml" not in done.output
-    assert "old.json is none of them" in done.output
+    assert "old.json was not generated" in done.output
 
 
 def test_a_file_that_is_no_text_is_stale(tmp_path: Path) -> None:
     assert 0 == _run("generate", "--out", tmp_path).exit_code
     (tmp_path / "lag.json").write_bytes(b"\xff")
-    assert "lag.json; mend it" in _run("generate", "--out", tmp_path, "--check").output
+    assert "lag.json; to fix it" in _run("generate", "--out", tmp_path, "--check").output
 
 
 @pytest.mark.parametrize("check", [(), ("--check",)])
@@ -91,7 +93,7 @@ def test_a_folder_that_cannot_be_one_is_said(check: tuple[str, ...], tmp_path: P
     done = _run("generate", "--out", tmp_path / "file" / "x", *check)
     assert 1 == done.exit_code
     assert f"Error: {tmp_path}/file/x" in done.output
-    assert "cannot be written or read: Not a directory" in done.output
+    assert "cannot be read or written: Not a directory" in done.output
 
 
 @pytest.mark.parametrize("check", [(), ("--check",)])
@@ -99,7 +101,7 @@ def test_a_folder_in_a_files_place_is_said(check: tuple[str, ...], tmp_path: Pat
     (tmp_path / "lag.json").mkdir()
     done = _run("generate", "--out", tmp_path, *check)
     assert 1 == done.exit_code
-    assert f"Error: {tmp_path}/lag.json cannot be written or read: Is a dir" in done.output
+    assert f"Error: {tmp_path}/lag.json cannot be read or written: Is a dir" in done.output
 
 
 def test_the_built_in_folder_is_for_the_defaults(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_the_built_in_folder_is_for_the_defaults(tmp_path: Path) -> None:
     for options in (("--config", config), ("--format", "provisioning")):
         done = _run("generate", *options)
         assert 2 == done.exit_code
-        assert "--out: say where to" in done.output
+        assert "use --out to choose a folder" in done.output
 
 
 def test_config_maps_carry_the_dashboards_for_the_sidecar(tmp_path: Path) -> None:
@@ -157,49 +159,58 @@ def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> N
         ("prefix: My Shop", "prefix: 'My Shop' must be 1 to 20 lower-case letters"),
         (
             "objectives: [{within_s: 4}]",
-            "objectives[0].within_s: 4 is no bound of a bucket; use one of",
+            "objectives[0].within_s: 4 is not a bucket bound; use one of",
         ),
-        ("objectives: [{ratio: 99}]", "objectives[0].ratio: 99 must lie between 0 and 1"),
+        ("objectives: [{ratio: 99}]", "objectives[0].ratio: 99 must be between 0 and 1"),
         ("objectives: [{ratio: a}]", "Expected `float`, got `str` - at `$.objectives[0].ratio`"),
-        ("objectives: []", "objectives: at least one, each with a name of its own"),
-        ("objectives: [{}, {}]", "objectives: at least one, each with a name of its own"),
+        ("objectives: []", "objectives: there must be at least one, each with a different name"),
+        (
+            "objectives: [{}, {}]",
+            "objectives: there must be at least one, each with a different name",
+        ),
         (
             "objectives: [{group: '\"'}]",
-            "objectives[0].group: '\"' must be without quotes and backslashes",
+            "objectives[0].group: '\"' must be a text without quotes and",
         ),
-        ("objectives: [{group: a(}]", "objectives[0].group: 'a(' is no regular expression"),
-        ("objectives: [{group: a(?=b)}]", "objectives[0].group: 'a(?=b)' must be without (? but"),
+        ("objectives: [{group: a(}]", "objectives[0].group: 'a(' is not a regular expression"),
+        (
+            "objectives: [{group: a(?=b)}]",
+            "objectives[0].group: 'a(?=b)' must be a regular expression",
+        ),
         (
             "objectives: [{group: '(?P<x>a)(?P=x)'}]",
-            "objectives[0].group: '(?P<x>a)(?P=x)' must be without (? but",
+            "objectives[0].group: '(?P<x>a)(?P=x)' must be a regular expression without (? except",
         ),
-        ("objectives: [{name: 'a\"b'}]", "objectives[0].name: 'a\"b' must be something without"),
-        ("objectives: [{name: $1}]", "objectives[0].name: '$1' must be something without"),
+        ("objectives: [{name: 'a\"b'}]", "objectives[0].name: 'a\"b' must be a text without"),
+        ("objectives: [{name: $1}]", "objectives[0].name: '$1' must be a text without"),
         ("selector: cluster=eu", "Expected `object`, got `str` - at `$.selector`"),
-        ("selector: {a-b: c}", "selector: 'a-b' must be the name of a label"),
-        ("selector: {__name__: c}", "selector: '__name__' must be the name of a label"),
-        ("selector: {ruleset: c}", "selector: 'ruleset' must be the name of a label"),
+        ("selector: {a-b: c}", "selector: 'a-b' must be a label name"),
+        ("selector: {__name__: c}", "selector: '__name__' must be a label name"),
+        ("selector: {ruleset: c}", "selector: 'ruleset' must be a label name"),
         ("objectives: [{at_least: 0}]", "objectives[0].at_least: 0 must be 1 or more"),
-        ("selector: {a: 'b\"'}", "selector.a: 'b\"' must be something without quotes"),
-        ("labels: {team: '{{ .x'}", "labels.team: '{{ .x' must be something without quotes"),
+        ("selector: {a: 'b\"'}", "selector.a: 'b\"' must be a text without quotes"),
+        ("labels: {team: '{{ .x'}", "labels.team: '{{ .x' must be a text without quotes"),
         (
             "labels: {severity: page}",
-            "labels: 'severity' must be the name of a label that is free to use",
+            "labels: 'severity' must be a label name that is not reserved",
         ),
         ("pipelines: ['a|b']", "pipelines[0]: 'a|b' must be letters, digits"),
         ("min_step: 15", "Expected `str`, got `int` - at `$.min_step`"),
         ("min_step: soon", "min_step: 'soon' must be a duration such as 15s or 1m"),
-        ("title: ''", "title: '' must be some words"),
+        ("title: ''", "title: '' must be one or more words"),
         ("grafana_url: https://g/", "grafana_url: 'https://g/' must be an http(s) address"),
         ("grafana_url: 'https://g/{{x}}'", "grafana_url: 'https://g/{{x}}' must be an http(s)"),
         ("grafana_url: https://g:abc", "grafana_url: 'https://g:abc' must have a port"),
-        ("grafana_url: https://g:99999", "must have a port that is a number up to 65535"),
+        ("grafana_url: https://g:99999", "must have a port from 1 to 65535"),
         ("runbook_url: https://g:abc/x", "runbook_url: 'https://g:abc/x' must have a port"),
         ("grafana_url: https://me:secret@g", "must be an http(s) address without user"),
         ("datasources: {tempo: ''}", "datasources.tempo: '' must be the uid of a data source"),
-        ("kubernetes: {namespace: My Shop}", "kubernetes.namespace: 'My Shop' must be a name in"),
+        (
+            "kubernetes: {namespace: My Shop}",
+            "kubernetes.namespace: 'My Shop' must be a Kubernetes",
+        ),
         ("kubernetes: {labels: {grafana_dashboard: '0'}}", "kubernetes.labels: 'grafana_dashb"),
-        ("kubernetes: {labels: {a: b c}}", "kubernetes.labels.a: 'b c' must be the value of a"),
+        ("kubernetes: {labels: {a: b c}}", "kubernetes.labels.a: 'b c' must be a Kubernetes"),
         ("prefix: 1x", "prefix: '1x' must be 1 to 20 lower-case letters, digits and dashes, a"),
         ("prefxi: shop", "contains unknown field `prefxi`"),
         ("a: [", "while parsing"),

@@ -79,7 +79,7 @@ def test_where_grafana_hides_who_saved_what_additions_are_its_own(
         grafana.answers[path] = history
     done = _publish(grafana)
     if history == (200, []):
-        assert "does not answer as Grafana does" in done.output
+        assert "does not answer like Grafana" in done.output
     else:
         assert 8 == done.output.count(": unchanged\n")
 
@@ -136,11 +136,11 @@ def test_what_somebody_added_to_a_list_or_reordered_is_a_change(grafana: FakeGra
     ("status", "path", "expected"),
     [
         (403, "", "needs the role Editor"),
-        (404, "", "is --url its root"),
-        (412, "/api/dashboards", "somebody else changed it meanwhile"),
-        (412, "/api/folders", "there is another folder of that name"),
-        (409, "/api/folders", "there is another folder of that name"),
-        (500, "/api/dashboards", "Grafana refuses (500 on /api/dashboards/db: refused)"),
+        (404, "", "--url must be Grafana's root"),
+        (412, "/api/dashboards", "it was changed in the meantime"),
+        (412, "/api/folders", "another folder has that name"),
+        (409, "/api/folders", "another folder has that name"),
+        (500, "/api/dashboards", "Grafana reports an error (500 on /api/dashboards/db: refused)"),
     ],
 )
 def test_a_refusal_says_what_mends_it(
@@ -163,7 +163,7 @@ def test_after_a_failure_half_way_one_knows_what_was_done(grafana: FakeGrafana) 
 def test_a_dashboard_that_is_not_taken_is_named(grafana: FakeGrafana) -> None:
     grafana.refuse_with, grafana.refuse_path = 500, "/api/dashboards"
     done = _publish(grafana)
-    assert "Error: pipeline-overview: Grafana refuses" in done.output
+    assert "Error: pipeline-overview: Grafana reports an error" in done.output
     assert done.output.endswith("0 of 8 dashboards were done before pipeline-overview failed\n")
 
 
@@ -203,7 +203,7 @@ def test_answers_of_another_shape_are_no_grafanas(
     grafana.answers[path] = (200, content)
     done = _publish(grafana)
     assert (1, []) == (done.exit_code, grafana.posts)
-    assert "does not answer as Grafana does" in done.output
+    assert "does not answer like Grafana" in done.output
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -215,7 +215,7 @@ def test_answers_of_another_shape_are_no_grafanas(
         ("/sub{path}", "/sub\n"),
         (
             "https://sso.example/login?to={path}",
-            "--url leads to https://sso.example/login, perhaps",
+            "--url redirects to https://sso.example/login, maybe",
         ),
     ],
 )
@@ -234,7 +234,7 @@ def test_where_grafana_really_is_is_said(
 def test_a_wrong_token_is_refused_and_never_printed(grafana: FakeGrafana, token: str) -> None:
     done = _publish(grafana, token=token)
     assert 1 == done.exit_code
-    assert "put one of a service account into GRAFANA_TOKEN" in done.output
+    assert "set GRAFANA_TOKEN to the token of a service account" in done.output
     assert "glsa_wrong" not in done.output
 
 
@@ -253,7 +253,7 @@ def test_a_token_may_end_with_a_newline(grafana: FakeGrafana) -> None:
 def test_without_a_token_nothing_is_asked(grafana: FakeGrafana, token: str) -> None:
     done = _publish(grafana, token=token)
     assert (2, []) == (done.exit_code, grafana.posts)
-    assert "put the token of a service account into GRAFANA_TOKEN" in done.output
+    assert "set GRAFANA_TOKEN to the token of a service account" in done.output
     assert not token.strip() or token not in done.output
 
 
@@ -262,11 +262,11 @@ def test_without_a_token_nothing_is_asked(grafana: FakeGrafana, token: str) -> N
     [
         ("localhost:3000", "--url needs http:// or https://"),
         ("https://", "--url needs http:// or https://"),
-        ("http://a..b", "--url is no address"),
-        ("https://me:secret@grafana.example", "--url has a user or password in it"),
-        ("me:secret@grafana.example", "--url has a user or password in it"),
-        ("https://me:secret/x@grafana.example", "--url has a user or password in it"),
-        ("https://me:secret@grafana.example:x", "--url has a user or password in it"),
+        ("http://a..b", "--url is not an address"),
+        ("https://me:secret@grafana.example", "--url contains a user or password"),
+        ("me:secret@grafana.example", "--url contains a user or password"),
+        ("https://me:secret/x@grafana.example", "--url contains a user or password"),
+        ("https://me:secret@grafana.example:x", "--url contains a user or password"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused(url: str, expected: str) -> None:
@@ -286,7 +286,7 @@ def test_an_old_grafana_is_told_so(grafana: FakeGrafana) -> None:
     grafana.version = "11.6.1"
     done = _publish(grafana)
     assert (1, {}) == (done.exit_code, grafana.dashboards)
-    assert "this is Grafana 11.6.1; the dashboards need 12" in done.output
+    assert "Grafana 11.6.1 is too old; the dashboards need 12" in done.output
 
 
 def test_a_grafana_that_hides_its_version_is_trusted(grafana: FakeGrafana) -> None:
