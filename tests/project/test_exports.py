@@ -46,14 +46,7 @@ def test_everything_public_is_documented(name: str) -> None:
     assert set() == undocumented
 
 
-# `saga_tables` still has the name of its module.
-UNHIDDEN = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=False)) if name == "tracing.sql" else name
-    for name in PUBLIC
-]
-
-
-@pytest.mark.parametrize("name", UNHIDDEN)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_no_exported_name_is_that_of_a_submodule(name: str) -> None:
     module = importlib.import_module(name)
     submodules = {submodule.name for submodule in pkgutil.iter_modules(module.__path__)}
@@ -61,7 +54,7 @@ def test_no_exported_name_is_that_of_a_submodule(name: str) -> None:
     assert set() == submodules & set(module.__all__)
 
 
-@pytest.mark.parametrize("name", UNHIDDEN)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_no_exported_function_hides_the_module_that_defines_it(name: str) -> None:
     module = importlib.import_module(name)
     hidden = set()

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 import tracing
-from tests.tracing.dlq.cluster import SOURCE, Cluster
+from tests.tracing.dlq.cluster import ORIGINAL, Cluster
 from tracing import Provenance, Replay, Telemetry, TracedConsumer
 from tracing.__main__ import main
 from tracing.dlq import Connection, Letter, letters, replay
@@ -27,12 +27,12 @@ pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
 @pytest.fixture
 def cluster(kafka_servers: str) -> Cluster:
-    found = Cluster(kafka_servers)
-    asyncio.run(found.fill())
-    return found
+    cluster = Cluster(kafka_servers)
+    asyncio.run(cluster.fill())
+    return cluster
 
 
-def test_letters_are_listed_by_group_and_error(
+def test_dead_letters_are_listed_by_group_and_error(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert 0 == cluster.run("list", "--topic", cluster.topic, "--json")
@@ -45,7 +45,7 @@ def test_letters_are_listed_by_group_and_error(
     }  # fmt: skip
 
 
-def test_people_get_a_table(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_is_a_table(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == cluster.run("list", "--topic", cluster.topic, "--error", "Key*")
 
     output = capsys.readouterr().out
@@ -53,7 +53,7 @@ def test_people_get_a_table(cluster: Cluster, capsys: pytest.CaptureFixture[str]
     assert f"{cluster.of_payment}/0/2" in output
 
 
-def test_each_letter_is_listed_with_its_trace(
+def test_each_dead_letter_is_listed_with_its_trace(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert 0 == cluster.run("list", "--topic", cluster.of_payment, "--each", "--limit", "2")
@@ -62,14 +62,14 @@ def test_each_letter_is_listed_with_its_trace(
     assert [f"{2:032x}", f"{4:032x}"] == [line.split()[-1] for line in lines]
 
 
-def test_a_letter_is_shown_without_its_payload_and_safely(
+def test_a_dead_letter_is_shown_escaped_and_without_its_payload(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = f"{cluster.of_shipping}/0/1"
+    dead_letter_id = f"{cluster.of_shipping}/0/1"
     url = "https://traces.example/{trace_id}"
-    assert 0 == cluster.run("show", place, "--trace-url", url)
+    assert 0 == cluster.run("show", dead_letter_id, "--trace-url", url)
     without = capsys.readouterr().out
-    assert 0 == cluster.run("show", place, "--payload")
+    assert 0 == cluster.run("show", dead_letter_id, "--payload")
     with_payload = capsys.readouterr().out
 
     assert f"https://traces.example/{3:032x}" in without
@@ -79,7 +79,7 @@ def test_a_letter_is_shown_without_its_payload_and_safely(
     assert "secret-2" in with_payload
 
 
-def test_a_replay_goes_to_the_failed_group_alone_and_once(
+def test_a_replay_is_handled_by_the_failed_group_alone_and_once(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = ("--topic", cluster.topic, "--group", "payment")
@@ -99,7 +99,7 @@ def test_a_replay_goes_to_the_failed_group_alone_and_once(
     }
     assert all(("mine", b"\xff") in record.headers for record in records)
     assert {Provenance.from_headers(record.headers) for record in records} == {None}
-    # Twice the same events: whoever keeps an inbox applies each once.
+    # The same events twice: a consumer with an inbox applies each once.
     identities = [tracing.EventIdentity.of(record) for record in records]
     assert 3 == len(set(identities))
     assert [] == asyncio.run(handled(cluster, "shipping"))
@@ -107,10 +107,10 @@ def test_a_replay_goes_to_the_failed_group_alone_and_once(
 
 
 async def handled(cluster: Cluster, group: str) -> list[bytes]:
-    """What a group handles of the source topic, up to a last record for all."""
+    """Return the values that a group handles in the source topic, up to a last record."""
     async with AIOKafkaProducer(bootstrap_servers=cluster.servers) as producer:
         await producer.send_and_wait(cluster.topic, b"last", partition=1)
-    found: list[bytes] = []
+    values: list[bytes] = []
     stop = asyncio.Event()
     consumer = AIOKafkaConsumer(
         cluster.topic, bootstrap_servers=cluster.servers, auto_offset_reset="earliest",
@@ -120,12 +120,12 @@ async def handled(cluster: Cluster, group: str) -> list[bytes]:
     async def handler(record: Any) -> None:
         if record.value == b"last":
             stop.set()
-        elif record.value != SOURCE:
-            found.append(record.value)
+        elif record.value != ORIGINAL:
+            values.append(record.value)
 
     async with TracedConsumer(consumer, Telemetry("orders")) as traced:
         await asyncio.wait_for(tracing.consume(traced, handler, stop=stop), 30)
-    return found
+    return values
 
 
 async def test_a_replay_is_a_new_trace_linked_to_the_failed_one(kafka_servers: str) -> None:
@@ -154,14 +154,14 @@ async def test_a_replay_is_a_new_trace_linked_to_the_failed_one(kafka_servers: s
         assert 3 == capture.metric("pipeline.dead_letters.replayed", labels)
         contexts = [span.get_span_context() for span in capture.spans()]
         expected = {b"00-%032x-%016x" % (c.trace_id, c.span_id) for c in contexts if c}
-        written = [
+        sent = [
             [value[:52] for name, value in record.headers if name == "traceparent"]
             for record in await cluster.records()
         ]
-        assert expected == {value for (value,) in written}
+        assert expected == {value for (value,) in sent}
 
 
-def test_letters_are_purged_from_the_oldest_on(
+def test_dead_letters_are_purged_oldest_first(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     topic = ("--topic", cluster.of_payment)
@@ -180,7 +180,7 @@ def test_letters_are_purged_from_the_oldest_on(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (["show", "nonsense"], 2, "TOPIC/PARTITION/OFFSET"),
         (["show", "no-such.dlq/0/0"], 1, "there is no readable topic no-such.dlq"),
@@ -191,22 +191,22 @@ def test_letters_are_purged_from_the_oldest_on(
         (["purge", "--topic", "orders.dlq"], 2, "--before AGE, --up-to ID, --all"),
     ],
 )
-def test_bad_usage_is_told_in_one_line(
+def test_bad_usage_is_reported_in_one_line(
     kafka_servers: str,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
     code: int,
-    says: str,
+    message: str,
 ) -> None:
     assert code == main(["dlq", *arguments, "--bootstrap-servers", kafka_servers])
 
     captured = capsys.readouterr()
     assert "" == captured.out
     assert 1 == len(captured.err.splitlines())
-    assert says in captured.err
+    assert message in captured.err
 
 
-def test_a_cluster_that_does_not_answer_is_told_in_one_line(
+def test_a_cluster_that_does_not_answer_is_reported_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert 1 == main(["dlq", "list", "--bootstrap-servers", "127.0.0.1:1"])
@@ -214,7 +214,7 @@ def test_a_cluster_that_does_not_answer_is_told_in_one_line(
     assert "no Kafka broker answers" in capsys.readouterr().err
 
 
-def test_a_properties_file_is_read_and_its_secrets_are_not_told(
+def test_an_error_in_a_properties_file_does_not_print_its_secrets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "client.properties"
@@ -224,44 +224,44 @@ def test_a_properties_file_is_read_and_its_secrets_are_not_told(
         ["dlq", "list", "--bootstrap-servers", "127.0.0.1:1", "--command-config", str(file)]
     )
 
-    said = capsys.readouterr().err
+    error = capsys.readouterr().err
     assert 2 == code
-    assert "sasl.passwort is not supported" in said
-    assert "hunter2" not in said
+    assert "sasl.passwort is not supported" in error
+    assert "hunter2" not in error
 
 
-async def test_letters_of_a_topic_that_is_gone_are_told_and_the_others_go_on(
+async def test_dead_letters_of_a_deleted_topic_fail_and_the_others_are_sent(
     kafka_servers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster, other = Cluster(kafka_servers), Cluster(kafka_servers)
-    gone = other.topic
+    deleted = other.topic
     await cluster.fill()
     await other.fill()
     asked: list[str] = []
-    known: Any = AIOKafkaProducer.partitions_for
+    original: Any = AIOKafkaProducer.partitions_for
 
     async def partitions_for(self: AIOKafkaProducer, topic: str) -> set[int]:
         asked.append(topic)
-        if topic == gone:
+        if topic == deleted:
             raise UnknownTopicOrPartitionError
-        return set(await known(self, topic))
+        return set(await original(self, topic))
 
     monkeypatch.setattr(AIOKafkaProducer, "partitions_for", partitions_for)
     connection = Connection(kafka_servers)
 
-    async def some_gone() -> AsyncIterator[Letter]:
+    async def dead_letters() -> AsyncIterator[Letter]:
         async for dead_letter in letters(connection, [cluster.of_payment, other.of_shipping]):
-            if gone in dead_letter.id.topic or dead_letter.id.offset == 1:
+            if deleted in dead_letter.id.topic or dead_letter.id.offset == 1:
                 yield dead_letter
 
-    result = await replay(connection, some_gone(), Telemetry("orders"))
+    result = await replay(connection, dead_letters(), Telemetry("orders"))
 
     assert (1, 3) == (result.sent, result.failures)
-    assert {other.of_shipping} == {place.topic for place in result.failed}
-    assert 1 == asked.count(gone)
+    assert {other.of_shipping} == {dead_letter_id.topic for dead_letter_id in result.failed}
+    assert 1 == asked.count(deleted)
 
 
-async def test_a_topic_that_cannot_be_purged_is_told_in_one_line(
+async def test_a_topic_that_cannot_be_purged_is_reported_in_one_line(
     kafka_servers: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = f"{Cluster(kafka_servers).topic}.payment.dlq"

@@ -1,4 +1,4 @@
-"""Properties files as Kafka's own commands take them; what they hold is never told."""
+"""Properties files in the format of Kafka's own commands; their secrets are never shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         ("username=ann password=plain;", "plain"),
     ],
 )
-def test_jaas_credentials_are_read_whatever_their_quotes(
+def test_jaas_credentials_are_read_with_any_quotes(
     tmp_path: Path, jaas: str, password: str
 ) -> None:
     file = tmp_path / "client.properties"
@@ -34,14 +34,14 @@ def test_jaas_credentials_are_read_whatever_their_quotes(
     assert ("ann", password) == (options["sasl_plain_username"], options["sasl_plain_password"])
 
 
-def test_a_connection_does_not_tell_its_password() -> None:
+def test_the_repr_of_a_connection_has_no_password() -> None:
     connection = Connection("kafka:9092", {"sasl_plain_password": "hunter2"})
 
     assert "hunter2" not in repr(connection)
     assert "hunter2" == connection.client()["sasl_plain_password"]
 
 
-def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
     file = tmp_path / "client.properties"
     file.write_text("security.protocol=SSL\nssl.ca.location=/no/such/ca.pem\n")
 

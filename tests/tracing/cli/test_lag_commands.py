@@ -1,4 +1,4 @@
-"""The command on Apache Kafka: what people see, what machines get, how it ends."""
+"""The lag command on Apache Kafka: tables, JSON, exit codes."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
 @pytest.fixture
 def scene(kafka_servers: str) -> Scene:
-    found = Scene(kafka_servers)
+    scene = Scene(kafka_servers)
 
     async def fill() -> None:
-        await found.create(2)
-        await found.produce(*[int((time() - 60) * 1000)] * 3)
-        await found.commit({0: 1, 1: 0})
+        await scene.create(2)
+        await scene.produce(*[int((time() - 60) * 1000)] * 3)
+        await scene.commit({0: 1, 1: 0})
 
     asyncio.run(fill())
-    return found
+    return scene
 
 
 def arguments(scene: Scene, *more: str) -> list[str]:
@@ -45,7 +45,7 @@ def arguments(scene: Scene, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_machines_get_one_document(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_one_document(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(arguments(scene, "--json"))
 
     document = json.loads(capsys.readouterr().out)
@@ -71,7 +71,9 @@ def test_machines_get_one_document(scene: Scene, capsys: pytest.CaptureFixture[s
     )
 
 
-def test_people_get_a_line_for_each_topic(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_a_line_for_each_topic(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert 0 == main(arguments(scene))
 
     heading, _, row, note = capsys.readouterr().out.splitlines()
@@ -84,7 +86,7 @@ def test_people_get_a_line_for_each_topic(scene: Scene, capsys: pytest.CaptureFi
     assert "--watch" in note
 
 
-def test_people_get_a_line_for_each_partition_and_are_told_of_estimates(
+def test_with_each_the_table_has_a_line_for_each_partition_and_marks_estimates(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert 0 == main(arguments(scene, "--each", "--no-read"))
@@ -94,7 +96,7 @@ def test_people_get_a_line_for_each_partition_and_are_told_of_estimates(
     assert lines[-1].startswith("~: estimated")
 
 
-async def test_watching_looks_again_and_stops_at_ctrl_c(kafka_servers: str) -> None:
+async def test_watch_measures_again_and_stops_at_ctrl_c(kafka_servers: str) -> None:
     scene = Scene(kafka_servers)
     await scene.create()
     await scene.produce(None)
@@ -106,10 +108,10 @@ async def test_watching_looks_again_and_stops_at_ctrl_c(kafka_servers: str) -> N
     assert process.stdout is not None
     documents = [json.loads(await process.stdout.readline()) for _ in range(6)]
     process.send_signal(signal.SIGINT)
-    _, said = await process.communicate()
+    _, error = await process.communicate()
 
     assert 130 == process.returncode
-    assert b"tracing: stopped" == said.strip()
+    assert b"tracing: stopped" == error.strip()
     statuses = [document["groups"][0]["status"] for document in documents]
     assert (None, "dead") == (statuses[0], statuses[-1])
 
@@ -140,7 +142,7 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
         server.server_close()
 
 
-async def test_the_daemon_exports_until_it_is_told_to_stop(
+async def test_the_daemon_exports_until_sigterm(
     kafka_servers: str, collector: tuple[str, list[bytes]]
 ) -> None:
     scene = Scene(kafka_servers)
@@ -162,27 +164,27 @@ async def test_the_daemon_exports_until_it_is_told_to_stop(
         timeout_s=30,
     )
     process.send_signal(signal.SIGTERM)
-    output, said = await process.communicate()
+    output, error = await process.communicate()
 
-    assert (0, b"", b"") == (process.returncode, output, said)
+    assert (0, b"", b"") == (process.returncode, output, error)
     assert any(b"pipeline-lag-monitor" in body for body in bodies)
 
 
-async def test_a_daemon_that_cannot_begin_says_why_and_ends() -> None:
+async def test_a_daemon_that_cannot_start_says_why_and_ends() -> None:
     process = await subprocess.create_subprocess_exec(
         sys.executable, "-m", "tracing", "lag", "--daemon", "--bootstrap-servers", "127.0.0.1:1",
         stderr=subprocess.PIPE, env={**os.environ, "OTEL_METRICS_EXPORTER": "none",
                                      "OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"},
     )  # fmt: skip
-    _, said = await process.communicate()
+    _, error = await process.communicate()
 
     assert 1 == process.returncode
-    assert b"no Kafka broker answers" in said
-    assert 1 == len(said.splitlines())
+    assert b"no Kafka broker answers" in error
+    assert 1 == len(error.splitlines())
 
 
 @pytest.mark.parametrize(
-    ("more", "code", "says"),
+    ("more", "code", "message"),
     [
         (["--watch", "0"], 2, "not a number above 0"),
         (["--window", "10"], 2, "one measurement has no window"),
@@ -193,22 +195,22 @@ async def test_a_daemon_that_cannot_begin_says_why_and_ends() -> None:
         (["--topic", "nothing"], 1, "no offset is committed for topic nothing"),
     ],
 )
-def test_bad_usage_is_told_in_one_line(
+def test_bad_usage_is_reported_in_one_line(
     kafka_servers: str,
     capsys: pytest.CaptureFixture[str],
     more: list[str],
     code: int,
-    says: str,
+    message: str,
 ) -> None:
     assert code == main(["lag", "--bootstrap-servers", kafka_servers, *more])
 
     captured = capsys.readouterr()
     assert "" == captured.out
     assert 1 == len(captured.err.splitlines())
-    assert says in captured.err
+    assert message in captured.err
 
 
-def test_a_cluster_that_does_not_answer_is_told_in_one_line(
+def test_a_cluster_that_does_not_answer_is_reported_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert 1 == main(["lag", "--bootstrap-servers", "127.0.0.1:1"])
@@ -218,7 +220,7 @@ def test_a_cluster_that_does_not_answer_is_told_in_one_line(
     assert "no Kafka broker answers" in captured.err
 
 
-def test_an_endpoint_that_is_no_address_is_told_in_one_line(
+def test_an_endpoint_that_is_not_an_address_is_reported_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:abc")

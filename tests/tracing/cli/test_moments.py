@@ -1,4 +1,4 @@
-"""Ages and times, as people write and read them."""
+"""Ages and times: parsed from options, and printed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracing.cli.terminal import age, iso_time
     ("text", "seconds"),
     [("90s", 90), ("15m", 900), ("1.5h", 5400), ("2d", 172_800), ("1w", 604_800)],
 )
-def test_an_age_is_so_long_ago(text: str, seconds: float) -> None:
+def test_an_age_counts_back_from_now(text: str, seconds: float) -> None:
     assert abs(time() - seconds - parse_moment(text) / 1000) < 5
 
 
@@ -25,7 +25,7 @@ def test_a_time_without_a_zone_is_utc() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "soon", "15", "15x", "-3h", "2026-13-01"])
-def test_anything_else_is_refused_with_an_example(text: str) -> None:
+def test_any_other_text_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="such as 90s"):
         parse_moment(text)
 

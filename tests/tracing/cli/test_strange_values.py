@@ -1,4 +1,4 @@
-"""Strange dead letters and strange options: told in one line, and no harm to the others."""
+"""Invalid dead letters and options: one line of error, and no effect on other dead letters."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def dead_letter(headers: list[Any]) -> Letter:
 
 
 @pytest.mark.parametrize("moment", [b"1000000000000000", b"9223372036854775807", b"-5"])
-def test_a_time_that_cannot_be_is_unknown(moment: bytes) -> None:
-    strange = dead_letter([*LOST.headers(), ("__pipeline.errors.failed_at", moment)])
+def test_an_impossible_time_is_unknown(moment: bytes) -> None:
+    invalid = dead_letter([*LOST.headers(), ("__pipeline.errors.failed_at", moment)])
 
-    assert "unknown" == dead_letter_document(strange)["failed_at"]
+    assert "unknown" == dead_letter_document(invalid)["failed_at"]
     assert ("unknown", "unknown") == (iso_time(int(moment)), age(int(moment)))
 
 
-def test_an_age_beyond_all_time_is_the_beginning_of_it() -> None:
+def test_an_age_before_1970_is_the_beginning_of_1970() -> None:
     assert 0 == parse_moment("9" * 400 + "w")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--timeout", "nan"], "not a number above 0"),
         (["--timeout", "inf"], "not a number above 0"),
@@ -57,23 +57,23 @@ def test_an_age_beyond_all_time_is_the_beginning_of_it() -> None:
         (["--bootstrap-servers", "user:secret@host:1"], "HOST:PORT"),
     ],
 )
-def test_a_strange_option_is_told_in_one_line(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+def test_an_invalid_option_is_reported_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    given = ["dlq", "list", "--bootstrap-servers", "127.0.0.1:1", *arguments]
+    command = ["dlq", "list", "--bootstrap-servers", "127.0.0.1:1", *arguments]
 
-    assert 2 == main(given)
+    assert 2 == main(command)
     error = capsys.readouterr().err
     assert 1 == len(error.splitlines())
-    assert says in error
+    assert message in error
     assert "secret" not in error
 
 
 @pytest.mark.parametrize(
-    ("line", "says"), [("sasl.mechanism=GSSAPI", "SCRAM-SHA-512"), ("nonsense", "name=value")]
+    ("line", "message"), [("sasl.mechanism=GSSAPI", "SCRAM-SHA-512"), ("nonsense", "name=value")]
 )
-def test_a_properties_file_that_cannot_be_used_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, says: str
+def test_an_unusable_properties_file_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, message: str
 ) -> None:
     file = tmp_path / "client.properties"
     file.write_text(f"security.protocol=sasl_plaintext\n{line}\n")
@@ -81,12 +81,14 @@ def test_a_properties_file_that_cannot_be_used_is_told(
     assert 2 == main(
         ["dlq", "list", "--bootstrap-servers", "127.0.0.1:1", "--command-config", str(file)]
     )
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.kafka
 @pytest.mark.integration
-async def test_a_letter_does_not_choose_whose_topic_it_goes_to(kafka_servers: str) -> None:
+async def test_a_forged_dead_letter_is_not_replayed_to_the_topic_that_it_names(
+    kafka_servers: str,
+) -> None:
     async def forged() -> AsyncIterator[Letter]:
         yield dead_letter([("__pipeline.errors.topic", b"secrets"), *LOST.headers()[1:]])
 

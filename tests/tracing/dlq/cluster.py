@@ -1,4 +1,4 @@
-"""A cluster with dead letters in it."""
+"""A cluster with dead letters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from demo_pipeline.broker import create_topics
 from tracing import Provenance
 from tracing.__main__ import main
 
-SOURCE = b"handled or given up"
+ORIGINAL = b"handled or given up"
 
 
 class Cluster:
@@ -27,10 +27,10 @@ class Cluster:
         names = (self.topic, self.of_payment, self.of_shipping)
         await create_topics(self.servers, dict.fromkeys(names, 2))
         async with AIOKafkaProducer(bootstrap_servers=self.servers) as producer:
-            await self.write_sources(producer)
+            await self.write_originals(producer)
             for number in range(6):
                 group = "payment" if number % 2 else "shipping"
-                found = Provenance(
+                provenance = Provenance(
                     topic=self.topic, partition=number % 2, offset=number, timestamp_ms=1,
                     group=group, exception="ConnectionError" if number < 4 else "KeyError",
                     message="away\x1b[31m", attempts=3, first_failed_at_ms=1000,
@@ -47,30 +47,30 @@ class Cluster:
                         ("ce_source", b"/orders"),
                         ("ce_type", b"OrderPlaced"),
                         ("traceparent", b"00-%032x-%016x-01" % (number + 1, number + 1)),
-                        *found.headers(),
+                        *provenance.headers(),
                     ],
                 )
 
-    async def write_sources(self, producer: AIOKafkaProducer) -> None:
-        """Write what the dead letters came from, among others."""
+    async def write_originals(self, producer: AIOKafkaProducer) -> None:
+        """Write the records that the dead letters came from, and others."""
         for partition in (0, 1):
             batch = producer.create_batch()
             for _ in range(10):
-                batch.append(timestamp=None, key=b"k", value=SOURCE)
+                batch.append(timestamp=None, key=b"k", value=ORIGINAL)
             await (await producer.send_batch(batch, self.topic, partition=partition))
 
     def run(self, *arguments: str) -> int:
         return main(["dlq", *arguments, "--bootstrap-servers", self.servers])
 
     async def records(self) -> list[Any]:
-        """What is in the source topic, but for what was in it before any replay."""
-        found: list[Any] = []
+        """Return the records of the source topic, without the original ones."""
+        records: list[Any] = []
         consumer = AIOKafkaConsumer(
             self.topic, bootstrap_servers=self.servers, auto_offset_reset="earliest"
         )
         async with consumer:
             ends = await consumer.end_offsets(consumer.assignment())
-            while len(found) < sum(ends.values()):
+            while len(records) < sum(ends.values()):
                 batches = await consumer.getmany(timeout_ms=500)
-                found += [record for batch in batches.values() for record in batch]
-        return [record for record in found if record.value != SOURCE]
+                records += [record for batch in batches.values() for record in batch]
+        return [record for record in records if record.value != ORIGINAL]

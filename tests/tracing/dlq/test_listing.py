@@ -16,13 +16,13 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(params=["embedded_servers", pytest.param("kafka_servers", marks=pytest.mark.kafka)])
 def cluster(request: pytest.FixtureRequest) -> Cluster:
-    found = Cluster(request.getfixturevalue(request.param))
-    asyncio.run(found.fill())
-    return found
+    cluster = Cluster(request.getfixturevalue(request.param))
+    asyncio.run(cluster.fill())
+    return cluster
 
 
 async def add_hostile(cluster: Cluster) -> None:
-    """Put in a dead letter whose error type would move the cursor and end the line."""
+    """Add a dead letter whose error type would move the cursor and end the line."""
     async with AIOKafkaProducer(bootstrap_servers=cluster.servers) as producer:
         lost = Provenance(
             topic=cluster.topic, partition=0, offset=0, timestamp_ms=1, group="payment",
@@ -32,7 +32,7 @@ async def add_hostile(cluster: Cluster) -> None:
         await producer.send_and_wait(cluster.of_payment, b"v", headers=lost.headers(), partition=1)
 
 
-def test_single_letters_are_one_document_for_machines(
+def test_each_with_json_is_one_document(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert 0 == cluster.run("list", "--topic", cluster.of_payment, "--each", "--json")
@@ -40,12 +40,12 @@ def test_single_letters_are_one_document_for_machines(
         dead_letter["offset"] for dead_letter in json.loads(capsys.readouterr().out)
     ]
 
-    nobody = ("--topic", cluster.of_payment, "--group", "nobody")
-    assert 0 == cluster.run("list", *nobody, "--each", "--json")
+    absent = ("--topic", cluster.of_payment, "--group", "absent")
+    assert 0 == cluster.run("list", *absent, "--each", "--json")
     assert [] == json.loads(capsys.readouterr().out)
 
 
-def test_what_a_letter_says_is_printed_harmlessly(
+def test_text_from_a_dead_letter_is_escaped(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(add_hostile(cluster))
@@ -56,7 +56,7 @@ def test_what_a_letter_says_is_printed_harmlessly(
     assert {"\n"} == {character for character in output if not character.isprintable()}
 
 
-def test_dead_letter_topics_and_sources_can_be_named_together(
+def test_dead_letter_topics_and_source_topics_can_be_named_together(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = Cluster(cluster.servers)
@@ -74,7 +74,7 @@ def test_a_limit_on_groups_is_refused(cluster: Cluster, capsys: pytest.CaptureFi
     assert "--limit needs --each" in capsys.readouterr().err
 
 
-def test_what_a_letter_holds_is_cut_and_the_cut_is_told(
+def test_a_long_payload_is_cut_and_the_cut_is_shown(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def large() -> None:

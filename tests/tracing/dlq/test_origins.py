@@ -1,4 +1,4 @@
-"""A crafted dead letter does not choose where it is replayed to; the others go on."""
+"""A crafted dead letter cannot choose where it is replayed to, and does not stop the others."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def dead_letter(place: str, topic: str, group: str, **changes: Any) -> Letter:
         ("orders.payment.dlq.mend.dlq", "orders.payment.dlq", "mend"),
     ],
 )
-def test_a_letter_in_the_dead_letter_topic_of_its_topic_and_group_is_taken_at_its_word(
+def test_a_dead_letter_in_the_dead_letter_topic_of_its_topic_and_group_is_accepted(
     place: str, topic: str, group: str
 ) -> None:
     assert Origins(TOPICS).refusal(dead_letter(place, topic, group)) is None
@@ -86,7 +86,7 @@ def test_a_letter_in_the_dead_letter_topic_of_its_topic_and_group_is_taken_at_it
         ("gone.payment.dlq", "gone", "payment"),
     ],
 )
-def test_a_letter_that_is_not_of_the_topic_that_it_names_is_refused(
+def test_a_dead_letter_of_another_topic_than_it_names_is_refused(
     place: str, topic: str, group: str
 ) -> None:
     crafted = dead_letter(place, topic, group)
@@ -95,13 +95,13 @@ def test_a_letter_that_is_not_of_the_topic_that_it_names_is_refused(
 
 
 @pytest.mark.parametrize("changes", [{"partition": -1}, {"offset": -1}])
-def test_a_letter_that_names_no_place_is_refused(changes: dict[str, int]) -> None:
+def test_a_dead_letter_without_partition_or_offset_is_refused(changes: dict[str, int]) -> None:
     crafted = dead_letter("orders.payment.dlq", "orders", "payment", **changes)
 
     assert "no partition and offset" in (Origins(TOPICS).refusal(crafted) or "")
 
 
-def test_of_two_topics_that_fit_the_one_that_was_asked_for_comes_first() -> None:
+def test_of_two_possible_topics_a_named_one_is_accepted() -> None:
     ambiguous = dead_letter("a.b.c.dlq", "a", "b.c")
 
     assert "--topic a" in (Origins(TOPICS).refusal(ambiguous) or "")
@@ -117,7 +117,7 @@ def test_of_two_topics_that_fit_the_one_that_was_asked_for_comes_first() -> None
     group=NAMES,
     genuine=st.booleans(),
 )
-def test_whatever_a_letter_says_it_goes_to_no_topic_but_that_whose_dead_letters_are_there(
+def test_a_dead_letter_is_accepted_only_for_the_topic_whose_dead_letters_lie_there(
     template: str, topics: Collection[str], place: str, topic: str, group: str, *, genuine: bool
 ) -> None:
     names = DeadLetterNames(template)
@@ -130,24 +130,24 @@ def test_whatever_a_letter_says_it_goes_to_no_topic_but_that_whose_dead_letters_
         assert place == names.of(topic, group)
         assert names.source(place, topics) is not None
     if genuine:
-        # Nothing but a longer topic that fits as well stands against a genuine dead letter.
-        found = names.source(place, topics)
-        assert found is not None
-        assert (refusal is None) == (len(found[0]) <= len(topic))
+        # Only a longer topic that fits as well refuses a genuine dead letter.
+        longest = names.source(place, topics)
+        assert longest is not None
+        assert (refusal is None) == (len(longest[0]) <= len(topic))
         assert Origins(topics, template=template, named={topic}).refusal(
             dead_letter(place, topic, group)
         ) is None  # fmt: skip
 
 
 @given(template=st.sampled_from(TEMPLATES), topic=NAMES, group=NAMES)
-def test_a_name_is_read_as_dead_letters_write_it(template: str, topic: str, group: str) -> None:
+def test_a_name_is_parsed_as_dead_letters_build_it(template: str, topic: str, group: str) -> None:
     names = DeadLetterNames(template)
     producer = TracedProducer(InMemoryProducer(InMemoryBroker()), Telemetry("orders"))
-    written = DeadLetters(producer, topic=template).topic_of(topic, group)
+    name = DeadLetters(producer, topic=template).topic_of(topic, group)
 
-    assert written == names.of(topic, group)
-    assert names.names(written)
-    assert group == names.group(written, topic)
+    assert name == names.of(topic, group)
+    assert names.names(name)
+    assert group == names.group(name, topic)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_name_is_read_as_dead_letters_write_it(template: str, topic: str, grou
         "{topic:.1}.{group}", "{topic[0]}.{group}", "{topic}.{group:_<5}", "{topic!s}.{group}",
     ],
 )  # fmt: skip
-def test_a_template_that_names_nothing_is_refused(template: str) -> None:
+def test_an_invalid_template_is_refused(template: str) -> None:
     with pytest.raises(ValueError, match="topic="):
         DeadLetterNames(template)
 
@@ -165,7 +165,7 @@ def test_a_template_that_names_nothing_is_refused(template: str) -> None:
 @pytest.mark.kafka
 @pytest.mark.integration
 class TestOnKafka:
-    """The commands, with dead letters that were crafted among healthy ones."""
+    """The commands, with crafted dead letters among genuine ones."""
 
     async def craft(self, cluster: Cluster, victim: str) -> None:
         await cluster.fill()
@@ -181,7 +181,7 @@ class TestOnKafka:
                     cluster.of_payment, b"evil", partition=1, headers=crafted.headers()
                 )
 
-    async def test_crafted_letters_are_refused_and_the_others_replayed(
+    async def test_crafted_dead_letters_are_refused_and_the_others_replayed(
         self, kafka_servers: str
     ) -> None:
         cluster = Cluster(kafka_servers)
@@ -194,12 +194,12 @@ class TestOnKafka:
         )
 
         assert (3, 4) == (result.sent, result.failures)
-        assert {1} == {place.partition for place in result.failed}
+        assert {1} == {dead_letter_id.partition for dead_letter_id in result.failed}
         assert not any(record.value == b"evil" for record in await cluster.records())
         cluster.topic = victim
         assert [] == await cluster.records()
 
-    def test_the_commands_name_them(
+    def test_the_commands_list_them(
         self, kafka_servers: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
 
@@ -229,7 +229,7 @@ class TestOnKafka:
         )
         assert "4 dead letters could not be replayed" in captured.err
 
-    async def test_services_that_name_their_dead_letter_topics_are_replayed_by_their_template(
+    async def test_own_names_of_dead_letter_topics_need_their_template(
         self, kafka_servers: str
     ) -> None:
 
@@ -237,9 +237,9 @@ class TestOnKafka:
         own = f"dead-{cluster.topic}-payment"
         await create_topics(kafka_servers, {cluster.topic: 2, own: 1})
         async with AIOKafkaProducer(bootstrap_servers=kafka_servers) as producer:
-            await cluster.write_sources(producer)
-            found = provenance(cluster.topic, "payment")
-            await producer.send_and_wait(own, b"v", headers=found.headers())
+            await cluster.write_originals(producer)
+            origin = provenance(cluster.topic, "payment")
+            await producer.send_and_wait(own, b"v", headers=origin.headers())
 
         template = ("--dead-letter-topic", "dead-{topic}-{group}")
         arguments = ("replay", "--topic", cluster.topic, "--yes")

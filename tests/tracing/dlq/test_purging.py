@@ -1,4 +1,4 @@
-"""What a purge may delete: of each partition its beginning, and nothing that is to stay."""
+"""What a purge may delete: the beginning of each partition, up to a record that stays."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def dead_letter(
     return Letter.of(record)
 
 
-async def given(*found: Letter) -> AsyncIterator[Letter]:
-    for one in found:
-        yield one
+async def stream(*dead_letters: Letter) -> AsyncIterator[Letter]:
+    for dead_letter in dead_letters:
+        yield dead_letter
 
 
-async def test_what_comes_after_the_first_that_stays_stays_too_and_is_told() -> None:
-    found = await purgeable(
-        given(dead_letter(0, 10), dead_letter(1, 99), dead_letter(2, 10)), before_ms=50
+async def test_everything_after_the_first_kept_record_is_kept_and_counted() -> None:
+    plan = await purgeable(
+        stream(dead_letter(0, 10), dead_letter(1, 99), dead_letter(2, 10)), before_ms=50
     )
 
-    assert {FIRST: 1} == found.before
-    assert (1, 2, 1) == (found.letters, found.kept, found.blocked)
+    assert {FIRST: 1} == plan.before
+    assert (1, 2, 1) == (plan.letters, plan.kept, plan.blocked)
 
 
-async def test_up_to_a_letter_means_its_partition_alone() -> None:
+async def test_up_to_a_dead_letter_means_its_partition_alone() -> None:
     lost = (
         dead_letter(0, 10),
         dead_letter(1, 10),
@@ -53,22 +53,22 @@ async def test_up_to_a_letter_means_its_partition_alone() -> None:
         dead_letter(0, 10, partition=1),
     )
 
-    found = await purgeable(given(*lost), up_to=[LetterId(TOPIC, 0, 1), LetterId(TOPIC, 0, 0)])
+    plan = await purgeable(stream(*lost), up_to=[LetterId(TOPIC, 0, 1), LetterId(TOPIC, 0, 0)])
 
-    assert {FIRST: 2} == found.before
-    assert (2, 2, 0) == (found.letters, found.kept, found.blocked)
+    assert {FIRST: 2} == plan.before
+    assert (2, 2, 0) == (plan.letters, plan.kept, plan.blocked)
 
 
-async def test_a_letter_whose_failure_has_no_time_is_as_old_as_its_record() -> None:
+async def test_a_dead_letter_without_a_time_of_failure_is_as_old_as_its_record() -> None:
     recent = dead_letter(0, 0, written_ms=100)
 
-    found = await purgeable(given(recent), before_ms=50)
+    plan = await purgeable(stream(recent), before_ms=50)
 
-    assert ({}, 1) == (found.before, found.kept)
+    assert ({}, 1) == (plan.before, plan.kept)
 
 
-async def test_records_without_provenance_are_counted_apart() -> None:
-    found = await purgeable(given(dead_letter(0, None), dead_letter(1, 10)))
+async def test_records_without_provenance_are_counted_separately() -> None:
+    plan = await purgeable(stream(dead_letter(0, None), dead_letter(1, 10)))
 
-    assert {FIRST: 2} == found.before
-    assert (2, 1) == (found.letters, found.not_dead_letters)
+    assert {FIRST: 2} == plan.before
+    assert (2, 1) == (plan.letters, plan.not_dead_letters)

@@ -1,4 +1,4 @@
-"""What a replayed record's headers are, however often it fails and comes back."""
+"""Headers of a replayed record, also after repeated failures; selections."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def dead_letter(headers: list[tuple[str, bytes | None]], offset: int = 0) -> Let
 
 
 @given(_HEADERS)
-def test_the_records_own_headers_survive_every_round(own: list[tuple[str, bytes | None]]) -> None:
+def test_the_records_own_headers_survive_every_replay(own: list[tuple[str, bytes | None]]) -> None:
     headers = [*own, ("traceparent", b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01")]
     ids = set()
     for round_number in range(3):
-        found = provenance(offset=round_number)
-        lost = dead_letter([*headers, *found.headers()], offset=round_number)
-        headers, mark = replay_headers(lost, found)
+        origin = provenance(offset=round_number)
+        lost = dead_letter([*headers, *origin.headers()], offset=round_number)
+        headers, mark = replay_headers(lost, origin)
         ids.add(mark.id)
         names = [name for name, _ in headers]
         assert own == [pair for pair in headers if pair[0] not in _OWN]
@@ -59,24 +59,24 @@ def test_the_records_own_headers_survive_every_round(own: list[tuple[str, bytes 
         assert Replay(group="payment", id="orders/3/0") == mark
         headers = [
             pair for pair in headers if pair[0] != FIRST_FAILED_AT
-        ]  # the next failure writes it anew
+        ]  # the next failure writes it again
     assert {"orders/3/0"} == ids
 
 
-def test_two_letters_of_one_record_are_replayed_as_the_same() -> None:
-    found = provenance()
+def test_two_dead_letters_of_one_record_are_replayed_with_one_id() -> None:
+    origin = provenance()
     marks = {
-        replay_headers(dead_letter(found.headers(), offset), found)[1] for offset in (100, 101)
+        replay_headers(dead_letter(origin.headers(), offset), origin)[1] for offset in (100, 101)
     }
 
     assert {Replay(group="payment", id="orders/3/7")} == marks
 
 
-def test_marks_that_were_handed_on_from_another_topic_do_not_count() -> None:
-    found = provenance(topic="priced", partition=0, offset=9)
+def test_marks_from_another_topic_do_not_count() -> None:
+    origin = provenance(topic="priced", partition=0, offset=9)
     foreign = Replay(group="pricing", id="orders/3/7").headers()
 
-    headers, mark = replay_headers(dead_letter([*foreign, *found.headers()]), found)
+    headers, mark = replay_headers(dead_letter([*foreign, *origin.headers()]), origin)
 
     assert Replay(group="payment", id="priced/0/9") == mark
     assert mark.headers() == [pair for pair in headers if "replay" in pair[0]]
@@ -85,21 +85,23 @@ def test_marks_that_were_handed_on_from_another_topic_do_not_count() -> None:
 @pytest.mark.parametrize(
     "claimed", ["orders/3/7", "orders/3/8", "orders/2/1", "orders/3/01", "orders/3/x", "orders"]
 )
-def test_a_mark_that_did_not_fit_the_failed_record_is_no_part_of_its_replay(claimed: str) -> None:
-    found = provenance(partition=3, offset=7)
+def test_a_mark_that_does_not_fit_the_failed_record_is_replaced(claimed: str) -> None:
+    origin = provenance(partition=3, offset=7)
     forged = Replay(group="payment", id=claimed).headers()
 
-    _, mark = replay_headers(dead_letter([*forged, *found.headers()]), found)
+    _, mark = replay_headers(dead_letter([*forged, *origin.headers()]), origin)
 
     assert Replay(group="payment", id="orders/3/7") == mark
 
 
 @given(st.lists(st.tuples(st.text(max_size=30), st.none() | st.binary(max_size=80)), max_size=40))
-def test_no_header_makes_reading_a_letter_fail(headers: list[tuple[str, bytes | None]]) -> None:
-    found = dead_letter(headers)
+def test_no_header_makes_reading_a_dead_letter_fail(
+    headers: list[tuple[str, bytes | None]],
+) -> None:
+    read = dead_letter(headers)
 
-    assert found.provenance is None or found.provenance.topic
-    assert found.context is None or found.context.is_valid
+    assert read.provenance is None or read.provenance.topic
+    assert read.context is None or read.context.is_valid
 
 
 @given(
@@ -113,11 +115,11 @@ def test_no_header_makes_reading_a_letter_fail(headers: list[tuple[str, bytes | 
         timestamp_ms=st.integers(-1, 2**42),
     )
 )
-def test_provenance_survives_its_headers(found: Provenance) -> None:
-    read = Provenance.from_headers(found.headers())
+def test_provenance_survives_its_headers(origin: Provenance) -> None:
+    read = Provenance.from_headers(origin.headers())
 
     assert read is not None
-    assert (found.partition, found.offset, found.timestamp_ms) == (
+    assert (origin.partition, origin.offset, origin.timestamp_ms) == (
         read.partition,
         read.offset,
         read.timestamp_ms,
@@ -125,14 +127,14 @@ def test_provenance_survives_its_headers(found: Provenance) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "orders", "orders/1", "orders/x/1", "/1/1", "orders/-1/1"])
-def test_what_is_no_id_is_refused(text: str) -> None:
+def test_an_invalid_id_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="TOPIC/PARTITION/OFFSET"):
         LetterId.parse(text)
 
 
-def test_a_selection_takes_what_fits_all_of_it() -> None:
+def test_a_selected_dead_letter_meets_all_conditions() -> None:
     lost = dead_letter(provenance(failed_at_ms=2000).headers())
-    stranger = dead_letter([])
+    without_provenance = dead_letter([])
 
     fitting = (
         Selection(),
@@ -149,5 +151,5 @@ def test_a_selection_takes_what_fits_all_of_it() -> None:
     )
     assert [True] * 4 == [lost in selection for selection in fitting]
     assert [False] * 5 == [lost in selection for selection in others]
-    assert stranger in Selection()
-    assert stranger not in Selection(groups=frozenset({"payment"}))
+    assert without_provenance in Selection()
+    assert without_provenance not in Selection(groups=frozenset({"payment"}))

@@ -1,4 +1,4 @@
-"""Replays that do not go as planned, and what is on its way then."""
+"""Replays with errors and interruptions, and what they report."""
 
 from __future__ import annotations
 
@@ -27,43 +27,43 @@ pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
 @pytest.fixture
 def cluster(kafka_servers: str) -> Cluster:
-    found = Cluster(kafka_servers)
-    asyncio.run(found.fill())
-    return found
+    cluster = Cluster(kafka_servers)
+    asyncio.run(cluster.fill())
+    return cluster
 
 
-def test_without_telemetry_a_record_stays_in_the_trace_that_failed(cluster: Cluster) -> None:
+def test_without_telemetry_a_record_stays_in_the_failed_trace(cluster: Cluster) -> None:
     assert 0 == cluster.run("replay", "--topic", cluster.of_payment, "--yes")
 
-    written = [
+    contexts = [
         [value for name, value in record.headers if name == "traceparent"]
         for record in asyncio.run(cluster.records())
     ]
-    assert sorted([b"00-%032x-%016x-01" % (n, n)] for n in (2, 4, 6)) == sorted(written)
+    assert sorted([b"00-%032x-%016x-01" % (n, n)] for n in (2, 4, 6)) == sorted(contexts)
 
 
-def test_a_letter_that_is_not_there_fails_the_replay(
+def test_a_missing_dead_letter_fails_the_replay(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    there, gone = f"{cluster.of_payment}/0/0", f"{cluster.of_payment}/0/99"
-    assert 1 == cluster.run("replay", "--id", there, "--id", gone, "--json")
+    present, missing = f"{cluster.of_payment}/0/0", f"{cluster.of_payment}/0/99"
+    assert 1 == cluster.run("replay", "--id", present, "--id", missing, "--json")
 
     captured = capsys.readouterr()
     document = json.loads(captured.out)
     assert (1, False) == (document["replayed"], document["complete"])
-    assert f"tracing: there is no dead letter {gone}; it may have been purged\n" == captured.err
+    assert f"tracing: there is no dead letter {missing}; it may have been purged\n" == captured.err
     assert 2 == cluster.run("replay", "--id", "no-such.dlq/0/0")
     assert "there is no dead-letter topic no-such.dlq" in capsys.readouterr().err
 
 
-def test_records_without_provenance_are_named_and_left_alone(
+def test_records_without_provenance_are_listed_and_not_sent(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def stranger() -> None:
+    async def send_other() -> None:
         async with AIOKafkaProducer(bootstrap_servers=cluster.servers) as producer:
             await producer.send_and_wait(cluster.of_payment, b"whose?", partition=1)
 
-    asyncio.run(stranger())
+    asyncio.run(send_other())
     assert 0 == cluster.run("replay", "--topic", cluster.of_payment, "--yes", "--json")
 
     document = json.loads(capsys.readouterr().out)
@@ -72,7 +72,7 @@ def test_records_without_provenance_are_named_and_left_alone(
     assert 3 == len(asyncio.run(cluster.records()))
 
 
-def test_a_complete_replay_tells_how_to_delete_exactly_what_it_sent(
+def test_a_complete_replay_prints_the_command_that_deletes_what_it_sent(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert 0 == cluster.run("replay", "--topic", cluster.of_payment, "--yes")
@@ -84,7 +84,7 @@ def test_a_complete_replay_tells_how_to_delete_exactly_what_it_sent(
     assert 3 == json.loads(capsys.readouterr().out)["deleted"]
 
 
-def test_ctrl_c_leaves_a_count_that_is_true(cluster: Cluster) -> None:
+def test_after_ctrl_c_the_count_is_correct(cluster: Cluster) -> None:
     async def interrupted() -> tuple[int, Mapping[str, Any]]:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tracing", "dlq", "replay", "--topic", cluster.of_payment,
@@ -103,11 +103,11 @@ def test_ctrl_c_leaves_a_count_that_is_true(cluster: Cluster) -> None:
     assert document["replayed"] in {1, 2}
 
 
-async def test_a_propagator_with_headers_of_its_own_has_them_replaced(
+async def test_headers_of_another_propagator_are_replaced(
     kafka_servers: str,
 ) -> None:
     class Other(TraceContextTextMapPropagator):
-        """Writes a header that the W3C does not know."""
+        """Writes a header that is not of the W3C."""
 
         def inject(self, carrier: Any, context: Any = None, setter: Any = None) -> None:
             setter.set(carrier, "x-other", "new")
@@ -136,7 +136,7 @@ async def test_a_propagator_with_headers_of_its_own_has_them_replaced(
     assert [b"a=b"] == [value for name, value in record.headers if name == "baggage"]
 
 
-async def test_a_record_with_neither_key_nor_value_is_replayed_as_it_was(
+async def test_a_record_without_key_and_value_is_replayed_unchanged(
     kafka_servers: str,
 ) -> None:
     cluster = Cluster(kafka_servers)
@@ -151,9 +151,11 @@ async def test_a_record_with_neither_key_nor_value_is_replayed_as_it_was(
         await (await producer.send_batch(batch, cluster.of_payment, partition=0))
     connection = Connection(kafka_servers)
 
-    found = await replay(connection, letters(connection, [cluster.of_payment]), Telemetry("orders"))
+    result = await replay(
+        connection, letters(connection, [cluster.of_payment]), Telemetry("orders")
+    )
 
-    assert (1, 0) == (found.sent, found.failures)
+    assert (1, 0) == (result.sent, result.failures)
     (record,) = await cluster.records()
     assert (None, None, 1) == (record.key, record.value, record.partition)
     assert Replay(group="payment", id=f"{cluster.topic}/1/0") == Replay.from_headers(record.headers)

@@ -1,4 +1,4 @@
-"""Getting a stopped group past a record by hand: shown, kept, and only where the group stands."""
+"""Moving a stopped group past its next record, which is shown and kept."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
 @pytest.fixture
 async def scene(kafka_servers: str) -> Scene:
-    """The group stands at the second record, which is bad; a fit one is behind it."""
-    found = Scene(kafka_servers)
-    await found.create()
-    await write(kafka_servers, found.topic, batch([b"fit", b"bad", b"fit"]))
-    await found.commit({0: 1})
-    return found
+    """The group is at the second record, which is unreadable; a readable one follows."""
+    scene = Scene(kafka_servers)
+    await scene.create()
+    await write(kafka_servers, scene.topic, batch([b"fit", b"bad", b"fit"]))
+    await scene.commit({0: 1})
+    return scene
 
 
 def arguments(scene: Scene, offset: int, *more: str) -> list[str]:
@@ -49,7 +49,7 @@ async def committed(scene: Scene) -> int | None:
         return only(await monitor.sweep()).committed
 
 
-def test_the_record_is_shown_kept_and_passed(
+def test_the_record_is_shown_kept_and_skipped(
     scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "kept.json"
@@ -71,12 +71,12 @@ def test_the_record_is_shown_kept_and_passed(
         kept["offset"], base64.b64decode(kept["value"]), base64.b64decode(kept["key"])
     )  # fmt: skip
     assert 0o600 == stat.S_IMODE(file.stat().st_mode)
-    # The group stands elsewhere now, and a file is never written over.
+    # The group is at another offset now, and a file is never overwritten.
     assert 1 == main(arguments(scene, 1, "--yes", "--save", str(file)))
     assert "is not at offset 1" in capsys.readouterr().err
 
 
-def test_a_file_that_exists_is_not_written_over_and_nothing_is_skipped(
+def test_an_existing_file_is_not_overwritten_and_nothing_is_skipped(
     scene: Scene, tmp_path: Path
 ) -> None:
     file = tmp_path / "kept.json"
@@ -88,7 +88,7 @@ def test_a_file_that_exists_is_not_written_over_and_nothing_is_skipped(
     assert 1 == asyncio.run(committed(scene))
 
 
-def test_it_can_be_kept_among_the_dead_letters_with_all_of_its_batch(scene: Scene) -> None:
+def test_the_whole_batch_can_be_kept_as_dead_letters(scene: Scene) -> None:
     dead = f"{scene.topic}.{scene.group}.dlq"
     asyncio.run(create_topics(scene.servers, {dead: 1}))
 
@@ -107,7 +107,7 @@ def test_it_can_be_kept_among_the_dead_letters_with_all_of_its_batch(scene: Scen
     assert 3 == asyncio.run(committed(scene))
 
 
-def test_a_batch_that_cannot_be_opened_is_passed_whole(
+def test_a_batch_that_cannot_be_opened_is_skipped_whole(
     scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def write_more() -> None:
@@ -123,7 +123,7 @@ def test_a_batch_that_cannot_be_opened_is_passed_whole(
 
 
 @pytest.mark.parametrize("offset", [0, 2, 99])
-def test_a_place_where_the_group_does_not_stand_is_refused(
+def test_an_offset_that_is_not_the_groups_next_record_is_refused(
     scene: Scene, capsys: pytest.CaptureFixture[str], offset: int
 ) -> None:
     assert 1 == main(arguments(scene, offset, "--yes"))
@@ -132,7 +132,7 @@ def test_a_place_where_the_group_does_not_stand_is_refused(
     assert 1 == asyncio.run(committed(scene))
 
 
-async def test_a_group_with_members_is_left_alone(
+async def test_a_group_with_members_is_refused(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with scene.member() as member:
@@ -143,7 +143,7 @@ async def test_a_group_with_members_is_left_alone(
     assert 1 == await committed(scene)
 
 
-def test_a_group_that_has_committed_nothing_stands_at_the_beginning(
+def test_a_group_without_commits_is_at_the_beginning(
     kafka_servers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scene = Scene(kafka_servers)
@@ -154,7 +154,7 @@ def test_a_group_that_has_committed_nothing_stands_at_the_beginning(
         async with AIOKafkaProducer(bootstrap_servers=kafka_servers) as producer:
             await producer.send_and_wait(scene.topic, b"next", partition=0)
 
-    async def read_on() -> bytes | None:
+    async def next_value() -> bytes | None:
         consumer = AIOKafkaConsumer(
             scene.topic, bootstrap_servers=kafka_servers, group_id=scene.group
         )
@@ -167,10 +167,10 @@ def test_a_group_that_has_committed_nothing_stands_at_the_beginning(
     assert 1 == main(arguments(scene, 1, "--yes", "--save", file))
     assert "(it has committed nothing)" in capsys.readouterr().err
     assert 0 == main(arguments(scene, 0, "--yes", "--batch", "--save", file))
-    assert b"next" == asyncio.run(read_on())
+    assert b"next" == asyncio.run(next_value())
 
 
-def test_a_topic_that_is_not_there_is_said_in_one_line(
+def test_a_missing_topic_is_reported_in_one_line(
     kafka_servers: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert 1 == main(arguments(Scene(kafka_servers), 0, "--yes"))
@@ -179,42 +179,42 @@ def test_a_topic_that_is_not_there_is_said_in_one_line(
 
 
 @pytest.mark.parametrize("offset", [1, 3])
-async def test_one_that_a_transaction_took_back_is_skipped_and_no_other(
+async def test_an_aborted_record_is_skipped_and_no_other(
     kafka_servers: str, tmp_path: Path, offset: int
 ) -> None:
-    # Groups that read uncommitted records, as is the default, stand at these as well.
-    found = Scene(kafka_servers)
-    await found.create()
-    await write_aborted(kafka_servers, found.topic, [b"bad", b"x"])
-    await write(kafka_servers, found.topic, batch([b"fit"]))
-    await found.commit({0: offset})
+    # The next record of a group that reads uncommitted data, the default, may be aborted.
+    scene = Scene(kafka_servers)
+    await scene.create()
+    await write_aborted(kafka_servers, scene.topic, [b"bad", b"x"])
+    await write(kafka_servers, scene.topic, batch([b"fit"]))
+    await scene.commit({0: offset})
     kept = tmp_path / "kept.json"
 
-    code = await asyncio.to_thread(main, arguments(found, offset, "--yes", "--save", str(kept)))
+    code = await asyncio.to_thread(main, arguments(scene, offset, "--yes", "--save", str(kept)))
 
-    # At 3 is the end of the transaction, which is no record: the fit one behind it stays.
-    assert ({1: 0, 3: 1}[offset], {1: 2, 3: 3}[offset]) == (code, await committed(found))
+    # At 3 is the end marker of the transaction; the readable record after it stays.
+    assert ({1: 0, 3: 1}[offset], {1: 2, 3: 3}[offset]) == (code, await committed(scene))
     assert kept.exists() is (code == 0)
 
 
-async def test_a_group_behind_the_beginning_of_the_log_stands_at_the_beginning(
+async def test_a_group_before_the_start_of_the_log_is_at_its_start(
     kafka_servers: str, tmp_path: Path
 ) -> None:
-    found = Scene(kafka_servers)
-    await found.create()
-    await found.produce(1, 1)
-    await write(kafka_servers, found.topic, batch([b"bad", b"fit"]))
-    await found.commit({0: 1})
-    async with found.admin() as admin:
-        await admin.delete_records({found.tp(): RecordsToDelete(2)})
+    scene = Scene(kafka_servers)
+    await scene.create()
+    await scene.produce(1, 1)
+    await write(kafka_servers, scene.topic, batch([b"bad", b"fit"]))
+    await scene.commit({0: 1})
+    async with scene.admin() as admin:
+        await admin.delete_records({scene.tp(): RecordsToDelete(2)})
 
     kept = str(tmp_path / "kept.json")
-    assert 0 == await asyncio.to_thread(main, arguments(found, 2, "--yes", "--save", kept))
+    assert 0 == await asyncio.to_thread(main, arguments(scene, 2, "--yes", "--save", kept))
 
-    assert 3 == await committed(found)
+    assert 3 == await committed(scene)
 
 
-async def test_a_group_that_has_moved_since_it_was_looked_at_is_left_where_it_is(
+async def test_a_group_that_committed_meanwhile_is_not_moved(
     scene: Scene,
 ) -> None:
     connection = Connection(scene.servers)
@@ -227,7 +227,7 @@ async def test_a_group_that_has_moved_since_it_was_looked_at_is_left_where_it_is
     assert 0 == await committed(scene)
 
 
-async def test_a_group_whose_members_came_back_meanwhile_is_left_where_it_is(scene: Scene) -> None:
+async def test_a_group_whose_members_are_back_is_not_moved(scene: Scene) -> None:
     connection = Connection(scene.servers)
     skip = await skippable(connection, scene.group, scene.tp(), 1)
 

@@ -1,4 +1,4 @@
-"""Dead letters that were written in transactions: only committed ones exist."""
+"""Dead letters written in transactions: only committed ones count."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
 @pytest.fixture
 def cluster(kafka_servers: str) -> Cluster:
-    found = Cluster(kafka_servers)
-    asyncio.run(found.fill())
-    return found
+    cluster = Cluster(kafka_servers)
+    asyncio.run(cluster.fill())
+    return cluster
 
 
 def _producer(cluster: Cluster) -> AIOKafkaProducer:
@@ -35,7 +35,7 @@ async def _put(producer: AIOKafkaProducer, cluster: Cluster, offset: int) -> Non
         exception="KeyError", message="", attempts=1, first_failed_at_ms=1, failed_at_ms=1,
     )  # fmt: skip
     await producer.send_and_wait(
-        cluster.of_payment, b"letter", headers=provenance.headers(), partition=0
+        cluster.of_payment, b"dead letter", headers=provenance.headers(), partition=0
     )
 
 
@@ -44,7 +44,7 @@ def _offsets(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> list[int]:
     return [dead_letter["offset"] for dead_letter in json.loads(capsys.readouterr().out)]
 
 
-def test_a_letter_of_an_aborted_transaction_is_no_letter(
+def test_a_dead_letter_of_an_aborted_transaction_does_not_count(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def write() -> None:
@@ -63,16 +63,16 @@ def test_a_letter_of_an_aborted_transaction_is_no_letter(
     assert 4 == len(asyncio.run(cluster.records()))
 
 
-def test_an_open_transaction_does_not_keep_a_list_waiting(
+def test_an_open_transaction_does_not_delay_a_list(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def listed_meanwhile() -> list[int]:
         async with _producer(cluster) as producer:
             await producer.begin_transaction()
             await _put(producer, cluster, 100)
-            found = await asyncio.to_thread(_offsets, cluster, capsys)
+            offsets = await asyncio.to_thread(_offsets, cluster, capsys)
             await producer.abort_transaction()
-            return found
+            return offsets
 
     assert [1, 3, 5] == asyncio.run(listed_meanwhile())
     assert [1, 3, 5] == _offsets(cluster, capsys)
@@ -80,7 +80,7 @@ def test_an_open_transaction_does_not_keep_a_list_waiting(
 
 def test_a_replay_by_a_transactional_producer_is_refused(cluster: Cluster) -> None:
     connection = Connection(cluster.servers, {"transactional_id": "tx"})
-    found = letters(Connection(cluster.servers), [cluster.of_payment])
+    dead_letters = letters(Connection(cluster.servers), [cluster.of_payment])
 
     with pytest.raises(ValueError, match="replay cannot send with the transactional producer"):
-        asyncio.run(replay(connection, found, Telemetry("orders")))
+        asyncio.run(replay(connection, dead_letters, Telemetry("orders")))

@@ -1,4 +1,4 @@
-"""Apache Kafka that asks who you are, and allows only what was granted."""
+"""Apache Kafka with authentication and access control."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ALLOW: Final = 3
 
 
 class GuardedKafka(KafkaCluster):
-    """One node. Whoever comes without a name may do everything, and the watcher nothing."""
+    """One node. Anonymous clients may do everything; the watcher needs grants."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,11 +35,11 @@ class GuardedKafka(KafkaCluster):
 
     @property
     def guarded_servers(self) -> str:
-        """Where the watcher is let in."""
+        """Address for the watcher."""
         return f"127.0.0.1:{self._guarded_port}"
 
     def command_config(self, folder: Path) -> Path:
-        """How the watcher is let in."""
+        """Write a properties file with the watcher's credentials."""
         file = folder / "watcher.properties"
         file.write_text(
             "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n"
@@ -48,7 +48,7 @@ class GuardedKafka(KafkaCluster):
         return file
 
     async def grant(self, kind: int, name: str, operation: int) -> None:
-        """Let the watcher do something."""
+        """Allow the watcher an operation."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
         await admin.start()
         try:

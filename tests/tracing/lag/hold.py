@@ -1,9 +1,9 @@
-"""Stop a consumer for a minute under constant load, and compare the monitor with the truth.
+"""Stop a consumer for a minute under constant load, and compare the monitor with the true lag.
 
     python -m tests.tracing.lag.hold [--stopped SECONDS] [--window SECONDS] [--no-read]
 
-It takes Apache Kafka, which it starts. It fails where the monitor was ever off by more than 1 s, or
-where the status did not go from ok to lagging to dead, and back.
+It starts Apache Kafka. It fails if the monitor was ever off by more than 1 s, or if the status did
+not go from ok to lagging to dead, and back.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ async def run(stopped_s: float, window_s: float, *, read: bool) -> bool:
                 f"{each.after_s:>6.1f} {each.phase:<8} {each.lag:>6} {lag_s:>8} "
                 f"{each.truth_s:>8.2f} {each.off_s:>6.2f} {each.status or '?'}"
             )
-    told = statuses(seen)
-    # Without reading, there has to be a second look before anything can be told.
+    reported = statuses(seen)
+    # Without reading, the first sweep cannot estimate a time.
     off = max(each.off_s for each in (seen if read else seen[1:]))
-    click.echo(f"sweeps: {len(seen)}; most off: {off:.3f} s; statuses: {' → '.join(told)}")
+    click.echo(f"sweeps: {len(seen)}; most off: {off:.3f} s; statuses: {' → '.join(reported)}")
     return (
         off <= LONGEST_OFF_S
-        and told[:3] == [Status.OK, Status.LAGGING, Status.DEAD]
-        and (told[-1] is Status.OK)
+        and reported[:3] == [Status.OK, Status.LAGGING, Status.DEAD]
+        and (reported[-1] is Status.OK)
     )
 
 
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--no-read", action="store_true")
     options = parser.parse_args()
     if not asyncio.run(run(options.stopped, options.window, read=not options.no_read)):
-        sys.exit("the monitor was off, or told another status")
+        sys.exit("the monitor was off, or reported another status")
 
 
 if __name__ == "__main__":

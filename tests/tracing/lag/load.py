@@ -1,4 +1,4 @@
-"""A constant load, a consumer that can be stopped, and what the time lag truly is."""
+"""A constant load, a consumer that can be stopped, and the true time lag."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Load:
-    """A topic of one partition that gets records at a constant rate, and one group that reads it.
+    """A topic with one partition, written at a constant rate, and one group that reads it.
 
-    Everything is known here: when each record was written, and what was committed when. So the
-    truth needs nothing that the monitor measures.
+    It records when each record was written and each offset committed, so the true lag needs no
+    measurement of the monitor.
     """
 
     servers: str
@@ -37,9 +37,9 @@ class Load:
     commits: list[tuple[float, int]] = field(default_factory=list)
 
     def truth_s(self, moment: float) -> float:
-        """How long the oldest uncommitted record had waited at a moment, in seconds."""
-        place = bisect_left(self.commits, (moment, 1 << 62))
-        committed = self.commits[place - 1][1] if place else 0
+        """Return how long the oldest uncommitted record had waited at a moment, in seconds."""
+        index = bisect_left(self.commits, (moment, 1 << 62))
+        committed = self.commits[index - 1][1] if index else 0
         if committed >= len(self.written_s) or self.written_s[committed] > moment:
             return 0.0
         return moment - self.written_s[committed]
@@ -55,7 +55,7 @@ class Load:
                     self.written_s.append(sent.timestamp / 1000)
                     await asyncio.sleep(1 / self.rate)
 
-        async with _going_on(produce()):
+        async with _running(produce()):
             yield
 
     @asynccontextmanager
@@ -69,18 +69,18 @@ class Load:
                 while True:
                     records = await consumer.getmany(timeout_ms=200)
                     for tp, batch in records.items():
-                        # As a handler that takes some time would do.
+                        # A handler that takes some time.
                         await asyncio.sleep(0.1)
                         committed = batch[-1].offset + 1
                         await consumer.commit({tp: committed})
                         self.commits.append((time(), committed))
 
-        async with _going_on(consume()):
+        async with _running(consume()):
             yield
 
 
 @asynccontextmanager
-async def _going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     task = asyncio.ensure_future(work)
     try:
         yield
@@ -94,7 +94,7 @@ async def _going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one sweep said, and what was true when it had ended."""
+    """The result of one sweep, and the true lag at its end."""
 
     phase: str
     after_s: float
@@ -112,7 +112,7 @@ class Seen:
 async def hold(
     load: Load, *, stopped_s: float, window_s: float, interval_s: float = 1.0, read: bool = True
 ) -> AsyncIterator[Seen]:
-    """Let a consumer work, stop it under load, start it again; give what each sweep sees."""
+    """Let a consumer work, stop it under load, start it again; yield each sweep."""
     connection = Connection(load.servers)
     groups = [load.group]
     monitor = LagMonitor(
@@ -121,18 +121,18 @@ async def hold(
     began = time()
 
     async def watched(phase: str, until: float, sweeps: AsyncGenerator[Sweep]) -> list[Seen]:
-        found = []
+        results = []
         async for sweep in sweeps:
             now = time()
             for group in sweep.groups:
                 (part,) = group.partitions
                 truth = load.truth_s(now)
-                found.append(
+                results.append(
                     Seen(phase, now - began, part.lag, part.lag_s, part.exact, truth, group.status)
                 )
             if now >= until:
                 break
-        return found
+        return results
 
     async with load.produced(), monitor, aclosing(monitor.sweeps()) as sweeps:
         async with load.consumed():
@@ -149,6 +149,6 @@ async def hold(
 
 
 def statuses(seen: list[Seen]) -> list[Status]:
-    """The statuses that were told, each run of the same once."""
-    known = [each.status for each in seen if each.status is not None]
-    return [status for status, _ in groupby(known)]
+    """Return the reported statuses, without repetitions."""
+    reported = [each.status for each in seen if each.status is not None]
+    return [status for status, _ in groupby(reported)]

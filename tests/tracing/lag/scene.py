@@ -1,4 +1,4 @@
-"""A topic and a group of a test's own on a shared cluster, and a monitor that sees only them."""
+"""A topic and a group of one test on a shared cluster, and a monitor for them alone."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Scene:
 
     @asynccontextmanager
     async def member(self) -> AsyncIterator[AIOKafkaConsumer]:
-        """A member of the group that commits only when told."""
+        """Start a member of the group that never commits by itself."""
         consumer = AIOKafkaConsumer(
             self.topic, bootstrap_servers=self.servers, group_id=self.group,
             enable_auto_commit=False, auto_offset_reset="latest", metadata_max_age_ms=300,
@@ -98,13 +98,13 @@ class Scene:
 
 
 def only(sweep: Sweep) -> PartitionLag:
-    """The one partition that a sweep saw."""
+    """Return the only partition of a sweep."""
     (group,) = sweep.groups
-    (found,) = group.partitions
-    return found
+    (partition,) = group.partitions
+    return partition
 
 
 def partitions(sweep: Sweep) -> dict[int, PartitionLag]:
-    """What a sweep saw of its one group."""
+    """Return the partitions of a sweep's only group, by number."""
     (group,) = sweep.groups
-    return {found.partition: found for found in group.partitions}
+    return {part.partition: part for part in group.partitions}

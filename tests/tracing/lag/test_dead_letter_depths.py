@@ -1,4 +1,4 @@
-"""What is told of dead-letter topics from what was read of them."""
+"""Depth, age and origin of dead-letter topics."""
 
 from __future__ import annotations
 
@@ -29,36 +29,38 @@ def described(
 ) -> DeadLetterDepth:
     starts = dict.fromkeys(PARTS, 2)
     read = {Place(PARTS[number], 2): record for number, record in oldest.items()}
-    (found,) = depths(
+    (depth,) = depths(
         PARTS, starts, dict(zip(PARTS, ends, strict=True)), read,
         topics=topics or set(), suffix=".dlq", now=100.0,
     )  # fmt: skip
-    return found
+    return depth
 
 
-def test_depth_is_of_all_partitions_and_the_oldest_letter_tells_who() -> None:
-    found = described(
+def test_depth_covers_all_partitions_and_the_oldest_dead_letter_names_topic_and_group() -> None:
+    depth = described(
         (5, 4), {0: dead_letter(2, 60_000, "late"), 1: dead_letter(2, 50_000, "early")}
     )
 
-    assert DeadLetterDepth(NAME, "orders", "early", 5, 50.0) == found
+    assert DeadLetterDepth(NAME, "orders", "early", 5, 50.0) == depth
 
 
-def test_without_letters_the_name_tells_who() -> None:
-    known = {"orders", "orders.events", NAME}
+def test_without_dead_letters_topic_and_group_come_from_the_name() -> None:
+    topics = {"orders", "orders.events", NAME}
 
-    assert DeadLetterDepth(NAME, "orders.events", "payment", 0, 0.0) == described((2, 2), {}, known)
+    assert DeadLetterDepth(NAME, "orders.events", "payment", 0, 0.0) == described(
+        (2, 2), {}, topics
+    )
     assert DeadLetterDepth(NAME, NAME, None, 0, 0.0) == described((2, 2), {})
 
 
-def test_letters_that_cannot_be_read_have_no_age() -> None:
+def test_without_a_readable_record_the_age_is_unknown() -> None:
     assert DeadLetterDepth(NAME, NAME, None, 3, None) == described((5, 2), {})
 
 
-def test_markers_and_letters_without_a_time_are_told_apart() -> None:
+def test_a_marker_has_age_0_and_a_dead_letter_without_a_time_an_unknown_age() -> None:
     assert 0.0 == described((5, 2), {0: None}).oldest_s
     assert described((5, 2), {0: dead_letter(2, -1)}).oldest_s is None
 
 
-def test_a_topic_that_was_deleted_in_between_is_left_out() -> None:
+def test_a_topic_deleted_meanwhile_is_left_out() -> None:
     assert () == depths(PARTS, {}, {}, {}, topics=set(), suffix=".dlq", now=1.0)

@@ -1,4 +1,4 @@
-"""What sweeps found, as gauges: labels, bounds, and an end to each series."""
+"""Sweeps as gauges: labels, limits, and the end of each series."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ SWEEP = Sweep(0.0, 0.1, (GroupLag("payment", "Stable", 1, PARTS, Status.LAGGING)
 
 @pytest.fixture
 def capture() -> Iterator[Capture]:
-    with Capture("lag") as found:
-        yield found
+    with Capture("lag") as capture:
+        yield capture
 
 
 def gauges(capture: Capture, *, partitions: bool = True, max_series: int = 100) -> LagGauges:
     metrics = Telemetry("lag", meter_provider=capture.meter_provider).metrics
-    found = LagGauges(metrics, partitions=partitions, max_series=max_series)
-    found.start()
-    return found
+    gauges = LagGauges(metrics, partitions=partitions, max_series=max_series)
+    gauges.start()
+    return gauges
 
 
-def test_each_partition_has_its_series_and_what_is_not_known_has_none(capture: Capture) -> None:
+def test_each_partition_has_its_series_and_an_unknown_value_has_none(capture: Capture) -> None:
     gauges(capture).show(SWEEP, valid_s=60)
 
     first = {GROUP: "payment", TOPIC: "orders", PARTITION: "0"}
@@ -57,7 +57,7 @@ def test_each_partition_has_its_series_and_what_is_not_known_has_none(capture: C
     assert [50.0, None] == [capture.metric(TIME, labels) for labels in (first, second)]
 
 
-def test_topics_add_their_partitions_up(capture: Capture) -> None:
+def test_series_by_topic_sum_up_partitions(capture: Capture) -> None:
     gauges(capture, partitions=False).show(SWEEP, valid_s=60)
 
     assert 12 == capture.metric(LAG, {GROUP: "payment", TOPIC: "orders"})
@@ -65,20 +65,20 @@ def test_topics_add_their_partitions_up(capture: Capture) -> None:
     assert capture.metric(LAG, {PARTITION: "0"}) is None
 
 
-def test_one_status_is_1_and_none_before_it_is_known(capture: Capture) -> None:
+def test_one_status_is_1_and_an_unknown_status_has_no_series(capture: Capture) -> None:
     shown = gauges(capture)
     shown.show(SWEEP, valid_s=60)
-    told = {
+    values = {
         status: capture.metric(STATUS, {GROUP: "payment", "status": status}) for status in Status
     }
     unknown = replace(SWEEP, groups=(replace(SWEEP.groups[0], status=None),))
     shown.show(unknown, valid_s=60)
 
-    assert {"ok": 0, "lagging": 1, "stalled": 0, "dead": 0} == told
+    assert {"ok": 0, "lagging": 1, "stalled": 0, "dead": 0} == values
     assert capture.metric(STATUS) is None
 
 
-def test_what_is_gone_has_no_series_and_neither_has_what_is_too_old(capture: Capture) -> None:
+def test_deleted_groups_and_old_sweeps_have_no_series(capture: Capture) -> None:
     shown = gauges(capture)
     shown.show(SWEEP, valid_s=60)
     assert 12 == capture.metric(LAG)
@@ -91,7 +91,7 @@ def test_what_is_gone_has_no_series_and_neither_has_what_is_too_old(capture: Cap
     assert capture.metric(LAG) is None
 
 
-def test_of_too_many_series_the_most_urgent_stay_and_the_others_are_one(capture: Capture) -> None:
+def test_of_too_many_series_the_most_urgent_stay_and_the_others_share_one(capture: Capture) -> None:
     many = tuple(part("orders", number, number, float(number)) for number in range(10))
     group = GroupLag("payment", "Stable", 1, many, None)
     gauges(capture, max_series=3).show(replace(SWEEP, groups=(group,)), valid_s=60)
@@ -110,7 +110,7 @@ def test_clock_skew_is_counted(capture: Capture) -> None:
     assert 6 == capture.metric("pipeline.clock_skew", {"reason": "lag"})
 
 
-def test_dead_letters_are_told_by_where_they_came_from(capture: Capture) -> None:
+def test_dead_letters_are_reported_by_topic_and_group(capture: Capture) -> None:
     dead_letters = (
         DeadLetterDepth("a.dlq", "orders", "payment", 3, 10.0),
         DeadLetterDepth("b.dlq", "orders", "payment", 4, 20.0),

@@ -1,4 +1,4 @@
-"""The monitor's own life: one sweep after the other, whatever happens in between."""
+"""The monitor's loop: one sweep after another, also after failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracing.lag.sweep import Sweeper
 
 
 class Sweeps:
-    """Stands in for the sweeps of a cluster; an exception is raised."""
+    """Replaces the sweeps of a cluster; raises an outcome that is an exception."""
 
     def __init__(self, *outcomes: Sweep | Exception) -> None:
         self.outcomes = list(outcomes)
@@ -32,21 +32,21 @@ def sweeping(monkeypatch: pytest.MonkeyPatch, *outcomes: Sweep | Exception) -> L
     return LagMonitor(Connection("127.0.0.1:1"), interval_s=0.01)
 
 
-async def test_a_sweep_that_fails_is_logged_and_the_next_one_comes(
+async def test_a_failed_sweep_is_logged_and_the_next_one_follows(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = Sweep(1.0, 0.1), Sweep(2.0, 0.1)
     monitor = sweeping(monkeypatch, first, errors.KafkaConnectionError("away"), second)
     with caplog.at_level(logging.WARNING):
         async with aclosing(monitor.sweeps()) as sweeps:
-            found = [await anext(sweeps), await anext(sweeps)]
+            results = [await anext(sweeps), await anext(sweeps)]
 
-    assert [first, second] == found
+    assert [first, second] == results
     assert second is monitor.last
     assert ["a sweep failed: KafkaConnectionError: KafkaConnectionError: away"] == caplog.messages
 
 
-async def test_the_first_sweep_has_to_succeed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_first_sweep_must_succeed(monkeypatch: pytest.MonkeyPatch) -> None:
     monitor = sweeping(monkeypatch, errors.KafkaConnectionError("away"))
     async with aclosing(monitor.sweeps()) as sweeps:
         with pytest.raises(errors.KafkaConnectionError):
@@ -55,7 +55,7 @@ async def test_the_first_sweep_has_to_succeed(monkeypatch: pytest.MonkeyPatch) -
     assert monitor.last is None
 
 
-async def test_a_sweep_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sweep_has_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     async def hang(*, until: float) -> Sweep:
         await asyncio.sleep(60)
         return Sweep(until, 0.0)
@@ -65,7 +65,7 @@ async def test_a_sweep_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
         await LagMonitor(Connection("127.0.0.1:1"), timeout_s=0.05).sweep()
 
 
-async def test_a_broker_that_was_silent_is_not_waited_for_twice(
+async def test_a_silent_broker_is_not_asked_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = []
@@ -79,6 +79,6 @@ async def test_a_broker_that_was_silent_is_not_waited_for_twice(
     monkeypatch.setattr(Cluster, "_client", Client())
     for _ in range(2):
         with pytest.raises(errors.KafkaError):
-            await cluster.send(3, object())  # type: ignore[arg-type]  # never looked at
+            await cluster.send(3, object())  # type: ignore[arg-type]  # never used
 
     assert [3] == asked

@@ -1,4 +1,4 @@
-"""What only Apache Kafka has: transactions, deleting, new partitions, statuses under load."""
+"""Features of Apache Kafka alone: transactions, deletion, new partitions; statuses under load."""
 
 from __future__ import annotations
 
@@ -41,35 +41,35 @@ def transactional(scene: Scene, name: str = "") -> AIOKafkaProducer:
 
 
 async def swept(monitor: LagMonitor, end: int) -> PartitionLag:
-    """Sweep until a log ends at an offset: markers are written after a transaction's end."""
+    """Sweep until a log ends at an offset: markers follow the end of a transaction."""
 
     async def sweep() -> PartitionLag | None:
-        found = only(await monitor.sweep())
-        return found if found.end == end else None
+        partition = only(await monitor.sweep())
+        return partition if partition.end == end else None
 
-    found = await eventually(sweep)
-    assert found is not None
-    return found
+    partition = await eventually(sweep)
+    assert partition is not None
+    return partition
 
 
-async def test_a_transactions_marker_at_the_end_is_no_record(scene: Scene) -> None:
+async def test_a_transaction_marker_at_the_end_is_not_a_record(scene: Scene) -> None:
     await scene.create()
     async with transactional(scene) as producer, producer.transaction():
         await producer.send_and_wait(scene.topic, b"v", partition=0)
     await scene.commit({0: 1})
     async with scene.monitor(interval_s=0.2, window_s=0.4) as monitor:
-        found = await swept(monitor, end=2)
+        partition = await swept(monitor, end=2)
         await asyncio.sleep(0.5)
         later = only(await monitor.sweep())
 
-    # As Kafka's own tool counts: the marker has an offset.
+    # Kafka's own tool counts the marker's offset, too.
     assert (1, 2, 1, 0.0, True) == (
-        found.committed, found.end, found.lag, found.lag_s, found.exact
+        partition.committed, partition.end, partition.lag, partition.lag_s, partition.exact
     )  # fmt: skip
     assert Status.OK is later.status
 
 
-async def test_what_was_aborted_does_not_wait(scene: Scene) -> None:
+async def test_aborted_records_do_not_wait(scene: Scene) -> None:
     await scene.create()
     async with transactional(scene) as producer:
         with pytest.raises(ZeroDivisionError):
@@ -87,20 +87,20 @@ async def test_what_was_aborted_does_not_wait(scene: Scene) -> None:
     assert followed.lag_s == pytest.approx(40, abs=5)
 
 
-async def test_what_is_in_a_transaction_that_does_not_end_waits(scene: Scene) -> None:
+async def test_records_of_an_open_transaction_wait(scene: Scene) -> None:
     await scene.create()
     async with transactional(scene) as producer, producer.transaction():
         await producer.send_and_wait(scene.topic, b"v", partition=0, timestamp_ms=ago_ms(50))
         await scene.produce(ago_ms(30))
         await scene.commit({0: 0})
         async with scene.monitor() as monitor:
-            found = only(await monitor.sweep())
+            partition = only(await monitor.sweep())
 
-    assert (2, True) == (found.lag, found.exact)
-    assert found.lag_s == pytest.approx(50, abs=5)
+    assert (2, True) == (partition.lag, partition.exact)
+    assert partition.lag_s == pytest.approx(50, abs=5)
 
 
-async def test_records_that_are_deleted_before_they_are_read_do_not_wait(scene: Scene) -> None:
+async def test_deleted_records_do_not_wait(scene: Scene) -> None:
     await scene.create()
     await scene.produce(ago_ms(90), ago_ms(60), ago_ms(30))
     await scene.commit({0: 0})
@@ -115,13 +115,13 @@ async def test_records_that_are_deleted_before_they_are_read_do_not_wait(scene: 
     assert (3, 0.0, Status.OK) == (none.lag, none.lag_s, none.status)
 
 
-async def test_a_topic_that_is_deleted_within_a_sweep_is_left_out(
+async def test_a_topic_deleted_during_a_sweep_is_left_out(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await scene.create(2)
     await scene.produce(None)
     await scene.commit({0: 0})
-    known = Cluster.offsets
+    original = Cluster.offsets
 
     async def offsets(
         self: Cluster, asked: set[TopicPartition], which: int
@@ -130,15 +130,15 @@ async def test_a_topic_that_is_deleted_within_a_sweep_is_left_out(
         async with scene.admin() as admin:
             await admin.delete_topics([scene.topic])
         await asyncio.sleep(0.5)
-        return await known(self, asked, which)
+        return await original(self, asked, which)
 
     async with scene.monitor() as monitor:
         assert 1 == only(await monitor.sweep()).lag
         monkeypatch.setattr(Cluster, "offsets", offsets)
-        gone = await monitor.sweep()
+        deleted = await monitor.sweep()
         after = await monitor.sweep()
 
-    assert ((), (), ()) == (gone.groups, gone.unanswered, gone.missing_rights)
+    assert ((), (), ()) == (deleted.groups, deleted.unanswered, deleted.missing_rights)
     assert () == after.groups
 
 
@@ -152,13 +152,13 @@ async def test_new_partitions_count_from_their_first_record(scene: Scene) -> Non
 
         await eventually(lambda: len(member.assignment()) == 2, timeout_s=30)
         await scene.produce(ago_ms(30), partition=1)
-        found = partitions(await monitor.sweep())
+        parts = partitions(await monitor.sweep())
 
-    assert (0, 1) == (found[0].lag, found[1].lag)
-    assert found[1].lag_s == pytest.approx(30, abs=5)
+    assert (0, 1) == (parts[0].lag, parts[1].lag)
+    assert parts[1].lag_s == pytest.approx(30, abs=5)
 
 
-async def test_series_come_from_the_last_sweep_and_vanish_with_their_topic(scene: Scene) -> None:
+async def test_series_come_from_the_last_sweep_and_end_with_their_topic(scene: Scene) -> None:
     await scene.create()
     await scene.produce(ago_ms(60))
     await scene.commit({0: 0})
@@ -183,7 +183,7 @@ async def _gone(monitor: LagMonitor) -> bool:
     return not (await monitor.sweep()).groups
 
 
-async def test_requests_are_for_all_partitions_of_a_broker_and_records_are_read_once(
+async def test_one_request_covers_all_partitions_of_a_broker_and_records_are_read_once(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await scene.create(20)
@@ -191,38 +191,38 @@ async def test_requests_are_for_all_partitions_of_a_broker_and_records_are_read_
         await scene.produce(None, partition=number)
     await scene.commit(dict.fromkeys(range(20), 0))
     sent: list[Any] = []
-    known = Cluster.send
+    original = Cluster.send
 
     async def send(self: Cluster, node: int, request: Any) -> Any:
         sent.append(request)
-        return await known(self, node, request)
+        return await original(self, node, request)
 
     monkeypatch.setattr(Cluster, "send", send)
     async with scene.monitor() as monitor:
-        found = partitions(await monitor.sweep())
+        parts = partitions(await monitor.sweep())
         first, sent = sent, []
         await monitor.sweep()
 
-    assert [1.0] * 20 == [part.lag for part in found.values() if part.exact]
+    assert [1.0] * 20 == [part.lag for part in parts.values() if part.exact]
     assert 2 == sum(isinstance(request, OffsetRequest) for request in first)
     assert 1 == sum(isinstance(request, FetchRequest) for request in first)
     assert 0 == sum(isinstance(request, FetchRequest) for request in sent)
 
 
 @pytest.mark.parametrize("read", [True, False])
-async def test_under_load_the_time_is_true_and_the_status_follows_a_consumer_that_stops(
+async def test_under_load_the_time_is_correct_and_the_status_follows_a_stopped_consumer(
     scene: Scene, read: bool
 ) -> None:
     await scene.create()
     load = Load(scene.servers, scene.topic, scene.group)
     seen = [each async for each in hold(load, stopped_s=8, window_s=4, interval_s=0.5, read=read)]
 
-    # Without reading, there has to be a second look.
+    # Without reading, the first sweep cannot estimate a time.
     assert [] == [each for each in seen[0 if read else 1 :] if each.off_s > 1]
     assert read == all(each.exact for each in seen)
-    told = statuses(seen)
-    assert [Status.OK, Status.LAGGING, Status.DEAD] == told[:3]
-    assert Status.OK is told[-1]
+    reported = statuses(seen)
+    assert [Status.OK, Status.LAGGING, Status.DEAD] == reported[:3]
+    assert Status.OK is reported[-1]
 
 
 async def test_a_member_that_commits_nothing_stalls(scene: Scene) -> None:
@@ -232,17 +232,17 @@ async def test_a_member_that_commits_nothing_stalls(scene: Scene) -> None:
     async with scene.member() as member, scene.monitor(interval_s=0.5, window_s=2) as monitor:
         await eventually(lambda: bool(member.assignment()))
         until = monotonic() + 4
-        told: list[Status | None] = []
+        reported: list[Status | None] = []
         async for sweep in monitor.sweeps():
-            told.append(only(sweep).status)
+            reported.append(only(sweep).status)
             if monotonic() > until:
                 break
 
-    assert told[0] is None
-    assert Status.STALLED is told[-1]
+    assert reported[0] is None
+    assert Status.STALLED is reported[-1]
 
 
-async def test_a_broker_that_dies_is_got_over(java: None) -> None:
+async def test_sweeps_recover_from_the_loss_of_a_broker(java: None) -> None:
     async with KafkaCluster(nodes=3) as kafka:
         scene = Scene(kafka.bootstrap_servers)
         await create_topics(kafka.bootstrap_servers, {scene.topic: 6})
@@ -254,7 +254,7 @@ async def test_a_broker_that_dies_is_got_over(java: None) -> None:
             await kafka.kill(1)
 
             async def all_are_back() -> bool:
-                found = (await monitor.sweep()).groups
-                return bool(found) and 6 == sum(part.exact for part in found[0].partitions)
+                groups = (await monitor.sweep()).groups
+                return bool(groups) and 6 == sum(part.exact for part in groups[0].partitions)
 
             await eventually(all_are_back, timeout_s=40, interval_s=0.5)

@@ -1,4 +1,4 @@
-"""Requests that aiokafka lacks: what is written and read."""
+"""Protocol messages that aiokafka lacks: encoded and decoded."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ ASSIGNMENT = (
 )
 
 
-def test_an_assignment_is_read() -> None:
+def test_an_assignment_is_decoded() -> None:
     assert [("t", 0), ("t", 1)] == assigned_to(ASSIGNMENT)
 
 
-def test_before_a_member_is_assigned_anything_nothing_is_known() -> None:
+def test_the_assignment_of_a_new_member_is_unknown() -> None:
     assert assigned_to(b"") is None
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_nothing_is_known(data: bytes) -> None:
+def test_any_bytes_are_decoded_or_the_assignment_is_unknown(data: bytes) -> None:
     assigned_to(data)
     assigned_to(ASSIGNMENT[: len(data)] + data)
 
 
-def test_groups_are_described_several_at_once_in_a_version_that_can_be_read() -> None:
+def test_several_groups_are_described_in_a_version_that_aiokafka_decodes() -> None:
     request = DescribeGroups(["a", "b"]).prepare({15: (0, 6)})
 
     assert 2 == request.API_VERSION == request.RESPONSE_TYPE.API_VERSION
 
 
-def test_groups_of_the_newer_protocol_are_read() -> None:
+def test_groups_of_the_newer_protocol_are_decoded() -> None:
     request: Any = DescribeConsumerGroups(["newer"]).prepare({69: (0, 1)})
     assignment: Any = ([(1, 2, 3, 4, "t", [0, 5], {})], {})
     member: Any = (

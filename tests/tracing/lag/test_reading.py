@@ -1,4 +1,4 @@
-"""Reading records: what is asked again, what is given up, and what is remembered."""
+"""Reading first records: repeated requests, errors, and remembered records."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LATER = 60.0
 
 @dataclass
 class Broker:
-    """Answers each fetch of a partition as it was told to."""
+    """Answers each fetch of a partition with the next prepared answer."""
 
     answers: dict[int, list[tuple[int, int, int, bytes]]]
     asked: list[list[tuple[int, int, int]]] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Broker:
     def by_leader(
         self, partitions: Iterable[TopicPartition]
     ) -> tuple[dict[int, list[TopicPartition]], set[TopicPartition]]:
-        return {1: found} if (found := list(partitions)) else {}, set()
+        return {1: asked} if (asked := list(partitions)) else {}, set()
 
     async def send(self, node: int, request: Any) -> FetchResponse_v4:
         ((topic, parts),) = request.topics
@@ -59,49 +59,49 @@ def place(partition: int, offset: int = 0) -> Place:
     return Place(TopicPartition("t", partition), offset)
 
 
-async def test_what_found_no_room_is_asked_for_again_and_more_of_it() -> None:
+async def test_a_partition_without_room_is_requested_again_with_more_bytes() -> None:
     broker = Broker({
         0: [(0, 1, 1, batch(0, 1))],
         1: [(0, 1, 1, b""), (0, 1, 1, batch(0, 1))],
     })  # fmt: skip
 
-    found = await broker.read(place(0), place(1))
+    records = await broker.read(place(0), place(1))
 
-    assert {place(0), place(1)} == {each for each, record in found.items() if record is not None}
+    assert {place(0), place(1)} == {each for each, record in records.items() if record is not None}
     assert [[0, 1], [1]] == [[part[0] for part in parts] for parts in broker.asked]
     assert broker.asked[0][1][2] < broker.asked[1][0][2]
 
 
-async def test_a_broker_that_has_nothing_to_give_is_not_asked_for_ever() -> None:
+async def test_a_broker_without_records_is_not_asked_forever() -> None:
     broker = Broker({0: [(0, 5, 5, b"")]})
 
     assert {} == await broker.read(place(0))
 
 
-async def test_reading_goes_on_behind_what_is_no_record() -> None:
+async def test_reading_continues_after_a_marker() -> None:
     marker = batch(0, 1, producer=1, transactional=True, control=b"\x00\x00\x00\x01")
     broker = Broker({0: [(0, 2, 2, marker), (0, 2, 2, batch(1, 1))]})
 
-    found = await broker.read(place(0))
+    records = await broker.read(place(0))
 
-    assert 10 == cast("First", found[place(0)]).timestamp_ms
+    assert 10 == cast("First", records[place(0)]).timestamp_ms
     assert [0, 1] == [parts[0][1] for parts in broker.asked]
 
 
 async def test_a_record_of_an_open_transaction_is_not_settled() -> None:
     broker = Broker({0: [(0, 1, 0, b""), (0, 1, 0, batch(0, 1))]})
 
-    found = await broker.read(place(0))
+    records = await broker.read(place(0))
 
-    assert not cast("First", found[place(0)]).settled
+    assert not cast("First", records[place(0)]).settled
 
 
-async def test_offsets_of_one_partition_take_a_request_each() -> None:
+async def test_offsets_of_one_partition_need_a_request_each() -> None:
     broker = Broker({0: [(0, 2, 2, batch(0, 2)), (0, 2, 2, batch(0, 2))]})
 
-    found = await broker.read(place(0, 0), place(0, 1))
+    records = await broker.read(place(0, 0), place(0, 1))
 
-    assert [0, 1] == [cast("First", record).offset for record in found.values()]
+    assert [0, 1] == [cast("First", record).offset for record in records.values()]
     assert 2 == len(broker.asked)
 
 
@@ -114,7 +114,7 @@ async def test_offsets_of_one_partition_take_a_request_each() -> None:
         (UNKNOWN, set(), {"topic t: UnknownError"}),
     ],
 )
-async def test_what_cannot_be_read_is_left_out_and_the_reason_told(
+async def test_an_unreadable_partition_is_left_out_with_the_reason(
     code: int, missing: set[str], unanswered: set[str]
 ) -> None:
     broker = Broker({0: [(code, -1, -1, b"")]})
@@ -123,13 +123,13 @@ async def test_what_cannot_be_read_is_left_out_and_the_reason_told(
     assert (missing, unanswered) == (broker.remarks.missing_rights, broker.remarks.unanswered)
 
 
-async def test_no_time_is_no_reading() -> None:
+async def test_without_time_nothing_is_read() -> None:
     reader = OldestReader(cast("Cluster", Broker({})))
 
     assert {} == await reader.read([place(0)], until=monotonic() - 1)
 
 
-async def test_what_was_read_is_remembered_while_it_holds() -> None:
+async def test_a_record_is_remembered_while_it_is_valid() -> None:
     asked: list[Place] = []
     records: dict[Place, First | None] = {
         place(0): First(0, 100),
@@ -150,8 +150,8 @@ async def test_what_was_read_is_remembered_while_it_holds() -> None:
     first = dict.fromkeys(records, 5)
     assert [place(0), place(1), place(2)] == await read_again(first)
     assert [place(2)] == await read_again(first)
-    # Where nothing was, something may have come.
+    # A record may have been written where there was none.
     assert [place(1), place(2)] == await read_again(dict.fromkeys(records, 6))
-    # What nobody asks for any more is forgotten.
+    # A place that is no longer requested is forgotten.
     await read_again({place(1): 6})
     assert [place(0)] == await read_again({place(0): 6})

@@ -1,4 +1,4 @@
-"""The rights of a plain consumer are enough, and the one that is missing is told."""
+"""The rights of a plain consumer are enough, and a missing one is reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
 
 @pytest.mark.usefixtures("java")
-async def test_each_missing_right_is_told_until_all_are_there(
+async def test_each_missing_right_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with GuardedKafka() as kafka:
@@ -41,31 +41,31 @@ async def test_each_missing_right_is_told_until_all_are_there(
 
         async def granted(kind: int, name: str, operation: int) -> None:
             await kafka.grant(kind, name, operation)
-            # A broker learns it a moment later.
+            # The broker applies it a moment later.
             await asyncio.sleep(0.5)
 
         def partition(out: str) -> dict[str, Any]:
-            (found,) = json.loads(out)["groups"][0]["partitions"]
-            return dict(found)
+            (part,) = json.loads(out)["groups"][0]["partitions"]
+            return dict(part)
 
         named = ("--group", scene.group, "--topic", scene.topic)
-        code, out, said = await lag(*named)
+        code, out, error = await lag(*named)
         assert (1, "") == (code, out)
-        assert f"tracing: the cluster does not allow Describe on group {scene.group}\n" == said
+        assert f"tracing: the cluster does not allow Describe on group {scene.group}\n" == error
 
         await granted(GROUP, scene.group, DESCRIBE)
-        code, out, said = await lag(*named)
+        code, out, error = await lag(*named)
         assert (1, "") == (code, out)
-        assert f"tracing: the cluster does not allow Describe on topic {scene.topic}\n" == said
+        assert f"tracing: the cluster does not allow Describe on topic {scene.topic}\n" == error
 
         await granted(TOPIC, scene.topic, DESCRIBE)
-        code, out, said = await lag(*named)
+        code, out, error = await lag(*named)
         assert 0 == code
         assert [f"Read on topic {scene.topic}"] == json.loads(out)["missing_rights"]
         assert (1, None, False) == tuple(partition(out)[name] for name in ("lag", "lag_s", "exact"))
 
         await granted(TOPIC, scene.topic, READ)
-        code, out, said = await lag()
+        code, out, error = await lag()
         assert 0 == code
         assert [] == json.loads(out)["missing_rights"]
         assert (1, True) == tuple(partition(out)[name] for name in ("lag", "exact"))

@@ -1,4 +1,4 @@
-"""The rules: what is told of a partition from how its offsets moved."""
+"""The rules that derive a partition's status from its offsets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WINDOW_S = 10.0
 def samples(
     rows: Sequence[tuple[int, int]], *, assigned: bool | None = True, waiting: bool = True
 ) -> list[Sample]:
-    """A sample each second, of committed offset and end."""
+    """Return one sample per second, from pairs of committed offset and end."""
     return [
         Sample(float(at), committed, end, waiting, assigned)
         for at, (committed, end) in enumerate(rows)
@@ -64,7 +64,7 @@ def test_the_rules(
     assert status == judge(samples(rows, assigned=assigned), WINDOW_S)
 
 
-def test_offsets_without_records_are_no_lag() -> None:
+def test_offsets_without_records_are_not_lag() -> None:
     assert Status.OK == judge(samples(STUCK, waiting=False), WINDOW_S)
 
 
@@ -72,25 +72,25 @@ def test_a_consumer_that_dies_is_ok_then_lagging_then_dead_and_ok_again() -> Non
     rows = [(10 * at, 10 * at + 3) for at in range(20)]
     rows += [(190, 10 * at + 3) for at in range(20, 40)]
     rows += [(10 * at, 10 * at + 3) for at in range(40, 50)]
-    found = samples(rows)
-    found = [sample._replace(assigned=not 20 <= at < 40) for at, sample in enumerate(found)]
+    observed = samples(rows)
+    observed = [sample._replace(assigned=not 20 <= at < 40) for at, sample in enumerate(observed)]
 
-    told = [judge(found[: at + 1], WINDOW_S) for at in range(len(found))]
+    statuses = [judge(observed[: at + 1], WINDOW_S) for at in range(len(observed))]
 
-    assert [None] * 5 + [Status.OK] * 19 == told[:24]
-    assert [Status.LAGGING] * 5 == told[24:29]
-    assert [Status.DEAD] * 11 == told[29:40]
-    assert [Status.OK] * 10 == told[40:]
+    assert [None] * 5 + [Status.OK] * 19 == statuses[:24]
+    assert [Status.LAGGING] * 5 == statuses[24:29]
+    assert [Status.DEAD] * 11 == statuses[29:40]
+    assert [Status.OK] * 10 == statuses[40:]
 
 
 @pytest.mark.parametrize(("at", "status"), [(5, Status.DEAD), (6, Status.STALLED)])
-def test_a_partition_is_dead_only_where_nobody_had_it_for_half_a_window(
+def test_a_partition_is_dead_only_without_a_member_for_half_a_window(
     at: int, status: Status
 ) -> None:
-    found = samples(STUCK, assigned=False)
-    found[at] = found[at]._replace(assigned=True)
+    observed = samples(STUCK, assigned=False)
+    observed[at] = observed[at]._replace(assigned=True)
 
-    assert status == judge(found, WINDOW_S)
+    assert status == judge(observed, WINDOW_S)
 
 
 histories = st.lists(
@@ -107,62 +107,62 @@ histories = st.lists(
 
 
 def history(steps: Sequence[tuple[float, int, int, bool, bool | None]]) -> list[Sample]:
-    found = []
+    observed = []
     at, committed, end = 0.0, 0, 0
     for after, read, written, waiting, assigned in steps:
         at, end = at + after, end + written
         committed = min(end, committed + read)
-        found.append(Sample(at, committed, end, waiting, assigned))
-    return found
+        observed.append(Sample(at, committed, end, waiting, assigned))
+    return observed
 
 
 @given(histories)
-def test_what_is_older_than_the_window_changes_nothing(
+def test_samples_before_the_window_change_nothing(
     steps: list[tuple[float, int, int, bool, bool | None]],
 ) -> None:
-    found = history(steps)
+    observed = history(steps)
 
-    assert judge(found, WINDOW_S) == judge(covering(found, WINDOW_S), WINDOW_S)
+    assert judge(observed, WINDOW_S) == judge(covering(observed, WINDOW_S), WINDOW_S)
 
 
 @given(histories)
-def test_no_lag_is_ok_and_bad_is_only_what_waits(
+def test_no_lag_is_ok_and_only_waiting_records_are_stalled_or_dead(
     steps: list[tuple[float, int, int, bool, bool | None]],
 ) -> None:
-    found = history(steps)
-    status = judge(found, WINDOW_S)
+    observed = history(steps)
+    status = judge(observed, WINDOW_S)
 
-    if not found[-1].lag:
+    if not observed[-1].lag:
         assert Status.OK == status
     if status in {Status.STALLED, Status.DEAD}:
-        window = covering(found, WINDOW_S)
+        window = covering(observed, WINDOW_S)
         assert 1 == len({sample.committed for sample in window})
         assert all(sample.lag for sample in window)
     if status is Status.DEAD:
-        assert not found[-1].assigned
+        assert not observed[-1].assigned
 
 
 @given(histories)
-def test_once_the_window_is_covered_there_is_a_verdict(
+def test_samples_of_a_whole_window_give_a_status(
     steps: list[tuple[float, int, int, bool, bool | None]],
 ) -> None:
-    found = history(steps)
+    observed = history(steps)
 
-    covered = found[-1].at - found[0].at >= WINDOW_S
-    assert judge(found, WINDOW_S) is not None or not covered
+    covered = observed[-1].at - observed[0].at >= WINDOW_S
+    assert judge(observed, WINDOW_S) is not None or not covered
 
 
 @given(histories, st.integers(1, 10**9))
 def test_only_differences_of_offsets_count(
     steps: list[tuple[float, int, int, bool, bool | None]], more: int
 ) -> None:
-    found = history(steps)
+    observed = history(steps)
     moved = [
         sample._replace(committed=sample.committed + more, end=sample.end + more)
-        for sample in found
+        for sample in observed
     ]
 
-    assert judge(found, WINDOW_S) == judge(moved, WINDOW_S)
+    assert judge(observed, WINDOW_S) == judge(moved, WINDOW_S)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_only_differences_of_offsets_count(
         ([None], None),
     ],
 )
-def test_a_group_is_as_well_as_its_worst_partition(
+def test_a_group_has_the_status_of_its_worst_partition(
     statuses: list[Status | None], expected: Status | None
 ) -> None:
     assert expected == worst(statuses)

@@ -1,4 +1,4 @@
-"""What a sweep tells, on the embedded broker and on Apache Kafka."""
+"""Sweeps on the embedded broker and on Apache Kafka."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration]
 
 UNSUPPORTED: Final[Mapping[str, str]] = {
-    "assignments": "the embedded broker does not tell what the members of a group are assigned",
-    "batches": "the embedded broker tells a log's end as if its last batch had but one record",
+    "assignments": "the embedded broker does not report the assignments of a group's members",
+    "batches": "the embedded broker reports a log's end as if its last batch had only one record",
 }
-"""What the embedded broker cannot do, and why."""
+"""Features that the embedded broker lacks."""
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -30,7 +30,7 @@ def scene(request: pytest.FixtureRequest) -> Scene:
 
 
 def expected_to_fail(request: pytest.FixtureRequest, what: str) -> None:
-    """Mark what the embedded broker cannot do; strict, so that the list cannot rot."""
+    """Mark what the embedded broker cannot do; strict, so that the list stays true."""
     if "embedded" in request.node.callspec.params.values():
         request.applymarker(pytest.mark.xfail(reason=UNSUPPORTED[what], strict=True))
 
@@ -39,7 +39,7 @@ def ago_ms(seconds: float) -> int:
     return int((time() - seconds) * 1000)
 
 
-async def test_lag_is_told_in_records_and_in_seconds_and_grows_while_nobody_is_there(
+async def test_lag_is_measured_in_records_and_seconds_and_grows_without_a_consumer(
     scene: Scene,
 ) -> None:
     await scene.create()
@@ -59,21 +59,21 @@ async def test_lag_is_told_in_records_and_in_seconds_and_grows_while_nobody_is_t
     assert second.lag_s - first.lag_s == pytest.approx(0.5, abs=0.4)
 
 
-async def test_what_is_committed_to_the_end_is_no_lag(scene: Scene) -> None:
+async def test_a_group_that_committed_the_end_has_no_lag(scene: Scene) -> None:
     await scene.create()
     await scene.produce(ago_ms(90), ago_ms(60))
     await scene.commit({0: 2})
     async with scene.monitor() as monitor:
-        found = await monitor.sweep()
+        sweep = await monitor.sweep()
 
     assert (0, 0.0, True, "ok") == (
-        only(found).lag, only(found).lag_s, only(found).exact, only(found).status
+        only(sweep).lag, only(sweep).lag_s, only(sweep).exact, only(sweep).status
     )  # fmt: skip
-    assert ("ok", 0) == (found.groups[0].status, found.groups[0].lag)
+    assert ("ok", 0) == (sweep.groups[0].status, sweep.groups[0].lag)
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
-async def test_a_record_in_the_middle_of_a_batch_is_found(
+async def test_a_record_in_the_middle_of_a_batch_is_read(
     scene: Scene, compression: str | None, request: pytest.FixtureRequest
 ) -> None:
     expected_to_fail(request, "batches")
@@ -81,10 +81,10 @@ async def test_a_record_in_the_middle_of_a_batch_is_found(
     await scene.batch([ago_ms(50), ago_ms(40), ago_ms(30), ago_ms(20)], compression)
     await scene.commit({0: 2})
     async with scene.monitor() as monitor:
-        found = only(await monitor.sweep())
+        partition = only(await monitor.sweep())
 
-    assert found.exact
-    assert found.lag_s == pytest.approx(30, abs=5)
+    assert partition.exact
+    assert partition.lag_s == pytest.approx(30, abs=5)
 
 
 async def test_groups_at_different_offsets_of_a_partition_have_their_own_times(
@@ -99,13 +99,13 @@ async def test_groups_at_different_offsets_of_a_partition_have_their_own_times(
         sweep = await monitor.sweep()
 
     assert groups == [group.group for group in sweep.groups]
-    for expected, found in zip([60, 50, 40, 30, 20, 0], sweep.groups, strict=True):
-        assert found.lag_s == pytest.approx(expected, abs=5)
+    for expected, each in zip([60, 50, 40, 30, 20, 0], sweep.groups, strict=True):
+        assert each.lag_s == pytest.approx(expected, abs=5)
 
 
-async def test_without_reading_times_are_those_at_which_the_log_grew(scene: Scene) -> None:
+async def test_without_reading_times_are_estimated_from_the_growth_of_the_log(scene: Scene) -> None:
     await scene.create()
-    # The time in the record is not looked at.
+    # The record's own timestamp is not used.
     await scene.produce(ago_ms(5000))
     await scene.commit({0: 1})
     async with scene.monitor(read=False) as monitor:
@@ -114,14 +114,14 @@ async def test_without_reading_times_are_those_at_which_the_log_grew(scene: Scen
         produced = time()
         await monitor.sweep()
         await asyncio.sleep(1)
-        found = only(await monitor.sweep())
+        partition = only(await monitor.sweep())
 
     assert (0, 0.0, True) == (before.lag, before.lag_s, before.exact)
-    assert (1, False) == (found.lag, found.exact)
-    assert found.lag_s == pytest.approx(time() - produced, abs=1)
+    assert (1, False) == (partition.lag, partition.exact)
+    assert partition.lag_s == pytest.approx(time() - produced, abs=1)
 
 
-async def test_without_reading_nothing_is_known_of_what_was_there_before(scene: Scene) -> None:
+async def test_without_reading_the_first_sweep_knows_no_time(scene: Scene) -> None:
     await scene.create()
     await scene.produce(ago_ms(50))
     await scene.commit({0: 0})
@@ -134,7 +134,7 @@ async def test_without_reading_nothing_is_known_of_what_was_there_before(scene: 
     assert second.lag_s == pytest.approx(0.3, abs=0.25)
 
 
-async def test_where_a_member_committed_nothing_counts_what_came_since(
+async def test_without_a_commit_lag_counts_from_the_first_sweep(
     scene: Scene, request: pytest.FixtureRequest
 ) -> None:
     expected_to_fail(request, "assignments")
@@ -155,7 +155,7 @@ async def test_where_a_member_committed_nothing_counts_what_came_since(
     assert () == left.groups
 
 
-async def test_a_record_of_the_future_has_waited_for_no_time(scene: Scene) -> None:
+async def test_a_record_from_the_future_has_waited_for_0_seconds(scene: Scene) -> None:
     await scene.create()
     await scene.produce(ago_ms(-600))
     await scene.commit({0: 0})
@@ -165,7 +165,7 @@ async def test_a_record_of_the_future_has_waited_for_no_time(scene: Scene) -> No
     assert (0.0, True, 1) == (only(sweep).lag_s, only(sweep).exact, sweep.clock_skews)
 
 
-async def test_all_groups_are_found(scene: Scene) -> None:
+async def test_by_default_all_groups_are_listed(scene: Scene) -> None:
     await scene.create()
     await scene.commit({0: 0})
     async with scene.monitor(groups=[]) as monitor:
@@ -176,13 +176,13 @@ async def test_all_groups_are_found(scene: Scene) -> None:
     assert () == sweep.unanswered
 
 
-async def test_a_group_that_is_not_there_is_left_out(scene: Scene) -> None:
+async def test_a_missing_group_is_left_out(scene: Scene) -> None:
     await scene.create()
-    async with scene.monitor(groups=["nobody"]) as monitor:
+    async with scene.monitor(groups=["absent"]) as monitor:
         assert () == (await monitor.sweep()).groups
 
 
-async def test_a_wrong_address_is_told() -> None:
+async def test_a_wrong_address_is_an_error() -> None:
     with pytest.raises(KafkaConnectionError):
         async with LagMonitor(Connection("127.0.0.1:1")):
             pass
@@ -197,7 +197,7 @@ async def test_a_monitor_works_only_in_its_block(scene: Scene) -> None:
     "options",
     [{"interval_s": 0}, {"timeout_s": -1}, {"window_s": 1, "interval_s": 1}, {"max_series": 0}],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
+def test_invalid_options_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"must be"):
         LagMonitor(Connection("127.0.0.1:1"), **options)  # type: ignore[arg-type]  # on purpose
 
@@ -208,7 +208,7 @@ async def test_many_partitions_with_large_batches_are_all_read(scene: Scene) -> 
         await scene.large(number, ago_ms(100 + number), 300_000)
     await scene.commit(dict.fromkeys(range(12), 0))
     async with scene.monitor() as monitor:
-        found = partitions(await monitor.sweep())
+        parts = partitions(await monitor.sweep())
 
-    assert all(part.exact for part in found.values())
-    assert found[7].lag_s == pytest.approx(107, abs=10)
+    assert all(part.exact for part in parts.values())
+    assert parts[7].lag_s == pytest.approx(107, abs=10)

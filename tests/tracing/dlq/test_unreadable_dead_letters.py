@@ -28,46 +28,46 @@ pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 @pytest.fixture
 def cluster(kafka_servers: str) -> Cluster:
     """Three dead letters in partition 0; unreadable ones, a zstd batch and a last one in 1."""
-    found = Cluster(kafka_servers)
+    cluster = Cluster(kafka_servers)
 
     async def fill() -> None:
-        await found.fill()
+        await cluster.fill()
         lost = Provenance(
-            topic=found.topic, partition=0, offset=3, timestamp_ms=1, group="payment",
+            topic=cluster.topic, partition=0, offset=3, timestamp_ms=1, group="payment",
             exception="E", message="", attempts=1, first_failed_at_ms=1, failed_at_ms=1,
         )  # fmt: skip
         values = [b"fit-0", b"bad-1", b"fit-2", b"bad-3", b"fit-4"]
-        await write(found.servers, found.of_payment, batch(values, lost.headers()), 1)
-        await write(found.servers, found.of_payment, zstd(batch([b"z", b"z"])), 1)
-        async with AIOKafkaProducer(bootstrap_servers=found.servers) as producer:
+        await write(cluster.servers, cluster.of_payment, batch(values, lost.headers()), 1)
+        await write(cluster.servers, cluster.of_payment, zstd(batch([b"z", b"z"])), 1)
+        async with AIOKafkaProducer(bootstrap_servers=cluster.servers) as producer:
             await producer.send_and_wait(
-                found.of_payment, b"last", partition=1, headers=lost.headers()
+                cluster.of_payment, b"last", partition=1, headers=lost.headers()
             )
 
     asyncio.run(fill())
-    return found
+    return cluster
 
 
 async def read(cluster: Cluster, partition: int = 1) -> list[Letter]:
-    found = letters(Connection(cluster.servers), [cluster.of_payment])
-    return [dead_letter async for dead_letter in found if dead_letter.id.partition == partition]
+    reading = letters(Connection(cluster.servers), [cluster.of_payment])
+    return [dead_letter async for dead_letter in reading if dead_letter.id.partition == partition]
 
 
-def test_all_letters_around_them_are_read(cluster: Cluster) -> None:
-    found = asyncio.run(read(cluster))
+def test_all_dead_letters_around_them_are_read(cluster: Cluster) -> None:
+    dead_letters = asyncio.run(read(cluster))
 
     assert [b"fit-0", b"bad-1", b"fit-2", b"bad-3", b"fit-4"] == [
-        each.record.value for each in found[:5]
+        each.record.value for each in dead_letters[:5]
     ]
-    assert [0, 1, 2, 3, 4, 5, 7] == [each.id.offset for each in found]
-    assert b"last" == found[-1].record.value
-    assert [1, 3, 5] == [each.id.offset for each in found if each.problem]
-    assert "not UTF-8" in (found[1].problem or "")
-    assert "zstd" in (found[5].problem or "")
+    assert [0, 1, 2, 3, 4, 5, 7] == [each.id.offset for each in dead_letters]
+    assert b"last" == dead_letters[-1].record.value
+    assert [1, 3, 5] == [each.id.offset for each in dead_letters if each.problem]
+    assert "not UTF-8" in (dead_letters[1].problem or "")
+    assert "zstd" in (dead_letters[5].problem or "")
     assert 3 == len(asyncio.run(read(cluster, partition=0)))
 
 
-def test_list_and_show_name_them_and_end_well(
+def test_list_and_show_name_them_and_succeed(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad, opened = f"{cluster.of_payment}/1/1", f"{cluster.of_payment}/1/5"
@@ -111,25 +111,25 @@ def test_a_purge_deletes_them_as_well(cluster: Cluster, capsys: pytest.CaptureFi
     assert [] == asyncio.run(read(cluster))
 
 
-def test_a_purge_deletes_a_batch_that_cannot_be_opened_whole(cluster: Cluster) -> None:
+def test_a_purge_deletes_the_whole_of_a_batch_that_cannot_be_opened(cluster: Cluster) -> None:
     last = f"{cluster.of_payment}/1/5"
     assert 0 == cluster.run("purge", "--up-to", last, "--yes")
 
     assert [7] == [dead_letter.id.offset for dead_letter in asyncio.run(read(cluster))]
 
 
-def test_one_topic_that_may_not_be_read_does_not_hide_the_others(
+def test_a_topic_that_may_not_be_read_does_not_hide_the_others(
     cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = cluster.of_shipping
-    known = dlq_places.extents_at_once
+    original = dlq_places.extents_at_once
 
     async def some_refused(
         consumer: AIOKafkaConsumer, asked: list[TopicPartition]
     ) -> dict[TopicPartition, tuple[int, int]]:
         if any(tp.topic == refused for tp in asked):
             raise TopicAuthorizationFailedError(refused)
-        return await known(consumer, asked)
+        return await original(consumer, asked)
 
     monkeypatch.setattr(dlq_places, "extents_at_once", some_refused)
     both = ("--topic", cluster.of_payment, "--topic", refused)
@@ -144,7 +144,7 @@ def test_one_topic_that_may_not_be_read_does_not_hide_the_others(
     assert "the cluster does not allow this" in capsys.readouterr().err
 
 
-async def test_a_letter_of_bytes_that_are_no_record_is_not_replayed(kafka_servers: str) -> None:
+async def test_a_dead_letter_that_holds_only_bytes_is_not_replayed(kafka_servers: str) -> None:
     cluster = Cluster(kafka_servers)
     await cluster.fill()
     lost = Provenance(
@@ -158,11 +158,11 @@ async def test_a_letter_of_bytes_that_are_no_record_is_not_replayed(kafka_server
         )
     connection = Connection(kafka_servers)
 
-    async def given() -> AsyncIterator[Letter]:
+    async def stream() -> AsyncIterator[Letter]:
         for dead_letter in await read(cluster):
             yield dead_letter
 
-    result = await replay(connection, given(), Telemetry("orders"))
+    result = await replay(connection, stream(), Telemetry("orders"))
 
     assert (0, 1) == (result.sent, result.failures)
     assert "bytes" in next(iter(result.failed.values()))
