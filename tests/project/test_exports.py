@@ -12,7 +12,7 @@ PUBLIC = ["tracing", "tracing.dlq", "tracing.lag", "tracing.sql", "tracing.testi
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_all_is_sorted_and_without_doubles(name: str) -> None:
+def test_all_is_sorted_and_without_duplicates(name: str) -> None:
     exported = importlib.import_module(name).__all__
 
     assert sorted(set(exported)) == list(exported)
@@ -39,8 +39,8 @@ def test_everything_public_is_documented(name: str) -> None:
     objects = {exported: getattr(module, exported) for exported in module.__all__}
     undocumented = {
         exported
-        for exported, found in objects.items()
-        if (inspect.isclass(found) or inspect.isfunction(found)) and not inspect.getdoc(found)
+        for exported, value in objects.items()
+        if (inspect.isclass(value) or inspect.isfunction(value)) and not inspect.getdoc(value)
     }
 
     assert set() == undocumented
