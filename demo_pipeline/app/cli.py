@@ -49,7 +49,13 @@ cli.add_command(saga_group)
 
 
 @cli.command("run")
-@click.option("--orders", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option(
+    "--orders",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Number of orders.",
+)
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),

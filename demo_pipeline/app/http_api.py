@@ -57,7 +57,7 @@ def http_api(context: ServiceContext, providers: Providers) -> ASGIApp:
         except (SQLAlchemyError, OSError):
             _logger.exception("cannot store order %s", order.order_id)
             return _answer(503, {"error": "cannot accept orders at the moment, try again"})
-        _logger.info("accepted order %s", order.order_id)
+        _logger.info("order %s was accepted", order.order_id)
         span_context = trace.get_current_span().get_span_context()
         trace_id = trace.format_trace_id(span_context.trace_id)
         accepted = {"order_id": order.order_id, "trace_id": trace_id}

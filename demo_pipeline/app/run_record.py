@@ -68,11 +68,11 @@ def unreadable_orders(spans: Iterable[ReadableSpan]) -> frozenset[str]:
     Those orders never end. Any other dead letter only leaves a saga without an answer, and the saga
     ends all the same; an order that was dead-lettered for another reason counts as lost.
     """
-    found = set()
+    order_ids = set()
     for span in spans:
         attributes = span.attributes or {}
         if span.name == _PROCESS and _UNREADABLE.items() <= attributes.items():
             order_id = attributes.get("messaging.message.conversation_id")
             if isinstance(order_id, str):
-                found.add(order_id)
-    return frozenset(found)
+                order_ids.add(order_id)
+    return frozenset(order_ids)

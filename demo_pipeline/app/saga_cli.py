@@ -51,7 +51,13 @@ def saga_group() -> None:
     metavar="STATE",
     help="Only sagas in this state, such as charge-card, compensated or failed; may be repeated.",
 )
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Maximum number of sagas.",
+)
 @_OBSERVED
 @_JSON
 def list_command(
@@ -74,7 +80,7 @@ def list_command(
 @_OBSERVED
 @_JSON
 def show_command(*, saga_id: str, observed: bool, as_json: bool) -> None:
-    """Show the saga of order ID: its steps, commands, times, compensations and trace."""
+    """Show the saga of the order ID, step by step."""
     saga = _read(lambda database: shown(database, saga_id, observed=observed), observed=observed)
     if saga is None:
         raise DemoError(f"there is no saga {saga_id}; `saga list` lists all sagas")

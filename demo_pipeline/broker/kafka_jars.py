@@ -101,9 +101,9 @@ async def _resolve(work: Path) -> Path:
 
 async def _check_java() -> None:
     _, output = await _run("java", "-version")
-    found = re.search(r'version "(\d+)', output)
-    if found is None or int(found[1]) < _JAVA:
-        version = found[1] if found else "unknown"
+    match = re.search(r'version "(\d+)', output)
+    if match is None or int(match[1]) < _JAVA:
+        version = match[1] if match else "unknown"
         raise BrokerError(
             f"Apache Kafka needs Java {_JAVA}, but this is Java {version}: {_INSTALL}"
         )

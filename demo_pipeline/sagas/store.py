@@ -113,10 +113,10 @@ class SagaStore:
         query = select(
             columns.state, columns.context, columns.answer_due_ns, columns.deadline_ns
         ).where(columns.order_id == order_id)
-        found = await connection.execute(
+        rows = await connection.execute(
             query.with_for_update(skip_locked=skip_locked) if to_move else query
         )
-        row = found.one_or_none()
+        row = rows.one_or_none()
         if row is None:
             return None
         context = SagaContext.parse(row.context) or SagaContext(order_id, row.answer_due_ns)
@@ -137,13 +137,13 @@ class SagaStore:
     async def due(self, connection: AsyncConnection, now_ns: int, limit: int) -> list[str]:
         """Return the orders whose sagas have a timer due, the longest overdue first."""
         columns = self._table.c
-        found = await connection.scalars(
+        order_ids = await connection.scalars(
             select(columns.order_id)
             .where(columns.due_ns <= now_ns)
             .order_by(columns.due_ns)
             .limit(limit)
         )
-        return list(found)
+        return list(order_ids)
 
 
 def _values(saga: StoredSaga) -> dict[str, object]:

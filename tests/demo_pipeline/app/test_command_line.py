@@ -130,7 +130,7 @@ async def _stopped_run(*arguments: str) -> tuple[int | None, bytes, bytes]:
     )
     assert process.stderr is not None
     try:
-        while b"was taken" not in (line := await process.stderr.readline()):
+        while b"was accepted" not in (line := await process.stderr.readline()):
             assert line, "the run ended by itself"
         process.send_signal(signal.SIGINT)
         output, errors = await process.communicate()
