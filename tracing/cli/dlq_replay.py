@@ -67,8 +67,8 @@ def replay_command(
 ) -> None:
     """Send dead letters back to their topics, for the groups that gave them up.
 
-    A dead letter that lies in the dead-letter topic of another topic or group than it names is
-    refused with the reason. The others are sent, and the exit code is 1.
+    A dead letter is refused, with the reason, if it does not lie in the dead-letter topic of the
+    topic and group that it names. The others are sent, and the exit code is 1.
 
     Other groups skip them. They stay in the dead-letter topic: purge it when they are handled.
     """

@@ -16,7 +16,7 @@ from tracing.metrics.instruments import DEFAULT_MAX_SERIES
 if TYPE_CHECKING:
     from tracing.metrics.metric import Metric
 
-HEADINGS: Final = ("metric", "kind", "unit", "labels", "in Prometheus", "what it says")
+HEADINGS: Final = ("metric", "kind", "unit", "labels", "in Prometheus", "meaning")
 
 _HEAD: Final = f"""\
 # Metrics

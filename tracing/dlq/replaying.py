@@ -1,4 +1,4 @@
-"""Send dead letters back to their topics, for the group that failed alone."""
+"""Send dead letters back to their topics, only for the group that failed."""
 
 from __future__ import annotations
 

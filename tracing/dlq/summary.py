@@ -32,7 +32,7 @@ class Group:
 
 
 class Summary:
-    """Counts dead letters while they are read, in memory for the kinds alone."""
+    """Counts dead letters while they are read; memory grows only with the number of groups."""
 
     def __init__(self) -> None:
         self.groups: dict[tuple[str, str, str, str], Group] = {}

@@ -166,7 +166,7 @@ class Sweep:
 
 
 def longest(seconds: list[float | None]) -> float | None:
-    """Return the longest time; `None` if only an unknown one could be above 0."""
+    """Return the longest known time; `None` if some are unknown and no known one is above 0."""
     known = [each for each in seconds if each is not None]
     if len(known) < len(seconds) and not any(known):
         return None
