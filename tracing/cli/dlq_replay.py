@@ -70,7 +70,8 @@ def replay_command(
     A dead letter is refused, with the reason, if it does not lie in the dead-letter topic of the
     topic and group that it names. The others are sent, and the exit code is 1.
 
-    Other groups skip them. They stay in the dead-letter topic: purge it when they are handled.
+    Other groups skip the replayed records. The dead letters stay in their topic: purge it when
+    they are handled.
     """
     connection = connection_of(options, timeout)
     run = _Run(limit=limit, rate=rate, dry_run=dry_run)
