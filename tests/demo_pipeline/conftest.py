@@ -77,7 +77,7 @@ def open_context(open_service_database: OpenDatabase) -> OpenContext:
 
 
 async def outbox_of(context: ServiceContext) -> list[tuple[str, bytes, bytes, list[Header]]]:
-    """What is to be published: topic, key, value and headers, in order."""
+    """Return the records in the outbox: topic, key, value and headers, in order."""
     table = context.outbox.table
     columns = (table.c.topic, table.c.key, table.c.value, table.c.headers)
     async with context.database.connect() as connection:

@@ -1,4 +1,4 @@
-"""Splitting the end-to-end lag of one hop into what each hop before it added."""
+"""Splitting the end-to-end lag of a hop into the parts that it and the hops before it add."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ _PUBLISH: Final = "pipeline.publish.duration"
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What one hop added, in ms; `outside` is how far from its handler the next event was made."""
+    """What one hop adds, in ms.
+
+    `outside` is how long before the start or after the end of its handler the next event was
+    created.
+    """
 
     publish: int
     wait: int
@@ -34,15 +38,15 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Decomposed:
-    """The end-to-end lag that a hop told, in ms, and the parts that its way adds up to."""
+    """The end-to-end lag that a hop reports, in ms, and its parts by hop."""
 
     hop: str
-    told: float
+    reported: float
     parts: tuple[Parts, ...]
 
     @property
     def missing(self) -> float:
-        return abs(self.told - sum(part.total for part in self.parts))
+        return abs(self.reported - sum(part.total for part in self.parts))
 
 
 def decompose(spans: Sequence[SpanFacts]) -> list[Decomposed]:
@@ -52,18 +56,19 @@ def decompose(spans: Sequence[SpanFacts]) -> list[Decomposed]:
         parent: (pauses[-1].end_ns - pauses[0].start_ns) // _NS_PER_MS
         for parent, pauses in pauses_by_span(spans).items()
     }
-    found = []
+    decomposed = []
     for last in spans:
         if last.role is Role.PROCESS and last.end_to_end_ns is not None:
             way = _way(last, by_id)
             following = [*way[1:], None]
             parts = [
-                _parts(hop, behind, retries.get(hop.span_id, 0))
-                for hop, behind in zip(way, following, strict=True)
+                _parts(span, behind, retries.get(span.span_id, 0))
+                for span, behind in zip(way, following, strict=True)
             ]
-            told = last.end_to_end_ns / _NS_PER_MS
-            found.append(Decomposed(f"{last.reader} ← {last.topic}", told, tuple(parts)))
-    return found
+            reported = last.end_to_end_ns / _NS_PER_MS
+            hop = f"{last.reader} ← {last.topic}"
+            decomposed.append(Decomposed(hop, reported, tuple(parts)))
+    return decomposed
 
 
 def _way(last: SpanFacts, by_id: dict[int, SpanFacts]) -> list[SpanFacts]:
@@ -89,7 +94,7 @@ def _parts(hop: SpanFacts, behind: SpanFacts | None, retry: int) -> Parts:
 
 
 def _created(hop: SpanFacts) -> int:
-    """When the event that a hop handles was created, unix ms."""
+    """Return when the event that a hop handles was created, unix ms."""
     return hop.start_ns // _NS_PER_MS - _wait(hop) - _publish(hop)
 
 

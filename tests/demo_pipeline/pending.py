@@ -1,4 +1,4 @@
-"""How many records wait for each service: where its topics end, and what its group committed."""
+"""Number of records that each group has not committed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _BEYOND_MS: Final = 300
 async def pending_records(
     bootstrap_servers: str, readers: Mapping[str, Collection[str]], partitions: Mapping[str, int]
 ) -> Mapping[tuple[str, str], int]:
-    """Count what each group has not committed.
+    """Count the records that each group has not committed.
 
     Args:
         bootstrap_servers: The cluster.
         readers: The topics that each group reads.
-        partitions: In how many partitions each topic is split.
+        partitions: The number of partitions of each topic.
 
     Returns:
-        The number of records by group and topic. A group that has committed nothing has all
-        before it: the demo's services begin at the beginning.
+        The number of records by group and topic. A group without commits has all records pending:
+        the demo's services read from the beginning.
     """
     logs = await _logs(bootstrap_servers, partitions)
     committed = await asyncio.gather(
@@ -48,7 +48,7 @@ async def pending_records(
 async def _logs(
     bootstrap_servers: str, partitions: Mapping[str, int]
 ) -> dict[TopicPartition, tuple[int, int]]:
-    """Find where each partition begins and ends."""
+    """Return the first and the end offset of each partition."""
     places = [
         TopicPartition(topic, n) for topic, number in partitions.items() for n in range(number)
     ]
@@ -58,7 +58,7 @@ async def _logs(
         consumer.assign(places)
         beginnings = await consumer.beginning_offsets(places)
         ends = await consumer.end_offsets(places)
-        # The embedded broker now and then tells an end that is one record short of its log.
+        # The embedded broker sometimes reports an end that is one record too low.
         for place, end in ends.items():
             consumer.seek(place, end)
         while beyond := await consumer.getmany(timeout_ms=_BEYOND_MS):
@@ -72,7 +72,7 @@ async def _logs(
 async def _committed(
     bootstrap_servers: str, group: str, places: Iterable[TopicPartition]
 ) -> dict[TopicPartition, int | None]:
-    # Assigned by hand, so it joins nothing and does not disturb the group.
+    # A manual assignment joins no group, and so does not disturb it.
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False
     )

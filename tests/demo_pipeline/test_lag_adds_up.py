@@ -1,4 +1,4 @@
-"""The figures of a whole run against each other: lag against its parts, what came against went."""
+"""The figures of a whole run agree: lag with its parts, produced records with consumed ones."""
 
 from __future__ import annotations
 
@@ -56,21 +56,21 @@ async def test_end_to_end_lag_is_the_sum_of_its_parts_for_every_order(scenario: 
     for order in orders:
         (trace,) = order.traces
         if scenario != "steady" and trace.given_up:
-            # What a timer asks for again is created by no handler.
+            # A command repeated by a timer was created by no handler.
             continue
         decomposed = decompose(trace.spans)
         assert {"orchestrator ← shipping.events", "observer ← notification.events"} <= {
-            found.hop for found in decomposed
+            each.hop for each in decomposed
         }
-        for found in decomposed:
-            assert found.missing <= 5, found
-            # The parts are times that passed where they are said to have passed.
-            assert max(part.outside for part in found.parts) <= 3, found
-            assert min(min(p.publish, p.wait, p.processing) for p in found.parts) >= -3, found
+        for each in decomposed:
+            assert each.missing <= 5, each
+            # Every part is a time that really passed in its hop.
+            assert max(part.outside for part in each.parts) <= 3, each
+            assert min(min(p.publish, p.wait, p.processing) for p in each.parts) >= -3, each
 
 
 @pytest.mark.integration
-async def test_what_was_produced_was_consumed_or_dead_lettered_or_is_pending() -> None:
+async def test_every_produced_record_was_consumed_or_dead_lettered_or_is_pending() -> None:
     async with EmbeddedBroker() as broker:
         options = replace(OPTIONS, scenario="poison", bootstrap_servers=broker.bootstrap_servers)
         outcome = await run(options, _Silent())
@@ -92,10 +92,10 @@ async def test_what_was_produced_was_consumed_or_dead_lettered_or_is_pending() -
 
 
 def _gone(metrics: Iterable[MetricsData]) -> Counter[tuple[str, str]]:
-    """The records that each group has done with, by group and topic."""
+    """Return the number of records that each group has finished, by group and topic."""
     gone = Counter[tuple[str, str]]()
     for attributes, value in _points(metrics, "messaging.process.duration"):
-        # Attempts that failed are no records; what they led to is below.
+        # Failed attempts are not finished records; dead letters are counted below.
         if "error.type" not in attributes:
             gone[attributes[GROUP], attributes[TOPIC]] += value
     for attributes, value in _points(metrics, "pipeline.dead_letters"):

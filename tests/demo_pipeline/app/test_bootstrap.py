@@ -39,7 +39,7 @@ async def test_a_reader_that_fails_is_the_service_failing_while_its_relay_goes_o
     relaying.cancel()
 
 
-async def test_what_is_in_the_outbox_is_published_before_a_service_stops(
+async def test_a_service_publishes_its_outbox_before_it_stops(
     open_context: Any,
 ) -> None:
     broker, context = InMemoryBroker(), await open_context("payment")

@@ -60,7 +60,7 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert "secret" not in line
 
 
-def test_a_broker_that_is_not_there_is_one_line_and_exit_1(
+def test_a_missing_broker_is_one_line_and_exit_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("demo_pipeline.app.run.REACH_S", 0.2)
@@ -77,7 +77,7 @@ def test_a_port_that_is_taken_is_one_line_and_exit_1(capsys: pytest.CaptureFixtu
     assert f"127.0.0.1:{port}" in _one_line(capsys)
 
 
-def test_a_report_folder_that_cannot_be_written_is_told_before_the_run(
+def test_an_unwritable_report_folder_fails_before_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -86,7 +86,7 @@ def test_a_report_folder_that_cannot_be_written_is_told_before_the_run(
     assert str(folder) in _one_line(capsys)
 
 
-def test_a_database_url_that_cannot_be_used_is_told_without_its_password(
+def test_an_unusable_database_url_is_reported_without_its_password(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ORDERS_DATABASE_URL", "mysql://shop:secret@db/orders")
@@ -102,7 +102,7 @@ def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.integration
-async def test_a_service_finishes_in_good_order_when_it_is_told_to_stop(tmp_path: Path) -> None:
+async def test_a_service_finishes_cleanly_when_it_is_stopped(tmp_path: Path) -> None:
     async with EmbeddedBroker() as broker:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "demo_pipeline", "serve", "orders"),
@@ -121,7 +121,7 @@ async def test_a_service_finishes_in_good_order_when_it_is_told_to_stop(tmp_path
 
 
 async def _stopped_run(*arguments: str) -> tuple[int | None, bytes, bytes]:
-    """Stop a run after its first order; returns its exit code, and what it wrote."""
+    """Stop a run after its first order; return its exit code, output and errors."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "demo_pipeline", "run", "--orders", "100000"),
         *("--log-level", "info", *arguments),
@@ -135,7 +135,7 @@ async def _stopped_run(*arguments: str) -> tuple[int | None, bytes, bytes]:
         process.send_signal(signal.SIGINT)
         output, errors = await process.communicate()
     finally:
-        # Nothing must go on placing orders beside all further tests.
+        # A run that goes on would slow down all further tests.
         if process.returncode is None:
             process.kill()
             await process.wait()
@@ -163,7 +163,7 @@ async def test_the_report_of_a_run_that_is_stopped_says_so(tmp_path: Path) -> No
     assert (tmp_path / "traces.jsonl").stat().st_size
 
 
-def test_a_run_that_cannot_begin_leaves_no_older_report_that_says_all_is_well(
+def test_a_run_that_cannot_start_replaces_an_older_successful_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("demo_pipeline.app.run.REACH_S", 0.2)
@@ -186,7 +186,7 @@ def test_a_run_that_cannot_begin_leaves_no_older_report_that_says_all_is_well(
         ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://"),
     ],
 )
-def test_an_address_in_the_environment_that_cannot_be_is_one_line_and_exit_2(
+def test_an_impossible_address_in_the_environment_is_one_line_and_exit_2(
     variable: str, value: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -211,7 +211,7 @@ def test_an_address_in_the_environment_that_cannot_be_is_one_line_and_exit_2(
         ("postgresql+asyncpg://127.0.0.1:1/shop", 1, "ConnectionRefusedError"),
     ],
 )
-def test_a_database_that_cannot_be_is_one_line(
+def test_an_unusable_database_is_one_line(
     url: str,
     code: int,
     named: str,

@@ -197,7 +197,7 @@ async def test_an_order_whose_event_cannot_be_stored_is_not_accepted(api: Any) -
     assert (503, 0) == (answer.status_code, stored)
 
 
-async def test_a_number_that_is_far_too_long_is_refused_in_the_words_of_the_shop(api: Any) -> None:
+async def test_a_number_with_too_many_digits_is_refused_with_a_clear_message(api: Any) -> None:
     async with api() as shop:
         answer = await shop.client.post("/orders", content=_with(b'"extra": ' + b"9" * 5000))
     assert (400, {"error": "the JSON has a number of more than 400 digits"}) == (
@@ -206,13 +206,13 @@ async def test_a_number_that_is_far_too_long_is_refused_in_the_words_of_the_shop
     )
 
 
-async def test_what_is_not_there_is_not_found(api: Any) -> None:
+async def test_an_unknown_order_is_not_found(api: Any) -> None:
     async with api() as shop:
         answer = await shop.client.get("/orders/o-1")
     assert (404, {"error": "there is no such order"}) == (answer.status_code, answer.json())
 
 
-async def test_names_of_all_languages_are_taken(api: Any) -> None:
+async def test_names_in_all_languages_are_accepted(api: Any) -> None:
     persian, sinhala, hindi = (
         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
         "\u0dc1\u0dca\u200d\u0dbb\u0dd3",
@@ -238,7 +238,7 @@ async def test_names_of_all_languages_are_taken(api: Any) -> None:
         ({"content-encoding": "gzip"}, 415),
     ],
 )
-async def test_an_order_is_json_and_not_said_to_be_anything_else(
+async def test_an_order_must_be_json_by_its_content_type(
     api: Any, headers: dict[str, str], status: int
 ) -> None:
     async with api() as shop:
@@ -261,7 +261,7 @@ async def test_a_method_that_is_unknown_is_refused(api: Any, method: str) -> Non
     assert 405 == answer.status_code
 
 
-async def test_orders_that_cannot_be_read_at_the_moment_are_no_crash(api: Any) -> None:
+async def test_an_unreadable_database_is_answered_503(api: Any) -> None:
     async with api() as shop:
         async with shop.context.database.begin() as connection:
             await connection.execute(text("DROP TABLE orders"))

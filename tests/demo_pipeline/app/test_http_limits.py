@@ -25,7 +25,7 @@ _HEALTH = b"GET /health HTTP/1.1\r\nhost: shop\r\n\r\n"
 
 
 class _App:
-    """Reads the body of a POST; answers a GET of `/busy` when it is let go."""
+    """Reads the body of a POST; answers a GET of `/busy` when it is released."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -62,14 +62,14 @@ class _Client:
         self._writer.write(data)
 
     async def status(self) -> int:
-        """The status of the next response, whose body is read as well."""
+        """Read the next response with its body, and return its status."""
         head = await self._reader.readuntil(b"\r\n\r\n")
         if b"content-length: 2\r\n" in head:
             await self._reader.readexactly(2)
         return int(head.split(b" ")[1])
 
     async def all(self) -> bytes:
-        """All that comes until the server closes."""
+        """Return everything that arrives until the server closes the connection."""
         try:
             return await self._reader.read()
         except ConnectionError:
@@ -95,7 +95,7 @@ async def _clients(port: int, count: int) -> AsyncIterator[list[_Client]]:
 
 
 @pytest.mark.parametrize("sent", [b"", b"G", b"POST /orders HTTP/1.1\r\nhost: shop\r\nx: "])
-async def test_a_request_that_does_not_begin_is_cut_off(sent: bytes) -> None:
+async def test_a_connection_without_a_request_is_closed(sent: bytes) -> None:
     limits = HttpLimits(header_s=0.1, body_s=_LONG, request_s=_LONG)
     async with _served(_App(), limits) as port, _clients(port, 1) as (client,):
         client.send(sent)
@@ -103,7 +103,7 @@ async def test_a_request_that_does_not_begin_is_cut_off(sent: bytes) -> None:
     assert (b"HTTP/1.1 408" if sent else b"") == answer[:12]
 
 
-async def test_headers_that_drip_get_no_more_time() -> None:
+async def test_slow_headers_get_no_extra_time() -> None:
     limits = HttpLimits(header_s=0.2, body_s=_LONG, request_s=_LONG)
     async with _served(_App(), limits) as port, _clients(port, 1) as (client,):
         client.send(b"GET /health HTTP/1.1\r\nx: ")
@@ -129,7 +129,7 @@ async def test_a_body_that_does_not_end_is_answered_408_and_the_connection_close
     assert b"HTTP/1.1 408" == answer[:12]
 
 
-async def test_a_request_that_takes_too_long_in_all_is_cut_off() -> None:
+async def test_a_request_that_takes_too_long_in_total_is_cut_off() -> None:
     limits = HttpLimits(header_s=_LONG, body_s=_LONG, request_s=0.1)
     app = _App()
     async with _served(app, limits) as port, _clients(port, 1) as (client,):
@@ -164,7 +164,7 @@ async def test_a_body_without_end_is_answered_before_it_is_read_and_then_cut_off
         assert 413 == await answering
 
 
-async def test_who_sends_far_too_much_gets_the_answer_and_may_send_again() -> None:
+async def test_a_client_that_sends_too_much_gets_the_answer_and_may_send_again() -> None:
     async with _served(_App(), _PATIENT) as port, _clients(port, 1) as (client,):
         for _ in range(2):
             client.send(b"POST /orders HTTP/1.1\r\nhost: shop\r\ncontent-length: 20000000\r\n\r\n")
@@ -174,7 +174,7 @@ async def test_who_sends_far_too_much_gets_the_answer_and_may_send_again() -> No
         assert 200 == await client.status()
 
 
-async def test_the_application_sees_no_request_before_all_of_it_is_there() -> None:
+async def test_the_application_sees_no_request_before_its_whole_body() -> None:
     app = _App()
     async with _served(app, _PATIENT) as port, _clients(port, 2) as (slow, quick):
         slow.send(_POST + b"012345678")
@@ -186,7 +186,7 @@ async def test_the_application_sees_no_request_before_all_of_it_is_there() -> No
     assert ["/health", "/orders"] == app.calls
 
 
-async def test_a_server_that_is_to_end_waits_for_no_client(
+async def test_a_server_that_stops_waits_for_no_client(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = _App()
@@ -232,7 +232,7 @@ async def test_half_open_requests_make_room_for_newer_ones_and_health_is_answere
             assert 200 == await visitor.status()
 
 
-async def test_where_all_connections_are_at_work_health_is_answered_and_the_rest_gets_503(
+async def test_while_all_connections_are_busy_health_is_answered_and_the_rest_gets_503(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     limits = HttpLimits(connections=3, spare=2, header_s=_LONG, body_s=_LONG, request_s=_LONG)
@@ -262,7 +262,7 @@ async def test_where_all_connections_are_at_work_health_is_answered_and_the_rest
         b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2",
     ],
 )
-async def test_what_is_no_request_is_answered_400_and_the_connection_closed(
+async def test_an_invalid_request_is_answered_400_and_the_connection_closed(
     request_line: bytes,
 ) -> None:
     async with _served(_App(), _PATIENT) as port, _clients(port, 1) as (client,):
@@ -271,17 +271,17 @@ async def test_what_is_no_request_is_answered_400_and_the_connection_closed(
     assert answer[:12] in {b"HTTP/1.1 400", b""}
 
 
-async def test_a_chunk_that_is_none_ends_the_request() -> None:
+async def test_an_invalid_chunk_ends_the_request() -> None:
     async with _served(_App(), _PATIENT) as port, _clients(port, 1) as (client,):
         client.send(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n")
         answer = await client.all()
     assert b"HTTP/1.1 400" == answer[:12]
 
 
-async def test_nonsense_after_an_answer_or_beside_one_ends_the_connection_and_is_no_error(
+async def test_invalid_data_after_or_during_an_answer_closes_the_connection_without_an_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    # More than is waited for, so that the application has the request already.
+    # More than the server waits for, so that the application has the request already.
     body = b"11000\r\n" + b"x" * 0x11000 + b"\r\n"
     async with _served(_App(), _PATIENT) as port, _clients(port, 2) as (first, second):
         first.send(_CHUNKED + body)
@@ -293,7 +293,7 @@ async def test_nonsense_after_an_answer_or_beside_one_ends_the_connection_and_is
     assert [] == [record.name for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_others_have_their_turn_while_tiny_chunks_are_read() -> None:
+async def test_other_clients_are_served_while_tiny_chunks_are_read() -> None:
     turns = 0
 
     async def take_turns() -> None:

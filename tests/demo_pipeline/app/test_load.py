@@ -23,7 +23,7 @@ def test_a_seed_makes_the_same_orders_and_another_makes_others() -> None:
     assert orders(1) != orders(2)
 
 
-def test_what_customers_order_can_be_ordered() -> None:
+def test_generated_orders_are_valid() -> None:
     for number, body in enumerate(order_bodies(Load(orders=100, rate=1, seed=3))):
         order = order_from(msgspec.json.encode(body), order_id=str(number))
         assert 0 < order.total_cents < 500_000

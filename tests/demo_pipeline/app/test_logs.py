@@ -1,4 +1,4 @@
-"""What is logged at which level: never what a record or a statement holds, unless asked for."""
+"""Log levels: the data of records and statements is never logged unless asked for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OTHERS = ("aiokafka.producer.producer", "aiosqlite", "sqlalchemy.engine", "http
 
 
 def _logged(levels: LogLevels, capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """The names and levels of the loggers whose lines are written."""
+    """Return the names and levels of the loggers whose lines were output."""
     with console_logs(levels):
         for name in ("demo_pipeline.orders", "tracing", *_OTHERS):
             for level in (logging.DEBUG, logging.INFO):
@@ -41,12 +41,14 @@ def test_debug_is_for_our_own_loggers_and_info_for_all_others(
     }
 
 
-def test_a_logger_that_is_asked_for_by_name_says_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_logger_named_in_the_options_logs_at_its_own_level(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     logged = _logged(parse_log_levels(["error", "aiokafka=DEBUG"]), capsys)
     assert {"DEBUG aiokafka.producer.producer", "INFO aiokafka.producer.producer"} == logged
 
 
-def test_afterwards_all_levels_are_as_they_were() -> None:
+def test_all_levels_are_restored_afterwards() -> None:
     names = ("", "demo_pipeline", "tracing", "aiokafka", "opentelemetry.exporter")
     before = [logging.getLogger(name).level for name in names]
     with console_logs(parse_log_levels(["debug", "aiokafka=debug"])):
@@ -54,7 +56,7 @@ def test_afterwards_all_levels_are_as_they_were() -> None:
     assert before == [logging.getLogger(name).level for name in names]
 
 
-async def test_what_is_stored_is_in_no_log_line_and_no_error(
+async def test_stored_data_is_in_no_log_line_and_no_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path}/orders.sqlite3"
@@ -70,7 +72,7 @@ async def test_what_is_stored_is_in_no_log_line_and_no_error(
 
 
 @pytest.mark.parametrize("handled", [False, True])
-def test_what_an_event_says_cannot_break_or_move_a_line(
+def test_text_from_an_event_cannot_break_a_log_line(
     capsys: pytest.CaptureFixture[str], handled: bool
 ) -> None:
     forged = "o-1\nERROR forged \x1b[2J\x9b\x85\u2028\u202e\ud800"
@@ -86,7 +88,7 @@ def test_what_an_event_says_cannot_break_or_move_a_line(
     assert handled == line.endswith("event ]")
 
 
-def test_what_an_error_says_cannot_move_the_lines_of_its_traceback(
+def test_text_from_an_error_cannot_break_the_lines_of_its_traceback(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with console_logs(LogLevels()):

@@ -41,7 +41,7 @@ def test_an_export_that_is_not_supported_is_wrong_usage(monkeypatch: pytest.Monk
         Recording().providers("orders")
 
 
-def test_a_service_that_runs_for_long_keeps_no_spans() -> None:
+def test_a_long_running_service_keeps_no_spans() -> None:
     providers = exporting_providers("orders")
     with providers.tracer_provider.get_tracer("test").start_as_current_span("work") as span:
         assert span.is_recording()

@@ -61,8 +61,8 @@ def _options(
 
 
 def _sagas(result: RunResult, name: str) -> list[Saga]:
-    found = sum_up_sagas(result.metrics, read_spans(result.spans))
-    return [saga for saga in found if saga.name == name]
+    sagas = sum_up_sagas(result.metrics, read_spans(result.spans))
+    return [saga for saga in sagas if saga.name == name]
 
 
 @pytest.mark.integration
@@ -94,7 +94,7 @@ async def test_every_order_is_in_one_trace_of_all_services() -> None:
 
 
 @pytest.mark.integration
-async def test_a_second_run_on_the_same_cluster_counts_its_own_orders_alone() -> None:
+async def test_a_second_run_on_the_same_cluster_counts_only_its_own_orders() -> None:
     async with EmbeddedBroker() as broker:
         first = await run(_options(broker.bootstrap_servers, orders=5), _Steps())
         second = await run(_options(broker.bootstrap_servers, orders=5), _Steps())
@@ -105,13 +105,13 @@ async def test_a_second_run_on_the_same_cluster_counts_its_own_orders_alone() ->
 
 
 @pytest.mark.integration
-async def test_poison_becomes_dead_letters_of_every_reader_and_the_others_go_on() -> None:
+async def test_poison_is_dead_lettered_by_every_reader_and_other_orders_go_on() -> None:
     outcome = await run(_options(orders=12, scenario="poison"), _Steps())
 
     lost = unreadable_orders(outcome.result.spans)
     assert () == outcome.problems
     assert () == check_traces(outcome.result)
-    # The third and the thirteenth event, of which there are twelve.
+    # Of twelve events, the third one is spoiled; the thirteenth would be the next.
     assert 1 == len(lost)
     assert [
         ("analytics", {"msgspec.DecodeError": 1}),
@@ -126,19 +126,19 @@ async def test_poison_becomes_dead_letters_of_every_reader_and_the_others_go_on(
 
 @pytest.mark.kafka
 @pytest.mark.integration
-async def test_an_outage_is_retried_and_what_it_outlasts_becomes_a_dead_letter(
+async def test_an_outage_is_retried_and_its_last_failures_are_dead_lettered(
     kafka_servers: str,
 ) -> None:
     outcome = await run(_options(kafka_servers, orders=60, scenario="payment-outage"), _Steps())
 
     assert () == outcome.problems
     assert () == check_traces(outcome.result)
-    # On a slow machine other groups may have had duplicates, which are no part of this story.
+    # On a slow machine other groups may have had duplicates, which do not matter here.
     (payment,) = (each for each in deliveries(outcome.result.metrics) if each.dead_letters)
     error = "demo_pipeline.runtime.faults.CardProviderUnreachableError"
     assert ("payment", "payment.commands") == (payment.group, payment.topic)
     assert payment.retries[error] > payment.dead_letters[error] > 0
-    # The saga has asked again for what became a dead letter.
+    # The saga has repeated the dead-lettered commands.
     assert frozenset() == unreadable_orders(outcome.result.spans)
     (saga,) = _sagas(outcome.result, "place-order")
     assert (60, 60) == (saga.started, saga.completed)
@@ -146,13 +146,13 @@ async def test_an_outage_is_retried_and_what_it_outlasts_becomes_a_dead_letter(
 
 @pytest.mark.kafka
 @pytest.mark.integration
-async def test_what_is_sent_twice_is_applied_once(kafka_servers: str) -> None:
+async def test_records_that_are_sent_twice_are_applied_once(kafka_servers: str) -> None:
     outcome = await run(_options(kafka_servers, orders=12, scenario="duplicates"), _Steps())
 
     assert () == outcome.problems
     assert () == check_traces(outcome.result)
-    skipped = {found.group for found in deliveries(outcome.result.metrics) if found.duplicates}
-    # Notification is told of twelve shipments, and the observer sees, and neither counts, doubles.
+    skipped = {each.group for each in deliveries(outcome.result.metrics) if each.duplicates}
+    # Notification and observer are not checked: which of their records are doubled is random.
     assert {"orders", "orchestrator", "payment", "shipping", "analytics"} <= skipped
     (saga,) = _sagas(outcome.result, "place-order")
     assert (12, 12, 0) == (saga.started, saga.completed, saga.active)
@@ -179,15 +179,15 @@ async def test_a_service_that_fails_ends_the_run_with_its_name(
 
 
 @pytest.mark.integration
-async def test_sagas_that_are_declined_are_compensated_and_customers_hear_of_it() -> None:
+async def test_declined_sagas_are_compensated_and_customers_are_notified() -> None:
     outcome = await run(_options(orders=10, scenario="payment-declines"), _Steps())
 
     assert () == outcome.problems
     assert () == check_traces(outcome.result)
     (placed,) = _sagas(outcome.result, "place-order")
-    (told,) = _sagas(outcome.result, "order-notification")
+    (notified,) = _sagas(outcome.result, "order-notification")
     assert (10, 8, 2, 0) == (placed.started, placed.completed, placed.compensated, placed.failed)
-    assert (10, 10) == (told.started, told.completed)
+    assert (10, 10) == (notified.started, notified.completed)
     assert {"release-inventory": 2, "cancel-order": 2} == {
         step.name: step.ok for step in placed.steps if step.compensation
     }
@@ -196,7 +196,7 @@ async def test_sagas_that_are_declined_are_compensated_and_customers_hear_of_it(
 
 
 @pytest.mark.integration
-async def test_slow_shipping_makes_sagas_overdue_that_are_completed_all_the_same() -> None:
+async def test_sagas_that_are_overdue_because_of_slow_shipping_complete() -> None:
     outcome = await run(_options(orders=24, scenario="slow-shipping"), _Steps())
 
     assert () == outcome.problems
@@ -206,7 +206,7 @@ async def test_slow_shipping_makes_sagas_overdue_that_are_completed_all_the_same
 
 
 @pytest.mark.integration
-async def test_stuck_sagas_are_overdue_and_fail_in_the_end_and_say_so(
+async def test_stuck_sagas_become_overdue_fail_and_are_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     outcome = await run(_options(orders=6, scenario="stuck-saga"), _Steps())
@@ -229,7 +229,7 @@ async def test_on_a_slow_machine_no_healthy_order_is_cancelled(
     before = Faults.before
 
     async def slowly(faults: Faults, message: Message) -> None:
-        # Three times as long as a saga has on a quiet machine.
+        # Three times the deadline of a saga on an idle machine.
         if isinstance(message, ReserveInventory) and message.attempt == 1:
             await asyncio.sleep(3.0)
         await before(faults, message)
@@ -243,7 +243,7 @@ async def test_on_a_slow_machine_no_healthy_order_is_cancelled(
 
 
 @pytest.mark.integration
-async def test_orders_that_do_not_end_are_problems_of_the_result(
+async def test_orders_that_do_not_end_are_reported_as_problems(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def never(faults: Faults, message: Message) -> None:

@@ -25,7 +25,7 @@ UNREADABLE = {
         ({"messaging.consumer.group.name": "analytics"}, set()),
     ],
 )
-def test_only_an_order_that_could_not_be_read_needs_no_end(
+def test_only_an_order_that_could_not_be_decoded_need_not_end(
     changes: dict[str, Any], expected: set[str]
 ) -> None:
     recorder = Recorder()

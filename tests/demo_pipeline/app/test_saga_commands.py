@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-# In 2023, so that whatever has not ended is overdue.
+# In 2023, so that every active saga is overdue.
 NOW_NS = 1_700_000_000_000_000_000
 
 
@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_state_that_there_is_not_is_refused_with_those_that_there_are(
+def test_an_unknown_state_is_refused_with_the_list_of_known_states(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert 2 == main(["saga", "list", "--state", "complete"])
@@ -92,16 +92,16 @@ def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
 def test_sagas_are_listed_the_latest_first(
     arguments: list[str], expected: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = _json(capsys, "list", *arguments)
+    sagas = _json(capsys, "list", *arguments)
 
-    assert expected == [saga["saga_id"] for saga in found]
+    assert expected == [saga["saga_id"] for saga in sagas]
 
 
 @pytest.mark.usefixtures("folder")
 def test_one_saga_is_shown_with_steps_times_commands_and_trace(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = _json(capsys, "show", "declined")
+    saga = _json(capsys, "show", "declined")
 
     assert {
         "saga": "place-order",
@@ -127,11 +127,11 @@ def test_one_saga_is_shown_with_steps_times_commands_and_trace(
                 "took_s": 2.25,
             }
         ],
-    } == found
+    } == saga
 
 
 @pytest.mark.usefixtures("folder")
-def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_json_the_output_is_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["saga", "list"])
     listed = capsys.readouterr().out
     assert 0 == main(["saga", "show", "stuck"])
@@ -146,13 +146,13 @@ def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_saga_that_is_not_there_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert 1 == main(["saga", "show", "nobody"])
-    assert "there is no saga nobody" in capsys.readouterr().err
+def test_an_unknown_saga_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 1 == main(["saga", "show", "unknown"])
+    assert "there is no saga unknown" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["show", "x"], ["list", "--observed"]])
-def test_without_a_database_it_says_where_to_look_and_makes_none(
+def test_a_missing_database_is_explained_and_not_created(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with chdir(tmp_path):
@@ -161,7 +161,7 @@ def test_without_a_database_it_says_where_to_look_and_makes_none(
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_file_that_is_no_database_is_an_error_for_people(
+def test_a_file_that_is_no_database_is_a_readable_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "orchestrator.sqlite3").write_text("not a database, and longer than its header")

@@ -32,7 +32,7 @@ UNSUPPORTED: Final[Mapping[str, str]] = {
     "group offsets": "the embedded broker's answer to an admin client's OffsetFetch cannot be read",
     "deleting": "the embedded broker closes the connection on DeleteRecords",
 }
-"""What the embedded broker cannot do, and why."""
+"""What the embedded broker does not support, and why."""
 
 
 @pytest.fixture(
@@ -43,9 +43,9 @@ def servers(request: pytest.FixtureRequest) -> str:
 
 
 def expected_to_fail(request: pytest.FixtureRequest, what: str) -> None:
-    """Mark what the embedded broker cannot do; strict, so that the list cannot rot."""
+    """Mark what the embedded broker does not support; strict, so that the list stays true."""
     if "embedded" in request.node.callspec.params.values():
-        # Only here: with which broker the test runs is known when its fixtures are made.
+        # Only the fixture knows which broker the test runs with.
         request.applymarker(pytest.mark.xfail(reason=UNSUPPORTED[what], strict=True))
 
 
@@ -57,7 +57,7 @@ async def topic(servers: str) -> str:
 
 @asynccontextmanager
 async def started(producer: TracedProducer) -> AsyncIterator[TracedProducer]:
-    """Start a producer, and stop it even if that fails, as aiokafka's own block does not."""
+    """Start a producer, and stop it even if the start fails; aiokafka's own block does not."""
     try:
         await producer.start()
         yield producer
@@ -82,7 +82,7 @@ async def test_an_idempotent_producer_sends(servers: str, request: pytest.Fixtur
         assert 0 == (await producer.send_and_wait(name, b"v", partition=0)).offset
 
 
-async def test_what_a_transaction_aborted_is_not_read(
+async def test_records_of_an_aborted_transaction_are_not_read(
     servers: str, request: pytest.FixtureRequest
 ) -> None:
     expected_to_fail(request, "transactions")
@@ -123,7 +123,7 @@ async def test_an_admin_client_sees_what_a_group_committed(
     assert 1 == offsets[tp].offset
 
 
-async def test_records_can_be_deleted_from_the_beginning_on(
+async def test_records_can_be_deleted_from_the_beginning_of_a_partition(
     servers: str, request: pytest.FixtureRequest
 ) -> None:
     expected_to_fail(request, "deleting")
@@ -163,7 +163,7 @@ async def test_records_and_commits_survive_a_killed_broker() -> None:
 
 @pytest.mark.kafka
 @pytest.mark.usefixtures("java")
-async def test_three_brokers_can_do_without_any_one_of_them() -> None:
+async def test_three_brokers_survive_the_loss_of_any_one() -> None:
     async with KafkaCluster(nodes=3) as kafka:
         name = await topic(kafka.bootstrap_servers)
         async with AIOKafkaProducer(
@@ -176,5 +176,5 @@ async def test_three_brokers_can_do_without_any_one_of_them() -> None:
             await kafka.restart(1)
             await producer.send_and_wait(name, b"4", partition=0)
         async with consumer(kafka.bootstrap_servers, name) as reader:
-            found = [(await reader.getone()).value for _ in range(5)]
-    assert [b"0", b"1", b"2", b"3", b"4"] == found
+            values = [(await reader.getone()).value for _ in range(5)]
+    assert [b"0", b"1", b"2", b"3", b"4"] == values

@@ -1,4 +1,4 @@
-"""The embedded broker is there when asked for, gone afterwards, and never outlives its parent."""
+"""The embedded broker runs during its block, and never outlives its parent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def brokers_below(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
-async def test_records_go_through_it_and_nothing_of_it_stays(tmp_path: Path) -> None:
+async def test_it_carries_records_and_leaves_nothing_behind(tmp_path: Path) -> None:
     before = set(brokers_below(os.getpid()))
     async with EmbeddedBroker() as broker:
         await create_topics(broker.bootstrap_servers, {"t": 3})
@@ -76,7 +76,7 @@ async def test_it_dies_with_its_parent_however_that_dies(how: signal.Signals) ->
     assert await eventually(lambda: not any(process.is_running() for process in started))
 
 
-async def test_it_does_not_take_the_demos_configuration_for_its_own(
+async def test_it_ignores_the_demos_configuration(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LISTENER_URL", "tcp://127.0.0.1:1")
@@ -86,7 +86,7 @@ async def test_it_does_not_take_the_demos_configuration_for_its_own(
         await wait_until_reachable(broker.bootstrap_servers)
         guards = brokers_below(os.getpid())
         environments = [process.environ() for process in guards]
-        assert not any("OTEL_EXPORTER_OTLP_ENDPOINT" in found for found in environments)
+        assert not any("OTEL_EXPORTER_OTLP_ENDPOINT" in each for each in environments)
 
 
 async def test_it_listens_on_loopback_alone() -> None:
@@ -133,7 +133,7 @@ def test_a_binary_on_path_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert own == find_broker(tmp_path)
 
 
-async def test_a_binary_that_ends_at_once_is_an_error_with_its_words(
+async def test_a_binary_that_ends_at_once_is_an_error_with_its_log(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     own = tmp_path / "tansu"

@@ -34,15 +34,15 @@ def _record(value: bytes | None, headers: Any) -> ConsumerRecord[Any, Any]:
     )
 
 
-def test_an_event_is_read_as_it_was_written(make_order: Callable[..., Any]) -> None:
+def test_an_event_is_decoded_as_it_was_encoded(make_order: Callable[..., Any]) -> None:
     for event in (OrderPlaced(make_order()), PaymentDeclined(make_order(), "no")):
         assert event == decode(_record(encode(event), [*headers_of(event), *_SENDER]))
 
 
 def test_fields_that_a_newer_writer_adds_are_skipped(make_order: Callable[..., Any]) -> None:
     event = OrderPlaced(make_order())
-    written = msgspec.json.decode(encode(event))
-    value = msgspec.json.encode({**written, "gift": True})
+    fields = msgspec.json.decode(encode(event))
+    value = msgspec.json.encode({**fields, "gift": True})
     assert event == decode(_record(value, [*headers_of(event), *_SENDER]))
 
 
@@ -61,7 +61,7 @@ def test_an_event_that_is_sent_again_is_the_same_event(make_order: Callable[...,
 @pytest.mark.parametrize(
     "headers", [(), tracing.cloudevent(type="SomethingElse", id="1", source="/test")]
 )
-def test_a_record_of_somebody_else_is_no_event(headers: Any) -> None:
+def test_a_record_of_an_unknown_type_is_no_event(headers: Any) -> None:
     assert None is decode(_record(b"not even JSON", headers))
 
 
@@ -76,6 +76,6 @@ def test_a_record_of_somebody_else_is_no_event(headers: Any) -> None:
         pytest.param(b'{"order": ' + b"[" * 100_000, id="nested"),
     ],
 )
-def test_a_record_that_lies_about_its_type_is_an_error(value: bytes | None) -> None:
+def test_a_record_with_a_wrong_type_is_an_error(value: bytes | None) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode(_record(value, tracing.cloudevent(type="OrderPlaced", id="1", source="/test")))

@@ -28,7 +28,7 @@ def _take(pace: Pace, clock: _Clock, *seconds: float) -> None:
         pace.answered(f"o-{number}")
 
 
-def test_without_answers_or_with_quick_ones_deadlines_are_as_they_are_written(
+def test_without_slow_answers_deadlines_are_unchanged(
     clock: _Clock,
 ) -> None:
     pace = Pace(clock=clock)
@@ -37,7 +37,7 @@ def test_without_answers_or_with_quick_ones_deadlines_are_as_they_are_written(
     assert QUICK == pace.stretched(QUICK)
 
 
-def test_deadlines_stretch_with_the_slowest_of_the_last_answers_and_back_again(
+def test_deadlines_stretch_with_the_slowest_recent_answer_and_shrink_again(
     clock: _Clock,
 ) -> None:
     pace = Pace(clock=clock)
@@ -56,7 +56,7 @@ def test_deadlines_stretch_with_the_slowest_of_the_last_answers_and_back_again(
     assert 1 == pace.factor
 
 
-def test_an_answer_that_is_waited_for_counts_before_it_is_there(clock: _Clock) -> None:
+def test_a_pending_answer_counts_before_it_arrives(clock: _Clock) -> None:
     pace = Pace(clock=clock)
     pace.asked("o-1")
     clock.now += 3 * USUAL_S
@@ -67,14 +67,14 @@ def test_an_answer_that_is_waited_for_counts_before_it_is_there(clock: _Clock) -
     assert 3 == pace.factor
 
 
-def test_what_is_broken_does_not_count_as_slow_for_ever(clock: _Clock) -> None:
+def test_the_factor_is_limited(clock: _Clock) -> None:
     pace = Pace(clock=clock)
     pace.asked("o-1")
     clock.now += 1e6
     assert MOST == pace.factor
 
 
-def test_a_steady_pace_keeps_nothing_and_changes_nothing() -> None:
+def test_a_steady_pace_changes_nothing() -> None:
     pace = steady_pace()
     pace.asked("o-1")
     pace.answered("o-2")

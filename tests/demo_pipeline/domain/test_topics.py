@@ -47,7 +47,7 @@ def test_a_service_reads_what_it_needs(service: str, topics: tuple[str, ...]) ->
     assert topics == SERVICES[service].topics
 
 
-def test_every_service_has_dead_letter_topics_for_all_that_it_reads() -> None:
+def test_every_service_has_a_dead_letter_topic_for_each_topic_that_it_reads() -> None:
     expected = {
         f"{topic}.{service.name}.dlq" for service in SERVICES.values() for topic in service.topics
     }

@@ -1,4 +1,4 @@
-"""What the tests of the report start from."""
+"""Fixtures of the report's tests."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def collect_metrics() -> Callable[[str], MetricsData]:
-    """Count and time a few messages of a service."""
+    """Return metrics of a few messages of a service."""
 
     def collect(service: str) -> MetricsData:
         reader = InMemoryMetricReader()
@@ -47,7 +47,7 @@ def collect_metrics() -> Callable[[str], MetricsData]:
 
 @pytest.fixture
 def mixed_sagas(recorder: Recorder) -> RunResult:
-    """One order that went through and one that was undone; counters tell of more."""
+    """Return a completed and a compensated order; counters report further ones."""
     completed_order(recorder, "fine")
     refused_order(recorder, "undone", 5)
     counts = reported(

@@ -1,4 +1,4 @@
-"""Metrics as the demo's services count what did not just go through."""
+"""Metrics of retries, duplicates and dead dead_letters, as the demo's services count them."""
 
 from collections.abc import Mapping
 
@@ -23,18 +23,18 @@ def counted(service: str, *counts: tuple[str, int, Mapping[str, str]]) -> Metric
 
 
 def labels(group: str, topic: str, error: str | None = None) -> dict[str, str]:
-    found = {"messaging.destination.name": topic, "messaging.consumer.group.name": group}
-    return found if error is None else found | {"error.type": error}
+    attributes = {"messaging.destination.name": topic, "messaging.consumer.group.name": group}
+    return attributes if error is None else attributes | {"error.type": error}
 
 
-def payment_counts(error: str = "ConnectionError", *, letters: int = 1) -> MetricsData:
-    """Count what `Recorder.given_up` tells, as the payment does."""
+def payment_counts(error: str = "ConnectionError", *, dead_letters: int = 1) -> MetricsData:
+    """Return the counts of payment that belong to `Recorder.given_up`."""
     topic = "inventory.events"
     return counted(
         "payment",
         ("pipeline.retries", 0, labels("payment", topic)),
-        ("pipeline.retries", 2 * letters, labels("payment", topic, error)),
+        ("pipeline.retries", 2 * dead_letters, labels("payment", topic, error)),
         ("pipeline.dead_letters", 0, labels("payment", topic)),
-        ("pipeline.dead_letters", letters, labels("payment", topic, error)),
+        ("pipeline.dead_letters", dead_letters, labels("payment", topic, error)),
         ("pipeline.duplicates", 0, labels("payment", topic)),
     )

@@ -1,4 +1,4 @@
-"""Orders as the demo's services would trace them, with chosen times."""
+"""Traces of orders as the demo's services record them, with chosen times."""
 
 from collections.abc import Iterable, Mapping
 
@@ -20,7 +20,7 @@ CARD_PROVIDER_AWAY = ConnectionError("no card provider")
 
 
 class Recorder:
-    """Records spans of several services; moments are ms after the start of the run."""
+    """Records spans of several services; times are ms after the start of the run."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -135,7 +135,7 @@ class Recorder:
         backoff: float,
         error: BaseException | None = None,
     ) -> Span:
-        """Another attempt, `backoff` ms after the one before."""
+        """Record another attempt, `backoff` ms after the previous one."""
         return self.span(
             service,
             f"retry {topic}",
@@ -150,7 +150,7 @@ class Recorder:
     def given_up(
         self, order: str, at: float = 0, *, error: BaseException = CARD_PROVIDER_AWAY
     ) -> Span:
-        """Place an order that the payment gives up at its third attempt, after 500 ms.
+        """Place an order that payment dead-letters at its third attempt, after 500 ms.
 
         Of the 476 ms in the payment, 100 and 300 are backoff.
         """

@@ -1,4 +1,4 @@
-"""Sagas as the demo's orders service would trace and count them, with chosen times."""
+"""Spans and counts of sagas as the demo records them, with chosen times."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ def saga(
     outcome: str = "completed",
     overdue: bool = False,
 ) -> Span:
-    """Record a saga; start and end are ms after the start of the run."""
+    """Record a saga; times are ms after the start of the run."""
     attributes = about(saga_id, name) | {"pipeline.saga.outcome": outcome}
     if overdue:
         attributes["pipeline.saga.overdue"] = True
@@ -63,7 +63,7 @@ def about(saga_id: str, name: str = NAME) -> dict[str, str | int | float]:
 
 
 def completed_order(recorder: Recorder, order: str, at: float = 0) -> Span:
-    """Place an order, with a saga of 80 ms about it."""
+    """Place an order whose saga takes 80 ms."""
     request = recorder.order(order, at)
     whole = saga(recorder, order, at + 3, at + 83, request)
     step(recorder, whole, order, "reserve-inventory", at + 3, at + 23)
@@ -73,7 +73,7 @@ def completed_order(recorder: Recorder, order: str, at: float = 0) -> Span:
 
 
 def refused_order(recorder: Recorder, order: str, at: float = 0) -> Span:
-    """Place an order whose parcel is refused, so that what was done is undone in 40 ms."""
+    """Place an order whose shipment is refused, and whose saga compensates in 40 ms."""
     request = recorder.order(order, at)
     whole = saga(recorder, order, at + 3, at + 123, request, outcome="compensated", overdue=True)
     step(recorder, whole, order, "reserve-inventory", at + 3, at + 33)
@@ -90,7 +90,7 @@ def refused_order(recorder: Recorder, order: str, at: float = 0) -> Span:
 def reported(
     service: str, *values: tuple[str, int, Mapping[str, str]], name: str = NAME
 ) -> MetricsData:
-    """Report what a replica read from the store: counters and gauges about the sagas of a name."""
+    """Return the metrics that a replica reads from the store, about the sagas of one name."""
     reader = InMemoryMetricReader()
     provider = MeterProvider(
         [reader], resource=Resource({"service.name": service}), shutdown_on_exit=False

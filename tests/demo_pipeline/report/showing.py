@@ -1,4 +1,4 @@
-"""What a report shows: as printed text, and as a parsed page."""
+"""The report as printed text, and as a parsed page."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from demo_pipeline.report import RunResult, print_summary, write_report
 
 
 def printed(result: RunResult, width: int | None = None) -> str:
-    """Print to a terminal of a width, or, without one, to a pipe."""
+    """Print to a terminal of this width, or to a pipe without a width."""
     file = io.StringIO()
     terminal = width is not None
     print_summary(
@@ -27,7 +27,7 @@ def line_with(text: str, printed_text: str) -> str:
 
 
 class Page(HTMLParser):
-    """Collects the elements of a page, and what is written inside of scripts and styles."""
+    """Collects the elements of a page, and the text of its scripts and styles."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Retries, duplicates and dead letters: counted from the metrics, placed by the spans."""
+"""Retries, duplicates and dead letters: counted by metrics, with topics and traces from spans."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -41,18 +41,18 @@ def test_counts_are_summed_up_by_service_group_and_topic_without_the_zeros() -> 
     assert payment.dead_letters == {"C": 5}
 
 
-def test_counters_without_labels_are_told_as_well() -> None:
-    (found,) = deliveries((counted("payment", ("pipeline.dead_letters", 1, {})),))
+def test_counters_without_labels_are_reported() -> None:
+    (delivery,) = deliveries((counted("payment", ("pipeline.dead_letters", 1, {})),))
 
-    assert found.dead_letters == {"unknown": 1}
-    assert ("payment", "") == (found.reader, found.topic)
-
-
-def test_zeros_alone_are_nothing_to_tell() -> None:
-    assert deliveries((payment_counts(letters=0), MetricsData(resource_metrics=[]))) == ()
+    assert delivery.dead_letters == {"unknown": 1}
+    assert ("payment", "") == (delivery.reader, delivery.topic)
 
 
-def test_recovered_is_what_went_through_at_a_later_attempt(recorder: "Recorder") -> None:
+def test_zeros_alone_are_not_reported() -> None:
+    assert deliveries((payment_counts(dead_letters=0), MetricsData(resource_metrics=[]))) == ()
+
+
+def test_records_that_succeed_at_a_later_attempt_count_as_recovered(recorder: "Recorder") -> None:
     recorder.given_up("lost")
     request = recorder.request(0, 5)
     topic = "inventory.events"
@@ -65,7 +65,7 @@ def test_recovered_is_what_went_through_at_a_later_attempt(recorder: "Recorder")
     assert payment.recovered == 2
 
 
-def test_dead_letters_are_told_by_topic_and_error_with_the_trace_of_one(
+def test_dead_letters_are_grouped_by_topic_and_error_with_one_example_trace(
     recorder: "Recorder",
 ) -> None:
     first = recorder.given_up("a")
@@ -77,9 +77,9 @@ def test_dead_letters_are_told_by_topic_and_error_with_the_trace_of_one(
         "payment", ("pipeline.dead_letters", 7, labels("payment", "inventory.events", "Other"))
     )
 
-    result = with_metrics(recorder.result("a", "b"), payment_counts(letters=2), poison, other)
+    result = with_metrics(recorder.result("a", "b"), payment_counts(dead_letters=2), poison, other)
 
-    # Where no span tells, the place is the usual one, and there is no trace.
+    # Without spans, the topic has its default name, and there is no trace.
     topic, trace_id = "inventory.events.payment.dlq", first.get_span_context().trace_id
     assert analyse(result).dead_letters == (
         DeadLetterKind(topic, "Other", 7, None),
@@ -88,7 +88,7 @@ def test_dead_letters_are_told_by_topic_and_error_with_the_trace_of_one(
     )
 
 
-def test_a_dead_letter_topic_of_another_name_is_told_by_its_spans(recorder: "Recorder") -> None:
+def test_a_dead_letter_topic_with_a_custom_name_is_read_from_spans(recorder: "Recorder") -> None:
     recorder.given_up("a")
     result = with_metrics(recorder.result("a"), payment_counts())
     for span in result.spans:
@@ -102,9 +102,7 @@ def test_a_dead_letter_topic_of_another_name_is_told_by_its_spans(recorder: "Rec
 
 
 @pytest.mark.parametrize("order_ids", [("fast", "lost"), ("lost", "fast")])
-def test_a_dead_lettered_order_is_found_among_the_others(
-    recorder: "Recorder", order_ids: tuple[str, ...]
-) -> None:
+def test_the_dead_lettered_order_is_found(recorder: "Recorder", order_ids: tuple[str, ...]) -> None:
     recorder.order("fast")
     recorder.given_up("lost")
 

@@ -31,12 +31,12 @@ HOW_TO_LOOK = "python -m tracing dlq list --bootstrap-servers HOST:PORT"
 
 @pytest.fixture
 def outage(recorder: "Recorder") -> RunResult:
-    """Two orders that the payment gave up, a slower one that went through, and a duplicate."""
+    """Two orders that payment dead-lettered, a slower one that succeeded, and a duplicate."""
     recorder.given_up("lost", error=ProviderError())
     recorder.given_up("lost-too", 9, error=ProviderError())
     recorder.order("slow", 3, slow=900)
     twice = counted("analytics", ("pipeline.duplicates", 1234, labels("analytics", "orders")))
-    metrics = (payment_counts(PROVIDER_ERROR, letters=2), twice)
+    metrics = (payment_counts(PROVIDER_ERROR, dead_letters=2), twice)
     return replace(recorder.result("lost", "lost-too", "slow"), metrics=metrics)
 
 
@@ -46,7 +46,7 @@ def section(title: str, text: str) -> list[str]:
     return lines[start : lines.index("", start)]
 
 
-def test_the_summary_tables_what_did_not_just_go_through(outage: RunResult) -> None:
+def test_the_summary_has_a_table_of_retries_duplicates_and_dead_letters(outage: RunResult) -> None:
     _, head, _, *rows = section("Delivery", printed(outage, 120))
 
     assert head.split("  ")[0] == "service ← topic"
@@ -56,18 +56,18 @@ def test_the_summary_tables_what_did_not_just_go_through(outage: RunResult) -> N
     ]
 
 
-def test_the_summary_tells_where_dead_letters_are_and_how_to_look_at_them(
+def test_the_summary_says_where_dead_letters_are_and_how_to_list_them(
     outage: RunResult, recorder: "Recorder"
 ) -> None:
     _, _, _, row, hint = section("Dead letters", printed(outage, 120))
 
     trace_id = f"{read_spans(recorder.spans)[0].trace_id:032x}"
-    # The trace of the first one, whole.
+    # The whole trace id of the first one.
     assert row.split() == ["inventory.events.payment.dlq", "ProviderError", "2", trace_id]
     assert hint.endswith(HOW_TO_LOOK)
 
 
-def test_the_summary_shows_the_way_of_a_dead_lettered_order_beside_the_slowest(
+def test_the_summary_shows_a_dead_lettered_order_beside_the_slowest(
     outage: RunResult,
 ) -> None:
     text = printed(outage, 120)
@@ -76,9 +76,9 @@ def test_the_summary_shows_the_way_of_a_dead_lettered_order_beside_the_slowest(
     assert ways == ["Slowest order slow · 990 ms", "Dead-lettered order lost · 500 ms"]
     _, way = text.split("Dead-lettered order")
     first, second = (line for line in way.splitlines() if "retry inventory.events" in line)
-    letter = line_with("dead_letter inventory.events.payment.dlq", way)
+    dead_letter = line_with("dead_letter inventory.events.payment.dlq", way)
     assert [line.split()[-2:] for line in (first, second)] == [["100", "10.0"], ["300", "20.0"]]
-    for line, signs in ((first, "╌▓"), (second, "╌▓"), (letter, "✕")):
+    for line, signs in ((first, "╌▓"), (second, "╌▓"), (dead_letter, "✕")):
         bar = "".join(dict.fromkeys(glyph for glyph in line if glyph in "░█▒╌▓✕"))
         assert bar == signs
     assert second.count("╌") > 2 * first.count("╌") > 0
@@ -96,11 +96,11 @@ def test_a_dead_lettered_order_that_is_the_slowest_is_shown_once(recorder: "Reco
     assert text.count("POST /orders") == 1
 
 
-def test_a_run_in_which_all_went_through_has_one_line_and_no_rare_signs(
+def test_a_run_without_failures_has_one_line_and_no_rare_glyphs(
     recorder: "Recorder", tmp_path: Path
 ) -> None:
     recorder.order("a")
-    result = replace(recorder.result("a"), metrics=(payment_counts(letters=0),))
+    result = replace(recorder.result("a"), metrics=(payment_counts(dead_letters=0),))
 
     text = printed(result, 120)
 
@@ -132,7 +132,7 @@ def test_no_line_about_failures_is_wider_than_the_terminal(outage: RunResult, wi
     assert width >= max(map(cell_len, printed(outage, width).splitlines()))
 
 
-def test_failures_have_plain_signs_where_there_is_no_unicode(outage: RunResult) -> None:
+def test_failures_have_ascii_glyphs_without_unicode(outage: RunResult) -> None:
     raw = io.BytesIO()
     with io.TextIOWrapper(raw, encoding="ascii") as file:
         print_summary(outage, Console(file=file))
@@ -143,7 +143,7 @@ def test_failures_have_plain_signs_where_there_is_no_unicode(outage: RunResult) 
     assert "X" in line_with("dead_letter inventory", text)
 
 
-def test_errors_and_topics_cannot_steer_the_terminal(recorder: "Recorder") -> None:
+def test_errors_and_topics_cannot_control_the_terminal(recorder: "Recorder") -> None:
     recorder.order("a")
     bad = counted(
         NASTY,
@@ -157,7 +157,7 @@ def test_errors_and_topics_cannot_steer_the_terminal(recorder: "Recorder") -> No
     assert "alert(1)" in text
 
 
-def test_the_page_tables_the_same_facts(outage: RunResult, tmp_path: Path) -> None:
+def test_the_page_has_the_same_figures_in_tables(outage: RunResult, tmp_path: Path) -> None:
     text = " ".join(page(outage, tmp_path).text.split())
 
     assert "payment ← inventory.eventsProviderError 40-ProviderError 2" in text
@@ -167,7 +167,7 @@ def test_the_page_tables_the_same_facts(outage: RunResult, tmp_path: Path) -> No
     assert HOW_TO_LOOK in text
 
 
-def test_the_page_leads_to_a_dead_lettered_orders_trace(outage: RunResult, tmp_path: Path) -> None:
+def test_the_page_links_to_a_dead_lettered_orders_trace(outage: RunResult, tmp_path: Path) -> None:
     shown = page(outage, tmp_path)
 
     (wanted,) = [
@@ -181,7 +181,7 @@ def test_the_page_leads_to_a_dead_lettered_orders_trace(outage: RunResult, tmp_p
     assert orders["lost"][3] == [13_000, 82_000, 3_000, 400_000, 2_000]
     texts = shown.data["texts"]
     spans = shown.data["traces"][orders["lost"][1][0]][1]
-    # The role, and the backoff in the place of the wait.
+    # The role, and the backoff instead of the wait.
     assert [(texts[span[2]], span[7]) for span in spans[-3:]] == [
         ("retry", 100_000),
         ("retry", 300_000),

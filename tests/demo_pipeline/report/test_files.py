@@ -90,13 +90,13 @@ def test_every_service_is_a_line_of_metrics(
 
     write_report(recorder.result(metrics=metrics), tmp_path)
 
-    written = lines(tmp_path / "metrics.jsonl")
+    exported = lines(tmp_path / "metrics.jsonl")
     names = [
         line["resourceMetrics"][0]["resource"]["attributes"][0]["value"]["stringValue"]
-        for line in written
+        for line in exported
     ]
     assert names == ["inventory", "payment"]
-    sent, timed = written[0]["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    sent, timed = exported[0]["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
     assert (
         sent["name"],
         sent["sum"]["aggregationTemporality"],

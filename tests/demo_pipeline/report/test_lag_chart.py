@@ -1,4 +1,4 @@
-"""Lag over time: what is drawn of it, whatever the spans tell."""
+"""The chart of lag over time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ S = 1000 * MS
 
 @pytest.fixture
 def handled(recorder: Recorder) -> SpanFacts:
-    """One processing, to be told of in other words."""
+    """A process span, as a template for others."""
     recorder.process("payment", "orders.events", "a", 0, 1, None)
     (span,) = recorder.spans
     return read_span(span)
@@ -47,7 +47,7 @@ def _bars(drawing: ET.Element) -> list[str]:
     return [path.get("d", "") for path in drawing.iter("path") if path.get("class") == "bars"]
 
 
-def test_where_no_span_tells_of_lag_there_is_no_drawing(handled: SpanFacts) -> None:
+def test_without_lag_there_is_no_chart(handled: SpanFacts) -> None:
     assert lags_over_time([]) is None
     assert lags_over_time([_told(handled, 0, None)]) is None
     assert "" == lag_section(None)
@@ -67,7 +67,7 @@ def test_each_hop_has_a_row_with_its_name_and_its_highest_lag(handled: SpanFacts
     assert 2 == _bars(drawing)[0].count("M")
 
 
-def test_the_highest_bar_has_full_height_and_the_smallest_one_can_be_seen(
+def test_the_highest_bar_has_full_height_and_the_smallest_one_is_visible(
     handled: SpanFacts,
 ) -> None:
     drawing = _drawing(_told(handled, 0, 10_000 * MS), _told(handled, S, 0))
@@ -77,13 +77,13 @@ def test_the_highest_bar_has_full_height_and_the_smallest_one_can_be_seen(
     ]
 
 
-def test_one_record_is_a_drawing_as_well(handled: SpanFacts) -> None:
+def test_one_record_is_enough_for_a_chart(handled: SpanFacts) -> None:
     assert ["payment ← orders.events", "max 7.00 ms", "0 s"] == _texts(
         _drawing(_told(handled, 0, 7 * MS))
     )
 
 
-def test_what_came_from_an_event_cannot_end_its_text(handled: SpanFacts) -> None:
+def test_text_from_an_event_is_escaped(handled: SpanFacts) -> None:
     evil = "</text><script>alert(1)</script>&"
     drawing = _drawing(_told(handled, 0, MS, evil))
 
@@ -91,7 +91,7 @@ def test_what_came_from_an_event_cannot_end_its_text(handled: SpanFacts) -> None
     assert f"payment ← {evil}"[:39] + "…" == _texts(drawing)[0]
 
 
-def test_many_records_and_hops_make_no_bigger_drawing(handled: SpanFacts) -> None:
+def test_many_records_and_hops_do_not_enlarge_the_chart(handled: SpanFacts) -> None:
     section = lag_section(
         lags_over_time(
             [

@@ -61,7 +61,7 @@ def test_a_dead_lettered_order_need_not_have_reached_all_services(recorder: "Rec
     assert check_traces(recorder.result("a")) == ()
 
 
-def test_an_outcome_tells_of_a_dead_letter_whose_span_is_missing(recorder: "Recorder") -> None:
+def test_an_outcome_shows_a_dead_letter_whose_span_is_missing(recorder: "Recorder") -> None:
     recorder.given_up("a")
     result = recorder.result("a")
     kept = tuple(span for span in result.spans if not span.name.startswith("dead_letter"))
@@ -73,7 +73,7 @@ def test_an_outcome_tells_of_a_dead_letter_whose_span_is_missing(recorder: "Reco
     ("expected", "missing"),
     [("it has no root span", "POST /orders"), ("with a missing parent", "send orders")],
 )
-def test_the_trace_of_a_dead_lettered_order_has_to_be_whole(
+def test_the_trace_of_a_dead_lettered_order_must_be_complete(
     recorder: "Recorder", expected: str, missing: str
 ) -> None:
     recorder.given_up("a")
@@ -119,7 +119,7 @@ def test_a_span_whose_parent_is_missing_is_named(recorder: "Recorder") -> None:
     )
 
 
-def test_a_saga_that_is_under_way_is_no_missing_parent(recorder: "Recorder") -> None:
+def test_the_span_of_an_active_saga_is_no_missing_parent(recorder: "Recorder") -> None:
     whole = completed_order(recorder, "a")
     recorder.send("orders", "payment.commands", "a", 60, 61, whole)
     result = recorder.result("a")
@@ -129,7 +129,7 @@ def test_a_saga_that_is_under_way_is_no_missing_parent(recorder: "Recorder") -> 
     assert check_traces(replace(result, spans=kept)) == ()
 
 
-def test_a_parent_that_is_no_saga_is_missed_beside_one_that_is_under_way(
+def test_a_missing_parent_beside_an_active_saga_is_reported(
     recorder: "Recorder",
 ) -> None:
     completed_order(recorder, "a")
@@ -143,7 +143,7 @@ def test_a_parent_that_is_no_saga_is_missed_beside_one_that_is_under_way(
 
 
 @pytest.mark.parametrize(("outcome", "whole"), [("compensated", True), ("completed", False)])
-def test_an_order_whose_saga_turned_back_need_not_have_reached_all_services(
+def test_an_order_whose_saga_compensated_need_not_have_reached_all_services(
     recorder: "Recorder", outcome: str, whole: bool
 ) -> None:
     saga(recorder, "a", 1, 2, recorder.order("a"), outcome=outcome)
@@ -158,7 +158,7 @@ def test_an_order_whose_saga_turned_back_need_not_have_reached_all_services(
     assert whole is not any("service shipping is missing" in fault for fault in faults)
 
 
-def test_a_trace_without_its_root_has_none(recorder: "Recorder") -> None:
+def test_a_trace_without_a_root_is_reported(recorder: "Recorder") -> None:
     recorder.order("a")
     result = recorder.result("a")
     kept = tuple(span for span in result.spans if span.kind is not SpanKind.SERVER)

@@ -80,8 +80,8 @@ def test_the_page_refers_to_nothing_outside(recorder: "Recorder", tmp_path: Path
         for _, attributes in shown.elements
         if {"src", "href", "style"} & attributes.keys()
     ] == []
-    written = "".join(text for texts in shown.raw.values() for text in texts)
-    assert not re.search(r"https?://|url\(|@import|innerHTML", written)
+    scripts_and_styles = "".join(text for texts in shown.raw.values() for text in texts)
+    assert not re.search(r"https?://|url\(|@import|innerHTML", scripts_and_styles)
 
 
 def test_orders_are_embedded_slowest_first_with_their_spans(
@@ -180,7 +180,7 @@ def test_a_run_without_spans_has_a_page(
     assert "Nothing was processed." in page(result, tmp_path).text
 
 
-def test_a_run_that_went_wrong_has_no_good_verdict(recorder: "Recorder", tmp_path: Path) -> None:
+def test_a_failed_run_has_no_good_verdict(recorder: "Recorder", tmp_path: Path) -> None:
     recorder.order("a")
     result = replace(recorder.result("a"), problems=(f"service {NASTY} failed",))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NASTY = "<script>alert(1)</script>\"'&\x1b[31m\udcff"
 
 
-def test_the_page_tables_the_same_facts(mixed_sagas: RunResult, tmp_path: Path) -> None:
+def test_the_page_has_the_same_figures_in_tables(mixed_sagas: RunResult, tmp_path: Path) -> None:
     shown = page(mixed_sagas, tmp_path)
 
     assert "place-order1,2041,200112280.0120120" in shown.text
@@ -38,12 +38,12 @@ def test_the_pages_tables_are_named_captioned_and_scrollable(
     assert scopes.count("rowgroup") == 1
 
 
-def test_the_pages_script_is_told_roles_and_marks(mixed_sagas: RunResult, tmp_path: Path) -> None:
+def test_the_pages_script_gets_roles_and_marks(mixed_sagas: RunResult, tmp_path: Path) -> None:
     data = page(replace(mixed_sagas, order_ids=("undone",)), tmp_path).data
 
     ((_, spans),) = data["traces"]
-    told = [tuple(data["texts"][span[place]] for place in (0, 2, 8)) for span in spans]
-    assert told[-6:] == [
+    drawn = [tuple(data["texts"][span[place]] for place in (0, 2, 8)) for span in spans]
+    assert drawn[-6:] == [
         ("saga place-order", "saga", "overdue"),
         ("saga.step place-order/reserve-inventory", "saga.step", ""),
         ("saga.step place-order/charge-card", "saga.step", ""),

@@ -1,4 +1,4 @@
-"""Sagas summed up: counted from the metrics, timed and placed by the spans."""
+"""Sagas by name: counted by metrics, timed by spans."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,29 +24,29 @@ MS = 1_000_000
 
 
 def only_saga(result: RunResult) -> "Saga":
-    (found,) = analyse(result).sagas
-    return found
+    (saga,) = analyse(result).sagas
+    return saga
 
 
-def figures(found: "Saga") -> tuple[int, ...]:
+def figures(saga: "Saga") -> tuple[int, ...]:
     return (
-        found.started,
-        found.completed,
-        found.compensated,
-        found.failed,
-        found.overdue,
-        found.active,
+        saga.started,
+        saga.completed,
+        saga.compensated,
+        saga.failed,
+        saga.overdue,
+        saga.active,
     )
 
 
-def test_without_sagas_there_is_nothing_to_tell(recorder: "Recorder") -> None:
+def test_without_sagas_there_is_nothing_to_report(recorder: "Recorder") -> None:
     recorder.order("a")
     quiet = reported("orders", ("started", 0, {}), ended("failed", 0), ("active", 0, {}))
 
     assert analyse(recorder.result("a", metrics=(quiet,))).sagas == ()
 
 
-def test_replicas_that_read_the_same_store_are_not_added_up(recorder: "Recorder") -> None:
+def test_counts_of_replicas_that_share_a_store_are_not_added_up(recorder: "Recorder") -> None:
     running, turning = {"state": "running"}, {"state": "compensating"}
     older = reported(
         "orders",
@@ -68,14 +68,14 @@ def test_replicas_that_read_the_same_store_are_not_added_up(recorder: "Recorder"
     )
 
     for metrics in ((older, newer), (newer, older)):
-        found = only_saga(recorder.result(metrics=metrics))
+        saga = only_saga(recorder.result(metrics=metrics))
 
-        # What is active is added up by state within one reading, never across two of them.
-        assert figures(found) == (100, 80, 8, 2, 4, 9)
-        assert (found.duration, found.steps) == (None, ())
+        # Active sagas are added up by state within one export, never across two exports.
+        assert figures(saga) == (100, 80, 8, 2, 4, 9)
+        assert (saga.duration, saga.steps) == (None, ())
 
 
-def test_metrics_have_the_say_over_spans(recorder: "Recorder") -> None:
+def test_metrics_take_precedence_over_spans(recorder: "Recorder") -> None:
     completed_order(recorder, "a")
     counts = reported("orders", ("started", 7, {}), ended("compensated", 5), ("active", 2, {}))
 
@@ -100,7 +100,7 @@ def without(result: RunResult, span_id: int) -> RunResult:
     return replace(result, spans=kept)
 
 
-def test_overdue_are_those_that_ended_late_and_those_under_way_too_long(
+def test_overdue_counts_sagas_that_ended_late_and_active_ones_past_their_deadline(
     recorder: "Recorder",
 ) -> None:
     refused_order(recorder, "b")
@@ -118,10 +118,10 @@ def test_durations_are_those_of_the_sagas_spans(recorder: "Recorder") -> None:
     )
 
 
-def test_steps_come_as_they_first_started_with_the_compensations_last(
+def test_steps_are_in_the_order_of_their_first_starts_with_compensations_last(
     recorder: "Recorder",
 ) -> None:
-    # This one's compensation starts before any other's third step.
+    # The compensation of this saga starts before the third step of any other.
     whole = saga(recorder, "a", 0, 30, outcome="compensated")
     step(recorder, whole, "a", "refund-card", 11, 19, compensation=True)
     step(recorder, whole, "a", "charge-card", 9, 10, outcome="rejected")
@@ -153,14 +153,14 @@ def test_sagas_of_different_names_are_kept_apart(recorder: "Recorder") -> None:
 
     assert [bill.name, place.name, back.name] == ["bill-customer", NAME, "return-order"]
     assert (bill.started, place.completed, back.failed) == (3, 1, 1)
-    assert [len(found.steps) for found in (bill, place, back)] == [0, 3, 1]
+    assert [len(saga.steps) for saga in (bill, place, back)] == [0, 3, 1]
 
 
-def test_other_spans_that_name_a_saga_are_not_taken_for_one(recorder: "Recorder") -> None:
+def test_other_spans_with_a_saga_name_are_no_sagas(recorder: "Recorder") -> None:
     completed_order(recorder, "a")
     spans = recorder.spans
     object.__setattr__(
         spans[0], "_attributes", {**(spans[0].attributes or {}), "pipeline.saga.name": "x"}
     )
 
-    assert [found.name for found in analyse(recorder.result("a")).sagas] == [NAME]
+    assert [saga.name for saga in analyse(recorder.result("a")).sagas] == [NAME]

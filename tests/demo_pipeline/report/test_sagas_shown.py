@@ -1,4 +1,4 @@
-"""How the summary shows sagas and their steps, and what page and summary have in common."""
+"""How the summary shows sagas and their steps, with the same figures as the page."""
 
 import io
 from collections.abc import Callable
@@ -21,14 +21,14 @@ NASTY = "<script>alert(1)</script>\"'&\x1b[31m\udcff"
 
 
 def section(title: str, text: str) -> list[str]:
-    """The lines of a table, without the rule below its head."""
+    """Return the lines of a table, without the rule below its head."""
     lines = [line.rstrip() for line in text.splitlines()]
     start = lines.index(title)
     head, _, *rows = lines[start + 1 : lines.index("", start)]
     return [head, *rows]
 
 
-def test_the_summary_tables_sagas_and_the_funnel_of_their_steps(mixed_sagas: RunResult) -> None:
+def test_the_summary_has_tables_of_sagas_and_of_their_steps(mixed_sagas: RunResult) -> None:
     text = printed(mixed_sagas, 120)
 
     head, row, note = section("Sagas (ms)", text)
@@ -51,7 +51,7 @@ def test_the_summary_tables_sagas_and_the_funnel_of_their_steps(mixed_sagas: Run
     ]
 
 
-def test_sagas_are_told_between_the_end_to_end_time_and_delivery(
+def test_sagas_are_shown_between_the_end_to_end_time_and_delivery(
     mixed_sagas: RunResult, tmp_path: Path
 ) -> None:
     text = printed(mixed_sagas, 120)
@@ -121,9 +121,7 @@ def test_a_run_without_sagas_does_not_mention_them(recorder: "Recorder", tmp_pat
     assert "sagas-title" not in {attributes.get("id") for _, attributes in shown.elements}
 
 
-def test_sagas_known_from_metrics_alone_have_no_table_of_steps(
-    recorder: "Recorder", tmp_path: Path
-) -> None:
+def test_sagas_without_spans_have_no_table_of_steps(recorder: "Recorder", tmp_path: Path) -> None:
     result = replace(recorder.result(), metrics=(reported("orders", ("started", 3, {})),))
 
     text = printed(result, 120)
@@ -135,7 +133,7 @@ def test_sagas_known_from_metrics_alone_have_no_table_of_steps(
     }
 
 
-def test_the_waterfall_has_signs_of_their_own_for_sagas_and_steps(mixed_sagas: RunResult) -> None:
+def test_the_waterfall_has_its_own_glyphs_for_sagas_and_steps(mixed_sagas: RunResult) -> None:
     text = printed(replace(mixed_sagas, order_ids=("undone",)), 140)
 
     whole = line_with("saga place-order (overdue)", text)
@@ -153,14 +151,14 @@ def test_the_waterfall_has_signs_of_their_own_for_sagas_and_steps(mixed_sagas: R
     assert "═ saga   ▄ saga step   ─ HTTP and other" in text
 
 
-def test_waterfalls_without_sagas_do_not_explain_their_signs(recorder: "Recorder") -> None:
+def test_waterfalls_without_sagas_do_not_explain_their_glyphs(recorder: "Recorder") -> None:
     recorder.order("plain")
     completed_order(recorder, "other", 500)
 
     assert "═ saga" not in printed(recorder.result("plain"), 120)
 
 
-def test_sagas_have_plain_signs_where_there_is_no_unicode(mixed_sagas: RunResult) -> None:
+def test_sagas_have_ascii_glyphs_without_unicode(mixed_sagas: RunResult) -> None:
     raw = io.BytesIO()
     with io.TextIOWrapper(raw, encoding="ascii") as file:
         print_summary(mixed_sagas, Console(file=file))
@@ -174,7 +172,7 @@ def test_sagas_have_plain_signs_where_there_is_no_unicode(mixed_sagas: RunResult
 
 
 @pytest.mark.parametrize("show", [printed, lambda result: printed(result, 60)])
-def test_names_of_sagas_cannot_steer_the_terminal(
+def test_names_of_sagas_cannot_control_the_terminal(
     recorder: "Recorder", show: Callable[[RunResult], str]
 ) -> None:
     whole = saga(recorder, NASTY, 0, 9, name=NASTY)

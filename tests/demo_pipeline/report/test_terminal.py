@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.demo_pipeline.report.recording import Recorder
 
 
-def test_the_headline_tells_orders_throughput_and_that_all_is_well(recorder: "Recorder") -> None:
+def test_the_headline_has_orders_throughput_and_a_good_verdict(recorder: "Recorder") -> None:
     recorder.order("a")
     recorder.order("b", 5)
 
@@ -31,7 +31,7 @@ def test_broken_traces_are_counted_and_the_first_ones_explained(recorder: "Recor
     assert "... and 2 more" in text
 
 
-def test_a_run_that_went_wrong_says_so_in_red_and_why(recorder: "Recorder") -> None:
+def test_a_failed_run_says_so_and_why_in_red(recorder: "Recorder") -> None:
     recorder.order("a")
     result = replace(recorder.result("a"), problems=("1 of 2 orders did not end", "so \x1b[2J"))
     file = io.StringIO()
@@ -54,7 +54,7 @@ def test_a_hop_has_its_percentiles_in_ms(recorder: "Recorder") -> None:
     assert row.split()[3:] == ["1", "20.0", "20.0", "20.0", "11.0", "11.0", "11.0", "0"]
 
 
-def test_end_to_end_is_tabled(recorder: "Recorder") -> None:
+def test_end_to_end_has_a_table(recorder: "Recorder") -> None:
     recorder.order("a")
     recorder.order("b", slow=30)
 
@@ -88,7 +88,7 @@ def test_the_waterfall_draws_wait_before_processing_with_another_glyph(
     assert "░ wait in the broker   █ processing   ▒ send" in text
 
 
-def test_the_tree_shows_what_caused_what(recorder: "Recorder") -> None:
+def test_the_tree_shows_causes(recorder: "Recorder") -> None:
     recorder.order("a")
 
     text = printed(recorder.result("a"), 120)
@@ -148,7 +148,7 @@ def test_a_pipe_gets_at_least_a_hundred_columns_and_no_escape_codes(recorder: "R
     assert max(len(line.rstrip()) for line in text.splitlines()) == 100
 
 
-def test_an_output_that_is_not_unicode_gets_plain_characters(recorder: "Recorder") -> None:
+def test_an_output_that_is_not_unicode_gets_ascii_characters(recorder: "Recorder") -> None:
     recorder.order("größe")
     raw = io.BytesIO()
     with io.TextIOWrapper(raw, encoding="ascii") as file:
@@ -160,7 +160,7 @@ def test_an_output_that_is_not_unicode_gets_plain_characters(recorder: "Recorder
     assert "Slowest order gr??e" in text
 
 
-def test_foreign_text_cannot_steer_the_terminal(recorder: "Recorder") -> None:
+def test_untrusted_text_cannot_control_the_terminal(recorder: "Recorder") -> None:
     order = "\x1b]0;owned\x07[bold]x\udcff"
     recorder.order(order)
     raw = io.BytesIO()

@@ -36,7 +36,7 @@ def test_percentiles_are_values_that_occurred() -> None:
     assert Distribution(p50=1, p95=2, p99=2, max=2) == distribution([2, 1])
 
 
-def test_nothing_has_no_percentiles() -> None:
+def test_no_durations_have_no_percentiles() -> None:
     assert distribution([]) is None
 
 
@@ -73,7 +73,7 @@ def test_without_a_wait_on_the_span_the_gap_is_other(recorder: "Recorder") -> No
     assert in_ms(wait=0, processing=1, publish=2, other=8) == timing_of(recorder, "a").breakdown
 
 
-def test_backoff_on_the_way_is_neither_processing_nor_rest(recorder: "Recorder") -> None:
+def test_backoff_on_the_critical_path_counts_as_retry(recorder: "Recorder") -> None:
     request = recorder.request(0, 5)
     sent = recorder.send("orders", "orders.events", "a", 2, 4, request)
     stock = recorder.process("inventory", "orders.events", "a", 10, 328, sent, wait=6, attempts=3)
@@ -85,7 +85,7 @@ def test_backoff_on_the_way_is_neither_processing_nor_rest(recorder: "Recorder")
     timing = timing_of(recorder, "a")
 
     # 10 of the first attempt, 10 of the second, 20 of the third up to its event; the second
-    # backoff took longer than planned, as the end of the attempt before it tells.
+    # backoff took longer than planned: it counts from the end of the previous attempt.
     assert in_ms(wait=25, processing=50, publish=3, retry=250, other=2) == timing.breakdown
     assert timing.duration_ns == timing.breakdown.total_ns == 330 * MS
 
@@ -99,7 +99,7 @@ def test_backoff_before_a_dead_letter_is_part_of_its_orders_time(recorder: "Reco
     assert timing.duration_ns == timing.breakdown.total_ns == 500 * MS
 
 
-def test_a_saga_beside_the_way_takes_no_part_in_its_timing(recorder: "Recorder") -> None:
+def test_a_saga_beside_the_critical_path_does_not_change_its_timing(recorder: "Recorder") -> None:
     recorder.order("plain")
     whole = completed_order(recorder, "with-saga")
     step(recorder, whole, "with-saga", "close-books", 82, 4000)
@@ -107,7 +107,7 @@ def test_a_saga_beside_the_way_takes_no_part_in_its_timing(recorder: "Recorder")
     assert timing_of(recorder, "plain") == timing_of(recorder, "with-saga")
 
 
-def test_what_a_sagas_timer_sends_is_timed_from_the_request_on(recorder: "Recorder") -> None:
+def test_records_sent_by_a_sagas_timer_are_timed_from_the_request(recorder: "Recorder") -> None:
     request = recorder.request(0, 5)
     sent = recorder.send("orders", "orders.events", "a", 2, 4, request)
     placed = recorder.process("orders", "orders.events", "a", 10, 14, sent, wait=6)
@@ -118,13 +118,13 @@ def test_what_a_sagas_timer_sends_is_timed_from_the_request_on(recorder: "Record
 
     timing = timing_of(recorder, "a")
 
-    # From the end of the work to the timer nobody worked, and no outbox held anything up.
+    # Between the end of the work and the timer there was neither processing nor publishing.
     assert in_ms(wait=6 + 5, processing=4 + 10, publish=2 + 1, other=2 + 500) == timing.breakdown
     assert timing.duration_ns == timing.breakdown.total_ns == 530 * MS
 
 
 @pytest.mark.parametrize("backoff", [0, -5, 10_000_000, float("nan")])
-def test_a_senseless_backoff_leaves_no_rest(recorder: "Recorder", backoff: float) -> None:
+def test_an_impossible_backoff_is_tolerated(recorder: "Recorder", backoff: float) -> None:
     request = recorder.request(0, 5)
     stock = recorder.process("inventory", "orders.events", "a", 10, 40, request, attempts=2)
     recorder.retry("inventory", "orders.events", "a", 30, 60, stock, backoff=backoff)
@@ -149,7 +149,7 @@ def test_clocks_that_disagree_never_give_negative_time(recorder: "Recorder") -> 
 @pytest.mark.parametrize(
     "wait", ["long", float("nan"), float("inf"), True, -3.0, 1e305, -1e305, 10**400]
 )
-def test_a_senseless_wait_is_tolerated(recorder: "Recorder", wait: object) -> None:
+def test_an_impossible_wait_is_tolerated(recorder: "Recorder", wait: object) -> None:
     request = recorder.request(0, 5)
     sent = recorder.process("inventory", "orders.events", "a", 10, 11, request)
     assert sent is not None
@@ -203,7 +203,7 @@ def test_the_slowest_order_comes_first_and_the_untimed_last(recorder: "Recorder"
         ("1,234", 1_234_000_000),
     ],
 )
-def test_durations_have_three_telling_digits(expected: str, duration_ns: int | None) -> None:
+def test_durations_have_three_significant_digits(expected: str, duration_ns: int | None) -> None:
     assert expected == milliseconds(duration_ns)
 
 
@@ -212,7 +212,7 @@ def test_shares_add_up_to_a_hundred() -> None:
     assert shares([0, 0]) == (0, 0)
 
 
-def test_a_hop_tells_retry_apart_from_processing_and_how_old_its_flows_are(
+def test_a_hop_separates_retry_from_processing_and_reports_the_age_of_its_flows(
     recorder: "Recorder",
 ) -> None:
     recorder.given_up("a")
@@ -220,7 +220,7 @@ def test_a_hop_tells_retry_apart_from_processing_and_how_old_its_flows_are(
 
     *_, payment, shipping = analyse(recorder.result("a")).hops
 
-    # Of 476 ms the first attempt ends after 6 at the latest, and the last one starts after 416.
+    # Of 476 ms, the first attempt ends after at most 6, and the last one starts after 416.
     assert payment.retry == distribution([410 * MS])
     assert payment.processing == distribution([66 * MS])
     assert (None, distribution([620 * MS])) == (shipping.retry, shipping.end_to_end)

@@ -24,7 +24,7 @@ def test_children_follow_their_parent_by_start(recorder: "Recorder") -> None:
     ]
 
 
-def test_orphans_and_rings_of_parents_are_each_shown_once(recorder: "Recorder") -> None:
+def test_orphans_and_cycles_of_parents_are_each_shown_once(recorder: "Recorder") -> None:
     request = recorder.request(0, 9)
     sent = recorder.send("orders", "t", "a", 1, 2, request)
     recorder.process("payment", "t", "a", 3, 4, sent)

@@ -51,7 +51,7 @@ async def _published(context: Any) -> list[tuple[str, bytes, bytes]]:
     return [(topic, key, value) for topic, key, value, _ in await outbox_of(context)]
 
 
-async def test_what_came_of_a_command_is_to_be_published(
+async def test_the_result_of_a_command_is_published(
     open_context: Any, make_order: Callable[..., Any]
 ) -> None:
     context = await open_context("inventory")
@@ -61,7 +61,7 @@ async def test_what_came_of_a_command_is_to_be_published(
     assert _sent_messages(expected) == await _published(context)
 
 
-async def test_a_no_is_to_be_published_and_then_told_as_rejected(
+async def test_a_rejection_is_published_and_then_raised(
     open_context: Any, make_order: Callable[..., Any]
 ) -> None:
     context, order = await open_context("payment"), make_order(quantity=500)
@@ -99,7 +99,7 @@ async def test_a_command_has_one_effect_and_one_outcome_however_often_it_is_deli
     assert 2 == caplog.text.count("of order o-1 was already done")
 
 
-async def test_what_fails_has_no_effect_and_publishes_nothing_until_the_next_delivery(
+async def test_a_failed_record_has_no_effect_until_the_next_delivery(
     open_context: Any, make_order: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_args: object, **_options: object) -> None:
@@ -130,7 +130,7 @@ async def test_the_relay_is_woken_after_the_commit(
     assert ["woken"] == seen
 
 
-async def test_messages_that_are_none_of_its_business_pass_a_service_by(
+async def test_a_service_ignores_messages_without_a_handler(
     open_context: Any, make_order: Callable[..., Any]
 ) -> None:
     context = await open_context("payment")

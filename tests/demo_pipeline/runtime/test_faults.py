@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, where the shop becomes slow or quick meanwhile."""
+"""Deliberate faults, while the pace of the shop changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-async def test_an_outage_lasts_longer_where_the_shop_is_slow_and_once_over_it_stays_over(
+async def test_an_outage_lasts_longer_in_a_slow_shop_and_once_over_stays_over(
     make_order: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
@@ -35,7 +35,7 @@ async def test_an_outage_lasts_longer_where_the_shop_is_slow_and_once_over_it_st
     pace.asked("o-1")
     now += 3 * USUAL_S
     pace.answered("o-1")
-    # It began a second after the first charge, and takes two seconds, here three times as many.
+    # The outage begins one second after the first charge and lasts two seconds, times three here.
     assert await is_away()
     now = 1000.0 + 1 + 5.9
     assert await is_away()

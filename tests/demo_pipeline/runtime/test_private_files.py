@@ -1,4 +1,4 @@
-"""What holds orders is its owner's alone, and a killed run leaves nothing for long."""
+"""Files with orders are private, and the leftovers of a killed run are removed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _usual_umask() -> Iterator[None]:
 
 @contextmanager
 def _temporary(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Let temporary folders be made in `folder`."""
+    """Create temporary folders in `folder`."""
     with monkeypatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder))
         yield folder
@@ -59,7 +59,7 @@ def _in(folder: Path) -> list[Path]:
 
 
 def _left(folder: Path, kind: str = "broker") -> Path:
-    """A folder as a process leaves it that was killed."""
+    """Create a folder as a killed process leaves it."""
     left = folder / f"pipeline-demo-{kind}-abc"
     (left / "data").mkdir(parents=True)
     (left / "data" / "00.log").touch()
@@ -67,7 +67,7 @@ def _left(folder: Path, kind: str = "broker") -> Path:
     return left
 
 
-async def test_a_database_and_what_sqlite_puts_beside_it_are_the_owners_alone(
+async def test_only_the_owner_can_read_a_database_and_the_files_beside_it(
     tmp_path: Path,
 ) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path}/orders.sqlite3"
@@ -81,7 +81,7 @@ async def test_a_database_and_what_sqlite_puts_beside_it_are_the_owners_alone(
         assert {} == _open_to_others(files)
 
 
-def test_a_report_and_its_folder_are_the_owners_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_a_report_and_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "report"
     write_files(folder, {"report.html": ("x",), "traces.jsonl": ("x",)})
     (folder / "report.html").chmod(0o644)
@@ -89,7 +89,7 @@ def test_a_report_and_its_folder_are_the_owners_alone(tmp_path: Path) -> None:
     assert {} == _open_to_others([folder, *folder.iterdir()])
 
 
-def test_a_half_written_report_of_a_killed_process_is_removed_by_the_next_one(
+def test_the_partial_report_of_a_killed_process_is_removed_by_the_next_one(
     tmp_path: Path,
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -101,7 +101,7 @@ def test_a_half_written_report_of_a_killed_process_is_removed_by_the_next_one(
     assert {"report.html", alive.name} == {file.name for file in tmp_path.iterdir()}
 
 
-def test_a_half_of_a_process_of_the_same_number_is_replaced_and_a_link_not_followed(
+def test_a_partial_file_of_a_process_with_the_same_id_is_replaced_and_a_link_not_followed(
     tmp_path: Path,
 ) -> None:
     folder, other = tmp_path / "report", tmp_path / "other"
@@ -116,7 +116,7 @@ def test_a_half_of_a_process_of_the_same_number_is_replaced_and_a_link_not_follo
 
 
 @pytest.mark.integration
-def test_all_that_a_run_leaves_is_the_owners_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_files_of_a_run(tmp_path: Path) -> None:
     report, databases = tmp_path / "new" / "report", tmp_path / "new" / "databases"
     where = ["--report", str(report), "--databases", str(databases)]
     assert 0 == main(["run", "--orders", "1", *where])
@@ -125,7 +125,7 @@ def test_all_that_a_run_leaves_is_the_owners_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-async def test_the_brokers_folder_is_the_owners_alone_and_gone_in_the_end(
+async def test_only_the_owner_can_read_the_brokers_folder_which_is_removed_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with _temporary(tmp_path, monkeypatch):
@@ -135,7 +135,7 @@ async def test_the_brokers_folder_is_the_owners_alone_and_gone_in_the_end(
     assert [] == _in(tmp_path)
 
 
-def test_what_a_killed_process_left_is_gone_when_the_next_one_begins(
+def test_the_folder_of_a_killed_process_is_removed_when_the_next_one_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = _left(tmp_path)
@@ -160,7 +160,7 @@ def test_a_folder_that_cannot_be_removed_yet_is_removed_by_the_next_one(
     assert [] == _in(tmp_path)
 
 
-def test_the_folder_of_a_process_that_lives_stays(
+def test_the_folder_of_a_living_process_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = (
@@ -189,7 +189,7 @@ def test_the_folder_of_a_process_that_lives_stays(
     assert [] == _in(tmp_path)
 
 
-def test_what_is_not_known_to_be_ours_stays(tmp_path: Path) -> None:
+def test_folders_without_our_lock_file_stay(tmp_path: Path) -> None:
     elsewhere = _left(tmp_path / "elsewhere")
     where = tmp_path / "tmp"
     where.mkdir()
@@ -227,7 +227,7 @@ def test_the_folders_of_other_users_stay(tmp_path: Path, monkeypatch: pytest.Mon
     assert left.exists()
 
 
-def test_a_lock_is_given_back_by_the_system_and_by_nothing_else(tmp_path: Path) -> None:
+def test_only_the_operating_system_releases_a_lock(tmp_path: Path) -> None:
     left = _left(tmp_path)
     with (left / ".in-use").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Desk:
-    """An orchestrator at work, without a broker: events go in, commands are in its outbox."""
+    """A running orchestrator without a broker: it takes events and puts commands in its outbox."""
 
     def __init__(self, context: ServiceContext, handle: RecordHandler) -> None:
         self.context = context
@@ -41,31 +41,31 @@ class Desk:
         self._offset = 0
 
     async def take(self, *events: Message) -> None:
-        """Hand events over, in this order."""
+        """Handle events, in this order."""
         for event in events:
             self._offset += 1
             await self._handle(record_of(event, self._offset))
 
     async def sent(self) -> list[tuple[Message | None, dict[str, bytes | None]]]:
-        """The messages in the outbox, in their order, each with its headers."""
+        """Return the messages in the outbox with their headers, in order."""
         table = self.context.outbox.table.c
         async with self.context.database.connect() as connection:
-            found = await connection.execute(
+            result = await connection.execute(
                 select(table.topic, table.value, table.headers).order_by(table.sequence)
             )
-            rows = [(topic, value, unpack(packed)) for topic, value, packed in found]
+            rows = [(topic, value, unpack(packed)) for topic, value, packed in result]
         return [
             (decode(_record(topic, value, headers, 0)), dict(headers))
             for topic, value, headers in rows
         ]
 
     async def commands(self) -> list[str]:
-        """The commands in the outbox, in their order, with the attempt where it is no first one."""
-        found = []
+        """Return the commands in the outbox, in order, with the attempt if it is not the first."""
+        commands = []
         for message, _ in await self.sent():
             attempt = getattr(message, "attempt", 1)
-            found.append(type(message).__name__ + (f" {attempt}" if attempt > 1 else ""))
-        return found
+            commands.append(type(message).__name__ + (f" {attempt}" if attempt > 1 else ""))
+        return commands
 
 
 @pytest.fixture
@@ -75,13 +75,13 @@ def order() -> Order:
 
 @pytest.fixture
 def capture() -> Iterator[Capture]:
-    with Capture("orchestrator") as found:
-        yield found
+    with Capture("orchestrator") as telemetry:
+        yield telemetry
 
 
 @pytest.fixture
 def at_work(tmp_path: Path, capture: Capture) -> AtWork:
-    """Let an orchestrator work on one database; let a second one work when the first has left."""
+    """Return a context manager that runs an orchestrator; all of its runs share one database."""
     service = orchestrator.SERVICE
     url = f"sqlite+aiosqlite:///{tmp_path / 'orchestrator.sqlite3'}"
     telemetry = Telemetry(
@@ -110,7 +110,7 @@ def at_work(tmp_path: Path, capture: Capture) -> AtWork:
 
 
 def record_of(message: Message, offset: int) -> ConsumerRecord[Any, Any]:
-    """The record that a message travels in."""
+    """Return the record of a message."""
     headers = [*headers_of(message), ("ce_source", b"/test")]
     return _record(TOPIC_OF[type(message)], encode(message), headers, offset, key_of(message))
 

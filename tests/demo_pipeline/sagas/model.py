@@ -1,4 +1,4 @@
-"""A shop in which sagas run step by step, so that a test can decide what happens next."""
+"""A model of the shop that runs step by step, so that a test decides what happens next."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from demo_pipeline.domain.events import Order
 from demo_pipeline.domain.messages import Message
 from demo_pipeline.sagas.machine import Happening, Phase, SagaState, TimedOut, advance
 from demo_pipeline.sagas.place_order import COMPENSATIONS, STEPS, Forward
-from tests.demo_pipeline.sagas.model_network import ORCHESTRATOR, Letter, Network
+from tests.demo_pipeline.sagas.model_network import ORCHESTRATOR, Delivery, Network
 from tests.demo_pipeline.sagas.model_participants import Participants
 
 IMPATIENT: Final = Deadlines(
     saga_s=1, step_s=1, step_attempts=2, compensation_s=1, compensation_attempts=2
 )
-"""Asks just once again, so that few moves lead to every way in which a saga can go."""
+"""Sends each command twice at most, so that few moves reach every path of a saga."""
 
 MOST_MOVES: Final = (
     1 + len(STEPS) * IMPATIENT.step_attempts + len(COMPENSATIONS) * IMPATIENT.compensation_attempts
 )
-"""A saga begins, and then each attempt at each step and compensation ends once."""
+"""One move begins a saga; then each attempt at each step and compensation ends once."""
 
 
 class Shop:
-    """The pure function of the saga, the participants' real handlers, and the network.
+    """The saga's state machine, the participants' real handlers, and a network between them.
 
     Args:
-        stock: The pieces of each product at first.
+        stock: The initial stock of each product.
 
     Attributes:
-        first_stock: The same.
-        orders: All that were placed, by their ids.
-        sagas: Where each saga stands.
-        network: What is between the services.
-        participants: Those that do the work.
+        first_stock: The initial stock of each product.
+        orders: All placed orders, by id.
+        sagas: The state of each saga, by order.
+        network: The network between the services.
+        participants: The services that take part in sagas.
     """
 
     def __init__(self, stock: Mapping[str, int]) -> None:
@@ -54,25 +54,25 @@ class Shop:
         return [state for state in self.sagas.values() if not state.ended]
 
     def place(self, order: Order) -> None:
-        """Take an order. Its saga begins when that is told to the orchestrator."""
+        """Place an order; its saga begins when the orchestrator receives the event."""
         self.orders[order.order_id] = order
         self._send(self.participants.handle("orders", PlaceOrder(order)))
 
-    def deliver(self, letter: Letter) -> None:
-        """Deliver a message, which its receiver ignores if it has seen it before."""
-        if self.network.accept(letter):
-            self.apply(letter)
+    def deliver(self, delivery: Delivery) -> None:
+        """Deliver a message; its receiver ignores a duplicate."""
+        if self.network.accept(delivery):
+            self.apply(delivery)
 
-    def apply(self, letter: Letter) -> None:
-        """Deliver a message past its receiver's inbox."""
-        if letter.receiver == ORCHESTRATOR:
-            assert not isinstance(letter.message, Command)
-            self.happen(letter.order_id, letter.message)
+    def apply(self, delivery: Delivery) -> None:
+        """Deliver a message without its receiver's inbox."""
+        if delivery.receiver == ORCHESTRATOR:
+            assert not isinstance(delivery.message, Command)
+            self.happen(delivery.order_id, delivery.message)
         else:
-            self._send(self.participants.handle(letter.receiver, letter.message))
+            self._send(self.participants.handle(delivery.receiver, delivery.message))
 
     def happen(self, order_id: str, happening: Happening) -> bool:
-        """Let something happen to a saga; tell whether that moved it."""
+        """Apply an input to a saga; return whether that changed its state."""
         before = self.sagas.get(order_id)
         after, commands = advance(before, happening, IMPATIENT)
         if after is None or after == before:
@@ -90,12 +90,12 @@ class Shop:
         return True
 
     def time_out(self, state: SagaState) -> bool:
-        """Let a saga wait in vain for what it waits for."""
+        """Time out the attempt that a saga waits for."""
         assert state.awaited is not None
         return self.happen(state.order.order_id, TimedOut(state.awaited, state.attempt))
 
-    def wait_in_vain(self, order_id: str, *, lost: bool) -> None:
-        """Let all attempts at what a saga waits for time out, lost or just slow."""
+    def time_out_all_attempts(self, order_id: str, *, lost: bool) -> None:
+        """Time out all attempts at the awaited step, with their commands lost or just slow."""
         awaited = self.sagas[order_id].awaited
         while self.sagas[order_id].awaited == awaited:
             if lost:
@@ -103,30 +103,30 @@ class Shop:
             assert self.time_out(self.sagas[order_id])
 
     def deliver_round(self, order_id: str | None = None) -> bool:
-        """Deliver what is under way now, for one order or for all; tell whether anything was."""
+        """Deliver all current messages, of one order or of all; return whether there were any."""
         network = self.network
-        lanes = [lane for lane in network.lanes if order_id in {None, lane[1]}]
+        queues = [queue for queue in network.queues if order_id in {None, queue[1]}]
         events = [one for one in network.events if order_id in {None, one.order_id}]
         for event in events:
             network.events.remove(event)
             self.deliver(event)
-        for lane in lanes:
-            self.deliver(network.next_command(lane))
-        return bool(lanes or events)
+        for queue in queues:
+            self.deliver(network.next_command(queue))
+        return bool(queues or events)
 
     def deliver_all(self) -> None:
-        """Deliver all that is under way, and what comes of it."""
+        """Deliver messages until there are none."""
         while self.deliver_round():
             pass
 
     def lose_commands(self, order_id: str) -> None:
-        """Lose all commands of an order that are under way."""
-        for lane in self.network.lanes:
-            if lane[1] == order_id:
-                self.network.lost.append(self.network.next_command(lane))
+        """Lose all undelivered commands of an order."""
+        for queue in self.network.queues:
+            if queue[1] == order_id:
+                self.network.lost.append(self.network.next_command(queue))
 
     def bring_to_end(self) -> None:
-        """Lose nothing any more, and wait for answers in vain only where a command was lost."""
+        """Bring all sagas to their end without losing further messages."""
         for _ in range(MOST_MOVES):
             self.deliver_all()
             for state in self.waiting:
@@ -134,13 +134,13 @@ class Shop:
         assert [] == self.waiting
 
     def replay_lost(self) -> None:
-        """Deliver all that was lost, after everything else."""
+        """Deliver all lost commands, and everything that follows."""
         while self.network.lost:
             self.deliver(self.network.lost.pop(0))
         self.deliver_all()
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close the databases."""
         self.participants.close()
 
     def _send(self, messages: tuple[Message, ...]) -> None:

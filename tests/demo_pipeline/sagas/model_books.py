@@ -1,4 +1,4 @@
-"""What must be true of a shop at any moment, and what must be true of it at the end."""
+"""Checks of the model: what must hold at any moment, and what must hold at the end."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ FINAL_STATES: Final[Mapping[str, frozenset[str]]] = {
     "payment": frozenset({DECLINED, REFUNDED}),
     "shipping": frozenset({CANCELLED}),
 }
-"""States that a participant's row must never leave again, but for one way."""
+"""States that a participant's row must never leave, with one exception."""
 LIFTED_HOLD: Final = (OrderState.ON_HOLD, OrderState.CANCELLED)
-"""The one way: somebody replayed the cancellation that the order was held for the want of."""
+"""The exception: the missing cancellation of an order on hold was replayed."""
 
 
 def check_any_moment(shop: Shop) -> None:
-    """Stock and money are conserved, and nothing was ever done or undone twice."""
+    """Check that stock and money are conserved, and that nothing was done or undone twice."""
     _check_stock(shop)
     _check_money(shop)
     for change, times in shop.participants.changes.items():
         assert 1 == times, f"{change} happened again"
         final = change.before in FINAL_STATES[change.participant]
-        assert not final or (change.before, change.after) == LIFTED_HOLD, f"{change} is no way"
+        assert not final or (change.before, change.after) == LIFTED_HOLD, (
+            f"{change} left a final state"
+        )
 
 
 def check_to_the_end(shop: Shop) -> None:
-    """Let all sagas end, and let all that was lost come after that: it changes no end."""
+    """Check that all sagas end, and that replaying lost commands afterwards changes no outcome."""
     shop.bring_to_end()
     check_any_moment(shop)
     _check_ends(shop)
@@ -49,7 +51,7 @@ def check_to_the_end(shop: Shop) -> None:
 
 
 def _check_ends(shop: Shop) -> None:
-    """Every order is done entirely, or undone, or it is known what is left to undo."""
+    """Check that every order is complete, compensated, or lists the missing compensations."""
     assert shop.orders.keys() == shop.sagas.keys()
     for saga in shop.sagas.values():
         _CHECK_OF[saga.phase](shop, saga)
@@ -64,10 +66,10 @@ def _check_ends(shop: Shop) -> None:
 
 
 def _check_held(shop: Shop) -> None:
-    """The orders of failed sagas wait for a human, once they were told to.
+    """Check that the orders of failed sagas are on hold.
 
-    Only where nothing was left but to cancel the order, it may have been cancelled after all: the
-    saga just did not hear of it in time, and a cancelled order is not held any more.
+    If only the cancellation was missing, the order may be cancelled: its event just came too late
+    for the saga, and a cancelled order is not put on hold.
     """
     states = shop.participants.states("orders")
     for order_id, saga in shop.sagas.items():
@@ -117,7 +119,7 @@ def _check_failed(shop: Shop, saga: SagaState) -> None:
 
 
 def _check_undone(shop: Shop, order_id: str, work: Work) -> None:
-    """Nothing is left of a step: what was done is undone exactly once, what was not never will."""
+    """Check that a step has no effect: it was undone exactly once, or was never done."""
     assert work.done != shop.participants.states(work.participant).get(order_id)
     times_done = shop.participants.times_done(order_id, work)
     assert times_done == shop.participants.times_undone(order_id, work)

@@ -1,4 +1,4 @@
-"""All that can be told of one order."""
+"""All events of one order."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ CHARGED: Final = PaymentCharged(ORDER, "payment-o-1")
 DECLINED: Final = PaymentDeclined(ORDER, "card declined")
 SHIPPED: Final = OrderShipped(ORDER, "shipment-o-1")
 REFUSED: Final = ShippingRefused(ORDER, "no such street")
-CALLED_BACK: Final = ShipmentCancelled(ORDER)
+RECALLED: Final = ShipmentCancelled(ORDER)
 REFUNDED: Final = CardRefunded(ORDER)
 RELEASED: Final = StockReleased(ORDER)
 CANCELLED: Final = OrderCancelled(ORDER, "whatever")
 
 EVENTS: Final[tuple[Event, ...]] = (
-    PLACED, RESERVED, SOLD_OUT, CHARGED, DECLINED, SHIPPED, REFUSED, CALLED_BACK, REFUNDED,
+    PLACED, RESERVED, SOLD_OUT, CHARGED, DECLINED, SHIPPED, REFUSED, RECALLED, REFUNDED,
     RELEASED, CANCELLED,
 )  # fmt: skip
-"""All that can move a saga."""
+"""All events that can move a saga."""
 
 AFTER: Final[list[tuple[Event, ...]]] = [(PLACED,), (PLACED, RESERVED), (PLACED, RESERVED, CHARGED)]
-"""By step, what leads to it."""
+"""By step, the events that lead to it."""

@@ -1,4 +1,4 @@
-"""The network between the services, and their inboxes: what may happen to a message on its way."""
+"""The network between the services, with their inboxes: it delays, loses and repeats messages."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.demo_pipeline.sagas.model_participants import TABLE_OF
 
 ORCHESTRATOR: Final = "orchestrator"
 
-Lane = tuple[str, str]
-"""The receiver and the order of commands: they have one topic and key, so they keep their order."""
+CommandQueue = tuple[str, str]
+"""The receiver and the order id: such commands share a topic and a key, and keep their sequence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A message on its way to one receiver. Its id is the one that inboxes know it by."""
+class Delivery:
+    """A message for one receiver. Inboxes recognise it by its id."""
 
     receiver: str
     message: Message
@@ -36,44 +36,44 @@ class Letter:
 
 
 class Network:
-    """Messages under way, lost or delivered, and what each receiver's inbox has seen.
+    """Undelivered, lost and delivered messages, and the contents of each receiver's inbox.
 
     Attributes:
-        events: Those under way, which may be delivered in any order.
-        lost: Commands that became dead letters, which a human may replay at any time.
-        delivered: All that was ever delivered, which may be delivered again.
+        events: Undelivered events, which may be delivered in any order.
+        lost: Dead-lettered commands, which may be replayed at any time.
+        delivered: All delivered messages, which may be delivered again.
     """
 
     def __init__(self) -> None:
-        self.events: list[Letter] = []
-        self.lost: list[Letter] = []
-        self.delivered: list[Letter] = []
-        self._commands: dict[Lane, deque[Letter]] = {}
+        self.events: list[Delivery] = []
+        self.lost: list[Delivery] = []
+        self.delivered: list[Delivery] = []
+        self._commands: dict[CommandQueue, deque[Delivery]] = {}
         self._accepted: set[tuple[str, bytes]] = set()
 
     @property
-    def lanes(self) -> list[Lane]:
-        """The lanes in which commands are under way."""
-        return [lane for lane, letters in self._commands.items() if letters]
+    def queues(self) -> list[CommandQueue]:
+        """The queues with undelivered commands."""
+        return [queue for queue, deliveries in self._commands.items() if deliveries]
 
     def send(self, message: Message) -> None:
-        """Send a message to all that read it."""
+        """Send a message to all its receivers."""
         message_id = dict(headers_of(message))["ce_id"] or b""
         for receiver in _receivers(message):
-            letter = Letter(receiver, message, message_id)
+            delivery = Delivery(receiver, message, message_id)
             if isinstance(message, Command):
-                self._commands.setdefault((receiver, letter.order_id), deque()).append(letter)
+                self._commands.setdefault((receiver, delivery.order_id), deque()).append(delivery)
             else:
-                self.events.append(letter)
+                self.events.append(delivery)
 
-    def next_command(self, lane: Lane) -> Letter:
-        """Take the first command out of a lane: nobody sees a later one before it."""
-        return self._commands[lane].popleft()
+    def next_command(self, queue: CommandQueue) -> Delivery:
+        """Remove and return the first command of a queue: commands keep their sequence."""
+        return self._commands[queue].popleft()
 
-    def accept(self, letter: Letter) -> bool:
-        """Whether the receiver's inbox has not seen the message before."""
-        self.delivered.append(letter)
-        identity = letter.receiver, letter.message_id
+    def accept(self, delivery: Delivery) -> bool:
+        """Record a delivery; return whether the receiver's inbox accepts it as new."""
+        self.delivered.append(delivery)
+        identity = delivery.receiver, delivery.message_id
         if identity in self._accepted:
             return False
         self._accepted.add(identity)
@@ -81,6 +81,6 @@ class Network:
 
 
 def _receivers(message: Message) -> list[str]:
-    """The participants that handle it, and for events the orchestrator."""
+    """Return the participants that handle a message, and for events the orchestrator."""
     receivers = [name for name in TABLE_OF if type(message) in SERVICES[name].handlers]
     return receivers if isinstance(message, Command) else [*receivers, ORCHESTRATOR]

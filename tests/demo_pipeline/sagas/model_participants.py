@@ -27,7 +27,7 @@ TABLE_OF: Final[Mapping[str, str]] = {
 
 
 class Work(NamedTuple):
-    """What a participant does for a step: the states of its row once that is done and undone."""
+    """A step of a participant: the states of its row after doing and after undoing it."""
 
     participant: str
     done: str
@@ -43,7 +43,7 @@ WORK_OF: Final[Mapping[str, Work]] = {
 
 
 class Change(NamedTuple):
-    """The state of a participant's row that became another."""
+    """A change of the state of a participant's row."""
 
     participant: str
     order_id: str
@@ -55,7 +55,7 @@ class Participants:
     """Orders, inventory, payment and shipping.
 
     Args:
-        stock: The pieces of each product that a new shop has.
+        stock: The initial stock of each product.
     """
 
     def __init__(self, stock: Mapping[str, int]) -> None:
@@ -71,7 +71,7 @@ class Participants:
                 connection.execute(insert(_table("inventory", "stock")).values(values))
 
     def handle(self, participant: str, message: Message | PlaceOrder) -> tuple[Message, ...]:
-        """Let a participant handle a message in a transaction of its own; note what it changed."""
+        """Handle a message in a transaction of its own; record what it changed."""
         order_id = message.order.order_id
         before = self.states(participant).get(order_id)
         with self._engines[participant].begin() as connection:
@@ -83,17 +83,17 @@ class Participants:
         return answers
 
     def states(self, participant: str) -> dict[str, str]:
-        """The states of a participant's rows, by order."""
+        """Return the states of a participant's rows, by order."""
         rows = self.rows(participant, TABLE_OF[participant])
         return {row.order_id: str(row.state) for row in rows}
 
     def rows(self, participant: str, table: str) -> list[Row[Any]]:
-        """All that is in a participant's table."""
+        """Return all rows of a participant's table."""
         with self._engines[participant].begin() as connection:
             return list(connection.execute(select(_table(participant, table))))
 
     def times_done(self, order_id: str, work: Work) -> int:
-        """How often something was really done for an order."""
+        """Return how often a step was done for an order."""
         return sum(
             times
             for change, times in self.changes.items()
@@ -102,20 +102,19 @@ class Participants:
         )
 
     def times_undone(self, order_id: str, work: Work) -> int:
-        """How often something was really undone, other than keeping it from being done."""
+        """Return how often a step was undone after it had been done."""
         return self.changes[Change(work.participant, order_id, work.done, work.undone)]
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close the databases."""
         for engine in self._engines.values():
             engine.dispose()
 
 
 class _Immediate:
-    """What handlers use of an `AsyncConnection`, without ever waiting.
+    """The part of `AsyncConnection` that handlers use, without ever waiting.
 
-    No event loop and no thread of a driver is needed, which makes a move cheap enough to try tens
-    of thousands of them.
+    It needs no event loop and no driver thread, so that a test can try tens of thousands of moves.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -133,7 +132,7 @@ class _Immediate:
 
 
 def _finished(handling: object) -> tuple[Message, ...]:
-    """What comes of a handler that has nothing to wait for."""
+    """Return the result of a handler that never waits."""
     coroutine = cast("Coroutine[Any, Any, tuple[Message, ...]]", handling)
     try:
         coroutine.send(None)

@@ -1,4 +1,4 @@
-"""The saga under any network that the demo can have: it ends, once, and all is conserved."""
+"""The saga on an unreliable network: it ends exactly once, and stock and money are conserved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.demo_pipeline.sagas.model_participants import WORK_OF
 T = TypeVar("T")
 
 STOCK: Final = {"cup": 3, "kettle": 6}
-"""Less than what the orders ask for now and then."""
+"""Sometimes less than the orders ask for."""
 
 CARDS: Final = ("card-07", "card-07", "card-07", "card-07", DECLINED_CARD)
 PRICES: Final = (1, 890, 4450, CARD_LIMIT_CENTS // 2)
@@ -38,14 +38,14 @@ LINES: Final = st.lists(
     max_size=2,
 )
 WISHES: Final = st.tuples(LINES, st.sampled_from(CARDS), st.integers(0, 4))
-"""What is ordered, the card, and for how long nothing goes wrong: troubles are to come late too."""
+"""Order lines, card, and number of rounds without faults, so that faults may also come late."""
 
 
 class PlaceOrderSagas(RuleBasedStateMachine):
-    """A few orders, and all that can happen to their messages and timers.
+    """A few orders, and everything that can happen to their messages and timers.
 
-    A rule that finds nothing to work on does nothing; preconditions would make Hypothesis throw
-    away a quarter of all runs.
+    A rule without anything to work on does nothing; with preconditions, Hypothesis would discard a
+    quarter of all runs.
     """
 
     def __init__(self) -> None:
@@ -65,29 +65,29 @@ class PlaceOrderSagas(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def deliver_command(self, data: st.DataObject) -> None:
-        lane = _one_of(data, self.shop.network.lanes)
-        if lane is not None:
-            self.shop.deliver(self.shop.network.next_command(lane))
+        queue = _one_of(data, self.shop.network.queues)
+        if queue is not None:
+            self.shop.deliver(self.shop.network.next_command(queue))
 
     @rule(data=st.data())
     def lose_command(self, data: st.DataObject) -> None:
-        lane = _one_of(data, self.shop.network.lanes)
-        if lane is not None:
-            self.shop.network.lost.append(self.shop.network.next_command(lane))
+        queue = _one_of(data, self.shop.network.queues)
+        if queue is not None:
+            self.shop.network.lost.append(self.shop.network.next_command(queue))
 
     @rule(data=st.data())
     def replay_lost_command(self, data: st.DataObject) -> None:
-        letter = _one_of(data, self.shop.network.lost)
-        if letter is not None:
-            self.shop.network.lost.remove(letter)
-            self.shop.deliver(letter)
+        delivery = _one_of(data, self.shop.network.lost)
+        if delivery is not None:
+            self.shop.network.lost.remove(delivery)
+            self.shop.deliver(delivery)
 
     @rule(data=st.data())
     def deliver_event(self, data: st.DataObject) -> None:
-        letter = _one_of(data, self.shop.network.events)
-        if letter is not None:
-            self.shop.network.events.remove(letter)
-            self.shop.deliver(letter)
+        delivery = _one_of(data, self.shop.network.events)
+        if delivery is not None:
+            self.shop.network.events.remove(delivery)
+            self.shop.deliver(delivery)
 
     @rule(data=st.data())
     def deliver_round_of_an_order(self, data: st.DataObject) -> None:
@@ -95,9 +95,9 @@ class PlaceOrderSagas(RuleBasedStateMachine):
 
     @rule(data=st.data(), past_the_inbox=st.booleans())
     def deliver_again(self, data: st.DataObject, *, past_the_inbox: bool) -> None:
-        letter = _one_of(data, self.shop.network.delivered)
-        if letter is not None:
-            (self.shop.apply if past_the_inbox else self.shop.deliver)(letter)
+        delivery = _one_of(data, self.shop.network.delivered)
+        if delivery is not None:
+            (self.shop.apply if past_the_inbox else self.shop.deliver)(delivery)
 
     @rule(data=st.data())
     def time_out(self, data: st.DataObject) -> None:
@@ -106,16 +106,16 @@ class PlaceOrderSagas(RuleBasedStateMachine):
             assert self.shop.time_out(saga)
 
     @rule(data=st.data(), lost=st.booleans())
-    def turn_back(self, data: st.DataObject, *, lost: bool) -> None:
-        """All attempts at a step time out, because they are lost or just slow."""
+    def time_out_all_attempts(self, data: st.DataObject, *, lost: bool) -> None:
+        """Time out all attempts at a step, with their commands lost or just slow."""
         running = [saga for saga in self.shop.waiting if saga.phase is Phase.RUNNING]
         saga = _one_of(data, running)
         if saga is not None:
-            self.shop.wait_in_vain(saga.order.order_id, lost=lost)
+            self.shop.time_out_all_attempts(saga.order.order_id, lost=lost)
 
     @rule(data=st.data(), awaited=st.sampled_from(AWAITED), attempt=st.integers(1, 3))
-    def go_off_late(self, data: st.DataObject, awaited: str, attempt: int) -> None:
-        """The timer of a wait that is over, or never was, moves nothing."""
+    def fire_stale_timer(self, data: st.DataObject, awaited: str, attempt: int) -> None:
+        """Fire the timer of an attempt that is over or never was; it changes nothing."""
         saga = _one_of(data, list(self.shop.sagas.values()))
         if saga is not None and (awaited, attempt) != (saga.awaited, saga.attempt):
             assert not self.shop.happen(saga.order.order_id, TimedOut(awaited, attempt))
@@ -128,7 +128,7 @@ class PlaceOrderSagas(RuleBasedStateMachine):
             assert saga.deadline_applies == moved
 
     @invariant()
-    def nothing_is_gained_or_gone(self) -> None:
+    def stock_and_money_are_conserved(self) -> None:
         check_any_moment(self.shop)
 
     def teardown(self) -> None:
@@ -159,16 +159,16 @@ TestPlaceOrderSagas.settings = settings(
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-def test_a_lost_command_that_comes_after_its_compensation_does_nothing(step: Step) -> None:
+def test_a_lost_command_that_arrives_after_its_compensation_has_no_effect(step: Step) -> None:
     shop = Shop(STOCK)
     with closing(shop):
         shop.place(Order("o-1", "user-07", (OrderLine("cup", 1, 890),), 890, "card-07", "Street 8"))
         while "o-1" not in shop.sagas or shop.sagas["o-1"].awaited != step.name:
             assert shop.deliver_round()
-        shop.wait_in_vain("o-1", lost=True)
+        shop.time_out_all_attempts("o-1", lost=True)
         check_to_the_end(shop)
         assert Phase.COMPENSATED is shop.sagas["o-1"].phase
         assert not shop.participants.times_done("o-1", WORK_OF[step.name])
-        for letter in list(shop.network.delivered):
-            shop.apply(letter)
+        for delivery in list(shop.network.delivered):
+            shop.apply(delivery)
         check_to_the_end(shop)

@@ -1,4 +1,4 @@
-"""The orchestrator on its database: commands, durable state, timers, and what is told of it all."""
+"""The orchestrator on its database: commands, durable state, timers, spans and metrics."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ SOON = dataclasses.replace(
 
 
 async def _state(desk: Desk) -> str:
-    found = await shown(desk.context.database, "o-1", observed=False)
-    assert found is not None
-    return found.state
+    saga = await shown(desk.context.database, "o-1", observed=False)
+    assert saga is not None
+    return saga.state
 
 
 async def _kept(desk: Desk) -> str:
@@ -52,7 +52,7 @@ async def _kept(desk: Desk) -> str:
         return str(await connection.scalar(text("SELECT state FROM place_order")))
 
 
-async def test_a_saga_gives_one_command_after_the_other_until_it_is_completed(
+async def test_a_saga_sends_one_command_after_the_other_until_it_completes(
     at_work: AtWork, order: Order
 ) -> None:
     async with at_work() as desk:
@@ -66,7 +66,7 @@ async def test_a_saga_gives_one_command_after_the_other_until_it_is_completed(
         assert "completed" == await _state(desk)
 
 
-async def test_a_saga_that_is_declined_undoes_what_was_done_and_cancels_the_order(
+async def test_a_declined_saga_compensates_and_cancels_the_order(
     at_work: AtWork, order: Order
 ) -> None:
     async with at_work() as desk:
@@ -76,18 +76,18 @@ async def test_a_saga_that_is_declined_undoes_what_was_done_and_cancels_the_orde
         assert "release-inventory" == await _state(desk)
         await desk.take(StockReleased(order), OrderCancelled(order, "card declined"))
         assert ["ReleaseInventory", "CancelOrder"] == (await desk.commands())[2:]
-        found = await shown(desk.context.database, "o-1", observed=False)
-    assert found is not None
-    assert ("compensated", "card declined") == (found.state, found.reason)
+        saga = await shown(desk.context.database, "o-1", observed=False)
+    assert saga is not None
+    assert ("compensated", "card declined") == (saga.state, saga.reason)
     assert [
         ("reserve-inventory", "ReserveInventory", False, "ok"),
         ("charge-card", "ChargeCard", False, "rejected"),
         ("release-inventory", "ReleaseInventory", True, "ok"),
         ("cancel-order", "CancelOrder", True, "ok"),
-    ] == [(step.step, step.command, step.compensation, step.outcome) for step in found.steps]
+    ] == [(step.step, step.command, step.compensation, step.outcome) for step in saga.steps]
 
 
-async def test_a_saga_that_has_ended_well_keeps_nothing_to_pay_with_and_no_address(
+async def test_a_completed_saga_keeps_neither_card_nor_address(
     at_work: AtWork, order: Order
 ) -> None:
     async with at_work() as desk:
@@ -100,25 +100,23 @@ async def test_a_saga_that_has_ended_well_keeps_nothing_to_pay_with_and_no_addre
     assert "8 Street" not in kept
 
 
-async def test_an_event_that_comes_again_gives_no_command_again(
-    at_work: AtWork, order: Order
-) -> None:
+async def test_a_duplicate_event_sends_no_duplicate_command(at_work: AtWork, order: Order) -> None:
     async with at_work() as desk:
         for _ in range(2):
             await desk.take(OrderPlaced(order), StockReserved(order, "r"))
         assert ["ReserveInventory", "ChargeCard"] == await desk.commands()
 
 
-async def test_what_gets_no_answer_is_asked_for_again_and_then_undone(
+async def test_a_command_without_an_answer_is_repeated_and_then_compensated(
     at_work: AtWork, order: Order
 ) -> None:
     async with at_work(SOON) as desk:
         await desk.take(OrderPlaced(order))
 
-        async def turned_back() -> bool:
+        async def compensating() -> bool:
             return "release-inventory" == await _state(desk)
 
-        await eventually(turned_back)
+        await eventually(compensating)
         assert ["ReserveInventory", "ReserveInventory 2", "ReleaseInventory"] == (
             await desk.commands()
         )[:3]
@@ -135,9 +133,9 @@ async def test_a_compensation_without_an_answer_fails_and_holds_the_order(
 
         await eventually(failed)
         assert ["CancelOrder", "CancelOrder 2", "HoldOrder"] == (await desk.commands())[1:]
-        found = await shown(desk.context.database, "o-1", observed=False)
-    assert found is not None
-    assert ("cancel-order",) == found.to_undo
+        saga = await shown(desk.context.database, "o-1", observed=False)
+    assert saga is not None
+    assert ("cancel-order",) == saga.to_undo
     assert "the saga of order o-1 has failed and needs a human" in caplog.text
 
 
@@ -152,20 +150,20 @@ async def test_timers_outlive_the_orchestrator(at_work: AtWork, order: Order) ->
         await eventually(asked_again)
 
 
-async def test_after_a_restart_answers_are_read_before_timers_go_off(
+async def test_after_a_restart_answers_are_read_before_timers_fire(
     at_work: AtWork, order: Order
 ) -> None:
     slow = dataclasses.replace(SOON, step_s=0.3)
     async with at_work(slow) as desk:
         await desk.take(OrderPlaced(order))
-    await asyncio.sleep(0.5)  # the time is up while nobody is there
+    await asyncio.sleep(0.5)  # the timer is due while no orchestrator runs
     async with at_work(slow) as desk:
-        await asyncio.sleep(0.1)  # what a consumer needs to read what came meanwhile
+        await asyncio.sleep(0.1)  # the time a consumer needs to read the waiting events
         await desk.take(StockReserved(order, "r"))
         assert ["ReserveInventory", "ChargeCard"] == await desk.commands()
 
 
-async def test_what_a_timer_sends_belongs_to_the_trace_and_flow_of_the_saga(
+async def test_commands_of_a_timer_belong_to_the_trace_and_flow_of_the_saga(
     at_work: AtWork, order: Order, capture: Capture
 ) -> None:
     tracer = capture.tracer_provider.get_tracer("test")
@@ -188,7 +186,7 @@ async def test_what_a_timer_sends_belongs_to_the_trace_and_flow_of_the_saga(
     assert f"pipeline.origin={origin}".encode() in (second["baggage"] or b"")
 
 
-async def test_what_cannot_be_sent_did_not_happen(
+async def test_a_transition_whose_commands_cannot_be_sent_is_rolled_back(
     at_work: AtWork, order: Order, capture: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_args: object, **_options: object) -> None:
@@ -206,7 +204,7 @@ async def test_what_cannot_be_sent_did_not_happen(
         assert 1 == await asyncio.to_thread(capture.metric, "pipeline.saga.started")
 
 
-async def test_a_business_no_is_rejected_and_silence_is_an_error(
+async def test_a_business_rejection_is_rejected_and_a_missing_answer_is_an_error(
     at_work: AtWork, order: Order, capture: Capture
 ) -> None:
     async with at_work(SOON) as desk:
@@ -218,17 +216,17 @@ async def test_a_business_no_is_rejected_and_silence_is_an_error(
             return "failed" == await _state(desk)
 
         await eventually(failed)
-    told = {
+    ended = {
         span.name: (span.status.status_code.name, (span.attributes or {}).get("pipeline.outcome"))
         for span in capture.spans()
     }
-    assert ("UNSET", "ok") == told["saga.step place-order/reserve-inventory"]
-    assert ("UNSET", "rejected") == told["saga.step place-order/charge-card"]
-    assert ("ERROR", "error") == told["saga.step place-order/release-inventory"]
-    assert ("ERROR", None) == told["saga place-order"]
+    assert ("UNSET", "ok") == ended["saga.step place-order/reserve-inventory"]
+    assert ("UNSET", "rejected") == ended["saga.step place-order/charge-card"]
+    assert ("ERROR", "error") == ended["saga.step place-order/release-inventory"]
+    assert ("ERROR", None) == ended["saga place-order"]
 
 
-async def test_metrics_are_those_of_the_database_also_after_a_restart(
+async def test_metrics_come_from_the_database_also_after_a_restart(
     at_work: AtWork, order: Order
 ) -> None:
     second = dataclasses.replace(order, order_id="o-2")
@@ -239,37 +237,37 @@ async def test_metrics_are_those_of_the_database_also_after_a_restart(
         telemetry = Telemetry("orders", meter_provider=capture.meter_provider)
         async with at_work(telemetry=telemetry) as desk:
 
-            def told(name: str, **labels: str) -> Any:
+            def metric(name: str, **labels: str) -> Any:
                 return capture.metric(name, {"saga": "place-order", **labels})
 
             def figures() -> list[Any]:
                 return [
-                    told("pipeline.saga.started"),
-                    told("pipeline.saga.ended"),
-                    told("pipeline.saga.ended", outcome="compensated"),
-                    told("pipeline.saga.compensations", step="cancel-order"),
-                    told("pipeline.saga.active"),
-                    told("pipeline.saga.active", state="reserve-inventory"),
-                    told("pipeline.saga.overdue"),
+                    metric("pipeline.saga.started"),
+                    metric("pipeline.saga.ended"),
+                    metric("pipeline.saga.ended", outcome="compensated"),
+                    metric("pipeline.saga.compensations", step="cancel-order"),
+                    metric("pipeline.saga.active"),
+                    metric("pipeline.saga.active", state="reserve-inventory"),
+                    metric("pipeline.saga.overdue"),
                 ]
 
             assert [2, 1, 1, 1, 1, 1, 0] == await asyncio.to_thread(figures)
-            age = await asyncio.to_thread(told, "pipeline.saga.oldest_age")
+            age = await asyncio.to_thread(metric, "pipeline.saga.oldest_age")
             assert 0 < age < 60
-        # The store is gone; the last export has what it said last.
+        # The database is closed; the last export has its last values.
         assert [2, 1, 1, 1, 1, 1, 0] == await asyncio.to_thread(figures)
 
 
-async def test_a_shipment_in_doubt_is_called_back_before_money_and_stock_go_back(
+async def test_an_unconfirmed_shipment_is_recalled_before_money_and_stock_are_returned(
     at_work: AtWork, order: Order
 ) -> None:
     async with at_work(dataclasses.replace(SOON, compensation_s=5.0)) as desk:
         await desk.take(OrderPlaced(order), StockReserved(order, "r"), PaymentCharged(order, "p"))
 
-        async def turned_back() -> bool:
+        async def compensating() -> bool:
             return "cancel-shipment" == await _state(desk)
 
-        await eventually(turned_back)
+        await eventually(compensating)
         events: list[Any] = [
             OrderShipped(order, "s"),
             ShipmentCancelled(order),
@@ -284,7 +282,7 @@ async def test_a_shipment_in_doubt_is_called_back_before_money_and_stock_go_back
         assert "compensated" == await _state(desk)
 
 
-async def test_a_database_that_is_away_is_waited_for_and_loses_no_event(
+async def test_the_orchestrator_waits_for_an_unavailable_database_and_loses_no_event(
     at_work: AtWork, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with at_work() as desk:
@@ -303,7 +301,7 @@ async def test_a_database_that_is_away_is_waited_for_and_loses_no_event(
         assert ["ReserveInventory", "ChargeCard"] == await desk.commands()
 
 
-async def test_a_saga_that_cannot_be_moved_on_time_keeps_no_other_one_waiting(
+async def test_a_broken_saga_does_not_delay_the_timers_of_others(
     at_work: AtWork, order: Order, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with at_work(SOON) as desk:
@@ -313,25 +311,25 @@ async def test_a_saga_that_cannot_be_moved_on_time_keeps_no_other_one_waiting(
         await desk.take(OrderPlaced(dataclasses.replace(order, order_id="o-2")))
 
         async def asked_again() -> bool:
-            found = [
+            repeated = [
                 message.order.order_id
                 for message, _ in await desk.sent()
                 if message is not None and getattr(message, "attempt", 1) > 1
             ]
-            return "o-2" in found
+            return "o-2" in repeated
 
         await eventually(asked_again)
     assert 1 == caplog.text.count("the timeout of order o-1's saga cannot be handled")
 
 
-async def test_spans_end_when_the_store_says_they_did(
+async def test_spans_end_when_the_store_says_that_the_steps_ended(
     at_work: AtWork, order: Order, capture: Capture
 ) -> None:
     async with at_work() as desk:
         await desk.take(OrderPlaced(order), StockRejected(order, "sold out"))
         await desk.take(OrderCancelled(order, "sold out"))
-        found = await shown(desk.context.database, "o-1", observed=False)
-    assert found is not None
+        saga = await shown(desk.context.database, "o-1", observed=False)
+    assert saga is not None
     steps = {
         span.name.rpartition("/")[2]: round(
             ((span.end_time or 0) - (span.start_time or 0)) / 1e9, 3
@@ -339,10 +337,10 @@ async def test_spans_end_when_the_store_says_they_did(
         for span in capture.spans()
         if span.name.startswith("saga.step")
     }
-    assert {step.step: step.took_s for step in found.steps} == steps
+    assert {step.step: step.took_s for step in saga.steps} == steps
 
 
-async def test_a_slow_shop_gives_its_sagas_more_time_and_no_order_is_cancelled_for_it(
+async def test_a_slow_shop_gives_its_sagas_more_time_and_cancels_no_order_because_of_that(
     at_work: AtWork, order: Order
 ) -> None:
     hurried = dataclasses.replace(PATIENT, saga_s=0.05)
@@ -350,16 +348,16 @@ async def test_a_slow_shop_gives_its_sagas_more_time_and_no_order_is_cancelled_f
         await desk.take(OrderPlaced(order))
     moments = iter((0.0, *[1e6] * 100_000))
     pace = Pace(most=1e9, clock=lambda: next(moments))
-    # Another order waits for its first answer, and has done so for long.
+    # Another order has waited for its first answer for a long time.
     pace.asked("o-0")
-    # Nothing is waited for at first here, so that the saga's timer goes off.
+    # A short step timeout means a short grace time, so that the saga's timer fires.
     async with at_work(dataclasses.replace(hurried, step_s=0.01), pace=pace) as desk:
 
         async def postponed() -> bool:
             async with desk.context.database.connect() as connection:
                 due = await connection.scalar(text("SELECT deadline_ns FROM place_order"))
-                told = await connection.scalar(select(SAGA_TABLES.sagas.c.deadline_ns))
-            return bool(due == told and due > time.time_ns())
+                status_deadline = await connection.scalar(select(SAGA_TABLES.sagas.c.deadline_ns))
+            return bool(due == status_deadline and due > time.time_ns())
 
         assert await eventually(postponed, timeout_s=60)
         await desk.take(StockReserved(order, "r"))

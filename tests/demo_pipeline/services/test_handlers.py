@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-async def test_a_placed_order_is_announced_and_can_be_looked_up(
+async def test_a_placed_order_is_published_and_can_be_looked_up(
     open_service_database: Any, make_order: Callable[..., Any], handle: Any
 ) -> None:
     database, order = await open_service_database("orders"), make_order()
@@ -81,7 +81,7 @@ async def test_stock_is_reserved(
         assert inventory.FIRST_STOCK - 3 == await inventory.available("kettle", connection)
 
 
-async def test_an_order_for_more_than_there_is_is_rejected_as_a_whole(
+async def test_an_order_beyond_the_stock_is_rejected_as_a_whole(
     open_service_database: Any, make_order: Callable[..., Any], handle: Any
 ) -> None:
     database = await open_service_database("inventory")
@@ -92,7 +92,7 @@ async def test_an_order_for_more_than_there_is_is_rejected_as_a_whole(
         assert inventory.FIRST_STOCK == await inventory.available("kettle", connection)
 
 
-async def test_a_shop_that_opens_again_keeps_its_stock(
+async def test_a_restart_keeps_the_stock(
     open_service_database: Any, make_order: Callable[..., Any], handle: Any
 ) -> None:
     database = await open_service_database("inventory")
@@ -110,7 +110,7 @@ async def test_a_shop_that_opens_again_keeps_its_stock(
         ({"a": 1}, {}, "sold out: a"),
     ],
 )
-def test_what_is_missing_is_named(
+def test_sold_out_products_are_named(
     wanted: dict[str, int], available: dict[str, int], expected: str | None
 ) -> None:
     assert expected == inventory.sold_out(wanted, available)
@@ -146,7 +146,7 @@ async def test_an_order_is_shipped(
         assert 1 == await shipping.shipments(connection)
 
 
-async def test_analytics_counts_orders_and_revenue_in_whatever_order_events_come(
+async def test_analytics_counts_orders_and_revenue_whatever_the_order_of_events(
     open_service_database: Any, make_order: Callable[..., Any], handle: Any
 ) -> None:
     database = await open_service_database("analytics")
@@ -175,7 +175,7 @@ async def test_analytics_counts_orders_and_revenue_in_whatever_order_events_come
         } == await analytics.ended_orders(connection)
 
 
-async def test_what_was_reserved_is_taken_back_once(
+async def test_reserved_stock_is_released_once(
     open_service_database: Any, make_order: Callable[..., Any], handle: Any
 ) -> None:
     database, order = await open_service_database("inventory"), make_order(quantity=3)
@@ -187,7 +187,7 @@ async def test_what_was_reserved_is_taken_back_once(
         assert inventory.FIRST_STOCK == await inventory.available("kettle", connection)
 
 
-async def test_a_card_gets_back_what_it_was_charged_once(
+async def test_a_card_is_refunded_once(
     open_service_database: Any, make_order: Callable[..., Any], handle: Any
 ) -> None:
     database, order = await open_service_database("payment"), make_order()
@@ -200,7 +200,7 @@ async def test_a_card_gets_back_what_it_was_charged_once(
         assert 0 == await payment.charged_cents(connection)
 
 
-async def test_a_parcel_is_called_back(
+async def test_a_parcel_is_recalled(
     open_service_database: Any, make_order: Callable[..., Any], handle: Any
 ) -> None:
     database, order = await open_service_database("shipping"), make_order()
@@ -214,7 +214,7 @@ async def test_a_parcel_is_called_back(
     ("service", "command"),
     [("inventory", ReserveInventory), ("payment", ChargeCard), ("shipping", ShipOrder)],
 )
-async def test_asked_again_a_service_answers_as_before_and_does_it_once(
+async def test_a_repeated_command_gets_the_same_answer_and_has_one_effect(
     open_service_database: Any,
     make_order: Callable[..., Any],
     handle: Any,
@@ -233,7 +233,7 @@ async def test_asked_again_a_service_answers_as_before_and_does_it_once(
             assert 1 == await shipping.shipments(connection)
 
 
-async def test_what_was_undone_before_it_was_done_is_refused_when_it_comes(
+async def test_a_command_that_arrives_after_its_compensation_is_refused(
     open_service_database: Any, make_order: Callable[..., Any], handle: Any
 ) -> None:
     order, because = make_order(), "the order was cancelled"
@@ -254,7 +254,7 @@ async def test_what_was_undone_before_it_was_done_is_refused_when_it_comes(
         (HoldOrder, OrderHeld, OrderState.ON_HOLD),
     ],
 )
-async def test_an_order_that_comes_to_nothing_says_why(
+async def test_a_cancelled_order_has_a_reason(
     open_service_database: Any,
     make_order: Callable[..., Any],
     handle: Any,
@@ -275,7 +275,7 @@ async def test_an_order_that_comes_to_nothing_says_why(
     )
 
 
-async def test_a_customer_hears_once_about_each_thing_that_became_of_an_order(
+async def test_a_customer_is_notified_once_of_each_outcome(
     open_service_database: Any, make_order: Callable[..., Any], handle: Any
 ) -> None:
     database, order = await open_service_database("notification"), make_order()
