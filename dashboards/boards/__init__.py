@@ -1,1 +1,1 @@
-"""The dashboards, one file each, as data."""
+"""The dashboards as data, one file each."""

@@ -1,1 +1,1 @@
-"""Recording rules and alerts, as data and as files for Prometheus, Grafana and Kubernetes."""
+"""Recording rules and alerts, and their files for Prometheus, Grafana and Kubernetes."""

@@ -1,1 +1,1 @@
-"""Everything worth seeing, by subject."""
+"""The signals, by subject."""

@@ -1,4 +1,4 @@
-"""For each alert what makes it fire, and what looks like it and must not."""
+"""For each alert, series that make it fire and similar series that must not."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _AGE: Final = "pipeline_consumer_lag_time_seconds"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Series, a value every 30 s in promtool's notation, and how many alerts fire at a moment.
+    """Series in promtool's notation, a value every 30 s, and how many alerts fire at `at`.
 
-    Where none is to fire, none has at any time before either, unless `before` says so: to a
-    Prometheus that has just begun to look, what is old is new.
+    If none fires, none may have fired earlier either, unless `before` allows it: to a new
+    Prometheus, old events look new.
     """
 
     alert: str
@@ -27,7 +27,7 @@ class Case:
 
 
 def _arrivals(late_of_1000: int, count: int = 500) -> dict[str, str]:
-    """So many of a thousand arrivals that come later than 5 s."""
+    """Return arrivals of which that many in a thousand take longer than 5 s."""
     return {
         f'{_LATE}_bucket{{pipeline="orders", le="5", {_HOP}}}': f"0+{1000 - late_of_1000}x{count}",
         f'{_LATE}_count{{pipeline="orders", {_HOP}}}': f"0+1000x{count}",
@@ -45,7 +45,7 @@ def _ended(outcome: str, value: str, instance: str = "a") -> dict[str, str]:
     return {f"pipeline_saga_ended_total{{{labels}}}": value}
 
 
-def _letters(error: str, value: str, instance: str = "a") -> dict[str, str]:
+def _dead_letters(error: str, value: str, instance: str = "a") -> dict[str, str]:
     named = f', error_type="{error}"' if error else ""
     return {f'pipeline_dead_letters_total{{{_HOP}, instance="{instance}"{named}}}': value}
 
@@ -56,13 +56,13 @@ def _alive(job: str, value: str, instance: str = "a") -> dict[str, str]:
 
 
 CASES: Final = (
-    Case(alert="EndToEndErrorBudgetFastBurn", about="half is late", series=_arrivals(500), at="30m",
-         firing=1),
+    Case(alert="EndToEndErrorBudgetFastBurn", about="half are late", series=_arrivals(500),
+         at="30m", firing=1),
     Case(alert="EndToEndErrorBudgetFastBurn", about="one in ten is late", series=_arrivals(100),
          at="30m", firing=0),
     Case(
         alert="EndToEndErrorBudgetFastBurn",
-        about="it was late, and is not any more",
+        about="flows were late and no longer are",
         series={
             f'{_LATE}_bucket{{pipeline="orders", le="5"}}': "0+500x60 30000+1000x40",
             f'{_LATE}_count{{pipeline="orders"}}': "0+1000x100",
@@ -73,7 +73,7 @@ CASES: Final = (
     ),
     Case(
         alert="EndToEndErrorBudgetFastBurn",
-        about="all few of them are late",
+        about="too few flows, all late",
         series={
             f'{_LATE}_bucket{{pipeline="orders", le="5"}}': "0x200",
             f'{_LATE}_count{{pipeline="orders"}}': "0 0 0 1 1 1 1 2 2 2 2x190",
@@ -87,25 +87,25 @@ CASES: Final = (
          at="2h", firing=0),
     Case(alert="EndToEndErrorBudgetSlowBurn", about="one in fifty is late", series=_arrivals(20),
          at="4h", firing=1),
-    Case(alert="EndToEndErrorBudgetSlowBurn", about="as many as are allowed", series=_arrivals(9),
+    Case(alert="EndToEndErrorBudgetSlowBurn", about="as many late as allowed", series=_arrivals(9),
          at="4h", firing=0),
     Case(alert="ConsumerStalled", about="members commit nothing",
          series=_status("stalled", "1x20"), at="5m", firing=1),
-    Case(alert="ConsumerStalled", about="it lags, and commits",
+    Case(alert="ConsumerStalled", about="the group lags but commits",
          series={**_status("stalled", "0x20"), **_status("lagging", "1x20")}, at="5m", firing=0),
-    Case(alert="ConsumerStalled", about="there are no members", series=_status("dead", "1x20"),
+    Case(alert="ConsumerStalled", about="the group has no members", series=_status("dead", "1x20"),
          at="5m", firing=1),
     Case(alert="ConsumerStalled", about="members come and go and commit nothing",
          series={**_status("stalled", "1 1 0 0 1 1 0 0 1 1 0 0"),
                  **_status("dead", "0 0 1 1 0 0 1 1 0 0 1 1")}, at="5m", firing=1),
-    Case(alert="ConsumerStalled", about="it was away for a minute",
+    Case(alert="ConsumerStalled", about="the group had no members for a minute",
          series=_status("dead", "0x4 1x2 0x20"), at="5m", firing=0),
-    Case(alert="LagMonitorDown", about="it was there",
+    Case(alert="LagMonitorDown", about="it stopped",
          series=_status("ok", "1x20 _x60"), at="25m", firing=1),
-    Case(alert="LagMonitorDown", about="it has been away for more than a day",
+    Case(alert="LagMonitorDown", about="it stopped more than a day ago",
          series=_status("ok", "1x20 _x1600"), at="27h", firing=1),
-    Case(alert="LagMonitorDown", about="it was never there", series={}, at="25m", firing=0),
-    Case(alert="LagMonitorDown", about="another one took over",
+    Case(alert="LagMonitorDown", about="it never ran", series={}, at="25m", firing=0),
+    Case(alert="LagMonitorDown", about="another monitor took over",
          series={f'pipeline_consumer_status{{status="ok", instance="{name}"}}': values
                  for name, values in (("a", "1x20 _x60"), ("b", "_x18 1x60"))},
          at="35m", firing=0),
@@ -119,50 +119,51 @@ CASES: Final = (
         at="45m",
         firing=1,
     ),
-    Case(alert="ConsumerLagGrowing", about="it is behind, and catches up",
+    Case(alert="ConsumerLagGrowing", about="the group is behind but catches up",
          series={f"{_AGE}{{{_HOP}}}": "9000-30x100"}, at="45m", firing=0),
-    Case(alert="DeadLettersGrowing", about="the first one of its error, a new series",
-         series={**_letters("", "0x80"), **_letters("ConnectionError", "_x40 1x40")}, at="25m",
-         firing=1),
-    Case(alert="DeadLettersGrowing", about="the service restarts and gives one up",
-         series=_letters("ConnectionError", "9x40 0x2 1x40"), at="25m", firing=1),
-    Case(alert="DeadLettersGrowing", about="the first ones some minutes after a restart",
-         series={**_letters("E", "9x40 _x60", "a"), **_letters("", "_x40 0x60", "b"),
-                 **_letters("E", "_x54 3x46", "b")}, at="28m", firing=1),
-    Case(alert="DeadLettersGrowing", about="they are in the first metrics that a process tells",
-         series=_letters("E", "_x40 2x60"), at="21m", firing=1),
-    Case(alert="DeadLettersGrowing", about="the metrics of a replica were away for a while",
-         series={**_letters("E", "100x140", "a"), **_letters("E", "100x40 _x30 100x70", "b")},
+    Case(alert="DeadLettersGrowing", about="the first of its error, a new series",
+         series={**_dead_letters("", "0x80"), **_dead_letters("ConnectionError", "_x40 1x40")},
+         at="25m", firing=1),
+    Case(alert="DeadLettersGrowing", about="a new one after a restart",
+         series=_dead_letters("ConnectionError", "9x40 0x2 1x40"), at="25m", firing=1),
+    Case(alert="DeadLettersGrowing", about="the first ones, minutes after a restart",
+         series={**_dead_letters("E", "9x40 _x60", "a"), **_dead_letters("", "_x40 0x60", "b"),
+                 **_dead_letters("E", "_x54 3x46", "b")}, at="28m", firing=1),
+    Case(alert="DeadLettersGrowing", about="some in the first metrics of a process",
+         series=_dead_letters("E", "_x40 2x60"), at="21m", firing=1),
+    Case(alert="DeadLettersGrowing", about="a gap in the metrics of a replica",
+         series={**_dead_letters("E", "100x140", "a"),
+                 **_dead_letters("E", "100x40 _x30 100x70", "b")},
          at="42m", firing=0, before=True),
-    Case(alert="DeadLettersGrowing", about="old ones, and a restart",
-         series=_letters("ConnectionError", "9x40 0x40"), at="25m", firing=0, before=True),
+    Case(alert="DeadLettersGrowing", about="only old ones after a restart",
+         series=_dead_letters("ConnectionError", "9x40 0x40"), at="25m", firing=0, before=True),
     Case(alert="DeadLetterAgeHigh", about="older than a day",
          series={f"pipeline_dead_letters_oldest_age_seconds{{{_HOP}}}": "90000+30x60"}, at="20m",
          firing=1),
     Case(alert="DeadLetterAgeHigh", about="an hour old",
          series={f"pipeline_dead_letters_oldest_age_seconds{{{_HOP}}}": "3600+30x60"}, at="20m",
          firing=0),
-    Case(alert="SagaOverdue", about="two replicas say so",
+    Case(alert="SagaOverdue", about="two replicas report the same",
          series={f'pipeline_saga_overdue{{saga="s", instance="{n}"}}': "2x40" for n in "ab"},
          at="10m", firing=1),
-    Case(alert="SagaOverdue", about="one was overdue for a minute",
+    Case(alert="SagaOverdue", about="overdue for a minute only",
          series={'pipeline_saga_overdue{saga="s"}': "0x4 1x2 0x40"}, at="10m", firing=0),
-    Case(alert="SagaFailed", about="one did, as two replicas say",
+    Case(alert="SagaFailed", about="one failed, two replicas report it",
          series={**_ended("failed", "0x20 1x20"), **_ended("failed", "0x20 1x20", "b")}, at="12m",
          firing=1),
-    Case(alert="SagaFailed", about="while the orchestrator was restarted",
+    Case(alert="SagaFailed", about="one failed during a restart",
          series={**_ended("failed", "3x40 _x60"), **_ended("failed", "_x42 4x60", "b")}, at="25m",
          firing=1),
-    Case(alert="SagaFailed", about="of an engine without a store, after a restart",
+    Case(alert="SagaFailed", about="one failed after a restart, without a store",
          series={**_ended("failed", "3x40 _x60"), **_ended("failed", "_x42 0x20 1x40", "b")},
          at="35m", firing=1),
-    Case(alert="SagaFailed", about="of an engine without a store, in its first metrics",
+    Case(alert="SagaFailed", about="one in the first metrics, without a store",
          series={**_ended("failed", "3x40 _x60"), **_ended("failed", "_x42 1x60", "b")}, at="28m",
          firing=1),
-    Case(alert="SagaFailed", about="while the orchestrator was away for hours",
+    Case(alert="SagaFailed", about="one failed in a gap of hours",
          series={**_ended("failed", "3x40 _x360"), **_ended("failed", "_x260 4x140", "b")},
          at="135m", firing=1),
-    Case(alert="SagaFailed", about="long ago, and the orchestrator was restarted",
+    Case(alert="SagaFailed", about="one failed long ago, before a restart",
          series={**_ended("failed", "3x40 _x60"), **_ended("failed", "_x42 3x60", "b")}, at="50m",
          firing=0),
     Case(alert="SagaCompensationRateHigh", about="two of three",
@@ -171,32 +172,32 @@ CASES: Final = (
     Case(alert="SagaCompensationRateHigh", about="one of ten",
          series={**_ended("compensated", "0+1x80"), **_ended("completed", "0+9x80")}, at="30m",
          firing=0),
-    Case(alert="SagaCompensationRateHigh", about="both of two",
+    Case(alert="SagaCompensationRateHigh", about="two of two, too few to judge",
          series={**_ended("compensated", "0x50 2x30"), **_ended("completed", "0x80")}, at="30m",
          firing=0),
-    Case(alert="OutboxStuck", about="for six minutes",
+    Case(alert="OutboxStuck", about="the oldest waits for six minutes",
          series={'pipeline_outbox_oldest_age_seconds{job="orders"}': "0+30x40"}, at="15m",
          firing=1),
-    Case(alert="OutboxStuck", about="it is sent every minute",
+    Case(alert="OutboxStuck", about="messages are sent every minute",
          series={'pipeline_outbox_oldest_age_seconds{job="orders"}': "60x40"}, at="15m", firing=0),
-    Case(alert="TelemetryDropped", about="all the time",
+    Case(alert="TelemetryDropped", about="continuously",
          series={'pipeline_telemetry_dropped_total{job="orders", reason="send"}': "0+1x100"},
          at="40m", firing=1),
-    Case(alert="TelemetryDropped", about="for a moment",
+    Case(alert="TelemetryDropped", about="only briefly",
          series={'pipeline_telemetry_dropped_total{job="orders", reason="send"}': "0x20 7x10 7x5"},
          at="17m", firing=0),
-    Case(alert="TelemetryDropped", about="links of large batches, as agreed",
+    Case(alert="TelemetryDropped", about="links of large batches, dropped on purpose",
          series={'pipeline_telemetry_dropped_total{job="orders", reason="links"}': "0+1x100"},
          at="40m", firing=0),
-    Case(alert="ServiceNotReporting", about="one of two",
+    Case(alert="ServiceNotReporting", about="one of two services stopped",
          series={**_alive("orders", "0x20 _x80"), **_alive("payment", "0x100")}, at="30m",
          firing=1),
-    Case(alert="ServiceNotReporting", about="a command that did its work and ended",
+    Case(alert="ServiceNotReporting", about="a command that ended normally",
          series={**_alive("dlq", "0x3 _x80"), **_alive("payment", "0x100")}, at="30m", firing=0),
-    Case(alert="ServiceNotReporting", about="a new process of it took over",
+    Case(alert="ServiceNotReporting", about="a new process took over",
          series={**_alive("orders", "0x20 _x80"), **_alive("orders", "_x24 0x80", "b")}, at="50m",
          firing=0),
-    Case(alert="TelemetryAbsent", about="nobody reports", series={}, at="15m", firing=1),
-    Case(alert="TelemetryAbsent", about="a service only listens, and nothing comes",
+    Case(alert="TelemetryAbsent", about="no service reports", series={}, at="15m", firing=1),
+    Case(alert="TelemetryAbsent", about="an idle service that only receives",
          series=_alive("analytics", "0x100"), at="15m", firing=0),
 )  # fmt: skip

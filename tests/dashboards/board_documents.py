@@ -1,4 +1,4 @@
-"""The dashboards as Grafana gets them, for tests to look at."""
+"""The dashboards as the JSON that Grafana loads."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ each_board = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.na
 
 
 def document(board: Board, config: Config = CONFIG) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(dashboard_json(board, config))
-    return found
+    loaded: dict[str, Any] = json.loads(dashboard_json(board, config))
+    return loaded
 
 
 def panels(board: Board) -> list[dict[str, Any]]:
@@ -27,9 +27,9 @@ def panels(board: Board) -> list[dict[str, Any]]:
 
 
 def promql(board: Board) -> list[str]:
-    """All queries of metrics: of panels, and of the marks on them."""
-    marks = document(board)["annotations"].get("list", ())
-    return [mark["expr"] for mark in marks if "expr" in mark] + [
+    """Return all PromQL queries of a dashboard, of its panels and annotations."""
+    annotations = document(board)["annotations"].get("list", ())
+    return [each["expr"] for each in annotations if "expr" in each] + [
         target["expr"]
         for panel in panels(board)
         for target in panel.get("targets", ())

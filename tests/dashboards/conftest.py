@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def binaries() -> Path:
-    """The folder with prometheus and promtool."""
+    """Return the folder with prometheus and promtool."""
     folder = prometheus_folder()
     if folder is None:
         unavailable(HOW_TO_GET_IT)

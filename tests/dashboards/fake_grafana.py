@@ -1,4 +1,4 @@
-"""As much of Grafana's HTTP API as publishing needs, on a free port of loopback."""
+"""The part of Grafana's HTTP API that publishing uses, on a free loopback port."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TOKEN = "glsa_test"  # noqa: S105 - of a double
+TOKEN = "glsa_test"  # noqa: S105 - not a real token
 
 
 class FakeGrafana:
-    """What it holds, and how it answers."""
+    """The state and the answers of the fake."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -25,7 +25,7 @@ class FakeGrafana:
         self.refuse_message = "refused"
         self.answers: dict[str, tuple[int, Any]] = {}
         self.redirect_to = ""
-        """Where everything leads; `{path}` in it is what was asked for."""
+        """The target of all redirects; `{path}` stands for the requested path."""
         self.redirect_with = 302
         self.dashboards: dict[str, dict[str, Any]] = {}
         self.notes: dict[str, str] = {}
@@ -67,21 +67,21 @@ class FakeGrafana:
         if kind == "dashboards/uid" and uid in self.dashboards:
             return 200, self.dashboards[uid]
         if kind == "folders":
-            # As Grafana 10 does for an editor.
+            # Grafana 10 answers an editor like this.
             return 403, {"message": "Permissions needed: folders:read"}
         return 404, {"message": "not found"}
 
 
-def _completed(found: Any) -> Any:
-    """As Grafana stores it: with a default more here and there."""
-    if isinstance(found, dict):
-        return {key: _completed(value) for key, value in found.items()} | {"added": "by Grafana"}
-    return [_completed(each) for each in found] if isinstance(found, list) else found
+def _completed(node: Any) -> Any:
+    """Return a dashboard as Grafana stores it, with added default fields."""
+    if isinstance(node, dict):
+        return {key: _completed(value) for key, value in node.items()} | {"added": "by Grafana"}
+    return [_completed(each) for each in node] if isinstance(node, list) else node
 
 
 @contextmanager
 def fake_grafana() -> Iterator[FakeGrafana]:
-    """Run it until the block is left."""
+    """Run a fake Grafana until the block ends."""
     grafana = FakeGrafana()
 
     class Handler(BaseHTTPRequestHandler):
@@ -94,16 +94,16 @@ def fake_grafana() -> Iterator[FakeGrafana]:
         def _answer(self, body: Any) -> None:
             token = self.headers.get("Authorization", "")
             status, content = grafana.answer(self.command, self.path, body, token)
-            written = json.dumps(content).encode()
+            payload = json.dumps(content).encode()
             self.send_response(grafana.redirect_with if grafana.redirect_to else status)
             if grafana.redirect_to:
                 self.send_header("Location", grafana.redirect_to.format(path=self.path))
-            self.send_header("Content-Length", str(len(written)))
+            self.send_header("Content-Length", str(len(payload)))
             self.end_headers()
-            self.wfile.write(written)
+            self.wfile.write(payload)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base names it so
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     grafana.url = f"http://127.0.0.1:{server.server_port}"

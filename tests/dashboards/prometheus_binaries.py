@@ -1,4 +1,4 @@
-"""Prometheus and promtool, built from the source that the Go module proxy has, once."""
+"""Prometheus and promtool, built once from the source on the Go module proxy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 VERSION: Final = "v0.316.0"
-"""Of the Go module; it is Prometheus 3.16."""
+"""The version of the Go module; it is Prometheus 3.16."""
 HOW_TO_GET_IT: Final = "Prometheus is built with Go 1.25 or newer, which is not on this machine"
 _MODULE: Final = "github.com/prometheus/prometheus"
 _CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -20,10 +20,9 @@ _BINARIES: Final = ("prometheus", "promtool")
 
 
 def prometheus_folder() -> Path | None:
-    """Where both are, building them where they are not; `None` without Go.
+    """Return the folder with both, and build them if they are missing; `None` without Go.
 
-    It takes minutes the first time. Discovery of targets in clouds is left out: it would be most of
-    the code.
+    The build takes minutes. It leaves out service discovery in clouds, which is most of the code.
     """
     if all((_FOLDER / name).is_file() for name in _BINARIES):
         return _FOLDER
@@ -32,8 +31,8 @@ def prometheus_folder() -> Path | None:
         return None
     with tempfile.TemporaryDirectory(prefix="prometheus-") as scratch:
         source = Path(scratch) / "source"
-        found = _run([go, "mod", "download", "-json", f"{_MODULE}@{VERSION}"], Path(scratch))
-        shutil.copytree(json.loads(found)["Dir"], source, copy_function=_writable)
+        listing = _run([go, "mod", "download", "-json", f"{_MODULE}@{VERSION}"], Path(scratch))
+        shutil.copytree(json.loads(listing)["Dir"], source, copy_function=_writable)
         for folder in source.rglob("*"):
             if folder.is_dir():
                 folder.chmod(0o755)
@@ -49,7 +48,7 @@ def prometheus_folder() -> Path | None:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    # Its workspace names modules that the proxy does not carry.
+    # The workspace file names modules that the proxy does not have.
     environment = {**os.environ, "GOWORK": "off", "GOFLAGS": "-mod=mod"}
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, cwd=folder, env=environment

@@ -1,4 +1,4 @@
-"""A Prometheus with its OTLP receiver on, as a process on a free port of loopback."""
+"""A Prometheus process with its OTLP receiver enabled, on a free loopback port."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ storage:
 
 
 class PrometheusServer:
-    """Answers queries."""
+    """A client for the HTTP API of a running Prometheus."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -32,24 +32,24 @@ class PrometheusServer:
         self._since = time.monotonic()
 
     def age_s(self) -> float:
-        """For how long it has been ready, in seconds."""
+        """Return how long the server has been ready, in seconds."""
         return time.monotonic() - self._since
 
     def query(self, promql: str) -> list[dict[str, Any]]:
-        """The series that a query gives now."""
-        found: list[dict[str, Any]] = self._get("query", query=promql)["result"]
-        return found
+        """Return the series of an instant query."""
+        series: list[dict[str, Any]] = self._get("query", query=promql)["result"]
+        return series
 
     def exemplars(self, promql: str) -> list[dict[str, Any]]:
-        """The exemplars of the last hour, of all series that a query names."""
+        """Return the exemplars of the last hour for all series of a query."""
         now = time.time()
-        found: list[dict[str, Any]] = self._get(
+        all_series: list[dict[str, Any]] = self._get(
             "query_exemplars", query=promql, start=str(now - 3600), end=str(now + 60)
         )
-        return [exemplar for series in found for exemplar in series["exemplars"]]
+        return [exemplar for series in all_series for exemplar in series["exemplars"]]
 
     def names(self) -> set[str]:
-        """The names of all metrics that there are."""
+        """Return the names of all metrics."""
         return set(self._get("label/__name__/values"))
 
     def _get(self, what: str, **parameters: str) -> Any:
@@ -60,7 +60,7 @@ class PrometheusServer:
 
 @contextmanager
 def prometheus_server(binaries: Path, folder: Path) -> Iterator[PrometheusServer]:
-    """Run it until the block is left."""
+    """Run a Prometheus until the block ends."""
     config = folder / "prometheus.yml"
     config.write_text(_CONFIG)
     with socket() as free:
@@ -98,5 +98,5 @@ def _wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> N
                 return
         except httpx.HTTPError:
             pass
-        time.sleep(0.1)  # between two looks: a process tells nobody that it is ready
+        time.sleep(0.1)  # polls: Prometheus has no ready event
     raise RuntimeError(f"Prometheus does not start:\n{log.read_text()[-2000:]}")

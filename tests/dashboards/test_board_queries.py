@@ -1,4 +1,4 @@
-"""All dashboards: what they ask for, of whom, and how often."""
+"""All dashboards: their queries, filters and number of queries."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ NO_LABELS = {
 
 
 @each_board
-def test_queries_use_the_catalogues_metrics_and_labels_alone(board: Board) -> None:
-    known = {metric.prometheus: set(metric.prometheus_labels) for metric in METRICS}
-    labels = OTHER_LABELS.union(*known.values())
+def test_queries_use_only_metrics_and_labels_of_the_catalogue(board: Board) -> None:
+    labels_of = {metric.prometheus: set(metric.prometheus_labels) for metric in METRICS}
+    labels = OTHER_LABELS.union(*labels_of.values())
     for query in promql(board):
         bare = re.sub(r'"[^"]*"', "", query)
         bare = re.sub(r"\[[^]]*\]", "", bare).replace("$__rate_interval", "")
@@ -42,15 +42,17 @@ def test_queries_use_the_catalogues_metrics_and_labels_alone(board: Board) -> No
         words = set(re.findall(r"[a-z_][a-z0-9_]*", bare)) - NO_LABELS
         for word in words:
             name = re.sub(r"_(bucket|sum|count)$", "", word)
-            assert name in known or word in labels, f"{word} in {query}"
+            assert name in labels_of or word in labels, f"{word} in {query}"
         for metric, matchers in re.findall(r"([a-z_]+)\{([^}]*)\}", query):
             name = re.sub(r"_(bucket|sum|count)$", "", metric)
             chosen = set(re.findall(r"([a-z_]+)[=!]~?\"", matchers))
-            assert chosen <= known.get(name, known.get(metric, set())) | {"le", "job"}, query
+            assert chosen <= labels_of.get(name, labels_of.get(metric, set())) | {"le", "job"}, (
+                query
+            )
 
 
 @each_board
-def test_rates_look_at_the_interval_that_grafana_advises(board: Board) -> None:
+def test_rates_use_the_window_that_grafana_recommends(board: Board) -> None:
     for panel in board_panels(board):
         for query in queries_of(board, panel):
             for window in re.findall(r"rate\([^[]*\[([^]]*)\]", query):
@@ -64,65 +66,67 @@ def queries_of(board: Board, panel: SignalPanel) -> list[str]:
 
 
 @each_board
-def test_marks_look_at_more_than_one_export(board: Board) -> None:
+def test_annotations_use_a_window_longer_than_one_export(board: Board) -> None:
     for mark in document(board)["annotations"].get("list", ()):
         if "expr" in mark:
-            # Of an interval that Grafana shortens as one looks closer, nothing would be left.
+            # Grafana shortens its own interval variables when the user zooms in.
             assert "$__" not in mark["expr"]
             assert re.search(r"increase\([^[]*\[5m\]", mark["expr"])
 
 
 @each_board
-def test_every_metric_is_chosen_by_the_variables_that_it_has(board: Board) -> None:
-    known = {metric.prometheus: set(metric.prometheus_labels) for metric in METRICS}
+def test_every_metric_is_filtered_by_the_variables_of_its_labels(board: Board) -> None:
+    labels_of = {metric.prometheus: set(metric.prometheus_labels) for metric in METRICS}
     for query in promql(board):
         for metric, matchers in re.findall(r"([a-z_]+)\{([^}]*)\}", query):
-            name = metric if metric in known else re.sub(r"_(bucket|sum|count)$", "", metric)
+            name = metric if metric in labels_of else re.sub(r"_(bucket|sum|count)$", "", metric)
             for label, variable in VARIABLE_OF.items():
                 if label == "job":
-                    # What is seen from outside or in a store is not told by its service.
+                    # Lag monitors and saga engines report these, not the service itself.
                     has = not re.match(r"pipeline_(saga|consumer_|dead_letters_.+[a-z]{3})", name)
                     has = has or "pipeline_dead_letters_total" == name
                 else:
-                    has = label in known[name]
+                    has = label in labels_of[name]
                 wanted = has and variable in board.variables
                 assert wanted == (f'{label}=~"${variable}"' in matchers), query
 
 
 @each_board
-def test_a_load_of_the_dashboard_asks_few_questions(board: Board) -> None:
-    found = document(board)
+def test_opening_a_dashboard_sends_few_queries(board: Board) -> None:
+    dashboard = document(board)
     asked = sum(len(panel.get("targets", ())) for panel in panels(board))
-    asked += sum(variable["type"] == "query" for variable in found["templating"].get("list", ()))
-    asked += len(found.get("annotations", {}).get("list", ()))
-    # However many services and topics there are: no panel and no row is repeated for each.
+    asked += sum(
+        variable["type"] == "query" for variable in dashboard["templating"].get("list", ())
+    )
+    asked += len(dashboard.get("annotations", {}).get("list", ()))
+    # The number does not depend on the services and topics: no panel or row is repeated.
     assert asked < 40
-    assert not any(panel.get("repeat") for panel in found["panels"])
+    assert not any(panel.get("repeat") for panel in dashboard["panels"])
 
 
 @each_board
-def test_traces_are_asked_for_by_attributes_that_spans_have(board: Board) -> None:
-    known = {value for value in vars(semconv).values() if isinstance(value, str)}
+def test_trace_queries_use_only_attributes_that_spans_have(board: Board) -> None:
+    attributes = {value for value in vars(semconv).values() if isinstance(value, str)}
     for panel in panels(board):
         for target in panel.get("targets", ()):
             if "tempo" == target["datasource"]["type"]:
-                assert set(re.findall(r"span\.([a-z_.]+)", target["query"])) <= known
+                assert set(re.findall(r"span\.([a-z_.]+)", target["query"])) <= attributes
                 for variable in re.findall(r"\$(\w+)", target["query"]):
                     assert variable in {*board.variables, *(box.name for box in board.boxes)}
 
 
 @each_board
-def test_boards_have_the_variables_that_they_use_and_no_others(board: Board) -> None:
-    found = document(board)
-    names = {each["name"] for each in found["templating"].get("list", ())}
-    used = set(re.findall(r"\$\{?([a-z][a-z_]*)", json.dumps(found["panels"])))
-    used |= set(re.findall(r"\$\{?([a-z][a-z_]*)", json.dumps(found["annotations"])))
+def test_dashboards_have_exactly_the_variables_that_they_use(board: Board) -> None:
+    dashboard = document(board)
+    names = {each["name"] for each in dashboard["templating"].get("list", ())}
+    used = set(re.findall(r"\$\{?([a-z][a-z_]*)", json.dumps(dashboard["panels"])))
+    used |= set(re.findall(r"\$\{?([a-z][a-z_]*)", json.dumps(dashboard["annotations"])))
     assert names - {"prometheus"} <= used
-    # In links, what the dashboard that is left has and the other one lacks does no harm.
+    # Links may pass variables that the other dashboard does not have.
     assert used <= names | {"labels"}
 
 
-def test_with_recording_rules_lag_is_asked_of_them() -> None:
+def test_with_recording_rules_lag_panels_query_the_recorded_series() -> None:
     lag = next(board for board in BOARDS if board.name == "lag")
     asked = [
         target["expr"]
@@ -141,19 +145,19 @@ def test_a_selector_is_in_every_query() -> None:
     for recording_rules in (False, True):
         config = Config(selector={"cluster": "eu"}, recording_rules=recording_rules)
         for board in BOARDS:
-            found = document(board, config)
+            dashboard = document(board, config)
             queries = [
                 target["expr"]
-                for panel in found["panels"]
+                for panel in dashboard["panels"]
                 for target in panel.get("targets", ())
                 if "prometheus" == target["datasource"]["type"]
             ]
             queries += [
-                each["expr"] for each in found["annotations"].get("list", ()) if "expr" in each
+                each["expr"] for each in dashboard["annotations"].get("list", ()) if "expr" in each
             ]
             queries += [
                 each["query"]
-                for each in found["templating"].get("list", ())
+                for each in dashboard["templating"].get("list", ())
                 if "query" == each["type"]
             ]
             for query in queries:
@@ -161,13 +165,13 @@ def test_a_selector_is_in_every_query() -> None:
                     assert 'cluster="eu"' in matchers, query
 
 
-def test_a_dot_in_a_name_is_a_dot() -> None:
+def test_a_dot_in_a_name_matches_only_a_dot() -> None:
     overview = document(BOARDS[0], Config(pipelines=("orders.eu", "returns")))
     variables = {each["name"]: each for each in overview["templating"]["list"]}
     assert "orders[.]eu|returns" == variables["pipeline"]["allValue"]
 
 
-def test_pipelines_and_sagas_of_ones_own_are_all_that_is_shown() -> None:
+def test_only_the_configured_pipelines_and_sagas_are_shown() -> None:
     config = Config(pipelines=("orders", "returns"), sagas=("place-order",))
     overview = document(BOARDS[0], config)
     variables = {each["name"]: each for each in overview["templating"]["list"]}

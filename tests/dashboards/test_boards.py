@@ -1,4 +1,4 @@
-"""All dashboards: layout, words, how things are drawn, and where one gets from there."""
+"""All dashboards: layout, texts, look and links."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.dashboards.board_documents import (
 
 
 @each_board
-def test_panels_neither_overlap_nor_stick_out(board: Board) -> None:
+def test_panels_neither_overlap_nor_leave_the_grid(board: Board) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in document(board)["panels"]:
         place = panel["gridPos"]
@@ -35,15 +35,15 @@ def test_panels_neither_overlap_nor_stick_out(board: Board) -> None:
         taken |= cells
 
 
-def test_the_answers_of_the_overview_need_no_scrolling() -> None:
-    # Of 1080 pixels Grafana's own bars leave some 900; a grid row has 38.
+def test_the_stat_panels_of_the_overview_are_visible_without_scrolling() -> None:
+    # Grafana's own bars leave about 900 of 1080 pixels; a grid row has 38.
     answers = [panel for panel in panels(BOARDS[0]) if panel["type"] == "stat"]
     assert 6 == len(answers)
     assert max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in answers) * 38 < 400
 
 
 @each_board
-def test_every_panel_says_what_it_means(board: Board) -> None:
+def test_every_panel_has_a_title_and_a_description(board: Board) -> None:
     for panel in panels(board):
         assert panel["title"]
         assert panel["description"].endswith("."), panel["title"]
@@ -51,7 +51,7 @@ def test_every_panel_says_what_it_means(board: Board) -> None:
 
 
 @each_board
-def test_figures_have_units_and_thresholds_have_colours(board: Board) -> None:
+def test_every_metrics_panel_has_a_unit_and_threshold_colours(board: Board) -> None:
     for panel in panels(board):
         if panel.get("datasource", {}).get("type") == "prometheus":
             defaults = panel["fieldConfig"]["defaults"]
@@ -67,7 +67,7 @@ def test_figures_have_units_and_thresholds_have_colours(board: Board) -> None:
             assert defaults["thresholds"]["steps"][0]["value"] is None
 
 
-def test_thresholds_and_meanings_have_their_colours() -> None:
+def test_thresholds_and_value_mappings_have_the_right_colours() -> None:
     by_title = {panel["title"]: panel for board in BOARDS for panel in panels(board)}
     budget = by_title["Error budget left"]["fieldConfig"]["defaults"]["thresholds"]["steps"]
     assert [(None, "red"), (0, "orange"), (0.25, "green")] == [
@@ -79,25 +79,25 @@ def test_thresholds_and_meanings_have_their_colours() -> None:
     ]
     (status,) = by_title["Group status"]["fieldConfig"]["defaults"]["mappings"]
     assert {"0": "ok", "1": "lagging", "2": "stalled", "3": "dead"} == {
-        value: found["text"] for value, found in status["options"].items()
+        value: mapping["text"] for value, mapping in status["options"].items()
     }
 
 
-def test_nothing_known_is_not_shown_as_nothing_wrong() -> None:
+def test_a_stat_without_data_says_so() -> None:
     for board in BOARDS:
         for panel in panels(board):
             if "stat" == panel["type"]:
                 assert "no data" == panel["fieldConfig"]["defaults"]["noValue"]
 
 
-def test_what_is_drawn_how() -> None:
+def test_panels_are_drawn_as_their_kind_requires() -> None:
     by_title = {panel["title"]: panel for board in BOARDS for panel in panels(board)}
     lag = by_title["End-to-end lag"]
     assert all(target["exemplar"] for target in lag["targets"])
     where = by_title["Mean time by hop: publish, wait, processing and retry"]
     assert "normal" == where["fieldConfig"]["defaults"]["custom"]["stacking"]["mode"]
     graph = by_title["Services and topics"]
-    # Of this name and no other title: the panel looks for the field itself, in each query alone.
+    # The panel finds the field by this name, so it must be set in each query, not as a title.
     assert [("A", "mainstat"), ("B", "mainstat")] == [
         (step["filter"]["options"], step["options"]["alias"]) for step in graph["transformations"]
     ]
@@ -109,17 +109,19 @@ def test_what_is_drawn_how() -> None:
 
 
 @each_board
-def test_what_is_written_is_what_grafanas_types_read(board: Board) -> None:
-    def in_sight(found: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in found.items() if value != "inControlsMenu"}
+def test_grafanas_types_read_the_json_without_loss(board: Board) -> None:
+    def without_menu(node: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in node.items() if value != "inControlsMenu"}
 
-    written = document(board)
-    read = json.loads(JSONEncoder().encode(Dashboard.from_json(written)), object_hook=in_sight)
-    assert written == read
-    assert "inControlsMenu" not in json.dumps(written)
+    generated = document(board)
+    read = json.loads(
+        JSONEncoder().encode(Dashboard.from_json(generated)), object_hook=without_menu
+    )
+    assert generated == read
+    assert "inControlsMenu" not in json.dumps(generated)
 
 
-def test_clicking_a_series_narrows_the_other_dashboard_to_it() -> None:
+def test_clicking_a_series_filters_the_linked_dashboard_by_it() -> None:
     panel = next(
         panel for panel in panels(BOARDS[0]) if "End-to-end lag p95 by hop" == panel["title"]
     )
@@ -138,14 +140,14 @@ def test_clicking_a_series_narrows_the_other_dashboard_to_it() -> None:
     } == set(query.split("&"))
 
 
-def test_links_between_dashboards_lead_somewhere() -> None:
+def test_links_between_dashboards_have_a_target() -> None:
     names = {board.name for board in BOARDS}
-    found = {panel.drill_down for board in BOARDS for panel in board_panels(board)} - {""}
-    assert found <= names
-    assert len(found) >= 4
+    targets = {panel.drill_down for board in BOARDS for panel in board_panels(board)} - {""}
+    assert targets <= names
+    assert len(targets) >= 4
 
 
-def test_uids_are_short_and_follow_the_prefix() -> None:
+def test_uids_are_short_and_begin_with_the_prefix() -> None:
     uids = [document(board, Config(prefix="shop"))["uid"] for board in BOARDS]
     assert len(uids) == len(set(uids))
     assert all(uid.startswith("shop-") and len(uid) <= 40 for uid in uids)

@@ -1,4 +1,4 @@
-"""The command line: generates, checks, lists, and says what is wrong."""
+"""The command line: generate, check, list, and errors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def _run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
 
-def test_what_is_committed_is_what_is_generated() -> None:
+def test_the_committed_files_are_up_to_date() -> None:
     done = _run("generate", "--check")
     assert (0, "all 12 files are up to date\n") == (done.exit_code, done.output)
 
 
-def test_check_names_what_is_stale_and_the_mend_and_writes_nothing(tmp_path: Path) -> None:
+def test_check_names_stale_files_and_the_fix_and_writes_nothing(tmp_path: Path) -> None:
     assert 0 == _run("generate", "--out", tmp_path).exit_code
     (tmp_path / "overview.json").write_text("{}")
     (tmp_path / "lag.json").unlink()
@@ -42,7 +42,7 @@ def test_check_names_what_is_stale_and_the_mend_and_writes_nothing(tmp_path: Pat
     assert "{}" == (tmp_path / "overview.json").read_text()
 
 
-def test_the_mend_of_a_check_is_the_same_call_without_it(tmp_path: Path) -> None:
+def test_the_fix_that_check_names_has_the_same_options(tmp_path: Path) -> None:
     config = tmp_path / "my shop.yaml"
     config.write_text("prefix: shop")
     out = tmp_path / "out"
@@ -53,7 +53,7 @@ def test_the_mend_of_a_check_is_the_same_call_without_it(tmp_path: Path) -> None
     assert wanted in done.output
 
 
-def test_what_is_left_over_is_told_and_fails_a_check(tmp_path: Path) -> None:
+def test_a_left_over_file_is_reported_and_fails_a_check(tmp_path: Path) -> None:
     assert 0 == _run("generate", "--out", tmp_path).exit_code
     (tmp_path / "old.json").write_text("{}")
     (tmp_path / "notes.txt").write_text("mine")
@@ -69,7 +69,7 @@ def test_what_is_left_over_is_told_and_fails_a_check(tmp_path: Path) -> None:
     assert "out of date: lag.json; to fix it" in both.output
 
 
-def test_what_others_have_in_grafanas_folder_is_theirs(tmp_path: Path) -> None:
+def test_other_files_in_grafanas_folder_are_not_reported(tmp_path: Path) -> None:
     called = ("generate", "--out", tmp_path, "--format", "provisioning")
     assert 0 == _run(*called).exit_code
     (tmp_path / "dashboards" / "others.yaml").write_text("apiVersion: 1")
@@ -81,14 +81,14 @@ def test_what_others_have_in_grafanas_folder_is_theirs(tmp_path: Path) -> None:
     assert "old.json was not generated" in done.output
 
 
-def test_a_file_that_is_no_text_is_stale(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_stale(tmp_path: Path) -> None:
     assert 0 == _run("generate", "--out", tmp_path).exit_code
     (tmp_path / "lag.json").write_bytes(b"\xff")
     assert "lag.json; to fix it" in _run("generate", "--out", tmp_path, "--check").output
 
 
 @pytest.mark.parametrize("check", [(), ("--check",)])
-def test_a_folder_that_cannot_be_one_is_said(check: tuple[str, ...], tmp_path: Path) -> None:
+def test_an_output_folder_below_a_file_is_an_error(check: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = _run("generate", "--out", tmp_path / "file" / "x", *check)
     assert 1 == done.exit_code
@@ -97,14 +97,14 @@ def test_a_folder_that_cannot_be_one_is_said(check: tuple[str, ...], tmp_path: P
 
 
 @pytest.mark.parametrize("check", [(), ("--check",)])
-def test_a_folder_in_a_files_place_is_said(check: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_an_error(check: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "lag.json").mkdir()
     done = _run("generate", "--out", tmp_path, *check)
     assert 1 == done.exit_code
     assert f"Error: {tmp_path}/lag.json cannot be read or written: Is a dir" in done.output
 
 
-def test_the_built_in_folder_is_for_the_defaults(tmp_path: Path) -> None:
+def test_the_default_folder_accepts_only_the_default_configuration(tmp_path: Path) -> None:
     config = tmp_path / "shop.yaml"
     config.write_text("prefix: shop")
     for options in (("--config", config), ("--format", "provisioning")):
@@ -113,17 +113,17 @@ def test_the_built_in_folder_is_for_the_defaults(tmp_path: Path) -> None:
         assert "use --out to choose a folder" in done.output
 
 
-def test_config_maps_carry_the_dashboards_for_the_sidecar(tmp_path: Path) -> None:
+def test_config_maps_contain_the_dashboards_for_the_sidecar(tmp_path: Path) -> None:
     assert 0 == _run("generate", "--out", tmp_path, "--format", "configmap").exit_code
 
-    found = yaml.safe_load((tmp_path / "overview.configmap.yaml").read_text())
-    assert "1" == found["metadata"]["labels"]["grafana_dashboard"]
-    (document,) = found["data"].values()
+    config_map = yaml.safe_load((tmp_path / "overview.configmap.yaml").read_text())
+    assert "1" == config_map["metadata"]["labels"]["grafana_dashboard"]
+    (document,) = config_map["data"].values()
     assert "pipeline-overview" == json.loads(document)["uid"]
     assert "PrometheusRule" == yaml.safe_load((tmp_path / "rules.yaml").read_text())["kind"]
 
 
-def test_provisioning_gives_the_folders_that_grafana_reads(tmp_path: Path) -> None:
+def test_provisioning_makes_the_folders_that_grafana_reads(tmp_path: Path) -> None:
     assert 0 == _run("generate", "--out", tmp_path, "--format", "provisioning").exit_code
 
     provider = yaml.safe_load((tmp_path / "dashboards/pipeline.yaml").read_text())["providers"][0]
@@ -132,7 +132,7 @@ def test_provisioning_gives_the_folders_that_grafana_reads(tmp_path: Path) -> No
     assert (tmp_path / "alerting/pipeline.yaml").is_file()
 
 
-def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> None:
+def test_a_configuration_changes_names_data_sources_and_objectives(tmp_path: Path) -> None:
     config = tmp_path / "shop.yaml"
     config.write_text(
         "prefix: shop\ntitle: Shop\nselector: {cluster: eu}\n"
@@ -154,7 +154,7 @@ def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("written", "expected"),
+    ("text", "expected"),
     [
         ("prefix: My Shop", "prefix: 'My Shop' must be 1 to 20 lower-case letters"),
         (
@@ -216,11 +216,11 @@ def test_a_configuration_changes_names_sources_and_promises(tmp_path: Path) -> N
         ("a: [", "while parsing"),
     ],
 )
-def test_a_configuration_that_cannot_work_says_why(
-    written: str, expected: str, tmp_path: Path
+def test_an_invalid_configuration_is_an_error_that_names_the_reason(
+    text: str, expected: str, tmp_path: Path
 ) -> None:
     config = tmp_path / "shop.yaml"
-    config.write_text(written)
+    config.write_text(text)
 
     done = _run("generate", "--config", config, "--out", tmp_path / "out")
 
@@ -231,7 +231,7 @@ def test_a_configuration_that_cannot_work_says_why(
 
 
 @pytest.mark.parametrize(
-    "written",
+    "text",
     [
         "objectives: [{group: '(?:a|b)-.*'}]",
         "objectives: [{group: '(?i)shop'}]",
@@ -240,29 +240,29 @@ def test_a_configuration_that_cannot_work_says_why(
         "datasources: {tempo: tempo_eu-1}",
     ],
 )
-def test_a_configuration_that_works_is_taken(written: str, tmp_path: Path) -> None:
+def test_a_valid_configuration_is_accepted(text: str, tmp_path: Path) -> None:
     config = tmp_path / "shop.yaml"
-    config.write_text(written)
+    config.write_text(text)
     assert Config() != load_config(config)
 
 
-def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_configuration_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml cannot be read"):
         load_config(tmp_path / "nowhere.yaml")
 
 
-def test_an_empty_configuration_is_the_built_in_one(tmp_path: Path) -> None:
+def test_an_empty_configuration_is_the_default(tmp_path: Path) -> None:
     config = tmp_path / "empty.yaml"
-    for written in ("{}", "# nothing yet\n", ""):
-        config.write_text(written)
+    for text in ("{}", "# nothing yet\n", ""):
+        config.write_text(text)
         assert Config() == load_config(config)
 
 
 def test_the_readmes_configuration_works(tmp_path: Path) -> None:
     readme = (Path(dashboards.__file__).parents[1] / "README.md").read_text()
-    (written,) = re.findall(r"```yaml\n(# shop\.yaml.*?)```", readme, re.DOTALL)
+    (text,) = re.findall(r"```yaml\n(# shop\.yaml.*?)```", readme, re.DOTALL)
     config = tmp_path / "shop.yaml"
-    config.write_text(written)
+    config.write_text(text)
     assert "shop" == load_config(config).prefix
     for form in ("grafana", "provisioning", "configmap"):
         out = tmp_path / form
@@ -272,7 +272,7 @@ def test_the_readmes_configuration_works(tmp_path: Path) -> None:
     assert (tmp_path / "provisioning" / "alerting" / "shop.yaml").is_file()
 
 
-def test_dashboards_and_alerts_are_listed_for_people_and_machines() -> None:
+def test_dashboards_and_alerts_are_listed_as_text_and_as_json() -> None:
     assert "pipeline-overview" in _run("list").output
     document = json.loads(_run("list", "--json").output)
     assert (8, 15) == (len(document["dashboards"]), len(document["alerts"]))
@@ -288,7 +288,7 @@ def test_dashboards_and_alerts_are_listed_for_people_and_machines() -> None:
         (["dance"], 2, "dance"),
     ],
 )
-def test_what_is_wrong_is_one_line(
+def test_an_error_is_one_line(
     arguments: list[str],
     code: int,
     named: str,

@@ -1,4 +1,4 @@
-"""`compose.yaml`: no container runs here, so every file that it mounts is looked at by itself."""
+"""`compose.yaml`: no container runs here, so each mounted file is checked on its own."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ PROVISIONING = ROOT / "dashboards" / "provisioning"
 
 @pytest.fixture
 def compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
-    return found
+    document: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return document
 
 
 def _mounts(compose: dict[str, Any]) -> dict[str, Path]:
-    """Files and folders of the project by their place in the container."""
-    found = {}
+    """Return the mounted files and folders by their path in the container."""
+    mounts = {}
     for volume in compose["services"]["lgtm"]["volumes"]:
         source, target, mode = volume.split(":")
         assert "ro" == mode
-        found[target] = ROOT / source
-    return found
+        mounts[target] = ROOT / source
+    return mounts
 
 
 def test_images_are_pinned_and_ports_are_on_loopback(compose: dict[str, Any]) -> None:
@@ -44,13 +44,13 @@ def test_images_are_pinned_and_ports_are_on_loopback(compose: dict[str, Any]) ->
             assert port.startswith("127.0.0.1:"), name
 
 
-def test_whatever_is_mounted_is_there(compose: dict[str, Any]) -> None:
+def test_every_mounted_file_exists(compose: dict[str, Any]) -> None:
     for target, source in _mounts(compose).items():
         assert source.exists(), source
         assert source.is_dir() or Path(target).suffix == source.suffix
 
 
-def test_dashboards_are_provisioned_from_where_they_are_mounted(compose: dict[str, Any]) -> None:
+def test_dashboards_are_provisioned_from_the_mounted_folder(compose: dict[str, Any]) -> None:
     (provider,) = yaml.safe_load((PROVISIONING / "dashboards.yaml").read_text())["providers"]
     folder = _mounts(compose)[provider["options"]["path"]]
     assert {f"{board.name}.json" for board in make_boards(Config())} == {
@@ -58,7 +58,7 @@ def test_dashboards_are_provisioned_from_where_they_are_mounted(compose: dict[st
     }
 
 
-def test_the_dashboards_find_their_data_sources_and_exemplars_lead_to_traces() -> None:
+def test_data_sources_have_the_uids_of_the_dashboards_and_exemplars_link_to_traces() -> None:
     sources = yaml.safe_load((PROVISIONING / "datasources.yaml").read_text())["datasources"]
     expected = DataSources()
     assert {expected.prometheus, expected.tempo, expected.loki} == {s["uid"] for s in sources}
@@ -68,7 +68,7 @@ def test_the_dashboards_find_their_data_sources_and_exemplars_lead_to_traces() -
 
 @pytest.mark.integration
 @pytest.mark.timeout(900)
-def test_prometheus_takes_its_configuration_and_rules(
+def test_promtool_accepts_the_configuration_and_the_rules(
     compose: dict[str, Any], binaries: Path, tmp_path: Path
 ) -> None:
     config = yaml.safe_load((PROVISIONING / "prometheus.yaml").read_text())
@@ -83,7 +83,7 @@ def test_prometheus_takes_its_configuration_and_rules(
     assert "pipeline" in done.stdout or "SUCCESS" in done.stdout
 
 
-def test_the_commands_are_ones_that_there_are(
+def test_the_demo_command_and_its_scenario_exist(
     compose: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     demo = re.sub(r"\$\{SCENARIO:-([a-z-]+)\}", r"\1", compose["services"]["demo"]["command"])
@@ -107,16 +107,16 @@ def test_the_lag_monitor_runs_beside_the_demo(compose: dict[str, Any]) -> None:
     )
 
 
-def test_alerts_are_evaluated_in_one_place_alone(compose: dict[str, Any]) -> None:
+def test_alerts_are_evaluated_in_only_one_place(compose: dict[str, Any]) -> None:
     mounted = [source.name for source in _mounts(compose).values()]
     assert "grafana-alerting.yaml" in mounted
     assert "alerts.yaml" not in mounted
 
 
-def test_the_image_has_all_that_the_package_is_made_of() -> None:
-    written = (ROOT / "Dockerfile").read_text()
+def test_the_image_contains_every_package() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
     copied = {
-        source for line in re.findall(r"^COPY (.*)$", written, re.MULTILINE)
+        source for line in re.findall(r"^COPY (.*)$", dockerfile, re.MULTILINE)
         for source in line.split()[:-1]
     }  # fmt: skip
     assert {"tracing", "dashboards", "demo_pipeline", "pyproject.toml", "README.md"} <= copied

@@ -1,4 +1,4 @@
-"""Every panel on a real Prometheus, with the metrics of real runs: none is empty."""
+"""Every panel on a real Prometheus with the metrics of real runs: none is empty."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 CONFIG = Config()
-# What is to be seen when all is well, and when something is not.
+# Together, these scenarios fill every panel.
 SCENARIOS = (
     "steady", "payment-outage", "payment-declines", "poison", "slow-shipping", "stuck-saga",
     "duplicates",
@@ -64,14 +64,14 @@ class _Silent:
 
 @pytest.fixture(scope="module")
 def server(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    """Prometheus, after a few runs have reported to it."""
+    """Run Prometheus, and report the metrics of several runs to it."""
     folder = tmp_path_factory.mktemp("prometheus")
-    with prometheus_server(binaries, folder) as found, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", found.otlp_metrics)
+    with prometheus_server(binaries, folder) as running, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", running.otlp_metrics)
         patch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
         with chdir(folder):
             asyncio.run(_runs())
-        yield found
+        yield running
 
 
 async def _runs() -> None:
@@ -104,17 +104,17 @@ def _options(servers: str, scenario: str) -> RunOptions:
 async def _watch(monitor: LagMonitor) -> None:
     while True:
         await monitor.sweep()
-        await asyncio.sleep(1)  # how often a monitor looks
+        await asyncio.sleep(1)  # the interval of the lag monitor
 
 
 async def _refused(servers: str, providers: otlp.Providers) -> None:
-    """Two sends that fail, a while apart: a rate needs two points."""
+    """Fail two sends, one export apart: a rate needs two points."""
     bare = AIOKafkaProducer(bootstrap_servers=servers)
     async with TracedProducer(bare, providers.telemetry("orders")) as producer:
         for _ in range(2):
             with pytest.raises(AssertionError, match="partition"):
                 await producer.send_and_wait("orders.events", b"v", partition=999)
-            await asyncio.sleep(1.5)  # longer than metrics take to be exported
+            await asyncio.sleep(1.5)  # longer than the export interval
 
 
 def _replay(servers: str) -> None:
@@ -127,30 +127,30 @@ def _replay(servers: str) -> None:
 
 
 def _as_grafana_sends(query: str, window: str = "2m", **chosen: str) -> str:
-    """A query with its variables replaced: by what is chosen, or by all."""
+    """Replace the variables of a query by the chosen values, or by `.*`."""
     query = re.sub(r"\$(__rate_interval|__range|interval)\b", window, query)
-    return re.sub(r'"\$([a-z]+)"', lambda found: f'"{chosen.get(found[1], ".*")}"', query)
+    return re.sub(r'"\$([a-z]+)"', lambda name: f'"{chosen.get(name[1], ".*")}"', query)
 
 
 def _asked(board: Board, panel: SignalPanel, server: PrometheusServer, **chosen: str) -> list[str]:
-    """The queries of a panel, as Grafana would send them for all the time there are metrics of."""
+    """Return the queries of a panel over the whole time since the server started."""
     scope = scope_of(panel, board, CONFIG)
     window = f"{ceil(server.age_s())}s"
     return [_as_grafana_sends(signal.expr(scope), window, **chosen) for signal in panel.signals]
 
 
 @pytest.mark.parametrize(("board", "panel"), PANELS)
-def test_every_query_of_every_panel_shows_something(
+def test_every_query_of_every_panel_returns_data(
     board: Board, panel: SignalPanel, server: PrometheusServer
 ) -> None:
     for query in _asked(board, panel, server):
-        found = server.query(query)
-        assert found, query
-        assert any(series["value"][1] != "NaN" for series in found), query
+        result = server.query(query)
+        assert result, query
+        assert any(series["value"][1] != "NaN" for series in result), query
 
 
 @pytest.mark.parametrize("board", make_boards(CONFIG), ids=lambda board: board.name)
-def test_variables_have_something_to_choose_and_marks_can_be_asked_for(
+def test_variables_have_values_and_annotation_queries_are_valid(
     board: Board, server: PrometheusServer
 ) -> None:
     document = json.loads(dashboard_json(board, CONFIG))
@@ -158,18 +158,18 @@ def test_variables_have_something_to_choose_and_marks_can_be_asked_for(
         if "query" == variable["type"]:
             selector, label = re.fullmatch(
                 r"label_values\((\{.*\}), (\w+)\)", variable["query"]
-            ).groups()  # type: ignore[union-attr]  # it is of this form
+            ).groups()  # type: ignore[union-attr]  # all query variables have this form
             assert server.query(f'count by ({label}) ({selector[:-1]}, {label}!=""}})'), variable
     for mark in document["annotations"].get("list", ()):
         if "expr" in mark:
             server.query(_as_grafana_sends(mark["expr"]))
 
 
-def test_services_that_only_listen_and_groups_from_outside_can_be_chosen(
+def test_services_that_only_receive_can_be_chosen(
     server: PrometheusServer,
 ) -> None:
-    found = {each["metric"]["job"] for each in server.query("pipeline_telemetry_dropped_total")}
-    assert {"observer", "analytics", "lag-monitor"} <= found
+    jobs = {each["metric"]["job"] for each in server.query("pipeline_telemetry_dropped_total")}
+    assert {"observer", "analytics", "lag-monitor"} <= jobs
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_services_that_only_listen_and_groups_from_outside_can_be_chosen(
     ],
     ids=str,
 )
-def test_every_arrow_of_the_map_begins_and_ends_at_a_node(
+def test_every_edge_of_the_map_has_both_nodes(
     chosen: dict[str, str], server: PrometheusServer
 ) -> None:
     board, panel = next(each for each in SHOWN if each[1].kind == "graph")
@@ -195,7 +195,7 @@ def test_every_arrow_of_the_map_begins_and_ends_at_a_node(
     assert len(ids) == len(set(ids))
 
 
-def test_choosing_a_service_does_not_hide_what_is_seen_from_outside(
+def test_choosing_a_service_does_not_hide_groups_and_sagas(
     server: PrometheusServer,
 ) -> None:
     for board, panel in SHOWN:
@@ -206,24 +206,24 @@ def test_choosing_a_service_does_not_hide_what_is_seen_from_outside(
                 assert server.query(query), query
 
 
-def test_metrics_are_called_as_the_catalogue_says(server: PrometheusServer) -> None:
+def test_metrics_have_the_names_of_the_catalogue(server: PrometheusServer) -> None:
     names = server.names()
     for metric in METRICS:
         wanted = f"{metric.prometheus}_count" if metric.kind == "histogram" else metric.prometheus
         assert wanted in names
 
 
-def test_points_lead_to_traces(server: PrometheusServer) -> None:
-    found = server.exemplars("pipeline_end_to_end_duration_seconds_bucket")
-    assert found
-    assert all(len(exemplar["labels"]["trace_id"]) == 32 for exemplar in found)
+def test_exemplars_have_trace_ids(server: PrometheusServer) -> None:
+    exemplars = server.exemplars("pipeline_end_to_end_duration_seconds_bucket")
+    assert exemplars
+    assert all(len(exemplar["labels"]["trace_id"]) == 32 for exemplar in exemplars)
 
 
 @pytest.mark.parametrize("rule", make_recordings(CONFIG), ids=lambda rule: rule.record)
-def test_every_recording_rule_gives_something(rule: object, server: PrometheusServer) -> None:
+def test_every_recording_rule_returns_data(rule: object, server: PrometheusServer) -> None:
     assert server.query(getattr(rule, "expr"))  # noqa: B009 - typed as an object by the table
 
 
 @pytest.mark.parametrize("rule", make_alerts(CONFIG, recorded=False), ids=lambda rule: rule.name)
-def test_every_alert_can_be_asked(rule: object, server: PrometheusServer) -> None:
+def test_every_alert_query_is_valid(rule: object, server: PrometheusServer) -> None:
     server.query(getattr(rule, "expr"))  # noqa: B009 - as above

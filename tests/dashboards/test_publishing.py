@@ -1,4 +1,4 @@
-"""Publishing: what changes is shown and brought over, once; what goes wrong is said."""
+"""Publishing: changes are shown and uploaded once, and errors say how to fix them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def grafana() -> Iterator[FakeGrafana]:
-    with fake_grafana() as found:
-        yield found
+    with fake_grafana() as running:
+        yield running
 
 
 def _publish(grafana: FakeGrafana, *options: str, token: str = TOKEN) -> Result:
@@ -27,20 +27,20 @@ def _publish(grafana: FakeGrafana, *options: str, token: str = TOKEN) -> Result:
     )
 
 
-def test_dashboards_are_made_and_a_second_time_left_alone(grafana: FakeGrafana) -> None:
+def test_dashboards_are_created_once_and_then_unchanged(grafana: FakeGrafana) -> None:
     first = _publish(grafana, "--folder", "shop")
 
     assert (0, 8) == (first.exit_code, len(grafana.dashboards))
     assert 8 == first.output.count(": new\n")
     assert ["shop"] == grafana.folders
-    assert {"shop"} == {found["meta"]["folderUid"] for found in grafana.dashboards.values()}
+    assert {"shop"} == {stored["meta"]["folderUid"] for stored in grafana.dashboards.values()}
     grafana.posts.clear()
     second = _publish(grafana, "--folder", "shop")
     assert (0, []) == (second.exit_code, grafana.posts)
     assert 8 == second.output.count(": unchanged\n")
 
 
-def test_what_somebody_changed_is_shown_and_put_right(grafana: FakeGrafana) -> None:
+def test_a_changed_field_is_shown_and_restored(grafana: FakeGrafana) -> None:
     _publish(grafana)
     grafana.dashboards["pipeline-lag"]["dashboard"]["title"] = "Mine"
     grafana.posts.clear()
@@ -53,7 +53,7 @@ def test_what_somebody_changed_is_shown_and_put_right(grafana: FakeGrafana) -> N
     assert "Pipeline: consumer lag" == grafana.dashboards["pipeline-lag"]["dashboard"]["title"]
 
 
-def test_what_somebody_added_and_saved_is_shown_and_put_right(grafana: FakeGrafana) -> None:
+def test_an_added_field_is_shown_and_removed(grafana: FakeGrafana) -> None:
     _publish(grafana)
     held = grafana.dashboards["pipeline-lag"]["dashboard"]
     held["panels"][1]["hideTimeOverride"] = True
@@ -69,7 +69,7 @@ def test_what_somebody_added_and_saved_is_shown_and_put_right(grafana: FakeGrafa
 
 
 @pytest.mark.parametrize("history", [None, (200, []), (200, {"versions": [{}]}), (404, {})])
-def test_where_grafana_hides_who_saved_what_additions_are_its_own(
+def test_if_grafana_hides_the_history_added_fields_count_as_its_own(
     grafana: FakeGrafana, history: tuple[int, Any] | None
 ) -> None:
     _publish(grafana)
@@ -84,7 +84,7 @@ def test_where_grafana_hides_who_saved_what_additions_are_its_own(
         assert 8 == done.output.count(": unchanged\n")
 
 
-def test_a_dry_run_shows_all_and_changes_nothing(grafana: FakeGrafana) -> None:
+def test_a_dry_run_shows_the_changes_and_makes_none(grafana: FakeGrafana) -> None:
     done = _publish(grafana, "--dry-run", "--folder", "shop")
     assert (0, [], {}) == (done.exit_code, grafana.posts, grafana.dashboards)
     assert 8 == done.output.count(": new (dry run)\n")
@@ -96,11 +96,11 @@ def test_a_dry_run_shows_all_and_changes_nothing(grafana: FakeGrafana) -> None:
     assert "Mine" == grafana.dashboards["pipeline-lag"]["dashboard"]["title"]
 
 
-def test_dashboards_stay_in_the_folder_where_they_are(grafana: FakeGrafana) -> None:
+def test_without_a_folder_option_dashboards_stay_in_their_folder(grafana: FakeGrafana) -> None:
     _publish(grafana, "--folder", "shop")
     grafana.dashboards["pipeline-lag"]["dashboard"]["title"] = "Mine"
     _publish(grafana)
-    assert {"shop"} == {found["meta"]["folderUid"] for found in grafana.dashboards.values()}
+    assert {"shop"} == {stored["meta"]["folderUid"] for stored in grafana.dashboards.values()}
     moved = _publish(grafana, "--folder", "other")
     assert 8 == moved.output.count(": moved\n")
     grafana.dashboards["pipeline-lag"]["dashboard"]["title"] = "Mine"
@@ -108,7 +108,7 @@ def test_dashboards_stay_in_the_folder_where_they_are(grafana: FakeGrafana) -> N
     assert "pipeline-lag: changed and moved\n" in both.output
 
 
-def test_a_dashboard_without_a_folder_gets_none(grafana: FakeGrafana) -> None:
+def test_a_dashboard_outside_folders_stays_outside(grafana: FakeGrafana) -> None:
     _publish(grafana)
     grafana.dashboards["pipeline-lag"]["dashboard"]["title"] = "Mine"
     grafana.dashboards["pipeline-lag"]["meta"]["folderUid"] = None
@@ -116,14 +116,14 @@ def test_a_dashboard_without_a_folder_gets_none(grafana: FakeGrafana) -> None:
     assert "" == grafana.dashboards["pipeline-lag"]["meta"]["folderUid"]
 
 
-def test_a_number_in_another_form_is_no_change(grafana: FakeGrafana) -> None:
+def test_a_number_in_another_form_is_not_a_change(grafana: FakeGrafana) -> None:
     _publish(grafana)
     for held in grafana.dashboards.values():
         held["dashboard"] = json.loads(json.dumps(held["dashboard"]).replace(".0,", ","))
     assert 8 == _publish(grafana).output.count(": unchanged\n")
 
 
-def test_what_somebody_added_to_a_list_or_reordered_is_a_change(grafana: FakeGrafana) -> None:
+def test_an_added_or_reordered_list_item_is_a_change(grafana: FakeGrafana) -> None:
     _publish(grafana)
     grafana.dashboards["pipeline-lag"]["dashboard"]["panels"].reverse()
     grafana.dashboards["pipeline-overview"]["dashboard"]["panels"].append({"title": "Mine"})
@@ -143,7 +143,7 @@ def test_what_somebody_added_to_a_list_or_reordered_is_a_change(grafana: FakeGra
         (500, "/api/dashboards", "Grafana reports an error (500 on /api/dashboards/db: refused)"),
     ],
 )
-def test_a_refusal_says_what_mends_it(
+def test_an_error_status_is_reported_with_its_fix(
     grafana: FakeGrafana, status: int, path: str, expected: str
 ) -> None:
     grafana.refuse_with, grafana.refuse_path = status, path
@@ -152,7 +152,9 @@ def test_a_refusal_says_what_mends_it(
     assert expected in done.output
 
 
-def test_after_a_failure_half_way_one_knows_what_was_done(grafana: FakeGrafana) -> None:
+def test_after_a_failure_the_message_says_how_many_were_done(
+    grafana: FakeGrafana,
+) -> None:
     grafana.answers["/api/dashboards/uid/pipeline-sagas"] = (500, {"message": "too busy"})
     done = _publish(grafana)
     assert 1 == done.exit_code
@@ -160,7 +162,7 @@ def test_after_a_failure_half_way_one_knows_what_was_done(grafana: FakeGrafana) 
     assert done.output.endswith("3 of 8 dashboards were done before pipeline-sagas failed\n")
 
 
-def test_a_dashboard_that_is_not_taken_is_named(grafana: FakeGrafana) -> None:
+def test_a_rejected_dashboard_is_named(grafana: FakeGrafana) -> None:
     grafana.refuse_with, grafana.refuse_path = 500, "/api/dashboards"
     done = _publish(grafana)
     assert "Error: pipeline-overview: Grafana reports an error" in done.output
@@ -168,7 +170,7 @@ def test_a_dashboard_that_is_not_taken_is_named(grafana: FakeGrafana) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])
-def test_what_is_provisioned_from_files_is_left_to_them(
+def test_a_provisioned_dashboard_is_not_overwritten(
     grafana: FakeGrafana, options: tuple[str, ...]
 ) -> None:
     _publish(grafana)
@@ -178,7 +180,7 @@ def test_what_is_provisioned_from_files_is_left_to_them(
     assert "pipeline-lag: it is provisioned from files: change those" in done.output
 
 
-def test_a_refusal_of_what_is_provisioned_says_so_too(grafana: FakeGrafana) -> None:
+def test_a_rejected_provisioned_dashboard_is_reported_as_such(grafana: FakeGrafana) -> None:
     grafana.refuse_with, grafana.refuse_path = 400, "/api/dashboards"
     grafana.refuse_message = "Cannot save provisioned dashboard"
     done = _publish(grafana)
@@ -197,7 +199,7 @@ def test_a_refusal_of_what_is_provisioned_says_so_too(grafana: FakeGrafana) -> N
         ("/api/dashboards/uid/pipeline-overview", {"dashboard": {}, "meta": 1}),
     ],
 )
-def test_answers_of_another_shape_are_no_grafanas(
+def test_an_answer_of_another_shape_is_not_grafanas(
     grafana: FakeGrafana, path: str, content: object
 ) -> None:
     grafana.answers[path] = (200, content)
@@ -219,7 +221,7 @@ def test_answers_of_another_shape_are_no_grafanas(
         ),
     ],
 )
-def test_where_grafana_really_is_is_said(
+def test_a_redirect_names_the_address_to_use(
     grafana: FakeGrafana, status: int, location: str, expected: str
 ) -> None:
     grafana.redirect_with, grafana.redirect_to = status, location
@@ -231,7 +233,7 @@ def test_where_grafana_really_is_is_said(
 
 
 @pytest.mark.parametrize("token", ["glsa_wrong", " glsa_wrong\n"])
-def test_a_wrong_token_is_refused_and_never_printed(grafana: FakeGrafana, token: str) -> None:
+def test_a_wrong_token_is_rejected_and_never_printed(grafana: FakeGrafana, token: str) -> None:
     done = _publish(grafana, token=token)
     assert 1 == done.exit_code
     assert "set GRAFANA_TOKEN to the token of a service account" in done.output
@@ -250,7 +252,7 @@ def test_a_token_may_end_with_a_newline(grafana: FakeGrafana) -> None:
 
 
 @pytest.mark.parametrize("token", ["", " ", "schlüssel", "two words"])
-def test_without_a_token_nothing_is_asked(grafana: FakeGrafana, token: str) -> None:
+def test_without_a_valid_token_no_request_is_sent(grafana: FakeGrafana, token: str) -> None:
     done = _publish(grafana, token=token)
     assert (2, []) == (done.exit_code, grafana.posts)
     assert "set GRAFANA_TOKEN to the token of a service account" in done.output
@@ -269,7 +271,7 @@ def test_without_a_token_nothing_is_asked(grafana: FakeGrafana, token: str) -> N
         ("https://me:secret@grafana.example:x", "--url contains a user or password"),
     ],
 )
-def test_an_address_that_cannot_be_used_is_refused(url: str, expected: str) -> None:
+def test_an_invalid_address_is_rejected(url: str, expected: str) -> None:
     done = CliRunner().invoke(cli, ["publish", "--url", url], env={"GRAFANA_TOKEN": TOKEN})
     assert 2 == done.exit_code
     assert expected in done.output
@@ -277,26 +279,26 @@ def test_an_address_that_cannot_be_used_is_refused(url: str, expected: str) -> N
 
 
 @pytest.mark.parametrize("folder", ["../dashboards", "a b/c?d", "x" * 41, ""])
-def test_a_folder_that_is_no_uid_is_refused(grafana: FakeGrafana, folder: str) -> None:
+def test_a_folder_that_is_not_a_uid_is_rejected(grafana: FakeGrafana, folder: str) -> None:
     done = _publish(grafana, "--folder", folder)
     assert (2, {}) == (done.exit_code, grafana.dashboards)
 
 
-def test_an_old_grafana_is_told_so(grafana: FakeGrafana) -> None:
+def test_an_old_grafana_is_rejected(grafana: FakeGrafana) -> None:
     grafana.version = "11.6.1"
     done = _publish(grafana)
     assert (1, {}) == (done.exit_code, grafana.dashboards)
     assert "Grafana 11.6.1 is too old; the dashboards need 12" in done.output
 
 
-def test_a_grafana_that_hides_its_version_is_trusted(grafana: FakeGrafana) -> None:
+def test_a_grafana_that_hides_its_version_is_accepted(grafana: FakeGrafana) -> None:
     grafana.version = ""
     done = _publish(grafana)
     assert (0, 8) == (done.exit_code, len(grafana.dashboards))
     assert "hides its version" in done.output
 
 
-def test_nobody_at_the_address_is_said_in_one_line() -> None:
+def test_an_address_where_nothing_answers_is_one_line() -> None:
     with fake_grafana() as gone:
         pass
     done = _publish(gone)

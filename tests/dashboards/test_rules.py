@@ -1,4 +1,4 @@
-"""Rules: promtool takes them, alerts fire when they should and only then, and people find help."""
+"""Rules: promtool accepts them, alerts fire only when they should and link to help."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -47,7 +46,7 @@ def _promtool(binaries: Path, *arguments: str | Path) -> None:
 
 
 def _write_rules(folder: Path, *configs: Config) -> list[str]:
-    """Write the files that Prometheus is to load; gives their names."""
+    """Write the rule files of configurations and return their names."""
     names = []
     for config in configs:
         for what, made in (("recordings", recordings_file), ("alerts", alerts_file)):
@@ -59,7 +58,7 @@ def _write_rules(folder: Path, *configs: Config) -> list[str]:
 @pytest.mark.integration
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("config", [CONFIG, FULL], ids=["built in", "all of it configured"])
-def test_promtool_takes_the_rules(config: Config, binaries: Path, tmp_path: Path) -> None:
+def test_promtool_accepts_the_rules(config: Config, binaries: Path, tmp_path: Path) -> None:
     for name in _write_rules(tmp_path, config):
         _promtool(binaries, "check", "rules", "--lint-fatal", tmp_path / name)
 
@@ -71,7 +70,7 @@ def test_an_alert_fires_when_it_should_and_only_then(
     case: Case, binaries: Path, tmp_path: Path
 ) -> None:
     fired = f'ALERTS{{alertname="{case.alert}", alertstate="firing"}}'
-    # One that is to stay silent has been so all the time.
+    # An alert that must not fire must not have fired earlier either.
     seen = fired if case.firing or case.before else f"last_over_time({fired}[1d])"
     _asked(binaries, tmp_path, case, f"count({seen}) or vector(0)", {"{}": case.firing})
 
@@ -79,18 +78,18 @@ def test_an_alert_fires_when_it_should_and_only_then(
 @pytest.mark.integration
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}: {case.about}")
-def test_grafana_finds_the_same_without_what_prometheus_records(
+def test_alerts_for_grafana_fire_without_recorded_series(
     case: Case, binaries: Path, tmp_path: Path
 ) -> None:
     alert = next(each for each in make_alerts(CONFIG, recorded=False) if each.name == case.alert)
-    if case.firing:  # when it is to be quiet, waiting may be what keeps it so
+    if case.firing:  # the query alone ignores `for`, which may be what keeps an alert from firing
         _asked(binaries, tmp_path, case, f"count({alert.expr}) or vector(0)", {"{}": case.firing})
 
 
 def _asked(
     binaries: Path, folder: Path, case: Case, query: str, expected: dict[str, float]
 ) -> None:
-    """Ask Prometheus with all rules loaded, at the moment of a case."""
+    """Check a query at the time of a case, with all rules loaded."""
     document = {
         "rule_files": _write_rules(folder, CONFIG),
         "evaluation_interval": "30s",
@@ -119,7 +118,7 @@ def _asked(
 
 @pytest.mark.integration
 @pytest.mark.timeout(900)
-def test_two_configurations_on_one_prometheus_record_side_by_side(
+def test_two_configurations_on_one_prometheus_keep_their_series_apart(
     binaries: Path, tmp_path: Path
 ) -> None:
     configs = [
@@ -132,7 +131,7 @@ def test_two_configurations_on_one_prometheus_record_side_by_side(
         f' messaging_destination_partition_id="{partition}"}}': f"{value}x10"
         for cluster, value in (("eu", 3), ("us", 40))
         for partition in (0, 1)
-        # Two monitors tell the same of each partition: that is not twice as much.
+        # Two monitors report the same partition, which must not count twice.
         for monitor in ("a", "b")
     }
     asked = [
@@ -163,7 +162,7 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
         assert set(NAMES) == {case.alert for case in CASES if case.firing == wanted}
 
 
-def test_every_alert_has_its_section_in_the_runbook() -> None:
+def test_every_alert_has_a_section_in_the_runbook() -> None:
     sections = re.split(r"^## ", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]
     assert NAMES == [section.splitlines()[0] for section in sections]
     for section in sections:
@@ -171,7 +170,7 @@ def test_every_alert_has_its_section_in_the_runbook() -> None:
             assert 1 == section.count(part), section
 
 
-def test_alerts_lead_to_a_panel_and_to_the_runbook() -> None:
+def test_alerts_link_to_a_panel_and_to_the_runbook() -> None:
     boards = {board.name: board for board in make_boards(CONFIG)}
     for alert in make_alerts(CONFIG):
         titles = [title_of(panel) for _, panel in boards[alert.board].numbered()]
@@ -190,7 +189,7 @@ def test_alerts_lead_to_a_panel_and_to_the_runbook() -> None:
         assert notes["description"].endswith(".")
 
 
-def test_an_alert_opens_its_dashboard_at_what_it_is_about() -> None:
+def test_an_alert_opens_its_dashboard_filtered_by_its_labels() -> None:
     (group,) = yaml.safe_load(alerts_file(CONFIG))["groups"]
     urls = {rule["alert"]: rule["annotations"]["dashboard_url"] for rule in group["rules"]}
     assert urls["ConsumerStalled"].endswith(
@@ -199,7 +198,7 @@ def test_an_alert_opens_its_dashboard_at_what_it_is_about() -> None:
     assert urls["TelemetryAbsent"].endswith("/d/pipeline-telemetry")
 
 
-def test_a_runbook_of_ones_own_is_linked_to() -> None:
+def test_alerts_link_to_a_configured_runbook() -> None:
     config = Config(runbook_url="https://r.example/r.md")
     (group,) = yaml.safe_load(alerts_file(config))["groups"]
     for rule in group["rules"]:
@@ -221,7 +220,7 @@ def test_the_operators_resource_has_the_same_groups() -> None:
     assert groups == resource["spec"]["groups"]
 
 
-def test_grafanas_own_alerting_has_the_same_alerts() -> None:
+def test_grafanas_alerting_has_the_same_alerts() -> None:
     (group,) = yaml.safe_load(grafana_alerting(CONFIG))["groups"]
     assert NAMES == [rule["title"] for rule in group["rules"]]
     uids = [rule["uid"] for rule in group["rules"]]
@@ -230,7 +229,7 @@ def test_grafanas_own_alerting_has_the_same_alerts() -> None:
     boards = {f"pipeline-{board.name}": board for board in make_boards(CONFIG)}
     for rule, alert in zip(group["rules"], make_alerts(CONFIG), strict=True):
         query, condition = rule["data"]
-        # It must not depend on what a Prometheus elsewhere may record or not.
+        # The data source may not have the recording rules.
         assert "group_topic:" not in query["model"]["expr"]
         assert "pipeline_objective:" not in query["model"]["expr"]
         assert "prometheus" == query["datasourceUid"]
@@ -240,7 +239,7 @@ def test_grafanas_own_alerting_has_the_same_alerts() -> None:
         assert alert.wait == rule["for"]
         notes = rule["annotations"]
         assert "$value " not in notes["description"]
-        # Grafana takes both or neither, and does not start with one.
+        # Grafana does not start if only one of the two is set.
         panels = dict(boards[notes["__dashboardUid__"]].numbered())
         assert alert.panel == title_of(panels[int(notes["__panelId__"])])
 
@@ -252,6 +251,6 @@ def test_grafanas_uids_are_short_and_unique_with_the_longest_prefix() -> None:
     assert all(len(uid) <= 40 for uid in uids)
 
 
-def test_what_is_written_does_not_change_from_run_to_run() -> None:
-    written: list[Any] = [alerts_file(CONFIG) for _ in range(2)]
-    assert written[0] == written[1]
+def test_rule_files_are_the_same_in_every_run() -> None:
+    first, second = alerts_file(CONFIG), alerts_file(CONFIG)
+    assert first == second

@@ -1,4 +1,4 @@
-"""What queries give, to the number, on series that are known."""
+"""The exact results of queries on given series."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 SCOPE = Scope.of(Config(), window="10m")
 HOP = 'messaging_consumer_group_name="g", messaging_destination_name="t"'
 HOPS = ("messaging_consumer_group_name", "messaging_destination_name")
-LETTERS = "pipeline_dead_letters_total"
+DEAD_LETTERS = "pipeline_dead_letters_total"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Series with a value every 30 s, a query at 60 minutes, and the one number that it gives."""
+    """Series with a value every 30 s, and a query with its result at 60 minutes."""
 
     about: str
     series: dict[str, str]
@@ -35,8 +35,8 @@ class Case:
     value: float
 
 
-def _letters(**values: str) -> dict[str, str]:
-    return {f'{LETTERS}{{{HOP}, instance="{name}"}}': value for name, value in values.items()}
+def _dead_letters(**values: str) -> dict[str, str]:
+    return {f'{DEAD_LETTERS}{{{HOP}, instance="{name}"}}': value for name, value in values.items()}
 
 
 def _statuses(**groups: str) -> dict[str, str]:
@@ -50,7 +50,7 @@ def _statuses(**groups: str) -> dict[str, str]:
 
 
 def _buckets(late: int) -> dict[str, str]:
-    """A hundred waits a second, so many of them between 1 s and 2.5 s, the others below 1 s."""
+    """Return waits of which that many in a hundred take 1 s to 2.5 s, the others less than 1 s."""
     name = "pipeline_wait_duration_seconds_bucket"
     return {
         f'{name}{{{HOP}, le="1"}}': f"0+{100 - late}x200",
@@ -66,7 +66,7 @@ def _hop(metric: str, total: str, count: str) -> dict[str, str]:
 WAIT = catalog.WAIT_DURATION.prometheus
 CASES = (
     Case(
-        about="a rate of two replicas is what both do",
+        about="rates of replicas add up",
         series={
             f'messaging_client_sent_messages_total{{instance="{name}"}}': "0+30x200"
             for name in "ab"
@@ -75,37 +75,37 @@ CASES = (
         value=2,
     ),
     Case(
-        about="what is rare and new counts from its first value",
-        series=_letters(a="_x110 2x20"),
+        about="the first value of a new series counts",
+        series=_dead_letters(a="_x110 2x20"),
         expr=SCOPE.increase(catalog.DEAD_LETTERS, by=HOPS),
         value=2,
     ),
     Case(
-        about="also where there is one point yet",
-        series=_letters(a="_x120 2"),
+        about="the first value counts even if it is the only one",
+        series=_dead_letters(a="_x120 2"),
         expr=SCOPE.increase(catalog.DEAD_LETTERS, by=HOPS),
         value=2,
     ),
     Case(
-        about="what was there before does not count again",
-        series=_letters(a="7x200"),
+        about="old values do not count again",
+        series=_dead_letters(a="7x200"),
         expr=SCOPE.increase(catalog.DEAD_LETTERS, by=HOPS),
         value=0,
     ),
     Case(
-        about="nor what was away for an hour",
-        series=_letters(a="7x5 _x110 7x20"),
+        about="values from before a gap of an hour do not count again",
+        series=_dead_letters(a="7x5 _x110 7x20"),
         expr=SCOPE.increase(catalog.DEAD_LETTERS, by=HOPS),
         value=0,
     ),
     Case(
-        about="two replicas that began lately count both",
-        series=_letters(a="_x110 2x20", b="_x112 3x20"),
+        about="two new replicas both count",
+        series=_dead_letters(a="_x110 2x20", b="_x112 3x20"),
         expr=SCOPE.increase(catalog.DEAD_LETTERS, by=HOPS),
         value=5,
     ),
     Case(
-        about="what replicas read from one store counts once",
+        about="a count that replicas share counts once",
         series={
             f'pipeline_saga_ended_total{{saga="s", outcome="failed", instance="{name}"}}': values
             for name, values in (("a", "4x110 5x20"), ("b", "_x110 5x20"))
@@ -114,7 +114,7 @@ CASES = (
         value=1,
     ),
     Case(
-        about="the lag of a partition that two monitors tell counts once",
+        about="a partition that two monitors report counts once",
         series={
             f'pipeline_consumer_lag{{{HOP}, messaging_destination_partition_id="{number}", '
             f'instance="{name}"}}': f"{number}x200"
@@ -125,13 +125,13 @@ CASES = (
         value=7,
     ),
     Case(
-        about="half of those that are between two bounds lie below the middle",
+        about="a quantile is interpolated between two bounds",
         series=_buckets(50),
         expr=SCOPE.quantile(0.75, catalog.WAIT_DURATION),
         value=1.75,
     ),
     Case(
-        about="retries are told as what they add to all records",
+        about="retry time is the mean over all records",
         series={
             **_hop(WAIT, "0+0.1x200", "0+1000x200"),
             **_hop(catalog.RETRY_DURATION.prometheus, "0+60x200", "0+1x200"),
@@ -140,7 +140,7 @@ CASES = (
         value=0.06,
     ),
     Case(
-        about="processing is told as what it adds to all records",
+        about="processing time is the mean over all records",
         series={
             **_hop(WAIT, "0+0.1x200", "0+10x200"),
             **_hop(catalog.PROCESS_DURATION.prometheus, "0+30x200", "0+15x200"),
@@ -149,13 +149,13 @@ CASES = (
         value=3,
     ),
     Case(
-        about="a group that is dead is shown as such",
+        about="a dead group has the status dead",
         series=_statuses(g="dead"),
         expr=lag.GROUP_STATUS.expr(SCOPE),
         value=3,
     ),
     Case(
-        about="where two monitors see different states, the worse one is shown",
+        about="if two monitors disagree, the worse status wins",
         series={
             f'pipeline_consumer_status{{messaging_consumer_group_name="g", instance="{name}", '
             f'status="{status}"}}': "1x200" if status == its else "0x200"
@@ -166,13 +166,13 @@ CASES = (
         value=2,
     ),
     Case(
-        about="one stalled and one dead group are two",
+        about="stalled and dead groups are added up",
         series=_statuses(g="dead", h="stalled", i="ok"),
         expr=lag.STALLED_OR_DEAD.expr(SCOPE),
         value=2,
     ),
     Case(
-        about="the slowest hop is shown, not the mean of all",
+        about="the slowest hop counts, not the mean of all",
         series={
             f"pipeline_end_to_end_duration_seconds_bucket"
             f'{{pipeline="p", messaging_destination_name="{topic}", le="{bound}"}}': values
@@ -183,7 +183,7 @@ CASES = (
         value=1 + 0.95 * 29,
     ),
     Case(
-        about="letters come with the command that replays them",
+        about="dead letters have a label with the replay command",
         series={f"pipeline_dead_letters_depth{{{HOP}}}": "4x200"},
         expr=f"count by (command) ({dead_letters.REPLAYABLE.expr(SCOPE)}) "
         "and on (command) label_replace("
@@ -194,7 +194,7 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.about)
-def test_a_query_gives(case: Case, binaries: Path, tmp_path: Path) -> None:
+def test_a_query_returns(case: Case, binaries: Path, tmp_path: Path) -> None:
     document = {
         "evaluation_interval": "30s",
         "fuzzy_compare": True,
