@@ -87,7 +87,7 @@ def _steps(steps: Sequence[StepStatus], width: int) -> Table:
             Text((step.command or NOTHING) + times),
             _clock(step.started or step.ended),
             _span(step.took_s),
-            _word(step.outcome or "under way"),
+            _word(step.outcome or "in progress"),
         )
     return table
 

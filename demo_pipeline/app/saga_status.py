@@ -44,7 +44,7 @@ class StepStatus:
         command: Its command; `None` in an observed flow.
         attempts: How often the command was sent.
         compensation: Whether it is a compensation.
-        outcome: `ok`, `rejected` or `error`; `None` while it is under way.
+        outcome: `ok`, `rejected` or `error`; `None` while it is in progress.
         started: When its command was first sent, ISO 8601; `None` if unknown.
         ended: When it ended, likewise.
         took_s: How long it took or has taken so far, in seconds.

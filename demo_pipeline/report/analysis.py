@@ -34,9 +34,9 @@ class Analysis:
     lags: LagsOverTime | None = None
 
     @property
-    def given_up(self) -> OrderReport | None:
+    def dead_lettered_order(self) -> OrderReport | None:
         """The slowest order with a dead letter; `None` if there is none."""
-        return next((report for report in self.orders if report.given_up), None)
+        return next((report for report in self.orders if report.dead_lettered), None)
 
     @property
     def faults(self) -> tuple[str, ...]:

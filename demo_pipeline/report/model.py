@@ -143,7 +143,7 @@ class Trace:
     spans: tuple[SpanFacts, ...]
 
     @property
-    def given_up(self) -> bool:
+    def dead_lettered(self) -> bool:
         """Whether a record in it was dead-lettered."""
         return any(
             span.role is Role.DEAD_LETTER or span.outcome == "dead_lettered" for span in self.spans
@@ -250,9 +250,9 @@ class OrderReport:
     fault: str | None
 
     @property
-    def given_up(self) -> bool:
+    def dead_lettered(self) -> bool:
         """Whether a record of the order was dead-lettered."""
-        return any(trace.given_up for trace in self.order.traces)
+        return any(trace.dead_lettered for trace in self.order.traces)
 
 
 def reader(service: str, group: str) -> str:

@@ -68,7 +68,7 @@ def _faults(trace: Trace, services: Sequence[str]) -> tuple[str, ...]:
     roots = [span for span in trace.spans if span.parent_id is None]
     orphans = [span for span in trace.spans if span.parent_id not in span_ids]
     # A dead letter or a compensated saga goes no further; the trace is complete without the rest.
-    must_reach_all = not (trace.given_up or trace.saga_not_completed)
+    must_reach_all = not (trace.dead_lettered or trace.saga_not_completed)
     faults = [
         f"service {printable(service)} is missing"
         for service in services

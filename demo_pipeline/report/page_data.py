@@ -66,7 +66,7 @@ def _order(report: OrderReport, numbers: dict[Trace, int]) -> list[object]:
         _us(timing.duration_ns) if timing else None,
         [_us(duration) for _, duration in timing.breakdown.parts()] if timing else [],
         report.fault,
-        int(report.given_up),
+        int(report.dead_lettered),
     ]
 
 

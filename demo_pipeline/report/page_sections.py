@@ -129,7 +129,7 @@ def delivery_section(analysis: Analysis) -> str:
     )
     if not analysis.dead_letters:
         return section
-    lost = sum(report.given_up for report in analysis.orders)
+    lost = sum(report.dead_lettered for report in analysis.orders)
     return (
         section
         + "<h3>Dead letters</h3>"

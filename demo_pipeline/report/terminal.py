@@ -12,7 +12,7 @@ from demo_pipeline.report.delivery_table import delivery_part
 from demo_pipeline.report.hop_table import hop_part
 from demo_pipeline.report.plain import WIDE, plain_table, print_plainly, width_of
 from demo_pipeline.report.saga_table import saga_part
-from demo_pipeline.report.waterfall import way_of
+from demo_pipeline.report.waterfall import order_part
 from demo_pipeline.report.wording import counted, milliseconds, per_second, percentiles, printable
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ def print_summary(result: RunResult, console: Console) -> None:
     parts += saga_part(analysis.sagas, width)
     parts += [*delivery_part(analysis, width), ""]
     slowest = next((order for order in analysis.orders if order.timing), None)
-    given_up = analysis.given_up
+    dead_lettered = analysis.dead_lettered_order
     if slowest:
         both = "Slowest order, dead-lettered"
-        parts += way_of(both if slowest is given_up else "Slowest order", slowest, width)
-    if given_up and given_up is not slowest:
-        parts += ["", *way_of("Dead-lettered order", given_up, width)]
+        parts += order_part(both if slowest is dead_lettered else "Slowest order", slowest, width)
+    if dead_lettered and dead_lettered is not slowest:
+        parts += ["", *order_part("Dead-lettered order", dead_lettered, width)]
     print_plainly(console, Group(*parts), width)
 
 

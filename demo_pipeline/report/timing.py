@@ -50,9 +50,9 @@ def time_trace(trace: Trace) -> Timing | None:
     start = min(span.start_ns for span in requests or trace.spans)
     # Clocks that differ between hosts must not give a negative duration.
     start = min(start, last.end_ns)
-    way = _way_to(last, trace.spans)
+    path = _path_to(last, trace.spans)
     sagas = frozenset(span.span_id for span in trace.spans if span.role is Role.SAGA)
-    return Timing(start, last.end_ns, _break_down(start, way, pauses_by_span(trace.spans), sagas))
+    return Timing(start, last.end_ns, _break_down(start, path, pauses_by_span(trace.spans), sagas))
 
 
 def time_order(timings: Iterable[Timing | None]) -> Timing | None:
@@ -89,24 +89,24 @@ def _pauses_between(retries: list[SpanFacts]) -> tuple[Pause, ...]:
     )
 
 
-def _way_to(last: SpanFacts, spans: Sequence[SpanFacts]) -> tuple[SpanFacts, ...]:
+def _path_to(last: SpanFacts, spans: Sequence[SpanFacts]) -> tuple[SpanFacts, ...]:
     """Return the request, sends and processings that led to a span, in the order of time."""
     by_id = {span.span_id: span for span in spans}
-    way: dict[int, SpanFacts] = {}
+    path: dict[int, SpanFacts] = {}
     span: SpanFacts | None = last
-    while span is not None and span.span_id not in way:
-        way[span.span_id] = span
+    while span is not None and span.span_id not in path:
+        path[span.span_id] = span
         span = None if span.parent_id is None else by_id.get(span.parent_id)
     return tuple(
         span
-        for span in reversed(way.values())
+        for span in reversed(path.values())
         if span.kind == "SERVER" or span.role in {Role.SEND, Role.PROCESS}
     )
 
 
 def _break_down(
     start_ns: int,
-    way: Sequence[SpanFacts],
+    path: Sequence[SpanFacts],
     pauses: Mapping[int, Sequence[Pause]],
     sagas: Container[int | None],
 ) -> Breakdown:
@@ -128,7 +128,7 @@ def _break_down(
 
     working: SpanFacts | None = None
     sent: SpanFacts | None = None
-    for span in way:
+    for span in path:
         if span.role is Role.SEND:
             if working is not None:
                 # An outbox sends after the work has ended; that wait is publishing. A saga's own

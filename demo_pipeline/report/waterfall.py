@@ -62,7 +62,7 @@ class _Axis:
         return min(max(at, 0), self.columns)
 
 
-def way_of(title: str, report: OrderReport, width: int) -> list[RenderableType]:
+def order_part(title: str, report: OrderReport, width: int) -> list[RenderableType]:
     """Show an order's waterfall, and where its time went; nothing for an order without timing."""
     timing = report.timing
     if timing is None:

@@ -48,7 +48,7 @@ class SagaState:
         order: Its order.
         phase: Its phase.
         step: While it runs, the index of the step whose answer it awaits.
-        to_undo: While it compensates, the remaining compensations; the first one is under way.
+        to_undo: While it compensates, the remaining compensations; the first one is in progress.
         attempt: How often it has sent the command whose answer it awaits.
         reason: Why it compensates.
     """

@@ -8,7 +8,7 @@
   const MOST_ROWS = 500;
 
   // Rows of page_data.py, by position.
-  const orders = data.orders.map(([id, traces, took, parts, fault, givenUp]) => ({ id, traces, took, parts, fault, givenUp: givenUp === 1 }));
+  const orders = data.orders.map(([id, traces, took, parts, fault, deadLettered]) => ({ id, traces, took, parts, fault, deadLettered: deadLettered === 1 }));
   const readSpan = ([name, service, role, kind, depth, start, took, wait, mark, spanId, shape, ...values]) => ({
     name: texts[name],
     service: texts[service],
@@ -79,7 +79,7 @@
     slowest: (a, b) => (b.took ?? -1) - (a.took ?? -1) || compareIds(a, b),
     fastest: (a, b) => (a.took ?? Infinity) - (b.took ?? Infinity) || compareIds(a, b),
     broken: (a, b) => Number(Boolean(b.fault)) - Number(Boolean(a.fault)) || SORTS.slowest(a, b),
-    letters: (a, b) => Number(b.givenUp) - Number(a.givenUp) || SORTS.slowest(a, b),
+    letters: (a, b) => Number(b.deadLettered) - Number(a.deadLettered) || SORTS.slowest(a, b),
     id: compareIds,
   };
   let found = [];
@@ -93,7 +93,7 @@
       "div",
       { role: "option", id: `option-${place}`, "aria-selected": String(order === chosen), title: order.id },
       make("span", { class: "id" }, order.id),
-      order.fault || order.givenUp ? make("span", { class: "flag" }, order.fault ? "broken" : "dead letter") : null,
+      order.fault || order.deadLettered ? make("span", { class: "flag" }, order.fault ? "broken" : "dead letter") : null,
       make("span", { class: "took" }, order.took === null ? "no trace" : `${ms(order.took)} ms`),
       bar,
     );

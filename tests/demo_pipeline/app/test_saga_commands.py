@@ -142,7 +142,7 @@ def test_without_json_the_output_is_tables(capsys: pytest.CaptureFixture[str]) -
     assert shown.startswith("place-order stuck · charge-card · overdue\n")
     assert f"trace {TRACE}" in shown
     assert "ChargeCard, 2 times" in shown
-    assert "under way" in shown
+    assert "in progress" in shown
 
 
 @pytest.mark.usefixtures("folder")

@@ -106,10 +106,10 @@ def test_the_dead_lettered_order_is_found(recorder: "Recorder", order_ids: tuple
     recorder.order("fast")
     recorder.given_up("lost")
 
-    given_up = analyse(recorder.result(*order_ids)).given_up
+    dead_lettered = analyse(recorder.result(*order_ids)).dead_lettered_order
 
-    assert given_up is not None
-    assert given_up.order.order_id == "lost"
+    assert dead_lettered is not None
+    assert dead_lettered.order.order_id == "lost"
 
 
 def test_without_dead_letters_there_is_no_dead_lettered_order(recorder: "Recorder") -> None:
@@ -117,4 +117,8 @@ def test_without_dead_letters_there_is_no_dead_lettered_order(recorder: "Recorde
 
     analysis = analyse(recorder.result("a"))
 
-    assert (analysis.given_up, analysis.deliveries, analysis.dead_letters) == (None, (), ())
+    assert (analysis.dead_lettered_order, analysis.deliveries, analysis.dead_letters) == (
+        None,
+        (),
+        (),
+    )

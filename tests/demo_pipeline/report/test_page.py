@@ -93,13 +93,13 @@ def test_orders_are_embedded_slowest_first_with_their_spans(
     data = page(recorder.result("quick", "lost", "slow"), tmp_path).data
 
     assert [order[0] for order in data["orders"]] == ["slow", "quick", "lost"]
-    order_id, (trace,), took, parts, fault, given_up = data["orders"][0]
+    order_id, (trace,), took, parts, fault, dead_lettered = data["orders"][0]
     assert (
         order_id,
         took,
         parts,
         fault,
-        given_up,
+        dead_lettered,
     ) == ("slow", 120_000, [89_000, 24_000, 5_000, 0, 2_000], None, 0)
     trace_id, spans = data["traces"][trace]
     assert f"{request.get_span_context().trace_id:032x}" == trace_id
