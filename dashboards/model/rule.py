@@ -34,7 +34,7 @@ class Alert:
         wait: How long the condition must hold before the alert fires.
         severity: How urgent it is.
         summary: One line, with labels as `{{ $labels.name }}`.
-        description: What it means and what to do first, with labels likewise.
+        description: What it means and what to do first, with the same label syntax.
         board: The name of the dashboard to open.
         panel: The title of the panel to look at.
         labels: The labels that distinguish its series.

@@ -94,13 +94,13 @@ def test_every_metric_is_filtered_by_the_variables_of_its_labels(board: Board) -
 @each_board
 def test_opening_a_dashboard_sends_few_queries(board: Board) -> None:
     dashboard = document(board)
-    asked = sum(len(panel.get("targets", ())) for panel in panels(board))
-    asked += sum(
+    queries = sum(len(panel.get("targets", ())) for panel in panels(board))
+    queries += sum(
         variable["type"] == "query" for variable in dashboard["templating"].get("list", ())
     )
-    asked += len(dashboard.get("annotations", {}).get("list", ()))
+    queries += len(dashboard.get("annotations", {}).get("list", ()))
     # The number does not depend on the services and topics: no panel or row is repeated.
-    assert asked < 40
+    assert queries < 40
     assert not any(panel.get("repeat") for panel in dashboard["panels"])
 
 
@@ -128,7 +128,7 @@ def test_dashboards_have_exactly_the_variables_that_they_use(board: Board) -> No
 
 def test_with_recording_rules_lag_panels_query_the_recorded_series() -> None:
     lag = next(board for board in BOARDS if board.name == "lag")
-    asked = [
+    queries = [
         target["expr"]
         for panel in document(lag, Config(recording_rules=True))["panels"]
         for target in panel.get("targets", ())
@@ -137,8 +137,8 @@ def test_with_recording_rules_lag_panels_query_the_recorded_series() -> None:
         '{messaging_consumer_group_name=~"$group", messaging_destination_name=~"$destination", '
         'ruleset="pipeline"}'
     )
-    assert f"group_topic:pipeline_consumer_lag:sum{chosen}" in asked
-    assert f"group_topic:pipeline_consumer_lag_time_seconds:max{chosen}" in asked
+    assert f"group_topic:pipeline_consumer_lag:sum{chosen}" in queries
+    assert f"group_topic:pipeline_consumer_lag_time_seconds:max{chosen}" in queries
 
 
 def test_a_selector_is_in_every_query() -> None:

@@ -132,7 +132,9 @@ def _as_grafana_sends(query: str, window: str = "2m", **chosen: str) -> str:
     return re.sub(r'"\$([a-z]+)"', lambda name: f'"{chosen.get(name[1], ".*")}"', query)
 
 
-def _asked(board: Board, panel: SignalPanel, server: PrometheusServer, **chosen: str) -> list[str]:
+def _queries_of(
+    board: Board, panel: SignalPanel, server: PrometheusServer, **chosen: str
+) -> list[str]:
     """Return the queries of a panel over the whole time since the server started."""
     scope = scope_of(panel, board, CONFIG)
     window = f"{ceil(server.age_s())}s"
@@ -143,7 +145,7 @@ def _asked(board: Board, panel: SignalPanel, server: PrometheusServer, **chosen:
 def test_every_query_of_every_panel_returns_data(
     board: Board, panel: SignalPanel, server: PrometheusServer
 ) -> None:
-    for query in _asked(board, panel, server):
+    for query in _queries_of(board, panel, server):
         result = server.query(query)
         assert result, query
         assert any(series["value"][1] != "NaN" for series in result), query
@@ -187,7 +189,7 @@ def test_every_edge_of_the_map_has_both_nodes(
     chosen: dict[str, str], server: PrometheusServer
 ) -> None:
     board, panel = next(each for each in SHOWN if each[1].kind == "graph")
-    edges, nodes = (server.query(query) for query in _asked(board, panel, server, **chosen))
+    edges, nodes = (server.query(query) for query in _queries_of(board, panel, server, **chosen))
     ends = {edge["metric"][end] for edge in edges for end in ("source", "target")}
     ids = [node["metric"]["id"] for node in nodes]
     assert ends
@@ -202,7 +204,7 @@ def test_choosing_a_service_does_not_hide_groups_and_sagas(
         if "overview" == board.name and title_of(panel) in {
             "Overdue sagas", "Failed sagas", "Stalled or dead groups",
         }:  # fmt: skip
-            for query in _asked(board, panel, server, service="payment"):
+            for query in _queries_of(board, panel, server, service="payment"):
                 assert server.query(query), query
 
 

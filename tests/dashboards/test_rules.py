@@ -72,7 +72,7 @@ def test_an_alert_fires_when_it_should_and_only_then(
     fired = f'ALERTS{{alertname="{case.alert}", alertstate="firing"}}'
     # An alert that must not fire must not have fired earlier either.
     seen = fired if case.firing or case.before else f"last_over_time({fired}[1d])"
-    _asked(binaries, tmp_path, case, f"count({seen}) or vector(0)", {"{}": case.firing})
+    _check_query(binaries, tmp_path, case, f"count({seen}) or vector(0)", {"{}": case.firing})
 
 
 @pytest.mark.integration
@@ -83,10 +83,12 @@ def test_alerts_for_grafana_fire_without_recorded_series(
 ) -> None:
     alert = next(each for each in make_alerts(CONFIG, recorded=False) if each.name == case.alert)
     if case.firing:  # the query alone ignores `for`, which may be what keeps an alert from firing
-        _asked(binaries, tmp_path, case, f"count({alert.expr}) or vector(0)", {"{}": case.firing})
+        _check_query(
+            binaries, tmp_path, case, f"count({alert.expr}) or vector(0)", {"{}": case.firing}
+        )
 
 
-def _asked(
+def _check_query(
     binaries: Path, folder: Path, case: Case, query: str, expected: dict[str, float]
 ) -> None:
     """Check a query at the time of a case, with all rules loaded."""
@@ -134,7 +136,7 @@ def test_two_configurations_on_one_prometheus_keep_their_series_apart(
         # Two monitors report the same partition, which must not count twice.
         for monitor in ("a", "b")
     }
-    asked = [
+    queries = [
         {
             "expr": f"sum({lag.RECORDS.expr(Scope.of(config))})",
             "eval_time": "3m",
@@ -149,7 +151,7 @@ def test_two_configurations_on_one_prometheus_keep_their_series_apart(
             {
                 "interval": "30s",
                 "input_series": [{"series": k, "values": v} for k, v in series.items()],
-                "promql_expr_test": asked,
+                "promql_expr_test": queries,
             }
         ],
     }
