@@ -1,4 +1,4 @@
-"""What several tests of sagas need: a telemetry on a capture, and stores that tell health."""
+"""Helpers for tests of sagas: telemetry that is captured, and sources of health."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def telemetry_on(capture: Capture, **options: Any) -> Telemetry:
 
 
 class Source:
-    """Tells of one saga more each time; `answer` can be replaced."""
+    """Returns one more started saga at each call; `answer` can be replaced."""
 
     def __init__(self, answer: Callable[[], Awaitable[Any]] | None = None) -> None:
         self.asked = 0
@@ -36,8 +36,8 @@ class Source:
 
     async def health(self, saga: str, now_ns: int) -> SagaHealth:
         self.asked += 1
-        found: SagaHealth = await self.answer()
-        return found
+        health: SagaHealth = await self.answer()
+        return health
 
     async def _one_more(self) -> SagaHealth:
         return SagaHealth(started=self.asked)

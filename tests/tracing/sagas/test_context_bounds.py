@@ -1,4 +1,4 @@
-"""The stored text of a context: anything can come back from a store, and what was put in does."""
+"""The stored text of a context: every context round-trips, and any other text is harmless."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ NEAR = st.tuples(
 
 
 @given(JSON | NEAR)
-def test_any_json_is_a_context_that_comes_back_or_is_none(found: object) -> None:
-    context = SagaContext.parse(json.dumps(found))
+def test_any_json_parses_to_a_context_that_round_trips_or_to_none(value: object) -> None:
+    context = SagaContext.parse(json.dumps(value))
 
     if context is not None:
         assert isinstance(context.saga_id, str)
@@ -48,18 +48,18 @@ def test_any_json_is_a_context_that_comes_back_or_is_none(found: object) -> None
         '[1,"x",1,[' + "[]," * 20_000 + "[]]]",
     ],
 )
-def test_garbage_is_none(text: str) -> None:
+def test_garbage_parses_to_none(text: str) -> None:
     assert None is SagaContext.parse(text)
 
 
-def test_only_pairs_of_texts_are_headers() -> None:
+def test_only_pairs_of_text_are_headers() -> None:
     stored = '[1,"x",5,[["a","b"],["a"],["a",1],"ab",["a","b","c"],null,["traceparent","zz"]]]'
 
-    found = SagaContext.parse(stored)
+    context = SagaContext.parse(stored)
 
-    assert SagaContext("x", 5, (("a", "b"), ("traceparent", "zz"))) == found
-    assert found is not None
-    assert None is found.trace_id
+    assert SagaContext("x", 5, (("a", "b"), ("traceparent", "zz"))) == context
+    assert context is not None
+    assert None is context.trace_id
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ def test_the_trace_is_read_from_a_traceparent_of_any_version(
 
 
 @pytest.mark.parametrize("saga_id", ["x" * 10_000, '"' * 10_000])
-def test_a_very_long_id_comes_back(saga_id: str) -> None:
+def test_a_very_long_id_round_trips(saga_id: str) -> None:
     context = SagaContext(saga_id, 1)
 
     assert context == SagaContext.parse(str(context))
 
 
 @pytest.mark.parametrize("saga_id", ["\0" * 10_000, "\u00e9" * 6_000, "x" * 40_000])
-def test_what_str_wrote_is_read_however_long(saga_id: str) -> None:
+def test_a_context_with_a_very_long_text_round_trips(saga_id: str) -> None:
     context = SagaContext(saga_id, 1)
 
     assert context == SagaContext.parse(str(context))

@@ -1,4 +1,4 @@
-"""Saga health at metric collections: asked of the store once, truthful, and harmless."""
+"""Saga health at metric collections: one reading, correct figures, and no harm from failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = ("started", "ended", "compensations", "active", "overdue", "oldest_age")
 
 
 class Store:
-    """A store that says what it is told to, and counts how often it is asked."""
+    """Returns the health of `answer`, and counts the calls."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -34,11 +34,11 @@ def _telemetry(capture: Capture) -> Telemetry:
 
 
 def _all(capture: Capture) -> dict[str, Any]:
-    # One look at an instrument is one collection of all of them.
+    # Each look at one instrument collects all of them.
     return {name: capture.metric(f"pipeline.saga.{name}") for name in NAMES}
 
 
-async def test_one_collection_asks_once_for_all_instruments_and_the_next_asks_again() -> None:
+async def test_each_collection_reads_once_for_all_instruments() -> None:
     store = Store()
     with Capture() as capture:
         SagaTracker("place-order", _telemetry(capture), health=store)
@@ -48,7 +48,7 @@ async def test_one_collection_asks_once_for_all_instruments_and_the_next_asks_ag
         assert 2 == store.asked
 
 
-async def test_the_metrics_are_what_the_store_says() -> None:
+async def test_the_metrics_report_the_health_in_the_store() -> None:
     store = Store()
     store.answer = lambda: SagaHealth(
         active={"charge": 2, "ship": 1},
@@ -60,16 +60,16 @@ async def test_the_metrics_are_what_the_store_says() -> None:
     )
     with Capture() as capture:
         SagaTracker("place-order", _telemetry(capture), health=store)
-        found = await asyncio.to_thread(_all, capture)
+        figures = await asyncio.to_thread(_all, capture)
         ended = await asyncio.to_thread(
             capture.metric, "pipeline.saga.ended", {"outcome": "compensated"}
         )
-    assert found.pop("oldest_age") > 1_000_000_000
-    assert {"started": 9, "ended": 6, "compensations": 3, "active": 3, "overdue": 1} == found
+    assert figures.pop("oldest_age") > 1_000_000_000
+    assert {"started": 9, "ended": 6, "compensations": 3, "active": 3, "overdue": 1} == figures
     assert 0 == ended
 
 
-async def test_a_state_that_is_empty_again_goes_on_with_zero() -> None:
+async def test_a_state_that_becomes_empty_continues_with_zero() -> None:
     store = Store()
     store.answer = lambda: SagaHealth(active={"charge": 2})
     with Capture() as capture:
@@ -80,7 +80,7 @@ async def test_a_state_that_is_empty_again_goes_on_with_zero() -> None:
         assert 0 == await asyncio.to_thread(capture.metric, *state)
 
 
-async def test_states_without_number_share_one_series() -> None:
+async def test_too_many_states_share_one_series() -> None:
     store = Store()
     store.answer = lambda: SagaHealth(active={f"state-{n}": 1 for n in range(100)})
     with Capture() as capture:
@@ -90,7 +90,7 @@ async def test_states_without_number_share_one_series() -> None:
         )
 
 
-async def test_a_store_that_fails_leaves_a_gap_and_is_asked_once_per_collection() -> None:
+async def test_a_failing_store_leaves_a_gap_and_is_read_once_per_collection() -> None:
     def fail() -> SagaHealth:
         raise ConnectionError("no database")
 
@@ -106,7 +106,7 @@ async def test_a_store_that_fails_leaves_a_gap_and_is_asked_once_per_collection(
         assert 1 == await asyncio.to_thread(capture.metric, "pipeline.saga.started")
 
 
-async def test_a_store_that_hangs_does_not_hold_the_collection_for_long(
+async def test_a_hanging_store_does_not_block_a_collection_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Hanging:
@@ -123,7 +123,7 @@ async def test_a_store_that_hangs_does_not_hold_the_collection_for_long(
         )
 
 
-async def test_a_collection_on_the_loop_itself_gets_the_last_answer() -> None:
+async def test_a_collection_on_the_loop_itself_gets_the_last_reading() -> None:
     store = Store()
     store.answer = lambda: SagaHealth(started=store.asked)
     with Capture() as capture:
@@ -132,21 +132,21 @@ async def test_a_collection_on_the_loop_itself_gets_the_last_answer() -> None:
         assert await eventually(lambda: capture.metric("pipeline.saga.started"))
 
 
-async def test_collections_on_the_loop_and_beside_it_do_not_wait_for_each_other_for_ever(
+async def test_collections_on_the_loop_and_in_a_thread_do_not_deadlock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The reader's own lock keeps the loop from answering meanwhile.
+    # The reader's own lock prevents the loop from answering in the meantime.
     monkeypatch.setattr(readings, "_TIMEOUT_S", 0.1)
     with Capture() as capture:
         SagaTracker("place-order", _telemetry(capture), health=Store())
-        beside = asyncio.create_task(asyncio.to_thread(_all, capture))
-        while not beside.done():
+        in_thread = asyncio.create_task(asyncio.to_thread(_all, capture))
+        while not in_thread.done():
             capture.metric("pipeline.saga.started")
             await asyncio.sleep(0)
-        assert set(NAMES) == (await beside).keys()
+        assert set(NAMES) == (await in_thread).keys()
 
 
-async def test_what_was_read_last_is_told_when_the_store_is_gone() -> None:
+async def test_the_last_reading_is_reported_after_the_store_is_closed() -> None:
     store = Store()
     store.answer = lambda: SagaHealth(started=7)
     with Capture() as capture:
@@ -157,7 +157,7 @@ async def test_what_was_read_last_is_told_when_the_store_is_gone() -> None:
         assert 1 == store.asked
 
 
-async def test_a_second_tracker_of_the_name_takes_the_place_of_the_first() -> None:
+async def test_a_second_tracker_with_the_same_name_replaces_the_first() -> None:
     first, second = Store(), Store()
     first.answer = lambda: SagaHealth(started=1)
     second.answer = lambda: SagaHealth(started=2)
@@ -167,6 +167,6 @@ async def test_a_second_tracker_of_the_name_takes_the_place_of_the_first() -> No
         assert 2 == await asyncio.to_thread(capture.metric, "pipeline.saga.started")
 
 
-def test_a_store_needs_a_loop() -> None:
+def test_a_tracker_with_a_store_needs_an_event_loop() -> None:
     with Capture() as capture, pytest.raises(RuntimeError):
         SagaTracker("place-order", _telemetry(capture), health=Store())

@@ -1,4 +1,4 @@
-"""Closing a tracker: the last figures are told, whatever else asks at that moment or later."""
+"""Closing a tracker: it reports the last figures, even to collections during or after closing."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tracing.sagas import readings
 from tracing.testing import Capture, eventually
 
 
-async def test_what_is_closed_asks_no_more_and_tells_the_last_to_anybody() -> None:
+async def test_a_closed_tracker_reads_no_more_and_reports_the_last_figures() -> None:
     source = Source()
     with Capture() as capture:
         tracker = SagaTracker("p", telemetry_on(capture), health=source)
         assert 1 == await asyncio.to_thread(capture.metric, "pipeline.saga.started")
         await tracker.aclose()
         source.answer = fail
-        beside = [
+        in_thread = [
             await asyncio.to_thread(capture.metric, "pipeline.saga.started") for _ in range(2)
         ]
         on_the_loop = [capture.metric("pipeline.saga.started") for _ in range(2)]
 
-    assert [2, 2, 2, 2] == beside + on_the_loop
+    assert [2, 2, 2, 2] == in_thread + on_the_loop
     assert 2 == source.asked
 
 
-def test_what_is_closed_is_told_when_its_loop_is_closed_too() -> None:
+def test_a_closed_tracker_reports_after_its_loop_is_closed() -> None:
     async def living(capture: Capture) -> None:
         await SagaTracker("p", telemetry_on(capture), health=Source()).aclose()
 
@@ -39,7 +39,7 @@ def test_what_is_closed_is_told_when_its_loop_is_closed_too() -> None:
         assert 1 == capture.metric("pipeline.saga.started")
 
 
-async def test_closing_with_a_store_that_fails_raises_nothing_and_tells_nothing() -> None:
+async def test_closing_with_a_failing_store_neither_raises_nor_reports() -> None:
     with Capture() as capture:
         tracker = SagaTracker("p", telemetry_on(capture), health=Source(fail))
         await tracker.aclose()
@@ -50,13 +50,13 @@ async def test_closing_with_a_store_that_fails_raises_nothing_and_tells_nothing(
         )
 
 
-async def test_closing_needs_no_store() -> None:
+async def test_a_tracker_without_a_store_can_be_closed() -> None:
     with Capture() as capture:
         await SagaTracker("p", telemetry_on(capture)).aclose()
         await SagaTracker("q", telemetry_on(capture), health=Source()).aclose()
 
 
-async def test_closing_does_not_wait_for_ever_for_a_store_that_hangs(
+async def test_closing_does_not_wait_forever_for_a_hanging_store(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(readings, "_TIMEOUT_S", 0.05)
@@ -66,7 +66,7 @@ async def test_closing_does_not_wait_for_ever_for_a_store_that_hangs(
             await tracker.aclose()
 
 
-async def test_closed_twice_the_last_figures_are_still_told() -> None:
+async def test_a_tracker_closed_twice_still_reports_the_last_figures() -> None:
     source = Source()
     with Capture() as capture:
         tracker = SagaTracker("p", telemetry_on(capture), health=source)
@@ -77,17 +77,17 @@ async def test_closed_twice_the_last_figures_are_still_told() -> None:
         assert 1 == await asyncio.to_thread(capture.metric, "pipeline.saga.started")
 
 
-async def test_a_collection_that_waits_when_it_is_closed_does_not_take_the_figures_away() -> None:
+async def test_a_collection_that_waits_during_closing_does_not_discard_the_figures() -> None:
     gone = asyncio.Event()
 
-    async def until_it_is_gone() -> SagaHealth:
+    async def fail_once_gone() -> SagaHealth:
         await gone.wait()
         raise ConnectionError("the engine is disposed of")
 
     async def last() -> SagaHealth:
         return SagaHealth(started=9)
 
-    source = Source(until_it_is_gone)
+    source = Source(fail_once_gone)
     with Capture() as capture:
         tracker = SagaTracker("p", telemetry_on(capture), health=source)
         waiting: asyncio.Task[Any] = asyncio.create_task(

@@ -1,4 +1,4 @@
-"""Reading saga health where the store is slow, fails, hangs or goes: nothing else suffers."""
+"""Reading saga health from a store that is slow, fails, hangs or closes: nothing else suffers."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def scaled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readings, "_TIMEOUT_S", readings._TIMEOUT_S / 5)
 
 
-async def beside(capture: Capture, name: str, labels: dict[str, Any] | None = None) -> Any:
-    """A collection from another thread, as exporters do it."""
+async def in_thread(capture: Capture, name: str, labels: dict[str, Any] | None = None) -> Any:
+    """Collect in another thread, as exporters do."""
     return await asyncio.to_thread(capture.metric, name, labels)
 
 
 @pytest.mark.parametrize("answer", [fail, hang])
 @pytest.mark.usefixtures("impatient")
-async def test_a_store_that_does_not_answer_leaves_its_own_series_out_and_no_others(
+async def test_an_unresponsive_store_leaves_out_only_its_own_series(
     answer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "_warned", set())
@@ -49,22 +49,22 @@ async def test_a_store_that_does_not_answer_leaves_its_own_series_out_and_no_oth
         SagaTracker("q", telemetry_on(capture)).started(tracker.begin("o-1", 1))
         for collection in range(1, 4):
             for name in ("started", "active", "overdue"):
-                assert None is await beside(capture, f"pipeline.saga.{name}", {"saga": "p"})
-            assert 1 == await beside(capture, "pipeline.saga.started", {"saga": "q"})
+                assert None is await in_thread(capture, f"pipeline.saga.{name}", {"saga": "p"})
+            assert 1 == await in_thread(capture, "pipeline.saga.started", {"saga": "q"})
             assert source.asked <= collection * 4
-        # What is asked for at this collection is counted in the same one or in the next.
-        assert await beside(capture, *DROPPED) in {12, 13}
+        # A failure of this collection is counted in this one or in the next.
+        assert await in_thread(capture, *DROPPED) in {12, 13}
 
-    told = [record.message for record in caplog.records if "saga_health" in record.message]
-    assert 1 == len(told)
+    warnings = [record.message for record in caplog.records if "saga_health" in record.message]
+    assert 1 == len(warnings)
 
 
-async def test_two_readers_are_told_what_is_so_when_they_ask() -> None:
+async def test_two_readers_each_get_a_current_reading() -> None:
     one, other = InMemoryMetricReader(), InMemoryMetricReader()
     provider = MeterProvider([one, other], shutdown_on_exit=False)
     source = Source()
 
-    def told(reader: InMemoryMetricReader) -> list[Any]:
+    def figures(reader: InMemoryMetricReader) -> list[Any]:
         return [
             point.value
             for point in points_of(reader.get_metrics_data())
@@ -72,28 +72,28 @@ async def test_two_readers_are_told_what_is_so_when_they_ask() -> None:
         ]
 
     SagaTracker("p", Telemetry("orders", meter_provider=provider), health=source)
-    found = [await asyncio.to_thread(told, reader) for reader in (one, other, one)]
+    collections = [await asyncio.to_thread(figures, reader) for reader in (one, other, one)]
     provider.shutdown()
 
-    assert [[1, 0], [2, 0], [3, 0]] == found
+    assert [[1, 0], [2, 0], [3, 0]] == collections
     assert 3 == source.asked
 
 
 @pytest.mark.usefixtures("scaled")
-async def test_two_sagas_of_a_store_that_hangs_are_asked_for_once_per_collection() -> None:
+async def test_two_sagas_of_a_hanging_store_are_read_once_per_collection() -> None:
     sources = [Source(hang), Source(hang)]
     with Capture() as capture:
         for name, source in zip("pq", sources, strict=True):
             SagaTracker(name, telemetry_on(capture), health=source)
-        await beside(capture, "pipeline.saga.started")
+        await in_thread(capture, "pipeline.saga.started")
 
         assert [1, 1] == [source.asked for source in sources]
 
 
 @pytest.mark.usefixtures("scaled")
-async def test_two_sagas_of_a_slow_store_are_asked_for_once_per_collection() -> None:
+async def test_two_sagas_of_a_slow_store_are_read_once_per_collection() -> None:
     async def slow() -> SagaHealth:
-        # So slow that both together take longer than one may.
+        # Both together take longer than the time-out of one.
         await asyncio.sleep(readings._TIMEOUT_S * 0.6)
         return SagaHealth(started=1)
 
@@ -101,13 +101,13 @@ async def test_two_sagas_of_a_slow_store_are_asked_for_once_per_collection() -> 
     with Capture() as capture:
         for name, source in zip("pq", sources, strict=True):
             SagaTracker(name, telemetry_on(capture), health=source)
-        assert 2 == await beside(capture, "pipeline.saga.started")
+        assert 2 == await in_thread(capture, "pipeline.saga.started")
 
         assert [1, 1] == [source.asked for source in sources]
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_reading_that_took_too_long_is_not_told_later() -> None:
+async def test_a_reading_that_timed_out_is_not_reported_later() -> None:
     go = asyncio.Event()
 
     async def late() -> SagaHealth:
@@ -117,18 +117,18 @@ async def test_a_reading_that_took_too_long_is_not_told_later() -> None:
     source = Source(late)
     with Capture() as capture:
         SagaTracker("p", telemetry_on(capture), health=source)
-        assert None is await beside(capture, "pipeline.saga.started")
+        assert None is await in_thread(capture, "pipeline.saga.started")
         source.answer = fail
         go.set()
-        assert None is await beside(capture, "pipeline.saga.started")
+        assert None is await in_thread(capture, "pipeline.saga.started")
 
 
-def test_a_loop_that_is_closed_is_a_store_that_is_gone() -> None:
+def test_a_closed_loop_leaves_a_gap() -> None:
     source = Source()
 
     async def living(capture: Capture) -> None:
         SagaTracker("p", telemetry_on(capture), health=source)
-        assert 1 == await beside(capture, "pipeline.saga.started")
+        assert 1 == await in_thread(capture, "pipeline.saga.started")
 
     with Capture() as capture:
         asyncio.run(living(capture))
@@ -139,7 +139,7 @@ def test_a_loop_that_is_closed_is_a_store_that_is_gone() -> None:
         assert 1 == source.asked
 
 
-async def test_a_collection_of_another_loop_waits_for_the_loop_of_the_store() -> None:
+async def test_a_collection_on_another_loop_waits_for_the_loop_of_the_store() -> None:
     source = Source()
     with Capture() as capture:
         SagaTracker("p", telemetry_on(capture), health=source)
@@ -150,18 +150,18 @@ async def test_a_collection_of_another_loop_waits_for_the_loop_of_the_store() ->
         assert 1 == await asyncio.to_thread(partial(asyncio.run, collect()))
 
 
-async def test_an_answer_that_is_none_is_counted() -> None:
+async def test_an_invalid_answer_is_counted() -> None:
     async def wrong() -> Any:
         return {"started": 1}
 
     with Capture() as capture:
         SagaTracker("p", telemetry_on(capture), health=Source(wrong))
-        assert None is await beside(capture, "pipeline.saga.started")
+        assert None is await in_thread(capture, "pipeline.saga.started")
 
-        assert await beside(capture, *DROPPED)
+        assert await in_thread(capture, *DROPPED)
 
 
-async def test_the_shared_series_of_rare_states_falls_to_zero_as_others_do() -> None:
+async def test_the_shared_series_of_rare_states_falls_to_zero_like_others() -> None:
     async def many() -> SagaHealth:
         return SagaHealth(active={f"state-{number}": 1 for number in range(40)})
 
@@ -172,13 +172,13 @@ async def test_the_shared_series_of_rare_states_falls_to_zero_as_others_do() -> 
     with Capture() as capture:
         SagaTracker("p", telemetry_on(capture), health=source)
         rare = ("pipeline.saga.active", {"state": "_OTHER"})
-        assert 8 == await beside(capture, *rare)
+        assert 8 == await in_thread(capture, *rare)
         source.answer = none
 
-        assert 0 == await beside(capture, *rare)
+        assert 0 == await in_thread(capture, *rare)
 
 
-async def test_a_collection_on_the_loop_asks_once_however_many_instruments_there_are() -> None:
+async def test_a_collection_on_the_loop_reads_once_for_all_instruments() -> None:
     source = Source()
     with Capture() as capture:
         SagaTracker("p", telemetry_on(capture), health=source)

@@ -1,4 +1,4 @@
-"""What a tracker tells of the sagas of any engine: spans, and counts where nobody else counts."""
+"""The spans of a tracker for the sagas of any engine, and its counts without a store."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _telemetry(capture: Capture, **options: Any) -> Telemetry:
     )
 
 
-def _tell(tracker: SagaTracker, context: SagaContext) -> None:
+def _report(tracker: SagaTracker, context: SagaContext) -> None:
     tracker.step(context, "reserve", started_ns=10 * S, ended_ns=11 * S)
     tracker.step(context, "charge", started_ns=11 * S, ended_ns=12 * S, outcome="rejected")
     tracker.compensating(context, "card declined")
@@ -51,12 +51,12 @@ def test_a_saga_is_one_span_from_start_to_end_with_its_steps_inside() -> None:
             context = tracker.begin("o-1", 10 * S)
             tracker.started(context)
         with tracer.start_as_current_span("process answer"):
-            _tell(tracker, context)
+            _report(tracker, context)
         tree = capture.tree(attributes=SHOWN, links=True)
         (saga,) = (span for span in capture.spans() if span.name == "saga place-order")
         events = [event.name for span in capture.spans() for event in span.events]
 
-    # Sagas began long ago here, so the process spans come after them.
+    # These sagas began long ago, so the process spans come after them.
     assert (
         """\
 process placed INTERNAL
@@ -96,7 +96,7 @@ def test_a_restart_and_an_end_days_later_join_the_same_trace() -> None:
     assert f"{saga.context.trace_id:032x}" == context.trace_id
 
 
-def test_where_no_span_is_current_a_saga_begins_its_own_trace() -> None:
+def test_a_saga_without_a_current_span_begins_its_own_trace() -> None:
     with Capture() as capture:
         tracker = SagaTracker("nightly", _telemetry(capture))
         context = tracker.begin("s-1", 10 * S)
@@ -106,7 +106,7 @@ def test_where_no_span_is_current_a_saga_begins_its_own_trace() -> None:
     assert "saga.start nightly INTERNAL\n  saga nightly INTERNAL" == tree
 
 
-def test_a_failed_saga_and_a_failed_step_are_errors() -> None:
+def test_the_spans_of_a_failed_saga_and_a_failed_step_are_errors() -> None:
     with Capture() as capture:
         tracker = SagaTracker("place-order", _telemetry(capture))
         with capture.tracer_provider.get_tracer("engine").start_as_current_span("root"):
@@ -127,15 +127,15 @@ root INTERNAL
     )
 
 
-def test_a_trace_that_is_not_sampled_stays_so() -> None:
+def test_an_unsampled_trace_stays_unsampled() -> None:
     with Capture(sampler=ALWAYS_OFF) as capture:
         tracker = SagaTracker("place-order", _telemetry(capture))
-        _tell(tracker, tracker.begin("o-1", 10 * S))
+        _report(tracker, tracker.begin("o-1", 10 * S))
         assert () == capture.spans()
         assert 1 == capture.metric("pipeline.saga.ended", {"outcome": "compensated"})
 
 
-def test_with_any_other_tracer_provider_steps_are_beside_the_saga() -> None:
+def test_with_another_tracer_provider_steps_are_siblings_of_the_saga() -> None:
     with Capture() as capture:
         telemetry = _telemetry(capture)
         telemetry.spans = ApiSpans(capture.tracer_provider.get_tracer("other"))
@@ -155,7 +155,7 @@ root INTERNAL
     )
 
 
-def test_told_twice_a_step_is_the_same_span() -> None:
+def test_a_step_reported_twice_has_the_same_span_id() -> None:
     with Capture() as capture:
         tracker = SagaTracker("place-order", _telemetry(capture))
         context = tracker.begin("o-1", 10 * S)
@@ -171,22 +171,22 @@ def test_told_twice_a_step_is_the_same_span() -> None:
 def test_without_a_store_the_tracker_counts_from_zero() -> None:
     with Capture() as capture:
         tracker = SagaTracker("place-order", _telemetry(capture))
-        told = capture.metric
-        assert (0, 0) == (told("pipeline.saga.started"), told("pipeline.saga.ended"))
+        metric = capture.metric
+        assert (0, 0) == (metric("pipeline.saga.started"), metric("pipeline.saga.ended"))
         contexts = [tracker.begin(saga_id, 10 * S) for saga_id in ("o-1", "o-2")]
         for context in contexts:
             tracker.started(context)
-        _tell(tracker, contexts[0])
-        assert 2 == told("pipeline.saga.started", {"saga": "place-order"})
-        assert 1 == told("pipeline.saga.ended", {"outcome": "compensated"})
-        assert 1 == told("pipeline.saga.compensations", {"step": "release"})
-        assert 4.0 == getattr(told("pipeline.saga.duration"), "sum", None)
-        steps = told("pipeline.saga.step.duration", {"outcome": "rejected", "step": "charge"})
+        _report(tracker, contexts[0])
+        assert 2 == metric("pipeline.saga.started", {"saga": "place-order"})
+        assert 1 == metric("pipeline.saga.ended", {"outcome": "compensated"})
+        assert 1 == metric("pipeline.saga.compensations", {"step": "release"})
+        assert 4.0 == getattr(metric("pipeline.saga.duration"), "sum", None)
+        steps = metric("pipeline.saga.step.duration", {"outcome": "rejected", "step": "charge"})
         assert 1.0 == getattr(steps, "sum", None)
-        assert None is told("pipeline.saga.active")
+        assert None is metric("pipeline.saga.active")
 
 
-def test_time_that_runs_backwards_is_no_time_and_is_counted() -> None:
+def test_a_negative_duration_becomes_zero_and_is_counted() -> None:
     with Capture() as capture:
         tracker = SagaTracker("place-order", _telemetry(capture))
         context = tracker.begin("o-1", 10 * S)
@@ -205,7 +205,7 @@ class _Broken(TracerProvider):
         return Tracer()
 
 
-def test_whatever_goes_wrong_in_telemetry_is_counted_and_not_raised() -> None:
+def test_errors_of_telemetry_are_counted_and_not_raised() -> None:
     with Capture() as capture:
         telemetry = Telemetry(
             "orders", tracer_provider=_Broken(), meter_provider=capture.meter_provider
@@ -213,13 +213,13 @@ def test_whatever_goes_wrong_in_telemetry_is_counted_and_not_raised() -> None:
         tracker = SagaTracker("place-order", telemetry)
         context = tracker.begin("\ud800" * 10, 10 * S)
         tracker.started(context)
-        _tell(tracker, context)
+        _report(tracker, context)
         tracker.step(context, "x", started_ns=1, outcome="weird")  # type: ignore[arg-type]  # on purpose
         tracker.ended(context, "weird")  # type: ignore[arg-type]  # on purpose
         assert 7 == capture.metric("pipeline.telemetry.dropped", {"reason": "saga"})
 
 
-def test_steps_of_too_many_names_share_one_series() -> None:
+def test_too_many_step_names_share_one_series() -> None:
     with Capture() as capture:
         tracker = SagaTracker("place-order", _telemetry(capture))
         context = tracker.begin("o-1", 10 * S)
@@ -229,7 +229,7 @@ def test_steps_of_too_many_names_share_one_series() -> None:
         assert 36 == getattr(rest, "count", None)
 
 
-def test_what_is_resumed_belongs_to_the_trace_and_the_flow_of_the_saga() -> None:
+def test_a_resumed_block_belongs_to_the_trace_and_flow_of_the_saga() -> None:
     with Capture() as capture:
         tracker = SagaTracker("place-order", _telemetry(capture))
         tracer = capture.tracer_provider.get_tracer("engine")
@@ -254,7 +254,7 @@ def test_a_name_that_cannot_be_a_label_is_refused(name: str) -> None:
 
 
 @given(st.text(), st.integers(0, 2**63 - 1), st.lists(st.tuples(st.text(), st.text()), max_size=5))
-def test_a_context_comes_back_as_it_was_stored(
+def test_a_context_round_trips(
     saga_id: str, started_ns: int, headers: list[tuple[str, str]]
 ) -> None:
     context = SagaContext(saga_id, started_ns, tuple(headers))
@@ -263,7 +263,7 @@ def test_a_context_comes_back_as_it_was_stored(
 
 
 @given(st.text() | st.from_regex(r'\[1,"x",\d+,.*\]'))
-def test_whatever_is_stored_can_be_read_or_is_nothing(text: str) -> None:
-    found = SagaContext.parse(text)
+def test_any_stored_text_parses_to_a_context_or_none(text: str) -> None:
+    context = SagaContext.parse(text)
 
-    assert found is None or isinstance(found, SagaContext)
+    assert context is None or isinstance(context, SagaContext)

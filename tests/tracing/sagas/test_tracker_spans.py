@@ -1,4 +1,4 @@
-"""Spans of sagas where engines do unusual things: timers, loops, nameless steps, huge texts."""
+"""Spans of sagas with unusual engines: timers, loops, nameless steps, huge texts."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class B3Like(TextMapPropagator):
         context = Context() if context is None else context
         if "X-B3-TraceId" not in carrier:
             return context
-        found = SpanContext(
+        remote = SpanContext(
             int(carrier["X-B3-TraceId"], 16),
             int(carrier["X-B3-SpanId"], 16),
             is_remote=True,
             trace_flags=TraceFlags(int(carrier["X-B3-Sampled"])),
         )
-        return trace.set_span_in_context(NonRecordingSpan(found), context)
+        return trace.set_span_in_context(NonRecordingSpan(remote), context)
 
     def inject(self, carrier: Any, context: Context | None = None, setter: Any = None) -> None:
-        found = trace.get_current_span(context).get_span_context()
-        if found.is_valid:
-            carrier["X-B3-TraceId"] = f"{found.trace_id:032x}"
-            carrier["X-B3-SpanId"] = f"{found.span_id:016x}"
-            carrier["X-B3-Sampled"] = str(int(found.trace_flags.sampled))
+        current = trace.get_current_span(context).get_span_context()
+        if current.is_valid:
+            carrier["X-B3-TraceId"] = f"{current.trace_id:032x}"
+            carrier["X-B3-SpanId"] = f"{current.span_id:016x}"
+            carrier["X-B3-Sampled"] = str(int(current.trace_flags.sampled))
 
     @property
     def fields(self) -> set[str]:
@@ -49,7 +49,7 @@ def _begun(tracker: SagaTracker, capture: Capture) -> SagaContext:
         return tracker.begin("o-1", 10 * S)
 
 
-def test_a_propagator_of_ones_own_keeps_a_saga_in_one_trace_across_a_restart() -> None:
+def test_a_custom_propagator_keeps_a_saga_in_one_trace_across_a_restart() -> None:
     with Capture() as capture:
         before = SagaTracker("p", telemetry_on(capture, propagator=B3Like()))
         stored = str(_begun(before, capture))
@@ -64,7 +64,7 @@ def test_a_propagator_of_ones_own_keeps_a_saga_in_one_trace_across_a_restart() -
         assert "traceparent" not in stored
 
 
-async def test_what_is_sent_on_a_timer_is_inside_the_saga_with_the_origin_of_its_flow() -> None:
+async def test_a_send_after_a_timer_is_inside_the_saga_and_keeps_the_origin_of_its_flow() -> None:
     broker = InMemoryBroker()
     with Capture() as capture:
         telemetry = telemetry_on(capture)
@@ -86,7 +86,7 @@ async def test_what_is_sent_on_a_timer_is_inside_the_saga_with_the_origin_of_its
         assert f"pipeline.name=shop,pipeline.origin={origin}".encode() == sent["baggage"]
 
 
-def test_a_saga_that_ends_on_a_timer_is_not_linked_to_itself() -> None:
+def test_a_saga_that_ends_after_a_timer_is_not_linked_to_itself() -> None:
     with Capture() as capture:
         tracker = SagaTracker("p", telemetry_on(capture))
         context = _begun(tracker, capture)
@@ -100,7 +100,7 @@ def test_a_saga_that_ends_on_a_timer_is_not_linked_to_itself() -> None:
 
 
 @pytest.mark.parametrize("compensation", [False, True])
-def test_a_step_that_runs_again_is_another_span(*, compensation: bool) -> None:
+def test_a_step_that_runs_again_has_another_span_id(*, compensation: bool) -> None:
     with Capture() as capture:
         tracker = SagaTracker("p", telemetry_on(capture))
         context = _begun(tracker, capture)
@@ -123,7 +123,7 @@ def test_a_step_without_a_name_is_not_its_own_parent() -> None:
         assert step.parent.span_id != step.context.span_id
 
 
-def test_reasons_are_cut_and_texts_that_are_none_hurt_nobody() -> None:
+def test_long_reasons_are_truncated_and_reasons_of_other_types_are_accepted() -> None:
     with Capture() as capture:
         tracker = SagaTracker("p", telemetry_on(capture))
         context = _begun(tracker, capture)
@@ -151,7 +151,7 @@ def test_reasons_are_cut_and_texts_that_are_none_hurt_nobody() -> None:
         (("traceparent", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"),) * 300,
     ],
 )
-def test_a_context_with_headers_that_nobody_can_read_is_told_in_a_trace_of_its_own(
+def test_a_context_with_unreadable_headers_gets_its_own_trace(
     headers: tuple[tuple[str, str], ...],
 ) -> None:
     with Capture() as capture:
@@ -166,7 +166,7 @@ def test_a_context_with_headers_that_nobody_can_read_is_told_in_a_trace_of_its_o
         assert before == get_current()
         assert 1 == capture.metric("pipeline.saga.ended")
         if "\u20ac" in headers[0][1]:
-            # No header can hold that: there is nothing to continue, and that is counted.
+            # A header cannot hold this text, so there is no context to continue; it is counted.
             assert 3 == capture.metric("pipeline.telemetry.dropped", {"reason": "saga"})
         else:
             assert ["saga p INTERNAL", "saga.step p/a INTERNAL"] == sorted(

@@ -1,4 +1,4 @@
-"""The databases: the same tests hold for SQLite and for PostgreSQL."""
+"""Fixtures: databases on SQLite and PostgreSQL, an in-memory broker and captured telemetry."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EFFECTS = Table(
 
 
 class Database:
-    """An engine with an inbox, an outbox and a table for effects, in a place of their own."""
+    """An engine with an inbox, an outbox and a table for effects in its own database."""
 
     def __init__(self, engine: AsyncEngine, telemetry: Telemetry) -> None:
         self.engine = engine
@@ -43,7 +43,7 @@ class Database:
         self.outbox = SqlOutbox(telemetry, service="orders", metadata=metadata)
 
     async def count(self, table: str) -> int:
-        """Number of rows in a table."""
+        """Return the number of rows in a table."""
         async with self.engine.connect() as connection:
             return int(await connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0)  # noqa: S608 - our own name
 
@@ -56,8 +56,8 @@ class Database:
 
 @pytest.fixture
 def capture() -> Iterator[Capture]:
-    with Capture("orders") as found:
-        yield found
+    with Capture("orders") as capture:
+        yield capture
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def postgres_url() -> Iterator[str]:
 
 
 def sqlite_engine(file: Path) -> AsyncEngine:
-    """An engine as a service with SQLite should have it: one connection, so nothing is locked."""
+    """Return an engine as a service with SQLite should use it: one connection, so no lock waits."""
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0, connect_args={"timeout": 30}
     )
@@ -95,7 +95,7 @@ def sqlite_engine(file: Path) -> AsyncEngine:
 
 @asynccontextmanager
 async def own_database(url: str) -> AsyncIterator[str]:
-    """A database of its own on a server, which is gone in the end."""
+    """Create a database on a server, and drop it at the end."""
     name = f"test_{uuid4().hex}"
     admin = create_async_engine(url, isolation_level="AUTOCOMMIT")
     try:
@@ -110,7 +110,7 @@ async def own_database(url: str) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def opened(engine: AsyncEngine, telemetry: Telemetry) -> AsyncIterator[Database]:
-    """A database with its tables in place; the engine is disposed of in the end."""
+    """Create the tables of a database, and dispose of the engine at the end."""
     try:
         database = Database(engine, telemetry)
         async with engine.begin() as connection:
@@ -157,8 +157,8 @@ def broker() -> InMemoryBroker:
 
 @pytest.fixture
 async def producer(broker: InMemoryBroker, telemetry: Telemetry) -> AsyncIterator[TracedProducer]:
-    async with TracedProducer(InMemoryProducer(broker), telemetry) as found:
-        yield found
+    async with TracedProducer(InMemoryProducer(broker), telemetry) as producer:
+        yield producer
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ HOW_TO_GET_IT = (
 
 
 def binaries() -> Path | None:
-    """The folder with `initdb` and `postgres`; `None` where they are not installed."""
+    """Return the folder with `initdb` and `postgres`; `None` if they are not installed."""
     on_path = shutil.which("postgres")
     folders = [Path(on_path).resolve().parent] if on_path else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -36,12 +36,12 @@ def binaries() -> Path | None:
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """Run a server; yields the URL of its database for SQLAlchemy.
+    """Run a server; yield the URL of its database for SQLAlchemy.
 
     Args:
-        folder: Where its programs are.
+        folder: The folder with its programs.
     """
-    # Not in pytest's folder, into which another user may not look.
+    # Not in pytest's folder, which another user may not read.
     with tempfile.TemporaryDirectory(prefix="postgres-") as root:
         data = Path(root) / "data"
         user = _unprivileged()
@@ -75,11 +75,11 @@ def postgres(folder: Path) -> Iterator[str]:
 
 
 def _unprivileged() -> str | None:
-    """The user to run as where we are root, as whom PostgreSQL refuses to run."""
+    """Return the user to run as if we are root, which PostgreSQL refuses."""
     if os.geteuid() != 0:
         return None
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in known else "nobody"
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
 
 
 def _free_port() -> int:
@@ -94,6 +94,6 @@ def _wait_until_ready(server: subprocess.Popen[bytes], port: int, log: Path) -> 
     while b"ready to accept connections" not in log.read_bytes():
         if server.poll() is not None or time.monotonic() > until:
             raise RuntimeError(f"PostgreSQL did not start: {log.read_text(errors='replace')}")
-        # The server tells of its readiness in its log alone, and a fixture has no loop to wait in.
+        # Only the log shows that the server is ready, and a fixture has no loop to wait in.
         time.sleep(0.05)
     socket.create_connection(("127.0.0.1", port), timeout=_START_S).close()

@@ -1,11 +1,11 @@
-"""A process that relays until its outbox is empty, to be killed: `DATABASE_URL BROKER_FILE [stay]`.
+"""A process for tests to kill, which empties an outbox: `DATABASE_URL BROKER_FILE [stay]`.
 
-With `stay` it goes on relaying after that. What the relay logs goes to standard error.
+With `stay` it continues to relay after that. The relay's logs go to standard error.
 
-The broker is a file: what is appended to it has arrived, a line per record, and outlives the
-process. Its acknowledgements take a moment, as a real broker's. A write is not atomic: where it
-crosses a page of the file a reader can see one half of it, and a kill can leave it at that. So a
-record ends in a mark, and half of one has not arrived.
+The broker is a file with a line per record, which outlives the process. Its acknowledgements take a
+moment, like those of a real broker. A write is not atomic: when it crosses a page of the file, a
+reader can see half of it, and a kill can leave half of it. So a record ends in a mark, and a record
+without the mark has not arrived.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ END_OF_RECORD = b"."
 
 
 class FileProducer:
-    """Appends `key value ce_id .` to a file; now and then it refuses."""
+    """Appends `key value ce_id .` to a file, and fails now and then."""
 
     def __init__(self, file: str) -> None:
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        # Ends the line in which a killed predecessor was.
+        # Ends the line that a killed predecessor may have begun.
         os.write(self._file, b"\n")
 
     async def send_and_wait(
@@ -49,7 +49,7 @@ class FileProducer:
         os.write(self._file, b"%b %b %b %b\n" % (key, value, dict(headers)["ce_id"], END_OF_RECORD))
         await asyncio.sleep(random.uniform(0, 0.002))
         if random.random() < 0.05:
-            # It arrived, and nobody knows.
+            # The record has arrived, but the sender cannot know it.
             raise TimeoutError
 
 
@@ -66,7 +66,7 @@ async def main(url: str, file: str, stay: str = "") -> None:
     async def drained() -> bool:
         return running.done() or await relay.drain()
 
-    # It stands by until the database has noticed that its predecessor is gone.
+    # The relay stands by until the database notices that its predecessor has ended.
     await eventually(drained, timeout_s=60)
     if not stay:
         stop.set()

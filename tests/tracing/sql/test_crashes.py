@@ -1,4 +1,4 @@
-"""Crashes: wherever a relay ends, no record is lost, and none is first seen out of order."""
+"""Crashes of a relay: no record is lost, and first deliveries keep their order."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ KEYS = (b"a", b"b", b"c", b"d")
 
 
 class Broker:
-    """What arrived, as `(key, value, ce_id)`."""
+    """Stores arrived records as `(key, value, ce_id)`."""
 
     def __init__(self) -> None:
         self.arrived: list[tuple[bytes | None, bytes, bytes]] = []
 
     def firsts(self, key: bytes | None) -> list[bytes]:
-        """The values of a key that an inbox lets through, in order."""
+        """Return the values of a key that an inbox would accept, in order."""
         seen: set[bytes] = set()
-        found = []
+        first_values = []
         for its_key, value, event_id in self.arrived:
             if its_key == key and event_id not in seen:
                 seen.add(event_id)
-                found.append(value)
-        return found
+                first_values.append(value)
+        return first_values
 
     def take(self, key: bytes | None, value: bytes, headers: Iterable[Any]) -> None:
-        """Take a record."""
+        """Store a record."""
         self.arrived.append((key, value, dict(headers)["ce_id"]))
 
 
 class ScriptedProducer:
-    """Does with each send what comes next in the script, and sends when there is nothing left."""
+    """Treats each send as the next step of the script says; sends when the script is over."""
 
     def __init__(self, broker: Broker, script: Sequence[str]) -> None:
         self.broker = broker
@@ -97,7 +97,7 @@ def relay_of(database: Database, producer: Any) -> OutboxRelay:
 
 
 async def crash(running: asyncio.Task[None]) -> None:
-    """End a relay where it is, with nothing finished."""
+    """Cancel a relay without letting it finish anything."""
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
@@ -127,7 +127,7 @@ async def test_a_crash_while_sending_loses_nothing(database: Database, step: str
 
 
 @pytest.mark.parametrize("after", [False, True])
-async def test_a_crash_between_acknowledgement_and_deletion_sends_the_same_event_again(
+async def test_a_crash_between_acknowledgement_and_deletion_resends_the_same_event(
     database: Database, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     broker, reached, delete = Broker(), asyncio.Event(), OutboxRows.delete
@@ -169,7 +169,7 @@ async def test_nothing_is_lost_when_the_database_fails_between_acknowledgement_a
     await database.add(b"1", b"2")
     await relay_all(database, ScriptedProducer(broker, []))
 
-    # It knows what is sent: the deletion is repeated, not the sending.
+    # The relay remembers what it has sent: it repeats the deletion, not the send.
     assert [b"1", b"2"] == [value for _, value, _ in broker.arrived]
     assert 0 == await database.count("outbox")
 
@@ -183,7 +183,7 @@ STEPS = ("sent", "sent", "refused", "unknown", "crash before", "crash after")
     script=st.lists(st.sampled_from(STEPS), max_size=20),
     late=st.integers(min_value=0, max_value=12),
 )
-def test_whatever_fails_first_deliveries_keep_the_order_of_their_key(
+def test_first_deliveries_keep_the_order_of_their_key_whatever_fails(
     keys: list[bytes | None], script: list[str], late: int
 ) -> None:
     async def play() -> None:
@@ -200,19 +200,19 @@ async def _play(database: Database, keys: list[bytes | None], script: list[str],
     values = [(key, b"%d" % number) for number, key in enumerate(keys)]
     for key, value in values[late:]:
         await database.add(value, key=key)
-    # Those come while the relay is at work, after the others.
-    behind = [(key, b"late" + value) for key, value in values[:late]]
+    # These are added while the relay is at work, after the others.
+    late_records = [(key, b"late" + value) for key, value in values[:late]]
     producer = ScriptedProducer(broker, script)
     while True:
         relay, stop = relay_of(database, producer), asyncio.Event()
         running = asyncio.create_task(relay.run(stop))
-        for key, value in behind:
+        for key, value in late_records:
             await database.add(value, key=key)
             relay.wake()
         drained = asyncio.create_task(relay.drain())
         crashed = asyncio.create_task(producer.crashed.wait())
         await asyncio.wait({drained, crashed}, return_when=asyncio.FIRST_COMPLETED)
-        behind = []
+        late_records = []
         if crashed.done():
             await crash(running)
             producer = ScriptedProducer(broker, producer.script)
@@ -232,7 +232,7 @@ async def _play(database: Database, keys: list[bytes | None], script: list[str],
 
 
 @pytest.mark.timeout(300)
-async def test_a_relay_that_is_killed_again_and_again_loses_nothing(
+async def test_a_relay_that_is_killed_repeatedly_loses_nothing(
     database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "broker"
@@ -246,11 +246,11 @@ async def test_a_relay_that_is_killed_again_and_again_loses_nothing(
                 await database.outbox.add(connection, "orders", b"%d" % value, key=key)
     command = [sys.executable, "-m", "tests.tracing.sql.relaying_process", url, str(log)]
     for _ in range(6):
-        lines, wanted = arrived(log), random.randint(1, 60)
+        before, more = arrived(log), random.randint(1, 60)
         process = subprocess.Popen(command, cwd=ROOT)  # noqa: ASYNC220 - starts and returns
         try:
             assert await eventually(
-                lines_beyond(log, len(lines) + wanted, process), timeout_s=60, interval_s=0.001
+                lines_beyond(log, len(before) + more, process), timeout_s=60, interval_s=0.001
             )
         finally:
             process.kill()
@@ -267,7 +267,7 @@ async def test_a_relay_that_is_killed_again_and_again_loses_nothing(
 
 
 def arrived(log: Path) -> list[tuple[bytes | None, bytes, bytes]]:
-    """The whole records in a broker's file."""
+    """Return the complete records in a broker's file."""
     records: list[tuple[bytes | None, bytes, bytes]] = []
     for line in log.read_bytes().splitlines():
         match line.split(b" "):
@@ -276,7 +276,7 @@ def arrived(log: Path) -> list[tuple[bytes | None, bytes, bytes]]:
     return records
 
 
-def test_half_a_record_has_not_arrived(tmp_path: Path) -> None:
+def test_a_half_written_record_does_not_count_as_arrived(tmp_path: Path) -> None:
     log = tmp_path / "broker"
     whole = b"a 1 first .\n"
     for half in (b"a", b"a 2", b"a 2 seco", b"a 2 second "):
@@ -285,5 +285,5 @@ def test_half_a_record_has_not_arrived(tmp_path: Path) -> None:
 
 
 def lines_beyond(log: Path, count: int, process: subprocess.Popen[bytes]) -> Callable[[], bool]:
-    """Whether so many records have arrived, or the process has ended by itself."""
+    """Return a predicate: `count` records have arrived, or the process has ended by itself."""
     return lambda: len(arrived(log)) >= count or process.poll() is not None

@@ -1,4 +1,4 @@
-"""Flows that nobody orchestrates, seen from their events: in any order, twice, and built anew."""
+"""Choreographed flows, inferred from their events: in any order, repeated, and after a rebuild."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from tracing.testing import Capture, InMemoryBroker, InMemoryConsumer, InMemoryP
 FLOW = SagaFlow(
     name="notify",
     start="Placed",
-    steps={"Shipped": "shipped", "Told": "told"},
-    ends={"Told": "completed", "Lost": "failed"},
+    steps={"Shipped": "shipped", "Texted": "texted"},
+    ends={"Texted": "completed", "Lost": "failed"},
     deadline_s=10.0,
 )
 NOW = datetime.now(UTC)
@@ -51,14 +51,14 @@ def _record(
 
 @pytest.fixture
 async def log(database: Database) -> SqlSagaLog:
-    found = SqlSagaLog(database.engine, metadata=database.metadata)
+    saga_log = SqlSagaLog(database.engine, metadata=database.metadata)
     async with database.engine.begin() as connection:
         await connection.run_sync(database.metadata.create_all)
-    return found
+    return saga_log
 
 
-async def _kept(log: SqlSagaLog, database: Database) -> list[Any]:
-    """All that is kept, but for where the telemetry of an instance belongs."""
+async def _state(log: SqlSagaLog, database: Database) -> list[Any]:
+    """Return everything stored, except for the trace contexts."""
     async with database.engine.connect() as connection:
         rows: list[Any] = []
         for table in (log.tables.sagas, log.tables.steps):
@@ -68,33 +68,33 @@ async def _kept(log: SqlSagaLog, database: Database) -> list[Any]:
     return [rows, health.started, health.ended, health.active]
 
 
-EVENTS = [_record("Placed"), _record("Shipped", after_s=1), _record("Told", after_s=3)]
+EVENTS = [_record("Placed"), _record("Shipped", after_s=1), _record("Texted", after_s=3)]
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-async def test_in_any_order_and_twice_it_is_the_same_flow(
+async def test_repeated_events_in_any_order_give_the_same_flow(
     log: SqlSagaLog, database: Database, capture: Capture, telemetry: Telemetry, order: Any
 ) -> None:
     observer = SagaObserver([FLOW], log, telemetry)
     for number in (*order, *order):
         await observer.observe(EVENTS[number])
-    _, started, ended, active = await _kept(log, database)
+    _, started, ended, active = await _state(log, database)
     spans = sorted(
         (span.name, (span.end_time or 0) - (span.start_time or 0))
         for span in capture.spans()
         if span.name != "saga.start notify"
     )
     assert (1, {"completed": 1, "compensated": 0, "failed": 0}, {}) == (started, ended, active)
-    # What is told of the last step goes by the steps that are known when the flow is complete.
+    # The duration of the last step depends on the steps that are known when the flow is complete.
     shipped_came_last = order[-1] == 1
     assert [
         ("saga notify", 3_000_000_000),
         ("saga.step notify/shipped", 1_000_000_000),
-        ("saga.step notify/told", 3_000_000_000 if shipped_came_last else 2_000_000_000),
+        ("saga.step notify/texted", 3_000_000_000 if shipped_came_last else 2_000_000_000),
     ] == spans
 
 
-async def test_a_flow_without_its_end_is_active_and_then_overdue(
+async def test_a_flow_without_an_end_is_active_and_then_overdue(
     log: SqlSagaLog, capture: Capture, telemetry: Telemetry
 ) -> None:
     observer = SagaObserver([FLOW], log, telemetry)
@@ -111,64 +111,66 @@ async def test_a_flow_without_its_end_is_active_and_then_overdue(
     assert 0 == await asyncio.to_thread(capture.metric, "pipeline.saga.overdue")
 
 
-async def test_what_never_started_is_not_counted(
+async def test_an_instance_that_never_started_is_not_counted(
     log: SqlSagaLog, database: Database, telemetry: Telemetry
 ) -> None:
     observer = SagaObserver([FLOW], log, telemetry)
     await observer.observe(_record("Shipped", after_s=2))
     await observer.observe(_record("Shipped", after_s=1))
-    await observer.observe(_record("Told", after_s=3))
-    _, started, ended, active = await _kept(log, database)
+    await observer.observe(_record("Texted", after_s=3))
+    _, started, ended, active = await _state(log, database)
     assert (0, 0, {}) == (started, sum(ended.values()), active)
 
 
-async def test_a_restarted_observer_counts_nothing_twice_and_a_rebuilt_one_knows_the_same(
+async def test_a_restarted_observer_counts_nothing_twice_and_a_rebuilt_one_has_the_same_state(
     log: SqlSagaLog, database: Database, telemetry: Telemetry
 ) -> None:
     events = [
         _record(kind, f"o-{number}", after_s=number + after_s)
         for number in range(5)
-        for kind, after_s in (("Placed", 0), ("Shipped", 1), ("Told", 2))
+        for kind, after_s in (("Placed", 0), ("Shipped", 1), ("Texted", 2))
     ][:-1]
     for _ in range(2):
         observer = SagaObserver([FLOW], log, telemetry)
         for event in events:
             await observer.observe(event)
-    before = await _kept(log, database)
+    before = await _state(log, database)
     assert (5, 4) == (before[1], before[2]["completed"])
     await log.forget("notify")
     observer = SagaObserver([FLOW], log, telemetry)
     for event in random.Random(1).sample(events, len(events)):
         await observer.observe(event)
-    assert before == await _kept(log, database)
+    assert before == await _state(log, database)
 
 
-async def test_an_end_of_long_ago_is_counted_and_makes_no_spans(
+async def test_an_old_end_is_counted_without_spans(
     log: SqlSagaLog, database: Database, capture: Capture, telemetry: Telemetry
 ) -> None:
     observer = SagaObserver([FLOW], log, telemetry, quiet_after_s=60)
     await observer.observe(_record("Placed", after_s=-7200))
-    await observer.observe(_record("Told", after_s=-7100))
+    await observer.observe(_record("Texted", after_s=-7100))
     assert 1 == (await log.health("notify", 0)).ended["completed"]
     assert {"saga.start notify"} == {span.name for span in capture.spans()}
 
 
-async def test_instances_can_be_told_apart_by_any_header(
-    log: SqlSagaLog, telemetry: Telemetry
-) -> None:
+async def test_any_header_can_identify_an_instance(log: SqlSagaLog, telemetry: Telemetry) -> None:
     flow = SagaFlow(
-        name="notify", start="Placed", ends={"Told": "completed"}, deadline_s=1, correlation="cart"
+        name="notify",
+        start="Placed",
+        ends={"Texted": "completed"},
+        deadline_s=1,
+        correlation="cart",
     )
     observer = SagaObserver([flow], log, telemetry)
     for cart in ("a", "b"):
         await observer.observe(_record("Placed", cart, header="cart"))
-    await observer.observe(_record("Told", "a", header="cart"))
-    await observer.observe(_record("Told", "a"))
+    await observer.observe(_record("Texted", "a", header="cart"))
+    await observer.observe(_record("Texted", "a"))
     health = await log.health("notify", 0)
     assert (2, 1) == (health.started, health.ended["completed"])
 
 
-async def test_it_works_as_a_consumer_group_of_its_own_in_the_trace_of_the_flow(
+async def test_an_observer_in_its_own_group_reports_in_the_trace_of_the_flow(
     log: SqlSagaLog, capture: Capture, telemetry: Telemetry
 ) -> None:
     broker = InMemoryBroker()
@@ -182,7 +184,7 @@ async def test_it_works_as_a_consumer_group_of_its_own_in_the_trace_of_the_flow(
     tracer = capture.tracer_provider.get_tracer("shop")
     async with producer, consumer:
         with tracer.start_as_current_span("POST /orders") as root:
-            for kind in ("Placed", "Shipped", "Told"):
+            for kind in ("Placed", "Shipped", "Texted"):
                 await producer.send_and_wait("t", b"x", headers=cloudevent(type=kind, subject="o"))
         stop = asyncio.Event()
         consuming = asyncio.create_task(consume(consumer, observer.observe, stop=stop))
@@ -194,18 +196,18 @@ async def test_it_works_as_a_consumer_group_of_its_own_in_the_trace_of_the_flow(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"ends": {}}, "at least one event that ends it"),
-        ({"ends": {"Told": "fine"}}, "cannot end as 'fine'"),
+        ({"ends": {"Texted": "fine"}}, "cannot end as 'fine'"),
         ({"deadline_s": 0}, "deadline_s must be positive"),
     ],
 )
-def test_a_flow_that_cannot_be_is_refused(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_an_impossible_flow_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         SagaFlow(
             **{
-                "name": "notify", "start": "Placed", "ends": {"Told": "completed"},
+                "name": "notify", "start": "Placed", "ends": {"Texted": "completed"},
                 "deadline_s": 1.0, **change,
             }
         )  # fmt: skip
@@ -213,8 +215,8 @@ def test_a_flow_that_cannot_be_is_refused(change: dict[str, Any], said: str) -> 
 
 @given(st.lists(st.tuples(st.sampled_from(["ce_type", "ce_subject", "ce_time", "x"]),
                           st.binary() | st.none())))  # fmt: skip
-def test_whatever_headers_say_reading_them_does_not_raise(headers: Any) -> None:
+def test_reading_arbitrary_headers_does_not_raise(headers: Any) -> None:
     record: Any = ConsumerRecord("t", 0, 0, -1, 0, None, None, None, 0, 0, tuple(headers))
-    found = FLOW.read(record)
+    event = FLOW.read(record)
 
-    assert found is None or found.at_ns >= 0
+    assert event is None or event.at_ns >= 0

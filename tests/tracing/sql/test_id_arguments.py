@@ -1,4 +1,4 @@
-"""Ids of the application's own types: one obvious text is taken, others are refused by name."""
+"""Ids of other types: those with one obvious text are accepted, others are refused by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.tracing.sql.saga_books import NAME, stored_sagas
+from tests.tracing.sql.saga_fixtures import NAME, stored_sagas
 from tracing import SagaTracker
 from tracing.sql import SagaView, SqlInbox, SqlOutbox
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("saga_id", [uuid4(), 7])
-async def test_a_saga_is_kept_and_found_by_its_id_of_another_type(
+async def test_a_saga_is_stored_and_found_by_an_id_that_is_not_text(
     database: Database, saga_id: Any
 ) -> None:
     sagas = await stored_sagas(database)
@@ -28,14 +28,14 @@ async def test_a_saga_is_kept_and_found_by_its_id_of_another_type(
         assert await sagas.end_step(connection, NAME, saga_id, "charge", outcome="ok") is not None
         await sagas.move(connection, NAME, saga_id, "ship")
         view = SagaView(sagas.tables)
-        (found,) = await view.find(connection, saga_id)
+        (record,) = await view.find(connection, saga_id)
         (step,) = await view.steps(connection, NAME, saga_id)
         assert await sagas.end(connection, NAME, saga_id, "completed")
 
-    assert (str(saga_id), "ship", "charge") == (found.saga_id, found.state, step.step)
+    assert (str(saga_id), "ship", "charge") == (record.saga_id, record.state, step.step)
 
 
-async def test_an_id_without_one_obvious_text_is_refused_by_name(sqlite: Database) -> None:
+async def test_an_id_without_an_obvious_text_is_refused_by_name(sqlite: Database) -> None:
     sagas = await stored_sagas(sqlite)
     saga_id: Any = b"o-1"
 
@@ -51,7 +51,7 @@ async def test_an_id_without_one_obvious_text_is_refused_by_name(sqlite: Databas
                 await call
 
 
-def test_names_are_texts(sqlite: Database) -> None:
+def test_names_must_be_text(sqlite: Database) -> None:
     number: Any = 5
 
     with pytest.raises(TypeError, match="group must be a str"):

@@ -1,4 +1,4 @@
-"""The identity of an event: the same however it is delivered, and read from any bytes."""
+"""The identity of an event: the same for every delivery, and readable from any bytes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LONG = b"x" * 256
         ([("ce_source", b"/a"), ("ce_id", b"\xff")], "/a", bounded(b"\xff")),
     ],
 )
-def test_an_identity_is_read_from(
+def test_an_identity_is_read_from_the_headers_or_the_position(
     make_record: Callable[..., Any], headers: list[Any], source: str, event_id: str
 ) -> None:
     record = make_record(*headers, partition=3, offset=42)
@@ -54,7 +54,7 @@ def test_an_identity_is_read_from(
         "", "orders/3/7/",
     ],
 )  # fmt: skip
-def test_a_mark_claims_no_identity_but_that_of_an_earlier_record_of_its_partition(
+def test_a_replay_mark_can_only_name_an_earlier_record_of_its_partition(
     make_record: Callable[..., Any], claimed: str
 ) -> None:
     marks = Replay(group="shipping", id=claimed).headers()
@@ -64,18 +64,18 @@ def test_a_mark_claims_no_identity_but_that_of_an_earlier_record_of_its_partitio
     assert Replay.of(record) is None
 
 
-def test_a_cloudevent_claims_no_identity_of_a_record_that_is_still_to_come(
+def test_a_cloudevent_cannot_claim_the_identity_of_a_future_record(
     make_record: Callable[..., Any],
 ) -> None:
     claiming = make_record(("ce_source", b"kafka:orders"), ("ce_id", b"3/43"))
-    coming = make_record(partition=3, offset=43)
+    future = make_record(partition=3, offset=43)
 
-    assert EventIdentity.of(coming) != EventIdentity.of(claiming)
+    assert EventIdentity.of(future) != EventIdentity.of(claiming)
     assert EventIdentity.of(claiming) == EventIdentity.of(claiming)
 
 
 @given(first=st.binary(min_size=1, max_size=600), second=st.binary(min_size=1, max_size=600))
-def test_different_bytes_stay_different_and_fit_into_a_column(first: bytes, second: bytes) -> None:
+def test_different_bytes_stay_different_and_fit_in_a_column(first: bytes, second: bytes) -> None:
     one, other = bounded(first), bounded(second)
 
     assert (first == second) == (one == other)
@@ -83,7 +83,7 @@ def test_different_bytes_stay_different_and_fit_into_a_column(first: bytes, seco
     assert "\0" not in one
 
 
-def test_the_text_of_a_hash_is_not_taken_for_the_hashed_value() -> None:
+def test_the_text_of_a_hash_differs_from_the_hashed_value() -> None:
     assert bounded(LONG) != bounded(bounded(LONG).encode())
 
 
@@ -103,7 +103,7 @@ def test_the_text_of_a_hash_is_not_taken_for_the_hashed_value() -> None:
         ),
     )
 )
-def test_whatever_the_headers_are_there_is_an_identity(headers: Any) -> None:
+def test_any_headers_give_an_identity(headers: Any) -> None:
     class Record:
         topic, partition, offset = "orders", 0, 1
 

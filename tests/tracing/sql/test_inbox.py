@@ -1,4 +1,4 @@
-"""The inbox: an event is applied once per group, in the transaction that holds its effect."""
+"""The inbox applies an event once per consumer group, in the transaction of its effect."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVENT = (("ce_source", b"/orders"), ("ce_id", b"1"))
 
 
 async def apply(database: Database, record: Any, *, fails: bool = False) -> bool:
-    """Have an effect once per event, as an application does it."""
+    """Apply an effect once per event, as an application does."""
     async with database.engine.begin() as connection:
         new = await database.inbox.accept(connection, record)
         if new:
@@ -33,7 +33,7 @@ async def apply(database: Database, record: Any, *, fails: bool = False) -> bool
     return new
 
 
-async def test_an_event_is_applied_once_however_often_it_is_delivered(
+async def test_an_event_is_applied_once_even_if_it_is_delivered_repeatedly(
     database: Database, make_record: Callable[..., Any]
 ) -> None:
     first, again = make_record(*EVENT, offset=1), make_record(*EVENT, partition=3, offset=9)
@@ -56,7 +56,7 @@ async def test_other_events_are_new(database: Database, make_record: Callable[..
     assert [False] * 6 == [await apply(database, record) for record in records]
 
 
-async def test_what_is_rolled_back_is_new_again(
+async def test_an_event_is_new_again_after_a_rollback(
     database: Database, make_record: Callable[..., Any]
 ) -> None:
     record = make_record(*EVENT)
@@ -75,11 +75,11 @@ async def test_a_dead_letter_that_is_replayed_twice_is_applied_once(
 
     assert await apply(database, make_record(*replay, offset=20))
     assert not await apply(database, make_record(*replay, offset=21))
-    # Nor is the record itself, should it come after all.
+    # Nor is the original record, if it is delivered after all.
     assert not await apply(database, make_record(offset=7))
 
 
-async def test_groups_that_share_a_table_do_not_share_events(
+async def test_groups_that_share_a_table_apply_events_independently(
     database: Database, telemetry: Telemetry, make_record: Callable[..., Any]
 ) -> None:
     other = SqlInbox(telemetry, group="analytics", metadata=database.metadata)
@@ -92,7 +92,7 @@ async def test_groups_that_share_a_table_do_not_share_events(
         assert not await database.inbox.accept(connection, record)
 
 
-async def test_two_transactions_with_one_event_apply_it_once(
+async def test_two_transactions_with_the_same_event_apply_it_once(
     postgresql: Database, make_record: Callable[..., Any]
 ) -> None:
     record = make_record(*EVENT)
@@ -109,7 +109,7 @@ async def test_two_transactions_with_one_event_apply_it_once(
         assert not await waiting
 
 
-async def test_the_second_transaction_takes_over_when_the_first_is_rolled_back(
+async def test_the_second_transaction_applies_the_event_when_the_first_rolls_back(
     postgresql: Database, make_record: Callable[..., Any]
 ) -> None:
     record = make_record(*EVENT)
@@ -122,7 +122,7 @@ async def test_the_second_transaction_takes_over_when_the_first_is_rolled_back(
     assert 1 == await postgresql.count("inbox")
 
 
-async def test_many_at_a_time_apply_each_event_once(
+async def test_concurrent_deliveries_apply_each_event_once(
     database: Database, make_record: Callable[..., Any]
 ) -> None:
     records = [
@@ -134,7 +134,7 @@ async def test_many_at_a_time_apply_each_event_once(
     assert 10 == await database.count("effects")
 
 
-async def test_a_duplicate_is_counted_and_an_event_on_the_current_span(
+async def test_a_duplicate_is_counted_and_noted_on_the_current_span(
     sqlite: Database, capture: Capture, make_record: Callable[..., Any]
 ) -> None:
     labels = {"messaging.destination.name": "orders", "messaging.consumer.group.name": "shipping"}
@@ -147,12 +147,12 @@ async def test_a_duplicate_is_counted_and_an_event_on_the_current_span(
 
     (span,) = capture.spans()
     assert [("pipeline.duplicate", {"messaging.message.id": "1"})] == [
-        (found.name, dict(found.attributes or {})) for found in span.events
+        (event.name, dict(event.attributes or {})) for event in span.events
     ]
     assert 1 == capture.metric("pipeline.duplicates", labels)
 
 
-async def test_telemetry_that_fails_is_not_the_inbox_failing(
+async def test_failing_telemetry_does_not_fail_the_inbox(
     sqlite: Database,
     capture: Capture,
     make_record: Callable[..., Any],
@@ -169,7 +169,7 @@ async def test_telemetry_that_fails_is_not_the_inbox_failing(
     assert 1 == capture.metric("pipeline.telemetry.dropped", {"reason": "duplicate"})
 
 
-async def test_old_identities_are_forgotten_and_their_events_new_again(
+async def test_old_identities_are_deleted_and_their_events_are_new_again(
     database: Database, make_record: Callable[..., Any]
 ) -> None:
     await apply(database, make_record(*EVENT))
@@ -183,7 +183,7 @@ async def test_old_identities_are_forgotten_and_their_events_new_again(
             await database.inbox.forget(connection, older_than_s=-1)
 
 
-def test_asked_again_for_a_table_it_is_the_same_one() -> None:
+def test_describing_a_table_twice_returns_the_same_table() -> None:
     metadata = MetaData(schema="shop")
     table = inbox_table(metadata, "seen")
 
@@ -192,7 +192,7 @@ def test_asked_again_for_a_table_it_is_the_same_one() -> None:
     assert "shop.seen" == table.fullname
 
 
-async def test_another_database_is_refused_with_a_reason(
+async def test_an_unsupported_database_is_refused_with_a_reason(
     telemetry: Telemetry, make_record: Callable[..., Any]
 ) -> None:
     class Connection:
@@ -204,7 +204,7 @@ async def test_another_database_is_refused_with_a_reason(
         await inbox.accept(Connection(), make_record())
 
 
-async def test_a_very_long_group_is_still_its_own(
+async def test_very_long_group_names_stay_distinct(
     sqlite: Database, telemetry: Telemetry, make_record: Callable[..., Any]
 ) -> None:
     one, other = (

@@ -1,4 +1,4 @@
-"""One relay of an outbox works at a time: a second one is refused, or stands by."""
+"""Only one relay works on an outbox at a time: a second one is refused or stands by."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class _Process:
-    """A relay in a process of its own; what it logs and prints is in a file."""
+    """A relay in a process of its own, with its output in a file."""
 
     def __init__(self, process: asyncio.subprocess.Process, output: Path) -> None:
         self.process = process
         self._output = output
 
-    def said(self, text: str) -> bool:
+    def printed(self, text: str) -> bool:
         return text in self._output.read_text()
 
     async def kill(self) -> None:
@@ -75,7 +75,7 @@ def _nothing_is_lost_and_order_is_kept(log: Path, number: int) -> None:
     assert number == len({event_id for _, _, event_id in broker.arrived})
 
 
-async def test_a_second_relay_on_an_sqlite_file_is_refused_and_the_first_goes_on(
+async def test_a_second_relay_on_an_sqlite_file_is_refused_and_the_first_continues(
     sqlite: Database, broker: InMemoryBroker, producer: TracedProducer
 ) -> None:
     async with relaying(sqlite, producer) as first:
@@ -89,7 +89,7 @@ async def test_a_second_relay_on_an_sqlite_file_is_refused_and_the_first_goes_on
     assert [b"v"] == values(broker)
 
 
-async def test_a_relay_that_has_ended_lets_the_next_one_work(
+async def test_a_new_relay_works_after_the_previous_one_has_ended(
     sqlite: Database, broker: InMemoryBroker, producer: TracedProducer
 ) -> None:
     for value in (b"1", b"2"):
@@ -99,7 +99,7 @@ async def test_a_relay_that_has_ended_lets_the_next_one_work(
     assert [b"1", b"2"] == values(broker)
 
 
-async def test_an_sqlite_file_is_the_same_one_by_whatever_name(
+async def test_an_sqlite_file_has_one_lock_under_all_its_names(
     sqlite: Database,
     producer: TracedProducer,
     telemetry: Telemetry,
@@ -117,7 +117,7 @@ async def test_an_sqlite_file_is_the_same_one_by_whatever_name(
                     await OutboxRelay(same.outbox, same.engine, producer).run(asyncio.Event())
 
 
-async def test_a_table_of_an_sqlite_file_is_the_same_one_in_whatever_case(
+async def test_an_sqlite_table_has_one_lock_in_upper_and_lower_case(
     sqlite: Database, producer: TracedProducer, telemetry: Telemetry
 ) -> None:
     async with relaying(sqlite, producer) as first:
@@ -128,7 +128,7 @@ async def test_a_table_of_an_sqlite_file_is_the_same_one_in_whatever_case(
                 await OutboxRelay(same, sqlite.engine, producer).run(asyncio.Event())
 
 
-async def test_a_table_may_have_a_name_that_no_file_can_have(
+async def test_a_table_name_need_not_be_a_valid_file_name(
     sqlite: Database, producer: TracedProducer, telemetry: Telemetry
 ) -> None:
     outbox = SqlOutbox(telemetry, service="orders", table_name="out/box")
@@ -144,7 +144,7 @@ async def test_a_table_may_have_a_name_that_no_file_can_have(
         await relaying
 
 
-async def test_services_with_files_of_their_own_do_not_disturb_each_other(
+async def test_relays_on_separate_files_work_in_parallel(
     sqlite: Database, producer: TracedProducer, telemetry: Telemetry, tmp_path: Path
 ) -> None:
     async with (
@@ -160,7 +160,7 @@ async def test_services_with_files_of_their_own_do_not_disturb_each_other(
     "url",
     ["sqlite+aiosqlite://", "sqlite+aiosqlite:///file:one?mode=memory&cache=shared&uri=true"],
 )
-async def test_a_database_in_memory_takes_one_relay_as_well(
+async def test_an_in_memory_database_accepts_only_one_relay(
     producer: TracedProducer, telemetry: Telemetry, url: str
 ) -> None:
     async with opened(create_async_engine(url, poolclass=StaticPool), telemetry) as database:
@@ -172,7 +172,7 @@ async def test_a_database_in_memory_takes_one_relay_as_well(
             assert await next_one.drain()
 
 
-async def test_the_lock_is_as_readable_as_the_database_and_no_more(
+async def test_the_lock_file_has_the_permissions_of_the_database(
     sqlite: Database, producer: TracedProducer, tmp_path: Path
 ) -> None:
     (tmp_path / "test.sqlite3").chmod(0o600)
@@ -194,7 +194,7 @@ async def test_a_second_process_is_refused_on_sqlite_until_the_first_is_killed(
         assert await eventually(lambda: len(arrived(log)) >= 40, timeout_s=60)
         async with _process(sqlite, log, stay=True) as second:
             assert 1 == await asyncio.wait_for(second.process.wait(), 60)
-            assert second.said("another relay works on the table outbox of")
+            assert second.printed("another relay works on the table outbox of")
         await _add(sqlite, 40, 240)
         assert await eventually(lambda: len(arrived(log)) >= 60, timeout_s=60, interval_s=0.001)
         await first.kill()
@@ -214,18 +214,18 @@ async def test_on_postgresql_a_standby_takes_over_when_the_leader_is_killed(
     async with _process(postgresql, log, stay=True) as leader:
         assert await eventually(lambda: len(arrived(log)) >= 40, timeout_s=60)
         async with _process(postgresql, log, stay=False) as standby:
-            assert await eventually(lambda: standby.said("this one stands by"), timeout_s=60)
+            assert await eventually(lambda: standby.printed("this one stands by"), timeout_s=60)
             await _add(postgresql, 40, 440)
             assert await eventually(lambda: len(arrived(log)) >= 80, timeout_s=60, interval_s=0.001)
             await leader.kill()
             assert 0 == await asyncio.wait_for(standby.process.wait(), 60)
-            assert standby.said("this relay takes over")
+            assert standby.printed("this relay takes over")
     _nothing_is_lost_and_order_is_kept(log, 440)
     assert 0 == await postgresql.count("outbox")
 
 
 @pytest.mark.integration
-async def test_a_standby_says_so_once_and_ends_as_soon_as_it_is_asked_to(
+async def test_a_standby_logs_once_and_stops_promptly(
     postgresql: Database, producer: TracedProducer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="tracing")

@@ -1,4 +1,4 @@
-"""The outbox: a record is stored with its effect, complete, in the context of who stores it."""
+"""The outbox stores a complete record with its effect, in the current trace context."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STALE = b"00-%s-%s-01" % (b"a" * 32, b"b" * 16)
 
 
 async def stored(database: Database) -> list[dict[str, Any]]:
-    """All rows, their headers unpacked."""
+    """Return all rows, with their headers unpacked."""
     table = database.outbox.table
     async with database.engine.connect() as connection:
         rows = (await connection.execute(select(table).order_by(table.c.sequence))).mappings()
@@ -49,7 +49,7 @@ async def test_record_and_effect_are_stored_together_or_not_at_all(database: Dat
     assert (1, 1) == (await database.count("effects"), await database.count("outbox"))
 
 
-async def test_any_bytes_come_back_as_they_were(database: Database) -> None:
+async def test_any_bytes_survive_the_round_trip(database: Database) -> None:
     async with database.engine.begin() as connection:
         await database.outbox.add(
             connection,
@@ -83,9 +83,7 @@ async def test_a_record_is_a_complete_event_from_the_start(database: Database) -
     assert event.id
 
 
-async def test_the_stored_context_is_the_current_one_in_place_of_a_stale_one(
-    sqlite: Database, capture: Capture
-) -> None:
+async def test_the_current_context_replaces_a_stale_one(sqlite: Database, capture: Capture) -> None:
     tracer = capture.tracer_provider.get_tracer("test")
     stale = [("traceparent", STALE), ("tracestate", b"a=b"), ("baggage", b"pipeline.origin=1")]
     token = context.attach(Context(in_flow({"pipeline.origin": "1700000000000"})))
@@ -102,7 +100,7 @@ async def test_the_stored_context_is_the_current_one_in_place_of_a_stale_one(
     assert b"pipeline.origin=1700000000000" == row["headers"]["baggage"]
 
 
-async def test_the_context_of_a_forwarded_record_goes_on_where_none_is_current(
+async def test_a_forwarded_record_keeps_its_context_without_a_current_span(
     sqlite: Database,
 ) -> None:
     async with sqlite.engine.begin() as connection:
@@ -158,7 +156,7 @@ async def test_a_flow_begins_when_its_first_record_is_stored(sqlite: Database) -
         ),
     ],
 )
-async def test_what_no_producer_sends_is_refused_by_name_before_the_commit(
+async def test_a_record_that_no_producer_accepts_is_refused_by_name_before_the_commit(
     sqlite: Database, error: type[Exception], names: str, record: dict[str, Any]
 ) -> None:
     async with sqlite.engine.begin() as connection:
@@ -167,7 +165,7 @@ async def test_what_no_producer_sends_is_refused_by_name_before_the_commit(
     assert 0 == await sqlite.count("outbox")
 
 
-async def test_telemetry_that_fails_does_not_keep_a_record_from_being_stored(
+async def test_a_record_is_stored_even_if_telemetry_fails(
     sqlite: Database, telemetry: Telemetry, capture: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_args: object) -> None:
@@ -199,7 +197,7 @@ async def test_the_marks_of_a_replay_are_not_stored(
     assert REPLAY_HEADERS.isdisjoint(row["headers"])
 
 
-async def test_without_cloudevents_headers_stay_as_they_are_given(
+async def test_headers_are_unchanged_without_cloudevents(
     sqlite: Database, capture: Capture
 ) -> None:
     plain = Telemetry("orders", tracer_provider=capture.tracer_provider, cloudevents=False)
@@ -218,13 +216,13 @@ async def test_without_cloudevents_headers_stay_as_they_are_given(
         )
     )
 )
-def test_packed_headers_are_the_same_when_unpacked(
+def test_unpacking_packed_headers_returns_the_same_headers(
     headers: list[tuple[str, bytes | None]],
 ) -> None:
     assert headers == unpack(pack(checked(headers)))
 
 
 @pytest.mark.parametrize("packed", [b"", b"{", b"1", b"[1]", b'[["a"]]', b'[["a",1]]', b"\xff"])
-def test_headers_that_somebody_else_wrote_are_told_as_unreadable(packed: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - json's own where it is no JSON
+def test_headers_in_another_format_are_refused_as_unreadable(packed: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - json's own error for text that is not JSON
         unpack(packed)

@@ -1,4 +1,4 @@
-"""The relay: what is stored is sent, in order per key, and deleted when the broker has it."""
+"""The relay sends stored records, in order per key, and deletes them once the broker has them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SERVICE = {"service.name": "orders"}
 
 
 class Refusing(InMemoryProducer):
-    """Refuses what it is told to."""
+    """Refuses the values for which `refuses` returns an error."""
 
     def __init__(self, broker: InMemoryBroker) -> None:
         super().__init__(broker)
@@ -76,7 +76,7 @@ async def relaying(database: Database, producer: Any, **options: Any) -> AsyncIt
         await running
 
 
-async def test_what_is_stored_is_sent_in_order_and_then_gone(
+async def test_stored_records_are_sent_in_order_and_then_deleted(
     database: Database, broker: InMemoryBroker, producer: TracedProducer
 ) -> None:
     sent = [b"%d" % number for number in range(300)]
@@ -122,7 +122,7 @@ async def test_the_marks_of_a_replay_in_a_stored_row_are_not_sent(
     assert [("mine", b"1")] == list(record.headers)
 
 
-async def test_a_wake_saves_the_wait_for_the_next_poll(
+async def test_a_wake_starts_the_next_poll_at_once(
     sqlite: Database, broker: InMemoryBroker, producer: TracedProducer
 ) -> None:
     async with relaying(sqlite, producer, poll_interval_s=3600.0) as relay:
@@ -132,7 +132,7 @@ async def test_a_wake_saves_the_wait_for_the_next_poll(
         assert await eventually(lambda: values(broker))
 
 
-async def test_without_a_wake_it_looks_by_itself(
+async def test_the_relay_polls_without_a_wake(
     sqlite: Database, broker: InMemoryBroker, producer: TracedProducer
 ) -> None:
     async with relaying(sqlite, producer, poll_interval_s=0.01):
@@ -140,7 +140,7 @@ async def test_without_a_wake_it_looks_by_itself(
         assert await eventually(lambda: values(broker))
 
 
-async def test_what_is_rolled_back_is_never_sent(
+async def test_a_rolled_back_record_is_never_sent(
     database: Database, broker: InMemoryBroker, producer: TracedProducer
 ) -> None:
     async with relaying(database, producer) as relay:
@@ -176,7 +176,7 @@ async def test_the_send_is_a_child_of_the_span_that_stored_the_record(
     ]
 
 
-async def test_with_a_plain_producer_the_record_carries_the_context_of_who_stored_it(
+async def test_with_a_plain_producer_the_record_carries_its_stored_context(
     sqlite: Database, broker: InMemoryBroker, capture: Capture
 ) -> None:
     with capture.tracer_provider.get_tracer("test").start_as_current_span("POST /orders") as span:
@@ -188,7 +188,7 @@ async def test_with_a_plain_producer_the_record_carries_the_context_of_who_store
     assert b"%016x" % span.get_span_context().span_id in dict(record.headers)["traceparent"]
 
 
-async def test_a_key_that_fails_waits_in_order_while_others_go_on(
+async def test_a_failing_key_waits_in_order_while_others_continue(
     database: Database, broker: InMemoryBroker
 ) -> None:
     producer = Refusing(broker)
@@ -208,7 +208,7 @@ async def test_a_key_that_fails_waits_in_order_while_others_go_on(
     assert 0 == await database.count("outbox")
 
 
-async def test_a_record_that_can_never_be_sent_blocks_no_other_key_however_many_wait_behind(
+async def test_a_record_that_can_never_be_sent_blocks_only_its_own_key(
     database: Database, broker: InMemoryBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     producer = Refusing(broker)
@@ -235,7 +235,7 @@ async def test_a_record_that_can_never_be_sent_blocks_no_other_key_however_many_
     ]
 
 
-async def test_a_record_that_somebody_takes_out_lets_its_key_go_on(
+async def test_a_key_continues_after_its_failing_record_is_removed(
     database: Database, broker: InMemoryBroker
 ) -> None:
     producer = Refusing(broker)
@@ -253,7 +253,7 @@ async def test_a_record_that_somebody_takes_out_lets_its_key_go_on(
     assert [b"behind"] == values(broker)
 
 
-async def test_a_key_that_comes_due_while_the_outbox_is_read_is_not_taken_for_empty(
+async def test_a_key_that_becomes_due_during_a_read_does_not_count_as_empty(
     sqlite: Database, broker: InMemoryBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     producer = Refusing(broker)
@@ -262,10 +262,10 @@ async def test_a_key_that_comes_due_while_the_outbox_is_read_is_not_taken_for_em
     waiting = SendFailures.waiting
 
     def waiting_until_now(failures: SendFailures) -> set[OrderKey]:
-        found = waiting(failures)
-        for key in found:
+        keys = waiting(failures)
+        for key in keys:
             failures._failures[key] = dataclasses.replace(failures._failures[key], due_at=0.0)
-        return found
+        return keys
 
     monkeypatch.setattr(SendFailures, "waiting", waiting_until_now)
     await sqlite.add(b"v")
@@ -275,7 +275,7 @@ async def test_a_key_that_comes_due_while_the_outbox_is_read_is_not_taken_for_em
     assert 1 == await sqlite.count("outbox")
 
 
-async def test_an_outage_is_logged_once_and_its_end_too(
+async def test_an_outage_and_its_end_are_logged_once_each(
     sqlite: Database, broker: InMemoryBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     producer = Refusing(broker)
@@ -306,7 +306,7 @@ async def test_rows_are_deleted_only_after_the_acknowledgement(
     assert 0 == await database.count("outbox")
 
 
-async def test_handlers_have_the_database_while_the_relay_waits_for_the_broker(
+async def test_handlers_can_use_the_database_while_the_relay_waits_for_the_broker(
     sqlite: Database, broker: InMemoryBroker, producer: TracedProducer
 ) -> None:
     await sqlite.add(b"1", key=b"a")
@@ -318,7 +318,7 @@ async def test_handlers_have_the_database_while_the_relay_waits_for_the_broker(
         assert await relay.drain()
 
 
-async def test_what_is_under_way_is_finished_on_stop_and_the_rest_stays(
+async def test_a_stop_finishes_sends_in_progress_and_keeps_the_rest(
     database: Database, broker: InMemoryBroker, producer: TracedProducer
 ) -> None:
     await database.add(b"1", b"2", b"3", key=b"a")
@@ -338,7 +338,7 @@ async def test_what_is_under_way_is_finished_on_stop_and_the_rest_stays(
         await relay.run(stop)
 
 
-async def test_a_send_that_does_not_end_is_cut_off_on_stop_and_its_record_stays(
+async def test_a_stop_cancels_a_hanging_send_and_keeps_its_record(
     database: Database, broker: InMemoryBroker, producer: TracedProducer
 ) -> None:
     await database.add(b"v")
@@ -348,7 +348,7 @@ async def test_a_send_that_does_not_end_is_cut_off_on_stop_and_its_record_stays(
     assert 1 == await database.count("outbox")
 
 
-async def test_pending_records_and_the_age_of_the_oldest_are_told_and_the_age_grows(
+async def test_the_gauges_report_pending_records_and_the_growing_age_of_the_oldest(
     database: Database, broker: InMemoryBroker, producer: TracedProducer, capture: Capture
 ) -> None:
     def pending() -> Any:
@@ -369,7 +369,7 @@ async def test_pending_records_and_the_age_of_the_oldest_are_told_and_the_age_gr
         assert await eventually(lambda: (pending(), age()) == (0, 0))
 
 
-async def test_a_database_that_fails_is_tried_again_and_logged_once(
+async def test_a_failing_database_is_retried_and_logged_once(
     database: Database,
     broker: InMemoryBroker,
     producer: TracedProducer,
@@ -407,7 +407,7 @@ async def test_on_postgresql_one_relay_works_and_the_other_takes_over(
         assert await eventually(lambda: first.attempts == [b"2"])
 
 
-async def test_a_relay_that_lost_its_connection_goes_on_with_another(
+async def test_a_relay_that_lost_its_connection_continues_with_another(
     postgresql: Database, broker: InMemoryBroker, producer: TracedProducer
 ) -> None:
     async with relaying(postgresql, producer, poll_interval_s=0.01) as relay:
@@ -445,7 +445,7 @@ async def test_numbers_that_are_not_positive_are_refused(
         OutboxRelay(sqlite.outbox, sqlite.engine, producer, **options)
 
 
-async def test_a_sender_that_gives_nothing_to_await_ends_the_relay_and_its_records_stay(
+async def test_a_sender_that_returns_nothing_to_await_ends_the_relay_and_its_records_stay(
     sqlite: Database,
 ) -> None:
     await sqlite.add(b"1", b"2", b"3")
@@ -461,10 +461,10 @@ async def test_a_sender_that_gives_nothing_to_await_ends_the_relay_and_its_recor
 
 
 def blocking_send(*_: object, **__: object) -> None:
-    """A sender of a client that is not for asyncio."""
+    """Stand in for the method of a client that does not use asyncio."""
 
 
-async def test_what_cannot_relay_is_refused_with_a_reason(
+async def test_an_unusable_sender_or_database_is_refused_with_a_reason(
     sqlite: Database, broker: InMemoryBroker
 ) -> None:
     not_a_producer: Any = object()
@@ -484,7 +484,7 @@ async def test_what_cannot_relay_is_refused_with_a_reason(
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
-async def test_a_producer_whose_acknowledgements_mean_nothing_is_refused(
+async def test_a_producer_without_durable_acknowledgements_is_refused(
     database: Database, broker: InMemoryBroker, wrapped: bool
 ) -> None:
     transactional = InMemoryProducer(broker, transactional_id="tx")
@@ -493,7 +493,7 @@ async def test_a_producer_whose_acknowledgements_mean_nothing_is_refused(
         (transactional, "OutboxRelay cannot send with the transactional producer 'tx'"),
         (careless, "waits for acknowledgements"),
     ):
-        given: Any = TracedProducer(producer, database.telemetry) if wrapped else producer
+        sender: Any = TracedProducer(producer, database.telemetry) if wrapped else producer
         with pytest.raises(ValueError, match=complaint):
-            OutboxRelay(database.outbox, database.engine, given)
+            OutboxRelay(database.outbox, database.engine, sender)
     await careless.stop()

@@ -1,4 +1,4 @@
-"""Replicas of a service of the demo that start together, on a database that is still empty."""
+"""Replicas of a demo service that start together on an empty database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.tracing.sql.conftest import own_database
 
 
 @pytest.mark.integration
-async def test_replicas_that_start_together_set_one_database_up(postgres_url: str) -> None:
+async def test_replicas_that_start_together_can_set_up_one_database(postgres_url: str) -> None:
     async with own_database(postgres_url) as url, AsyncExitStack() as stack:
         await asyncio.gather(
             *(

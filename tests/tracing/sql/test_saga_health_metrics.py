@@ -1,4 +1,4 @@
-"""A tracker on stored sagas: metrics are what the database says, in good times and in bad ones."""
+"""A tracker on stored sagas: the metrics follow the database, even when it fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from tests.tracing.sql.saga_books import NAME, S, stored_sagas, whole_life
+from tests.tracing.sql.saga_fixtures import NAME, S, compensated_saga, stored_sagas
 from tracing import SagaContext, SagaTracker
 from tracing.sagas import readings
 from tracing.testing import HistogramValue
@@ -26,19 +26,19 @@ async def metric(capture: Capture, name: str, **labels: str) -> Any:
 async def _one_active_one_done(database: Database, telemetry: Telemetry) -> SagaTracker:
     sagas = await stored_sagas(database)
     async with database.engine.begin() as connection:
-        await whole_life(sagas, connection, "done")
+        await compensated_saga(sagas, connection, "done")
     async with database.engine.begin() as connection:
         context = SagaContext("stuck", 10 * S)
         await sagas.start(connection, NAME, context, state="charge", deadline_ns=11 * S)
     return SagaTracker(NAME, telemetry, health=sagas.on(database.engine))
 
 
-async def test_metrics_are_what_is_stored_and_not_what_is_told(
+async def test_metrics_come_from_the_store_and_not_from_the_tracker(
     database: Database, telemetry: Telemetry, capture: Capture
 ) -> None:
     tracker = await _one_active_one_done(database, telemetry)
     for _ in range(5):
-        context = tracker.begin("told", 10 * S)
+        context = tracker.begin("reported", 10 * S)
         tracker.started(context)
         tracker.step(context, "refund", started_ns=10 * S, ended_ns=11 * S, compensation=True)
         tracker.ended(context, "failed", ended_ns=12 * S)
@@ -50,11 +50,11 @@ async def test_metrics_are_what_is_stored_and_not_what_is_told(
     assert 1 == await metric(capture, "active", saga=NAME, state="charge")
     assert 1 == await metric(capture, "overdue", saga=NAME)
     assert await metric(capture, "oldest_age", saga=NAME) > 10**9
-    # How long things took is known to who saw them end alone.
+    # Only the tracker that saw the ends knows the durations.
     assert HistogramValue(5, 10.0) == await metric(capture, "duration", outcome="failed")
 
 
-async def test_a_database_that_fails_and_comes_back_leaves_a_gap(
+async def test_a_database_that_fails_and_recovers_leaves_a_gap(
     database: Database, telemetry: Telemetry, capture: Capture
 ) -> None:
     await _one_active_one_done(database, telemetry)
@@ -68,7 +68,7 @@ async def test_a_database_that_fails_and_comes_back_leaves_a_gap(
     assert 2 == await metric(capture, "started")
 
 
-async def test_a_pool_without_a_free_connection_leaves_a_gap_and_no_connection_behind(
+async def test_an_exhausted_pool_leaves_a_gap_and_leaks_no_connection(
     sqlite: Database, telemetry: Telemetry, capture: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _one_active_one_done(sqlite, telemetry)
@@ -82,7 +82,7 @@ async def test_a_pool_without_a_free_connection_leaves_a_gap_and_no_connection_b
     assert 0 == sqlite.engine.pool.checkedout()  # type: ignore[attr-defined]  # of a queue pool
 
 
-async def test_after_a_good_end_the_last_figures_are_told_without_the_database(
+async def test_the_last_figures_are_reported_without_the_database_after_closing(
     database: Database, telemetry: Telemetry, capture: Capture
 ) -> None:
     tracker = await _one_active_one_done(database, telemetry)

@@ -1,4 +1,4 @@
-"""Events that no store can be expected to like: the observer goes on, and the flow is known."""
+"""Events with unusual ids or times: the observer continues, and the flow's state is correct."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.tracing.sql.saga_books import S, noted, rows, saga_log, totals_of
+from tests.tracing.sql.saga_fixtures import S, rows, saga_log, store_events, totals_of
 from tracing import FlowEvent, Retry, SagaFlow, SagaObserver, TracedConsumer, consume
 from tracing.sql import SqlSagaLog
 from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer, eventually
@@ -23,21 +23,21 @@ FLOW = SagaFlow(
     name="notify",
     start="Placed",
     steps={"Shipped": "shipped"},
-    ends={"Told": "completed"},
+    ends={"Texted": "completed"},
     deadline_s=10.0,
 )
 
 
 def headers(kind: bytes, saga_id: bytes, time: bytes | None = None) -> list[tuple[str, bytes]]:
-    found = [("ce_type", kind), ("ce_subject", saga_id)]
-    return found if time is None else [*found, ("ce_time", time)]
+    required = [("ce_type", kind), ("ce_subject", saga_id)]
+    return required if time is None else [*required, ("ce_time", time)]
 
 
 @pytest.mark.parametrize(
     "saga_id",
     [b"a\0b", b"\0", "\U0001f600".encode() * 256, b"x" * 1024, b"sha256:" + b"0" * 64, b"' OR 1=1"],
 )
-async def test_any_id_of_an_event_is_kept_and_told_as_it_came(
+async def test_any_id_of_an_event_is_stored_and_reported_unchanged(
     database: Database,
     telemetry: Telemetry,
     make_record: Callable[..., Any],
@@ -45,19 +45,19 @@ async def test_any_id_of_an_event_is_kept_and_told_as_it_came(
 ) -> None:
     log = await saga_log(database)
     observer = SagaObserver([FLOW], log, telemetry)
-    for kind in (b"Placed", b"Shipped", b"Told", b"Placed"):
+    for kind in (b"Placed", b"Shipped", b"Texted", b"Placed"):
         await observer.observe(make_record(*headers(kind, saga_id)))
 
     assert (1, {"completed": 1}, {}) == totals_of(await log.health("notify", 0))
     (row,) = (await rows(database, log.tables, "notify"))["saga_instances"]
     assert len(row[1].encode()) <= 255
     last = FlowEvent(saga_id=saga_id.decode(), at_ns=0, starts=False, step="late", outcome=None)
-    (history,) = await noted(log, "notify", last)
+    (history,) = await store_events(log, "notify", last)
     assert saga_id.decode() == history.context.saga_id
 
 
-@pytest.mark.parametrize("kind", [b"Placed", b"Shipped", b"Told"])
-async def test_an_event_of_the_far_future_is_taken_into_account(
+@pytest.mark.parametrize("kind", [b"Placed", b"Shipped", b"Texted"])
+async def test_an_event_from_the_far_future_is_accepted(
     database: Database, telemetry: Telemetry, make_record: Callable[..., Any], kind: bytes
 ) -> None:
     log = await saga_log(database)
@@ -66,7 +66,7 @@ async def test_an_event_of_the_far_future_is_taken_into_account(
     await observer.observe(make_record(*headers(kind, b"o-1", b"9999-12-31T23:59:59Z")))
 
 
-async def test_an_event_of_the_far_future_does_not_stop_the_observer(
+async def test_an_event_from_the_far_future_does_not_stop_the_observer(
     sqlite: Database, telemetry: Telemetry
 ) -> None:
     broker = InMemoryBroker(partitions=1)
@@ -82,18 +82,20 @@ async def test_an_event_of_the_far_future_does_not_stop_the_observer(
         retry = Retry(attempts=2, delay_s=0.01)
         consuming = asyncio.create_task(consume(consumer, observer.observe, retry=retry))
 
-        async def second_is_known() -> bool:
+        async def second_is_stored() -> bool:
             return (await log.health("notify", 0)).started >= 1
 
         try:
-            await eventually(second_is_known, timeout_s=2)
+            await eventually(second_is_stored, timeout_s=2)
         finally:
             consuming.cancel()
             with suppress(BaseException):
                 await consuming
 
 
-async def test_forgetting_what_ended_keeps_totals_and_what_is_active(database: Database) -> None:
+async def test_forgetting_ended_instances_keeps_totals_and_active_instances(
+    database: Database,
+) -> None:
     log = await saga_log(database)
     for number in range(3):
         begun, done = (
@@ -103,25 +105,25 @@ async def test_forgetting_what_ended_keeps_totals_and_what_is_active(database: D
             )
             for at in (1, 2)
         )  # fmt: skip
-        await noted(log, "f", *([begun, done] if number < 2 else [begun]))
+        await store_events(log, "f", *([begun, done] if number < 2 else [begun]))
     before = await rows(database, log.tables, "f")
 
     await log.forget("f", ended_before_ns=12 * S)
 
-    found = await rows(database, log.tables, "f")
-    assert ["o-1", "o-2"] == sorted(row[1] for row in found["saga_instances"])
-    assert ["o-1"] == [row[1] for row in found["saga_steps"]]
-    assert before["totals"] == found["totals"]
+    after = await rows(database, log.tables, "f")
+    assert ["o-1", "o-2"] == sorted(row[1] for row in after["saga_instances"])
+    assert ["o-1"] == [row[1] for row in after["saga_steps"]]
+    assert before["totals"] == after["totals"]
 
     await log.forget("f")
     gone = await rows(database, log.tables, "f")
     assert ([], [], []) == tuple(gone.values())
 
 
-async def test_what_never_started_is_forgotten_some_day(sqlite: Database) -> None:
+async def test_an_instance_that_never_started_can_be_forgotten(sqlite: Database) -> None:
     log = await saga_log(sqlite)
-    stray = FlowEvent(saga_id="o-1", at_ns=S, starts=False, step="shipped", outcome=None)
-    await noted(log, "f", stray)
+    step = FlowEvent(saga_id="o-1", at_ns=S, starts=False, step="shipped", outcome=None)
+    await store_events(log, "f", step)
 
     await log.forget("f", ended_before_ns=2**62)
 
@@ -148,7 +150,7 @@ async def test_flows_that_share_tables_do_not_share_instances(
     assert (1, {"completed": 1}, {}) == totals_of(await log.health("ship", 0))
 
 
-async def test_many_observers_at_once_count_each_event_once(
+async def test_concurrent_observers_count_each_event_once(
     postgresql: Database, telemetry: Telemetry, make_record: Callable[..., Any]
 ) -> None:
     log = await saga_log(postgresql)
@@ -159,7 +161,7 @@ async def test_many_observers_at_once_count_each_event_once(
     events = [
         make_record(*headers(kind, b"o-%d" % number))
         for number in range(10)
-        for kind in (b"Told", b"Placed", b"Shipped")
+        for kind in (b"Texted", b"Placed", b"Shipped")
     ]
 
     await asyncio.gather(*(observer.observe(event) for event in events for observer in observers))

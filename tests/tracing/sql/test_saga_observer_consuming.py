@@ -1,4 +1,4 @@
-"""An observer as a consumer group of its own: what it tells, its death, its rebuild."""
+"""An observer in its own consumer group: its telemetry, a crash and a rebuild."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.tracing.sql.saga_books import rows, saga_log, totals_of
+from tests.tracing.sql.saga_fixtures import rows, saga_log, totals_of
 from tracing import (
     SagaFlow,
     SagaObserver,
@@ -43,12 +43,12 @@ def flow(name: str, step: str, end: str, **options: Any) -> SagaFlow:
     )  # fmt: skip
 
 
-NOTIFY = flow("notify", "Shipped", "Told")
+NOTIFY = flow("notify", "Shipped", "Texted")
 SHIP = flow("ship", "Charged", "Shipped", deadline_s=1.5)
 
 
 async def send(producer: TracedProducer, saga_id: str, *kinds: str, age_s: float = 60.0) -> None:
-    """Events of one instance, a second apart, the first so old."""
+    """Send events of one instance, a second apart; `age_s` is the age of the first."""
     began = datetime.now(UTC) - timedelta(seconds=age_s)
     for number, kind in enumerate(kinds):
         headers = cloudevent(type=kind, subject=saga_id, time=began + timedelta(seconds=number))
@@ -63,7 +63,7 @@ async def observing(
     *flows: SagaFlow,
     group: str = "observer",
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """A whole observer process, made anew each time; it stops in good order in the end."""
+    """Run a new observer with a new consumer; stop it cleanly at the end."""
     log = SqlSagaLog(database.engine, metadata=database.metadata)
     observer = SagaObserver(flows, log, telemetry)
     bare = InMemoryConsumer(
@@ -84,17 +84,14 @@ async def observing(
 
 
 async def until(log: SqlSagaLog, saga: str, *expected: Any) -> None:
-    async def found() -> None:
+    async def as_expected() -> bool:
         assert tuple(expected) == totals_of(await log.health(saga, 0))
-
-    async def is_so() -> bool:
-        await found()
         return True
 
-    await eventually(is_so)
+    await eventually(as_expected)
 
 
-async def test_two_flows_are_told_in_the_trace_of_their_events(
+async def test_two_flows_are_reported_in_the_trace_of_their_events(
     sqlite: Database,
     broker: InMemoryBroker,
     producer: TracedProducer,
@@ -104,19 +101,19 @@ async def test_two_flows_are_told_in_the_trace_of_their_events(
     log = await saga_log(sqlite)
     broker.create_topic("t", partitions=1)
     with capture.tracer_provider.get_tracer("shop").start_as_current_span("POST /orders"):
-        await send(producer, "o-1", "Placed", "Charged", "Shipped", "Other", "Told")
+        await send(producer, "o-1", "Placed", "Charged", "Shipped", "Other", "Texted")
     capture.clear()
 
     async with observing(broker, sqlite, telemetry, NOTIFY, SHIP):
         await until(log, "notify", 1, {"completed": 1}, {})
 
-    # Polls aside, and what is elsewhere was cleared: the events that the records were.
+    # Without polls. The parents and links outside belong to the cleared spans of the sends.
     own = [span for span in capture.spans() if not span.name.startswith("poll")]
     assert """\
 process t CONSUMER ~> ? (parent elsewhere)
   saga notify INTERNAL pipeline.saga.outcome=completed ~> process t
     saga.step notify/shipped INTERNAL ~> process t
-    saga.step notify/told INTERNAL ~> process t
+    saga.step notify/texted INTERNAL ~> process t
   saga ship INTERNAL pipeline.saga.outcome=completed pipeline.saga.overdue=True ~> process t
     saga.step ship/charged INTERNAL ~> process t
     saga.step ship/shipped INTERNAL ~> process t
@@ -128,7 +125,7 @@ process t CONSUMER ~> ? (parent elsewhere)""" == span_tree(own, attributes=SHOWN
         capture.metric, "pipeline.saga.duration", {"saga": "notify", "outcome": "completed"}
     )
     assert HistogramValue(1, 2.0) == await asyncio.to_thread(
-        capture.metric, "pipeline.saga.step.duration", {"saga": "notify", "step": "told"}
+        capture.metric, "pipeline.saga.step.duration", {"saga": "notify", "step": "texted"}
     )
     for name in ("notify", "ship"):
         assert 1 == await asyncio.to_thread(capture.metric, "pipeline.saga.started", {"saga": name})
@@ -152,26 +149,26 @@ async def test_an_observer_that_is_killed_and_reads_again_counts_nothing_twice(
             consuming.cancel()
             await consuming
     for number in range(3):
-        await send(producer, f"o-{number}", "Told", age_s=50)
+        await send(producer, f"o-{number}", "Texted", age_s=50)
 
-    # Its commits are lost as well: everything comes again.
+    # The commits are lost as well, so everything is delivered again.
     broker.group("observer").committed.clear()
     async with observing(broker, database, telemetry, NOTIFY):
         await until(log, "notify", 4, {"completed": 3}, {"shipped": 1})
     broker.group("observer").committed.clear()
     async with observing(broker, database, telemetry, NOTIFY):
-        await send(producer, "o-3", "Told", age_s=50)
+        await send(producer, "o-3", "Texted", age_s=50)
         await until(log, "notify", 4, {"completed": 4}, {})
 
-    told = sorted(span.name for span in capture.spans() if span.name.startswith("saga"))
-    assert ["saga notify"] * 4 == told[:4]
-    assert ["saga.step notify/shipped"] * 4 + ["saga.step notify/told"] * 4 == told[4:]
+    names = sorted(span.name for span in capture.spans() if span.name.startswith("saga"))
+    assert ["saga notify"] * 4 == names[:4]
+    assert ["saga.step notify/shipped"] * 4 + ["saga.step notify/texted"] * 4 == names[4:]
     assert 4 == await asyncio.to_thread(capture.metric, "pipeline.saga.started")
     assert 4 == await asyncio.to_thread(capture.metric, "pipeline.saga.ended")
     assert 4 == getattr(capture.metric("pipeline.saga.duration"), "count", None)
 
 
-async def test_built_anew_from_the_beginning_it_knows_the_same(
+async def test_a_rebuild_from_the_beginning_gives_the_same_state(
     sqlite: Database,
     broker: InMemoryBroker,
     producer: TracedProducer,
@@ -180,8 +177,8 @@ async def test_built_anew_from_the_beginning_it_knows_the_same(
 ) -> None:
     log = await saga_log(sqlite)
     for number in range(12):
-        kinds = ("Placed", "Shipped", "Told")[: 1 + number % 3]
-        # Of the old ones nothing but counts and rows is made.
+        kinds = ("Placed", "Shipped", "Texted")[: 1 + number % 3]
+        # The old instances get only counts and rows.
         await send(producer, f"o-{number}", *kinds, age_s=60.0 if number < 6 else 7200.0)
     async with observing(broker, sqlite, telemetry, NOTIFY):
         await until(log, "notify", 12, {"completed": 4}, {"started": 4, "shipped": 4})
@@ -196,9 +193,9 @@ async def test_built_anew_from_the_beginning_it_knows_the_same(
     assert HistogramValue(2, 4.0) == durations
     sagas = [span for span in capture.spans() if span.name == "saga notify"]
     ids = {(span.context.trace_id, span.context.span_id) for span in sagas}
-    # Told by both, each of the young ones is the same span of the same trace.
+    # Both observers report the recent instances, each with the same span id in the same trace.
     assert (4, 2) == (len(sagas), len(ids))
 
 
-async def test_never_being_quiet_can_be_asked_for(sqlite: Database, telemetry: Telemetry) -> None:
+async def test_quiet_after_s_can_be_infinite(sqlite: Database, telemetry: Telemetry) -> None:
     SagaObserver([NOTIFY], await saga_log(sqlite), telemetry, quiet_after_s=float("inf"))

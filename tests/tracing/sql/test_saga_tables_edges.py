@@ -1,4 +1,4 @@
-"""Sagas in tables where orchestrators are late, sloppy, or many."""
+"""Stored sagas with late, careless or concurrent orchestrators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zlib import crc32
 import pytest
 from sqlalchemy import event, text
 
-from tests.tracing.sql.saga_books import NAME, S, rows, stored_sagas, totals_of, whole_life
+from tests.tracing.sql.saga_fixtures import NAME, S, compensated_saga, rows, stored_sagas, totals_of
 from tracing import SagaContext
 from tracing.sql import SagaView
 
@@ -26,11 +26,11 @@ async def _health(sagas: SqlSagas, database: Database, now_ns: int = 50 * S) -> 
 
 
 @pytest.mark.parametrize("saga_id", ["o-1", "x" * 10_000, LONG, "a\0b", "\ud800"], ids=range(5))
-async def test_a_whole_life_counts_once_whatever_the_id(database: Database, saga_id: str) -> None:
+async def test_a_whole_saga_counts_once_with_any_id(database: Database, saga_id: str) -> None:
     sagas = await stored_sagas(database)
     async with database.engine.begin() as connection:
-        await whole_life(sagas, connection, saga_id)
-        await whole_life(sagas, connection, saga_id + "2")
+        await compensated_saga(sagas, connection, saga_id)
+        await compensated_saga(sagas, connection, saga_id + "2")
         view = SagaView(sagas.tables)
         steps = await view.steps(connection, NAME, saga_id)
 
@@ -41,17 +41,17 @@ async def test_a_whole_life_counts_once_whatever_the_id(database: Database, saga
     assert ["charge", "refund", "release"] == [step.step for step in steps]
 
 
-async def test_a_rollback_takes_all_back_totals_included(database: Database) -> None:
+async def test_a_rollback_reverts_everything_including_totals(database: Database) -> None:
     sagas = await stored_sagas(database)
     before = await rows(database, sagas.tables, NAME)
     with pytest.raises(LookupError):
         async with database.engine.begin() as connection:
-            await whole_life(sagas, connection, "o-1")
+            await compensated_saga(sagas, connection, "o-1")
             raise LookupError
 
     assert before == await rows(database, sagas.tables, NAME)
     async with database.engine.begin() as connection:
-        await whole_life(sagas, connection, "o-1")
+        await compensated_saga(sagas, connection, "o-1")
     assert 1 == (await _health(sagas, database)).started
 
 
@@ -66,14 +66,14 @@ async def test_a_saga_that_was_never_started_cannot_end_or_move(database: Databa
     )
 
 
-async def test_sagas_at_once_lose_no_count_and_do_not_lock_each_other_out(
+async def test_concurrent_sagas_lose_no_count_and_do_not_deadlock(
     postgresql: Database,
 ) -> None:
     sagas = await stored_sagas(postgresql)
 
     async def one(number: int) -> None:
         async with postgresql.engine.begin() as connection:
-            await whole_life(sagas, connection, f"o-{number}")
+            await compensated_saga(sagas, connection, f"o-{number}")
 
     async with asyncio.timeout(60):
         await asyncio.gather(*(one(number) for number in range(50)))
@@ -87,7 +87,7 @@ async def test_sagas_at_once_lose_no_count_and_do_not_lock_each_other_out(
     strict=True,
     reason="totals of one slot are locked in the order in which the steps of a saga happen to end",
 )
-async def test_two_sagas_that_undo_the_same_steps_in_another_order_do_not_lock_each_other_out(
+async def test_two_sagas_that_undo_the_same_steps_in_different_orders_do_not_deadlock(
     postgresql: Database,
 ) -> None:
     sagas = await stored_sagas(postgresql)
@@ -120,7 +120,7 @@ def _of_one_slot() -> tuple[str, str]:
 
 
 async def _health_statement(sagas: SqlSagas, database: Database) -> tuple[str, Any]:
-    """The very statement that reads health."""
+    """Return the statement that reads health, and its parameters."""
     seen: list[tuple[str, Any]] = []
 
     def see(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -129,11 +129,11 @@ async def _health_statement(sagas: SqlSagas, database: Database) -> tuple[str, A
     event.listen(database.engine.sync_engine, "before_cursor_execute", see)
     await _health(sagas, database)
     event.remove(database.engine.sync_engine, "before_cursor_execute", see)
-    (found,) = seen
-    return found
+    (statement,) = seen
+    return statement
 
 
-async def test_health_searches_active_sagas_alone_among_thousands(database: Database) -> None:
+async def test_health_searches_only_the_active_sagas_among_thousands(database: Database) -> None:
     sagas = await stored_sagas(database)
     postgres = database.engine.dialect.name == "postgresql"
     many = [
@@ -150,25 +150,25 @@ async def test_health_searches_active_sagas_alone_among_thousands(database: Data
     statement, parameters = await _health_statement(sagas, database)
     explain = "EXPLAIN " if postgres else "EXPLAIN QUERY PLAN "
     async with database.engine.connect() as connection:
-        found = await connection.exec_driver_sql(explain + statement, parameters)
-        plan = " ".join(str(row[-1]) for row in found)
+        lines = await connection.exec_driver_sql(explain + statement, parameters)
+        plan = " ".join(str(row[-1]) for row in lines)
 
     assert "saga_instances_active" in plan
     assert "SCAN saga_instances" not in plan
     assert {"charge": 10} == (await _health(sagas, database)).active
 
 
-async def test_a_move_that_comes_after_the_end_changes_nothing(database: Database) -> None:
+async def test_a_move_after_the_end_changes_nothing(database: Database) -> None:
     sagas = await stored_sagas(database)
     async with database.engine.begin() as connection:
-        await whole_life(sagas, connection, "o-1")
+        await compensated_saga(sagas, connection, "o-1")
         await sagas.move(connection, NAME, "o-1", "charge", reason="late")
-        (found,) = await SagaView(sagas.tables).find(connection, "o-1")
+        (record,) = await SagaView(sagas.tables).find(connection, "o-1")
 
-    assert ("compensated", "declined") == (found.state, found.reason)
+    assert ("compensated", "declined") == (record.state, record.reason)
 
 
-async def test_an_outcome_that_is_none_is_refused(sqlite: Database) -> None:
+async def test_an_unknown_outcome_is_refused(sqlite: Database) -> None:
     sagas = await stored_sagas(sqlite)
     async with sqlite.engine.begin() as connection:
         await sagas.start(connection, NAME, SagaContext("o-1", S), state="charge")

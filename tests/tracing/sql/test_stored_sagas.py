@@ -1,4 +1,4 @@
-"""Sagas in tables: once, in the transaction that moves them, on SQLite and PostgreSQL."""
+"""Sagas in tables: each change counts once, in the transaction that makes it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NAME = "place-order"
 
 @pytest.fixture
 async def sagas(database: Database) -> SqlSagas:
-    found = SqlSagas(metadata=database.metadata)
+    stored = SqlSagas(metadata=database.metadata)
     async with database.engine.begin() as connection:
         await connection.run_sync(database.metadata.create_all)
-    return found
+    return stored
 
 
 async def _health(sagas: SqlSagas, database: Database, now_ns: int = 50 * S) -> SagaHealth:
@@ -44,15 +44,15 @@ async def test_a_saga_starts_and_ends_once(sagas: SqlSagas, database: Database) 
     async with database.engine.begin() as connection:
         assert await sagas.end(connection, NAME, "o-1", "completed", ended_ns=30 * S)
         assert not await sagas.end(connection, NAME, "o-1", "failed", ended_ns=31 * S)
-        (found,) = await SagaView(sagas.tables).find(connection, "o-1")
-    assert ("completed", 30 * S) == (found.outcome, found.ended_ns)
+        (record,) = await SagaView(sagas.tables).find(connection, "o-1")
+    assert ("completed", 30 * S) == (record.outcome, record.ended_ns)
     health = await _health(sagas, database)
     assert (1, {"completed": 1, "compensated": 0, "failed": 0}, {}) == (
         health.started, health.ended, health.active,
     )  # fmt: skip
 
 
-async def test_steps_are_asked_for_and_ended_once_and_compensations_counted_once(
+async def test_steps_begin_and_end_once_and_compensations_count_once(
     sagas: SqlSagas, database: Database
 ) -> None:
     await _start(sagas, database, "o-1")
@@ -78,7 +78,7 @@ async def test_steps_are_asked_for_and_ended_once_and_compensations_counted_once
     assert {"refund": 1} == (await _health(sagas, database)).compensations
 
 
-async def test_what_is_rolled_back_was_not(sagas: SqlSagas, database: Database) -> None:
+async def test_a_rolled_back_saga_leaves_no_trace(sagas: SqlSagas, database: Database) -> None:
     with pytest.raises(LookupError):
         async with database.engine.begin() as connection:
             await sagas.start(connection, NAME, SagaContext("o-1", S), state="charge")
@@ -88,7 +88,7 @@ async def test_what_is_rolled_back_was_not(sagas: SqlSagas, database: Database) 
     )
 
 
-async def test_health_tells_states_overdue_and_the_oldest(
+async def test_health_reports_states_overdue_sagas_and_the_oldest(
     sagas: SqlSagas, database: Database
 ) -> None:
     for number in range(4):
@@ -119,7 +119,7 @@ async def test_health_is_one_statement(sagas: SqlSagas, database: Database) -> N
     assert 1 == len(statements)
 
 
-async def test_health_reads_the_index_of_active_sagas_alone(sqlite: Database) -> None:
+async def test_health_reads_only_the_index_of_active_sagas(sqlite: Database) -> None:
     sagas = SqlSagas(metadata=sqlite.metadata)
     async with sqlite.engine.begin() as connection:
         await connection.run_sync(sqlite.metadata.create_all)
@@ -129,11 +129,11 @@ async def test_health_reads_the_index_of_active_sagas_alone(sqlite: Database) ->
                 "WHERE saga = 'x' AND ended_ns IS NULL AND started_ns IS NOT NULL GROUP BY state"
             )
         )
-        told = " ".join(row[-1] for row in plan)
-    assert f"USING INDEX {sagas.tables.sagas.name}_active" in told
+        lines = " ".join(row[-1] for row in plan)
+    assert f"USING INDEX {sagas.tables.sagas.name}_active" in lines
 
 
-async def test_forgetting_keeps_the_totals_unless_all_is_forgotten(
+async def test_forgetting_keeps_the_totals_unless_everything_is_forgotten(
     sagas: SqlSagas, database: Database
 ) -> None:
     for saga_id in ("o-1", "o-2"):
@@ -160,11 +160,11 @@ async def test_any_id_can_be_stored_and_found(
 ) -> None:
     assert await _start(sagas, database, saga_id)
     async with database.engine.connect() as connection:
-        (found,) = await SagaView(sagas.tables).find(connection, saga_id)
-    assert len(found.saga_id) <= 255
+        (record,) = await SagaView(sagas.tables).find(connection, saga_id)
+    assert len(record.saga_id) <= 255
 
 
-async def test_many_at_once_neither_wait_for_ever_nor_lose_a_count(
+async def test_concurrent_sagas_neither_deadlock_nor_lose_a_count(
     sagas: SqlSagas, database: Database
 ) -> None:
     async def one(number: int) -> None:

@@ -1,4 +1,4 @@
-"""A topic that takes nothing: the others go on, however many keys it has."""
+"""A topic that accepts no record: other topics continue, even if it has many keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEYS = 1000
 
 
 class OneTopicDown:
-    """A sender to which one topic is closed, at once or by never answering."""
+    """Refuses the topic `closed`, either at once or by never answering."""
 
     def __init__(self, *, hangs: bool = False) -> None:
         self.sent: list[tuple[str, bytes]] = []
@@ -47,7 +47,7 @@ class OneTopicDown:
         self.sent.append((topic, key))
 
     def to(self, topic: str) -> list[bytes]:
-        return [key for found, key in self.sent if found == topic]
+        return [key for sent_topic, key in self.sent if sent_topic == topic]
 
 
 async def add(database: Database, topic: str, number: int) -> None:
@@ -56,7 +56,7 @@ async def add(database: Database, topic: str, number: int) -> None:
             await database.outbox.add(connection, topic, b"v", key=b"%d" % key)
 
 
-async def test_a_closed_topic_of_many_keys_does_not_stop_the_others(database: Database) -> None:
+async def test_a_closed_topic_with_many_keys_does_not_stop_other_topics(database: Database) -> None:
     sender = OneTopicDown()
     await add(database, "closed", KEYS)
     await add(database, "orders", 10)
@@ -72,12 +72,12 @@ async def test_a_closed_topic_of_many_keys_does_not_stop_the_others(database: Da
     assert sorted(b"%d" % key for key in range(KEYS)) == sorted(sender.to("closed"))
 
 
-async def test_sends_that_hang_leave_places_for_other_topics(database: Database) -> None:
+async def test_hanging_sends_leave_capacity_for_other_topics(database: Database) -> None:
     sender = OneTopicDown(hangs=True)
     await add(database, "orders", 1)
     await add(database, "closed", 1)
     async with relaying(database, sender, batch=8) as relay:
-        # Once the topic has failed, it gets a share of the places, and not all.
+        # Once the topic has failed, it gets only a share of the batch.
         assert await eventually(lambda: sender.hanging == 1, timeout_s=20)
         await add(database, "closed", 50)
         await add(database, "orders", 20)

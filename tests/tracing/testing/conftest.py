@@ -1,4 +1,4 @@
-"""Clients without any wrapper, of all brokers: what the double does, aiokafka must do too."""
+"""Unwrapped clients of all brokers: the double and aiokafka must behave alike."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Clients(Protocol):
     """Makes clients of one broker, and stops those that it started."""
 
     async def topic(self, name: str = "orders") -> str:
-        """Create a topic of two partitions; returns its real name."""
+        """Create a topic of two partitions; return its real name."""
 
     async def producer(self, **options: Any) -> Any:
-        """Make and start a producer."""
+        """Create and start a producer."""
 
     async def consumer(self, *topics: str, group: str | None = None, **options: Any) -> Any:
-        """Make and start a consumer that reads from the beginning and commits by hand."""
+        """Create and start a consumer that reads from the beginning and commits by hand."""
 
     def unstarted_consumer(self, *topics: str, group: str | None = None, **options: Any) -> Any:
-        """Make a consumer; whoever asked for it starts it, it is stopped in any case."""
+        """Create a consumer for the caller to start; it is stopped in any case."""
 
 
 class _Base:
@@ -110,7 +110,7 @@ def broker() -> InMemoryBroker:
     ],
 )
 def servers(request: pytest.FixtureRequest) -> str | None:
-    """Where the real broker is; `None` for the in-memory one."""
+    """Return the address of the real broker; `None` for the in-memory one."""
     if request.param == "memory":
         return None
     return str(request.getfixturevalue(f"{request.param}_servers"))

@@ -1,4 +1,4 @@
-"""What a test can do to the in-memory broker, and what is the doubles' own."""
+"""The in-memory broker's controls for tests, and behaviour that only the doubles have."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_records_without_a_key_go_round_the_partitions(broker: InMemoryBro
     assert [0, 1, 0, 1] == [metadata.partition for metadata in sent]
 
 
-async def test_a_test_can_look_at_the_stored_records(broker: InMemoryBroker) -> None:
+async def test_the_stored_records_can_be_inspected(broker: InMemoryBroker) -> None:
     async with InMemoryProducer(broker) as producer:
         await producer.send_and_wait("orders", b"a", partition=0, headers=[("h", b"1")])
         await producer.send_and_wait("orders", b"b", partition=1)
@@ -97,7 +97,7 @@ async def test_flush_leaves_the_error_of_a_send_to_its_future(broker: InMemoryBr
         await future
 
 
-async def test_a_stopped_producer_takes_nothing(broker: InMemoryBroker) -> None:
+async def test_a_stopped_producer_refuses_records(broker: InMemoryBroker) -> None:
     async with InMemoryProducer(broker) as producer:
         pass
 
@@ -122,7 +122,7 @@ async def test_a_transactions_records_are_readable_once_it_is_committed(
         assert 2 == consumer.last_stable_offset(FIRST)
 
 
-async def test_an_aborted_transactions_records_are_passed_over(broker: InMemoryBroker) -> None:
+async def test_an_aborted_transactions_records_are_skipped(broker: InMemoryBroker) -> None:
     consumer = InMemoryConsumer("orders", broker=broker, auto_offset_reset="earliest")
     producer = InMemoryProducer(broker, transactional_id="t")
     async with consumer, producer:
@@ -181,7 +181,7 @@ async def test_stopping_a_producer_aborts_its_transaction(broker: InMemoryBroker
     assert () == broker.records("orders")
 
 
-async def test_latest_is_what_comes_after_the_start(broker: InMemoryBroker) -> None:
+async def test_latest_reads_only_records_produced_after_the_start(broker: InMemoryBroker) -> None:
     async with InMemoryProducer(broker) as producer:
         await producer.send_and_wait("orders", b"before", partition=0)
         async with InMemoryConsumer("orders", broker=broker) as consumer:
@@ -191,7 +191,7 @@ async def test_latest_is_what_comes_after_the_start(broker: InMemoryBroker) -> N
 
 
 async def test_offsets_are_found_by_time(broker: InMemoryBroker) -> None:
-    # Not asked of the embedded broker, which answers with times of its own.
+    # Not tested on the embedded broker, which answers with its own times.
     second = TopicPartition("orders", 1)
     async with (
         InMemoryProducer(broker) as producer,
@@ -200,9 +200,9 @@ async def test_offsets_are_found_by_time(broker: InMemoryBroker) -> None:
         for timestamp in (100, 101, 102):
             await producer.send_and_wait("orders", b"v", partition=0, timestamp_ms=timestamp)
 
-        found = await consumer.offsets_for_times({FIRST: 101, second: 0})
+        offsets = await consumer.offsets_for_times({FIRST: 101, second: 0})
 
-    assert {FIRST: OffsetAndTimestamp(1, 101), second: None} == found
+    assert {FIRST: OffsetAndTimestamp(1, 101), second: None} == offsets
 
 
 async def test_an_unknown_offset_reset_is_refused(broker: InMemoryBroker) -> None:
@@ -210,7 +210,7 @@ async def test_an_unknown_offset_reset_is_refused(broker: InMemoryBroker) -> Non
         InMemoryConsumer("orders", broker=broker, auto_offset_reset="newest")
 
 
-async def test_a_pattern_takes_in_topics_that_are_created_later(broker: InMemoryBroker) -> None:
+async def test_a_pattern_includes_topics_that_are_created_later(broker: InMemoryBroker) -> None:
     broker.create_topic("orders.events", partitions=1)
     consumer = InMemoryConsumer(broker=broker, group_id="g", auto_offset_reset="earliest")
     consumer.subscribe(pattern=r"orders\..*")
@@ -226,7 +226,7 @@ async def test_a_pattern_takes_in_topics_that_are_created_later(broker: InMemory
         assert {"orders.events", "orders.commands"} == consumer.subscription()
 
 
-async def test_a_getone_without_a_start_says_so(broker: InMemoryBroker) -> None:
+async def test_getone_before_start_raises_a_clear_error(broker: InMemoryBroker) -> None:
     consumer = InMemoryConsumer("orders", broker=broker)
 
     with pytest.raises(IllegalStateError, match="start"):
@@ -235,7 +235,7 @@ async def test_a_getone_without_a_start_says_so(broker: InMemoryBroker) -> None:
         await consumer.getmany()
 
 
-async def test_a_record_that_cannot_be_deserialized_costs_no_other_record(
+async def test_a_record_that_cannot_be_deserialized_loses_no_other_record(
     broker: InMemoryBroker,
 ) -> None:
     consumer = InMemoryConsumer(
@@ -255,7 +255,7 @@ async def test_a_record_that_cannot_be_deserialized_costs_no_other_record(
 
 
 async def test_listeners_run_in_the_context_of_their_own_consumer(broker: InMemoryBroker) -> None:
-    current = ContextVar("current", default="nobody")
+    current = ContextVar("current", default="default")
     heard: list[str] = []
 
     class Listener(ConsumerRebalanceListener):
@@ -269,9 +269,9 @@ async def test_listeners_run_in_the_context_of_their_own_consumer(broker: InMemo
     first.subscribe(["orders"], listener=Listener())
     async with first:
         heard.clear()
-        current.set("whoever joins second")
+        current.set("the second member")
         async with InMemoryConsumer("orders", broker=broker, group_id="g"):
-            assert ["nobody", "nobody"] == heard
+            assert ["default", "default"] == heard
 
 
 @pytest.mark.parametrize("partitions", [0, -1])
@@ -282,7 +282,7 @@ def test_a_topic_without_partitions_is_refused(partitions: int) -> None:
         InMemoryBroker().create_topic("orders", partitions=partitions)
 
 
-def test_a_partition_that_is_not_there_is_named() -> None:
+def test_the_error_names_a_missing_partition() -> None:
     broker = InMemoryBroker()
     broker.create_topic("orders", partitions=2)
 

@@ -1,4 +1,4 @@
-"""Telemetry kept in memory, and what can be asked of it."""
+"""Telemetry kept in memory, and how tests read it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def capture() -> Iterator[Capture]:
-    with Capture("inventory") as found:
-        yield found
+    with Capture("inventory") as capture:
+        yield capture
 
 
 def end_span(capture: Capture, name: str) -> None:
@@ -73,7 +73,7 @@ def test_a_counter_is_summed_over_the_series_that_match(capture: Capture) -> Non
     assert 4 == capture.metric("sent", {"messaging.destination.name": "payments", "partition": "0"})
 
 
-def test_a_histogram_gives_count_and_sum(capture: Capture) -> None:
+def test_a_histogram_returns_count_and_sum(capture: Capture) -> None:
     histogram = capture.meter_provider.get_meter("test").create_histogram("duration")
     histogram.record(0.5, {"topic": "orders"})
     histogram.record(0.25, {"topic": "orders"})
@@ -83,14 +83,14 @@ def test_a_histogram_gives_count_and_sum(capture: Capture) -> None:
     assert HistogramValue(count=3, sum=8.75) == capture.metric("duration")
 
 
-def test_an_instrument_or_series_that_is_not_there_is_none(capture: Capture) -> None:
+def test_a_missing_instrument_or_series_is_none(capture: Capture) -> None:
     capture.meter_provider.get_meter("test").create_counter("sent").add(1, {"topic": "orders"})
 
     assert capture.metric("received") is None
     assert capture.metric("sent", {"topic": "payments"}) is None
 
 
-def test_clear_forgets_and_instruments_count_on_from_zero(capture: Capture) -> None:
+def test_clear_drops_everything_and_instruments_count_on_from_zero(capture: Capture) -> None:
     meter = capture.meter_provider.get_meter("test")
     counter, histogram = meter.create_counter("sent"), meter.create_histogram("duration")
     gauge = meter.create_gauge("lag")
@@ -114,7 +114,7 @@ def test_clear_forgets_and_instruments_count_on_from_zero(capture: Capture) -> N
     assert "after INTERNAL" == capture.tree()
 
 
-def test_nothing_global_is_touched() -> None:
+def test_no_global_is_touched() -> None:
     providers = trace.get_tracer_provider(), metrics.get_meter_provider()
 
     with Capture():

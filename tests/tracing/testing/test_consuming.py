@@ -1,4 +1,4 @@
-"""What consumers do and refuse; the in-memory double and aiokafka must agree."""
+"""Behaviour and refusals of consumers, in which the in-memory double and aiokafka must agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tracing.testing import eventually
 
 
 async def filled(clients: Any, *, each: int = 3) -> tuple[str, TopicPartition, TopicPartition]:
-    """Make a topic with `each` records per partition, timestamps 100, 101, …"""
+    """Create a topic with `each` records per partition, timestamps 100, 101, …"""
     topic = await clients.topic()
     producer = await clients.producer()
     for partition in (0, 1):
@@ -45,7 +45,7 @@ async def test_getone_can_be_limited_to_partitions(clients: Any) -> None:
     assert [b"1-0", b"1-1", b"1-2"] == [record.value for record in records]
 
 
-async def test_getmany_returns_at_most_what_was_asked_for(clients: Any) -> None:
+async def test_getmany_returns_at_most_max_records(clients: Any) -> None:
     topic, first, second = await filled(clients)
     consumer = await clients.consumer(topic)
     seen: dict[TopicPartition, list[int]] = {first: [], second: []}
@@ -62,7 +62,7 @@ async def test_getmany_returns_at_most_what_was_asked_for(clients: Any) -> None:
     assert {first: [0, 1, 2], second: [0, 1, 2]} == seen
 
 
-async def test_getmany_returns_nothing_where_nothing_is(clients: Any) -> None:
+async def test_getmany_returns_nothing_without_records(clients: Any) -> None:
     topic = await clients.topic()
     consumer = await clients.consumer(topic)
 
@@ -81,7 +81,7 @@ async def test_getmany_wakes_for_a_new_record(clients: Any) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1, "2"])
-async def test_getmany_refuses_a_limit_that_is_none(clients: Any, limit: Any) -> None:
+async def test_getmany_refuses_an_invalid_limit(clients: Any, limit: Any) -> None:
     topic = await clients.topic()
     consumer = await clients.consumer(topic)
 
@@ -105,7 +105,7 @@ async def test_a_paused_partition_returns_nothing_until_resumed(clients: Any) ->
     assert second not in await consumer.getmany()
 
 
-async def test_a_consumer_can_go_anywhere(clients: Any) -> None:
+async def test_a_consumer_can_seek_anywhere(clients: Any) -> None:
     topic, first, second = await filled(clients)
     consumer = await clients.consumer(topic, group="inventory")
 
@@ -126,7 +126,7 @@ async def test_a_consumer_can_go_anywhere(clients: Any) -> None:
     assert b"1-1" == (await consumer.getone(second)).value
 
 
-async def test_a_topics_offsets_can_be_asked_for(clients: Any) -> None:
+async def test_a_consumer_returns_the_offsets_of_a_topic(clients: Any) -> None:
     topic, first, second = await filled(clients)
     consumer = await clients.consumer(topic)
 
@@ -149,7 +149,7 @@ async def test_a_time_before_the_epoch_is_refused(clients: Any) -> None:
         await consumer.offsets_for_times({first: -1})
 
 
-async def test_a_group_goes_on_where_it_committed(clients: Any) -> None:
+async def test_a_group_continues_at_its_committed_offset(clients: Any) -> None:
     topic, first, second = await filled(clients)
     consumer = await clients.consumer(topic, group="inventory")
     assert await consumer.committed(first) is None
@@ -165,7 +165,7 @@ async def test_a_group_goes_on_where_it_committed(clients: Any) -> None:
     assert b"1-2" == (await other.getone(second)).value
 
 
-async def test_what_is_not_committed_comes_again(clients: Any) -> None:
+async def test_uncommitted_records_are_delivered_again(clients: Any) -> None:
     topic, first, _ = await filled(clients)
     consumer = await clients.consumer(topic, group="inventory")
     await consumer.getone(first)
@@ -266,23 +266,23 @@ async def test_a_bad_subscription_is_refused(
 async def test_partitions_that_are_not_assigned_are_refused(clients: Any) -> None:
     topic = await clients.topic()
     consumer = await clients.consumer(topic, group="inventory")
-    stranger = TopicPartition("else", 0)
+    unassigned = TopicPartition("else", 0)
 
     with pytest.raises(IllegalStateError):
-        consumer.pause(stranger)
+        consumer.pause(unassigned)
     with pytest.raises(IllegalStateError):
-        consumer.seek(stranger, 0)
+        consumer.seek(unassigned, 0)
     with pytest.raises(IllegalStateError):
-        await consumer.position(stranger)
+        await consumer.position(unassigned)
     for seek in (consumer.seek_to_beginning, consumer.seek_to_end, consumer.seek_to_committed):
         with pytest.raises(IllegalStateError):
-            await seek(stranger)
+            await seek(unassigned)
     for ask in (consumer.highwater, consumer.last_stable_offset, consumer.last_poll_timestamp):
         with pytest.raises(AssertionError):
-            ask(stranger)
+            ask(unassigned)
 
 
-async def test_what_is_no_partition_is_refused(clients: Any) -> None:
+async def test_a_value_that_is_not_a_partition_is_refused(clients: Any) -> None:
     topic = await clients.topic()
     consumer = await clients.consumer(topic, group="inventory")
     pair = (topic, 0)
@@ -299,7 +299,7 @@ async def test_what_is_no_partition_is_refused(clients: Any) -> None:
 
 
 @pytest.mark.parametrize("offset", [-1, "0", None])
-async def test_seeking_to_no_offset_is_refused(clients: Any, offset: Any) -> None:
+async def test_seeking_to_an_invalid_offset_is_refused(clients: Any, offset: Any) -> None:
     topic, first, _ = await filled(clients)
     consumer = await clients.consumer(topic)
 

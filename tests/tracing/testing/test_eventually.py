@@ -1,4 +1,4 @@
-"""Waiting for something to become true."""
+"""Waiting until a condition is true."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tracing.testing import eventually
 
 
-async def test_it_returns_the_first_truthy_value() -> None:
+async def test_the_first_truthy_value_is_returned() -> None:
     values = iter([0, None, "", "found", "too far"])
 
     assert "found" == await eventually(lambda: next(values), interval_s=0)
@@ -27,7 +27,7 @@ async def test_a_coroutine_function_is_awaited() -> None:
     assert 3 == next(attempts)
 
 
-async def test_failed_assertions_are_tried_again() -> None:
+async def test_failed_assertions_are_retried() -> None:
     attempts = count()
 
     def third_time() -> str:
@@ -76,7 +76,7 @@ async def test_a_predicate_that_never_returns_is_cancelled() -> None:
 
 
 @pytest.mark.parametrize("kind", [ValueError, TimeoutError])
-async def test_other_errors_come_out_at_once(kind: type[Exception]) -> None:
+async def test_other_errors_are_raised_at_once(kind: type[Exception]) -> None:
     attempts = count()
 
     def broken() -> bool:

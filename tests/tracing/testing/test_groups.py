@@ -1,4 +1,4 @@
-"""How groups share partitions; the in-memory double and aiokafka must agree."""
+"""How groups share partitions, in which the in-memory double and aiokafka must agree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tracing.testing import eventually
 
 
 class Diary(ConsumerRebalanceListener):
-    """Writes down what it hears, under its owner's name."""
+    """Records each call under its owner's name."""
 
     def __init__(self, owner: str, entries: list[tuple[str, str, frozenset[int]]]) -> None:
         self.owner = owner
@@ -30,7 +30,7 @@ class Diary(ConsumerRebalanceListener):
 
 
 class PlainDiary(Diary):
-    """The same, with plain methods instead of coroutines."""
+    """Does the same with plain methods instead of coroutines."""
 
     def on_partitions_revoked(self, revoked: Any) -> None:  # type: ignore[override]  # either is allowed
         self._write("revoked", revoked)
@@ -67,7 +67,7 @@ async def test_partitions_are_revoked_from_all_before_any_are_assigned(
     second.subscribe([topic], listener=kind("second", entries))
     await second.start()
     await eventually(lambda: len(first.assignment()) == len(second.assignment()) == 1)
-    # aiokafka tells of an assignment a moment after it has taken effect.
+    # aiokafka calls the listener a moment after an assignment has taken effect.
     await eventually(lambda: sum(what == "assigned" for _, what, _ in entries) == 2)
 
     assert first.assignment().isdisjoint(second.assignment())
@@ -81,7 +81,7 @@ async def test_partitions_are_revoked_from_all_before_any_are_assigned(
     assert ["revoked", "revoked", "assigned", "assigned"] == steps
 
 
-async def test_the_partitions_of_who_leaves_go_to_who_stays(clients: Any) -> None:
+async def test_the_partitions_of_a_leaving_member_go_to_the_others(clients: Any) -> None:
     topic = await clients.topic()
     first = await clients.consumer(topic, group="inventory")
     second = await clients.consumer(topic, group="inventory")
@@ -104,7 +104,7 @@ async def test_unsubscribing_leaves_the_group(clients: Any) -> None:
     await eventually(lambda: len(second.assignment()) == 2)
 
 
-async def test_a_failing_listener_hurts_nobody(clients: Any, caplog: Any) -> None:
+async def test_a_failing_listener_does_not_stop_a_rebalance(clients: Any, caplog: Any) -> None:
     topic = await clients.topic()
     producer = await clients.producer()
     consumer = clients.unstarted_consumer(group="inventory")
@@ -138,7 +138,7 @@ async def test_consumers_without_a_group_read_everything_each(clients: Any) -> N
         assert b"v" == (await consumer.getone()).value
 
 
-async def test_a_rebalance_resumes_at_what_was_committed(clients: Any) -> None:
+async def test_a_rebalance_resumes_at_the_committed_offset(clients: Any) -> None:
     topic = await clients.topic()
     producer = await clients.producer()
     for number in range(3):

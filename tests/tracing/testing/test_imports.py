@@ -1,4 +1,4 @@
-"""What importing the doubles needs, and that they work where aiokafka is not installed."""
+"""Importing the doubles needs no aiokafka, and they work without it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 
-LIFE_WITHOUT_AIOKAFKA = """
+WITHOUT_AIOKAFKA = """
 import asyncio, sys
 sys.modules["aiokafka"] = None  # makes every import of it fail
 from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer
@@ -71,10 +71,10 @@ def test_without_aiokafka_the_doubles_use_equal_types_of_their_own() -> None:
         "True",
         "ConsumerStoppedError",
         "ProducerClosed",
-    ] == run(LIFE_WITHOUT_AIOKAFKA)
+    ] == run(WITHOUT_AIOKAFKA)
 
 
-def test_nothing_else_of_the_library_is_imported() -> None:
+def test_the_doubles_import_nothing_else_of_the_library() -> None:
     offenders = {
         f"{file.name}: {module}"
         for file in (ROOT / "tracing" / "testing").glob("*.py")

@@ -1,4 +1,4 @@
-"""What producers do and refuse; the in-memory double and aiokafka must agree."""
+"""Behaviour and refusals of producers, in which the in-memory double and aiokafka must agree."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_a_tombstone_has_no_value(clients: Any) -> None:
     assert (b"k", None, -1) == (record.key, record.value, record.serialized_value_size)
 
 
-async def test_an_acknowledgement_comes_later_and_says_where_the_record_is(clients: Any) -> None:
+async def test_an_acknowledgement_comes_later_with_the_position_of_the_record(clients: Any) -> None:
     topic = await clients.topic()
     producer = await clients.producer()
     await producer.send_and_wait(topic, b"first", partition=1)
@@ -144,7 +144,7 @@ async def test_a_batch_is_stored_in_order_and_acknowledged_with_its_first_offset
     assert (("h", b"x"),) == tuple(records[2].headers)
 
 
-async def test_a_closed_batch_takes_nothing(clients: Any) -> None:
+async def test_a_closed_batch_accepts_no_record(clients: Any) -> None:
     producer = await clients.producer()
     batch = producer.create_batch()
     batch.close()
@@ -154,7 +154,7 @@ async def test_a_closed_batch_takes_nothing(clients: Any) -> None:
     assert 0 == batch.record_count()
 
 
-async def test_a_full_batch_takes_nothing_more(clients: Any) -> None:
+async def test_a_full_batch_accepts_no_more_records(clients: Any) -> None:
     producer = await clients.producer()
     batch = producer.create_batch()
 

@@ -25,8 +25,8 @@ def public_methods(kind: type[Any]) -> list[str]:
 
 def parameters(method: Any, *, defaults: bool) -> list[tuple[Any, ...]]:
     return [
-        (found.name, found.kind, found.default if defaults else found.default is found.empty)
-        for found in inspect.signature(method).parameters.values()
+        (each.name, each.kind, each.default if defaults else each.default is each.empty)
+        for each in inspect.signature(method).parameters.values()
     ]
 
 
@@ -52,27 +52,27 @@ def test_a_method_has_the_parameters_of_aiokafkas(
 
 @pytest.mark.parametrize("name", public_methods(BatchBuilder))
 def test_a_batch_has_the_methods_of_aiokafkas_builder(name: str) -> None:
-    # Values of defaults apart: aiokafka's default for headers is a mutable list.
+    # Without the values of defaults: aiokafka's default for headers is a mutable list.
     expected, actual = getattr(BatchBuilder, name), getattr(BATCH, name)
 
     assert parameters(expected, defaults=False) == parameters(actual, defaults=False)
 
 
-def test_there_is_something_to_compare() -> None:
+def test_all_methods_are_compared() -> None:
     assert 40 < len(METHODS)
     assert {"append", "close", "closed", "record_count", "size"} == set(
         public_methods(BatchBuilder)
     )
 
 
-def test_what_only_the_double_takes_is_keyword_only_but_for_the_broker() -> None:
+def test_parameters_of_the_double_alone_are_keyword_only_except_the_broker() -> None:
     producer = parameters(InMemoryProducer.__init__, defaults=False)
 
     assert ["self", "broker"] == [
         name for name, kind, _ in producer if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     ]
     options = inspect.signature(InMemoryConsumer).parameters
-    known = inspect.signature(AIOKafkaConsumer).parameters
-    assert {"broker"} == set(options) - set(known)
+    aiokafkas = inspect.signature(AIOKafkaConsumer).parameters
+    assert {"broker"} == set(options) - set(aiokafkas)
     assert "latest" == options["auto_offset_reset"].default
     assert options["enable_auto_commit"].default is True

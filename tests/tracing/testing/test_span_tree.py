@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def capture() -> Iterator[Capture]:
-    with Capture() as found:
-        yield found
+    with Capture() as capture:
+        yield capture
 
 
 @pytest.fixture
@@ -87,9 +87,7 @@ def test_roots_and_siblings_are_ordered_by_start_then_name(
     assert expected == span_tree(reversed(capture.spans()))
 
 
-def test_chosen_attributes_are_shown_in_the_order_asked_for(
-    capture: Capture, tracer: Tracer
-) -> None:
+def test_chosen_attributes_are_shown_in_the_given_order(capture: Capture, tracer: Tracer) -> None:
     recorded(tracer, "send", attributes={"b": 2, "a": "one", "secret": "never"})
 
     assert "send INTERNAL a=one b=2" == span_tree(capture.spans(), attributes=["a", "missing", "b"])
@@ -99,17 +97,15 @@ def test_links_name_the_linked_span_or_say_that_it_is_unknown(
     capture: Capture, tracer: Tracer
 ) -> None:
     with Capture() as other:
-        stranger = recorded(other.tracer_provider.get_tracer("other"), "stranger")
+        elsewhere = recorded(other.tracer_provider.get_tracer("other"), "elsewhere")
     send = recorded(tracer, "send")
-    recorded(tracer, "poll", at=2, links=(send, stranger))
+    recorded(tracer, "poll", at=2, links=(send, elsewhere))
 
     assert "send INTERNAL\npoll INTERNAL ~> send ~> ?" == span_tree(capture.spans(), links=True)
     assert "send INTERNAL\npoll INTERNAL" == span_tree(capture.spans())
 
 
-def test_a_span_whose_parent_is_not_there_is_a_marked_root(
-    capture: Capture, tracer: Tracer
-) -> None:
+def test_a_span_without_its_parent_is_a_marked_root(capture: Capture, tracer: Tracer) -> None:
     with Capture() as other:
         remote = recorded(other.tracer_provider.get_tracer("other"), "remote")
     process = recorded(tracer, "process", remote)
@@ -130,7 +126,7 @@ def test_ids_never_appear(capture: Capture, tracer: Tracer) -> None:
     assert not re.search(r"\d", drawn)
 
 
-def test_no_spans_are_no_lines() -> None:
+def test_no_spans_give_an_empty_tree() -> None:
     assert "" == span_tree(())
 
 

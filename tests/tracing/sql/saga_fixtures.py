@@ -1,4 +1,4 @@
-"""What several tests of stored sagas need: tables in place, and what is in them."""
+"""Helpers for tests of stored sagas: create the tables, fill them and read them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ NAME: Final = "place-order"
 
 
 async def stored_sagas(database: Database) -> SqlSagas:
-    found = SqlSagas(metadata=database.metadata)
+    sagas = SqlSagas(metadata=database.metadata)
     await _create(database)
-    return found
+    return sagas
 
 
 async def saga_log(database: Database) -> SqlSagaLog:
-    found = SqlSagaLog(database.engine, metadata=database.metadata)
+    log = SqlSagaLog(database.engine, metadata=database.metadata)
     await _create(database)
-    return found
+    return log
 
 
 async def _create(database: Database) -> None:
@@ -37,8 +37,8 @@ async def _create(database: Database) -> None:
         await connection.run_sync(database.metadata.create_all)
 
 
-async def whole_life(sagas: SqlSagas, connection: AsyncConnection, saga_id: str) -> None:
-    """A saga that is compensated, with its three steps, each told twice."""
+async def compensated_saga(sagas: SqlSagas, connection: AsyncConnection, saga_id: str) -> None:
+    """Record a compensated saga with three steps, each of which ends twice."""
     context = SagaContext(saga_id, 10 * S)
     assert await sagas.start(connection, NAME, context, state="charge", deadline_ns=20 * S)
     for name, compensation in (("charge", False), ("refund", True), ("release", True)):
@@ -46,18 +46,18 @@ async def whole_life(sagas: SqlSagas, connection: AsyncConnection, saga_id: str)
             connection, NAME, saga_id, name, compensation=compensation, started_ns=11 * S
         )
         outcome: Any = "rejected" if name == "charge" else "ok"
-        found = await sagas.end_step(
+        started_ns = await sagas.end_step(
             connection, NAME, saga_id, name, outcome=outcome, ended_ns=12 * S
         )
-        assert 11 * S == found
+        assert 11 * S == started_ns
         assert None is await sagas.end_step(connection, NAME, saga_id, name, outcome="ok")
     assert await sagas.end(connection, NAME, saga_id, "compensated", reason="declined")
     assert not await sagas.end(connection, NAME, saga_id, "failed")
 
 
-async def noted(log: SqlSagaLog, saga: str, *events: FlowEvent) -> list[SagaHistory]:
-    """Note events, one after the other, as an observer does; what there was to tell."""
-    told = [
+async def store_events(log: SqlSagaLog, saga: str, *events: FlowEvent) -> list[SagaHistory]:
+    """Store events one by one, as an observer does; return the histories to report."""
+    histories = [
         await log.note(
             saga,
             event,
@@ -66,17 +66,17 @@ async def noted(log: SqlSagaLog, saga: str, *events: FlowEvent) -> list[SagaHist
         )
         for event in events
     ]
-    return [history for history in told if history is not None]
+    return [history for history in histories if history is not None]
 
 
 async def rows(database: Database, tables: SagaTables, saga: str) -> dict[str, list[Any]]:
-    """Everything that is kept of a saga's instances, totals summed over their slots."""
-    found: dict[str, list[Any]] = {}
+    """Return all rows of a saga's instances, with the totals summed over their slots."""
+    contents: dict[str, list[Any]] = {}
     async with database.engine.connect() as connection:
         for table in (tables.sagas, tables.steps):
             columns = [column for column in table.c if column.name != "context"]
             result = await connection.execute(select(*columns).where(table.c.saga == saga))
-            found[table.name] = sorted((tuple(row) for row in result), key=repr)
+            contents[table.name] = sorted((tuple(row) for row in result), key=repr)
         totals = tables.totals.c
         result = await connection.execute(
             select(totals.figure, totals.label, totals.number).where(totals.saga == saga)
@@ -84,8 +84,8 @@ async def rows(database: Database, tables: SagaTables, saga: str) -> dict[str, l
         sums: dict[tuple[str, str], int] = {}
         for figure, label, number in result:
             sums[figure, label] = sums.get((figure, label), 0) + number
-    found["totals"] = sorted(sums.items())
-    return found
+    contents["totals"] = sorted(sums.items())
+    return contents
 
 
 def totals_of(health: SagaHealth) -> tuple[int, dict[str, int], dict[str, int]]:
