@@ -1,4 +1,4 @@
-"""A shop in five services that shows `tracing` at work: one order, one trace.
+"""A shop of eight services that shows `tracing` at work: one order, one trace.
 
 `python -m demo_pipeline run` starts a broker and all services, places orders over HTTP, checks
 that every order is in exactly one trace, and shows where the time went. Each service is a set of

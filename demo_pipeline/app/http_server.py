@@ -22,7 +22,7 @@ _STOP_S: Final = 5
 
 
 def listen(port: int) -> socket.socket:
-    """Open a loopback port for HTTP; 0 takes a free one.
+    """Open a loopback port for HTTP; 0 uses a free one.
 
     Raises:
         DemoError: The port is not available.
@@ -77,5 +77,5 @@ async def serving(
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: what they mean is decided once, for all services."""
+        """Ignore signals: the process handles them once, for all services."""
         yield

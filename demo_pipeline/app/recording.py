@@ -53,11 +53,11 @@ class MetricRecorder(MetricExporter):
         return MetricExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:  # noqa: ARG002 - interface
-        """Have nothing to flush."""
+        """Do nothing: there is nothing to flush."""
         return True
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Have nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 class _NoLogs(LogRecordProcessor):
@@ -65,10 +65,10 @@ class _NoLogs(LogRecordProcessor):
         """Drop the record: the console has a handler of its own."""
 
     def shutdown(self) -> None:
-        """Have nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - interface
-        """Have nothing to flush."""
+        """Do nothing: there is nothing to flush."""
         return True
 
 

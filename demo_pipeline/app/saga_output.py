@@ -65,7 +65,7 @@ def print_saga(saga: SagaStatus, console: Console) -> None:
         Text(f"trace {saga.trace_id or NOTHING}"),
     ]
     if saga.reason:
-        parts.append(Text(f"compensated because: {printable(saga.reason)}"))
+        parts.append(Text(f"reason: {printable(saga.reason)}"))
     parts += ["", _steps(saga.steps, width)]
     if saga.to_undo:
         parts += [

@@ -11,7 +11,7 @@ from demo_pipeline.domain.events import Order
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """To orders: take this order."""
+    """To orders: accept this order."""
 
     order: Order
 

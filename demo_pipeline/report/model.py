@@ -197,7 +197,7 @@ class Hop:
 
     @property
     def reader(self) -> str:
-        """The service, with its group where that goes by another name."""
+        """The service, with its group if that has another name."""
         return reader(self.service, self.group)
 
 

@@ -1,1 +1,1 @@
-"""What every service runs on: database, consuming, publishing, faults on purpose."""
+"""The base of every service: database, consuming, publishing, and deliberate faults."""

@@ -1,1 +1,1 @@
-"""The orchestrated saga that places an order: its steps as data, its moves as a pure function."""
+"""The place-order saga: its steps as data, its state machine as a pure function."""
