@@ -181,7 +181,7 @@ class Telemetry:
             raise TypeError("redact gave no text")  # noqa: TRY301 - as any other fault of it
         except Exception as fault:
             # Not the text itself: what was to be redacted must not get out.
-            warn_once("an error's message cannot be told", error=fault)
+            warn_once("an error's message cannot be read", error=fault)
             return "(message unavailable)"
 
     def redacted(self, error: BaseException) -> str | None:

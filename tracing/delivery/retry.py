@@ -22,7 +22,7 @@ def full_jitter(longest_s: float) -> float:
 
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
     """
-    return random.uniform(0, longest_s)  # noqa: S311 - nobody gains from guessing a delay
+    return random.uniform(0, longest_s)  # noqa: S311 - a guessed delay harms no one
 
 
 def retryable(error: Exception) -> bool:

@@ -120,8 +120,8 @@ class Propagation:
 
         Args:
             headers: Where to add them; it holds none of `fields` yet.
-            span: The message's creation context; of one that nobody records, its `traceparent`
-                may stand for it.
+            span: The message's creation context; an unrecorded one may be replaced by its
+                `traceparent`.
             context: Where the baggage is, and what else other propagators than W3C's carry.
             topic: Where the message goes; `None` when that is not known yet, as in a batch: then
                 only what may cross every boundary goes along.

@@ -43,7 +43,7 @@ class EventIdentity:
         """Read a record's identity. Never raises, whatever the headers hold.
 
         Both parts have at most `MAX_IDENTITY` bytes and no NUL, so that every database can keep
-        them; what is longer, or no text, is told by its SHA-256.
+        them; a longer part, or one that is not text, is replaced by its SHA-256.
         """
         headers = record.headers
         present = latest(headers)
@@ -62,7 +62,7 @@ class EventIdentity:
 
 def bounded(value: bytes) -> str:
     """Write a part of an identity as text of at most `MAX_IDENTITY` bytes; different stays so."""
-    # What looks like a hash is hashed as well: nobody can choose the text of somebody else's hash.
+    # A text that looks like a hash is hashed as well, so that none can imitate the hash of another.
     if len(value) <= MAX_IDENTITY and b"\0" not in value and not value.startswith(b"sha256:"):
         try:
             return value.decode()

@@ -54,10 +54,10 @@ _NO_STATE = TraceState()
 
 
 class RemoteSpan(NonRecordingSpan):
-    """The span that created a message, read from its `traceparent`; parsed when somebody asks.
+    """The span that created a message, read from its `traceparent` and parsed on first use.
 
-    Nobody does where nothing is sampled: then it is what the handler sees as its current span,
-    and its header goes on to the next hop as it came.
+    Without sampling it is never parsed: it is only the current span in the handler,
+    and its header goes on to the next hop unchanged.
 
     Attributes:
         traceparent: The header, of version 00 and well-formed.

@@ -200,7 +200,7 @@ class _TaskLoop:
             # Not `task.exception()`: by that, asyncio takes it for seen, and logs it no more.
             error = getattr(task, "_exception", None)
             if error is None and task.result() is self._result:
-                # As `asyncio.wait_for` does: it is handled elsewhere, and nobody says for how long.
+                # Like `asyncio.wait_for`: another task handles it, for an unknown time.
                 error = asyncio.CancelledError()
         self.finish(error)
 

@@ -37,7 +37,7 @@ class Arrived:
         record: Which one.
         wait_ms: Its age; negative where clocks disagree.
         origin_ms: When its flow began, unix ms, where it says so.
-        durations: Where its times are told.
+        durations: Records its durations.
     """
 
     record: ConsumerRecord[Any, Any]

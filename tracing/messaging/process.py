@@ -104,7 +104,7 @@ class Processing(Handling):
         self._origin: int | None = None
 
     def duplicate(self) -> None:
-        """The record's event had been applied before: it tells nothing about the flow's lag."""
+        """Note a duplicate: the record's event is not counted in the flow's lag."""
         self._origin = None
 
     def dead_lettered(self) -> None:
@@ -278,7 +278,7 @@ class Processing(Handling):
         if isinstance(error, Rejected):
             self.reject(error.reason)
             error = None
-        # Being told to stop is not a failure, and no outcome either: the record comes back.
+        # A request to stop is neither a failure nor an outcome: the record will be delivered again.
         stopped = error is not None and not isinstance(error, Exception)
         if error is not None and not stopped:
             self._outcome = self._failed_as

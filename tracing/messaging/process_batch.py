@@ -84,7 +84,7 @@ class BatchProcessing(Handling):
         self._duplicates: set[EventIdentity] = set()
 
     def duplicate(self, identity: EventIdentity) -> None:
-        """An event of the batch had been applied before: it tells nothing about its flow's lag."""
+        """Note a duplicate in the batch: the event is not counted in its flow's lag."""
         self._duplicates.add(identity)
 
     def start(self) -> None:
@@ -159,7 +159,7 @@ class BatchProcessing(Handling):
         if isinstance(error, Rejected):
             self.reject(error.reason)
             error = None
-        # Being told to stop is not a failure, and no outcome either: the records come back.
+        # A request to stop is neither a failure nor an outcome: the records come again later.
         if error is None or isinstance(error, Exception):
             if error is None:
                 self._series.succeeded.record(duration, span)

@@ -1,4 +1,4 @@
-"""The process span of a record: what it is a child of, what it is linked to, what it tells."""
+"""The process span of a record: its parent, its links and its attributes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def begin_process_span(
     wait_ms: int,
     start_ns: int,
 ) -> Span:
-    """Start the span, or let the message's own context stand for one that nobody would record.
+    """Start the span, or use the message's own context if no span would be recorded.
 
     Args:
         telemetry: What the service's clients share.

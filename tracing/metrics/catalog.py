@@ -174,7 +174,7 @@ SAGA_DURATION: Final = Metric(
     name="pipeline.saga.duration",
     kind="histogram",
     unit="s",
-    description="From a saga's start to its end, as seen by whoever ended it.",
+    description="From a saga's start to its end, as the service that ended it measures it.",
     labels=(semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
     buckets=_SAGA_BUCKETS,
 )

@@ -88,7 +88,7 @@ class LocalHistogram:
 class HistogramTotals:
     """What one series holds since the start.
 
-    Bucket counts, sum, smallest and largest value, and exemplars by bucket that nobody has had yet.
+    Bucket counts, sum, smallest and largest value, and the exemplars not yet collected, by bucket.
     """
 
     counts: tuple[int, ...]

@@ -32,9 +32,9 @@ OVERFLOW: Final = frozenset({("otel.metric.overflow", True)})
 """The labels of the one series that all others share from there on; the name is the SDK's."""
 
 Reading = Callable[[], float | None]
-"""Tells the present value of a gauge; `None` where there is none."""
+"""Returns the current value of a gauge; `None` for no value."""
 Readings = Callable[[], Iterable[tuple[Labels, float]]]
-"""Tells the present values of several series of one instrument."""
+"""Returns the current values of several series of one instrument."""
 
 
 class Durations(Protocol):
@@ -209,8 +209,8 @@ class Metrics:
             metric: The gauge, or a counter whose totals are kept elsewhere.
             readings: Called at each collection, in the collecting thread. What it raises leaves
                 its series out.
-            key: Whoever registers with the same key later takes the place of this one; by default
-                nobody does.
+            key: A later registration with the same key replaces this one; by default
+                none does.
             max_series: How many series are taken at a collection, by default as many as a metric
                 may have. Further ones are left out and counted: what cannot be added up, such as
                 ages, has no series that could stand for the rest.
@@ -246,10 +246,10 @@ class Metrics:
         found = [Observation(total, dict(attributes)) for attributes, total in totals.items()]
         for read, most in readings:
             try:
-                told = [Observation(value, attributes) for attributes, value in read()]
-                if len(told) > most:
-                    self._limit.leave_out(name, len(told) - most)
-                found += told[:most]
+                observations = [Observation(value, attributes) for attributes, value in read()]
+                if len(observations) > most:
+                    self._limit.leave_out(name, len(observations) - most)
+                found += observations[:most]
             except Exception as error:
                 warn_once(f"{name} cannot be read", error=error)
         return found

@@ -1,4 +1,4 @@
-"""Lost spans and the end of an exporter: what the account of exporting tells of them."""
+"""Lost spans and the end of an exporter as the export account counts them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_an_exporter_that_raises_is_counted_and_not_hidden() -> None:
 
 
 def _losses(account: ExportAccount) -> dict[str, float]:
-    """What is told of lost spans, by reason."""
+    """Return the counted lost spans, by reason."""
     keeps = InMemoryMetricReader()
     provider = MeterProvider([keeps])
     account.report_with(Telemetry("orders", meter_provider=provider).metrics)
@@ -89,8 +89,8 @@ def test_spans_for_which_there_is_no_room_are_counted(
     assert {"span_queue": 3} == _losses(account)
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_an_exporter_is_told_how_long_it_may_take_to_stop(told: bool) -> None:
+@pytest.mark.parametrize("timed", [False, True])
+def test_an_exporter_receives_the_time_limit_of_its_shutdown(timed: bool) -> None:
     stopped: list[float | None] = []
 
     class Plain(Hangs):
@@ -101,10 +101,10 @@ def test_an_exporter_is_told_how_long_it_may_take_to_stop(told: bool) -> None:
         def shutdown(self, timeout_millis: float = 30_000) -> None:
             stopped.append(timeout_millis)
 
-    exporter = AccountedSpanExporter(Timed() if told else Plain(), ExportAccount())
+    exporter = AccountedSpanExporter(Timed() if timed else Plain(), ExportAccount())
     provider = TracerProvider()
     provider.add_span_processor(AccountedBatchSpanProcessor(exporter, ExportAccount()))
     provider.shutdown()
     (seen,) = stopped
     # A little of the 30 s has gone by then.
-    assert (seen is not None and 0 < seen < 30_000) if told else seen is None
+    assert (seen is not None and 0 < seen < 30_000) if timed else seen is None

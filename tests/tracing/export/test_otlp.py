@@ -182,8 +182,8 @@ def test_exporters_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     providers.shutdown()
 
 
-def _told(collector: Collector) -> dict[tuple[str, str], float]:
-    """The counters that the collector was told last, by metric and by their one label."""
+def _last_counters(collector: Collector) -> dict[tuple[str, str], float]:
+    """Return the last counters that the collector received, by metric and by their one label."""
     found = {}
     for body in collector.received["/v1/metrics"]:
         for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
@@ -211,10 +211,10 @@ def test_what_exporting_costs_is_told_and_spans_that_nobody_took_are_counted(
     # What the first export of metrics took is known to the second.
     providers.meter_provider.force_flush()
     providers.shutdown()
-    told = _told(collector)
-    assert 3 == told["pipeline.telemetry.dropped", "span_export"]
-    assert 0 < told["pipeline.telemetry.export.time", "traces"] < 60
-    assert 0 < told["pipeline.telemetry.export.time", "metrics"] < 60
+    counters = _last_counters(collector)
+    assert 3 == counters["pipeline.telemetry.dropped", "span_export"]
+    assert 0 < counters["pipeline.telemetry.export.time", "traces"] < 60
+    assert 0 < counters["pipeline.telemetry.export.time", "metrics"] < 60
     assert 2 == len(kept)
 
 

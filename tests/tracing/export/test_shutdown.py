@@ -1,4 +1,4 @@
-"""The end of exporting: within its time, whatever the collector does, and with its losses told."""
+"""Exporting ends within its time limit, whatever the collector does, and counts its losses."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_shutdown_is_safe_from_several_threads_and_again(collector: Collector) -
         thread.join()
     providers.shutdown()
 
-    # Whoever returns, returns after all was exported.
+    # Every call returns only after everything was exported.
     assert [600] * 4 == ended
     assert 600 == len(collector.spans())
 

@@ -170,8 +170,8 @@ async def test_one_poisoned_record_does_not_decide_for_a_batch() -> None:
         good = _record(f"pipeline.name=orders,pipeline.origin={origin}")
         async with _consumer(telemetry).process_batch([_record(EVIL), good]):
             sent = await _sent(telemetry)
-        told: Any = capture.metric(END_TO_END)
-        assert (1, pytest.approx(5, abs=60)) == (told.count, told.sum)
+        measured: Any = capture.metric(END_TO_END)
+        assert (1, pytest.approx(5, abs=60)) == (measured.count, measured.sum)
     assert f"pipeline.name=orders,pipeline.origin={origin}".encode() == sent["baggage"]
 
 
@@ -232,8 +232,8 @@ async def test_a_pipeline_that_cannot_be_called_so_is_counted_and_is_none(name: 
         async with _consumer(_telemetry(capture)).process(_record(f"pipeline.name={name}")):
             pass
         assert 1 == _invalid(capture, "pipeline")
-        told: Any = capture.metric("pipeline.wait.duration", {"pipeline": "orders"})
-        assert 1 == told.count
+        measured: Any = capture.metric("pipeline.wait.duration", {"pipeline": "orders"})
+        assert 1 == measured.count
 
 
 async def test_names_from_records_are_bounded_over_all_topics() -> None:
@@ -260,8 +260,8 @@ async def test_an_event_time_that_cannot_be_gives_no_publish_duration(
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + moved_s)).encode()
     with Capture() as capture:
         await _sent(_telemetry(capture), headers=[("ce_time", moment)])
-        told: Any = capture.metric("pipeline.publish.duration", {"pipeline": "orders"})
-        assert int(expected) == (0 if told is None else told.count)
+        measured: Any = capture.metric("pipeline.publish.duration", {"pipeline": "orders"})
+        assert int(expected) == (0 if measured is None else measured.count)
         assert int(not expected) == _invalid(capture, "ce_time")
 
 

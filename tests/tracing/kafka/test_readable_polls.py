@@ -143,7 +143,7 @@ def raw() -> Any:
         yield
 
 
-def told(records: list[Any]) -> list[tuple[int, int, bool]]:
+def summary(records: list[Any]) -> list[tuple[int, int, bool]]:
     return [(each.partition, each.offset, not isinstance(each, BrokenRecord)) for each in records]
 
 
@@ -193,7 +193,7 @@ def test_each_record_comes_once_and_in_order_whatever_lies_between(
 
     client, found = asyncio.run(run())
 
-    seen = told(found)
+    seen = summary(found)
     assert {each for each in expected(client) if each[1] >= starts[each[0]]} == set(seen)
     assert len(seen) == len(set(seen))
     for number in range(len(logs)):
@@ -208,7 +208,7 @@ async def test_what_was_found_before_another_error_comes_before_it() -> None:
     assert {} == await polls.poll(1)
     client.refused.add(TopicPartition("orders", 1))
 
-    assert [(0, 0, True)] == told((await polls.poll(1))[first])
+    assert [(0, 0, True)] == summary((await polls.poll(1))[first])
     with pytest.raises(TopicAuthorizationFailedError):
         await polls.poll(1)
 
@@ -296,7 +296,7 @@ async def test_what_can_be_read_from_the_bytes_is_given_though_the_client_could_
     given_: list[tuple[int, int, bool]] = []
     while len(given_) < 3:
         for records in (await polls.poll(0)).values():
-            given_ += told(records)
+            given_ += summary(records)
 
     assert [(0, 0, True), (0, 1, True), (0, 2, True)] == given_
 
@@ -315,7 +315,7 @@ async def test_a_seek_while_the_bytes_are_read_stands() -> None:
     given_: list[tuple[int, int, bool]] = []
     while not client.ended:
         for records in (await polls.poll(0)).values():
-            given_ += told(records)
+            given_ += summary(records)
 
     assert [(0, 0, True), (0, 4, True)] == given_
 
@@ -324,7 +324,7 @@ async def test_a_seek_while_the_bytes_are_read_stands() -> None:
 async def test_an_error_of_every_poll_that_is_about_no_record_is_raised(
     monkeypatch: pytest.MonkeyPatch, *, assigned: bool
 ) -> None:
-    # As of a consumer that is not started: it fails at once, and nobody knows where it stands.
+    # Like a consumer that is not started: it fails at once, and has no position.
     client = Client([[[True]]] if assigned else [])
 
     async def fails(*_tps: Any, **_options: Any) -> dict[TopicPartition, list[Record]]:

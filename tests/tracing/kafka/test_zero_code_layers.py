@@ -221,7 +221,7 @@ async def test_whoever_is_undone_first_the_other_one_stays(
             case "TRACED":
                 assert 1 == (await sends())[1]
             case "use":
-                assert (0, 0) == await sends(), "nobody's"
+                assert (0, 0) == await sends(), "counted without a layer"
     assert original is vars(AIOKafkaProducer)["send"] or "zero+ other+ zero-" in steps
 
 

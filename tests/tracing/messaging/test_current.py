@@ -38,7 +38,7 @@ def broken_logging(request: pytest.FixtureRequest) -> Iterator[logging.Handler]:
 
 def test_a_handler_or_filter_that_raises_does_not_hurt(broken_logging: logging.Handler) -> None:
     EventLog("tracing").warning("a line")
-    EventLog("tracing").info("a line for %s", "nobody", extra={"topic": "orders"})
+    EventLog("tracing").info("a line for %s", "a reader", extra={"topic": "orders"})
     warn_once(f"a warning {uuid4()}", error=ValueError())
 
 

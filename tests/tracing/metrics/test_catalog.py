@@ -78,7 +78,7 @@ async def _health() -> SagaHealth:
 
 
 async def _scene(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
-    """Do everything that is told by metrics; returns what ends it."""
+    """Do everything that metrics measure, and return a function that ends it."""
     broker = InMemoryBroker()
     for topic in ("orders", "orders.g.dlq"):
         broker.create_topic(topic, partitions=1)

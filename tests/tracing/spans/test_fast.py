@@ -164,19 +164,19 @@ def test_the_sampler_decides(sampler: Sampler, parent: trace.Span | None, record
 
 
 def test_a_samplers_attributes_and_trace_state_are_kept() -> None:
-    class Tells(Sampler):
+    class MarkingSampler(Sampler):
         def should_sample(self, *_: object, **__: object) -> SamplingResult:
             state = trace.TraceState([("seen", "1")])
-            return SamplingResult(Decision.RECORD_AND_SAMPLE, {"sampler": "tells"}, state)
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, {"sampler": "marks"}, state)
 
         def get_description(self) -> str:
-            return "Tells"
+            return "MarkingSampler"
 
-    spans, collect = starter(Tells())
+    spans, collect = starter(MarkingSampler())
     start(spans).end()
 
     context = collect.ended[0].get_span_context()
-    assert {"sampler": "tells"} == dict(collect.ended[0].attributes or {})
+    assert {"sampler": "marks"} == dict(collect.ended[0].attributes or {})
     assert context is not None
     assert "1" == context.trace_state.get("seen")
 
