@@ -12,7 +12,7 @@ for tests.
 
 from tracing.delivery.consume import consume
 from tracing.delivery.dead_letters import DeadLetters
-from tracing.delivery.inbox_protocol import Inbox
+from tracing.delivery.inbox import Inbox
 from tracing.delivery.retry import Retry
 from tracing.headers.boundary import Boundary
 from tracing.headers.cloudevents import CloudEvent, cloudevent

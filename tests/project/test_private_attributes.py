@@ -30,7 +30,12 @@ ELSEWHERE = {
     ("tracing/kafka/coexistence.py", "_self_wrapper"): "wrapt documents it, and no client has it",
     ("tracing/kafka/replaced.py", "_pipeline_tracing"): "the library's own mark on a client",
     ("tracing/kafka/proxy.py", "_completed"): "the wrapper's own mark on itself",
-    ("tracing/delivery/transactions.py", "_producer"): "the library's own wrapper",
+    ("tracing/kafka/owned_producer.py", "_producer"): "the library's own wrapper",
+    ("tracing/kafka/iteration.py", "_headers"): "the library's own Processing",
+    ("tracing/messaging/", "_pipeline_port"): "the library's own private side of a client",
+    ("tracing/messaging/", "_pipeline_sender"): "as above",
+    ("tracing/kafka/zero_code.py", "_iterations"): "the library's own wrapper",
+    ("tracing/kafka/batch.py", "_report"): "the library's own wrapper",
 }
 
 _PRIVATE = re.compile(r"_[a-z]\w*").fullmatch

@@ -13,6 +13,7 @@ import click
 from tracing.cli.terminal import UNITS
 from tracing.delivery.dead_letter_names import DeadLetterNames
 from tracing.dlq.places import LetterId
+from tracing.kafka.transport import is_topic_name
 
 _LONGEST_S = 86_400.0
 _address = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/@]+)(?::([0-9]{1,5}))?").fullmatch
@@ -60,7 +61,7 @@ class Template(click.ParamType[DeadLetterNames]):
         if isinstance(value, DeadLetterNames):
             return value
         try:
-            return DeadLetterNames(str(value))
+            return DeadLetterNames(str(value), is_topic_name)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

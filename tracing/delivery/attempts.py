@@ -15,8 +15,6 @@ from tracing.messaging.outcome import Rejected, leaves
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aiokafka.structs import ConsumerRecord
-
     from tracing.delivery.failure_handling import FailureHandling
     from tracing.messaging.process import Processing
     from tracing.messaging.process_span import RetriedAttempt
@@ -37,7 +35,7 @@ class Attempts:
     def __init__(
         self,
         processing: Processing,
-        handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+        handler: Callable[[Any], Awaitable[object]],
         handling: FailureHandling,
         *,
         settle: Callable[[], Awaitable[None]] | None = None,
@@ -163,6 +161,7 @@ class Attempts:
                 record,
                 decisive,
                 group=handling.group or "",
+                transport=handling.transport,
                 attempts=self._number,
                 first_failed_at_ms=self._first_failed_at_ms,
             )
@@ -199,9 +198,8 @@ class Attempts:
         self._processing.end(error)
 
 
-def failure_of(error: BaseException, record: ConsumerRecord[Any, Any]) -> Exception:
-    """Return what a loop ends with when an attempt ended with an error: the error, if it may be."""
-    place = f"{record.topic}[{record.partition}] offset {record.offset}"
+def failure_of(error: BaseException, place: str) -> Exception:
+    """Return what a loop ends with when an attempt at the message of a place fails."""
     if isinstance(error, Exception):
         # An error may refuse notes; the loop ends with it all the same.
         with suppress(Exception):

@@ -1,4 +1,4 @@
-"""Closing a consumer while a loop reads it: the loop ends first, in good order."""
+"""A consumer belongs to one loop at a time, which ends before the consumer is closed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,34 @@ from typing import TYPE_CHECKING, Final
 from tracing.core.log import EventLog, described
 
 if TYPE_CHECKING:
-    from tracing.kafka.consumer import TracedConsumer
+    from tracing.messaging.reading import ConsumerPort
 
 _logger = EventLog("tracing")
 
 _CLOSE_S: Final = 1.0
 
+# The clients that a loop reads, by identity: a client may be wrapped more than once.
+_read: set[int] = set()
 _closing: set[asyncio.Future[None]] = set()
+
+
+def begin_reading(client: object) -> None:
+    """Be the only loop that reads a client, until `end_reading`.
+
+    Raises:
+        RuntimeError: Another loop reads it.
+    """
+    if id(client) in _read:
+        raise RuntimeError(
+            "another consume() reads this consumer; a second one would take its records away: "
+            "make a second consumer, or raise `concurrency`"
+        )
+    _read.add(id(client))
+
+
+def end_reading(client: object) -> None:
+    """Let another loop read a client."""
+    _read.discard(id(client))
 
 
 class Closing:
@@ -24,7 +45,7 @@ class Closing:
         consumer: The consumer.
     """
 
-    def __init__(self, consumer: TracedConsumer) -> None:
+    def __init__(self, consumer: ConsumerPort) -> None:
         self._consumer = consumer
         self._wanted = False
         self._closed: asyncio.Future[None] | None = None
@@ -57,7 +78,7 @@ class Closing:
     def _begin(self) -> asyncio.Future[None]:
         # Without a broker this takes as long as its requests do; the loop does not wait for it.
         if self._closed is None:
-            self._closed = asyncio.ensure_future(self._consumer.stop())
+            self._closed = asyncio.ensure_future(self._consumer.close())
             _closing.add(self._closed)
             self._closed.add_done_callback(_ended)
         return self._closed

@@ -1,49 +1,44 @@
-"""Commits of what a loop has handled: one at a time, and none is waited for without end."""
+"""Settling what a loop has handled: one settlement at a time, and each within a bounded time."""
 
 from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tracing.core.log import EventLog, described
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
 
-    from aiokafka.structs import TopicPartition
-
-    from tracing.delivery.lane import PartitionWorker
-    from tracing.kafka.consumer import TracedConsumer
-
-    Commit = Callable[[Mapping[TopicPartition, Any]], Awaitable[None]]
+    from tracing.messaging.reading import Settlement
+    from tracing.messaging.transport import Lane, Transport
 
 _logger = EventLog("tracing")
-
-# The group has moved on: the records come back, to whichever member has the partition now. Named,
-# because aiokafka itself is no dependency.
-_LOST_PARTITION: Final = frozenset(
-    {"CommitFailedError", "IllegalStateError", "IllegalGenerationError", "UnknownMemberIdError",
-     "RebalanceInProgressError"}
-)  # fmt: skip
 
 
 class Commits:
     """Commits what workers have handled. For one event loop.
 
-    Two commits never overlap: the one that was begun first could otherwise end last and set the
-    group back.
+    Two commits never overlap: the one that began first could otherwise end last and set the group
+    back.
 
     Args:
-        consumer: The consumer.
+        settlement: How messages are settled.
+        transport: The kind of broker.
         interval_s: Seconds between two periodic commits, at least.
         failed: Called with the error that a periodic commit ended with, where it is fatal.
     """
 
     def __init__(
-        self, consumer: TracedConsumer, interval_s: float, failed: Callable[[Exception], None]
+        self,
+        settlement: Settlement,
+        transport: Transport,
+        interval_s: float,
+        failed: Callable[[Exception], None],
     ) -> None:
-        self._consumer = consumer
+        self._settlement = settlement
+        self._transport = transport
         self._interval_s = interval_s
         self._failed = failed
         self._one_at_a_time = asyncio.Lock()
@@ -55,61 +50,50 @@ class Commits:
         """Whether it is time for the next periodic commit."""
         return self._periodic is None and monotonic() - self._began >= self._interval_s
 
-    def begin(self, workers: Mapping[TopicPartition, PartitionWorker]) -> None:
+    def begin(self, lanes: Collection[Lane]) -> None:
         """Begin a periodic commit, if there is anything to commit, and do not wait for it."""
         self._began = monotonic()
-        if any(worker.uncommitted is not None for worker in workers.values()):
-            self._periodic = asyncio.create_task(self.commit(workers), name="periodic commit")
+        if self._settlement.pending(lanes):
+            self._periodic = asyncio.create_task(self.commit(lanes), name="periodic commit")
             self._periodic.add_done_callback(self._ended)
 
-    async def commit(self, workers: Mapping[TopicPartition, PartitionWorker]) -> None:
-        """Commit; where the partitions have moved meanwhile, their records come back.
+    async def commit(self, lanes: Collection[Lane]) -> None:
+        """Commit; where the lanes have moved meanwhile, their messages come back.
 
         Raises:
             Exception: The commit failed for another reason, and not only for now.
         """
         try:
-            await self.commit_by(self._consumer.commit, workers)
+            await self.commit_by(self._settlement.settle, lanes)
         except Exception as error:
-            if not (getattr(error, "retriable", False) or type(error).__name__ in _LOST_PARTITION):
+            if not self._settlement.comes_back(error):
                 raise
             _logger.warning(
                 "commit of %s failed (%s); records handled since the last commit may be delivered "
                 "again",
-                ", ".join(f"{tp.topic}[{tp.partition}]" for tp in workers),
+                self._transport.lane_names(lanes),
                 type(error).__name__,
             )
 
     async def commit_by(
-        self, commit: Commit, workers: Mapping[TopicPartition, PartitionWorker]
+        self,
+        settle: Callable[[Collection[Lane]], Awaitable[None]],
+        lanes: Collection[Lane],
     ) -> None:
-        """Commit by this function, and raise whatever it raises."""
-        if self._consumer.info.group is None:
-            return
+        """Commit by this function, and raise what it raises."""
         async with self._one_at_a_time:
-            offsets = {
-                tp: offset
-                for tp, worker in workers.items()
-                if (offset := worker.uncommitted) is not None
-            }
-            if not offsets:
-                return
-            await commit(offsets)
-            for tp, offset in offsets.items():
-                workers[tp].committed(offset)
+            await settle(lanes)
 
-    async def commit_in_time(
-        self, workers: Mapping[TopicPartition, PartitionWorker], timeout_s: float
-    ) -> None:
-        """Commit, but wait for it only so long: aiokafka would try for ever without a broker.
+    async def commit_in_time(self, lanes: Collection[Lane], timeout_s: float) -> None:
+        """Commit, but wait for it only so long: a client may try for ever without a broker.
 
         Raises:
             Exception: As `commit`.
         """
         if self._periodic is not None:
-            # It may wait for an answer that does not come; the broker has it first in any case.
+            # Its answer may never come; the broker has received it first in any case.
             self._periodic.cancel()
-        if not await in_time(self.commit(workers), timeout_s):
+        if not await in_time(self.commit(lanes), timeout_s):
             _logger.warning(
                 "the last commit did not succeed within %g s; records handled since the one before "
                 "will be delivered again",

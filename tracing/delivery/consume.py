@@ -9,23 +9,21 @@ from tracing.core.callables import require_async, require_event
 from tracing.delivery.failure_handling import FailureHandling
 from tracing.delivery.loop import Loop
 from tracing.delivery.loop_log import LoopLog
-from tracing.kafka.client import is_started
-from tracing.kafka.consumer import TracedConsumer
+from tracing.messaging.reading import consumer_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aiokafka.structs import ConsumerRecord
-
     from tracing.delivery.dead_letters import DeadLetters
     from tracing.delivery.retry import Retry
     from tracing.delivery.unreadable import OnUnreadable
-    from tracing.kafka.producer import TracedProducer
+    from tracing.messaging.reading import Consumer, ConsumerPort
+    from tracing.messaging.transport import Producer
 
 
 async def consume(
-    consumer: TracedConsumer,
-    handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+    consumer: Consumer,
+    handler: Callable[[Any], Awaitable[object]],
     *,
     retry: Retry | None = None,
     dead_letters: DeadLetters | None = None,
@@ -35,7 +33,7 @@ async def consume(
     commit_interval_s: float = 0.5,
     drain_timeout_s: float = 30.0,
     on_unreadable: OnUnreadable = "raise",
-    transactional: TracedProducer | None = None,
+    transactional: Producer | None = None,
 ) -> None:
     """Handle a consumer's records until told to stop: at least once, in order per partition.
 
@@ -126,7 +124,7 @@ async def consume(
         UnreadableRecord: As `on_unreadable` says.
         ExceptionGroup: The same, and what kept the record from becoming a dead letter.
     """
-    _check_consumer(consumer, dead_letters)
+    port = _checked(consumer, dead_letters)
     require_async(handler, "the handler of consume()", arguments=1)
     if stop is not None:
         require_event(stop, "stop")
@@ -138,7 +136,7 @@ async def consume(
     ):
         if value is not None and value <= 0:
             raise ValueError(f"{name} must be positive, not {value!r}")
-    handling = FailureHandling(consumer, retry, dead_letters, on_unreadable)
+    handling = FailureHandling(port, retry, dead_letters, on_unreadable)
     if transactional is not None:
         # Only who wants this loads it.
         from tracing.delivery.transactional import (  # noqa: PLC0415 - as said
@@ -146,7 +144,7 @@ async def consume(
         )
 
         await consume_transactional(
-            consumer,
+            port,
             handler,
             handling,
             transactional,
@@ -163,7 +161,7 @@ async def consume(
             "the same producer, or the dead letters one that is not transactional"
         )
     loop = Loop(
-        consumer,
+        port,
         handler,
         handling,
         stop=stop or asyncio.Event(),
@@ -172,36 +170,34 @@ async def consume(
         commit_interval_s=commit_interval_s,
         drain_timeout_s=drain_timeout_s,
     )
-    log = LoopLog(consumer)
-    consumer.rebalances.add(log)
+    log = LoopLog(port)
+    port.observe(log)
     try:
         with log.running():
             await loop.run()
     finally:
-        consumer.rebalances.remove(log)
+        port.ignore(log)
         handling.log.close()
 
 
-def _check_consumer(consumer: TracedConsumer, dead_letters: DeadLetters | None) -> None:
-    if not isinstance(consumer, TracedConsumer):
+def _checked(consumer: object, dead_letters: DeadLetters | None) -> ConsumerPort:
+    port = consumer_port(consumer)
+    if port is None:
         raise TypeError(f"consume() takes a TracedConsumer; wrap it: TracedConsumer({consumer!r})")
-    if consumer.info.auto_commit:
+    if port.info.auto_commit:
         raise ValueError(
             "consume() commits what was handled; the consumer commits what was fetched: "
             "make it with enable_auto_commit=False"
         )
-    if dead_letters is not None and consumer.info.group is None:
+    if dead_letters is not None and port.info.group is None:
         raise ValueError(
             "dead letters belong to a consumer group, and this consumer has none: give it a "
             "group_id, or TracedConsumer a group"
         )
-    if dead_letters is not None and consumer.info.codec:
+    if dead_letters is not None and port.info.codec:
         raise ValueError(
             "dead letters need the bytes of a record, and this consumer has a deserializer: "
             "decode in the handler, where a failure can be retried and becomes a dead letter"
         )
-    if not is_started(consumer.wrapped):
-        raise RuntimeError(
-            "consume() takes a started consumer: call its start() first, or enter it with "
-            "`async with`"
-        )
+    port.check_started()
+    return port

@@ -8,21 +8,12 @@ from string import Formatter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 TOPIC: Final = "{topic}.{group}.dlq"
 """The name of a dead-letter topic, unless `DeadLetters(topic=...)` chose another."""
 
-MAX_TOPIC: Final = 249
-"""Characters of the longest name that a Kafka topic can have."""
-
 _ANYTHING: Final = "(.+)"
-_is_kafka_name = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_TOPIC}}}").fullmatch
-
-
-def is_topic_name(name: str) -> bool:
-    """Return whether a Kafka topic can have this name."""
-    return _is_kafka_name(name) is not None and name not in {".", ".."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +23,15 @@ class DeadLetterNames:
     Attributes:
         template: The name, in which `{topic}` is the record's topic and `{group}` the consumer
             group.
+        is_name: Returns whether a topic can have a name.
 
     Raises:
         ValueError: The template holds something else, or gives different topics or groups one
             name.
     """
 
-    template: str = TOPIC
+    template: str
+    is_name: Callable[[str], bool]
 
     def __post_init__(self) -> None:
         if _alters(self.template):
@@ -64,10 +57,10 @@ class DeadLetterNames:
             raise ValueError(
                 f"topic={self.template!r} may hold {{topic}} and {{group}} alone"
             ) from error
-        if not is_topic_name(name):
+        if not self.is_name(name):
             raise ValueError(
-                f"dead letters of {topic} would go to {name}, which is no name of a Kafka topic: "
-                "choose another with DeadLetters(topic=...)"
+                f"dead letters of {topic} would go to {name}, which is not a valid name of a "
+                "topic: choose another with DeadLetters(topic=...)"
             )
         return name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextvars import ContextVar
 from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,6 @@ from tracing.core.otel_context import SUPPRESSED
 from tracing.core.text import plain_text
 from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames
 from tracing.delivery.failure_log import log_dead_letter
-from tracing.delivery.letter_sender import in_own_transaction
 from tracing.headers import cloudevents, w3c
 from tracing.headers.codec import latest, listed, without
 from tracing.headers.dead_letter import (
@@ -25,23 +25,28 @@ from tracing.headers.dead_letter import (
     Replay,
     first_failed_at_ms,
 )
-from tracing.kafka.client import check_durable
-from tracing.kafka.producer import TracedProducer
-from tracing.kafka.raw_sending import send_raw
 from tracing.messaging.outcome import decisive
 from tracing.messaging.send import Destination, begin
+from tracing.messaging.transport import check_durable, sender_of
 from tracing.messaging.unreadable import kept_as
 from tracing.metrics import catalog
 from tracing.metrics.series import ErrorCounts
 
 if TYPE_CHECKING:
-    from aiokafka.structs import ConsumerRecord
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from tracing.headers.codec import Header
     from tracing.messaging.send import Sending
+    from tracing.messaging.transport import Message, Producer, Transport
     from tracing.telemetry import Telemetry
 
 _MAX_STACKTRACE: Final = 16_384
+
+
+letter_sender: ContextVar[
+    Callable[[Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]] | None
+] = ContextVar("pipeline-letter-sender", default=None)
+"""Set where a record is handled in transactions: sends, and returns when that is committed."""
 
 
 class DeadLetters:
@@ -75,37 +80,40 @@ class DeadLetters:
 
     def __init__(
         self,
-        producer: TracedProducer,
+        producer: Producer,
         *,
         topic: str = TOPIC,
         stacktraces: bool = False,
         transactional: bool = False,
     ) -> None:
-        if not isinstance(producer, TracedProducer):
+        sender = sender_of(producer)
+        if sender is None:
             raise TypeError(f"DeadLetters takes a TracedProducer, not {producer!r}")
-        if producer.info.codec:
+        if sender.info.codec:
             raise ValueError(
                 "dead letters are sent as the bytes that they were: give DeadLetters a producer "
                 "without key_serializer and value_serializer"
             )
         if not transactional:
-            check_durable(producer.info, "DeadLetters", "dead letters")
-        elif producer.info.transactional_id is None:
+            check_durable(sender.info, "DeadLetters", "dead letters")
+        elif sender.info.transactional_id is None:
             raise ValueError(
                 "DeadLetters(transactional=True) takes the producer of consume(transactional=...), "
                 "and this one has no transactional_id"
             )
         self.transactional = transactional
-        self._names = DeadLetterNames(plain_text(topic, "topic"))
+        self._names = DeadLetterNames(plain_text(topic, "topic"), sender.is_destination)
         self._producer = producer
+        self._sender = sender
+        self._telemetry = sender.telemetry
         self._stacktraces = stacktraces
         self._destinations: BoundedDict[str, Destination] = BoundedDict(
-            lambda topic: Destination(producer.telemetry, producer.info, topic, semconv.DEAD_LETTER)
+            lambda topic: Destination(sender.telemetry, sender.info, topic, semconv.DEAD_LETTER)
         )
-        self._counts = BoundedDict(partial(_error_counts, producer.telemetry))
+        self._counts = BoundedDict(partial(_error_counts, sender.telemetry))
 
     @property
-    def producer(self) -> TracedProducer:
+    def producer(self) -> Any:
         """The producer that sends them."""
         return self._producer
 
@@ -128,12 +136,13 @@ class DeadLetters:
 
     async def publish(
         self,
-        record: ConsumerRecord[Any, Any],
+        record: Message,
         error: BaseException,
         *,
         group: str,
         attempts: int,
         first_failed_at_ms: int,
+        transport: Transport | None = None,
     ) -> None:
         """Send a record to its dead-letter topic; returns when the broker has it.
 
@@ -147,27 +156,36 @@ class DeadLetters:
             attempts: How often it tried.
             first_failed_at_ms: When it first failed, unix ms; of a record that was replayed, the
                 time that its headers tell stands.
+            transport: The kind of broker that it comes from; by default the producer's.
 
         Raises:
             Exception: What the producer raised; then there is no telling whether it was sent.
         """
         error = decisive(error)
-        provenance = self._provenance(record, error, group, attempts, first_failed_at_ms)
+        transport = self._sender.info.transport if transport is None else transport
+        position = transport.position(record)
+        provenance = self._provenance(record, error, position, group, attempts, first_failed_at_ms)
         if self.transactional:
-            await in_own_transaction(partial(self._send, record, provenance))
+            await _in_own_transaction(partial(self._send, record, provenance))
         else:
             await self._send(record, provenance)
-        telemetry = self._producer.telemetry
+        telemetry = self._telemetry
         topic = self.topic_of(record.topic, group)
         log_dead_letter(
-            telemetry, record, error, group=group, attempts=attempts, dead_letter_topic=topic
+            telemetry,
+            transport,
+            record,
+            error,
+            group=group,
+            attempts=attempts,
+            dead_letter_topic=topic,
         )
         try:
             self._counts[record.topic, group].add(semconv.error_type(error))
         except Exception as fault:
             telemetry.diagnostics.failed("dead_letter", fault)
 
-    async def _send(self, record: ConsumerRecord[Any, Any], provenance: Provenance) -> None:
+    async def _send(self, record: Message, provenance: Provenance) -> None:
         # A mark that does not hold must not come back with the replay of the letter.
         stale = ERROR_HEADERS if Replay.of(record) is not None else ERROR_HEADERS | REPLAY_HEADERS
         headers = without(listed(record.headers), stale)
@@ -177,20 +195,19 @@ class DeadLetters:
         if sending is not None:
             headers = sending.headers
         try:
-            metadata = await (
-                await send_raw(self._producer.wrapped, topic, record.value, record.key, headers)
-            )
+            acknowledgement = await self._sender.send_raw(topic, record.value, record.key, headers)
         except BaseException as refused:
             if sending is not None:
                 sending.failed(refused)
             raise
         if sending is not None:
-            sending.acknowledged(metadata)
+            sending.acknowledged(acknowledgement)
 
     def _provenance(
         self,
-        record: ConsumerRecord[Any, Any],
+        record: Message,
         error: BaseException,
+        position: Mapping[str, int],
         group: str,
         attempts: int,
         failed_first_ms: int,
@@ -201,12 +218,12 @@ class DeadLetters:
             stacktrace = "".join(traceback.format_tb(error.__traceback__))[-_MAX_STACKTRACE:]
         return Provenance(
             topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
+            partition=position.get("partition", -1),
+            offset=position.get("offset", -1),
             timestamp_ms=record.timestamp,
             group=group,
             exception=semconv.error_type(error),
-            message=self._producer.telemetry.message_of(error),
+            message=self._telemetry.message_of(error),
             attempts=attempts,
             first_failed_at_ms=failed_first_ms if earlier is None else earlier,
             failed_at_ms=int(time() * 1000),
@@ -214,11 +231,9 @@ class DeadLetters:
             unreadable=kept_as(error),
         )
 
-    def _begin(
-        self, topic: str, record: ConsumerRecord[Any, Any], headers: list[Header]
-    ) -> Sending | None:
+    def _begin(self, topic: str, record: Message, headers: list[Header]) -> Sending | None:
         """Start the span and put its context in place of the one that the record came with."""
-        telemetry = self._producer.telemetry
+        telemetry = self._telemetry
         try:
             context = get_current()
             if context.get(SUPPRESSED):
@@ -250,3 +265,19 @@ def _error_counts(telemetry: Telemetry, place: tuple[str, str]) -> ErrorCounts:
     topic, group = place
     labels = {semconv.DESTINATION: topic, semconv.GROUP: group}
     return ErrorCounts(telemetry.metrics, catalog.DEAD_LETTERS, labels)
+
+
+async def _in_own_transaction(send: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Send in a transaction that commits the record's offset as well.
+
+    Raises:
+        RuntimeError: No `consume(transactional=...)` handles the record.
+        Exception: It could not be sent, or the transaction could not be committed.
+    """
+    sender = letter_sender.get()
+    if sender is None:
+        raise RuntimeError(
+            "DeadLetters(transactional=True) is for consume(transactional=...) alone, which begins "
+            "and ends the transactions"
+        )
+    await sender(send)

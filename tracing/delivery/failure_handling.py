@@ -16,7 +16,7 @@ from tracing.metrics.series import ErrorCounts
 if TYPE_CHECKING:
     from tracing.delivery.dead_letters import DeadLetters
     from tracing.delivery.unreadable import OnUnreadable
-    from tracing.kafka.consumer import TracedConsumer
+    from tracing.messaging.reading import ConsumerPort
     from tracing.metrics.instruments import Durations
 
 ONCE = Retry(attempts=1)
@@ -30,13 +30,14 @@ class FailureHandling:
         retry: When to try again.
         dead_letters: Where records go that failed for good; `None` where the loop ends instead.
         group: The consumer group that gives records up.
+        transport: The kind of broker that the messages come from.
         log: What ordinary logs say of failed attempts.
         unreadable: What is done about records that the client cannot read.
     """
 
     def __init__(
         self,
-        consumer: TracedConsumer,
+        consumer: ConsumerPort,
         retry: Retry | None,
         dead_letters: DeadLetters | None,
         on_unreadable: OnUnreadable = "raise",
@@ -44,7 +45,8 @@ class FailureHandling:
         self.retry = retry or (ONCE if dead_letters is None else Retry())
         self.dead_letters = dead_letters
         self.group = consumer.info.group
-        self.log = AttemptLog(consumer.telemetry, self.group)
+        self.transport = consumer.info.transport
+        self.log = AttemptLog(consumer.telemetry, self.transport, self.group)
         self.unreadable = Unreadable(consumer, dead_letters, on_unreadable)
         self._telemetry = consumer.telemetry
         self._retries = BoundedDict(self._new_retries)

@@ -25,8 +25,7 @@ from tracing.metrics.series import MAX_ERROR_TYPES, OTHER
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aiokafka.structs import ConsumerRecord
-
+    from tracing.messaging.transport import Transport
     from tracing.telemetry import Telemetry
 
 ATTEMPTS_LOGGER: Final = "tracing.attempts"
@@ -51,11 +50,13 @@ class AttemptLog:
 
     Args:
         telemetry: What the service's clients share.
+        transport: The kind of broker that the records come from.
         group: The consumer group.
     """
 
-    def __init__(self, telemetry: Telemetry, group: str | None) -> None:
+    def __init__(self, telemetry: Telemetry, transport: Transport, group: str | None) -> None:
         self._telemetry = telemetry
+        self._transport = transport
         self._group = group
         self._windows: dict[tuple[str, str], _Window] = {}
         self._types: Counter[str] = Counter()
@@ -63,7 +64,7 @@ class AttemptLog:
 
     def failed(
         self,
-        record: ConsumerRecord[Any, Any],
+        record: Any,
         error: Exception,
         *,
         attempt: int,
@@ -86,15 +87,13 @@ class AttemptLog:
             left_out = window.admit()
             if left_out is None:
                 return
-            fields = _fields(self._telemetry, record, error, self._group)
+            fields = _fields(self._telemetry, self._transport, record, error, self._group)
             fields |= {"attempt": attempt, "attempts": attempts, "left_out": left_out}
             _attempts.warning(
-                "attempt %s of %s at %s[%s] offset %s failed with %s%s; %s [%s]%s",
+                "attempt %s of %s at %s failed with %s%s; %s [%s]%s",
                 attempt,
                 attempts,
-                record.topic,
-                record.partition,
-                record.offset,
+                self._transport.place(record),
                 *_cause(fields),
                 then,
                 _context(fields),
@@ -104,16 +103,14 @@ class AttemptLog:
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
-    def refused(self, record: ConsumerRecord[Any, Any], error: Exception) -> None:
+    def refused(self, record: Any, error: Exception) -> None:
         """Log at ERROR that a record could not be made a dead letter."""
         try:
-            fields = _fields(self._telemetry, record, error, self._group)
+            fields = _fields(self._telemetry, self._transport, record, error, self._group)
             _dead_letters.error(
-                "%s[%s] offset %s could not be made a dead letter: %s%s; it is not committed, and "
+                "%s could not be made a dead letter: %s%s; it is not committed, and "
                 "the loop ends [%s]",
-                record.topic,
-                record.partition,
-                record.offset,
+                self._transport.place(record),
                 *_cause(fields),
                 _context(fields),
                 extra=fields,
@@ -171,7 +168,8 @@ class AttemptLog:
 
 def log_dead_letter(
     telemetry: Telemetry,
-    record: ConsumerRecord[Any, Any],
+    transport: Transport,
+    record: Any,
     error: BaseException,
     *,
     group: str,
@@ -180,13 +178,11 @@ def log_dead_letter(
 ) -> None:
     """Log a dead letter at ERROR, with its `dead_letter_topic` and `attempts`. Never raises."""
     try:
-        fields = _fields(telemetry, record, error, group)
+        fields = _fields(telemetry, transport, record, error, group)
         fields |= {"attempts": attempts, "dead_letter_topic": dead_letter_topic}
         _dead_letters.error(
-            "%s[%s] offset %s is now a dead letter in %s: attempt %s failed with %s%s [%s]",
-            record.topic,
-            record.partition,
-            record.offset,
+            "%s is now a dead letter in %s: attempt %s failed with %s%s [%s]",
+            transport.place(record),
             dead_letter_topic,
             attempts,
             *_cause(fields),
@@ -227,15 +223,15 @@ class _Window:
 
 def _fields(
     telemetry: Telemetry,
-    record: ConsumerRecord[Any, Any],
+    transport: Transport,
+    record: Any,
     error: BaseException,
     group: str | None,
 ) -> dict[str, Any]:
     context = trace.get_current_span().get_span_context()
     fields: dict[str, Any] = {
         "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
+        **transport.position(record),
         "group": group,
         "event_id": text(latest(record.headers).get(cloudevents.ID), cloudevents.MAX_VALUE) or "",
         "error_type": semconv.error_type(error),

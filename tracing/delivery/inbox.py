@@ -1,8 +1,8 @@
-"""How it is told that a message was skipped because its event had been applied before."""
+"""Applying each event once: the inbox that remembers events, and what reports duplicates."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from opentelemetry import trace
 
@@ -13,8 +13,27 @@ from tracing.metrics import catalog
 
 if TYPE_CHECKING:
     from tracing.headers.identity import EventIdentity
+    from tracing.messaging.transport import Message
     from tracing.metrics.instruments import Count
     from tracing.telemetry import Telemetry
+
+
+Connection_contra = TypeVar("Connection_contra", contravariant=True)
+"""A connection of the application's database that is inside a transaction."""
+
+
+class Inbox(Protocol[Connection_contra]):
+    """Remembers which events a consumer group has applied, in the transaction that applies them.
+
+    `tracing.sql.SqlInbox` is one for SQLAlchemy.
+    """
+
+    async def accept(self, connection: Connection_contra, record: Message) -> bool:
+        """Note in the connection's transaction that a record's event is being applied.
+
+        Returns:
+            Whether to apply it: `False` where that was done before.
+        """
 
 
 class Duplicates:

@@ -7,21 +7,18 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing.core.log import EventLog, described
-from tracing.delivery.beside import ConsumerBesideLoop
-from tracing.delivery.closing import Closing
+from tracing.delivery.closing import Closing, begin_reading, end_reading
 from tracing.delivery.commits import Commits
-from tracing.delivery.lane import HANDLED_BY, PartitionWorker
-from tracing.delivery.reading import begin_reading, end_reading
+from tracing.delivery.lane import HANDLED_BY, LaneWorker
 from tracing.delivery.workers import Workers, tidied
+from tracing.messaging.reading import ConsumerClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
-    from aiokafka.structs import ConsumerRecord, TopicPartition
-
-    from tracing.delivery.commits import Commit
     from tracing.delivery.failure_handling import FailureHandling
-    from tracing.kafka.consumer import TracedConsumer
+    from tracing.messaging.reading import ConsumerPort
+    from tracing.messaging.transport import Lane
 
 _logger = EventLog("tracing")
 
@@ -51,8 +48,8 @@ class Loop:
 
     def __init__(
         self,
-        consumer: TracedConsumer,
-        handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+        consumer: ConsumerPort,
+        handler: Callable[[Any], Awaitable[object]],
         handling: FailureHandling,
         *,
         stop: asyncio.Event,
@@ -62,15 +59,15 @@ class Loop:
         drain_timeout_s: float,
     ) -> None:
         self._consumer = consumer
-        self._client: Any = consumer.wrapped
         self._handler = handler
         self._handling = handling
         self._stop = stop
         self._places = places
         self._drain_timeout_s = drain_timeout_s
-        self._polls = consumer.polls_for_loop()
-        self._workers = Workers(self._client, self._worker, max_buffered)
-        self._commits = Commits(consumer, commit_interval_s, self._fail)
+        self._transport = consumer.info.transport
+        self._reading = reading = consumer.reading()
+        self._workers = Workers(reading, self._worker, max_buffered)
+        self._commits = Commits(reading.settlement, self._transport, commit_interval_s, self._fail)
         self._changes: list[Callable[[], None]] = []
         self._failed: Exception | None = None
         self._ending = False
@@ -84,13 +81,13 @@ class Loop:
             RuntimeError: Another loop reads the consumer.
             Exception: What the loop ended with.
         """
-        client, consumer = self._client, self._consumer
-        begin_reading(client)
-        consumer.divert_calls(ConsumerBesideLoop(client, consumer.info.group, self))
-        consumer.rebalances.add(self)
+        consumer, reading = self._consumer, self._reading
+        begin_reading(consumer.client)
+        reading.attach(self)
+        consumer.observe(self)
         watch = asyncio.create_task(self._watch(), name="consume: end")
         try:
-            await self._workers.positions.note()
+            await reading.begin()
             await self._run()
         except asyncio.CancelledError:
             if self._failed is not None:
@@ -104,54 +101,58 @@ class Loop:
                 await self._leave()
             finally:
                 self._workers.cut_off()
-                consumer.rebalances.remove(self)
-                consumer.divert_calls(None)
-                end_reading(client)
+                consumer.ignore(self)
+                reading.detach()
+                end_reading(consumer.client)
                 self._closing.loop_left()
         await self._closing.wait()
         if self._failed is not None:
             raise self._failed
 
-    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """Finish with partitions that are about to move."""
+    async def revoked(self, lanes: Collection[Lane]) -> None:
+        """Finish with lanes that are about to move."""
         try:
-            await self._finish(self._workers.revoked(partitions))
+            await self._finish(lanes, self._workers.revoked(lanes))
         finally:
-            self._workers.forget(partitions)
-            self._polls.forget(partitions)
+            self._workers.forget(lanes)
+            self._reading.forget(lanes)
 
-    def arriving(self, partitions: Collection[TopicPartition]) -> None:
-        """Keep what is fetched of partitions that come."""
-        self._workers.arriving(partitions)
+    def arriving(self, lanes: Collection[Lane]) -> None:
+        """Keep what is fetched of lanes that come."""
+        self._workers.arriving(lanes)
 
-    async def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """Begin with partitions that came."""
-        self._workers.assigned(partitions)
+    async def assigned(self, lanes: Collection[Lane]) -> None:
+        """Begin with lanes that came."""
+        self._workers.assigned(lanes)
 
-    async def commit_handled(self, commit: Commit) -> None:
-        """Commit what was handled, by the client's `commit`; raise what it raises."""
-        await self._commits.commit_by(commit, self._workers.owned())
+    async def settle_by(self, settle: Callable[[Collection[Any]], Awaitable[None]]) -> None:
+        """Settle what was handled by this function; raise what it raises."""
+        await self._commits.commit_by(settle, self._workers.owned())
 
-    def position_of(self, tp: TopicPartition) -> int | None:
-        """Return the first offset that is not handled; `None` where nothing was fetched."""
-        worker = self._workers.get(tp)
-        return None if worker is None else worker.position
+    def under_way(self, lane: Lane) -> Any:
+        """Return the message of a lane that is begun and not handled; `None` without one."""
+        worker = self._workers.get(lane)
+        return None if worker is None else worker.current
 
-    def sought(self, tp: TopicPartition, offset: int) -> None:
-        """Forget what was fetched of a partition that goes on elsewhere."""
-        self._workers.sought(tp, offset)
-        self._polls.forget([tp])
+    def waiting(self, lane: Lane) -> Any:
+        """Return the first message of a lane that waits; `None` without one."""
+        worker = self._workers.get(lane)
+        return None if worker is None else worker.first_waiting
 
-    def hold(self, partitions: Iterable[TopicPartition]) -> None:
-        """Begin no record of these partitions."""
-        self._workers.hold(partitions)
+    def drop(self, lane: Lane) -> None:
+        """Forget the messages of a lane that wait."""
+        self._workers.drop(lane)
 
-    def release(self, partitions: Iterable[TopicPartition]) -> None:
-        """Go on with these partitions."""
-        self._workers.release(partitions)
+    def hold(self, lanes: Iterable[Lane]) -> None:
+        """Begin no message of these lanes."""
+        self._workers.hold(lanes)
 
-    def held(self) -> set[TopicPartition]:
-        """Return the partitions that the application has paused."""
+    def release(self, lanes: Iterable[Lane]) -> None:
+        """Go on with these lanes."""
+        self._workers.release(lanes)
+
+    def held(self) -> set[Any]:
+        """Return the lanes that the application has paused."""
         return self._workers.held()
 
     def change_subscription(self, change: Callable[[], None]) -> None:
@@ -164,7 +165,7 @@ class Loop:
         """End the loop, then the consumer; handlers and listeners do not wait for it."""
         self._end()
         inside = any(loop is self for loop in HANDLED_BY.get())
-        await self._closing.ask(inside=inside or self._consumer.rebalances.waits_for_caller())
+        await self._closing.ask(inside=inside or self._consumer.called_by_listener())
 
     async def _run(self) -> None:
         while not (self._ending or self._failed is not None or self._stop.is_set()):
@@ -173,35 +174,34 @@ class Loop:
                 continue
             self._workers.dispatch(await self._poll())
             if self._commits.due:
-                await self._settle()
+                await self._workers.pass_over()
                 self._commits.begin(self._workers.owned())
 
-    async def _poll(self) -> Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]:
-        self._workers.positions.trusted = False
+    async def _poll(self) -> Mapping[Lane, Sequence[Any]]:
         limit = self._poll_limit = asyncio.timeout(None)
         try:
             async with limit:
                 try:
-                    records = await self._polls.poll(_POLL_MS)
+                    messages = await self._reading.poll(_POLL_MS)
                 finally:
                     # From here on there is nothing to interrupt.
                     self._poll_limit = None
         except Exception as error:
             if limit.expired():
                 return {}
-            if type(error).__name__ == "ConsumerStoppedError":
+            if isinstance(error, ConsumerClosedError):
                 self._end()
                 return {}
             raise
-        self._workers.positions.trusted = True
-        return records
+        return messages
 
-    def _worker(self, tp: TopicPartition) -> PartitionWorker:
-        self._handling.prepare(tp.topic)
-        return PartitionWorker(
+    def _worker(self, lane: Lane) -> LaneWorker:
+        self._handling.prepare(lane.topic)
+        return LaneWorker(
             self,
             self._consumer,
-            tp,
+            lane,
+            self._reading.settlement.lane(lane),
             self._handler,
             self._handling,
             places=self._places,
@@ -209,43 +209,43 @@ class Loop:
             failed=self._fail,
         )
 
-    async def _settle(self) -> None:
-        if self._consumer.info.group is not None:
-            await self._workers.settle()
-
     async def _change_subscription(self) -> None:
-        await self._finish(None)
-        self._workers.rewind()
+        await self._finish()
+        await self._workers.give_back()
         self._workers.subscription_changed()
         changes, self._changes = self._changes, []
         for change in changes:
             change()
-        if not (self._client.subscription() or self._client.assignment()):
+        if not self._reading.subscribed:
             self._end()
 
     async def _leave(self) -> None:
         """Finish what is under way, commit it, and rewind over what was fetched in vain."""
         self._ending = True
-        await self._finish(None)
-        self._workers.rewind()
+        await self._finish()
+        await self._workers.give_back()
         changes, self._changes = self._changes, []
         for change in changes:
             tidied(change)
 
-    async def _finish(self, workers: Mapping[TopicPartition, PartitionWorker] | None) -> None:
+    async def _finish(
+        self,
+        lanes: Collection[Lane] | None = None,
+        workers: Collection[LaneWorker] | None = None,
+    ) -> None:
         """Finish what is under way, everywhere or there, and commit it."""
         deadline = monotonic() + self._drain_timeout_s
         finishing = self._workers.every() if workers is None else workers
-        late = await self._workers.finish(finishing.values(), self._drain_timeout_s)
+        late = await self._workers.finish(finishing, self._drain_timeout_s)
         if late:
             _logger.warning(
                 "records of %s were still under way after %g s and were cancelled; they will be "
                 "delivered again",
-                ", ".join(f"{tp.topic}[{tp.partition}]" for tp in late),
+                self._transport.lane_names(late),
                 self._drain_timeout_s,
             )
-        await self._settle()
-        finished = self._workers.every() if workers is None else workers
+        await self._workers.pass_over()
+        finished = self._workers.lanes() if lanes is None else lanes
         left_s = max(deadline - monotonic(), _LAST_COMMIT_S)
         try:
             await self._commits.commit_in_time(finished, left_s)
@@ -271,12 +271,9 @@ class Loop:
     async def _watch(self) -> None:
         """Interrupt the poll once the loop is to stop, or the consumer was closed without it."""
         while not await _set_within(self._stop, _LOOK_S):
-            try:
-                self._client.__aiter__()
-            except Exception as error:
-                if type(error).__name__ == "ConsumerStoppedError":
-                    self._end()
-                    return
+            if self._reading.closed:
+                self._end()
+                return
         self._interrupt_poll()
 
 

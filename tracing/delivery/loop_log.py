@@ -17,20 +17,17 @@ from tracing.messaging.outcome import decisive
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from aiokafka.structs import TopicPartition
-
-    from tracing.kafka.consumer import TracedConsumer
+    from tracing.messaging.reading import ConsumerPort
 
 LOGGER: Final = "tracing.consume"
 
-_MAX_SHOWN: Final = 200
 _logger = EventLog(LOGGER)
 
 
 class LoopLog:
     """Logs one consume loop. It observes its rebalances."""
 
-    def __init__(self, consumer: TracedConsumer) -> None:
+    def __init__(self, consumer: ConsumerPort) -> None:
         self._consumer = consumer
         self._group = consumer.info.group
         self._named_group = "no group" if self._group is None else f"group {self._group}"
@@ -55,28 +52,27 @@ class LoopLog:
             raise
         self._log("consuming has ended; it had", self._assignment())
 
-    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
+    async def revoked(self, partitions: Collection[Any]) -> None:
         """Log partitions that are about to move."""
         if partitions:
             self._log("partitions go:", partitions)
 
-    def arriving(self, partitions: Collection[TopicPartition]) -> None:
+    def arriving(self, partitions: Collection[Any]) -> None:
         """Log nothing yet."""
 
-    async def assigned(self, partitions: Collection[TopicPartition]) -> None:
+    async def assigned(self, partitions: Collection[Any]) -> None:
         """Log partitions that came."""
         self._log("partitions came:", partitions)
 
-    def _assignment(self) -> Collection[TopicPartition]:
+    def _assignment(self) -> Collection[Any]:
         try:
-            found: Collection[Any] = self._consumer.assignment()
-            return tuple(found)
+            return tuple(self._consumer.lanes())
         except Exception:
             # A double without it, or a consumer that is closed.
             return ()
 
-    def _log(self, what: str, partitions: Collection[TopicPartition]) -> None:
-        places = partition_names(partitions)
+    def _log(self, what: str, partitions: Collection[Any]) -> None:
+        places = self._consumer.info.transport.lane_names(partitions)
         _logger.info(
             "%s %s (%s)",
             what,
@@ -84,24 +80,3 @@ class LoopLog:
             self._named_group,
             extra={"group": self._group, "partitions": places},
         )
-
-
-def partition_names(partitions: Collection[TopicPartition]) -> str:
-    """Name partitions as `orders[0-3,5] payments[1]`, not more than a line has room for."""
-    by_topic: dict[str, list[int]] = {}
-    for topic, partition in sorted(partitions)[:_MAX_SHOWN]:
-        by_topic.setdefault(topic, []).append(partition)
-    named = [f"{topic}[{_ranges(numbers)}]" for topic, numbers in by_topic.items()]
-    if len(partitions) > _MAX_SHOWN:
-        named.append(f"and {len(partitions) - _MAX_SHOWN} more")
-    return " ".join(named)
-
-
-def _ranges(numbers: list[int]) -> str:
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)

@@ -6,23 +6,21 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tracing.core.log import EventLog
-from tracing.delivery.transactions import (
+from tracing.messaging.transactions import (
     COMMITTED,
     TAKEN_BACK,
+    GroupMovedOnError,
     SendFailedError,
     Transaction,
 )
-from tracing.kafka.group_offsets import GroupMovedOnError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from tracing.delivery.transactional_lane import TransactionalLane
     from tracing.delivery.transactional_record import TransactionalRecord
-    from tracing.delivery.transactions import GroupOffsets
-    from tracing.kafka.consumer import TracedConsumer
-    from tracing.kafka.group_offsets import Membership
-    from tracing.kafka.protocols import KafkaProducer
+    from tracing.messaging.reading import ConsumerPort
+    from tracing.messaging.transactions import GroupOffsets, Membership, TransactionalProducer
 
 _logger = EventLog("tracing")
 _T = TypeVar("_T")
@@ -53,8 +51,8 @@ class TransactionRunner:
 
     def __init__(
         self,
-        consumer: TracedConsumer,
-        producer: KafkaProducer,
+        consumer: ConsumerPort,
+        producer: TransactionalProducer,
         offsets: GroupOffsets,
         *,
         concurrency: int | None,
@@ -212,7 +210,7 @@ class TransactionRunner:
 
     async def _cancel(self, lane: TransactionalLane) -> None:
         if not await lane.cancel(self.grace_s):
-            place = f"{lane.tp.topic}[{lane.tp.partition}]"
+            place = self._consumer.info.transport.lane_names((lane.lane,))
             self._note(
                 RuntimeError(
                     f"a handler of {place} went on for {self.grace_s:g} s after it was cancelled; "
@@ -227,7 +225,7 @@ class TransactionRunner:
     async def _commit(
         self, transaction: Transaction, limits: Mapping[TransactionalLane, int]
     ) -> bool:
-        offsets = {lane.tp: lane.offset for lane in limits if lane.offset is not None}
+        offsets = {lane.lane: lane.offset for lane in limits if lane.offset is not None}
         if not offsets:
             return False
         await self._ask(transaction.settle())

@@ -32,34 +32,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from tracing.delivery.closing import begin_reading, end_reading
 from tracing.delivery.loop_log import LoopLog
-from tracing.delivery.reading import begin_reading, end_reading
 from tracing.delivery.transaction_runner import TransactionRunner
-from tracing.delivery.transactional_clients import group_offsets
-from tracing.delivery.transactional_consumer import TransactionalConsumer
 from tracing.delivery.transactional_lanes import TransactionalLanes
 from tracing.delivery.transactional_loop import TransactionalLoop
-from tracing.delivery.transactions import owned
+from tracing.messaging.transport import sender_of
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
 
-    from aiokafka.structs import ConsumerRecord
-
     from tracing.delivery.failure_handling import FailureHandling
-    from tracing.kafka.consumer import TracedConsumer
-    from tracing.kafka.producer import TracedProducer
+    from tracing.messaging.reading import ConsumerPort
+    from tracing.messaging.transactions import GroupOffsets
+    from tracing.messaging.transport import Sender
 
 # For cancelled handlers, and then for an abort, on the way out and before partitions move.
 _GRACE_S: Final = 5.0
 
 
 async def consume_transactional(
-    consumer: TracedConsumer,
-    handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+    consumer: ConsumerPort,
+    handler: Callable[[Any], Awaitable[object]],
     handling: FailureHandling,
-    producer: TracedProducer,
+    producer: object,
     *,
     stop: asyncio.Event,
     concurrency: int | None,
@@ -74,8 +71,9 @@ async def consume_transactional(
         RuntimeError: A client is not started, or the installed aiokafka is built otherwise.
         Exception: As `consume`.
     """
-    offsets = group_offsets(consumer, producer, handling)
-    with owned(producer) as inner:
+    sender, offsets = _joined(consumer, producer, handling)
+    with sender.owned() as inner:
+        reading = consumer.transactional_reading()
         runner = TransactionRunner(
             consumer,
             inner,
@@ -84,9 +82,10 @@ async def consume_transactional(
             interval_s=commit_interval_s,
             grace_s=min(drain_timeout_s, _GRACE_S),
         )
-        lanes = TransactionalLanes(consumer, handler, handling, max_buffered)
+        lanes = TransactionalLanes(consumer, reading, handler, handling, max_buffered)
         loop = TransactionalLoop(
             consumer,
+            reading,
             lanes,
             offsets,
             runner,
@@ -95,18 +94,55 @@ async def consume_transactional(
             drain_timeout_s=drain_timeout_s,
         )
         log = LoopLog(consumer)
-        begin_reading(consumer.wrapped)
-        consumer.divert_calls(TransactionalConsumer(consumer.wrapped, loop))
-        consumer.rebalances.add(loop)
-        consumer.rebalances.add(log)
+        begin_reading(consumer.client)
+        reading.attach(loop)
+        consumer.observe(loop)
+        consumer.observe(log)
         try:
             with log.running():
                 await loop.run()
         finally:
-            consumer.rebalances.remove(log)
-            consumer.rebalances.remove(loop)
-            consumer.divert_calls(None)
-            end_reading(consumer.wrapped)
+            consumer.ignore(log)
+            consumer.ignore(loop)
+            reading.detach()
+            end_reading(consumer.client)
             handling.log.close()
             loop.left()
         await loop.closed()
+
+
+def _joined(
+    consumer: ConsumerPort, producer: object, handling: FailureHandling
+) -> tuple[Sender, GroupOffsets]:
+    """Check that clients fit; return the producer, and how offsets join its transactions.
+
+    Raises:
+        TypeError: The producer is not wrapped.
+        ValueError: A client does not fit.
+        RuntimeError: A client is not started, or is not built as expected.
+    """
+    sender = sender_of(producer)
+    if sender is None:
+        raise TypeError(
+            "consume(transactional=...) takes a TracedProducer; wrap it: "
+            f"TracedProducer({producer!r})"
+        )
+    if sender.info.transactional_id is None:
+        raise ValueError(
+            "consume(transactional=...) takes a producer with a transactional_id, unique to this "
+            "process"
+        )
+    dead_letters = handling.dead_letters
+    if dead_letters is not None and not (
+        dead_letters.transactional and dead_letters.producer is producer
+    ):
+        raise ValueError(
+            "consume(transactional=producer) sends dead letters in its transactions: give it "
+            "DeadLetters(producer, transactional=True), of the same producer"
+        )
+    if consumer.info.group is None:
+        raise ValueError(
+            "consume(transactional=...) commits offsets of a group, and this consumer has none: "
+            "give it a group_id"
+        )
+    return sender, consumer.group_offsets(sender)

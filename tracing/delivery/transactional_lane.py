@@ -7,16 +7,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tracing.delivery.transactional_record import TransactionalRecord
-from tracing.messaging.unreadable import next_offset
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
-    from aiokafka.structs import ConsumerRecord, TopicPartition
-
     from tracing.delivery.failure_handling import FailureHandling
-    from tracing.kafka.consumer import TracedConsumer
-    from tracing.kafka.group_offsets import Membership
+    from tracing.messaging.reading import ConsumerPort, TransactionalReading
+    from tracing.messaging.transactions import Membership
+    from tracing.messaging.transport import Lane
 
 Standing = tuple["Membership", int]
 """Who the consumer is in its group, and after how many rebalances that was so."""
@@ -26,7 +24,7 @@ class TransactionalLane:
     """A partition's records that no committed transaction has handled.
 
     Attributes:
-        tp: The partition.
+        lane: The partition.
         queue: Its records in order; the first `joined` are in the transaction under way.
         joined: How many records joined that transaction.
         taken_back: How many of the last transaction's records were taken back.
@@ -37,12 +35,13 @@ class TransactionalLane:
 
     def __init__(
         self,
-        tp: TopicPartition,
-        consumer: TracedConsumer,
-        handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+        lane: Lane,
+        consumer: ConsumerPort,
+        reading: TransactionalReading,
+        handler: Callable[[Any], Awaitable[object]],
         handling: FailureHandling,
     ) -> None:
-        self.tp = tp
+        self.lane = lane
         self.queue: deque[TransactionalRecord] = deque()
         self.joined = 0
         self.taken_back = 0
@@ -50,6 +49,7 @@ class TransactionalLane:
         self.paused = False
         self.held = False
         self._consumer = consumer
+        self._reading = reading
         self._handler = handler
         self._handling = handling
         self._next: int | None = None
@@ -59,12 +59,14 @@ class TransactionalLane:
     @property
     def first(self) -> int | None:
         """The offset to go on from; `None` where nothing was read or committed yet."""
-        return self.queue[0].record.offset if self.queue else self._next
+        return self._reading.offset(self.queue[0].record) if self.queue else self._next
 
     @property
     def offset(self) -> int | None:
         """The offset that the transaction under way commits; `None` where there is none."""
-        return next_offset(self.queue[self.joined - 1].record) if self.joined else self._passed
+        if not self.joined:
+            return self._passed
+        return self._reading.after(self.queue[self.joined - 1].record)
 
     @property
     def waiting(self) -> bool:
@@ -99,13 +101,14 @@ class TransactionalLane:
         elif position > known:
             self._passed = position
 
-    def add(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
+    def add(self, records: Sequence[Any]) -> None:
         """Take records that were fetched; those that are here already stay the ones they are."""
-        last = self.queue[-1].record.offset if self.queue else -1
+        offset = self._reading.offset
+        last = offset(self.queue[-1].record) if self.queue else -1
         self.queue.extend(
             TransactionalRecord(record, self._consumer, self._handler, self._handling)
             for record in records
-            if record.offset > last
+            if offset(record) > last
         )
 
     def next_record(self, *, alone: bool) -> TransactionalRecord | None:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracing.core.log import EventLog
 from tracing.delivery.transactional_lane import TransactionalLane
-from tracing.delivery.workers import paused_now
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
-    from aiokafka.structs import ConsumerRecord, TopicPartition
-
     from tracing.delivery.failure_handling import FailureHandling
     from tracing.delivery.transactional_lane import Standing
-    from tracing.kafka.consumer import TracedConsumer
+    from tracing.messaging.reading import ConsumerPort, TransactionalReading
+    from tracing.messaging.transport import Lane
 
 _logger = EventLog("tracing")
 
@@ -29,6 +27,7 @@ class TransactionalLanes:
 
     Args:
         consumer: Where records come from.
+        reading: What the loop reads the consumer with.
         handler: Called with each record, once per attempt.
         handling: What to do about failures.
         max_buffered: Records of a partition that wait at most before its fetching pauses.
@@ -36,21 +35,22 @@ class TransactionalLanes:
 
     def __init__(
         self,
-        consumer: TracedConsumer,
-        handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+        consumer: ConsumerPort,
+        reading: TransactionalReading,
+        handler: Callable[[Any], Awaitable[object]],
         handling: FailureHandling,
         max_buffered: int,
     ) -> None:
         self._consumer = consumer
-        self._client: Any = consumer.wrapped
+        self._reading = reading
         self._handler = handler
         self._handling = handling
         self._max_buffered = max_buffered
-        self._lanes: dict[TopicPartition, TransactionalLane] = {}
-        self._held: set[TopicPartition] = set(paused_now(self._client))
+        self._lanes: dict[Lane, TransactionalLane] = {}
+        self._held: set[Lane] = set(reading.paused())
         self._alone_last = False
 
-    def of(self, tp: TopicPartition) -> TransactionalLane:
+    def of(self, tp: Lane) -> TransactionalLane:
         """The lane of a partition.
 
         Raises:
@@ -60,53 +60,53 @@ class TransactionalLanes:
         if lane is None:
             self._handling.prepare(tp.topic)
             lane = self._lanes[tp] = TransactionalLane(
-                tp, self._consumer, self._handler, self._handling
+                tp, self._consumer, self._reading, self._handler, self._handling
             )
             lane.held = tp in self._held
         return lane
 
-    def unsure(self, standing: Standing) -> list[TopicPartition]:
+    def unsure(self, standing: Standing) -> list[Lane]:
         """The consumer's partitions of which it is not sure where to go on."""
         return [
             tp
-            for tp in self._client.assignment()
+            for tp in self._reading.lanes()
             if (lane := self._lanes.get(tp)) is None or lane.standing != standing
         ]
 
-    def add(self, records: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]) -> None:
+    def add(self, records: Mapping[Lane, Sequence[Any]]) -> None:
         """Take records that were fetched, and pause partitions that have enough."""
         for tp, batch in records.items():
             lane = self.of(tp)
             lane.add(batch)
             if len(lane.queue) > self._max_buffered and not lane.paused:
-                self._client.pause(tp)
+                self._reading.pause(tp)
                 lane.paused = True
 
     async def pass_over(self) -> None:
         """Note where the consumer stands; only between two polls."""
         try:
             async with asyncio.timeout(IDLE_S):
-                for tp in self._client.assignment():
+                for tp in self._reading.lanes():
                     lane = self._lanes.get(tp)
                     if lane is not None and not lane.queue and lane.standing is not None:
-                        lane.pass_over(await self._client.position(tp))
+                        lane.pass_over(await self._reading.position(tp))
         except Exception as error:
             # Unassigned meanwhile, or not known yet; the next time will do.
             _logger.debug("positions are not known: %s", type(error).__name__)
 
-    def first(self, tp: TopicPartition) -> int | None:
+    def first(self, tp: Lane) -> int | None:
         """The first offset that no transaction has committed; `None` where it is unknown."""
         lane = self._lanes.get(tp)
         return None if lane is None else lane.first
 
-    def hold(self, partitions: Iterable[TopicPartition]) -> None:
+    def hold(self, partitions: Iterable[Lane]) -> None:
         """Begin no record of these partitions."""
         for tp in partitions:
             self._held.add(tp)
             if tp in self._lanes:
                 self._lanes[tp].held = True
 
-    def release(self, partitions: Iterable[TopicPartition]) -> None:
+    def release(self, partitions: Iterable[Lane]) -> None:
         """Go on with these partitions."""
         for tp in partitions:
             self._held.discard(tp)
@@ -114,7 +114,7 @@ class TransactionalLanes:
                 # If there is still too much of it, the next poll shows that.
                 self._lanes[tp].held = self._lanes[tp].paused = False
 
-    def held(self) -> set[TopicPartition]:
+    def held(self) -> set[Lane]:
         """The partitions that the application has paused."""
         return set(self._held)
 
@@ -139,7 +139,7 @@ class TransactionalLanes:
         self._alone_last = False
         return shared, False, min(max(wait_s, 0.0), IDLE_S)
 
-    async def lose(self, partitions: Collection[TopicPartition], timeout_s: float) -> None:
+    async def lose(self, partitions: Collection[Lane], timeout_s: float) -> None:
         """Forget partitions that are about to move."""
         self._held.difference_update(partitions)
         lost = [self._lanes.pop(tp) for tp in partitions if tp in self._lanes]
@@ -157,7 +157,7 @@ class TransactionalLanes:
         for tp, first in firsts.items():
             if first is not None:
                 try:
-                    self._client.seek(tp, first)
+                    self._reading.seek(tp, first)
                 except Exception as error:
                     # Closed, or no longer ours: then the committed offset is where it goes on.
                     _logger.debug("no need to rewind %s: %s", tp, error)
@@ -170,6 +170,6 @@ class TransactionalLanes:
         if lane.held:
             return
         try:
-            self._client.resume(lane.tp)
+            self._reading.resume(lane.lane)
         except Exception as error:
-            _logger.debug("no need to resume %s: %s", lane.tp, error)
+            _logger.debug("no need to resume %s: %s", lane.lane, error)

@@ -10,17 +10,17 @@ from tracing.delivery.closing import Closing
 from tracing.delivery.transaction_runner import AbandonedError
 from tracing.delivery.transactional_lanes import IDLE_S
 from tracing.delivery.workers import tidied
+from tracing.messaging.reading import ConsumerClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from aiokafka.structs import ConsumerRecord, TopicPartition
-
     from tracing.delivery.transaction_runner import TransactionRunner
     from tracing.delivery.transactional_lane import Standing
     from tracing.delivery.transactional_lanes import TransactionalLanes
-    from tracing.delivery.transactions import GroupOffsets
-    from tracing.kafka.consumer import TracedConsumer
+    from tracing.messaging.reading import ConsumerPort, TransactionalReading
+    from tracing.messaging.transactions import GroupOffsets
+    from tracing.messaging.transport import Lane
 
 _logger = EventLog("tracing")
 
@@ -32,6 +32,7 @@ class TransactionalLoop:
 
     Args:
         consumer: The consumer.
+        reading: What the loop reads it with.
         lanes: Its partitions.
         offsets: The group's offsets.
         runner: Runs the transactions.
@@ -42,7 +43,8 @@ class TransactionalLoop:
 
     def __init__(
         self,
-        consumer: TracedConsumer,
+        consumer: ConsumerPort,
+        reading: TransactionalReading,
         lanes: TransactionalLanes,
         offsets: GroupOffsets,
         runner: TransactionRunner,
@@ -52,9 +54,8 @@ class TransactionalLoop:
         drain_timeout_s: float,
     ) -> None:
         self._consumer = consumer
-        self._client: Any = consumer.wrapped
+        self._reading = reading
         self._lanes = lanes
-        self._polls = consumer.polls_for_loop()
         self._offsets = offsets
         self._runner = runner
         self._stop = stop
@@ -79,9 +80,8 @@ class TransactionalLoop:
         }
         try:
             await self._fetch(working, stopping)
-        except Exception as error:
-            if type(error).__name__ != "ConsumerStoppedError":
-                raise
+        except ConsumerClosedError:
+            _logger.debug("the consumer was closed while a loop read it")
         finally:
             for reason in stopping:
                 reason.cancel()
@@ -92,35 +92,35 @@ class TransactionalLoop:
             except AbandonedError as error:
                 _logger.warning("%s", error)
 
-    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
+    async def revoked(self, partitions: Collection[Lane]) -> None:
         """End the transaction under way before partitions move."""
         self._rebalances += 1
         await self._quiet()
         await self._lanes.lose(partitions, self._runner.grace_s)
-        self._polls.forget(partitions)
+        self._reading.forget(partitions)
 
-    def arriving(self, partitions: Collection[TopicPartition]) -> None:
+    def arriving(self, partitions: Collection[Lane]) -> None:
         """Do nothing: what is fetched waits until it is sure where to go on."""
 
-    async def assigned(self, partitions: Collection[TopicPartition]) -> None:
+    async def assigned(self, partitions: Collection[Lane]) -> None:
         """Begin anew, with what is committed now."""
         del partitions
         self._rebalances += 1
 
-    def position_of(self, tp: TopicPartition) -> int | None:
+    def position_of(self, tp: Lane) -> int | None:
         """Return the first offset that is not committed; `None` where nothing was fetched."""
         return self._lanes.first(tp)
 
-    def hold(self, partitions: Iterable[TopicPartition]) -> None:
+    def hold(self, partitions: Iterable[Lane]) -> None:
         """Begin no record of these partitions."""
         self._lanes.hold(partitions)
 
-    def release(self, partitions: Iterable[TopicPartition]) -> None:
+    def release(self, partitions: Iterable[Lane]) -> None:
         """Go on with these partitions."""
         self._lanes.release(partitions)
         self._work.set()
 
-    def held(self) -> set[TopicPartition]:
+    def held(self) -> set[Lane]:
         """Return the partitions that the application has paused."""
         return self._lanes.held()
 
@@ -133,7 +133,7 @@ class TransactionalLoop:
         """End the loop, then the consumer; handlers and listeners do not wait for it."""
         self._end()
         inside = self._runner.handles_caller()
-        await self._closing.ask(inside=inside or self._consumer.rebalances.waits_for_caller())
+        await self._closing.ask(inside=inside or self._consumer.called_by_listener())
 
     def left(self) -> None:
         """Do what was put off until the loop has ended, with the consumer's own methods."""
@@ -168,9 +168,9 @@ class TransactionalLoop:
                 await self._lanes.pass_over()
                 self._work.set()
 
-    async def _poll(self) -> Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]:
+    async def _poll(self) -> Mapping[Lane, Sequence[Any]]:
         await self._synchronize()
-        return await self._polls.poll(_POLL_MS)
+        return await self._reading.poll(_POLL_MS)
 
     @property
     def _over(self) -> bool:
@@ -201,13 +201,13 @@ class TransactionalLoop:
             lane = self._lanes.of(tp)
             if offset is not None and lane.first != offset:
                 await lane.clear(self._runner.grace_s)
-            if standing != self._standing() or tp not in self._client.assignment():
+            if standing != self._standing() or tp not in self._reading.lanes():
                 return
             lane = self._lanes.of(tp)
             if offset is not None and lane.first != offset:
-                self._client.seek(tp, offset)
+                self._reading.seek(tp, offset)
                 lane.go_on(offset)
-                self._polls.forget([tp])
+                self._reading.forget([tp])
             lane.standing = standing
         self._work.set()
 

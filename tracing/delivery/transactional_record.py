@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from tracing.core import semconv
 from tracing.delivery.attempts import Attempts, failure_of
-from tracing.delivery.letter_sender import letter_sender
-from tracing.delivery.transactions import COMMITTED
+from tracing.delivery.dead_letters import letter_sender
 from tracing.delivery.unreadable import Passing
 from tracing.messaging.outcome import RETRIED
+from tracing.messaging.transactions import COMMITTED
 from tracing.messaging.unreadable import BrokenRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from aiokafka.structs import ConsumerRecord
-
     from tracing.delivery.failure_handling import FailureHandling
-    from tracing.delivery.transactions import Transaction
-    from tracing.kafka.consumer import TracedConsumer
     from tracing.messaging.process import Processing
+    from tracing.messaging.reading import ConsumerPort
+    from tracing.messaging.transactions import Transaction
 
 
 class _TakenBackError(BaseException):
@@ -39,9 +37,9 @@ class TransactionalRecord:
 
     def __init__(
         self,
-        record: ConsumerRecord[Any, Any],
-        consumer: TracedConsumer,
-        handler: Callable[[ConsumerRecord[Any, Any]], Awaitable[object]],
+        record: Any,
+        consumer: ConsumerPort,
+        handler: Callable[[Any], Awaitable[object]],
         handling: FailureHandling,
     ) -> None:
         self.record = record
@@ -74,18 +72,13 @@ class TransactionalRecord:
         self._parked = loop.create_future()
         if self._task is None or self._task.done():
             self._cut_off = False
-            self._task = asyncio.create_task(self._live(), name=f"consume {self.place}")
+            self._task = asyncio.create_task(self._live(), name=f"consume {self._place()}")
         elif self._go is not None and not self._go.done():
             self._go.set_result(None)
         handled = await self._report
         if self._failure is not None:
             raise self._failure
         return handled
-
-    @property
-    def place(self) -> str:
-        """The record's topic and partition, for people."""
-        return f"{self.record.topic}[{self.record.partition}]"
 
     @property
     def under_way(self) -> bool:
@@ -147,7 +140,7 @@ class TransactionalRecord:
             raise
         except BaseException as error:
             if not self._cut_off:
-                self._failure = failure_of(error, self.record)
+                self._failure = failure_of(error, self._place())
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
         finally:
@@ -205,6 +198,9 @@ class TransactionalRecord:
         await self._go
         if self._transaction is not None:
             self._transaction.enter()
+
+    def _place(self) -> str:
+        return self._consumer.info.transport.place(self.record)
 
     def _reported(self, *, handled: bool) -> None:
         if self._report is not None and not self._report.done():

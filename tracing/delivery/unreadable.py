@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tracing.delivery.dead_letters import DeadLetters
-    from tracing.kafka.consumer import TracedConsumer
+    from tracing.messaging.reading import ConsumerPort
     from tracing.messaging.unreadable import BrokenRecord
     from tracing.metrics.instruments import Count
 
@@ -39,7 +38,7 @@ class Unreadable:
     """
 
     def __init__(
-        self, consumer: TracedConsumer, dead_letters: DeadLetters | None, policy: OnUnreadable
+        self, consumer: ConsumerPort, dead_letters: DeadLetters | None, policy: OnUnreadable
     ) -> None:
         if policy not in get_args(OnUnreadable):
             raise ValueError(f'on_unreadable is "dead_letter", "skip" or "raise", not {policy!r}')
@@ -47,6 +46,7 @@ class Unreadable:
             raise ValueError('on_unreadable="dead_letter" needs dead_letters=DeadLetters(...)')
         self._telemetry = consumer.telemetry
         self._group = consumer.info.group
+        self._transport = consumer.info.transport
         self._dead_letters = dead_letters
         self._policy = policy
         self._counts = BoundedDict(self._new_count)
@@ -78,6 +78,7 @@ class Unreadable:
                 cast("Any", record),
                 UnreadableRecord(record),
                 group=self._group or "",
+                transport=self._transport,
                 attempts=0,
                 first_failed_at_ms=int(time() * 1000),
             )
@@ -92,17 +93,13 @@ class Unreadable:
         advice = '. To get past it: consume(..., on_unreadable="dead_letter") or "skip"'
         if self._group is None:
             return advice
-        return (
-            f"{advice}, or by hand, with the group stopped: python -m tracing dlq skip "
-            f"--group {quote(self._group)} --topic {record.topic} --partition {record.partition} "
-            f"--offset {record.offset}"
-        )
+        return f"{advice}, or by hand, with the group stopped: {record.skip_command(self._group)}"
 
     def _skipped(self, record: BrokenRecord) -> None:
         """Count and log a skip. Never raises."""
         try:
             count = self._counts[record.topic]
-            count.value += record.next_offset - record.offset
+            count.value += record.records
             if not self._log.due(record.topic, monotonic()):
                 return
             _logger.error(
@@ -115,9 +112,7 @@ class Unreadable:
                 catalog.UNREADABLE_SKIPPED.name,
                 extra={
                     "topic": record.topic,
-                    "partition": record.partition,
-                    "offset": record.offset,
-                    "next_offset": record.next_offset,
+                    **record.position,
                     "group": self._group,
                 },
             )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames, is_topic_name
+from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames
+from tracing.kafka.transport import is_topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,7 +41,7 @@ class Origins:
         self, topics: Collection[str], *, template: str = TOPIC, named: Collection[str] = ()
     ) -> None:
         self._topics = frozenset(topics)
-        self._names = DeadLetterNames(template)
+        self._names = DeadLetterNames(template, is_topic_name)
         self._named = frozenset(named)
         self._longest: dict[str, tuple[str, str] | None] = {}
 

@@ -14,10 +14,10 @@ from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.origins import Origins
 from tracing.dlq.outgoing import ReplaySends, replay_headers
 from tracing.dlq.reading import reader
-from tracing.kafka.client import check_durable, client_info
-from tracing.kafka.raw_sending import send_raw
+from tracing.kafka.client import client_info
+from tracing.kafka.sender import send_raw
 from tracing.kafka.transport import KAFKA
-from tracing.messaging.transport import ClientInfo
+from tracing.messaging.transport import ClientInfo, check_durable
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:

@@ -16,8 +16,6 @@ from tracing.headers.codec import MAX_SCANNED, latest, text, without
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiokafka.structs import ConsumerRecord
-
     from tracing.headers.codec import Header
 
 ERRORS: Final = "__pipeline.errors."
@@ -61,8 +59,8 @@ class Provenance:
 
     Attributes:
         topic: The topic of the record that failed.
-        partition: Its partition.
-        offset: Its offset.
+        partition: Its partition; -1 where its broker has none, and then without a header.
+        offset: Its offset; as `partition`.
         timestamp_ms: Its timestamp; -1 where it had none.
         group: The consumer group that gave it up.
         exception: The error's type.
@@ -127,6 +125,8 @@ class Provenance:
             FIRST_FAILED_AT: self.first_failed_at_ms,
             FAILED_AT: self.failed_at_ms,
         }
+        if self.partition < 0:
+            del written[PARTITION], written[OFFSET]
         if self.stacktrace is not None:
             written[STACKTRACE] = self.stacktrace
         if self.unreadable is not None:
@@ -163,7 +163,7 @@ class Replay:
         return cls(group=group, id=text(found.get(REPLAY_ID), _MAX_TEXT) or "")
 
     @classmethod
-    def of(cls, record: ConsumerRecord[Any, Any]) -> Replay | None:
+    def of(cls, record: Any) -> Replay | None:
         """Return how a record was replayed; `None` where it was not. Never raises.
 
         Marks hold only where they fit the record: a replay goes back to the topic and partition
@@ -205,7 +205,7 @@ def unmarked(headers: list[Header], present: Mapping[str, object]) -> list[Heade
     return headers
 
 
-def first_failed_at_ms(record: ConsumerRecord[Any, Any]) -> int | None:
+def first_failed_at_ms(record: Any) -> int | None:
     """When a replayed record first failed, unix ms; `None` where that is unknown. Never raises."""
     if Replay.of(record) is None:
         return None

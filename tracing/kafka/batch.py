@@ -41,7 +41,7 @@ class TracedBatch(ClientProxy, _Builder):
     """
 
     _held = "_batch"
-    _added = frozenset({"wrapped", "report"})
+    _added = frozenset({"wrapped"})
 
     def __init__(self, batch: KafkaBatch, telemetry: Telemetry) -> None:
         self._batch = batch
@@ -98,7 +98,7 @@ class TracedBatch(ClientProxy, _Builder):
         """Whether the batch is closed, as `BatchBuilder.closed`."""
         return self._batch.closed()
 
-    def report(self, destination: Destination) -> list[Span]:
+    def _report(self, destination: Destination) -> list[Span]:
         """End the messages' `create` spans, now that the topic is known."""
         created, self._created = self._created, []
         name = semconv.span_name(semconv.CREATE, destination.topic)
@@ -147,7 +147,9 @@ def begin_batch(
 
     Its kind is CLIENT where `create` spans do the producing, else PRODUCER.
     """
-    created = batch.report(destination) if isinstance(batch, TracedBatch) else []
+    created: list[Span] = []
+    if isinstance(batch, TracedBatch):
+        created = batch._report(destination)  # noqa: SLF001 - a drop-in has no name for this
     count = batch.record_count()
     attributes: dict[str, AttributeValue] = {
         **destination.attributes,

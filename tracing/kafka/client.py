@@ -44,33 +44,6 @@ def client_info(client: object, *, group: str | None, client_id: str | None) -> 
     )
 
 
-def check_durable(info: ClientInfo, sender: str, records: str) -> None:
-    """Refuse a producer whose acknowledgement does not mean that a record is there for good.
-
-    Inside a transaction an acknowledgement is provisional: a later abort takes the record back
-    (KIP-98). Without acknowledgements there is nothing to wait for.
-
-    Args:
-        info: The producer.
-        sender: What sends with it, for the error.
-        records: What it sends, for the error.
-
-    Raises:
-        ValueError: The producer is transactional, or has `acks=0`.
-    """
-    if info.transactional_id is not None:
-        raise ValueError(
-            f"{sender} cannot send with the transactional producer {info.transactional_id!r}: "
-            f"{records} would join whatever transaction is open, and would be gone when that "
-            f"aborts; give {sender} a producer of its own, without transactional_id"
-        )
-    if not info.acknowledged:
-        raise ValueError(
-            f"{records} must be on the broker before their source is marked as done: give "
-            f"{sender} a producer that waits for acknowledgements, acks='all'"
-        )
-
-
 def layers(client: object) -> list[object]:
     """The client, and what it wraps: a wrapper need not pass private attributes on."""
     found = [client]

@@ -21,7 +21,7 @@ from aiokafka.producer.transaction_manager import (
 )
 
 from tracing.kafka.client import is_started
-from tracing.kafka.group_offsets import Membership
+from tracing.messaging.transactions import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Collection

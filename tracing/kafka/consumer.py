@@ -6,7 +6,6 @@ import sys
 from functools import partial
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final, Self
-from weakref import WeakSet
 
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
@@ -15,10 +14,9 @@ from tracing.kafka.client import client_info
 from tracing.kafka.coexistence import beneath, call_beneath, present
 from tracing.kafka.consumer_methods import ConsumerMethods
 from tracing.kafka.forwarding import argument, like, takes, with_argument
-from tracing.kafka.iteration import TracedRecords, next_beneath, topic_of
-from tracing.kafka.readable_polls import ReadablePolls
+from tracing.kafka.iteration import Iterations, TracedRecords, next_beneath, topic_of
+from tracing.kafka.port import KafkaConsumerPort
 from tracing.kafka.rebalance import RebalanceRelay
-from tracing.messaging.handling import running_task
 from tracing.messaging.process import Processing
 from tracing.messaging.process_batch import BatchProcessing, mixed_series
 from tracing.messaging.receive import Polling
@@ -27,7 +25,7 @@ from tracing.messaging.settle import Committing
 from tracing.messaging.subscription import SubscribedLane, Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
     from types import TracebackType
 
     from aiokafka import AIOKafkaConsumer
@@ -87,11 +85,7 @@ class TracedConsumer(ConsumerMethods):
     """
 
     _held = "_consumer"
-    _added = frozenset({
-            "wrapped", "telemetry", "info", "delivered", "rebalances", "process", "process_batch",
-            "addressed_elsewhere", "begin_loop", "leave_unfinished", "finish_unfinished",
-            "polls_for_loop", "divert_calls",
-        })  # fmt: skip
+    _added = frozenset({"addressed_elsewhere", "process", "process_batch", "telemetry", "wrapped"})
 
     def __init__(
         self,
@@ -113,14 +107,11 @@ class TracedConsumer(ConsumerMethods):
         self._info = client_info(consumer, group=group, client_id=client_id)
         self._mixed: OperationSeries | None = None
         self._polling = Polling(telemetry, self._info)
-        self.delivered = self._polling.delivered
-        """Counts records handed to the application."""
         self._skips = ReplaySkips(telemetry, self._info.group)
         self._lanes = _lanes(telemetry, self._info, self._skips)
         self._committing = Committing(telemetry, self._info)
         self._rebalances = RebalanceRelay(self._polling.forget)
-        self._unfinished: Processing | None = None
-        self._iterating: WeakSet[TracedRecords] = WeakSet()
+        self._iterations = Iterations(self._polling.delivered)
         self._complete()
 
     @property
@@ -133,19 +124,7 @@ class TracedConsumer(ConsumerMethods):
         """What the service's clients share."""
         return self._telemetry
 
-    @property
-    def info(self) -> ClientInfo:
-        """What the consumer tells of its configuration."""
-        return self._info
-
-    @property
-    def rebalances(self) -> RebalanceRelay:
-        """Where listeners beside the application's own hear of rebalances."""
-        return self._rebalances
-
-    def process(
-        self, record: ConsumerRecord[Any, Any], headers: Mapping[str, object] | None = None
-    ) -> Processing:
+    def process(self, record: ConsumerRecord[Any, Any]) -> Processing:
         """Handle one record in an `async with` block: its process span is current inside.
 
         An exception that leaves the block makes the outcome `error`; `tracing.Rejected`, or
@@ -153,11 +132,10 @@ class TracedConsumer(ConsumerMethods):
 
         Args:
             record: The record.
-            headers: Its headers by name, where the caller has looked them up already.
         """
         lane = self._lanes[record.topic, record.partition]
         polled = self._poll_of(record) if self._polling.remembered else None
-        return Processing(self._telemetry, lane, record, polled, headers)
+        return Processing(self._telemetry, lane, record, polled)
 
     def process_batch(self, records: Iterable[ConsumerRecord[Any, Any]]) -> BatchProcessing:
         """Handle several records at once in an `async with` block, for example to sum them up.
@@ -189,7 +167,7 @@ class TracedConsumer(ConsumerMethods):
     @like(ConsumerMethods.getone)
     async def getone(self, *args: Any, **kwargs: Any) -> Any:
         """Get one record, as `AIOKafkaConsumer.getone`; handle it inside `process(record)`."""
-        self.finish_unfinished()
+        self._iterations.finish()
         record = await beneath(self._target.getone, self._consumer)(*args, **kwargs)
         self._received(record)
         return record
@@ -202,18 +180,23 @@ class TracedConsumer(ConsumerMethods):
         """
         return await self._polled(self._target.getmany, *args, **kwargs)
 
-    def polls_for_loop(self) -> ReadablePolls:
-        """Return the polls of a loop that reads the consumer."""
-        return ReadablePolls(self._consumer, partial(self._polled, self._consumer.getmany))
+    def _pipeline_port(self) -> KafkaConsumerPort:
+        """Return what only the library needs of the consumer: see `consumer_port`."""
+        return KafkaConsumerPort(
+            self,
+            self._info,
+            self._rebalances,
+            getmany=partial(self._polled, self._consumer.getmany),
+            divert=self._divert,
+        )
 
-    def divert_calls(self, target: KafkaConsumer | None) -> None:
-        """Let the application's calls reach a loop that reads the consumer; `None` ends that."""
+    def _divert(self, target: KafkaConsumer | None) -> None:
         self._target = self._consumer if target is None else target
 
     async def _polled(
         self, getmany: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
     ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
-        self.finish_unfinished()
+        self._iterations.finish()
         started, started_ns = perf_counter(), time_ns()
         records: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await beneath(
             getmany, self._consumer
@@ -225,11 +208,11 @@ class TracedConsumer(ConsumerMethods):
     def __aiter__(self) -> TracedRecords:
         # The consumer's own check, and error, for one that is closed.
         iterator = call_beneath(self._target.__aiter__, self._consumer)
-        return TracedRecords(self, iterator, self._consumer)
+        return TracedRecords(self, self._iterations, iterator, self._consumer)
 
     async def __anext__(self) -> ConsumerRecord[Any, Any]:
         """Get the next record without a loop around it: no process span, as for `getone`."""
-        self.finish_unfinished()
+        self._iterations.finish()
         record: ConsumerRecord[Any, Any]
         if present():
             record, received = await next_beneath(self._target, self._consumer)
@@ -238,38 +221,13 @@ class TracedConsumer(ConsumerMethods):
         self._received(received)
         return record
 
-    def begin_loop(self, records: TracedRecords) -> None:
-        """Note a loop that begins, and end the handling of the record at which one was left."""
-        self.finish_unfinished()
-        self._iterating.add(records)
-
-    def leave_unfinished(self, processing: Processing) -> None:
-        """Keep a record's handling whose loop was left, until it is known how it was left."""
-        self.finish_unfinished()
-        self._unfinished = processing
-
-    def finish_unfinished(self, error: BaseException | None = None) -> None:
-        """End the handling of the record at which a loop was left."""
-        processing = self._unfinished
-        if processing is not None:
-            self._unfinished = None
-            processing.end(error)
-
-    def _left(self, error: BaseException | None) -> None:
-        """End what is handled in loops that were left, and in those that an error ends."""
-        self.finish_unfinished(error)
-        if error is not None:
-            task = running_task()
-            for records in tuple(self._iterating):
-                records.fail(error, task)
-
     def _reached(self) -> Any:
         return self._target
 
     def _received(self, record: object) -> None:
         topic = topic_of(record)
         if topic is not None:
-            self.delivered(topic)
+            self._polling.delivered(topic)
 
     def _poll_of(self, record: ConsumerRecord[Any, Any]) -> SpanContext | None:
         # TopicPartition is a named tuple, so a plain pair finds it.
@@ -296,7 +254,7 @@ class TracedConsumer(ConsumerMethods):
 
     async def stop(self) -> None:
         """Leave the group and close, as `AIOKafkaConsumer.stop`."""
-        self._left(sys.exc_info()[1])
+        self._iterations.left(sys.exc_info()[1])
         await beneath(self._target.stop, self._consumer)()
 
     async def __aenter__(self) -> Self:
@@ -309,7 +267,7 @@ class TracedConsumer(ConsumerMethods):
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> bool | None:
-        self._left(exc)
+        self._iterations.left(exc)
         return await super().__aexit__(exc_type, exc, tb)
 
 

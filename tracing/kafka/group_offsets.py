@@ -1,37 +1,16 @@
-"""A group's member, whose offsets join transactions; with the in-memory doubles' way to do so."""
+"""How offsets join transactions in the in-memory doubles, by public methods alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tracing.kafka.client import client_info
+from tracing.messaging.transactions import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from aiokafka.structs import TopicPartition
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """A consumer's place in its group; a rebalance gives it another one.
-
-    Attributes:
-        group: The group.
-        member_id: The member.
-        generation: How often the group was rebalanced.
-        instance_id: The member's static name (KIP-345), if it has one.
-    """
-
-    group: str
-    member_id: str
-    generation: int
-    instance_id: str | None = None
-
-
-class GroupMovedOnError(Exception):
-    """The group has been rebalanced: these offsets are no longer this member's to commit."""
 
 
 class PublicGroup:

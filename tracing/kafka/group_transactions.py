@@ -14,13 +14,13 @@ from aiokafka.errors import KafkaError, ProducerFenced, for_code
 from aiokafka.structs import TopicPartition
 
 from tracing.kafka.client_internals import GroupMember, TransactionalProducer
-from tracing.kafka.group_offsets import GroupMovedOnError
 from tracing.kafka.transaction_requests import StableOffsetFetch, TxnOffsetCommit
+from tracing.messaging.transactions import GroupMovedOnError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from tracing.kafka.group_offsets import Membership
+    from tracing.messaging.transactions import Membership
 
 # Error codes of the Kafka protocol.
 _RETRIED: Final = frozenset({3, 14, 51})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakSet
 
 from opentelemetry.context import attach, get_current
 
@@ -22,11 +23,68 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import ConsumerRecord
 
-    from tracing.kafka.consumer import TracedConsumer
+    from tracing.telemetry import Telemetry
 
 _logger = EventLog("tracing")
 _fields: Final = attrgetter("topic", "headers", "partition", "offset", "timestamp", "value")
 _AIOKAFKA: Final = "aiokafka."
+
+
+class Handling(Protocol):
+    """What an `async for` needs of the consumer that it reads: a `TracedConsumer`."""
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What the service's clients share."""
+
+    def addressed_elsewhere(self, record: Any) -> bool:
+        """Return whether a record is for another group."""
+
+    def process(self, record: Any) -> Processing:
+        """Handle one record."""
+
+
+class Iterations:
+    """The `async for` loops over one consumer, and the record at which one was left.
+
+    Args:
+        delivered: Counts records handed to the application, by topic.
+
+    Attributes:
+        delivered: The same.
+    """
+
+    __slots__ = ("_running", "_unfinished", "delivered")
+
+    def __init__(self, delivered: Callable[[str], None]) -> None:
+        self.delivered = delivered
+        self._unfinished: Processing | None = None
+        self._running: WeakSet[TracedRecords] = WeakSet()
+
+    def begin(self, records: TracedRecords) -> None:
+        """Note a loop that begins, and end the handling of the record at which one was left."""
+        self.finish()
+        self._running.add(records)
+
+    def leave(self, processing: Processing) -> None:
+        """Keep the handling of a record whose loop was left, until it shows how it was left."""
+        self.finish()
+        self._unfinished = processing
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """End the handling of the record at which a loop was left."""
+        processing = self._unfinished
+        if processing is not None:
+            self._unfinished = None
+            processing.end(error)
+
+    def left(self, error: BaseException | None) -> None:
+        """End what is handled in loops that were left, and in those that an error ends."""
+        self.finish(error)
+        if error is not None:
+            task = running_task()
+            for records in tuple(self._running):
+                records.fail(error, task)
 
 
 class TracedRecords:
@@ -49,14 +107,17 @@ class TracedRecords:
 
     _current: Processing | None = None
 
-    def __init__(self, consumer: TracedConsumer, iterator: Any, client: object) -> None:
+    def __init__(
+        self, consumer: Handling, iterations: Iterations, iterator: Any, client: object
+    ) -> None:
         self._consumer = consumer
+        self._iterations = iterations
         self._iterator = iterator
         self._client = client
-        self._delivered = consumer.delivered
+        self._delivered = iterations.delivered
         # By its number: the error itself would keep this object, by its traceback.
         self._around = id(sys.exc_info()[1])
-        consumer.begin_loop(self)
+        iterations.begin(self)
 
     def __aiter__(self) -> TracedRecords:
         return self
@@ -83,7 +144,9 @@ class TracedRecords:
                 headers = latest(received.headers)
                 if REPLAY_GROUP in headers and self._consumer.addressed_elsewhere(received):
                     continue
-                current = self._consumer.process(received, headers)
+                current = self._consumer.process(received)
+                # They are looked up already.
+                current._headers = headers  # noqa: SLF001 - no public name for this alone
             except Exception as fault:
                 return self._without_span(item, fault)
             self._current = current
@@ -132,13 +195,13 @@ class TracedRecords:
             return
         current.pause()
         _leave_ended(running_task())
-        self._consumer.leave_unfinished(current)
+        self._iterations.leave(current)
         try:
             # Whoever stops the consumer because of an exception does so before the loop's turn
             # ends; after it, no exception was seen.
-            asyncio.get_running_loop().call_soon(self._consumer.finish_unfinished)
+            asyncio.get_running_loop().call_soon(self._iterations.finish)
         except RuntimeError:
-            self._consumer.finish_unfinished()
+            self._iterations.finish()
 
 
 def _leave_ended(task: asyncio.Task[Any] | None) -> None:

@@ -18,6 +18,7 @@ from tracing.kafka.client import client_info
 from tracing.kafka.coexistence import beneath, call_beneath, present, without_official
 from tracing.kafka.forwarding import argument, like, parameters, preset, takes, with_argument
 from tracing.kafka.producer_methods import ProducerMethods
+from tracing.kafka.sender import KafkaSender
 from tracing.messaging.send import Destination, begin_send
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from tracing.headers.codec import Header
     from tracing.kafka.protocols import KafkaProducer
     from tracing.messaging.send import Sending
-    from tracing.messaging.transport import ClientInfo
     from tracing.telemetry import Telemetry
 
 
@@ -66,7 +66,7 @@ class TracedProducer(ProducerMethods):
     """
 
     _held = "_producer"
-    _added = frozenset({"wrapped", "telemetry", "info"})
+    _added = frozenset({"telemetry", "wrapped"})
 
     def __init__(
         self,
@@ -97,10 +97,9 @@ class TracedProducer(ProducerMethods):
         """What the service's clients share."""
         return self._telemetry
 
-    @property
-    def info(self) -> ClientInfo:
-        """What the producer tells of its configuration."""
-        return self._info
+    def _pipeline_sender(self) -> KafkaSender:
+        """Return what only the library needs of the producer: see `sender_of`."""
+        return KafkaSender(self, self._info)
 
     async def send(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tracing.core.log import warn_once
 from tracing.kafka.client import subscription_state
@@ -16,23 +16,11 @@ if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
 
     from tracing.kafka.protocols import KafkaConsumer
+    from tracing.messaging.reading import LaneObserver
 
 
 # The relays whose application listener the current task runs in.
 _calling: ContextVar[tuple[object, ...]] = ContextVar("pipeline-tracing-listeners", default=())
-
-
-class RebalanceObserver(Protocol):
-    """Hears of rebalances: before partitions go, and after partitions came."""
-
-    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """Finish with these partitions; the rebalance waits for it."""
-
-    def arriving(self, partitions: Collection[TopicPartition]) -> None:
-        """Expect records of these partitions; the application's listener has not heard of them."""
-
-    async def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """Begin with these partitions."""
 
 
 class RebalanceRelay:
@@ -40,13 +28,13 @@ class RebalanceRelay:
 
     def __init__(self, forget: Callable[[Sequence[TopicPartition]], None]) -> None:
         self._forget = forget
-        self._observers: list[RebalanceObserver] = []
+        self._observers: list[LaneObserver] = []
 
-    def add(self, observer: RebalanceObserver) -> None:
+    def add(self, observer: LaneObserver) -> None:
         """Let an observer hear of rebalances from now on."""
         self._observers.append(observer)
 
-    def remove(self, observer: RebalanceObserver) -> None:
+    def remove(self, observer: LaneObserver) -> None:
         """Let an observer hear no more."""
         self._observers.remove(observer)
 

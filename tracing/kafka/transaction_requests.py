@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import TopicPartition
 
-    from tracing.kafka.group_offsets import Membership
+    from tracing.messaging.transactions import Membership
 
 _TEXT = CompactString("utf-8")
 _UNKNOWN_EPOCH = -1

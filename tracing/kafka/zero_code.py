@@ -193,7 +193,7 @@ class _Records(TracedRecords):
         replacement: Replacement,
         loops: PollLoops | None,
     ) -> None:
-        super().__init__(consumer, iterator, client)
+        super().__init__(consumer, consumer._iterations, iterator, client)  # noqa: SLF001 - a drop-in has no name for this
         self._replacement = replacement
         self._loops = loops
 

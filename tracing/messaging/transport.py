@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tracing.core.semconv import CLIENT_ID, SERVER_ADDRESS, SERVER_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Collection, Mapping
+    from contextlib import AbstractContextManager
 
     from tracing.core.semconv import Attributes, AttributeValue
+    from tracing.headers.codec import Header
+    from tracing.messaging.transactions import TransactionalProducer
+    from tracing.telemetry import Telemetry
 
 
 class Message(Protocol):
@@ -37,12 +42,16 @@ class Message(Protocol):
         """Its body; `None` for a tombstone."""
 
 
-class Transport(Protocol):
-    """One kind of broker. It has no state.
+class Lane(Hashable, Protocol):
+    """What keeps messages in order: a partition, a queue, a routing key."""
 
-    Attributes:
-        system: The broker's name in `messaging.system`.
-    """
+    @property
+    def topic(self) -> str:
+        """Name of the destination that it is part of."""
+
+
+class Transport(Protocol):
+    """One kind of broker, as telemetry and logs describe it. It has no state."""
 
     @property
     def system(self) -> str:
@@ -61,10 +70,10 @@ class Transport(Protocol):
         """Return where a message is, for a log line."""
 
     def lane(self, message: Any) -> Hashable:
-        """Return what keeps a message in order: a partition, a queue, a routing key."""
+        """Return the lane of a message, or what equals it."""
 
-    def lane_name(self, lane: Any) -> str:
-        """Return a lane's name, for a log line."""
+    def lane_names(self, lanes: Collection[Any]) -> str:
+        """Return the names of lanes, for a log line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +110,74 @@ class ClientInfo:
             attributes[SERVER_ADDRESS] = host
             attributes[SERVER_PORT] = port
         return attributes
+
+
+def check_durable(info: ClientInfo, sender: str, records: str) -> None:
+    """Refuse a producer whose acknowledgement does not mean that a record is there for good.
+
+    Inside a transaction an acknowledgement is provisional: a later abort takes the record back
+    (KIP-98). Without acknowledgements there is nothing to wait for.
+
+    Args:
+        info: The producer.
+        sender: What sends with it, for the error.
+        records: What it sends, for the error.
+
+    Raises:
+        ValueError: The producer is transactional, or does not wait for acknowledgements.
+    """
+    if info.transactional_id is not None:
+        raise ValueError(
+            f"{sender} cannot send with the transactional producer {info.transactional_id!r}: "
+            f"{records} would join whatever transaction is open, and would be gone when that "
+            f"aborts; give {sender} a producer of its own, without transactional_id"
+        )
+    if not info.acknowledged:
+        raise ValueError(
+            f"{records} must be on the broker before their source is marked as done: give "
+            f"{sender} a producer that waits for acknowledgements, acks='all'"
+        )
+
+
+class Port(Protocol):
+    """The private side of a client: what the library needs and an application does not."""
+
+    @property
+    def info(self) -> ClientInfo:
+        """How the client is configured."""
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What the service's clients share."""
+
+
+class Sender(Port, Protocol):
+    """The private side of a producer."""
+
+    async def send_raw(
+        self, topic: str, value: bytes | None, key: bytes | None, headers: list[Header]
+    ) -> Any:
+        """Send bytes without a span; return the broker's acknowledgement once it is there."""
+
+    def is_destination(self, name: str) -> bool:
+        """Return whether the broker accepts a name for a destination."""
+
+    def owned(self) -> AbstractContextManager[TransactionalProducer]:
+        """Own the producer's transactions in a block."""
+
+
+class Producer(Protocol):
+    """A producer that `DeadLetters` sends with, such as a `TracedProducer`."""
+
+    def _pipeline_sender(self) -> Sender:
+        """Return what only the library needs of it."""
+
+
+def sender_of(producer: object) -> Sender | None:
+    """Return the private side of a producer; `None` where it has none.
+
+    Its class offers it by the method `_pipeline_sender`, so that the producer has no public name
+    for it.
+    """
+    make = getattr(type(producer), "_pipeline_sender", None)
+    return None if make is None else cast("Sender", make(producer))

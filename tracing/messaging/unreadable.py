@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from shlex import quote
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,27 @@ class BrokenRecord:
         """Where it is, for people."""
         return f"{self.topic}[{self.partition}] offset {self.offset}"
 
+    @property
+    def position(self) -> Mapping[str, int]:
+        """Where it is in its topic, by the names that logs use."""
+        return {
+            "partition": self.partition,
+            "offset": self.offset,
+            "next_offset": self.next_offset,
+        }
+
+    @property
+    def records(self) -> int:
+        """How many records there are at most in what cannot be read."""
+        return self.next_offset - self.offset
+
+    def skip_command(self, group: str) -> str:
+        """Return the command that gets a consumer group past it."""
+        return (
+            f"python -m tracing dlq skip --group {quote(group)} --topic {self.topic} "
+            f"--partition {self.partition} --offset {self.offset}"
+        )
+
 
 class UnreadableRecord(Exception):  # noqa: N818 - says what the record is
     """The client cannot read a record, so no handler has seen it.
@@ -60,11 +85,6 @@ class UnreadableRecord(Exception):  # noqa: N818 - says what the record is
     def __init__(self, record: BrokenRecord, advice: str = "") -> None:
         super().__init__(f"{record.place} cannot be read: {record.problem}{advice}")
         self.record = record
-
-
-def next_offset(record: Any) -> int:
-    """Return the offset after a record, be it one that can be read or not."""
-    return int(record.next_offset if isinstance(record, BrokenRecord) else record.offset + 1)
 
 
 def kept_as(error: BaseException) -> str | None:

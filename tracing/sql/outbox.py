@@ -13,10 +13,10 @@ from sqlalchemy import MetaData, insert
 from tracing.core.bounded import BoundedDict
 from tracing.core.otel_context import SUPPRESSED
 from tracing.core.text import plain_text
-from tracing.delivery.dead_letter_names import is_topic_name
 from tracing.headers import cloudevents
 from tracing.headers.codec import latest, without
 from tracing.headers.dead_letter import unmarked
+from tracing.kafka.transport import is_topic_name
 from tracing.sql.outbox_rows import checked, pack
 from tracing.sql.tables import outbox_table
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tracing.core.callables import require_async
-from tracing.kafka.client import check_durable, client_info
+from tracing.kafka.client import client_info
 from tracing.kafka.producer import TracedProducer
+from tracing.messaging.transport import check_durable
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

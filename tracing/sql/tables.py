@@ -17,8 +17,8 @@ from sqlalchemy import (
     Text,
 )
 
-from tracing.delivery.dead_letter_names import MAX_TOPIC
 from tracing.headers.identity import MAX_IDENTITY
+from tracing.kafka.transport import MAX_TOPIC
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData

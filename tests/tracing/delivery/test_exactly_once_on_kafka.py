@@ -18,8 +18,8 @@ from demo_pipeline.broker import KafkaCluster, create_topics
 from tests.tracing.delivery.giving_up import dead_letter_topic
 from tests.tracing.delivery.test_exactly_once import NOW, Pipeline, numbers
 from tracing import DeadLetters, TracedConsumer, TracedProducer
-from tracing.kafka.group_offsets import GroupMovedOnError, Membership
 from tracing.kafka.group_transactions import GroupTransactions
+from tracing.messaging.transactions import GroupMovedOnError, Membership
 from tracing.testing import eventually
 
 if TYPE_CHECKING:

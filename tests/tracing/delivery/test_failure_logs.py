@@ -15,7 +15,7 @@ from tests.tracing.delivery.giving_up import NOW, given_up
 from tests.tracing.messaging.test_current import BrokenFilter, BrokenHandler
 from tracing import DeadLetters, Retry, cloudevent
 from tracing.delivery import failure_log
-from tracing.delivery.loop_log import partition_names
+from tracing.kafka.transport import KAFKA, partition_names
 from tracing.testing import eventually
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ async def test_the_next_line_after_a_while_counts_what_was_left_out_before(
     topic = await memory.topic_with_a_record()
     consumer = await memory.consumer(topic)
     record = await consumer.getone()
-    log = failure_log.AttemptLog(memory.telemetry, "shipping")
+    log = failure_log.AttemptLog(memory.telemetry, KAFKA, "shipping")
 
     def fail(number: int) -> None:
         for _ in range(number):
@@ -206,7 +206,7 @@ async def test_error_types_that_never_stop_coming_share_their_lines(
     topic = await memory.topic_with_a_record()
     consumer = await memory.consumer(topic)
     record = await consumer.getone()
-    log = failure_log.AttemptLog(memory.telemetry, "shipping")
+    log = failure_log.AttemptLog(memory.telemetry, KAFKA, "shipping")
 
     for number in range(1000):
         error = type(f"Error{number}", (Exception,), {})()
@@ -228,7 +228,7 @@ async def test_topics_that_never_stop_coming_share_their_lines(
     topic = await memory.topic_with_a_record()
     consumer = await memory.consumer(topic)
     record = await consumer.getone()
-    log = failure_log.AttemptLog(memory.telemetry, "shipping")
+    log = failure_log.AttemptLog(memory.telemetry, KAFKA, "shipping")
 
     def fail_everywhere() -> None:
         for number in range(3000):
@@ -269,7 +269,7 @@ async def test_nothing_is_prepared_for_lines_that_are_not_wanted(memory: _InMemo
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        failure_log.AttemptLog(memory.telemetry, None).failed(
+        failure_log.AttemptLog(memory.telemetry, KAFKA, None).failed(
             record, ValueError("card 4111"), attempt=1, attempts=3, then="and so on"
         )
     finally:

@@ -10,6 +10,7 @@ from aiokafka.structs import TopicPartition
 
 import tracing
 from tracing import Rejected, Retry, Unprocessable
+from tracing.messaging.reading import consumer_port
 from tracing.testing import HistogramValue, eventually
 
 if TYPE_CHECKING:
@@ -280,7 +281,9 @@ async def test_a_rebalance_waits_for_the_attempt_under_way_and_not_for_those_aft
         async def assigned(self, partitions: Any) -> None:
             pass
 
-    consumer.rebalances.add(Watcher())
+    port = consumer_port(consumer)
+    assert port is not None
+    port.observe(Watcher())
 
     async def handler(record: Any) -> None:
         calls.append(record.value)

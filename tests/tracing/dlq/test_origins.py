@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from demo_pipeline.broker import create_topics
 from tests.tracing.dlq.cluster import Cluster
 from tracing import DeadLetters, Provenance, Telemetry, TracedProducer
-from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames, is_topic_name
+from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames
 from tracing.dlq import Connection, Letter, letters, replay
 from tracing.dlq.origins import Origins
+from tracing.kafka.transport import is_topic_name
 from tracing.testing import InMemoryBroker, InMemoryProducer
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def test_of_two_possible_topics_a_named_one_is_accepted() -> None:
 def test_a_dead_letter_is_accepted_only_for_the_topic_whose_dead_letters_lie_there(
     template: str, topics: Collection[str], place: str, topic: str, group: str, *, genuine: bool
 ) -> None:
-    names = DeadLetterNames(template)
+    names = DeadLetterNames(template, is_topic_name)
     if genuine:
         topics, place = {*topics, topic}, names.of(topic, group)
     refusal = Origins(topics, template=template).refusal(dead_letter(place, topic, group))
@@ -141,7 +142,7 @@ def test_a_dead_letter_is_accepted_only_for_the_topic_whose_dead_letters_lie_the
 
 @given(template=st.sampled_from(TEMPLATES), topic=NAMES, group=NAMES)
 def test_a_name_is_parsed_as_dead_letters_build_it(template: str, topic: str, group: str) -> None:
-    names = DeadLetterNames(template)
+    names = DeadLetterNames(template, is_topic_name)
     producer = TracedProducer(InMemoryProducer(InMemoryBroker()), Telemetry("orders"))
     name = DeadLetters(producer, topic=template).topic_of(topic, group)
 
@@ -159,7 +160,7 @@ def test_a_name_is_parsed_as_dead_letters_build_it(template: str, topic: str, gr
 )  # fmt: skip
 def test_an_invalid_template_is_refused(template: str) -> None:
     with pytest.raises(ValueError, match="topic="):
-        DeadLetterNames(template)
+        DeadLetterNames(template, is_topic_name)
 
 
 @pytest.mark.kafka

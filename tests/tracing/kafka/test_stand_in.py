@@ -20,7 +20,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from tests.tracing.conftest import _InMemory
 from tracing import Telemetry, TracedConsumer, TracedProducer
 from tracing.kafka.batch import TracedBatch
-from tracing.kafka.raw_sending import send_raw
+from tracing.kafka.sender import send_raw
 from tracing.testing import Capture, eventually
 
 

@@ -10,6 +10,7 @@ from aiokafka.structs import TopicPartition
 import tracing
 from tests.tracing.delivery.giving_up import given_up
 from tracing import Provenance, Replay
+from tracing.messaging.reading import consumer_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,9 @@ async def test_replayed_records_of_another_group_are_skipped_and_committed(
             stop.set()
 
     # The fixture makes real group names unique; the marks name the one that the test gave.
-    assert "payment" == consumer.info.group
+    port = consumer_port(consumer)
+    assert port is not None
+    assert "payment" == port.info.group
     await tracing.consume(consumer, handler, stop=stop)
 
     assert [b"first", b"payment", b"last"] == handled

@@ -1,0 +1,248 @@
+"""Settling Kafka's messages: each partition has one offset, before which everything is handled."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing.core.log import EventLog, described
+from tracing.kafka.positions import Positions
+from tracing.messaging.unreadable import BrokenRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+
+    from aiokafka.structs import TopicPartition
+
+    Commit = Callable[[Mapping[TopicPartition, int]], Awaitable[Any]]
+
+_logger = EventLog("tracing")
+
+BEGINNING: Final = -1
+"""The offset of a partition's first record, whatever that is."""
+END: Final = sys.maxsize
+"""The offset of a partition's next record, whatever that is."""
+
+# The group has moved on: the records come back, to the member that has the partition now. By name,
+# because aiokafka itself is no dependency.
+_LOST_PARTITION: Final = frozenset(
+    {"CommitFailedError", "IllegalStateError", "IllegalGenerationError", "UnknownMemberIdError",
+     "RebalanceInProgressError"}
+)  # fmt: skip
+
+
+def next_offset(record: Any) -> int:
+    """Return the offset after a record, readable or not."""
+    return int(record.next_offset if isinstance(record, BrokenRecord) else record.offset + 1)
+
+
+class Cursor:
+    """Where a loop is in one partition.
+
+    Attributes:
+        sought: The offset that the application has sought while a record was under way.
+    """
+
+    __slots__ = ("_arrived", "_committed", "_misplaced", "_next", "sought")
+
+    def __init__(self) -> None:
+        self.sought: int | None = None
+        self._next: int | None = None
+        self._committed: int | None = None
+        self._misplaced = False
+        self._arrived = False
+
+    @property
+    def uncommitted(self) -> int | None:
+        """The offset to commit; `None` where everything handled is committed."""
+        return None if self._next == self._committed else self._next
+
+    def arrived(self) -> None:
+        """Note that records came: they show where the partition goes on."""
+        self._arrived = True
+        self._misplaced = False
+
+    def handled(self, record: Any) -> None:
+        """Count a record as handled."""
+        self._next = next_offset(record)
+        if self.sought is not None:
+            offset, self.sought = self.sought, None
+            self._place(offset)
+
+    def advance(self, offset: int) -> None:
+        """Count everything before an offset as handled; only where no record is left."""
+        self._next, self._misplaced = offset, False
+
+    def seek(self, offset: int, *, under_way: bool) -> None:
+        """Go on at an offset that the application has sought, after the record under way.
+
+        Args:
+            offset: Where; `BEGINNING` or `END` where only the broker knows.
+            under_way: Whether there is a record under way.
+        """
+        self._arrived = False
+        if under_way:
+            self.sought = offset
+        else:
+            self._place(offset)
+
+    def committed(self, offset: int) -> None:
+        """Remember what is committed."""
+        self._committed = offset
+
+    def resume_at(self, first: Any = None) -> int | None:
+        """Return the first offset that is not handled; `None` where it is unknown.
+
+        Args:
+            first: The first record that is not handled, if there is one.
+        """
+        if first is None:
+            return None if self._misplaced else self._next
+        offset: int = first.offset
+        return offset if self.sought is None else min(offset, self.sought)
+
+    def _place(self, offset: int) -> None:
+        # What was handled stays so until the broker has said where this is.
+        if offset not in {BEGINNING, END}:
+            self._next = offset
+        elif not self._arrived:
+            self._misplaced = True
+
+
+class OffsetSettlement:
+    """Commits one offset per partition. For one loop.
+
+    Args:
+        client: The consumer itself.
+        group: Its consumer group; without one, nothing is committed.
+        commit: Commits offsets.
+
+    Attributes:
+        positions: Where the consumer is.
+    """
+
+    def __init__(self, client: Any, group: str | None, commit: Commit) -> None:
+        self.positions = Positions(client)
+        self._client = client
+        self._group = group
+        self._commit = commit
+        self._cursors: dict[TopicPartition, Cursor] = {}
+
+    def lane(self, tp: TopicPartition) -> Cursor:
+        """Return the cursor of a partition."""
+        cursor = self._cursors.get(tp)
+        if cursor is None:
+            cursor = self._cursors[tp] = Cursor()
+        return cursor
+
+    def lanes(self) -> Collection[TopicPartition]:
+        """Return the partitions that have a cursor."""
+        return self._cursors.keys()
+
+    def pending(self, partitions: Collection[TopicPartition]) -> bool:
+        """Return whether there is anything to commit."""
+        return any(self._uncommitted(tp) is not None for tp in partitions)
+
+    async def settle(
+        self, partitions: Collection[TopicPartition], commit: Commit | None = None
+    ) -> None:
+        """Commit what was handled.
+
+        Args:
+            partitions: Of which partitions.
+            commit: Commits offsets, in place of the usual function.
+        """
+        if self._group is None:
+            return
+        cursors = {tp: self._cursors[tp] for tp in partitions if tp in self._cursors}
+        offsets = {
+            tp: offset
+            for tp, cursor in cursors.items()
+            if (offset := cursor.uncommitted) is not None
+        }
+        if not offsets:
+            return
+        await (commit or self._commit)(offsets)
+        for tp, offset in offsets.items():
+            cursors[tp].committed(offset)
+
+    async def pass_over(
+        self, idle: Callable[[TopicPartition], bool], *, without: Collection[TopicPartition]
+    ) -> None:
+        """Count as handled what was no record: markers and aborted records of transactions."""
+        if self._group is None or not self.positions.trusted:
+            return
+
+        def passed(tp: TopicPartition, position: int) -> None:
+            cursor = self._cursors.get(tp)
+            if cursor is None:
+                if self.positions.moved(tp, position):
+                    self.lane(tp).advance(position)
+            elif idle(tp) and ((at := cursor.resume_at()) is None or at < position):
+                cursor.advance(position)
+
+        await self.positions.read(passed, without=without)
+
+    def comes_back(self, error: Exception) -> bool:
+        """Return whether a commit failed for now, or because partitions have moved."""
+        retriable = bool(getattr(error, "retriable", False))
+        return retriable or type(error).__name__ in _LOST_PARTITION
+
+    async def give_back(self, unhandled: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """Rewind each partition to its first record that is not handled."""
+        for tp, records in unhandled.items():
+            cursor = self._cursors.get(tp)
+            first = records[0] if records else None
+            # Even where all was handled: a fetch that failed on a record may have taken those
+            # before it along.
+            if cursor is not None:
+                offset = cursor.resume_at(first)
+            else:
+                offset = None if first is None else first.offset
+            if offset is not None:
+                self._seek(tp, offset)
+        if not self.positions.trusted:
+            for tp, position in self.positions.first().items():
+                if tp not in unhandled:
+                    self._seek(tp, position)
+
+    def forget(self, partitions: Iterable[TopicPartition] | None) -> None:
+        """Forget partitions that have moved; all with `None`."""
+        for tp in tuple(self._cursors) if partitions is None else partitions:
+            self._cursors.pop(tp, None)
+        self.positions.forget(partitions)
+
+    def position(self, tp: TopicPartition, under_way: Any, waiting: Any) -> int | None:
+        """Return the first offset that is not handled; `None` where that is unknown.
+
+        Once the application has sought, only what came after that counts.
+
+        Args:
+            tp: The partition.
+            under_way: Its record that is begun, if there is one.
+            waiting: Its first record that waits, if there is one.
+        """
+        cursor = self._cursors.get(tp)
+        if cursor is None:
+            return None
+        if cursor.sought is not None:
+            return None if waiting is None else int(waiting.offset)
+        return cursor.resume_at(waiting if under_way is None else under_way)
+
+    def sought(self, tp: TopicPartition, offset: int, *, under_way: bool) -> None:
+        """Note that the application goes on elsewhere in a partition."""
+        cursor = self._cursors.get(tp)
+        if cursor is not None:
+            cursor.seek(offset, under_way=under_way)
+        self.positions.forget((tp,))
+
+    def _uncommitted(self, tp: TopicPartition) -> int | None:
+        cursor = self._cursors.get(tp)
+        return None if cursor is None else cursor.uncommitted
+
+    def _seek(self, tp: TopicPartition, offset: int) -> None:
+        try:
+            self._client.seek(tp, offset)
+        except Exception as error:
+            # The consumer is closed, or the partition has moved: it goes on at what is committed.
+            _logger.debug("a partition was not rewound: %s", described(error))

@@ -1,0 +1,258 @@
+"""What a consume loop asks of a consumer, and the consumer of the loop that reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from tracing.messaging.transport import Port
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+
+    from tracing.messaging.transactions import GroupOffsets
+    from tracing.messaging.transport import Sender
+
+
+class Settlement(Protocol):
+    """How a loop settles messages: one offset per lane in a log, one by one in a queue."""
+
+    def lane(self, lane: Any) -> LaneSettlement:
+        """Return the settlement of one lane."""
+
+    def lanes(self) -> Collection[Any]:
+        """Return the lanes that it has."""
+
+    def pending(self, lanes: Collection[Any]) -> bool:
+        """Return whether handled messages of these lanes are not settled yet."""
+
+    async def settle(self, lanes: Collection[Any]) -> None:
+        """Settle what was handled of these lanes."""
+
+    async def pass_over(self, idle: Callable[[Any], bool], *, without: Collection[Any]) -> None:
+        """Count as handled what a lane holds beside messages, such as a transaction's markers.
+
+        Args:
+            idle: Returns whether a lane has no message that waits or is under way.
+            without: Lanes to leave out.
+        """
+
+    def comes_back(self, error: Exception) -> bool:
+        """Return whether `settle` failed for now, or because lanes moved: messages come again."""
+
+    async def give_back(self, unhandled: Mapping[Any, Sequence[Any]]) -> None:
+        """Give back the messages of each lane that are not handled, so that they come again."""
+
+    def forget(self, lanes: Iterable[Any] | None) -> None:
+        """Forget lanes that have moved; all with `None`."""
+
+
+class LaneSettlement(Protocol):
+    """How the messages of one lane are settled."""
+
+    def arrived(self) -> None:
+        """Note that messages came."""
+
+    def handled(self, message: Any) -> None:
+        """Count a message as handled: it may be settled."""
+
+
+class ConsumerClosedError(Exception):
+    """The consumer was closed while a loop read it."""
+
+
+class Reading(Protocol):
+    """A consumer while one loop reads it."""
+
+    @property
+    def settlement(self) -> Settlement:
+        """How its messages are settled."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the consumer was closed without the loop."""
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether there is anything to read."""
+
+    def attach(self, loop: Any) -> None:
+        """Let the consumer's own methods reach the loop, a `RunningLoop`."""
+
+    def detach(self) -> None:
+        """End that."""
+
+    async def begin(self) -> None:
+        """Prepare for the first poll."""
+
+    def lanes_changed(self) -> None:
+        """Prepare for the first poll after other lanes were assigned."""
+
+    async def poll(self, timeout_ms: int) -> Mapping[Any, Sequence[Any]]:
+        """Return messages by lane, in order.
+
+        Raises:
+            ConsumerClosedError: The consumer was closed.
+            Exception: What the client raised.
+        """
+
+    def pause(self, lane: Any) -> None:
+        """Fetch no more of a lane."""
+
+    def resume(self, lane: Any) -> None:
+        """Fetch a lane again."""
+
+    def paused(self) -> Collection[Any]:
+        """Return the lanes that are paused."""
+
+    def forget(self, lanes: Iterable[Any]) -> None:
+        """Forget what is known of lanes that have moved."""
+
+
+class TransactionalReading(Reading, Protocol):
+    """A consumer while a loop reads it that handles exactly once; for logs alone."""
+
+    def offset(self, message: Any) -> int:
+        """Return a message's place in its lane."""
+
+    def after(self, message: Any) -> int:
+        """Return the place after a message."""
+
+    def lanes(self) -> Collection[Any]:
+        """Return the lanes that the consumer reads."""
+
+    async def position(self, lane: Any) -> int:
+        """Return the place of the next message."""
+
+    def seek(self, lane: Any, offset: int) -> None:
+        """Go on at a place."""
+
+
+class LaneObserver(Protocol):
+    """Learns which lanes a consumer gives up and which it is assigned."""
+
+    async def revoked(self, lanes: Any) -> None:
+        """Finish with these lanes; the rebalance waits for it."""
+
+    def arriving(self, lanes: Any) -> None:
+        """Expect messages of these lanes; the application's listener is not called yet."""
+
+    async def assigned(self, lanes: Any) -> None:
+        """Begin with these lanes."""
+
+
+class ConsumerPort(Port, Protocol):
+    """The private side of a consumer: what a consume loop needs of it."""
+
+    @property
+    def client(self) -> object:
+        """The consumer itself, which one loop reads at a time."""
+
+    @property
+    def process(self) -> Callable[[Any], Any]:
+        """The consumer's `process`."""
+
+    @property
+    def addressed_elsewhere(self) -> Callable[[Any], bool]:
+        """The consumer's `addressed_elsewhere`."""
+
+    def check_started(self) -> None:
+        """Raise `RuntimeError` where the consumer is not started."""
+
+    def lanes(self) -> Collection[Any]:
+        """Return the lanes that the consumer reads."""
+
+    def reading(self) -> Reading:
+        """Return what a loop reads the consumer with."""
+
+    def observe(self, observer: LaneObserver) -> None:
+        """Let an observer learn of lanes that move."""
+
+    def ignore(self, observer: LaneObserver) -> None:
+        """End that."""
+
+    def called_by_listener(self) -> bool:
+        """Return whether the caller is the application's listener, for which a rebalance waits."""
+
+    async def close(self) -> None:
+        """Close the consumer."""
+
+    def group_offsets(self, producer: Sender) -> GroupOffsets:
+        """Return how the group's offsets join the producer's transactions.
+
+        Raises:
+            ValueError: The clients do not support that.
+            RuntimeError: A client is not started, or is not built as expected.
+        """
+
+    def transactional_reading(self) -> TransactionalReading:
+        """Return what a loop reads the consumer with that handles exactly once."""
+
+
+class RunningLoop(Protocol):
+    """What a consumer's own methods need of the loop that reads it."""
+
+    async def settle_by(self, settle: Callable[[Collection[Any]], Awaitable[None]]) -> None:
+        """Settle what was handled by this function; raise what it raises."""
+
+    def under_way(self, lane: Any) -> Any:
+        """Return the message of a lane that is begun and not handled; `None` without one."""
+
+    def waiting(self, lane: Any) -> Any:
+        """Return the first message of a lane that waits; `None` without one."""
+
+    def drop(self, lane: Any) -> None:
+        """Forget the messages of a lane that wait."""
+
+    def hold(self, lanes: Iterable[Any]) -> None:
+        """Begin no message of these lanes."""
+
+    def release(self, lanes: Iterable[Any]) -> None:
+        """Go on with these lanes."""
+
+    def held(self) -> set[Any]:
+        """Return the lanes that the application has paused."""
+
+    def change_subscription(self, change: Callable[[], None]) -> None:
+        """Finish and settle what is under way, then make the change."""
+
+    async def close(self) -> None:
+        """End the loop, then close the consumer."""
+
+
+class EndingLoop(Protocol):
+    """What a consumer's own methods need of a loop that handles exactly once."""
+
+    def position_of(self, lane: Any) -> int | None:
+        """Return the first offset that is not committed; `None` where nothing was fetched."""
+
+    def hold(self, lanes: Iterable[Any]) -> None:
+        """Begin no message of these lanes."""
+
+    def release(self, lanes: Iterable[Any]) -> None:
+        """Go on with these lanes."""
+
+    def held(self) -> set[Any]:
+        """Return the lanes that the application has paused."""
+
+    def end(self, then: Callable[[], None]) -> None:
+        """Finish and commit what is under way, and then do this."""
+
+    async def close(self) -> None:
+        """End the loop, then close the consumer."""
+
+
+class Consumer(Protocol):
+    """A consumer that `consume` reads, such as a `TracedConsumer`."""
+
+    def _pipeline_port(self) -> ConsumerPort:
+        """Return what only the library needs of it."""
+
+
+def consumer_port(consumer: object) -> ConsumerPort | None:
+    """Return the private side of a consumer; `None` where it has none.
+
+    Its class offers it by the method `_pipeline_port`, so that the consumer has no public name
+    for it.
+    """
+    make = getattr(type(consumer), "_pipeline_port", None)
+    return None if make is None else cast("ConsumerPort", make(consumer))
