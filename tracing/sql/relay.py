@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tracing.sql.outbox import SqlOutbox
     from tracing.sql.outbox_rows import StoredRecord
-    from tracing.sql.relay_options import Sender
+    from tracing.sql.relay_options import RecordSender
 
 _logger = EventLog("tracing")
 
@@ -81,7 +81,7 @@ class OutboxRelay:
         self,
         outbox: SqlOutbox,
         engine: AsyncEngine,
-        producer: Sender,
+        producer: RecordSender,
         *,
         batch: int = 200,
         poll_interval_s: float = 0.1,

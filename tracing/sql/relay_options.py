@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tracing.core.callables import require_async
 from tracing.kafka.client import client_info
-from tracing.kafka.producer import TracedProducer
-from tracing.messaging.transport import check_durable
+from tracing.messaging.transport import check_durable, sender_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 _DIALECTS: Final = ("postgresql", "sqlite")
 
 
-class Sender(Protocol):
+class RecordSender(Protocol):
     """Sends the records of an outbox: a `TracedProducer`, or anything with its method."""
 
     async def send_and_wait(
@@ -30,7 +29,7 @@ class Sender(Protocol):
         """Send a record and wait until the broker has it."""
 
 
-def check_sender(producer: Sender) -> None:
+def check_sender(producer: RecordSender) -> None:
     """Refuse a producer with which a relay would lose records or could not send them.
 
     Raises:
@@ -40,10 +39,9 @@ def check_sender(producer: Sender) -> None:
     if not callable(getattr(producer, "send_and_wait", None)):
         raise TypeError(f"OutboxRelay takes a TracedProducer, not {producer!r}")
     require_async(producer.send_and_wait, "the method send_and_wait() of a sender")
-    if isinstance(producer, TracedProducer):
-        info = producer.info
-    else:
-        info = client_info(producer, group=None, client_id=None)
+    traced = sender_of(producer)
+    # A producer without a private side, such as aiokafka's own, is inspected instead.
+    info = client_info(producer, group=None, client_id=None) if traced is None else traced.info
     if info.codec:
         raise ValueError(
             "an outbox holds bytes: give OutboxRelay a producer without key_serializer and "
