@@ -35,7 +35,7 @@ _MAX_REASON: Final = 256
 
 
 class SagaTracker:
-    """Records traces and metrics of the sagas of one name, whatever engine runs them.
+    """Records traces and metrics of the sagas of one name, on any engine.
 
     In the transaction that starts a saga, create its context and store it with the saga. After
     each commit, report what the transaction did::

@@ -272,7 +272,7 @@ class SqlSagas:
 
 
 def bounded_id(saga_id: str | UUID | int) -> str:
-    """Return a saga's id as it is stored; the SHA-256 of an id that is too long.
+    """Return the stored form of a saga's id: the SHA-256 of an id that is too long.
 
     Raises:
         TypeError: The id is neither text nor a UUID nor an int.

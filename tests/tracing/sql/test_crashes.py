@@ -183,7 +183,7 @@ STEPS = ("sent", "sent", "refused", "unknown", "crash before", "crash after")
     script=st.lists(st.sampled_from(STEPS), max_size=20),
     late=st.integers(min_value=0, max_value=12),
 )
-def test_first_deliveries_keep_the_order_of_their_key_whatever_fails(
+def test_first_deliveries_keep_the_order_of_their_key_after_any_failure(
     keys: list[bytes | None], script: list[str], late: int
 ) -> None:
     async def play() -> None:

@@ -65,7 +65,7 @@ def test_all_methods_are_compared() -> None:
     )
 
 
-def test_parameters_of_the_double_alone_are_keyword_only_except_the_broker() -> None:
+def test_extra_parameters_of_the_doubles_are_keyword_only_except_the_broker() -> None:
     producer = parameters(InMemoryProducer.__init__, defaults=False)
 
     assert ["self", "broker"] == [
