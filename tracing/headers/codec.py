@@ -6,7 +6,7 @@ by `MAX_SCANNED` headers however many a record has.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final, Protocol
 
 Header = tuple[str, bytes | None]
 
@@ -14,6 +14,26 @@ MAX_SCANNED: Final = 256
 """How many headers of a record are looked at, from the end, where instrumentation appends."""
 
 _SHOWN: Final = 100
+
+
+class Record(Protocol):
+    """A record with a place in a log. aiokafka's record is one."""
+
+    @property
+    def topic(self) -> str:
+        """Its topic."""
+
+    @property
+    def partition(self) -> int:
+        """Its partition."""
+
+    @property
+    def offset(self) -> int:
+        """Its offset."""
+
+    @property
+    def headers(self) -> Any:
+        """Its headers, as pairs of a name and bytes."""
 
 
 def latest(headers: object) -> Mapping[str, bytes | None]:

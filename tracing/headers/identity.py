@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tracing.headers import cloudevents
 from tracing.headers.codec import latest, reversed_pairs
@@ -13,7 +13,7 @@ from tracing.headers.dead_letter import Replay
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiokafka.structs import ConsumerRecord
+    from tracing.headers.codec import Record
 
 MAX_IDENTITY: Final = 255
 """Bytes of each part of an identity; a longer one is hashed, so that it stays different."""
@@ -39,7 +39,7 @@ class EventIdentity:
     id: str
 
     @classmethod
-    def of(cls, record: ConsumerRecord[Any, Any]) -> EventIdentity:
+    def of(cls, record: Record) -> EventIdentity:
         """Read a record's identity. Never raises, whatever the headers hold.
 
         Both parts have at most `MAX_IDENTITY` bytes and no NUL, so that every database can keep

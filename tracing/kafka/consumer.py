@@ -231,7 +231,7 @@ class TracedConsumer(ConsumerMethods):
 
     def _poll_of(self, record: ConsumerRecord[Any, Any]) -> SpanContext | None:
         # TopicPartition is a named tuple, so a plain pair finds it.
-        return self._polling.poll_of(record, (record.topic, record.partition))  # type: ignore[arg-type]  # as said
+        return self._polling.poll_of(record, (record.topic, record.partition))
 
     @like(ConsumerMethods.commit)
     async def commit(self, *args: Any, **kwargs: Any) -> Any:

@@ -15,7 +15,6 @@ from tracing.headers.flow import parse_origin
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aiokafka.structs import ConsumerRecord
     from opentelemetry.trace import Span
 
     from tracing.core.semconv import Attributes
@@ -40,7 +39,7 @@ class Arrived:
         durations: Records its durations.
     """
 
-    record: ConsumerRecord[Any, Any]
+    record: Any
     wait_ms: int
     origin_ms: int | None
     durations: ArrivalDurations
@@ -67,7 +66,7 @@ class FanIn:
 
 def fan_in(
     telemetry: Telemetry,
-    handled: Iterable[tuple[ConsumerRecord[Any, Any], SubscribedLane]],
+    handled: Iterable[tuple[Any, SubscribedLane]],
     now_ms: int,
     max_links: int = MAX_LINKS,
 ) -> FanIn:

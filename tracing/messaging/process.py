@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextvars import Token
 
-    from aiokafka.structs import ConsumerRecord
     from opentelemetry.trace import Span, SpanContext
 
     from tracing.core.semconv import AttributeValue
     from tracing.messaging.flow_lag import ArrivalDurations
     from tracing.messaging.outcome import Outcome
     from tracing.messaging.subscription import SubscribedLane
+    from tracing.messaging.transport import Message
     from tracing.telemetry import Telemetry
 
 _ERROR_STATUS = Status(StatusCode.ERROR)
@@ -78,7 +78,7 @@ class Processing(Handling):
         self,
         telemetry: Telemetry,
         lane: SubscribedLane,
-        record: ConsumerRecord[Any, Any],
+        record: Message,
         polled: SpanContext | None,
         headers: Mapping[str, object] | None = None,
     ) -> None:
@@ -86,7 +86,8 @@ class Processing(Handling):
         self._lane = lane
         self._polled = polled
         self._headers = headers
-        self.record = record
+        # Also what only its own kind of broker has, such as an offset.
+        self.record: Any = record
         self.span: Span = INVALID_SPAN
         self._recording = False
         self._before: Context | None = None

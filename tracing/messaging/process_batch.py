@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextvars import Token
 
-    from aiokafka.structs import ConsumerRecord
     from opentelemetry.trace import Span, SpanContext
 
     from tracing.core.semconv import AttributeValue
     from tracing.messaging.fan_in import Arrived
     from tracing.messaging.outcome import Outcome
     from tracing.messaging.subscription import SubscribedLane
-    from tracing.messaging.transport import ClientInfo
+    from tracing.messaging.transport import ClientInfo, Message
     from tracing.telemetry import Telemetry
 
 
@@ -53,14 +52,14 @@ class BatchProcessing(Handling):
         self,
         telemetry: Telemetry,
         info: ClientInfo,
-        handled: Sequence[tuple[ConsumerRecord[Any, Any], SubscribedLane]],
+        handled: Sequence[tuple[Message, SubscribedLane]],
         polled: SpanContext | None,
         series: OperationSeries,
     ) -> None:
         self._telemetry = telemetry
         self._handled = handled
         self._polled = polled
-        self.records = tuple(record for record, _ in handled)
+        self.records: tuple[Any, ...] = tuple(record for record, _ in handled)
         self.span: Span = INVALID_SPAN
         topics = {record.topic for record in self.records}
         topic = self.records[0].topic if len(topics) == 1 else None

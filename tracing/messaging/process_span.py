@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextvars import Token
 
-    from aiokafka.structs import ConsumerRecord
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, SpanContext
 
     from tracing.core.semconv import AttributeValue
     from tracing.headers.context import Extracted
     from tracing.messaging.subscription import SubscribedLane
+    from tracing.messaging.transport import Message
     from tracing.telemetry import Telemetry
 
 
 def begin_process_span(
     telemetry: Telemetry,
     lane: SubscribedLane,
-    record: ConsumerRecord[Any, Any],
+    record: Message,
     extracted: Extracted,
     ambient: Context,
     *,
@@ -84,7 +84,7 @@ def begin_process_span(
 def process_attributes(
     telemetry: Telemetry,
     lane: SubscribedLane,
-    record: ConsumerRecord[Any, Any],
+    record: Any,
     found: Mapping[str, object],
     flow: Mapping[str, object],
     wait_ms: int,

@@ -20,7 +20,6 @@ from tracing.metrics.series import OperationSeries
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiokafka.structs import ConsumerRecord, TopicPartition
     from opentelemetry.trace import Link, SpanContext
 
     from tracing.core.semconv import AttributeValue
@@ -45,7 +44,7 @@ class Polling:
         self._transport = info.transport
         self._delivered = BoundedDict(self._new_count)
         self._series = BoundedDict(self._new_series)
-        self.remembered: dict[TopicPartition, deque[tuple[int, int, SpanContext]]] = {}
+        self.remembered: dict[Any, deque[tuple[int, int, SpanContext]]] = {}
         """The last recorded polls by partition: first offset, last offset, and the span."""
 
     def delivered(self, topic: str, number: int = 1) -> None:
@@ -54,7 +53,7 @@ class Polling:
 
     def polled(
         self,
-        records: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]],
+        records: Mapping[Any, Sequence[Any]],
         started: float,
         started_ns: int,
     ) -> None:
@@ -64,7 +63,7 @@ class Polling:
         except Exception as fault:
             self._telemetry.diagnostics.failed("poll", fault)
 
-    def poll_of(self, record: ConsumerRecord[Any, Any], tp: TopicPartition) -> SpanContext | None:
+    def poll_of(self, record: Any, tp: Any) -> SpanContext | None:
         """Find the poll span that brought a record, if it was one of the last few."""
         # The newest first: after a seek back, a record has been brought more than once.
         for first, last, context in reversed(self.remembered.get(tp, ())):
@@ -72,14 +71,14 @@ class Polling:
                 return context
         return None
 
-    def forget(self, partitions: Sequence[TopicPartition]) -> None:
+    def forget(self, partitions: Sequence[Any]) -> None:
         """Forget revoked partitions."""
         for tp in partitions:
             self.remembered.pop(tp, None)
 
     def _polled(
         self,
-        records: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]],
+        records: Mapping[Any, Sequence[Any]],
         started: float,
         started_ns: int,
     ) -> None:
@@ -121,9 +120,7 @@ class Polling:
                     recent.append((batch[0].offset, batch[-1].offset, span.get_span_context()))
         span.end()
 
-    def _links(
-        self, records: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
-    ) -> list[Link]:
+    def _links(self, records: Mapping[Any, Sequence[Any]]) -> list[Link]:
         links: list[Link] = []
         looked_at = 0
         for tp, batch in records.items():

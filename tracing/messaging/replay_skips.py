@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict, OncePerInterval
@@ -13,8 +13,7 @@ from tracing.headers.dead_letter import REPLAY_GROUP, Replay
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
-    from aiokafka.structs import ConsumerRecord
-
+    from tracing.headers.codec import Record
     from tracing.metrics.instruments import Count
     from tracing.telemetry import Telemetry
 
@@ -46,7 +45,7 @@ class ReplaySkips:
         except Exception as fault:
             self._telemetry.diagnostics.failed("replay", fault)
 
-    def skips(self, record: ConsumerRecord[Any, Any]) -> bool:
+    def skips(self, record: Record) -> bool:
         """Return whether a record was replayed for another group, which counts as skipping it."""
         if REPLAY_GROUP not in latest(record.headers):
             return False
@@ -62,7 +61,7 @@ class ReplaySkips:
             self._telemetry.diagnostics.failed("replay", fault)
         return True
 
-    def _skipped(self, record: ConsumerRecord[Any, Any], group: str) -> None:
+    def _skipped(self, record: Record, group: str) -> None:
         topic = record.topic
         count = self._counts[topic]
         count.value += 1

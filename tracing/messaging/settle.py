@@ -18,7 +18,6 @@ from tracing.metrics.series import OperationSeries
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from aiokafka.structs import TopicPartition
     from opentelemetry.trace import Span
 
     from tracing.core.semconv import AttributeValue
@@ -45,7 +44,7 @@ class Committing:
         self._series = BoundedDict(self._new_series)
 
     @contextmanager
-    def commit(self, offsets: Mapping[TopicPartition, Any] | None) -> Iterator[None]:
+    def commit(self, offsets: Mapping[Any, Any] | None) -> Iterator[None]:
         """Measure one commit; errors pass through."""
         topic = _only_topic(offsets)
         span = self._begin(topic)
@@ -101,7 +100,7 @@ class Committing:
         )
 
 
-def _only_topic(offsets: Mapping[TopicPartition, Any] | None) -> str:
+def _only_topic(offsets: Mapping[Any, Any] | None) -> str:
     try:
         topics = {partition.topic for partition in offsets or ()}
     except Exception:
