@@ -1,4 +1,9 @@
-"""What a client says of itself, read once and tolerantly: aiokafka publishes none of it."""
+"""The configuration and state of an aiokafka client, read tolerantly: most of it is private.
+
+This is no fast path, and no switch turns it off: commits and dead letters depend on the group, and
+spans show the rest. What cannot be read is unknown, and the library goes on without it.
+`tracing.kafka.client_internals` holds what the transactions of a group need.
+"""
 
 from typing import Any, Literal
 
@@ -12,12 +17,12 @@ _CODECS = ("_key_deserializer", "_value_deserializer", "_key_serializer", "_valu
 
 
 def client_info(client: object, *, group: str | None, client_id: str | None) -> ClientInfo:
-    """Read a client's configuration; what it does not tell stays unknown.
+    """Read a client's configuration; what it hides stays unknown.
 
     Args:
         client: An aiokafka producer or consumer, or anything that looks like one.
-        group: Overrides what the client says.
-        client_id: Overrides what the client says.
+        group: Overrides the client's own.
+        client_id: Overrides the client's own.
 
     Raises:
         TypeError: `group` or `client_id` is no text.
@@ -25,15 +30,15 @@ def client_info(client: object, *, group: str | None, client_id: str | None) -> 
     group = None if group is None else plain_text(group, "group")
     client_id = None if client_id is None else plain_text(client_id, "client_id")
     inner = _attribute(client, "client", "_client")
-    known_group = group or _text(_attribute(client, "group_id", "_group_id"))
-    known_client = client_id or _text(
+    group = group or _text(_attribute(client, "group_id", "_group_id"))
+    client_id = client_id or _text(
         _attribute(inner, "_client_id") or _attribute(client, "client_id")
     )
     auto_commit = _attribute(client, "enable_auto_commit", "_enable_auto_commit")
     return ClientInfo(
         transport=KAFKA,
-        client_id=known_client,
-        group=known_group,
+        client_id=client_id,
+        group=group,
         servers=_servers(_attribute(inner, "_bootstrap_servers")),
         auto_commit=auto_commit if isinstance(auto_commit, bool) else None,
         codec=any(callable(_attribute(client, name)) for name in _CODECS),
@@ -45,18 +50,18 @@ def client_info(client: object, *, group: str | None, client_id: str | None) -> 
 
 
 def layers(client: object) -> list[object]:
-    """The client, and what it wraps: a wrapper need not pass private attributes on."""
-    found = [client]
-    while len(found) < _MAX_LAYERS and not _is_aiokafkas(found[-1]):
-        inner = _attribute(found[-1], "wrapped", "__wrapped__", *_INNER) or _held(found[-1])
+    """Return the client, and what it wraps: a wrapper need not pass private attributes on."""
+    layers = [client]
+    while len(layers) < _MAX_LAYERS and not _is_aiokafkas(layers[-1]):
+        inner = _attribute(layers[-1], "wrapped", "__wrapped__", *_INNER) or _held(layers[-1])
         if inner is None or isinstance(inner, bool | str | bytes | int):
             break
-        found.append(inner)
-    return found
+        layers.append(inner)
+    return layers
 
 
 def _is_aiokafkas(client: object) -> bool:
-    """Whether it is a client of aiokafka's, set up: another one that it holds is beside it."""
+    """Return whether it is aiokafka's own client, so that a client that it holds is another one."""
     kinds = type(client).__mro__
     return (
         any(kind.__module__.startswith("aiokafka.") for kind in kinds)
@@ -65,11 +70,11 @@ def _is_aiokafkas(client: object) -> bool:
 
 
 def _held(wrapper: object) -> object:
-    """Find the client that an object holds under a name of its own."""
+    """Return the client that an object holds under any name."""
     try:
         values = tuple(vars(wrapper).values())
     except Exception:
-        # An object with slots has no such names, and others may refuse to show theirs.
+        # An object with slots has no `vars`, and others may refuse to show theirs.
         return None
     for value in values:
         if any(callable(_attribute(value, name)) for name in ("send_and_wait", "getmany")):
@@ -153,13 +158,13 @@ def _servers(value: object) -> tuple[tuple[str, int], ...]:
     addresses = [value] if isinstance(value, str) else value
     if not isinstance(addresses, list | tuple):
         return ()
-    found = []
+    servers = []
     for address in addresses:
         if not isinstance(address, str):
             continue
         host, colon, port = address.rpartition(":")
         if colon and port.isdigit():
-            found.append((host.strip("[]"), int(port)))
+            servers.append((host.strip("[]"), int(port)))
         else:
-            found.append((address, 9092))
-    return tuple(found)
+            servers.append((address, 9092))
+    return tuple(servers)

@@ -1,8 +1,8 @@
 """Living beside other instrumentation of the same client: nothing is counted twice.
 
-The official aiokafka instrumentation and our own zero-code instrumentor replace methods of
-aiokafka's classes. A traced call of a client leaves out what the official one put in, and marks
-itself as under way: our own replacement, wherever further calls meet it, then stands aside.
+The official aiokafka instrumentation and the library's own instrumentor replace methods of
+aiokafka's classes. A traced call of a client skips the official replacement, and marks itself as
+under way, so that the library's own replacement does not trace it again.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _Result = TypeVar("_Result")
 class TracedCall:
     """A call of a client's method that is traced already, while its `with` block is open.
 
-    It goes with the context, so into tasks that are started in the course of it as well: Python
-    3.11's `asyncio.wait_for` is one. Once the block is left it means nothing anywhere.
+    It travels with the context, so tasks that start meanwhile see it too, such as the one of
+    Python 3.11's `asyncio.wait_for`. After the block it has no effect.
 
     Attributes:
         client: The client; `None` once the call is over.
-        outer: The traced call of any client in whose course this one is made.
-        received: The last record that the client's own `getone` returned in the course of it.
+        outer: The traced call, of any client, that this one is part of.
+        received: The last record that the client's own `getone` returned meanwhile.
     """
 
     __slots__ = ("client", "outer", "received")
@@ -61,23 +61,23 @@ _under_way: ContextVar[TracedCall | None] = ContextVar("pipeline-tracing-call", 
 
 
 class _ZeroCode:
-    """Whether our own instrumentor has replaced methods of aiokafka's classes."""
+    """Whether the library's own instrumentor has replaced methods of aiokafka's classes."""
 
     active = False
 
 
 def zero_code(*, active: bool) -> None:
-    """Note whether our own instrumentor has replaced methods of aiokafka's classes."""
+    """Note whether the library's own instrumentor has replaced methods of aiokafka's classes."""
     _ZeroCode.active = active
 
 
 def present() -> bool:
-    """Whether anything is loaded that may have replaced a client's methods."""
+    """Return whether anything is loaded that may have replaced a client's methods."""
     return _ZeroCode.active or OFFICIAL in sys.modules
 
 
 def traced_call(client: object) -> TracedCall | None:
-    """Find the traced call, of a client or what wraps it, in whose course the running code is."""
+    """Return the traced call, of a client or its wrapper, that the running code is part of."""
     call = _under_way.get()
     while call is not None and call.client is not client and not _wraps(call.client, client):
         call = call.outer
@@ -91,15 +91,15 @@ def _wraps(wrapper: object, client: object) -> bool:
 def beneath(
     method: Callable[_Parameters, Awaitable[_Result]], client: object
 ) -> Callable[_Parameters, Awaitable[_Result]]:
-    """Find a client's own method beneath instrumentation that would repeat ours.
+    """Return a client's own method, beneath instrumentation that would trace it again.
 
-    Replacements by anybody else stay: they are not ours to skip, so the search ends there.
+    The search ends at the replacement of any other library, which stays in place.
 
     Args:
-        method: The client's method, an asynchronous one.
-        client: The client; a bound method's own is preferred.
+        method: An asynchronous method of the client.
+        client: The client, for a method that is not bound.
     """
-    # Only these two replace what we wrap; where neither is loaded, this is the fast way.
+    # Only these two replace what the library wraps; where neither is loaded, this is cheap.
     if not present():
         return method
     own = without_official(method)
@@ -115,7 +115,7 @@ def beneath(
 
 
 def call_beneath(method: Callable[[], _Result], client: object) -> _Result:
-    """Call a client's own method, as `beneath`, for one that is not asynchronous."""
+    """Call a client's own synchronous method, beneath the same instrumentation as `beneath`."""
     if not present():
         return method()
     own = without_official(method)
@@ -124,7 +124,7 @@ def call_beneath(method: Callable[[], _Result], client: object) -> _Result:
 
 
 def without_official(method: _Method) -> _Method:
-    """Find what the official instrumentation replaced, where it replaced a method last."""
+    """Return what the official instrumentation replaced, where it was the last to do so."""
     while official(method):
         warn_once(
             "opentelemetry-instrumentation-aiokafka is active on a client that is wrapped by "
@@ -136,7 +136,7 @@ def without_official(method: _Method) -> _Method:
 
 
 def official(method: object) -> bool:
-    """Whether it was the official instrumentation that replaced a method last."""
+    """Return whether the official instrumentation was the last to replace a method."""
     module = getattr(getattr(method, "_self_wrapper", None), "__module__", None)
     return (
         isinstance(module, str)
@@ -146,9 +146,9 @@ def official(method: object) -> bool:
 
 
 class OfficialInstrumentation:
-    """Switches the official instrumentation off, since both would report the same.
+    """Switches the official instrumentation off, which would report everything again.
 
-    Instrumentors load in any order, and a program may call one at any time: so ask often.
+    Instrumentors load in any order, and a program may call one at any time, so check often.
 
     Args:
         producer: aiokafka's class of producers.
@@ -175,7 +175,7 @@ class OfficialInstrumentation:
     def _undo(self) -> None:
         methods = self._producer.send, self._consumer.getone, self._consumer.getmany
         if not all(map(official, methods)):
-            # It takes off whatever is on top, which would be somebody else's.
+            # It removes the topmost replacement, which would be another library's.
             warn_once(
                 "both pipeline-tracing and opentelemetry-instrumentation-aiokafka instrument "
                 "aiokafka, and a third library has replaced methods since; everything is reported "

@@ -1,7 +1,7 @@
-"""Calls that reach the client as the caller made them: by position, by name, or left out.
+"""Calls that reach the client unchanged: arguments by position, by name, or left out.
 
-A subclass of aiokafka's client, or a double, may have fewer parameters, more, or others by name.
-It has to be called as it would be without the wrapper.
+A subclass of aiokafka's client, or a double, may have fewer parameters, more, or other names. It
+is called exactly as without the wrapper.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _Declared = TypeVar("_Declared", bound="Callable[..., Any]")
 
 
 def forwarded(declared: _Declared) -> _Declared:
-    """Make a method that calls the wrapped client's of the same name, with the same arguments.
+    """Make a method that calls the wrapped client's method of the same name and arguments.
 
     Args:
-        declared: Gives name, parameters, types and docstring; it is never called.
+        declared: Provides name, parameters, types and docstring; it is never called.
     """
     name = declared.__name__
     if inspect.iscoroutinefunction(declared):
@@ -37,7 +37,7 @@ def forwarded(declared: _Declared) -> _Declared:
 
 
 def like(declared: _Declared) -> Callable[[Callable[..., Any]], _Declared]:
-    """Decorate a method that takes arguments as they come: it looks as `declared`.
+    """Decorate a method with `*args` and `**kwargs` so that it looks like `declared`.
 
     Completion, `inspect.signature`, `create_autospec` and type checkers see the declaration.
     """
@@ -45,7 +45,7 @@ def like(declared: _Declared) -> Callable[[Callable[..., Any]], _Declared]:
     def decorate(method: Callable[..., Any]) -> _Declared:
         doc = method.__doc__ or declared.__doc__
         functools.update_wrapper(method, declared)
-        # Nobody is to find the declaration, which does nothing, beneath the method.
+        # The declaration does nothing: tools must not find it beneath the method.
         del method.__wrapped__  # type: ignore[attr-defined]  # update_wrapper has set it
         method.__doc__ = doc
         signature = inspect.signature(declared)
@@ -56,7 +56,7 @@ def like(declared: _Declared) -> Callable[[Callable[..., Any]], _Declared]:
 
 
 def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], place: tuple[int, str]) -> Any:
-    """Find an argument by its position and name; `None` where the caller left it out."""
+    """Return an argument by its position and name; `None` where the caller left it out."""
     position, name = place
     return args[position] if len(args) > position else kwargs.get(name)
 
@@ -64,10 +64,10 @@ def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], place: tuple[int,
 def with_argument(
     args: tuple[Any, ...], kwargs: dict[str, Any], place: tuple[int, str], value: object
 ) -> tuple[Any, ...]:
-    """Put a value where the caller gave an argument, by name where it was left out.
+    """Replace an argument; one that the caller left out is passed by name.
 
     Returns:
-        The positional arguments; those by name are changed in place.
+        The positional arguments; `kwargs` is changed in place.
     """
     position, name = place
     if len(args) > position:
@@ -77,49 +77,51 @@ def with_argument(
 
 
 def takes(method: Callable[..., Any], name: str) -> bool:
-    """Whether a method accepts an argument by this name; true where that cannot be found out."""
+    """Return whether a method accepts an argument by this name; true where that is unknown."""
     try:
-        found = inspect.signature(method).parameters.values()
+        accepted = inspect.signature(method).parameters.values()
     except (TypeError, ValueError):
         return True
     return any(
         parameter.kind is parameter.VAR_KEYWORD
         or (parameter.name == name and parameter.kind is not parameter.POSITIONAL_ONLY)
-        for parameter in found
+        for parameter in accepted
     )
 
 
 def preset(method: Callable[..., Any], name: str) -> Any:
-    """What a method takes for an argument that is left out; `None` where that is not to be seen."""
+    """Return the default of a method's argument; `None` where it has none, or hides it."""
     try:
-        found = inspect.signature(method).parameters.get(name)
+        parameter = inspect.signature(method).parameters.get(name)
     except (TypeError, ValueError):
         return None
-    return None if found is None or found.default is found.empty else found.default
+    if parameter is None or parameter.default is parameter.empty:
+        return None
+    return parameter.default
 
 
 def parameters(method: Callable[..., Any]) -> tuple[str, ...]:
-    """Names of a method's parameters that can be given by position and by name; else none.
+    """Return the names of a method's parameters, if all can be passed by position and by name.
 
-    A method with parameters of other kinds, or with presets for those that are left out, or that
-    does not show its parameters, has none.
+    Empty for a method with parameters of other kinds, with other defaults than `None`, or with
+    hidden parameters.
     """
     try:
-        # As it is: what `functools.wraps` made takes what it takes, whatever it shows.
-        found = inspect.signature(method, follow_wrapped=False).parameters.values()
+        # Without `follow_wrapped`: `functools.wraps` shows other parameters than it accepts.
+        accepted = inspect.signature(method, follow_wrapped=False).parameters.values()
     except (TypeError, ValueError):
         return ()
     if any(
         parameter.kind is not parameter.POSITIONAL_OR_KEYWORD
         or parameter.default not in (None, parameter.empty)
-        for parameter in found
+        for parameter in accepted
     ):
         return ()
-    return tuple(parameter.name for parameter in found)
+    return tuple(parameter.name for parameter in accepted)
 
 
 async def entered(wrapper: Any, client: Any) -> Any:
-    """Enter the client's `async with` block; gives what the block is to be bound to."""
+    """Enter the client's `async with` block; return the value after `as`."""
     enter = _of_its_own(client, "__aenter__")
     if enter is None:
         await wrapper.start()
@@ -129,13 +131,13 @@ async def entered(wrapper: Any, client: Any) -> Any:
 
 
 async def left(wrapper: Any, client: Any, *error: Any) -> Any:
-    """Leave the client's `async with` block; true where its class suppresses the error."""
+    """Leave the client's `async with` block; return whether its class suppresses the error."""
     leave = _of_its_own(client, "__aexit__")
     return await wrapper.stop() if leave is None else await leave(*error)
 
 
 def _of_its_own(client: Any, name: str) -> Any:
-    # These do nothing but start() and stop(), which the wrapper has, and its subclasses may extend.
+    # These only call start() and stop(), which the wrapper has and its subclasses may extend.
     method = getattr(client, name, None)
     module = str(getattr(method, "__module__", None))
     return None if module.startswith(("aiokafka.", "tracing.testing.")) else method

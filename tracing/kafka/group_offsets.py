@@ -28,7 +28,7 @@ class PublicGroup:
         self._membership = Membership(group or "", "in-memory", 0)
 
     def membership(self) -> Membership:
-        """The only one."""
+        """Return the only membership."""
         return self._membership
 
     async def stable_offsets(

@@ -1,7 +1,7 @@
 """Zero-code instrumentation: `opentelemetry-instrument` finds this by its entry point.
 
-It replaces methods of aiokafka's classes, which the rest of the library never does, because that
-is what the instrumentor interface is for. Every client then behaves as if it were wrapped.
+It replaces methods of aiokafka's classes, as the instrumentor interface intends; the rest of the
+library never does. Every client then behaves as if it were wrapped.
 """
 
 from __future__ import annotations
@@ -31,29 +31,30 @@ _API: Final = ("opentelemetry.trace", "opentelemetry.metrics")
 class PipelineTracingInstrumentor(base.BaseInstrumentor):  # type: ignore[name-defined,misc]  # untyped
     """Makes every aiokafka producer and consumer of the process a traced one.
 
-    `async for` over a consumer gives process spans. Consecutive calls of `getone` in one task are
-    such a loop as well: a record is handled until the next call of `getone` or `getmany` in that
-    task, its commit or the consumer's `stop` there, or the task's end. What `getmany` returns is
-    handled so too, as one batch, until all of it is committed: one span with links to its records,
-    and what is sent carries the oldest one's origin. An exception that the program catches around
-    it is not seen, unless the consumer commits or stops while it is being handled, as in a
-    `finally` block. What a task only receives for another one, as Python 3.11's `asyncio.wait_for`
-    does, is not handled in it, and has no outcome: `asyncio.timeout` stays in the task.
-    `PIPELINE_TRACING_POLL_LOOPS=off`, or `instrument(poll_loops=False)`, switches that off, for a
-    program that handles records in other tasks than it receives them in.
+    `async for` over a consumer gives process spans. Consecutive calls of `getone` in one task
+    count as a loop too: a record is handled until the task's next call of `getone` or `getmany`,
+    its commit, the consumer's `stop`, or the task's end. What `getmany` returns is handled as one
+    batch, until all of it is committed: one span has links to the records, and messages sent
+    meanwhile carry the oldest record's origin.
 
-    The pipeline is named by `instrument(pipeline=...)`, else by `PIPELINE_TRACING_PIPELINE`, else
-    it is the service's name: `OTEL_SERVICE_NAME`, else `service.name` in
-    `OTEL_RESOURCE_ATTRIBUTES`, else `default`. Further options are those of `Telemetry`.
+    An exception that the program catches is invisible, unless the consumer commits or stops while
+    it is being handled, as in a `finally` block. A task that only receives a record for another
+    task, as with Python 3.11's `asyncio.wait_for`, does not handle it, and there is no outcome:
+    `asyncio.timeout` stays in the task. For programs that handle records in other tasks,
+    `PIPELINE_TRACING_POLL_LOOPS=off`, or `instrument(poll_loops=False)`, switches this off.
 
-    The official aiokafka instrumentation is switched off, since both would report the same. Where
-    no SDK is set up by the time of the first message, a warning says so, once.
+    `instrument(pipeline=...)` names the pipeline, else `PIPELINE_TRACING_PIPELINE`, else the
+    service's name: `OTEL_SERVICE_NAME`, else `service.name` in `OTEL_RESOURCE_ATTRIBUTES`, else
+    `default`. Further options are those of `Telemetry`.
+
+    The official aiokafka instrumentation is switched off, as it would report everything again.
+    Without an SDK at the first message, one warning says so.
     """
 
     _zero_code: ZeroCode | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """Tell what must be installed for this to make sense."""
+        """Return what must be installed."""
         return ("aiokafka >= 0.12, < 1",)
 
     def _instrument(self, **options: Any) -> None:
@@ -66,7 +67,7 @@ class PipelineTracingInstrumentor(base.BaseInstrumentor):  # type: ignore[name-d
         telemetry = Telemetry(pipeline, **options) if pipeline else _named(options)
         self._zero_code = ZeroCode(
             telemetry,
-            # Not before: many programs set an SDK up after they have imported everything.
+            # Not earlier: many programs set an SDK up after their imports.
             at_first_use=_check_sdk if options.get("tracer_provider") is None else None,
             poll_loops=switched_on(POLL_LOOPS_VARIABLE) if poll_loops is None else poll_loops,
         )
@@ -79,13 +80,13 @@ class PipelineTracingInstrumentor(base.BaseInstrumentor):  # type: ignore[name-d
 
 
 def _named(options: dict[str, Any]) -> Telemetry:
-    """Make the telemetry of the pipeline that the environment names."""
+    """Make the telemetry, of the pipeline that the environment names."""
     name = os.environ.get(PIPELINE_VARIABLE) or service_name()
     if name is not None:
         try:
             return Telemetry(name, **options)
         except ValueError as error:
-            # An error here would keep all other instrumentation off, too.
+            # An error here would stop all other instrumentation too.
             warn_once(
                 f"the environment's {PIPELINE_VARIABLE}, or else its service name, names no "
                 f"pipeline ({error}); the pipeline is called 'default'"

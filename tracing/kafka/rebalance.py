@@ -1,4 +1,4 @@
-"""Hearing of rebalances beside the application's own listener."""
+"""Observers of rebalances beside the application's own listener."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ if TYPE_CHECKING:
     from tracing.messaging.reading import LaneObserver
 
 
-# The relays whose application listener the current task runs in.
+# The relays whose application listener is calling the current code.
 _calling: ContextVar[tuple[object, ...]] = ContextVar("pipeline-tracing-listeners", default=())
 
 
 class RebalanceRelay:
-    """Passes a consumer's rebalances on, to observers and to the application's listener."""
+    """Passes a consumer's rebalances on to observers and to the application's listener."""
 
     def __init__(self, forget: Callable[[Sequence[TopicPartition]], None]) -> None:
         self._forget = forget
         self._observers: list[LaneObserver] = []
 
     def add(self, observer: LaneObserver) -> None:
-        """Let an observer hear of rebalances from now on."""
+        """Call an observer at rebalances from now on."""
         self._observers.append(observer)
 
     def remove(self, observer: LaneObserver) -> None:
-        """Let an observer hear no more."""
+        """Stop calling an observer."""
         self._observers.remove(observer)
 
     def waits_for_caller(self) -> bool:
-        """Whether the caller is the application's listener, for which the rebalance waits."""
+        """Return whether the application's listener is calling, so that the rebalance waits."""
         return any(relay is self for relay in _calling.get())
 
     def listener(self, application: Any) -> ConsumerRebalanceListener | None:
-        """Make a listener that tells the observers and the application's own listener."""
+        """Make a listener that calls the observers and the application's own listener."""
         try:
             from aiokafka.abc import (  # noqa: PLC0415 - wrapping needs no aiokafka, this does
                 ConsumerRebalanceListener as Listener,
             )
         except ImportError:
-            return application  # type: ignore[no-any-return]  # what the caller gave
+            return application  # type: ignore[no-any-return]  # the caller's own
         if application is not None and not isinstance(application, Listener):
             return application  # type: ignore[no-any-return]  # for aiokafka to refuse
         relay = self
@@ -78,11 +78,11 @@ class RebalanceRelay:
         return listener
 
     def attach(self, consumer: KafkaConsumer) -> None:
-        """Hear of the rebalances of a subscription that was made before the wrapping.
+        """Observe the rebalances of a subscription that was made before the wrapping.
 
-        aiokafka can replace a subscription but not add a listener, so this subscribes anew to the
-        same, which is free before the start. It reads the listener that is there, and does
-        nothing where it cannot be sure of keeping it.
+        aiokafka can replace a subscription but not add a listener, so this subscribes again to the
+        same topics, which costs nothing before the start. It keeps the present listener, and does
+        nothing where it cannot read that.
         """
         try:
             state: Any = subscription_state(consumer)

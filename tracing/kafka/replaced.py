@@ -1,4 +1,4 @@
-"""The replaced methods of one of aiokafka's classes, and the wrappers that do the tracing."""
+"""The replaced methods of an aiokafka class, and the wrappers that trace them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _Traced = TypeVar("_Traced")
 
 
 class Replaced(Generic[_Traced]):
-    """The methods of one class that are replaced, and the wrappers of its instances.
+    """The replaced methods of one class, and the wrappers of its instances.
 
     Args:
-        wrapper: What does the tracing.
-        telemetry: What the service's clients share.
-        at_first_use: Called when a client calls one of the methods for the first time.
-        official: The official instrumentation, which may turn up at any time.
+        wrapper: Makes the wrapper that traces a client.
+        telemetry: The service's telemetry.
+        at_first_use: Called when a client first calls one of the methods.
+        official: The official instrumentation, which may become active at any time.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class Replaced(Generic[_Traced]):
         name: str,
         make: Callable[[Replaced[_Traced], str, Replacement], Callable[..., Any]],
     ) -> None:
-        """Replace a method of a class by what `make` makes of it."""
+        """Replace a method of a class by the result of `make`."""
         self._methods[name] = Replacement(owner, name, functools.partial(make, self, name))
 
     def replacements(self) -> Iterable[Replacement]:
-        """What was replaced."""
+        """Return all replacements."""
         return self._methods.values()
 
     def traced(self, client: Any, replacement: Replacement) -> _Traced | None:
-        """The wrapper of a client; `None` where the call is not to be traced."""
+        """Return the wrapper of a client; `None` where the call must not be traced."""
         if not replacement.active or coexistence.traced_call(client) is not None:
             return None
         self._official.switch_off()
@@ -66,9 +66,9 @@ class Replaced(Generic[_Traced]):
         # A copy of a client has the original's attributes.
         if owner is not self or of is not client:
             traced = self._wrapped(client)
-            # On the client itself, so that it goes when the client goes.
+            # On the client itself, so that both are freed together.
             client.__dict__[_STATE] = (self, client, traced)
-        return traced  # type: ignore[no-any-return]  # it is what was put there
+        return traced  # type: ignore[no-any-return]  # set above
 
     def _wrapped(self, client: object) -> _Traced | None:
         beneath: Any = _BeneathReplacements(client, self._methods)
@@ -82,7 +82,7 @@ class Replaced(Generic[_Traced]):
 
 
 class _BeneathReplacements:
-    """A client as it is without the replacements: what the wrapper of a replaced client wraps."""
+    """A client without the replacements; the wrapper of a client with replaced methods wraps it."""
 
     def __init__(self, client: object, replaced: Mapping[str, Replacement]) -> None:
         self._replaced_client = client
@@ -96,7 +96,7 @@ class _BeneathReplacements:
 
 
 class Parameters:
-    """The parameters that a wrapper knows; a later aiokafka, or another library, may have more."""
+    """The parameters of a wrapper's method; a later aiokafka, or another library, may have more."""
 
     def __init__(self, method: Callable[..., Any]) -> None:
         _, *parameters = inspect.signature(method).parameters.values()
@@ -106,14 +106,14 @@ class Parameters:
         self._names = {parameter.name for parameter in parameters}
 
     def fit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-        """Whether a call has only arguments that the wrapper takes."""
+        """Return whether the wrapper accepts all arguments of a call."""
         return (self._any or len(args) <= self._most) and kwargs.keys() <= self._names
 
 
 def asynchronous(
     replaced: Replaced[_Traced], name: str, replacement: Replacement
 ) -> Callable[..., Any]:
-    """Make what replaces an asynchronous method: the wrapper's method of that name."""
+    """Make the replacement of an asynchronous method: the wrapper's method of that name."""
     parameters = Parameters(getattr(replaced.wrapper, name))
 
     @functools.wraps(replacement.original)
@@ -129,7 +129,7 @@ def asynchronous(
 def synchronous(
     replaced: Replaced[_Traced], name: str, replacement: Replacement
 ) -> Callable[..., Any]:
-    """Make what replaces a method that is not asynchronous."""
+    """Make the replacement of a synchronous method: the wrapper's method of that name."""
     parameters = Parameters(getattr(replaced.wrapper, name))
 
     @functools.wraps(replacement.original)

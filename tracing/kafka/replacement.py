@@ -1,4 +1,4 @@
-"""One method of a class, replaced in such a way that whoever else replaces it does no harm."""
+"""A replaced method of a class that tolerates other libraries' replacements of the same method."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _OURS: Final = "__pipeline_tracing_replacement__"
 class Replacement:
     """One method of a class, replaced by a function until it is removed.
 
-    The function is a plain one, no proxy: what undoes another library's proxy does not take it
-    for its own. Libraries that undo without looking, as ddtrace does, set the method to what the
-    one on top wraps; so it wraps a second function that does the same. Where another library has
-    replaced the method again by the time it is removed, it stays beneath that one, and has to pass
-    calls on: see `active`.
+    The function is a plain one and no proxy, so that a library that removes its own proxy leaves it
+    alone. Libraries that undo without looking, such as ddtrace, set the method to whatever the
+    topmost function wraps: that is a second function that does the same. If another library has
+    replaced the method again before the removal, the function stays beneath it and passes calls
+    on: see `active`.
 
     Args:
         owner: The class.
         name: The method.
-        make: Makes the new function, of `original`.
+        make: Makes the new function from `original`.
 
     Attributes:
-        original: What was replaced.
-        active: Whether the function is to do anything but to call the original.
+        original: The replaced function.
+        active: Whether the function does more than call the original.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Replacement:
         self.active = True
         self._inherited = name not in vars(owner)
         current = inspect.getattr_static(owner, name)
-        # One of ours that was removed while another library's lay on top, which is gone by now.
+        # A replacement of this library that was removed beneath another one, which is gone by now.
         while (stale := self._of(current)) is not None and not stale.active:
             current = stale.original
         self.original: Any = current
@@ -49,14 +49,14 @@ class Replacement:
         setattr(owner, name, top)
 
     def bound(self, instance: object) -> Callable[..., Any]:
-        """The function that was replaced, as the method of an instance."""
+        """Return the replaced function, as a method of an instance."""
         bind = getattr(self.original, "__get__", None)
         if bind is None:
             return self.original  # type: ignore[no-any-return]  # callable, or it was no method
         return bind(instance, type(instance))  # type: ignore[no-any-return]  # as above
 
     def remove(self) -> None:
-        """Put the original back, or pass calls on to it from now on."""
+        """Restore the original, or pass calls on to it from now on."""
         self.active = False
         if not self.made(vars(self._owner).get(self._name)):
             return
@@ -66,12 +66,12 @@ class Replacement:
             setattr(self._owner, self._name, self.original)
 
     def made(self, function: object) -> bool:
-        """Whether a function is this replacement's."""
+        """Return whether a function belongs to this replacement."""
         return any(function is each for each in self._functions)
 
     @staticmethod
     def _of(function: object) -> Replacement | None:
-        # By `vars`: a proxy of another library shows the attributes of what is inside, and what
-        # `functools.wraps` made has copies of them.
-        found = vars(function).get(_OURS) if inspect.isfunction(function) else None
-        return found if isinstance(found, Replacement) and found.made(function) else None
+        # By `vars`: a proxy of another library shows the attributes of the function inside it, and
+        # `functools.wraps` copies them.
+        owner = vars(function).get(_OURS) if inspect.isfunction(function) else None
+        return owner if isinstance(owner, Replacement) and owner.made(function) else None

@@ -88,11 +88,11 @@ class _TxnOffsetCommitRequest(RequestStruct):
 
 
 class TxnOffsetCommit(Request[_TxnOffsetCommitRequest]):
-    """Add a group's offsets to a transaction, as a member of the group.
+    """Add a group's offsets to a transaction, as a member of that group.
 
     Args:
         transactional_id: The producer's.
-        producer: Its id and epoch.
+        producer: The producer's id and epoch.
         membership: The member on whose behalf the records were handled.
         offsets: The next offset of each partition.
     """
@@ -180,7 +180,7 @@ class StableOffsetFetch(Request[_OffsetFetchRequest]):
 
     Args:
         group: The consumer group.
-        partitions: Of which partitions.
+        partitions: The partitions to read.
     """
 
     API_KEY = 9

@@ -1,7 +1,7 @@
-"""aiokafka's clients traced without being wrapped: their methods are replaced in the classes.
+"""Tracing of aiokafka's clients without wrappers: their classes' methods are replaced.
 
-A replacement calls the function that it replaced, never the client's method: that may be a
-subclass's that called it, or another library's that lies on top of it.
+A replacement calls the function that it replaced, never the client's method. That may be the
+subclass's method that called it, or another library's replacement on top of it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class ZeroCode:
-    """Replaces what aiokafka's clients send and receive by, until it is removed.
+    """Replaces the methods by which aiokafka's clients send and receive, until it is removed.
 
-    Clients that exist already are traced as well, and go on untraced when it is removed.
+    Existing clients are traced as well, and continue untraced after the removal.
 
     Args:
-        telemetry: What the service's clients share.
-        at_first_use: Called when a client sends or receives for the first time.
-        poll_loops: Whether what `getone` and `getmany` return is handled until more is asked for.
+        telemetry: The service's telemetry.
+        at_first_use: Called when a client first sends or receives.
+        poll_loops: Whether what `getone` and `getmany` return is handled until the next call.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ZeroCode:
         coexistence.zero_code(active=True)
 
     def remove(self) -> None:
-        """Put the methods back."""
+        """Restore the methods."""
         for replacement in self._replacements:
             replacement.remove()
         if self._loops is not None:
@@ -89,10 +89,10 @@ def _constructor(
 
 
 class _Polls:
-    """What replaces the methods by which records are received.
+    """Makes the replacements of the methods that receive records.
 
     Args:
-        loops: What is handled until more is asked for; `None` where that is switched off.
+        loops: The loops of consecutive calls; `None` where they are switched off.
     """
 
     def __init__(self, loops: PollLoops | None) -> None:
@@ -183,7 +183,7 @@ class _Polls:
 
 
 class _Records(TracedRecords):
-    """One `async for` over a consumer that is not wrapped; untraced once the method is put back."""
+    """One `async for` over an unwrapped consumer; untraced once the method is restored."""
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ class _Records(TracedRecords):
 
     async def __anext__(self) -> Any:
         if self._loops is not None:
-            # What the loop's body received by a getone of its own, which lies within.
+            # A record that the loop's body received by its own `getone`, inside this one.
             self._loops.finish()
         if self._replacement.active:
             return await super().__anext__()
