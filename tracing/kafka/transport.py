@@ -46,6 +46,11 @@ class KafkaTransport:
         """Return topic, partition and offset, such as `orders[0] offset 5`."""
         return f"{message.topic}[{message.partition}] offset {message.offset}"
 
+    def body_size(self, message: Any) -> int:
+        """Return the size of a record's value as it was sent; 0 of a tombstone."""
+        size: int = message.serialized_value_size
+        return max(size, 0)
+
     def lane(self, message: Any) -> tuple[str, int]:
         """Return topic and partition, which equal a `TopicPartition`."""
         return message.topic, message.partition

@@ -102,7 +102,7 @@ def process_attributes(
     if REPLAY_GROUP in found and (replay := Replay.of(record)) is not None:
         attributes[semconv.REPLAY_ID] = replay.id
     if telemetry.body_sizes:
-        attributes[semconv.BODY_SIZE] = max(record.serialized_value_size, 0)
+        attributes[semconv.BODY_SIZE] = lane.transport.body_size(record)
     if telemetry.message_keys and (key := key_text(record.key)) is not None:
         attributes[semconv.MESSAGE_KEY] = key
     return attributes

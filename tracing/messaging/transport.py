@@ -69,6 +69,9 @@ class Transport(Protocol):
     def place(self, message: Any) -> str:
         """Return where a message is, for a log line."""
 
+    def body_size(self, message: Any) -> int:
+        """Return the size of a message's body, in bytes."""
+
     def lane(self, message: Any) -> Hashable:
         """Return the lane of a message, or what equals it."""
 

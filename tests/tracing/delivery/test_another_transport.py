@@ -1,0 +1,262 @@
+"""`consume` on a queue: an acknowledgement per message, no offsets, no partitions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+import tracing
+from tests.tracing.delivery.giving_up import NOW
+from tests.tracing.delivery.queue_transport import QueueBroker, QueueConsumer, QueueProducer
+from tracing import DeadLetters, Rejected
+from tracing.headers import dead_letter
+from tracing.testing import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.tracing.delivery.queue_transport import Delivery
+    from tracing import Telemetry
+    from tracing.testing import Capture
+
+    Handler = Callable[[Delivery], Awaitable[None]]
+
+DEAD = "orders.shipping.dlq"
+
+
+@pytest.fixture
+def broker() -> QueueBroker:
+    return QueueBroker()
+
+
+async def consume(
+    broker: QueueBroker, telemetry: Telemetry, handler: Handler, settled: int, **options: object
+) -> None:
+    """Run a loop until this many messages are acknowledged."""
+    stop = asyncio.Event()
+    consumer = QueueConsumer(broker, telemetry, "orders")
+    loop = asyncio.create_task(
+        tracing.consume(consumer, handler, stop=stop, commit_interval_s=0.01, **options)  # type: ignore[arg-type]  # any option
+    )
+    try:
+        assert await eventually(lambda: loop.done() or len(broker.acknowledged) == settled)
+    finally:
+        stop.set()
+        await loop
+
+
+async def test_a_handled_message_is_acknowledged(broker: QueueBroker, telemetry: Telemetry) -> None:
+    broker.put("orders", b"v")
+
+    async def handler(_message: Delivery) -> None:
+        assert [] == broker.acknowledged
+
+    await consume(broker, telemetry, handler, 1)
+
+    assert [b"v"] == broker.acknowledged
+    assert [] == broker.unsettled
+
+
+async def test_a_rejected_message_is_acknowledged(
+    broker: QueueBroker, telemetry: Telemetry
+) -> None:
+    broker.put("orders", b"v")
+
+    async def handler(_message: Delivery) -> None:
+        raise Rejected("out_of_stock")
+
+    await consume(broker, telemetry, handler, 1)
+
+    assert [b"v"] == broker.acknowledged
+    assert [] == broker.refused
+
+
+async def test_a_failed_message_becomes_a_dead_letter_before_it_is_acknowledged(
+    broker: QueueBroker, telemetry: Telemetry, capture: Capture
+) -> None:
+    broker.put("orders", b"v", key=b"k", headers=(("n", b"1"),))
+    attempts: list[int] = []
+
+    async def handler(message: Delivery) -> None:
+        attempts.append(message.delivery)
+        assert [] == broker.acknowledged
+        raise ValueError
+
+    letters = DeadLetters(QueueProducer(broker, telemetry))
+    await consume(broker, telemetry, handler, 1, retry=NOW, dead_letters=letters)
+
+    assert [1] * NOW.attempts == attempts
+    (letter,) = broker.queues[DEAD]
+    headers = dict(letter.headers)
+    assert (b"v", b"k", b"1") == (letter.value, letter.key, headers["n"])
+    assert b"ValueError" == headers[dead_letter.EXCEPTION]
+    assert headers.keys().isdisjoint({dead_letter.PARTITION, dead_letter.OFFSET})
+    assert [b"v"] == broker.acknowledged
+    labels = {"messaging.destination.name": "orders", "messaging.consumer.group.name": "shipping"}
+    assert 1 == capture.metric("pipeline.dead_letters", {**labels, "error.type": "ValueError"})
+    system = "messaging.system=inmemory_queue"
+    assert capture.tree(attributes=["messaging.system", "pipeline.outcome"]) == "\n".join(
+        (
+            f"process orders CONSUMER ERROR {system} pipeline.outcome=dead_lettered",
+            f"  retry orders CONSUMER ERROR {system} pipeline.outcome=retried",
+            f"  retry orders CONSUMER ERROR {system} pipeline.outcome=retried",
+            f"  dead_letter {DEAD} PRODUCER {system}",
+        )
+    )
+
+
+async def test_without_dead_letters_a_failed_message_is_given_back_and_the_loop_ends(
+    broker: QueueBroker, telemetry: Telemetry
+) -> None:
+    for value in (b"0", b"1", b"2"):
+        broker.put("orders", value)
+
+    async def handler(message: Delivery) -> None:
+        if message.value == b"1":
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await consume(broker, telemetry, handler, 3)
+
+    assert [b"0"] == broker.acknowledged
+    assert [b"1", b"2"] == broker.refused
+    assert [2, 2] == [message.delivery for message in broker.queues["orders"]]
+    assert [] == broker.unsettled
+
+
+async def test_a_message_that_was_given_back_is_handled_by_the_next_loop(
+    broker: QueueBroker, telemetry: Telemetry
+) -> None:
+    broker.put("orders", b"v")
+
+    async def handler(message: Delivery) -> None:
+        if message.delivery == 1:
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await consume(broker, telemetry, handler, 1)
+    await consume(broker, telemetry, handler, 1)
+
+    assert [b"v"] == broker.refused
+    assert [b"v"] == broker.acknowledged
+
+
+async def test_messages_are_handled_side_by_side_up_to_the_concurrency_and_in_order_per_key(
+    broker: QueueBroker, telemetry: Telemetry
+) -> None:
+    for number in range(12):
+        broker.put("orders", b"%d" % number, key=b"%d" % (number % 4))
+    under_way: set[bytes | None] = set()
+    most = 0
+    seen: dict[bytes | None, list[bytes | None]] = {}
+
+    async def handler(message: Delivery) -> None:
+        nonlocal most
+        under_way.add(message.value)
+        most = max(most, len(under_way))
+        seen.setdefault(message.key, []).append(message.value)
+        await asyncio.sleep(0.001)
+        under_way.discard(message.value)
+
+    await consume(broker, telemetry, handler, 12, concurrency=3)
+
+    assert 3 == most
+    assert [b"1", b"5", b"9"] == seen[b"1"]
+    assert 12 == len(broker.acknowledged)
+
+
+async def test_at_a_stop_the_message_under_way_is_finished_and_the_others_are_given_back(
+    broker: QueueBroker, telemetry: Telemetry
+) -> None:
+    for value in (b"0", b"1", b"2"):
+        broker.put("orders", value)
+    stop, begun, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def handler(_message: Delivery) -> None:
+        begun.set()
+        await go_on.wait()
+
+    consumer = QueueConsumer(broker, telemetry, "orders")
+    loop = asyncio.create_task(tracing.consume(consumer, handler, stop=stop))
+    await begun.wait()
+    stop.set()
+    go_on.set()
+    await loop
+
+    assert [b"0"] == broker.acknowledged
+    assert [b"1", b"2"] == broker.refused
+    assert [] == broker.unsettled
+
+
+async def test_a_handler_that_does_not_end_loses_nothing(
+    broker: QueueBroker, telemetry: Telemetry
+) -> None:
+    broker.put("orders", b"v")
+    stop, begun = asyncio.Event(), asyncio.Event()
+
+    async def handler(_message: Delivery) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    consumer = QueueConsumer(broker, telemetry, "orders")
+    loop = asyncio.create_task(tracing.consume(consumer, handler, stop=stop, drain_timeout_s=0.01))
+    await begun.wait()
+    stop.set()
+    await loop
+
+    assert [] == broker.acknowledged
+    assert [b"v"] == broker.refused
+
+
+async def test_a_handler_may_stop_the_consumer(broker: QueueBroker, telemetry: Telemetry) -> None:
+    broker.put("orders", b"v")
+    consumer = QueueConsumer(broker, telemetry, "orders")
+
+    async def handler(_message: Delivery) -> None:
+        await consumer.stop()
+
+    await tracing.consume(consumer, handler)
+
+    assert [b"v"] == broker.acknowledged
+    assert consumer.closed
+
+
+async def test_metrics_and_spans_of_a_queue_have_no_partition_and_no_offset(
+    broker: QueueBroker, telemetry: Telemetry, capture: Capture
+) -> None:
+    broker.put("orders", b"v")
+
+    async def handler(_message: Delivery) -> None: ...
+
+    await consume(broker, telemetry, handler, 1)
+
+    (span,) = capture.spans()
+    assert span.attributes is not None
+    assert "inmemory_queue" == span.attributes["messaging.system"]
+    assert 1 == span.attributes["messaging.queue.delivery"]
+    assert {"messaging.destination.partition.id", "messaging.kafka.offset"}.isdisjoint(
+        span.attributes
+    )
+    durations = capture.metric(
+        "messaging.process.duration",
+        {
+            "messaging.system": "inmemory_queue",
+            "messaging.operation.name": "process",
+            "messaging.destination.name": "orders",
+            "messaging.consumer.group.name": "shipping",
+        },
+    )
+    assert 1 == durations.count  # type: ignore[union-attr]  # a histogram
+
+
+async def test_a_queue_has_no_transactions(broker: QueueBroker, telemetry: Telemetry) -> None:
+    producer = QueueProducer(broker, telemetry)
+
+    async def handler(_message: Delivery) -> None: ...
+
+    with pytest.raises(ValueError, match="transactional_id"):
+        await tracing.consume(
+            QueueConsumer(broker, telemetry, "orders"), handler, transactional=producer
+        )
