@@ -1,9 +1,8 @@
-"""The loop that consecutive `getone`s or `getmany`s of one task are, which no hook ends.
+"""The loop that consecutive calls of `getone` or `getmany` in one task form, which no hook ends.
 
-What a task received is handled until the task asks for more, by any consumer; until it commits
-all of it or stops the consumer; or until the task ends, with its error if it has one. Meanwhile the
-process span is current in the task, and in the tasks that it starts. A task never changes the
-context of another one.
+A task handles what it received until it asks any consumer for more, commits all of it, stops the
+consumer, or ends, with its error if it has one. Meanwhile the process span is current in the task
+and in the tasks that it starts. A task never changes the context of another one.
 """
 
 from __future__ import annotations
@@ -32,25 +31,25 @@ _RECEIVED: Final = frozenset({_KEY, PROCESSING_KEY})
 
 
 class PollLoops:
-    """The loops of all tasks, over consumers that are not wrapped.
+    """The loops of all tasks over unwrapped consumers.
 
     Task and thread safety: any number of tasks, of any number of event loops. Nothing here raises.
     """
 
     def __init__(self) -> None:
-        # They live as long as their tasks do: by the callback at the task's end.
+        # The callback at a task's end keeps its loop alive until then.
         self._loops: weakref.WeakSet[_TaskLoop] = weakref.WeakSet()
         self._lock = threading.Lock()
 
     def received_one(self, client: object, traced: TracedConsumer, record: Any) -> None:
-        """Begin to handle what `getone` returned."""
+        """Begin to handle the result of `getone`."""
         if topic_of(record) is not None:
             self._begin(client, traced, record, traced.process)
 
     def received_many(self, client: object, traced: TracedConsumer, records: Any) -> None:
-        """Begin to handle what `getmany` returned, as a batch."""
+        """Begin to handle the result of `getmany`, as a batch."""
         if records:
-            self._begin(client, traced, records, lambda found: _batch(traced, found))
+            self._begin(client, traced, records, lambda many: _batch(traced, many))
 
     def _begin(
         self,
@@ -68,20 +67,20 @@ class PollLoops:
             traced.telemetry.diagnostics.failed("process", fault)
 
     def finish(self, error: BaseException | None = None) -> None:
-        """End what the running task handles: it asks for more, or there was an error."""
+        """End what the running task handles: it asks for more, or failed."""
         loop = _loop.get()
         if loop is not None and loop.task is asyncio.current_task():
             loop.finish(error)
 
     def settling(self, client: object, offsets: Any = None) -> None:
-        """End what the running task handles, where the client that commits or stops received it.
+        """End what the running task handles, if the client that commits or stops received it.
 
-        An error that is being handled meanwhile, as in a `finally` block, is the handling's own,
-        unless the record was received in the course of it already.
+        An error that the program is handling, as in a `finally` block, counts as the outcome,
+        unless the program was handling it when it received the record.
 
         Args:
             client: The client.
-            offsets: What it commits, where that is not everything.
+            offsets: The offsets that it commits; by default all.
         """
         loop = _loop.get()
         if loop is not None and loop.receives_from(client) and loop.settled_by(offsets):
@@ -89,7 +88,7 @@ class PollLoops:
             self.finish(None if id(error) == loop.around else error)
 
     def stopped(self, client: object) -> None:
-        """End what any task handles that the client received: it had its time until here."""
+        """End whatever any task handles of the client's records."""
         for loop in self._all():
             if loop.receives_from(client):
                 loop.finish()
@@ -115,7 +114,7 @@ class PollLoops:
 
 
 class _TaskLoop:
-    """What one task handles, one thing after the other; one thread's only."""
+    """What one task handles, one after the other. For one thread."""
 
     __slots__ = (
         "__weakref__",
@@ -132,18 +131,18 @@ class _TaskLoop:
     def __init__(self, loops: PollLoops, task: asyncio.Task[Any]) -> None:
         self.loops = loops
         self.task: asyncio.Task[Any] | None = task
-        # The number of the error that is being handled around, as in a loop that connects anew.
+        # The id of the error that the program was handling before, as in a loop that reconnects.
         self.around = 0
         self._client: weakref.ref[object] | None = None
         self._handling: Processing | BatchProcessing | None = None
         self._received: _Received | None = None
         self._result: Any = None
         self._open: dict[Any, int] | None = None
-        # In a context of its own: that of the task holds what the task handles.
+        # In an empty context: the task's own holds what the task handles.
         task.add_done_callback(self._task_ended, context=contextvars.Context())
 
     def begin(self, handling: Processing | BatchProcessing, client: object, result: Any) -> None:
-        """Handle what was received, in the running task."""
+        """Begin to handle what the running task received."""
         received = _Received(self, _base(get_current()))
         attach(Context({**received.base, _KEY: received}))
         if isinstance(handling, BatchProcessing):
@@ -153,16 +152,16 @@ class _TaskLoop:
         received.context = get_current()
         self._handling, self._received = handling, received
         self.around = id(sys.exc_info()[1])
-        # Weakly: a client that the application forgets may go, while its last record is handled.
+        # Weakly: an unused client may be freed while its last record is handled.
         self._result, self._client = result, weakref.ref(client)
         self._open = None
 
     def receives_from(self, client: object) -> bool:
-        """Whether a client received what is handled."""
+        """Return whether a client received what is handled."""
         return self._client is not None and self._client() is client
 
     def settled_by(self, offsets: Any) -> bool:
-        """Whether everything that is handled is committed, by these offsets and those before."""
+        """Return whether these and earlier offsets commit everything that is handled."""
         if offsets is None:
             return True
         try:
@@ -173,12 +172,12 @@ class _TaskLoop:
                 offset = committed[0] if isinstance(committed, tuple) else committed
                 if partition in self._open and offset > self._open[partition]:
                     del self._open[partition]
-        except Exception:  # the client says what is wrong with them
+        except Exception:  # the client reports bad offsets
             return True
         return not self._open
 
     def finish(self, error: BaseException | None = None) -> None:
-        """End what is handled, with an error if there was one; from any task."""
+        """End what is handled, with the error if there was one; from any task."""
         handling, self._handling = self._handling, None
         received, self._received = self._received, None
         self._result = self._client = None
@@ -186,8 +185,7 @@ class _TaskLoop:
             return
         current = get_current()
         handling.end(error)
-        # A context that the application has made current since stays; it may be left to one of
-        # those that were current before, which are over as well.
+        # A context that the application has made current since then stays current.
         attach(_without_received(current, self))
 
     def _task_ended(self, task: asyncio.Task[Any]) -> None:
@@ -197,7 +195,7 @@ class _TaskLoop:
         if task.cancelled():
             error: BaseException | None = asyncio.CancelledError()
         else:
-            # Not `task.exception()`: by that, asyncio takes it for seen, and logs it no more.
+            # `task.exception()` would mark the error as retrieved, and asyncio would not log it.
             error = getattr(task, "_exception", None)
             if error is None and task.result() is self._result:
                 # Like `asyncio.wait_for`: another task handles it, for an unknown time.
@@ -206,12 +204,12 @@ class _TaskLoop:
 
 
 class _Received:
-    """What was received, in the context in which it is handled, and whatever is made of that.
+    """What a task received, and the contexts in which it is handled.
 
     Attributes:
-        loop: Whose it is.
+        loop: The loop of that task.
         base: The context without it.
-        context: The context with it, and with nothing on top.
+        context: The context with it, before any change by the application.
     """
 
     __slots__ = ("base", "context", "loop")
@@ -228,19 +226,19 @@ _loop: contextvars.ContextVar[_TaskLoop | None] = contextvars.ContextVar(
 
 
 def _base(context: Context) -> Context:
-    """The context in which something that is received now is handled."""
+    """Return the context in which to handle what is received now."""
     context = _without_received(context)
     if _KEY not in context:
         return context
-    # One that the program made of a received one. Tasks of which each starts the next one in such
-    # a context would refer to all that were before.
+    # The program derived it from the context of a record. Were it kept, tasks that each start the
+    # next one would refer to all tasks before them.
     return Context({key: value for key, value in context.items() if key not in _RECEIVED})
 
 
 def _without_received(context: Context, loop: _TaskLoop | None = None) -> Context:
-    """Leave a context that something received made, by a certain loop or by any.
+    """Return the context beneath those of received records, of one loop or of any.
 
-    That is one left behind, or one that comes from the task which started the running one.
+    They are left over from earlier records, or come from the task that started the running one.
     """
     while (received := context.get(_KEY)) is not None:
         if (
@@ -254,7 +252,7 @@ def _without_received(context: Context, loop: _TaskLoop | None = None) -> Contex
 
 
 def _last_offsets(received: Any) -> dict[Any, int]:
-    """The last offsets of what was received, by topic and partition."""
+    """Return the last offset of what was received, by topic and partition."""
     if topic_of(received) is not None:
         last = [received]
     else:

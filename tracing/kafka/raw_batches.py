@@ -1,7 +1,7 @@
-"""Record batches read tolerantly: what cannot be read is named, and everything else is read.
+"""A tolerant reader of record batches: it names what is unreadable, and reads everything else.
 
-A client gives up a whole fetch over one record that it cannot read. This reads the bytes of the
-same fetch record by record. Only what the format says of extents is relied on.
+A client fails a whole fetch because of one unreadable record. This module reads the bytes of the
+same fetch record by record. It relies on the lengths in the format alone.
 Source: https://kafka.apache.org/documentation/#recordbatch.
 """
 
@@ -44,7 +44,7 @@ class RawBatch:
         base_offset: The offset of its first record.
         next_offset: The offset after its last one.
         first_timestamp_ms: The time of its first record; -1 where it has none.
-        producer_id: Who wrote it; -1 where that is not known.
+        producer_id: The producer that wrote it; -1 where that is unknown.
         attributes: The flags of the format.
     """
 
@@ -72,7 +72,7 @@ class RawBatch:
 
 
 def split(data: bytes) -> Iterator[RawBatch]:
-    """Find the batches in what a broker sent; one that is cut off at the end is left out."""
+    """Yield the batches in a broker's answer, without one that is cut off at the end."""
     view = memoryview(data)
     while len(view) > _MAGIC_AT:
         base_offset, length = _PREFIX.unpack_from(view)
@@ -93,12 +93,12 @@ def split(data: bytes) -> Iterator[RawBatch]:
 def shown(
     data: bytes, aborted: Sequence[tuple[int, int]] | None = None
 ) -> Iterator[tuple[RawBatch, bool]]:
-    """Find the batches in what a broker sent, and whether a consumer would be given their records.
+    """Yield the batches in a broker's answer, and whether a consumer would receive their records.
 
-    Markers of transactions are no records, and neither is what a transaction took back.
+    It would receive neither markers of transactions nor records of aborted transactions.
 
     Args:
-        data: What a broker sent; the last batch may be cut off.
+        data: The broker's answer; the last batch may be cut off.
         aborted: Producer id and first offset of transactions that were aborted.
     """
     pending = sorted(aborted or (), key=lambda pair: pair[1], reverse=True)
@@ -117,12 +117,9 @@ def shown(
 def visible(
     data: bytes, aborted: Sequence[tuple[int, int]] | None = None
 ) -> Iterator[tuple[RawBatch, list[RawRecord] | None]]:
-    """Find the batches as `shown`, and read those that a consumer would be given.
-
-    Of the others there is `None`.
-    """
-    for batch, given in shown(data, aborted):
-        yield batch, read(batch) if given else None
+    """Yield the batches, with the records of those that a consumer would receive; else `None`."""
+    for batch, received in shown(data, aborted):
+        yield batch, read(batch) if received else None
 
 
 def read(batch: RawBatch) -> list[RawRecord]:
@@ -179,16 +176,16 @@ def _records(batch: RawBatch) -> list[RawRecord]:
         at_arrival = batch.attributes & _LOG_APPEND_TIME
         return (last_ms, 1) if at_arrival else (first_ms + delta_ms, 0)
 
-    found: list[RawRecord] = []
+    records: list[RawRecord] = []
     position, offset = 0, batch.base_offset
     for _ in range(header[12]):
         try:
             start, end = extent(data, position)
         except ValueError as error:
-            # Where one record ends is not known, so neither is where the next one begins.
+            # Without the end of this record, the next one cannot be located.
             rest = data[position:]
-            found.append(bytes_of(rest, offset, batch.next_offset, first_ms, str(error)))
-            return found
+            records.append(bytes_of(rest, offset, batch.next_offset, first_ms, str(error)))
+            return records
         record = record_of(
             data[start:end],
             expected=offset,
@@ -196,13 +193,13 @@ def _records(batch: RawBatch) -> list[RawRecord]:
             end=batch.next_offset,
             timed=timed,
         )
-        found.append(record)
+        records.append(record)
         position, offset = end, record.next_offset
-    return found
+    return records
 
 
 def _legacy(batch: RawBatch) -> list[RawRecord]:
-    """Read a batch of an older format, of which there are few left, as aiokafka does."""
+    """Read a batch of an older, rare format with aiokafka's own reader."""
     from aiokafka.record.memory_records import MemoryRecords  # noqa: PLC0415 - as above
 
     opened: Any = MemoryRecords(bytes(batch.data)).next_batch()
@@ -222,7 +219,7 @@ def _legacy(batch: RawBatch) -> list[RawRecord]:
 
 
 def _aborts(batch: RawBatch) -> bool:
-    # Unchecked: a marker that cannot be trusted ends no transaction either way.
+    # Without a check of the checksum: a broken marker ends no transaction either way.
     try:
         records = _records(batch)
     except Exception:

@@ -1,4 +1,4 @@
-"""The bytes of one place of a partition, fetched with a consumer's own connection.
+"""The bytes at one offset of a partition, fetched through a consumer's own connection.
 
 aiokafka hands out no bytes, so this reads private attributes of its consumer: the client, the
 isolation level and the deserializers. Where one of them is missing there is nothing to read.
@@ -39,12 +39,12 @@ class RawPart:
 
 
 class RawFetch:
-    """Reads what a consumer cannot read.
+    """Fetches records that a consumer cannot read.
 
     Args:
-        consumer: An aiokafka consumer, or what looks like one.
-        committed_only: Whether to leave out what transactions took back, or may still take back;
-            by default as the consumer does.
+        consumer: An aiokafka consumer, or a double.
+        committed_only: Whether to leave out records of aborted and undecided transactions; by
+            default as the consumer does.
 
     Task safety: one event loop, that of the consumer.
     """
@@ -59,22 +59,22 @@ class RawFetch:
         return broker_client(self._consumer) is not None
 
     async def read(self, tp: TopicPartition, offset: int) -> RawPart | None:
-        """Read the first batch at or after an offset that a consumer would be given.
+        """Read the first batch at or after an offset that a consumer would receive.
 
         Returns:
-            The batch; `None` where there is none, or it cannot be had. Nothing is raised.
+            The batch; `None` where there is none, or no broker answers. Never raises.
         """
         left = _ATTEMPTS if self.able else 0
         while left:
             try:
                 part, reached = await self._ask(tp, offset)
             except Exception:
-                # A leader that moved, a connection that broke: the next attempt may find it.
+                # The leader may have moved, or the connection broken: try again.
                 part, reached = None, offset
             if part is not None:
                 return part
             if reached > offset:
-                # All of an answer can be what transactions took back.
+                # An answer may hold nothing but records of aborted transactions.
                 offset = reached
                 continue
             left -= 1
@@ -83,7 +83,7 @@ class RawFetch:
         return None
 
     def record(self, tp: TopicPartition, raw: RawRecord) -> ConsumerRecord[Any, Any]:
-        """Make the record of readable bytes that the consumer would have given.
+        """Make the record that the consumer would have returned for readable bytes.
 
         Raises:
             Exception: What a deserializer raised.
@@ -107,7 +107,7 @@ class RawFetch:
         )
 
     async def _ask(self, tp: TopicPartition, offset: int) -> tuple[RawPart | None, int]:
-        """Ask once; returns the batch, and up to where there is none."""
+        """Fetch once; return the batch, and the offset up to which there is none."""
         from aiokafka.protocol.fetch import FetchRequest  # noqa: PLC0415 - as above
 
         client = broker_client(self._consumer)
@@ -128,9 +128,9 @@ class RawFetch:
 
 
 def answered(answer: Any) -> dict[tuple[str, int], dict[str, Any]]:
-    """Return what a broker's answer to a fetch has for each partition, by the fields' names.
+    """Return the fields of a fetch response for each partition, by name.
 
-    What there is depends on the version that the broker speaks.
+    Which fields there are depends on the version of the protocol.
     """
     schema = answer.SCHEMA
     names = schema.fields[schema.names.index("topics")].array_of.fields[1].array_of.names
@@ -144,21 +144,21 @@ def answered(answer: Any) -> dict[tuple[str, int], dict[str, Any]]:
 def _first(
     data: bytes, offset: int, aborted: list[tuple[int, int]] | None, end: int
 ) -> tuple[RawPart | None, int]:
-    found: RawPart | None = None
+    part: RawPart | None = None
     reached = offset
     for batch, records in visible(data, aborted):
-        if found is not None:
-            return _ended(found, offset, batch.base_offset), offset
+        if part is not None:
+            return _ended(part, offset, batch.base_offset), offset
         behind = tuple(record for record in records or () if record.next_offset > offset)
         if behind:
-            found = RawPart(behind, batch.next_offset)
+            part = RawPart(behind, batch.next_offset)
         else:
             reached = max(reached, batch.next_offset)
-    return found and _ended(found, offset, end), reached
+    return part and _ended(part, offset, end), reached
 
 
 def _ended(part: RawPart, offset: int, end: int) -> RawPart:
-    """Let a batch end where the next one begins: what a broken one says of its end may be wrong."""
+    """End a batch where the next one begins: a broken batch may state a wrong end."""
     if not offset < end < part.next_offset:
         return part
     records = tuple(

@@ -1,4 +1,4 @@
-"""One record of a batch, read from its bytes; what cannot be read of it is named.
+"""One record of a batch, read from its bytes, with the reason where it is unreadable.
 
 Source: https://kafka.apache.org/documentation/#record.
 """
@@ -17,16 +17,16 @@ _MORE: Final = 0x80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawRecord:
-    r"""A record as its bytes say it is, or the bytes that no record could be read from.
+    r"""A record that was read from its bytes, or the bytes themselves where they are unreadable.
 
     Attributes:
         offset: Its offset.
         next_offset: The offset after it; of a batch that cannot be opened, the offset after it.
         timestamp_ms: Unix ms; -1 where it has none.
-        timestamp_type: 0 for the time of its creation, 1 for that of its arrival in the log.
+        timestamp_type: 0 for the time of creation, 1 for the time of arrival in the log.
         key: Its key.
-        value: Its value; the bytes themselves where they are no record.
-        headers: Its headers; bytes of a name that are not UTF-8 are written as `\xff`.
+        value: Its value; all bytes where they are unreadable.
+        headers: Its headers; bytes of a name that are not UTF-8 appear as `\xff`.
         problem: Why a client cannot read it; `None` where it can.
         whole: Whether key, value and headers are the record's own.
     """
@@ -55,12 +55,12 @@ def record_of(
     Args:
         data: The bytes after its length.
         expected: The lowest offset that it can have.
-        base_offset: What its offset is counted from.
+        base_offset: The offset that its own is relative to.
         end: The first offset that is too high.
-        timed: Makes its time, and the type of that, of the milliseconds that it says.
+        timed: Returns its time and the type of time, from its relative milliseconds.
     """
     try:
-        # The first byte is for attributes, of which there are none yet.
+        # The first byte is reserved for attributes; none are defined.
         delta_ms, position = _varint(data, 1)
         delta, position = _varint(data, position)
         offset = base_offset + delta
@@ -89,7 +89,7 @@ def record_of(
 def bytes_of(
     data: memoryview, offset: int, next_offset: int, timestamp_ms: int, problem: str
 ) -> RawRecord:
-    """Make a record of bytes that no record could be read from."""
+    """Make a record of unreadable bytes."""
     return RawRecord(
         offset=offset,
         next_offset=max(next_offset, offset + 1),
@@ -101,7 +101,7 @@ def bytes_of(
 
 
 def extent(data: memoryview, position: int) -> tuple[int, int]:
-    """Return where the record begins and ends whose length is at a position.
+    """Return where a record begins and ends; its length is at the position.
 
     Raises:
         ValueError: The length is impossible.
@@ -118,7 +118,7 @@ def _headers(
     number, position = _varint(data, position)
     if number < 0:
         _refuse("its number of headers is negative")
-    found: list[tuple[str, bytes | None]] = []
+    headers: list[tuple[str, bytes | None]] = []
     problem = None
     for _ in range(number):
         name, position = _sized(data, position)
@@ -126,15 +126,15 @@ def _headers(
             _refuse("a header has no name")
         value, position = _sized(data, position)
         try:
-            found.append((name.decode(), value))
+            headers.append((name.decode(), value))
         except UnicodeDecodeError:
             problem = "the name of a header is not UTF-8"
-            found.append((name.decode("utf-8", "backslashreplace"), value))
-    return tuple(found), problem, position
+            headers.append((name.decode("utf-8", "backslashreplace"), value))
+    return tuple(headers), problem, position
 
 
 def _sized(data: memoryview, position: int) -> tuple[bytes | None, int]:
-    """Read bytes with their length before them; a negative length stands for none at all."""
+    """Read bytes after their length; a negative length means `None`."""
     length, position = _varint(data, position)
     if length < 0:
         return None, position
@@ -144,7 +144,7 @@ def _sized(data: memoryview, position: int) -> tuple[bytes | None, int]:
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """Read a number in the zigzag encoding of Protocol Buffers, and return where it ends."""
+    """Read a number in the zigzag encoding of Protocol Buffers; also return where it ends."""
     value = 0
     for index in range(_MAX_VARINT):
         if position + index >= len(data):

@@ -1,9 +1,9 @@
-"""Polls that get past records which the client cannot read, with nothing lost around them.
+"""Polls that get past records which the client cannot read, and lose no others.
 
-aiokafka gives up a whole poll over one such record: also the records before it, those of other
-partitions that the same poll had taken already, and for ever the records behind it in its batch.
-So the poll is taken back, partitions are read one by one up to the bad record, and the rest of
-its batch is read from the bytes.
+Because of one such record aiokafka fails a whole poll. It loses the records before it, those of
+other partitions in the same poll, and for good the records behind it in its batch. Here, all
+partitions go back to where they were before the poll, each is read up to the bad record, and the
+rest of that record's batch is read from the bytes.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 _UNREADABLE: Final = frozenset(
     {"CorruptRecordException", "RecordTooLargeError", "UnicodeDecodeError", "UnsupportedCodecError"}
 )
-"""Errors that say by themselves that it is a record; by name, since aiokafka is no dependency."""
+"""Errors that are always about a record; by name, as aiokafka is no dependency."""
 _OTHERS: Final = frozenset(
     {"ConsumerStoppedError", "IllegalOperation", "KafkaError", "MemoryError", "TimeoutError"}
 )
 """Errors that are not about a record."""
 
 _AT_ONCE: Final = 500
-"""Records of one partition that are taken one by one before the others have their turn."""
+"""Records of one partition to read one by one before the next partition."""
 _SEARCH_S: Final = 30.0
 _PAUSE_S: Final = 0.02
 _SKEW_MS: Final = 86_400_000
 
 
 class ReadablePolls:
-    """Polls a consumer, and gives what it cannot read as a `BrokenRecord` in its place.
+    """Polls a consumer, and returns an unreadable record as a `BrokenRecord` in its place.
 
     Args:
         client: The consumer, started.
@@ -65,17 +65,17 @@ class ReadablePolls:
 
     @property
     def searching(self) -> bool:
-        """Whether it is on its way past a record that cannot be read."""
+        """Whether a search for an unreadable record is under way."""
         return self._search_until is not None
 
     async def position(self, tp: TopicPartition) -> int:
-        """Return where a partition stands; -1 where that is not known yet."""
+        """Return a partition's position; -1 where it is unknown."""
         try:
-            # It waits where it is not known, and that is not waited for.
+            # Do not wait until the position is known.
             async with asyncio.timeout(0):
                 return int(await self._consumer.position(tp))
         except Exception:
-            # Not known yet, or no longer assigned: to callers both are unknown.
+            # Unknown so far, or no longer assigned.
             return -1
 
     async def poll(
@@ -83,11 +83,11 @@ class ReadablePolls:
     ) -> Mapping[TopicPartition, list[Any]]:
         """Get records, as `AIOKafkaConsumer.getmany`.
 
-        Cancelled, it has taken nothing.
+        A cancelled poll takes no records.
 
         Raises:
-            Exception: What the consumer raised, where that is not about a record, or nothing
-                shows which record it is about.
+            Exception: The consumer's error, where it is not about a record, or the record cannot
+                be located.
         """
         postponed, self._postponed = self._postponed, None
         if postponed is not None:
@@ -110,10 +110,10 @@ class ReadablePolls:
         return records
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
-        """Forget where partitions stand: they were revoked, or sought elsewhere."""
+        """Forget the positions of partitions that were revoked or sought."""
         for tp in partitions:
             self._next.pop(tp, None)
-            # What was read of it so far comes again, to this member or to another one.
+            # Its records are delivered again, to this member or to another one.
             self._gathered.pop(tp, None)
             self._before.pop(tp, None)
 
@@ -123,9 +123,9 @@ class ReadablePolls:
                 self._next[tp] = batch[-1].offset + 1
 
     async def _known(self) -> tuple[list[TopicPartition], list[TopicPartition]]:
-        """Return the partitions of which it is known where they stand, and the others.
+        """Return the partitions with a known position, and the others.
 
-        A poll that fails can be taken back only to where its partitions stood before it.
+        After a failed poll, only partitions with a known position can go back to it.
         """
         assigned = self._consumer.assignment()
         if assigned != self._next.keys():
@@ -148,8 +148,8 @@ class ReadablePolls:
             return await self._getmany(timeout_ms=timeout_ms, max_records=1)
         if not unknown:
             return await self._getmany(timeout_ms=timeout_ms, max_records=max_records)
-        # The rest does not wait for them; but only a poll shows an error that keeps one from
-        # having a place, as where nothing is committed and `auto_offset_reset` is "none".
+        # The others are polled without waiting: only a poll shows why one has no position, such as
+        # `auto_offset_reset="none"` where nothing is committed.
         records = await self._getmany(*unknown, timeout_ms=0, max_records=1)
         if any(records.values()):
             return records
@@ -164,11 +164,11 @@ class ReadablePolls:
         try:
             self._consumer.seek(tp, offset)
         except Exception:
-            # No longer assigned: its next owner begins at what was committed.
+            # No longer assigned: its next owner begins at the committed offset.
             self._next.pop(tp, None)
 
     async def _search(self) -> dict[TopicPartition, list[Any]]:
-        """Read partitions one by one, up to a record that cannot be read."""
+        """Read partitions one by one, up to an unreadable record."""
         self._before = dict(self._next)
         gathered = self._gathered = {}
         assigned = sorted(self._consumer.assignment())
@@ -176,14 +176,14 @@ class ReadablePolls:
             self._search_until = None
         try:
             for tp in assigned:
-                # Polls that do not wait give no other task its turn.
+                # Polls that do not wait would never yield to other tasks.
                 await asyncio.sleep(0)
                 if await self._read_alone(tp, gathered.setdefault(tp, [])):
                     self._search_until = None
             taken = {tp: batch for tp, batch in gathered.items() if batch}
             if not taken:
                 if self._search_until is not None and monotonic() > self._search_until:
-                    # It did not come again.
+                    # The error did not come again.
                     self._search_until = None
                     self._in_vain = True
                 await asyncio.sleep(_PAUSE_S)
@@ -198,16 +198,16 @@ class ReadablePolls:
         return taken
 
     def _fails_without_records(self, error: Exception) -> bool:
-        """Whether there is no record that an error could be about, by all that is known."""
+        """Return whether no record can be the cause of an error."""
         nowhere = self._in_vain or not self._consumer.assignment()
         return nowhere and type(error).__name__ not in _UNREADABLE
 
     async def _read_alone(self, tp: TopicPartition, batch: list[Any]) -> bool:
-        """Read a partition one record at a time; true where one could not be read."""
+        """Read a partition one record at a time; return whether one was unreadable."""
         if tp not in self._next:
             offset = await self.position(tp)
             if offset < 0:
-                # What is read of it could not be taken back.
+                # Its records could not be read again after an error.
                 return False
             self._next[tp] = self._before[tp] = offset
         while len(batch) < _AT_ONCE:
@@ -225,13 +225,13 @@ class ReadablePolls:
         return False
 
     async def _failed(self, tp: TopicPartition, error: Exception, batch: list[Any]) -> bool:
-        """Get past what a partition stands at; false where it has to be tried again."""
+        """Skip the unreadable batch of a partition; return false to try the client again."""
         if tp not in self._next:
-            # Revoked, or sought elsewhere, meanwhile.
+            # Revoked or sought meanwhile.
             return False
         offset = self._next[tp]
         if self._failed_at.get(tp) != offset:
-            # It may have been at the end of the batch before, which is behind us then.
+            # The error may come from the end of the batch before: try again from here.
             self._failed_at[tp] = offset
             self._seek(tp, offset)
             return False
@@ -240,10 +240,10 @@ class ReadablePolls:
         return True
 
     async def _past(self, tp: TopicPartition, offset: int, error: Exception) -> Sequence[Any]:
-        """Return what is in the batch at which a partition stands, and go on behind it."""
+        """Return the contents of the batch at a partition's position, and continue behind it."""
         part = await self._raw.read(tp, offset)
         if self._next.get(tp) != offset:
-            # As above; what was read comes again, if it is wanted.
+            # Revoked or sought meanwhile; the records are delivered again if needed.
             return ()
         if part is None:
             raise error
@@ -266,12 +266,12 @@ class ReadablePolls:
         readable = not any(isinstance(item, BrokenRecord) for item in items)
         if readable and type(error).__name__ not in _UNREADABLE:
             raise error
-        # What is readable here is given as it is, whatever kept the client from reading it.
+        # Records that are readable here are returned, whatever kept the client from reading them.
         return items, max(part.next_offset, part.records[-1].offset + 1)
 
 
 def _broken(tp: TopicPartition, raw: RawRecord, problem: str) -> BrokenRecord:
-    # The time of a broken batch may be anything.
+    # The timestamp of a broken batch may be wrong.
     plausible = raw.whole or 0 <= raw.timestamp_ms <= time() * 1000 + _SKEW_MS
     return BrokenRecord(
         topic=tp.topic,
