@@ -156,11 +156,11 @@ class Telemetry:
         )
 
     def relation(self, topic: str) -> Relation:
-        """How process spans of a topic relate to their messages' creation contexts."""
+        """Return how process spans of a topic relate to their messages' creation contexts."""
         return self._relations.get(topic, self._default_relation)
 
     def created_ms(self, present: Mapping[str, object]) -> int | None:
-        """When the event with these headers happened, unix ms; `None` where that cannot be."""
+        """Return when the event with these headers happened, unix ms; `None` if implausible."""
         created_ms = cloudevents.time_ms(present[cloudevents.TIME])
         if created_ms is None or self.window.holds(created_ms):
             return created_ms
@@ -168,7 +168,7 @@ class Telemetry:
         return None
 
     def message_of(self, error: BaseException) -> str:
-        """An error's message, cut to 1 KiB and redacted. Never raises."""
+        """Return an error's message, cut to 1 KiB and redacted. Never raises."""
         try:
             message = str(error).encode("utf-8", "backslashreplace")[:_MAX_MESSAGE]
             text = message.decode("utf-8", "ignore")
@@ -178,14 +178,14 @@ class Telemetry:
             if isinstance(redacted, str):
                 return redacted
             discard(redacted)
-            raise TypeError("redact gave no text")  # noqa: TRY301 - as any other fault of it
+            raise TypeError("redact returned no text")  # noqa: TRY301 - as any other fault of it
         except Exception as fault:
-            # Not the text itself: what was to be redacted must not get out.
+            # Not the text itself: it has not been redacted.
             warn_once("an error's message cannot be read", error=fault)
             return "(message unavailable)"
 
     def redacted(self, error: BaseException) -> str | None:
-        """An error's message where it may be in ordinary logs: only where `redact` has seen it.
+        """Return an error's message for ordinary logs: only if `redact` has seen it, else `None`.
 
         Never raises.
         """

@@ -1,7 +1,7 @@
-"""What is known of a callable before it is called: whether it is `async`, and what to call it.
+"""The kind and the name of a callable, before it is called.
 
-A callable of the wrong kind is refused where it is given: a handler without `async` would run, and
-only then fail, once per attempt and record.
+A callable of the wrong kind is refused early. A handler without `async` would run first, and fail
+then, once per attempt and record.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ _MAX_LAYERS: Final = 100
 
 
 def kind_of(function: object) -> Kind | None:
-    """Return what a call of a function gives; `None` where only the call can show it.
+    """Return what kind of function this is; `None` where only a call can show it.
 
-    It looks through `functools.partial`, bound methods and objects with a `__call__`, and not into
-    objects that pretend to be a function, as `wrapt` makes them: those may call it in their own
-    way. A function without `async` may return what another one gives it, which can be a coroutine:
-    it counts as "sync" only where all that it returns are constants, and so nothing that can be
-    awaited.
+    It looks through `functools.partial`, bound methods and objects with a `__call__`. It does not
+    look into objects that pretend to be a function, such as those of `wrapt`: they may call it in
+    their own way. A function without `async` may return the coroutine of another function. It
+    counts as "sync" only if it returns nothing but constants.
     """
     function = _innermost(function)
     if _says_async(function):
@@ -42,12 +41,12 @@ def kind_of(function: object) -> Kind | None:
 
 
 def require_async(function: object, what: str, *, arguments: int | None = None) -> None:
-    """Refuse what certainly gives nothing to await.
+    """Refuse an object that certainly returns nothing to await.
 
     Args:
-        function: What a user gave.
-        what: What it is for, as the beginning of a sentence.
-        arguments: With how many arguments it is called, by position; by default not checked.
+        function: The argument of a user.
+        what: Its purpose, as the beginning of a sentence.
+        arguments: Number of positional arguments of each call; by default not checked.
 
     Raises:
         TypeError: It cannot be called, or it is no async function; the message says how to fix it.
@@ -75,12 +74,12 @@ def require_async(function: object, what: str, *, arguments: int | None = None) 
 
 
 def require_sync(function: object, what: str, *, arguments: int | None = None) -> None:
-    """Refuse what is called without `await`, and certainly gives no plain result.
+    """Refuse an object that certainly returns no plain result without `await`.
 
     Args:
-        function: What a user gave.
-        what: What it is for, as the beginning of a sentence.
-        arguments: With how many arguments it is called, by position; by default not checked.
+        function: The argument of a user.
+        what: Its purpose, as the beginning of a sentence.
+        arguments: Number of positional arguments of each call; by default not checked.
 
     Raises:
         TypeError: It cannot be called, or it gives something that has to be awaited or iterated.
@@ -98,17 +97,17 @@ def require_sync(function: object, what: str, *, arguments: int | None = None) -
 
 
 def require_event(event: object, what: str) -> None:
-    """Refuse what is no event of an event loop, such as a `threading.Event`, which would block it.
+    """Refuse an event that is not asyncio's. A `threading.Event` would block the event loop.
 
     Args:
-        event: What a user gave.
+        event: The argument of a user.
         what: The name of the argument.
 
     Raises:
         TypeError: It has no `is_set` or no async `wait`.
     """
     wait = getattr(event, "wait", None)
-    # A double of one pretends, which is no harm here.
+    # A test double pretends to be async, which does no harm here.
     waits = kind_of(wait) == "async" or _says_async(wait)
     if not (waits and callable(getattr(event, "is_set", None))):
         kind = type(event)
@@ -118,7 +117,7 @@ def require_event(event: object, what: str) -> None:
 
 
 def not_awaitable(function: object, answer: object) -> TypeError:
-    """Make the error for a function that was called, and gave nothing to await."""
+    """Make the error for a function whose call returned nothing to await."""
     return TypeError(
         f"{name_of(function)} gave a {type(answer).__name__} instead of something to await: write "
         "it as `async def`"
@@ -126,7 +125,7 @@ def not_awaitable(function: object, answer: object) -> TypeError:
 
 
 def name_of(function: object) -> str:
-    """Name a callable, by its code alone: what is bound to it may be private."""
+    """Name a callable by its code alone: bound values may be private."""
     for _ in range(_MAX_LAYERS):
         if not isinstance(function, functools.partial):
             break
@@ -136,15 +135,14 @@ def name_of(function: object) -> str:
 
 
 def discard(result: object) -> None:
-    """Close a coroutine that came where a plain result was expected, so that it can go."""
+    """Close a coroutine that was returned instead of a plain result: it will not be awaited."""
     if isinstance(result, CoroutineType):
         result.close()
 
 
 def _require_arguments(function: object, what: str, arguments: int | None) -> None:
     innermost = _innermost(function)
-    # Of what is no function of Python, or has a signature that was set, it is not known what a
-    # call takes.
+    # A call of any other object, or of one whose signature was set, may take other arguments.
     if arguments is None or type(innermost) is not FunctionType:
         return
     if hasattr(function, "__signature__") or hasattr(innermost, "__signature__"):
@@ -187,7 +185,7 @@ def _says_async(function: object) -> bool:
     try:
         return inspect.iscoroutinefunction(function)
     except Exception:
-        # A double pretends to be a function, and has no code of one.
+        # A test double pretends to be a function, and has no code.
         return False
 
 

@@ -1,4 +1,4 @@
-"""The library's ordinary log lines: they never hurt what logs them, and hold no raw text."""
+"""The library's own log lines: logging never raises, and text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class EventLog(logging.LoggerAdapter[logging.Logger]):
             if not self.isEnabledFor(level):
                 return
             harmless = tuple(_harmless(argument) for argument in args)
-            # The caller of this method is who logs.
+            # The line belongs to the caller of this method.
             kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
             fields: Mapping[str, object] = kwargs.pop("extra", None) or {}
             extra = {name: _harmless(value) for name, value in fields.items()}
@@ -53,7 +53,7 @@ class EventLog(logging.LoggerAdapter[logging.Logger]):
 
 
 def origin_of(error: BaseException) -> str:
-    """Tell where an error was raised, as `file.py:12 in function`; empty where that is unknown."""
+    """Return where an error was raised, as `file.py:12 in function`; empty where unknown."""
     frames = _frames(error)
     return frames[-1] if frames else ""
 
@@ -61,7 +61,7 @@ def origin_of(error: BaseException) -> str:
 def described(error: BaseException) -> str:
     """Describe an error by its type and the last calls that led to it.
 
-    Neither its message nor what it was raised in the handling of is in it: both may be private.
+    Its message and the error that it replaced are left out: both may be private.
     """
     return " < ".join([type(error).__name__, *reversed(_frames(error))])
 
@@ -99,7 +99,7 @@ os.register_at_fork(after_in_child=_free_lock)
 
 
 def warn_once(message: str, *, error: BaseException | None = None) -> None:
-    """Log a warning the first time that its text comes up in this process. Never raises.
+    """Log a warning once per process and text. Never raises.
 
     Of an error, its type and where it comes from are logged, not its message: that may be private.
     """

@@ -1,6 +1,6 @@
-"""Where the OpenTelemetry API keeps the span and the baggage in a context: found by using it.
+"""The keys of a context. The API does not publish its own: a probe finds them.
 
-With them a context is built at once, where the API copies it for every entry.
+With the keys, a context is built at once. The API copies it for every entry.
 """
 
 from typing import Final
@@ -15,6 +15,6 @@ BAGGAGE_KEY: Final = next(iter(baggage.set_baggage("name", "value", Context())))
 FLOW_KEY: Final = "pipeline-tracing-flow"
 """The key of the flow that this library put into the context, or took from a record."""
 PROCESSING_KEY: Final = "pipeline-tracing-processing"
-"""The key of what the running task handles."""
+"""The key of the handling that the running task is in."""
 SUPPRESSED: Final = "suppress_instrumentation"
-"""The key by which OpenTelemetry asks instrumentation to stand aside."""
+"""The key by which OpenTelemetry asks instrumentation to do nothing."""

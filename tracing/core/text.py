@@ -1,4 +1,4 @@
-"""Text from arguments: what has one obvious text form is taken, all else is refused by name."""
+"""Text of arguments, and text from outside made harmless for a line of output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 MAX_PRINTABLE: Final = 256
-"""Characters of one such piece in a log line. Names and ids are shorter."""
+"""Characters of one text in a log line. Names and ids are shorter."""
 
 # Printable to Python, and yet not seen: the default ignorable code points that are letters or
 # marks, and the blank of braille. Source: Unicode 15.0, DerivedCoreProperties.txt.
@@ -61,7 +61,7 @@ def text_of(value: object, argument: str) -> str:
 
 
 def label_of(value: object) -> str:
-    """Return the text of a word that appears in telemetry; of an odd type, its name. Never raises.
+    """Return a value as a word for telemetry; an object of an odd type by its type. Never raises.
 
     A member of an `Enum` is known by its value. The text of any other object may be private.
     """
@@ -70,7 +70,7 @@ def label_of(value: object) -> str:
     try:
         return text_of(value, "")
     except Exception:
-        # It has no text of its own, or fails to give it: its type says what it is.
+        # It has no text of its own, or cannot give it: the type describes it.
         return type(value).__name__
 
 
@@ -80,7 +80,7 @@ def is_name(value: object) -> bool:
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    r"""Escape all that a reader does not see or that moves what is seen, as `\x1b` or `\u202e`.
+    r"""Escape invisible characters, and those that move visible ones, as `\x1b` or `\u202e`.
 
     That is control characters (C0 and C1, with line ends), separators other than a space,
     formatting characters (bidirectional, zero-width), surrogates and unassigned characters. The
@@ -91,7 +91,7 @@ def printable(text: str, limit: int | None = None) -> str:
         limit: Characters of the result; what is longer is cut, with an ellipsis in the last one.
     """
     if limit is not None and len(text) > limit:
-        # Escaping makes nothing shorter, so what lies behind needs no look.
+        # Escaping makes nothing shorter, so the rest need not be escaped.
         text = text[: limit + 1]
     if not text.isprintable() or (not text.isascii() and _UNSEEN.search(text)):
         text = "".join(map(_escaped, text))

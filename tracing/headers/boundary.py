@@ -1,4 +1,4 @@
-"""What context may cross a topic: the edge between parties that do not share everything."""
+"""The context that may cross a topic between parties that do not share everything."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Boundary:
 
 
 def strictest(boundaries: Sequence[Boundary]) -> Boundary | None:
-    """Make the boundary that lets through only what all of these do; `None` for none."""
+    """Return the boundary that allows only what all of these allow; `None` for none."""
     if not boundaries:
         return None
     common = set.intersection(*(set(boundary.baggage) for boundary in boundaries))

@@ -1,8 +1,8 @@
-"""The header codec: total functions over whatever a Kafka record carries.
+"""The header codec: functions that accept whatever a record carries.
 
-aiokafka hands headers over as a sequence of `(str, bytes | None)` pairs, in any order, with
-duplicates. Other clients and tests hand over worse. Nothing here raises, and the work is bounded
-by `MAX_SCANNED` headers however many a record has.
+A client hands headers over as a sequence of `(str, bytes | None)` pairs, in any order, with
+duplicates; some hand over worse. Nothing here raises, and at most `MAX_SCANNED` headers of a record
+are looked at.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -78,7 +78,7 @@ def text(value: object, limit: int) -> str | None:
 
 
 def key_text(key: object) -> str | None:
-    """A key as text, at most 256 characters; `None` where it is not text."""
+    """Return a key as text, at most 256 characters; `None` where it is not text."""
     if isinstance(key, bytes):
         return text(key, 256)
     return key[:256] if isinstance(key, str) else None
@@ -94,7 +94,7 @@ def listed(headers: Iterable[Header] | None) -> list[Header]:
 
 
 def header_fault(headers: object) -> str | None:
-    """Say which header no client sends, and why; `None` where all can be sent. Never raises.
+    """Return which header cannot be sent, and why; `None` where all can. Never raises.
 
     Values are not in the text: they may be private.
     """

@@ -41,7 +41,7 @@ _MAX_RETRIED: Final = 8
 
 
 Extracted = tuple[Span | None, Mapping[str, object], Context]
-"""What a record's headers say of its flow.
+"""The flow in a record's headers.
 
 The span that created the message, `None` when the headers name none; the baggage; and what else
 the propagator found, in a context that may or may not hold the other two as well.
@@ -53,17 +53,17 @@ _NOTHING: Final[Extracted] = (None, NO_FLOW, _EMPTY)
 Invalid = Literal[
     "traceparent", "tracestate", "baggage", "propagator", "origin", "pipeline", "caller"
 ]
-"""What of a context can be present and not usable."""
+"""The parts of a context that can be present and unusable."""
 
 
 class ContextDiagnostics(Protocol):
-    """Counts what of a context was not used. Never raises."""
+    """Counts the parts of a context that were not used. Never raises."""
 
     def invalid(self, reason: Invalid, number: int = 1) -> None:
         """Count a header, or a part of one, that was there and could not be used."""
 
     def dropped(self, reason: Literal["baggage"], number: int = 1) -> None:
-        """Count what did not fit."""
+        """Count entries that did not fit."""
 
 
 class Propagation:
@@ -93,7 +93,7 @@ class Propagation:
         self.fields: Final = frozenset(propagator.fields) | w3c.FIELDS
 
     def flow(self, context: Context, now_ms: int) -> Mapping[str, object]:
-        """The baggage to send: the context's own; it begins a flow now where it is in none yet."""
+        """Return the baggage to send: the context's own, or that of a flow that begins now."""
         return self._begun(believed(context)[0], now_ms)
 
     def _begun(self, entries: Mapping[str, object], now_ms: int) -> Mapping[str, object]:
@@ -225,7 +225,7 @@ class Propagation:
     def _plausible(
         self, entries: dict[str, object], found: Mapping[str, object], written_ms: object
     ) -> dict[str, object]:
-        """Take out of a record's baggage what cannot be true of a flow."""
+        """Remove from a record's baggage what cannot be true of a flow."""
         if semconv.ORIGIN in entries:
             origin = parse_origin(entries[semconv.ORIGIN])
             if origin is None or not self._window.holds(origin, written_ms):

@@ -1,4 +1,4 @@
-"""What the headers of dead letters and of replayed records say: where from, why, and for whom.
+"""The headers of dead letters and of replayed records: where from, why, and for which group.
 
 The names follow the pattern of Kafka Streams' KIP-1034. All times are unix ms.
 Source: https://cwiki.apache.org/confluence/display/KAFKA/KIP-1034.
@@ -55,7 +55,7 @@ _place = re.compile(r"(.+)/(0|[1-9][0-9]{0,9})/(0|[1-9][0-9]{0,18})", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where a dead letter comes from, and what its last failure was.
+    """The origin of a dead letter, and its last failure.
 
     Attributes:
         topic: The topic of the record that failed.
@@ -139,10 +139,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What marks a replayed record.
+    """The mark of a replayed record.
 
     Attributes:
-        group: The only consumer group that is to process it; all others skip it.
+        group: The only consumer group that processes it; all others skip it.
         id: Where the record was when it first failed, `{topic}/{partition}/{offset}`; it stays the
             same however often the record fails and is replayed.
     """
@@ -154,7 +154,7 @@ class Replay:
     def from_headers(cls, headers: object) -> Replay | None:
         """Read a record's headers; `None` where it was not replayed. Never raises."""
         found = latest(headers)
-        # Nearly no record is a replayed one.
+        # Hardly any record is a replayed one.
         if REPLAY_GROUP not in found:
             return None
         group = text(found[REPLAY_GROUP], _MAX_TEXT)
@@ -206,7 +206,7 @@ def unmarked(headers: list[Header], present: Mapping[str, object]) -> list[Heade
 
 
 def first_failed_at_ms(record: Any) -> int | None:
-    """When a replayed record first failed, unix ms; `None` where that is unknown. Never raises."""
+    """Return when a replayed record first failed, unix ms; `None` if unknown. Never raises."""
     if Replay.of(record) is None:
         return None
     moment_ms = _number(latest(record.headers).get(FIRST_FAILED_AT))

@@ -1,4 +1,4 @@
-"""The flow that a context or a record belongs to: what is believed of it, and what is not.
+"""The flow that a context or a record belongs to, and which claims about it are believed.
 
 A flow's name and origin become metric labels and lag figures, so they are taken only from a
 record, or from where this library put them. Baggage that reached the context in another way, for
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tracing.core.semconv import AttributeValue
 
 RESERVED: Final = "pipeline."
-"""Baggage of this prefix is ours."""
+"""The prefix of this library's own baggage."""
 MAX_ORIGIN: Final = 14
 """Digits of an origin in unix ms, enough until the year 5138."""
 MAX_SKEW_MS: Final = 300_000
@@ -51,7 +51,7 @@ class OriginWindow:
     max_age_ms: int
 
     def holds(self, moment_ms: int, record_ms: object = None) -> bool:
-        """Whether a moment is plausible.
+        """Return whether a moment is plausible.
 
         Args:
             moment_ms: The moment, unix ms.
@@ -84,10 +84,10 @@ def current_flow(context: Context) -> Mapping[str, object]:
 
 
 def believed(context: Context) -> tuple[Mapping[str, object], int]:
-    """Return a context's baggage, without what only claims to be a flow.
+    """Return a context's baggage, without entries that only claim to be a flow.
 
     Returns:
-        The baggage, and how many entries were left out or set right.
+        The baggage, and the number of entries that were left out or corrected.
     """
     entries, flow = context.get(BAGGAGE_KEY), context.get(FLOW_KEY)
     if not isinstance(entries, Mapping):
@@ -101,7 +101,7 @@ def believed(context: Context) -> tuple[Mapping[str, object], int]:
         if not name.startswith(RESERVED):
             found[name] = value
             continue
-        # Baggage that a handler removed stays away; what it changed is as it was.
+        # Baggage that a handler removed stays away; a value that it changed is restored.
         if name in ours:
             found[name] = ours[name]
         ignored += name not in ours or ours[name] != value
@@ -121,7 +121,7 @@ def flow_attributes(flow: Mapping[str, object]) -> dict[str, AttributeValue]:
 
 
 def parse_origin(written: object) -> int | None:
-    """Read an origin, unix ms; `None` when it is no such thing."""
+    """Read an origin, unix ms; `None` when it is none."""
     # int() takes more than ASCII digits.
     if (
         isinstance(written, str)

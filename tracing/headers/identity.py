@@ -1,4 +1,4 @@
-"""What makes an event the same event, however often and by whichever way it is delivered."""
+"""The identity of an event: the same however often, and by whichever way, it is delivered."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MAX_IDENTITY: Final = 255
 
 _HASHED: Final = "sha256:"
 _PLACE: Final = b"kafka:"
-"""What sources begin with that are topics; ids in them are places."""
+"""Prefix of sources that are topics; their ids are places."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventIdentity:
-    """Identifies an event: two records with the same identity tell of the same event.
+    """Identifies an event: two records with the same identity are the same event.
 
     Attributes:
         source: Where the event comes from: the `ce_source` header, or its hash where it looks like
@@ -76,7 +76,7 @@ def _hashed(value: bytes) -> str:
 
 
 def _last(name: str, headers: object, present: Mapping[str, object]) -> bytes | None:
-    """The last header of a name that says anything."""
+    """Return the last header of a name that is not empty."""
     if name not in present:
         return None
     value = present[name]

@@ -1,1 +1,1 @@
-"""What is traced of a message, whatever carries it: sending, receiving, processing, settling."""
+"""Tracing of messages on any transport: sending, receiving, processing, settling."""

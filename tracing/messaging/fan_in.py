@@ -1,4 +1,4 @@
-"""Many records that become one thing: the flow that it belongs to, and how late each of them is."""
+"""Several records handled as one: the flow that the result belongs to, and each record's lag."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Arrived:
     """One record of several.
 
     Attributes:
-        record: Which one.
+        record: The record.
         wait_ms: Its age; negative where clocks disagree.
         origin_ms: When its flow began, unix ms, where it says so.
         durations: Records its durations.
@@ -50,12 +50,12 @@ class FanIn:
     """Several records, read.
 
     Attributes:
-        flow: The baggage of what becomes of them: pipeline and origin of the one whose origin is
-            the oldest, and else what all of them agree on.
-        links: Links to the first of them, as far as they say where they come from.
-        unlinked: How many said so beyond that.
-        arrived: Those whose times tell something. Replays are late by their nature, and would
-            hide how late the others are.
+        flow: The baggage of the result: pipeline and origin of the record with the oldest
+            origin, and the other entries that all of them share.
+        links: Links to the spans that created the first of them.
+        unlinked: Number of further records with a creating span.
+        arrived: Those whose lag is measured. Replays are late by their nature, and would hide
+            the lag of the others.
     """
 
     flow: dict[str, object]
@@ -85,8 +85,8 @@ def fan_in(
     unlinked = 0
     for record, lane in handled:
         found = latest(record.headers)
-        # Not all that looks like a record has a timestamp. An impossible origin counts as none, so
-        # that it does not become that of all others.
+        # Some clients hand over records without a timestamp. An impossible origin counts as none:
+        # it must not become that of all others.
         timestamp: object = getattr(record, "timestamp", None)
         creation, flow, _ = telemetry.propagation.extract(
             record.headers, found, lane.topic, timestamp
@@ -103,7 +103,7 @@ def fan_in(
         if not replayed and isinstance(timestamp, int) and timestamp >= 0:
             durations = lane.arrivals.of(flow)
             arrived.append(Arrived(record, now_ms - record.timestamp, origin_ms, durations))
-    # A replay's flow only where there is no other; all of a kind by their origin.
+    # A replay's flow counts only if there is no other; the oldest origin decides.
     _, _, oldest = min(flows, key=lambda each: each[:2], default=(False, 0, {}))
     whole = {name: value for name, value in (agreed or {}).items() if name not in _FLOW}
     whole |= {name: oldest[name] for name in _FLOW if name in oldest}

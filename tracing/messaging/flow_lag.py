@@ -1,4 +1,4 @@
-"""What one hop adds to a flow's lag, as metric series: by pipeline, looked up once."""
+"""The lag that one hop adds to a flow, as metric series by pipeline."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Arrivals:
         self._by_pipeline: dict[object, ArrivalDurations] = {}
 
     def of(self, flow: Mapping[str, object]) -> ArrivalDurations:
-        """The series of a message's pipeline; of the service's own where the message names none."""
+        """Return the series of a message's pipeline; the service's own where it names none."""
         pipeline = flow.get(semconv.PIPELINE)
         found = self._by_pipeline.get(pipeline)
         return self._new(pipeline) if found is None else found
@@ -66,7 +66,7 @@ class Arrivals:
 
 
 class Publications:
-    """How long events took to be published to one topic. For one thread.
+    """The time that events took to be published to one topic. For one thread.
 
     Args:
         telemetry: What the service's clients share.
@@ -81,7 +81,7 @@ class Publications:
         self._by_pipeline: dict[object, Durations] = {}
 
     def of(self, flow: Mapping[str, object]) -> Durations:
-        """The series of a flow's pipeline; of the service's own where it names none."""
+        """Return the series of a flow's pipeline; the service's own where it names none."""
         pipeline = flow.get(semconv.PIPELINE)
         found = self._by_pipeline.get(pipeline)
         return self._new(pipeline) if found is None else found

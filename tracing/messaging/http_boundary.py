@@ -1,4 +1,4 @@
-"""The edge between HTTP callers and a pipeline: what a request may say about tracing.
+"""The edge between HTTP callers and a pipeline: which tracing headers of a request count.
 
 A caller's `traceparent` with the sampled flag off switches tracing off for all that its request
 begins, and its `baggage` travels on with every event. Callers that are not one's own should be
@@ -61,7 +61,7 @@ class HttpBoundary:
         telemetry: What the service's clients share.
         caller: What callers are. `trust`: parts of the own system; their trace, sampling decision
             and baggage go on, and the flow that they are in as well, where its origin is
-            plausible. `link`: strangers that can be correlated; requests begin traces and flows
+            plausible. `link`: outsiders that can be correlated; requests begin traces and flows
             of their own, sampled as this service decides, and the server span has a link to the
             caller's. `ignore`: as `link`, without the link.
 
@@ -92,7 +92,7 @@ class HttpBoundary:
         if headers is None:
             await self._app(scope, receive, send)
             return
-        # ASGI allows what can be iterated over only once.
+        # ASGI allows an iterable that can be read only once.
         given = list(headers)
         pairs = [(name.decode("latin-1").lower(), value) for name, value in given]
         carried: list[Header] = [pair for pair in pairs if self._is_context(pair[0])]

@@ -1,4 +1,4 @@
-"""How handling a record ended, and which of several errors at once decides that."""
+"""The outcome of handling a record, and which of several errors decides it."""
 
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ class Rejected(Exception):  # noqa: N818 - a decision, not an error
     __module__ = "tracing"
 
     reason: str = "rejected"
-    """What a subclass that does not say why is known by."""
+    """The reason of a subclass that names none."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -56,8 +56,8 @@ def decisive(
     A `TaskGroup` wraps what its tasks raise in an `ExceptionGroup`, however deep. The worst error
     in it decides, and of several that are equally bad the first: what ends the program
     (`KeyboardInterrupt`), then `Unprocessable`, then what no further attempt can mend, then any
-    other failure, then `Rejected`, then a cancellation. So a group counts as rejected only where
-    all of it is.
+    other failure, then `Rejected`, then a cancellation. So a group counts as rejected only if
+    all of its errors do.
 
     Args:
         error: What a handler raised.

@@ -121,7 +121,7 @@ class Processing(Handling):
         """Start the span and make it current in the running task. Never raises.
 
         Args:
-            task: The running task, where the caller knows it.
+            task: The running task, if the caller has it.
         """
         try:
             self._start(task or running_task())
@@ -129,10 +129,10 @@ class Processing(Handling):
             self._telemetry.diagnostics.failed("process", fault)
 
     def pause(self, task: asyncio.Task[Any] | None = None) -> float:
-        """The handler is done: stop the clock and restore the context; `end` says how it went.
+        """Stop the clock and restore the context after the handler; `end` records the outcome.
 
         Args:
-            task: The running task, where the caller knows it.
+            task: The running task, if the caller has it.
 
         Returns:
             How long it took, in seconds.
@@ -143,7 +143,7 @@ class Processing(Handling):
         token, self._token = self._token, None
         if token is None:
             return duration
-        # What is started in here refers to this, and may go on long after the task.
+        # Whatever was started in here refers to this, and may outlive the task.
         own, self._task = self._task, None
         # Detaching in another task would fail, and that task's context is not ours to change.
         if own is (task or running_task()):
@@ -154,7 +154,7 @@ class Processing(Handling):
         return duration
 
     def handled_in(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether the record is handled in a task, and was not handled before."""
+        """Return whether the record is being handled in this task."""
         return self._token is not None and self._task is task
 
     def left_behind(self, context: Context, task: asyncio.Task[Any] | None) -> Context | None:
@@ -165,7 +165,7 @@ class Processing(Handling):
         return self._before if self._task is task and self._context is context else None
 
     def stop_clock(self) -> float:
-        """The attempt is over; returns how long it took, in seconds."""
+        """Stop the clock of the attempt; return its duration, in seconds."""
         if self._duration is None:
             self._duration = perf_counter() - self._started
         return self._duration
@@ -182,8 +182,8 @@ class Processing(Handling):
 
         Args:
             number: Which attempt it is; the first one, which `start` began, was 1.
-            backoff_s: How long was waited, in seconds.
-            cause: What the attempt before failed with.
+            backoff_s: The wait before it, in seconds.
+            cause: The error of the attempt before.
         """
         self._attempts = number
         self._duration = None
@@ -230,7 +230,7 @@ class Processing(Handling):
             record.headers, found, lane.topic, record.timestamp
         )
         _, flow, other = extracted
-        # One reading for both, so that what was before the span and what is in it add up.
+        # One clock reading for both, so that the wait and the span add up.
         now_ns = time_ns()
         wait_ms = now_ns // 1_000_000 - record.timestamp
         span = begin_process_span(
@@ -247,7 +247,7 @@ class Processing(Handling):
         if wait_ms < 0:
             telemetry.diagnostics.clock_skew.value += 1
             wait_ms = 0
-        # Replays are late by their nature, and would hide how late the others are.
+        # Replays are late by their nature, and would hide the lag of the others.
         replayed = REPLAY_GROUP in found and Replay.of(record) is not None
         if record.timestamp >= 0 and not replayed:
             self._arrival = arrival = lane.arrivals.of(flow)

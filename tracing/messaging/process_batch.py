@@ -99,7 +99,7 @@ class BatchProcessing(Handling):
         token, self._token = self._token, None
         if token is None:
             return
-        # What is started in here refers to this, and may go on long after the task.
+        # Whatever was started in here refers to this, and may outlive the task.
         own, self._task = self._task, None
         # Detaching in another task would fail, and that task's context is not ours to change.
         if own is running_task():
@@ -181,7 +181,7 @@ class BatchProcessing(Handling):
         self.span.set_status(Status(StatusCode.ERROR))
 
     def _tell_end_to_end(self, now_ms: int) -> None:
-        """The flows have come so far: note how long that took since their origins."""
+        """Record the time from the origins of the flows until now."""
         longest_ms = -1
         for arrived in self._arrived:
             if arrived.origin_ms is None or (
@@ -198,7 +198,7 @@ class BatchProcessing(Handling):
 
 
 def mixed_series(telemetry: Telemetry, info: ClientInfo) -> OperationSeries:
-    """The series of batches of several topics, which have no destination to name."""
+    """Return the series of batches of several topics, which name no destination."""
     return OperationSeries(telemetry.metrics, _operation(info), durations=catalog.PROCESS_DURATION)
 
 

@@ -111,7 +111,7 @@ def process_attributes(
 def _related(
     extracted: Extracted, ambient: Context, relation: str, polled: SpanContext | None
 ) -> tuple[Context, tuple[Link, ...]]:
-    """Choose parent and links. Links to what the parent already is would say nothing."""
+    """Choose the parent and the links. A link to the parent would add nothing."""
     links: list[Link] = []
     creation = extracted[0]
     around = trace.get_current_span(ambient).get_span_context()

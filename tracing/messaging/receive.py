@@ -1,4 +1,4 @@
-"""Polls: one span for each `getmany` that brought records, linked to them and from them."""
+"""Polls: one span for each poll that brought records, linked to them and from them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TYPE = semconv.OPERATION_TYPES[semconv.POLL]
 
 
 class Polling:
-    """The polls of one consumer: their spans and durations, and what was delivered by them."""
+    """The polls of one consumer: spans, durations, and counts of delivered records."""
 
     def __init__(self, telemetry: Telemetry, info: ClientInfo) -> None:
         self._telemetry = telemetry
@@ -65,7 +65,7 @@ class Polling:
 
     def poll_of(self, record: Any, tp: Any) -> SpanContext | None:
         """Find the poll span that brought a record, if it was one of the last few."""
-        # The newest first: after a seek back, a record has been brought more than once.
+        # The newest first: after a seek back, several polls have brought a record.
         for first, last, context in reversed(self.remembered.get(tp, ())):
             if first <= record.offset <= last:
                 return context

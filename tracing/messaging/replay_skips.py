@@ -1,4 +1,4 @@
-"""Replayed dead letters of other groups, which a group skips: counted, and logged now and then."""
+"""Replayed dead letters of other groups, which a group skips: counted, and logged once a minute."""
 
 from __future__ import annotations
 

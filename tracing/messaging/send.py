@@ -44,13 +44,13 @@ _ERROR = Status(StatusCode.ERROR)
 
 
 class Destination:
-    """What all sends of one producer to one topic share.
+    """The values that all sends of one producer to one topic share.
 
     Args:
         telemetry: What the service's clients share.
         info: The producer.
         topic: Where the messages go.
-        operation: What the sending is called.
+        operation: The name of the operation.
     """
 
     __slots__ = (
@@ -133,7 +133,7 @@ class Sending:
         self._started = perf_counter()
 
     def done(self, future: Future[Any]) -> None:
-        """End the send as its future ended. A callback: never raises."""
+        """End the send as its future ended. As a callback it never raises."""
         try:
             if future.cancelled():
                 self._end()
@@ -149,7 +149,7 @@ class Sending:
             self._telemetry.diagnostics.failed("send", fault)
 
     def acknowledged(self, metadata: Any) -> None:
-        """End the send with the broker's answer; `None` where none was asked for (acks=0)."""
+        """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
         try:
             series = self._destination.series
             span = self.span
@@ -222,7 +222,7 @@ def begin(
 
     Args:
         telemetry: What the service's clients share.
-        destination: Where the message goes, and what the operation is called.
+        destination: Where the message goes, with the name of the operation.
         parent: The context that the span is in; its flow goes along, or begins here.
         headers: The headers to send, without any of `propagation.fields`. `None` for a batch,
             whose messages have headers of their own.
@@ -328,7 +328,7 @@ def _described(
 
 
 def _continued(context: Context, carried: Extracted) -> tuple[Context, tuple[Link, ...]]:
-    """The context to send in, and links to another one that the headers brought along.
+    """Return the context to send in, and a link to the one that the headers carry.
 
     Headers with a context of their own come from a stored or forwarded message. Where nothing is
     current, that context continues; else it is linked, unless it is in the same trace anyway.

@@ -1,4 +1,4 @@
-"""Commits: timed always, and spans where asked for."""
+"""Commits: always timed; spans only with `Telemetry(commit_spans=True)`."""
 
 from __future__ import annotations
 
@@ -104,6 +104,6 @@ def _only_topic(offsets: Mapping[Any, Any] | None) -> str:
     try:
         topics = {partition.topic for partition in offsets or ()}
     except Exception:
-        # What cannot be committed is for the consumer to say.
+        # The consumer itself refuses offsets that cannot be committed.
         return ""
     return topics.pop() if len(topics) == 1 else ""

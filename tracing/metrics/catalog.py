@@ -160,14 +160,14 @@ SAGA_STARTED: Final = Metric(
     kind="counter",
     unit="{saga}",
     description="Sagas that have started. Read from a durable store where there is one: then all "
-    "replicas tell the same, so take the maximum of them, not the sum.",
+    "replicas report the same number: take the maximum, not the sum.",
     labels=(semconv.SAGA_LABEL,),
 )
 SAGA_ENDED: Final = Metric(
     name="pipeline.saga.ended",
     kind="counter",
     unit="{saga}",
-    description="Sagas that have come to an end, by outcome. Read as those that have started.",
+    description="Sagas that have ended, by outcome. Read like the sagas started.",
     labels=(semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
 )
 SAGA_DURATION: Final = Metric(
@@ -190,7 +190,7 @@ SAGA_COMPENSATIONS: Final = Metric(
     name="pipeline.saga.compensations",
     kind="counter",
     unit="{step}",
-    description="Compensations that were done, by their own name. Read as the sagas started.",
+    description="Compensations that were done, by name. Read like the sagas started.",
     labels=(semconv.SAGA_LABEL, semconv.STEP_LABEL),
 )
 SAGA_ACTIVE: Final = Metric(
@@ -198,7 +198,7 @@ SAGA_ACTIVE: Final = Metric(
     kind="gauge",
     unit="{saga}",
     description="Sagas that have not ended, by state. Read from the durable store, so right after "
-    "a crash; all replicas tell the same.",
+    "a crash; all replicas report the same number.",
     labels=(semconv.SAGA_LABEL, semconv.STATE_LABEL),
 )
 SAGA_OVERDUE: Final = Metric(
@@ -241,7 +241,7 @@ DEAD_LETTERS_DEPTH: Final = Metric(
     name="pipeline.dead_letters.depth",
     kind="gauge",
     unit="{message}",
-    description="Dead letters that are kept, as seen from outside their services.",
+    description="Dead letters that are kept, as seen from outside the services.",
     labels=_HOP,
 )
 DEAD_LETTERS_OLDEST_AGE: Final = Metric(
@@ -269,7 +269,7 @@ TELEMETRY_DROPPED: Final = Metric(
     name="pipeline.telemetry.dropped",
     kind="counter",
     unit="{item}",
-    description="Telemetry that was given up so that the application could go on.",
+    description="Telemetry that was dropped so that the application could go on.",
     labels=(semconv.REASON,),
 )
 EXPORT_TIME: Final = Metric(

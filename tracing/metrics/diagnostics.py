@@ -1,4 +1,4 @@
-"""What the instrumentation could not do: counted each time, logged the first time, never raised."""
+"""Faults of the instrumentation: counted each time, logged the first time, never raised."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class LocalHistogram:
 
 @dataclass(frozen=True, slots=True)
 class HistogramTotals:
-    """What one series holds since the start.
+    """The totals of one series since the start.
 
     Bucket counts, sum, smallest and largest value, and the exemplars not yet collected, by bucket.
     """

@@ -1,4 +1,4 @@
-"""What is counted and timed, and how that reaches a meter provider.
+"""Counters, gauges and histograms, and how they reach a meter provider.
 
 Counters are observable: the hot path adds to an integer, and the SDK asks for the totals when it
 collects. Durations go to a local aggregator where one is given, else to a histogram instrument,
@@ -23,13 +23,13 @@ from tracing.metrics.histograms import Aggregator
 from tracing.metrics.metric import Labels, LabelSet, Metric
 
 LEAST_MAX_SERIES: Final = 100
-"""A bound has to leave room for what the instrumentation says of itself."""
+"""A bound has to leave room for the instrumentation's metrics about itself."""
 
 DEFAULT_MAX_SERIES: Final = 2000
 """Series of one metric in one process, as the OpenTelemetry metrics SDK specification has it."""
 
 OVERFLOW: Final = frozenset({("otel.metric.overflow", True)})
-"""The labels of the one series that all others share from there on; the name is the SDK's."""
+"""The labels of the one series that all further ones share; the name is the SDK's."""
 
 Reading = Callable[[], float | None]
 """Returns the current value of a gauge; `None` for no value."""
@@ -66,7 +66,7 @@ class _InstrumentDurations:
 
 
 class SeriesLimit:
-    """Counts the series of each metric, and says when there are enough. For one lock's holder.
+    """Counts the series of each metric, and bounds them. Call it with the metrics' lock held.
 
     Args:
         max_series: How many a metric may have, the shared one included.
@@ -75,12 +75,12 @@ class SeriesLimit:
     def __init__(self, max_series: int) -> None:
         self.max_series = max_series
         self.refused = 0
-        """How often a series was asked for that did not fit."""
+        """Number of requests for a series that did not fit."""
         self._left_out: dict[str, int] = {}
         self._known: dict[str, set[LabelSet]] = {}
 
     def admit(self, metric: Metric, labels: LabelSet) -> LabelSet:
-        """The labels under which a series is kept: its own, or those of the shared one."""
+        """Return the labels under which a series is kept: its own, or those of the shared one."""
         known = self._known.setdefault(metric.name, set())
         if labels in known:
             return labels
@@ -97,7 +97,7 @@ class SeriesLimit:
     def leave_out(self, name: str, number: int) -> None:
         """Note that so many series of a metric were left out of a collection.
 
-        What was left out of an earlier one as well is counted once.
+        A series that several collections leave out is counted once.
         """
         self.refused += max(0, number - self._left_out.get(name, 0))
         self._left_out[name] = max(number, self._left_out.get(name, 0))

@@ -1,4 +1,4 @@
-"""What a metric is: its name and kind, its unit, its labels, and what it says."""
+"""The definition of a metric, and its name in Prometheus."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Metric:
 
 
 def prometheus_name(name: str, kind: str, unit: str) -> str:
-    """The name of a metric: words joined by underscores, with its unit and what it counts.
+    """Return the name of a metric in Prometheus: words joined by underscores, with its unit.
 
     Of a histogram it is the base name, to which `_bucket`, `_sum` and `_count` are added.
 
@@ -73,5 +73,5 @@ def prometheus_name(name: str, kind: str, unit: str) -> str:
 
 
 def prometheus_label(attribute: str) -> str:
-    """The label that an attribute becomes."""
+    """Return the label that an attribute becomes in Prometheus."""
     return _OTHER.sub("_", attribute)

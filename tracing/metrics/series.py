@@ -11,11 +11,11 @@ from tracing.metrics.metric import Metric
 MAX_ERROR_TYPES: Final = 32
 OTHER: Final = semconv.OTHER
 MAX_PIPELINES: Final = 31
-"""Foreign names that the metrics of one service know; further ones share one series."""
+"""Other pipelines that the metrics of one service name; further ones share one series."""
 
 
 class OperationSeries:
-    """How long an operation takes, and how many messages it moved. For one thread."""
+    """Durations of an operation, and the number of its messages. For one thread."""
 
     __slots__ = ("_attributes", "_durations", "_failed", "_metrics", "messages", "succeeded")
 
@@ -40,7 +40,7 @@ class OperationSeries:
             self.messages = metrics.count(messages, counted)
 
     def failed(self, error_type: str) -> Durations:
-        """Durations of the operations that ended in an error; rare types share one series."""
+        """Return the durations of failed operations; rare error types share one series."""
         if error_type not in self._failed and len(self._failed) >= MAX_ERROR_TYPES:
             error_type = OTHER
         found = self._failed.get(error_type)
@@ -80,8 +80,8 @@ class ErrorCounts:
 class PipelineNames:
     """The pipelines that one service's metrics name. Safe in any thread.
 
-    Names come with the records. They are counted for all topics and groups together, so that made
-    up names can add few series, however many topics there are.
+    Names come with the records. The bound holds for all topics and groups together: invented
+    names add few series, however many topics there are.
 
     Args:
         own: The service's own pipeline, which always has its name.
@@ -94,7 +94,7 @@ class PipelineNames:
         self._known: set[str] = set()
 
     def label(self, name: object) -> str:
-        """How a pipeline is called on metrics: by its name, or `_OTHER` where there are enough."""
+        """Return the label of a pipeline: its name, or `_OTHER` once there are too many."""
         if not is_name(name) or name == self._own:
             return self._own
         if name not in self._known:
