@@ -1,4 +1,4 @@
-"""The whole loop: poll, handle in partition order, commit what succeeded, leave in good order."""
+"""The whole loop: poll, handle in partition order, commit what succeeded, end in good order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def consume(
     on_unreadable: OnUnreadable = "raise",
     transactional: Producer | None = None,
 ) -> None:
-    """Handle a consumer's records until told to stop: at least once, in order per partition.
+    """Handle a consumer's records until `stop` is set: at least once, in order per partition.
 
     Each record is handled inside its process span. Partitions are handled side by side; one
     partition's records one after the other. Offsets are committed after success only, every
@@ -138,8 +138,7 @@ async def consume(
             raise ValueError(f"{name} must be positive, not {value!r}")
     handling = FailureHandling(port, retry, dead_letters, on_unreadable)
     if transactional is not None:
-        # Only who wants this loads it.
-        from tracing.delivery.transactional import (  # noqa: PLC0415 - as said
+        from tracing.delivery.transactional import (  # noqa: PLC0415 - rarely needed, and large
             consume_transactional,
         )
 

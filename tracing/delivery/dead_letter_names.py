@@ -26,8 +26,8 @@ class DeadLetterNames:
         is_name: Returns whether a topic can have a name.
 
     Raises:
-        ValueError: The template holds something else, or gives different topics or groups one
-            name.
+        ValueError: The template holds something else, or gives different topics or groups the
+            same name.
     """
 
     template: str
@@ -35,7 +35,7 @@ class DeadLetterNames:
 
     def __post_init__(self) -> None:
         if _alters(self.template):
-            # What is cut or padded is not told apart, and not read back.
+            # Cut or padded names cannot be distinguished or read back.
             raise ValueError(
                 f"topic={self.template!r} may hold {{topic}} and {{group}} as they are, and alone"
             )

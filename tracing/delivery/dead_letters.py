@@ -1,4 +1,4 @@
-"""Where records go that a group gives up on: a topic that humans can look into."""
+"""Dead letters: the records that a group gives up on, in a topic where people can inspect them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 _MAX_STACKTRACE: Final = 16_384
 
 
-letter_sender: ContextVar[
+own_transaction: ContextVar[
     Callable[[Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]] | None
-] = ContextVar("pipeline-letter-sender", default=None)
+] = ContextVar("pipeline-own-transaction", default=None)
 """Set where a record is handled in transactions: sends, and returns when that is committed."""
 
 
@@ -63,8 +63,8 @@ class DeadLetters:
             whose records are committed.
         topic: The name of the dead-letter topic, in which `{topic}` is the record's topic and
             `{group}` the consumer group.
-        stacktraces: Whether a letter tells where the error came from. The trace names code, not
-            values, but for the error's message in its last line, which is left out.
+        stacktraces: Whether a dead letter says where the error came from. The trace names code,
+            not values, except for the error's message in its last line, which is left out.
         transactional: Whether dead letters are part of the transactions of
             `consume(..., transactional=producer)`, and of no other loop; `producer` is the
             transactional one then.
@@ -72,8 +72,8 @@ class DeadLetters:
     Raises:
         TypeError: `producer` is not wrapped, or `topic` is no text.
         ValueError: The producer serializes, waits for no acknowledgement or is transactional
-            without `transactional`, or the other way round; or `topic` does not tell topics or
-            groups apart.
+            without `transactional`, or the other way round; or `topic` does not distinguish
+            topics or groups.
 
     Task safety: any number of loops of one event loop may share it.
     """
@@ -155,11 +155,11 @@ class DeadLetters:
             group: The consumer group that does so.
             attempts: How often it tried.
             first_failed_at_ms: When it first failed, unix ms; of a record that was replayed, the
-                time that its headers tell stands.
+                time in its headers stays.
             transport: The kind of broker that it comes from; by default the producer's.
 
         Raises:
-            Exception: What the producer raised; then there is no telling whether it was sent.
+            Exception: What the producer raised; then it is open whether it was sent.
         """
         error = decisive(error)
         transport = self._sender.info.transport if transport is None else transport
@@ -186,7 +186,7 @@ class DeadLetters:
             telemetry.diagnostics.failed("dead_letter", fault)
 
     async def _send(self, record: Message, provenance: Provenance) -> None:
-        # A mark that does not hold must not come back with the replay of the letter.
+        # A mark that does not hold must not come back with the replay of the dead letter.
         stale = ERROR_HEADERS if Replay.of(record) is not None else ERROR_HEADERS | REPLAY_HEADERS
         headers = without(listed(record.headers), stale)
         headers += provenance.headers()
@@ -274,7 +274,7 @@ async def _in_own_transaction(send: Callable[[], Coroutine[Any, Any, None]]) -> 
         RuntimeError: No `consume(transactional=...)` handles the record.
         Exception: It could not be sent, or the transaction could not be committed.
     """
-    sender = letter_sender.get()
+    sender = own_transaction.get()
     if sender is None:
         raise RuntimeError(
             "DeadLetters(transactional=True) is for consume(transactional=...) alone, which begins "

@@ -177,8 +177,8 @@ class LaneWorker:
                 elif not await self._handle_next():
                     return
         except Exception as error:
-            # None of a handler's errors comes here. Of any other one, the loop ends: the partition
-            # would stand still, and nothing would say so.
+            # Handlers' errors do not arrive here. Any other error ends the loop: otherwise the
+            # lane would stall without a word.
             self.failure = error
             self._failed(error)
 

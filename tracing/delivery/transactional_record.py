@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracing.core import semconv
 from tracing.delivery.attempts import Attempts, failure_of
-from tracing.delivery.dead_letters import letter_sender
+from tracing.delivery.dead_letters import own_transaction
 from tracing.delivery.unreadable import Passing
 from tracing.messaging.outcome import RETRIED
 from tracing.messaging.transactions import COMMITTED
@@ -108,7 +108,7 @@ class TransactionalRecord:
             await asyncio.wait((self._task, self._parked), return_when=asyncio.FIRST_COMPLETED)
         return self._failure
 
-    async def _send_letter(self, send: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _send_dead_letter(self, send: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Send the dead letter in a transaction of its own; returns when that is committed."""
         self.alone = True
         self.due = 0.0
@@ -118,7 +118,7 @@ class TransactionalRecord:
         await self._decision()
 
     async def _live(self) -> None:
-        letter_sender.set(self._send_letter)
+        own_transaction.set(self._send_dead_letter)
         if self._transaction is not None:
             self._transaction.enter()
         attempts = self._attempts(self.record)

@@ -44,8 +44,15 @@ _LISTENER: Final = 2, "listener"
 class TracedConsumer(ConsumerMethods):
     """Wraps an aiokafka consumer; every method, property and argument order stays as it is.
 
-    `isinstance(wrapper, AIOKafkaConsumer)` holds, and type checkers accept it as one. Attributes
-    that are set on the wrapper are the consumer's.
+    What is the same as of an `AIOKafkaConsumer`, and what is not:
+
+    - `isinstance(wrapper, AIOKafkaConsumer)` holds, and type checkers accept it as one; so does
+      `isinstance(wrapper, Mine)` for a subclass of yours. `type(wrapper)` is `TracedConsumer`.
+    - Attributes that are set on the wrapper are set on the consumer, and methods that a subclass
+      adds or overrides are called.
+    - It equals the consumer and has its hash. It cannot be pickled or deep-copied.
+    - It adds the public names `process`, `process_batch`, `addressed_elsewhere`, `telemetry` and
+      `wrapped`, and no others.
 
     Four ways to handle records inside their `process {topic}` span:
 
@@ -75,8 +82,8 @@ class TracedConsumer(ConsumerMethods):
     Args:
         consumer: The consumer to wrap, started or not.
         telemetry: What the service's clients share.
-        group: Overrides the consumer group that the consumer tells.
-        client_id: Overrides the client id that the consumer tells.
+        group: Overrides the consumer group of the consumer itself.
+        client_id: Overrides the client id of the consumer itself.
 
     Raises:
         TypeError: `consumer` cannot consume, or `group` or `client_id` is no text.
@@ -145,7 +152,7 @@ class TracedConsumer(ConsumerMethods):
         `addressed_elsewhere`.
 
         Args:
-            records: The records, of any topics and partitions; without any, nothing is told.
+            records: The records, of any topics and partitions; without any, nothing is reported.
         """
         handled = [(record, self._lanes[record.topic, record.partition]) for record in records]
         polled = self._poll_of(handled[0][0]) if handled else None

@@ -94,7 +94,7 @@ class TracedRecords:
     that one call makes current is current in the body, and the next call ends it. A loop that
     is left by `break` or by an exception makes no further call, but lets go of this object;
     the span's clock stops then. Whether it was an exception, only the consumer can learn, when it
-    is stopped or its `async with` block is left in the course of it, which ends the handling also
+    is stopped or its `async with` block is left because of it, which ends the handling also
     where this object is kept; otherwise the handling counts as successful.
 
     What the iterator yields goes to the loop as it is. Where a subclass of the consumer yields
@@ -197,7 +197,7 @@ class TracedRecords:
         _leave_ended(running_task())
         self._iterations.leave(current)
         try:
-            # Whoever stops the consumer because of an exception does so before the loop's turn
+            # Code that stops the consumer because of an exception does so before the loop's turn
             # ends; after it, no exception was seen.
             asyncio.get_running_loop().call_soon(self._iterations.finish)
         except RuntimeError:

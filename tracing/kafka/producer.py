@@ -42,8 +42,10 @@ _HEADERS: Final = 5, "headers"
 class TracedProducer(ProducerMethods):
     """Wraps an aiokafka producer; every method, property and argument order stays as it is.
 
-    `isinstance(wrapper, AIOKafkaProducer)` holds, and type checkers accept it as one. Attributes
-    that are set on the wrapper are the producer's.
+    `isinstance(wrapper, AIOKafkaProducer)` holds, and type checkers accept it as one;
+    `type(wrapper)` is `TracedProducer`. Attributes that are set on the wrapper are set on the
+    producer, and methods that a subclass overrides are called. It equals the producer, and cannot
+    be pickled or deep-copied. It adds the public names `telemetry` and `wrapped`, and no others.
 
     Each record gets the context headers of its own `send {topic}` span, which ends when the broker
     acknowledges the record and carries partition and offset, or the error. Headers are sent as a
@@ -57,7 +59,7 @@ class TracedProducer(ProducerMethods):
     Args:
         producer: The producer to wrap, started or not.
         telemetry: What the service's clients share.
-        client_id: Overrides the client id that the producer tells.
+        client_id: Overrides the client id of the producer itself.
 
     Raises:
         TypeError: `producer` cannot send.

@@ -54,10 +54,10 @@ async def test_a_member_of_an_earlier_generation_cannot_add_offsets(clients: Cli
     async with pipeline.producer.transaction():
         with pytest.raises(GroupMovedOnError, match="moved on"):
             await offsets.add_offsets({tp: 1}, first)
-    stranger = Membership(first.group, "somebody-else", 1)
+    other = Membership(first.group, "another-member", 1)
     async with pipeline.producer.transaction():
         with pytest.raises(GroupMovedOnError):
-            await offsets.add_offsets({tp: 1}, stranger)
+            await offsets.add_offsets({tp: 1}, other)
     now = await joined(offsets)
     async with pipeline.producer.transaction():
         await offsets.add_offsets({tp: 1}, now)

@@ -48,7 +48,7 @@ async def consumed(
     offsets = {
         number: await consumer.committed(TopicPartition(topic, number)) for number in range(4)
     }
-    # Out of the group, so that whoever consumes next gets all partitions.
+    # Out of the group, so that the next consumer gets all partitions.
     await consumer.stop()
     return {number: offset for number, offset in offsets.items() if offset is not None}
 

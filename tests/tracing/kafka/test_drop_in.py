@@ -20,6 +20,13 @@ PAIRS = [
 ]
 
 
+ADDED = {
+    TracedProducer: {"telemetry", "wrapped"},
+    TracedConsumer: {"addressed_elsewhere", "process", "process_batch", "telemetry", "wrapped"},
+    TracedBatch: {"wrapped"},
+}
+"""The public names of a wrapper that aiokafka's class does not have; all are documented."""
+
 PROTOCOLS = {"__aenter__", "__aexit__", "__aiter__", "__anext__"}
 
 
@@ -82,7 +89,8 @@ async def test_the_public_names_that_a_wrapper_adds_are_listed(
     public = {name for name in {*dir(type(outer)), *vars(outer)} if not name.startswith("_")}
 
     inner._closed = True  # so that it is not reported as left open
-    assert wrapper._added == public - {*dir(wrapped), *vars(inner)}
+    assert ADDED[wrapper] == public - {*dir(wrapped), *vars(inner)}
+    assert ADDED[wrapper] == wrapper._added
 
 
 @pytest.mark.parametrize(("wrapper", "wrapped"), PAIRS)
