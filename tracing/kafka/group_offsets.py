@@ -1,16 +1,52 @@
-"""How offsets join transactions in the in-memory doubles, by public methods alone."""
+"""How a group's offsets join transactions: fenced with aiokafka, plain in the in-memory doubles."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracing.kafka.client import client_info
+from tracing.core.log import warn_once
+from tracing.kafka.client import (
+    client_info,
+    group_consumer,
+    reads_uncommitted,
+    transactional_producer,
+)
 from tracing.messaging.transactions import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from aiokafka.structs import TopicPartition
+
+    from tracing.messaging.transactions import GroupOffsets
+
+
+def group_offsets(consumer: Any, producer: Any) -> GroupOffsets:
+    """Return how the offsets of a consumer's group join a producer's transactions.
+
+    Raises:
+        ValueError: A client does not fit.
+        RuntimeError: A client is not started, or the installed aiokafka is built otherwise.
+    """
+    inner_consumer, inner_producer = group_consumer(consumer), transactional_producer(producer)
+    if inner_producer is None or inner_consumer is None:
+        clients = consumer, producer
+        if all(type(client).__module__.startswith("tracing.testing") for client in clients):
+            return PublicGroup(consumer, producer)
+        raise ValueError(
+            "consume(transactional=...) takes clients of aiokafka, and cannot find them inside "
+            f"{type(consumer).__name__} and {type(producer).__name__}"
+        )
+    if reads_uncommitted(inner_consumer):
+        warn_once(
+            "consume(transactional=...) reads with isolation_level='read_uncommitted': records of "
+            "aborted transactions in the source topics are handled as well"
+        )
+    from tracing.kafka.group_transactions import (  # noqa: PLC0415 - it needs aiokafka
+        GroupTransactions,
+    )
+
+    return GroupTransactions(inner_consumer, inner_producer)
 
 
 class PublicGroup:

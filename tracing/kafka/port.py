@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tracing.core.log import warn_once
-from tracing.kafka.client import (
-    group_consumer,
-    is_started,
-    reads_uncommitted,
-    transactional_producer,
-)
-from tracing.kafka.group_offsets import PublicGroup
+from tracing.kafka.client import is_started
+from tracing.kafka.group_offsets import group_offsets
 from tracing.kafka.iteration import Handling
 from tracing.kafka.loop_reading import LoopReading, TransactionalLoopReading
 from tracing.kafka.sender import KafkaSender
@@ -147,26 +141,4 @@ class KafkaConsumerPort:
         """
         if not isinstance(producer, KafkaSender):
             raise ValueError("consume(transactional=...) takes two clients of Kafka")  # noqa: TRY004 - a wrong pair, not a wrong type
-        sending = producer.producer.wrapped
-        inner_consumer = group_consumer(self.client)
-        inner_producer = transactional_producer(sending)
-        if inner_producer is None or inner_consumer is None:
-            if all(
-                type(client).__module__.startswith("tracing.testing")
-                for client in (self.client, sending)
-            ):
-                return PublicGroup(self.client, sending)
-            raise ValueError(
-                "consume(transactional=...) takes clients of aiokafka, and cannot find them inside "
-                f"{type(self.client).__name__} and {type(sending).__name__}"
-            )
-        if reads_uncommitted(inner_consumer):
-            warn_once(
-                "consume(transactional=...) reads with isolation_level='read_uncommitted': records "
-                "of aborted transactions in the source topics are handled as well"
-            )
-        from tracing.kafka.group_transactions import (  # noqa: PLC0415 - it needs aiokafka
-            GroupTransactions,
-        )
-
-        return GroupTransactions(inner_consumer, inner_producer)
+        return group_offsets(self.client, producer.producer.wrapped)
