@@ -68,7 +68,7 @@ class Provenance:
         attempts: How often the group tried, this last time.
         first_failed_at_ms: When an attempt first failed; a replay does not change it.
         failed_at_ms: When the last attempt failed.
-        stacktrace: Where the error came from; only where somebody asked for it.
+        stacktrace: Where the error was raised; only if requested.
         unreadable: Of a record that could not be read, what its dead letter holds: `record`, with
             escaped header names, or `bytes`, which are no record.
     """
