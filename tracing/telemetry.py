@@ -71,7 +71,8 @@ class Telemetry:
             return `""` to drop them. Ordinary log lines have no messages without it.
         fast: Whether fast paths may stand in for the SDK's own spans and histograms and for the
             W3C propagator; by default as `PIPELINE_TRACING_FAST` says, which is on. The telemetry
-            is the same either way. The first telemetry on a meter provider decides for histograms.
+            is the same either way, but malformed context headers are counted by the fast path
+            alone. The first telemetry on a meter provider decides for histograms.
 
     Raises:
         TypeError: An option is of the wrong type; the message says which and why.

@@ -108,7 +108,7 @@ def test_2xx_of_a_collector_is_success(
         (reply(body=b"not gzip", content_encoding="gzip"), "decompressed"),
     ],
 )
-def test_what_no_collector_took_is_counted_and_logged_once_with_its_cause(
+def test_spans_that_no_collector_accepted_are_counted_and_logged_once_with_the_cause(
     collector: Collector,
     providers: otlp.Providers,
     answer: Any,
@@ -198,7 +198,7 @@ def test_metric_points_and_log_records_that_are_refused_are_counted(
     assert "orders" == kept.pipeline
 
 
-def test_metric_points_and_log_records_that_nobody_took_are_counted(
+def test_metric_points_and_log_records_that_no_collector_accepted_are_counted(
     collector: Collector, providers: otlp.Providers
 ) -> None:
     providers.meter_provider.get_meter("t").create_counter("c").add(1)

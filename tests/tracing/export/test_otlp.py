@@ -195,7 +195,7 @@ def _last_counters(collector: Collector) -> dict[tuple[str, str], float]:
     return found
 
 
-def test_what_exporting_costs_is_told_and_spans_that_nobody_took_are_counted(
+def test_the_cost_of_export_is_reported_and_spans_that_no_collector_accepted_are_counted(
     collector: Collector,
 ) -> None:
     providers = otlp.configure("s")
@@ -218,7 +218,7 @@ def test_what_exporting_costs_is_told_and_spans_that_nobody_took_are_counted(
     assert 2 == len(kept)
 
 
-def test_configured_tells_of_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_reports_whether_there_is_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not otlp.configured()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://127.0.0.1:9")
     assert otlp.configured("logs")
@@ -263,7 +263,7 @@ def test_an_endpoint_that_is_no_address_is_refused_by_the_variables_name_alone(
         ("grpc", "unix:///run/collector"),
     ],
 )
-def test_an_endpoint_that_is_one_is_taken(
+def test_a_valid_endpoint_is_accepted(
     monkeypatch: pytest.MonkeyPatch, protocol: str, endpoint: str
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)

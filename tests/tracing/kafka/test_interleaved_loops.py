@@ -67,7 +67,7 @@ async def test_two_loops_of_one_task_leave_no_context_behind_in_any_order(
 
 
 @pytest.mark.parametrize("way", ["loop", "block", "batch"])
-async def test_tasks_that_start_the_next_one_refer_to_nothing_of_those_before(
+async def test_a_chain_of_tasks_keeps_no_references_to_earlier_tasks(
     telemetry: Telemetry, capture: Capture, broker: InMemoryBroker, way: str
 ) -> None:
     tracer = capture.tracer_provider.get_tracer("program")

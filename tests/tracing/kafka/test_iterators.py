@@ -219,7 +219,7 @@ async def test_an_error_of_another_task_or_from_before_is_not_that_of_the_record
 
 
 @pytest.mark.parametrize("nothing", [None, object(), AsyncMock(), {"topic": "orders"}])
-async def test_getone_returns_whatever_the_consumers_returns(
+async def test_getone_returns_what_the_client_returns(
     telemetry: Telemetry, nothing: object
 ) -> None:
     mock = AsyncMock(spec=AIOKafkaConsumer)

@@ -144,7 +144,7 @@ async def test_skipped_records_are_counted_and_all_others_handled_in_order(
     assert 1 == len(lines)
 
 
-async def test_they_become_dead_letters_of_their_bytes(
+async def test_unreadable_records_become_dead_letters_with_their_bytes(
     scene: Scene, dead_letters: DeadLetters, capture: Capture
 ) -> None:
     await scene.consume(ALL, on_unreadable="dead_letter", dead_letters=dead_letters)
@@ -201,7 +201,7 @@ async def test_a_bad_record_at_the_very_beginning_or_end_is_passed(
 
 
 @pytest.mark.parametrize("policy", ["raise", "skip"])
-async def test_a_group_that_stands_behind_one_in_its_batch_handles_what_follows(
+async def test_a_group_whose_offset_is_behind_an_unreadable_record_handles_what_follows(
     kafka_servers: str, scene: Scene, policy: str
 ) -> None:
     scene.topic = f"{scene.topic}-behind"
@@ -217,7 +217,7 @@ async def test_a_group_that_stands_behind_one_in_its_batch_handles_what_follows(
     assert [b"2", b"3", b"4"] == scene.values(0)
 
 
-async def test_one_behind_much_that_transactions_took_back_is_passed(
+async def test_an_unreadable_record_behind_many_aborted_ones_is_passed(
     kafka_servers: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One batch an answer, so that the first answers hold nothing that a consumer would be given.
@@ -272,7 +272,7 @@ async def test_a_letter_that_cannot_be_sent_ends_the_loop_uncommitted(
     assert (committed[1] or 0) <= 1
 
 
-async def test_in_transactions_the_letters_and_offsets_are_committed_together(
+async def test_in_transactions_dead_letters_and_offsets_are_committed_together(
     scene: Scene, kafka_servers: str
 ) -> None:
     bare = AIOKafkaProducer(bootstrap_servers=kafka_servers, transactional_id=scene.topic)

@@ -223,7 +223,7 @@ async def test_a_record_is_handled_until_a_commit_that_covers_it(
     )
 
 
-async def test_a_task_that_fails_fails_the_handling_and_its_error_is_seen_as_ever(
+async def test_a_failing_task_fails_the_handling_and_asyncio_still_logs_its_error(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     unseen: list[Any] = []
@@ -285,7 +285,7 @@ async def test_a_task_that_only_receives_for_another_one_has_handled_nothing(
     assert None is on.capture.metric("pipeline.end_to_end.duration")
 
 
-async def test_tasks_that_a_handler_starts_belong_to_its_record_for_good(
+async def test_tasks_that_a_handler_starts_always_belong_to_its_record(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     await send(producer, topic, 2)
@@ -558,7 +558,7 @@ def _name() -> str:
     return str(getattr(trace.get_current_span(), "name", None))
 
 
-async def test_nothing_is_kept_of_tasks_that_are_over(
+async def test_ended_tasks_are_freed(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     await send(producer, topic, 20)
@@ -584,7 +584,7 @@ async def test_nothing_is_kept_of_tasks_that_are_over(
     assert 20 == tree(on.capture, topic).count("process")
 
 
-async def test_tasks_that_start_the_next_one_refer_to_nothing_of_those_before(
+async def test_a_chain_of_tasks_keeps_no_references_to_earlier_tasks(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     await send(producer, topic, 20)

@@ -148,7 +148,7 @@ def test_no_bytes_make_reading_fail(data: bytes) -> None:
     changes=st.lists(st.tuples(st.integers(12, 200), st.integers(0, 255)), max_size=5),
     honest=st.booleans(),
 )
-def test_whatever_is_broken_in_a_batch_offsets_go_up_and_never_beyond_it(
+def test_offsets_of_a_broken_batch_rise_and_stay_within_it(
     records: list[Any], changes: list[tuple[int, int]], *, honest: bool
 ) -> None:
     data = batch(records)

@@ -165,7 +165,7 @@ def expected(client: Client) -> set[tuple[int, int, bool]]:
 )
 @example(logs=[[[False]], [[True]]], starts=[0, 0, 0], cancelled=[5, 8], late=True)
 @example(logs=[[[False, True], [True]]], starts=[1, 0, 0], cancelled=[], late=False)
-def test_each_record_comes_once_and_in_order_whatever_lies_between(
+def test_each_record_comes_once_and_in_order_around_unreadable_ones(
     logs: list[list[list[bool]]], starts: list[int], cancelled: list[int], *, late: bool
 ) -> None:
     async def run() -> tuple[Client, list[Any]]:
@@ -221,7 +221,7 @@ async def test_an_error_that_is_about_no_record_passes_through() -> None:
         await ReadablePolls(client).poll(1)
 
 
-async def test_a_partition_that_was_sought_elsewhere_is_not_taken_back() -> None:
+async def test_a_partition_that_was_sought_does_not_go_back() -> None:
     client = Client([[[True, True, True, True]], [[False]]])
     polls = ReadablePolls(client)
     tp = TopicPartition("orders", 0)
@@ -259,7 +259,7 @@ async def test_what_was_read_of_a_partition_that_is_revoked_meanwhile_is_not_giv
     assert [0, 1] == [each.offset for each in seen]
 
 
-async def test_an_error_of_a_partition_that_stands_nowhere_is_raised_beside_one_that_does() -> None:
+async def test_an_error_of_a_partition_without_a_position_is_raised_beside_others() -> None:
     class Nowhere(Client):
         """Nothing is committed of partition 1, and `auto_offset_reset` is "none"."""
 
@@ -301,7 +301,7 @@ async def test_what_can_be_read_from_the_bytes_is_given_though_the_client_could_
     assert [(0, 0, True), (0, 1, True), (0, 2, True)] == given_
 
 
-async def test_a_seek_while_the_bytes_are_read_stands() -> None:
+async def test_a_seek_while_the_bytes_are_read_is_kept() -> None:
     client = Client([[[True], [False, True], [True], [True]]])
     polls = ReadablePolls(client)
 

@@ -118,7 +118,7 @@ def test_ending_twice_reports_once(caplog: pytest.LogCaptureFixture) -> None:
     assert "ended span" in caplog.text
 
 
-def test_processors_see_the_start_as_the_sdk_tells_it() -> None:
+def test_processors_see_the_start_as_with_the_sdk() -> None:
     class Sets(Collect):
         def on_start(self, span: Span, parent_context: Context | None = None) -> None:
             super().on_start(span, parent_context)
