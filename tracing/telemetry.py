@@ -234,9 +234,9 @@ def _relations(
         default = relation
     else:
         by_topic = dict(relation)
-    for found in (default, *by_topic.values()):
-        if found not in {"parent", "link", "both"}:
-            raise ValueError(f"relation must be 'parent', 'link' or 'both', not {found!r}")
+    for name in (default, *by_topic.values()):
+        if name not in {"parent", "link", "both"}:
+            raise ValueError(f"relation must be 'parent', 'link' or 'both', not {name!r}")
     return default, by_topic
 
 

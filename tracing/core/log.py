@@ -73,7 +73,7 @@ def _frames(error: BaseException) -> list[str]:
     while step is not None:
         last.append(step)
         step = step.tb_next
-    codes = ((found.tb_frame.f_code, found.tb_lineno) for found in last)
+    codes = ((each.tb_frame.f_code, each.tb_lineno) for each in last)
     return [
         f"{code.co_filename.rpartition('/')[2]}:{line} in {code.co_name}" for code, line in codes
     ]

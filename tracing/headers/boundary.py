@@ -49,11 +49,11 @@ def strictest(boundaries: Sequence[Boundary]) -> Boundary | None:
     )
 
 
-def _are_patterns(given: object) -> bool:
+def _are_patterns(patterns: object) -> bool:
     # A text would be taken for patterns of one character, and `*` alone lets everything cross.
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if isinstance(patterns, str) or not isinstance(patterns, Iterable):
         return False
-    return all(isinstance(pattern, str) for pattern in given)
+    return all(isinstance(pattern, str) for pattern in patterns)
 
 
 OPEN: Final = Boundary(baggage=("*",))

@@ -59,8 +59,8 @@ class CloudEvent:
 
         Never raises, whatever the headers hold.
         """
-        found = latest(headers)
-        identity = [text(found.get(name), MAX_VALUE) for name in (ID, SOURCE, TYPE)]
+        present = latest(headers)
+        identity = [text(present.get(name), MAX_VALUE) for name in (ID, SOURCE, TYPE)]
         event_id, source, kind = identity
         if not event_id or not source or not kind:
             return None
@@ -68,9 +68,9 @@ class CloudEvent:
             id=event_id,
             source=source,
             type=kind,
-            subject=text(found.get(SUBJECT), MAX_VALUE),
-            time=text(found.get(TIME), MAX_VALUE),
-            content_type=text(found.get(CONTENT_TYPE), MAX_VALUE),
+            subject=text(present.get(SUBJECT), MAX_VALUE),
+            time=text(present.get(TIME), MAX_VALUE),
+            content_type=text(present.get(CONTENT_TYPE), MAX_VALUE),
         )
 
 
@@ -99,7 +99,7 @@ def cloudevent(
         ValueError: `type`, `source` or `id` is empty, a text cannot be written as UTF-8, or `time`
             has no time zone or cannot be written in UTC.
     """
-    given = {
+    values = {
         SPECVERSION: "1.0",
         TYPE: plain_text(type, "type"),
         SOURCE: None if source is None else plain_text(source, "source"),
@@ -108,14 +108,14 @@ def cloudevent(
         TIME: None if time is None else _written(time),
         CONTENT_TYPE: None if content_type is None else plain_text(content_type, "content_type"),
     }
-    if not given[TYPE]:
+    if not values[TYPE]:
         raise ValueError("a CloudEvent needs a type, for example type='OrderPlaced'")
     for name in (SOURCE, ID):
-        if given[name] == "":
+        if values[name] == "":
             raise ValueError(
                 f"{_argument(name)} must not be empty; leave it out to have one filled in"
             )
-    return [(name, _encoded(name, value)) for name, value in given.items() if value is not None]
+    return [(name, _encoded(name, value)) for name, value in values.items() if value is not None]
 
 
 def _written(time: object) -> str:
@@ -176,12 +176,12 @@ class Completion:
 
 def identity(present: Mapping[str, object]) -> dict[str, AttributeValue]:
     """Describe an event on a span: its id, and its subject as the conversation id."""
-    found: dict[str, AttributeValue] = {}
+    attributes: dict[str, AttributeValue] = {}
     if (event_id := text(present.get(ID), MAX_VALUE)) is not None:
-        found[semconv.MESSAGE_ID] = event_id
+        attributes[semconv.MESSAGE_ID] = event_id
     if (subject := text(present.get(SUBJECT), MAX_VALUE)) is not None:
-        found[semconv.CONVERSATION_ID] = subject
-    return found
+        attributes[semconv.CONVERSATION_ID] = subject
+    return attributes
 
 
 def time_ms(written: object) -> int | None:
@@ -200,12 +200,12 @@ def time_ms(written: object) -> int | None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-        found = None if moment.tzinfo is None else round(moment.timestamp() * 1000)
+        moment_ms = None if moment.tzinfo is None else round(moment.timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
-    if ours and found is not None:
-        _read_second = (written[:19], found - found % 1000)
-    return found
+    if ours and moment_ms is not None:
+        _read_second = (written[:19], moment_ms - moment_ms % 1000)
+    return moment_ms
 
 
 # Formatting a time costs 1-2 µs; all events of a second share all but the milliseconds, and at a

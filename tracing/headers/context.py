@@ -176,13 +176,13 @@ class Propagation:
         return written
 
     def extract(
-        self, headers: object, found: Mapping[str, object], topic: str, written_ms: object = None
+        self, headers: object, present: Mapping[str, object], topic: str, written_ms: object = None
     ) -> Extracted:
         """Read what a record carries.
 
         Args:
             headers: The record's.
-            found: `latest(headers)`.
+            present: `latest(headers)`.
             topic: Where the record is.
             written_ms: The record's timestamp, unix ms, by which its flow's origin is judged;
                 now, where it has none.
@@ -190,13 +190,13 @@ class Propagation:
         boundary = self._boundaries.get(topic)
         try:
             if not self._w3c:
-                creation, flow, other = self._extract_generally(found, boundary or OPEN)
-                return creation, self._plausible(dict(flow), found, written_ms), other
+                creation, flow, other = self._extract_generally(present, boundary or OPEN)
+                return creation, self._plausible(dict(flow), present, written_ms), other
         except Exception:
             self._diagnostics.invalid("propagator")
             return _NOTHING
-        created = self._creation(headers, found, boundary)
-        written = found.get(w3c.BAGGAGE)
+        created = self._creation(headers, present, boundary)
+        written = present.get(w3c.BAGGAGE)
         if written is None:
             return created, NO_FLOW, _EMPTY
         # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
@@ -209,21 +209,25 @@ class Propagation:
             ):
                 flow = {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: origin.decode()}
                 return created, flow, _EMPTY
-        return created, self._plausible(self._entries(written, boundary), found, written_ms), _EMPTY
+        return (
+            created,
+            self._plausible(self._entries(written, boundary), present, written_ms),
+            _EMPTY,
+        )
 
-    def creation(self, headers: object, found: Mapping[str, object], topic: str) -> Span | None:
-        """Read only the span that created a record; `found` is `latest(headers)`."""
+    def creation(self, headers: object, present: Mapping[str, object], topic: str) -> Span | None:
+        """Read only the span that created a record; `present` is `latest(headers)`."""
         boundary = self._boundaries.get(topic)
         if self._w3c:
-            return self._creation(headers, found, boundary)
+            return self._creation(headers, present, boundary)
         try:
-            return self._extract_generally(found, boundary or OPEN)[0]
+            return self._extract_generally(present, boundary or OPEN)[0]
         except Exception:
             self._diagnostics.invalid("propagator")
             return None
 
     def _plausible(
-        self, entries: dict[str, object], found: Mapping[str, object], written_ms: object
+        self, entries: dict[str, object], present: Mapping[str, object], written_ms: object
     ) -> dict[str, object]:
         """Remove from a record's baggage what cannot be true of a flow."""
         if semconv.ORIGIN in entries:
@@ -232,30 +236,30 @@ class Propagation:
                 del entries[semconv.ORIGIN]
                 # Replays are late by their nature, and no fault.
                 late = origin is not None and self._window.holds(origin, max(origin, EARLIEST_MS))
-                if not (late and REPLAY_GROUP in found):
+                if not (late and REPLAY_GROUP in present):
                     self._diagnostics.invalid("origin")
         if semconv.PIPELINE in entries and not is_name(entries[semconv.PIPELINE]):
             del entries[semconv.PIPELINE]
             self._diagnostics.invalid("pipeline")
         return entries
 
-    def _entries(self, written: object, boundary: Boundary | None) -> dict[str, object]:
-        parsed = w3c.parse_baggage(written)
+    def _entries(self, value: object, boundary: Boundary | None) -> dict[str, object]:
+        parsed = w3c.parse_baggage(value)
         if parsed is None:
             self._diagnostics.invalid("baggage")
             return {}
         return dict(parsed if boundary is None else boundary.allowed(parsed))
 
     def _creation(
-        self, headers: object, found: Mapping[str, object], boundary: Boundary | None
+        self, headers: object, present: Mapping[str, object], boundary: Boundary | None
     ) -> RemoteSpan | None:
-        if w3c.TRACEPARENT not in found or not (boundary is None or boundary.trace_context):
+        if w3c.TRACEPARENT not in present or not (boundary is None or boundary.trace_context):
             return None
-        state = found.get(w3c.TRACESTATE)
+        state = present.get(w3c.TRACESTATE)
         if state is not None and not w3c.valid_tracestate(state):
             self._diagnostics.invalid("tracestate")
             state = None
-        creation = w3c.parse_traceparent(found[w3c.TRACEPARENT], state)
+        creation = w3c.parse_traceparent(present[w3c.TRACEPARENT], state)
         if creation is not None:
             return creation
         self._diagnostics.invalid("traceparent")
@@ -278,11 +282,11 @@ class Propagation:
         self._propagator.inject(carrier, context)
         return [(name, value.encode()) for name, value in carrier.items()]
 
-    def _extract_generally(self, found: Mapping[str, object], boundary: Boundary) -> Extracted:
+    def _extract_generally(self, present: Mapping[str, object], boundary: Boundary) -> Extracted:
         carrier = {
             name: content
             for name in self.fields
-            if (content := text(found.get(name), _MAX_FIELD)) is not None
+            if (content := text(present.get(name), _MAX_FIELD)) is not None
         }
         context = self._propagator.extract(carrier, _EMPTY)
         span = trace.get_current_span(context)

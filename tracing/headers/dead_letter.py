@@ -89,9 +89,9 @@ class Provenance:
     @classmethod
     def from_headers(cls, headers: object) -> Provenance | None:
         """Read a dead letter's headers; `None` where it is none. Never raises."""
-        found = latest(headers)
-        texts = [text(found.get(name), _MAX_TEXT) for name in _TEXTS]
-        numbers = [_number(found.get(name)) for name in _NUMBERS]
+        present = latest(headers)
+        texts = [text(present.get(name), _MAX_TEXT) for name in _TEXTS]
+        numbers = [_number(present.get(name)) for name in _NUMBERS]
         topic, group, exception, message = texts
         partition, offset, timestamp_ms, attempts, first_failed_at_ms, failed_at_ms = numbers
         if not topic or group is None or partition is None or offset is None:
@@ -107,13 +107,13 @@ class Provenance:
             attempts=attempts or 0,
             first_failed_at_ms=first_failed_at_ms or 0,
             failed_at_ms=failed_at_ms or 0,
-            stacktrace=text(found.get(STACKTRACE), _MAX_STACKTRACE),
-            unreadable=text(found.get(UNREADABLE), _MAX_TEXT),
+            stacktrace=text(present.get(STACKTRACE), _MAX_STACKTRACE),
+            unreadable=text(present.get(UNREADABLE), _MAX_TEXT),
         )
 
     def headers(self) -> list[Header]:
         """Write it as headers."""
-        written = {
+        fields = {
             TOPIC: self.topic,
             PARTITION: self.partition,
             OFFSET: self.offset,
@@ -126,14 +126,13 @@ class Provenance:
             FAILED_AT: self.failed_at_ms,
         }
         if self.partition < 0:
-            del written[PARTITION], written[OFFSET]
+            del fields[PARTITION], fields[OFFSET]
         if self.stacktrace is not None:
-            written[STACKTRACE] = self.stacktrace
+            fields[STACKTRACE] = self.stacktrace
         if self.unreadable is not None:
-            written[UNREADABLE] = self.unreadable
+            fields[UNREADABLE] = self.unreadable
         return [
-            (name, str(value).encode("utf-8", "backslashreplace"))
-            for name, value in written.items()
+            (name, str(value).encode("utf-8", "backslashreplace")) for name, value in fields.items()
         ]
 
 
@@ -153,14 +152,14 @@ class Replay:
     @classmethod
     def from_headers(cls, headers: object) -> Replay | None:
         """Read a record's headers; `None` where it was not replayed. Never raises."""
-        found = latest(headers)
+        present = latest(headers)
         # Hardly any record is a replayed one.
-        if REPLAY_GROUP not in found:
+        if REPLAY_GROUP not in present:
             return None
-        group = text(found[REPLAY_GROUP], _MAX_TEXT)
+        group = text(present[REPLAY_GROUP], _MAX_TEXT)
         if group is None:
             return None
-        return cls(group=group, id=text(found.get(REPLAY_ID), _MAX_TEXT) or "")
+        return cls(group=group, id=text(present.get(REPLAY_ID), _MAX_TEXT) or "")
 
     @classmethod
     def of(cls, record: Any) -> Replay | None:

@@ -95,39 +95,34 @@ def believed(context: Context) -> tuple[Mapping[str, object], int]:
     if entries is flow:
         return entries, 0
     ours = flow if isinstance(flow, Mapping) else trusted_caller.get()
-    found: dict[str, object] = {}
+    kept: dict[str, object] = {}
     ignored = 0
     for name, value in entries.items():
         if not name.startswith(RESERVED):
-            found[name] = value
+            kept[name] = value
             continue
         # Baggage that a handler removed stays away; a value that it changed is restored.
         if name in ours:
-            found[name] = ours[name]
+            kept[name] = ours[name]
         ignored += name not in ours or ours[name] != value
-    return found, ignored
+    return kept, ignored
 
 
 def flow_attributes(flow: Mapping[str, object]) -> dict[str, AttributeValue]:
     """Describe a flow on a span."""
-    found: dict[str, AttributeValue] = {}
+    attributes: dict[str, AttributeValue] = {}
     pipeline = flow.get(semconv.PIPELINE)
     if isinstance(pipeline, str):
-        found[semconv.PIPELINE] = pipeline
+        attributes[semconv.PIPELINE] = pipeline
     origin = parse_origin(flow.get(semconv.ORIGIN))
     if origin is not None:
-        found[semconv.ORIGIN] = origin
-    return found
+        attributes[semconv.ORIGIN] = origin
+    return attributes
 
 
-def parse_origin(written: object) -> int | None:
+def parse_origin(value: object) -> int | None:
     """Read an origin, unix ms; `None` when it is none."""
     # int() takes more than ASCII digits.
-    if (
-        isinstance(written, str)
-        and len(written) <= MAX_ORIGIN
-        and written.isascii()
-        and written.isdigit()
-    ):
-        return int(written)
+    if isinstance(value, str) and len(value) <= MAX_ORIGIN and value.isascii() and value.isdigit():
+        return int(value)
     return None

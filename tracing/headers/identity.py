@@ -82,7 +82,7 @@ def _last(name: str, headers: object, present: Mapping[str, object]) -> bytes | 
     value = present[name]
     if isinstance(value, bytes) and value:
         return value
-    for found, earlier in reversed_pairs(headers):
-        if found == name and isinstance(earlier, bytes) and earlier:
+    for other, earlier in reversed_pairs(headers):
+        if other == name and isinstance(earlier, bytes) and earlier:
             return earlier
     return None

@@ -146,16 +146,16 @@ def parse_baggage(value: object) -> Mapping[str, str] | None:
     if not isinstance(value, bytes) or len(value) > MAX_BAGGAGE:
         return None
     try:
-        written = value.decode("ascii")
+        members = value.decode("ascii")
     except UnicodeDecodeError:
         return None
     entries: dict[str, str] = {}
-    for member in written.split(",", MAX_BAGGAGE_ENTRIES)[:MAX_BAGGAGE_ENTRIES]:
+    for member in members.split(",", MAX_BAGGAGE_ENTRIES)[:MAX_BAGGAGE_ENTRIES]:
         name, equals, rest = member.partition("=")
         name = name.strip()
         if equals and _TOKEN.fullmatch(name):
-            found = rest.partition(";")[0].strip()
-            entries[name] = unquote_plus(found) if "%" in found or "+" in found else found
+            content = rest.partition(";")[0].strip()
+            entries[name] = unquote_plus(content) if "%" in content or "+" in content else content
     return entries or None
 
 
@@ -164,7 +164,7 @@ def format_baggage(entries: Mapping[str, object]) -> tuple[bytes, int]:
 
     Entries keep their order, so what must not be lost comes first.
     """
-    written: list[str] = []
+    members: list[str] = []
     size = dropped = 0
     for name, value in entries.items():
         content = str(value)
@@ -177,12 +177,12 @@ def format_baggage(entries: Mapping[str, object]) -> tuple[bytes, int]:
             continue
         entry = f"{name}={quoted}"
         size += len(entry) + 1
-        if size > MAX_BAGGAGE or len(written) == MAX_BAGGAGE_ENTRIES:
+        if size > MAX_BAGGAGE or len(members) == MAX_BAGGAGE_ENTRIES:
             size -= len(entry) + 1
             dropped += 1
             continue
-        written.append(entry)
-    return ",".join(written).encode("ascii"), dropped
+        members.append(entry)
+    return ",".join(members).encode("ascii"), dropped
 
 
 def speaks_w3c(propagator: TextMapPropagator) -> bool:

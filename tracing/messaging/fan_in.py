@@ -84,19 +84,19 @@ def fan_in(
     flows: list[tuple[bool, int, Mapping[str, object]]] = []
     unlinked = 0
     for record, lane in handled:
-        found = latest(record.headers)
+        present = latest(record.headers)
         # Some clients hand over records without a timestamp. An impossible origin counts as none:
         # it must not become that of all others.
         timestamp: object = getattr(record, "timestamp", None)
         creation, flow, _ = telemetry.propagation.extract(
-            record.headers, found, lane.topic, timestamp
+            record.headers, present, lane.topic, timestamp
         )
         if creation is not None and len(links) < max_links:
             links.append(link_to(creation, lane.transport.placement(record)))
         elif creation is not None:
             unlinked += 1
         agreed = dict(flow if agreed is None else agreed.items() & flow.items())
-        replayed = REPLAY_GROUP in found and Replay.of(record) is not None
+        replayed = REPLAY_GROUP in present and Replay.of(record) is not None
         origin_ms = parse_origin(flow.get(semconv.ORIGIN))
         if origin_ms is not None:
             flows.append((replayed, origin_ms, flow))

@@ -48,8 +48,8 @@ class Arrivals:
     def of(self, flow: Mapping[str, object]) -> ArrivalDurations:
         """Return the series of a message's pipeline; the service's own where it names none."""
         pipeline = flow.get(semconv.PIPELINE)
-        found = self._by_pipeline.get(pipeline)
-        return self._new(pipeline) if found is None else found
+        durations = self._by_pipeline.get(pipeline)
+        return self._new(pipeline) if durations is None else durations
 
     def _new(self, pipeline: object) -> ArrivalDurations:
         telemetry, known = self._telemetry, self._by_pipeline
@@ -83,8 +83,8 @@ class Publications:
     def of(self, flow: Mapping[str, object]) -> Durations:
         """Return the series of a flow's pipeline; the service's own where it names none."""
         pipeline = flow.get(semconv.PIPELINE)
-        found = self._by_pipeline.get(pipeline)
-        return self._new(pipeline) if found is None else found
+        durations = self._by_pipeline.get(pipeline)
+        return self._new(pipeline) if durations is None else durations
 
     def _new(self, pipeline: object) -> Durations:
         known = self._by_pipeline

@@ -225,9 +225,9 @@ class Processing(Handling):
         ambient = get_current()
         if ambient.get(SUPPRESSED):
             return
-        found = latest(record.headers) if self._headers is None else self._headers
+        present = latest(record.headers) if self._headers is None else self._headers
         extracted = telemetry.propagation.extract(
-            record.headers, found, lane.topic, record.timestamp
+            record.headers, present, lane.topic, record.timestamp
         )
         _, flow, other = extracted
         # One clock reading for both, so that the wait and the span add up.
@@ -248,7 +248,7 @@ class Processing(Handling):
             telemetry.diagnostics.clock_skew.value += 1
             wait_ms = 0
         # Replays are late by their nature, and would hide the lag of the others.
-        replayed = REPLAY_GROUP in found and Replay.of(record) is not None
+        replayed = REPLAY_GROUP in present and Replay.of(record) is not None
         if record.timestamp >= 0 and not replayed:
             self._arrival = arrival = lane.arrivals.of(flow)
             arrival.wait.record(wait_ms / 1000, span)
@@ -256,7 +256,7 @@ class Processing(Handling):
         if span.is_recording():
             self._recording = True
             telemetry.spans.enrich(
-                span, process_attributes(telemetry, lane, record, found, flow, wait_ms)
+                span, process_attributes(telemetry, lane, record, present, flow, wait_ms)
             )
         # The handler sees the message's baggage, whatever the span's parent is and whatever
         # baggage the consuming code runs with, and all else that it would see unwrapped.
@@ -319,7 +319,7 @@ class Processing(Handling):
             )
 
     def _described(self) -> dict[str, AttributeValue]:
-        found = dict(self._lane.attributes)
-        found.update(self._lane.transport.attributes(self.record))
-        found.update(cloudevents.identity(latest(self.record.headers)))
-        return found
+        attributes = dict(self._lane.attributes)
+        attributes.update(self._lane.transport.attributes(self.record))
+        attributes.update(cloudevents.identity(latest(self.record.headers)))
+        return attributes

@@ -85,21 +85,21 @@ def process_attributes(
     telemetry: Telemetry,
     lane: SubscribedLane,
     record: Any,
-    found: Mapping[str, object],
+    present: Mapping[str, object],
     flow: Mapping[str, object],
     wait_ms: int,
 ) -> dict[str, AttributeValue]:
-    """Describe one record on its span; `found` is `latest(record.headers)`."""
-    attributes = {**cloudevents.identity(found), **lane.transport.attributes(record)}
+    """Describe one record on its span; `present` is `latest(record.headers)`."""
+    attributes = {**cloudevents.identity(present), **lane.transport.attributes(record)}
     attributes.update(flow_attributes(flow))
     if record.timestamp >= 0:
         attributes[semconv.WAIT] = wait_ms / 1000
-        created_ms = cloudevents.time_ms(found.get(cloudevents.TIME))
+        created_ms = cloudevents.time_ms(present.get(cloudevents.TIME))
         if created_ms is not None and telemetry.window.holds(created_ms, record.timestamp):
             attributes[semconv.PUBLISH] = max(0, record.timestamp - created_ms) / 1000
     if record.value is None:
         attributes[semconv.TOMBSTONE] = True
-    if REPLAY_GROUP in found and (replay := Replay.of(record)) is not None:
+    if REPLAY_GROUP in present and (replay := Replay.of(record)) is not None:
         attributes[semconv.REPLAY_ID] = replay.id
     if telemetry.body_sizes:
         attributes[semconv.BODY_SIZE] = lane.transport.body_size(record)

@@ -144,11 +144,11 @@ class Polling:
         )
 
     def _operation(self, topic: str) -> dict[str, str | int]:
-        found = {
+        operation = {
             semconv.SYSTEM: self._transport.system,
             semconv.OPERATION_NAME: semconv.POLL,
             **self._group,
         }
         if topic:
-            found[semconv.DESTINATION] = topic
-        return found
+            operation[semconv.DESTINATION] = topic
+        return operation
