@@ -85,7 +85,7 @@ class Commits:
             await settle(lanes)
 
     async def commit_in_time(self, lanes: Collection[Lane], timeout_s: float) -> None:
-        """Commit, but wait for it only so long: a client may try for ever without a broker.
+        """Commit within a time limit: without a broker, a client may try for ever.
 
         Raises:
             Exception: As `commit`.
@@ -107,7 +107,7 @@ class Commits:
 
 
 async def in_time(work: Coroutine[Any, Any, object], timeout_s: float) -> bool:
-    """Wait for something so long and not longer, even where it refuses to be cancelled.
+    """Wait for something within a time limit, even where it ignores its cancellation.
 
     Returns:
         Whether it succeeded.

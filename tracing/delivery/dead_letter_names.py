@@ -69,7 +69,7 @@ class DeadLetterNames:
         return self._pattern().fullmatch(name) is not None
 
     def group(self, name: str, topic: str) -> str | None:
-        """Return the group whose dead letters of a topic a name stands for; `None` if for none."""
+        """Return the group whose dead letters of a topic lie under a name; `None` without one."""
         # A quick no for nearly all topics.
         fits = self._pattern(topic).fullmatch(name) if topic in name else None
         group = None if fits is None else fits[1]

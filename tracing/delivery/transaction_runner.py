@@ -1,4 +1,4 @@
-"""Runs one transaction after the other: begin, let records join, add the offsets, commit."""
+"""Runs transactions, one at a time: begin, let records join, add the offsets, commit."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class TransactionRunner:
         """Handle records in one transaction, and commit it if all went well.
 
         Args:
-            membership: Who the consumer is; the records were fetched as that.
+            membership: The membership with which the records were fetched.
             limits: How many records may join at most, by partition.
             alone: Whether the transaction is for a record that failed before.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tracing.messaging.transport import Lane
 
 Standing = tuple["Membership", int]
-"""Who the consumer is in its group, and after how many rebalances that was so."""
+"""The consumer's membership in its group, and the number of rebalances before it."""
 
 
 class TransactionalLane:
@@ -88,17 +88,17 @@ class TransactionalLane:
         self._next = offset
 
     def pass_over(self, position: int) -> None:
-        """Note where the consumer stands, which has handed out every record before.
+        """Note the consumer's position; every record before it was handed out.
 
         The end of a transaction takes an offset of its own, and records of aborted ones are never
         handed out: without this, the group would stay in front of them for ever (KIP-98).
         """
         if self.queue:
             return
-        known = self._began if self._next is None else self._next
-        if known is None:
+        start = self._began if self._next is None else self._next
+        if start is None:
             self._began = position
-        elif position > known:
+        elif position > start:
             self._passed = position
 
     def add(self, records: Sequence[Any]) -> None:

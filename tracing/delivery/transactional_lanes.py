@@ -83,7 +83,7 @@ class TransactionalLanes:
                 lane.paused = True
 
     async def pass_over(self) -> None:
-        """Note where the consumer stands; only between two polls."""
+        """Note the consumer's positions; only between two polls."""
         try:
             async with asyncio.timeout(IDLE_S):
                 for tp in self._reading.lanes():
@@ -91,7 +91,7 @@ class TransactionalLanes:
                     if lane is not None and not lane.queue and lane.standing is not None:
                         lane.pass_over(await self._reading.position(tp))
         except Exception as error:
-            # Unassigned meanwhile, or not known yet; the next time will do.
+            # Unassigned meanwhile, or not known yet; the next call notes it.
             _logger.debug("positions are not known: %s", type(error).__name__)
 
     def first(self, tp: Lane) -> int | None:

@@ -64,13 +64,13 @@ class TracedBatch(ClientProxy, _Builder):
         headers: Sequence[Header] = (),
     ) -> Any:
         """Add a message, as `BatchBuilder.append`; `None` where the batch is full."""
-        given = listed(headers)
+        own_headers = listed(headers)
         span: Span | None = None
         try:
-            outgoing, span = self._message(given)
+            outgoing, span = self._message(own_headers)
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
-            outgoing = unmarked(given, latest(given))
+            outgoing = unmarked(own_headers, latest(own_headers))
         try:
             metadata = self._batch.append(
                 timestamp=timestamp, key=key, value=value, headers=outgoing

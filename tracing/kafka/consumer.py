@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from tracing.metrics.series import OperationSeries
     from tracing.telemetry import Telemetry
 
-# Where the listener stands among the arguments of `subscribe`.
+# Position and name of the listener among the arguments of `subscribe`.
 _LISTENER: Final = 2, "listener"
 
 
 class TracedConsumer(ConsumerMethods):
-    """Wraps an aiokafka consumer; every method, property and argument order stays as it is.
+    """Wraps an aiokafka consumer; every method, property and argument order stays the same.
 
     What is the same as of an `AIOKafkaConsumer`, and what is not:
 
@@ -70,7 +70,7 @@ class TracedConsumer(ConsumerMethods):
     `python -m tracing dlq skip --batch` by hand.
 
     The span is current in the task that asks for a record. Before Python 3.12 `asyncio.wait_for`
-    runs what it is given in another task, and `asyncio.create_task` does so always: after
+    runs its argument in another task, and `asyncio.create_task` does so always: after
     `records = aiter(consumer)`, `await asyncio.wait_for(anext(records), 5)` gives a record whose
     span is not current. A limit of time around it keeps it so::
 

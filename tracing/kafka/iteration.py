@@ -97,7 +97,7 @@ class TracedRecords:
     is stopped or its `async with` block is left because of it, which ends the handling also
     where this object is kept; otherwise the handling counts as successful.
 
-    What the iterator yields goes to the loop as it is. Where a subclass of the consumer yields
+    What the iterator yields goes to the loop unchanged. Where a subclass of the consumer yields
     something of its own, and aiokafka's own `getone` was seen to return the record that it is
     made of, that record is what is handled; otherwise there is no span.
 

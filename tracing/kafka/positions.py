@@ -1,4 +1,4 @@
-"""Where a consumer stands in each partition, to see what it passed that was no record.
+"""A consumer's position in each partition, to see what it passed that was no record.
 
 The end of a transaction takes an offset of its own, an aborted transaction leaves records that are
 never delivered, and compaction leaves gaps. A group that commits only what it handled would stay
@@ -76,5 +76,5 @@ class Positions:
                     if tp not in without:
                         take(tp, await self._client.position(tp))
         except Exception as error:
-            # Unassigned meanwhile, or not known yet; the next time will do.
+            # Unassigned meanwhile, or not known yet; the next call reads it.
             _logger.debug("positions are not known: %s", described(error))

@@ -40,7 +40,7 @@ _HEADERS: Final = 5, "headers"
 
 
 class TracedProducer(ProducerMethods):
-    """Wraps an aiokafka producer; every method, property and argument order stays as it is.
+    """Wraps an aiokafka producer; every method, property and argument order stays the same.
 
     `isinstance(wrapper, AIOKafkaProducer)` holds, and type checkers accept it as one;
     `type(wrapper)` is `TracedProducer`. Attributes that are set on the wrapper are set on the
@@ -50,7 +50,7 @@ class TracedProducer(ProducerMethods):
     Each record gets the context headers of its own `send {topic}` span, which ends when the broker
     acknowledges the record and carries partition and offset, or the error. Headers are sent as a
     new list; the caller's is never changed. What fails in here is counted and logged, and the
-    record is sent all the same, as it was given.
+    record is sent all the same, unchanged.
 
     A send inside a transaction ends with its acknowledgement as well, and counts as sent: the
     broker has the record, and keeps it whether the transaction commits or aborts. Consumers with
@@ -120,12 +120,17 @@ class TracedProducer(ProducerMethods):
         send: Callable[..., Awaitable[asyncio.Future[RecordMetadata]]] = self._producer.send
         if present():
             send = beneath(send, self._producer)
-        given = [] if headers is None else list(headers)
-        sending = self._begin(topic, value, key, partition, given)
+        own_headers = [] if headers is None else list(headers)
+        sending = self._begin(topic, value, key, partition, own_headers)
         if sending is None:
-            given = unmarked(given, latest(given))
+            own_headers = unmarked(own_headers, latest(own_headers))
             return await send(
-                topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms, headers=given
+                topic,
+                value,
+                key=key,
+                partition=partition,
+                timestamp_ms=timestamp_ms,
+                headers=own_headers,
             )
         try:
             future = await send(
@@ -215,18 +220,18 @@ class TracedProducer(ProducerMethods):
         takes_headers, headers = taken
         if len(args) > _HEADERS[0] or "headers" in kwargs:
             headers = argument(args, kwargs, _HEADERS)
-        given = listed(headers)
+        own_headers = listed(headers)
         sending = None
         # What the arguments cannot be bound to, the producer says itself, or knows better.
         with suppress(TypeError):
             record = _record(*args, **kwargs)
-            sending = self._begin(*record, given)
+            sending = self._begin(*record, own_headers)
         if sending is not None:
-            given = sending.headers
-        elif given:
-            given = unmarked(given, latest(given))
+            own_headers = sending.headers
+        elif own_headers:
+            own_headers = unmarked(own_headers, latest(own_headers))
         if headers is not None or (sending is not None and takes_headers):
-            args = with_argument(args, kwargs, _HEADERS, given)
+            args = with_argument(args, kwargs, _HEADERS, own_headers)
         return sending, args
 
     def _replaced(self, name: str) -> None:
