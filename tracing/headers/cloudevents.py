@@ -184,18 +184,18 @@ def identity(present: Mapping[str, object]) -> dict[str, AttributeValue]:
     return attributes
 
 
-def time_ms(written: object) -> int | None:
+def time_ms(header: object) -> int | None:
     """Read a `ce_time`, unix ms; `None` where it is no moment with a time zone. Never raises."""
     global _read_second  # noqa: PLW0603 - a cache of one entry
-    if not isinstance(written, bytes) or len(written) > _MAX_TIME:
+    if not isinstance(header, bytes) or len(header) > _MAX_TIME:
         return None
-    # As it is written here: of many events only the milliseconds differ.
-    ours = len(written) == _OUR_TIME and written[19:20] == b"." and written.endswith(b"Z")
-    if ours and written[20:23].isdigit():
+    # The format of this library: many events differ only in their milliseconds.
+    ours = len(header) == _OUR_TIME and header[19:20] == b"." and header.endswith(b"Z")
+    if ours and header[20:23].isdigit():
         second, second_ms = _read_second
-        if written[:19] == second:
-            return second_ms + int(written[20:23])
-    value = text(written, _MAX_TIME)
+        if header[:19] == second:
+            return second_ms + int(header[20:23])
+    value = text(header, _MAX_TIME)
     if value is None:
         return None
     try:
@@ -204,7 +204,7 @@ def time_ms(written: object) -> int | None:
     except (ValueError, OverflowError):
         return None
     if ours and moment_ms is not None:
-        _read_second = (written[:19], moment_ms - moment_ms % 1000)
+        _read_second = (header[:19], moment_ms - moment_ms % 1000)
     return moment_ms
 
 

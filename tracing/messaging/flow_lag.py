@@ -52,16 +52,16 @@ class Arrivals:
         return self._new(pipeline) if durations is None else durations
 
     def _new(self, pipeline: object) -> ArrivalDurations:
-        telemetry, known = self._telemetry, self._by_pipeline
+        telemetry, by_pipeline = self._telemetry, self._by_pipeline
         label = telemetry.pipelines.label(pipeline)
-        if label == OTHER and OTHER in known:
-            return known[OTHER]
+        if label == OTHER and OTHER in by_pipeline:
+            return by_pipeline[OTHER]
         attributes = {**self._attributes, semconv.PIPELINE_LABEL: label}
         series = ArrivalDurations(
             telemetry.metrics.durations(catalog.WAIT_DURATION, attributes),
             telemetry.metrics.durations(catalog.END_TO_END_DURATION, attributes),
         )
-        _keep(known, pipeline, label, series)
+        _keep(by_pipeline, pipeline, label, series)
         return series
 
 
@@ -87,21 +87,21 @@ class Publications:
         return self._new(pipeline) if durations is None else durations
 
     def _new(self, pipeline: object) -> Durations:
-        known = self._by_pipeline
+        by_pipeline = self._by_pipeline
         label = self._telemetry.pipelines.label(pipeline)
-        if label == OTHER and OTHER in known:
-            return known[OTHER]
+        if label == OTHER and OTHER in by_pipeline:
+            return by_pipeline[OTHER]
         series = self._telemetry.metrics.durations(
             catalog.PUBLISH_DURATION,
             {semconv.DESTINATION: self._topic, semconv.PIPELINE_LABEL: label},
         )
-        _keep(known, pipeline, label, series)
+        _keep(by_pipeline, pipeline, label, series)
         return series
 
 
-def _keep(known: dict[object, Kept], pipeline: object, label: str, series: Kept) -> None:
+def _keep(by_pipeline: dict[object, Kept], pipeline: object, label: str, series: Kept) -> None:
     # Baggage of the own process may hold anything: of what is no name there is no end.
     if label == OTHER:
-        known[OTHER] = series
+        by_pipeline[OTHER] = series
     elif pipeline is None or isinstance(pipeline, str):
-        known[pipeline] = series
+        by_pipeline[pipeline] = series

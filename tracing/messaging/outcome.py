@@ -48,7 +48,7 @@ class Unprocessable(Exception):  # noqa: N818 - says what the record is
 def decisive(
     error: BaseException, *, permanent: Callable[[Exception], bool] | None = None
 ) -> BaseException:
-    """Return the error that a group of errors stands for; any other error is returned as it is.
+    """Return the error that a group of errors stands for; any other error is returned itself.
 
     It never raises: an error that cannot be looked into, because asking for its type raises, is
     replaced by one that says so.

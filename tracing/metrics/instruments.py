@@ -77,15 +77,15 @@ class SeriesLimit:
         self.refused = 0
         """Number of requests for a series that did not fit."""
         self._left_out: dict[str, int] = {}
-        self._known: dict[str, set[LabelSet]] = {}
+        self._labels: dict[str, set[LabelSet]] = {}
 
     def admit(self, metric: Metric, labels: LabelSet) -> LabelSet:
         """Return the labels under which a series is kept: its own, or those of the shared one."""
-        known = self._known.setdefault(metric.name, set())
-        if labels in known:
+        admitted = self._labels.setdefault(metric.name, set())
+        if labels in admitted:
             return labels
-        if len(known) < self.max_series - 1:
-            known.add(labels)
+        if len(admitted) < self.max_series - 1:
+            admitted.add(labels)
             return labels
         self.refused += 1
         warn_once(

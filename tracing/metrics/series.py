@@ -87,18 +87,18 @@ class PipelineNames:
         own: The service's own pipeline, which always has its name.
     """
 
-    __slots__ = ("_known", "_own")
+    __slots__ = ("_names", "_own")
 
     def __init__(self, own: str) -> None:
         self._own = own
-        self._known: set[str] = set()
+        self._names: set[str] = set()
 
     def label(self, name: object) -> str:
         """Return the label of a pipeline: its name, or `_OTHER` once there are too many."""
         if not is_name(name) or name == self._own:
             return self._own
-        if name not in self._known:
-            if len(self._known) >= MAX_PIPELINES:
+        if name not in self._names:
+            if len(self._names) >= MAX_PIPELINES:
                 return OTHER
-            self._known.add(str(name))
+            self._names.add(str(name))
         return str(name)

@@ -229,7 +229,7 @@ async def test_a_handler_that_gives_nothing_to_await_ends_the_loop_and_loses_not
     memory: _InMemory, kind: str
 ) -> None:
     topic = await memory.topic_with_a_record()
-    letters = await dead_letter_topic(memory, topic, "shipping")
+    dead_letter_name = await dead_letter_topic(memory, topic, "shipping")
     consumer = await memory.consumer(topic, group="shipping")
     dead_letters = DeadLetters(await memory.producer())
 
@@ -239,7 +239,7 @@ async def test_a_handler_that_gives_nothing_to_await_ends_the_loop_and_loses_not
         )
 
     assert len(SEEN) <= 1
-    assert not memory.broker.records(letters)
+    assert not memory.broker.records(dead_letter_name)
     assert await consumer.committed(TopicPartition(topic, 0)) is None
 
 
@@ -270,7 +270,7 @@ async def test_a_coroutine_that_a_handler_forgot_to_await_ends_the_loop_and_lose
     memory: _InMemory, handler: Any
 ) -> None:
     topic = await memory.topic_with_a_record()
-    letters = await dead_letter_topic(memory, topic, "shipping")
+    dead_letter_name = await dead_letter_topic(memory, topic, "shipping")
     consumer = await memory.consumer(topic, group="shipping")
     dead_letters = DeadLetters(await memory.producer())
 
@@ -279,7 +279,7 @@ async def test_a_coroutine_that_a_handler_forgot_to_await_ends_the_loop_and_lose
             await tracing.consume(consumer, handler, retry=NOW, dead_letters=dead_letters)
 
     assert [] == SEEN
-    assert not memory.broker.records(letters)
+    assert not memory.broker.records(dead_letter_name)
     assert await consumer.committed(TopicPartition(topic, 0)) is None
 
 
@@ -399,7 +399,7 @@ async def test_a_handler_that_does_not_take_a_record_is_refused_before_the_first
     memory: _InMemory, handler: Any
 ) -> None:
     topic = await memory.topic_with_a_record()
-    letters = await dead_letter_topic(memory, topic, "shipping")
+    dead_letter_name = await dead_letter_topic(memory, topic, "shipping")
     consumer = await memory.consumer(topic, group="shipping")
     dead_letters = DeadLetters(await memory.producer())
 
@@ -407,7 +407,7 @@ async def test_a_handler_that_does_not_take_a_record_is_refused_before_the_first
         await tracing.consume(consumer, handler, dead_letters=dead_letters)
 
     assert [] == SEEN
-    assert not memory.broker.records(letters)
+    assert not memory.broker.records(dead_letter_name)
 
 
 def injecting(function: Callable[..., Any]) -> Handler:

@@ -1,4 +1,4 @@
-"""The header codec is total: whatever a record carries, nothing raises and work is bounded."""
+"""The header codec accepts any record: nothing raises, and the work is bounded."""
 
 from typing import Any
 

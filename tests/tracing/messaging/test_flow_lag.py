@@ -1,4 +1,4 @@
-"""How long flows take: publish, wait and end-to-end, counted where they tell the truth."""
+"""Lags of flows: publish, wait and end-to-end are measured where they are meaningful."""
 
 from __future__ import annotations
 

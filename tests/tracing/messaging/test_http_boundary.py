@@ -76,7 +76,7 @@ class Shop:
 
 @pytest.mark.parametrize("caller", ["link", "ignore"])
 @pytest.mark.parametrize("case", [str.lower, str.title])
-async def test_a_stranger_neither_switches_tracing_off_nor_adds_baggage(
+async def test_an_outsider_neither_switches_tracing_off_nor_adds_baggage(
     capture: Capture, caller: Caller, case: Any
 ) -> None:
     shop = Shop(capture, caller)

@@ -1,4 +1,4 @@
-"""What is recorded is what the catalogue says, and the other way round."""
+"""What is recorded matches the catalogue, and the other way round."""
 
 from __future__ import annotations
 
