@@ -12,8 +12,8 @@ from tracing.messaging.current import current_batch, current_processing
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
+    from tracing.headers.codec import Record
     from tracing.headers.identity import EventIdentity
-    from tracing.messaging.transport import Message
     from tracing.metrics.instruments import Count
     from tracing.telemetry import Telemetry
 
@@ -28,7 +28,7 @@ class Inbox(Protocol[Connection_contra]):
     `tracing.sql.SqlInbox` is one for SQLAlchemy.
     """
 
-    async def accept(self, connection: Connection_contra, record: Message) -> bool:
+    async def accept(self, connection: Connection_contra, record: Record) -> bool:
         """Note in the connection's transaction that a record's event is being applied.
 
         Returns:
@@ -60,7 +60,7 @@ class Duplicates:
                 self._telemetry.diagnostics.failed("duplicate", fault)
 
     def skipped(self, topic: str, identity: EventIdentity) -> None:
-        """Tell of a message that is skipped."""
+        """Report a message that is skipped."""
         try:
             self._counts[topic].value += 1
             processing = current_processing()

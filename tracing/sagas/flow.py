@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tracing.core.text import plain_text
 from tracing.headers import cloudevents
@@ -14,8 +14,7 @@ from tracing.sagas.context import SAGA_OUTCOMES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiokafka.structs import ConsumerRecord
-
+    from tracing.messaging.transport import Message
     from tracing.sagas.context import SagaOutcome
 
 STARTED_STATE: Final = "started"
@@ -84,7 +83,7 @@ class SagaFlow:
         for step in self.steps.values():
             plain_text(step, "the name of a step")
 
-    def read(self, record: ConsumerRecord[Any, Any]) -> FlowEvent | None:
+    def read(self, record: Message) -> FlowEvent | None:
         """Return a record's meaning for the flow; `None` without one. Never raises."""
         headers = latest(record.headers)
         kind = text(headers.get(cloudevents.TYPE), cloudevents.MAX_VALUE)

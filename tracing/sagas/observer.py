@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tracing.core.callables import require_async
 from tracing.sagas.tracker import SagaTracker
@@ -11,8 +11,7 @@ from tracing.sagas.tracker import SagaTracker
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from aiokafka.structs import ConsumerRecord
-
+    from tracing.messaging.transport import Message
     from tracing.sagas.flow import FlowEvent, SagaFlow
     from tracing.sagas.store import SagaHistory, SagaLog
     from tracing.telemetry import Telemetry
@@ -70,7 +69,7 @@ class SagaObserver:
         self._quiet_after_s = quiet_after_s
         self._flows = [(flow, SagaTracker(flow.name, telemetry, health=log)) for flow in flows]
 
-    async def observe(self, record: ConsumerRecord[Any, Any]) -> None:
+    async def observe(self, record: Message) -> None:
         """Store a record's event; ignore a record that belongs to no flow.
 
         Raises:

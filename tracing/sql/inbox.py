@@ -14,10 +14,10 @@ from tracing.headers.identity import EventIdentity, bounded
 from tracing.sql.tables import inbox_table
 
 if TYPE_CHECKING:
-    from aiokafka.structs import ConsumerRecord
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from tracing.headers.codec import Record
     from tracing.telemetry import Telemetry
 
 _INSERTS: Final[dict[str, Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
@@ -55,7 +55,7 @@ class SqlInbox:
         """The table; create it before the first record is accepted."""
         return self._table
 
-    async def accept(self, connection: AsyncConnection, record: ConsumerRecord[Any, Any]) -> bool:
+    async def accept(self, connection: AsyncConnection, record: Record) -> bool:
         """Store a record's identity in the connection's transaction, which applies its event.
 
         A rollback removes the identity as well, and the record counts as new again. A second
