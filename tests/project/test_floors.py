@@ -106,6 +106,25 @@ def test_importing_tracing_needs_the_api_alone() -> None:
     assert "[]" == done.stdout.strip()
 
 
+LONGEST = 350
+SHORTEST = 60
+SHORT = {
+    "tracing.__main__": "the entry point: it runs, and explains itself, without the extra `cli`",
+    "tracing.core.otel_context": "constants alone",
+}
+
+
+def test_modules_of_the_library_hold_one_responsibility_each() -> None:
+    lines = {
+        name: len(text.splitlines())
+        for name, text in sources_of("tracing").items()
+        if not (ROOT / name.replace(".", "/")).is_dir()  # a package has an `__init__`
+    }
+
+    assert [] == [name for name, count in lines.items() if count > LONGEST]
+    assert set(SHORT) == {name for name, count in lines.items() if count < SHORTEST}
+
+
 HOUSE = (("ground",), ("first", "annex"), ("attic",))
 
 
