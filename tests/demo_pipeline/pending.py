@@ -1,4 +1,4 @@
-"""Number of records that each group has not committed."""
+"""The number of records that each group has not committed."""
 
 from __future__ import annotations
 

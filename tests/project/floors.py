@@ -1,4 +1,4 @@
-"""The packages of this project and the floors they stand on, as data, and how imports are read.
+"""The packages of this project and their floors, as data, and a reader of imports.
 
 A module imports from its own package, or from packages on floors below it.
 """

@@ -1,4 +1,4 @@
-"""What a broker must do beyond the clients' tests: transactions, administration, staying power.
+"""What a broker must support beyond the clients' tests: transactions, administration, long runs.
 
 The suite of `tests/testing`, which holds for the in-memory double, the embedded broker and Apache
 Kafka, has producing, headers, groups, rebalances, seeking and pausing. Here is what only real

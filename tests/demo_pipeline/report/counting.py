@@ -1,4 +1,4 @@
-"""Metrics of retries, duplicates and dead dead_letters, as the demo's services count them."""
+"""Metrics of retries, duplicates and dead letters, as the demo's services count them."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Names without end: what is looked up once for each of them is not kept without end."""
+"""An unbounded number of names is remembered within a bound."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_value_that_cannot_be_made_is_not_kept() -> None:
     assert {} == cache
 
 
-def test_an_interval_passes_for_each_key_by_itself() -> None:
+def test_each_key_has_its_own_interval() -> None:
     intervals: OncePerInterval[str] = OncePerInterval(60.0)
 
     assert [True, False, True, True] == [

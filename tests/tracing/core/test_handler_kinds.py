@@ -1,4 +1,4 @@
-"""Callables of the wrong kind are refused where they are given; at the latest, nothing is lost."""
+"""Callables of the wrong kind are refused at once where possible, and never lose a record."""
 
 from __future__ import annotations
 
@@ -208,14 +208,16 @@ async def test_a_handler_that_cannot_be_async_is_refused_before_the_first_record
     assert await consumer.committed(TopicPartition(topic, 0)) is None
 
 
-async def test_the_refusal_says_how_to_mend_it(memory: _InMemory) -> None:
+async def test_the_refusal_says_how_to_fix_it(memory: _InMemory) -> None:
     consumer = await memory.consumer(await memory.topic(), group="shipping")
 
     with pytest.raises(TypeError, match=r"plain is not: write it as `async def`.*to_thread"):
         await tracing.consume(consumer, plain)  # type: ignore[arg-type]  # on purpose
 
 
-async def test_the_refusal_does_not_print_what_is_bound_to_the_handler(memory: _InMemory) -> None:
+async def test_the_refusal_does_not_print_the_arguments_bound_to_the_handler(
+    memory: _InMemory,
+) -> None:
     consumer = await memory.consumer(await memory.topic(), group="shipping")
 
     with pytest.raises(TypeError) as caught:
@@ -225,7 +227,7 @@ async def test_the_refusal_does_not_print_what_is_bound_to_the_handler(memory: _
 
 
 @pytest.mark.parametrize("kind", ONLY_A_CALL_SHOWS)
-async def test_a_handler_that_gives_nothing_to_await_ends_the_loop_and_loses_nothing(
+async def test_a_handler_that_returns_nothing_to_await_ends_the_loop_and_loses_nothing(
     memory: _InMemory, kind: str
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -243,7 +245,7 @@ async def test_a_handler_that_gives_nothing_to_await_ends_the_loop_and_loses_not
     assert await consumer.committed(TopicPartition(topic, 0)) is None
 
 
-async def test_on_any_broker_such_a_record_comes_back_to_a_handler_that_is_mended(
+async def test_on_any_broker_the_record_comes_back_to_a_fixed_handler(
     clients: Clients,
 ) -> None:
     topic = await clients.topic()
@@ -283,7 +285,7 @@ async def test_a_coroutine_that_a_handler_forgot_to_await_ends_the_loop_and_lose
     assert await consumer.committed(TopicPartition(topic, 0)) is None
 
 
-async def test_a_handler_may_return_what_goes_on_in_a_task_of_its_own(memory: _InMemory) -> None:
+async def test_a_handler_may_return_a_task(memory: _InMemory) -> None:
     topic = await memory.topic_with_a_record()
     consumer = await memory.consumer(topic, group="shipping")
     stop = asyncio.Event()
@@ -302,7 +304,9 @@ async def test_a_handler_may_return_what_goes_on_in_a_task_of_its_own(memory: _I
 
 
 @pytest.mark.parametrize("kind", ASYNC)
-async def test_whatever_gives_something_to_await_is_a_handler(memory: _InMemory, kind: str) -> None:
+async def test_any_callable_that_returns_an_awaitable_is_a_handler(
+    memory: _InMemory, kind: str
+) -> None:
     topic = await memory.topic_with_a_record()
     consumer = await memory.consumer(topic, group="shipping")
     stop = asyncio.Event()
@@ -318,9 +322,7 @@ async def test_whatever_gives_something_to_await_is_a_handler(memory: _InMemory,
 
 
 @pytest.mark.parametrize("stop", [threading.Event(), SimpleNamespace(is_set=plain), True])
-async def test_what_would_block_the_event_loop_is_no_event_to_stop_with(
-    memory: _InMemory, stop: Any
-) -> None:
+async def test_a_blocking_event_is_refused_as_stop_event(memory: _InMemory, stop: Any) -> None:
     consumer = await memory.consumer(await memory.topic(), group="shipping")
 
     with pytest.raises(TypeError, match=r"stop must be an asyncio\.Event, not"):
@@ -330,7 +332,7 @@ async def test_what_would_block_the_event_loop_is_no_event_to_stop_with(
 @pytest.mark.parametrize(
     "stop", [AsyncMock(spec=asyncio.Event), create_autospec(asyncio.Event, instance=True)]
 )
-async def test_a_double_of_an_event_is_an_event(memory: _InMemory, stop: Any) -> None:
+async def test_a_double_of_an_event_is_accepted(memory: _InMemory, stop: Any) -> None:
     consumer = await memory.consumer(await memory.topic(), group="shipping")
     stop.is_set.return_value = True
 
@@ -346,24 +348,26 @@ async def async_predicate(_error: Any) -> bool:
     "given",
     [async_predicate, AsyncMock(), functools.partial(async_predicate), generator, (OSError,)],
 )
-def test_an_option_of_retry_that_is_no_plain_function_is_refused(option: str, given: Any) -> None:
+def test_an_option_of_retry_that_is_not_a_plain_function_is_refused(
+    option: str, given: Any
+) -> None:
     with pytest.raises(TypeError, match=rf"Retry\.{option} must be a"):
         Retry(**{option: given})
 
 
-def test_an_exception_class_is_no_predicate() -> None:
+def test_an_exception_class_is_refused_as_predicate() -> None:
     with pytest.raises(TypeError, match="isinstance"):
         Retry(retryable=OSError)  # type: ignore[arg-type]  # on purpose
 
 
-def test_a_predicate_that_gives_something_to_await_counts_the_error_as_permanent() -> None:
+def test_a_predicate_that_returns_an_awaitable_counts_the_error_as_permanent() -> None:
     retry = Retry(retryable=lambda error: async_predicate(error))  # type: ignore[arg-type,return-value]  # noqa: PLW0108 - on purpose
 
     assert not retry.may_succeed_after(OSError())
 
 
 @pytest.mark.parametrize("delay", [None, "1", float("nan"), float("inf"), -1])
-def test_a_delay_that_is_no_number_of_seconds_becomes_the_longest_delay(delay: Any) -> None:
+def test_an_invalid_delay_becomes_the_longest_delay(delay: Any) -> None:
     assert 2 == Retry(delay_s=2, jitter=lambda _longest: delay).delay_after(1)
 
 

@@ -1,4 +1,4 @@
-"""Random identifiers are never given twice: not by threads, not by forks, not by seeds."""
+"""Random ids never repeat: not across threads, not across forks, not with a seed."""
 
 import os
 import random

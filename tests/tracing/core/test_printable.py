@@ -1,4 +1,4 @@
-"""Text from outside is one harmless piece of a line, wherever it is shown."""
+"""Text from outside is printed as one harmless line."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ HARMFUL = {
 
 
 @pytest.mark.parametrize("name", HARMFUL)
-def test_what_a_reader_does_not_see_is_escaped(name: str) -> None:
+def test_invisible_characters_are_escaped(name: str) -> None:
     shown = printable(f"a{HARMFUL[name]}b")
 
     assert shown.startswith("a\\")
@@ -56,7 +56,7 @@ def test_what_a_reader_does_not_see_is_escaped(name: str) -> None:
     assert 1 == len(shown.splitlines())
 
 
-def test_a_lone_surrogate_can_be_written_down() -> None:
+def test_a_lone_surrogate_can_be_printed() -> None:
     assert "a\\ud800b" == printable("a\ud800b")
     assert printable("\udfff").encode()
 
@@ -76,7 +76,7 @@ def test_the_result_is_always_one_visible_line_within_its_bound(text: str, limit
     assert json.loads(json.dumps(shown)) == shown.encode().decode()
 
 
-def test_what_is_cut_says_so() -> None:
+def test_cut_text_is_marked() -> None:
     assert "abc…" == printable("abcdef", 4)
     assert "abcd" == printable("abcd", 4)
 

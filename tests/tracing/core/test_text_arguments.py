@@ -1,4 +1,4 @@
-"""Arguments that become headers, labels and ids: one obvious text is taken, others are named."""
+"""Arguments for headers, labels and ids: values without one obvious text are refused by name."""
 
 from __future__ import annotations
 
@@ -88,9 +88,7 @@ def made(name: str, given: Any) -> list[Any]:
 
 @pytest.mark.parametrize("name", ["id", "subject"])
 @pytest.mark.parametrize(("expected", "given"), TEXTS)
-def test_an_id_of_an_event_is_written_as_it_usually_is(
-    name: str, expected: str, given: Any
-) -> None:
+def test_an_ordinary_event_id_is_printed_unchanged(name: str, expected: str, given: Any) -> None:
     headers = made(name, given)
 
     event = CloudEvent.from_headers(headers)
@@ -101,14 +99,14 @@ def test_an_id_of_an_event_is_written_as_it_usually_is(
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("given", NOT_TEXTS)
-def test_what_has_no_one_obvious_text_is_refused_by_name(name: str, given: Any) -> None:
+def test_a_value_without_one_obvious_text_is_refused_by_name(name: str, given: Any) -> None:
     with pytest.raises(TypeError, match=f"^{name} must be a str") as caught:
         made(name, given)
 
     assert type(given).__name__ in str(caught.value)
 
 
-def test_the_refusal_says_how_to_mend_it() -> None:
+def test_the_refusal_says_how_to_fix_it() -> None:
     with pytest.raises(TypeError, match="give its value"):
         cloudevent(type=Plain.DECLINED)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(TypeError, match="decode it"):
@@ -121,7 +119,7 @@ def test_a_time_is_a_datetime(given: Any) -> None:
         cloudevent(type="X", time=given)
 
 
-def test_a_time_that_utc_has_not_is_refused_by_name() -> None:
+def test_a_time_outside_the_range_of_utc_is_refused_by_name() -> None:
     early = datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))
 
     with pytest.raises(ValueError, match=r"^time is before year 1"):
@@ -129,13 +127,13 @@ def test_a_time_that_utc_has_not_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_text_that_cannot_be_written_is_refused_by_name(name: str) -> None:
+def test_a_text_that_cannot_be_encoded_is_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError, match=f"^{name} cannot be written"):
         made(name, "a\ud800")
 
 
 @pytest.mark.parametrize("name", ["id", "source"])
-def test_an_identity_is_not_empty(name: str) -> None:
+def test_an_identity_must_not_be_empty(name: str) -> None:
     with pytest.raises(ValueError, match=f"^{name} must not be empty"):
         made(name, "")
 
@@ -320,7 +318,7 @@ def test_a_member_of_an_enumeration_that_is_text_is_its_value() -> None:
     assert str is type(Telemetry(OldWord.DECLINED).pipeline)
 
 
-async def test_a_limit_of_time_around_the_next_record_keeps_its_span_current(
+async def test_a_timeout_around_the_next_record_keeps_its_span_current(
     clients: Clients, capture: Capture
 ) -> None:
     topic = await clients.topic()
@@ -344,7 +342,7 @@ async def test_a_limit_of_time_around_the_next_record_keeps_its_span_current(
 
 
 @pytest.mark.parametrize("baggage", ["pipeline.*", ("pipeline.*", 5), [None]])
-def test_a_boundary_takes_patterns_and_no_text_whose_letters_would_be_patterns(
+def test_a_boundary_takes_patterns_and_refuses_a_plain_string(
     baggage: Any,
 ) -> None:
     with pytest.raises(TypeError, match="baggage must be a tuple of patterns"):

@@ -143,7 +143,7 @@ async def test_a_message_that_was_given_back_is_handled_by_the_next_loop(
     assert [b"v"] == broker.acknowledged
 
 
-async def test_messages_are_handled_side_by_side_up_to_the_concurrency_and_in_order_per_key(
+async def test_messages_are_handled_concurrently_up_to_the_limit_and_in_order_per_key(
     broker: QueueBroker, telemetry: Telemetry
 ) -> None:
     for number in range(12):
@@ -167,7 +167,7 @@ async def test_messages_are_handled_side_by_side_up_to_the_concurrency_and_in_or
     assert 12 == len(broker.acknowledged)
 
 
-async def test_at_a_stop_the_message_under_way_is_finished_and_the_others_are_given_back(
+async def test_a_stop_finishes_the_current_message_and_gives_the_others_back(
     broker: QueueBroker, telemetry: Telemetry
 ) -> None:
     for value in (b"0", b"1", b"2"):

@@ -1,4 +1,4 @@
-"""The whole loop: at least once, in order, committed after success, drained on the way out."""
+"""The whole loop: at least once, in order, committed after success, drained at the end."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_a_failing_handler_ends_the_loop_and_its_record_comes_back(
     assert 1 == sum(span.status.status_code.name == "ERROR" for span in capture.spans())
 
 
-async def test_partitions_are_handled_side_by_side(clients: Clients) -> None:
+async def test_partitions_are_handled_concurrently(clients: Clients) -> None:
     topic = await filled(clients)
     consumer = await clients.consumer(topic, group="g")
     together = asyncio.Event()
@@ -119,7 +119,7 @@ async def test_partitions_are_handled_side_by_side(clients: Clients) -> None:
     assert together.is_set()
 
 
-async def test_concurrency_bounds_the_records_under_way(clients: Clients) -> None:
+async def test_concurrency_limits_the_records_in_progress(clients: Clients) -> None:
     topic = await filled(clients)
     consumer = await clients.consumer(topic, group="g")
     under_way = most = 0
@@ -150,7 +150,7 @@ async def test_a_slow_partition_is_paused_and_nothing_is_lost(clients: Clients) 
     assert not consumer.paused()
 
 
-async def test_stopping_finishes_what_is_under_way_and_leaves_the_rest(clients: Clients) -> None:
+async def test_stopping_finishes_records_in_progress_and_leaves_the_rest(clients: Clients) -> None:
     topic = await filled(clients, 10, keys=1)
     consumer = await clients.consumer(topic, group="g")
     stop, release = asyncio.Event(), asyncio.Event()
@@ -189,7 +189,7 @@ async def test_cancelling_drains_and_commits(clients: Clients) -> None:
     assert [1] == list((await committed(consumer, topic)).values())
 
 
-async def test_a_handler_that_does_not_end_is_cancelled_and_comes_back(
+async def test_a_handler_that_does_not_end_is_cancelled_and_its_record_comes_back(
     clients: Clients, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await filled(clients, 2, keys=1)
@@ -225,7 +225,7 @@ async def test_a_rejection_counts_as_handled(clients: Clients, capture: Capture)
     assert 3 == outcomes.count("rejected")
 
 
-async def test_before_partitions_move_their_records_are_finished_and_committed(
+async def test_records_are_finished_and_committed_before_their_partitions_move(
     clients: Clients,
 ) -> None:
     topic = await filled(clients, 200)
@@ -254,7 +254,7 @@ async def test_before_partitions_move_their_records_are_finished_and_committed(
     assert 200 == len(seen) == len(set(seen))
 
 
-async def test_a_commit_that_the_group_refuses_is_logged_and_the_loop_goes_on(
+async def test_a_commit_that_the_group_refuses_is_logged_and_the_loop_continues(
     memory: _InMemory, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await filled(memory, 5, keys=1)
@@ -267,7 +267,7 @@ async def test_a_commit_that_the_group_refuses_is_logged_and_the_loop_goes_on(
     assert "may be delivered again" in caplog.text
 
 
-async def test_commits_are_timed_and_spans_where_asked_for(
+async def test_commits_are_timed_and_have_spans_on_request(
     memory: _InMemory, capture: Capture
 ) -> None:
     memory.telemetry.commit_spans = True
@@ -285,7 +285,7 @@ async def test_commits_are_timed_and_spans_where_asked_for(
     assert 1 == duration.count  # type: ignore[union-attr]  # of a histogram
 
 
-async def test_an_application_listener_hears_of_rebalances_too(clients: Clients) -> None:
+async def test_an_application_listener_is_called_on_rebalances_too(clients: Clients) -> None:
     heard: list[str] = []
 
     class Listener(ConsumerRebalanceListener):
@@ -353,7 +353,7 @@ async def test_the_loop_ends_when_the_consumer_is_stopped(clients: Clients) -> N
     await asyncio.wait_for(loop, 30)
 
 
-async def test_a_cancelled_inner_task_is_a_failure_and_nothing_behind_it_is_committed(
+async def test_a_cancelled_inner_task_is_a_failure_and_no_later_record_is_committed(
     clients: Clients,
 ) -> None:
     topic = await filled(clients, 5, keys=1)
@@ -371,7 +371,7 @@ async def test_a_cancelled_inner_task_is_a_failure_and_nothing_behind_it_is_comm
     assert [2] == list((await committed(consumer, topic)).values())
 
 
-async def test_a_handler_that_refuses_to_be_cancelled_does_not_hold_the_end_up(
+async def test_a_handler_that_refuses_to_be_cancelled_does_not_delay_the_end(
     memory: _InMemory,
 ) -> None:
     topic = await filled(memory, 1)
@@ -418,7 +418,7 @@ async def test_cancelling_twice_leaves_no_handler_behind(memory: _InMemory) -> N
     await asyncio.wait_for(cut_off.wait(), 10)
 
 
-async def test_a_failing_application_listener_does_not_cost_records(memory: _InMemory) -> None:
+async def test_a_failing_application_listener_loses_no_records(memory: _InMemory) -> None:
     class Fails(ConsumerRebalanceListener):
         assignments = 0
 
@@ -447,7 +447,7 @@ async def test_a_failing_application_listener_does_not_cost_records(memory: _InM
     assert 8 == handler.values.count(b"new")
 
 
-async def test_a_commit_whose_answer_a_rebalance_overtakes_does_no_harm(
+async def test_a_commit_answered_after_a_rebalance_does_no_harm(
     memory: _InMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topic = await filled(memory, 8)
@@ -478,7 +478,7 @@ async def test_a_commit_whose_answer_a_rebalance_overtakes_does_no_harm(
     assert b"one more" in handler.values
 
 
-async def test_a_broker_that_does_not_answer_does_not_hold_the_end_up(
+async def test_a_broker_that_does_not_answer_does_not_delay_the_end(
     memory: _InMemory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await filled(memory, 1)
@@ -498,7 +498,7 @@ async def test_a_broker_that_does_not_answer_does_not_hold_the_end_up(
     assert "last commit did not succeed" in caplog.text
 
 
-async def test_after_a_failed_fetch_nothing_that_came_with_it_is_jumped_over(
+async def test_a_failed_fetch_skips_none_of_the_records_that_came_with_it(
     memory: _InMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topic = await memory.topic()

@@ -1,4 +1,4 @@
-"""A consumer's own methods while `consume` reads it: they count what was handled."""
+"""A consumer's own methods while `consume` reads it refer to handled records."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def handled_with(
     return handled
 
 
-async def test_a_commit_in_a_handler_is_of_what_was_handled_before(clients: Clients) -> None:
+async def test_a_commit_in_a_handler_covers_the_records_handled_before(clients: Clients) -> None:
     topic = await numbered(clients)
     first = TopicPartition(topic, 0)
     consumer = await clients.consumer(topic, group="g")
@@ -68,7 +68,7 @@ async def test_a_commit_in_a_handler_is_of_what_was_handled_before(clients: Clie
     assert [None, 1, 2, 3] == committed
 
 
-async def test_a_commit_with_offsets_is_of_these(clients: Clients) -> None:
+async def test_a_commit_with_offsets_commits_these_offsets(clients: Clients) -> None:
     topic = await numbered(clients)
     first = TopicPartition(topic, 0)
     consumer = await clients.consumer(topic, group="g")
@@ -103,7 +103,7 @@ async def test_commits_of_an_application_are_counted_once(
     assert 2 == duration.count  # type: ignore[union-attr]  # of a histogram
 
 
-async def test_a_commit_without_a_group_is_refused_as_ever(memory: _InMemory) -> None:
+async def test_a_commit_without_a_group_is_refused_as_without_a_loop(memory: _InMemory) -> None:
     topic = await numbered(memory, 1)
     consumer = await memory.consumer(topic)
 
@@ -127,7 +127,9 @@ async def test_the_position_is_the_first_record_that_is_not_handled(clients: Cli
     assert [0, 1, 2, 3] == positions
 
 
-async def test_the_position_of_another_partition_is_the_clients(clients: Clients) -> None:
+async def test_the_position_of_an_unassigned_partition_comes_from_the_client(
+    clients: Clients,
+) -> None:
     topic = await numbered(clients, 1)
     consumer = await clients.consumer(topic, group="g")
     positions: list[int] = []
@@ -160,7 +162,7 @@ async def test_seeking_back_in_a_handler_repeats_from_there(clients: Clients) ->
     assert 6 == await consumer.committed(first)
 
 
-async def test_seeking_ahead_in_a_handler_leaves_out_what_is_between(clients: Clients) -> None:
+async def test_seeking_ahead_in_a_handler_skips_the_records_between(clients: Clients) -> None:
     topic = await numbered(clients)
     consumer = await clients.consumer(topic, group="g")
 
@@ -185,7 +187,7 @@ async def test_seeking_to_the_beginning_repeats_all(clients: Clients) -> None:
     assert [0, 1, 2, 0, 1, 2, 3] == await handled_with(consumer, act, until=3)
 
 
-async def test_seeking_to_the_end_leaves_out_the_rest(clients: Clients) -> None:
+async def test_seeking_to_the_end_skips_the_rest(clients: Clients) -> None:
     topic = await numbered(clients, 6)
     consumer = await clients.consumer(topic, group="g")
 
@@ -215,7 +217,7 @@ async def test_seeking_to_the_committed_offset_repeats_from_there(clients: Clien
     assert [0, 1, 2, 3, 4, 2, 3, 4, 5] == handled
 
 
-async def test_seeking_in_a_partition_of_others_is_refused_and_costs_nothing(
+async def test_seeking_in_an_unassigned_partition_is_refused_and_loses_nothing(
     clients: Clients,
 ) -> None:
     topic = await numbered(clients, 4)
@@ -235,7 +237,7 @@ async def test_seeking_in_a_partition_of_others_is_refused_and_costs_nothing(
     assert [0, 1, 2, 3] == await handled_with(consumer, act, until=3)
 
 
-async def test_what_waits_in_a_paused_partition_is_not_begun_until_it_is_resumed(
+async def test_records_of_a_paused_partition_wait_until_it_is_resumed(
     clients: Clients,
 ) -> None:
     topic = await numbered(clients, 6)
@@ -265,7 +267,7 @@ async def test_what_waits_in_a_paused_partition_is_not_begun_until_it_is_resumed
     assert set() == consumer.paused()
 
 
-async def test_what_was_paused_before_the_loop_stays_paused(clients: Clients) -> None:
+async def test_a_partition_paused_before_the_loop_stays_paused(clients: Clients) -> None:
     topic = await numbered(clients, 1)
     second = TopicPartition(topic, 1)
     await add(clients, topic, range(1), partition=1)
@@ -297,7 +299,7 @@ async def test_a_partition_that_waits_for_a_slow_handler_does_not_count_as_pause
 
 
 @pytest.mark.parametrize("take", ["getone", "getmany", "anext", "async for"])
-async def test_records_cannot_be_taken_away_from_the_handler(clients: Clients, take: str) -> None:
+async def test_records_cannot_be_polled_beside_the_loop(clients: Clients, take: str) -> None:
     topic = await numbered(clients, 2)
     consumer = await clients.consumer(topic, group="g")
 
@@ -335,7 +337,7 @@ async def test_a_second_loop_on_the_same_consumer_is_refused(clients: Clients) -
     assert [0, 1] == await handled_with(consumer, act, until=1)
 
 
-async def test_stopping_the_consumer_beside_the_loop_finishes_and_commits_what_is_under_way(
+async def test_stopping_the_consumer_beside_the_loop_finishes_and_commits_records_in_progress(
     clients: Clients,
 ) -> None:
     topic = await numbered(clients)
@@ -378,7 +380,7 @@ async def test_a_handler_can_stop_the_consumer(clients: Clients, *, in_task: boo
     assert 3 == await again.committed(TopicPartition(topic, 0))
 
 
-async def test_unsubscribing_ends_the_loop_in_good_order(clients: Clients) -> None:
+async def test_unsubscribing_ends_the_loop_cleanly(clients: Clients) -> None:
     topic = await numbered(clients)
     consumer = await clients.consumer(topic, group="g")
 
@@ -392,7 +394,7 @@ async def test_unsubscribing_ends_the_loop_in_good_order(clients: Clients) -> No
     assert not consumer.subscription()
 
 
-async def test_another_subscription_is_taken_up_once_what_is_under_way_is_committed(
+async def test_a_new_subscription_applies_once_records_in_progress_are_committed(
     clients: Clients,
 ) -> None:
     topic, other = await numbered(clients), await clients.topic("others")
@@ -415,7 +417,7 @@ async def test_another_subscription_is_taken_up_once_what_is_under_way_is_commit
     assert 3 == await consumer.committed(TopicPartition(topic, 0))
 
 
-async def test_what_waits_is_not_lost_where_another_subscription_is_refused(
+async def test_a_refused_subscription_loses_no_waiting_records(
     clients: Clients,
 ) -> None:
     topic = await numbered(clients, 4)
@@ -434,7 +436,7 @@ async def test_what_waits_is_not_lost_where_another_subscription_is_refused(
     assert [2, 3] == await handled_with(consumer, nothing, until=3)
 
 
-async def test_after_the_loop_the_methods_are_the_clients_again(memory: _InMemory) -> None:
+async def test_after_the_loop_the_methods_are_those_of_the_client_again(memory: _InMemory) -> None:
     topic = await numbered(memory, 3)
     first = TopicPartition(topic, 0)
     consumer = await memory.consumer(topic, group="g")
@@ -450,7 +452,7 @@ async def test_after_the_loop_the_methods_are_the_clients_again(memory: _InMemor
     assert 2 == await consumer.committed(first)
 
 
-async def test_a_listener_that_commits_on_revocation_commits_what_was_handled(
+async def test_a_listener_that_commits_on_revocation_commits_handled_records_only(
     clients: Clients,
 ) -> None:
     from aiokafka.abc import ConsumerRebalanceListener  # noqa: PLC0415 - of this test alone

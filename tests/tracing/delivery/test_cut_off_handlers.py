@@ -1,4 +1,4 @@
-"""A handler that outlives its cancellation: nothing is handled behind it, its result is void."""
+"""A handler that outlives its cancellation: its result is ignored, no later record is handled."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def said(caplog: pytest.LogCaptureFixture) -> int:
     return sum("was cancelled and went on" in line for line in caplog.messages)
 
 
-async def test_behind_a_handler_that_outlives_the_loop_nothing_is_handled(
+async def test_no_record_is_handled_after_a_handler_that_outlives_the_loop(
     memory: _InMemory, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await filled(memory)
@@ -79,7 +79,7 @@ async def test_behind_a_handler_that_outlives_the_loop_nothing_is_handled(
     assert None is await consumer.committed(TopicPartition(topic, 0))
 
 
-async def test_behind_a_handler_that_outlives_its_partition_nothing_is_handled(
+async def test_no_record_is_handled_after_a_handler_that_outlives_its_partition(
     clients: Clients, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await filled(clients)
@@ -110,7 +110,7 @@ async def test_behind_a_handler_that_outlives_its_partition_nothing_is_handled(
     await asyncio.wait_for(asyncio.gather(loop, other), 60)
 
 
-async def test_a_handler_that_fails_after_it_was_cut_off_makes_no_dead_letter(
+async def test_a_handler_that_fails_after_the_loop_gave_up_on_it_makes_no_dead_letter(
     memory: _InMemory,
 ) -> None:
     topic = await filled(memory)
@@ -162,7 +162,9 @@ async def test_a_handler_that_swallows_its_cancellation_and_ends_in_time_is_not_
     assert 0 == (await consumer.getone()).offset
 
 
-async def test_a_handler_that_was_cut_off_does_not_keep_its_place(memory: _InMemory) -> None:
+async def test_a_handler_that_the_loop_gave_up_on_does_not_keep_its_place(
+    memory: _InMemory,
+) -> None:
     topic = await filled(memory)
     first = await memory.consumer(topic, group="g")
     handler, stop = Stubborn(), asyncio.Event()

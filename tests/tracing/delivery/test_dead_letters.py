@@ -1,4 +1,4 @@
-"""Dead letters: what failed for good goes where humans see it; nothing is lost on the way."""
+"""Dead letters: records that fail finally are kept in a topic, and none is lost on the way."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tracing.testing import Capture
 
 
-async def test_a_record_that_fails_for_good_becomes_a_dead_letter(clients: Clients) -> None:
+async def test_a_record_that_fails_finally_becomes_a_dead_letter(clients: Clients) -> None:
     topic = await clients.topic()
     producer = await clients.producer()
     sent = await producer.send_and_wait(
@@ -49,7 +49,9 @@ async def test_a_record_that_fails_for_good_becomes_a_dead_letter(clients: Clien
     assert [("mine", b"1"), ("mine", None), ("bin", b"\xff")] == mine
 
 
-async def test_the_source_is_committed_once_the_broker_has_the_letter(memory: _InMemory) -> None:
+async def test_the_failed_record_is_committed_once_the_broker_has_the_dead_letter(
+    memory: _InMemory,
+) -> None:
     topic = await memory.topic()
     await dead_letter_topic(memory, topic, "shipping")
     producer = await memory.producer()
@@ -79,7 +81,7 @@ async def committed_is(consumer: Any, tp: TopicPartition, offset: int) -> bool:
     return bool(await consumer.committed(tp) == offset)
 
 
-async def test_the_letter_is_a_span_below_the_failed_process_span(
+async def test_the_dead_letter_is_a_span_below_the_failed_process_span(
     memory: _InMemory, capture: Capture
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -119,7 +121,7 @@ async def test_dead_letters_are_counted_by_error(memory: _InMemory, capture: Cap
     assert 1 == capture.metric("messaging.client.sent.messages", sent)
 
 
-async def test_a_poison_record_goes_there_at_once(clients: Clients) -> None:
+async def test_an_unprocessable_record_becomes_a_dead_letter_at_once(clients: Clients) -> None:
     topic = await clients.topic()
     producer = await clients.producer()
     await producer.send_and_wait(topic, b"\xff", partition=0)
@@ -138,7 +140,7 @@ async def test_a_poison_record_goes_there_at_once(clients: Clients) -> None:
 
 
 @pytest.mark.parametrize("key", [b"k", None])
-async def test_a_tombstone_stays_one(clients: Clients, key: bytes | None) -> None:
+async def test_a_tombstone_stays_a_tombstone(clients: Clients, key: bytes | None) -> None:
     topic = await clients.topic()
     bare = (await clients.producer()).wrapped
     batch = bare.create_batch()
@@ -151,7 +153,7 @@ async def test_a_tombstone_stays_one(clients: Clients, key: bytes | None) -> Non
     assert ("mine", b"1") in letter.headers
 
 
-async def test_records_behind_a_dead_letter_are_handled(clients: Clients) -> None:
+async def test_records_after_a_dead_letter_are_handled(clients: Clients) -> None:
     topic = await clients.topic()
     producer = await clients.producer()
     for number in range(6):
@@ -169,7 +171,7 @@ async def test_records_behind_a_dead_letter_are_handled(clients: Clients) -> Non
     assert [b"0", b"2", b"4"] == handled
 
 
-async def test_a_letter_that_cannot_be_sent_surfaces_with_its_cause_and_nothing_is_committed(
+async def test_a_dead_letter_that_cannot_be_sent_raises_with_its_cause_and_nothing_is_committed(
     memory: _InMemory, capture: Capture
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -198,7 +200,7 @@ async def test_a_letter_that_cannot_be_sent_surfaces_with_its_cause_and_nothing_
     assert [b"v"] == [record.value for record in again]
 
 
-async def test_messages_are_cut_and_redacted_and_stacktraces_need_asking_for(
+async def test_messages_are_cut_and_redacted_and_stack_traces_are_optional(
     memory: _InMemory, capture: Capture
 ) -> None:
     memory.telemetry = tracing.Telemetry(
@@ -223,7 +225,7 @@ async def test_messages_are_cut_and_redacted_and_stacktraces_need_asking_for(
     assert "4111 " not in provenance.stacktrace.replace('"card 4111 "', "")
 
 
-async def test_an_error_that_cannot_be_told_does_not_keep_its_record_from_being_a_letter(
+async def test_a_record_becomes_a_dead_letter_even_if_its_error_cannot_be_described(
     memory: _InMemory, capture: Capture
 ) -> None:
     class UntellableError(Exception):
@@ -267,7 +269,7 @@ async def test_a_name_that_no_topic_can_have_is_refused_before_anything_fails(
     assert [] == handled
 
 
-async def test_telemetry_that_fails_does_not_keep_a_letter_from_being_sent(
+async def test_a_dead_letter_is_sent_even_if_telemetry_fails(
     memory: _InMemory, monkeypatch: pytest.MonkeyPatch, capture: Capture
 ) -> None:
     topic = await memory.topic()

@@ -1,4 +1,4 @@
-"""Errors that come in groups, as a `TaskGroup` raises them: the worst of them decides and names."""
+"""Exception groups, as a `TaskGroup` raises them: the worst error inside decides the outcome."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def test_the_worst_error_of_a_group_decides(expected: object, raised: BaseExcept
     assert expected is decisive(raised, permanent=unreadable)
 
 
-def test_what_ends_the_program_decides_over_all_else() -> None:
+def test_an_error_that_ends_the_program_takes_precedence() -> None:
     stop = KeyboardInterrupt()
 
     assert stop is decisive(group(POISON, FAILED, group(stop), SystemExit(1)))
 
 
-def test_groups_may_be_nested_deeper_than_functions_can_be() -> None:
+def test_groups_may_be_nested_deeper_than_the_recursion_limit() -> None:
     deep = nested(FAILED, 5000)
 
     # Not in the assertion: a report could not show it.
@@ -97,7 +97,7 @@ def test_groups_may_be_nested_deeper_than_functions_can_be() -> None:
     assert found
 
 
-def test_a_group_that_holds_others_many_times_is_looked_through_once() -> None:
+def test_a_group_that_repeats_its_members_is_searched_once() -> None:
     shared = group(FAILED)
     for _ in range(200):
         shared = group(shared, shared)
@@ -165,7 +165,7 @@ ODD: list[tuple[str, Callable[[], BaseException]]] = [
 
 
 @pytest.mark.parametrize(("name", "make"), ODD)
-async def test_an_error_that_is_odd_to_look_at_is_a_failure_like_any_other(
+async def test_an_error_that_cannot_be_inspected_is_an_ordinary_failure(
     memory: _InMemory, capture: Capture, name: str, make: Callable[[], BaseException]
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -196,7 +196,7 @@ async def test_an_error_that_is_odd_to_look_at_is_a_failure_like_any_other(
         GeneratorExit,
     ],
 )
-async def test_a_loop_without_dead_letters_ends_with_any_error_and_never_stands_still(
+async def test_a_loop_without_dead_letters_ends_with_any_error_and_never_stalls(
     memory: _InMemory, make: Callable[[], BaseException], transactional: bool
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -221,7 +221,7 @@ async def test_a_loop_without_dead_letters_ends_with_any_error_and_never_stands_
     assert await consumer.committed(TopicPartition(topic, 0)) is None
 
 
-async def test_a_partition_that_cannot_go_on_ends_the_loop(
+async def test_a_partition_that_cannot_continue_ends_the_loop(
     memory: _InMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -249,7 +249,7 @@ class CodedRejection(Rejected):
 
 
 @pytest.mark.parametrize("batch", [False, True])
-async def test_a_rejection_that_forgets_its_reason_is_a_rejection(
+async def test_a_rejection_without_its_reason_is_still_a_rejection(
     memory: _InMemory, capture: Capture, batch: bool
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -313,7 +313,7 @@ async def test_a_rejection_in_a_task_group_counts_as_handled(
     assert process.status.is_unset
 
 
-async def test_a_poison_record_in_a_task_group_is_not_tried_again(clients: Clients) -> None:
+async def test_an_unprocessable_record_in_a_task_group_is_not_retried(clients: Clients) -> None:
     topic = await clients.topic()
     await (await clients.producer()).send_and_wait(topic, b"v", partition=0)
     calls: list[Any] = []
@@ -333,7 +333,9 @@ async def test_a_poison_record_in_a_task_group_is_not_tried_again(clients: Clien
     )
 
 
-async def test_everything_names_the_inner_error(memory: _InMemory, capture: Capture) -> None:
+async def test_spans_metrics_and_headers_name_the_inner_error(
+    memory: _InMemory, capture: Capture
+) -> None:
     topic = await memory.topic_with_a_record()
 
     async def handler(_record: Any) -> None:
@@ -450,7 +452,7 @@ async def test_a_cancelled_handler_may_answer_with_a_group_and_its_record_comes_
     "answer",
     [None, Rejected("no_stock"), ValueError("x"), Unprocessable("x"), group(REJECTED, CUT)],
 )
-async def test_whatever_a_cancelled_handler_ends_with_the_loop_returns_and_its_record_comes_back(
+async def test_the_loop_returns_and_the_record_comes_back_whatever_a_cancelled_handler_raises(
     memory: _InMemory, answer: BaseException | None, transactional: bool
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -487,7 +489,7 @@ async def test_whatever_a_cancelled_handler_ends_with_the_loop_returns_and_its_r
 
 
 @pytest.mark.parametrize("batch", [False, True])
-async def test_blocks_end_as_their_errors_say_be_they_in_groups_or_not(
+async def test_a_block_has_the_same_outcome_for_an_error_inside_a_group_as_alone(
     memory: _InMemory, capture: Capture, batch: bool
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -506,7 +508,7 @@ async def test_blocks_end_as_their_errors_say_be_they_in_groups_or_not(
     assert ("error", DECLINED) == (failed["pipeline.outcome"], failed["error.type"])
 
 
-async def test_a_loop_that_is_left_by_a_group_ends_as_the_error_inside(
+async def test_leaving_a_loop_by_a_group_has_the_outcome_of_the_error_inside(
     memory: _InMemory, capture: Capture
 ) -> None:
     topic = await memory.topic_with_a_record()

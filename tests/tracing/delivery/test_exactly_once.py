@@ -1,4 +1,4 @@
-"""Consume, process, produce in one transaction: every effect is there once, or not at all."""
+"""Consume, process and produce in one transaction: every effect happens once or not at all."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ async def test_effects_and_offsets_are_committed_together(clients: Clients) -> N
     assert numbers(*range(20)) == Counter(await pipeline.shipped())
 
 
-async def test_what_a_failed_attempt_sent_is_taken_back(clients: Clients, capture: Capture) -> None:
+async def test_sends_of_a_failed_attempt_are_rolled_back(
+    clients: Clients, capture: Capture
+) -> None:
     pipeline = await Pipeline.filled(clients, 10)
     failed: list[bytes] = []
 
@@ -158,7 +160,7 @@ async def test_what_a_failed_attempt_sent_is_taken_back(clients: Clients, captur
     assert 14 == durations.count
 
 
-async def test_the_order_of_a_partition_is_kept_around_failures(clients: Clients) -> None:
+async def test_a_partition_keeps_its_order_around_failures(clients: Clients) -> None:
     pipeline = await Pipeline.filled(clients, 12, partitions=1)
     failed: set[bytes] = set()
 
@@ -207,7 +209,7 @@ async def test_a_dead_letter_and_its_offset_are_one_transaction(
     assert f"dead_letter {letters} PRODUCER" in tree
 
 
-async def test_a_record_that_fails_for_good_ends_the_loop_behind_its_predecessors(
+async def test_a_record_that_fails_finally_ends_the_loop_after_its_predecessors_are_committed(
     clients: Clients,
 ) -> None:
     pipeline = await Pipeline.filled(clients, 6, partitions=1)
@@ -235,7 +237,7 @@ async def test_a_record_that_fails_for_good_ends_the_loop_behind_its_predecessor
     assert [b"%d" % number for number in range(6)] == await pipeline.shipped()
 
 
-async def test_a_send_that_nobody_awaits_and_that_fails_is_an_attempt_that_failed(
+async def test_a_failed_send_that_is_not_awaited_fails_the_attempt(
     clients: Clients,
 ) -> None:
     pipeline = await Pipeline.filled(clients, 4)
@@ -260,7 +262,7 @@ async def test_a_send_that_nobody_awaits_and_that_fails_is_an_attempt_that_faile
     assert [b"2"] == await pipeline.values(letters)
 
 
-async def test_nothing_but_handlers_sends_in_the_transactions(clients: Clients) -> None:
+async def test_only_handlers_send_in_the_transactions(clients: Clients) -> None:
     pipeline = await Pipeline.filled(clients, 2)
     late: list[asyncio.Task[Any]] = []
     begun = asyncio.Event()
@@ -295,7 +297,7 @@ async def test_nothing_but_handlers_sends_in_the_transactions(clients: Clients) 
     assert numbers(0, 1) == Counter(await pipeline.shipped())
 
 
-async def test_a_handler_that_hangs_is_cut_off_and_its_sends_are_taken_back(
+async def test_a_hanging_handler_is_cancelled_and_its_sends_are_rolled_back(
     clients: Clients,
 ) -> None:
     pipeline = await Pipeline.filled(clients, 4, partitions=1)
@@ -375,9 +377,7 @@ async def test_provenance_of_a_transactional_dead_letter_is_complete(clients: Cl
 
 
 @pytest.mark.parametrize("way", ["stop", "cancel", "close"])
-async def test_however_often_the_loop_ends_effects_are_there_once(
-    clients: Clients, way: str
-) -> None:
+async def test_effects_happen_once_however_often_the_loop_ends(clients: Clients, way: str) -> None:
     pipeline = await Pipeline.filled(clients, 120)
     chance = random.Random(7)
 
@@ -444,7 +444,7 @@ async def test_a_loop_that_waits_for_the_next_attempt_can_be_stopped(clients: Cl
     assert 1 == await pipeline.committed()
 
 
-async def test_what_waits_in_a_paused_partition_is_not_begun_until_it_is_resumed(
+async def test_records_of_a_paused_partition_wait_until_it_is_resumed(
     clients: Clients,
 ) -> None:
     pipeline = await Pipeline.filled(clients, 6, partitions=1)
@@ -486,7 +486,7 @@ async def unsubscribed(pipeline: Pipeline) -> None:
 
 @pytest.mark.parametrize("end", [closed, unsubscribed])
 @pytest.mark.parametrize("inside", [True, False])
-async def test_the_end_of_the_consumer_is_put_off_until_what_is_under_way_is_committed(
+async def test_the_consumer_stops_only_after_records_in_progress_are_committed(
     clients: Clients, end: Callable[[Pipeline], Awaitable[None]], *, inside: bool
 ) -> None:
     pipeline = await Pipeline.filled(clients, 4, partitions=1)
@@ -519,7 +519,7 @@ async def test_the_end_of_the_consumer_is_put_off_until_what_is_under_way_is_com
     assert 2 == await pipeline.committed()
 
 
-async def test_cancelled_again_and_again_nothing_is_handled_or_committed_any_more(
+async def test_repeated_cancellation_handles_and_commits_nothing_more(
     clients: Clients,
 ) -> None:
     pipeline = await Pipeline.filled(clients, 4, partitions=1)
@@ -554,7 +554,7 @@ async def test_cancelled_again_and_again_nothing_is_handled_or_committed_any_mor
     assert 0 == await pipeline.committed()
 
 
-async def test_a_producer_that_is_wrapped_twice_runs_one_loop(clients: Clients) -> None:
+async def test_a_producer_wrapped_twice_runs_one_loop(clients: Clients) -> None:
     pipeline = await Pipeline.filled(clients, 2)
     again = tracing.TracedProducer(pipeline.producer.wrapped, clients.telemetry)
     other = await clients.consumer(pipeline.source, group="billing")
@@ -571,7 +571,7 @@ async def test_a_producer_that_is_wrapped_twice_runs_one_loop(clients: Clients) 
     assert numbers(0, 1) == Counter(await pipeline.shipped())
 
 
-async def test_what_would_move_offsets_beside_the_transactions_is_refused(
+async def test_calls_that_move_offsets_outside_the_transactions_are_refused(
     clients: Clients,
 ) -> None:
     pipeline = await Pipeline.filled(clients, 2)

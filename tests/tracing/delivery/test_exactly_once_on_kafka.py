@@ -1,4 +1,4 @@
-"""Exactly once on Kafka: who may add offsets, where it goes on, what a refusal does."""
+"""Exactly once on Kafka: fencing by generation, restarts and refusals of the broker."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_a_member_of_an_earlier_generation_cannot_add_offsets(clients: Cli
     assert await eventually(committed)
 
 
-async def test_offsets_of_an_undecided_transaction_are_waited_for(clients: Clients) -> None:
+async def test_the_loop_waits_for_the_offsets_of_an_undecided_transaction(clients: Clients) -> None:
     pipeline = await Pipeline.filled(clients, 2)
     offsets = transactions(pipeline)
     membership = await joined(offsets)
@@ -84,7 +84,7 @@ async def test_offsets_of_an_undecided_transaction_are_waited_for(clients: Clien
     assert await eventually(stable)
 
 
-async def test_a_producer_that_was_replaced_ends_the_loop_and_commits_nothing(
+async def test_a_fenced_producer_ends_the_loop_and_commits_nothing(
     clients: Clients,
 ) -> None:
     pipeline = await Pipeline.filled(clients, 2, partitions=1)
@@ -102,7 +102,7 @@ async def test_a_producer_that_was_replaced_ends_the_loop_and_commits_nothing(
     assert 0 == await pipeline.committed()
 
 
-async def test_a_batch_that_the_broker_refuses_does_not_spoil_those_after_it(
+async def test_a_batch_that_the_broker_refuses_does_not_affect_later_ones(
     clients: Clients,
 ) -> None:
     pipeline = await Pipeline.filled(clients, 6)
@@ -178,7 +178,7 @@ async def test_partitions_that_are_assigned_by_hand_are_refused(clients: Clients
             await tracing.consume(consumer, pipeline.ship, transactional=pipeline.producer)
 
 
-async def test_an_aiokafka_that_is_built_otherwise_and_an_old_broker_are_named(
+async def test_an_unsupported_aiokafka_and_an_old_broker_are_refused_by_name(
     clients: Clients,
 ) -> None:
     pipeline = await Pipeline.filled(clients, 1)
@@ -210,7 +210,7 @@ async def test_an_aiokafka_that_is_built_otherwise_and_an_old_broker_are_named(
 
 
 @pytest.mark.timeout(180)
-async def test_the_loop_returns_although_the_broker_is_gone(clients: Clients) -> None:
+async def test_the_loop_returns_even_without_a_broker(clients: Clients) -> None:
     async with KafkaCluster() as kafka:
         servers = kafka.bootstrap_servers
         await create_topics(servers, {"orders": 1, "shipments": 1})

@@ -1,4 +1,4 @@
-"""Ordinary logs: failed attempts within bounds, each dead letter, and the life of the loop."""
+"""Ordinary logs: failed attempts within bounds, each dead letter, start and end of the loop."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_each_failed_attempt_is_a_warning_and_the_dead_letter_an_error(
         assert f"[group shipping, event e-1, trace {context.trace_id:032x}]" in line.message
 
 
-async def test_lines_hold_neither_messages_nor_payloads(
+async def test_log_lines_contain_neither_messages_nor_payloads(
     memory: _InMemory, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await memory.topic()
@@ -94,7 +94,7 @@ async def test_lines_hold_neither_messages_nor_payloads(
             assert "key-1" not in whole
 
 
-async def test_messages_are_in_the_lines_where_they_are_redacted(
+async def test_redacted_messages_are_in_the_log_lines(
     memory: _InMemory, capture: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:
     memory.telemetry = tracing.Telemetry(
@@ -153,7 +153,7 @@ async def consume_until(
         await consumer.stop()
 
 
-async def test_failures_of_a_kind_are_bounded_and_those_left_out_are_counted(
+async def test_log_lines_of_one_kind_of_failure_are_bounded_and_the_omitted_ones_are_counted(
     memory: _InMemory, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -175,7 +175,7 @@ async def test_failures_of_a_kind_are_bounded_and_those_left_out_are_counted(
     assert "40 more attempts at records of orders failed with ConnectionError" in found[-1].message
 
 
-async def test_the_next_line_after_a_while_counts_what_was_left_out_before(
+async def test_the_next_line_after_the_interval_counts_the_omitted_ones(
     memory: _InMemory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -200,7 +200,7 @@ async def test_the_next_line_after_a_while_counts_what_was_left_out_before(
     assert "(7 more like it were not logged)" in found[-1].message
 
 
-async def test_error_types_that_never_stop_coming_share_their_lines(
+async def test_an_unbounded_number_of_error_types_shares_its_lines(
     memory: _InMemory, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -220,7 +220,7 @@ async def test_error_types_that_never_stop_coming_share_their_lines(
     )
 
 
-async def test_topics_that_never_stop_coming_share_their_lines(
+async def test_an_unbounded_number_of_topics_shares_its_lines(
     memory: _InMemory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -254,7 +254,7 @@ async def test_topics_that_never_stop_coming_share_their_lines(
     )
 
 
-async def test_nothing_is_prepared_for_lines_that_are_not_wanted(memory: _InMemory) -> None:
+async def test_disabled_log_lines_cost_no_preparation(memory: _InMemory) -> None:
     redacted: list[str] = []
 
     def redact(message: str) -> str:
@@ -333,7 +333,7 @@ async def test_the_loop_logs_its_life_and_which_partitions_it_has(
     assert f"{topic}[0-3]" == found[0].__dict__["partitions"]
 
 
-async def test_a_loop_that_ends_with_an_error_says_so_without_its_message(
+async def test_a_loop_that_ends_with_an_error_logs_it_without_its_message(
     memory: _InMemory, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -378,7 +378,7 @@ def test_partitions_are_named_in_a_line_however_many_they_are() -> None:
     assert "orders[0-199] and 800 more" == partition_names(many)
 
 
-async def test_a_loop_without_a_group_says_so(
+async def test_a_loop_without_a_group_logs_that(
     memory: _InMemory, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await memory.topic_with_a_record()

@@ -33,7 +33,7 @@ class Rebalances(ConsumerRebalanceListener):
         self.assigned += 1
 
 
-async def test_a_long_backoff_does_not_cost_the_membership(
+async def test_a_long_backoff_keeps_the_membership(
     kafka_servers: str, telemetry: Telemetry
 ) -> None:
     topic = f"orders-{uuid4().hex[:8]}"

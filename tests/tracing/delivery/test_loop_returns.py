@@ -1,4 +1,4 @@
-"""`consume` returns within its bound, whatever it waits for, with a broker or without."""
+"""`consume` returns in bounded time, whatever it is waiting for, with or without a broker."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ ENDS = [stopped, cancelled, unsubscribed, closed, closed_inside]
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("hangs", ["getmany", "commit"])
-async def test_it_returns_while_the_consumer_does_not_answer(
+async def test_the_loop_returns_while_the_consumer_does_not_answer(
     memory: _InMemory, monkeypatch: pytest.MonkeyPatch, hangs: str, end: Any
 ) -> None:
     topic = await filled(memory)
@@ -104,7 +104,7 @@ async def test_it_returns_while_the_consumer_does_not_answer(
     await asyncio.wait_for(ending, LIMIT_S)
 
 
-async def test_it_goes_on_polling_while_a_commit_is_not_answered(
+async def test_the_loop_continues_polling_while_a_commit_is_not_answered(
     memory: _InMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topic = await filled(memory)
@@ -131,7 +131,7 @@ async def test_it_goes_on_polling_while_a_commit_is_not_answered(
 @pytest.mark.integration
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("end", [stopped, cancelled, closed, closed_inside])
-async def test_it_returns_with_a_broker_that_is_gone(
+async def test_the_loop_returns_when_the_broker_is_gone(
     java: None, telemetry: Telemetry, end: Any
 ) -> None:
     async with AsyncExitStack() as stack:
@@ -174,7 +174,7 @@ async def test_it_returns_with_a_broker_that_is_gone(
 
 
 @pytest.mark.parametrize("attempt", range(5))
-async def test_it_returns_when_the_consumer_is_closed_while_the_group_rebalances(
+async def test_the_loop_returns_when_the_consumer_is_closed_during_a_rebalance(
     clients: Clients, attempt: int
 ) -> None:
     topic = await filled(clients)

@@ -1,4 +1,4 @@
-"""Inside a transaction an acknowledgement is provisional: nothing durable is built on it."""
+"""An acknowledgement inside a transaction is provisional: nothing durable relies on it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _double() -> Any:
     return InMemoryProducer(InMemoryBroker(), transactional_id="tx")
 
 
-async def test_a_producer_is_not_refused_for_another_one_that_it_holds(
+async def test_a_producer_is_not_refused_because_of_another_one_that_it_holds(
     telemetry: Telemetry,
 ) -> None:
     producer: Any = AIOKafkaProducer()
@@ -101,7 +101,7 @@ async def test_dead_letters_refuse_a_transactional_producer_that_is_started(
             DeadLetters(producer)
 
 
-async def test_dead_letters_take_a_producer_that_is_idempotent_alone(telemetry: Telemetry) -> None:
+async def test_dead_letters_accept_an_idempotent_producer(telemetry: Telemetry) -> None:
     producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1", enable_idempotence=True)
 
     DeadLetters(TracedProducer(producer, telemetry))
@@ -116,7 +116,7 @@ async def test_a_double_without_any_configuration_counts_as_durable(telemetry: T
     DeadLetters(TracedProducer(AsyncMock(spec=AIOKafkaProducer), telemetry))
 
 
-async def test_messages_of_an_aborted_transaction_were_sent_all_the_same(
+async def test_sends_of_an_aborted_transaction_are_counted_as_sent(
     memory: _InMemory, capture: Capture
 ) -> None:
     topic = await memory.topic()

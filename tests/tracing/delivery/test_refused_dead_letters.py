@@ -1,4 +1,4 @@
-"""A dead-letter topic that refuses writes for a while: nothing is lost, on Kafka itself."""
+"""A dead-letter topic on Kafka that refuses writes for a while: nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retries: with backoff, in the partition's order, each attempt a span, others going on."""
+"""Retries with backoff: in the partition's order, with a span for each attempt."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Failing:
         self.handled.append(record.value)
 
 
-async def test_a_record_is_tried_again_before_those_behind_it(clients: Clients) -> None:
+async def test_a_record_is_retried_before_later_ones_are_handled(clients: Clients) -> None:
     topic = await clients.topic()
     producer = await clients.producer()
     for value in (b"first", b"second"):
@@ -127,7 +127,7 @@ async def test_attempts_are_counted_and_timed_one_by_one(
     assert 1 == count(capture.metric("pipeline.retry.duration", {**labels, "pipeline": "orders"}))
 
 
-async def test_the_retry_counter_is_there_before_the_first_retry(
+async def test_the_retry_counter_exists_before_the_first_retry(
     memory: _InMemory, capture: Capture
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -165,7 +165,7 @@ async def test_the_handler_sees_the_span_of_its_own_attempt(
     assert calls[0] is calls[1] is not None
 
 
-async def test_other_partitions_go_on_while_one_backs_off(clients: Clients) -> None:
+async def test_other_partitions_continue_while_one_backs_off(clients: Clients) -> None:
     topic = await clients.topic()
     producer = await clients.producer()
     await producer.send_and_wait(topic, b"bad", partition=0)
@@ -259,7 +259,7 @@ async def test_a_broken_predicate_counts_the_error_as_permanent(memory: _InMemor
         )
 
 
-async def test_a_rebalance_waits_for_the_attempt_under_way_and_not_for_those_after_it(
+async def test_a_rebalance_waits_for_the_current_attempt_and_not_for_later_ones(
     memory: _InMemory,
 ) -> None:
     topic = await memory.topic()

@@ -1,4 +1,4 @@
-"""`Retry` itself: which errors it takes, how long it waits, what it refuses."""
+"""`Retry` alone: the errors that it retries, its delays, and the options that it refuses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_delays_grow_exponentially_up_to_their_bound() -> None:
     assert [1, 2, 4, 5, 5] == [retry.delay_after(attempt) for attempt in range(1, 6)]
 
 
-def test_bytes_that_cannot_be_read_are_no_reason_to_try_again() -> None:
+def test_undecodable_bytes_are_not_retried() -> None:
     def error_of(work: Callable[[], object]) -> Exception:
         with pytest.raises(ValueError) as caught:  # noqa: PT011 - which one is what we ask
             work()
@@ -65,7 +65,7 @@ def test_an_option_that_is_no_number_is_refused_by_name(name: str, value: Any) -
         Retry(**{name: value})
 
 
-def test_attempts_are_whole() -> None:
+def test_attempts_must_be_whole_numbers() -> None:
     with pytest.raises(TypeError, match="attempts must be an int"):
         Retry(attempts=2.5)  # type: ignore[arg-type]  # on purpose
 

@@ -1,4 +1,4 @@
-"""Collectors that answer as they should not: raw HTTP on a loopback port, one thread a request."""
+"""Misbehaving collectors: raw HTTP on a loopback port, one thread per request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lost spans and the end of an exporter as the export account counts them."""
+"""The export account counts lost spans and reports the end of an exporter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tracing.export.spans import AccountedBatchSpanProcessor, AccountedSpanExpor
 from tracing.spans.choose import ApiSpans, span_starter
 
 
-def test_an_exporter_that_raises_is_counted_and_not_hidden() -> None:
+def test_an_error_of_the_exporter_is_counted_and_still_raised() -> None:
     class Broken(SpanExporter):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             raise ConnectionError
@@ -64,7 +64,7 @@ class Hangs(SpanExporter):
 
 
 @pytest.mark.parametrize("light", [False, True])
-def test_spans_for_which_there_is_no_room_are_counted(
+def test_spans_dropped_by_a_full_queue_are_counted(
     monkeypatch: pytest.MonkeyPatch, light: bool
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")

@@ -1,4 +1,4 @@
-"""What a collector answers: what counts as taken, what is counted as lost, and what is not read."""
+"""A collector's answers: what is accepted, what is counted as lost, and how much is read."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _lost(providers: otlp.Providers, prefix: str) -> dict[str, float]:
         reply(body=gzip.compress(b"{}"), content_type="application/json", content_encoding="gzip"),
     ],
 )
-def test_2xx_of_a_collector_is_success(
+def test_a_2xx_answer_of_the_collector_is_success(
     collector: Collector, providers: otlp.Providers, answer: Any
 ) -> None:
     collector.answer = answer
@@ -164,7 +164,7 @@ def test_spans_that_the_collector_refuses_are_counted(
 
 
 @pytest.mark.parametrize("kind", [None, "application/protobuf", "application/octet-stream"])
-def test_a_refusal_counts_where_the_collector_does_not_say_what_its_answer_is(
+def test_a_partial_success_counts_without_a_content_type(
     collector: Collector, providers: otlp.Providers, kind: str | None
 ) -> None:
     response = ExportTraceServiceResponse()
@@ -211,7 +211,7 @@ def test_metric_points_and_log_records_that_no_collector_accepted_are_counted(
     assert {"metric_export": 1} == _lost(providers, "metric_")
 
 
-def test_log_records_for_which_there_is_no_room_are_counted(
+def test_log_records_dropped_by_a_full_queue_are_counted(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BLRP_MAX_QUEUE_SIZE", "2")
@@ -256,7 +256,7 @@ def _endless(prefix: bytes, unit: bytes) -> Callable[[Collector], Any]:
     ],
     ids=["body", "chunks", "error", "slow body", "slow header", "slow status", "continue"],
 )
-def test_an_answer_without_end_is_given_up(
+def test_an_endless_answer_is_abandoned(
     collector: Collector, providers: otlp.Providers, answer: Any
 ) -> None:
     collector.answer = answer(collector)
@@ -297,7 +297,7 @@ def test_the_next_export_uses_a_connection_that_works(
     assert {"span_export": 3} == _export(providers)
 
 
-def test_a_provider_of_ones_own_can_have_its_losses_counted(
+def test_losses_of_a_custom_provider_can_be_counted(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keeps = InMemoryMetricReader()

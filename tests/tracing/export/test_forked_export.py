@@ -1,4 +1,4 @@
-"""Forked workers: each process is a service instance of its own, and works."""
+"""Forked workers export, and each is a separate service instance."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ os._exit(0)
 """
 
 
-def test_a_worker_forked_amid_an_export_works_and_does_not_use_its_parents_connection(
+def test_a_worker_forked_during_an_export_works_and_does_not_use_its_parents_connection(
     collector: Collector,
 ) -> None:
     collector.answer = hanging(collector)
@@ -213,7 +213,7 @@ for pid in pids:
     assert (150, 150) == (len(ids), len(set(ids)))
 
 
-def test_a_worker_forked_after_the_end_neither_waits_for_it_nor_exports(
+def test_a_worker_forked_after_shutdown_neither_waits_nor_exports(
     collector: Collector,
 ) -> None:
     program = """

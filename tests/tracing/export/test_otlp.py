@@ -1,4 +1,4 @@
-"""The SDK set-up: what leaves the process, by which way, in which shape."""
+"""The SDK set-up: what is exported, where to, and in which form."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ async def test_aggregated_histograms_have_the_exporters_temporality(
     assert expected == counts
 
 
-async def test_a_dead_collector_does_not_hold_the_application_up(
+async def test_a_dead_collector_does_not_delay_the_application(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
@@ -163,7 +163,7 @@ async def test_a_dead_collector_does_not_hold_the_application_up(
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/xml"),
     ],
 )
-def test_what_is_not_supported_is_refused_by_name(
+def test_unsupported_settings_are_refused_by_name(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -240,7 +240,7 @@ def test_configured_reports_whether_there_is_an_endpoint(monkeypatch: pytest.Mon
         ("grpc", "http://collector:abc"),
     ],
 )
-def test_an_endpoint_that_is_no_address_is_refused_by_the_variables_name_alone(
+def test_the_refusal_of_an_invalid_endpoint_names_only_the_variable(
     monkeypatch: pytest.MonkeyPatch, protocol: str, endpoint: str
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)

@@ -1,4 +1,4 @@
-"""The exporting thread gives way to the event loop, and not where spans pile up."""
+"""The exporting thread pauses for the event loop, but not while spans pile up."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_encoding_pauses_between_slices_and_gives_the_same_spans(number: int) ->
 @pytest.mark.parametrize(
     ("waiting", "expected"), [(None, 1), (0, 1), (1023, 1), (1024, 0), (2048, 0)]
 )
-def test_a_pause_is_left_out_where_spans_pile_up(
+def test_no_pause_is_made_while_spans_pile_up(
     waiting: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
@@ -70,7 +70,7 @@ def test_a_pause_is_left_out_where_spans_pile_up(
     assert expected == len(slept)
 
 
-def test_the_exporter_that_is_configured_pauses_by_its_own_queue(
+def test_the_configured_exporter_checks_its_own_queue_before_pausing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[Any] = []

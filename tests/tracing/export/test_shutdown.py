@@ -79,7 +79,7 @@ def test_all_signals_stop_together_within_the_time_and_the_losses_are_one_line(
     assert "500 spans, 1 metric points, 2 log records" in line
 
 
-def test_what_a_healthy_collector_takes_is_no_loss(
+def test_a_healthy_collector_causes_no_loss(
     collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     providers = _providers()
@@ -112,7 +112,7 @@ def test_shutdown_is_safe_from_several_threads_and_again(collector: Collector) -
 
 
 @pytest.mark.parametrize("timeout_s", [-1.0, float("nan")])
-def test_a_time_that_is_none_is_refused(timeout_s: float) -> None:
+def test_a_timeout_that_is_not_a_number_is_refused(timeout_s: float) -> None:
     providers = otlp.configure("s", span_processor=SpanProcessor())
     with pytest.raises(ValueError, match="timeout_s"):
         providers.shutdown(timeout_s)
@@ -122,7 +122,7 @@ def test_a_time_that_is_none_is_refused(timeout_s: float) -> None:
 
 
 @pytest.mark.parametrize("timeout_s", [float("inf"), 1e308, 1e10])
-def test_a_time_without_end_is_long_and_no_error(collector: Collector, timeout_s: float) -> None:
+def test_an_infinite_timeout_is_accepted(collector: Collector, timeout_s: float) -> None:
     providers = _providers()
     assert providers.force_flush(timeout_s)
     providers.tracer_provider.get_tracer("t").start_span("last").end()
@@ -132,7 +132,7 @@ def test_a_time_without_end_is_long_and_no_error(collector: Collector, timeout_s
     assert {"spans": 0, "metric points": 0, "log records": 0} == providers.account.losses()
 
 
-def test_no_time_at_all_is_allowed(collector: Collector) -> None:
+def test_a_timeout_of_zero_is_accepted(collector: Collector) -> None:
     collector.answer = hanging(collector)
     providers = _providers(500)
     providers.shutdown(0)
@@ -140,7 +140,7 @@ def test_no_time_at_all_is_allowed(collector: Collector) -> None:
     assert 500 == providers.account.losses()["spans"]
 
 
-def test_a_processor_that_hangs_does_not_hold_shutdown_up(collector: Collector) -> None:
+def test_a_hanging_processor_does_not_delay_shutdown(collector: Collector) -> None:
     released = threading.Event()
 
     class Hangs(SpanProcessor):
@@ -198,7 +198,7 @@ def _run(end: str, url: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_an_interpreter_that_exits_exports_what_there_is(collector: Collector) -> None:
+def test_telemetry_is_exported_at_interpreter_exit(collector: Collector) -> None:
     done = _run("", collector.url)
 
     assert (0, "") == (done.returncode, done.stderr)
@@ -206,7 +206,7 @@ def test_an_interpreter_that_exits_exports_what_there_is(collector: Collector) -
 
 
 @pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise SystemExit(3)"])
-def test_an_interpreter_that_exits_ends_all_services_at_once_and_logs_one_line(
+def test_interpreter_exit_shuts_all_services_down_at_once_and_logs_one_line(
     collector: Collector, end: str
 ) -> None:
     collector.answer = hanging(collector)
@@ -220,7 +220,7 @@ def test_an_interpreter_that_exits_ends_all_services_at_once_and_logs_one_line(
     assert "60 spans" in line
 
 
-def test_a_program_that_stops_by_sigterm_can_end_in_time(collector: Collector) -> None:
+def test_a_program_stopped_by_sigterm_can_shut_down_in_time(collector: Collector) -> None:
     collector.answer = hanging(collector)
     end = (
         "import asyncio, signal, os\n"

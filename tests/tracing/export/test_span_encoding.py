@@ -1,4 +1,4 @@
-"""Light spans are encoded to the very message that the SDK's encoder makes of them."""
+"""Light spans are encoded to the same message as by the SDK's encoder."""
 
 from collections.abc import Sequence
 
@@ -109,7 +109,7 @@ def test_any_span_is_encoded_as_the_sdk_does(
     same(pipeline.ended.spans)
 
 
-def test_touched_failed_and_light_spans_share_a_batch(pipeline: Pipeline) -> None:
+def test_modified_failed_and_light_spans_share_a_batch(pipeline: Pipeline) -> None:
     shared: dict[str, AttributeValue] = {"messaging.system": "kafka"}
     for number in range(4):
         span = pipeline.spans.start("process t", Context(), SpanKind.CONSUMER, shared)
@@ -139,7 +139,7 @@ def test_touched_failed_and_light_spans_share_a_batch(pipeline: Pipeline) -> Non
     ) == sorted(span.span_id for span in found)
 
 
-def test_limits_are_left_to_the_sdk() -> None:
+def test_spans_with_limits_are_left_to_the_sdk() -> None:
     pipeline = Pipeline(SpanLimits(max_span_attribute_length=3))
     span = pipeline.spans.start("send t", Context(), SpanKind.PRODUCER, {"a": "too long"})
     span.end()

@@ -1,4 +1,4 @@
-"""A flow is believed where a record or this library names it, and nowhere else."""
+"""A flow counts only if a record or this library names it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_baggage_of_a_caller_names_no_flow_and_is_not_forwarded(
         assert "pipeline.x" not in flow
 
 
-async def test_a_handler_keeps_the_flow_of_its_record_whatever_becomes_of_the_baggage() -> None:
+async def test_a_handler_keeps_the_flow_of_its_record_even_if_the_baggage_changes() -> None:
     origin = _now_ms() - 5000
     with Capture() as capture:
         telemetry = _telemetry(capture)
@@ -103,7 +103,7 @@ async def test_a_handler_keeps_the_flow_of_its_record_whatever_becomes_of_the_ba
         pytest.param(str(_now_ms() + 3_600_000), id="in an hour"),
     ],
 )  # fmt: skip
-async def test_an_origin_that_cannot_be_is_counted_and_is_none(origin: str) -> None:
+async def test_an_impossible_origin_is_counted_and_ignored(origin: str) -> None:
     with Capture() as capture:
         telemetry = _telemetry(capture)
         async with _consumer(telemetry).process(
@@ -131,7 +131,7 @@ async def test_an_origin_that_cannot_be_is_counted_and_is_none(origin: str) -> N
         (40, 0, 50 * 86_400.0, True),
     ],
 )
-async def test_an_origin_is_judged_by_the_time_of_its_record(
+async def test_an_origin_is_checked_against_the_time_of_its_record(
     origin_days: int, record_days: int, max_age_s: float | None, expected: bool
 ) -> None:
     now_ms = _now_ms()
@@ -146,7 +146,7 @@ async def test_an_origin_is_judged_by_the_time_of_its_record(
 
 
 @pytest.mark.parametrize("clock_ms", [0, 5_000, 946_684_800_000])
-async def test_a_clock_that_was_never_set_makes_no_decades_of_lag(clock_ms: int) -> None:
+async def test_a_clock_that_was_never_set_does_not_give_decades_of_lag(clock_ms: int) -> None:
     with Capture() as capture:
         telemetry = _telemetry(capture)
         record = _record(f"pipeline.name=orders,pipeline.origin={clock_ms}", timestamp=clock_ms)
@@ -158,7 +158,7 @@ async def test_a_clock_that_was_never_set_makes_no_decades_of_lag(clock_ms: int)
 
 
 @pytest.mark.parametrize("age", [0, -1, float("nan"), float("inf")])
-def test_a_window_that_holds_nothing_or_all_is_refused(age: float) -> None:
+def test_an_empty_or_infinite_window_is_refused(age: float) -> None:
     with pytest.raises(ValueError, match="max_flow_age_s"):
         Telemetry("orders", max_flow_age_s=age)
 
@@ -175,7 +175,7 @@ async def test_one_poisoned_record_does_not_decide_for_a_batch() -> None:
     assert f"pipeline.name=orders,pipeline.origin={origin}".encode() == sent["baggage"]
 
 
-async def test_records_of_a_boundary_topic_are_judged_as_others_are() -> None:
+async def test_records_of_a_boundary_topic_are_checked_like_others() -> None:
     with Capture() as capture:
         telemetry = _telemetry(capture, boundaries={"t": Boundary()})
         async with _consumer(telemetry).process(_record(f"{EVIL},secret=1")):
@@ -185,7 +185,7 @@ async def test_records_of_a_boundary_topic_are_judged_as_others_are() -> None:
     assert b"1000000000000" not in (sent["baggage"] or b"")
 
 
-async def test_stored_headers_are_judged_when_they_are_sent() -> None:
+async def test_stored_headers_are_checked_when_they_are_sent() -> None:
     with Capture() as capture:
         telemetry = _telemetry(capture)
         sent = await _sent(telemetry, headers=[("baggage", EVIL.encode())])
@@ -194,7 +194,7 @@ async def test_stored_headers_are_judged_when_they_are_sent() -> None:
 
 
 @pytest.mark.parametrize("days", [60, 5000])
-async def test_a_replay_of_an_old_letter_is_no_fault(days: int) -> None:
+async def test_a_replay_of_an_old_dead_letter_is_not_counted_as_invalid(days: int) -> None:
     with Capture() as capture:
         marks = [("__pipeline.replay.group", b"g"), ("__pipeline.replay.id", b"t/0/5")]
         origin = _now_ms() - days * DAY_MS
@@ -227,7 +227,7 @@ async def test_a_saga_does_not_keep_what_a_caller_says() -> None:
 
 
 @pytest.mark.parametrize("name", ["x%00y", "%1b[31m", "n" * 129, "", "%E2%80%AE"])
-async def test_a_pipeline_that_cannot_be_called_so_is_counted_and_is_none(name: str) -> None:
+async def test_an_impossible_pipeline_name_is_counted_and_ignored(name: str) -> None:
     with Capture() as capture:
         async with _consumer(_telemetry(capture)).process(_record(f"pipeline.name={name}")):
             pass
@@ -254,7 +254,7 @@ async def test_names_from_records_are_bounded_over_all_topics() -> None:
 @pytest.mark.parametrize(
     ("moved_s", "expected"), [(-60, True), (60, True), (-32 * 86_400, False), (3600, False)]
 )
-async def test_an_event_time_that_cannot_be_gives_no_publish_duration(
+async def test_an_impossible_event_time_gives_no_publish_duration(
     moved_s: int, expected: bool
 ) -> None:
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + moved_s)).encode()
@@ -265,7 +265,7 @@ async def test_an_event_time_that_cannot_be_gives_no_publish_duration(
         assert int(not expected) == _invalid(capture, "ce_time")
 
 
-async def test_what_is_not_about_a_flow_stays_in_the_context() -> None:
+async def test_context_values_that_are_not_about_a_flow_stay() -> None:
     with Capture() as capture:
         around = attach(Context({**get_current(), "mine": 1}))
         async with _consumer(_telemetry(capture)).process(_record("pipeline.name=orders")):

@@ -143,9 +143,7 @@ def test_a_raising_propagator_is_counted(capture: Capture) -> None:
 
 
 @pytest.mark.parametrize("propagator", [STOCK, OwnFormat()])
-def test_a_context_goes_over_and_comes_back(
-    capture: Capture, propagator: TextMapPropagator
-) -> None:
+def test_a_context_round_trips(capture: Capture, propagator: TextMapPropagator) -> None:
     found = telemetry(capture, propagator=propagator)
     context, _ = read(telemetry(capture), [("traceparent", VALID), ("tracestate", b"a=1")])
 
@@ -171,7 +169,7 @@ def test_w3c_headers_are_what_the_stock_propagator_writes(capture: Capture) -> N
     assert expected == written
 
 
-def test_the_root_of_a_flow_names_it_and_dates_it(capture: Capture) -> None:
+def test_the_root_of_a_flow_sets_its_name_and_origin(capture: Capture) -> None:
     assert {"baggage": b"pipeline.name=orders,pipeline.origin=1700000000000"} == write(
         telemetry(capture), Context()
     )
@@ -186,7 +184,7 @@ def test_a_flow_that_has_an_origin_keeps_it_and_its_name(capture: Capture) -> No
 
 
 @pytest.mark.parametrize("origin", ["", "1e3", "-5", "١٢", "9" * 400, "a,b"])
-def test_a_strange_origin_does_no_harm(capture: Capture, origin: str) -> None:
+def test_an_invalid_origin_does_no_harm(capture: Capture, origin: str) -> None:
     context = Context(in_flow({"pipeline.origin": origin}))
 
     write(telemetry(capture), context)
@@ -211,7 +209,7 @@ class TestBoundary:
         assert {"ok.a": "1"} == dict(baggage.get_all(context))
 
     @pytest.mark.parametrize("propagator", [STOCK, OwnFormat()])
-    def test_trace_context_can_be_kept_on_its_side(
+    def test_a_boundary_can_hold_trace_context_back(
         self, capture: Capture, propagator: TextMapPropagator
     ) -> None:
         boundaries = {"public": Boundary(trace_context=False)}

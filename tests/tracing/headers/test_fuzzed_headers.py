@@ -74,7 +74,7 @@ async def _through_the_pipeline(headers: list[tuple[str, bytes | None]]) -> None
 
 @settings(max_examples=150, deadline=None)
 @given(ANYTHING)
-def test_whatever_a_client_hands_over_as_headers_is_handled(headers: Any) -> None:
+def test_headers_of_any_type_from_a_client_are_handled(headers: Any) -> None:
     handled = []
     with Capture() as capture:
         telemetry = Telemetry("orders", tracer_provider=capture.tracer_provider)

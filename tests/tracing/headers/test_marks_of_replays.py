@@ -1,4 +1,4 @@
-"""The marks of a replay: only the replay writes them, and they hold only where they fit."""
+"""The marks of a replay: only a replay writes them, and they count only if they fit the record."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def seen(consumer: TracedConsumer, number: int) -> list[ConsumerRecord[Any
 
 
 @SENDS
-async def test_an_ordinary_send_leaves_marks_out(clients: Clients, send: Send) -> None:
+async def test_an_ordinary_send_omits_marks(clients: Clients, send: Send) -> None:
     topic = await clients.topic()
     producer = await clients.producer()
     given = [("mine", b"1"), *marks(topic), ("mine", b"2"), *marks(topic)]
@@ -70,7 +70,7 @@ async def test_an_ordinary_send_leaves_marks_out(clients: Clients, send: Send) -
 
 @SENDS
 @pytest.mark.parametrize("more", ["before", "after"])
-async def test_marks_among_very_many_headers_are_left_out_as_well(
+async def test_marks_among_very_many_headers_are_omitted_too(
     memory: _InMemory, send: Send, more: str
 ) -> None:
     topic = await memory.topic()
@@ -88,7 +88,7 @@ async def test_marks_among_very_many_headers_are_left_out_as_well(
 
 
 @SENDS
-async def test_marks_are_left_out_where_telemetry_is_suppressed(
+async def test_marks_are_omitted_where_telemetry_is_suppressed(
     memory: _InMemory, send: Send
 ) -> None:
     topic = await memory.topic()
@@ -104,7 +104,7 @@ async def test_marks_are_left_out_where_telemetry_is_suppressed(
 
 
 @SENDS
-async def test_marks_are_left_out_where_telemetry_fails(
+async def test_marks_are_omitted_where_telemetry_fails(
     memory: _InMemory, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -119,7 +119,7 @@ async def test_marks_are_left_out_where_telemetry_fails(
     assert [("mine", b"1")] == list(record.headers)
 
 
-async def test_a_record_that_goes_on_with_a_replays_headers_is_for_every_group(
+async def test_a_record_forwarded_with_the_headers_of_a_replay_is_for_every_group(
     clients: Clients,
 ) -> None:
     topic = await clients.topic()
@@ -168,7 +168,7 @@ async def test_a_record_whose_marks_do_not_fit_it_is_handled_by_every_group(
 
 
 @pytest.mark.parametrize("by", ["consume", "async for"])
-async def test_a_skip_is_counted_and_logged_once_in_a_while(
+async def test_a_skip_is_counted_and_logged_at_intervals(
     memory: _InMemory, capture: Capture, caplog: pytest.LogCaptureFixture, by: str
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -224,7 +224,7 @@ async def test_marks_that_do_not_fit_are_not_in_the_dead_letter(clients: Clients
     assert provenance.first_failed_at_ms > 1000
 
 
-async def test_a_first_failure_in_the_future_is_none(memory: _InMemory) -> None:
+async def test_a_first_failure_in_the_future_is_ignored(memory: _InMemory) -> None:
     topic = await memory.topic_with_a_record()
     bare = (await memory.producer()).wrapped
     claimed = [("__pipeline.errors.first_failed_at", b"99999999999999"), *marks(topic)]

@@ -1,4 +1,4 @@
-"""The W3C codec agrees with the stock propagators on what is valid, and is total on the rest."""
+"""The W3C codec agrees with the stock propagators on valid headers, and never raises on others."""
 
 from urllib.parse import quote_plus
 
@@ -32,7 +32,7 @@ def stock(header: str) -> SpanContext:
 
 
 @given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.integers(0, 3).map(TraceFlags))
-def test_what_is_written_is_read_back_here_and_by_the_stock_propagator(
+def test_written_context_is_read_back_here_and_by_the_stock_propagator(
     trace_id: int, span_id: int, flags: TraceFlags
 ) -> None:
     context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
@@ -54,7 +54,7 @@ def test_any_bytes_are_read_or_absent(written: bytes) -> None:
 
 
 @given(st.text(alphabet="0123456789abcdefABCDEF-_+ x", min_size=50, max_size=60))
-def test_what_is_read_the_stock_propagator_reads_alike(written: str) -> None:
+def test_the_stock_propagator_reads_the_same_context(written: str) -> None:
     read = parse_traceparent(written.encode())
     if read is not None:
         assert stock(written) == read.get_span_context()
@@ -76,7 +76,7 @@ def test_what_is_read_the_stock_propagator_reads_alike(written: str) -> None:
         f"01-{TRACE_ID}-{SPAN_ID}-01-{'x' * 1000}",
     ],
 )
-def test_malformed_is_absent(malformed: str) -> None:
+def test_malformed_context_is_absent(malformed: str) -> None:
     assert parse_traceparent(malformed.encode()) is None
 
 
@@ -93,7 +93,7 @@ def test_any_tracestate_is_read_or_empty(written: object) -> None:
     parse_tracestate(written)
 
 
-def test_a_malformed_tracestate_does_not_cost_the_parent() -> None:
+def test_a_malformed_tracestate_keeps_the_parent() -> None:
     read = parse_traceparent(VALID.encode(), b"\xff")
 
     assert read is not None
@@ -108,7 +108,7 @@ def test_a_malformed_tracestate_does_not_cost_the_parent() -> None:
         max_size=10,
     )
 )
-def test_baggage_written_is_read_back_here_and_by_the_stock_propagator(
+def test_written_baggage_is_read_back_here_and_by_the_stock_propagator(
     entries: dict[str, str],
 ) -> None:
     written, dropped = format_baggage(entries)
@@ -127,7 +127,7 @@ def test_any_baggage_is_read_within_bounds(written: object) -> None:
     assert entries is None or len(entries) <= MAX_BAGGAGE_ENTRIES
 
 
-def test_properties_and_blanks_around_baggage_are_left_out() -> None:
+def test_properties_and_blanks_around_baggage_are_ignored() -> None:
     assert parse_baggage(b" a = 1 ; property , b=2") == {"a": "1", "b": "2"}
 
 

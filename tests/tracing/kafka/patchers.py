@@ -1,4 +1,4 @@
-"""Other libraries that replace methods of aiokafka's classes, each in a way that is in use."""
+"""Other libraries that replace methods of aiokafka's classes, each in a common way."""
 
 from __future__ import annotations
 

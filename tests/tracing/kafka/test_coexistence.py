@@ -1,4 +1,4 @@
-"""Beside the official instrumentation, and as zero-code instrumentation: never doubled."""
+"""Beside the official instrumentation and with zero-code, nothing is counted twice."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def round_trip(producer: TracedProducer, consumer: TracedConsumer, topic: 
             break
 
 
-async def test_wrapped_clients_leave_the_official_spans_out(
+async def test_wrapped_clients_suppress_the_official_spans(
     official: AIOKafkaInstrumentor,
     capture: Capture,
     telemetry: Telemetry,
@@ -109,7 +109,7 @@ async def test_zero_code_clients_make_the_same_trace(
     assert not hasattr(aiokafka.AIOKafkaProducer.send, "__wrapped__")
 
 
-async def test_wrapping_under_zero_code_counts_once(
+async def test_wrapping_beside_zero_code_counts_once(
     capture: Capture, telemetry: Telemetry, embedded_servers: str, topic: str
 ) -> None:
     instrumentor = PipelineTracingInstrumentor()

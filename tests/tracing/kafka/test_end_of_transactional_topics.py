@@ -1,4 +1,4 @@
-"""What is no record is committed: a topic written by transactions has no lag once it is handled."""
+"""Offsets without records are committed: a handled transactional topic has no lag."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_a_quiet_topic_is_committed_once(
     assert [{TopicPartition(topic, 0): 1}] == commits
 
 
-async def test_what_is_fetched_but_not_handled_is_not_committed(memory: _InMemory) -> None:
+async def test_records_fetched_but_not_handled_are_not_committed(memory: _InMemory) -> None:
     topic = await memory.topic_with_a_record()
     consumer = await memory.consumer(topic, group="g")
     stop = asyncio.Event()

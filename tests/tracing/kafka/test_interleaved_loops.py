@@ -1,4 +1,4 @@
-"""Loops over several consumers in one task, and tasks of which each one starts the next."""
+"""Loops over several consumers in one task, and tasks that each start the next."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def consumer_of(broker: InMemoryBroker, topic: str, telemetry: Telemetry) -> Any
 
 
 @pytest.mark.parametrize("first_left", ["left", "right"])
-async def test_two_loops_of_one_task_leave_no_context_behind_in_any_order(
+async def test_two_loops_of_one_task_leave_no_context_in_any_order(
     telemetry: Telemetry, capture: Capture, broker: InMemoryBroker, first_left: str
 ) -> None:
     bare: Any = InMemoryProducer(broker)

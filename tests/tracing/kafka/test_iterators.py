@@ -1,4 +1,4 @@
-"""`async for` over consumers that iterate in ways of their own: theirs is what is used."""
+"""`async for` over consumers with their own iterators uses those iterators."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def first_two(consumer: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_what_a_wrapped_consumer_yields_reaches_the_loop(
+async def test_records_that_a_wrapped_consumer_yields_reach_the_loop(
     telemetry: Telemetry, broker: InMemoryBroker, way: type[Any]
 ) -> None:
     own: Any = type("Own", (way, InMemoryConsumer), {})
@@ -118,7 +118,7 @@ async def test_a_call_of_anext_is_the_consumers_own(
     assert {"parsed": "0"} == item
 
 
-async def test_a_mock_of_a_consumer_ends_where_its_iterator_ends(telemetry: Telemetry) -> None:
+async def test_iteration_over_a_mock_ends_with_its_iterator(telemetry: Telemetry) -> None:
     mock = AsyncMock(spec=AIOKafkaConsumer)
     mock.__aiter__.return_value = [1, 2, 3]
 
@@ -127,7 +127,7 @@ async def test_a_mock_of_a_consumer_ends_where_its_iterator_ends(telemetry: Tele
     assert [1, 2, 3] == items
 
 
-async def test_an_iterator_has_what_the_consumers_own_has(
+async def test_an_iterator_has_the_attributes_of_the_consumers_own(
     telemetry: Telemetry, broker: InMemoryBroker
 ) -> None:
     generating: Any = type("Own", (OwnGenerator, InMemoryConsumer), {})
@@ -231,7 +231,7 @@ async def test_getone_returns_what_the_client_returns(
 @pytest.mark.integration
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("wrapped", [False, True])
-async def test_under_zero_code_the_record_that_something_was_made_of_is_handled(
+async def test_with_zero_code_a_record_converted_by_a_subclass_is_handled(
     zero_code: ZeroCodeRun,
     telemetry: Telemetry,
     embedded_servers: str,

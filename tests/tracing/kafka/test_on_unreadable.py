@@ -1,4 +1,4 @@
-"""`consume(on_unreadable=...)`: past records that aiokafka cannot read, with nothing lost."""
+"""`consume(on_unreadable=...)` passes records that aiokafka cannot read, and loses none."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ async def test_unreadable_records_become_dead_letters_with_their_bytes(
     assert 3 == capture.metric("pipeline.dead_letters", errors)
 
 
-async def test_by_default_it_ends_behind_what_came_before_and_says_how_to_go_on(
+async def test_by_default_the_loop_commits_earlier_records_and_says_how_to_continue(
     scene: Scene,
 ) -> None:
     with pytest.raises(UnreadableRecord) as raised:
@@ -201,7 +201,7 @@ async def test_a_bad_record_at_the_very_beginning_or_end_is_passed(
 
 
 @pytest.mark.parametrize("policy", ["raise", "skip"])
-async def test_a_group_whose_offset_is_behind_an_unreadable_record_handles_what_follows(
+async def test_a_group_whose_offset_is_after_an_unreadable_record_handles_later_records(
     kafka_servers: str, scene: Scene, policy: str
 ) -> None:
     scene.topic = f"{scene.topic}-behind"
@@ -217,7 +217,7 @@ async def test_a_group_whose_offset_is_behind_an_unreadable_record_handles_what_
     assert [b"2", b"3", b"4"] == scene.values(0)
 
 
-async def test_an_unreadable_record_behind_many_aborted_ones_is_passed(
+async def test_an_unreadable_record_after_many_aborted_ones_is_passed(
     kafka_servers: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One batch an answer, so that the first answers hold nothing that a consumer would be given.
@@ -256,7 +256,7 @@ async def test_a_deserializer_that_raises_is_a_record_that_cannot_be_read(scene:
     assert [each for each in FIT[2] if each not in {b"1", b"7"}] == scene.values(2)
 
 
-async def test_a_letter_that_cannot_be_sent_ends_the_loop_uncommitted(
+async def test_a_dead_letter_that_cannot_be_sent_ends_the_loop_uncommitted(
     scene: Scene, dead_letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_args: object, **_options: object) -> None:
@@ -303,7 +303,7 @@ async def test_an_option_that_cannot_work_is_refused(
         await scene.consume(1, **options)
 
 
-async def test_a_bare_consumer_reads_nothing_behind_it_which_is_why(scene: Scene) -> None:
+async def test_a_bare_consumer_cannot_read_past_an_unreadable_record(scene: Scene) -> None:
     async def read(getone: Callable[[], Awaitable[Any]]) -> None:
         while True:
             await getone()

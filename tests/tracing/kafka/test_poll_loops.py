@@ -1,4 +1,4 @@
-"""Zero-code: what a task receives by `getone` or `getmany` is handled until it asks for more."""
+"""Zero-code: a task handles what it received by `getone` or `getmany` until its next request."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def histogram(capture: Capture, name: str) -> Any:
     return capture.metric(name)
 
 
-async def test_consecutive_getones_are_the_loop_that_they_are(
+async def test_consecutive_calls_of_getone_form_a_loop(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     await send(producer, topic, 2)
@@ -94,7 +94,7 @@ async def test_consecutive_getones_are_the_loop_that_they_are(
         assert 2 == histogram(on.capture, name).count
 
 
-async def test_the_origin_goes_on_over_hops_that_get_one_or_many(
+async def test_the_origin_passes_through_hops_that_use_getone_or_getmany(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str, embedded_servers: str
 ) -> None:
     options = consumer_options(embedded_servers) | {"group_id": None}
@@ -128,7 +128,7 @@ async def test_the_origin_goes_on_over_hops_that_get_one_or_many(
     assert last.sum >= 2 * STAY_S
 
 
-async def test_a_record_is_handled_until_the_next_is_asked_for_not_until_it_comes(
+async def test_a_record_is_handled_until_the_next_one_is_requested(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     await send(producer, topic)
@@ -311,7 +311,7 @@ async def test_tasks_that_a_handler_starts_always_belong_to_its_record(
     ) == tree(on.capture, topic)
 
 
-async def test_a_worker_that_was_started_while_a_record_was_handled_has_flows_of_its_own(
+async def test_a_worker_started_while_a_record_is_handled_has_its_own_flows(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     await send(producer, topic, 3)
@@ -375,7 +375,7 @@ async def _end(consumer: Any, topic: str, number: int) -> bool:
     return number <= ends[partition]
 
 
-async def test_a_consumer_that_stops_ends_what_it_received_in_any_task(
+async def test_stopping_a_consumer_ends_its_handlings_in_all_tasks(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     await send(producer, topic, 2)
@@ -398,7 +398,7 @@ async def test_a_consumer_that_stops_ends_what_it_received_in_any_task(
     assert [True, True] == await asyncio.gather(*tasks), "a task's context is its own"
 
 
-async def test_a_consumer_that_is_stopped_because_of_an_error_has_failed(
+async def test_stopping_a_consumer_because_of_an_error_fails_its_handlings(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     await send(producer, topic)
@@ -416,7 +416,7 @@ async def test_a_consumer_that_is_stopped_because_of_an_error_has_failed(
     assert "error.type=ValueError" in tree(on.capture, topic, "error.type")
 
 
-async def test_a_commit_in_the_course_of_an_error_settles_a_handling_that_failed(
+async def test_a_commit_during_an_error_ends_a_failed_handling(
     on: ZeroCodeRun, producer: Any, in_group: Any, topic: str
 ) -> None:
     await send(producer, topic, 2)
@@ -462,7 +462,7 @@ async def test_an_error_from_before_a_record_was_received_is_not_that_of_its_han
     assert f"{one}\n{one}" == tree(on.capture, topic, "pipeline.outcome")
 
 
-async def test_switching_zero_code_off_ends_what_is_handled(
+async def test_switching_zero_code_off_ends_open_handlings(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     await send(producer, topic, 2)
@@ -481,7 +481,7 @@ async def test_switching_zero_code_off_ends_what_is_handled(
 
 
 @pytest.mark.parametrize("by", ["variable", "option"])
-async def test_it_can_be_switched_off(
+async def test_poll_loops_can_be_switched_off(
     zero_code: ZeroCodeRun,
     producer: Any,
     consumer: Any,
@@ -504,7 +504,7 @@ async def test_it_can_be_switched_off(
     assert 2 == zero_code.capture.metric("messaging.client.consumed.messages")
 
 
-async def test_a_context_that_the_program_made_current_stays_and_goes_as_it_says(
+async def test_a_context_that_the_program_attached_is_left_alone(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     await send(producer, topic, 4)
@@ -611,7 +611,7 @@ async def test_a_chain_of_tasks_keeps_no_references_to_earlier_tasks(
     assert alive[0] <= 3
 
 
-async def test_a_task_goes_on_when_zero_code_is_switched_on_anew(
+async def test_a_task_continues_when_zero_code_is_switched_on_again(
     on: ZeroCodeRun, producer: Any, consumer: Any, topic: str
 ) -> None:
     await send(producer, topic, 2)
@@ -629,7 +629,7 @@ async def test_a_task_goes_on_when_zero_code_is_switched_on_anew(
     await a_task(handle())
 
 
-async def test_a_consumer_that_the_program_forgets_goes_while_its_last_record_is_handled(
+async def test_a_forgotten_consumer_is_freed_while_its_last_record_is_handled(
     on: ZeroCodeRun, producer: Any, topic: str, embedded_servers: str
 ) -> None:
     options = consumer_options(embedded_servers) | {"group_id": None}

@@ -61,7 +61,7 @@ def all_of(data: bytes) -> list[RawRecord]:
 
 
 @given(records=RECORDS, codec=st.sampled_from([0, 1]))
-def test_what_a_client_can_read_is_read_as_the_client_does(records: list[Any], codec: int) -> None:
+def test_readable_records_are_read_as_the_client_reads_them(records: list[Any], codec: int) -> None:
     data = checked(batch(records, codec=codec))
     expected: Any = MemoryRecords(data).next_batch()
 
@@ -112,7 +112,7 @@ def test_a_batch_that_cannot_be_opened_is_one_record_of_its_bytes(
     assert problem in (first.problem or "")
 
 
-def test_a_record_of_impossible_length_takes_the_rest_of_its_batch_along() -> None:
+def test_a_record_of_impossible_length_makes_the_rest_of_its_batch_unreadable() -> None:
     data = batch([(b"k", b"v", [])] * 3)
     size = (len(data) - HEADER) // 3
     data[HEADER + size] = 0x7E
@@ -124,7 +124,7 @@ def test_a_record_of_impossible_length_takes_the_rest_of_its_batch_along() -> No
     ]
 
 
-def test_a_record_that_is_broken_inside_leaves_those_behind_it() -> None:
+def test_a_record_that_is_broken_inside_does_not_affect_later_ones() -> None:
     data = batch([(b"k", b"v", [])] * 3)
     size = (len(data) - HEADER) // 3
     # Its key is longer than it is.

@@ -1,4 +1,4 @@
-"""Batches at which a consumer stands, whatever their bytes say of their extent."""
+"""Fetched batches at a consumer's position, even if their bytes lie about their length."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ def test_each_record_comes_once_and_in_order_around_unreadable_ones(
         assert sorted(offsets) == offsets
 
 
-async def test_what_was_found_before_another_error_comes_before_it() -> None:
+async def test_records_read_before_another_error_are_returned_first() -> None:
     client = Client([[[True, False, True]], [[True]]])
     polls = ReadablePolls(client)
     first = TopicPartition("orders", 0)
@@ -213,7 +213,7 @@ async def test_what_was_found_before_another_error_comes_before_it() -> None:
         await polls.poll(1)
 
 
-async def test_an_error_that_is_about_no_record_passes_through() -> None:
+async def test_an_error_that_is_not_about_a_record_passes_through() -> None:
     client = Client([[[True]]])
     client.refused.add(TopicPartition("orders", 0))
 
@@ -221,7 +221,7 @@ async def test_an_error_that_is_about_no_record_passes_through() -> None:
         await ReadablePolls(client).poll(1)
 
 
-async def test_a_partition_that_was_sought_does_not_go_back() -> None:
+async def test_a_seek_is_not_undone() -> None:
     client = Client([[[True, True, True, True]], [[False]]])
     polls = ReadablePolls(client)
     tp = TopicPartition("orders", 0)
@@ -236,7 +236,7 @@ async def test_a_partition_that_was_sought_does_not_go_back() -> None:
     assert [0, 1, 2, 3] == [each.offset for each in seen]
 
 
-async def test_what_was_read_of_a_partition_that_is_revoked_meanwhile_is_not_given() -> None:
+async def test_records_of_a_partition_revoked_meanwhile_are_not_returned() -> None:
     client = Client([[[True, True]], [[False]]])
     polls = ReadablePolls(client)
     moved, other = TopicPartition("orders", 0), TopicPartition("orders", 1)
@@ -283,7 +283,7 @@ async def test_an_error_of_a_partition_without_a_position_is_raised_beside_other
             await polls.poll(0)
 
 
-async def test_what_can_be_read_from_the_bytes_is_given_though_the_client_could_not() -> None:
+async def test_a_record_is_returned_if_the_bytes_are_readable_but_the_client_fails() -> None:
     class Strict(Client):
         def taken(self, tp: TopicPartition, limit: int) -> list[Record]:
             if self.positions[tp] < 2:
@@ -321,7 +321,7 @@ async def test_a_seek_while_the_bytes_are_read_is_kept() -> None:
 
 
 @pytest.mark.parametrize("assigned", [True, False])
-async def test_an_error_of_every_poll_that_is_about_no_record_is_raised(
+async def test_an_error_of_every_poll_that_is_not_about_a_record_is_raised(
     monkeypatch: pytest.MonkeyPatch, *, assigned: bool
 ) -> None:
     # Like a consumer that is not started: it fails at once, and has no position.

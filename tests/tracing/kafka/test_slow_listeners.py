@@ -1,4 +1,4 @@
-"""An application's rebalance listener that takes its time: what is fetched meanwhile is handled."""
+"""Records fetched while an application's slow rebalance listener runs are handled."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Slow(ConsumerRebalanceListener):
     indirect=True,
 )
 @pytest.mark.parametrize("exactly_once", [False, True])
-async def test_records_that_are_fetched_during_a_slow_assignment_are_handled(
+async def test_records_fetched_during_a_slow_assignment_are_handled(
     clients: _Real, exactly_once: bool
 ) -> None:
     topic = await clients.topic()

@@ -1,4 +1,4 @@
-"""Code that is given a wrapper instead of the client does what it did with the client."""
+"""Code that gets a wrapper instead of the client works as with the client."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ async def test_a_send_reaches_a_subclass_as_the_caller_made_it(
     await eventually(lambda: len(capture.spans()) == 3)
 
 
-async def test_what_a_subclass_takes_for_arguments_that_are_left_out_stays(
+async def test_defaults_of_a_subclass_stay_in_effect(
     telemetry: Telemetry,
 ) -> None:
     sent: list[Any] = []
@@ -198,7 +198,7 @@ async def test_a_double_gets_positional_arguments_by_position(
     assert "traceparent" in dict(headers)
 
 
-async def test_a_dead_letter_reaches_a_subclass_by_names(publisher: Any) -> None:
+async def test_a_dead_letter_reaches_a_subclass_as_keyword_arguments(publisher: Any) -> None:
     await send_raw(publisher, "orders.dlq", b"v", b"k", [("why", b"broken")])
     await send_raw(publisher, "orders.dlq", b"v", None, [], partition=3)
 
@@ -333,14 +333,16 @@ def test_a_wrapper_equals_its_client_and_finds_its_entry(
     assert "here" == {publisher: "here"}[producer]
 
 
-def test_its_text_is_the_clients_own_and_its_repr_shows_both(producer: Any, consumer: Any) -> None:
+def test_str_is_the_clients_own_and_repr_shows_both(producer: Any, consumer: Any) -> None:
     assert "the publisher" == str(producer)
     assert repr(producer).startswith("<TracedProducer of <")
     assert str(consumer) == repr(consumer)
     assert "Reader object at" in repr(consumer)
 
 
-async def test_what_a_wrapper_adds_is_replaced_on_the_wrapper(telemetry: Telemetry) -> None:
+async def test_an_attribute_that_the_wrapper_adds_is_set_on_the_wrapper(
+    telemetry: Telemetry,
+) -> None:
     double = AsyncMock()
     wrapper: Any = TracedConsumer(double, telemetry)
 
@@ -350,7 +352,7 @@ async def test_what_a_wrapper_adds_is_replaced_on_the_wrapper(telemetry: Telemet
     assert "process" not in vars(wrapper)
 
 
-async def test_what_the_wrapper_notes_for_itself_is_not_set_on_the_client(
+async def test_private_state_of_the_wrapper_is_not_set_on_the_client(
     memory: _InMemory,
 ) -> None:
     topic = await memory.topic_with_a_record()
@@ -385,14 +387,14 @@ async def test_a_copy_works_on_the_same_client(producer: Any) -> None:
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, pickle.dumps])
-def test_what_cannot_be_done_to_a_client_is_refused_with_the_reason(
+def test_operations_that_fail_on_a_client_are_refused_with_the_reason(
     producer: Any, duplicate: Callable[[Any], Any]
 ) -> None:
     with pytest.raises(TypeError, match="a client belongs to its process and its event loop"):
         duplicate(producer)
 
 
-async def test_a_wrapper_goes_when_nothing_refers_to_it(telemetry: Telemetry) -> None:
+async def test_an_unreferenced_wrapper_is_freed(telemetry: Telemetry) -> None:
     async with AIOKafkaProducerUnconnected() as bare:
         reference = weakref.ref(TracedProducer(bare, telemetry))
         gc.collect()
@@ -421,7 +423,7 @@ def test_an_object_whose_constructor_did_not_run_has_the_wrappers_class() -> Non
         _ = raw.telemetry
 
 
-def test_names_that_a_subclass_shares_with_the_wrapper_are_warned_of(
+def test_names_that_a_subclass_shares_with_the_wrapper_cause_a_warning(
     telemetry: Telemetry, caplog: pytest.LogCaptureFixture, unwarned: None
 ) -> None:
     class Processor:

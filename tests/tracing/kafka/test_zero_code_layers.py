@@ -1,4 +1,4 @@
-"""Zero-code beside subclasses and other libraries: everything works, and is counted once."""
+"""Zero-code beside subclasses and other libraries: everything works and is counted once."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ async def test_a_subclass_works_and_is_counted_once(
 
 @pytest.mark.parametrize("order", ["before", "after", "both"])
 @pytest.mark.parametrize("make", PATCHERS.values(), ids=PATCHERS)
-async def test_another_library_that_replaces_methods_is_called_and_calls(
+async def test_another_library_that_replaces_methods_is_called_in_any_order(
     zero_code: ZeroCodeRun,
     embedded_servers: str,
     topic: str,
@@ -190,7 +190,7 @@ async def test_another_library_that_replaces_methods_is_called_and_calls(
         "zero+ other+ zero- other- zero+ TRACED zero- use",
     ],
 )
-async def test_whoever_is_undone_first_the_other_one_stays(
+async def test_undoing_one_replacement_keeps_the_other(
     zero_code: ZeroCodeRun,
     embedded_servers: str,
     topic: str,
@@ -226,7 +226,7 @@ async def test_whoever_is_undone_first_the_other_one_stays(
 
 
 @pytest.mark.parametrize("blindly", [False, True])
-async def test_a_library_that_takes_off_what_lies_on_top_does_not_end_ours(
+async def test_a_library_that_restores_the_original_method_does_not_end_ours(
     zero_code: ZeroCodeRun, embedded_servers: str, topic: str, blindly: bool
 ) -> None:
     patcher = Proxies(blindly=blindly)
@@ -241,7 +241,7 @@ async def test_a_library_that_takes_off_what_lies_on_top_does_not_end_ours(
 
 
 @pytest.mark.parametrize("producer", PRODUCERS)
-async def test_a_wrapped_subclass_is_counted_once_under_zero_code(
+async def test_a_wrapped_subclass_is_counted_once_with_zero_code(
     zero_code: ZeroCodeRun,
     telemetry: Telemetry,
     embedded_servers: str,
@@ -300,7 +300,7 @@ class HoldingConsumer:
         return getattr(self._consumer, name)
 
 
-async def test_what_holds_a_client_and_is_wrapped_is_counted_once_under_zero_code(
+async def test_a_wrapped_object_that_contains_a_client_is_counted_once_with_zero_code(
     zero_code: ZeroCodeRun, telemetry: Telemetry, embedded_servers: str, topic: str
 ) -> None:
     zero_code.on()
@@ -312,7 +312,7 @@ async def test_what_holds_a_client_and_is_wrapped_is_counted_once_under_zero_cod
     assert (4, 4, 1) == counts(zero_code.capture)
 
 
-async def test_a_client_that_sends_by_another_one_as_well_counts_for_both(
+async def test_a_client_that_also_sends_through_another_counts_for_both(
     zero_code: ZeroCodeRun, telemetry: Telemetry, embedded_servers: str, topic: str
 ) -> None:
     class Mirrored(BareProducer):  # type: ignore[misc]  # as above
@@ -346,7 +346,7 @@ async def test_a_copy_of_a_client_is_a_client_of_its_own(
 
 
 @pytest.mark.parametrize("when", ["before", "after", "in-use"])
-async def test_the_official_instrumentation_is_switched_off_whenever_it_comes(
+async def test_the_official_instrumentation_is_switched_off_whenever_it_starts(
     zero_code: ZeroCodeRun, embedded_servers: str, topic: str, when: str
 ) -> None:
     official: Any = AIOKafkaInstrumentor()
@@ -368,7 +368,7 @@ async def test_the_official_instrumentation_is_switched_off_whenever_it_comes(
     assert not official.is_instrumented_by_opentelemetry
 
 
-async def test_clients_of_before_are_traced_and_clients_live_on_after(
+async def test_existing_clients_are_traced_and_keep_working_after_uninstrumenting(
     zero_code: ZeroCodeRun, embedded_servers: str, topic: str
 ) -> None:
     async with (
@@ -395,7 +395,7 @@ async def test_clients_of_before_are_traced_and_clients_live_on_after(
     assert (1, 1, None) == counts(zero_code.capture)
 
 
-async def test_instrumenting_anew_takes_the_new_telemetry_for_old_clients(
+async def test_instrumenting_again_gives_existing_clients_the_new_telemetry(
     zero_code: ZeroCodeRun, embedded_servers: str, topic: str
 ) -> None:
     async with AIOKafkaProducer(bootstrap_servers=embedded_servers) as producer:
@@ -412,7 +412,7 @@ async def test_instrumenting_anew_takes_the_new_telemetry_for_old_clients(
             assert 1 == other.metric("messaging.client.sent.messages")
 
 
-async def test_an_argument_that_we_do_not_know_is_left_to_whoever_does(
+async def test_an_unknown_argument_is_passed_on(
     zero_code: ZeroCodeRun, embedded_servers: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send: Any = AIOKafkaProducer.send
@@ -435,7 +435,7 @@ async def test_an_argument_that_we_do_not_know_is_left_to_whoever_does(
     assert ["acme", "", ""] == tenants
 
 
-def test_a_method_that_a_class_inherits_is_inherited_again_afterwards() -> None:
+def test_an_inherited_method_is_inherited_again_afterwards() -> None:
     class Replaced(BareProducer):  # type: ignore[misc]  # as above
         pass
 

@@ -1,4 +1,4 @@
-"""Zero-code as the README says it is started, and what it is called by."""
+"""Zero-code started as the README shows, and the names that it uses."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def start(
 
 
 @pytest.mark.integration
-def test_the_readmes_line_exports_what_the_program_does(
+def test_the_command_of_the_readme_exports_spans_and_metrics(
     embedded_servers: str, collector: Collector, program: Path
 ) -> None:
     done = start(
@@ -106,7 +106,7 @@ def test_the_readmes_line_exports_what_the_program_does(
     assert [2] == sent
 
 
-def test_the_readmes_extra_brings_what_the_line_needs() -> None:
+def test_the_extra_of_the_readme_installs_what_its_command_needs() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
@@ -137,7 +137,7 @@ def test_one_warning_says_that_no_sdk_is_set_up(embedded_servers: str, program: 
     assert 1 == done.stderr.count("no OpenTelemetry SDK is set up")
 
 
-def test_the_service_name_is_the_one_that_the_sdk_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_name_is_that_of_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_SERVICE_NAME", raising=False)
     monkeypatch.delenv("OTEL_RESOURCE_ATTRIBUTES", raising=False)
     assert None is service_name()
@@ -199,7 +199,7 @@ def test_the_pipeline_is_named_by_the_first_of_several(
     ("written", "expected"),
     [("off", False), ("OFF ", False), ("0", False), ("on", True), ("?", True)],
 )
-def test_the_variable_for_poll_loops_is_read_with_care(
+def test_the_variable_for_poll_loops_accepts_only_known_values(
     monkeypatch: pytest.MonkeyPatch, written: str, expected: bool
 ) -> None:
     monkeypatch.setenv(POLL_LOOPS_VARIABLE, written)

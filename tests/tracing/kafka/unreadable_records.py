@@ -1,4 +1,4 @@
-"""Records that aiokafka cannot read, written to a real broker as the bytes that they are."""
+"""Records that aiokafka cannot read, written to a real broker as raw bytes."""
 
 from __future__ import annotations
 

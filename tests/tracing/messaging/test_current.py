@@ -1,4 +1,4 @@
-"""Ordinary log lines of the library: they never hurt, say who logs, and hold nothing raw."""
+"""The library's ordinary log lines never raise, name their function, and contain no raw text."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_line_names_the_function_that_logs_it(caplog: pytest.LogCaptureFixture
     ]
 
 
-def test_fields_that_the_applications_record_factory_has_too_do_not_cost_the_line(
+def test_a_line_is_logged_even_if_the_applications_record_factory_has_the_same_fields(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     factory = logging.getLogRecordFactory()
@@ -113,7 +113,7 @@ def failing(message: str) -> Exception:
         return error
 
 
-def test_an_error_is_described_without_its_message_or_what_it_was_raised_for(
+def test_an_error_is_described_without_its_message_or_cause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     error = failing("card 4111")

@@ -1,4 +1,4 @@
-"""Many records handled as one, and one record that becomes many: whose flow it is, how late."""
+"""Many records handled as one, and one that becomes many: their flow and their lag."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _told(capture: Capture, name: str) -> Any:
     return (0, 0.0) if found is None else (found.count, found.sum)
 
 
-async def test_what_a_batch_becomes_is_linked_to_all_of_it_and_carries_the_oldest_origin(
+async def test_the_result_of_a_batch_is_linked_to_all_records_and_carries_the_oldest_origin(
     clients: Clients, capture: Capture
 ) -> None:
     orders, totals = await clients.topic(), await clients.topic("totals")
@@ -146,7 +146,7 @@ async def test_one_record_that_becomes_many_gives_its_origin_to_each(
     )
 
 
-async def test_each_record_of_a_batch_tells_its_own_times_and_a_batch_is_handled_once(
+async def test_each_record_of_a_batch_has_its_own_times_and_the_batch_is_counted_once(
     consumer: TracedConsumer, capture: Capture
 ) -> None:
     async with consumer.process_batch([_record(0, flow_s=5), _record(1, flow_s=15)]):
@@ -157,7 +157,7 @@ async def test_each_record_of_a_batch_tells_its_own_times_and_a_batch_is_handled
     assert 1 == _told(capture, "messaging.process.duration")[0]
 
 
-async def test_replays_and_duplicates_in_a_batch_tell_nothing_of_lag(
+async def test_replays_and_duplicates_in_a_batch_record_no_lag(
     consumer: TracedConsumer, capture: Capture, telemetry: Telemetry
 ) -> None:
     records = [
@@ -173,7 +173,7 @@ async def test_replays_and_duplicates_in_a_batch_tell_nothing_of_lag(
     assert int(time.time() * 1000) - int(flow["pipeline.origin"]) < 60_000
 
 
-async def test_baggage_goes_on_where_all_records_agree_on_it(consumer: TracedConsumer) -> None:
+async def test_baggage_is_kept_where_all_records_agree(consumer: TracedConsumer) -> None:
     records = [
         _record(0, flow_s=5, more=",tenant=a,region=north"),
         _record(1, flow_s=5, more=",tenant=a,region=south"),
@@ -184,7 +184,7 @@ async def test_baggage_goes_on_where_all_records_agree_on_it(consumer: TracedCon
     assert {"pipeline.name", "pipeline.origin", "tenant"} == flow.keys()
 
 
-async def test_a_failed_batch_is_an_error_that_leaves_the_block_and_tells_no_end(
+async def test_a_failed_batch_raises_and_ends_no_flow(
     consumer: TracedConsumer, capture: Capture
 ) -> None:
     with pytest.raises(ConnectionError):
@@ -199,9 +199,7 @@ async def test_a_failed_batch_is_an_error_that_leaves_the_block_and_tells_no_end
     assert (2, 0) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
 
 
-async def test_a_batch_that_is_turned_down_is_no_error(
-    consumer: TracedConsumer, capture: Capture
-) -> None:
+async def test_a_rejected_batch_is_not_an_error(consumer: TracedConsumer, capture: Capture) -> None:
     with pytest.raises(tracing.Rejected):
         async with consumer.process_batch([_record(0, flow_s=5)]):
             raise tracing.Rejected("closed")
@@ -226,7 +224,7 @@ async def test_a_batch_of_several_topics_has_no_destination(
     assert "messaging.destination.name" not in (span.attributes or {})
 
 
-async def test_links_are_capped_and_their_number_told(
+async def test_links_are_capped_and_their_number_is_recorded(
     consumer: TracedConsumer, capture: Capture
 ) -> None:
     parent = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
@@ -242,7 +240,7 @@ async def test_links_are_capped_and_their_number_told(
     assert 2 == capture.metric("pipeline.telemetry.dropped", {"reason": "links"})
 
 
-async def test_an_empty_batch_and_garbage_in_headers_hurt_nobody(
+async def test_an_empty_batch_and_invalid_headers_do_no_harm(
     consumer: TracedConsumer, capture: Capture
 ) -> None:
     async with consumer.process_batch([]):
@@ -257,7 +255,7 @@ async def test_an_empty_batch_and_garbage_in_headers_hurt_nobody(
     assert 1 == len(capture.spans())
 
 
-async def test_a_batch_can_be_tried_again_and_entered_twice_does_no_harm(
+async def test_a_batch_can_be_retried_and_entering_it_twice_does_no_harm(
     consumer: TracedConsumer, capture: Capture
 ) -> None:
     batch = consumer.process_batch([_record(0, flow_s=5)])
@@ -275,7 +273,7 @@ async def test_a_batch_can_be_tried_again_and_entered_twice_does_no_harm(
     )
 
 
-async def test_what_comes_of_replays_alone_keeps_their_origin(consumer: TracedConsumer) -> None:
+async def test_the_result_of_replays_alone_keeps_their_origin(consumer: TracedConsumer) -> None:
     async with consumer.process_batch([_record(2, flow_s=90_000, headers=REPLAYED)]):
         flow = _flow_of_a_send()
 
@@ -283,7 +281,7 @@ async def test_what_comes_of_replays_alone_keeps_their_origin(consumer: TracedCo
 
 
 @pytest.mark.parametrize("origin", ["0", "99999999999999"])
-async def test_an_impossible_origin_does_not_become_that_of_all_others(
+async def test_an_impossible_origin_does_not_become_that_of_the_batch(
     consumer: TracedConsumer, capture: Capture, origin: str
 ) -> None:
     evil = {"baggage": f"pipeline.name=evil,pipeline.origin={origin}"}
@@ -309,7 +307,7 @@ async def test_error_types_and_pipelines_are_bounded_over_all_batches_and_partit
     assert (28, 29) == (rest.count, waits.count)
 
 
-async def test_a_batch_without_a_timestamp_is_a_span_all_the_same(
+async def test_a_batch_without_a_timestamp_still_has_a_span(
     consumer: TracedConsumer, capture: Capture
 ) -> None:
     record = _record(0, flow_s=5)
@@ -320,7 +318,7 @@ async def test_a_batch_without_a_timestamp_is_a_span_all_the_same(
     assert (1, 0) == (len(capture.spans()), _told(capture, WAIT)[0])
 
 
-async def test_the_span_of_a_batch_tells_its_longest_wait_and_lag(
+async def test_the_span_of_a_batch_has_its_longest_wait_and_lag(
     consumer: TracedConsumer, capture: Capture
 ) -> None:
     async with consumer.process_batch([_record(0, flow_s=5), _record(1, flow_s=15)]):

@@ -55,7 +55,7 @@ def _told(capture: Capture, name: str, **labels: str) -> Any:
     return (0, 0.0) if found is None else (found.count, found.sum)
 
 
-async def test_a_record_tells_how_long_it_waited_and_how_long_its_flow_took() -> None:
+async def test_a_record_gives_its_wait_and_the_duration_of_its_flow() -> None:
     with Capture() as capture:
         async with _consumer(_telemetry(capture)).process(_record()):
             pass
@@ -67,7 +67,7 @@ async def test_a_record_tells_how_long_it_waited_and_how_long_its_flow_took() ->
     assert 5.0 == pytest.approx(attributes["pipeline.end_to_end.duration"], abs=0.5)
 
 
-async def test_a_business_no_is_an_end_and_an_error_is_none() -> None:
+async def test_a_rejection_ends_a_flow_and_an_error_does_not() -> None:
     with Capture() as capture:
         consumer = _consumer(_telemetry(capture))
         for error in (Rejected("no"), ConnectionError()):
@@ -77,7 +77,7 @@ async def test_a_business_no_is_an_end_and_an_error_is_none() -> None:
         assert (2, 1) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
 
 
-async def test_replays_are_late_by_their_nature_and_tell_nothing() -> None:
+async def test_replays_record_no_lag() -> None:
     with Capture() as capture:
         marks = (("__pipeline.replay.group", b"g"), ("__pipeline.replay.id", b"t/0/7"))
         async with _consumer(_telemetry(capture)).process(_record(*marks)):
@@ -85,7 +85,7 @@ async def test_replays_are_late_by_their_nature_and_tell_nothing() -> None:
         assert (0, 0) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
 
 
-async def test_a_duplicate_is_no_end_of_its_flow() -> None:
+async def test_a_duplicate_does_not_end_its_flow() -> None:
     with Capture() as capture:
         telemetry = _telemetry(capture)
         record = _record()
@@ -94,7 +94,7 @@ async def test_a_duplicate_is_no_end_of_its_flow() -> None:
         assert (1, 0) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
 
 
-async def test_an_origin_in_the_future_is_no_time_and_is_counted() -> None:
+async def test_an_origin_in_the_future_is_ignored_and_counted() -> None:
     with Capture() as capture:
         async with _consumer(_telemetry(capture)).process(_record(flow_s=-60)):
             pass
@@ -102,7 +102,7 @@ async def test_an_origin_in_the_future_is_no_time_and_is_counted() -> None:
         assert 1 == capture.metric("pipeline.clock_skew", {"reason": "end_to_end"})
 
 
-async def test_names_of_pipelines_without_number_share_one_series() -> None:
+async def test_an_unbounded_number_of_pipeline_names_shares_one_series() -> None:
     with Capture() as capture:
         consumer = _consumer(_telemetry(capture))
         for number in range(50):
@@ -117,7 +117,7 @@ async def test_names_of_pipelines_without_number_share_one_series() -> None:
         assert 19 == rest.count
 
 
-async def test_an_event_that_was_created_before_tells_how_long_publishing_took() -> None:
+async def test_an_event_with_a_creation_time_gives_the_publish_duration() -> None:
     with Capture() as capture:
         producer = TracedProducer(InMemoryProducer(InMemoryBroker()), _telemetry(capture))
         created = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 60))
@@ -145,7 +145,7 @@ async def test_an_event_that_was_created_before_tells_how_long_publishing_took()
         (7, None),
     ],
 )
-def test_a_time_is_read_or_is_none(written: Any, expected: int | None) -> None:
+def test_a_time_is_parsed_or_ignored(written: Any, expected: int | None) -> None:
     assert [expected] * 2 == [cloudevents.time_ms(written) for _ in range(2)]
 
 
@@ -180,7 +180,7 @@ class _Keeps(MetricExporter):
         ]
 
 
-async def test_a_bad_point_leads_to_its_trace_once() -> None:
+async def test_an_outlier_has_one_exemplar_with_its_trace() -> None:
     exporter = _Keeps()
     providers = otlp.configure("test", span_processor=SpanProcessor(), metric_exporter=exporter)
     try:

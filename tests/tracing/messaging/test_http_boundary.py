@@ -100,7 +100,7 @@ async def test_an_outsider_neither_switches_tracing_off_nor_adds_baggage(
     assert 0 == capture.metric("pipeline.context.invalid")
 
 
-async def test_an_own_caller_goes_on_with_its_trace_and_its_flow(capture: Capture) -> None:
+async def test_a_trusted_caller_continues_its_trace_and_flow(capture: Capture) -> None:
     origin = int(time.time() * 1000) - 5000
     flow = f"pipeline.name=billing,pipeline.origin={origin},tenant=x"
 
@@ -110,7 +110,7 @@ async def test_an_own_caller_goes_on_with_its_trace_and_its_flow(capture: Captur
     assert flow.encode() == sent["baggage"]
 
 
-async def test_the_origin_of_an_own_caller_is_judged_as_well(capture: Capture) -> None:
+async def test_the_origin_of_a_trusted_caller_is_checked_too(capture: Capture) -> None:
     flow = "pipeline.name=billing,pipeline.origin=1000000000000"
 
     sent = await Shop(capture, "trust").request({"baggage": flow})
@@ -120,7 +120,7 @@ async def test_the_origin_of_an_own_caller_is_judged_as_well(capture: Capture) -
 
 
 @pytest.mark.parametrize("caller", ["trust", "link", "ignore"])
-async def test_no_request_inherits_the_flow_in_which_the_server_was_started(
+async def test_a_request_does_not_inherit_the_flow_in_which_the_server_started(
     capture: Capture, caller: Caller
 ) -> None:
     token = attach(Context({**get_current(), **in_flow({"pipeline.name": "startup"})}))
@@ -131,7 +131,7 @@ async def test_no_request_inherits_the_flow_in_which_the_server_was_started(
 
 
 @pytest.mark.parametrize("header", ["%%%", "\ufffd" * 9, "x" * 9000, "=,=,=;;"])
-async def test_any_header_of_a_caller_is_survived(capture: Capture, header: str) -> None:
+async def test_no_header_of_a_caller_raises(capture: Capture, header: str) -> None:
     for caller in ("trust", "link", "ignore"):
         given = {"traceparent": header, "tracestate": header, "baggage": header}
         sent = await Shop(capture, caller).request(given)
@@ -157,7 +157,7 @@ async def test_headers_that_can_be_read_once_reach_the_application(
     assert [[(b"accept", b"*/*")]] == seen
 
 
-async def test_what_has_no_headers_passes_as_it_is(capture: Capture) -> None:
+async def test_a_scope_without_headers_passes_unchanged(capture: Capture) -> None:
     seen: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""Handling: the span is current in the handler, ends with its outcome, and never leaks."""
+"""Handling: the span is current in the handler, ends with its outcome and never leaks."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_leaving_the_loop_ends_the_span_in_the_same_turn(
     assert ["process orders CONSUMER pipeline.outcome=ok"] == processes(capture)
 
 
-async def test_an_exception_that_leaves_the_consumers_block_is_the_outcome(
+async def test_an_exception_that_leaves_the_consumers_block_decides_the_outcome(
     memory: _InMemory, capture: Capture
 ) -> None:
     producer = await memory.producer()
@@ -107,7 +107,7 @@ async def test_an_exception_that_leaves_the_consumers_block_is_the_outcome(
     ] == processes(capture)
 
 
-async def test_stopping_in_finally_sees_the_exception_too(
+async def test_stopping_in_finally_has_the_outcome_of_the_exception(
     memory: _InMemory, capture: Capture
 ) -> None:
     consumer = await filled(memory, 1)
@@ -153,7 +153,7 @@ async def test_the_outcome_of_a_process_block_is_on_the_span(
     assert 1 == ended.count  # type: ignore[union-attr]  # of a histogram
 
 
-async def test_being_cancelled_is_neither_error_nor_outcome(
+async def test_a_cancellation_is_neither_error_nor_outcome(
     memory: _InMemory, capture: Capture
 ) -> None:
     consumer = await filled(memory, 1)
@@ -198,7 +198,7 @@ async def test_a_handlers_exception_is_a_log_event_without_values_in_its_trace(
     assert "0" == attributes["messaging.message.id"]
 
 
-async def test_concurrent_handlers_have_contexts_of_their_own(
+async def test_concurrent_handlers_have_separate_contexts(
     memory: _InMemory, capture: Capture
 ) -> None:
     consumer = await filled(memory, 10)
@@ -235,7 +235,7 @@ async def _next(iterator: object) -> None:
     await anext(iterator)  # type: ignore[call-overload]  # an async iterator
 
 
-async def test_the_handler_sees_the_messages_baggage_and_what_was_there_before(
+async def test_the_handler_sees_the_messages_baggage_and_the_earlier_one(
     memory: _InMemory,
 ) -> None:
     producer = await memory.producer()
@@ -266,7 +266,9 @@ async def test_a_surrounding_span_is_linked(memory: _InMemory, capture: Capture)
     assert "process orders CONSUMER ~> around" in capture.tree(links=True)
 
 
-async def test_a_clock_ahead_is_clamped_and_counted(memory: _InMemory, capture: Capture) -> None:
+async def test_a_clock_that_is_ahead_gives_a_wait_of_zero_and_is_counted(
+    memory: _InMemory, capture: Capture
+) -> None:
     producer = await memory.producer()
     await producer.send_and_wait("orders", b"v", timestamp_ms=4_000_000_000_000)
     consumer = await memory.consumer("orders", group="g")
@@ -314,7 +316,7 @@ async def test_records_flow_when_telemetry_breaks(
     assert 3 == capture.metric("pipeline.telemetry.dropped", {"reason": "process"})
 
 
-async def test_nothing_is_sampled_and_the_chain_stays_unsampled_but_connected() -> None:
+async def test_an_unsampled_chain_stays_unsampled_and_connected() -> None:
     broker = InMemoryBroker()
     with Capture(sampler=ParentBased(ALWAYS_OFF)) as capture:
         telemetry = Telemetry("orders", tracer_provider=capture.tracer_provider)
@@ -362,7 +364,7 @@ async def test_wrapping_twice_counts_once(memory: _InMemory, capture: Capture) -
     assert 1 == capture.metric("messaging.client.consumed.messages")
 
 
-async def test_wrapping_what_is_no_consumer_is_refused(telemetry: Telemetry) -> None:
+async def test_wrapping_something_other_than_a_consumer_is_refused(telemetry: Telemetry) -> None:
     with pytest.raises(TypeError, match="wraps an aiokafka consumer"):
         TracedConsumer(object(), telemetry)  # type: ignore[arg-type]  # wrong on purpose
 

@@ -1,4 +1,4 @@
-"""Replayed dead letters: for the group that failed alone."""
+"""Replayed dead letters are only for the group that failed."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_replayed_records_of_another_group_are_skipped_and_committed(
     assert 4 == await consumer.committed(TopicPartition(topic, 0))
 
 
-async def test_what_is_made_of_a_replayed_record_is_for_everybody(clients: Clients) -> None:
+async def test_records_sent_while_handling_a_replay_are_for_every_group(clients: Clients) -> None:
     topic, target = await clients.topic("orders"), await clients.topic("priced")
     producer = await clients.producer()
     await producer.send_and_wait(topic, b"v", partition=0)
@@ -108,7 +108,7 @@ async def test_what_is_made_of_a_replayed_record_is_for_everybody(clients: Clien
     assert found.first_failed_at_ms > 1000
 
 
-async def test_a_loop_over_the_consumer_skips_them_too(clients: Clients) -> None:
+async def test_a_loop_over_the_consumer_skips_replays_too(clients: Clients) -> None:
     topic = await clients.topic()
     producer = await clients.producer()
     await producer.send_and_wait(topic, b"first", partition=0)

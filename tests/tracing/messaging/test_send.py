@@ -1,4 +1,4 @@
-"""Sending: telemetry covers the acknowledgement, and its failing is never the send failing."""
+"""Sending: the span covers the acknowledgement, and failing telemetry never fails a send."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ async def test_a_send_continues_the_context_that_a_stored_message_carries(
     assert stored[0][1] != written["traceparent"]
 
 
-async def test_another_context_in_the_headers_is_linked_when_one_is_current(
+async def test_a_context_in_the_headers_is_linked_when_another_is_current(
     memory: _InMemory, capture: Capture
 ) -> None:
     foreign = [("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
@@ -185,7 +185,7 @@ async def test_another_context_in_the_headers_is_linked_when_one_is_current(
     assert "around INTERNAL\n  send orders PRODUCER ~> ?" == capture.tree(links=True)
 
 
-async def test_suppressed_instrumentation_stands_aside(memory: _InMemory, capture: Capture) -> None:
+async def test_suppressed_instrumentation_does_nothing(memory: _InMemory, capture: Capture) -> None:
     producer = await memory.producer()
     token = context_api.attach(context_api.set_value("suppress_instrumentation", True))
     try:
@@ -197,7 +197,7 @@ async def test_suppressed_instrumentation_stands_aside(memory: _InMemory, captur
     assert [] == list(memory.broker.records("orders")[0].headers)
 
 
-async def test_suppression_is_a_value_and_not_a_presence(
+async def test_suppression_depends_on_the_value_of_its_key(
     memory: _InMemory, capture: Capture
 ) -> None:
     producer = await memory.producer()
@@ -235,7 +235,7 @@ async def test_wrapping_twice_counts_once(
     assert inner.wrapped is outer.wrapped
 
 
-async def test_wrapping_what_is_no_producer_is_refused(telemetry: Telemetry) -> None:
+async def test_wrapping_something_other_than_a_producer_is_refused(telemetry: Telemetry) -> None:
     with pytest.raises(TypeError, match="wraps an aiokafka producer"):
         TracedProducer(object(), telemetry)  # type: ignore[arg-type]  # wrong on purpose
 
@@ -254,7 +254,7 @@ async def test_transactions_pass_through(memory: _InMemory, capture: Capture) ->
     await eventually(lambda: len(capture.spans()) == 2)
 
 
-async def test_cloudevents_headers_can_be_left_out(capture: Capture) -> None:
+async def test_cloudevents_headers_can_be_switched_off(capture: Capture) -> None:
     broker = InMemoryBroker()
     telemetry = Telemetry("orders", tracer_provider=capture.tracer_provider, cloudevents=False)
     async with TracedProducer(InMemoryProducer(broker), telemetry) as producer:

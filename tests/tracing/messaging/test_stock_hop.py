@@ -1,4 +1,4 @@
-"""A hop through a service that has only stock OpenTelemetry: its flow goes on beyond it."""
+"""A flow passes through a service that has only stock OpenTelemetry."""
 
 from __future__ import annotations
 

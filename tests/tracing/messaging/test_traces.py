@@ -173,7 +173,7 @@ async def test_a_batch_that_is_never_sent_leaves_no_spans(
     assert () == capture.spans()
 
 
-async def test_headers_of_a_forwarded_record_keep_what_is_the_applications(
+async def test_headers_of_a_forwarded_record_keep_those_of_the_application(
     clients: Clients,
 ) -> None:
     orders, payments = await clients.topic("orders"), await clients.topic("payments")
@@ -200,7 +200,7 @@ async def test_headers_of_a_forwarded_record_keep_what_is_the_applications(
     assert given == (*event, *mine)
 
 
-async def test_what_was_sent_and_consumed_is_counted(clients: Clients, capture: Capture) -> None:
+async def test_sent_and_consumed_records_are_counted(clients: Clients, capture: Capture) -> None:
     orders = await clients.topic()
     producer = await clients.producer()
     consumer = await clients.consumer(orders, group="g")
@@ -229,7 +229,7 @@ async def test_what_was_sent_and_consumed_is_counted(clients: Clients, capture: 
     assert 0 == capture.metric("pipeline.context.invalid")
 
 
-async def test_nothing_of_a_message_is_on_spans_unless_asked_for(
+async def test_nothing_of_a_message_is_on_spans_by_default(
     clients: Clients, capture: Capture
 ) -> None:
     orders = await clients.topic()

@@ -1,4 +1,4 @@
-"""Labels that come without end: some series, one for the rest, and a count of them."""
+"""An unbounded number of labels: a bounded number of series, one for the rest, and a count."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def test_counters_beyond_the_bound_share_one_series_and_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize("aggregated", [True, False])
-async def test_topics_without_number_are_no_series_without_number(*, aggregated: bool) -> None:
+async def test_an_unbounded_number_of_topics_has_a_bounded_number_of_series(
+    *, aggregated: bool
+) -> None:
     aggregator = Aggregator() if aggregated else None
     with Capture() as capture:
         telemetry = _telemetry(capture, max_series=100, aggregator=aggregator)
@@ -63,7 +65,7 @@ async def test_topics_without_number_are_no_series_without_number(*, aggregated:
         assert 4 * 16 == capture.metric(*DROPPED)
 
 
-def test_a_series_that_was_there_before_stays() -> None:
+def test_an_existing_series_stays() -> None:
     with Capture() as capture:
         metrics = _telemetry(capture, max_series=100).metrics
         for _ in range(300):
@@ -72,7 +74,7 @@ def test_a_series_that_was_there_before_stays() -> None:
         assert 0 == capture.metric(*DROPPED)
 
 
-def test_readings_that_are_too_many_are_left_out_and_counted() -> None:
+def test_readings_beyond_the_bound_are_dropped_and_counted() -> None:
     with Capture() as capture:
         metrics = _telemetry(capture, max_series=100).metrics
         metrics.observe(
@@ -82,6 +84,6 @@ def test_readings_that_are_too_many_are_left_out_and_counted() -> None:
         assert 15 == capture.metric(*DROPPED)
 
 
-def test_one_series_is_no_bound() -> None:
+def test_a_bound_of_one_series_is_refused() -> None:
     with pytest.raises(ValueError, match="max_series must be at least 100, not 1"):
         Telemetry("orders", max_series=1)

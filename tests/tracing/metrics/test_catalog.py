@@ -1,4 +1,4 @@
-"""What is recorded matches the catalogue, and the other way round."""
+"""The recorded metrics match the catalogue, and the other way round."""
 
 from __future__ import annotations
 
@@ -164,9 +164,7 @@ async def _recorded(*, aggregated: bool) -> Recorded:
 
 
 @pytest.mark.parametrize("aggregated", [True, False])
-async def test_all_that_is_recorded_is_in_the_catalogue_and_all_of_it_is_recorded(
-    *, aggregated: bool
-) -> None:
+async def test_the_recorded_metrics_are_those_of_the_catalogue(*, aggregated: bool) -> None:
     recorded = await _recorded(aggregated=aggregated)
 
     known = {metric.name: metric for metric in catalog.METRICS}
@@ -180,7 +178,7 @@ async def test_all_that_is_recorded_is_in_the_catalogue_and_all_of_it_is_recorde
         assert (name, sorted(known[name].labels)) == (name, sorted(labels))
 
 
-def test_only_the_catalogues_metrics_can_be_made() -> None:
+def test_only_metrics_of_the_catalogue_can_be_created() -> None:
     makers = re.compile(r"\.create_(observable_)?(counter|gauge|histogram|up_down_counter)\(")
     found = [
         path.relative_to(_SOURCES).as_posix()
@@ -190,7 +188,7 @@ def test_only_the_catalogues_metrics_can_be_made() -> None:
     assert ["metrics/instruments.py"] == found
 
 
-def test_names_and_buckets_are_told_once_and_in_order() -> None:
+def test_metric_names_are_unique_and_buckets_ascend() -> None:
     names = [metric.name for metric in catalog.METRICS]
     assert len(names) == len(set(names)) == len({metric.prometheus for metric in catalog.METRICS})
     for metric in catalog.METRICS:
@@ -199,7 +197,7 @@ def test_names_and_buckets_are_told_once_and_in_order() -> None:
         assert metric.description.endswith(".")
 
 
-def test_the_table_of_metrics_is_the_catalogues() -> None:
+def test_the_table_of_metrics_matches_the_catalogue() -> None:
     assert markdown() == (_SOURCES / "METRICS.md").read_text(), (
         "mend it: python -m tracing metrics --markdown > tracing/METRICS.md"
     )

@@ -1,4 +1,4 @@
-"""Names as Prometheus makes them of OTLP."""
+"""Metric names as Prometheus derives them from OTLP."""
 
 import re
 
@@ -26,9 +26,7 @@ from tracing.metrics.metric import prometheus_label, prometheus_name
         ("a..b--c", "gauge", "", "a_b_c"),
     ],
 )
-def test_a_metric_is_called_as_prometheus_calls_it(
-    name: str, kind: str, unit: str, expected: str
-) -> None:
+def test_a_metric_has_its_prometheus_name(name: str, kind: str, unit: str, expected: str) -> None:
     assert expected == prometheus_name(name, kind, unit)
 
 
@@ -37,6 +35,6 @@ def test_a_label_has_underscores_for_dots() -> None:
 
 
 @given(st.from_regex(r"[a-z][a-z0-9._-]{0,40}", fullmatch=True), st.sampled_from(["s", "1", "{a}"]))
-def test_every_name_is_one_that_prometheus_takes(name: str, unit: str) -> None:
+def test_prometheus_accepts_every_name(name: str, unit: str) -> None:
     for kind in ("counter", "gauge", "histogram"):
         assert re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", prometheus_name(name, kind, unit))

@@ -1,4 +1,4 @@
-"""Light spans behave as the SDK's own, whatever looks at them and whenever."""
+"""Light spans behave like the SDK's own, whatever reads them and whenever."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def start(spans: SpanStarter, context: Context | None = None) -> trace.Span:
     return spans.start("send t", context or Context(), SpanKind.PRODUCER, {"a": 1})
 
 
-def test_a_stock_provider_gets_light_spans_and_any_other_the_api() -> None:
+def test_a_stock_provider_gets_light_spans_and_any_other_uses_the_api() -> None:
     class Own(TracerProvider):
         pass
 
@@ -63,7 +63,7 @@ def test_a_stock_provider_gets_light_spans_and_any_other_the_api() -> None:
     assert isinstance(span_starter(trace.NoOpTracerProvider()), ApiSpans)
 
 
-def test_internal_metrics_of_the_sdk_are_left_to_its_own_spans(
+def test_with_internal_metrics_of_the_sdk_its_own_spans_are_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")
