@@ -1,4 +1,4 @@
-"""What one transition of a saga means for telemetry: which step ended and how, which began."""
+"""What one transition of a saga means for telemetry: which step ended, how, and which began."""
 
 from __future__ import annotations
 

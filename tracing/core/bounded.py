@@ -1,4 +1,4 @@
-"""What is kept per topic or partition, within a bound: new names may never stop coming."""
+"""Values kept per topic or partition, within a bound, because names may be unlimited."""
 
 from __future__ import annotations
 

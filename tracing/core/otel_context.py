@@ -1,4 +1,4 @@
-"""The keys of a context. The API does not publish its own: a probe finds them.
+"""The keys of a context. The API does not publish them, so a probe finds them.
 
 With the keys, a context is built at once. The API copies it for every entry.
 """

@@ -1,4 +1,4 @@
-"""A consumer belongs to one loop at a time, which ends before the consumer is closed."""
+"""A consumer belongs to one loop at a time, and that loop ends before the consumer closes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole loop: poll, handle in partition order, commit what succeeded, end in good order."""
+"""The whole loop: poll, handle in partition order, commit what succeeded, end cleanly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a consume loop does about records that fail, and what it counts about that."""
+"""How a consume loop handles records that fail, and what it counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ordinary logs say of records that fail: each attempt, within bounds, and each dead letter.
+"""Ordinary log lines about failing records: each attempt, within bounds, and each dead letter.
 
 Lines carry their facts as `extra` fields too, for structured logging: `topic`, `partition`,
 `offset`, `group`, `event_id`, `error_type`, `error_origin`, `trace_id`, and what is named below.

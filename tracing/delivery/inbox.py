@@ -1,4 +1,4 @@
-"""Applying each event once: the inbox that remembers events, and what reports duplicates."""
+"""Apply each event once: the inbox that remembers events, and reports of duplicates."""
 
 from __future__ import annotations
 

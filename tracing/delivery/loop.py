@@ -1,4 +1,4 @@
-"""The loop of `consume`: poll, hand out, commit, and leave within a bounded time."""
+"""The loop of `consume`: poll, hand out, commit, and end within a bounded time."""
 
 from __future__ import annotations
 

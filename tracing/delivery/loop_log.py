@@ -1,4 +1,4 @@
-"""What ordinary logs say of a consume loop: when it starts and ends, and which partitions it has.
+"""Ordinary log lines about a consume loop: its start, its end and its partitions.
 
 Lines are at INFO, of the logger `tracing.consume`; a loop that ends with an error logs at ERROR.
 They carry `group` and `partitions` as `extra` fields too, for structured logging.

@@ -1,4 +1,4 @@
-"""Runs transactions, one at a time: begin, let records join, add the offsets, commit."""
+"""Run transactions, one at a time: begin, let records join, add the offsets, commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exactly once: what handlers send, dead letters and offsets in one transaction (KIP-98, KIP-447).
+"""Exactly once: sends, dead letters and offsets in one transaction (KIP-98, KIP-447).
 
 The loop takes what was fetched, begins a transaction, lets handlers work, for at most
 `commit_interval_s`, adds the offsets and commits. When an attempt fails the transaction is aborted,

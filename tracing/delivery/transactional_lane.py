@@ -1,4 +1,4 @@
-"""One partition's records on their way through transactions, in order."""
+"""The records of one partition, handled in order in transactions."""
 
 from __future__ import annotations
 

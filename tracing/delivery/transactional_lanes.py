@@ -1,4 +1,4 @@
-"""All partitions of a loop that handles exactly once: what is waiting, and whose turn it is."""
+"""All partitions of an exactly-once loop: which records wait, and which is next."""
 
 from __future__ import annotations
 

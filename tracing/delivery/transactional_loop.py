@@ -1,4 +1,4 @@
-"""The loop of `consume(transactional=...)`: poll, run transactions, leave within a bounded time."""
+"""The loop of `consume(transactional=...)`: poll, run transactions, end within a bounded time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One record's way through transactions: its attempts, in a task of its own."""
+"""One record in transactions: its attempts, in a task of its own."""
 
 from __future__ import annotations
 

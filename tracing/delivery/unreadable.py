@@ -1,4 +1,4 @@
-"""What a consume loop does about records that the client cannot read."""
+"""How a consume loop handles records that the client cannot read."""
 
 from __future__ import annotations
 

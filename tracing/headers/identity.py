@@ -1,4 +1,4 @@
-"""The identity of an event: the same however often, and by whichever way, it is delivered."""
+"""The identity of an event: the same for every delivery, by whichever route."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What aiokafka keeps private of a group's member and of a producer's transactions.
+"""Private state of aiokafka: a group member's, and that of a producer's transactions.
 
 aiokafka has no public way to a member's generation, to the coordinators' connections, or to a new
 epoch of a producer. They are read and written here; `tracing.kafka.client` reads the rest. A

@@ -1,4 +1,4 @@
-"""Requests to a cluster for a monitor: few, each for all that one broker can answer."""
+"""Requests to a cluster for a monitor: as few as possible, each for all that one broker knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`async for`: the process span around the loop's body, which no hook of the loop ends."""
+"""`async for`: the process span around the loop's body, whose end no hook announces."""
 
 from __future__ import annotations
 

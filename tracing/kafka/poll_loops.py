@@ -1,4 +1,4 @@
-"""The loop that consecutive calls of `getone` or `getmany` in one task form, which no hook ends.
+"""The loop that repeated `getone` or `getmany` calls in a task form; no hook announces its end.
 
 A task handles what it received until it asks any consumer for more, commits all of it, stops the
 consumer, or ends, with its error if it has one. Meanwhile the process span is current in the task

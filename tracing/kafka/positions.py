@@ -1,4 +1,4 @@
-"""A consumer's position in each partition, to see what it passed that was no record.
+"""A consumer's position in each partition, which shows the offsets passed that hold no record.
 
 The end of a transaction takes an offset of its own, an aborted transaction leaves records that are
 never delivered, and compaction leaves gaps. A group that commits only what it handled would stay

@@ -1,4 +1,4 @@
-"""Standing in for a client: whatever code does with the client itself, it can do with its wrapper.
+"""A wrapper that stands in for a client: code can use it as it uses the client.
 
 The methods of the client are beside this, in `producer_methods` and `consumer_methods`.
 """

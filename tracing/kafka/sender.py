@@ -1,4 +1,4 @@
-"""The private side of a traced producer, which sends records as the bytes that they are."""
+"""The private side of a traced producer, which sends records as raw bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a consume loop asks of a consumer, and the consumer of the loop that reads it."""
+"""What a consume loop needs from a consumer, and the consumer's state while a loop reads it."""
 
 from __future__ import annotations
 

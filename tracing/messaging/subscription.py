@@ -1,4 +1,4 @@
-"""The topics that a consumer reads, and their lanes: what their records share, made once."""
+"""The topics that a consumer reads and their lanes: values that their records share, made once."""
 
 from __future__ import annotations
 

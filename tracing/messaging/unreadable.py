@@ -1,4 +1,4 @@
-"""Records that the client cannot read: what there is of them."""
+"""Records that the client cannot read, and what is known of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metric series of one operation on one destination, looked up once and then only written."""
+"""The metric series of one operation on one destination, looked up once."""
 
 from collections.abc import Mapping
 from typing import Final

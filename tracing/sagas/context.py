@@ -1,4 +1,4 @@
-"""The trace context of a saga, as a text that its store keeps, and the outcomes of sagas."""
+"""The trace context of a saga, stored as text, and the outcomes of sagas."""
 
 from __future__ import annotations
 
