@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from tracing.core.log import EventLog
 from tracing.messaging.transactions import (
     COMMITTED,
-    TAKEN_BACK,
+    ROLLED_BACK,
     GroupMovedOnError,
     SendFailedError,
     Transaction,
@@ -29,24 +29,24 @@ _UNLIMITED: Final = 1_000_000
 
 
 class AbandonedError(Exception):
-    """The broker did not answer, so it is left open whether a transaction is committed."""
+    """The broker did not answer, so it is unknown whether a transaction is committed."""
 
 
 class TransactionRunner:
     """Runs transactions for a loop, one at a time.
 
     Args:
-        consumer: Where the records come from.
+        consumer: The consumer of the records.
         producer: Runs the transactions.
         offsets: The group's offsets.
-        concurrency: Records handled at a time at most.
-        interval_s: For how long a transaction takes further records, in seconds.
-        grace_s: How long handlers that were cancelled may take to end, in seconds.
+        concurrency: The most records handled at a time.
+        interval_s: How long a transaction takes further records, in seconds.
+        grace_s: How long cancelled handlers may take to end, in seconds.
 
     Attributes:
-        grace_s: That time.
-        idle: Set while no transaction is under way.
-        failure: What a record failed with for good.
+        grace_s: As passed.
+        idle: Set while no transaction is open.
+        failure: The final failure of a record.
     """
 
     def __init__(
@@ -73,31 +73,31 @@ class TransactionRunner:
         self._abandoned = asyncio.Event()
 
     def close(self) -> None:
-        """Let no further records join the transaction under way."""
+        """Let no further records join the current transaction."""
         if self._transaction is not None:
             self._transaction.open = False
 
     def cut_off(self) -> None:
-        """Cancel the handlers of the transaction under way, and abort it."""
+        """Cancel the handlers of the current transaction, and abort it."""
         self.close()
         self._cut_off.set()
 
     def handles_caller(self) -> bool:
-        """Whether the caller is a handler of the transaction under way."""
+        """Whether the caller is a handler of the current transaction."""
         return self._transaction is not None and self._transaction.entered
 
     def abandon(self) -> None:
-        """Wait for the broker no longer: it decides the transaction, by time-out at the latest."""
+        """Stop waiting for the broker, which decides the transaction, at the latest by time-out."""
         self._abandoned.set()
 
     async def run(
         self, membership: Membership, limits: Mapping[TransactionalLane, int], *, alone: bool
     ) -> bool:
-        """Handle records in one transaction, and commit it if all went well.
+        """Handle records in one transaction, and commit it if all of them succeed.
 
         Args:
             membership: The membership with which the records were fetched.
-            limits: How many records may join at most, by partition.
+            limits: The most records that may join, by partition.
             alone: Whether the transaction is for a record that failed before.
 
         Returns:
@@ -116,11 +116,11 @@ class TransactionRunner:
             try:
                 await self._attempt(transaction, limits)
             except Exception:
-                # Where this fails as well, the transaction ends by time-out.
+                # If this fails too, the transaction ends by time-out.
                 await self._ask(self._producer.abort_transaction(), quietly=True)
                 raise
         finally:
-            transaction.decide(TAKEN_BACK)
+            transaction.decide(ROLLED_BACK)
             committed = transaction.decided.result() is COMMITTED
             try:
                 for lane in limits:
@@ -146,9 +146,11 @@ class TransactionRunner:
                 for lane in limits:
                     lane.separate()
             except GroupMovedOnError as moved:
-                _logger.warning("%s; what was handled is taken back and comes back", moved)
+                _logger.warning(
+                    "%s; the transaction is aborted and its records are delivered again", moved
+                )
                 for lane in limits:
-                    lane.standing = None
+                    lane.epoch = None
         self._offsets.check()
         await self._ask(self._producer.abort_transaction())
         if transaction.refused:
@@ -159,7 +161,7 @@ class TransactionRunner:
     async def _handle(
         self, transaction: Transaction, limits: Mapping[TransactionalLane, int]
     ) -> bool:
-        """Let records join; returns whether all that joined was handled."""
+        """Let records join; return whether all that joined were handled."""
         until = asyncio.get_running_loop().time() + self._interval_s
         tasks = {
             asyncio.create_task(self._handle_lane(lane, limit, transaction, until))
@@ -213,8 +215,8 @@ class TransactionRunner:
             place = self._consumer.info.transport.lane_names((lane.lane,))
             self._note(
                 RuntimeError(
-                    f"a handler of {place} went on for {self.grace_s:g} s after it was cancelled; "
-                    "what it sends is refused, and no further transaction begins beside it"
+                    f"a handler of {place} ran for {self.grace_s:g} s after it was cancelled; "
+                    "its sends are refused, and no further transaction begins"
                 )
             )
 
@@ -234,7 +236,7 @@ class TransactionRunner:
         return True
 
     async def _ask(self, answer: Coroutine[Any, Any, _T], *, quietly: bool = False) -> _T | None:
-        """Wait for the broker until it answers, or the transaction is abandoned."""
+        """Wait until the broker answers or the transaction is abandoned."""
         asked = asyncio.create_task(answer)
         abandoned = asyncio.create_task(self._abandoned.wait())
         try:
@@ -256,7 +258,7 @@ class TransactionRunner:
 def _answer(asked: asyncio.Task[_T]) -> _T:
     if asked.cancelled() or not asked.done():
         raise AbandonedError(
-            "the broker did not answer in time; it is open whether the last transaction is "
-            "committed: the next consumer of the group finds out, with a new producer"
+            "the broker did not answer in time, so it is unknown whether the last transaction is "
+            "committed; the next consumer of the group, with a new producer, finds out"
         )
     return asked.result()

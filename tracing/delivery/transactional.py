@@ -1,31 +1,31 @@
 """Exactly once: sends, dead letters and offsets in one transaction (KIP-98, KIP-447).
 
-The loop takes what was fetched, begins a transaction, lets handlers work, for at most
-`commit_interval_s`, adds the offsets and commits. When an attempt fails the transaction is aborted,
-with all that was sent in it: the other records are handled again, and the one that failed gets
-transactions of its own, one for each further attempt after its delay, and one for its dead letter.
+The loop takes the fetched records, begins a transaction, runs handlers for at most
+`commit_interval_s`, adds the offsets and commits. If an attempt fails, the transaction is aborted
+with everything that was sent in it. The other records are handled again. The failed record gets
+transactions of its own: one for each further attempt, after its delay, and one for its dead letter.
 
-What that takes of the application:
+The application must meet these conditions:
 
-- Consumers of the topics that are written read with `isolation_level="read_committed"`; others see
-  what was taken back as well.
-- Each process has a `transactional_id` of its own, the same one after a restart: its start then
-  ends the transaction of its predecessor at once, not after `transaction_timeout_ms`.
+- Consumers of the output topics read with `isolation_level="read_committed"`. Others also see the
+  records of aborted transactions.
+- Each process has its own `transactional_id` and keeps it across restarts. The new process then
+  ends its predecessor's transaction at once, not after `transaction_timeout_ms`.
 - A transaction that takes longer than the producer's `transaction_timeout_ms` (60 s by default) is
-  aborted by the broker, and the loop ends with `ProducerFenced`: set it above `commit_interval_s`
-  and the longest handler together.
+  aborted by the broker, and the loop ends with `ProducerFenced`. Set it above the sum of
+  `commit_interval_s` and the longest handler's time.
 - Handlers send with the producer and await the send (`send` or `send_and_wait`) before they
-  return. Anything else that sends with it meanwhile gets a `RuntimeError`. A send that fails later
-  than that counts as a failed attempt of its record.
+  return. Other code that sends with it meanwhile gets a `RuntimeError`. A send that fails after its
+  handler returned counts as a failed attempt of the record.
 
-What telemetry reports: the process span of a record whose transaction was aborted because of
-another one has the outcome `retried` and counts in no duration; handled again, the record has a new
-process span, with the outcome of the transaction that committed. Attempts after a failure are
-`retry` spans as in any other loop. A dead letter counts when its transaction is committed. Messages
-count as sent when the broker acknowledged them, as in any transaction.
+Telemetry: if a transaction is aborted because of another record, a record's process span has the
+outcome `retried` and counts in no duration. When the record is handled again, it gets a new process
+span, with the outcome of the transaction that commits. Attempts after a failure are `retry` spans,
+as in any other loop. A dead letter counts when its transaction is committed. Messages count as sent
+when the broker acknowledges them, as in any transaction.
 
-A member that was stopped, and whose partitions have moved, cannot commit: offsets are added with
-its generation. The new owner begins only where no transaction on its offsets is undecided.
+A suspended member whose partitions have moved cannot commit, because offsets are added with its
+generation. The new owner starts only after all transactions on its offsets are decided.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tracing.messaging.transactions import GroupOffsets
     from tracing.messaging.transport import Sender
 
-# For cancelled handlers, and then for an abort, on the way out and before partitions move.
+# Time for cancelled handlers, and then for an abort, when the loop ends or partitions move.
 _GRACE_S: Final = 5.0
 
 
@@ -64,11 +64,11 @@ async def consume_transactional(
     commit_interval_s: float,
     drain_timeout_s: float,
 ) -> None:
-    """Run `consume(..., transactional=producer)`, whose options these are.
+    """Run `consume(..., transactional=producer)`, with its options.
 
     Raises:
-        ValueError: A client does not fit.
-        RuntimeError: A client is not started, or the installed aiokafka is built otherwise.
+        ValueError: A client is not suitable.
+        RuntimeError: A client is not started, or the installed aiokafka is not supported.
         Exception: As `consume`.
     """
     sender, offsets = _joined(consumer, producer, handling)
@@ -114,11 +114,11 @@ async def consume_transactional(
 def _joined(
     consumer: ConsumerPort, producer: object, handling: FailureHandling
 ) -> tuple[Sender, GroupOffsets]:
-    """Check that clients fit; return the producer, and how offsets join its transactions.
+    """Check the clients; return the producer, and how offsets join its transactions.
 
     Raises:
         TypeError: The producer is not wrapped.
-        ValueError: A client does not fit.
+        ValueError: A client is not suitable.
         RuntimeError: A client is not started, or is not built as expected.
     """
     sender = sender_of(producer)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tracing.messaging.transactions import Membership
     from tracing.messaging.transport import Lane
 
-Standing = tuple["Membership", int]
-"""The consumer's membership in its group, and the number of rebalances before it."""
+Epoch = tuple["Membership", int]
+"""The time between two rebalances: the consumer's membership, and the rebalances before it."""
 
 
 class TransactionalLane:
@@ -25,10 +25,10 @@ class TransactionalLane:
 
     Attributes:
         lane: The partition.
-        queue: Its records in order; the first `joined` are in the transaction under way.
+        queue: Its records in order; the first `joined` are in the current transaction.
         joined: How many records joined that transaction.
-        taken_back: How many of the last transaction's records were taken back.
-        standing: Of which membership it is sure where to go on; `None` of none.
+        rolled_back: How many of the last transaction's records were rolled back.
+        epoch: The epoch in which the next offset is certain; `None` without one.
         paused: Whether its fetching is paused.
         held: Whether the application has paused it.
     """
@@ -44,8 +44,8 @@ class TransactionalLane:
         self.lane = lane
         self.queue: deque[TransactionalRecord] = deque()
         self.joined = 0
-        self.taken_back = 0
-        self.standing: Standing | None = None
+        self.rolled_back = 0
+        self.epoch: Epoch | None = None
         self.paused = False
         self.held = False
         self._consumer = consumer
@@ -58,40 +58,40 @@ class TransactionalLane:
 
     @property
     def first(self) -> int | None:
-        """The offset to go on from; `None` where nothing was read or committed yet."""
+        """The offset to continue from; `None` if nothing has been read or committed yet."""
         return self._reading.offset(self.queue[0].record) if self.queue else self._next
 
     @property
     def offset(self) -> int | None:
-        """The offset that the transaction under way commits; `None` where there is none."""
+        """The offset that the current transaction commits, or `None`."""
         if not self.joined:
             return self._passed
         return self._reading.after(self.queue[self.joined - 1].record)
 
     @property
     def waiting(self) -> bool:
-        """Whether there is anything to commit, be it after handling it."""
+        """Whether there is anything to handle or to commit."""
         return bool(self.queue) or self._passed is not None
 
     @property
     def ready(self) -> bool:
-        """Whether the next transaction may take some of it."""
-        return self.waiting and (not self.held or (self.alone and self.queue[0].under_way))
+        """Whether the next transaction may take records or offsets of this lane."""
+        return self.waiting and (not self.held or (self.alone and self.queue[0].in_progress))
 
     @property
     def alone(self) -> bool:
         """Whether the next record needs a transaction of its own."""
         return bool(self.queue) and self.queue[0].alone
 
-    def go_on(self, offset: int) -> None:
+    def expect(self, offset: int) -> None:
         """Expect the records from this offset on."""
         self._next = offset
 
     def pass_over(self, position: int) -> None:
-        """Note the consumer's position; every record before it was handed out.
+        """Note the consumer's position; it has returned every record before it.
 
-        The end of a transaction takes an offset of its own, and records of aborted ones are never
-        handed out: without this, the group would stay in front of them for ever (KIP-98).
+        The end of a transaction takes an offset of its own, and records of aborted transactions
+        are never returned. Without this, the group would never get past them (KIP-98).
         """
         if self.queue:
             return
@@ -102,7 +102,7 @@ class TransactionalLane:
             self._passed = position
 
     def add(self, records: Sequence[Any]) -> None:
-        """Take records that were fetched; those that are here already stay the ones they are."""
+        """Take fetched records; those that are already in the queue stay."""
         offset = self._reading.offset
         last = offset(self.queue[-1].record) if self.queue else -1
         self.queue.extend(
@@ -112,21 +112,21 @@ class TransactionalLane:
         )
 
     def next_record(self, *, alone: bool) -> TransactionalRecord | None:
-        """The record that is next to join; `None` where none may."""
+        """Return the next record that may join, or `None`."""
         if self.joined >= len(self.queue):
             return None
         record = self.queue[self.joined]
-        if self.held and not record.under_way:
+        if self.held and not record.in_progress:
             return None
         return record if alone or not record.alone else None
 
     def separate(self) -> None:
-        """Give each record of the transaction under way one of its own, to see which one fails."""
+        """Give each record of the current transaction its own, to find the one that fails."""
         for record in islice(self.queue, self.joined):
             record.alone = True
 
     async def decided(self, *, committed: bool) -> Exception | None:
-        """Part with the transaction; returns what a record failed with for good, if one did."""
+        """Leave the transaction; return the final failure of a record, if there is one."""
         records = list(islice(self.queue, self.joined))
         if committed:
             self._next = self.offset if self.offset is not None else self._next
@@ -134,30 +134,32 @@ class TransactionalLane:
             for _ in records:
                 self.queue.popleft()
         self.joined = 0
-        self.taken_back = 0 if committed else len(records)
-        failures = [await record.parted() for record in records]
+        self.rolled_back = 0 if committed else len(records)
+        failures = [await record.transaction_ended() for record in records]
         return next((failure for failure in failures if failure is not None), None)
 
     async def cancel(self, timeout_s: float) -> bool:
-        """Cancel what is under way; false where a handler goes on nevertheless."""
+        """Cancel records in progress; return false if a handler continues nevertheless."""
         return await _cancelled(self.queue, timeout_s)
 
     def cut_off(self) -> None:
-        """Cancel what is under way, and do not wait for it."""
+        """Cancel records in progress, and do not wait for them."""
         for record in self.queue:
             record.cancel()
 
     async def clear(self, timeout_s: float) -> bool:
-        """Forget all records: they will be fetched again, or belong to another consumer."""
+        """Forget all records: they are fetched again, or belong to another consumer."""
         records, self.queue = self.queue, deque()
         self.joined = 0
-        self.standing = None
+        self.epoch = None
         self._next = self._began = self._passed = None
         return await _cancelled(records, timeout_s)
 
 
 async def _cancelled(records: Iterable[TransactionalRecord], timeout_s: float) -> bool:
-    under_way: Collection[TransactionalRecord] = [record for record in records if record.under_way]
-    for record in under_way:
+    in_progress: Collection[TransactionalRecord] = [
+        record for record in records if record.in_progress
+    ]
+    for record in in_progress:
         record.cancel()
-    return all([await record.gone(timeout_s) for record in under_way])
+    return all([await record.wait_ended(timeout_s) for record in in_progress])

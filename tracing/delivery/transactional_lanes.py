@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from tracing.delivery.failure_handling import FailureHandling
-    from tracing.delivery.transactional_lane import Standing
+    from tracing.delivery.transactional_lane import Epoch
     from tracing.messaging.reading import ConsumerPort, TransactionalReading
     from tracing.messaging.transport import Lane
 
@@ -26,10 +26,10 @@ class TransactionalLanes:
     """The partitions of one loop.
 
     Args:
-        consumer: Where records come from.
-        reading: What the loop reads the consumer with.
+        consumer: The consumer of the records.
+        reading: The loop's access to the consumer.
         handler: Called with each record, once per attempt.
-        handling: What to do about failures.
+        handling: Handles failures.
         max_buffered: Records of a partition that wait at most before its fetching pauses.
     """
 
@@ -51,7 +51,7 @@ class TransactionalLanes:
         self._alone_last = False
 
     def of(self, tp: Lane) -> TransactionalLane:
-        """The lane of a partition.
+        """Return the lane of a partition.
 
         Raises:
             ValueError: The partition's dead-letter topic cannot exist.
@@ -65,16 +65,16 @@ class TransactionalLanes:
             lane.held = tp in self._held
         return lane
 
-    def unsure(self, standing: Standing) -> list[Lane]:
-        """The consumer's partitions of which it is not sure where to go on."""
+    def without_position(self, epoch: Epoch) -> list[Lane]:
+        """Return the consumer's partitions whose next offset is uncertain in this epoch."""
         return [
             tp
             for tp in self._reading.lanes()
-            if (lane := self._lanes.get(tp)) is None or lane.standing != standing
+            if (lane := self._lanes.get(tp)) is None or lane.epoch != epoch
         ]
 
     def add(self, records: Mapping[Lane, Sequence[Any]]) -> None:
-        """Take records that were fetched, and pause partitions that have enough."""
+        """Take fetched records, and pause partitions that have enough."""
         for tp, batch in records.items():
             lane = self.of(tp)
             lane.add(batch)
@@ -83,39 +83,39 @@ class TransactionalLanes:
                 lane.paused = True
 
     async def pass_over(self) -> None:
-        """Note the consumer's positions; only between two polls."""
+        """Note the consumer's positions. Call this between two polls only."""
         try:
             async with asyncio.timeout(IDLE_S):
                 for tp in self._reading.lanes():
                     lane = self._lanes.get(tp)
-                    if lane is not None and not lane.queue and lane.standing is not None:
+                    if lane is not None and not lane.queue and lane.epoch is not None:
                         lane.pass_over(await self._reading.position(tp))
         except Exception as error:
             # Unassigned meanwhile, or not known yet; the next call notes it.
             _logger.debug("positions are not known: %s", type(error).__name__)
 
     def first(self, tp: Lane) -> int | None:
-        """The first offset that no transaction has committed; `None` where it is unknown."""
+        """Return the first offset that no transaction has committed; `None` if it is unknown."""
         lane = self._lanes.get(tp)
         return None if lane is None else lane.first
 
     def hold(self, partitions: Iterable[Lane]) -> None:
-        """Begin no record of these partitions."""
+        """Start no further record of these partitions."""
         for tp in partitions:
             self._held.add(tp)
             if tp in self._lanes:
                 self._lanes[tp].held = True
 
     def release(self, partitions: Iterable[Lane]) -> None:
-        """Go on with these partitions."""
+        """Continue with these partitions."""
         for tp in partitions:
             self._held.discard(tp)
             if tp in self._lanes:
-                # If there is still too much of it, the next poll shows that.
+                # If it still has too many records, the next poll pauses it again.
                 self._lanes[tp].held = self._lanes[tp].paused = False
 
     def held(self) -> set[Lane]:
-        """The partitions that the application has paused."""
+        """Return the partitions that the application has paused."""
         return set(self._held)
 
     def resume(self) -> None:
@@ -124,15 +124,15 @@ class TransactionalLanes:
             if len(lane.queue) <= self._max_buffered // 2:
                 self._resume(lane)
 
-    def choose(self, standing: Standing | None) -> tuple[list[TransactionalLane], bool, float]:
-        """What the next transaction is for, whether for a single record; or how long to wait."""
+    def choose(self, epoch: Epoch | None) -> tuple[list[TransactionalLane], bool, float]:
+        """Return the lanes of the next transaction, whether it is for one record, and the wait."""
         now = asyncio.get_running_loop().time()
-        ready = [lane for lane in self._lanes.values() if lane.ready and lane.standing == standing]
+        ready = [lane for lane in self._lanes.values() if lane.ready and lane.epoch == epoch]
         shared = [lane for lane in ready if not lane.alone]
         single = [lane for lane in ready if lane.alone]
         first = min(single, key=lambda lane: lane.queue[0].due, default=None)
         wait_s = IDLE_S if first is None else first.queue[0].due - now
-        # In turns, so that a partition whose records all fail does not keep the others waiting.
+        # Alternate, so that a partition whose records all fail does not delay the others.
         if first is not None and wait_s <= 0 and not (shared and self._alone_last):
             self._alone_last = True
             return [first], True, 0.0
@@ -146,12 +146,12 @@ class TransactionalLanes:
         await asyncio.gather(*(lane.clear(timeout_s) for lane in lost))
 
     def cut_off(self) -> None:
-        """Cancel what is under way, and do not wait for it."""
+        """Cancel records in progress, and do not wait for them."""
         for lane in self._lanes.values():
             lane.cut_off()
 
     async def leave(self, timeout_s: float) -> None:
-        """Forget all records, and rewind over those that were fetched in vain."""
+        """Forget all records, and rewind over those that were not handled."""
         firsts = {tp: lane.first for tp, lane in self._lanes.items()}
         await asyncio.gather(*(lane.clear(timeout_s) for lane in self._lanes.values()))
         for tp, first in firsts.items():
@@ -159,7 +159,7 @@ class TransactionalLanes:
                 try:
                     self._reading.seek(tp, first)
                 except Exception as error:
-                    # Closed, or no longer ours: then the committed offset is where it goes on.
+                    # Closed, or the partition has moved: the committed offset applies.
                     _logger.debug("no need to rewind %s: %s", tp, error)
             self._resume(self._lanes[tp])
 

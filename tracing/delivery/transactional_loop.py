@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from tracing.delivery.transaction_runner import TransactionRunner
-    from tracing.delivery.transactional_lane import Standing
+    from tracing.delivery.transactional_lane import Epoch
     from tracing.delivery.transactional_lanes import TransactionalLanes
     from tracing.messaging.reading import ConsumerPort, TransactionalReading
     from tracing.messaging.transactions import GroupOffsets
@@ -28,17 +28,17 @@ _POLL_MS: Final = 200
 
 
 class TransactionalLoop:
-    """One run of `consume(transactional=...)`. For one event loop; to be run once.
+    """One run of `consume(transactional=...)`, on one event loop.
 
     Args:
         consumer: The consumer.
-        reading: What the loop reads it with.
+        reading: The loop's access to the consumer.
         lanes: Its partitions.
         offsets: The group's offsets.
         runner: Runs the transactions.
         stop: Ends the loop.
-        max_buffered: Records of one partition that a transaction takes at most.
-        drain_timeout_s: Seconds that a transaction under way has to end.
+        max_buffered: The most records of one partition in a transaction.
+        drain_timeout_s: Time for the current transaction to end, in seconds.
     """
 
     def __init__(
@@ -93,30 +93,30 @@ class TransactionalLoop:
                 _logger.warning("%s", error)
 
     async def revoked(self, partitions: Collection[Lane]) -> None:
-        """End the transaction under way before partitions move."""
+        """End the current transaction before partitions move."""
         self._rebalances += 1
         await self._quiet()
         await self._lanes.lose(partitions, self._runner.grace_s)
         self._reading.forget(partitions)
 
     def arriving(self, partitions: Collection[Lane]) -> None:
-        """Do nothing: what is fetched waits until it is sure where to go on."""
+        """Do nothing: fetched records wait until their partition's next offset is certain."""
 
     async def assigned(self, partitions: Collection[Lane]) -> None:
-        """Begin anew, with what is committed now."""
+        """Start again from the offsets that are committed now."""
         del partitions
         self._rebalances += 1
 
     def position_of(self, tp: Lane) -> int | None:
-        """Return the first offset that is not committed; `None` where nothing was fetched."""
+        """Return the first offset that is not committed; `None` if nothing was fetched."""
         return self._lanes.first(tp)
 
     def hold(self, partitions: Iterable[Lane]) -> None:
-        """Begin no record of these partitions."""
+        """Start no further record of these partitions."""
         self._lanes.hold(partitions)
 
     def release(self, partitions: Iterable[Lane]) -> None:
-        """Go on with these partitions."""
+        """Continue with these partitions."""
         self._lanes.release(partitions)
         self._work.set()
 
@@ -125,7 +125,7 @@ class TransactionalLoop:
         return self._lanes.held()
 
     def end(self, then: Callable[[], None]) -> None:
-        """Finish and commit what is under way, and then do this."""
+        """Finish and commit records in progress, then call `then`."""
         self._changes.append(then)
         self._end()
 
@@ -136,13 +136,13 @@ class TransactionalLoop:
         await self._closing.ask(inside=inside or self._consumer.called_by_listener())
 
     def left(self) -> None:
-        """Do what was put off until the loop has ended, with the consumer's own methods."""
+        """Make the changes that waited for the end of the loop, with the consumer's own methods."""
         for change in self._changes:
             tidied(change)
         self._closing.loop_left()
 
     async def closed(self) -> None:
-        """Wait until the consumer is closed, if that is wanted, but not for long."""
+        """Wait for a requested close of the consumer, for a bounded time."""
         await self._closing.wait()
 
     def _end(self) -> None:
@@ -176,23 +176,23 @@ class TransactionalLoop:
     def _over(self) -> bool:
         return self._stop.is_set() or self._ended.is_set()
 
-    def _standing(self) -> Standing | None:
+    def _epoch(self) -> Epoch | None:
         membership = self._offsets.membership()
         return None if membership is None else (membership, self._rebalances)
 
     async def _synchronize(self) -> None:
-        """Go to the committed offsets of partitions that are new, once those are decided.
+        """Seek new partitions to their committed offsets, once these are decided.
 
-        What aiokafka goes to by itself may be older: it does not wait for transactions of an
-        earlier member that are undecided.
+        aiokafka's own choice may be older, because it does not wait for undecided transactions of
+        an earlier member.
         """
-        standing = self._standing()
-        if standing is None or not self._runner.idle.is_set():
+        epoch = self._epoch()
+        if epoch is None or not self._runner.idle.is_set():
             return
-        unsure = self._lanes.unsure(standing)
-        if not unsure:
+        without_position = self._lanes.without_position(epoch)
+        if not without_position:
             return
-        stable = await self._offsets.stable_offsets(unsure)
+        stable = await self._offsets.stable_offsets(without_position)
         if stable is None:
             _logger.info("waiting until a transaction of an earlier member of the group is decided")
             await asyncio.sleep(IDLE_S)
@@ -201,36 +201,36 @@ class TransactionalLoop:
             lane = self._lanes.of(tp)
             if offset is not None and lane.first != offset:
                 await lane.clear(self._runner.grace_s)
-            if standing != self._standing() or tp not in self._reading.lanes():
+            if epoch != self._epoch() or tp not in self._reading.lanes():
                 return
             lane = self._lanes.of(tp)
             if offset is not None and lane.first != offset:
                 self._reading.seek(tp, offset)
-                lane.go_on(offset)
+                lane.expect(offset)
                 self._reading.forget([tp])
-            lane.standing = standing
+            lane.epoch = epoch
         self._work.set()
 
     async def _run_transactions(self) -> None:
         while not self._over:
             self._work.clear()
-            standing = self._standing()
-            chosen, alone, wait_s = self._lanes.choose(standing)
-            if standing is None or not chosen:
+            epoch = self._epoch()
+            chosen, alone, wait_s = self._lanes.choose(epoch)
+            if epoch is None or not chosen:
                 await _within(wait_s, self._work)
                 continue
             limits = dict.fromkeys(chosen, 1 if alone else self._max_buffered)
-            await self._runner.run(standing[0], limits, alone=alone)
+            await self._runner.run(epoch[0], limits, alone=alone)
             self._lanes.resume()
             if self._runner.failure is not None:
-                # What was handled beside it, in the transaction that it spoiled, is done by itself.
-                others = {lane: lane.taken_back for lane in chosen if lane.taken_back}
-                if others and not (alone or self._over) and self._standing() == standing:
-                    await self._runner.run(standing[0], others, alone=False)
+                # Handle the other records of the aborted transaction in one of their own.
+                others = {lane: lane.rolled_back for lane in chosen if lane.rolled_back}
+                if others and not (alone or self._over) and self._epoch() == epoch:
+                    await self._runner.run(epoch[0], others, alone=False)
                 raise self._runner.failure
 
     async def _quiet(self) -> None:
-        """Let the transaction under way end, or abort it where that takes too long."""
+        """Let the current transaction end, or abort it if that takes too long."""
         self._runner.close()
         if await _within(self._drain_timeout_s, self._runner.idle):
             return
@@ -240,7 +240,7 @@ class TransactionalLoop:
             self._drain_timeout_s,
         )
         self._runner.cut_off()
-        # For the handlers to end, and then for the abort.
+        # Time for the handlers to end, and then for the abort.
         await _within(2 * self._runner.grace_s, self._runner.idle)
 
     async def _leave(self, working: asyncio.Task[None]) -> None:
@@ -253,7 +253,7 @@ class TransactionalLoop:
             working.cancel()
             await self._lanes.leave(self._runner.grace_s)
         except asyncio.CancelledError:
-            # Cancelled once more: the rest goes on without being waited for.
+            # Cancelled again: do not wait for the rest.
             self._runner.cut_off()
             self._lanes.cut_off()
             raise

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from tracing.messaging.transactions import Transaction
 
 
-class _TakenBackError(BaseException):
-    """The transaction was aborted for another reason than this record: do it again."""
+class _RolledBackError(BaseException):
+    """The transaction was aborted for a reason other than this record; handle it again."""
 
 
 class TransactionalRecord:
-    """A record that is handled in one transaction after the other, until one commits.
+    """A record that is handled in one transaction after another, until one commits.
 
     Attributes:
         record: The record.
@@ -58,13 +58,13 @@ class TransactionalRecord:
         self._cut_off = False
 
     async def take_turn(self, transaction: Transaction) -> bool:
-        """Do what is next in this transaction, in which the record then waits for its end.
+        """Take the next step of the record in this transaction, then wait for its end.
 
         Returns:
-            Whether that went well; otherwise the record needs another turn, alone and when due.
+            Whether the step succeeded. If not, the record needs another turn, alone and when due.
 
         Raises:
-            Exception: What the record failed with for good.
+            Exception: The final failure of the record.
         """
         loop = asyncio.get_running_loop()
         self._transaction = transaction
@@ -72,7 +72,7 @@ class TransactionalRecord:
         self._parked = loop.create_future()
         if self._task is None or self._task.done():
             self._cut_off = False
-            self._task = asyncio.create_task(self._live(), name=f"consume {self._place()}")
+            self._task = asyncio.create_task(self._run(), name=f"consume {self._place()}")
         elif self._go is not None and not self._go.done():
             self._go.set_result(None)
         handled = await self._report
@@ -81,35 +81,35 @@ class TransactionalRecord:
         return handled
 
     @property
-    def under_way(self) -> bool:
-        """Whether a handler may be at work, or an attempt is to follow."""
+    def in_progress(self) -> bool:
+        """Whether a handler may be running, or another attempt will follow."""
         return self._task is not None and not self._task.done()
 
     def cancel(self) -> None:
-        """Cancel what is under way: the record comes back."""
+        """Cancel the handler or the next attempt; the record is delivered again."""
         self._cut_off = True
         if self._task is not None:
             self._task.cancel()
 
-    async def gone(self, timeout_s: float) -> bool:
-        """Wait until nothing is under way; false where it took too long."""
+    async def wait_ended(self, timeout_s: float) -> bool:
+        """Wait until the record's task has ended; return false after `timeout_s`."""
         if self._task is None:
             return True
         done, _ = await asyncio.wait((self._task,), timeout=timeout_s)
         return bool(done)
 
-    async def parted(self) -> Exception | None:
-        """Wait until the record has taken note of its transaction's end.
+    async def transaction_ended(self) -> Exception | None:
+        """Wait until the record has reacted to the end of its transaction.
 
         Returns:
-            What it failed with for good, if it did.
+            The final failure of the record, if there is one.
         """
         if self._task is not None and self._parked is not None:
             await asyncio.wait((self._task, self._parked), return_when=asyncio.FIRST_COMPLETED)
         return self._failure
 
     async def _send_dead_letter(self, send: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Send the dead letter in a transaction of its own; returns when that is committed."""
+        """Send the dead letter in its own transaction; return once that is committed."""
         self.alone = True
         self.due = 0.0
         self._reported(handled=False)
@@ -117,7 +117,7 @@ class TransactionalRecord:
         await send()
         await self._decision()
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         own_transaction.set(self._send_dead_letter)
         if self._transaction is not None:
             self._transaction.enter()
@@ -134,7 +134,7 @@ class TransactionalRecord:
                     attempts.give_up()
                     raise
                 delay_s = await attempts.make()
-        except _TakenBackError:
+        except _RolledBackError:
             self._task = None
         except asyncio.CancelledError:
             raise
@@ -159,7 +159,7 @@ class TransactionalRecord:
         )
 
     async def _settle(self) -> None:
-        """Stop the clock and wait for the transaction's end; raises where it does not commit."""
+        """Stop the clock and wait for the transaction's end; raise if it does not commit."""
         if self._processing is not None:
             if self._transaction is not None and self._transaction.alone:
                 self._processing.stop_clock()
@@ -169,7 +169,7 @@ class TransactionalRecord:
         await self._decision()
 
     async def _decision(self) -> None:
-        """Report that all is done in this transaction, and wait for its end.
+        """Report that the record is done in this transaction, and wait for its end.
 
         Raises:
             Exception: The transaction could not be committed because of this record.
@@ -178,8 +178,8 @@ class TransactionalRecord:
         if transaction is None:
             return
         if self._cut_off:
-            # The handler went on to its end all the same. The transaction is about to be aborted,
-            # and waits for this.
+            # The handler ended in spite of its cancellation. The transaction is about to be
+            # aborted, and waits for this task.
             raise asyncio.CancelledError
         self._reported(handled=True)
         outcome = await asyncio.shield(transaction.decided)
@@ -189,7 +189,7 @@ class TransactionalRecord:
             raise outcome
         if self._processing is not None:
             self._consumer.telemetry.spans.enrich(self._processing.span, {semconv.OUTCOME: RETRIED})
-        raise _TakenBackError
+        raise _RolledBackError
 
     async def _next_turn(self) -> None:
         self._go = asyncio.get_running_loop().create_future()

@@ -1,6 +1,6 @@
 """A wrapper that stands in for a client: code can use it as it uses the client.
 
-The methods of the client are beside this, in `producer_methods` and `consumer_methods`.
+The methods of the clients are in `producer_methods` and `consumer_methods`.
 """
 
 from __future__ import annotations
@@ -16,35 +16,34 @@ if TYPE_CHECKING:
 
 
 class ClientProxy:
-    """Behaves as the object that it wraps, in all that is not a method of its class.
+    """Behaves like the wrapped object, except for the methods of its own class.
 
     - `isinstance`, `functools.singledispatch` and field validation see the wrapped object's class,
       as they do with wrapt's proxies; `type()` sees the wrapper's.
-    - Attributes that the wrapper does not have are read from the wrapped object, and attributes are
-      set there, a replaced method as well: what the wrapped object does by itself has to meet the
-      replacement too, and the wrapper calls it.
+    - Attributes that the wrapper does not have are read from the wrapped object. Attributes are set
+      there too, replaced methods included: the wrapper calls the replacement, and so does the
+      wrapped object itself.
     - It equals the wrapped object and has its hash, so both find the same entry of a dictionary.
 
-    A subclass sets its own attributes in the constructor and calls `_complete` at its end. Names
-    that it assigns later have to be there by then.
+    A subclass sets all its own attributes in the constructor and calls `_complete` at its end.
 
-    Task safety: as that of the wrapped object.
+    Task safety: that of the wrapped object.
     """
 
     _held: ClassVar[str]
     """Name of the attribute that holds the wrapped object."""
     _added: ClassVar[frozenset[str]]
-    """Public names that the wrapper has and the class of what it wraps has not."""
+    """Public names of the wrapper that the wrapped object's class does not have."""
 
     def _complete(self) -> None:
-        """End the construction: from here on, new attributes are the wrapped object's."""
+        """End the construction: further new attributes are set on the wrapped object."""
         inner = self._inside()
         hidden = self._added & _names_of(type(inner))
         if hidden:
             warn_once(
                 f"{type(inner).__name__} has public names that {type(self).__name__} adds to a "
-                f"client: {', '.join(sorted(hidden))}. On the wrapped client they mean "
-                f"{type(self).__name__}'s; the class's own are reached by `.wrapped`"
+                f"client: {', '.join(sorted(hidden))}. On the wrapper they are "
+                f"{type(self).__name__}'s; use `.wrapped` for the class's own"
             )
         self.__dict__["_completed"] = True
 
@@ -52,7 +51,7 @@ class ClientProxy:
         return getattr(self, self._held)
 
     def _reached(self) -> Any:
-        """Return what the application's calls reach: the wrapped object, or what stands in."""
+        """Return the receiver of the application's calls: the wrapped object or its substitute."""
         return self._inside()
 
     def __getattr__(self, name: str) -> Any:
@@ -60,7 +59,7 @@ class ClientProxy:
             raise AttributeError(name)
         return getattr(self._inside(), name)
 
-    # A type checker would take any assignment for allowed, and knows the class by inheritance.
+    # With these, a type checker would allow any assignment; it knows the class by inheritance.
     if not TYPE_CHECKING:
 
         @property
@@ -73,7 +72,7 @@ class ClientProxy:
                 object.__setattr__(self, name, value)
                 return
             if getattr(value, "__self__", None) is self and value.__name__ == name:
-                # The wrapper's own method is put back, as monkeypatching does when it is undone.
+                # Undoing a monkeypatch puts the wrapper's own method back.
                 with suppress(AttributeError):
                     delattr(self._inside(), name)
             else:
@@ -88,7 +87,7 @@ class ClientProxy:
             self._replaced(name)
 
     def _replaced(self, name: str) -> None:
-        """Hear that an attribute of the wrapped object is another one from now on."""
+        """React to a replaced attribute of the wrapped object."""
 
     def _keeps(self, name: str) -> bool:
         """Whether an attribute is the wrapper's own."""
@@ -123,7 +122,7 @@ class ClientProxy:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(
             f"cannot pickle or deep-copy a {type(self).__name__}: a client belongs to its process "
-            "and its event loop; make one where it is needed"
+            "and its event loop; make a new one where you need it"
         )
 
     def __repr__(self) -> str:
@@ -131,7 +130,7 @@ class ClientProxy:
 
     def __str__(self) -> str:
         inner = self.__dict__.get(self._held)
-        # A text of the client's own is for users; the general one would hide the wrapper.
+        # Use the client's own `__str__`; the default one would hide the wrapper.
         return str(inner) if "__str__" in _names_of(type(inner)) else repr(self)
 
 

@@ -1,4 +1,4 @@
-"""Transactions as a loop that handles exactly once sees them: their values and what runs them."""
+"""Transactions for an exactly-once loop: their values, and the interfaces that run them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-Decision = Literal["committed", "taken back"]
+Decision = Literal["committed", "rolled back"]
 COMMITTED: Final = "committed"
-TAKEN_BACK: Final = "taken back"
+ROLLED_BACK: Final = "rolled back"
 
 _current: ContextVar[Transaction | None] = ContextVar("pipeline-transaction", default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A consumer's place in its group; a rebalance gives it another one.
+    """A consumer's membership in its group; each rebalance gives it a new one.
 
     Attributes:
         group: The group.
@@ -35,7 +35,7 @@ class Membership:
 
 
 class GroupMovedOnError(Exception):
-    """The group has been rebalanced: these offsets are no longer this member's to commit."""
+    """The group was rebalanced, so this member can no longer commit these offsets."""
 
 
 class TransactionalProducer(Protocol):
@@ -55,7 +55,7 @@ class GroupOffsets(Protocol):
     """Committed offsets of the consumer's group, and how they join a transaction."""
 
     def membership(self) -> Membership | None:
-        """What the consumer is in its group now; `None` between two rebalances."""
+        """Return the consumer's current membership; `None` during a rebalance."""
 
     async def stable_offsets(self, partitions: Collection[Any]) -> dict[Any, int | None] | None:
         """Read committed offsets; `None` while a transaction on one of them is undecided."""
@@ -64,10 +64,10 @@ class GroupOffsets(Protocol):
         """Add offsets to the open transaction, as this member."""
 
     def check(self) -> None:
-        """Raise what made the producer useless for good, if anything did."""
+        """Raise the error that made the producer unusable, if there is one."""
 
     def renew(self) -> None:
-        """Make the producer usable again after the broker refused a batch of it."""
+        """Make the producer usable again after the broker refused one of its batches."""
 
 
 class SendFailedError(Exception):
@@ -78,11 +78,11 @@ class Transaction:
     """One transaction: open to records first, then decided.
 
     Attributes:
-        membership: Who the consumer was when it began.
+        membership: The consumer's membership when it began.
         alone: Whether it is for a single record.
         open: Whether further records may join.
-        decided: `COMMITTED`, `TAKEN_BACK`, or the error that a single record's attempt ends with.
-        refused: Whether a send failed, which leaves the producer in need of renewal.
+        decided: `COMMITTED`, `ROLLED_BACK`, or the error of a single record's attempt.
+        refused: Whether a send failed, after which the producer must be renewed.
     """
 
     def __init__(self, membership: Membership, *, alone: bool) -> None:
@@ -96,7 +96,7 @@ class Transaction:
         self._failure: BaseException | None = None
 
     def enter(self) -> None:
-        """Let what the running task sends from now on be part of this transaction."""
+        """Make the running task's further sends part of this transaction."""
         _current.set(self)
 
     @property
@@ -123,7 +123,7 @@ class Transaction:
             ) from self._failure
 
     def decide(self, outcome: Decision | Exception) -> None:
-        """Let the records know what became of it."""
+        """Report the outcome to the records."""
         self.open = False
         if not self.decided.done():
             self.decided.set_result(outcome)
