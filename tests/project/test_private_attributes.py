@@ -32,8 +32,6 @@ ELSEWHERE = {
     ("tracing/kafka/proxy.py", "_completed"): "the wrapper's own mark on itself",
     ("tracing/kafka/owned_producer.py", "_producer"): "the library's own wrapper",
     ("tracing/kafka/iteration.py", "_headers"): "the library's own Processing",
-    ("tracing/messaging/", "_pipeline_port"): "the library's own private side of a client",
-    ("tracing/messaging/", "_pipeline_sender"): "as above",
     ("tracing/kafka/zero_code.py", "_iterations"): "the library's own wrapper",
     ("tracing/kafka/batch.py", "_report"): "the library's own wrapper",
 }

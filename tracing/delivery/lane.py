@@ -66,6 +66,7 @@ class LaneWorker:
         self.failure: Exception | None = None
         self._owner = owner
         self._transport = consumer.info.transport
+        self._task_name = f"consume {self._transport.lane_names((lane,))}"
         self._process = consumer.process
         self._addressed_elsewhere = consumer.addressed_elsewhere
         self._handled = settlement.handled
@@ -164,9 +165,7 @@ class LaneWorker:
     def _start(self) -> None:
         # Behind a record that was begun and not handled nothing follows.
         if self._queue and self._open and not self.busy and self.current is None:
-            self._task = asyncio.create_task(
-                self._run(), name=f"consume {self._transport.lane_names((self.lane,))}"
-            )
+            self._task = asyncio.create_task(self._run(), name=self._task_name)
 
     async def _run(self) -> None:
         HANDLED_BY.set((*HANDLED_BY.get(), self._owner))

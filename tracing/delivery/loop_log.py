@@ -1,7 +1,8 @@
-"""Ordinary log lines about a consume loop: its start, its end and its partitions.
+"""Ordinary log lines about a consume loop: its start, its end and its lanes.
 
 Lines are at INFO, of the logger `tracing.consume`; a loop that ends with an error logs at ERROR.
-They carry `group` and `partitions` as `extra` fields too, for structured logging.
+They carry `group` and the lanes as `extra` fields too, for structured logging: with Kafka, the
+lanes' field is `partitions`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class LoopLog:
     def __init__(self, consumer: ConsumerPort) -> None:
         self._consumer = consumer
         self._group = consumer.info.group
+        self._transport = consumer.info.transport
         self._named_group = "no group" if self._group is None else f"group {self._group}"
 
     @contextmanager
@@ -52,17 +54,17 @@ class LoopLog:
             raise
         self._log("consuming has ended; it had", self._assignment())
 
-    async def revoked(self, partitions: Collection[Any]) -> None:
-        """Log partitions that are about to move."""
-        if partitions:
-            self._log("partitions go:", partitions)
+    async def revoked(self, lanes: Collection[Any]) -> None:
+        """Log lanes that are about to move."""
+        if lanes:
+            self._log(f"{self._transport.lane_plural} go:", lanes)
 
     def arriving(self, partitions: Collection[Any]) -> None:
         """Log nothing yet."""
 
-    async def assigned(self, partitions: Collection[Any]) -> None:
-        """Log partitions that came."""
-        self._log("partitions came:", partitions)
+    async def assigned(self, lanes: Collection[Any]) -> None:
+        """Log lanes that came."""
+        self._log(f"{self._transport.lane_plural} came:", lanes)
 
     def _assignment(self) -> Collection[Any]:
         try:
@@ -71,12 +73,12 @@ class LoopLog:
             # A double without it, or a consumer that is closed.
             return ()
 
-    def _log(self, what: str, partitions: Collection[Any]) -> None:
-        places = self._consumer.info.transport.lane_names(partitions)
+    def _log(self, what: str, lanes: Collection[Any]) -> None:
+        places, plural = self._transport.lane_names(lanes), self._transport.lane_plural
         _logger.info(
             "%s %s (%s)",
             what,
-            places or "no partitions",
+            places or f"no {plural}",
             self._named_group,
-            extra={"group": self._group, "partitions": places},
+            extra={"group": self._group, plural: places},
         )

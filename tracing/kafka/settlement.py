@@ -203,7 +203,8 @@ class OffsetSettlement:
                 self._seek(tp, offset)
         if not self.positions.trusted:
             for tp, position in self.positions.first().items():
-                if tp not in unhandled:
+                # What moves just now has a cursor until it has moved, and stays where it is.
+                if tp not in self._cursors and not unhandled.get(tp):
                     self._seek(tp, position)
 
     def forget(self, partitions: Iterable[TopicPartition] | None) -> None:

@@ -29,6 +29,7 @@ class KafkaTransport:
     """How telemetry and logs describe Kafka's messages."""
 
     system: Final = semconv.SYSTEM_KAFKA
+    lane_plural: Final = "partitions"
 
     def attributes(self, message: Any) -> Attributes:
         """Return the message's offset; its partition is an attribute of its lane."""

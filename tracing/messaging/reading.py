@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from tracing.messaging.transport import Port
+from tracing.messaging.transport import Port, private_side
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -17,16 +17,23 @@ class Settlement(Protocol):
     """How a loop settles messages: one offset per lane in a log, one by one in a queue."""
 
     def lane(self, lane: Any) -> LaneSettlement:
-        """Return the settlement of one lane."""
+        """Return the settlement of one lane, when its first messages have come."""
 
     def lanes(self) -> Collection[Any]:
-        """Return the lanes that it has."""
+        """Return the lanes that it has; at the end the loop settles these, too."""
 
     def pending(self, lanes: Collection[Any]) -> bool:
         """Return whether handled messages of these lanes are not settled yet."""
 
     async def settle(self, lanes: Collection[Any]) -> None:
-        """Settle what was handled of these lanes."""
+        """Settle what was handled of these lanes.
+
+        Calls do not overlap. One that takes too long is cancelled, and what it has not settled
+        stays pending.
+
+        Raises:
+            Exception: What the client raised; see `comes_back`.
+        """
 
     async def pass_over(self, idle: Callable[[Any], bool], *, without: Collection[Any]) -> None:
         """Count as handled what a lane holds beside messages, such as a transaction's markers.
@@ -37,23 +44,34 @@ class Settlement(Protocol):
         """
 
     def comes_back(self, error: Exception) -> bool:
-        """Return whether `settle` failed for now, or because lanes moved: messages come again."""
+        """Return whether `settle` failed for now, or because lanes moved: messages come again.
+
+        Then the loop logs it and goes on; with any other error it ends.
+        """
 
     async def give_back(self, unhandled: Mapping[Any, Sequence[Any]]) -> None:
-        """Give back the messages of each lane that are not handled, so that they come again."""
+        """Give back the messages of each lane that are not handled, so that they come again.
+
+        It is the last step of a loop, and the last before a change of the subscription. A message
+        whose handler was cut off is among them. It does not raise for lanes that have moved.
+        """
 
     def forget(self, lanes: Iterable[Any] | None) -> None:
-        """Forget lanes that have moved; all with `None`."""
+        """Forget lanes that have moved; all with `None`.
+
+        Their unhandled messages are not given back: the broker delivers them to the lane's next
+        reader by itself.
+        """
 
 
 class LaneSettlement(Protocol):
     """How the messages of one lane are settled."""
 
     def arrived(self) -> None:
-        """Note that messages came."""
+        """Note that messages came. Called for each batch, before the first is handled."""
 
     def handled(self, message: Any) -> None:
-        """Count a message as handled: it may be settled."""
+        """Count a message as handled: it may be settled. Called for each, in order."""
 
 
 class ConsumerClosedError(Exception):
@@ -69,7 +87,7 @@ class Reading(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether the consumer was closed without the loop."""
+        """Whether the consumer was closed without the loop, which looks once a second."""
 
     @property
     def subscribed(self) -> bool:
@@ -88,7 +106,9 @@ class Reading(Protocol):
         """Prepare for the first poll after other lanes were assigned."""
 
     async def poll(self, timeout_ms: int) -> Mapping[Any, Sequence[Any]]:
-        """Return messages by lane, in order.
+        """Return messages by `Lane`, in order; none where none came in time.
+
+        At the end of a loop a poll may be cancelled: what it has fetched by then must come again.
 
         Raises:
             ConsumerClosedError: The consumer was closed.
@@ -96,7 +116,7 @@ class Reading(Protocol):
         """
 
     def pause(self, lane: Any) -> None:
-        """Fetch no more of a lane."""
+        """Fetch no more of a lane: `max_buffered` of its messages wait already."""
 
     def resume(self, lane: Any) -> None:
         """Fetch a lane again."""
@@ -145,15 +165,21 @@ class ConsumerPort(Port, Protocol):
 
     @property
     def client(self) -> object:
-        """The consumer itself, which one loop reads at a time."""
+        """The consumer itself, which one loop reads at a time: every port has the same object."""
 
     @property
     def process(self) -> Callable[[Any], Any]:
-        """The consumer's `process`."""
+        """The consumer's `process`: makes the `Processing` of a message, not started.
+
+        See `tracing.messaging.process` and `tracing.messaging.subscription`.
+        """
 
     @property
     def addressed_elsewhere(self) -> Callable[[Any], bool]:
-        """The consumer's `addressed_elsewhere`."""
+        """The consumer's `addressed_elsewhere`: whether a message is a replay for another group.
+
+        See `tracing.messaging.replay_skips`.
+        """
 
     def check_started(self) -> None:
         """Raise `RuntimeError` where the consumer is not started."""
@@ -165,7 +191,7 @@ class ConsumerPort(Port, Protocol):
         """Return what a loop reads the consumer with."""
 
     def observe(self, observer: LaneObserver) -> None:
-        """Let an observer learn of lanes that move."""
+        """Let an observer learn of lanes that move; where none do, do nothing."""
 
     def ignore(self, observer: LaneObserver) -> None:
         """End that."""
@@ -185,7 +211,10 @@ class ConsumerPort(Port, Protocol):
         """
 
     def transactional_reading(self) -> TransactionalReading:
-        """Return what a loop reads the consumer with that handles exactly once."""
+        """Return what a loop reads the consumer with that handles exactly once.
+
+        Called only where `group_offsets` has returned.
+        """
 
 
 class RunningLoop(Protocol):
@@ -249,10 +278,5 @@ class Consumer(Protocol):
 
 
 def consumer_port(consumer: object) -> ConsumerPort | None:
-    """Return the private side of a consumer; `None` where it has none.
-
-    Its class offers it by the method `_pipeline_port`, so that the consumer has no public name
-    for it.
-    """
-    make = getattr(type(consumer), "_pipeline_port", None)
-    return None if make is None else cast("ConsumerPort", make(consumer))
+    """Return the private side of a consumer, or of the one in a proxy; `None` where it has none."""
+    return cast("ConsumerPort | None", private_side(consumer, "_pipeline_port"))

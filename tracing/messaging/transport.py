@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from tracing.core.semconv import CLIENT_ID, SERVER_ADDRESS, SERVER_PORT
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tracing.headers.codec import Header
     from tracing.messaging.transactions import TransactionalProducer
     from tracing.telemetry import Telemetry
+
+# Proxies around a client. Some objects have any attribute, also `__wrapped__`, without end.
+_MAX_LAYERS: Final = 8
 
 
 class Message(Protocol):
@@ -61,10 +64,13 @@ class Transport(Protocol):
         """Return the span attributes of one message, beside those of its lane."""
 
     def placement(self, placed: Any) -> dict[str, AttributeValue]:
-        """Return the span attributes that locate a message, or the acknowledgement of one."""
+        """Return the span attributes that locate a message, or what `send_raw` returned."""
 
     def position(self, message: Any) -> Mapping[str, int]:
-        """Return where a message is in its destination, by the names that logs use."""
+        """Return where a message is in its destination, by the names that logs use.
+
+        A dead letter keeps `partition` and `offset`, where there are any.
+        """
 
     def place(self, message: Any) -> str:
         """Return where a message is, for a log line."""
@@ -73,10 +79,14 @@ class Transport(Protocol):
         """Return the size of a message's body, in bytes."""
 
     def lane(self, message: Any) -> Hashable:
-        """Return the lane of a message, or what equals it."""
+        """Return the `Lane` of a message, or a value that equals it."""
+
+    @property
+    def lane_plural(self) -> str:
+        """What logs call its lanes, such as `partitions`: in their text, and as a field's name."""
 
     def lane_names(self, lanes: Collection[Any]) -> str:
-        """Return the names of lanes, for a log line."""
+        """Return the names of lanes, for a log line; an empty text for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +176,13 @@ class Sender(Port, Protocol):
         """Return whether the broker accepts a name for a destination."""
 
     def owned(self) -> AbstractContextManager[TransactionalProducer]:
-        """Own the producer's transactions in a block."""
+        """Own the producer's transactions in a block.
+
+        Called only where `info` has a `transactional_id`.
+
+        Raises:
+            RuntimeError: Another loop owns them.
+        """
 
 
 class Producer(Protocol):
@@ -177,10 +193,25 @@ class Producer(Protocol):
 
 
 def sender_of(producer: object) -> Sender | None:
-    """Return the private side of a producer; `None` where it has none.
+    """Return the private side of a producer, or of the one in a proxy; `None` where it has none."""
+    return cast("Sender | None", private_side(producer, "_pipeline_sender"))
 
-    Its class offers it by the method `_pipeline_sender`, so that the producer has no public name
-    for it.
+
+def private_side(client: object, name: str) -> object:
+    """Return the private side of a client; `None` where it has none.
+
+    Its class offers it by a method, so that the client has no public name for it. Of a proxy that
+    has `__wrapped__`, such as one of wrapt's, it is that of the client inside.
+
+    Args:
+        client: The client.
+        name: The method's name.
     """
-    make = getattr(type(producer), "_pipeline_sender", None)
-    return None if make is None else cast("Sender", make(producer))
+    for _ in range(_MAX_LAYERS):
+        make = getattr(type(client), name, None)
+        if make is not None:
+            return make(client)
+        client = getattr(client, "__wrapped__", None)
+        if client is None:
+            break
+    return None

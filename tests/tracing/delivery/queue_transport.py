@@ -48,6 +48,7 @@ class QueueTransport:
     """Describes messages of a queue, which have neither partition nor offset."""
 
     system = "inmemory_queue"
+    lane_plural = "queues"
 
     def attributes(self, message: Delivery) -> dict[str, Any]:
         """Return how often the message was delivered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import tracing
 from tests.tracing.delivery.giving_up import NOW
 from tests.tracing.delivery.queue_transport import QueueBroker, QueueConsumer, QueueProducer
 from tracing import DeadLetters, Rejected
+from tracing.delivery.loop_log import LoopLog
 from tracing.headers import dead_letter
 from tracing.testing import eventually
 
@@ -249,6 +251,22 @@ async def test_metrics_and_spans_of_a_queue_have_no_partition_and_no_offset(
         },
     )
     assert 1 == durations.count  # type: ignore[union-attr]  # a histogram
+
+
+async def test_logs_of_the_loop_call_its_lanes_queues(
+    broker: QueueBroker, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    consumer = QueueConsumer(broker, telemetry, "orders", "payments")
+    log = LoopLog(consumer)
+
+    await log.revoked(consumer.lanes())
+    await log.assigned(())
+
+    assert ["queues go: orders payments", "queues came: no queues"] == [
+        message.removesuffix(" (group shipping)") for message in caplog.messages
+    ]
+    assert ["orders payments", ""] == [record.__dict__["queues"] for record in caplog.records]
 
 
 async def test_a_queue_has_no_transactions(broker: QueueBroker, telemetry: Telemetry) -> None:
