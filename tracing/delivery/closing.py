@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracing.core.log import EventLog, described
 
@@ -45,7 +45,7 @@ class Closing:
         consumer: The consumer.
     """
 
-    def __init__(self, consumer: ConsumerPort) -> None:
+    def __init__(self, consumer: ConsumerPort[Any]) -> None:
         self._consumer = consumer
         self._wanted = False
         self._closed: asyncio.Future[None] | None = None

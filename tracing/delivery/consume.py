@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracing.core.callables import require_async, require_event
 from tracing.delivery.failure_handling import FailureHandling
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from tracing.messaging.reading import Consumer, ConsumerPort
     from tracing.messaging.transport import Producer
 
+MessageT = TypeVar("MessageT")
+
 
 async def consume(
-    consumer: Consumer,
-    handler: Callable[[Any], Awaitable[object]],
+    consumer: Consumer[MessageT],
+    handler: Callable[[MessageT], Awaitable[object]],
     *,
     retry: Retry | None = None,
     dead_letters: DeadLetters | None = None,
@@ -179,7 +181,7 @@ async def consume(
         handling.log.close()
 
 
-def _checked(consumer: object, dead_letters: DeadLetters | None) -> ConsumerPort:
+def _checked(consumer: object, dead_letters: DeadLetters | None) -> ConsumerPort[Any]:
     port = consumer_port(consumer)
     if port is None:
         raise TypeError(f"consume() takes a TracedConsumer; wrap it: TracedConsumer({consumer!r})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
@@ -37,7 +37,7 @@ class FailureHandling:
 
     def __init__(
         self,
-        consumer: ConsumerPort,
+        consumer: ConsumerPort[Any],
         retry: Retry | None,
         dead_letters: DeadLetters | None,
         on_unreadable: OnUnreadable = "raise",

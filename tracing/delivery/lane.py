@@ -51,7 +51,7 @@ class LaneWorker:
     def __init__(
         self,
         owner: object,
-        consumer: ConsumerPort,
+        consumer: ConsumerPort[Any],
         lane: Lane,
         settlement: LaneSettlement,
         handler: Callable[[Any], Awaitable[object]],

@@ -48,7 +48,7 @@ class Loop:
 
     def __init__(
         self,
-        consumer: ConsumerPort,
+        consumer: ConsumerPort[Any],
         handler: Callable[[Any], Awaitable[object]],
         handling: FailureHandling,
         *,

@@ -28,7 +28,7 @@ _logger = EventLog(LOGGER)
 class LoopLog:
     """Logs one consume loop. It observes its rebalances."""
 
-    def __init__(self, consumer: ConsumerPort) -> None:
+    def __init__(self, consumer: ConsumerPort[Any]) -> None:
         self._consumer = consumer
         self._group = consumer.info.group
         self._transport = consumer.info.transport

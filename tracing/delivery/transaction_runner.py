@@ -51,7 +51,7 @@ class TransactionRunner:
 
     def __init__(
         self,
-        consumer: ConsumerPort,
+        consumer: ConsumerPort[Any],
         producer: TransactionalProducer,
         offsets: GroupOffsets,
         *,

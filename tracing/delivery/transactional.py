@@ -53,7 +53,7 @@ _GRACE_S: Final = 5.0
 
 
 async def consume_transactional(
-    consumer: ConsumerPort,
+    consumer: ConsumerPort[Any],
     handler: Callable[[Any], Awaitable[object]],
     handling: FailureHandling,
     producer: object,
@@ -112,7 +112,7 @@ async def consume_transactional(
 
 
 def _joined(
-    consumer: ConsumerPort, producer: object, handling: FailureHandling
+    consumer: ConsumerPort[Any], producer: object, handling: FailureHandling
 ) -> tuple[Sender, GroupOffsets]:
     """Check the clients; return the producer, and how offsets join its transactions.
 

@@ -36,8 +36,8 @@ class TransactionalLane:
     def __init__(
         self,
         lane: Lane,
-        consumer: ConsumerPort,
-        reading: TransactionalReading,
+        consumer: ConsumerPort[Any],
+        reading: TransactionalReading[Any],
         handler: Callable[[Any], Awaitable[object]],
         handling: FailureHandling,
     ) -> None:

@@ -35,8 +35,8 @@ class TransactionalLanes:
 
     def __init__(
         self,
-        consumer: ConsumerPort,
-        reading: TransactionalReading,
+        consumer: ConsumerPort[Any],
+        reading: TransactionalReading[Any],
         handler: Callable[[Any], Awaitable[object]],
         handling: FailureHandling,
         max_buffered: int,

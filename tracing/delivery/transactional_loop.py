@@ -43,8 +43,8 @@ class TransactionalLoop:
 
     def __init__(
         self,
-        consumer: ConsumerPort,
-        reading: TransactionalReading,
+        consumer: ConsumerPort[Any],
+        reading: TransactionalReading[Any],
         lanes: TransactionalLanes,
         offsets: GroupOffsets,
         runner: TransactionRunner,

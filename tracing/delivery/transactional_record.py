@@ -38,7 +38,7 @@ class TransactionalRecord:
     def __init__(
         self,
         record: Any,
-        consumer: ConsumerPort,
+        consumer: ConsumerPort[Any],
         handler: Callable[[Any], Awaitable[object]],
         handling: FailureHandling,
     ) -> None:

@@ -38,7 +38,7 @@ class Unreadable:
     """
 
     def __init__(
-        self, consumer: ConsumerPort, dead_letters: DeadLetters | None, policy: OnUnreadable
+        self, consumer: ConsumerPort[Any], dead_letters: DeadLetters | None, policy: OnUnreadable
     ) -> None:
         if policy not in get_args(OnUnreadable):
             raise ValueError(f'on_unreadable is "dead_letter", "skip" or "raise", not {policy!r}')

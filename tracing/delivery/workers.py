@@ -27,7 +27,7 @@ class Workers:
     """
 
     def __init__(
-        self, reading: Reading, make: Callable[[Any], LaneWorker], max_buffered: int
+        self, reading: Reading[Any], make: Callable[[Any], LaneWorker], max_buffered: int
     ) -> None:
         self._reading = reading
         self._settlement = reading.settlement

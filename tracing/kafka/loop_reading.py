@@ -12,7 +12,7 @@ from tracing.messaging.reading import ConsumerClosedError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
-    from aiokafka.structs import TopicPartition
+    from aiokafka.structs import ConsumerRecord, TopicPartition
 
     from tracing.kafka.protocols import KafkaConsumer
     from tracing.kafka.settlement import Commit
@@ -82,7 +82,9 @@ class LoopReading:
         """Remember where newly assigned partitions begin, without waiting for it."""
         self.settlement.positions.note_soon()
 
-    async def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Any]]:
+    async def poll(
+        self, timeout_ms: int
+    ) -> Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]:
         """Return records by partition.
 
         Raises:

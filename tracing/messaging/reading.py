@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from tracing.messaging.transport import Port, private_side
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from tracing.messaging.transactions import GroupOffsets
     from tracing.messaging.transport import Sender
+
+# What handlers receive.
+MessageT_co = TypeVar("MessageT_co", covariant=True)
 
 
 class Settlement(Protocol):
@@ -78,7 +81,7 @@ class ConsumerClosedError(Exception):
     """The consumer was closed while a loop read it."""
 
 
-class Reading(Protocol):
+class Reading(Protocol[MessageT_co]):
     """A consumer while one loop reads it."""
 
     @property
@@ -105,7 +108,7 @@ class Reading(Protocol):
     def lanes_changed(self) -> None:
         """Prepare for the first poll after other lanes were assigned."""
 
-    async def poll(self, timeout_ms: int) -> Mapping[Any, Sequence[Any]]:
+    async def poll(self, timeout_ms: int) -> Mapping[Any, Sequence[MessageT_co]]:
         """Return messages by `Lane`, in order; none where none came in time.
 
         At the end of a loop a poll may be cancelled: what it has fetched by then must come again.
@@ -128,7 +131,7 @@ class Reading(Protocol):
         """Forget what is known of lanes that have moved."""
 
 
-class TransactionalReading(Reading, Protocol):
+class TransactionalReading(Reading[MessageT_co], Protocol[MessageT_co]):
     """A consumer while a loop reads it that handles exactly once; for logs alone."""
 
     def offset(self, message: Any) -> int:
@@ -160,7 +163,7 @@ class LaneObserver(Protocol):
         """Begin with these lanes."""
 
 
-class ConsumerPort(Port, Protocol):
+class ConsumerPort(Port, Protocol[MessageT_co]):
     """The private side of a consumer: what a consume loop needs of it."""
 
     @property
@@ -187,7 +190,7 @@ class ConsumerPort(Port, Protocol):
     def lanes(self) -> Collection[Any]:
         """Return the lanes that the consumer reads."""
 
-    def reading(self) -> Reading:
+    def reading(self) -> Reading[MessageT_co]:
         """Return what a loop reads the consumer with."""
 
     def observe(self, observer: LaneObserver) -> None:
@@ -210,7 +213,7 @@ class ConsumerPort(Port, Protocol):
             RuntimeError: A client is not started, or is not built as expected.
         """
 
-    def transactional_reading(self) -> TransactionalReading:
+    def transactional_reading(self) -> TransactionalReading[MessageT_co]:
         """Return what a loop reads the consumer with that handles exactly once.
 
         Called only where `group_offsets` has returned.
@@ -270,13 +273,13 @@ class EndingLoop(Protocol):
         """End the loop, then close the consumer."""
 
 
-class Consumer(Protocol):
+class Consumer(Protocol[MessageT_co]):
     """A consumer that `consume` reads, such as a `TracedConsumer`."""
 
-    def _pipeline_port(self) -> ConsumerPort:
+    def _pipeline_port(self) -> ConsumerPort[MessageT_co]:
         """Return what only the library needs of it."""
 
 
-def consumer_port(consumer: object) -> ConsumerPort | None:
+def consumer_port(consumer: object) -> ConsumerPort[Any] | None:
     """Return the private side of a consumer, or of the one in a proxy; `None` where it has none."""
-    return cast("ConsumerPort | None", private_side(consumer, "_pipeline_port"))
+    return cast("ConsumerPort[Any] | None", private_side(consumer, "_pipeline_port"))

@@ -225,7 +225,7 @@ class QueueConsumer:
         self._paused: set[Queue] = set()
         self._loop: RunningLoop | None = None
 
-    def _pipeline_port(self) -> ConsumerPort:
+    def _pipeline_port(self) -> ConsumerPort[Delivery]:
         return self
 
     def process(self, message: Delivery) -> Processing:

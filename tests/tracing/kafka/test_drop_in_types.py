@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
 
+import tracing
 from tracing import TracedConsumer, TracedProducer
 
 
@@ -45,6 +46,20 @@ async def application(producer: TracedProducer, consumer: TracedConsumer) -> Non
         assert_type(record, ConsumerRecord[Any, Any])
     async with producer as opened:
         assert_type(opened, TracedProducer)
+
+
+async def handle(_record: ConsumerRecord[str, bytes]) -> None:
+    """A handler of an application."""
+
+
+async def handle_text(_text: str) -> None:
+    """As `handle`, but for texts."""
+
+
+async def loops(consumer: TracedConsumer) -> None:
+    """The type check refuses a handler of something other than the consumer's records."""
+    await tracing.consume(consumer, handle)
+    await tracing.consume(consumer, handle_text)  # type: ignore[arg-type]  # as said
 
 
 def test_functions_that_take_aiokafkas_clients_take_the_wrappers() -> None:
