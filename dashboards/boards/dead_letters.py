@@ -31,7 +31,7 @@ def dead_letters_board() -> Board:
         variables=("group", "destination"),
         rows=(
             Row(
-                "Which records failed for good?",
+                "Which records could not be processed?",
                 (
                     SignalPanel(kind="stat", signals=(dead_letters.COUNT,), width=6, over=INTERVAL),
                     SignalPanel(

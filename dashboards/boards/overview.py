@@ -106,7 +106,7 @@ def overview_board(config: Config) -> Board:
                 ),
             ),
             Row(
-                "How much flows?",
+                "What is the throughput?",
                 (
                     SignalPanel(
                         kind="timeseries",

@@ -60,7 +60,8 @@ OLDEST: Final = Signal(
 )
 STARTED: Final = Signal(
     title="Started",
-    description="Sagas that start, per second. Replicas share a store, so the highest rate counts.",
+    description="Sagas that start or end, per second. Replicas share a store, so the highest rate "
+    "counts.",
     unit="cps",
     expr=lambda scope: f"max by ({SAGA}) (rate({scope.select(SAGA_STARTED)}[{scope.window}]))",
     legend=f"{_NAME} started",

@@ -64,7 +64,7 @@ def list_command(
     *, overdue: bool, active: bool, states: tuple[str, ...], limit: int, observed: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """List sagas, the latest first."""
+    """List sagas, latest first."""
     selection = SagaSelection(states=states, active=active, overdue=overdue, limit=limit)
     sagas = _read(
         lambda database: listed(database, selection, observed=observed), observed=observed

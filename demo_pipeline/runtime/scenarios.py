@@ -47,13 +47,13 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     STEADY: Scenario(story="Every order goes through: a good day for the shop."),
     "poison": Scenario(
         story="One order in ten cannot be decoded. Every service that reads it dead-letters it at "
-        "once; the other orders go on.",
+        "once; the other orders continue.",
         spoiled_every=10,
     ),
     "payment-outage": Scenario(
         story="The card provider is down for two seconds. Charges are retried with growing delays; "
         "those still failing after the last attempt become dead letters. Their sagas get no "
-        "answer, repeat the command after a timeout, and go on.",
+        "answer, repeat the command after a timeout, and continue.",
         outage_after_s=1.0,
         outage_s=2.0,
     ),

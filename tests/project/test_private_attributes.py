@@ -28,7 +28,7 @@ ELSEWHERE = {
     ("tracing/", "_replace"): "typing.NamedTuple documents it",
     ("tracing/", "_exception"): "asyncio: exception() would hide an error that nothing else reads",
     ("tracing/kafka/coexistence.py", "_self_wrapper"): "wrapt documents it, and no client has it",
-    ("tracing/kafka/replaced.py", "_pipeline_tracing"): "the library's own mark on a client",
+    ("tracing/kafka/traced_methods.py", "_pipeline_tracing"): "the library's own mark on a client",
     ("tracing/kafka/proxy.py", "_completed"): "the wrapper's own mark on itself",
     ("tracing/kafka/owned_producer.py", "_producer"): "the library's own wrapper",
     ("tracing/kafka/iteration.py", "_headers"): "the library's own Processing",

@@ -72,7 +72,7 @@ def list_command(
 ) -> None:
     """List dead letters by topic, group and error.
 
-    Dead letters that clients cannot read or that are not replayed are listed with the reason.
+    Dead letters that clients cannot read, or that a replay refuses, are listed with the reason.
     If a topic or partition cannot be read, the others are listed, and the exit code is 1.
     """
     if limit is not None and not each:

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 @connecting
 @click.option("--topic", "topics", multiple=True, help="A dead-letter topic; repeatable.")
 @click.option(
-    "--before", type=Moment(), help="Delete what failed before an age, such as 2h or 3d, or a time."
+    "--before",
+    type=Moment(),
+    help="Delete dead letters that failed before an age, such as 2h or 3d, or a time.",
 )
 @click.option(
     "--up-to",
@@ -68,8 +70,8 @@ def purge_command(
 ) -> None:
     """Delete dead letters permanently, oldest first.
 
-    Kafka deletes only from the beginning of a partition: the first dead letter that stays keeps
-    all that come after it.
+    Kafka deletes only from the beginning of a partition: a dead letter that stays also keeps all
+    those after it.
     """
     if (before is not None) + bool(up_to) + everything != 1:
         raise click.UsageError("say what to delete, one of: --before AGE, --up-to ID, --all")

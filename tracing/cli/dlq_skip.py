@@ -74,8 +74,8 @@ def skip_command(
 ) -> None:
     """Move a stopped group past its next record, and keep that record.
 
-    For a record that the group's clients cannot read. The group continues after it when it is
-    started again.
+    Use it for a record that the group's clients cannot read. When the group is started again, it
+    continues after that record.
     """
     del suffix  # Not needed: this command does not search for dead-letter topics.
     if to_dead_letters and file is not None:

@@ -58,8 +58,8 @@ def lag_command(
 ) -> None:
     """Show the lag of consumer groups, in records and in seconds, and their status.
 
-    With --json and --watch, each line is a JSON document. What the cluster does not answer or
-    allow, and records that clients cannot read, are remarks: the exit code is still 0.
+    With --json and --watch, each line is a JSON document. Missing answers or permissions, and
+    records that clients cannot read, are shown as remarks; the exit code is still 0.
     """
     if daemon and (as_json or each):
         raise click.UsageError("--daemon prints nothing: omit --json and --each")

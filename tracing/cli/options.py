@@ -132,8 +132,8 @@ def naming(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--suffix",
-            help="What dead-letter topics end in, if they have only that in common; by default "
-            "--dead-letter-topic decides.",
+            help="The suffix that all dead-letter topics share; by default, --dead-letter-topic "
+            "decides.",
         ),
     ):
         command = option(command)

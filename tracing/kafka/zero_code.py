@@ -13,10 +13,10 @@ from tracing.kafka import coexistence
 from tracing.kafka.coexistence import OfficialInstrumentation
 from tracing.kafka.consumer import TracedConsumer
 from tracing.kafka.iteration import TracedRecords, received
+from tracing.kafka.method_replacement import Replacement
 from tracing.kafka.poll_loops import PollLoops
 from tracing.kafka.producer import TracedProducer
-from tracing.kafka.replaced import Parameters, Replaced, asynchronous, synchronous
-from tracing.kafka.replacement import Replacement
+from tracing.kafka.traced_methods import Parameters, TracedMethods, asynchronous, synchronous
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,11 +48,11 @@ class ZeroCode:
         official = OfficialInstrumentation(producer, consumer)
         official.switch_off()
         shared = self._telemetry, self._at_first_use, official
-        producers = Replaced(TracedProducer, *shared)
+        producers = TracedMethods(TracedProducer, *shared)
         for name in ("send", "send_batch"):
             producers.replace(producer, name, asynchronous)
         producers.replace(producer, "create_batch", synchronous)
-        consumers = Replaced(TracedConsumer, *shared)
+        consumers = TracedMethods(TracedConsumer, *shared)
         polls = _Polls(self._loops)
         consumers.replace(consumer, "getone", polls.getone)
         consumers.replace(consumer, "getmany", polls.getmany)
@@ -99,7 +99,7 @@ class _Polls:
         self._loops = loops
 
     def getone(
-        self, replaced: Replaced[TracedConsumer], _name: str, replacement: Replacement
+        self, replaced: TracedMethods[TracedConsumer], _name: str, replacement: Replacement
     ) -> Callable[..., Any]:
         loops = self._loops
 
@@ -120,7 +120,7 @@ class _Polls:
         return getone
 
     def getmany(
-        self, replaced: Replaced[TracedConsumer], _name: str, replacement: Replacement
+        self, replaced: TracedMethods[TracedConsumer], _name: str, replacement: Replacement
     ) -> Callable[..., Any]:
         loops, parameters = self._loops, Parameters(TracedConsumer.getmany)
 
@@ -139,7 +139,7 @@ class _Polls:
         return getmany
 
     def commit(
-        self, replaced: Replaced[TracedConsumer], name: str, replacement: Replacement
+        self, replaced: TracedMethods[TracedConsumer], name: str, replacement: Replacement
     ) -> Callable[..., Any]:
         loops, commit = self._loops, asynchronous(replaced, name, replacement)
 
@@ -152,7 +152,7 @@ class _Polls:
         return committing
 
     def stop(
-        self, replaced: Replaced[TracedConsumer], name: str, replacement: Replacement
+        self, replaced: TracedMethods[TracedConsumer], name: str, replacement: Replacement
     ) -> Callable[..., Any]:
         loops, stop = self._loops, asynchronous(replaced, name, replacement)
 
@@ -169,7 +169,7 @@ class _Polls:
         return stopping
 
     def iterate(
-        self, replaced: Replaced[TracedConsumer], _name: str, replacement: Replacement
+        self, replaced: TracedMethods[TracedConsumer], _name: str, replacement: Replacement
     ) -> Callable[..., Any]:
         @functools.wraps(replacement.original)
         def iterate(client: Any, /) -> Any:

@@ -25,7 +25,7 @@ SENT_MESSAGES: Final = Metric(
     unit="{message}",
     description=(
         "Messages that the broker acknowledged to a producer. Those of a transaction count when "
-        "they are acknowledged, also where the transaction aborts."
+        "they are acknowledged, even if the transaction aborts."
     ),
     labels=_OPERATION,
 )
@@ -40,7 +40,7 @@ OPERATION_DURATION: Final = Metric(
     name="messaging.client.operation.duration",
     kind="histogram",
     unit="s",
-    description="Duration of a send, poll or commit, as the client saw it.",
+    description="Duration of a send, poll or commit, as the client measures it.",
     labels=(*_TYPED_OPERATION, semconv.GROUP, semconv.ERROR_TYPE),
     buckets=_DURATION_BUCKETS,
 )
@@ -63,7 +63,7 @@ END_TO_END_DURATION: Final = Metric(
     kind="histogram",
     unit="s",
     description="From the creation of a flow's root event to the end of its successful processing "
-    "at this hop. Replayed and skipped messages are not in it.",
+    "at this hop. Replayed and skipped messages are not included.",
     labels=_FLOW,
     buckets=_LAG_BUCKETS,
 )
@@ -80,7 +80,7 @@ WAIT_DURATION: Final = Metric(
     kind="histogram",
     unit="s",
     description="From a record's timestamp to the start of its processing. Replayed messages are "
-    "not in it.",
+    "not included.",
     labels=_FLOW,
     buckets=_LAG_BUCKETS,
 )
@@ -146,7 +146,7 @@ OUTBOX_OLDEST_AGE: Final = Metric(
     name="pipeline.outbox.oldest_age",
     kind="gauge",
     unit="s",
-    description="How long the oldest of the pending messages has waited; 0 where there is none.",
+    description="How long the oldest of the pending messages has waited; 0 if there is none.",
     labels=(semconv.SERVICE,),
 )
 # From flows of a few fast services to those that wait for people: a saga may take days.
@@ -159,15 +159,15 @@ SAGA_STARTED: Final = Metric(
     name="pipeline.saga.started",
     kind="counter",
     unit="{saga}",
-    description="Sagas that have started. Read from a durable store where there is one: then all "
-    "replicas report the same number: take the maximum, not the sum.",
+    description="Sagas that have started. With a durable store, all replicas report the same "
+    "number: take the maximum, not the sum.",
     labels=(semconv.SAGA_LABEL,),
 )
 SAGA_ENDED: Final = Metric(
     name="pipeline.saga.ended",
     kind="counter",
     unit="{saga}",
-    description="Sagas that have ended, by outcome. Read like the sagas started.",
+    description="Sagas that have ended, by outcome. With a durable store, take the maximum too.",
     labels=(semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
 )
 SAGA_DURATION: Final = Metric(
@@ -190,15 +190,16 @@ SAGA_COMPENSATIONS: Final = Metric(
     name="pipeline.saga.compensations",
     kind="counter",
     unit="{step}",
-    description="Compensations that were done, by name. Read like the sagas started.",
+    description="Compensations that were done, by name. With a durable store, take the maximum "
+    "too.",
     labels=(semconv.SAGA_LABEL, semconv.STEP_LABEL),
 )
 SAGA_ACTIVE: Final = Metric(
     name="pipeline.saga.active",
     kind="gauge",
     unit="{saga}",
-    description="Sagas that have not ended, by state. Read from the durable store, so right after "
-    "a crash; all replicas report the same number.",
+    description="Sagas that have not ended, by state. Read from the durable store, so correct "
+    "after a crash; all replicas report the same number.",
     labels=(semconv.SAGA_LABEL, semconv.STATE_LABEL),
 )
 SAGA_OVERDUE: Final = Metric(
@@ -212,7 +213,7 @@ SAGA_OLDEST_AGE: Final = Metric(
     name="pipeline.saga.oldest_age",
     kind="gauge",
     unit="s",
-    description="Age of the oldest saga that has not ended; 0 where there is none.",
+    description="Age of the oldest saga that has not ended; 0 if there is none.",
     labels=(semconv.SAGA_LABEL,),
 )
 CONSUMER_LAG: Final = Metric(
@@ -226,7 +227,7 @@ CONSUMER_LAG_TIME: Final = Metric(
     name="pipeline.consumer.lag.time",
     kind="gauge",
     unit="s",
-    description="Age of the oldest record that a group has not committed; 0 where there is none. "
+    description="Age of the oldest record that a group has not committed; 0 if there is none. "
     "It grows while the consumer is dead, because it is measured from outside.",
     labels=(*_HOP, semconv.PARTITION),
 )
@@ -248,7 +249,7 @@ DEAD_LETTERS_OLDEST_AGE: Final = Metric(
     name="pipeline.dead_letters.oldest_age",
     kind="gauge",
     unit="s",
-    description="Age of the oldest dead letter that is kept; 0 where there is none.",
+    description="Age of the oldest dead letter that is kept; 0 if there is none.",
     labels=_HOP,
 )
 CONTEXT_INVALID: Final = Metric(
@@ -269,7 +270,7 @@ TELEMETRY_DROPPED: Final = Metric(
     name="pipeline.telemetry.dropped",
     kind="counter",
     unit="{item}",
-    description="Telemetry that was dropped so that the application could go on.",
+    description="Telemetry that was dropped so that the application could continue.",
     labels=(semconv.REASON,),
 )
 EXPORT_TIME: Final = Metric(

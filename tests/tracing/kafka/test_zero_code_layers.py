@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.aiokafka import AIOKafkaInstrumentor
 from tests.tracing.kafka.conftest import ZeroCodeRun, consumer_options
 from tests.tracing.kafka.patchers import PATCHERS, Patcher, Proxies
 from tracing import Telemetry, TracedConsumer, TracedProducer
-from tracing.kafka.replacement import Replacement
+from tracing.kafka.method_replacement import Replacement
 from tracing.testing import Capture
 
 pytestmark = pytest.mark.integration

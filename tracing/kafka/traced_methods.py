@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from tracing.core.log import warn_once
 from tracing.kafka import coexistence
-from tracing.kafka.replacement import Replacement
+from tracing.kafka.method_replacement import Replacement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ _NONE: Final = (None, None, None)
 _Traced = TypeVar("_Traced")
 
 
-class Replaced(Generic[_Traced]):
+class TracedMethods(Generic[_Traced]):
     """The replaced methods of one class, and the wrappers of its instances.
 
     Args:
@@ -48,7 +48,7 @@ class Replaced(Generic[_Traced]):
         self,
         owner: type[Any],
         name: str,
-        make: Callable[[Replaced[_Traced], str, Replacement], Callable[..., Any]],
+        make: Callable[[TracedMethods[_Traced], str, Replacement], Callable[..., Any]],
     ) -> None:
         """Replace a method of a class by the result of `make`."""
         self._methods[name] = Replacement(owner, name, functools.partial(make, self, name))
@@ -111,7 +111,7 @@ class Parameters:
 
 
 def asynchronous(
-    replaced: Replaced[_Traced], name: str, replacement: Replacement
+    replaced: TracedMethods[_Traced], name: str, replacement: Replacement
 ) -> Callable[..., Any]:
     """Make the replacement of an asynchronous method: the wrapper's method of that name."""
     parameters = Parameters(getattr(replaced.wrapper, name))
@@ -127,7 +127,7 @@ def asynchronous(
 
 
 def synchronous(
-    replaced: Replaced[_Traced], name: str, replacement: Replacement
+    replaced: TracedMethods[_Traced], name: str, replacement: Replacement
 ) -> Callable[..., Any]:
     """Make the replacement of a synchronous method: the wrapper's method of that name."""
     parameters = Parameters(getattr(replaced.wrapper, name))
