@@ -111,6 +111,11 @@ class LaneWorker:
         """Whether everything that came is handled."""
         return not self._queue and self.current is None
 
+    @property
+    def spent(self) -> bool:
+        """Whether a new worker would do as well: it is idle, open and has not failed."""
+        return self.idle and self._open and not self.busy and self.failure is None
+
     def add(self, messages: Sequence[Any]) -> None:
         """Handle these after what is here already."""
         self._queue.extend(messages)

@@ -175,6 +175,7 @@ class Loop:
             self._workers.dispatch(await self._poll())
             if self._commits.due:
                 await self._workers.pass_over()
+                self._workers.forget_spent()
                 self._commits.begin(self._workers.owned())
 
     async def _poll(self) -> Mapping[Lane, Sequence[Any]]:

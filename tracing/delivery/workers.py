@@ -85,6 +85,15 @@ class Workers:
         """Count as handled what was no message."""
         await self._settlement.pass_over(self._idle, without=self._revoked)
 
+    def forget_spent(self) -> None:
+        """Forget lanes without messages, where the settlement does not need them either."""
+        kept = self._revoked | self._paused
+        for lane in tuple(self._settlement.spent()):
+            worker = self._workers.get(lane)
+            if lane not in kept and (worker is None or worker.spent):
+                self._workers.pop(lane, None)
+                self._settlement.forget((lane,))
+
     async def finish(self, workers: Iterable[LaneWorker], timeout_s: float) -> list[Lane]:
         """Finish the messages under way; return the lanes where that took too long."""
         finishing = tuple(workers)

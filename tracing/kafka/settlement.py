@@ -139,6 +139,10 @@ class OffsetSettlement:
         """Return the partitions that have a cursor."""
         return self._cursors.keys()
 
+    def spent(self) -> Collection[TopicPartition]:
+        """Return none: partitions are few, and each has a position."""
+        return ()
+
     def pending(self, partitions: Collection[TopicPartition]) -> bool:
         """Return whether there is anything to commit."""
         return any(self._uncommitted(tp) is not None for tp in partitions)

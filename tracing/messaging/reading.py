@@ -25,6 +25,13 @@ class Settlement(Protocol):
     def lanes(self) -> Collection[Any]:
         """Return the lanes that it has; at the end the loop settles these, too."""
 
+    def spent(self) -> Collection[Any]:
+        """Return lanes with nothing to settle, which may be forgotten once they have no message.
+
+        None where lanes are few and have a position, such as partitions. Where each key is a lane,
+        the loop would keep them all without this.
+        """
+
     def pending(self, lanes: Collection[Any]) -> bool:
         """Return whether handled messages of these lanes are not settled yet."""
 

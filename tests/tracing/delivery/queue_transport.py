@@ -163,6 +163,10 @@ class Acknowledgements:
         """Return the lanes that it has."""
         return self.done.keys()
 
+    def spent(self) -> Collection[Queue]:
+        """Return the lanes where all is acknowledged."""
+        return [lane for lane, handled in self.done.items() if not handled]
+
     def pending(self, lanes: Collection[Queue]) -> bool:
         """Return whether anything is to be acknowledged."""
         return any(self.done.get(lane) for lane in lanes)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +22,7 @@ from tracing.testing import eventually
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.tracing.delivery.queue_transport import Delivery
+    from tests.tracing.delivery.queue_transport import Delivery, LaneAcknowledgements, Queue
     from tracing import Telemetry
     from tracing.testing import Capture
 
@@ -167,6 +170,39 @@ async def test_messages_are_handled_concurrently_up_to_the_limit_and_in_order_pe
     assert 3 == most
     assert [b"1", b"5", b"9"] == seen[b"1"]
     assert 12 == len(broker.acknowledged)
+
+
+async def test_lanes_without_messages_are_forgotten_and_come_again(
+    broker: QueueBroker, telemetry: Telemetry
+) -> None:
+    stop = asyncio.Event()
+    consumer = QueueConsumer(broker, telemetry, "orders")
+    lanes: list[weakref.ref[object]] = []
+
+    def lane(queue: Queue, of: Callable[[Queue], LaneAcknowledgements]) -> LaneAcknowledgements:
+        settlement = of(queue)
+        lanes.append(weakref.ref(settlement))
+        return settlement
+
+    def forgotten() -> bool:
+        gc.collect()
+        return all(kept() is None for kept in lanes) and not consumer.settlement.lanes()
+
+    async def handler(_message: Delivery) -> None: ...
+
+    consumer.settlement.lane = partial(lane, of=consumer.settlement.lane)  # type: ignore[method-assign]
+    loop = asyncio.create_task(
+        tracing.consume(consumer, handler, stop=stop, commit_interval_s=0.01)
+    )
+    for round_ in (1, 2):
+        for number in range(50):
+            broker.put("orders", b"v", key=b"%d" % number)
+        assert await eventually(lambda of=round_: len(broker.acknowledged) == 50 * of)  # type: ignore[misc]
+        assert await eventually(forgotten)
+    stop.set()
+    await loop
+
+    assert 100 == len(lanes)
 
 
 async def test_a_stop_finishes_the_current_message_and_gives_the_others_back(
