@@ -18,11 +18,14 @@ from tracing import DeadLetters, Provenance, Telemetry, TracedProducer
 from tracing.delivery.dead_letter_names import TOPIC, DeadLetterNames
 from tracing.dlq import Connection, Letter, letters, replay
 from tracing.dlq.origins import Origins
+from tracing.headers.dead_letter import OFFSET, PARTITION
 from tracing.kafka.transport import is_topic_name
 from tracing.testing import InMemoryBroker, InMemoryProducer
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from tracing.headers.codec import Header
 
 TOPICS = {"a", "a.b", "orders", "orders-eu", "orders.payment.dlq", "secrets", "__consumer_offsets"}
 TEMPLATES = (TOPIC, "{group}-{topic}", "dead.{topic}_{group}", "{topic}{group}.dlq")
@@ -40,8 +43,24 @@ def provenance(topic: str, group: str, **changes: Any) -> Provenance:
 
 
 def dead_letter(place: str, topic: str, group: str, **changes: Any) -> Letter:
-    headers: Any = tuple(provenance(topic, group, **changes).headers())
-    return Letter.of(ConsumerRecord[Any, Any](place, 0, 0, 1, 0, b"k", b"v", None, 1, 1, headers))
+    return lying_in(place, provenance(topic, group, **changes).headers())
+
+
+def lying_in(place: str, headers: list[Header]) -> Letter:
+    record = ConsumerRecord[Any, Any](
+        place,
+        0,
+        0,
+        1,
+        0,
+        b"k",
+        b"v",
+        None,
+        1,
+        1,
+        tuple(headers),  # type: ignore[arg-type]  # bytes
+    )
+    return Letter.of(record)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +114,13 @@ def test_a_dead_letter_of_another_topic_than_it_names_is_refused(
     assert crafted.provenance is None or Origins(TOPICS).refusal(crafted)
 
 
-@pytest.mark.parametrize("changes", [{"partition": -1}, {"offset": -1}])
-def test_a_dead_letter_without_partition_or_offset_is_refused(changes: dict[str, int]) -> None:
-    crafted = dead_letter("orders.payment.dlq", "orders", "payment", **changes)
+@pytest.mark.parametrize("crafted_header", [PARTITION, OFFSET])
+def test_a_dead_letter_without_partition_or_offset_is_refused(crafted_header: str) -> None:
+    headers = [
+        (name, b"-1" if name == crafted_header else value)
+        for name, value in provenance("orders", "payment").headers()
+    ]
+    crafted = lying_in("orders.payment.dlq", headers)
 
     assert "no partition and offset" in (Origins(TOPICS).refusal(crafted) or "")
 
