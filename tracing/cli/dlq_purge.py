@@ -17,10 +17,9 @@ from tracing.cli.options import (
     is_dead_letter_topic,
     json_option,
     naming,
-    sure,
     yes_option,
 )
-from tracing.cli.terminal import iso_time
+from tracing.cli.terminal import confirm, iso_time
 from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.purging import purge, purgeable
 from tracing.dlq.reading import letters
@@ -87,7 +86,7 @@ def purge_command(
 
     plan = asyncio.run(look())
     if plan.letters and not dry_run:
-        sure(f"Delete {plan.letters} records of {', '.join(topics)} permanently?", yes=yes)
+        confirm(f"Delete {plan.letters} records of {', '.join(topics)} permanently?", yes=yes)
         asyncio.run(purge(connection, plan))
     if as_json:
         document = {

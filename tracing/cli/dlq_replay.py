@@ -24,10 +24,9 @@ from tracing.cli.options import (
     dry_run_option,
     json_option,
     selecting,
-    sure,
     yes_option,
 )
-from tracing.cli.terminal import console, counting
+from tracing.cli.terminal import confirm, console, counting
 from tracing.core.text import printable
 from tracing.dlq.replaying import Replayed, replay
 from tracing.dlq.selection import limited, selected
@@ -80,7 +79,7 @@ def replay_command(
         template = options["names"].template
         topics, selection, origins = await chosen(connection, **options)
         if selection.everything and not dry_run:
-            sure(_question(topics, selection), yes=yes)
+            confirm(_question(topics, selection), yes=yes)
         dead_letters = selected(connection, topics, selection, timeout, run.troubles)
         await run.replay(connection, dead_letters, origins, template, selection.source_topics)
         whole = selection.everything and not selection.source_topics and limit is None

@@ -16,10 +16,9 @@ from tracing.cli.options import (
     dry_run_option,
     json_option,
     naming,
-    sure,
     yes_option,
 )
-from tracing.cli.terminal import iso_time
+from tracing.cli.terminal import confirm, iso_time
 from tracing.core.text import printable
 from tracing.dlq.skipping import bury, save, skip_to, skippable
 
@@ -95,7 +94,7 @@ def skip_command(
     if not as_json:
         _print(skip)
     if not dry_run:
-        sure(f"Skip {len(skip.records)} records and keep them in {kept_in}?", yes=yes)
+        confirm(f"Skip {len(skip.records)} records and keep them in {kept_in}?", yes=yes)
         if to_dead_letters:
             asyncio.run(bury(connection, skip, dead_letter_topic=names.template))
         else:

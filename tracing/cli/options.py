@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -213,17 +212,3 @@ async def chosen(
     )
     origins = Origins(existing, template=names.template, named=source_topics)
     return Chosen(selected, selection, origins)
-
-
-def sure(question: str, *, yes: bool) -> None:
-    """Ask for confirmation at the terminal, unless `yes`.
-
-    Raises:
-        click.UsageError: There is no terminal to ask at.
-        click.Abort: The answer is no.
-    """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask at: add --yes, or select dead letters")
-    click.confirm(question, abort=True, err=True)

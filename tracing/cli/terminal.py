@@ -1,12 +1,14 @@
-"""Terminal output that the commands share: the console, times and ages, progress."""
+"""The terminal for all commands: the console, times and ages, progress, confirmation."""
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -73,3 +75,17 @@ def counting(what: str) -> Iterator[ProgressCallback]:
                 progress.advance(task, number)
 
         yield report
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask for confirmation at the terminal, unless `yes`.
+
+    Raises:
+        click.UsageError: There is no terminal to ask at.
+        click.Abort: The answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask at: add --yes, or select dead letters")
+    click.confirm(question, abort=True, err=True)
