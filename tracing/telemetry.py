@@ -24,9 +24,10 @@ from tracing.headers import cloudevents
 from tracing.headers.boundary import Boundary
 from tracing.headers.context import Propagation
 from tracing.headers.flow import DEFAULT_MAX_AGE_S, OriginWindow
+from tracing.metrics.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
 from tracing.metrics.diagnostics import Diagnostics
 from tracing.metrics.histograms import Aggregator
-from tracing.metrics.instruments import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES, metrics_on
+from tracing.metrics.instruments import metrics_on
 from tracing.metrics.series import PipelineNames
 from tracing.spans.choose import span_starter
 

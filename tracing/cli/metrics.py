@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracing.metrics import catalog
-from tracing.metrics.instruments import DEFAULT_MAX_SERIES
+from tracing.metrics.cardinality import DEFAULT_MAX_SERIES
 
 if TYPE_CHECKING:
     from tracing.metrics.metric import Metric

@@ -10,7 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
 from opentelemetry.trace import Span, set_span_in_context
@@ -19,17 +19,12 @@ from tracing.core import semconv
 from tracing.core.ids import in_forked_child
 from tracing.core.log import warn_once
 from tracing.metrics import catalog
+from tracing.metrics.cardinality import DEFAULT_MAX_SERIES, SeriesLimit
 from tracing.metrics.histograms import Aggregator
-from tracing.metrics.metric import Labels, LabelSet, Metric
+from tracing.metrics.metric import Labels, Metric
 
-LEAST_MAX_SERIES: Final = 100
-"""A bound has to leave room for the instrumentation's metrics about itself."""
-
-DEFAULT_MAX_SERIES: Final = 2000
-"""Series of one metric in one process, as the OpenTelemetry metrics SDK specification has it."""
-
-OVERFLOW: Final = frozenset({("otel.metric.overflow", True)})
-"""The labels of the one series that all further ones share; the name is the SDK's."""
+if TYPE_CHECKING:
+    from tracing.metrics.metric import LabelSet
 
 Reading = Callable[[], float | None]
 """Returns the current value of a gauge; `None` for no value."""
@@ -63,45 +58,6 @@ class _InstrumentDurations:
     def record(self, value: float, span: Span | None = None, /) -> None:
         context = None if span is None else set_span_in_context(span)
         self._histogram.record(value, self._attributes, context)
-
-
-class SeriesLimit:
-    """Counts the series of each metric, and bounds them. Call it with the metrics' lock held.
-
-    Args:
-        max_series: How many a metric may have, the shared one included.
-    """
-
-    def __init__(self, max_series: int) -> None:
-        self.max_series = max_series
-        self.refused = 0
-        """Number of requests for a series that did not fit."""
-        self._left_out: dict[str, int] = {}
-        self._labels: dict[str, set[LabelSet]] = {}
-
-    def admit(self, metric: Metric, labels: LabelSet) -> LabelSet:
-        """Return the labels under which a series is kept: its own, or those of the shared one."""
-        admitted = self._labels.setdefault(metric.name, set())
-        if labels in admitted:
-            return labels
-        if len(admitted) < self.max_series - 1:
-            admitted.add(labels)
-            return labels
-        self.refused += 1
-        warn_once(
-            f"{metric.name} has {self.max_series} series; further ones share one, whose label is "
-            "otel.metric.overflow; raise Telemetry(max_series=...) if they are really needed"
-        )
-        return OVERFLOW
-
-    def leave_out(self, name: str, number: int) -> None:
-        """Note that so many series of a metric were left out of a collection.
-
-        A series that several collections leave out is counted once.
-        """
-        self.refused += max(0, number - self._left_out.get(name, 0))
-        self._left_out[name] = max(number, self._left_out.get(name, 0))
-        warn_once(f"{name} has more series than are taken; further ones are left out and counted")
 
 
 class Metrics:
@@ -152,7 +108,7 @@ class Metrics:
                     description=metric.description,
                     explicit_bucket_boundaries_advisory=metric.buckets,
                 )
-        self.observe(catalog.TELEMETRY_DROPPED, self._refused)
+        self.observe(catalog.TELEMETRY_DROPPED, self._limit.readings)
 
     def _begin_anew(self) -> None:
         # What its parent counted is not the child's: as another instance, it would be added up.
@@ -229,9 +185,6 @@ class Metrics:
                     del self._readings[metric.name][place]
 
         return end
-
-    def _refused(self) -> Iterable[tuple[Labels, float]]:
-        return (({semconv.REASON: "series"}, self._limit.refused),)
 
     def _observer(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
         return lambda _options: self._observations(metric.name)
