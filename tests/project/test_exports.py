@@ -19,7 +19,7 @@ def test_all_is_sorted_and_without_duplicates(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_all_names_exactly_what_the_module_imports_for_others(name: str) -> None:
+def test_all_lists_exactly_the_names_that_the_module_exports(name: str) -> None:
     module = importlib.import_module(name)
     assert module.__file__ is not None
     tree = ast.parse(Path(module.__file__).read_text())
@@ -47,7 +47,7 @@ def test_everything_public_is_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_no_exported_name_is_that_of_a_submodule(name: str) -> None:
+def test_no_exported_name_equals_the_name_of_a_submodule(name: str) -> None:
     module = importlib.import_module(name)
     submodules = {submodule.name for submodule in pkgutil.iter_modules(module.__path__)}
 

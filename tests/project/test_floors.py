@@ -56,7 +56,7 @@ def test_imports_are_absolute(top: str) -> None:
 
 
 @pytest.mark.parametrize("top", TOPS)
-def test_a_package_imports_of_the_others_what_it_may(top: str) -> None:
+def test_a_package_imports_only_permitted_modules_of_other_packages(top: str) -> None:
     sources = {name: text for each in TOPS for name, text in sources_of(each).items()}
 
     assert [] == [
@@ -79,7 +79,7 @@ def test_only_a_few_packages_import(library: str) -> None:
     ]
 
 
-def test_nothing_builds_on_the_doubles_for_tests() -> None:
+def test_only_the_testing_package_imports_test_doubles() -> None:
     assert [] == [
         str(each)
         for each in imports_in(sources_of("tracing"))
@@ -88,11 +88,11 @@ def test_nothing_builds_on_the_doubles_for_tests() -> None:
     ]
 
 
-def test_public_modules_are_there() -> None:
+def test_public_modules_exist() -> None:
     assert set(sources_of("tracing")) >= PUBLIC
 
 
-def test_importing_tracing_needs_the_api_alone() -> None:
+def test_importing_tracing_loads_only_the_opentelemetry_api() -> None:
     program = (
         "import sys, tracing\n"
         "heavy = ('aiokafka', 'opentelemetry.sdk', 'opentelemetry.exporter', 'wrapt', 'click',\n"
@@ -110,11 +110,11 @@ LONGEST = 350
 SHORTEST = 60
 SHORT = {
     "tracing.__main__": "the entry point: it runs, and explains itself, without the extra `cli`",
-    "tracing.core.otel_context": "constants alone",
+    "tracing.core.otel_context": "only constants",
 }
 
 
-def test_modules_of_the_library_hold_one_responsibility_each() -> None:
+def test_modules_of_the_library_are_neither_long_nor_short() -> None:
     lines = {
         name: len(text.splitlines())
         for name, text in sources_of("tracing").items()
@@ -154,7 +154,7 @@ def test_an_import_that_does_not_go_down_is_noticed(
     assert expected == upward(imports_in(modules), HOUSE)
 
 
-def test_a_circle_is_noticed_however_long_it_is() -> None:
+def test_a_circle_of_any_length_is_noticed() -> None:
     modules = {
         "house.a": "import house.b",
         "house.b": "from house import c",

@@ -143,7 +143,7 @@ def offenders() -> set[tuple[str, str]]:
     }
 
 
-def test_private_attributes_are_reached_in_the_named_places_alone() -> None:
+def test_private_attributes_are_read_only_in_the_named_places() -> None:
     unexplained = {
         (path, name)
         for path, name in offenders()
@@ -165,7 +165,7 @@ def test_every_place_and_every_exception_is_still_needed() -> None:
     assert (set(), set()) == (unneeded, missing)
 
 
-def test_the_linter_permits_private_attributes_in_the_same_places_alone() -> None:
+def test_the_linter_permits_private_attributes_only_in_the_same_places() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     ignored = settings["tool"]["ruff"]["lint"]["per-file-ignores"]
     permitted = {path for path, rules in ignored.items() if "SLF001" in rules} - {"tests/**"}
@@ -194,5 +194,5 @@ def test_the_linter_permits_private_attributes_in_the_same_places_alone() -> Non
         ("import opentelemetry.sdk._shared", ["opentelemetry.sdk._shared"]),
     ],
 )
-def test_reaching_for_private_names_is_seen(source: str, names: list[str]) -> None:
+def test_every_use_of_a_private_name_is_noticed(source: str, names: list[str]) -> None:
     assert set(names) == {name for _, name in reached(source)}

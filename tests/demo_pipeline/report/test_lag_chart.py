@@ -28,7 +28,7 @@ def handled(recorder: Recorder) -> SpanFacts:
     return read_span(span)
 
 
-def _told(
+def _handled_at(
     span: SpanFacts, at_ns: int, lag_ns: int | None, topic: str = "orders.events"
 ) -> SpanFacts:
     return replace(span, end_ns=span.start_ns + at_ns, end_to_end_ns=lag_ns, topic=topic)
@@ -49,15 +49,15 @@ def _bars(drawing: ET.Element) -> list[str]:
 
 def test_without_lag_there_is_no_chart(handled: SpanFacts) -> None:
     assert lags_over_time([]) is None
-    assert lags_over_time([_told(handled, 0, None)]) is None
+    assert lags_over_time([_handled_at(handled, 0, None)]) is None
     assert "" == lag_section(None)
 
 
 def test_each_hop_has_a_row_with_its_name_and_its_highest_lag(handled: SpanFacts) -> None:
     drawing = _drawing(
-        _told(handled, 0, 50 * MS),
-        _told(handled, 4 * S, 1500 * MS),
-        _told(handled, 2 * S, 100 * MS, "payment.events"),
+        _handled_at(handled, 0, 50 * MS),
+        _handled_at(handled, 4 * S, 1500 * MS),
+        _handled_at(handled, 2 * S, 100 * MS, "payment.events"),
     )
 
     assert [
@@ -70,7 +70,7 @@ def test_each_hop_has_a_row_with_its_name_and_its_highest_lag(handled: SpanFacts
 def test_the_highest_bar_has_full_height_and_the_smallest_one_is_visible(
     handled: SpanFacts,
 ) -> None:
-    drawing = _drawing(_told(handled, 0, 10_000 * MS), _told(handled, S, 0))
+    drawing = _drawing(_handled_at(handled, 0, 10_000 * MS), _handled_at(handled, S, 0))
 
     assert [["26.0", "1.0"]] == [
         [bar.partition("v-")[2] for bar in bars.split("M")[1:]] for bars in _bars(drawing)
@@ -79,13 +79,13 @@ def test_the_highest_bar_has_full_height_and_the_smallest_one_is_visible(
 
 def test_one_record_is_enough_for_a_chart(handled: SpanFacts) -> None:
     assert ["payment ← orders.events", "max 7.00 ms", "0 s"] == _texts(
-        _drawing(_told(handled, 0, 7 * MS))
+        _drawing(_handled_at(handled, 0, 7 * MS))
     )
 
 
 def test_text_from_an_event_is_escaped(handled: SpanFacts) -> None:
     evil = "</text><script>alert(1)</script>&"
-    drawing = _drawing(_told(handled, 0, MS, evil))
+    drawing = _drawing(_handled_at(handled, 0, MS, evil))
 
     assert not list(drawing.iter("script"))
     assert f"payment ← {evil}"[:39] + "…" == _texts(drawing)[0]
@@ -95,7 +95,7 @@ def test_many_records_and_hops_do_not_enlarge_the_chart(handled: SpanFacts) -> N
     section = lag_section(
         lags_over_time(
             [
-                _told(handled, number * MS, number * MS, f"t{number % 50}")
+                _handled_at(handled, number * MS, number * MS, f"t{number % 50}")
                 for number in range(20_000)
             ]
         )

@@ -51,7 +51,7 @@ def consumer(telemetry: Telemetry) -> TracedConsumer:
     return tracing.TracedConsumer(bare, telemetry, group="g")
 
 
-def _told(capture: Capture, name: str) -> Any:
+def _count_and_sum(capture: Capture, name: str) -> Any:
     found: Any = capture.metric(name, {"messaging.destination.name": "t"})
     return (0, 0.0) if found is None else (found.count, found.sum)
 
@@ -152,9 +152,9 @@ async def test_each_record_of_a_batch_has_its_own_times_and_the_batch_is_counted
     async with consumer.process_batch([_record(0, flow_s=5), _record(1, flow_s=15)]):
         pass
 
-    assert (2, pytest.approx(2, abs=0.5)) == _told(capture, WAIT)
-    assert (2, pytest.approx(20, abs=0.5)) == _told(capture, END_TO_END)
-    assert 1 == _told(capture, "messaging.process.duration")[0]
+    assert (2, pytest.approx(2, abs=0.5)) == _count_and_sum(capture, WAIT)
+    assert (2, pytest.approx(20, abs=0.5)) == _count_and_sum(capture, END_TO_END)
+    assert 1 == _count_and_sum(capture, "messaging.process.duration")[0]
 
 
 async def test_replays_and_duplicates_in_a_batch_record_no_lag(
@@ -169,7 +169,7 @@ async def test_replays_and_duplicates_in_a_batch_record_no_lag(
         Duplicates(telemetry, "g").skipped("t", EventIdentity.of(records[1]))
         flow = _flow_of_a_send()
 
-    assert (2, 1) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
+    assert (2, 1) == (_count_and_sum(capture, WAIT)[0], _count_and_sum(capture, END_TO_END)[0])
     assert int(time.time() * 1000) - int(flow["pipeline.origin"]) < 60_000
 
 
@@ -196,7 +196,7 @@ async def test_a_failed_batch_raises_and_ends_no_flow(
         "process t CONSUMER ERROR error.type=ConnectionError pipeline.outcome=error",
         attributes=["error.type", "pipeline.outcome"],
     )
-    assert (2, 0) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
+    assert (2, 0) == (_count_and_sum(capture, WAIT)[0], _count_and_sum(capture, END_TO_END)[0])
 
 
 async def test_a_rejected_batch_is_not_an_error(consumer: TracedConsumer, capture: Capture) -> None:
@@ -315,7 +315,7 @@ async def test_a_batch_without_a_timestamp_still_has_a_span(
     async with consumer.process_batch([record]):
         pass
 
-    assert (1, 0) == (len(capture.spans()), _told(capture, WAIT)[0])
+    assert (1, 0) == (len(capture.spans()), _count_and_sum(capture, WAIT)[0])
 
 
 async def test_the_span_of_a_batch_has_its_longest_wait_and_lag(

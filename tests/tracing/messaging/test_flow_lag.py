@@ -50,7 +50,7 @@ def _consumer(telemetry: Telemetry) -> TracedConsumer:
     return TracedConsumer(InMemoryConsumer("t", broker=InMemoryBroker()), telemetry, group="g")
 
 
-def _told(capture: Capture, name: str, **labels: str) -> Any:
+def _count_and_sum(capture: Capture, name: str, **labels: str) -> Any:
     found: Any = capture.metric(name, {**LABELS, **labels})
     return (0, 0.0) if found is None else (found.count, found.sum)
 
@@ -61,8 +61,8 @@ async def test_a_record_gives_its_wait_and_the_duration_of_its_flow() -> None:
             pass
         (span,) = capture.spans()
         group = {"messaging.consumer.group.name": "g"}
-        assert (1, pytest.approx(2.0, abs=0.5)) == _told(capture, WAIT, **group)
-        assert (1, pytest.approx(5.0, abs=0.5)) == _told(capture, END_TO_END, **group)
+        assert (1, pytest.approx(2.0, abs=0.5)) == _count_and_sum(capture, WAIT, **group)
+        assert (1, pytest.approx(5.0, abs=0.5)) == _count_and_sum(capture, END_TO_END, **group)
     attributes: Any = span.attributes
     assert 5.0 == pytest.approx(attributes["pipeline.end_to_end.duration"], abs=0.5)
 
@@ -74,7 +74,7 @@ async def test_a_rejection_ends_a_flow_and_an_error_does_not() -> None:
             with pytest.raises(type(error)):
                 async with consumer.process(_record()):
                     raise error
-        assert (2, 1) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
+        assert (2, 1) == (_count_and_sum(capture, WAIT)[0], _count_and_sum(capture, END_TO_END)[0])
 
 
 async def test_replays_record_no_lag() -> None:
@@ -82,7 +82,7 @@ async def test_replays_record_no_lag() -> None:
         marks = (("__pipeline.replay.group", b"g"), ("__pipeline.replay.id", b"t/0/7"))
         async with _consumer(_telemetry(capture)).process(_record(*marks)):
             pass
-        assert (0, 0) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
+        assert (0, 0) == (_count_and_sum(capture, WAIT)[0], _count_and_sum(capture, END_TO_END)[0])
 
 
 async def test_a_duplicate_does_not_end_its_flow() -> None:
@@ -91,14 +91,14 @@ async def test_a_duplicate_does_not_end_its_flow() -> None:
         record = _record()
         async with _consumer(telemetry).process(record):
             Duplicates(telemetry, "g").skipped("t", EventIdentity.of(record))
-        assert (1, 0) == (_told(capture, WAIT)[0], _told(capture, END_TO_END)[0])
+        assert (1, 0) == (_count_and_sum(capture, WAIT)[0], _count_and_sum(capture, END_TO_END)[0])
 
 
 async def test_an_origin_in_the_future_is_ignored_and_counted() -> None:
     with Capture() as capture:
         async with _consumer(_telemetry(capture)).process(_record(flow_s=-60)):
             pass
-        assert (1, 0.0) == _told(capture, END_TO_END)
+        assert (1, 0.0) == _count_and_sum(capture, END_TO_END)
         assert 1 == capture.metric("pipeline.clock_skew", {"reason": "end_to_end"})
 
 
