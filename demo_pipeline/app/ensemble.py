@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("demo_pipeline.ensemble")
 # Longer than a service takes to stop on a busy machine; each of its steps has a bound of its own.
 _STOP_S: Final = 60.0
 

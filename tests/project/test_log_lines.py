@@ -32,3 +32,17 @@ def test_every_line_of_the_library_goes_through_its_event_log() -> None:
     ]
 
     assert [] == offenders
+
+
+def test_the_names_of_loggers_do_not_depend_on_where_a_module_lives() -> None:
+    offenders = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for package in ("tracing", "demo_pipeline", "dashboards")
+        for file in sorted((ROOT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in {"getLogger", "EventLog"}
+        and "__name__" in map(ast.unparse, node.args)
+    ]
+
+    assert [] == offenders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -85,6 +86,10 @@ class UnreadableRecord(Exception):  # noqa: N818 - says what the record is
     def __init__(self, record: BrokenRecord, advice: str = "") -> None:
         super().__init__(f"{record.place} cannot be read: {record.problem}{advice}")
         self.record = record
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return what makes a copy: an exception's own way passes the message as the record."""
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 def kept_as(error: BaseException) -> str | None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tracing.testing.broker import InMemoryBroker
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("tracing.testing.consumer")
 
 _EXCLUSIVE = "Subscription to topics, partitions and pattern are mutually exclusive"
 
