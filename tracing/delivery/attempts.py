@@ -1,4 +1,4 @@
-"""All attempts at one record: inside its process span, each further one with a span of its own."""
+"""All attempts at one record, inside its process span; each retry has its own span."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Attempts:
         processing: The record's handling, not started.
         handler: Called once per attempt.
         handling: What to do about failures.
-        settle: Awaited when the handler is done or has rejected the record: from what it raises,
-            the attempt has failed after all.
-        cut_off: Whether the record is no longer ours: a failure has no consequences then.
+        settle: Awaited when the handler has returned or rejected the record; if it raises, the
+            attempt has failed.
+        cut_off: Returns whether the record was cut off: then a failure has no consequences.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Attempts:
         """Make the next attempt.
 
         Returns:
-            How long to wait before the one after it, in seconds; `None` where the record is done
-            with, be it handled, rejected or a dead letter.
+            Seconds to wait before the next attempt; `None` if the record needs no more, because
+            it was handled, rejected or made a dead letter.
 
         Raises:
-            Exception: What the record failed with for good.
-            TypeError: The handler gave nothing to await, or a coroutine that it did not await.
-            ExceptionGroup: The same, and why it could not become a dead letter.
+            Exception: The error of the last attempt.
+            TypeError: The handler returned no awaitable, or a coroutine that it did not await.
+            ExceptionGroup: That error, and why the record could not become a dead letter.
         """
         self._number += 1
         retried = self._begin()
@@ -82,12 +82,12 @@ class Attempts:
             return await self._raised(retried, raised)
         self._end(retried, unusable)
         if unusable is not None:
-            # The handler's fault, not the record's: neither tried again nor a dead letter.
+            # The handler's fault, not the record's: it is neither retried nor a dead letter.
             raise unusable
         return None
 
     def give_up(self) -> None:
-        """No further attempt will be made here: the record comes back, to this group."""
+        """End without a further attempt: the record is delivered to the group again."""
         self._processing.end(asyncio.CancelledError())
 
     def _begin(self) -> RetriedAttempt | None:
@@ -132,7 +132,7 @@ class Attempts:
     async def _failed(
         self, retried: RetriedAttempt | None, error: Exception, decisive: Exception
     ) -> float | None:
-        """Note a failure; `decisive` names it, `error` is what was raised."""
+        """Record a failure; `decisive` names it, `error` is what was raised."""
         handling, record = self._handling, self._processing.record
         if self._cut_off is not None and self._cut_off():
             self._end(retried, decisive)
@@ -199,9 +199,9 @@ class Attempts:
 
 
 def failure_of(error: BaseException, place: str) -> Exception:
-    """Return what a loop ends with when an attempt at the message of a place fails."""
+    """Return the error that ends a loop after a failed attempt at the message at a place."""
     if isinstance(error, Exception):
-        # An error may refuse notes; the loop ends with it all the same.
+        # An error may refuse notes; the loop ends with it anyway.
         with suppress(Exception):
             error.add_note(f"while handling {place}")
         return error

@@ -20,7 +20,7 @@ _closing: set[asyncio.Future[None]] = set()
 
 
 def begin_reading(client: object) -> None:
-    """Be the only loop that reads a client, until `end_reading`.
+    """Register as the only loop that reads a client, until `end_reading`.
 
     Raises:
         RuntimeError: Another loop reads it.
@@ -39,7 +39,7 @@ def end_reading(client: object) -> None:
 
 
 class Closing:
-    """The end of a consumer, where its application asks for that beside a loop.
+    """Closes a consumer when its application asks for that while a loop reads it.
 
     Args:
         consumer: The consumer.
@@ -52,11 +52,11 @@ class Closing:
         self._left = asyncio.Event()
 
     async def ask(self, *, inside: bool) -> None:
-        """Close once the loop has left; return after that.
+        """Close the consumer once the loop has ended, and return after that.
 
         Args:
-            inside: Whether a handler or a listener asks, for which the loop or the rebalance waits:
-                then it returns at once.
+            inside: Whether the caller is a handler or a listener, which the loop or the rebalance
+                waits for: then return at once.
         """
         self._wanted = True
         if inside:
@@ -65,18 +65,18 @@ class Closing:
         await asyncio.shield(self._begin())
 
     def loop_left(self) -> None:
-        """Begin to close if that is wanted; the consumer's methods are its own by now."""
+        """Begin to close if asked to; the consumer's methods no longer reach the loop."""
         if self._wanted:
             self._begin()
         self._left.set()
 
     async def wait(self) -> None:
-        """Wait for the end of what was begun, but not for long."""
+        """Wait a short time for the close, if it has begun."""
         if self._closed is not None:
             await asyncio.wait((self._closed,), timeout=_CLOSE_S)
 
     def _begin(self) -> asyncio.Future[None]:
-        # Without a broker this takes as long as its requests do; the loop does not wait for it.
+        # Without a broker this takes as long as the client's requests; the loop does not wait.
         if self._closed is None:
             self._closed = asyncio.ensure_future(self._consumer.close())
             _closing.add(self._closed)

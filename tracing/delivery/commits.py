@@ -1,4 +1,4 @@
-"""Settling what a loop has handled: one settlement at a time, and each within a bounded time."""
+"""Settle what a loop has handled, one settlement at a time, within a time limit."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ _logger = EventLog("tracing")
 class Commits:
     """Commits what workers have handled. For one event loop.
 
-    Two commits never overlap: the one that began first could otherwise end last and set the group
-    back.
+    Two commits never overlap: otherwise the older one could end last and set the group back.
 
     Args:
         settlement: How messages are settled.
         transport: The kind of broker.
-        interval_s: Seconds between two periodic commits, at least.
-        failed: Called with the error that a periodic commit ended with, where it is fatal.
+        interval_s: Least number of seconds between two periodic commits.
+        failed: Called with the fatal error of a periodic commit.
     """
 
     def __init__(
@@ -51,17 +50,17 @@ class Commits:
         return self._periodic is None and monotonic() - self._began >= self._interval_s
 
     def begin(self, lanes: Collection[Lane]) -> None:
-        """Begin a periodic commit, if there is anything to commit, and do not wait for it."""
+        """Begin a periodic commit if there is anything to commit; do not wait for it."""
         self._began = monotonic()
         if self._settlement.pending(lanes):
             self._periodic = asyncio.create_task(self.commit(lanes), name="periodic commit")
             self._periodic.add_done_callback(self._ended)
 
     async def commit(self, lanes: Collection[Lane]) -> None:
-        """Commit; where the lanes have moved meanwhile, their messages come back.
+        """Commit; if the lanes have moved meanwhile, their messages are delivered again.
 
         Raises:
-            Exception: The commit failed for another reason, and not only for now.
+            Exception: The commit failed permanently, for another reason.
         """
         try:
             await self.commit_by(self._settlement.settle, lanes)
@@ -80,18 +79,18 @@ class Commits:
         settle: Callable[[Collection[Lane]], Awaitable[None]],
         lanes: Collection[Lane],
     ) -> None:
-        """Commit by this function, and raise what it raises."""
+        """Commit with this function, and raise what it raises."""
         async with self._one_at_a_time:
             await settle(lanes)
 
     async def commit_in_time(self, lanes: Collection[Lane], timeout_s: float) -> None:
-        """Commit within a time limit: without a broker, a client may try for ever.
+        """Commit within a time limit: without a broker, a client may retry forever.
 
         Raises:
             Exception: As `commit`.
         """
         if self._periodic is not None:
-            # Its answer may never come; the broker has received it first in any case.
+            # It may never be answered; the broker receives it before the last one anyway.
             self._periodic.cancel()
         if not await in_time(self.commit(lanes), timeout_s):
             _logger.warning(
@@ -107,7 +106,7 @@ class Commits:
 
 
 async def in_time(work: Coroutine[Any, Any, object], timeout_s: float) -> bool:
-    """Wait for something within a time limit, even where it ignores its cancellation.
+    """Wait for work within a time limit, even if it ignores its cancellation.
 
     Returns:
         Whether it succeeded.
@@ -122,7 +121,7 @@ async def in_time(work: Coroutine[Any, Any, object], timeout_s: float) -> bool:
         if not task.done():
             task.cancel()
             task.add_done_callback(_let_go)
-    # A client that is closed cancels what it was asked for; that is not our own cancellation.
+    # A client that is closed cancels its pending requests; that is not our own cancellation.
     if not task.done() or task.cancelled():
         return False
     task.result()

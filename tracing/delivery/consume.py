@@ -39,92 +39,93 @@ async def consume(
 ) -> None:
     """Handle a consumer's records until `stop` is set: at least once, in order per partition.
 
-    Each record is handled inside its process span. Partitions are handled side by side; one
-    partition's records one after the other. Offsets are committed after success only, every
-    `commit_interval_s` and before partitions move to another consumer.
+    Each record is handled inside its process span. Partitions are handled concurrently, the
+    records of one partition one after another. Offsets are committed only after success: every
+    `commit_interval_s`, and before partitions move to another consumer.
 
-    A record that fails is tried again after a while, as `retry` says; the records behind it in its
-    partition wait, other partitions go on, and the consumer keeps polling, so that it stays in its
-    group however long that takes. When it has failed for good it becomes a dead letter, which the
-    broker has before the record's offset is committed; without `dead_letters`, or where they
+    A record that fails is retried after a delay, according to `retry`. The records after it in its
+    partition wait, other partitions continue, and the consumer keeps polling, so that it stays in
+    its group however long that takes. A record that failed permanently becomes a dead letter, which
+    the broker has before the record's offset is committed; without `dead_letters`, or if they
     cannot be sent, the loop ends with the error and the record is not committed. Replayed dead
     letters of other groups are skipped.
 
-    It returns when `stop` is set, or the consumer is stopped or unsubscribed. On the way out, also
-    when cancelled and before partitions move, records under way are finished and committed; the
-    others are left for the next to consume, this consumer included. That takes about
-    `drain_timeout_s` at most (a few seconds more where a handler uses it up, or ignores its
-    cancellation), also without a broker; offsets that could not be committed by then are logged,
-    and their records are delivered again. Cancelled once more, it returns at once; so it does in
-    a cancel scope of anyio, which cancels again and again: set `stop` there instead.
+    It returns when `stop` is set, or when the consumer is stopped or unsubscribed. On shutdown,
+    when cancelled, and before partitions move, it finishes and commits the records in progress;
+    the others are left for the partition's next consumer, which may be this one. That takes about
+    `drain_timeout_s` at most, even without a broker (a few seconds more if a handler uses it up or
+    ignores its cancellation). Offsets that could not be committed by then are logged, and their
+    records are delivered again. When cancelled a second time, it returns at once. An anyio cancel
+    scope cancels repeatedly and has the same effect: set `stop` there instead.
 
-    While it runs it fetches ahead, so the consumer's own methods count what was *handled*; the
-    record under way is not handled yet. They may be called from a handler or from other tasks:
+    The loop fetches ahead, so while it runs the consumer's own methods count what was *handled*;
+    the record in progress is not handled yet. Handlers and other tasks may call them:
 
     - `commit()` commits what was handled; with offsets, these, until the loop commits its own.
     - `position(tp)` is the first offset that is not handled.
-    - `seek*()`: the record under way is finished, what waits in its partition is forgotten, and
-      the loop goes on at the new place.
-    - `pause(tp)`: records that wait do so until `resume(tp)`, too; the record under way goes on.
+    - `seek*()`: the record in progress is finished, waiting records of its partition are
+      forgotten, and the loop continues at the new offset.
+    - `pause(tp)`: waiting records also wait until `resume(tp)`; the record in progress continues.
       `paused()` does not list partitions that the loop itself pauses for slow handlers.
-    - `stop()` ends the loop in good order, and then the consumer. Called from a handler, which is
-      under way itself, or from a rebalance listener, it returns before that.
-    - `unsubscribe()` ends the loop in good order; `subscribe()` and `assign()` take effect once
-      what is under way is finished and committed, and an error of theirs ends the loop.
+    - `stop()` ends the loop in good order, and then closes the consumer. Called from a handler,
+      whose record is itself in progress, or from a rebalance listener, it returns before that.
+    - `unsubscribe()` ends the loop in good order. `subscribe()` and `assign()` take effect once
+      the records in progress are finished and committed; if they raise, the loop ends.
     - `getone()`, `getmany()`, `async for` and a second `consume` are refused (`RuntimeError`).
 
-    A handler that ignores its cancellation goes on alone: its result does not count, nothing more
-    is handled behind it, and a warning is logged.
+    If a handler ignores its cancellation, the loop does not wait for it: its result does not count,
+    no later record of its partition is handled, and a warning is logged.
 
-    On topics that are written by transactions, and on compacted ones, what is no record is
-    committed too, as soon as no record of its partition waits.
+    On transactional and compacted topics, offsets that hold no record are committed too, as soon
+    as no record of their partition waits.
 
-    Ordinary logs have a WARNING for each failed attempt (logger `tracing.attempts`, ten a minute of
-    a kind), an ERROR for each dead letter (`tracing.dead_letters`), and INFO when the loop starts,
-    ends, and partitions move (`tracing.consume`), with their facts as `extra` fields.
+    Ordinary logs have a WARNING for each failed attempt (logger `tracing.attempts`, at most ten a
+    minute of each kind), an ERROR for each dead letter (`tracing.dead_letters`), and INFO when the
+    loop starts or ends or partitions move (`tracing.consume`), with the facts as `extra` fields.
 
     Args:
         consumer: A started consumer, made with `enable_auto_commit=False`.
         handler: An async function, called with each record, once per attempt. `tracing.Rejected`
-            counts as handled; any other exception is a failed attempt. Of an `ExceptionGroup`, as
-            a `TaskGroup` raises it, the worst error decides: `Unprocessable`, then what is not
-            retryable, then any other, then `Rejected`.
-        retry: When to try again; by default `Retry()` where there are dead letters, else never.
-        dead_letters: Where records go that have failed for good. They are sent as the bytes that
-            they are, so the consumer must have no deserializers: decode in the handler.
+            counts as handled; any other exception is a failed attempt. In an `ExceptionGroup`,
+            such as a `TaskGroup` raises, the worst error decides: `Unprocessable`, then one that
+            is not retryable, then any other, then `Rejected`.
+        retry: When to try again; by default `Retry()` if there are dead letters, else never.
+        dead_letters: Takes records that failed permanently. Their bytes are sent unchanged, so
+            the consumer must have no deserializers: decode in the handler.
         stop: Set it to end the loop.
-        concurrency: Records handled at a time, over all partitions; by default no limit but the
-            number of partitions.
-        max_buffered: Records of one partition that wait at most before its fetching pauses.
-        commit_interval_s: Seconds between commits at most.
-        drain_timeout_s: Seconds that records under way have to finish; then they are cancelled
+        concurrency: Most records in progress over all partitions; by default, only the number of
+            partitions limits them.
+        max_buffered: Most records of one partition that wait before its fetching pauses.
+        commit_interval_s: Seconds between commits, at most.
+        drain_timeout_s: Seconds that records in progress have to finish; then they are cancelled
             and will be delivered again.
         on_unreadable: What to do about a record that aiokafka itself cannot read, such as one
             with a header name that is not UTF-8, an unknown compression or a wrong checksum, or
-            one at which a deserializer of the consumer raises:
+            one that makes a deserializer of the consumer raise:
             `"raise"` ends the loop with `tracing.UnreadableRecord`, which says where it is and
             how to get past it; `"dead_letter"` makes a dead letter of its bytes; `"skip"` counts
             it in `pipeline.unreadable.skipped` and logs it. Records before it are handled first,
-            and all others around it as usual.
+            and all others as usual.
         transactional: Handle records exactly once, on Kafka 2.5 or later: what handlers send with
             this transactional producer, dead letters (`DeadLetters(producer,
             transactional=True)`) and offsets are committed together, or not at all. What handlers
-            do elsewhere, in a database for example, is still done at least once. See
+            do elsewhere, for example in a database, is still done at least once. See
             `tracing.delivery.transactional`.
 
     Raises:
-        TypeError: `consumer` is not wrapped, `stop` is no `asyncio.Event`, or `handler` is not
-            `async` or does not take one argument. Of a lambda, or of a function that returns what
-            another one gives it, only a call can show whether it is: then it has run once, and
-            its record is not committed. The same holds for a handler that returns a coroutine
-            instead of awaiting it.
+        TypeError: `consumer` is not wrapped, `stop` is not an `asyncio.Event`, or `handler` is
+            not `async` or does not take one argument. For a lambda, or a function that returns
+            another function's result, only a call shows whether it is async: then it has run
+            once, and its record is not committed. The same holds for a handler that returns a
+            coroutine instead of awaiting it.
         RuntimeError: Another `consume` reads the consumer, or it is not started.
-        ValueError: The consumer commits by itself, which loses records that are under way; or
-            a number is not positive; or there are dead letters, but no group or no bytes.
+        ValueError: The consumer commits by itself, which loses records in progress; or a number
+            is not positive; or there are dead letters, but the consumer has no group or does not
+            return bytes.
         Exception: What `handler` raised; its record and all after it are not committed. Or what
             the consumer raised.
-        UnreadableRecord: As `on_unreadable` says.
-        ExceptionGroup: The same, and what kept the record from becoming a dead letter.
+        UnreadableRecord: A record cannot be read, and `on_unreadable` is `"raise"`.
+        ExceptionGroup: The error, and why the record could not become a dead letter.
     """
     port = _checked(consumer, dead_letters)
     require_async(handler, "the handler of consume()", arguments=1)

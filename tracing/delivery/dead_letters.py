@@ -46,31 +46,31 @@ _MAX_STACKTRACE: Final = 16_384
 own_transaction: ContextVar[
     Callable[[Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]] | None
 ] = ContextVar("pipeline-own-transaction", default=None)
-"""Set where a record is handled in transactions: sends, and returns when that is committed."""
+"""Set while a record is handled in transactions: sends, and returns after the commit."""
 
 
 class DeadLetters:
     """Publishes the records that a group gave up on, with all their headers and their provenance.
 
-    The dead-letter topic has to exist, or the broker to create topics by itself. A record that is
-    larger than the producer's `max_request_size` with the provenance added, which takes up to
-    about 2 KiB, is refused by the producer.
+    The dead-letter topic must exist, unless the broker creates topics automatically. The
+    provenance adds up to about 2 KiB; the producer refuses a record that exceeds its
+    `max_request_size` with it.
 
     Args:
         producer: Sends them. It waits for acknowledgements (`acks` of 1 or "all"), leaves bytes
-            as they are, so it has no serializers, and is not transactional: inside a transaction
-            an acknowledgement is provisional (KIP-98), and an abort would take dead letters back
+            unchanged, so it has no serializers, and is not transactional: inside a transaction
+            an acknowledgement is provisional (KIP-98), and an abort would revoke dead letters
             whose records are committed.
         topic: The name of the dead-letter topic, in which `{topic}` is the record's topic and
             `{group}` the consumer group.
         stacktraces: Whether a dead letter says where the error came from. The trace names code,
             not values, except for the error's message in its last line, which is left out.
         transactional: Whether dead letters are part of the transactions of
-            `consume(..., transactional=producer)`, and of no other loop; `producer` is the
-            transactional one then.
+            `consume(..., transactional=producer)`, and of no other loop; `producer` is then the
+            transactional one.
 
     Raises:
-        TypeError: `producer` is not wrapped, or `topic` is no text.
+        TypeError: `producer` is not wrapped, or `topic` is not a string.
         ValueError: The producer serializes, waits for no acknowledgement or is transactional
             without `transactional`, or the other way round; or `topic` does not distinguish
             topics or groups.
@@ -118,15 +118,15 @@ class DeadLetters:
         return self._producer
 
     def topic_of(self, topic: str, group: str) -> str:
-        """The dead-letter topic of a topic and a group.
+        """Return the dead-letter topic of a topic and a group.
 
         Raises:
-            ValueError: That is no name which a topic can have.
+            ValueError: The result is not a valid topic name.
         """
         return self._names.of(topic, group)
 
     def prepare(self, topic: str, group: str) -> None:
-        """Let the counter of a topic and group exist, with 0, before there is a dead letter.
+        """Create the counter of a topic and group, at 0, before there is a dead letter.
 
         Raises:
             ValueError: The dead-letter topic cannot exist, as `topic_of`.
@@ -144,22 +144,22 @@ class DeadLetters:
         first_failed_at_ms: int,
         transport: Transport | None = None,
     ) -> None:
-        """Send a record to its dead-letter topic; returns when the broker has it.
+        """Send a record to its dead-letter topic; return when the broker has it.
 
-        It is a `dead_letter {topic}` span, below the span that is current, and a line at ERROR of
+        It makes a `dead_letter {topic}` span, a child of the current span, and an ERROR line of
         the logger `tracing.dead_letters`.
 
         Args:
             record: The record, its key and value as bytes.
-            error: Why it was given up; of an `ExceptionGroup`, the worst error inside is named.
-            group: The consumer group that does so.
-            attempts: How often it tried.
-            first_failed_at_ms: When it first failed, unix ms; of a record that was replayed, the
-                time in its headers stays.
+            error: Why it was given up; for an `ExceptionGroup`, the worst error inside is named.
+            group: The consumer group that gave it up.
+            attempts: Number of attempts.
+            first_failed_at_ms: When it first failed, in Unix milliseconds; a replayed record
+                keeps the time in its headers.
             transport: The kind of broker that it comes from; by default the producer's.
 
         Raises:
-            Exception: What the producer raised; then it is open whether it was sent.
+            Exception: What the producer raised; the record may have been sent or not.
         """
         error = decisive(error)
         transport = self._sender.info.transport if transport is None else transport
@@ -186,7 +186,7 @@ class DeadLetters:
             telemetry.diagnostics.failed("dead_letter", fault)
 
     async def _send(self, record: Message, provenance: Provenance) -> None:
-        # A mark that does not hold must not come back with the replay of the dead letter.
+        # A stale replay mark must not come back when the dead letter is replayed.
         stale = ERROR_HEADERS if Replay.of(record) is not None else ERROR_HEADERS | REPLAY_HEADERS
         headers = without(listed(record.headers), stale)
         headers += provenance.headers()
@@ -232,7 +232,7 @@ class DeadLetters:
         )
 
     def _begin(self, topic: str, record: Message, headers: list[Header]) -> Sending | None:
-        """Start the span and put its context in place of the one that the record came with."""
+        """Start the span and replace the record's trace context with the span's."""
         telemetry = self._telemetry
         try:
             context = get_current()
@@ -240,10 +240,10 @@ class DeadLetters:
                 return None
             destination = self._destinations[topic]
             present = latest(headers)
-            # The record's own baggage goes along, whatever this service may see of it.
+            # Keep the record's own baggage, however much of it this service may see.
             kept = w3c.BAGGAGE in present
             fields = telemetry.propagation.fields - ({w3c.BAGGAGE} if kept else set())
-            # Not every record has a time, and a flow that begins here needs one.
+            # A flow that begins here needs a time, and not every record has one.
             began_ms = record.timestamp if record.timestamp >= 0 else int(time() * 1000)
             sending = begin(
                 telemetry,
@@ -271,7 +271,7 @@ async def _in_own_transaction(send: Callable[[], Coroutine[Any, Any, None]]) -> 
     """Send in a transaction that commits the record's offset as well.
 
     Raises:
-        RuntimeError: No `consume(transactional=...)` handles the record.
+        RuntimeError: The record is not handled by `consume(transactional=...)`.
         Exception: It could not be sent, or the transaction could not be committed.
     """
     sender = own_transaction.get()

@@ -28,11 +28,11 @@ class FailureHandling:
 
     Attributes:
         retry: When to try again.
-        dead_letters: Where records go that failed for good; `None` where the loop ends instead.
+        dead_letters: Takes records that failed permanently; `None` if the loop ends instead.
         group: The consumer group that gives records up.
         transport: The kind of broker that the messages come from.
-        log: What ordinary logs say of failed attempts.
-        unreadable: What is done about records that the client cannot read.
+        log: Logs failed attempts.
+        unreadable: What to do about records that the client cannot read.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class FailureHandling:
         self._durations = BoundedDict(self._new_durations)
 
     def prepare(self, topic: str) -> None:
-        """Let a topic's counters exist, with 0, before there is anything to count."""
+        """Create a topic's counters, at 0, before there is anything to count."""
         if self.retry.attempts > 1:
             self._retries[topic]
         if self.dead_letters is not None:
@@ -61,15 +61,15 @@ class FailureHandling:
         self.unreadable.prepare(topic)
 
     def decisive(self, raised: BaseException) -> BaseException:
-        """Return the error that decides, where a handler raised a group of them. Never raises."""
+        """Return the error that decides if a handler raised a group of them. Never raises."""
         return decisive(raised, permanent=self._permanent)
 
     def retries(self, error: Exception, attempts: int) -> bool:
-        """Whether another attempt follows after so many; `error` is no group. Never raises."""
+        """Whether another attempt follows; `error` is not a group. Never raises."""
         return attempts < self.retry.attempts and not self._permanent(error)
 
     def _permanent(self, error: Exception) -> bool:
-        # `Unprocessable` says so itself, whatever the predicate is made for.
+        # `Unprocessable` is always permanent; the predicate need not handle it.
         return isinstance(error, Unprocessable) or not self.retry.may_succeed_after(error)
 
     def retried(self, topic: str, cause: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The messages of one lane, handled one after the other."""
+"""Handle the messages of one lane one after another."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _logger = EventLog("tracing")
 _CLEAN_UP_S = 0.5
 
 HANDLED_BY: ContextVar[tuple[object, ...]] = ContextVar("pipeline-tracing-loops", default=())
-"""The loops whose handlers the current task runs in, the outermost first."""
+"""The loops whose handlers the current task runs in, outermost first."""
 
 
 class LaneWorker:
@@ -33,18 +33,18 @@ class LaneWorker:
 
     Attributes:
         lane: The lane.
-        failure: The error of the message that could not be handled; nothing follows it.
-        current: The message that is begun and not handled.
+        failure: The error of the message that could not be handled; no later one is begun.
+        current: The message in progress.
 
     Args:
-        owner: The loop, which code called from a handler finds in `HANDLED_BY`.
-        consumer: The consumer that brought the messages.
+        owner: The loop; code that a handler calls finds it in `HANDLED_BY`.
+        consumer: The consumer that fetched the messages.
         lane: The lane.
         settlement: How its messages are settled.
         handler: Called with each message.
         handling: What to do about failures.
-        places: Bounds the messages under way in all lanes; `None` where nothing does.
-        stop: No message is begun once it is set.
+        places: Limits the messages in progress over all lanes; `None` for no limit.
+        stop: Once it is set, no further message is begun.
         failed: Called with the error of a message that could not be handled.
     """
 
@@ -88,12 +88,12 @@ class LaneWorker:
 
     @property
     def waiting(self) -> int:
-        """Number of messages that are not begun."""
+        """Number of messages that wait."""
         return len(self._queue)
 
     @property
     def first_waiting(self) -> Any:
-        """The first message that is not begun; `None` without one."""
+        """The first message that waits; `None` without one."""
         return self._queue[0] if self._queue else None
 
     @property
@@ -103,21 +103,21 @@ class LaneWorker:
 
     @property
     def busy(self) -> bool:
-        """Whether a record is under way."""
+        """Whether a record is in progress."""
         return self._task is not None and not self._task.done()
 
     @property
     def idle(self) -> bool:
-        """Whether everything that came is handled."""
+        """Whether every message that arrived is handled."""
         return not self._queue and self.current is None
 
     @property
     def spent(self) -> bool:
-        """Whether a new worker would do as well: it is idle, open and has not failed."""
+        """Whether a new worker can replace it: it is idle, open and has not failed."""
         return self.idle and self._open and not self.busy and self.failure is None
 
     def add(self, messages: Sequence[Any]) -> None:
-        """Handle these after what is here already."""
+        """Handle these messages after those that already wait."""
         self._queue.extend(messages)
         self._arrived()
         self._start()
@@ -131,7 +131,7 @@ class LaneWorker:
         self._held, self._open = True, False
 
     def release(self) -> None:
-        """Go on after `hold`."""
+        """Continue after `hold`."""
         self._held, self._open = False, not self._closed
         self._start()
 
@@ -140,14 +140,14 @@ class LaneWorker:
         self._closed, self._open = True, False
 
     async def finish(self, timeout_s: float) -> bool:
-        """Finish the record under way and begin no other; false where it took too long."""
+        """Finish the record in progress and begin no other; return false if that takes too long."""
         self.close()
         task = self._task
         if task is None or task.done():
             return True
         if self.current is None or self._backing_off:
-            # It only waits, for a place, which others' handlers may hold for long, or for the
-            # next attempt.
+            # It only waits: for the next attempt, or for a place, which other lanes' handlers may
+            # hold for a long time.
             self.cut_off()
         await asyncio.wait((task,), timeout=timeout_s)
         if task.done():
@@ -156,19 +156,19 @@ class LaneWorker:
         await asyncio.wait((task,), timeout=_CLEAN_UP_S)
         if not task.done():
             self._report()
-            # Or a bounded loop could never handle anything again.
+            # Otherwise a loop with limited concurrency could never handle anything again.
             self._give_place_back()
         return False
 
     def cut_off(self) -> None:
-        """Cancel the record under way: it stays unhandled and comes back."""
+        """Cancel the record in progress: it stays unhandled and is delivered again."""
         self.close()
         self._cut_off = True
         if self._task is not None:
             self._task.cancel()
 
     def _start(self) -> None:
-        # Behind a record that was begun and not handled nothing follows.
+        # Nothing is begun after a record that was begun and not handled.
         if self._queue and self._open and not self.busy and self.current is None:
             self._task = asyncio.create_task(self._run(), name=self._task_name)
 
@@ -181,13 +181,13 @@ class LaneWorker:
                 elif not await self._handle_next():
                     return
         except Exception as error:
-            # Handlers' errors do not arrive here. Any other error ends the loop: otherwise the
-            # lane would stall without a word.
+            # Handlers' errors are dealt with elsewhere. Any other error ends the loop: otherwise
+            # the lane would stall silently.
             self.failure = error
             self._failed(error)
 
     async def _handle_next(self) -> bool:
-        """Handle the next record; false where it stays unhandled, so that nothing may follow it."""
+        """Handle the next record; return false if it stays unhandled: then none may follow."""
         if self._places is not None:
             await self._take_place()
             if not self._queue or not self._open or self._stop.is_set():
@@ -237,13 +237,13 @@ class LaneWorker:
             raise
 
     async def _back_off(self, delay_s: float, attempts: Attempts | Passing) -> bool:
-        """Wait, and then for a place; false where it is time to stop.
+        """Wait for the delay, then for a place; return false if it is time to stop.
 
-        Meanwhile the place that the record had is free for other partitions' records.
+        Meanwhile the record's place is free for records of other partitions.
         """
         self._give_place_back()
         if self._closed:
-            # The attempt under way was to be finished, not the attempts after it.
+            # Only the attempt in progress was to be finished, not those after it.
             attempts.give_up()
             return False
         self._backing_off = True

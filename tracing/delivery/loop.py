@@ -1,4 +1,4 @@
-"""The loop of `consume`: poll, hand out, commit, and end within a bounded time."""
+"""The loop of `consume`: poll, dispatch, commit, and end within a bounded time."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 _logger = EventLog("tracing")
 
 _POLL_MS: Final = 200
-# A poll that is under way at the end returns by itself within `_POLL_MS`, except while the group
+# A poll that is in progress at the end returns by itself within `_POLL_MS`, except while the group
 # rebalances: then it waits for an assignment that may never come.
 _LAST_POLL_S: Final = 0.5
 # The last commit gets what the handlers left of the drain time, and at least this.
 _LAST_COMMIT_S: Final = 2.0
-# A consumer that was closed behind our back, while the group rebalances, does not end its poll.
+# A consumer that is closed by other code during a rebalance does not end its poll.
 _LOOK_S: Final = 1.0
 
 
 class Loop:
-    """One run of `consume`. For one event loop; to be run once.
+    """One run of `consume`. For one event loop; run it once.
 
     Args:
         consumer: The consumer.
         handler: Called with each record.
         handling: What to do about failures.
         stop: Ends the loop.
-        places: Bounds the records under way; `None` where nothing does.
-        max_buffered: Records of one partition that wait before its fetching pauses.
+        places: Limits the records in progress; `None` for no limit.
+        max_buffered: Most records of one partition that wait before its fetching pauses.
         commit_interval_s: Seconds between commits.
-        drain_timeout_s: Seconds that records under way have to finish at the end.
+        drain_timeout_s: Seconds that records in progress have to finish at the end.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Loop:
             raise self._failed
 
     async def revoked(self, lanes: Collection[Lane]) -> None:
-        """Finish with lanes that are about to move."""
+        """Finish lanes that are about to move."""
         try:
             await self._finish(lanes, self._workers.revoked(lanes))
         finally:
@@ -118,29 +118,29 @@ class Loop:
             self._reading.forget(lanes)
 
     def arriving(self, lanes: Collection[Lane]) -> None:
-        """Keep what is fetched of lanes that come."""
+        """Keep messages fetched from lanes that are being assigned."""
         self._workers.arriving(lanes)
 
     async def assigned(self, lanes: Collection[Lane]) -> None:
-        """Begin with lanes that came."""
+        """Start handling newly assigned lanes."""
         self._workers.assigned(lanes)
 
     async def settle_by(self, settle: Callable[[Collection[Any]], Awaitable[None]]) -> None:
-        """Settle what was handled by this function; raise what it raises."""
+        """Settle handled messages with this function; raise what it raises."""
         await self._commits.commit_by(settle, self._workers.owned())
 
-    def under_way(self, lane: Lane) -> Any:
-        """Return the message of a lane that is begun and not handled; `None` without one."""
+    def in_progress(self, lane: Lane) -> Any:
+        """Return a lane's message in progress; `None` without one."""
         worker = self._workers.get(lane)
         return None if worker is None else worker.current
 
     def waiting(self, lane: Lane) -> Any:
-        """Return the first message of a lane that waits; `None` without one."""
+        """Return a lane's first waiting message; `None` without one."""
         worker = self._workers.get(lane)
         return None if worker is None else worker.first_waiting
 
     def drop(self, lane: Lane) -> None:
-        """Forget the messages of a lane that wait."""
+        """Forget a lane's waiting messages."""
         self._workers.drop(lane)
 
     def hold(self, lanes: Iterable[Lane]) -> None:
@@ -148,7 +148,7 @@ class Loop:
         self._workers.hold(lanes)
 
     def release(self, lanes: Iterable[Lane]) -> None:
-        """Go on with these lanes."""
+        """Continue with these lanes."""
         self._workers.release(lanes)
 
     def held(self) -> set[Any]:
@@ -156,7 +156,7 @@ class Loop:
         return self._workers.held()
 
     def change_subscription(self, change: Callable[[], None]) -> None:
-        """Finish and commit what is under way, then make the change."""
+        """Finish and commit the records in progress, then make the change."""
         self._changes.append(change)
         self._workers.close()
         self._interrupt_poll()
@@ -185,7 +185,7 @@ class Loop:
                 try:
                     messages = await self._reading.poll(_POLL_MS)
                 finally:
-                    # From here on there is nothing to interrupt.
+                    # There is nothing left to interrupt.
                     self._poll_limit = None
         except Exception as error:
             if limit.expired():
@@ -221,7 +221,7 @@ class Loop:
             self._end()
 
     async def _leave(self) -> None:
-        """Finish what is under way, commit it, and rewind over what was fetched in vain."""
+        """Finish and commit the records in progress, and rewind to the first unhandled ones."""
         self._ending = True
         await self._finish()
         await self._workers.give_back()
@@ -234,7 +234,7 @@ class Loop:
         lanes: Collection[Lane] | None = None,
         workers: Collection[LaneWorker] | None = None,
     ) -> None:
-        """Finish what is under way, everywhere or there, and commit it."""
+        """Finish and commit the records in progress, in all lanes or in these."""
         deadline = monotonic() + self._drain_timeout_s
         finishing = self._workers.every() if workers is None else workers
         late = await self._workers.finish(finishing, self._drain_timeout_s)
@@ -251,7 +251,7 @@ class Loop:
         try:
             await self._commits.commit_in_time(finished, left_s)
         except Exception as error:
-            # What ended the loop, such as a cancellation, is not to be hidden by this.
+            # This error must not hide what ended the loop, such as a cancellation.
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:

@@ -26,15 +26,15 @@ _LOG_INTERVAL_S: Final = 60.0
 
 
 class Unreadable:
-    """Gets past records that the client cannot read, or ends the loop with them. For one loop.
+    """Passes over records that the client cannot read, or ends the loop. For one loop.
 
     Args:
-        consumer: The consumer that brings them.
+        consumer: The consumer that fetches them.
         dead_letters: Where the loop's dead letters go.
         policy: What to do.
 
     Raises:
-        ValueError: The policy is none, or needs dead letters, and there are none.
+        ValueError: The policy is invalid, or it needs dead letters and there are none.
     """
 
     def __init__(
@@ -53,17 +53,17 @@ class Unreadable:
         self._log = OncePerInterval[str](_LOG_INTERVAL_S)
 
     def prepare(self, topic: str) -> None:
-        """Let a topic's counter exist, with 0, before there is anything to count."""
+        """Create a topic's counter, at 0, before there is anything to count."""
         self._counts[topic]
 
     async def get_past(self, record: BrokenRecord) -> bool:
-        """Deal with a record; then it may be committed.
+        """Deal with a record, so that it may be committed.
 
         Returns:
             Whether it became a dead letter.
 
         Raises:
-            UnreadableRecord: The loop is to end with it.
+            UnreadableRecord: The policy is to end the loop.
             ExceptionGroup: It could not become a dead letter.
         """
         error = UnreadableRecord(record, self._advice(record))
@@ -74,7 +74,7 @@ class Unreadable:
             return False
         try:
             await self._dead_letters.publish(
-                # It has all that a dead letter takes of a record.
+                # It has every attribute of a record that a dead letter needs.
                 cast("Any", record),
                 UnreadableRecord(record),
                 group=self._group or "",
@@ -127,12 +127,12 @@ class Unreadable:
 
 
 class Passing:
-    """Getting past one record, in the place of the attempts at handling it.
+    """Passes over one record; takes the place of `Attempts`.
 
     Args:
         record: The record.
         unreadable: What to do about it.
-        settle: Waits for the end of the transaction that it is skipped in, where there is one.
+        settle: Waits for the end of the transaction that skips it, if there is one.
     """
 
     def __init__(
@@ -146,10 +146,10 @@ class Passing:
         self._settle = settle
 
     async def make(self) -> float | None:
-        """Get past it.
+        """Pass over the record.
 
         Returns:
-            `None`: it is done with.
+            `None`: no further attempt is needed.
 
         Raises:
             Exception: As `Unreadable.get_past`.
@@ -160,4 +160,4 @@ class Passing:
         return None
 
     def give_up(self) -> None:
-        """Nothing was begun that has to be ended."""
+        """Do nothing: there is no span to end."""

@@ -23,7 +23,7 @@ class Workers:
     Args:
         reading: What the loop reads the consumer with.
         make: Makes the worker of a lane.
-        max_buffered: Messages of one lane that wait before its fetching pauses.
+        max_buffered: Most messages of one lane that wait before its fetching pauses.
     """
 
     def __init__(
@@ -46,19 +46,19 @@ class Workers:
         return self._workers.get(lane)
 
     def every(self) -> tuple[LaneWorker, ...]:
-        """Return all workers, also those whose lanes are about to move."""
+        """Return all workers, including those whose lanes are about to move."""
         return tuple(self._workers.values())
 
     def lanes(self) -> list[Lane]:
-        """Return all lanes, also those that are about to move."""
+        """Return all lanes, including those that are about to move."""
         return [*{**self._workers, **dict.fromkeys(self._settlement.lanes())}]
 
     def owned(self) -> list[Lane]:
-        """Return the lanes that stay."""
+        """Return the lanes that are not about to move."""
         return [lane for lane in self.lanes() if lane not in self._revoked]
 
     def dispatch(self, messages: Mapping[Lane, Sequence[Any]]) -> None:
-        """Hand messages out, and fetch no more of lanes where too many wait."""
+        """Dispatch messages to workers, and pause the fetching of lanes where too many wait."""
         for lane, batch in messages.items():
             if not batch:
                 continue
@@ -70,7 +70,7 @@ class Workers:
                 self._early[lane].append(batch)
                 waiting = sum(map(len, self._early[lane]))
             else:
-                # Of the assignment before: they come again, here or elsewhere.
+                # From the previous assignment: they are delivered again, here or elsewhere.
                 continue
             if waiting > self._max_buffered and lane not in self._paused:
                 self._reading.pause(lane)
@@ -82,11 +82,11 @@ class Workers:
                     self._reading.resume(lane)
 
     async def pass_over(self) -> None:
-        """Count as handled what was no message."""
+        """Count offsets that hold no message as handled."""
         await self._settlement.pass_over(self._idle, without=self._revoked)
 
     def forget_spent(self) -> None:
-        """Forget lanes without messages, where the settlement does not need them either."""
+        """Forget lanes without messages that the settlement does not need either."""
         kept = self._revoked | self._paused
         for lane in tuple(self._settlement.spent()):
             worker = self._workers.get(lane)
@@ -95,7 +95,7 @@ class Workers:
                 self._settlement.forget((lane,))
 
     async def finish(self, workers: Iterable[LaneWorker], timeout_s: float) -> list[Lane]:
-        """Finish the messages under way; return the lanes where that took too long."""
+        """Finish the messages in progress; return the lanes where that took too long."""
         finishing = tuple(workers)
         finished = await asyncio.gather(*(worker.finish(timeout_s) for worker in finishing))
         return [worker.lane for worker, done in zip(finishing, finished, strict=True) if not done]
@@ -106,13 +106,13 @@ class Workers:
             worker.close()
 
     def cut_off(self) -> None:
-        """Cancel what is under way."""
+        """Cancel the messages in progress."""
         for worker in self._workers.values():
             if worker.busy:
                 worker.cut_off()
 
     def drop(self, lane: Lane) -> None:
-        """Forget what was fetched of a lane that goes on elsewhere."""
+        """Forget the messages fetched from a lane whose position the application has moved."""
         worker = self._workers.get(lane)
         if worker is not None:
             worker.drop()
@@ -127,10 +127,10 @@ class Workers:
                 self._workers[lane].hold()
 
     def release(self, lanes: Iterable[Lane]) -> None:
-        """Go on with these lanes."""
+        """Continue with these lanes."""
         for lane in lanes:
             self._held.discard(lane)
-            # If too much of it still waits, the next poll shows that.
+            # If too many of its messages still wait, the next dispatch pauses it again.
             self._paused.discard(lane)
             if lane in self._workers:
                 self._workers[lane].release()
@@ -140,7 +140,7 @@ class Workers:
         return set(self._held)
 
     def revoked(self, lanes: Collection[Lane]) -> list[LaneWorker]:
-        """Take no more of lanes that are about to move; return their workers."""
+        """Accept no more messages of lanes that are about to move; return their workers."""
         self._revoked.update(lanes)
         for lane in lanes:
             self._early.pop(lane, None)
@@ -155,11 +155,11 @@ class Workers:
         self._settlement.forget(lanes)
 
     def arriving(self, lanes: Collection[Lane]) -> None:
-        """Keep what is fetched of lanes from now on, until they are `assigned`."""
+        """Keep messages fetched from these lanes until the lanes are `assigned`."""
         self._early = {lane: [] for lane in lanes if lane in self._revoked}
 
     def assigned(self, lanes: Collection[Lane]) -> None:
-        """Begin with lanes that came."""
+        """Start handling newly assigned lanes."""
         self._revoked.difference_update(lanes)
         early, self._early = self._early, {}
         for lane, batches in early.items():
@@ -168,13 +168,13 @@ class Workers:
         self._reading.lanes_changed()
 
     def subscription_changed(self) -> None:
-        """Forget all lanes; those that come next are new."""
+        """Forget all lanes; those assigned next are new."""
         self.forget({*self._workers, *self._paused, *self._held})
         self._settlement.forget(None)
         self._reading.lanes_changed()
 
     async def give_back(self) -> None:
-        """Give back what was fetched in vain, and fetch again what only the loop paused."""
+        """Give back unhandled messages, and resume lanes that only the loop paused."""
         unhandled: dict[Lane, Sequence[Any]] = {}
         for lane in self.owned():
             worker = self._workers.get(lane)
@@ -199,9 +199,9 @@ class Workers:
 
 
 def tidied(step: Callable[..., object], *args: object) -> None:
-    """Take a step of the way out; it is not due where the consumer is closed or has moved on."""
+    """Take a step of the shutdown; it may fail once the consumer is closed or reassigned."""
     try:
         step(*args)
     except Exception as error:
-        # It goes on at the committed offset then.
+        # Consumption then resumes at the committed offset.
         _logger.debug("a step on the way out was not due: %s", described(error))

@@ -1,7 +1,7 @@
 """A consumer's own methods while a loop reads it.
 
-The loop fetches ahead, so a consumer's own idea of where it is does not fit. What a call means
-beside a loop, these classes do; all else is the client's.
+The loop fetches ahead, so the client's own position is not that of the handlers. These classes
+implement the calls that a loop changes; all others go to the client.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Beside:
-    """What both kinds of loop do with a consumer's methods.
+    """The calls that both kinds of loop change.
 
     Args:
         client: The consumer itself.
@@ -37,14 +37,14 @@ class _Beside:
         self._loop = loop
 
     def _unhandled(self, tp: TopicPartition) -> int | None:
-        """Return the first offset that does not count as done; `None` where that is unknown."""
+        """Return the first offset that does not count as handled; `None` if unknown."""
         raise NotImplementedError
 
     def _refuse_read(self, what: str) -> NoReturn:
         raise NotImplementedError
 
     async def position(self, partition: TopicPartition) -> int:
-        """Return the first offset that is not handled; of transactions, not committed."""
+        """Return the first offset that is not handled, or with transactions not committed."""
         if partition in self._client.assignment():
             first = self._unhandled(partition)
             if first is not None:
@@ -53,37 +53,37 @@ class _Beside:
         return position
 
     def pause(self, *partitions: TopicPartition) -> None:
-        """Fetch nothing and begin nothing of these partitions; the record under way goes on."""
+        """Fetch and begin no record of these partitions; the record in progress continues."""
         self._client.pause(*partitions)
         self._loop.hold(partitions)
 
     def paused(self) -> set[TopicPartition]:
-        """Return what the application has paused; not what waits for slow handlers."""
+        """Return the partitions that the application paused, without those the loop paused."""
         return self._loop.held()
 
     def resume(self, *partitions: TopicPartition) -> None:
-        """Go on with partitions that the application has paused."""
+        """Continue with partitions that the application has paused."""
         self._client.resume(*partitions)
         self._loop.release(partitions)
 
     async def stop(self) -> None:
-        """End the loop, then close; called from a handler, return before that."""
+        """End the loop, then close; return before that if called from a handler."""
         await self._loop.close()
 
     async def getone(self, *_partitions: Any) -> NoReturn:
-        """Refuse: the records are the loop's."""
+        """Refuse: only the loop reads the records."""
         self._refuse_read("getone()")
 
     async def getmany(self, *_partitions: Any, **_options: Any) -> NoReturn:
-        """Refuse: the records are the loop's."""
+        """Refuse: only the loop reads the records."""
         self._refuse_read("getmany()")
 
     def __aiter__(self) -> NoReturn:
-        """Refuse: the records are the loop's."""
+        """Refuse: only the loop reads the records."""
         self._refuse_read("`async for`")
 
     async def __anext__(self) -> NoReturn:
-        """Refuse: the records are the loop's."""
+        """Refuse: only the loop reads the records."""
         self._refuse_read("`async for`")
 
     def __getattr__(self, name: str) -> Any:
@@ -91,14 +91,14 @@ class _Beside:
 
 
 class BesideLoop(_Beside):
-    """What an application's calls reach while `consume` reads the consumer.
+    """Takes an application's calls while `consume` reads the consumer.
 
     Args:
         client: The consumer itself.
         group: Its consumer group.
         loop: The loop that reads it.
         settlement: How the loop settles its records.
-        forget: Forgets where polls of a partition are.
+        forget: Forgets the position of the polls in partitions.
     """
 
     _loop: RunningLoop
@@ -117,34 +117,34 @@ class BesideLoop(_Beside):
         self._forget = forget
 
     async def commit(self, *args: Any, **options: Any) -> Any:
-        """Commit these offsets, or what was handled: the record under way does not count."""
+        """Commit these offsets, or what was handled, without the record in progress."""
         commit = beneath(self._client.commit, self._client)
         offsets = args[0] if args else options.get("offsets")
-        # Without a group, the error is the client's.
+        # Without a group, the client raises the error.
         if offsets is None and self._group is not None:
             return await self._loop.settle_by(partial(self._settlement.settle, commit=commit))
         return await commit(*args, **options)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Go on there, after the record under way; what was fetched is forgotten."""
+        """Continue there after the record in progress; forget what was fetched."""
         self._client.seek(partition, offset)
-        self._go_on(partition, offset)
+        self._continue_at(partition, offset)
 
     async def seek_to_beginning(self, *partitions: TopicPartition) -> Any:
-        """Go on at the first record, as `seek`."""
-        for tp in self._meant(partitions):
-            self._go_on(tp, BEGINNING)
+        """Continue at the first record, as `seek` does."""
+        for tp in self._chosen(partitions):
+            self._continue_at(tp, BEGINNING)
         return await self._client.seek_to_beginning(*partitions)
 
     async def seek_to_end(self, *partitions: TopicPartition) -> Any:
-        """Go on at the next new record, as `seek`."""
-        for tp in self._meant(partitions):
-            self._go_on(tp, END)
+        """Continue at the next new record, as `seek` does."""
+        for tp in self._chosen(partitions):
+            self._continue_at(tp, END)
         return await self._client.seek_to_end(*partitions)
 
     async def seek_to_committed(self, *partitions: TopicPartition) -> Any:
-        """Go on at the committed offsets, as `seek`."""
-        chosen = self._meant(partitions)
+        """Continue at the committed offsets, as `seek` does."""
+        chosen = self._chosen(partitions)
         if not chosen:
             return await self._client.seek_to_committed(*partitions)
         offsets = {tp: await self._client.committed(tp) for tp in chosen}
@@ -154,29 +154,29 @@ class BesideLoop(_Beside):
         return offsets
 
     def subscribe(self, *args: Any, **options: Any) -> None:
-        """Subscribe once what is under way is finished and committed."""
+        """Subscribe once the records in progress are finished and committed."""
         self._loop.change_subscription(lambda: self._client.subscribe(*args, **options))
 
     def assign(self, *args: Any, **options: Any) -> None:
-        """Assign once what is under way is finished and committed."""
+        """Assign once the records in progress are finished and committed."""
         self._loop.change_subscription(lambda: self._client.assign(*args, **options))
 
     def unsubscribe(self) -> None:
-        """End the loop, and unsubscribe once what is under way is finished and committed."""
+        """End the loop; unsubscribe once the records in progress are finished and committed."""
         self._loop.change_subscription(self._client.unsubscribe)
 
     def _unhandled(self, tp: TopicPartition) -> int | None:
         loop = self._loop
-        return self._settlement.position(tp, loop.under_way(tp), loop.waiting(tp))
+        return self._settlement.position(tp, loop.in_progress(tp), loop.waiting(tp))
 
-    def _go_on(self, tp: TopicPartition, offset: int) -> None:
-        under_way = self._loop.under_way(tp) is not None
+    def _continue_at(self, tp: TopicPartition, offset: int) -> None:
+        in_progress = self._loop.in_progress(tp) is not None
         self._loop.drop(tp)
-        self._settlement.sought(tp, offset, under_way=under_way)
+        self._settlement.sought(tp, offset, in_progress=in_progress)
         self._forget((tp,))
 
-    def _meant(self, partitions: tuple[TopicPartition, ...]) -> list[TopicPartition]:
-        """Return the partitions that a call means; none where the client refuses the call."""
+    def _chosen(self, partitions: tuple[TopicPartition, ...]) -> list[TopicPartition]:
+        """Return the partitions that a call refers to; none if the client refuses the call."""
         assigned: set[TopicPartition] = self._client.assignment()
         return list(partitions or assigned) if assigned.issuperset(partitions) else []
 
@@ -188,10 +188,10 @@ class BesideLoop(_Beside):
 
 
 class BesideTransactions(_Beside):
-    """What an application's calls reach while `consume(transactional=...)` reads the consumer.
+    """Takes an application's calls while `consume(transactional=...)` reads the consumer.
 
-    What would commit or move offsets beside the transactions is refused, and what ends the
-    consumer ends the loop before; the rest is the client's.
+    It refuses calls that would commit or move offsets outside the transactions. Calls that end
+    the consumer end the loop first. All others go to the client.
 
     Args:
         client: The consumer itself.
@@ -205,19 +205,19 @@ class BesideTransactions(_Beside):
         _refuse("commit()", "commits offsets together with what handlers send")
 
     def seek(self, *_args: Any, **_options: Any) -> NoReturn:
-        """Refuse: the loop goes on where the last transaction ended."""
+        """Refuse: the loop continues where the last transaction ended."""
         _refuse_move("seek()")
 
     async def seek_to_beginning(self, *_partitions: Any) -> NoReturn:
-        """Refuse, as `seek`."""
+        """Refuse, as `seek` does."""
         _refuse_move("seek_to_beginning()")
 
     async def seek_to_end(self, *_partitions: Any) -> NoReturn:
-        """Refuse, as `seek`."""
+        """Refuse, as `seek` does."""
         _refuse_move("seek_to_end()")
 
     async def seek_to_committed(self, *_partitions: Any) -> NoReturn:
-        """Refuse, as `seek`."""
+        """Refuse, as `seek` does."""
         _refuse_move("seek_to_committed()")
 
     def assign(self, *_args: Any, **_options: Any) -> NoReturn:
@@ -225,7 +225,7 @@ class BesideTransactions(_Beside):
         _refuse("assign()", "needs partitions that the group assigned")
 
     def unsubscribe(self) -> None:
-        """End the loop, and unsubscribe once what is under way is committed."""
+        """End the loop; unsubscribe once the records in progress are committed."""
         self._loop.end(self._client.unsubscribe)
 
     def _unhandled(self, tp: TopicPartition) -> int | None:

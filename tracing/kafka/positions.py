@@ -1,8 +1,8 @@
-"""A consumer's position in each partition, which shows the offsets passed that hold no record.
+"""A consumer's position in each partition, which passes offsets that hold no record.
 
 The end of a transaction takes an offset of its own, an aborted transaction leaves records that are
-never delivered, and compaction leaves gaps. A group that commits only what it handled would stay
-in front of them (KIP-98).
+never delivered, and compaction leaves gaps. A group that commits only what it handled would never
+pass them (KIP-98).
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 _logger = EventLog("tracing")
 
-# A position is unknown for a moment after an assignment; it is not worth waiting for.
+# A position is unknown for a moment after an assignment; do not wait for it.
 _READ_S: Final = 0.2
 
 
 class Positions:
     """The positions of one consumer. For one event loop.
 
-    A consumer's position moves only as a poll returns, and what the poll brought is handed out in
-    the same step: so between polls everything before the position is handed out.
+    A consumer's position moves only when a poll returns, and its records are dispatched in the same
+    step: so between polls everything before the position has been dispatched.
 
     Attributes:
-        trusted: Whether the last poll ended well. One that was interrupted or failed may have
+        trusted: Whether the last poll succeeded. A poll that was interrupted or failed may have
             moved a position past records that it did not return.
     """
 
@@ -41,20 +41,20 @@ class Positions:
         self._noting: asyncio.Task[None] | None = None
 
     async def note(self) -> None:
-        """Remember where partitions begin; to be done before the first poll moves them."""
+        """Remember the partitions' first positions; call it before the first poll moves them."""
         await self.read(self._first.setdefault, without=self._first)
 
     def note_soon(self) -> None:
-        """As `note`, without waiting for it: a fetch takes longer than that."""
+        """Begin `note` without waiting for it: a fetch takes longer."""
         self._noting = asyncio.create_task(self.note(), name="first positions")
 
     def forget(self, partitions: Iterable[TopicPartition] | None) -> None:
-        """Forget partitions, all with `None`."""
+        """Forget partitions; with `None`, all of them."""
         for tp in tuple(self._first) if partitions is None else partitions:
             self._first.pop(tp, None)
 
     def first(self) -> Mapping[TopicPartition, int]:
-        """Return where partitions began, as far as that is known."""
+        """Return the known first positions of partitions."""
         return self._first
 
     def moved(self, tp: TopicPartition, position: int) -> bool:
@@ -64,10 +64,10 @@ class Positions:
     async def read(
         self, take: Callable[[TopicPartition, int], object], *, without: Container[TopicPartition]
     ) -> None:
-        """Read the positions that are known at once, or nearly so.
+        """Read the positions that are known at once or after a short time.
 
         Args:
-            take: Called with each, in the same step in which it was read.
+            take: Called with each position, in the step that reads it.
             without: Partitions to leave out.
         """
         try:
@@ -76,5 +76,5 @@ class Positions:
                     if tp not in without:
                         take(tp, await self._client.position(tp))
         except Exception as error:
-            # Unassigned meanwhile, or not known yet; the next call reads it.
+            # Unassigned meanwhile, or not known yet; a later call reads it.
             _logger.debug("positions are not known: %s", described(error))

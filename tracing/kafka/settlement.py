@@ -1,4 +1,4 @@
-"""Settling Kafka's messages: each partition has one offset, before which everything is handled."""
+"""Settle Kafka's messages: each partition has one offset, and all before it is handled."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 _logger = EventLog("tracing")
 
 BEGINNING: Final = -1
-"""The offset of a partition's first record, whatever that is."""
+"""Stands for the offset of a partition's first record."""
 END: Final = sys.maxsize
-"""The offset of a partition's next record, whatever that is."""
+"""Stands for the offset of a partition's next new record."""
 
-# The group has moved on: the records come back, to the member that has the partition now. By name,
-# because aiokafka itself is no dependency.
+# The group has rebalanced: the partition's new owner receives the records again. By name, because
+# this package does not depend on aiokafka.
 _LOST_PARTITION: Final = frozenset(
     {"CommitFailedError", "IllegalStateError", "IllegalGenerationError", "UnknownMemberIdError",
      "RebalanceInProgressError"}
@@ -40,7 +40,7 @@ class Cursor:
     """Where a loop is in one partition.
 
     Attributes:
-        sought: The offset that the application has sought while a record was under way.
+        sought: The offset that the application sought while a record was in progress.
     """
 
     __slots__ = ("_arrived", "_committed", "_misplaced", "_next", "sought")
@@ -54,11 +54,11 @@ class Cursor:
 
     @property
     def uncommitted(self) -> int | None:
-        """The offset to commit; `None` where everything handled is committed."""
+        """The offset to commit; `None` if everything handled is committed."""
         return None if self._next == self._committed else self._next
 
     def arrived(self) -> None:
-        """Note that records came: they show where the partition goes on."""
+        """Note that records arrived: they show the partition's new position."""
         self._arrived = True
         self._misplaced = False
 
@@ -70,28 +70,28 @@ class Cursor:
             self._place(offset)
 
     def advance(self, offset: int) -> None:
-        """Count everything before an offset as handled; only where no record is left."""
+        """Count everything before an offset as handled; only call this if no record waits."""
         self._next, self._misplaced = offset, False
 
-    def seek(self, offset: int, *, under_way: bool) -> None:
-        """Go on at an offset that the application has sought, after the record under way.
+    def seek(self, offset: int, *, in_progress: bool) -> None:
+        """Continue at an offset that the application sought, after the record in progress.
 
         Args:
-            offset: Where; `BEGINNING` or `END` where only the broker knows.
-            under_way: Whether there is a record under way.
+            offset: The offset; `BEGINNING` or `END` if only the broker knows it.
+            in_progress: Whether a record is in progress.
         """
         self._arrived = False
-        if under_way:
+        if in_progress:
             self.sought = offset
         else:
             self._place(offset)
 
     def committed(self, offset: int) -> None:
-        """Remember what is committed."""
+        """Remember the committed offset."""
         self._committed = offset
 
     def resume_at(self, first: Any = None) -> int | None:
-        """Return the first offset that is not handled; `None` where it is unknown.
+        """Return the first offset that is not handled; `None` if it is unknown.
 
         Args:
             first: The first record that is not handled, if there is one.
@@ -102,7 +102,7 @@ class Cursor:
         return offset if self.sought is None else min(offset, self.sought)
 
     def _place(self, offset: int) -> None:
-        # What was handled stays so until the broker has said where this is.
+        # Keep the handled offset until the broker has resolved this one.
         if offset not in {BEGINNING, END}:
             self._next = offset
         elif not self._arrived:
@@ -118,7 +118,7 @@ class OffsetSettlement:
         commit: Commits offsets.
 
     Attributes:
-        positions: Where the consumer is.
+        positions: The consumer's positions.
     """
 
     def __init__(self, client: Any, group: str | None, commit: Commit) -> None:
@@ -140,7 +140,7 @@ class OffsetSettlement:
         return self._cursors.keys()
 
     def spent(self) -> Collection[TopicPartition]:
-        """Return none: partitions are few, and each has a position."""
+        """Return nothing: partitions are few, and each has a position."""
         return ()
 
     def pending(self, partitions: Collection[TopicPartition]) -> bool:
@@ -153,8 +153,8 @@ class OffsetSettlement:
         """Commit what was handled.
 
         Args:
-            partitions: Of which partitions.
-            commit: Commits offsets, in place of the usual function.
+            partitions: The partitions to commit.
+            commit: Commits offsets instead of the usual function.
         """
         if self._group is None:
             return
@@ -173,7 +173,7 @@ class OffsetSettlement:
     async def pass_over(
         self, idle: Callable[[TopicPartition], bool], *, without: Collection[TopicPartition]
     ) -> None:
-        """Count as handled what was no record: markers and aborted records of transactions."""
+        """Count offsets without records as handled: transactions' markers and aborted records."""
         if self._group is None or not self.positions.trusted:
             return
 
@@ -188,7 +188,7 @@ class OffsetSettlement:
         await self.positions.read(passed, without=without)
 
     def comes_back(self, error: Exception) -> bool:
-        """Return whether a commit failed for now, or because partitions have moved."""
+        """Return whether a commit failed temporarily, or because partitions have moved."""
         retriable = bool(getattr(error, "retriable", False))
         return retriable or type(error).__name__ in _LOST_PARTITION
 
@@ -197,8 +197,8 @@ class OffsetSettlement:
         for tp, records in unhandled.items():
             cursor = self._cursors.get(tp)
             first = records[0] if records else None
-            # Even where all was handled: a fetch that failed on a record may have taken those
-            # before it along.
+            # Even if everything was handled: a fetch that failed on a record may have lost the
+            # records before it.
             if cursor is not None:
                 offset = cursor.resume_at(first)
             else:
@@ -207,38 +207,38 @@ class OffsetSettlement:
                 self._seek(tp, offset)
         if not self.positions.trusted:
             for tp, position in self.positions.first().items():
-                # What moves just now has a cursor until it has moved, and stays where it is.
+                # A partition that is moving still has a cursor, and is not rewound.
                 if tp not in self._cursors and not unhandled.get(tp):
                     self._seek(tp, position)
 
     def forget(self, partitions: Iterable[TopicPartition] | None) -> None:
-        """Forget partitions that have moved; all with `None`."""
+        """Forget partitions that have moved; with `None`, all partitions."""
         for tp in tuple(self._cursors) if partitions is None else partitions:
             self._cursors.pop(tp, None)
         self.positions.forget(partitions)
 
-    def position(self, tp: TopicPartition, under_way: Any, waiting: Any) -> int | None:
-        """Return the first offset that is not handled; `None` where that is unknown.
+    def position(self, tp: TopicPartition, in_progress: Any, waiting: Any) -> int | None:
+        """Return the first offset that is not handled; `None` if unknown.
 
-        Once the application has sought, only what came after that counts.
+        Once the application has sought, only records that arrived later count.
 
         Args:
             tp: The partition.
-            under_way: Its record that is begun, if there is one.
-            waiting: Its first record that waits, if there is one.
+            in_progress: Its record in progress, if there is one.
+            waiting: Its first waiting record, if there is one.
         """
         cursor = self._cursors.get(tp)
         if cursor is None:
             return None
         if cursor.sought is not None:
             return None if waiting is None else int(waiting.offset)
-        return cursor.resume_at(waiting if under_way is None else under_way)
+        return cursor.resume_at(waiting if in_progress is None else in_progress)
 
-    def sought(self, tp: TopicPartition, offset: int, *, under_way: bool) -> None:
-        """Note that the application goes on elsewhere in a partition."""
+    def sought(self, tp: TopicPartition, offset: int, *, in_progress: bool) -> None:
+        """Note that the application has sought an offset in a partition."""
         cursor = self._cursors.get(tp)
         if cursor is not None:
-            cursor.seek(offset, under_way=under_way)
+            cursor.seek(offset, in_progress=in_progress)
         self.positions.forget((tp,))
 
     def _uncommitted(self, tp: TopicPartition) -> int | None:
@@ -249,5 +249,6 @@ class OffsetSettlement:
         try:
             self._client.seek(tp, offset)
         except Exception as error:
-            # The consumer is closed, or the partition has moved: it goes on at what is committed.
+            # The consumer is closed, or the partition has moved: its next reader resumes at the
+            # committed offset.
             _logger.debug("a partition was not rewound: %s", described(error))

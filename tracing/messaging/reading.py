@@ -20,23 +20,23 @@ class Settlement(Protocol):
     """How a loop settles messages: one offset per lane in a log, one by one in a queue."""
 
     def lane(self, lane: Any) -> LaneSettlement:
-        """Return the settlement of one lane, when its first messages have come."""
+        """Return the settlement of one lane; called when its first messages arrive."""
 
     def lanes(self) -> Collection[Any]:
-        """Return the lanes that it has; at the end the loop settles these, too."""
+        """Return the lanes that it has; at the end the loop settles these too."""
 
     def spent(self) -> Collection[Any]:
         """Return lanes with nothing to settle, which may be forgotten once they have no message.
 
-        None where lanes are few and have a position, such as partitions. Where each key is a lane,
-        the loop would keep them all without this.
+        Empty if lanes are few and have a position, such as partitions. If each key is a lane, the
+        loop would otherwise keep them all.
         """
 
     def pending(self, lanes: Collection[Any]) -> bool:
         """Return whether handled messages of these lanes are not settled yet."""
 
     async def settle(self, lanes: Collection[Any]) -> None:
-        """Settle what was handled of these lanes.
+        """Settle the handled messages of these lanes.
 
         Calls do not overlap. One that takes too long is cancelled, and what it has not settled
         stays pending.
@@ -46,28 +46,30 @@ class Settlement(Protocol):
         """
 
     async def pass_over(self, idle: Callable[[Any], bool], *, without: Collection[Any]) -> None:
-        """Count as handled what a lane holds beside messages, such as a transaction's markers.
+        """Count as handled what a lane holds besides messages, such as transaction markers.
 
         Args:
-            idle: Returns whether a lane has no message that waits or is under way.
+            idle: Returns whether a lane has no message that waits or is in progress.
             without: Lanes to leave out.
         """
 
     def comes_back(self, error: Exception) -> bool:
-        """Return whether `settle` failed for now, or because lanes moved: messages come again.
+        """Return whether `settle` failed temporarily or because lanes moved.
 
-        Then the loop logs it and goes on; with any other error it ends.
+        Then the messages are delivered again.
+
+        The loop logs such an error and continues; any other error ends it.
         """
 
     async def give_back(self, unhandled: Mapping[Any, Sequence[Any]]) -> None:
-        """Give back the messages of each lane that are not handled, so that they come again.
+        """Give back the unhandled messages of each lane, so that they are delivered again.
 
         It is the last step of a loop, and the last before a change of the subscription. A message
         whose handler was cut off is among them. It does not raise for lanes that have moved.
         """
 
     def forget(self, lanes: Iterable[Any] | None) -> None:
-        """Forget lanes that have moved; all with `None`.
+        """Forget lanes that have moved; with `None`, all lanes.
 
         Their unhandled messages are not given back: the broker delivers them to the lane's next
         reader by itself.
@@ -78,7 +80,7 @@ class LaneSettlement(Protocol):
     """How the messages of one lane are settled."""
 
     def arrived(self) -> None:
-        """Note that messages came. Called for each batch, before the first is handled."""
+        """Note that messages arrived. Called for each batch, before its first is handled."""
 
     def handled(self, message: Any) -> None:
         """Count a message as handled: it may be settled. Called for each, in order."""
@@ -107,18 +109,18 @@ class Reading(Protocol[MessageT_co]):
         """Let the consumer's own methods reach the loop, a `RunningLoop`."""
 
     def detach(self) -> None:
-        """End that."""
+        """Let the consumer's own methods reach the client again."""
 
     async def begin(self) -> None:
         """Prepare for the first poll."""
 
     def lanes_changed(self) -> None:
-        """Prepare for the first poll after other lanes were assigned."""
+        """Prepare for the first poll after the assigned lanes changed."""
 
     async def poll(self, timeout_ms: int) -> Mapping[Any, Sequence[MessageT_co]]:
-        """Return messages by `Lane`, in order; none where none came in time.
+        """Return messages by `Lane`, in order; none if none arrive in time.
 
-        At the end of a loop a poll may be cancelled: what it has fetched by then must come again.
+        A poll may be cancelled at the end of a loop: its messages must be delivered again.
 
         Raises:
             ConsumerClosedError: The consumer was closed.
@@ -126,7 +128,7 @@ class Reading(Protocol[MessageT_co]):
         """
 
     def pause(self, lane: Any) -> None:
-        """Fetch no more of a lane: `max_buffered` of its messages wait already."""
+        """Fetch no more messages of a lane: too many of them wait already."""
 
     def resume(self, lane: Any) -> None:
         """Fetch a lane again."""
@@ -135,47 +137,47 @@ class Reading(Protocol[MessageT_co]):
         """Return the lanes that are paused."""
 
     def forget(self, lanes: Iterable[Any]) -> None:
-        """Forget what is known of lanes that have moved."""
+        """Forget lanes that have moved."""
 
 
 class TransactionalReading(Reading[MessageT_co], Protocol[MessageT_co]):
-    """A consumer while a loop reads it that handles exactly once; for logs alone."""
+    """A consumer while an exactly-once loop reads it; only for logs."""
 
     def offset(self, message: Any) -> int:
-        """Return a message's place in its lane."""
+        """Return a message's offset in its lane."""
 
     def after(self, message: Any) -> int:
-        """Return the place after a message."""
+        """Return the offset after a message."""
 
     def lanes(self) -> Collection[Any]:
         """Return the lanes that the consumer reads."""
 
     async def position(self, lane: Any) -> int:
-        """Return the place of the next message."""
+        """Return the offset of the next message."""
 
     def seek(self, lane: Any, offset: int) -> None:
-        """Go on at a place."""
+        """Continue at an offset."""
 
 
 class LaneObserver(Protocol):
     """Learns which lanes a consumer gives up and which it is assigned."""
 
     async def revoked(self, lanes: Any) -> None:
-        """Finish with these lanes; the rebalance waits for it."""
+        """Finish these lanes; the rebalance waits for it."""
 
     def arriving(self, lanes: Any) -> None:
-        """Expect messages of these lanes; the application's listener is not called yet."""
+        """Expect messages of these lanes; called before the application's listener."""
 
     async def assigned(self, lanes: Any) -> None:
-        """Begin with these lanes."""
+        """Start handling these lanes."""
 
 
 class ConsumerPort(Port, Protocol[MessageT_co]):
-    """The private side of a consumer: what a consume loop needs of it."""
+    """The private side of a consumer: what a consume loop needs from it."""
 
     @property
     def client(self) -> object:
-        """The consumer itself, which one loop reads at a time: every port has the same object."""
+        """The consumer itself, which one loop reads at a time; the same object for every port."""
 
     @property
     def process(self) -> Callable[[Any], Any]:
@@ -192,22 +194,22 @@ class ConsumerPort(Port, Protocol[MessageT_co]):
         """
 
     def check_started(self) -> None:
-        """Raise `RuntimeError` where the consumer is not started."""
+        """Raise `RuntimeError` if the consumer is not started."""
 
     def lanes(self) -> Collection[Any]:
         """Return the lanes that the consumer reads."""
 
     def reading(self) -> Reading[MessageT_co]:
-        """Return what a loop reads the consumer with."""
+        """Return the `Reading` for one loop."""
 
     def observe(self, observer: LaneObserver) -> None:
-        """Let an observer learn of lanes that move; where none do, do nothing."""
+        """Report lanes that move to an observer; do nothing if lanes never move."""
 
     def ignore(self, observer: LaneObserver) -> None:
-        """End that."""
+        """Stop reporting to an observer."""
 
     def called_by_listener(self) -> bool:
-        """Return whether the caller is the application's listener, for which a rebalance waits."""
+        """Return whether the application's listener, which a rebalance waits for, calls this."""
 
     async def close(self) -> None:
         """Close the consumer."""
@@ -221,60 +223,60 @@ class ConsumerPort(Port, Protocol[MessageT_co]):
         """
 
     def transactional_reading(self) -> TransactionalReading[MessageT_co]:
-        """Return what a loop reads the consumer with that handles exactly once.
+        """Return the `TransactionalReading` for one exactly-once loop.
 
-        Called only where `group_offsets` has returned.
+        Called only after `group_offsets` has returned.
         """
 
 
 class RunningLoop(Protocol):
-    """What a consumer's own methods need of the loop that reads it."""
+    """What a consumer's own methods need from the loop that reads it."""
 
     async def settle_by(self, settle: Callable[[Collection[Any]], Awaitable[None]]) -> None:
-        """Settle what was handled by this function; raise what it raises."""
+        """Settle handled messages with this function; raise what it raises."""
 
-    def under_way(self, lane: Any) -> Any:
-        """Return the message of a lane that is begun and not handled; `None` without one."""
+    def in_progress(self, lane: Any) -> Any:
+        """Return a lane's message in progress; `None` without one."""
 
     def waiting(self, lane: Any) -> Any:
-        """Return the first message of a lane that waits; `None` without one."""
+        """Return a lane's first waiting message; `None` without one."""
 
     def drop(self, lane: Any) -> None:
-        """Forget the messages of a lane that wait."""
+        """Forget a lane's waiting messages."""
 
     def hold(self, lanes: Iterable[Any]) -> None:
         """Begin no message of these lanes."""
 
     def release(self, lanes: Iterable[Any]) -> None:
-        """Go on with these lanes."""
+        """Continue with these lanes."""
 
     def held(self) -> set[Any]:
         """Return the lanes that the application has paused."""
 
     def change_subscription(self, change: Callable[[], None]) -> None:
-        """Finish and settle what is under way, then make the change."""
+        """Finish and settle the messages in progress, then make the change."""
 
     async def close(self) -> None:
         """End the loop, then close the consumer."""
 
 
 class EndingLoop(Protocol):
-    """What a consumer's own methods need of a loop that handles exactly once."""
+    """What a consumer's own methods need from an exactly-once loop."""
 
     def position_of(self, lane: Any) -> int | None:
-        """Return the first offset that is not committed; `None` where nothing was fetched."""
+        """Return the first offset that is not committed; `None` if nothing was fetched."""
 
     def hold(self, lanes: Iterable[Any]) -> None:
         """Begin no message of these lanes."""
 
     def release(self, lanes: Iterable[Any]) -> None:
-        """Go on with these lanes."""
+        """Continue with these lanes."""
 
     def held(self) -> set[Any]:
         """Return the lanes that the application has paused."""
 
     def end(self, then: Callable[[], None]) -> None:
-        """Finish and commit what is under way, and then do this."""
+        """Finish and commit the messages in progress, then call this function."""
 
     async def close(self) -> None:
         """End the loop, then close the consumer."""
@@ -284,9 +286,9 @@ class Consumer(Protocol[MessageT_co]):
     """A consumer that `consume` reads, such as a `TracedConsumer`."""
 
     def _pipeline_port(self) -> ConsumerPort[MessageT_co]:
-        """Return what only the library needs of it."""
+        """Return its private side."""
 
 
 def consumer_port(consumer: object) -> ConsumerPort[Any] | None:
-    """Return the private side of a consumer, or of the one in a proxy; `None` where it has none."""
+    """Return the private side of a consumer, or of the one in a proxy; `None` if it has none."""
     return cast("ConsumerPort[Any] | None", private_side(consumer, "_pipeline_port"))

@@ -153,17 +153,17 @@ async def test_messages_are_handled_concurrently_up_to_the_limit_and_in_order_pe
 ) -> None:
     for number in range(12):
         broker.put("orders", b"%d" % number, key=b"%d" % (number % 4))
-    under_way: set[bytes | None] = set()
+    in_progress: set[bytes | None] = set()
     most = 0
     seen: dict[bytes | None, list[bytes | None]] = {}
 
     async def handler(message: Delivery) -> None:
         nonlocal most
-        under_way.add(message.value)
-        most = max(most, len(under_way))
+        in_progress.add(message.value)
+        most = max(most, len(in_progress))
         seen.setdefault(message.key, []).append(message.value)
         await asyncio.sleep(0.001)
-        under_way.discard(message.value)
+        in_progress.discard(message.value)
 
     await consume(broker, telemetry, handler, 12, concurrency=3)
 

@@ -122,15 +122,15 @@ async def test_partitions_are_handled_concurrently(clients: Clients) -> None:
 async def test_concurrency_limits_the_records_in_progress(clients: Clients) -> None:
     topic = await filled(clients)
     consumer = await clients.consumer(topic, group="g")
-    under_way = most = 0
+    in_progress = most = 0
     handled = Recording(40)
 
     async def handler(record: Any) -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
+        nonlocal in_progress, most
+        in_progress += 1
+        most = max(most, in_progress)
         await handled(record)
-        under_way -= 1
+        in_progress -= 1
 
     await tracing.consume(consumer, handler, stop=handled.stop, concurrency=1)
 
@@ -231,15 +231,15 @@ async def test_records_are_finished_and_committed_before_their_partitions_move(
     topic = await filled(clients, 200)
     first = await clients.consumer(topic, group="g", max_poll_records=10)
     seen: list[tuple[int, int]] = []
-    under_way: dict[tuple[int, int], int] = defaultdict(int)
+    in_progress: dict[tuple[int, int], int] = defaultdict(int)
     stop = asyncio.Event()
 
     async def handler(record: Any) -> None:
         place = (record.partition, record.offset)
-        under_way[place] += 1
-        assert under_way[place] == 1
+        in_progress[place] += 1
+        assert in_progress[place] == 1
         await asyncio.sleep(0.002)
-        under_way[place] -= 1
+        in_progress[place] -= 1
         seen.append(place)
         if len(set(seen)) == 200:
             stop.set()

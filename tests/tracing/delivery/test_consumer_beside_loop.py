@@ -342,16 +342,16 @@ async def test_stopping_the_consumer_beside_the_loop_finishes_and_commits_record
 ) -> None:
     topic = await numbered(clients)
     consumer = await clients.consumer(topic, group="g")
-    under_way, release = asyncio.Event(), asyncio.Event()
+    in_progress, release = asyncio.Event(), asyncio.Event()
     handled: list[int] = []
 
     async def handler(record: Any) -> None:
-        under_way.set()
+        in_progress.set()
         await release.wait()
         handled.append(record.offset)
 
     loop = asyncio.create_task(tracing.consume(consumer, handler, commit_interval_s=60))
-    await asyncio.wait_for(under_way.wait(), 60)
+    await asyncio.wait_for(in_progress.wait(), 60)
     stopped = asyncio.create_task(consumer.stop())
     await asyncio.sleep(0)
     release.set()
@@ -459,7 +459,7 @@ async def test_a_listener_that_commits_on_revocation_commits_handled_records_onl
 
     topic = await numbered(clients)
     consumer = await clients.consumer(group="g")
-    under_way, release = asyncio.Event(), asyncio.Event()
+    in_progress, release = asyncio.Event(), asyncio.Event()
 
     class Commits(ConsumerRebalanceListener):
         async def on_partitions_revoked(self, revoked: Any) -> None:
@@ -474,15 +474,15 @@ async def test_a_listener_that_commits_on_revocation_commits_handled_records_onl
     stop = asyncio.Event()
 
     async def handler(record: Any) -> None:
-        if record.offset == 3 and not under_way.is_set():
-            under_way.set()
+        if record.offset == 3 and not in_progress.is_set():
+            in_progress.set()
             await release.wait()
         handled.append(record.offset)
         if record.offset == 9:
             stop.set()
 
     loop = asyncio.create_task(tracing.consume(consumer, handler, stop=stop))
-    await asyncio.wait_for(under_way.wait(), 60)
+    await asyncio.wait_for(in_progress.wait(), 60)
     joining = asyncio.create_task(clients.consumer(topic, group="g"))
     await asyncio.sleep(0)
     release.set()

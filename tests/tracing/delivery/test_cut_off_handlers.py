@@ -22,13 +22,13 @@ class Stubborn:
     def __init__(self, error: Exception | None = None) -> None:
         self.began: list[int] = []
         self.ended: list[int] = []
-        self.under_way = asyncio.Event()
+        self.in_progress = asyncio.Event()
         self.release = asyncio.Event()
         self._error = error
 
     async def __call__(self, record: Any) -> None:
         self.began.append(record.offset)
-        self.under_way.set()
+        self.in_progress.set()
         while not self.release.is_set():
             try:
                 # A test that fails before the release must end nevertheless.
@@ -67,7 +67,7 @@ async def test_no_record_is_handled_after_a_handler_that_outlives_the_loop(
     consumer = await memory.consumer(topic, group="g")
     handler, stop = Stubborn(), asyncio.Event()
     loop = asyncio.create_task(tracing.consume(consumer, handler, stop=stop, drain_timeout_s=0.05))
-    await handler.under_way.wait()
+    await handler.in_progress.wait()
     stop.set()
     await asyncio.wait_for(loop, 30)
     assert 1 == said(caplog)
@@ -88,7 +88,7 @@ async def test_no_record_is_handled_after_a_handler_that_outlives_its_partition(
     loop = asyncio.create_task(
         tracing.consume(first, handler, stop=stop, drain_timeout_s=0.05, commit_interval_s=0.05)
     )
-    await asyncio.wait_for(handler.under_way.wait(), 60)
+    await asyncio.wait_for(handler.in_progress.wait(), 60)
     # A second member comes; whichever of the two has the partition then begins with its first
     # record, and the handler that was cut off goes on to none.
     joined = await clients.consumer(topic, group="g")
@@ -127,7 +127,7 @@ async def test_a_handler_that_fails_after_the_loop_gave_up_on_it_makes_no_dead_l
             dead_letters=letters,
         )
     )
-    await handler.under_way.wait()
+    await handler.in_progress.wait()
     stop.set()
     await asyncio.wait_for(loop, 30)
 
@@ -171,7 +171,7 @@ async def test_a_handler_that_the_loop_gave_up_on_does_not_keep_its_place(
     loop = asyncio.create_task(
         tracing.consume(first, handler, stop=stop, drain_timeout_s=0.05, concurrency=1)
     )
-    await handler.under_way.wait()
+    await handler.in_progress.wait()
     # The first member keeps the first partition, in a new assignment.
     await memory.consumer(topic, group="g")
 
