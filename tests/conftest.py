@@ -10,6 +10,7 @@ import pytest
 from demo_pipeline.broker import EmbeddedBroker, KafkaCluster
 from demo_pipeline.broker.kafka_jars import missing_tools
 from tests.brokers import running_broker, unavailable
+from tests.reports import plain_report, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -39,9 +40,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, object, object]:
     """Make a report safe to send to the process that prints it."""
-    from tests.scheduling import utf8  # noqa: PLC0415 - only with several processes
-
     return utf8((yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail one test, and not the whole run, if its error cannot be shown."""
+    try:
+        return (yield)
+    except Exception as fault:
+        return plain_report(item, call, fault)
 
 
 @pytest.fixture(scope="session")

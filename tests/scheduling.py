@@ -1,4 +1,4 @@
-"""Divide the tests among several processes, and make their reports safe to send (`pytest -n`)."""
+"""Divide the tests among several processes (`pytest -n`)."""
 
 from __future__ import annotations
 
@@ -26,19 +26,3 @@ def scope_of(nodeid: str) -> str:
     """Return the scope of a test; one process runs all tests of a scope."""
     file = nodeid.partition("::")[0]
     return "load" if file.startswith(_LOADS) else file
-
-
-def utf8(value: object) -> object:
-    """Escape the parts of a report that UTF-8 cannot encode: processes exchange only UTF-8.
-
-    Tests log lone surrogates on purpose, and pytest's reports contain the logs.
-    """
-    match value:
-        case str():
-            return value.encode("utf-8", "backslashreplace").decode()
-        case dict():
-            return {utf8(key): utf8(each) for key, each in value.items()}
-        case list() | tuple():
-            return type(value)(utf8(each) for each in value)
-        case _:
-            return value

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from tests.scheduling import scope_of, utf8
-
-
-def test_a_report_with_lone_surrogates_can_be_sent() -> None:
-    report = {"sections": [("Captured log", "a\ud800b")], "outcome": "passed", "duration": 0.5}
-
-    assert {
-        "sections": [("Captured log", "a\\ud800b")],
-        "outcome": "passed",
-        "duration": 0.5,
-    } == utf8(report)
+from tests.scheduling import scope_of
 
 
 def test_load_tests_share_one_scope_and_every_other_file_has_its_own() -> None:
