@@ -13,6 +13,8 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
+from tracing.kafka.topic_ids import DescribeTopicIds, Log, ids_by_topic
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -80,6 +82,7 @@ class Cluster:
         # Brokers that did not answer are not asked again in the same sweep.
         self._silent: set[int] = set()
         self._partitions: dict[TopicPartition, TopicPartition] = {}
+        self._topic_ids: dict[str, str] = {}
         self.remarks = Remarks()
 
     async def __aenter__(self) -> Self:
@@ -108,7 +111,7 @@ class Cluster:
         return self._partitions.keys()
 
     async def refresh(self, named: Collection[str] = ()) -> None:
-        """Update the list of brokers, topics and partitions.
+        """Update the list of brokers, topics, their ids, and partitions.
 
         Args:
             named: Topics that must exist; if one does not, the remarks say why.
@@ -127,8 +130,17 @@ class Cluster:
             for tp in (TopicPartition(topic, number),)
         }
         self.remarks = Remarks()
+        await self._ask_topic_ids()
         if hidden := sorted(set(named) - {tp.topic for tp in self._partitions}):
             await self._ask_why_hidden(hidden)
+
+    async def _ask_topic_ids(self) -> None:
+        try:
+            answer = await self.send(self._client.get_random_node(), DescribeTopicIds())
+        except (errors.KafkaError, NotImplementedError):
+            # The ids of the last answer remain. Without any, names have to do.
+            return
+        self._topic_ids = ids_by_topic(answer)
 
     async def _ask_why_hidden(self, topics: list[str]) -> None:
         # A request for all topics silently omits those that may not be described.
@@ -145,6 +157,13 @@ class Cluster:
     def partition(self, topic: str, number: int) -> TopicPartition | None:
         """Return the shared object for a partition; `None` if it does not exist."""
         return self._partitions.get(TopicPartition(topic, number))
+
+    def log(self, tp: TopicPartition) -> Log:
+        """Return what identifies a partition's log, as of the last refresh.
+
+        It changes when the topic is deleted and created again, if the brokers know topic ids.
+        """
+        return Log(tp.topic, self._topic_ids.get(tp.topic), tp.partition)
 
     @property
     def nodes(self) -> list[int]:

@@ -58,6 +58,8 @@ class PartitionLag:
         assigned: Whether a member of the group has the partition; `None` if unknown.
         status: `None` until the monitor has watched for long enough.
         remark: Why clients cannot read the group's next record; `None` if they can.
+        topic_id: The topic's id, as Kafka's tools print it: a topic that was deleted and created
+            again has another one. `None` if the brokers are older than Kafka 2.8.
     """
 
     topic: str
@@ -70,6 +72,7 @@ class PartitionLag:
     assigned: bool | None
     status: Status | None
     remark: str | None = None
+    topic_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

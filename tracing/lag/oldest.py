@@ -16,11 +16,12 @@ from tracing.kafka.raw_fetch import answered
 from tracing.lag.batches import first_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from aiokafka.structs import TopicPartition
 
     from tracing.kafka.cluster import Cluster
+    from tracing.kafka.topic_ids import Log
     from tracing.lag.batches import First
 
 _COMMITTED: Final = 1
@@ -182,11 +183,16 @@ class RememberingReader:
     """Reads first records and remembers them for a minute, for sweeps without commits.
 
     For one task.
+
+    Args:
+        reader: Reads what is not remembered.
+        log: Returns what identifies a partition's log now.
     """
 
-    def __init__(self, reader: OldestReader) -> None:
+    def __init__(self, reader: OldestReader, log: Callable[[TopicPartition], Log]) -> None:
         self._reader = reader
-        self._read: dict[Place, _Read] = {}
+        self._log = log
+        self._read: dict[tuple[Log, int], _Read] = {}
 
     async def read(self, places: Mapping[Place, int], *, until: float) -> dict[Place, First | None]:
         """Find the first record of each place.
@@ -202,15 +208,18 @@ class RememberingReader:
         remembered = {
             place: read
             for place, end in places.items()
-            if (read := self._read.get(place)) is not None
+            if (read := self._read.get(self._key(place))) is not None
             and now - read.read_at < _TRUSTED_S
             # If there was no record, one may have been written since.
             and (read.first is not None or read.end == end)
         }
         fresh = await self._reader.read(places.keys() - remembered.keys(), until=until)
-        self._read = remembered | {
-            place: _Read(first, places[place], now)
+        self._read = {self._key(place): read for place, read in remembered.items()} | {
+            self._key(place): _Read(first, places[place], now)
             for place, first in fresh.items()
             if first is None or first.settled
         }
-        return fresh | {place: read.first for place, read in self._read.items()}
+        return fresh | {place: read.first for place, read in remembered.items()}
+
+    def _key(self, place: Place) -> tuple[Log, int]:
+        return self._log(place.tp), place.offset

@@ -30,7 +30,7 @@ from tracing.lag.model import Status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiokafka.structs import TopicPartition
+    from tracing.kafka.topic_ids import Log
 
 
 class Sample(NamedTuple):
@@ -98,7 +98,7 @@ def _unmoved(window: Sequence[Sample]) -> bool:
 
 
 class History:
-    """Samples of the window, by group and partition. For one task.
+    """Samples of the window, by group and log. For one task.
 
     Args:
         window_s: The length of the window, in seconds.
@@ -106,31 +106,31 @@ class History:
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        self._samples: dict[tuple[str, TopicPartition], tuple[Sample, ...]] = {}
-        self._counted_from: dict[tuple[str, TopicPartition], int] = {}
+        self._samples: dict[tuple[str, Log], tuple[Sample, ...]] = {}
+        self._counted_from: dict[tuple[str, Log], int] = {}
 
-    def judge(self, group: str, tp: TopicPartition, sample: Sample) -> Status | None:
+    def judge(self, group: str, log: Log, sample: Sample) -> Status | None:
         """Add a sample and return the status of the partition."""
-        before = self._samples.get((group, tp), ())
-        # A log that became shorter belongs to a new topic of the same name.
+        before = self._samples.get((group, log), ())
+        # Without topic ids, a log that became shorter belongs to a new topic of the same name.
         if before and sample.end < before[-1].end:
             before = ()
         # Samples before a moment without lag do not affect the status.
         samples = (*before, sample) if sample.lag else (sample,)
         samples = tuple(covering(samples, self._window_s))
-        self._samples[group, tp] = samples
+        self._samples[group, log] = samples
         return judge(samples, self._window_s)
 
-    def count_from(self, group: str, tp: TopicPartition, offset: int) -> int:
+    def count_from(self, group: str, log: Log, offset: int) -> int:
         """Return the offset to count lag from if nothing is committed: that of the first call."""
-        return self._counted_from.setdefault((group, tp), offset)
+        return self._counted_from.setdefault((group, log), offset)
 
-    def committed(self, group: str, tp: TopicPartition) -> None:
+    def committed(self, group: str, log: Log) -> None:
         """Forget the offset to count from, as the group has committed."""
-        self._counted_from.pop((group, tp), None)
+        self._counted_from.pop((group, log), None)
 
     def forget_before(self, moment: float) -> None:
-        """Forget partitions whose last sample is older than a moment, in unix seconds."""
+        """Forget logs whose last sample is older than a moment, in unix seconds."""
         gone = [key for key, samples in self._samples.items() if samples[-1].at < moment]
         for key in gone:
             del self._samples[key]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tracing.kafka.cluster import Cluster
     from tracing.kafka.groups import Group
+    from tracing.kafka.topic_ids import Log
     from tracing.lag.batches import First
 
 
@@ -71,9 +72,10 @@ class Sweeper:
         self._choice = choice
         self._window_s = window_s
         self._history = History(window_s)
-        self._reader = RememberingReader(OldestReader(cluster))
+        self._reader = RememberingReader(OldestReader(cluster), cluster.log)
         self._timelines = Timelines()
-        self._previous: frozenset[TopicPartition] | None = None
+        self._existing: frozenset[Log] = frozenset()
+        self._previous: frozenset[Log] | None = None
         self._skewed = 0
 
     async def sweep(self, *, until: float) -> Sweep:
@@ -88,12 +90,13 @@ class Sweeper:
         began, started = time(), monotonic()
         self._skewed = 0
         await self._cluster.refresh(self._choice.topics)
+        self._existing = frozenset(map(self._cluster.log, self._cluster.partitions))
         commits = await self._commits()
         dead_letters = self._dead_letters()
         logs = await self._logs(commits, dead_letters, until)
         groups = [self._group(each, logs) for each in commits]
         self._history.forget_before(began - self._window_s)
-        self._previous = frozenset(self._cluster.partitions)
+        self._previous = self._existing
         remarks = self._cluster.remarks
         return Sweep(
             at=began,
@@ -147,7 +150,8 @@ class Sweeper:
         uncommitted = {tp for each in commits for tp in each.uncommitted}
         asked = {tp for each in commits for tp in each.offsets} | uncommitted | set(dead_letters)
         ends = await self._cluster.offsets(asked, LATEST)
-        self._timelines.observe(ends, self._cluster.partitions)
+        observed = {self._cluster.log(tp): end for tp, end in ends.items()}
+        self._timelines.observe(observed, self._existing)
         behind = {
             tp
             for each in commits
@@ -176,9 +180,13 @@ class Sweeper:
 
     def _counted_from(self, commits: _Commits, tp: TopicPartition, logs: _Logs) -> int:
         """Return the offset to count lag from without a commit: older records do not count."""
-        new = self._previous is not None and tp not in self._previous
+        log = self._cluster.log(tp)
+        # A log whose id was unknown in the last sweep is not new.
+        new = self._previous is not None and self._previous.isdisjoint(
+            (log, log._replace(topic_id=None))
+        )
         first = logs.starts.get(tp, logs.ends[tp]) if new else logs.ends[tp]
-        return self._history.count_from(commits.group.name, tp, first)
+        return self._history.count_from(commits.group.name, log, first)
 
     def _group(self, commits: _Commits, logs: _Logs) -> GroupLag:
         group = commits.group
@@ -199,22 +207,23 @@ class Sweeper:
         self, commits: _Commits, tp: TopicPartition, committed: int | None, logs: _Logs
     ) -> PartitionLag:
         group, at = commits.group, commits.at
+        log = self._cluster.log(tp)
         end = logs.ends[tp]
         if committed is None:
             counted_from = self._counted_from(commits, tp, logs)
         else:
             counted_from = committed
-            self._history.committed(group.name, tp)
+            self._history.committed(group.name, log)
         lag = max(0, end - counted_from)
         lag_s, exact = self._waited(logs.place(tp, counted_from), end, at, logs)
         waiting = lag > 0 and not (exact and lag_s is None)
         assigned = None if group.assigned is None else tp in group.assigned
         sample = Sample(at, counted_from, end, waiting, assigned)
-        status = self._history.judge(group.name, tp, sample)
+        status = self._history.judge(group.name, log, sample)
         return PartitionLag(
             tp.topic, tp.partition, committed, end, lag,
             0.0 if lag_s is None and not waiting else lag_s, exact, assigned, status,
-            _remark(logs.oldest.get(logs.place(tp, counted_from))),
+            _remark(logs.oldest.get(logs.place(tp, counted_from))), log.topic_id,
         )  # fmt: skip
 
     def _waited(self, place: Place, end: int, at: float, logs: _Logs) -> tuple[float | None, bool]:
@@ -233,7 +242,7 @@ class Sweeper:
                 # The record may have been written after the group's answer, at `at`.
                 self._skewed += written_s > time()
                 return max(0.0, at - written_s), record.exact
-        written_at = self._timelines.written_at(place.tp, place.offset)
+        written_at = self._timelines.written_at(self._cluster.log(place.tp), place.offset)
         return None if written_at is None else max(0.0, at - written_at), False
 
 

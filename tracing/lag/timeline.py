@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
-    from aiokafka.structs import TopicPartition
+    from tracing.kafka.topic_ids import Log
 
 _MOST: Final = 128
 
@@ -18,7 +18,7 @@ _MOST: Final = 128
 class Timeline:
     """Observed ends of one log, in bounded memory. For one task.
 
-    A log's end never falls: a lower end means a new log.
+    A log's end never falls: a lower end means a new log, where topic ids do not show it.
     """
 
     __slots__ = ("_ends", "_times")
@@ -64,22 +64,20 @@ class Timeline:
 
 
 class Timelines:
-    """The timelines of all partitions of a cluster. For one task."""
+    """The timelines of all logs of a cluster. For one task."""
 
     def __init__(self) -> None:
-        self._by_partition: dict[TopicPartition, Timeline] = {}
+        self._by_log: dict[Log, Timeline] = {}
 
-    def observe(
-        self, ends: Mapping[TopicPartition, int], existing: Container[TopicPartition]
-    ) -> None:
-        """Record where logs end now, and forget partitions that no longer exist."""
+    def observe(self, ends: Mapping[Log, int], existing: Container[Log]) -> None:
+        """Record where logs end now, and forget logs that no longer exist."""
         at = time()
-        for gone in [tp for tp in self._by_partition if tp not in existing]:
-            del self._by_partition[gone]
-        for tp, end in ends.items():
-            self._by_partition.setdefault(tp, Timeline()).observe(at, end)
+        for gone in [log for log in self._by_log if log not in existing]:
+            del self._by_log[gone]
+        for log, end in ends.items():
+            self._by_log.setdefault(log, Timeline()).observe(at, end)
 
-    def written_at(self, tp: TopicPartition, offset: int) -> float | None:
+    def written_at(self, log: Log, offset: int) -> float | None:
         """Estimate when the record at an offset was written; `None` if unknown."""
-        timeline = self._by_partition[tp]
+        timeline = self._by_log[log]
         return timeline.written_at(offset) if timeline.has_times else None

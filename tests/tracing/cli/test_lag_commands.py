@@ -51,7 +51,9 @@ def test_json_is_one_document(scene: Scene, capsys: pytest.CaptureFixture[str]) 
     document = json.loads(capsys.readouterr().out)
     lag_s = document["groups"][0]["lag_s"]
     assert lag_s == pytest.approx(60, abs=10)
-    shared = {"topic": scene.topic, "exact": True, "assigned": False}
+    topic_id = document["groups"][0]["partitions"][0]["topic_id"]
+    assert 22 == len(topic_id)
+    shared = {"topic": scene.topic, "topic_id": topic_id, "exact": True, "assigned": False}
     assert {
         "group": scene.group,
         "state": "Empty",

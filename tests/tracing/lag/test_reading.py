@@ -13,6 +13,7 @@ from aiokafka.structs import TopicPartition
 
 from tests.tracing.lag.test_batches import batch
 from tracing.kafka.cluster import Remarks
+from tracing.kafka.topic_ids import Log
 from tracing.lag.batches import First
 from tracing.lag.oldest import OldestReader, Place, RememberingReader
 
@@ -123,6 +124,10 @@ async def test_an_unreadable_partition_is_left_out_with_the_reason(
     assert (missing, unanswered) == (broker.remarks.missing_rights, broker.remarks.unanswered)
 
 
+def log(tp: TopicPartition, topic_id: str | None = None) -> Log:
+    return Log(tp.topic, topic_id, tp.partition)
+
+
 async def test_without_time_nothing_is_read() -> None:
     reader = OldestReader(cast("Cluster", Broker({})))
 
@@ -141,7 +146,7 @@ async def test_a_record_is_remembered_while_it_is_valid() -> None:
         asked[:] = sorted(places)
         return {each: records[each] for each in asked}
 
-    reader = RememberingReader(cast("OldestReader", SimpleNamespace(read=read)))
+    reader = RememberingReader(cast("OldestReader", SimpleNamespace(read=read)), log)
 
     async def read_again(ends: dict[Place, int]) -> list[Place]:
         assert {each: records[each] for each in ends} == await reader.read(ends, until=0)
@@ -155,3 +160,24 @@ async def test_a_record_is_remembered_while_it_is_valid() -> None:
     # A place that is no longer requested is forgotten.
     await read_again({place(1): 6})
     assert [place(0)] == await read_again({place(0): 6})
+
+
+async def test_a_record_of_a_topic_that_is_gone_is_not_remembered() -> None:
+    ids = ["old"]
+    timestamps = [100]
+
+    async def read(places: Iterable[Place], *, until: float) -> dict[Place, First | None]:
+        return {each: First(0, timestamps[-1]) for each in places}
+
+    reader = RememberingReader(
+        cast("OldestReader", SimpleNamespace(read=read)), lambda tp: log(tp, ids[-1])
+    )
+    await reader.read({place(0): 5}, until=0)
+    timestamps.append(200)
+    remembered = await reader.read({place(0): 5}, until=0)
+    ids.append("new")
+    read_anew = await reader.read({place(0): 5}, until=0)
+
+    assert [100, 200] == [
+        cast("First", records[place(0)]).timestamp_ms for records in (remembered, read_anew)
+    ]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracing.lag.timeline import Timeline
+from tracing.kafka.topic_ids import Log
+from tracing.lag.timeline import Timeline, Timelines
 
 
 def timeline(*observations: tuple[float, int]) -> Timeline:
@@ -47,6 +48,19 @@ def test_a_new_log_has_a_new_timeline() -> None:
 def test_one_observation_gives_no_time() -> None:
     assert not timeline((100.0, 50)).has_times
     assert timeline((100.0, 50), (101.0, 50)).has_times
+
+
+def test_a_topic_of_the_same_name_has_a_new_timeline() -> None:
+    old, new = Log("t", "old", 0), Log("t", "new", 0)
+    observed = Timelines()
+    observed.observe({old: 5}, {old})
+    observed.observe({old: 9}, {old})
+    before = observed.written_at(old, 7)
+    # The new log is already longer than the old one was.
+    observed.observe({new: 20}, {new})
+
+    assert before is not None
+    assert observed.written_at(new, 7) is None
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 100), st.integers(0, 1000)), min_size=1, max_size=400))

@@ -1,0 +1,128 @@
+"""Ids of topics, which distinguish a topic from a deleted one of the same name (KIP-516).
+
+aiokafka asks for metadata in version 5; ids come with version 10. Sources: KIP-516, and Kafka's
+message definitions `MetadataRequest` and `MetadataResponse` (version 10, of Kafka 2.8).
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from aiokafka.protocol.abstract import AbstractType
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+if TYPE_CHECKING:
+    from io import BytesIO
+
+_BYTES: Final = 16
+_NONE: Final = bytes(_BYTES)
+
+
+class Log(NamedTuple):
+    """What identifies a partition's log.
+
+    Attributes:
+        topic: The topic's name.
+        topic_id: The topic's id, as Kafka's tools print it; `None` if unknown.
+        partition: The partition's number.
+    """
+
+    topic: str
+    topic_id: str | None
+    partition: int
+
+
+class _Uuid(AbstractType[bytes]):
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return value
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> bytes:
+        value = data.read(_BYTES)
+        if len(value) != _BYTES:
+            raise ValueError("the answer ends within an id")
+        return value
+
+
+_TEXT: Final = CompactString("utf-8")
+_NODES: Final = CompactArray(Int32)
+
+
+class _MetadataResponse(Response):
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32), ("host", _TEXT), ("port", Int32), ("rack", _TEXT),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", _TEXT),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16), ("name", _TEXT), ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16), ("partition", Int32), ("leader", Int32),
+                        ("leader_epoch", Int32), ("replicas", _NODES), ("isr", _NODES),
+                        ("offline_replicas", _NODES), ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32), ("tags", TaggedFields),
+            ),
+        ),
+        ("authorized_operations", Int32),
+        ("tags", TaggedFields),
+    )  # fmt: skip
+
+
+class _MetadataRequest(RequestStruct):
+    FLEXIBLE_VERSION = True
+    API_KEY = 3
+    API_VERSION = 10
+    RESPONSE_TYPE = _MetadataResponse
+    SCHEMA = Schema(
+        ("topics", CompactArray(("topic_id", _Uuid), ("name", _TEXT), ("tags", TaggedFields))),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class DescribeTopicIds(Request[_MetadataRequest]):
+    """Ask for the ids of all topics that may be described. Brokers before Kafka 2.8 cannot say."""
+
+    API_KEY = 3
+
+    def build(self, request_struct_class: type[_MetadataRequest]) -> _MetadataRequest:
+        """Return the request."""
+        return request_struct_class(None, False, False, False, {})
+
+
+def ids_by_topic(answer: Any) -> dict[str, str]:
+    """Return the id of each topic in an answer to `DescribeTopicIds`, as Kafka's tools print it."""
+    return {
+        name: urlsafe_b64encode(topic_id).rstrip(b"=").decode()
+        for code, name, topic_id, *_ in answer.topics
+        # Topics of clusters that were upgraded from before Kafka 2.8 may still lack an id.
+        if not code and topic_id != _NONE
+    }
