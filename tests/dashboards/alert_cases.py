@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _HOP: Final = 'messaging_consumer_group_name="g", messaging_destination_name="t"'
+_LEFT: Final = 'messaging_consumer_group_name="g", messaging_destination_name="left"'
 _LATE: Final = "pipeline_end_to_end_duration_seconds"
 _AGE: Final = "pipeline_consumer_lag_time_seconds"
 
@@ -100,6 +101,9 @@ CASES: Final = (
                  **_status("dead", "0 0 1 1 0 0 1 1 0 0 1 1")}, at="5m", firing=1),
     Case(alert="ConsumerStalled", about="the group had no members for a minute",
          series=_status("dead", "0x4 1x2 0x20"), at="5m", firing=0),
+    Case(alert="ConsumerStalled", about="the group has left its topics",
+         series={**_status("stalled", "0x20"), **_status("dead", "0x20"),
+                 **_status("abandoned", "1x20")}, at="5m", firing=0),
     Case(alert="LagMonitorDown", about="it stopped",
          series=_status("ok", "1x20 _x60"), at="25m", firing=1),
     Case(alert="LagMonitorDown", about="it stopped more than a day ago",
@@ -121,6 +125,10 @@ CASES: Final = (
     ),
     Case(alert="ConsumerLagGrowing", about="the group is behind but catches up",
          series={f"{_AGE}{{{_HOP}}}": "9000-30x100"}, at="45m", firing=0),
+    Case(alert="ConsumerLagGrowing", about="the group has left a topic, which grows",
+         series={f"{_AGE}{{{_HOP}}}": "0x100",
+                 f"pipeline_consumer_abandoned{{{_LEFT}}}": "300+30x100"},
+         at="45m", firing=0),
     Case(alert="DeadLettersGrowing", about="the first of its error, a new series",
          series={**_dead_letters("", "0x80"), **_dead_letters("ConnectionError", "_x40 1x40")},
          at="25m", firing=1),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tracing.lag.model import DeadLetterDepth, GroupLag, PartitionLag, Sweep
 
-_STYLES: Final = {Status.OK: "green", Status.LAGGING: "yellow"}
+_STYLES: Final = {Status.OK: "green", Status.LAGGING: "yellow", Status.ABANDONED: "dim"}
 _BAD: Final = "bold red"
 _UNKNOWN: Final = "?"
 _UNITS: Final = (("d", 86_400), ("h", 3600), ("m", 60))
@@ -139,6 +139,11 @@ def _table(right: Sequence[str], left: Sequence[str]) -> Table:
 def _notes(sweep: Sweep) -> Iterable[str]:
     if any(group.status is None for group in sweep.groups):
         yield "status ?: not watched for long enough; --watch 5 keeps watching"
+    if any(group.abandoned for group in sweep.groups):
+        yield (
+            "abandoned: the group has members, and none subscribes to the topic; "
+            "kafka-consumer-groups --delete-offsets removes its old offsets"
+        )
     if any(not part.exact for group in sweep.groups for part in group.partitions):
         yield "~: estimated from the times at which the log was seen to grow"
     yield from sweep.remarks

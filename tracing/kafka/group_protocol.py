@@ -130,3 +130,19 @@ def assigned_to(assignment: bytes) -> list[tuple[str, int]] | None:
     except Exception:
         # A member may write any bytes, and the coordinator passes them on.
         return None
+
+
+_MEMBER_METADATA = Schema(("version", Int16), ("topics", Array(String("utf-8"))))
+
+
+def subscribed_by(metadata: bytes) -> list[str] | None:
+    """Return the topics that a member of a classic group subscribes to; `None` if unreadable.
+
+    It is unreadable while the group rebalances: then the coordinator reports none.
+    """
+    try:
+        decoded: Any = _MEMBER_METADATA.decode(BytesIO(metadata))
+        return [str(topic) for topic in decoded[1]]
+    except Exception:
+        # As above.
+        return None

@@ -14,10 +14,15 @@ from aiokafka.protocol.admin import ListGroupsRequest
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from tracing.kafka.cluster import by_topic
-from tracing.kafka.group_protocol import DescribeConsumerGroups, DescribeGroups, assigned_to
+from tracing.kafka.group_protocol import (
+    DescribeConsumerGroups,
+    DescribeGroups,
+    assigned_to,
+    subscribed_by,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from aiokafka.structs import TopicPartition
 
@@ -26,6 +31,9 @@ if TYPE_CHECKING:
 _GONE: Final = "Dead"
 # Groups that only commit have no kind. Groups of Connect and share groups commit nothing.
 _KINDS: Final = frozenset({"", "consumer", "streams"})
+_CONSUMERS: Final = "consumer"
+# States of the newer protocol in which targets belong to the group's present subscriptions.
+_TARGETED: Final = frozenset({"Stable", "Reconciling"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ class Group:
         state: For example `Stable`; empty if unknown.
         members: Number of members; `None` if unknown.
         assigned: The partitions that members have; `None` if unknown.
+        subscribed: The topics that members subscribe to; `None` if unknown.
     """
 
     name: str
@@ -45,6 +54,16 @@ class Group:
     state: str = ""
     members: int | None = None
     assigned: frozenset[TopicPartition] | None = None
+    subscribed: frozenset[str] | None = None
+
+    def has_abandoned(self, tp: TopicPartition) -> bool | None:
+        """Return whether no member has the partition or subscribes to its topic.
+
+        `None` if that is not known, and for a group without members: that is an outage.
+        """
+        if not self.members or self.assigned is None or self.subscribed is None:
+            return None
+        return tp not in self.assigned and tp.topic not in self.subscribed
 
 
 class Groups:
@@ -101,7 +120,7 @@ class Groups:
         # A group that is not described may still have commits.
         groups = {name: Group(name, node) for name in names}
         newer: list[str] = []
-        for code, name, state, _kind, _protocol, members in answer.groups:
+        for code, name, state, kind, _protocol, members in answer.groups:
             if state == _GONE or errors.for_code(code) is errors.GroupIdNotFound:
                 # Groups of the newer protocol look like this to the older request.
                 newer.append(name)
@@ -109,7 +128,10 @@ class Groups:
                 self._cluster.remarks.refused(code, f"group {name}", "Describe")
             else:
                 assignments = [assigned_to(member[-1]) for member in members]
-                groups[name] = self._group(node, name, state, assignments)
+                subscribed = _all_of(
+                    subscribed_by(member[-2]) if kind == _CONSUMERS else None for member in members
+                )
+                groups[name] = self._group(node, name, state, assignments, subscribed)
         if newer:
             groups |= await self._described_newer(node, newer)
         return list(groups.values())
@@ -127,7 +149,8 @@ class Groups:
                     [(part[4], number) for part in member[8][0] for number in part[5]]
                     for member in members
                 ]
-                groups[name] = self._group(node, name, state, assignments)
+                subscribed = _subscribed(state, members)
+                groups[name] = self._group(node, name, state, assignments, subscribed)
         return groups
 
     def _group(
@@ -136,6 +159,7 @@ class Groups:
         name: str,
         state: str,
         assignments: Sequence[list[tuple[str, int]] | None],
+        subscribed: frozenset[str] | None,
     ) -> Group:
         readable = [pairs for pairs in assignments if pairs is not None]
         held = frozenset(
@@ -146,7 +170,8 @@ class Groups:
         )
         # Not complete before the group's leader has assigned partitions.
         complete = len(readable) == len(assignments)
-        return Group(name, node, state, len(assignments), held if complete else None)
+        assigned = held if complete else None
+        return Group(name, node, state, len(assignments), assigned, subscribed)
 
     async def commits(self, group: Group) -> tuple[float, dict[TopicPartition, int]] | None:
         """Return the time of the answer, in unix seconds, and a group's committed offsets.
@@ -199,3 +224,26 @@ class Groups:
     async def _ask_by_name(self, group: Group) -> Any:
         request = OffsetFetchRequest(group.name, by_topic(self._cluster.partitions))
         return await self._cluster.send(group.coordinator, request)
+
+
+def _all_of(subscriptions: Iterable[Sequence[str] | None]) -> frozenset[str] | None:
+    """Return the topics of all members; `None` if those of one member are unknown."""
+    topics: set[str] = set()
+    for subscription in subscriptions:
+        if subscription is None:
+            return None
+        topics.update(subscription)
+    return frozenset(topics)
+
+
+def _subscribed(state: str, members: Sequence[Any]) -> frozenset[str] | None:
+    """Return the topics that members of a group of the newer protocol subscribe to."""
+    topics = {topic for member in members for topic in member[6]}
+    if any(member[7] for member in members):
+        # The coordinator matches the pattern, and what matches has a target.
+        targets = {part[4] for member in members for part in member[9][0]}
+        # While the pattern is not matched yet, or matches nothing, its meaning is unknown.
+        if state not in _TARGETED or not targets:
+            return None
+        topics |= targets
+    return frozenset(topics)

@@ -53,6 +53,7 @@ class LagGauges:
             catalog.CONSUMER_LAG,
             catalog.CONSUMER_LAG_TIME,
             catalog.CONSUMER_STATUS,
+            catalog.CONSUMER_ABANDONED,
             catalog.DEAD_LETTERS_DEPTH,
             catalog.DEAD_LETTERS_OLDEST_AGE,
         ):
@@ -78,6 +79,7 @@ class LagGauges:
             catalog.CONSUMER_LAG.name: lag,
             catalog.CONSUMER_LAG_TIME.name: lag_time,
             catalog.CONSUMER_STATUS.name: _status_series(sweep),
+            catalog.CONSUMER_ABANDONED.name: self._abandoned_series(sweep),
             catalog.DEAD_LETTERS_DEPTH.name: depth,
             catalog.DEAD_LETTERS_OLDEST_AGE.name: oldest,
         }
@@ -90,7 +92,25 @@ class LagGauges:
         return read
 
     def _lag_series(self, sweep: Sweep) -> tuple[list[_Series], list[_Series]]:
-        rows = [row for group in sweep.groups for row in self._rows(group)]
+        rows = [
+            row
+            for group in sweep.groups
+            for row in (
+                _by_partition(group) if self._partitions else _by_topic(group, group.current)
+            )
+        ]
+        labelled = self._labelled(rows)
+        return (
+            [(labels, float(lag)) for labels, lag, _ in labelled],
+            [(labels, lag_s) for labels, _, lag_s in labelled if lag_s is not None],
+        )
+
+    def _abandoned_series(self, sweep: Sweep) -> list[_Series]:
+        rows = [row for group in sweep.groups for row in _by_topic(group, group.abandoned)]
+        return [(labels, float(lag)) for labels, lag, _ in self._labelled(rows)]
+
+    def _labelled(self, rows: list[_Row]) -> list[tuple[Labels, int, float | None]]:
+        """Return rows with labels; of too many, the most urgent ones and the sum of the rest."""
         if len(rows) > self._max_series:
             rows.sort(key=lambda row: (row[2] or 0.0, row[1]), reverse=True)
             rest = rows[self._max_series :]
@@ -99,23 +119,21 @@ class LagGauges:
             ]
             self._dropped.value += len(rest)
         # Only the kept rows get labels: there may be many more.
-        labelled = [(dict(zip(_LABELS, key, strict=False)), lag, lag_s) for key, lag, lag_s in rows]
-        return (
-            [(labels, float(lag)) for labels, lag, _ in labelled],
-            [(labels, lag_s) for labels, _, lag_s in labelled if lag_s is not None],
-        )
+        return [(dict(zip(_LABELS, key, strict=False)), lag, lag_s) for key, lag, lag_s in rows]
 
-    def _rows(self, group: GroupLag) -> Iterable[_Row]:
-        if self._partitions:
-            for part in group.partitions:
-                yield (group.group, part.topic, str(part.partition)), part.lag, part.lag_s
-            return
-        topics: dict[str, list[PartitionLag]] = {}
-        for part in group.partitions:
-            topics.setdefault(part.topic, []).append(part)
-        for topic, parts in topics.items():
-            lag_s = longest([part.lag_s for part in parts])
-            yield (group.group, topic), sum(part.lag for part in parts), lag_s
+
+def _by_partition(group: GroupLag) -> Iterable[_Row]:
+    for part in group.current:
+        yield (group.group, part.topic, str(part.partition)), part.lag, part.lag_s
+
+
+def _by_topic(group: GroupLag, partitions: Iterable[PartitionLag]) -> Iterable[_Row]:
+    topics: dict[str, list[PartitionLag]] = {}
+    for part in partitions:
+        topics.setdefault(part.topic, []).append(part)
+    for topic, parts in topics.items():
+        lag_s = longest([part.lag_s for part in parts])
+        yield (group.group, topic), sum(part.lag for part in parts), lag_s
 
 
 def _status_series(sweep: Sweep) -> list[_Series]:

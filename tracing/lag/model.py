@@ -11,7 +11,8 @@ class Status(StrEnum):
     """Status of a group on a partition, or on its worst partition.
 
     The rules are in `tracing.lag.status`. `lagging` calls for more or faster consumers, `stalled`
-    for a look at what they are stuck on, `dead` for a restart of the consumers.
+    for a look at what they are stuck on, `dead` for a restart of the consumers, and `abandoned` for
+    nothing: the group has left the topic, and its old offsets may be deleted.
     """
 
     OK = "ok"
@@ -22,13 +23,21 @@ class Status(StrEnum):
     """Records wait, a member has the partition, and nothing is committed."""
     DEAD = "dead"
     """Records wait, no member has the partition, and nothing is committed."""
+    ABANDONED = "abandoned"
+    """The group has members, but none has the partition or subscribes to its topic."""
 
 
 _SEVERITY: Final = {status: number for number, status in enumerate(Status)}
 
 
 def worst(statuses: list[Status | None]) -> Status | None:
-    """Return the worst known status; an unknown one leaves `ok` unknown as well."""
+    """Return the worst known status; an unknown one leaves `ok` unknown as well.
+
+    `abandoned` decides only where there is nothing else.
+    """
+    if statuses and all(status is Status.ABANDONED for status in statuses):
+        return Status.ABANDONED
+    statuses = [status for status in statuses if status is not Status.ABANDONED]
     known = [status for status in statuses if status is not None]
     most_severe = max(known, key=_SEVERITY.__getitem__, default=None)
     if most_severe in {None, Status.OK} and len(known) < len(statuses):
@@ -84,7 +93,8 @@ class GroupLag:
         state: The state that its coordinator reports, for example `Stable` or `Empty`.
         members: Number of members; `None` if the coordinator does not report it.
         partitions: Sorted by topic and number.
-        status: That of the worst partition; `None` until the monitor has watched for long enough.
+        status: That of the worst partition that is not abandoned; `None` until the monitor has
+            watched for long enough.
     """
 
     group: str
@@ -94,14 +104,27 @@ class GroupLag:
     status: Status | None
 
     @property
+    def current(self) -> tuple[PartitionLag, ...]:
+        """The partitions that the group has not abandoned."""
+        return tuple(part for part in self.partitions if part.status is not Status.ABANDONED)
+
+    @property
+    def abandoned(self) -> tuple[PartitionLag, ...]:
+        """The partitions that the group has abandoned."""
+        return tuple(part for part in self.partitions if part.status is Status.ABANDONED)
+
+    @property
     def lag(self) -> int:
-        """Number of uncommitted offsets, of all partitions."""
-        return sum(part.lag for part in self.partitions)
+        """Number of uncommitted offsets, of all partitions that are not abandoned."""
+        return sum(part.lag for part in self.current)
 
     @property
     def lag_s(self) -> float | None:
-        """How long the oldest uncommitted record has waited, in seconds; `None` if unknown."""
-        return longest([part.lag_s for part in self.partitions])
+        """How long the oldest uncommitted record has waited, in seconds; `None` if unknown.
+
+        Abandoned partitions do not count.
+        """
+        return longest([part.lag_s for part in self.current])
 
 
 @dataclass(frozen=True, slots=True)

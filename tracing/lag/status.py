@@ -19,6 +19,10 @@ so the rules are worded differently. The first rule that matches decides:
 
 So a consumer that dies under load is ok for half a window, then lagging, and after a whole window
 dead or stalled. A consumer should commit at least every half window.
+
+Before these rules: a partition is **abandoned** while the group has members, and none of them has
+the partition or subscribes to its topic. A group that rebalances does not say so, and one without
+members has no subscription: half a window later, the rules above decide again.
 """
 
 from __future__ import annotations
@@ -42,6 +46,8 @@ class Sample(NamedTuple):
         end: The log's end.
         waiting: Whether a record waits; not every offset has one.
         assigned: Whether a member has the partition; `None` if unknown.
+        abandoned: Whether the group has members, but none has the partition or subscribes to its
+            topic; `None` if unknown, or without members.
     """
 
     at: float
@@ -49,6 +55,7 @@ class Sample(NamedTuple):
     end: int
     waiting: bool
     assigned: bool | None
+    abandoned: bool | None = None
 
     @property
     def lag(self) -> int:
@@ -108,6 +115,7 @@ class History:
         self._window_s = window_s
         self._samples: dict[tuple[str, Log], tuple[Sample, ...]] = {}
         self._counted_from: dict[tuple[str, Log], int] = {}
+        self._abandoned_at: dict[tuple[str, Log], float] = {}
 
     def judge(self, group: str, log: Log, sample: Sample) -> Status | None:
         """Add a sample and return the status of the partition."""
@@ -119,7 +127,19 @@ class History:
         samples = (*before, sample) if sample.lag else (sample,)
         samples = tuple(covering(samples, self._window_s))
         self._samples[group, log] = samples
+        if self._is_abandoned(group, log, sample):
+            return Status.ABANDONED
         return judge(samples, self._window_s)
+
+    def _is_abandoned(self, group: str, log: Log, sample: Sample) -> bool:
+        if sample.abandoned is None:
+            last = self._abandoned_at.get((group, log))
+            return last is not None and sample.at - last < self._window_s / 2
+        if sample.abandoned:
+            self._abandoned_at[group, log] = sample.at
+        else:
+            self._abandoned_at.pop((group, log), None)
+        return sample.abandoned
 
     def count_from(self, group: str, log: Log, offset: int) -> int:
         """Return the offset to count lag from if nothing is committed: that of the first call."""
@@ -135,3 +155,4 @@ class History:
         for key in gone:
             del self._samples[key]
             self._counted_from.pop(key, None)
+            self._abandoned_at.pop(key, None)

@@ -218,7 +218,8 @@ class Sweeper:
         lag_s, exact = self._waited(logs.place(tp, counted_from), end, at, logs)
         waiting = lag > 0 and not (exact and lag_s is None)
         assigned = None if group.assigned is None else tp in group.assigned
-        sample = Sample(at, counted_from, end, waiting, assigned)
+        abandoned = group.has_abandoned(tp)
+        sample = Sample(at, counted_from, end, waiting, assigned, abandoned)
         status = self._history.judge(group.name, log, sample)
         return PartitionLag(
             tp.topic, tp.partition, committed, end, lag,

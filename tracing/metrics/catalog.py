@@ -235,8 +235,17 @@ CONSUMER_STATUS: Final = Metric(
     name="pipeline.consumer.status",
     kind="gauge",
     unit="{group}",
-    description="1 for the status that a group is in (ok, lagging, stalled or dead), 0 for others.",
+    description="1 for the status that a group is in (ok, lagging, stalled or dead, or abandoned "
+    "if it has left all its topics), 0 for others.",
     labels=(semconv.GROUP, semconv.STATUS_LABEL),
+)
+CONSUMER_ABANDONED: Final = Metric(
+    name="pipeline.consumer.abandoned",
+    kind="gauge",
+    unit="{message}",
+    description="Uncommitted records of a topic that a group with members no longer subscribes to. "
+    "They are not part of the group's lag or status.",
+    labels=_HOP,
 )
 DEAD_LETTERS_DEPTH: Final = Metric(
     name="pipeline.dead_letters.depth",
@@ -309,6 +318,7 @@ METRICS: Final = (
     CONSUMER_LAG,
     CONSUMER_LAG_TIME,
     CONSUMER_STATUS,
+    CONSUMER_ABANDONED,
     DEAD_LETTERS_DEPTH,
     DEAD_LETTERS_OLDEST_AGE,
     CONTEXT_INVALID,

@@ -73,10 +73,10 @@ class Scene:
             await consumer.commit({self.tp(number): offset for number, offset in offsets.items()})
 
     @asynccontextmanager
-    async def member(self) -> AsyncIterator[AIOKafkaConsumer]:
+    async def member(self, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
         """Start a member of the group that never commits by itself."""
         consumer = AIOKafkaConsumer(
-            self.topic, bootstrap_servers=self.servers, group_id=self.group,
+            self.topic, bootstrap_servers=self.servers, group_id=group or self.group,
             enable_auto_commit=False, auto_offset_reset="latest", metadata_max_age_ms=300,
         )  # fmt: skip
         async with consumer:

@@ -23,6 +23,7 @@ TIME = "pipeline.consumer.lag.time"
 STATUS = "pipeline.consumer.status"
 DEPTH = "pipeline.dead_letters.depth"
 AGE = "pipeline.dead_letters.oldest_age"
+ABANDONED = "pipeline.consumer.abandoned"
 
 
 def part(
@@ -74,7 +75,7 @@ def test_one_status_is_1_and_an_unknown_status_has_no_series(capture: Capture) -
     unknown = replace(SWEEP, groups=(replace(SWEEP.groups[0], status=None),))
     shown.show(unknown, valid_s=60)
 
-    assert {"ok": 0, "lagging": 1, "stalled": 0, "dead": 0} == values
+    assert {"ok": 0, "lagging": 1, "stalled": 0, "dead": 0, "abandoned": 0} == values
     assert capture.metric(STATUS) is None
 
 
@@ -100,6 +101,34 @@ def test_of_too_many_series_the_most_urgent_stay_and_the_others_share_one(captur
     assert 9 + 8 + 7 == capture.metric(LAG, {TOPIC: "orders"})
     assert 6.0 == capture.metric(TIME, {GROUP: "_OTHER", TOPIC: "_OTHER"})
     assert 7 == capture.metric("pipeline.telemetry.dropped", {"reason": "lag_series"})
+
+
+@pytest.mark.parametrize("by_partition", [True, False])
+def test_abandoned_partitions_have_their_own_gauge_and_are_not_lag(
+    capture: Capture, by_partition: bool
+) -> None:
+    abandoned = (
+        part("old", 0, 3, 900.0, Status.ABANDONED),
+        part("old", 1, 4, 800.0, Status.ABANDONED),
+        part("orders", 0, 5, 50.0, Status.OK),
+    )
+    group = GroupLag("payment", "Stable", 1, abandoned, Status.OK)
+    gauges(capture, partitions=by_partition).show(replace(SWEEP, groups=(group,)), valid_s=60)
+
+    assert 7 == capture.metric(ABANDONED, {GROUP: "payment", TOPIC: "old"})
+    assert capture.metric(ABANDONED, {TOPIC: "orders"}) is None
+    assert (5, 50.0) == (capture.metric(LAG), capture.metric(TIME))
+    assert (5, 50.0) == (group.lag, group.lag_s)
+
+
+def test_too_many_abandoned_topics_share_a_series(capture: Capture) -> None:
+    many = tuple(part(f"old-{number}", 0, number, 1.0, Status.ABANDONED) for number in range(10))
+    group = GroupLag("payment", "Stable", 1, many, Status.ABANDONED)
+    gauges(capture, max_series=3).show(replace(SWEEP, groups=(group,)), valid_s=60)
+
+    assert 45 == capture.metric(ABANDONED)
+    assert 21 == capture.metric(ABANDONED, {GROUP: "_OTHER", TOPIC: "_OTHER"})
+    assert (0, 0.0) == (group.lag, group.lag_s)
 
 
 def test_clock_skew_is_counted(capture: Capture) -> None:

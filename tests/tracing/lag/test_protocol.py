@@ -8,7 +8,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracing.kafka.group_protocol import DescribeConsumerGroups, DescribeGroups, assigned_to
+from tracing.kafka.group_protocol import (
+    DescribeConsumerGroups,
+    DescribeGroups,
+    assigned_to,
+    subscribed_by,
+)
+from tracing.kafka.topic_ids import DescribeTopicIds, ids_by_topic
 
 ASSIGNMENT = (
     b"\x00\x00\x00\x00\x00\x01\x00\x01t\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x01"
@@ -22,6 +28,23 @@ def test_an_assignment_is_decoded() -> None:
 
 def test_the_assignment_of_a_new_member_is_unknown() -> None:
     assert assigned_to(b"") is None
+
+
+METADATA = b"\x00\x01\x00\x00\x00\x02\x00\x01t\x00\x02uv\x00\x00\x00\x00\x00\x00\x00\x00"
+
+
+def test_a_subscription_is_decoded() -> None:
+    assert ["t", "uv"] == subscribed_by(METADATA)
+
+
+def test_the_subscription_of_a_member_of_a_rebalancing_group_is_unknown() -> None:
+    assert subscribed_by(b"") is None
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_decoded_or_the_subscription_is_unknown(data: bytes) -> None:
+    subscribed_by(data)
+    subscribed_by(METADATA[: len(data)] + data)
 
 
 @given(st.binary(max_size=60))
@@ -47,3 +70,27 @@ def test_groups_of_the_newer_protocol_are_decoded() -> None:
 
     assert [group] == request.RESPONSE_TYPE.decode(BytesIO(answer.encode())).groups
     assert b"\x02\x06newer\x00\x00" == request.encode()
+
+
+def test_topic_ids_are_requested_in_the_first_version_that_has_them() -> None:
+    request: Any = DescribeTopicIds().prepare({3: (0, 13)})
+
+    assert 10 == request.API_VERSION == request.RESPONSE_TYPE.API_VERSION
+    # All topics, as null; nothing is created, no rights are asked for, no tags.
+    assert b"\x00\x00\x00\x00\x00" == request.encode()
+
+
+def test_topic_ids_are_decoded_as_kafka_prints_them() -> None:
+    response: Any = DescribeTopicIds().prepare({3: (10, 10)}).RESPONSE_TYPE
+    partition: Any = (0, 0, 1, 7, [1, 2], [1], [2], {})
+    topics: Any = [
+        (0, "orders", bytes(range(240, 256)), False, [partition, partition], -1, {}),
+        (0, "old", bytes(16), False, [], -1, {}),
+        (29, "hidden", bytes(range(16)), False, [], -1, {}),
+    ]
+    answer = response(0, [(1, "host", 9092, None, {})], "cluster", 1, topics, -1, {})
+
+    decoded = response.decode(BytesIO(answer.encode()))
+
+    assert topics == decoded.topics
+    assert {"orders": "8PHy8_T19vf4-fr7_P3-_w"} == ids_by_topic(decoded)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracing.kafka.topic_ids import Log
 from tracing.lag import Status
 from tracing.lag.model import worst
-from tracing.lag.status import Sample, covering, judge
+from tracing.lag.status import History, Sample, covering, judge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +92,62 @@ def test_a_partition_is_dead_only_without_a_member_for_half_a_window(
     observed[at] = observed[at]._replace(assigned=True)
 
     assert status == judge(observed, WINDOW_S)
+
+
+LOG = Log("t", "id", 0)
+
+
+def judged(
+    history: History, at: int, *, abandoned: bool | None, log: Log = LOG, lag: int = 5
+) -> Status | None:
+    sample = Sample(float(at), 5, 5 + lag, waiting=True, assigned=False, abandoned=abandoned)
+    return history.judge("g", log, sample)
+
+
+@pytest.mark.parametrize("lag", [0, 5])
+def test_a_partition_is_abandoned_from_the_first_sample_on_with_and_without_lag(lag: int) -> None:
+    history = History(WINDOW_S)
+
+    assert {Status.ABANDONED} == {judged(history, at, abandoned=True, lag=lag) for at in range(20)}
+
+
+@pytest.mark.parametrize("lag", [0, 5])
+def test_a_rebalance_does_not_end_abandonment_but_an_outage_of_half_a_window_does(
+    lag: int,
+) -> None:
+    history = History(WINDOW_S)
+    for at in range(20):
+        judged(history, at, abandoned=True, lag=lag)
+
+    statuses = [judged(history, at, abandoned=None, lag=lag) for at in range(20, 30)]
+
+    assert [Status.ABANDONED] * 4 + [Status.DEAD if lag else Status.OK] * 6 == statuses
+
+
+def test_a_group_that_subscribes_again_has_the_status_of_its_offsets_at_once() -> None:
+    history = History(WINDOW_S)
+    for at in range(20):
+        judged(history, at, abandoned=True)
+
+    assert Status.DEAD == judged(history, 20, abandoned=False)
+    assert Status.DEAD == judged(history, 21, abandoned=None)
+
+
+def test_the_history_of_a_deleted_topic_says_nothing_about_a_new_one_of_its_name() -> None:
+    history = History(WINDOW_S)
+    for at in range(20):
+        judged(history, at, abandoned=False)
+
+    assert Status.DEAD == judged(history, 20, abandoned=False)
+    assert judged(history, 21, abandoned=False, log=Log("t", "new", 0)) is None
+
+
+def test_forgotten_logs_are_no_longer_abandoned() -> None:
+    history = History(WINDOW_S)
+    judged(history, 0, abandoned=True)
+    history.forget_before(1)
+
+    assert judged(history, 2, abandoned=None) is None
 
 
 histories = st.lists(
@@ -174,6 +231,10 @@ def test_only_differences_of_offsets_count(
         ([Status.STALLED, None], Status.STALLED),
         ([Status.OK, None], None),
         ([None], None),
+        ([Status.ABANDONED], Status.ABANDONED),
+        ([Status.ABANDONED, Status.OK], Status.OK),
+        ([Status.ABANDONED, None], None),
+        ([Status.ABANDONED, Status.LAGGING], Status.LAGGING),
     ],
 )
 def test_a_group_has_the_status_of_its_worst_partition(

@@ -42,7 +42,9 @@ _SOURCES: Final = Path(tracing.__file__).parent
 _DATA: Final = {"counter": "Sum", "gauge": "Gauge", "histogram": "Histogram"}
 _SWEEP: Final = Sweep(
     0.0, 0.1,
-    (GroupLag("g", "Stable", 1, (PartitionLag("orders", 0, 0, 5, 5, 50.0, True, True, Status.OK),),
+    (GroupLag("g", "Stable", 1,
+              (PartitionLag("orders", 0, 0, 5, 5, 50.0, True, True, Status.OK),
+               PartitionLag("old", 0, 0, 5, 5, 50.0, True, False, Status.ABANDONED)),
               Status.OK),),
     (DeadLetterDepth("orders", "g", "orders.g.dlq", 1, 1.0),),
 )  # fmt: skip
