@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracing.cli.lag_output import document, print_sweep
-from tracing.cli.option_types import Positive
+from tracing.cli.option_types import NamePattern, Positive
 from tracing.cli.options import connecting, connection_of, json_option
 from tracing.cli.terminal import console, iso_time
 from tracing.lag.monitor import LagMonitor
@@ -23,12 +23,19 @@ if TYPE_CHECKING:
     from tracing.telemetry import Telemetry
 
 _SERVICE = "pipeline-lag-monitor"
+_INTERVAL_S = 5.0
 
 
 @click.command("lag")
 @connecting
 @click.option("--group", "groups", multiple=True, help="Only this group; repeatable.")
 @click.option("--topic", "topics", multiple=True, help="Only this topic; repeatable.")
+@click.option("--exclude-group", "exclude_groups", type=NamePattern(), multiple=True,
+              help="No group whose whole name matches this regular expression, for example "
+              "'console-consumer-.*'; repeatable.")  # fmt: skip
+@click.option("--exclude-topic", "exclude_topics", type=NamePattern(), multiple=True,
+              help="No topic whose whole name matches this regular expression; "
+              "repeatable.")  # fmt: skip
 @click.option("--each", is_flag=True, help="One line for each partition.")
 @click.option("--watch", type=Positive(), metavar="SECONDS", help="Measure again at this interval.")
 @click.option("--window", type=Positive(), metavar="SECONDS",
@@ -46,6 +53,8 @@ def lag_command(
     *,
     groups: Sequence[str],
     topics: Sequence[str],
+    exclude_groups: Sequence[str],
+    exclude_topics: Sequence[str],
     each: bool,
     watch: float | None,
     window: float | None,
@@ -65,8 +74,9 @@ def lag_command(
         raise click.UsageError("--daemon prints nothing: omit --json and --each")
     if by_topic and not daemon:
         raise click.UsageError("--by-topic needs --daemon")
-    if window is not None and watch is None and not daemon:
-        raise click.UsageError("--window needs --watch or --daemon: one measurement has no window")
+    interval_s = watch or _INTERVAL_S
+    if window is not None:
+        _check_window(window, interval_s, once=watch is None and not daemon)
     connection = connection_of(options, timeout)
 
     def monitor(telemetry: Telemetry | None = None) -> LagMonitor:
@@ -74,16 +84,18 @@ def lag_command(
             return LagMonitor(
                 connection,
                 telemetry,
-                interval_s=watch or 5.0,
+                interval_s=interval_s,
                 window_s=window,
                 timeout_s=timeout,
                 read=not no_read,
                 groups=groups,
                 topics=topics,
+                exclude_groups=exclude_groups,
+                exclude_topics=exclude_topics,
                 partitions=not by_topic,
             )
         except ValueError as error:
-            raise click.UsageError(f"--window must be at least twice --watch ({error})") from None
+            raise click.UsageError(str(error)) from None
 
     def show(sweep: Sweep) -> None:
         if as_json:
@@ -102,6 +114,18 @@ def lag_command(
             asyncio.run(_serve(monitor(telemetry)))
     else:
         asyncio.run(_look(monitor(), groups, topics, show, once=watch is None))
+
+
+def _check_window(window_s: float, interval_s: float, *, once: bool) -> None:
+    """Check the length of the window.
+
+    Raises:
+        click.UsageError: It is too short, or there is only one measurement.
+    """
+    if once:
+        raise click.UsageError("--window needs --watch or --daemon: one measurement has no window")
+    if window_s < 2 * interval_s:
+        raise click.UsageError(f"--window must be at least twice --watch, {2 * interval_s:g}")
 
 
 async def _look(

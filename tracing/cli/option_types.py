@@ -14,6 +14,7 @@ from tracing.cli.terminal import UNITS
 from tracing.delivery.dead_letter_names import DeadLetterNames
 from tracing.dlq.places import LetterId
 from tracing.kafka.transport import is_topic_name
+from tracing.lag.choice import patterns
 
 _LONGEST_S = 86_400.0
 _address = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/@]+)(?::([0-9]{1,5}))?").fullmatch
@@ -83,6 +84,20 @@ class Positive(click.ParamType[float]):
         if not 0 < number <= _LONGEST_S:
             self.fail(f"{value!r} is not a number above 0 and up to {_LONGEST_S:g}", param, ctx)
         return number
+
+
+class NamePattern(click.ParamType[str]):
+    """A regular expression for whole names."""
+
+    name = "PATTERN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the text."""
+        try:
+            patterns([str(value)])
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
 
 
 class Addresses(click.ParamType[str]):

@@ -22,7 +22,7 @@ from tracing.kafka.group_protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from aiokafka.structs import TopicPartition
 
@@ -75,8 +75,15 @@ class Groups:
         self._by_name: bool | None = None
         self._probing = asyncio.Lock()
 
-    async def described(self, names: Collection[str] = ()) -> list[Group]:
-        """Describe the groups with these names; by default all that may be described."""
+    async def described(
+        self, names: Collection[str] = (), wanted: Callable[[str], bool] = lambda _: True
+    ) -> list[Group]:
+        """Describe the groups with these names; by default all that may be described.
+
+        Args:
+            names: The groups.
+            wanted: Which of them to describe; the others cost no requests of their own.
+        """
         if names:
             pairs = await asyncio.gather(*(self._coordinator(name) for name in sorted(names)))
             coordinated = [pair for pair in pairs if pair is not None]
@@ -85,7 +92,8 @@ class Groups:
             coordinated = [pair for by_one_node in listed for pair in by_one_node]
         by_node: dict[int, list[str]] = defaultdict(list)
         for name, node in coordinated:
-            by_node[node].append(name)
+            if wanted(name):
+                by_node[node].append(name)
         described = await asyncio.gather(
             *(self._described_by(node, names) for node, names in by_node.items())
         )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from tracing.core.log import EventLog
 from tracing.kafka.cluster import Cluster
+from tracing.lag.choice import Choice, patterns
 from tracing.lag.gauges import LagGauges
-from tracing.lag.sweep import Choice, Sweeper
+from tracing.lag.sweep import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection
@@ -49,6 +50,9 @@ class LagMonitor:
             record.
         groups: Only these groups; by default all.
         topics: Only these topics; by default all.
+        exclude_groups: Regular expressions: a group whose whole name matches one is left out.
+        exclude_topics: Regular expressions: a topic whose whole name matches one is left out, also
+            as a dead-letter topic.
         suffix: What dead-letter topics end in.
         partitions: Whether gauges have a series for each partition, instead of each topic.
         max_series: Largest number of partitions, or topics, with series of their own.
@@ -72,6 +76,8 @@ class LagMonitor:
         read: bool = True,
         groups: Collection[str] = (),
         topics: Collection[str] = (),
+        exclude_groups: Collection[str] = (),
+        exclude_topics: Collection[str] = (),
         suffix: str = ".dlq",
         partitions: bool = True,
         max_series: int = 10_000,
@@ -83,7 +89,14 @@ class LagMonitor:
             raise ValueError(f"window_s must be at least two intervals, not {window_s!r}")
         if max_series < 1:
             raise ValueError(f"max_series must be at least 1, not {max_series!r}")
-        choice = Choice(frozenset(groups), frozenset(topics), read, suffix)
+        choice = Choice(
+            frozenset(groups),
+            frozenset(topics),
+            patterns(exclude_groups),
+            patterns(exclude_topics),
+            read,
+            suffix,
+        )
         self._cluster = Cluster(connection, timeout_s * _WAITING)
         self._sweeper = Sweeper(self._cluster, choice, window_s)
         self._interval_s = interval_s

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,27 +21,7 @@ if TYPE_CHECKING:
     from tracing.kafka.groups import Group
     from tracing.kafka.topic_ids import Log
     from tracing.lag.batches import First
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a sweep covers.
-
-    Attributes:
-        groups: Only these groups; by default all.
-        topics: Only these topics; by default all.
-        read: Whether to read records.
-        suffix: What dead-letter topics end in.
-    """
-
-    groups: frozenset[str] = frozenset()
-    topics: frozenset[str] = frozenset()
-    read: bool = True
-    suffix: str = ".dlq"
-
-    def has_topic(self, topic: str) -> bool:
-        """Return whether the sweep covers a topic."""
-        return not self.topics or topic in self.topics
+    from tracing.lag.choice import Choice
 
 
 class _Commits(NamedTuple):
@@ -119,7 +98,7 @@ class Sweeper:
         )
 
     async def _commits(self) -> list[_Commits]:
-        groups = await self._groups.described(self._choice.groups)
+        groups = await self._groups.described(self._choice.groups, self._choice.has_group)
         answers = await asyncio.gather(*(self._groups.commits(group) for group in groups))
         commits = []
         for group, answer in zip(groups, answers, strict=True):

@@ -88,6 +88,35 @@ def test_the_table_has_a_line_for_each_topic(
     assert "--watch" in note
 
 
+async def test_an_abandoned_topic_is_shown_and_explained(
+    kafka_servers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene, left = Scene(kafka_servers), Scene(kafka_servers)
+    for each in (scene, left):
+        await each.create()
+        await each.commit({0: 0}, scene.group)
+    await left.produce(None)
+    command = ["lag", "--bootstrap-servers", scene.servers, "--group", scene.group]
+    async with scene.member() as member:
+        await eventually(lambda: bool(member.assignment()))
+        assert 0 == await asyncio.to_thread(main, [*command, "--each"])
+        _, _, *rows, note = capsys.readouterr().out.splitlines()
+        assert 0 == await asyncio.to_thread(main, [*command, "--json"])
+        (group,) = json.loads(capsys.readouterr().out)["groups"]
+        assert 0 == await asyncio.to_thread(main, [*command, "--exclude-topic", left.topic])
+        without = capsys.readouterr().out
+
+    assert {"abandoned", "ok"} == {
+        word for row in rows for word in row.split() if word in {"abandoned", "ok", "dead", "?"}
+    }
+    assert "--delete-offsets" in note
+    assert ("ok", 0, 0.0) == (group["status"], group["lag"], group["lag_s"])
+    assert {(left.topic, "abandoned", 1), (scene.topic, "ok", 0)} == {
+        (part["topic"], part["status"], part["lag"]) for part in group["partitions"]
+    }
+    assert left.topic not in without
+
+
 def test_with_each_the_table_has_a_line_for_each_partition_and_marks_estimates(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,6 +222,9 @@ async def test_a_daemon_that_cannot_start_says_why_and_ends() -> None:
         (["--window", "10", "--watch", "8"], 2, "at least twice --watch"),
         (["--daemon", "--json"], 2, "--daemon prints nothing"),
         (["--by-topic"], 2, "needs --daemon"),
+        (["--exclude-group", "console-["], 2, "'console-[' is not a regular expression"),
+        (["--exclude-topic", "*.dlq"], 2, "'*.dlq' is not a regular expression"),
+        (["--group", "a", "--exclude-group", "a|b"], 2, "group a is named and also excluded"),
         (["--group", "absent"], 1, "no offset is committed for group absent"),
         (["--topic", "nothing"], 1, "no offset is committed for topic nothing"),
     ],

@@ -1,0 +1,78 @@
+"""Choose the groups and topics that a sweep covers, by name and by pattern."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a sweep covers.
+
+    Attributes:
+        groups: Only these groups; by default all.
+        topics: Only these topics; by default all.
+        exclude_groups: No group whose whole name matches one of these patterns.
+        exclude_topics: No topic whose whole name matches one of these patterns.
+        read: Whether to read records.
+        suffix: What dead-letter topics end in.
+
+    Raises:
+        ValueError: A group or topic is both named and excluded.
+    """
+
+    groups: frozenset[str] = frozenset()
+    topics: frozenset[str] = frozenset()
+    exclude_groups: tuple[re.Pattern[str], ...] = ()
+    exclude_topics: tuple[re.Pattern[str], ...] = ()
+    read: bool = True
+    suffix: str = ".dlq"
+
+    def __post_init__(self) -> None:
+        for kind, names, excluded in (
+            ("group", self.groups, self.exclude_groups),
+            ("topic", self.topics, self.exclude_topics),
+        ):
+            for name in sorted(names):
+                for pattern in excluded:
+                    if pattern.fullmatch(name):
+                        raise ValueError(
+                            f"{kind} {name} is named and also excluded, by {pattern.pattern!r}"
+                        )
+
+    def has_group(self, group: str) -> bool:
+        """Return whether the sweep covers a group."""
+        return _chosen(group, self.groups, self.exclude_groups)
+
+    def has_topic(self, topic: str) -> bool:
+        """Return whether the sweep covers a topic."""
+        return _chosen(topic, self.topics, self.exclude_topics)
+
+
+def patterns(texts: Collection[str]) -> tuple[re.Pattern[str], ...]:
+    """Compile patterns.
+
+    Raises:
+        ValueError: A text is not a regular expression.
+    """
+    return tuple(map(_pattern, texts))
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(
+            f"{text!r} is not a regular expression, in which .* is any text: {error}"
+        ) from None
+
+
+def _chosen(name: str, names: frozenset[str], excluded: tuple[re.Pattern[str], ...]) -> bool:
+    if names and name not in names:
+        return False
+    return not any(pattern.fullmatch(name) for pattern in excluded)
