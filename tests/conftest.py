@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Restore the default action of SIGINT, which `nohup` and some CI runners ignore.
+    """Prepare the process for all tests.
 
-    Programs inherit an ignored signal, and the tests stop their programs with SIGINT.
+    Restore the default action of SIGINT, which `nohup` and some CI runners ignore: programs inherit
+    an ignored signal, and the tests stop their programs with SIGINT.
+
+    Choose the stable HTTP conventions, as the demo does: in a process with several
+    instrumentations, the first one to be made decides.
     """
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

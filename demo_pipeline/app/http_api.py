@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from opentelemetry import trace
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Route
 
 from demo_pipeline.app.http_limits import HEALTH
+from demo_pipeline.app.http_spans import with_server_spans
 from demo_pipeline.domain.commands import PlaceOrder
 from demo_pipeline.domain.order_request import order_from
 from demo_pipeline.runtime.publishing import perform
@@ -23,7 +23,7 @@ from demo_pipeline.services.orders import place_order, status_of
 from tracing import HttpBoundary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping, Sequence
+    from collections.abc import Mapping
 
     from sqlalchemy.ext.asyncio import AsyncEngine
     from starlette.requests import Request
@@ -74,29 +74,10 @@ def http_api(context: ServiceContext, providers: Providers) -> ASGIApp:
         Route("/orders/{order_id}", show, methods=["GET"]),
         Route(HEALTH, health, methods=["GET"]),
     )
-    instrumented: ASGIApp = OpenTelemetryMiddleware(
-        Starlette(routes=routes),
-        # Health checks come every few seconds and are never of interest.
-        excluded_urls="/health",
-        default_span_details=lambda scope: _span_details(scope, routes),
-        tracer_provider=providers.tracer_provider,
-        meter_provider=providers.meter_provider,
-        # A span per ASGI message would only hide the useful ones.
-        exclude_spans=["receive", "send"],
-        server_request_hook=HttpBoundary.link,
-    )
+    # Health checks come every few seconds and are never of interest.
+    instrumented = with_server_spans(Starlette(routes=routes), routes, HEALTH, providers)
     # Requests are untrusted: no caller may decide about sampling or name a flow.
     return HttpBoundary(instrumented, context.telemetry, caller="link")
-
-
-def _span_details(
-    scope: MutableMapping[str, Any], routes: Sequence[Route]
-) -> tuple[str, dict[str, str]]:
-    # Named after the route: a path has an order's id, or is made up by the caller.
-    for route in routes:
-        if route.matches(scope)[0] is Match.FULL:
-            return f"{scope['method']} {route.path}", {"http.route": route.path}
-    return "HTTP", {}
 
 
 def _is_json(request: Request) -> bool:

@@ -109,7 +109,7 @@ class Collector:
 
     def _count_delivery(self, service: str, name: str, attributes: dict[str, AnyValue]) -> None:
         partition = attributes["messaging.destination.partition.id"].string_value
-        record = (service, name, partition, attributes["messaging.kafka.offset"].int_value)
+        record = (service, name, partition, attributes["kafka.offset"].int_value)
         self.redelivered += record in self._handled
         self._handled.add(record)
 

@@ -6,6 +6,7 @@ import json
 import re
 
 from dashboards.config import Config
+from dashboards.files import generated
 from dashboards.model.board import Board, SignalPanel
 from dashboards.model.labels import VARIABLE_OF
 from dashboards.rules.alerts import make_alerts
@@ -191,3 +192,13 @@ def test_only_the_configured_pipelines_and_sagas_are_shown() -> None:
             assert 'saga=~"place-order"' in matchers
         if name.startswith("pipeline_end_to_end"):
             assert 'pipeline=~"orders|returns"' in matchers
+
+
+def test_no_dashboard_or_alert_depends_on_an_attribute_that_the_conventions_renamed() -> None:
+    # Services with either name must be in every panel.
+    renamed = re.compile(
+        r"messaging[._]system|(messaging[._])?kafka[._](offset|message[._]|cluster[._]id)"
+    )
+    files = generated(CONFIG)
+    assert {"overview.json", "traces.json", "rules/alerts.yaml"} <= files.keys()
+    assert [] == [name for name, text in files.items() if renamed.search(text)]

@@ -1,6 +1,6 @@
 """Every attribute, event and span-name literal that the library writes, in one place.
 
-`messaging.*` names follow the OpenTelemetry messaging semantic conventions 1.44.0 (status:
+`messaging.*` names follow the OpenTelemetry messaging semantic conventions 1.45.0 (status:
 development). What the conventions do not define lives under `pipeline.`, outside their namespace.
 """
 
@@ -12,17 +12,17 @@ Attributes = Mapping[str, AttributeValue]
 
 SCOPE_NAME: Final = "pipeline-tracing"
 SCOPE_VERSION: Final = "0.1.0"
-SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.45.0"
 
-SYSTEM: Final = "messaging.system"
+SYSTEM: Final = "messaging.system.name"
 SYSTEM_KAFKA: Final = "kafka"
 OPERATION_NAME: Final = "messaging.operation.name"
 OPERATION_TYPE: Final = "messaging.operation.type"
 DESTINATION: Final = "messaging.destination.name"
 PARTITION: Final = "messaging.destination.partition.id"
-OFFSET: Final = "messaging.kafka.offset"
-TOMBSTONE: Final = "messaging.kafka.message.tombstone"
-MESSAGE_KEY: Final = "messaging.kafka.message.key"
+OFFSET: Final = "kafka.offset"
+TOMBSTONE: Final = "kafka.message.tombstone"
+MESSAGE_KEY: Final = "kafka.message.key"
 MESSAGE_ID: Final = "messaging.message.id"
 CONVERSATION_ID: Final = "messaging.message.conversation_id"
 BODY_SIZE: Final = "messaging.message.body.size"

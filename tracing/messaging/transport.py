@@ -58,7 +58,7 @@ class Transport(Protocol):
 
     @property
     def system(self) -> str:
-        """The broker's name in `messaging.system`."""
+        """The broker's name in `messaging.system.name`."""
 
     def attributes(self, message: Any) -> Attributes:
         """Return the span attributes of one message, beside those of its lane."""

@@ -214,6 +214,9 @@ class SagaTracker:
             attributes[semconv.SAGA_OUTCOME] = outcome
             if reason is not None:
                 attributes[semconv.SAGA_REASON] = label_of(reason)[:_MAX_REASON]
+            if outcome == FAILED:
+                # The reason is a text of the application's, which may be anything.
+                attributes[semconv.ERROR_TYPE] = OTHER
             if deadline_ns is not None and ended_ns > deadline_ns:
                 attributes[semconv.SAGA_OVERDUE] = True
             self._spans.saga(

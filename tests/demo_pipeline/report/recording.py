@@ -100,7 +100,7 @@ class Recorder:
         error: BaseException | None = None,
     ) -> Span:
         attributes = _about("process", topic, order) | {
-            "messaging.kafka.offset": 7,
+            "kafka.offset": 7,
             "messaging.consumer.group.name": service,
             "pipeline.origin": START_NS // MS,
             "pipeline.outcome": outcome,
@@ -231,7 +231,7 @@ class Recorder:
 
 def _about(operation: str, topic: str, order: str) -> dict[str, str | int | float]:
     return {
-        "messaging.system": "kafka",
+        "messaging.system.name": "kafka",
         "messaging.operation.name": operation,
         "messaging.operation.type": {"retry": "process", "dead_letter": "send"}.get(
             operation, operation

@@ -60,7 +60,7 @@ def test_every_trace_is_a_line_of_otlp(recorder: "Recorder", tmp_path: Path) -> 
     assert (4, server["spanId"]) == (sent["kind"], sent["parentSpanId"])
     processed = next(span for _, span in spans if span["name"] == "process orders.events")
     attributes = {each["key"]: each["value"] for each in processed["attributes"]}
-    assert attributes["messaging.kafka.offset"] == {"intValue": "7"}
+    assert attributes["kafka.offset"] == {"intValue": "7"}
     assert attributes["pipeline.wait.duration"] == {"doubleValue": 0.009}
 
 

@@ -120,7 +120,7 @@ def test_orders_are_embedded_slowest_first_with_their_spans(
         texts[key]: texts[value] for key, value in zip(data["shapes"][shape], values, strict=True)
     }
     assert attributes["messaging.message.conversation_id"] == "slow"
-    assert attributes["messaging.kafka.offset"] == "7"
+    assert attributes["kafka.offset"] == "7"
     assert wait == 50_000
     assert data["orders"][2] == ["lost", [], None, [], "order lost has no trace", 0]
 

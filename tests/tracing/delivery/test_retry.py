@@ -121,7 +121,7 @@ async def test_attempts_are_counted_and_timed_one_by_one(
     failed = {**labels, "error.type": "ConnectionError"}
     assert 2 == capture.metric("pipeline.retries", failed)
     durations = "messaging.process.duration"
-    operation = {"messaging.system": "kafka", "messaging.operation.name": "process"}
+    operation = {"messaging.system.name": "kafka", "messaging.operation.name": "process"}
     assert 2 == count(capture.metric(durations, {**operation, **failed}))
     assert 3 == count(capture.metric(durations, {**operation, **labels}))
     assert 1 == count(capture.metric("pipeline.retry.duration", {**labels, "pipeline": "orders"}))

@@ -110,10 +110,10 @@ def test_any_span_is_encoded_as_the_sdk_does(
 
 
 def test_modified_failed_and_light_spans_share_a_batch(pipeline: Pipeline) -> None:
-    shared: dict[str, AttributeValue] = {"messaging.system": "kafka"}
+    shared: dict[str, AttributeValue] = {"messaging.system.name": "kafka"}
     for number in range(4):
         span = pipeline.spans.start("process t", Context(), SpanKind.CONSUMER, shared)
-        pipeline.spans.enrich(span, {"messaging.kafka.offset": number})
+        pipeline.spans.enrich(span, {"kafka.offset": number})
         if number == 1:
             span.set_attribute("user", "value")
         if number == 2:

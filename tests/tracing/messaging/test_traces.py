@@ -64,8 +64,8 @@ async def test_the_span_of_a_send_covers_the_acknowledgement_and_names_the_place
     span = (await eventually(capture.spans))[0]
     attributes = span.attributes or {}
     assert str(metadata.partition) == attributes["messaging.destination.partition.id"]
-    assert metadata.offset == attributes["messaging.kafka.offset"]
-    assert attributes["messaging.system"] == "kafka"
+    assert metadata.offset == attributes["kafka.offset"]
+    assert attributes["messaging.system.name"] == "kafka"
     assert attributes["messaging.operation.type"] == "send"
 
 

@@ -10,7 +10,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from tracing.metrics.catalog import METRICS, PROCESS_DURATION
 from tracing.metrics.histograms import Aggregator
 
-LABELS = {"messaging.system": "kafka"}
+LABELS = {"messaging.system.name": "kafka"}
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=50))

@@ -121,7 +121,7 @@ def test_the_spans_of_a_failed_saga_and_a_failed_step_are_errors() -> None:
     assert (
         """\
 root INTERNAL
-  saga place-order INTERNAL ERROR
+  saga place-order INTERNAL ERROR error.type=_OTHER
     saga.step place-order/refund INTERNAL ERROR error.type=timeout"""
         == tree
     )
