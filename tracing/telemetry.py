@@ -51,7 +51,8 @@ class Telemetry:
         source: The `ce_source` of events that do not name one; by default the service name.
         relation: How process spans relate to their message's creation context: `parent` puts
             both in one trace, `link` keeps traces apart, `both` does both. One for all topics,
-            or by topic (others: `parent`).
+            or by topic (others: `parent`). A linked trace keeps the sampling decision of the
+            message's trace: the sampler decides as for a child.
         link_after_s: Messages older than this, in seconds, are always linked, never a parent.
         boundaries: What context may cross a topic, by topic; by default everything.
         max_flow_age_s: How much older than a record its flow's origin, and its event's time, may

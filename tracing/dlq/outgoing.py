@@ -56,7 +56,12 @@ def replay_headers(dead_letter: Letter, provenance: Provenance) -> tuple[list[He
 def own_context(dead_letter: Letter) -> list[Header]:
     """Return the trace context of the failed trace, for a replay that is not traced."""
     context = dead_letter.context
-    return [] if context is None else [(w3c.TRACEPARENT, w3c.format_traceparent(context))]
+    if context is None:
+        return []
+    own: list[Header] = [(w3c.TRACEPARENT, w3c.format_traceparent(context))]
+    if context.trace_state:
+        own.append((w3c.TRACESTATE, context.trace_state.to_header().encode()))
+    return own
 
 
 class ReplaySends:
@@ -93,6 +98,7 @@ class ReplaySends:
                 dead_letter.record.timestamp,
                 () if failed is None else (Link(failed),),
                 keep_baggage=True,
+                follows=failed,
             )
             if len(sending.headers) == len(own):
                 sending.headers += own_context(dead_letter)

@@ -14,7 +14,7 @@ from aiokafka.structs import ConsumerRecord
 from tracing.dlq.places import LetterId, begin, note, partitions_of
 from tracing.headers.codec import latest
 from tracing.headers.dead_letter import Provenance
-from tracing.headers.w3c import TRACEPARENT, parse_traceparent
+from tracing.headers.w3c import TRACEPARENT, TRACESTATE, parse_traceparent
 from tracing.kafka.readable_polls import ReadablePolls
 from tracing.messaging.unreadable import BrokenRecord
 
@@ -71,7 +71,8 @@ class Letter:
     @property
     def context(self) -> SpanContext | None:
         """The span that sent the dead letter, in the failed trace; `None` without one."""
-        span = parse_traceparent(latest(self.record.headers).get(TRACEPARENT))
+        present = latest(self.record.headers)
+        span = parse_traceparent(present.get(TRACEPARENT), present.get(TRACESTATE))
         return None if span is None else span.get_span_context()
 
 

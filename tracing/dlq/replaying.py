@@ -73,7 +73,8 @@ async def replay(
     """Send dead letters back to their topics, marked for the group that gave them up.
 
     Each is sent to the partition that it came from, with a `replay {topic}` span: the root of a
-    new trace, linked to the failed one. The dead letters stay in the dead-letter topic.
+    new trace, linked to the failed one and sampled as that was. The dead letters stay in the
+    dead-letter topic.
 
     A dead letter is sent only if it lies in the dead-letter topic of the topic and group that it
     names, and the partition that it names has reached its offset: see `tracing.dlq.origins`. If

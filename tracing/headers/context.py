@@ -256,9 +256,11 @@ class Propagation:
         if w3c.TRACEPARENT not in present or not (boundary is None or boundary.trace_context):
             return None
         state = present.get(w3c.TRACESTATE)
-        if state is not None and not w3c.valid_tracestate(state):
-            self._diagnostics.invalid("tracestate")
-            state = None
+        if state is not None:
+            usable = w3c.usable_tracestate(state)
+            if usable != state:
+                self._diagnostics.invalid("tracestate")
+            state = usable
         creation = w3c.parse_traceparent(present[w3c.TRACEPARENT], state)
         if creation is not None:
             return creation
@@ -288,6 +290,10 @@ class Propagation:
             for name in self.fields
             if (content := text(present.get(name), _MAX_FIELD)) is not None
         }
+        if (state := carrier.pop(w3c.TRACESTATE, None)) is not None:
+            usable = w3c.usable_tracestate(state.encode())
+            if usable is not None:
+                carrier[w3c.TRACESTATE] = usable.decode()
         context = self._propagator.extract(carrier, _EMPTY)
         span = trace.get_current_span(context)
         creation = span if span.get_span_context().is_valid and boundary.trace_context else None

@@ -23,6 +23,8 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from tracing.core import sampling_state
+
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 BAGGAGE: Final = "baggage"
@@ -38,6 +40,7 @@ MAX_BAGGAGE_ENTRIES: Final = 64
 """The number of entries that the Baggage specification obliges every platform to carry."""
 
 _SAMPLED = b"13579bdf"
+_SAMPLING = sampling_state.KEY.encode()
 _version_00 = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 # Versions to come may append fields; 00 may not, and ff is invalid.
 _LATER_VERSION = re.compile(
@@ -113,23 +116,36 @@ def _context(trace_id: bytes, span_id: bytes, flags: bytes, state: object) -> Sp
     )
 
 
-def valid_tracestate(value: object) -> bool:
-    """Whether a `tracestate` is one: the API's own parser logs what it cannot read, at length."""
+def usable_tracestate(value: object) -> bytes | None:
+    """Return a `tracestate` as it may be read and handed on; `None` when nothing of it may be.
+
+    A malformed entry of OpenTelemetry's own is left out: samplers further on would disagree on it.
+    The API's parser logs what it cannot read, at length, and does not look into the entry.
+    """
     if not isinstance(value, bytes) or len(value) > MAX_TRACESTATE:
-        return False
+        return None
     members = [member.strip(b" \t") for member in value.split(b",")]
     present = [member for member in members if member]
     keys = {member.partition(b"=")[0] for member in present}
-    return len(keys) == len(present) <= MAX_TRACESTATE_MEMBERS and all(
-        _MEMBER.fullmatch(member) for member in present
-    )
+    if not (
+        len(keys) == len(present) <= MAX_TRACESTATE_MEMBERS
+        and all(_MEMBER.fullmatch(member) for member in present)
+    ):
+        return None
+    if _SAMPLING not in keys or all(map(_is_readable, present)):
+        return value
+    return b",".join(member for member in present if _is_readable(member)) or None
+
+
+def _is_readable(member: bytes) -> bool:
+    key, _, content = member.partition(b"=")
+    return key != _SAMPLING or sampling_state.parse_entry(content.decode("ascii")) is not None
 
 
 def parse_tracestate(value: object) -> TraceState:
     """Read a `tracestate`; empty when malformed or too long."""
-    if not isinstance(value, bytes) or not valid_tracestate(value):
-        return _NO_STATE
-    return TraceState.from_header([value.decode("ascii")])
+    usable = usable_tracestate(value)
+    return _NO_STATE if usable is None else TraceState.from_header([usable.decode("ascii")])
 
 
 def format_traceparent(context: SpanContext) -> bytes:

@@ -14,7 +14,7 @@ from tracing.headers import cloudevents
 from tracing.headers.codec import explain, latest, listed, without
 from tracing.headers.dead_letter import unmarked
 from tracing.kafka.proxy import ClientProxy
-from tracing.messaging.fan_in import MAX_LINKS
+from tracing.messaging.fan_in import MAX_LINKS, deciding
 from tracing.messaging.send import begin
 
 if TYPE_CHECKING:
@@ -159,10 +159,19 @@ def begin_batch(
     if len(created) > MAX_LINKS:
         telemetry.diagnostics.dropped("links", len(created) - MAX_LINKS)
         attributes[semconv.LINKS_DROPPED] = len(created) - MAX_LINKS
-    links = [Link(span.get_span_context()) for span in created[:MAX_LINKS]]
+    contexts = [span.get_span_context() for span in created]
+    links = [Link(context) for context in contexts[:MAX_LINKS]]
     kind = SpanKind.CLIENT if created else SpanKind.PRODUCER
     sending = begin(
-        telemetry, destination, get_current(), None, 0, links, attributes=attributes, kind=kind
+        telemetry,
+        destination,
+        get_current(),
+        None,
+        0,
+        links,
+        attributes=attributes,
+        kind=kind,
+        follows=deciding(contexts),
     )
     sending.messages = count
     return sending

@@ -15,7 +15,7 @@ from tracing.headers.flow import parse_origin
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
     from tracing.core.semconv import Attributes
     from tracing.messaging.flow_lag import ArrivalDurations
@@ -108,6 +108,20 @@ def fan_in(
     whole = {name: value for name, value in (agreed or {}).items() if name not in _FLOW}
     whole |= {name: oldest[name] for name in _FLOW if name in oldest}
     return FanIn(whole, tuple(links), unlinked, tuple(arrived))
+
+
+def deciding(linked: Iterable[SpanContext]) -> SpanContext | None:
+    """Choose the linked span whose sampling decision a trace keeps: the first that is sampled.
+
+    With it, no trace that is kept breaks off where several meet, and spans of several messages are
+    no more than the messages whose traces are kept. The others' links lead nowhere.
+    """
+    first: SpanContext | None = None
+    for context in linked:
+        if context.trace_flags.sampled:
+            return context
+        first = first or context
+    return first
 
 
 def link_to(creation: Span, placement: Attributes) -> Link:

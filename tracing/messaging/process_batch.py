@@ -12,7 +12,7 @@ from tracing.core import semconv
 from tracing.core.otel_context import PROCESSING_KEY, SPAN_KEY, SUPPRESSED
 from tracing.headers.flow import flow_attributes, in_flow
 from tracing.headers.identity import EventIdentity
-from tracing.messaging.fan_in import MAX_LINKS, fan_in
+from tracing.messaging.fan_in import MAX_LINKS, deciding, fan_in
 from tracing.messaging.handling import Handling, running_task
 from tracing.messaging.outcome import ERROR, OK, Rejected, decisive
 from tracing.metrics import catalog
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 class BatchProcessing(Handling):
     """The handling of several records at once; made by `TracedConsumer.process_batch`.
 
-    Its span is no child of any of them, but linked to the first 128. What is sent inside belongs
-    to the flow of the record whose origin is the oldest, so that the lag of what comes out is that
-    of the slowest thing that went in; other baggage goes along where all records agree on it.
+    Its span is no child of any of them, but linked to the first 128. If it begins a trace, that
+    trace is sampled if a linked one is. What is sent inside belongs to the flow of the record whose
+    origin is the oldest, so that the lag of what comes out is that of the slowest thing that went
+    in; other baggage goes along where all records agree on it.
 
     Enter it, as a context manager, in the task that handles the records. It belongs to that task.
     It may be entered again once it is left, to try again: that is another span.
@@ -133,7 +134,13 @@ class BatchProcessing(Handling):
             telemetry.diagnostics.dropped("links", read.unlinked)
             attributes[semconv.LINKS_DROPPED] = read.unlinked
         self.span = telemetry.spans.start(
-            self._name, ambient, SpanKind.CONSUMER, attributes, links, now_ns
+            self._name,
+            ambient,
+            SpanKind.CONSUMER,
+            attributes,
+            links,
+            now_ns,
+            follows=deciding(link.context for link in read.links),
         )
         for arrived in read.arrived:
             if arrived.wait_ms < 0:

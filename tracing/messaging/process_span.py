@@ -68,7 +68,13 @@ def begin_process_span(
             relation = "link"
         context, links = _related(extracted, ambient, relation, polled)
         return telemetry.spans.start(
-            lane.name, context, SpanKind.CONSUMER, lane.attributes, links, start_ns
+            lane.name,
+            context,
+            SpanKind.CONSUMER,
+            lane.attributes,
+            links,
+            start_ns,
+            follows=None if creation is None else creation.get_span_context(),
         )
     if (
         isinstance(creation, RemoteSpan)

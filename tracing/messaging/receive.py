@@ -108,6 +108,7 @@ class Polling:
             SpanKind.CLIENT,
             attributes,
             start_ns=started_ns,
+            follows=self._first(records),
         )
         if span.is_recording():
             telemetry.spans.link(span, self._links(records))
@@ -119,6 +120,18 @@ class Polling:
                     recent = self.remembered.setdefault(tp, deque(maxlen=_REMEMBERED))
                     recent.append((batch[0].offset, batch[-1].offset, span.get_span_context()))
         span.end()
+
+    def _first(self, records: Mapping[Any, Sequence[Any]]) -> SpanContext | None:
+        """Return the span that created the poll's first record: it decides on sampling.
+
+        To look for a sampled one would take longer the fewer there are, and nothing breaks off
+        without a poll span: only those that are recorded are linked.
+        """
+        tp, record = next((tp, batch[0]) for tp, batch in records.items() if batch)
+        creation = self._telemetry.propagation.creation(
+            record.headers, latest(record.headers), tp.topic
+        )
+        return None if creation is None else creation.get_span_context()
 
     def _links(self, records: Mapping[Any, Sequence[Any]]) -> list[Link]:
         links: list[Link] = []

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
     from tracing.core.semconv import Attributes, AttributeValue
     from tracing.headers.codec import Header
@@ -215,6 +215,7 @@ def begin(
     keep_baggage: bool = False,
     attributes: Attributes | None = None,
     kind: SpanKind = SpanKind.PRODUCER,
+    follows: SpanContext | None = None,
 ) -> Sending:
     """Start the span of a send, and add its context to the headers.
 
@@ -231,18 +232,24 @@ def begin(
         keep_baggage: Whether the message has baggage of its own, or goes without.
         attributes: Attributes of the span; by default the destination's.
         kind: The kind of the span.
+        follows: Where the span begins a trace, the linked span whose sampling decision it keeps.
     """
     spans = telemetry.spans
     current = parent.get(SPAN_KEY)
     creation: Span | bytes | None = None
-    if current is None:
+    if current is None and follows is None:
         creation = spans.dropped_root()
     elif isinstance(current, RemoteSpan) and not current.sampled and spans.drops_unsampled:
         creation = current
     span: Span | None = None
     if creation is None:
         creation = started = spans.start(
-            destination.name, parent, kind, attributes or destination.attributes, links
+            destination.name,
+            parent,
+            kind,
+            attributes or destination.attributes,
+            links,
+            follows=follows,
         )
         if started.is_recording():
             span = started

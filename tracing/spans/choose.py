@@ -4,10 +4,21 @@ The fast way is taken on a stock SDK alone, and only where a probe shows that it
 SDK's own.
 """
 
+import sys
 from collections.abc import Sequence
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Tracer, TracerProvider
+from opentelemetry.trace import (
+    Link,
+    ProxyTracer,
+    Span,
+    SpanContext,
+    SpanKind,
+    Tracer,
+    TracerProvider,
+    get_current_span,
+    get_tracer_provider,
+)
 
 from tracing.core import semconv
 from tracing.core.log import warn_once
@@ -39,9 +50,13 @@ class ApiSpans:
         links: Sequence[Link] = (),
         start_ns: int | None = None,
         span_id: int | None = None,  # noqa: ARG002 - the API has no way to choose one
+        follows: SpanContext | None = None,
     ) -> Span:
         """Start a span."""
-        return self._tracer.start_span(name, context, kind, attributes, links, start_ns)
+        tracer = self._tracer
+        if follows is not None and not get_current_span(context).get_span_context().is_valid:
+            tracer = self._following(follows)
+        return tracer.start_span(name, context, kind, attributes, links, start_ns)
 
     def enrich(self, span: Span, attributes: dict[str, AttributeValue]) -> None:
         """Set attributes on a running span."""
@@ -54,6 +69,24 @@ class ApiSpans:
             for link in links:
                 span.add_link(link.context, link.attributes)
 
+    def _following(self, follows: SpanContext) -> Tracer:
+        """Return a tracer that decides for a new trace as for a linked one, if it is an SDK's."""
+        if isinstance(self._tracer, ProxyTracer):
+            # The application may have set its provider since.
+            self._tracer = _tracer(get_tracer_provider())
+        # An SDK that is not installed cannot have made the tracer; do not look for it each time.
+        if "opentelemetry.sdk.trace" not in sys.modules:
+            return self._tracer
+        from tracing.spans.linked_root import linked_tracer  # noqa: PLC0415 - needs the SDK
+
+        return linked_tracer(self._tracer, follows)
+
+
+def _tracer(provider: TracerProvider) -> Tracer:
+    return provider.get_tracer(
+        semconv.SCOPE_NAME, semconv.SCOPE_VERSION, schema_url=semconv.SCHEMA_URL
+    )
+
 
 def span_starter(provider: TracerProvider, *, fast: bool = True) -> SpanStarter:
     """Choose how to start spans on a provider: fast on a stock SDK, else through the API.
@@ -62,9 +95,7 @@ def span_starter(provider: TracerProvider, *, fast: bool = True) -> SpanStarter:
         provider: The provider.
         fast: Whether the fast way may be taken at all.
     """
-    tracer = provider.get_tracer(
-        semconv.SCOPE_NAME, semconv.SCOPE_VERSION, schema_url=semconv.SCHEMA_URL
-    )
+    tracer = _tracer(provider)
     # An SDK that is not installed cannot have made the provider; do not import it for nothing.
     if fast and type(provider).__module__.startswith("opentelemetry.sdk.trace"):
         try:

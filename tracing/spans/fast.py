@@ -34,6 +34,7 @@ from opentelemetry.trace import (
 from tracing.core.ids import random_id
 from tracing.core.otel_context import SPAN_KEY
 from tracing.core.semconv import Attributes, AttributeValue
+from tracing.spans.linked_root import LinkedRoot
 
 _SAMPLED: Final = 0x01
 _RANDOM: Final = 0x02
@@ -199,20 +200,27 @@ class LightSpans:
         links: Sequence[Link] = (),
         start_ns: int | None = None,
         span_id: int | None = None,
+        follows: SpanContext | None = None,
     ) -> Span:
         """Start a span, as `opentelemetry.sdk.trace.Tracer.start_span` does."""
         tracer = self._tracer
         parent: SpanContext | None = None
+        root: LinkedRoot | None = None
         if SPAN_KEY in context:
             parent = get_current_span(context).get_span_context()
         if not tracer._is_enabled():
             return NonRecordingSpan(parent or INVALID_SPAN_CONTEXT)
         if parent is None or not parent.is_valid:
             parent = None
-            trace_id = tracer.id_generator.generate_trace_id()
-            flags = self._new_random
-            sampled = self._decisions.get(None)
-            state = None
+            sampled = state = None
+            if follows is None:
+                trace_id = tracer.id_generator.generate_trace_id()
+                flags = self._new_random
+                sampled = self._decisions.get(None)
+            else:
+                root = LinkedRoot(tracer.sampler, tracer.id_generator, follows)
+                trace_id = root.generate_trace_id()
+                flags = _RANDOM if root.is_trace_id_random() else 0
         else:
             trace_id = parent.trace_id
             flags = parent.trace_flags & _RANDOM
@@ -220,7 +228,8 @@ class LightSpans:
             state = parent.trace_state
         recorded = sampled
         if sampled is None:
-            result = tracer.sampler.should_sample(context, trace_id, name, kind, attributes, links)
+            sampler = root or tracer.sampler
+            result = sampler.should_sample(context, trace_id, name, kind, attributes, links)
             state = result.trace_state
             if result.attributes != attributes:
                 attributes = result.attributes or {}

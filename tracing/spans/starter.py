@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind
 
 from tracing.core.semconv import Attributes, AttributeValue
 
@@ -38,6 +38,7 @@ class SpanStarter(Protocol):
         links: Sequence[Link] = (),
         start_ns: int | None = None,
         span_id: int | None = None,
+        follows: SpanContext | None = None,
     ) -> Span:
         """Start a span whose parent is the span in `context`.
 
@@ -52,6 +53,9 @@ class SpanStarter(Protocol):
             links: Links that are known at the start.
             start_ns: The start in unix ns, where it lies in the past.
             span_id: The span's id, where `takes_span_ids`.
+            follows: The linked span whose trace decides whether a new trace is sampled; without
+                effect below a parent. By default the sampler decides alone. A provider that is
+                not the SDK's always does.
         """
 
     def enrich(self, span: Span, attributes: dict[str, AttributeValue]) -> None:
