@@ -3,7 +3,8 @@
 import math
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 from opentelemetry import metrics as metrics_api
 from opentelemetry import propagate
@@ -16,7 +17,7 @@ from opentelemetry.trace import TracerProvider
 
 from tracing.core import semconv
 from tracing.core.callables import discard, require_sync
-from tracing.core.environment import fast_paths, service_name
+from tracing.core.environment import fast_paths, service_name, type_label
 from tracing.core.log import warn_once
 from tracing.core.semconv import AttributeValue
 from tracing.core.text import MAX_NAME, is_name, plain_text
@@ -28,6 +29,7 @@ from tracing.metrics.cardinality import DEFAULT_MAX_SERIES, LEAST_MAX_SERIES
 from tracing.metrics.diagnostics import Diagnostics
 from tracing.metrics.histograms import Aggregator
 from tracing.metrics.instruments import metrics_on
+from tracing.metrics.message_types import ByType
 from tracing.metrics.series import PipelineNames
 from tracing.spans.choose import span_starter
 
@@ -35,6 +37,8 @@ Relation = Literal["parent", "link", "both"]
 """How a process span relates to the context in which its message was created."""
 
 _MAX_MESSAGE = 1024
+
+Value = TypeVar("Value")
 
 
 class Telemetry:
@@ -66,6 +70,14 @@ class Telemetry:
         commit_spans: Whether commits are spans too; they are timed in any case.
         message_keys: Whether keys that are text may appear on spans. Keys can be personal data.
         body_sizes: Whether the size of serialized values, in bytes, appears on process spans.
+        message_type: Names the type of messages that carry none, because their sender writes no
+            CloudEvents: a plain function of the message (`topic`, `headers`, `key`, `value`,
+            `timestamp`) that returns a fixed name of at most 128 characters, or `None`. What is
+            sent with such a type carries it as `ce_type`. It may be called more than once for a
+            message, so keep it cheap. If it fails, the message has no type.
+        message_type_label: Whether metrics have the label `message.type`. It takes the first 64
+            types of this process; further ones share `_OTHER`. By default as
+            `PIPELINE_TRACING_MESSAGE_TYPE_LABEL` says, which is on. Spans have types either way.
         max_series: How many series a metric may have in this process, at least 100. Further ones
             share one, with the label `otel.metric.overflow`, and are counted. The first telemetry
             on a meter provider decides.
@@ -103,6 +115,8 @@ class Telemetry:
         commit_spans: bool = False,
         message_keys: bool = False,
         body_sizes: bool = False,
+        message_type: Callable[[Any], str | bytes | None] | None = None,
+        message_type_label: bool | None = None,
         max_series: int = DEFAULT_MAX_SERIES,
         redact: Callable[[str], str] | None = None,
         fast: bool | None = None,
@@ -120,6 +134,8 @@ class Telemetry:
             raise ValueError(f"link_after_s must be positive seconds, not {link_after_s!r}")
         if redact is not None:
             require_sync(redact, "redact", arguments=1)
+        if message_type is not None:
+            require_sync(message_type, "message_type", arguments=1)
         if not 0 < max_flow_age_s < math.inf:
             raise ValueError(f"max_flow_age_s must be positive seconds, not {max_flow_age_s!r}")
         self._default_relation, self._relations = _relations(relation)
@@ -133,6 +149,8 @@ class Telemetry:
         self.commit_spans = commit_spans
         self.message_keys = message_keys
         self.body_sizes = body_sizes
+        self.message_type = message_type
+        self.labels_types = type_label(message_type_label=message_type_label)
         self.source = (source or _service_name(provider) or pipeline).encode()
         self.fast = fast_paths(fast=fast)
         self.spans = span_starter(provider, fast=self.fast)
@@ -161,6 +179,22 @@ class Telemetry:
     def relation(self, topic: str) -> Relation:
         """Return how process spans of a topic relate to their messages' creation contexts."""
         return self._relations.get(topic, self._default_relation)
+
+    def by_type(
+        self, make: Callable[[str | None], Value], *, count_invalid: bool = True
+    ) -> ByType[Value]:
+        """Return what keeps a value for each type of a destination's messages.
+
+        Args:
+            make: Makes the value of a label; of `None` for messages without a type.
+            count_invalid: Whether to count types that cannot be used.
+        """
+        invalid = partial(self.diagnostics.invalid, "ce_type") if count_invalid else None
+        return ByType(self.metrics.message_types, make, invalid)
+
+    def type_labels(self, label: str | None) -> dict[str, str | int]:
+        """Return the metric labels of a type; none without a type, or if they are switched off."""
+        return {semconv.MESSAGE_TYPE: label} if label and self.labels_types else {}
 
     def created_ms(self, present: Mapping[str, object]) -> int | None:
         """Return when the event with these headers happened, unix ms; `None` if implausible."""

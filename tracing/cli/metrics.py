@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tracing.core.environment import TYPE_LABEL_VARIABLE
 from tracing.metrics import catalog
 from tracing.metrics.cardinality import DEFAULT_MAX_SERIES
+from tracing.metrics.message_types import MAX_MESSAGE_TYPES
 
 if TYPE_CHECKING:
     from tracing.metrics.metric import Metric
@@ -33,6 +35,11 @@ Made from `tracing/metrics/catalog.py` by `python -m tracing metrics --markdown`
   `pipeline.telemetry.dropped` with the reason `series`. The first telemetry on a meter provider
   sets the limit. Names of pipelines that arrive with messages, error types, steps and states have
   lower limits of 32 or 64; the rest is `_OTHER`.
+- `message.type` is the message's `ce_type`, or what `Telemetry(message_type=...)` returns. The
+  metrics of a process together name its first {MAX_MESSAGE_TYPES} types; the rest is `_OTHER`. So
+  each set of the other labels has at most {MAX_MESSAGE_TYPES + 2} series, one of them untyped.
+  `Telemetry(message_type_label=False)` or `{TYPE_LABEL_VARIABLE}=off`
+  omits the label.
 - Only the lag monitor has series by partition. It keeps the 10,000 most urgent ones, or
   `LagMonitor(max_series=...)`; the rest is one series `_OTHER`. `python -m tracing lag --by-topic`
   and `LagMonitor(partitions=False)` omit partitions.

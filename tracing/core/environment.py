@@ -12,6 +12,8 @@ SERVICE_NAME_VARIABLE: Final = "OTEL_SERVICE_NAME"
 RESOURCE_VARIABLE: Final = "OTEL_RESOURCE_ATTRIBUTES"
 FAST_VARIABLE: Final = "PIPELINE_TRACING_FAST"
 """`off` turns all fast paths off: everything goes through the public API of OpenTelemetry."""
+TYPE_LABEL_VARIABLE: Final = "PIPELINE_TRACING_MESSAGE_TYPE_LABEL"
+"""`off` leaves the label `message.type` out of the metrics."""
 
 _ATTRIBUTE: Final = "service.name"
 
@@ -54,8 +56,21 @@ def fast_paths(*, fast: bool | None) -> bool:
     Raises:
         TypeError: The argument is no boolean.
     """
-    if fast is None:
-        return switched_on(FAST_VARIABLE)
-    if not isinstance(fast, bool):
-        raise TypeError(f"fast must be True, False or None, not {fast!r}")
-    return fast
+    return _chosen("fast", fast, FAST_VARIABLE)
+
+
+def type_label(*, message_type_label: bool | None) -> bool:
+    """Return whether metrics have the label `message.type`: by argument, else by environment.
+
+    Raises:
+        TypeError: The argument is no boolean.
+    """
+    return _chosen("message_type_label", message_type_label, TYPE_LABEL_VARIABLE)
+
+
+def _chosen(argument: str, choice: object, variable: str) -> bool:
+    if choice is None:
+        return switched_on(variable)
+    if not isinstance(choice, bool):
+        raise TypeError(f"{argument} must be True, False or None, not {choice!r}")
+    return choice

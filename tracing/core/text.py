@@ -75,8 +75,21 @@ def label_of(value: object) -> str:
 
 
 def is_name(value: object) -> bool:
-    """Return whether this can be the name of a pipeline: 1 to 128 printable characters."""
+    """Return whether this can be a name, as of a pipeline: 1 to 128 printable characters."""
     return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
+
+
+def name_in(value: object) -> str | None:
+    """Return the name that bytes hold as UTF-8, or that a text is; `None` if it is no name."""
+    if isinstance(value, bytes):
+        # No character takes more than four bytes.
+        if len(value) > 4 * MAX_NAME:
+            return None
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:
+            return None
+    return str(value) if is_name(value) else None
 
 
 def printable(text: str, limit: int | None = None) -> str:

@@ -95,7 +95,7 @@ class Attempts:
             self._processing.start()
             return None
         self._last_started = perf_counter()
-        self._handling.retried(self._processing.record.topic, self._failure)
+        self._handling.retried(self._processing.record, self._failure)
         return self._processing.retry(self._number, self._delay_s, self._failure)
 
     async def _raised(self, retried: RetriedAttempt | None, raised: BaseException) -> float | None:

@@ -25,12 +25,13 @@ from tracing.headers.dead_letter import (
     Replay,
     first_failed_at_ms,
 )
+from tracing.messaging.destination import Destination
+from tracing.messaging.message_type import described, error_counts, type_of
 from tracing.messaging.outcome import decisive
-from tracing.messaging.send import Destination, begin
+from tracing.messaging.send import begin
 from tracing.messaging.transport import check_durable, sender_of
 from tracing.messaging.unreadable import kept_as
 from tracing.metrics import catalog
-from tracing.metrics.series import ErrorCounts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from tracing.headers.codec import Header
     from tracing.messaging.send import Sending
     from tracing.messaging.transport import Message, Producer, Transport
+    from tracing.metrics.message_types import ByType
+    from tracing.metrics.series import ErrorCounts
     from tracing.telemetry import Telemetry
 
 _MAX_STACKTRACE: Final = 16_384
@@ -132,7 +135,7 @@ class DeadLetters:
             ValueError: The dead-letter topic cannot exist, as `topic_of`.
         """
         self.topic_of(topic, group)
-        self._counts[topic, group]
+        self._counts[topic, group][None]
 
     async def publish(
         self,
@@ -181,7 +184,8 @@ class DeadLetters:
             dead_letter_topic=topic,
         )
         try:
-            self._counts[record.topic, group].add(semconv.error_type(error))
+            counts = self._counts[record.topic, group][type_of(telemetry, record)]
+            counts.add(semconv.error_type(error))
         except Exception as fault:
             telemetry.diagnostics.failed("dead_letter", fault)
 
@@ -238,8 +242,9 @@ class DeadLetters:
             context = get_current()
             if context.get(SUPPRESSED):
                 return None
-            destination = self._destinations[topic]
             present = latest(headers)
+            message_type = type_of(telemetry, record, present)
+            destination = self._destinations[topic].types[message_type]
             # Keep the record's own baggage, however much of it this service may see.
             kept = w3c.BAGGAGE in present
             fields = telemetry.propagation.fields - ({w3c.BAGGAGE} if kept else set())
@@ -254,17 +259,20 @@ class DeadLetters:
                 keep_baggage=kept,
             )
             if sending.span is not None:
-                telemetry.spans.enrich(sending.span, cloudevents.identity(present))
+                attributes = cloudevents.identity(present)
+                if destination.mixed:
+                    attributes |= described(message_type)
+                telemetry.spans.enrich(sending.span, attributes)
         except Exception as fault:
             telemetry.diagnostics.failed("dead_letter", fault)
             return None
         return sending
 
 
-def _error_counts(telemetry: Telemetry, place: tuple[str, str]) -> ErrorCounts:
+def _error_counts(telemetry: Telemetry, place: tuple[str, str]) -> ByType[ErrorCounts]:
     topic, group = place
     labels = {semconv.DESTINATION: topic, semconv.GROUP: group}
-    return ErrorCounts(telemetry.metrics, catalog.DEAD_LETTERS, labels)
+    return error_counts(telemetry, catalog.DEAD_LETTERS, labels)
 
 
 async def _in_own_transaction(send: Callable[[], Coroutine[Any, Any, None]]) -> None:

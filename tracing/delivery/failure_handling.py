@@ -9,15 +9,18 @@ from tracing.core.bounded import BoundedDict
 from tracing.delivery.failure_log import AttemptLog
 from tracing.delivery.retry import Retry
 from tracing.delivery.unreadable import Unreadable
+from tracing.messaging.message_type import error_counts, type_of
 from tracing.messaging.outcome import Unprocessable, decisive
 from tracing.metrics import catalog
-from tracing.metrics.series import ErrorCounts
 
 if TYPE_CHECKING:
     from tracing.delivery.dead_letters import DeadLetters
     from tracing.delivery.unreadable import OnUnreadable
     from tracing.messaging.reading import ConsumerPort
+    from tracing.messaging.transport import Message
     from tracing.metrics.instruments import Durations
+    from tracing.metrics.message_types import ByType
+    from tracing.metrics.series import ErrorCounts
 
 ONCE = Retry(attempts=1)
 """No second attempt."""
@@ -55,7 +58,7 @@ class FailureHandling:
     def prepare(self, topic: str) -> None:
         """Create a topic's counters, at 0, before there is anything to count."""
         if self.retry.attempts > 1:
-            self._retries[topic]
+            self._retries[topic][None]
         if self.dead_letters is not None:
             self.dead_letters.prepare(topic, self.group or "")
         self.unreadable.prepare(topic)
@@ -72,10 +75,11 @@ class FailureHandling:
         # `Unprocessable` is always permanent; the predicate need not handle it.
         return isinstance(error, Unprocessable) or not self.retry.may_succeed_after(error)
 
-    def retried(self, topic: str, cause: Exception) -> None:
+    def retried(self, record: Message, cause: Exception) -> None:
         """Count an attempt that follows a failed one. Never raises."""
         try:
-            self._retries[topic].add(semconv.error_type(cause))
+            counts = self._retries[record.topic][type_of(self._telemetry, record)]
+            counts.add(semconv.error_type(cause))
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
@@ -90,8 +94,8 @@ class FailureHandling:
         labels = {semconv.PIPELINE_LABEL: self._telemetry.pipeline, **self._labels(topic)}
         return self._telemetry.metrics.durations(catalog.RETRY_DURATION, labels)
 
-    def _new_retries(self, topic: str) -> ErrorCounts:
-        return ErrorCounts(self._telemetry.metrics, catalog.RETRIES, self._labels(topic))
+    def _new_retries(self, topic: str) -> ByType[ErrorCounts]:
+        return error_counts(self._telemetry, catalog.RETRIES, self._labels(topic))
 
     def _labels(self, topic: str) -> dict[str, str | int]:
         labels: dict[str, str | int] = {semconv.DESTINATION: topic}

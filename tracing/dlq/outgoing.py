@@ -18,7 +18,9 @@ from tracing.headers.dead_letter import (
     REPLAY_ID,
     Replay,
 )
-from tracing.messaging.send import Destination, begin
+from tracing.messaging.destination import Destination
+from tracing.messaging.message_type import described, type_of
+from tracing.messaging.send import begin
 
 if TYPE_CHECKING:
     from tracing.dlq.reading import Letter
@@ -86,7 +88,9 @@ class ReplaySends:
         """
         telemetry = self._telemetry
         try:
-            destination = self._destinations[provenance.topic]
+            present = latest(dead_letter.record.headers)
+            message_type = type_of(telemetry, dead_letter.record, present)
+            destination = self._destinations[provenance.topic].types[message_type]
             failed = dead_letter.context
             own = without(headers, telemetry.propagation.fields - {w3c.BAGGAGE})
             # The record keeps its own flow, or has none: a replay does not begin a flow.
@@ -103,8 +107,10 @@ class ReplaySends:
             if len(sending.headers) == len(own):
                 sending.headers += own_context(dead_letter)
             if sending.span is not None:
-                identity = cloudevents.identity(latest(dead_letter.record.headers))
-                telemetry.spans.enrich(sending.span, {**identity, semconv.REPLAY_ID: mark.id})
+                attributes = {**cloudevents.identity(present), semconv.REPLAY_ID: mark.id}
+                if destination.mixed:
+                    attributes |= described(message_type)
+                telemetry.spans.enrich(sending.span, attributes)
         except Exception as fault:
             telemetry.diagnostics.failed("replay", fault)
             return None

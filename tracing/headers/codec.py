@@ -14,6 +14,7 @@ MAX_SCANNED: Final = 256
 """How many headers of a record are looked at, from the end, where instrumentation appends."""
 
 _SHOWN: Final = 100
+_PAIR: Final = 2
 
 
 class Record(Protocol):
@@ -65,6 +66,20 @@ def reversed_pairs(headers: object) -> Iterator[Header]:
             continue
         if isinstance(name, str):
             yield name, value
+
+
+def last_value(headers: object, name: str) -> object:
+    """Return the last value of one header, as `latest(headers).get(name)`, without the map."""
+    try:
+        if len(headers) <= MAX_SCANNED:  # type: ignore[arg-type]  # anything may come in
+            for pair in reversed(headers):  # type: ignore[call-overload]  # as above
+                if pair[0] == name and len(pair) == _PAIR:
+                    return pair[1]
+            return None
+    except Exception:
+        # The other way knows what to do about headers that are none.
+        return latest(headers).get(name)
+    return latest(headers).get(name)
 
 
 def text(value: object, limit: int) -> str | None:

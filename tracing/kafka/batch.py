@@ -15,6 +15,7 @@ from tracing.headers.codec import explain, latest, listed, without
 from tracing.headers.dead_letter import unmarked
 from tracing.kafka.proxy import ClientProxy
 from tracing.messaging.fan_in import MAX_LINKS, deciding
+from tracing.messaging.message_type import OutgoingMessage, asked, described
 from tracing.messaging.send import begin
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from tracing.core.semconv import AttributeValue
     from tracing.headers.codec import Header
     from tracing.kafka.protocols import KafkaBatch
-    from tracing.messaging.send import Destination, Sending
+    from tracing.messaging.destination import Destination
+    from tracing.messaging.send import Sending
     from tracing.telemetry import Telemetry
 else:
     _Builder = object
@@ -47,7 +49,10 @@ class TracedBatch(ClientProxy, _Builder):
         self._batch = batch
         self._telemetry = telemetry
         self._completion = cloudevents.Completion(telemetry.source, telemetry.pipeline)
-        self._created: list[tuple[Span, int]] = []
+        self._created: list[tuple[Span, int, bytes | None]] = []
+        self._types: dict[bytes | None, int] = {}
+        # A batch does not know its topic, so the type falls back to the flow's name.
+        self._assumed = telemetry.pipeline.encode() if telemetry.cloudevents else None
         self._complete()
 
     @property
@@ -66,8 +71,10 @@ class TracedBatch(ClientProxy, _Builder):
         """Add a message, as `BatchBuilder.append`; `None` where the batch is full."""
         own_headers = listed(headers)
         span: Span | None = None
+        message_type: bytes | None = None
         try:
-            outgoing, span = self._message(own_headers)
+            message_type, named = self._type(own_headers, key, value)
+            outgoing, span = self._message(own_headers + named, message_type)
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
             outgoing = unmarked(own_headers, latest(own_headers))
@@ -78,8 +85,10 @@ class TracedBatch(ClientProxy, _Builder):
         except Exception as error:
             explain(error, outgoing)
             raise
-        if metadata is not None and span is not None:
-            self._created.append((span, time_ns()))
+        if metadata is not None:
+            self._types[message_type] = self._types.get(message_type, 0) + 1
+            if span is not None:
+                self._created.append((span, time_ns(), message_type))
         return metadata
 
     def close(self) -> None:
@@ -98,17 +107,39 @@ class TracedBatch(ClientProxy, _Builder):
         """Whether the batch is closed, as `BatchBuilder.closed`."""
         return self._batch.closed()
 
-    def _report(self, destination: Destination) -> list[Span]:
-        """End the messages' `create` spans, now that the topic is known."""
+    def _report(self, destination: Destination) -> tuple[list[Link], dict[bytes | None, int]]:
+        """End the messages' `create` spans, now that the topic is known.
+
+        Returns:
+            Links to them, and the number of messages of each type.
+        """
         created, self._created = self._created, []
         name = semconv.span_name(semconv.CREATE, destination.topic)
-        for span, ended_ns in created:
+        for span, ended_ns, _ in created:
             span.update_name(name)
             span.set_attribute(semconv.DESTINATION, destination.topic)
             span.end(ended_ns)
-        return [span for span, _ in created]
+        links = [Link(span.get_span_context(), described(kind)) for span, _, kind in created]
+        return links, self._types
 
-    def _message(self, headers: list[Header]) -> tuple[list[Header], Span | None]:
+    def _type(
+        self, headers: list[Header], key: object, value: object
+    ) -> tuple[bytes | None, list[Header]]:
+        """Return a message's type, and the header that says so where the application has none."""
+        present = latest(headers)
+        if cloudevents.TYPE in present:
+            return present[cloudevents.TYPE], []
+        telemetry = self._telemetry
+        if telemetry.message_type is None:
+            return self._assumed, []
+        message = OutgoingMessage(topic="", key=key, value=value, headers=headers)
+        if (named := asked(telemetry, message)) is None:
+            return self._assumed, []
+        return named, [(cloudevents.TYPE, named)] if telemetry.cloudevents else []
+
+    def _message(
+        self, headers: list[Header], message_type: bytes | None
+    ) -> tuple[list[Header], Span | None]:
         telemetry = self._telemetry
         propagation = telemetry.propagation
         present = latest(headers)
@@ -119,7 +150,6 @@ class TracedBatch(ClientProxy, _Builder):
         now_ms = time_ns() // 1_000_000
         outgoing = without(headers, propagation.fields)
         if telemetry.cloudevents:
-            # A batch does not know its topic, so the type falls back to the flow's name.
             self._completion.add_to(outgoing, present, now_ms)
         span: Span | None = None
         creation = get_current_span(context)
@@ -130,6 +160,7 @@ class TracedBatch(ClientProxy, _Builder):
                 semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.CREATE],
                 **propagation.described(context, now_ms),
                 **cloudevents.identity(latest(outgoing)),
+                **described(message_type),
             }
             span = telemetry.spans.start(semconv.CREATE, context, SpanKind.PRODUCER, attributes)
             creation = span
@@ -147,31 +178,37 @@ def begin_batch(
 
     Its kind is CLIENT where `create` spans do the producing, else PRODUCER.
     """
-    created: list[Span] = []
+    links: list[Link] = []
+    types: dict[bytes | None, int] = {}
     if isinstance(batch, TracedBatch):
-        created = batch._report(destination)  # noqa: SLF001 - a drop-in has no name for this
+        links, types = batch._report(destination)  # noqa: SLF001 - a drop-in has no name for this
     count = batch.record_count()
+    # What differs among the messages is on their links.
+    typed = destination.types[next(iter(types)) if len(types) == 1 else None]
     attributes: dict[str, AttributeValue] = {
-        **destination.attributes,
+        **typed.attributes,
         semconv.BATCH_COUNT: count,
         semconv.PARTITION: str(partition),
     }
-    if len(created) > MAX_LINKS:
-        telemetry.diagnostics.dropped("links", len(created) - MAX_LINKS)
-        attributes[semconv.LINKS_DROPPED] = len(created) - MAX_LINKS
-    contexts = [span.get_span_context() for span in created]
-    links = [Link(context) for context in contexts[:MAX_LINKS]]
-    kind = SpanKind.CLIENT if created else SpanKind.PRODUCER
+    kind = SpanKind.CLIENT if links else SpanKind.PRODUCER
+    follows = deciding(link.context for link in links)
+    if len(links) > MAX_LINKS:
+        telemetry.diagnostics.dropped("links", len(links) - MAX_LINKS)
+        attributes[semconv.LINKS_DROPPED] = len(links) - MAX_LINKS
+        del links[MAX_LINKS:]
     sending = begin(
         telemetry,
-        destination,
+        typed,
         get_current(),
         None,
         0,
         links,
         attributes=attributes,
         kind=kind,
-        follows=deciding(contexts),
+        follows=follows,
     )
     sending.messages = count
+    if len(types) > 1:
+        sending.messages -= sum(types.values())
+        sending.others = [(destination.types[each].messages, types[each]) for each in types]
     return sending

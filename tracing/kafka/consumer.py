@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
 from tracing.core.log import warn_once
+from tracing.headers.codec import latest
 from tracing.kafka.client import client_info
 from tracing.kafka.coexistence import beneath, call_beneath, present
 from tracing.kafka.consumer_methods import ConsumerMethods
@@ -231,10 +232,10 @@ class TracedConsumer(ConsumerMethods):
     def _reached(self) -> Any:
         return self._target
 
-    def _received(self, record: object) -> None:
+    def _received(self, record: Any) -> None:
         topic = topic_of(record)
         if topic is not None:
-            self._polling.delivered(topic)
+            self._polling.delivered(topic, record, latest(record.headers))
 
     def _poll_of(self, record: ConsumerRecord[Any, Any]) -> SpanContext | None:
         # TopicPartition is a named tuple, so a plain pair finds it.

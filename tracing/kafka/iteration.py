@@ -19,7 +19,7 @@ from tracing.messaging.handling import running_task
 from tracing.messaging.process import Processing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiokafka.structs import ConsumerRecord
 
@@ -48,7 +48,7 @@ class Iterations:
     """The `async for` loops over one consumer, and the record at which one was left.
 
     Args:
-        delivered: Counts records handed to the application, by topic.
+        delivered: Counts a record handed to the application, by its topic and headers.
 
     Attributes:
         delivered: The same.
@@ -56,7 +56,7 @@ class Iterations:
 
     __slots__ = ("_running", "_unfinished", "delivered")
 
-    def __init__(self, delivered: Callable[[str], None]) -> None:
+    def __init__(self, delivered: Callable[[str, Any, Mapping[str, object]], None]) -> None:
         self.delivered = delivered
         self._unfinished: Processing | None = None
         self._running: WeakSet[TracedRecords] = WeakSet()
@@ -140,8 +140,8 @@ class TracedRecords:
                 topic = received.topic
                 if not isinstance(topic, str):
                     return self._without_span(item, None)
-                self._delivered(topic)
                 headers = latest(received.headers)
+                self._delivered(topic, received, headers)
                 if REPLAY_GROUP in headers and self._consumer.addressed_elsewhere(received):
                     continue
                 current = self._consumer.process(received)

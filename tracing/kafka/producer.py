@@ -19,7 +19,8 @@ from tracing.kafka.coexistence import beneath, call_beneath, present, without_of
 from tracing.kafka.forwarding import argument, like, parameters, preset, takes, with_argument
 from tracing.kafka.producer_methods import ProducerMethods
 from tracing.kafka.sender import KafkaSender
-from tracing.messaging.send import Destination, begin_send
+from tracing.messaging.destination import Destination
+from tracing.messaging.send import begin_send
 
 if TYPE_CHECKING:
     import asyncio

@@ -11,6 +11,7 @@ from tracing.core import semconv
 from tracing.headers.codec import latest
 from tracing.headers.dead_letter import REPLAY_GROUP, Replay
 from tracing.headers.flow import parse_origin
+from tracing.messaging.message_type import described, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from tracing.core.semconv import Attributes
     from tracing.messaging.flow_lag import ArrivalDurations
-    from tracing.messaging.subscription import SubscribedLane
+    from tracing.messaging.subscription import SubscribedLane, TypedLane
     from tracing.telemetry import Telemetry
 
 MAX_LINKS: Final = 128
@@ -56,12 +57,14 @@ class FanIn:
         unlinked: Number of further records with a creating span.
         arrived: Those whose lag is measured. Replays are late by their nature, and would hide
             the lag of the others.
+        lanes: Where each comes from, by its type.
     """
 
     flow: dict[str, object]
     links: tuple[Link, ...]
     unlinked: int
     arrived: tuple[Arrived, ...]
+    lanes: tuple[TypedLane, ...]
 
 
 def fan_in(
@@ -83,8 +86,12 @@ def fan_in(
     agreed: dict[str, object] | None = None
     flows: list[tuple[bool, int, Mapping[str, object]]] = []
     unlinked = 0
-    for record, lane in handled:
+    lanes: list[TypedLane] = []
+    for record, subscribed in handled:
         present = latest(record.headers)
+        message_type = type_of(telemetry, record, present)
+        lane = subscribed.types[message_type]
+        lanes.append(lane)
         # Some clients hand over records without a timestamp. An impossible origin counts as none:
         # it must not become that of all others.
         timestamp: object = getattr(record, "timestamp", None)
@@ -92,7 +99,8 @@ def fan_in(
             record.headers, present, lane.topic, timestamp
         )
         if creation is not None and len(links) < max_links:
-            links.append(link_to(creation, lane.transport.placement(record)))
+            placement = lane.transport.placement(record)
+            links.append(link_to(creation, {**placement, **described(message_type)}))
         elif creation is not None:
             unlinked += 1
         agreed = dict(flow if agreed is None else agreed.items() & flow.items())
@@ -107,7 +115,7 @@ def fan_in(
     _, _, oldest = min(flows, key=lambda each: each[:2], default=(False, 0, {}))
     whole = {name: value for name, value in (agreed or {}).items() if name not in _FLOW}
     whole |= {name: oldest[name] for name in _FLOW if name in oldest}
-    return FanIn(whole, tuple(links), unlinked, tuple(arrived))
+    return FanIn(whole, tuple(links), unlinked, tuple(arrived), tuple(lanes))
 
 
 def deciding(linked: Iterable[SpanContext]) -> SpanContext | None:
@@ -124,6 +132,6 @@ def deciding(linked: Iterable[SpanContext]) -> SpanContext | None:
     return first
 
 
-def link_to(creation: Span, placement: Attributes) -> Link:
-    """Link to the span that created a message."""
-    return Link(creation.get_span_context(), placement)
+def link_to(creation: Span, message: Attributes) -> Link:
+    """Link to the span that created a message; describe the message on the link."""
+    return Link(creation.get_span_context(), message)

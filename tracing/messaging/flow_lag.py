@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tracing.metrics.instruments import Durations
+    from tracing.metrics.metric import Labels
     from tracing.telemetry import Telemetry
 
 Kept = TypeVar("Kept")
@@ -34,15 +35,19 @@ class Arrivals:
         telemetry: What the service's clients share.
         topic: The topic.
         group: The group, if any.
+        type_labels: The label of the messages' type, if any: for the end-to-end lag alone.
     """
 
-    __slots__ = ("_attributes", "_by_pipeline", "_telemetry")
+    __slots__ = ("_attributes", "_by_pipeline", "_telemetry", "_type_labels")
 
-    def __init__(self, telemetry: Telemetry, topic: str, group: str | None) -> None:
+    def __init__(
+        self, telemetry: Telemetry, topic: str, group: str | None, type_labels: Labels
+    ) -> None:
         self._telemetry = telemetry
         self._attributes: dict[str, str | int] = {semconv.DESTINATION: topic}
         if group is not None:
             self._attributes[semconv.GROUP] = group
+        self._type_labels = type_labels
         self._by_pipeline: dict[object, ArrivalDurations] = {}
 
     def of(self, flow: Mapping[str, object]) -> ArrivalDurations:
@@ -59,7 +64,9 @@ class Arrivals:
         attributes = {**self._attributes, semconv.PIPELINE_LABEL: label}
         series = ArrivalDurations(
             telemetry.metrics.durations(catalog.WAIT_DURATION, attributes),
-            telemetry.metrics.durations(catalog.END_TO_END_DURATION, attributes),
+            telemetry.metrics.durations(
+                catalog.END_TO_END_DURATION, {**attributes, **self._type_labels}
+            ),
         )
         _keep(by_pipeline, pipeline, label, series)
         return series

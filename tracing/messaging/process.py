@@ -21,6 +21,7 @@ from tracing.headers.codec import latest
 from tracing.headers.dead_letter import REPLAY_GROUP, Replay
 from tracing.headers.flow import parse_origin
 from tracing.messaging.handling import Handling, running_task
+from tracing.messaging.message_type import type_of
 from tracing.messaging.outcome import DEAD_LETTERED, ERROR, OK, Rejected, decisive
 from tracing.messaging.process_span import RetriedAttempt, begin_process_span, process_attributes
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from tracing.core.semconv import AttributeValue
     from tracing.messaging.flow_lag import ArrivalDurations
     from tracing.messaging.outcome import Outcome
-    from tracing.messaging.subscription import SubscribedLane
+    from tracing.messaging.subscription import SubscribedLane, TypedLane
     from tracing.messaging.transport import Message
     from tracing.telemetry import Telemetry
 
@@ -83,7 +84,7 @@ class Processing(Handling):
         headers: Mapping[str, object] | None = None,
     ) -> None:
         self._telemetry = telemetry
-        self._lane = lane
+        self._lane: TypedLane = lane
         self._polled = polled
         self._headers = headers
         # Also what only its own kind of broker has, such as an offset.
@@ -221,11 +222,15 @@ class Processing(Handling):
 
     def _start(self, task: asyncio.Task[Any] | None) -> None:
         self._started = perf_counter()
-        telemetry, record, lane = self._telemetry, self.record, self._lane
+        telemetry, record = self._telemetry, self.record
         ambient = get_current()
         if ambient.get(SUPPRESSED):
             return
         present = latest(record.headers) if self._headers is None else self._headers
+        message_type = present.get(cloudevents.TYPE)
+        if message_type.__class__ is not bytes or telemetry.message_type is not None:
+            message_type = type_of(telemetry, record, present)
+        self._lane = lane = self._lane.types[message_type]
         extracted = telemetry.propagation.extract(
             record.headers, present, lane.topic, record.timestamp
         )
@@ -242,6 +247,7 @@ class Processing(Handling):
             polled=self._polled,
             wait_ms=wait_ms,
             start_ns=now_ns,
+            message_type=message_type,
         )
         self.span = span
         if wait_ms < 0:
@@ -256,7 +262,8 @@ class Processing(Handling):
         if span.is_recording():
             self._recording = True
             telemetry.spans.enrich(
-                span, process_attributes(telemetry, lane, record, present, flow, wait_ms)
+                span,
+                process_attributes(telemetry, lane, record, present, flow, wait_ms, message_type),
             )
         # The handler sees the message's baggage, whatever the span's parent is and whatever
         # baggage the consuming code runs with, and all else that it would see unwrapped.

@@ -127,6 +127,12 @@ class BatchProcessing(Handling):
             **flow_attributes(read.flow),
             semconv.BATCH_COUNT: len(self.records),
         }
+        # What differs among the records is on their links.
+        if len({lane.series for lane in read.lanes}) == 1:
+            (lane, *_) = read.lanes
+            self._series = lane.series
+            if semconv.EVENT_TYPE in lane.attributes:
+                attributes[semconv.EVENT_TYPE] = lane.attributes[semconv.EVENT_TYPE]
         if read.arrived:
             longest_ms = max(arrived.wait_ms for arrived in read.arrived)
             attributes[semconv.WAIT] = max(0, longest_ms) / 1000

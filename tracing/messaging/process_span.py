@@ -16,6 +16,8 @@ from tracing.headers.context import continuing
 from tracing.headers.dead_letter import REPLAY_GROUP, Replay
 from tracing.headers.flow import flow_attributes
 from tracing.headers.w3c import RemoteSpan
+from tracing.messaging.fan_in import link_to
+from tracing.messaging.message_type import described
 from tracing.messaging.outcome import OK, REJECTED, RETRIED, Rejected
 
 if TYPE_CHECKING:
@@ -27,14 +29,14 @@ if TYPE_CHECKING:
 
     from tracing.core.semconv import AttributeValue
     from tracing.headers.context import Extracted
-    from tracing.messaging.subscription import SubscribedLane
+    from tracing.messaging.subscription import TypedLane
     from tracing.messaging.transport import Message
     from tracing.telemetry import Telemetry
 
 
 def begin_process_span(
     telemetry: Telemetry,
-    lane: SubscribedLane,
+    lane: TypedLane,
     record: Message,
     extracted: Extracted,
     ambient: Context,
@@ -42,6 +44,7 @@ def begin_process_span(
     polled: SpanContext | None,
     wait_ms: int,
     start_ns: int,
+    message_type: bytes | None,
 ) -> Span:
     """Start the span, or use the message's own context if no span would be recorded.
 
@@ -54,6 +57,7 @@ def begin_process_span(
         polled: The poll span that brought it, if any.
         wait_ms: Its age, in ms.
         start_ns: When its handling starts, unix ns.
+        message_type: Its type.
     """
     creation = extracted[0]
     if (
@@ -66,7 +70,7 @@ def begin_process_span(
         relation = lane.relation
         if record.timestamp >= 0 and wait_ms > telemetry.link_after_ms:
             relation = "link"
-        context, links = _related(extracted, ambient, relation, polled)
+        context, links = _related(extracted, ambient, relation, polled, message_type)
         return telemetry.spans.start(
             lane.name,
             context,
@@ -89,13 +93,17 @@ def begin_process_span(
 
 def process_attributes(
     telemetry: Telemetry,
-    lane: SubscribedLane,
+    lane: TypedLane,
     record: Any,
     present: Mapping[str, object],
     flow: Mapping[str, object],
     wait_ms: int,
+    message_type: bytes | None,
 ) -> dict[str, AttributeValue]:
-    """Describe one record on its span; `present` is `latest(record.headers)`."""
+    """Describe one record on its span; `present` is `latest(record.headers)`.
+
+    The lane's own attributes name the type, unless it is one of many.
+    """
     attributes = {**cloudevents.identity(present), **lane.transport.attributes(record)}
     attributes.update(flow_attributes(flow))
     if record.timestamp >= 0:
@@ -103,6 +111,8 @@ def process_attributes(
         created_ms = cloudevents.time_ms(present.get(cloudevents.TIME))
         if created_ms is not None and telemetry.window.holds(created_ms, record.timestamp):
             attributes[semconv.PUBLISH] = max(0, record.timestamp - created_ms) / 1000
+    if lane.mixed:
+        attributes |= described(message_type)
     if record.value is None:
         attributes[semconv.TOMBSTONE] = True
     if REPLAY_GROUP in present and (replay := Replay.of(record)) is not None:
@@ -115,7 +125,11 @@ def process_attributes(
 
 
 def _related(
-    extracted: Extracted, ambient: Context, relation: str, polled: SpanContext | None
+    extracted: Extracted,
+    ambient: Context,
+    relation: str,
+    polled: SpanContext | None,
+    message_type: bytes | None,
 ) -> tuple[Context, tuple[Link, ...]]:
     """Choose the parent and the links. A link to the parent would add nothing."""
     links: list[Link] = []
@@ -124,13 +138,13 @@ def _related(
     if creation is not None and relation != "link":
         parent = continuing(extracted)
         if relation == "both":
-            links.append(Link(creation.get_span_context()))
+            links.append(link_to(creation, described(message_type)))
         if around.is_valid:
             links.append(Link(around))
     else:
         parent = ambient
         if creation is not None:
-            links.append(Link(creation.get_span_context()))
+            links.append(link_to(creation, described(message_type)))
     if polled is not None:
         links.append(Link(polled))
     return parent, tuple(links)
@@ -145,7 +159,7 @@ class RetriedAttempt:
     def __init__(
         self,
         telemetry: Telemetry,
-        lane: SubscribedLane,
+        lane: TypedLane,
         context: Context,
         attributes: dict[str, AttributeValue],
     ) -> None:
@@ -184,7 +198,7 @@ class RetriedAttempt:
             self._telemetry.diagnostics.failed("process", fault)
 
     def _start(
-        self, lane: SubscribedLane, context: Context, attributes: dict[str, AttributeValue]
+        self, lane: TypedLane, context: Context, attributes: dict[str, AttributeValue]
     ) -> Span:
         spans = self._telemetry.spans
         described: dict[str, AttributeValue] = {

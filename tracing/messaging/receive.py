@@ -12,8 +12,10 @@ from opentelemetry.trace import SpanKind
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
 from tracing.core.otel_context import SUPPRESSED
-from tracing.headers.codec import latest
+from tracing.headers import cloudevents
+from tracing.headers.codec import last_value, latest
 from tracing.messaging.fan_in import MAX_LINKS, link_to
+from tracing.messaging.message_type import described, type_of
 from tracing.metrics import catalog
 from tracing.metrics.series import OperationSeries
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from tracing.core.semconv import AttributeValue
     from tracing.messaging.transport import ClientInfo
     from tracing.metrics.instruments import Count
+    from tracing.metrics.message_types import ByType
     from tracing.telemetry import Telemetry
 
 # Records of a few polls may wait while the next ones arrive; older ones lose only their link.
@@ -42,14 +45,23 @@ class Polling:
             self._group[semconv.GROUP] = info.group
         self._client = info.attributes()
         self._transport = info.transport
-        self._delivered = BoundedDict(self._new_count)
+        self._delivered = BoundedDict(self._new_counts)
         self._series = BoundedDict(self._new_series)
         self.remembered: dict[Any, deque[tuple[int, int, SpanContext]]] = {}
         """The last recorded polls by partition: first offset, last offset, and the span."""
 
-    def delivered(self, topic: str, number: int = 1) -> None:
-        """Count records handed to the application."""
-        self._delivered[topic].value += number
+    def delivered(self, topic: str, record: Any, present: Mapping[str, object]) -> None:
+        """Count a record handed to the application.
+
+        Args:
+            topic: Its topic.
+            record: The record.
+            present: `latest(record.headers)`.
+        """
+        message_type = present.get(cloudevents.TYPE)
+        if message_type.__class__ is not bytes or self._telemetry.message_type is not None:
+            message_type = type_of(self._telemetry, record, present)
+        self._delivered[topic][message_type].value += 1
 
     def polled(
         self,
@@ -88,8 +100,8 @@ class Polling:
         total = sum(counts.values())
         if not total:
             return
-        for topic, number in counts.items():
-            self.delivered(topic, number)
+        for tp, batch in records.items():
+            self._count(tp.topic, batch)
         topic = next(iter(counts)) if len(counts) == 1 else ""
         self._series[topic].succeeded.record(perf_counter() - started)
         context = get_current()
@@ -133,21 +145,41 @@ class Polling:
         )
         return None if creation is None else creation.get_span_context()
 
+    def _count(self, topic: str, batch: Sequence[Any]) -> None:
+        """Count the records of one partition."""
+        counts, telemetry = self._delivered[topic], self._telemetry
+        if not telemetry.labels_types:
+            counts[None].value += len(batch)
+            return
+        asks = telemetry.message_type is not None
+        for record in batch:
+            message_type = last_value(getattr(record, "headers", ()), cloudevents.TYPE)
+            if asks or message_type.__class__ is not bytes:
+                message_type = type_of(telemetry, record)
+            counts[message_type].value += 1
+
     def _links(self, records: Mapping[Any, Sequence[Any]]) -> list[Link]:
         links: list[Link] = []
         looked_at = 0
         for tp, batch in records.items():
             for record in batch[: MAX_LINKS - looked_at]:
                 looked_at += 1
-                creation = self._telemetry.propagation.creation(
-                    record.headers, latest(record.headers), tp.topic
-                )
+                present = latest(record.headers)
+                creation = self._telemetry.propagation.creation(record.headers, present, tp.topic)
                 if creation is not None:
-                    links.append(link_to(creation, self._transport.placement(record)))
+                    message_type = type_of(self._telemetry, record, present)
+                    message = {**self._transport.placement(record), **described(message_type)}
+                    links.append(link_to(creation, message))
         return links
 
-    def _new_count(self, topic: str) -> Count:
-        return self._telemetry.metrics.count(catalog.CONSUMED_MESSAGES, self._operation(topic))
+    def _new_counts(self, topic: str) -> ByType[Count]:
+        telemetry, operation = self._telemetry, self._operation(topic)
+        return telemetry.by_type(
+            lambda label: telemetry.metrics.count(
+                catalog.CONSUMED_MESSAGES, {**operation, **telemetry.type_labels(label)}
+            ),
+            count_invalid=False,
+        )
 
     def _new_series(self, topic: str) -> OperationSeries:
         return OperationSeries(

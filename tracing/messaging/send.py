@@ -18,10 +18,8 @@ from tracing.headers.context import continuing
 from tracing.headers.dead_letter import unmarked
 from tracing.headers.flow import current_flow
 from tracing.headers.w3c import RemoteSpan
-from tracing.messaging.flow_lag import Publications
+from tracing.messaging.message_type import OutgoingMessage, asked, described
 from tracing.messaging.outcome import decisive
-from tracing.metrics import catalog
-from tracing.metrics.series import OperationSeries
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -33,61 +31,14 @@ if TYPE_CHECKING:
     from tracing.core.semconv import Attributes, AttributeValue
     from tracing.headers.codec import Header
     from tracing.headers.context import Extracted
-    from tracing.messaging.transport import ClientInfo
-    from tracing.metrics.instruments import Durations
+    from tracing.messaging.destination import Destination, TypedDestination
+    from tracing.metrics.instruments import Count, Durations
     from tracing.telemetry import Telemetry
 
 
 _UNSEEN = object()
-_NONE: Mapping[str, object] = {}
+_NONE: Mapping[str, bytes | None] = {}
 _ERROR = Status(StatusCode.ERROR)
-
-
-class Destination:
-    """The values that all sends of one producer to one topic share.
-
-    Args:
-        telemetry: What the service's clients share.
-        info: The producer.
-        topic: Where the messages go.
-        operation: The name of the operation.
-    """
-
-    __slots__ = (
-        "attributes",
-        "completion",
-        "name",
-        "publications",
-        "series",
-        "topic",
-        "transport",
-    )
-
-    def __init__(
-        self,
-        telemetry: Telemetry,
-        info: ClientInfo,
-        topic: str,
-        operation: str = semconv.SEND,
-    ) -> None:
-        described: dict[str, str | int] = {
-            semconv.SYSTEM: info.transport.system,
-            semconv.OPERATION_NAME: operation,
-            semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[operation],
-            semconv.DESTINATION: topic,
-        }
-        self.topic = topic
-        self.transport = info.transport
-        self.completion = cloudevents.Completion(telemetry.source, topic)
-        self.name = semconv.span_name(operation, topic)
-        self.attributes: dict[str, AttributeValue] = {**described, **info.attributes()}
-        self.publications = Publications(telemetry, topic)
-        self.series = OperationSeries(
-            telemetry.metrics,
-            described,
-            durations=catalog.OPERATION_DURATION,
-            messages=catalog.SENT_MESSAGES,
-        )
 
 
 class Sending:
@@ -100,7 +51,9 @@ class Sending:
     Attributes:
         span: The span of the send; `None` where it is not recorded.
         headers: The headers to send.
-        messages: Number of messages in the send.
+        messages: Number of messages in the send that count for the destination.
+        others: Counts of further messages in the send, as of other types in a batch, each with
+            their number.
         created_ms: When the event came about, unix ms, where that is known.
         published: Receives the time from there to the record's timestamp.
     """
@@ -112,6 +65,7 @@ class Sending:
         "created_ms",
         "headers",
         "messages",
+        "others",
         "published",
         "span",
     )
@@ -119,7 +73,7 @@ class Sending:
     def __init__(
         self,
         telemetry: Telemetry,
-        destination: Destination,
+        destination: TypedDestination,
         span: Span | None,
         headers: list[Header],
     ) -> None:
@@ -129,6 +83,7 @@ class Sending:
         self._destination = destination
         self.span = span
         self.messages = 1
+        self.others: Sequence[tuple[Count, int]] = ()
         self.headers = headers
         self._started = perf_counter()
 
@@ -151,16 +106,18 @@ class Sending:
     def acknowledged(self, metadata: Any) -> None:
         """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
         try:
-            series = self._destination.series
+            destination = self._destination
             span = self.span
-            series.succeeded.record(perf_counter() - self._started, span)
-            series.messages.value += self.messages
+            destination.series.succeeded.record(perf_counter() - self._started, span)
+            destination.messages.value += self.messages
+            for count, messages in self.others:
+                count.value += messages
             if self.created_ms is not None and metadata is not None:
                 self._note_publication(metadata.timestamp - self.created_ms)
             if span is None:
                 return
             if metadata is not None:
-                self._telemetry.spans.enrich(span, self._destination.transport.placement(metadata))
+                self._telemetry.spans.enrich(span, destination.transport.placement(metadata))
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
         self._end()
@@ -206,7 +163,7 @@ class Sending:
 
 def begin(
     telemetry: Telemetry,
-    destination: Destination,
+    destination: TypedDestination,
     parent: Context,
     headers: list[Header] | None,
     now_ms: int,
@@ -223,7 +180,7 @@ def begin(
 
     Args:
         telemetry: What the service's clients share.
-        destination: Where the message goes, with the name of the operation.
+        destination: Where the message goes, with the name of the operation and the type.
         parent: The context that the span is in; its flow goes along, or begins here.
         headers: The headers to send, without any of `propagation.fields`. `None` for a batch,
             whose messages have headers of their own.
@@ -287,7 +244,7 @@ def begin_send(
     context = get_current()
     now_ms = time_ns() // 1_000_000
     links: tuple[Link, ...] = ()
-    present: Mapping[str, object] = _NONE
+    present: Mapping[str, bytes | None] = _NONE
     outgoing: list[Header] = []
     if headers:
         present = latest(headers)
@@ -298,19 +255,27 @@ def begin_send(
             context, links = _continued(
                 context, propagation.extract(headers, present, destination.topic)
             )
+    if telemetry.message_type is not None and cloudevents.TYPE not in present:
+        present = _named(telemetry, destination.topic, headers, record, present)
+        if telemetry.cloudevents and cloudevents.TYPE in present:
+            outgoing.append((cloudevents.TYPE, present[cloudevents.TYPE]))
+    message_type = present.get(cloudevents.TYPE, destination.assumed)
+    typed = destination.types[message_type]
     made = b""
     created_ms: int | None = now_ms
     if telemetry.cloudevents:
         made = destination.completion.add_to(outgoing, present, now_ms)
     if present and cloudevents.TIME in present:
         created_ms = telemetry.created_ms(present)
-    sending = begin(telemetry, destination, context, outgoing, now_ms, links)
+    sending = begin(telemetry, typed, context, outgoing, now_ms, links)
     sending.created_ms = created_ms
     sending.published = destination.publications.of(current_flow(context))
     if sending.span is not None:
         attributes = propagation.described(context, now_ms)
         if made:
             attributes[semconv.MESSAGE_ID] = made.decode()
+        if typed.mixed:
+            attributes.update(described(message_type))
         attributes = _described(telemetry, attributes, present, record)
         telemetry.spans.enrich(sending.span, attributes)
     return sending
@@ -332,6 +297,19 @@ def _described(
     if telemetry.message_keys and (written := key_text(key)) is not None:
         attributes[semconv.MESSAGE_KEY] = written
     return attributes
+
+
+def _named(
+    telemetry: Telemetry,
+    topic: str,
+    headers: list[Header],
+    record: tuple[object, object, object],
+    present: Mapping[str, bytes | None],
+) -> Mapping[str, bytes | None]:
+    """Add the type that the user's function gives a message to what is `present`."""
+    key, value, _partition = record
+    named = asked(telemetry, OutgoingMessage(topic=topic, key=key, value=value, headers=headers))
+    return present if named is None else {**present, cloudevents.TYPE: named}
 
 
 def _continued(context: Context, carried: Extracted) -> tuple[Context, tuple[Link, ...]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tracing.core import semconv
+from tracing.core.bounded import BoundedDict
 from tracing.messaging.flow_lag import Arrivals
 from tracing.metrics import catalog
 from tracing.metrics.series import OperationSeries
@@ -12,11 +14,34 @@ from tracing.metrics.series import OperationSeries
 if TYPE_CHECKING:
     from tracing.core.semconv import Attributes, AttributeValue
     from tracing.messaging.transport import ClientInfo
+    from tracing.metrics.message_types import ByType
     from tracing.telemetry import Telemetry
 
 
 class Subscription:
     """A topic read by a group: what the processing of all its records shares.
+
+    Args:
+        telemetry: What the service's clients share.
+        info: The consumer.
+        topic: The topic.
+
+    Attributes:
+        telemetry: What the service's clients share.
+        labelled: What records of one type share, by the label of the type.
+    """
+
+    __slots__ = ("labelled", "telemetry")
+
+    def __init__(self, telemetry: Telemetry, info: ClientInfo, topic: str) -> None:
+        self.telemetry = telemetry
+        self.labelled: BoundedDict[str | None, TypedSubscription] = BoundedDict(
+            partial(TypedSubscription, telemetry, info, topic)
+        )
+
+
+class TypedSubscription:
+    """A topic read by a group: what the processing of its records of one type shares.
 
     Metrics have no label for partitions, so the bounds of their series hold for a whole topic.
 
@@ -24,11 +49,17 @@ class Subscription:
         telemetry: What the service's clients share.
         info: The consumer.
         topic: The topic.
+        label: The label of the records' type; `None` if they have none.
+
+    Attributes:
+        mixed: Whether the records are of several types, which share a label.
     """
 
-    __slots__ = ("arrivals", "attributes", "info", "name", "relation", "series", "topic")
+    __slots__ = ("arrivals", "attributes", "info", "mixed", "name", "relation", "series", "topic")
 
-    def __init__(self, telemetry: Telemetry, info: ClientInfo, topic: str) -> None:
+    def __init__(
+        self, telemetry: Telemetry, info: ClientInfo, topic: str, label: str | None
+    ) -> None:
         operation: dict[str, str | int] = {
             semconv.SYSTEM: info.transport.system,
             semconv.OPERATION_NAME: semconv.PROCESS,
@@ -45,27 +76,62 @@ class Subscription:
             **info.attributes(),
             semconv.OPERATION_TYPE: semconv.OPERATION_TYPES[semconv.PROCESS],
         }
+        self.mixed = label == semconv.OTHER
+        if label is not None and not self.mixed:
+            self.attributes[semconv.EVENT_TYPE] = label
+        labels = telemetry.type_labels(label)
         self.series = OperationSeries(
-            telemetry.metrics, operation, durations=catalog.PROCESS_DURATION
+            telemetry.metrics, {**operation, **labels}, durations=catalog.PROCESS_DURATION
         )
-        self.arrivals = Arrivals(telemetry, topic, info.group)
+        self.arrivals = Arrivals(telemetry, topic, info.group, labels)
 
 
-class SubscribedLane:
-    """One lane of a subscription, such as a partition: what its records share.
+class TypedLane:
+    """One lane of a subscription, such as a partition: what its records of one type share.
+
+    Args:
+        subscription: The topic as the group reads it.
+        lane: The span attributes of the lane.
+
+    Attributes:
+        types: The same for the lane's records of all types.
+    """
+
+    __slots__ = (
+        "arrivals", "attributes", "mixed", "name", "relation", "series", "topic", "transport",
+        "types",
+    )  # fmt: skip
+
+    types: ByType[TypedLane]
+
+    def __init__(self, subscription: TypedSubscription, lane: Attributes) -> None:
+        self.topic = subscription.topic
+        self.transport = subscription.info.transport
+        self.mixed = subscription.mixed
+        self.name = subscription.name
+        self.relation = subscription.relation
+        self.series = subscription.series
+        self.arrivals = subscription.arrivals
+        self.attributes: dict[str, AttributeValue] = {**subscription.attributes, **lane}
+
+
+class SubscribedLane(TypedLane):
+    """One lane of a subscription: what its records share. It is that of records without a type.
 
     Args:
         subscription: The topic as the group reads it.
         lane: The span attributes of the lane.
     """
 
-    __slots__ = ("arrivals", "attributes", "name", "relation", "series", "topic", "transport")
+    __slots__ = ()
 
     def __init__(self, subscription: Subscription, lane: Attributes) -> None:
-        self.topic = subscription.topic
-        self.transport = subscription.info.transport
-        self.name = subscription.name
-        self.relation = subscription.relation
-        self.series = subscription.series
-        self.arrivals = subscription.arrivals
-        self.attributes: dict[str, AttributeValue] = {**subscription.attributes, **lane}
+        super().__init__(subscription.labelled[None], lane)
+
+        def typed(label: str | None) -> TypedLane:
+            made = TypedLane(subscription.labelled[label], lane)
+            made.types = types
+            return made
+
+        types = self.types = subscription.telemetry.by_type(typed)
+        types[None] = self

@@ -27,14 +27,14 @@ SENT_MESSAGES: Final = Metric(
         "Messages that the broker acknowledged to a producer. Those of a transaction count when "
         "they are acknowledged, even if the transaction aborts."
     ),
-    labels=_OPERATION,
+    labels=(*_OPERATION, semconv.MESSAGE_TYPE),
 )
 CONSUMED_MESSAGES: Final = Metric(
     name="messaging.client.consumed.messages",
     kind="counter",
     unit="{message}",
     description="Messages delivered to the application, once per delivery.",
-    labels=(*_OPERATION, semconv.GROUP),
+    labels=(*_OPERATION, semconv.GROUP, semconv.MESSAGE_TYPE),
 )
 OPERATION_DURATION: Final = Metric(
     name="messaging.client.operation.duration",
@@ -49,7 +49,7 @@ PROCESS_DURATION: Final = Metric(
     kind="histogram",
     unit="s",
     description="Duration of processing one message, one attempt.",
-    labels=(*_OPERATION, semconv.GROUP, semconv.ERROR_TYPE),
+    labels=(*_OPERATION, semconv.GROUP, semconv.MESSAGE_TYPE, semconv.ERROR_TYPE),
     buckets=_DURATION_BUCKETS,
 )
 # From milliseconds, when nothing waits, to hours, when a consumer was down over night.
@@ -64,7 +64,7 @@ END_TO_END_DURATION: Final = Metric(
     unit="s",
     description="From the creation of a flow's root event to the end of its successful processing "
     "at this hop. Replayed and skipped messages are not included.",
-    labels=_FLOW,
+    labels=(*_FLOW, semconv.MESSAGE_TYPE),
     buckets=_LAG_BUCKETS,
 )
 PUBLISH_DURATION: Final = Metric(
@@ -89,7 +89,7 @@ RETRIES: Final = Metric(
     kind="counter",
     unit="{attempt}",
     description="Attempts at processing a message after a failed one.",
-    labels=(*_HOP, semconv.ERROR_TYPE),
+    labels=(*_HOP, semconv.MESSAGE_TYPE, semconv.ERROR_TYPE),
 )
 RETRY_DURATION: Final = Metric(
     name="pipeline.retry.duration",
@@ -105,7 +105,7 @@ DEAD_LETTERS: Final = Metric(
     kind="counter",
     unit="{message}",
     description="Messages that a group gave up on and moved to its dead-letter topic.",
-    labels=(*_HOP, semconv.ERROR_TYPE),
+    labels=(*_HOP, semconv.MESSAGE_TYPE, semconv.ERROR_TYPE),
 )
 DEAD_LETTERS_REPLAYED: Final = Metric(
     name="pipeline.dead_letters.replayed",

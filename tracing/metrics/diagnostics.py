@@ -21,10 +21,11 @@ Invalid = Literal[
     "caller",
     "ce_time",
     "replay",
+    "ce_type",
 ]
 Dropped = Literal[
     "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
-    "exception_log", "saga", "saga_health",
+    "exception_log", "saga", "saga_health", "message_type",
 ]  # fmt: skip
 
 _CANNOT_BE_PARSED: Final = "a record's {} header could not be parsed and is treated as absent"
@@ -42,10 +43,12 @@ _INVALID: Final[dict[Invalid, str]] = {
     "replay": "a record's replay header cannot be used and is treated as absent",
     "ce_time": "an event's ce_time lies in the future, or back by more than "
     "Telemetry(max_flow_age_s=...); no publish duration is measured",
+    "ce_type": "a message's ce_type is no name of 1 to 128 printable characters; it is treated as "
+    "absent",
 }
 _DROPPED: Final[tuple[Dropped, ...]] = (
     "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
-    "exception_log", "saga", "saga_health",
+    "exception_log", "saga", "saga_health", "message_type",
 )  # fmt: skip
 
 

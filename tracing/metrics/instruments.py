@@ -21,6 +21,7 @@ from tracing.core.log import warn_once
 from tracing.metrics import catalog
 from tracing.metrics.cardinality import DEFAULT_MAX_SERIES, SeriesLimit
 from tracing.metrics.histograms import Aggregator
+from tracing.metrics.message_types import TypeNames
 from tracing.metrics.metric import Labels, Metric
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Metrics:
     ) -> None:
         self._aggregator = aggregator
         self._limit = SeriesLimit(max_series)
+        self.message_types = TypeNames()
         self._lock = threading.Lock()
         in_forked_child(self._begin_anew)
         self._counts: dict[str, dict[tuple[LabelSet, int], Count]] = {}

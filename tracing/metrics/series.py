@@ -1,12 +1,15 @@
 """The metric series of one operation on one destination, looked up once."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tracing.core import semconv
 from tracing.core.text import is_name
-from tracing.metrics.instruments import Count, Durations, Metrics
+from tracing.metrics.instruments import Durations, Metrics
 from tracing.metrics.metric import Metric
+
+if TYPE_CHECKING:
+    from tracing.metrics.instruments import Count
 
 MAX_ERROR_TYPES: Final = 32
 OTHER: Final = semconv.OTHER
@@ -15,9 +18,9 @@ MAX_PIPELINES: Final = 31
 
 
 class OperationSeries:
-    """Durations of an operation, and the number of its messages. For one thread."""
+    """Durations of an operation. For one thread."""
 
-    __slots__ = ("_attributes", "_durations", "_failed", "_metrics", "messages", "succeeded")
+    __slots__ = ("_attributes", "_durations", "_failed", "_metrics", "succeeded")
 
     def __init__(
         self,
@@ -25,19 +28,12 @@ class OperationSeries:
         attributes: Mapping[str, str | int],
         *,
         durations: Metric,
-        messages: Metric | None = None,
     ) -> None:
         self._metrics = metrics
         self._attributes = attributes
         self._durations = durations
         self._failed: dict[str, Durations] = {}
         self.succeeded = metrics.durations(durations, attributes)
-        if messages is None:
-            self.messages = Count()
-        else:
-            counted = {**attributes}
-            counted.pop(semconv.OPERATION_TYPE, None)
-            self.messages = metrics.count(messages, counted)
 
     def failed(self, error_type: str) -> Durations:
         """Return the durations of failed operations; rare error types share one series."""

@@ -59,14 +59,17 @@ class Capture:
         """Return the finished spans, in the order in which they ended."""
         return tuple(self._span_exporter.get_finished_spans())
 
-    def tree(self, *, attributes: Sequence[str] = (), links: bool = False) -> str:
+    def tree(
+        self, *, attributes: Sequence[str] = (), links: bool = False, types: bool = False
+    ) -> str:
         """Draw the finished spans, as `span_tree` does.
 
         Args:
             attributes: The attributes to show, in this order.
             links: Whether to show the names of linked spans.
+            types: Whether to show the type of the message after the name.
         """
-        return span_tree(self.spans(), attributes=attributes, links=links)
+        return span_tree(self.spans(), attributes=attributes, links=links, types=types)
 
     def metric(
         self, name: str, attributes: Mapping[str, AttributeValue] | None = None

@@ -13,20 +13,28 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
+_TYPE = "cloudevents.event_type"
+
 
 def span_tree(
-    spans: Iterable[ReadableSpan], *, attributes: Sequence[str] = (), links: bool = False
+    spans: Iterable[ReadableSpan],
+    *,
+    attributes: Sequence[str] = (),
+    links: bool = False,
+    types: bool = False,
 ) -> str:
     """Return finished spans as text: a line each, children indented two spaces below their parent.
 
-    A line is `NAME KIND`, then ` ERROR` for a span whose status is an error, then the
-    attributes asked for as ` key=value`, then ` ~> NAME` for each link. Siblings and roots are
-    ordered by start time, then name. Ids never appear.
+    A line is `NAME KIND`, or `NAME · TYPE KIND`, then ` ERROR` for a span whose status is an error,
+    then the attributes asked for as ` key=value`, then ` ~> NAME` for each link. Siblings and roots
+    are ordered by start time, then name. Ids never appear.
 
     Args:
         spans: Finished spans, in any order, of any number of traces.
         attributes: The attributes to show where a span has them, in this order.
         links: Whether to show links; `?` stands for a linked span that is not among `spans`.
+        types: Whether to show the type of the message after the name, as in
+            `process payment.events · PaymentDeclined CONSUMER`.
 
     Returns:
         The lines joined by newlines, without one at the end. A span whose parent is not among
@@ -42,7 +50,7 @@ def span_tree(
     pending = [(span, 0) for span in _ordered(children.get(None, ()), backwards=True)]
     while pending:
         span, level = pending.pop()
-        lines.append("  " * level + _line(span, by_key, attributes, links=links))
+        lines.append("  " * level + _line(span, by_key, attributes, links=links, types=types))
         pending += [
             (child, level + 1)
             for child in _ordered(children.get(_own_key(span), ()), backwards=True)
@@ -56,6 +64,7 @@ def assert_span_tree(
     *,
     attributes: Sequence[str] = (),
     links: bool = False,
+    types: bool = False,
 ) -> None:
     """Compare finished spans with a tree as text.
 
@@ -64,11 +73,12 @@ def assert_span_tree(
         expected: The tree; common indentation and surrounding blank lines do not matter.
         attributes: As for `span_tree`.
         links: As for `span_tree`.
+        types: As for `span_tree`.
 
     Raises:
         AssertionError: They differ; the message is a unified diff.
     """
-    actual = span_tree(spans, attributes=attributes, links=links)
+    actual = span_tree(spans, attributes=attributes, links=links, types=types)
     wanted = textwrap.dedent(expected.strip("\n")).rstrip()
     if actual != wanted:
         difference = difflib.unified_diff(
@@ -83,20 +93,26 @@ def _line(
     attributes: Sequence[str],
     *,
     links: bool,
+    types: bool,
 ) -> str:
-    parts = [span.name, span.kind.name]
+    present = span.attributes or {}
+    parts = [_named(span, types=types), span.kind.name]
     if span.status.status_code is StatusCode.ERROR:
         parts.append("ERROR")
-    present = span.attributes or {}
     parts += [f"{key}={present[key]!s}" for key in attributes if key in present]
     if links:
         for link in span.links:
             target = by_key.get((link.context.trace_id, link.context.span_id))
-            parts.append(f"~> {target.name if target else '?'}")
+            parts.append(f"~> {_named(target, types=types) if target else '?'}")
     parent = _parent_key(span)
     if parent is not None and parent not in by_key:
         parts.append("(parent elsewhere)")
     return " ".join(parts)
+
+
+def _named(span: ReadableSpan, *, types: bool) -> str:
+    message_type = (span.attributes or {}).get(_TYPE)
+    return f"{span.name} · {message_type}" if types and message_type else span.name
 
 
 def _own_key(span: ReadableSpan) -> tuple[int, int]:

@@ -78,7 +78,9 @@ def test_pipelines_beyond_the_first_share_one_series_that_is_looked_up_once(
 ) -> None:
     with Capture() as capture:
         telemetry = telemetry_on(capture)
-        known = Arrivals(telemetry, "t", None) if kind is Arrivals else Publications(telemetry, "t")
+        known: Any = Publications(telemetry, "t")
+        if kind is Arrivals:
+            known = Arrivals(telemetry, "t", None, {})
         first = known.of({"pipeline.name": "name-0"})
         for number in range(100):
             known.of({"pipeline.name": f"name-{number}"})
