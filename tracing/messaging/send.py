@@ -200,13 +200,9 @@ def begin(
         creation = current
     span: Span | None = None
     if creation is None:
+        described = attributes or destination.attributes
         creation = started = spans.start(
-            destination.name,
-            parent,
-            kind,
-            attributes or destination.attributes,
-            links,
-            follows=follows,
+            destination.name, parent, kind, described, links, follows=follows
         )
         if started.is_recording():
             span = started
