@@ -22,7 +22,16 @@ from tracing.cli.dlq_purge import purge_command
 from tracing.cli.dlq_replay import replay_command
 from tracing.cli.dlq_skip import skip_command
 from tracing.cli.option_types import DeadLetterName
-from tracing.cli.options import chosen, connecting, connection_of, json_option, naming, selecting
+from tracing.cli.options import (
+    chosen,
+    connecting,
+    connection_of,
+    formats_of,
+    json_option,
+    naming,
+    recognising,
+    selecting,
+)
 from tracing.cli.terminal import console, counting
 from tracing.dlq.origins import Origins
 from tracing.dlq.reading import letters, topics_of
@@ -78,11 +87,12 @@ def list_command(
     if limit is not None and not each:
         raise click.UsageError("--limit needs --each: groups are always counted in full")
     connection = connection_of(options, timeout)
+    formats = formats_of(options)
 
     async def run() -> None:
-        topics, selection, origins = await chosen(connection, **options)
+        topics, selection, origins = await chosen(connection, formats=formats, **options)
         troubles: Troubles = {}
-        dead_letters = selected(connection, topics, selection, timeout, troubles)
+        dead_letters = selected(connection, topics, selection, timeout, troubles, formats)
         if each:
             async with aclosing(limited(dead_letters, limit)) as few:
                 number = await _print_each(few, trace_url, origins, as_json=as_json)
@@ -108,8 +118,14 @@ def list_command(
 @click.argument("dead_letter_id", metavar="ID", type=DeadLetterName())
 @connecting
 @naming
+@recognising
 @click.option(
     "--payload", is_flag=True, help="Also show key and value, which may hold personal data."
+)
+@click.option(
+    "--stacktrace",
+    is_flag=True,
+    help="Also show the stack trace; those of other systems may hold personal data.",
 )
 @json_option
 @_trace_url
@@ -117,6 +133,7 @@ def show_command(
     *,
     dead_letter_id: LetterId,
     payload: bool,
+    stacktrace: bool,
     as_json: bool,
     trace_url: str | None,
     timeout: float,
@@ -127,10 +144,15 @@ def show_command(
     """Show why the dead letter ID (TOPIC/PARTITION/OFFSET) failed, and its trace."""
     del suffix  # Not needed for one dead letter; accepted for users who always set it.
     connection = connection_of(options, timeout)
+    formats = formats_of(options)
 
     async def run() -> tuple[Letter | None, Origins]:
         reading = letters(
-            connection, [dead_letter_id.topic], only=dead_letter_id, timeout_s=timeout
+            connection,
+            [dead_letter_id.topic],
+            only=dead_letter_id,
+            timeout_s=timeout,
+            formats=formats,
         )
         async with aclosing(reading):
             dead_letter = await anext(reading, None)
@@ -141,16 +163,25 @@ def show_command(
             else (dead_letter.provenance.topic,)
         )
         topics = await topics_of(connection)
-        return dead_letter, Origins(topics, template=names.template, named=named)
+        return dead_letter, Origins(topics, template=names.template, named=named, formats=formats)
 
     dead_letter, origins = asyncio.run(run())
     if dead_letter is None:
         raise click.ClickException(
             f"there is no dead letter {dead_letter_id}; it may have been purged"
         )
-    refusal = origins.refusal(dead_letter)
+    if dead_letter.provenance is None and dead_letter.problem is None:
+        raise click.ClickException(
+            f"{dead_letter_id} is no dead letter: neither its headers nor the name of its topic "
+            "say which topic it came from. If they do in a way of your own, describe it with "
+            "--origin-header topic=HEADER or --dead-letter-pattern REGEX"
+        )
     document = dead_letter_document(
-        dead_letter, trace_url=trace_url, payload=payload, refusal=refusal
+        dead_letter,
+        trace_url=trace_url,
+        payload=payload,
+        stacktrace=stacktrace,
+        refusal=origins.refusal(dead_letter),
     )
     if as_json:
         click.echo(json.dumps(document, indent=2))

@@ -48,7 +48,7 @@ def print_summary(summary: Summary, console: Console) -> None:
         for (_, source_topic, group, error), counted in ranked:
             table.add_row(
                 f"{counted.letters:,}",
-                *(Text(printable(text)) for text in (source_topic, group, error)),
+                *(Text(printable(text) or "-") for text in (source_topic, group, error)),
                 str(counted.attempts),
                 age(counted.oldest_ms),
                 age(counted.newest_ms),
@@ -109,9 +109,12 @@ def refused_lines(summary: Summary) -> Iterable[str]:
     """Yield one line for each dead letter that is not replayed, with the reason."""
     if not summary.refused:
         return
-    yield f"{summary.refused:,} dead letters are not replayed, as their origin cannot be right:"
+    yield f"{summary.refused:,} dead letters are not replayed:"
+    ids_by_reason: dict[str, list[str]] = {}
     for dead_letter_id, why in summary.first_refused.items():
-        yield f"  {printable(str(dead_letter_id))}: {printable(why)}"
+        ids_by_reason.setdefault(why, []).append(printable(str(dead_letter_id)))
+    for why, ids in ids_by_reason.items():
+        yield f"  {', '.join(ids)}: {printable(why)}"
     if more := summary.refused - len(summary.first_refused):
         yield f"  and {more:,} more (list --each shows them)"
 
@@ -183,6 +186,7 @@ def dead_letter_document(
     *,
     trace_url: str | None = None,
     payload: bool = False,
+    stacktrace: bool = False,
     refusal: str | None = None,
 ) -> dict[str, Any]:
     """Return a dead letter as data for JSON; key and value only if `payload`.
@@ -191,6 +195,7 @@ def dead_letter_document(
         dead_letter: The dead letter.
         trace_url: The URL of a trace, with `{trace_id}` for its id.
         payload: Whether to include key and value.
+        stacktrace: Whether to include the stack trace.
         refusal: Why it is not replayed, if it is not.
     """
     document: dict[str, Any] = {"id": str(dead_letter.id)}
@@ -207,13 +212,15 @@ def dead_letter_document(
             "offset": provenance.offset,
             "timestamp": iso_time(provenance.timestamp_ms),
             "group": provenance.group,
+            "written_by": provenance.written_by,
+            **dict(provenance.details),
             "error": provenance.exception,
             "message": provenance.message,
             "attempts": provenance.attempts,
             "first_failed_at": iso_time(provenance.first_failed_at_ms),
             "failed_at": iso_time(provenance.failed_at_ms),
         }
-        if provenance.stacktrace is not None:
+        if stacktrace and provenance.stacktrace is not None:
             document["stacktrace"] = provenance.stacktrace
     event = CloudEvent.from_headers(dead_letter.record.headers)
     if event is not None:

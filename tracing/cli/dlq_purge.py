@@ -14,9 +14,11 @@ from tracing.cli.options import (
     connecting,
     connection_of,
     dry_run_option,
+    formats_of,
     is_dead_letter_topic,
     json_option,
     naming,
+    recognising,
     yes_option,
 )
 from tracing.cli.terminal import confirm, iso_time
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tracing.delivery.dead_letter_names import DeadLetterNames
     from tracing.dlq.places import LetterId
     from tracing.dlq.purging import Purge
+    from tracing.headers.dead_letter_formats import DeadLetterFormats
 
 
 @click.command("purge")
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option("--all", "everything", is_flag=True, help="Delete all dead letters.")
 @naming
+@recognising
 @click.option(
     "--force", is_flag=True, help="Also purge topics that are not named like dead-letter topics."
 )
@@ -75,13 +79,14 @@ def purge_command(
     if (before is not None) + bool(up_to) + everything != 1:
         raise click.UsageError("say what to delete, one of: --before AGE, --up-to ID, --all")
     topics = topics or tuple(sorted({chosen.topic for chosen in up_to}))
+    formats = formats_of(options)
     if not force:
-        _check_names(topics, names, suffix)
+        _check_names(topics, names, suffix, formats)
     _check(topics, up_to)
     connection = connection_of(options, timeout)
 
     async def look() -> Purge:
-        dead_letters = letters(connection, topics, timeout_s=timeout)
+        dead_letters = letters(connection, topics, timeout_s=timeout, formats=formats)
         return await purgeable(dead_letters, before_ms=before, up_to=up_to or None)
 
     plan = asyncio.run(look())
@@ -113,9 +118,14 @@ def purge_command(
         )
 
 
-def _check_names(topics: tuple[str, ...], names: DeadLetterNames, suffix: str | None) -> None:
+def _check_names(
+    topics: tuple[str, ...],
+    names: DeadLetterNames,
+    suffix: str | None,
+    formats: DeadLetterFormats,
+) -> None:
     for topic in topics:
-        if not is_dead_letter_topic(topic, names, suffix):
+        if not is_dead_letter_topic(topic, names, suffix, formats):
             end = suffix or (SUFFIX if names.template == TOPIC else None)
             why = f"is not named like {names.template}" if end is None else f"does not end in {end}"
             raise click.UsageError(

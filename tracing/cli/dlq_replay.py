@@ -22,6 +22,7 @@ from tracing.cli.options import (
     connecting,
     connection_of,
     dry_run_option,
+    formats_of,
     json_option,
     selecting,
     yes_option,
@@ -31,6 +32,7 @@ from tracing.core.text import printable
 from tracing.dlq.replaying import Replayed, replay
 from tracing.dlq.selection import limited, selected
 from tracing.dlq.summary import Summary
+from tracing.headers.dead_letter import WRITTEN_BY
 from tracing.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from tracing.dlq.places import LetterId, Troubles
     from tracing.dlq.reading import Letter
     from tracing.dlq.selection import Selection
+    from tracing.headers.dead_letter_formats import DeadLetterFormats
     from tracing.kafka.connection import Connection
 
 _SHOWN_FAILURES: Final = 10
@@ -71,16 +74,22 @@ def replay_command(
 
     Other groups skip the replayed records. The dead letters stay in their topic: purge it when
     they are handled.
+
+    Dead letters of Kafka Connect, Kafka Streams, share groups and Spring go back without the
+    headers that these added. Consumers that are not of this library do not skip them, so the
+    command asks first. Where only their headers say which topic they came from, name it with
+    --topic.
     """
     connection = connection_of(options, timeout)
-    run = _Run(limit=limit, rate=rate, dry_run=dry_run)
+    formats = formats_of(options)
+    run = _Run(limit=limit, rate=rate, dry_run=dry_run, yes=yes, formats=formats)
 
     async def work() -> None:
         template = options["names"].template
-        topics, selection, origins = await chosen(connection, **options)
+        topics, selection, origins = await chosen(connection, formats=formats, **options)
         if selection.everything and not dry_run:
             confirm(_question(topics, selection), yes=yes)
-        dead_letters = selected(connection, topics, selection, timeout, run.troubles)
+        dead_letters = selected(connection, topics, selection, timeout, run.troubles, formats)
         await run.replay(connection, dead_letters, origins, template, selection.source_topics)
         whole = selection.everything and not selection.source_topics and limit is None
         run.everything = whole and not run.troubles
@@ -107,10 +116,21 @@ def replay_command(
 class _Run:
     """One replay, and its report."""
 
-    def __init__(self, *, limit: int | None, rate: float | None, dry_run: bool) -> None:
+    def __init__(
+        self,
+        *,
+        limit: int | None,
+        rate: float | None,
+        dry_run: bool,
+        yes: bool,
+        formats: DeadLetterFormats,
+    ) -> None:
         self._limit = limit
         self._rate = rate
         self._dry_run = dry_run
+        self._yes = yes
+        self._formats = formats
+        self._confirmed: set[str] = set()
         self._last: dict[tuple[str, int], LetterId] = {}
         self.summary = Summary()
         self.result = Replayed()
@@ -139,6 +159,7 @@ class _Run:
                     telemetry,
                     dead_letter_topic=template,
                     source_topics=source_topics,
+                    formats=self._formats,
                     rate=self._rate,
                     result=self.result,
                     on_progress=lambda so_far: report(so_far.sent, absolute=True),
@@ -149,9 +170,33 @@ class _Run:
     ) -> AsyncGenerator[Letter, None]:
         async with aclosing(dead_letters):
             async for dead_letter in dead_letters:
-                self.summary.add(dead_letter, origins.refusal(dead_letter))
+                refusal = origins.refusal(dead_letter)
+                if refusal is None and not self._dry_run:
+                    self._ask(dead_letter)
+                self.summary.add(dead_letter, refusal)
                 self._last[dead_letter.id.topic, dead_letter.id.partition] = dead_letter.id
                 yield dead_letter
+
+    def _ask(self, dead_letter: Letter) -> None:
+        """Ask before the first dead letter of another system goes to a topic.
+
+        Raises:
+            click.UsageError: There is no terminal to ask at.
+            click.Abort: The answer is no.
+        """
+        provenance = dead_letter.provenance
+        if provenance is None or provenance.written_by == WRITTEN_BY:
+            return
+        if provenance.topic in self._confirmed:
+            return
+        confirm(
+            f"{dead_letter.id} was written by {provenance.written_by}. Consumers that are not of "
+            "this library do not know which group a replay is for: all their groups that read "
+            f"{provenance.topic} handle it again. Replay such dead letters to {provenance.topic}?",
+            yes=self._yes,
+            otherwise="add --yes to replay dead letters of other systems",
+        )
+        self._confirmed.add(provenance.topic)
 
     def document(self, *, ended: bool) -> dict[str, Any]:
         """Return the report as data for JSON."""
@@ -162,6 +207,7 @@ class _Run:
             "unread": {name: trouble(error) for name, error in self.troubles.items()},
             "replayed": self.result.sent,
             "for_all_groups": self.result.unaddressed,
+            "of_other_systems": self.result.of_other_systems,
             "failed": self.result.failures,
             "failures": {
                 str(dead_letter_id): why for dead_letter_id, why in self.result.failed.items()
@@ -191,8 +237,13 @@ class _Run:
             )
         if unaddressed := self.result.unaddressed:
             click.echo(
-                f"{unaddressed} of them went to empty partitions, where marks do not work: every "
-                "group that reads them handles them"
+                f"{unaddressed} of them are for every group that reads their topic: their group is "
+                "unknown, or their partition was empty, where marks do not work"
+            )
+        if others := self.result.of_other_systems:
+            click.echo(
+                f"{others} of them are of other systems: every group whose consumers are not of "
+                "this library handles them"
             )
         for dead_letter_id, why in list(self.result.failed.items())[:_SHOWN_FAILURES]:
             click.echo(f"  {printable(str(dead_letter_id))}: {printable(why)}", err=True)

@@ -12,7 +12,13 @@ import click
 
 from tracing.cli.lag_output import document, print_sweep
 from tracing.cli.option_types import NamePattern, Positive
-from tracing.cli.options import connecting, connection_of, json_option
+from tracing.cli.options import (
+    connecting,
+    connection_of,
+    formats_of,
+    json_option,
+    recognising,
+)
 from tracing.cli.terminal import console, iso_time
 from tracing.lag.monitor import LagMonitor
 
@@ -48,6 +54,7 @@ _INTERVAL_S = 5.0
 @click.option(
     "--by-topic", is_flag=True, help="With --daemon: one series for each topic, not partition."
 )
+@recognising
 @json_option
 def lag_command(
     *,
@@ -78,6 +85,7 @@ def lag_command(
     if window is not None:
         _check_window(window, interval_s, once=watch is None and not daemon)
     connection = connection_of(options, timeout)
+    formats = formats_of(options)
 
     def monitor(telemetry: Telemetry | None = None) -> LagMonitor:
         try:
@@ -92,6 +100,7 @@ def lag_command(
                 topics=topics,
                 exclude_groups=exclude_groups,
                 exclude_topics=exclude_topics,
+                formats=formats,
                 partitions=not by_topic,
             )
         except ValueError as error:

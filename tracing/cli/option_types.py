@@ -13,6 +13,7 @@ import click
 from tracing.cli.terminal import UNITS
 from tracing.delivery.dead_letter_names import DeadLetterNames
 from tracing.dlq.places import LetterId
+from tracing.headers.dead_letter_formats import ORIGIN_FIELDS
 from tracing.kafka.transport import is_topic_name
 from tracing.lag.choice import patterns
 
@@ -65,6 +66,27 @@ class Template(click.ParamType[DeadLetterNames]):
             return DeadLetterNames(str(value), is_topic_name)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class OriginHeader(click.ParamType[tuple[str, str]]):
+    """What a header of the user's own holds, and its name."""
+
+    name = "FIELD=HEADER"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Convert the text."""
+        if isinstance(value, tuple):
+            return value
+        field, equals, header = str(value).partition("=")
+        if field not in ORIGIN_FIELDS or not equals or not header:
+            self.fail(
+                f"{value!r} is not FIELD=HEADER with a FIELD of {', '.join(ORIGIN_FIELDS)}",
+                param,
+                ctx,
+            )
+        return field, header
 
 
 class Positive(click.ParamType[float]):

@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from tracing.cli.option_types import Addresses, DeadLetterName, Moment, Positive, Template
+from tracing.cli.option_types import (
+    Addresses,
+    DeadLetterName,
+    Moment,
+    OriginHeader,
+    Positive,
+    Template,
+)
 from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.origins import Origins
 from tracing.dlq.reading import topics_of
 from tracing.dlq.selection import Selection
+from tracing.headers.dead_letter_formats import DeadLetterFormats
 from tracing.kafka.connection import Connection, read_command_config
 
 if TYPE_CHECKING:
@@ -113,7 +121,7 @@ def selecting(command: Callable[..., None]) -> Callable[..., None]:
         ),
     ):
         command = option(command)
-    return naming(command)
+    return naming(recognising(command))
 
 
 def naming(command: Callable[..., None]) -> Callable[..., None]:
@@ -139,11 +147,56 @@ def naming(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def is_dead_letter_topic(topic: str, names: DeadLetterNames, suffix: str | None) -> bool:
+def recognising(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that describe dead letters which this library did not write."""
+    for option in (
+        click.option(
+            "--dead-letter-pattern",
+            "dead_letter_patterns",
+            multiple=True,
+            metavar="REGEX",
+            envvar="PIPELINE_TRACING_DEAD_LETTER_PATTERN",
+            help="Other topics that hold dead letters, such as those of Kafka Connect and Kafka "
+            "Streams: a regular expression of the whole name, in which (?P<topic>...) is the "
+            "topic that they came from, and (?P<group>...) the group; repeatable (or "
+            "PIPELINE_TRACING_DEAD_LETTER_PATTERN). Named dlq.*, *-dlt and *.DLT, they are known.",
+        ),
+        click.option(
+            "--origin-header",
+            "origin_headers",
+            type=OriginHeader(),
+            multiple=True,
+            envvar="PIPELINE_TRACING_ORIGIN_HEADER",
+            help="A header of your own that says where a dead letter came from, for example "
+            "topic=x-original-topic. FIELD is topic, partition, offset, timestamp, group, error, "
+            "message, attempts or failed-at; repeatable (or PIPELINE_TRACING_ORIGIN_HEADER).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def formats_of(options: dict[str, Any]) -> DeadLetterFormats:
+    """Remove the options of `recognising` from `options`, and return what they describe.
+
+    Raises:
+        click.UsageError: They are not valid.
+    """
+    patterns = options.pop("dead_letter_patterns")
+    try:
+        return DeadLetterFormats(patterns, dict(options.pop("origin_headers")))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def is_dead_letter_topic(
+    topic: str, names: DeadLetterNames, suffix: str | None, formats: DeadLetterFormats
+) -> bool:
     """Return whether a topic is named like a dead-letter topic."""
-    if suffix is None and names.template != TOPIC:
-        return names.names(topic)
-    return topic.endswith(SUFFIX if suffix is None else suffix)
+    if suffix is not None:
+        return topic.endswith(suffix) or formats.is_own_topic(topic)
+    ours = topic.endswith(SUFFIX) if names.template == TOPIC else names.names(topic)
+    return ours or formats.is_dead_letter_topic(topic)
 
 
 def connection_of(options: dict[str, Any], timeout_s: float) -> Connection:
@@ -172,6 +225,7 @@ async def chosen(
     ids: Sequence[LetterId],
     names: DeadLetterNames,
     suffix: str | None,
+    formats: DeadLetterFormats,
 ) -> Chosen:
     """Find the dead-letter topics that the options select.
 
@@ -179,28 +233,40 @@ async def chosen(
         click.UsageError: A named topic does not exist, or has no dead-letter topic.
     """
     existing = await topics_of(connection)
+    by_id = {dead_letter_id.topic for dead_letter_id in ids}
     dead_letter_topics = sorted(
-        each for each in existing if is_dead_letter_topic(each, names, suffix)
+        each
+        for each in existing
+        # A user who names a dead letter has said that its topic holds some.
+        if each in by_id or is_dead_letter_topic(each, names, suffix, formats)
     )
-    named = {topic for topic in topics if is_dead_letter_topic(topic, names, suffix)}
+    named = {topic for topic in topics if is_dead_letter_topic(topic, names, suffix, formats)}
     source_topics = frozenset(topics) - named
     available = f"dead-letter topics: {', '.join(dead_letter_topics) or 'none'}"
     if missing := sorted(named - set(dead_letter_topics)):
         raise click.UsageError(f"there is no topic {', '.join(missing)}; {available}")
-    if missing := sorted({chosen.topic for chosen in ids} - set(dead_letter_topics)):
+    if missing := sorted(by_id - set(dead_letter_topics)):
         raise click.UsageError(f"there is no dead-letter topic {', '.join(missing)}; {available}")
+    # The source topic is part of the names of this library's dead-letter topics. Those of other
+    # systems can hold dead letters from any topic.
+    general = [topic for topic in dead_letter_topics if not names.names(topic)]
     for source_topic in source_topics:
-        if not any(source_topic in topic for topic in dead_letter_topics):
-            raise click.UsageError(f"topic {source_topic} has no dead-letter topic; {available}")
-    # Services choose the names of dead-letter topics, but the source topic is part of them. The
-    # selection leaves out dead letters from other source topics.
+        if not general and not any(source_topic in topic for topic in dead_letter_topics):
+            raise click.UsageError(
+                f"topic {source_topic} has no dead-letter topic; {available} (if it holds dead "
+                "letters itself, add --dead-letter-pattern with its name)"
+            )
+    # The selection leaves out dead letters from other source topics.
     selected = [
         topic
         for topic in dead_letter_topics
-        if not topics or topic in named or any(each in topic for each in source_topics)
+        if not topics
+        or topic in named
+        or (source_topics and topic in general)
+        or any(each in topic for each in source_topics)
     ]
     if ids:
-        selected = [topic for topic in selected if any(chosen.topic == topic for chosen in ids)]
+        selected = [topic for topic in selected if topic in by_id]
     selection = Selection(
         topics=frozenset(named),
         source_topics=source_topics,
@@ -210,5 +276,5 @@ async def chosen(
         until_ms=until,
         ids=frozenset(ids),
     )
-    origins = Origins(existing, template=names.template, named=source_topics)
+    origins = Origins(existing, template=names.template, named=source_topics, formats=formats)
     return Chosen(selected, selection, origins)

@@ -77,8 +77,15 @@ def counting(what: str) -> Iterator[ProgressCallback]:
         yield report
 
 
-def confirm(question: str, *, yes: bool) -> None:
+def confirm(
+    question: str, *, yes: bool, otherwise: str = "add --yes, or select dead letters"
+) -> None:
     """Ask for confirmation at the terminal, unless `yes`.
+
+    Args:
+        question: The question.
+        yes: Whether the answer is yes already.
+        otherwise: What to do without a terminal.
 
     Raises:
         click.UsageError: There is no terminal to ask at.
@@ -87,5 +94,5 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask at: add --yes, or select dead letters")
+        raise click.UsageError(f"there is no terminal to ask at: {otherwise}")
     click.confirm(question, abort=True, err=True)

@@ -10,10 +10,12 @@ from tracing.dlq.reading import Letter, dead_letter_topics, letters
 from tracing.dlq.replaying import Replayed, replay
 from tracing.dlq.selection import Selection
 from tracing.dlq.summary import Group, Summary
+from tracing.headers.dead_letter_formats import DeadLetterFormats
 from tracing.kafka.connection import Connection
 
 __all__ = [
     "Connection",
+    "DeadLetterFormats",
     "Group",
     "Letter",
     "LetterId",

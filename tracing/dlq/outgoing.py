@@ -14,10 +14,11 @@ from tracing.headers.codec import latest, listed, without
 from tracing.headers.dead_letter import (
     ERROR_HEADERS,
     FIRST_FAILED_AT,
-    REPLAY_GROUP,
-    REPLAY_ID,
+    REPLAY_HEADERS,
+    WRITTEN_BY,
     Replay,
 )
+from tracing.headers.dead_letter_formats import FORMATS
 from tracing.messaging.destination import Destination
 from tracing.messaging.message_type import described, type_of
 from tracing.messaging.send import begin
@@ -26,27 +27,36 @@ if TYPE_CHECKING:
     from tracing.dlq.reading import Letter
     from tracing.headers.codec import Header
     from tracing.headers.dead_letter import Provenance
+    from tracing.headers.dead_letter_formats import DeadLetterFormats
     from tracing.messaging.send import Sending
     from tracing.messaging.transport import ClientInfo
     from tracing.telemetry import Telemetry
 
-_LEFT_OUT: Final = (ERROR_HEADERS - {FIRST_FAILED_AT}) | {
-    REPLAY_GROUP,
-    REPLAY_ID,
-    w3c.TRACEPARENT,
-    w3c.TRACESTATE,
-}
+_MARKS_AND_TRACE: Final = REPLAY_HEADERS | {w3c.TRACEPARENT, w3c.TRACESTATE}
+_LEFT_OUT: Final = (ERROR_HEADERS - {FIRST_FAILED_AT}) | _MARKS_AND_TRACE
 
 
-def replay_headers(dead_letter: Letter, provenance: Provenance) -> tuple[list[Header], Replay]:
+def replay_headers(
+    dead_letter: Letter, provenance: Provenance, formats: DeadLetterFormats = FORMATS
+) -> tuple[list[Header], Replay | None]:
     """Return the headers of a replayed dead letter, without the new trace context, and its mark.
 
     The record keeps its own headers and the time at which it first failed. All dead letters and
     replays of a record carry the id of the record that first failed, so that a consumer with an
     inbox applies it once.
+
+    A dead letter of another system has no mark if it does not say its group, partition and offset.
+    If it does, the mark makes the other groups skip it whose consumers are of this library.
     """
+    if provenance.written_by != WRITTEN_BY:
+        headers = formats.without_errors(listed(dead_letter.record.headers), provenance)
+        headers = without(headers, _MARKS_AND_TRACE)
+        if not provenance.group or provenance.partition < 0 or provenance.offset < 0:
+            return headers, None
+        mark = Replay(group=provenance.group, id=_place(provenance))
+        return headers + mark.headers(), mark
     earlier = Replay.from_headers(dead_letter.record.headers)
-    first = f"{provenance.topic}/{provenance.partition}/{provenance.offset}"
+    first = _place(provenance)
     if earlier is not None and (place := earlier.place) is not None:
         behind = place[2] < provenance.offset
         if behind and place[:2] == (provenance.topic, provenance.partition):
@@ -76,7 +86,11 @@ class ReplaySends:
         )
 
     def begin(
-        self, dead_letter: Letter, provenance: Provenance, headers: list[Header], mark: Replay
+        self,
+        dead_letter: Letter,
+        provenance: Provenance,
+        headers: list[Header],
+        mark: Replay | None,
     ) -> Sending | None:
         """Begin the send of a dead letter; return `None` if telemetry fails, which is logged.
 
@@ -84,7 +98,7 @@ class ReplaySends:
             dead_letter: The dead letter.
             provenance: Where it came from.
             headers: The headers to send, without a trace context.
-            mark: The replay mark among these headers.
+            mark: The replay mark among these headers, if there is one.
         """
         telemetry = self._telemetry
         try:
@@ -107,7 +121,8 @@ class ReplaySends:
             if len(sending.headers) == len(own):
                 sending.headers += own_context(dead_letter)
             if sending.span is not None:
-                attributes = {**cloudevents.identity(present), semconv.REPLAY_ID: mark.id}
+                replay_id = _place(provenance) if mark is None else mark.id
+                attributes = {**cloudevents.identity(present), semconv.REPLAY_ID: replay_id}
                 if destination.mixed:
                     attributes |= described(message_type)
                 telemetry.spans.enrich(sending.span, attributes)
@@ -115,3 +130,7 @@ class ReplaySends:
             telemetry.diagnostics.failed("replay", fault)
             return None
         return sending
+
+
+def _place(provenance: Provenance) -> str:
+    return f"{provenance.topic}/{provenance.partition}/{provenance.offset}"

@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 
 from tracing.dlq.places import LetterId, begin, note, partitions_of
 from tracing.headers.codec import latest
-from tracing.headers.dead_letter import Provenance
+from tracing.headers.dead_letter_formats import FORMATS
 from tracing.headers.w3c import TRACEPARENT, TRACESTATE, parse_traceparent
 from tracing.kafka.readable_polls import ReadablePolls
 from tracing.messaging.unreadable import BrokenRecord
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
     from tracing.dlq.places import Troubles
+    from tracing.headers.dead_letter import Provenance
+    from tracing.headers.dead_letter_formats import DeadLetterFormats
     from tracing.kafka.connection import Connection
 
 _POLL_MS = 500
@@ -38,8 +40,8 @@ class Letter:
     Attributes:
         id: Its position.
         record: The record.
-        provenance: Where it came from; `None` if the record does not say, so it is not a dead
-            letter.
+        provenance: Where it came from, whatever system wrote it; `None` if the record does not
+            say, so it is not a dead letter.
         problem: Why clients cannot read it; `None` if they can.
         whole: Whether the record is complete. If not, its value is raw bytes that hold no readable
             record, perhaps a whole batch.
@@ -54,10 +56,16 @@ class Letter:
     offsets: int = 1
 
     @classmethod
-    def of(cls, record: ConsumerRecord[Any, Any] | BrokenRecord) -> Letter:
+    def of(
+        cls,
+        record: ConsumerRecord[Any, Any] | BrokenRecord,
+        formats: DeadLetterFormats = FORMATS,
+    ) -> Letter:
         """Return a record as a dead letter."""
         position = LetterId(record.topic, record.partition, record.offset)
-        provenance = Provenance.from_headers(record.headers)
+        provenance = formats.provenance(
+            record.headers, topic=record.topic, timestamp_ms=record.timestamp
+        )
         if not isinstance(record, BrokenRecord):
             return cls(position, record, provenance)
         key, value, headers = record.key, record.value, cast("Any", record.headers)
@@ -121,6 +129,7 @@ async def letters(
     only: LetterId | None = None,
     timeout_s: float = 30.0,
     troubles: Troubles | None = None,
+    formats: DeadLetterFormats = FORMATS,
 ) -> AsyncGenerator[Letter, None]:
     """Yield the dead letters that topics hold now, in order per partition, in bounded memory.
 
@@ -134,6 +143,7 @@ async def letters(
         timeout_s: How long to wait for a broker that sends nothing, in seconds.
         troubles: Receives the partitions that cannot be read, with the reason, while the others
             are read. By default the error is raised.
+        formats: How dead letters name their origin.
 
     Raises:
         LookupError: A topic does not exist.
@@ -159,7 +169,7 @@ async def letters(
             for tp, records in batches.items():
                 for record in records:
                     if record.offset < ends.get(tp, 0):
-                        yield Letter.of(record)
+                        yield Letter.of(record, formats)
             done = [tp for tp, end in ends.items() if await polls.position(tp) >= end]
             _leave(consumer, ends, done)
             if batches or polls.searching:

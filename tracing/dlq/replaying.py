@@ -14,6 +14,8 @@ from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.origins import Origins
 from tracing.dlq.outgoing import ReplaySends, replay_headers
 from tracing.dlq.reading import reader
+from tracing.headers.dead_letter import WRITTEN_BY
+from tracing.headers.dead_letter_formats import FORMATS
 from tracing.kafka.client import client_info
 from tracing.kafka.sender import send_raw
 from tracing.kafka.transport import KAFKA
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tracing.dlq.places import LetterId
     from tracing.dlq.reading import Letter
     from tracing.headers.dead_letter import Provenance
+    from tracing.headers.dead_letter_formats import DeadLetterFormats
     from tracing.kafka.connection import Connection
     from tracing.telemetry import Telemetry
 
@@ -47,8 +50,10 @@ class Replayed:
         failed: The first thousand dead letters that were refused or not acknowledged, with the
             reasons.
         failures: Number of all of these.
-        unaddressed: Number of sent dead letters whose partition held no record: the marks do not
-            work there, so every group that reads the topic handles them.
+        unaddressed: Number of sent dead letters that every group of the topic handles: their
+            group is unknown, or their partition held no record, where marks do not work.
+        of_other_systems: Number of sent dead letters that this library did not write. Groups whose
+            consumers are not of this library know no marks, so they all handle them.
         not_dead_letters: Number of records without provenance, which are not sent.
     """
 
@@ -56,6 +61,7 @@ class Replayed:
     failed: dict[LetterId, str] = field(default_factory=dict)
     failures: int = 0
     unaddressed: int = 0
+    of_other_systems: int = 0
     not_dead_letters: int = 0
 
 
@@ -66,6 +72,7 @@ async def replay(
     *,
     dead_letter_topic: str = TOPIC,
     source_topics: Collection[str] = (),
+    formats: DeadLetterFormats = FORMATS,
     rate: float | None = None,
     on_progress: Callable[[Replayed], None] = lambda _: None,
     result: Replayed | None = None,
@@ -74,7 +81,8 @@ async def replay(
 
     Each is sent to the partition that it came from, with a `replay {topic}` span: the root of a
     new trace, linked to the failed one and sampled as that was. The dead letters stay in the
-    dead-letter topic.
+    dead-letter topic. Those of other systems are sent without the headers that the system added; if
+    they do not say their partition, their key chooses it.
 
     A dead letter is sent only if it lies in the dead-letter topic of the topic and group that it
     names, and the partition that it names has reached its offset: see `tracing.dlq.origins`. If
@@ -86,7 +94,8 @@ async def replay(
         telemetry: For spans and counts.
         dead_letter_topic: How dead-letter topics are named, as in `DeadLetters(topic=...)`.
         source_topics: Topics that the user named: they are accepted where a dead-letter topic can
-            belong to several topics.
+            belong to several topics, and where only headers say where a dead letter came from.
+        formats: How dead letters that this library did not write name their origin.
         rate: Largest number of dead letters per second.
         on_progress: Receives the result so far after each answer of the broker.
         result: The object to count in, so that the result of an interrupted replay is not lost.
@@ -109,8 +118,8 @@ async def replay(
     loop = asyncio.get_running_loop()
     async with reader(connection) as consumer:
         topics = await consumer.topics()
-        origins = Origins(topics, template=dead_letter_topic, named=source_topics)
-        run = _Run(producer, consumer, origins, telemetry, result, on_progress)
+        origins = Origins(topics, template=dead_letter_topic, named=source_topics, formats=formats)
+        run = _Run(producer, consumer, origins, formats, telemetry, result, on_progress)
         try:
             await producer.start()
             started, number = loop.time(), 0
@@ -133,6 +142,7 @@ class _Run:
         producer: AIOKafkaProducer,
         consumer: AIOKafkaConsumer,
         origins: Origins,
+        formats: DeadLetterFormats,
         telemetry: Telemetry,
         result: Replayed,
         on_progress: Callable[[Replayed], None],
@@ -140,6 +150,7 @@ class _Run:
         self._producer = producer
         self._consumer = consumer
         self._origins = origins
+        self._formats = formats
         self._telemetry = telemetry
         self._result = result
         self._on_progress = on_progress
@@ -161,7 +172,7 @@ class _Run:
         size = len(record.value or b"") + len(record.key or b"")
         if len(self._pending) >= _IN_FLIGHT or self._bytes + size > _BYTES_IN_FLIGHT:
             await self.settle()
-        headers, mark = replay_headers(dead_letter, provenance)
+        headers, mark = replay_headers(dead_letter, provenance, self._formats)
         sending = self._sends.begin(dead_letter, provenance, headers, mark)
         try:
             end = _end_for(provenance, await self._ends_of(provenance.topic))
@@ -171,7 +182,7 @@ class _Run:
                 record.value,
                 record.key,
                 headers if sending is None else sending.headers,
-                provenance.partition,
+                None if provenance.partition < 0 else provenance.partition,
             )
         except Exception as error:
             if sending is not None:
@@ -182,8 +193,11 @@ class _Run:
             future.add_done_callback(sending.done)
         self._pending.add(future)
         self._bytes += size
+        unaddressed = mark is None or end == 0
         future.add_done_callback(
-            lambda done: self._settled(done, dead_letter.id, provenance, size, unaddressed=end == 0)
+            lambda done: self._settled(
+                done, dead_letter.id, provenance, size, unaddressed=unaddressed
+            )
         )
 
     async def settle(self) -> None:
@@ -208,7 +222,10 @@ class _Run:
         else:
             self._result.sent += 1
             self._result.unaddressed += unaddressed
-            labels = {semconv.DESTINATION: provenance.topic, semconv.GROUP: provenance.group}
+            self._result.of_other_systems += provenance.written_by != WRITTEN_BY
+            labels = {semconv.DESTINATION: provenance.topic}
+            if provenance.group:
+                labels[semconv.GROUP] = provenance.group
             self._telemetry.metrics.count(catalog.DEAD_LETTERS_REPLAYED, labels).value += 1
         self._on_progress(self._result)
 
@@ -235,14 +252,16 @@ class _Run:
             self._result.failed[dead_letter_id] = f"{type(error).__name__}: {error}"
 
 
-def _end_for(provenance: Provenance, ends: dict[int, int]) -> int:
-    """Return the end offset of a dead letter's partition.
+def _end_for(provenance: Provenance, ends: dict[int, int]) -> int | None:
+    """Return the end offset of a dead letter's partition; `None` if it does not say which.
 
     Raises:
         LookupError: The partition never held the record. The marks do not work there, so every
             group would handle the record.
     """
     topic, partition, offset = provenance.topic, provenance.partition, provenance.offset
+    if partition < 0:
+        return None
     if partition not in ends:
         raise LookupError(
             f"{topic} has no partition {partition}: the topic was probably created anew"

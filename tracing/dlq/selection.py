@@ -8,12 +8,14 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from tracing.dlq.reading import letters
+from tracing.headers.dead_letter_formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from tracing.dlq.places import LetterId, Troubles
     from tracing.dlq.reading import Letter
+    from tracing.headers.dead_letter_formats import DeadLetterFormats
     from tracing.kafka.connection import Connection
 
 
@@ -72,6 +74,7 @@ async def selected(
     selection: Selection,
     timeout_s: float,
     troubles: Troubles,
+    formats: DeadLetterFormats = FORMATS,
 ) -> AsyncGenerator[Letter, None]:
     """Yield the selected dead letters.
 
@@ -81,6 +84,7 @@ async def selected(
         selection: The conditions.
         timeout_s: How long to wait for a broker that sends nothing, in seconds.
         troubles: Receives the partitions that cannot be read.
+        formats: How dead letters name their origin.
 
     Raises:
         LookupError: A dead letter that is selected by its id does not exist.
@@ -88,7 +92,7 @@ async def selected(
     if not topics:
         return
     missing = set(selection.ids)
-    reading = letters(connection, topics, timeout_s=timeout_s, troubles=troubles)
+    reading = letters(connection, topics, timeout_s=timeout_s, troubles=troubles, formats=formats)
     async with aclosing(reading):
         async for dead_letter in reading:
             missing.discard(dead_letter.id)

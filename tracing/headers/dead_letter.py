@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 ERRORS: Final = "__pipeline.errors."
 
+WRITTEN_BY: Final = "pipeline-tracing"
+"""`Provenance.written_by` of this library's own dead letters."""
+
 TOPIC: Final = ERRORS + "topic"
 PARTITION: Final = ERRORS + "partition"
 OFFSET: Final = ERRORS + "offset"
@@ -47,8 +50,8 @@ REPLAY_HEADERS: Final = frozenset({REPLAY_GROUP, REPLAY_ID})
 _NUMBERS: Final = (PARTITION, OFFSET, TIMESTAMP, ATTEMPTS, FIRST_FAILED_AT, FAILED_AT)
 _TEXTS: Final = (TOPIC, GROUP, EXCEPTION, MESSAGE)
 _MAX_DIGITS: Final = 19
-_MAX_TEXT: Final = 4096
-_MAX_STACKTRACE: Final = 65_536
+MAX_TEXT: Final = 4096
+MAX_STACKTRACE: Final = 65_536
 # One way to write a place alone, so that a place is one identity.
 _place = re.compile(r"(.+)/(0|[1-9][0-9]{0,9})/(0|[1-9][0-9]{0,18})", re.DOTALL).fullmatch
 
@@ -62,15 +65,22 @@ class Provenance:
         partition: Its partition; -1 where its broker has none, and then without a header.
         offset: Its offset; as `partition`.
         timestamp_ms: Its timestamp; -1 where it had none.
-        group: The consumer group that gave it up.
+        group: The consumer group that gave it up; empty where the dead letter does not say.
         exception: The error's type.
-        message: The error's message, cut and redacted.
-        attempts: How often the group tried, this last time.
-        first_failed_at_ms: When an attempt first failed; a replay does not change it.
-        failed_at_ms: When the last attempt failed.
+        message: The error's message, cut; redacted if this library wrote it.
+        attempts: How often the group tried, this last time; 0 where unknown.
+        first_failed_at_ms: When an attempt first failed; a replay does not change it. 0 where
+            unknown.
+        failed_at_ms: When the last attempt failed. Other systems do not write it: then it is the
+            dead letter's timestamp, which Kafka Connect and Kafka Streams copy from the record, so
+            that these failed then or later.
         stacktrace: Where the error was raised; only if requested.
         unreadable: Of a record that could not be read, what its dead letter holds: `record`, with
             escaped header names, or `bytes`, which are no record.
+        written_by: What wrote the dead letter: one of the names in
+            `tracing.headers.dead_letter_formats`.
+        details: What else its writer says, as names and values; for example Kafka Connect's
+            connector, task and stage.
     """
 
     topic: str
@@ -85,13 +95,18 @@ class Provenance:
     failed_at_ms: int
     stacktrace: str | None = None
     unreadable: str | None = None
+    written_by: str = WRITTEN_BY
+    details: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def from_headers(cls, headers: object) -> Provenance | None:
-        """Read a dead letter's headers; `None` where it is none. Never raises."""
+        """Read a dead letter of this library; `None` where it is none. Never raises.
+
+        Those of other systems: `tracing.headers.dead_letter_formats`.
+        """
         present = latest(headers)
-        texts = [text(present.get(name), _MAX_TEXT) for name in _TEXTS]
-        numbers = [_number(present.get(name)) for name in _NUMBERS]
+        texts = [text(present.get(name), MAX_TEXT) for name in _TEXTS]
+        numbers = [number(present.get(name)) for name in _NUMBERS]
         topic, group, exception, message = texts
         partition, offset, timestamp_ms, attempts, first_failed_at_ms, failed_at_ms = numbers
         if not topic or group is None or partition is None or offset is None:
@@ -107,8 +122,8 @@ class Provenance:
             attempts=attempts or 0,
             first_failed_at_ms=first_failed_at_ms or 0,
             failed_at_ms=failed_at_ms or 0,
-            stacktrace=text(present.get(STACKTRACE), _MAX_STACKTRACE),
-            unreadable=text(present.get(UNREADABLE), _MAX_TEXT),
+            stacktrace=text(present.get(STACKTRACE), MAX_STACKTRACE),
+            unreadable=text(present.get(UNREADABLE), MAX_TEXT),
         )
 
     def headers(self) -> list[Header]:
@@ -156,10 +171,10 @@ class Replay:
         # Hardly any record is a replayed one.
         if REPLAY_GROUP not in present:
             return None
-        group = text(present[REPLAY_GROUP], _MAX_TEXT)
+        group = text(present[REPLAY_GROUP], MAX_TEXT)
         if group is None:
             return None
-        return cls(group=group, id=text(present.get(REPLAY_ID), _MAX_TEXT) or "")
+        return cls(group=group, id=text(present.get(REPLAY_ID), MAX_TEXT) or "")
 
     @classmethod
     def of(cls, record: Any) -> Replay | None:
@@ -208,11 +223,12 @@ def first_failed_at_ms(record: Any) -> int | None:
     """Return when a replayed record first failed, unix ms; `None` if unknown. Never raises."""
     if Replay.of(record) is None:
         return None
-    moment_ms = _number(latest(record.headers).get(FIRST_FAILED_AT))
+    moment_ms = number(latest(record.headers).get(FIRST_FAILED_AT))
     return None if moment_ms is None or not 0 < moment_ms <= time() * 1000 else moment_ms
 
 
-def _number(value: object) -> int | None:
+def number(value: object) -> int | None:
+    """Return the whole number that a value holds as decimal text; `None` where it holds none."""
     if not isinstance(value, bytes) or len(value) > _MAX_DIGITS:
         return None
     digits = value.removeprefix(b"-")

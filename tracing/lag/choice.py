@@ -6,8 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tracing.headers.dead_letter_formats import FORMATS
+
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from tracing.headers.dead_letter_formats import DeadLetterFormats
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,8 @@ class Choice:
         exclude_groups: No group whose whole name matches one of these patterns.
         exclude_topics: No topic whose whole name matches one of these patterns.
         read: Whether to read records.
-        suffix: What dead-letter topics end in.
+        suffix: What this library's dead-letter topics end in.
+        formats: How other systems name dead-letter topics and the origin of dead letters.
 
     Raises:
         ValueError: A group or topic is both named and excluded.
@@ -32,6 +37,7 @@ class Choice:
     exclude_topics: tuple[re.Pattern[str], ...] = ()
     read: bool = True
     suffix: str = ".dlq"
+    formats: DeadLetterFormats = FORMATS
 
     def __post_init__(self) -> None:
         for kind, names, excluded in (
@@ -52,6 +58,11 @@ class Choice:
     def has_topic(self, topic: str) -> bool:
         """Return whether the sweep covers a topic."""
         return _chosen(topic, self.topics, self.exclude_topics)
+
+    def has_dead_letters(self, topic: str) -> bool:
+        """Return whether the sweep covers a topic, and it is named like a dead-letter topic."""
+        named = topic.endswith(self.suffix) or self.formats.is_dead_letter_topic(topic)
+        return named and self.has_topic(topic)
 
 
 def patterns(texts: Collection[str]) -> tuple[re.Pattern[str], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from tracing.headers.dead_letter import Provenance
+from tracing.headers.dead_letter_formats import FORMATS
 from tracing.lag.model import DeadLetterDepth, longest
 from tracing.lag.oldest import Place
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import TopicPartition
 
+    from tracing.headers.dead_letter_formats import DeadLetterFormats
     from tracing.lag.batches import First
 
 
@@ -26,6 +27,7 @@ def depths(
     topics: Collection[str],
     suffix: str,
     now: float,
+    formats: DeadLetterFormats = FORMATS,
 ) -> tuple[DeadLetterDepth, ...]:
     """Describe dead-letter topics.
 
@@ -37,6 +39,7 @@ def depths(
         topics: All topics of the cluster.
         suffix: What the names of dead-letter topics end in.
         now: Unix seconds.
+        formats: How dead letters name their origin.
     """
     by_topic: dict[str, list[TopicPartition]] = defaultdict(list)
     for tp in partitions:
@@ -62,22 +65,31 @@ def depths(
                 empty = ends[tp] <= starts[tp] or (place in oldest and record is None)
                 ages.append(0.0 if empty else None)
         depth = sum(max(0, ends[tp] - starts[tp]) for tp in parts)
-        destination, group = _origin(topic, records, topics, suffix)
+        destination, group = _origin(topic, records, topics, suffix, formats)
         remark = "; ".join(remarks) or None
         measured.append(DeadLetterDepth(topic, destination, group, depth, longest(ages), remark))
     return tuple(measured)
 
 
 def _origin(
-    topic: str, records: list[First], topics: Collection[str], suffix: str
+    topic: str,
+    records: list[First],
+    topics: Collection[str],
+    suffix: str,
+    formats: DeadLetterFormats,
 ) -> tuple[str, str | None]:
-    """Return topic and group of the oldest dead letter, or of the name `<topic>.<group>.dlq`."""
+    """Return topic and group of the oldest dead letter, or those in the topic's name."""
     for record in sorted(records, key=lambda record: record.timestamp_ms):
-        provenance = Provenance.from_headers(record.headers)
-        if provenance is not None:
-            return provenance.topic, provenance.group
-    stem = topic.removesuffix(suffix)
-    parts = stem.split(".")
+        provenance = formats.provenance(
+            record.headers, topic=topic, timestamp_ms=record.timestamp_ms
+        )
+        if provenance is not None and provenance.topic:
+            return provenance.topic, provenance.group or None
+    named = formats.origin_in_name(topic)
+    if named is not None and named[0] in topics:
+        return named[0], named[1] or None
+    # By default `<topic>.<group>.dlq`.
+    parts = topic.removesuffix(suffix).split(".") if topic.endswith(suffix) else []
     # Names contain dots: the longest prefix that is a topic wins.
     for length in range(len(parts) - 1, 0, -1):
         source_topic = ".".join(parts[:length])

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
 from tracing.core.log import EventLog
+from tracing.headers.dead_letter_formats import FORMATS
 from tracing.kafka.cluster import Cluster
 from tracing.lag.choice import Choice, patterns
 from tracing.lag.gauges import LagGauges
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection
     from types import TracebackType
 
+    from tracing.headers.dead_letter_formats import DeadLetterFormats
     from tracing.kafka.connection import Connection
     from tracing.lag.model import Sweep
     from tracing.telemetry import Telemetry
@@ -53,7 +55,8 @@ class LagMonitor:
         exclude_groups: Regular expressions: a group whose whole name matches one is left out.
         exclude_topics: Regular expressions: a topic whose whole name matches one is left out, also
             as a dead-letter topic.
-        suffix: What dead-letter topics end in.
+        suffix: What this library's dead-letter topics end in.
+        formats: How other systems name dead-letter topics and the origin of dead letters.
         partitions: Whether gauges have a series for each partition, instead of each topic.
         max_series: Largest number of partitions, or topics, with series of their own.
 
@@ -79,6 +82,7 @@ class LagMonitor:
         exclude_groups: Collection[str] = (),
         exclude_topics: Collection[str] = (),
         suffix: str = ".dlq",
+        formats: DeadLetterFormats = FORMATS,
         partitions: bool = True,
         max_series: int = 10_000,
     ) -> None:
@@ -96,6 +100,7 @@ class LagMonitor:
             patterns(exclude_topics),
             read,
             suffix,
+            formats,
         )
         self._cluster = Cluster(connection, timeout_s * _WAITING)
         self._sweeper = Sweeper(self._cluster, choice, window_s)

@@ -91,6 +91,7 @@ class Sweeper:
                 topics={tp.topic for tp in self._cluster.partitions},
                 suffix=self._choice.suffix,
                 now=began,
+                formats=self._choice.formats,
             ),
             missing_rights=tuple(sorted(remarks.missing_rights)),
             unanswered=tuple(sorted(remarks.unanswered)),
@@ -117,11 +118,7 @@ class Sweeper:
         return commits
 
     def _dead_letters(self) -> list[TopicPartition]:
-        return [
-            tp
-            for tp in self._cluster.partitions
-            if tp.topic.endswith(self._choice.suffix) and self._choice.has_topic(tp.topic)
-        ]
+        return [tp for tp in self._cluster.partitions if self._choice.has_dead_letters(tp.topic)]
 
     async def _logs(
         self, commits: list[_Commits], dead_letters: list[TopicPartition], until: float

@@ -79,7 +79,13 @@ def test_a_long_payload_is_cut_and_the_cut_is_shown(
 ) -> None:
     async def large() -> None:
         async with AIOKafkaProducer(bootstrap_servers=cluster.servers) as producer:
-            await producer.send_and_wait(cluster.of_payment, b"x" * 5000, partition=1)
+            lost = Provenance(
+                topic=cluster.topic, partition=0, offset=0, timestamp_ms=1, group="payment",
+                exception="E", message="", attempts=1, first_failed_at_ms=1, failed_at_ms=1,
+            )  # fmt: skip
+            await producer.send_and_wait(
+                cluster.of_payment, b"x" * 5000, partition=1, headers=lost.headers()
+            )
 
     asyncio.run(large())
     assert 0 == cluster.run("show", f"{cluster.of_payment}/1/0", "--payload", "--json")

@@ -47,6 +47,7 @@ def test_the_records_own_headers_survive_every_replay(own: list[tuple[str, bytes
         origin = provenance(offset=round_number)
         lost = dead_letter([*headers, *origin.headers()], offset=round_number)
         headers, mark = replay_headers(lost, origin)
+        assert mark is not None
         ids.add(mark.id)
         names = [name for name, _ in headers]
         assert own == [pair for pair in headers if pair[0] not in _OWN]
