@@ -269,7 +269,8 @@ class TestOnKafka:
 
         template = ("--dead-letter-topic", "dead-{topic}-{group}")
         arguments = ("replay", "--topic", cluster.topic, "--yes")
-        assert 2 == await asyncio.to_thread(cluster.run, *arguments)
+        await asyncio.to_thread(cluster.run, *arguments)
+        assert [] == await cluster.records()
         assert 0 == await asyncio.to_thread(cluster.run, *arguments, *template)
         assert [b"v"] == [record.value for record in await cluster.records()]
         purge = ("purge", "--topic", own, "--all", "--yes")
