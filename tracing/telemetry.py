@@ -2,7 +2,7 @@
 
 import math
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -17,7 +17,7 @@ from opentelemetry.trace import TracerProvider
 
 from tracing.core import semconv
 from tracing.core.callables import discard, require_sync
-from tracing.core.environment import fast_paths, service_name, type_label
+from tracing.core.environment import fast_paths, order_topics, service_name, type_label
 from tracing.core.log import warn_once
 from tracing.core.semconv import AttributeValue
 from tracing.core.text import MAX_NAME, is_name, plain_text
@@ -81,6 +81,12 @@ class Telemetry:
         max_series: How many series a metric may have in this process, at least 100. Further ones
             share one, with the label `otel.metric.overflow`, and are counted. The first telemetry
             on a meter provider decides.
+        order_check: Whether consumers check that the records of a key are handled in order, and
+            count faults in `pipeline.out_of_order`: of all topics, or of those that are named
+            here. It costs about 0.6 µs per record. By default as
+            `PIPELINE_TRACING_ORDER_CHECK` says, which is off.
+        order_tolerance_s: How much older than the last one an event may be, in seconds, before it
+            is out of order. It covers the difference between the clocks of a source's replicas.
         redact: Applied to exception messages before they are in log events and dead letters;
             return `""` to drop them. Ordinary log lines have no messages without it.
         fast: Whether fast paths may stand in for the SDK's own spans and histograms and for the
@@ -118,6 +124,8 @@ class Telemetry:
         message_type: Callable[[Any], str | bytes | None] | None = None,
         message_type_label: bool | None = None,
         max_series: int = DEFAULT_MAX_SERIES,
+        order_check: bool | Collection[str] | None = None,
+        order_tolerance_s: float = 1.0,
         redact: Callable[[str], str] | None = None,
         fast: bool | None = None,
     ) -> None:
@@ -138,12 +146,18 @@ class Telemetry:
             require_sync(message_type, "message_type", arguments=1)
         if not 0 < max_flow_age_s < math.inf:
             raise ValueError(f"max_flow_age_s must be positive seconds, not {max_flow_age_s!r}")
+        if not 0 <= order_tolerance_s < math.inf:
+            raise ValueError(
+                f"order_tolerance_s must be 0 or more seconds, not {order_tolerance_s!r}"
+            )
         self._default_relation, self._relations = _relations(relation)
+        self._checked_topics = order_topics(order_check=order_check)
         provider = tracer_provider or trace_api.get_tracer_provider()
         self.pipeline = pipeline
         self.pipelines = PipelineNames(pipeline)
         self.window = OriginWindow(max_age_ms=int(max_flow_age_s * 1000))
         self.link_after_ms = int(link_after_s * 1000)
+        self.order_tolerance_ms = order_tolerance_s * 1000
         self.cloudevents = cloudevents
         self.create_spans = create_spans
         self.commit_spans = commit_spans
@@ -195,6 +209,10 @@ class Telemetry:
     def type_labels(self, label: str | None) -> dict[str, str | int]:
         """Return the metric labels of a type; none without a type, or if they are switched off."""
         return {semconv.MESSAGE_TYPE: label} if label and self.labels_types else {}
+
+    def checks_order(self, topic: str) -> bool:
+        """Return whether consumers check the order of a topic's records."""
+        return self._checked_topics is None or topic in self._checked_topics
 
     def created_ms(self, present: Mapping[str, object]) -> int | None:
         """Return when the event with these headers happened, unix ms; `None` if implausible."""

@@ -125,7 +125,7 @@ async def start_service(
         # In a thread: a slow OTLP endpoint must not delay the other services.
         stack.push_async_callback(asyncio.to_thread, providers.shutdown)
         stack.enter_context(exported_logs(service.name, providers))
-        telemetry = providers.telemetry(_PIPELINE, source=f"/{service.name}")
+        telemetry = providers.telemetry(_PIPELINE, source=f"/{service.name}", order_check=True)
         database = await stack.enter_async_context(open_database(service, database_url))
         producer = _producer(service, cluster, telemetry)
         # Before the start: a producer that is interrupted while it starts must be closed as well.

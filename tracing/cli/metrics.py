@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracing.core.environment import TYPE_LABEL_VARIABLE
+from tracing.messaging.order_memory import MAX_KEYS
 from tracing.metrics import catalog
 from tracing.metrics.cardinality import DEFAULT_MAX_SERIES
 from tracing.metrics.message_types import MAX_MESSAGE_TYPES
@@ -43,6 +44,11 @@ Made from `tracing/metrics/catalog.py` by `python -m tracing metrics --markdown`
 - Only the lag monitor has series by partition. It keeps the 10,000 most urgent ones, or
   `LagMonitor(max_series=...)`; the rest is one series `_OTHER`. `python -m tracing lag --by-topic`
   and `LagMonitor(partitions=False)` omit partitions.
+- `pipeline.out_of_order` exists if `Telemetry(order_check=...)`, or the environment variable
+  `PIPELINE_TRACING_ORDER_CHECK=on`, asks for it. Each consumer checks what it handles itself. It
+  remembers its last {MAX_KEYS:,} keys or more, as salted 64-bit hashes, and misses the fault of a
+  key that it has not handled for longer. It remembers as many events: one that is sent again even
+  later, behind newer ones of its key, counts. One new key in 10^14 is mistaken for another one.
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import unquote
 
@@ -15,11 +16,14 @@ FAST_VARIABLE: Final = "PIPELINE_TRACING_FAST"
 TYPE_LABEL_VARIABLE: Final = "PIPELINE_TRACING_MESSAGE_TYPE_LABEL"
 """`off` leaves the label `message.type` out of the metrics."""
 
+ORDER_VARIABLE: Final = "PIPELINE_TRACING_ORDER_CHECK"
+"""`on` lets consumers check that the records of a key are handled in order."""
+
 _ATTRIBUTE: Final = "service.name"
 
 # Words of a switch; any other word is a mistake.
 _OFF: Final = frozenset({"off", "false", "no", "0"})
-_ON: Final = frozenset({"on", "true", "yes", "1", ""})
+_ON: Final = frozenset({"on", "true", "yes", "1"})
 
 
 def service_name() -> str | None:
@@ -39,15 +43,18 @@ def service_name() -> str | None:
     return name or None
 
 
-def switched_on(variable: str) -> bool:
-    """Return whether a switch in the environment is on, as it is by default.
+def switched_on(variable: str, *, default: bool = True) -> bool:
+    """Return whether a switch in the environment is on; `default` where it is not set.
 
-    A value that is neither on nor off leaves it on, with one warning.
+    A value that is neither on nor off counts as not set, with one warning.
     """
     setting = os.environ.get(variable, "").strip().lower()
-    if setting not in _ON | _OFF:
-        warn_once(f"{variable} is 'on' or 'off', not {setting!r}; it stays on")
-    return setting not in _OFF
+    if setting in _ON | _OFF:
+        return setting in _ON
+    if setting:
+        stays = "on" if default else "off"
+        warn_once(f"{variable} is 'on' or 'off', not {setting!r}; it stays {stays}")
+    return default
 
 
 def fast_paths(*, fast: bool | None) -> bool:
@@ -66,6 +73,24 @@ def type_label(*, message_type_label: bool | None) -> bool:
         TypeError: The argument is no boolean.
     """
     return _chosen("message_type_label", message_type_label, TYPE_LABEL_VARIABLE)
+
+
+def order_topics(*, order_check: bool | Collection[str] | None) -> frozenset[str] | None:
+    """Return the topics whose order is checked, `None` for all: by argument, else by environment.
+
+    Raises:
+        TypeError: The argument is neither a boolean nor a collection of topics.
+    """
+    if order_check is None:
+        order_check = switched_on(ORDER_VARIABLE, default=False)
+    if isinstance(order_check, bool):
+        return None if order_check else frozenset()
+    if isinstance(order_check, str | bytes) or not isinstance(order_check, Collection):
+        raise TypeError(
+            "order_check must be True, False or a collection of topics, such as ['orders'], not "
+            f"{order_check!r}"
+        )
+    return frozenset(order_check)
 
 
 def _chosen(argument: str, choice: object, variable: str) -> bool:

@@ -18,6 +18,7 @@ from tracing.kafka.forwarding import argument, like, takes, with_argument
 from tracing.kafka.iteration import Iterations, TracedRecords, next_beneath, topic_of
 from tracing.kafka.port import KafkaConsumerPort
 from tracing.kafka.rebalance import RebalanceRelay
+from tracing.messaging.order import OrderCheck
 from tracing.messaging.process import Processing
 from tracing.messaging.process_batch import BatchProcessing, mixed_series
 from tracing.messaging.receive import Polling
@@ -116,9 +117,11 @@ class TracedConsumer(ConsumerMethods):
         self._mixed: OperationSeries | None = None
         self._polling = Polling(telemetry, self._info)
         self._skips = ReplaySkips(telemetry, self._info.group)
-        self._lanes = _lanes(telemetry, self._info, self._skips)
+        order = OrderCheck(telemetry, self._info)
+        self._lanes = _lanes(telemetry, self._info, self._skips, order)
         self._committing = Committing(telemetry, self._info)
         self._rebalances = RebalanceRelay(self._polling.forget)
+        self._rebalances.add(order)
         self._iterations = Iterations(self._polling.delivered)
         self._complete()
 
@@ -280,7 +283,7 @@ class TracedConsumer(ConsumerMethods):
 
 
 def _lanes(
-    telemetry: Telemetry, info: ClientInfo, skips: ReplaySkips
+    telemetry: Telemetry, info: ClientInfo, skips: ReplaySkips, order: OrderCheck
 ) -> BoundedDict[tuple[str, int], SubscribedLane]:
     def subscribe(topic: str) -> Subscription:
         skips.expect(topic)
@@ -290,6 +293,8 @@ def _lanes(
 
     def lane(place: tuple[str, int]) -> SubscribedLane:
         topic, partition = place
-        return SubscribedLane(subscriptions[topic], {semconv.PARTITION: str(partition)})
+        return SubscribedLane(
+            subscriptions[topic], {semconv.PARTITION: str(partition)}, order.lane(topic, place)
+        )
 
     return BoundedDict(lane)

@@ -43,6 +43,11 @@ class KafkaTransport:
         """Return partition and offset."""
         return {"partition": message.partition, "offset": message.offset}
 
+    def offset(self, message: Any) -> int:
+        """Return the offset."""
+        offset: int = message.offset
+        return offset
+
     def place(self, message: Any) -> str:
         """Return topic, partition and offset, such as `orders[0] offset 5`."""
         return f"{message.topic}[{message.partition}] offset {message.offset}"

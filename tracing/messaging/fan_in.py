@@ -55,6 +55,7 @@ class FanIn:
             origin, and the other entries that all of them share.
         links: Links to the spans that created the first of them.
         unlinked: Number of further records with a creating span.
+        faults: What is wrong with the order of the records, as the attributes of span events.
         arrived: Those whose lag is measured. Replays are late by their nature, and would hide
             the lag of the others.
         lanes: Where each comes from, by its type.
@@ -63,6 +64,7 @@ class FanIn:
     flow: dict[str, object]
     links: tuple[Link, ...]
     unlinked: int
+    faults: tuple[Attributes, ...]
     arrived: tuple[Arrived, ...]
     lanes: tuple[TypedLane, ...]
 
@@ -86,6 +88,7 @@ def fan_in(
     agreed: dict[str, object] | None = None
     flows: list[tuple[bool, int, Mapping[str, object]]] = []
     unlinked = 0
+    faults: list[Attributes] = []
     lanes: list[TypedLane] = []
     for record, subscribed in handled:
         present = latest(record.headers)
@@ -105,6 +108,10 @@ def fan_in(
             unlinked += 1
         agreed = dict(flow if agreed is None else agreed.items() & flow.items())
         replayed = REPLAY_GROUP in present and Replay.of(record) is not None
+        if lane.order is not None and not replayed:
+            fault = lane.order.fault(record, present)
+            if fault is not None:
+                faults.append(fault)
         origin_ms = parse_origin(flow.get(semconv.ORIGIN))
         if origin_ms is not None:
             flows.append((replayed, origin_ms, flow))
@@ -115,7 +122,7 @@ def fan_in(
     _, _, oldest = min(flows, key=lambda each: each[:2], default=(False, 0, {}))
     whole = {name: value for name, value in (agreed or {}).items() if name not in _FLOW}
     whole |= {name: oldest[name] for name in _FLOW if name in oldest}
-    return FanIn(whole, tuple(links), unlinked, tuple(arrived), tuple(lanes))
+    return FanIn(whole, tuple(links), unlinked, tuple(faults), tuple(arrived), tuple(lanes))
 
 
 def deciding(linked: Iterable[SpanContext]) -> SpanContext | None:

@@ -259,12 +259,17 @@ class Processing(Handling):
             self._arrival = arrival = lane.arrivals.of(flow)
             arrival.wait.record(wait_ms / 1000, span)
             self._origin = parse_origin(flow.get(semconv.ORIGIN))
+        fault = None
+        if lane.order is not None and not replayed:
+            fault = lane.order.fault(record, present)
         if span.is_recording():
             self._recording = True
             telemetry.spans.enrich(
                 span,
                 process_attributes(telemetry, lane, record, present, flow, wait_ms, message_type),
             )
+            if fault is not None:
+                span.add_event(semconv.OUT_OF_ORDER, fault)
         # The handler sees the message's baggage, whatever the span's parent is and whatever
         # baggage the consuming code runs with, and all else that it would see unwrapped.
         self._context = context = Context(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tracing.messaging.subscription import SubscribedLane
     from tracing.messaging.transport import ClientInfo, Message
     from tracing.telemetry import Telemetry
+
+# More would crowd out other events: the SDK keeps 128 of a span.
+_MAX_FAULTS: Final = 16
 
 
 class BatchProcessing(Handling):
@@ -148,6 +151,8 @@ class BatchProcessing(Handling):
             now_ns,
             follows=deciding(link.context for link in read.links),
         )
+        for fault in read.faults[:_MAX_FAULTS]:
+            self.span.add_event(semconv.OUT_OF_ORDER, fault)
         for arrived in read.arrived:
             if arrived.wait_ms < 0:
                 telemetry.diagnostics.clock_skew.value += 1

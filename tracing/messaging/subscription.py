@@ -13,6 +13,7 @@ from tracing.metrics.series import OperationSeries
 
 if TYPE_CHECKING:
     from tracing.core.semconv import Attributes, AttributeValue
+    from tracing.messaging.order import LaneOrder
     from tracing.messaging.transport import ClientInfo
     from tracing.metrics.message_types import ByType
     from tracing.telemetry import Telemetry
@@ -92,19 +93,23 @@ class TypedLane:
     Args:
         subscription: The topic as the group reads it.
         lane: The span attributes of the lane.
+        order: Checks the order of the lane's records; `None` if nothing does.
 
     Attributes:
         types: The same for the lane's records of all types.
     """
 
     __slots__ = (
-        "arrivals", "attributes", "mixed", "name", "relation", "series", "topic", "transport",
-        "types",
+        "arrivals", "attributes", "mixed", "name", "order", "relation", "series", "topic",
+        "transport", "types",
     )  # fmt: skip
 
     types: ByType[TypedLane]
 
-    def __init__(self, subscription: TypedSubscription, lane: Attributes) -> None:
+    def __init__(
+        self, subscription: TypedSubscription, lane: Attributes, order: LaneOrder | None
+    ) -> None:
+        self.order = order
         self.topic = subscription.topic
         self.transport = subscription.info.transport
         self.mixed = subscription.mixed
@@ -121,15 +126,18 @@ class SubscribedLane(TypedLane):
     Args:
         subscription: The topic as the group reads it.
         lane: The span attributes of the lane.
+        order: Checks the order of its records; by default nothing does.
     """
 
     __slots__ = ()
 
-    def __init__(self, subscription: Subscription, lane: Attributes) -> None:
-        super().__init__(subscription.labelled[None], lane)
+    def __init__(
+        self, subscription: Subscription, lane: Attributes, order: LaneOrder | None = None
+    ) -> None:
+        super().__init__(subscription.labelled[None], lane, order)
 
         def typed(label: str | None) -> TypedLane:
-            made = TypedLane(subscription.labelled[label], lane)
+            made = TypedLane(subscription.labelled[label], lane, order)
             made.types = types
             return made
 

@@ -72,6 +72,9 @@ class Transport(Protocol):
         A dead letter keeps `partition` and `offset`, where there are any.
         """
 
+    def offset(self, message: Any) -> int | None:
+        """Return the number that orders the messages of a lane; `None` where they have none."""
+
     def place(self, message: Any) -> str:
         """Return where a message is, for a log line."""
 

@@ -135,6 +135,14 @@ DUPLICATES: Final = Metric(
     description="Messages that were skipped because their event had been applied before.",
     labels=_HOP,
 )
+OUT_OF_ORDER: Final = Metric(
+    name="pipeline.out_of_order",
+    kind="counter",
+    unit="{message}",
+    description="Messages whose key was last handled in another partition, or whose event is older "
+    "than the last handled one of its key and source.",
+    labels=_HOP,
+)
 OUTBOX_PENDING: Final = Metric(
     name="pipeline.outbox.pending",
     kind="gauge",
@@ -305,6 +313,7 @@ METRICS: Final = (
     REPLAY_SKIPPED,
     UNREADABLE_SKIPPED,
     DUPLICATES,
+    OUT_OF_ORDER,
     OUTBOX_PENDING,
     OUTBOX_OLDEST_AGE,
     SAGA_STARTED,

@@ -63,6 +63,10 @@ class QueueTransport:
         """Return how often the message was delivered."""
         return {"delivery": message.delivery}
 
+    def offset(self, message: Delivery) -> None:
+        """Return nothing: a queue has no offsets."""
+        del message
+
     def place(self, message: Delivery) -> str:
         """Return the queue and the delivery."""
         return f"{message.topic} delivery {message.delivery}"

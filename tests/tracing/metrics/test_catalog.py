@@ -145,7 +145,9 @@ async def _recorded(*, aggregated: bool) -> Recorded:
     keeps, aggregator, account = _Keeps(), Aggregator() if aggregated else None, ExportAccount()
     exporter = keeps if aggregator is None else AggregatedMetricExporter(keeps, aggregator, account)
     provider = MeterProvider([PeriodicExportingMetricReader(exporter)], shutdown_on_exit=False)
-    telemetry = Telemetry("orders", meter_provider=provider, aggregator=aggregator)
+    telemetry = Telemetry(
+        "orders", meter_provider=provider, aggregator=aggregator, order_check=True
+    )
     account.report_with(telemetry.metrics)
     end = await _scene(telemetry)
     # In a thread, as it is in services: readings of sagas are made on the event loop.
