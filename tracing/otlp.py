@@ -27,16 +27,18 @@ from tracing.export.account import ExportAccount
 from tracing.export.exporters import Made, log_exporter, otlp_metric_exporter, span_exporter
 from tracing.export.logs import AccountedBatchLogProcessor, AccountedLogExporter
 from tracing.export.metrics import AccountedMetricReader, AggregatedMetricExporter
+from tracing.export.sdk_settings import local_durations
 from tracing.export.shutdown import DEFAULT_TIMEOUT_S, Ending, at_once, shut_down
 from tracing.export.spans import AccountedBatchSpanProcessor, AccountedSpanExporter
 from tracing.metrics.histograms import Aggregator
 from tracing.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.sdk._logs import LogRecordProcessor
     from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.metrics.view import View
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.sdk.trace.export import SpanExporter
 
@@ -177,6 +179,7 @@ def configure(
     span_processor: SpanProcessor | None = None,
     metric_exporter: MetricExporter | None = None,
     log_processor: LogRecordProcessor | None = None,
+    views: Sequence[View] = (),
     fast: bool | None = None,
 ) -> Providers:
     """Make the providers of one service.
@@ -187,6 +190,8 @@ def configure(
         metric_exporter: Where metrics go; by default to the OTLP endpoint, every
             `OTEL_METRIC_EXPORT_INTERVAL` milliseconds (60,000).
         log_processor: Where log records go; by default in batches to the OTLP endpoint.
+        views: Views of the meter provider. The SDK aggregates the durations that one of them
+            changes, at its own cost.
         fast: Whether fast paths are on, as for `Telemetry`; without them, the SDK encodes spans
             and aggregates durations. By default as `PIPELINE_TRACING_FAST` says.
 
@@ -196,7 +201,7 @@ def configure(
         ImportError: The environment asks for gRPC and its exporter is not installed.
     """
     resource = Resource.create({SERVICE_NAME: service_name} if service_name else {})
-    fast, aggregator, account = fast_paths(fast=fast), Aggregator(), ExportAccount()
+    fast, account = fast_paths(fast=fast), ExportAccount()
     queues: list[BatchQueue] = []
     if span_processor is None and (made := span_exporter(fast=fast)) is not None:
         spans = _batches(made, account)
@@ -210,7 +215,10 @@ def configure(
         log_processor = logs
     measuring = Made(metric_exporter) if metric_exporter is not None else otlp_metric_exporter()
     readers = []
+    aggregator = Aggregator()
     if measuring is not None:
+        local = local_durations(measuring.exporter, views)
+        aggregator = Aggregator(local.by_the_sdk, exemplars=local.exemplars)
         exporter = AggregatedMetricExporter(
             measuring.exporter, aggregator, account, measuring.session
         )
@@ -218,7 +226,7 @@ def configure(
     # The interpreter's exit is bounded too, and does not take one signal after the other.
     tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     meter_provider = MeterProvider(
-        resource=resource, metric_readers=readers, shutdown_on_exit=False
+        resource=resource, metric_readers=readers, views=views, shutdown_on_exit=False
     )
     logger_provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
     if span_processor is not None:

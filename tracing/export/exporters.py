@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
 from tracing.core.log import warn_once
 from tracing.export.endpoint import check_endpoint
@@ -19,7 +24,9 @@ if TYPE_CHECKING:
     from tracing.export.session import ExportSession
     from tracing.export.span_exporter import Pauses
 
-_SUPPORTED: Final = frozenset({"", "otlp", "none"})
+_SUPPORTED: Final = frozenset({"", "console", "otlp", "none"})
+# The SDK writes it to standard output, as JSON.
+_CONSOLE: Final = "console"
 _PROTOCOLS: Final = frozenset({"http/protobuf", "grpc"})
 _PROVIDER: Final = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}CREDENTIAL_PROVIDER"
 
@@ -48,6 +55,8 @@ def span_exporter(*, fast: bool = True) -> Made[SpanExporter] | None:
     protocol = _protocol("traces")
     if protocol is None:
         return None
+    if protocol == _CONSOLE:
+        return Made(ConsoleSpanExporter(out=sys.stdout))
     if protocol == "grpc":
         return Made(_grpc("trace_exporter", "OTLPSpanExporter"))
     session = _session("traces")
@@ -71,6 +80,8 @@ def otlp_metric_exporter() -> Made[MetricExporter] | None:
     protocol = _protocol("metrics")
     if protocol is None:
         return None
+    if protocol == _CONSOLE:
+        return Made(ConsoleMetricExporter(out=sys.stdout))
     if protocol == "grpc":
         return Made(_grpc("metric_exporter", "OTLPMetricExporter"))
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - an extra
@@ -86,6 +97,8 @@ def log_exporter() -> Made[LogRecordExporter] | None:
     protocol = _protocol("logs")
     if protocol is None:
         return None
+    if protocol == _CONSOLE:
+        return Made(ConsoleLogRecordExporter(out=sys.stdout))
     if protocol == "grpc":
         return Made(_grpc("_log_exporter", "OTLPLogExporter"))
     from opentelemetry.exporter.otlp.proto.http._log_exporter import (  # noqa: PLC0415 - an extra
@@ -110,15 +123,17 @@ def _session(signal: Signal) -> ExportSession | None:
 
 
 def _protocol(signal: Signal) -> str | None:
-    """Return the protocol for a signal; `None` where the environment wants no export."""
+    """Return the protocol for a signal, or the console; `None` if nothing is to be exported."""
     exporter = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower()
     if exporter not in _SUPPORTED:
         raise ValueError(
-            f"OTEL_{signal.upper()}_EXPORTER={exporter}: tracing.otlp exports by otlp or none; "
-            "pass another exporter to configure()"
+            f"OTEL_{signal.upper()}_EXPORTER={exporter}: tracing.otlp exports by one of otlp, "
+            "console and none; pass another exporter to configure()"
         )
     if exporter == "none":
         return None
+    if exporter == _CONSOLE:
+        return _CONSOLE
     protocol = (
         os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
         or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")

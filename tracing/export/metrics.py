@@ -41,8 +41,10 @@ _SHARE: Final = 0.8
 class AggregatedMetricExporter(MetricExporter):
     """Wraps a metric exporter, and adds an aggregator's histograms to each export.
 
-    Points have the temporality that the wrapped exporter prefers for histograms. Views do not
-    apply to them. One metric reader calls it, as with all exporters.
+    Points have the temporality that the wrapped exporter prefers for histograms; the smallest and
+    largest value of a delta are those of its interval. What views or other settings ask of a
+    histogram, the SDK does itself (`tracing.export.sdk_settings`). One metric reader calls it, as
+    with all exporters.
 
     Args:
         exporter: The wrapped exporter.
@@ -113,7 +115,8 @@ class AggregatedMetricExporter(MetricExporter):
     def _metrics(self) -> list[Metric]:
         now = time_ns()
         metrics = []
-        for metric, series in self._aggregator.totals().items():
+        delta = self._temporality is AggregationTemporality.DELTA
+        for metric, series in self._aggregator.totals(restart_extremes=delta).items():
             points = [
                 point
                 for attributes, totals in series.items()
@@ -122,7 +125,7 @@ class AggregatedMetricExporter(MetricExporter):
             if points:
                 data = Histogram(points, self._temporality)
                 metrics.append(Metric(metric.name, metric.description, metric.unit, data))
-        if self._temporality is AggregationTemporality.DELTA:
+        if delta:
             self._started_ns = now
         return metrics
 
@@ -151,7 +154,6 @@ class AggregatedMetricExporter(MetricExporter):
             sum=total,
             bucket_counts=counts,
             explicit_bounds=metric.buckets,
-            # Of the whole time, even for a delta: no others are kept.
             min=totals.min,
             max=totals.max,
             exemplars=[

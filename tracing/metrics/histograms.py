@@ -8,7 +8,7 @@ every call. Here a series is looked up once, and recording is a bisection and fo
 import sys
 import threading
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from time import time_ns
 from typing import NamedTuple
@@ -68,20 +68,34 @@ class LocalHistogram:
         if value > self._max:  # noqa: PLR1730 - as said
             self._max = value
 
-    def add_to(self, point: "HistogramTotals") -> "HistogramTotals":
-        """Merge what was recorded so far into a point of the same bounds; take the exemplars."""
+    def add_to(
+        self, point: "HistogramTotals", *, restart_extremes: bool = False
+    ) -> "HistogramTotals":
+        """Merge what was recorded so far into a point of the same bounds; take the exemplars.
+
+        Args:
+            point: What other threads have recorded.
+            restart_extremes: Whether the smallest and largest value start anew. A value that is
+                recorded at this very moment may be missing from both.
+        """
         counts = tuple(
             mine + theirs for mine, theirs in zip(self._counts, point.counts, strict=True)
         )
         taken, self.exemplars = self.exemplars, {}
         exemplars = {**point.exemplars, **taken}
+        least, most = self._min, self._max
+        if restart_extremes:
+            self._min, self._max = sys.float_info.max, 0.0
         return HistogramTotals(
-            counts,
-            self._sum + point.sum,
-            min(self._min, point.min),
-            max(self._max, point.max),
-            exemplars,
+            counts, self._sum + point.sum, min(least, point.min), max(most, point.max), exemplars
         )
+
+
+class _WithoutExemplars(LocalHistogram):
+    __slots__ = ()
+
+    def record(self, value: float, span: Span | None = None) -> None:  # noqa: ARG002 - as the base
+        super().record(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +118,16 @@ class HistogramTotals:
 
 
 class Aggregator:
-    """All locally aggregated histograms of one metric pipeline. Thread-safe."""
+    """All locally aggregated histograms of one metric pipeline. Thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        by_the_sdk: The names of the histograms that the SDK has to aggregate instead.
+        exemplars: Whether sampled spans become exemplars.
+    """
+
+    def __init__(self, by_the_sdk: Collection[str] = (), *, exemplars: bool = True) -> None:
+        self._by_the_sdk = frozenset(by_the_sdk)
+        self._new = LocalHistogram if exemplars else _WithoutExemplars
         self._lock = threading.Lock()
         self._series: dict[tuple[str, LabelSet, int], LocalHistogram] = {}
         self._metrics: dict[str, Metric] = {}
@@ -118,6 +139,10 @@ class Aggregator:
         for series in self._series.values():
             series.clear()
 
+    def takes(self, metric: Metric) -> bool:
+        """Return whether a histogram is aggregated here; else the SDK has to."""
+        return metric.name not in self._by_the_sdk
+
     def series(self, metric: Metric, attributes: Labels) -> LocalHistogram:
         """Find or make the calling thread's series. Look it up once, not per value."""
         # A series per thread: `+=` is not atomic, and a lock per message is what this avoids.
@@ -126,11 +151,18 @@ class Aggregator:
             self._metrics[metric.name] = metric
             found = self._series.get(key)
             if found is None:
-                found = self._series[key] = LocalHistogram(metric.buckets)
+                found = self._series[key] = self._new(metric.buckets)
             return found
 
-    def totals(self) -> dict[Metric, dict[LabelSet, HistogramTotals]]:
-        """Add the threads' series up, by metric and attributes, leaving out empty ones."""
+    def totals(
+        self, *, restart_extremes: bool = False
+    ) -> dict[Metric, dict[LabelSet, HistogramTotals]]:
+        """Add the threads' series up, by metric and attributes, leaving out empty ones.
+
+        Args:
+            restart_extremes: Whether the smallest and largest values start anew, as those of an
+                interval do.
+        """
         with self._lock:
             series = list(self._series.items())
         result: dict[Metric, dict[LabelSet, HistogramTotals]] = {}
@@ -140,7 +172,9 @@ class Aggregator:
             empty = HistogramTotals(
                 (0,) * (len(metric.buckets) + 1), 0.0, sys.float_info.max, 0.0, {}
             )
-            point = histogram.add_to(points.get(attributes, empty))
+            point = histogram.add_to(
+                points.get(attributes, empty), restart_extremes=restart_extremes
+            )
             if point.count:
                 points[attributes] = point
         return result

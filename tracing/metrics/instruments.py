@@ -61,6 +61,16 @@ class _InstrumentDurations:
         self._histogram.record(value, self._attributes, context)
 
 
+def histogram_on(meter: Meter, metric: Metric) -> Histogram:
+    """Make the instrument of a histogram."""
+    return meter.create_histogram(
+        metric.name,
+        unit=metric.unit,
+        description=metric.description,
+        explicit_bucket_boundaries_advisory=metric.buckets,
+    )
+
+
 class Metrics:
     """All instruments on one meter provider. Thread-safe; series belong to one thread each."""
 
@@ -103,13 +113,8 @@ class Metrics:
                         description=metric.description,
                     )
                 )
-            elif aggregator is None:
-                self._histograms[metric.name] = meter.create_histogram(
-                    metric.name,
-                    unit=metric.unit,
-                    description=metric.description,
-                    explicit_bucket_boundaries_advisory=metric.buckets,
-                )
+            elif aggregator is None or not aggregator.takes(metric):
+                self._histograms[metric.name] = histogram_on(meter, metric)
         self.observe(catalog.TELEMETRY_DROPPED, self._limit.readings)
 
     def _begin_anew(self) -> None:
@@ -131,7 +136,8 @@ class Metrics:
         """Find or make the calling thread's series of a histogram."""
         with self._lock:
             admitted = dict(self._limit.admit(metric, frozenset(attributes.items())))
-        if self._aggregator is not None:
+        instrument = self._histograms.get(metric.name)
+        if instrument is None and self._aggregator is not None:
             return self._aggregator.series(metric, admitted)
         return _InstrumentDurations(self._histograms[metric.name], admitted)
 
