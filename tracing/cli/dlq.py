@@ -1,4 +1,4 @@
-"""The commands `dlq list` and `dlq show`, and the group `dlq`."""
+"""The command `dlq show`, and the group `dlq`."""
 
 from __future__ import annotations
 
@@ -9,48 +9,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracing.cli.dlq_output import (
-    check_complete,
-    dead_letter_document,
-    dead_letter_line,
-    print_document,
-    print_summary,
-    summary_document,
-    trouble,
-)
+from tracing.cli.dlq_list import list_command
+from tracing.cli.dlq_output import dead_letter_document, print_document
 from tracing.cli.dlq_purge import purge_command
 from tracing.cli.dlq_replay import replay_command
 from tracing.cli.dlq_skip import skip_command
+from tracing.cli.dlq_state import replay_topic_option
 from tracing.cli.option_types import DeadLetterName
 from tracing.cli.options import (
-    chosen,
     connecting,
     connection_of,
     formats_of,
     json_option,
     naming,
     recognising,
-    selecting,
+    trace_url_option,
 )
-from tracing.cli.terminal import console, counting
+from tracing.cli.terminal import console
 from tracing.dlq.origins import Origins
 from tracing.dlq.reading import letters, topics_of
-from tracing.dlq.selection import limited, selected
-from tracing.dlq.summary import Summary
+from tracing.dlq.replay_log import ReplayLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from tracing.delivery.dead_letter_names import DeadLetterNames
-    from tracing.dlq.places import LetterId, Troubles
+    from tracing.dlq.places import LetterId
     from tracing.dlq.reading import Letter
-
-_trace_url = click.option(
-    "--trace-url",
-    envvar="PIPELINE_TRACING_TRACE_URL",
-    metavar="URL",
-    help="The URL of a trace, with {trace_id} for its id (or PIPELINE_TRACING_TRACE_URL).",
-)
+    from tracing.dlq.replayed import ReplayHistory
 
 
 @click.group()
@@ -58,60 +42,10 @@ def dlq() -> None:
     """Inspect, replay, purge and skip dead letters."""
 
 
+dlq.add_command(list_command)
 dlq.add_command(replay_command)
 dlq.add_command(purge_command)
 dlq.add_command(skip_command)
-
-
-@dlq.command("list")
-@connecting
-@selecting
-@click.option("--each", is_flag=True, help="One line for each dead letter.")
-@click.option("--limit", type=click.IntRange(min=1), help="Print at most this many; needs --each.")
-@json_option
-@_trace_url
-def list_command(
-    *,
-    each: bool,
-    limit: int | None,
-    as_json: bool,
-    trace_url: str | None,
-    timeout: float,
-    **options: Any,
-) -> None:
-    """List dead letters by topic, group and error.
-
-    Dead letters that clients cannot read, or that a replay refuses, are listed with the reason.
-    If a topic or partition cannot be read, the others are listed, and the exit code is 1.
-    """
-    if limit is not None and not each:
-        raise click.UsageError("--limit needs --each: groups are always counted in full")
-    connection = connection_of(options, timeout)
-    formats = formats_of(options)
-
-    async def run() -> None:
-        topics, selection, origins = await chosen(connection, formats=formats, **options)
-        troubles: Troubles = {}
-        dead_letters = selected(connection, topics, selection, timeout, troubles, formats)
-        if each:
-            async with aclosing(limited(dead_letters, limit)) as few:
-                number = await _print_each(few, trace_url, origins, as_json=as_json)
-            check_complete(troubles, read=bool(number))
-            return
-        summary = Summary()
-        with counting("dead letters read") as read:
-            async for dead_letter in dead_letters:
-                summary.add(dead_letter, origins.refusal(dead_letter))
-                read(1)
-        if as_json:
-            unread = {name: trouble(error) for name, error in troubles.items()}
-            document = {**summary_document(summary), "unread": unread}
-            click.echo(json.dumps(document, indent=2))
-        elif summary.read or not troubles:
-            print_summary(summary, console())
-        check_complete(troubles, read=bool(summary.read) or as_json)
-
-    asyncio.run(run())
 
 
 @dlq.command("show")
@@ -127,13 +61,15 @@ def list_command(
     is_flag=True,
     help="Also show the stack trace; those of other systems may hold personal data.",
 )
+@replay_topic_option
 @json_option
-@_trace_url
+@trace_url_option
 def show_command(
     *,
     dead_letter_id: LetterId,
     payload: bool,
     stacktrace: bool,
+    replay_topic: str,
     as_json: bool,
     trace_url: str | None,
     timeout: float,
@@ -141,12 +77,15 @@ def show_command(
     suffix: str | None,
     **options: Any,
 ) -> None:
-    """Show why the dead letter ID (TOPIC/PARTITION/OFFSET) failed, and its trace."""
+    """Show why the dead letter ID (TOPIC/PARTITION/OFFSET) failed, and its trace.
+
+    It also shows whether the dead letter was replayed.
+    """
     del suffix  # Not needed for one dead letter; accepted for users who always set it.
     connection = connection_of(options, timeout)
     formats = formats_of(options)
 
-    async def run() -> tuple[Letter | None, Origins]:
+    async def run() -> tuple[Letter | None, Origins, ReplayHistory]:
         reading = letters(
             connection,
             [dead_letter_id.topic],
@@ -162,10 +101,14 @@ def show_command(
             if dead_letter is None or dead_letter.provenance is None
             else (dead_letter.provenance.topic,)
         )
-        topics = await topics_of(connection)
-        return dead_letter, Origins(topics, template=names.template, named=named, formats=formats)
+        topics = await topics_of(connection) - {replay_topic}
+        origins = Origins(topics, template=names.template, named=named, formats=formats)
+        async with ReplayLog(
+            connection, replay_topic, dead_letter_topics=[dead_letter_id.topic], timeout_s=timeout
+        ) as log:
+            return dead_letter, origins, log.history
 
-    dead_letter, origins = asyncio.run(run())
+    dead_letter, origins, history = asyncio.run(run())
     if dead_letter is None:
         raise click.ClickException(
             f"there is no dead letter {dead_letter_id}; it may have been purged"
@@ -182,31 +125,9 @@ def show_command(
         payload=payload,
         stacktrace=stacktrace,
         refusal=origins.refusal(dead_letter),
+        status=history.status(dead_letter),
     )
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
         print_document(document, console())
-
-
-async def _print_each(
-    few: AsyncGenerator[Letter, None], trace_url: str | None, origins: Origins, *, as_json: bool
-) -> int:
-    """Print dead letters as they arrive, and return their number."""
-    number = 0
-    if not as_json:
-        async for dead_letter in few:
-            click.echo(dead_letter_line(dead_letter, origins.refusal(dead_letter)))
-            number += 1
-        return number
-    # One JSON document, without holding all dead letters in memory.
-    start = "["
-    async for dead_letter in few:
-        document = dead_letter_document(
-            dead_letter, trace_url=trace_url, refusal=origins.refusal(dead_letter)
-        )
-        click.echo(f"{start}\n  {json.dumps(document)}", nl=False)
-        start = ","
-        number += 1
-    click.echo("[]" if start == "[" else "\n]")
-    return number

@@ -9,6 +9,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from tracing.cli.dlq_state import (
+    counts_document,
+    history_lines,
+    replayed_text,
+    status_document,
+    status_words,
+)
 from tracing.cli.terminal import age, iso_time
 from tracing.core.text import printable
 from tracing.headers.cloudevents import CloudEvent
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 
     from tracing.dlq.places import Troubles
     from tracing.dlq.reading import Letter
+    from tracing.dlq.replayed import ReplayHistory, ReplayStatus
     from tracing.dlq.summary import Summary
 
 _PAYLOAD = 2000
@@ -34,20 +42,23 @@ def trace_id_of(dead_letter: Letter) -> str | None:
     return None if context is None else f"{context.trace_id:032x}"
 
 
-def print_summary(summary: Summary, console: Console) -> None:
+def print_summary(summary: Summary, console: Console, history: ReplayHistory) -> None:
     """Print one line for each topic, group and error, the most frequent first."""
     if not summary.groups:
         console.print("no dead letters")
     else:
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        for name in ("dead letters", "topic", "group", "error", "attempts", "oldest", "newest"):
-            right = name in {"dead letters", "attempts", "oldest", "newest"}
+        for name in (
+            "dead letters", "replayed", "topic", "group", "error", "attempts", "oldest", "newest",
+        ):  # fmt: skip
+            right = name in {"dead letters", "replayed", "attempts", "oldest", "newest"}
             table.add_column(name, justify="right" if right else "left", overflow="fold")
         table.add_column("example", overflow="fold")
         ranked = sorted(summary.groups.items(), key=lambda item: (-item[1].letters, item[0]))
         for (_, source_topic, group, error), counted in ranked:
             table.add_row(
                 f"{counted.letters:,}",
+                replayed_text(counted, history),
                 *(Text(printable(text) or "-") for text in (source_topic, group, error)),
                 str(counted.attempts),
                 age(counted.oldest_ms),
@@ -63,7 +74,9 @@ def print_summary(summary: Summary, console: Console) -> None:
                 f"letters: {ids_without_provenance(summary)}"
             )
         )
-    for line in (*unreadable_lines(summary), *refused_lines(summary)):
+    for line in (
+        *unreadable_lines(summary), *refused_lines(summary), *history_lines(history),
+    ):  # fmt: skip
         console.print(Text(line), soft_wrap=True)
 
 
@@ -126,13 +139,17 @@ def ids_without_provenance(summary: Summary) -> str:
     return ", ".join([*names, *([f"and {more} more"] if more else [])])
 
 
-def dead_letter_line(dead_letter: Letter, refusal: str | None = None) -> str:
+def dead_letter_line(
+    dead_letter: Letter, refusal: str | None = None, status: ReplayStatus | None = None
+) -> str:
     """Return one line for a dead letter: time of failure, id, group, error, event and trace.
 
     Args:
         dead_letter: The dead letter.
         refusal: Why it is not replayed, if it is not.
+        status: What is known about its replays.
     """
+    words = None if status is None else status_words(status)
     provenance = dead_letter.provenance
     event = CloudEvent.from_headers(dead_letter.record.headers)
     parts = (
@@ -144,14 +161,16 @@ def dead_letter_line(dead_letter: Letter, refusal: str | None = None) -> str:
         trace_id_of(dead_letter),
         *(() if dead_letter.problem is None else (f"cannot be read: {dead_letter.problem}",)),
         *(() if refusal is None or provenance is None else (f"not replayed: {refusal}",)),
+        *(() if words is None else (words,)),
     )
     return "  ".join(printable(part) if part else "-" for part in parts)
 
 
-def summary_document(summary: Summary) -> dict[str, Any]:
+def summary_document(summary: Summary, history: ReplayHistory) -> dict[str, Any]:
     """Return a summary as data for JSON."""
     return {
         "letters": summary.letters,
+        **counts_document(summary, history),
         "without_provenance": summary.not_dead_letters,
         "without_provenance_ids": [
             str(dead_letter_id) for dead_letter_id in summary.first_not_dead_letters
@@ -171,6 +190,7 @@ def summary_document(summary: Summary) -> dict[str, Any]:
                 "group": group,
                 "error": error,
                 "letters": counted.letters,
+                **counts_document(counted, history),
                 "max_attempts": counted.attempts,
                 "oldest": iso_time(counted.oldest_ms),
                 "newest": iso_time(counted.newest_ms),
@@ -188,6 +208,7 @@ def dead_letter_document(
     payload: bool = False,
     stacktrace: bool = False,
     refusal: str | None = None,
+    status: ReplayStatus | None = None,
 ) -> dict[str, Any]:
     """Return a dead letter as data for JSON; key and value only if `payload`.
 
@@ -197,8 +218,10 @@ def dead_letter_document(
         payload: Whether to include key and value.
         stacktrace: Whether to include the stack trace.
         refusal: Why it is not replayed, if it is not.
+        status: What is known about its replays.
     """
     document: dict[str, Any] = {"id": str(dead_letter.id)}
+    document |= {} if status is None else status_document(status)
     document |= {
         name: remark
         for name, remark in (("problem", dead_letter.problem), ("not_replayed", refusal))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracing.cli.dlq_state import replay_topic_option
 from tracing.cli.option_types import DeadLetterName, Moment
 from tracing.cli.options import (
     SUFFIX,
@@ -23,8 +24,10 @@ from tracing.cli.options import (
 )
 from tracing.cli.terminal import confirm, iso_time
 from tracing.delivery.dead_letter_names import TOPIC
+from tracing.dlq.claims import forget_deleted
 from tracing.dlq.purging import purge, purgeable
 from tracing.dlq.reading import letters
+from tracing.dlq.replay_log import ReplayLog
 
 if TYPE_CHECKING:
     from tracing.delivery.dead_letter_names import DeadLetterNames
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 @click.option(
     "--force", is_flag=True, help="Also purge topics that are not named like dead-letter topics."
 )
+@replay_topic_option
 @dry_run_option
 @yes_option
 @json_option
@@ -65,6 +69,7 @@ def purge_command(
     names: DeadLetterNames,
     suffix: str | None,
     force: bool,
+    replay_topic: str,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -74,7 +79,8 @@ def purge_command(
     """Delete dead letters permanently, oldest first.
 
     Kafka deletes only from the beginning of a partition: a dead letter that stays also keeps all
-    those after it.
+    those after it. What --replay-topic remembers of deleted dead letters is deleted as well, where
+    the cluster allows it.
     """
     if (before is not None) + bool(up_to) + everything != 1:
         raise click.UsageError("say what to delete, one of: --before AGE, --up-to ID, --all")
@@ -89,10 +95,17 @@ def purge_command(
         dead_letters = letters(connection, topics, timeout_s=timeout, formats=formats)
         return await purgeable(dead_letters, before_ms=before, up_to=up_to or None)
 
+    async def delete(plan: Purge) -> None:
+        await purge(connection, plan)
+        async with ReplayLog(
+            connection, replay_topic, dead_letter_topics=topics, timeout_s=timeout
+        ) as log:
+            await forget_deleted(connection, log)
+
     plan = asyncio.run(look())
     if plan.letters and not dry_run:
         confirm(f"Delete {plan.letters} records of {', '.join(topics)} permanently?", yes=yes)
-        asyncio.run(purge(connection, plan))
+        asyncio.run(delete(plan))
     if as_json:
         document = {
             "deleted": 0 if dry_run else plan.letters,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import aclosing, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -15,6 +15,13 @@ from tracing.cli.dlq_output import (
     print_summary,
     summary_document,
     trouble,
+)
+from tracing.cli.dlq_sending import confirm_other_system, remember_option, replay_telemetry
+from tracing.cli.dlq_state import (
+    ask_again,
+    counted_again,
+    not_replayed_option,
+    replay_topic_option,
 )
 from tracing.cli.option_types import Positive
 from tracing.cli.options import (
@@ -29,14 +36,14 @@ from tracing.cli.options import (
 )
 from tracing.cli.terminal import confirm, console, counting
 from tracing.core.text import printable
+from tracing.dlq.replay_log import ReplayLog
+from tracing.dlq.replayed import ReplayHistory
 from tracing.dlq.replaying import Replayed, replay
-from tracing.dlq.selection import limited, selected
+from tracing.dlq.selection import limited, selected, unreplayed
 from tracing.dlq.summary import Summary
-from tracing.headers.dead_letter import WRITTEN_BY
-from tracing.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection, Iterator
+    from collections.abc import AsyncGenerator, Collection
 
     from tracing.dlq.origins import Origins
     from tracing.dlq.places import LetterId, Troubles
@@ -46,7 +53,6 @@ if TYPE_CHECKING:
     from tracing.kafka.connection import Connection
 
 _SHOWN_FAILURES: Final = 10
-_PIPELINE: Final = "dead-letters"
 
 
 @click.command("replay")
@@ -54,6 +60,9 @@ _PIPELINE: Final = "dead-letters"
 @selecting
 @click.option("--rate", type=Positive(), help="Send at most this many per second.")
 @click.option("--limit", type=click.IntRange(min=1), help="Replay at most this many.")
+@not_replayed_option
+@replay_topic_option
+@remember_option
 @dry_run_option
 @yes_option
 @json_option
@@ -61,6 +70,9 @@ def replay_command(
     *,
     rate: float | None,
     limit: int | None,
+    not_replayed: bool,
+    replay_topic: str,
+    remember: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -75,28 +87,21 @@ def replay_command(
     Other groups skip the replayed records. The dead letters stay in their topic: purge it when
     they are handled.
 
+    What was replayed is remembered in --replay-topic, which the first replay creates. To send a
+    dead letter again that was, or may have been, replayed, the command asks, unless --yes is set;
+    without a terminal it then sends nothing, and the exit code is 1.
+
     Dead letters of Kafka Connect, Kafka Streams, share groups and Spring go back without the
     headers that these added. Consumers that are not of this library do not skip them, so the
     command asks first. Where only their headers say which topic they came from, name it with
     --topic.
     """
     connection = connection_of(options, timeout)
-    formats = formats_of(options)
-    run = _Run(limit=limit, rate=rate, dry_run=dry_run, yes=yes, formats=formats)
-
-    async def work() -> None:
-        template = options["names"].template
-        topics, selection, origins = await chosen(connection, formats=formats, **options)
-        if selection.everything and not dry_run:
-            confirm(_question(topics, selection), yes=yes)
-        dead_letters = selected(connection, topics, selection, timeout, run.troubles, formats)
-        await run.replay(connection, dead_letters, origins, template, selection.source_topics)
-        whole = selection.everything and not selection.source_topics and limit is None
-        run.everything = whole and not run.troubles
-
+    plan = _Plan(rate, limit, not_replayed, replay_topic, remember, dry_run, yes, timeout)
+    run = _Run(connection, plan, formats_of(options))
     problem: BaseException | None = None
     try:
-        asyncio.run(work())
+        asyncio.run(run.work(**options))
     except (KeyboardInterrupt, Exception) as error:
         if not run.summary.read:
             raise
@@ -108,61 +113,98 @@ def replay_command(
         run.print()
     if problem is not None:
         raise problem
-    check_complete(run.troubles, read=bool(run.summary.read))
-    if run.result.failures:
-        raise click.ClickException(f"{run.result.failures} dead letters could not be replayed")
+    run.check()
+
+
+class _Plan(NamedTuple):
+    """The options of a replay, but for those that select dead letters."""
+
+    rate: float | None
+    limit: int | None
+    not_replayed: bool
+    replay_topic: str
+    remember: bool
+    dry_run: bool
+    yes: bool
+    timeout_s: float
 
 
 class _Run:
     """One replay, and its report."""
 
-    def __init__(
-        self,
-        *,
-        limit: int | None,
-        rate: float | None,
-        dry_run: bool,
-        yes: bool,
-        formats: DeadLetterFormats,
-    ) -> None:
-        self._limit = limit
-        self._rate = rate
-        self._dry_run = dry_run
-        self._yes = yes
+    def __init__(self, connection: Connection, plan: _Plan, formats: DeadLetterFormats) -> None:
+        self._connection = connection
+        self._plan = plan
         self._formats = formats
         self._confirmed: set[str] = set()
         self._last: dict[tuple[str, int], LetterId] = {}
+        self._history = ReplayHistory()
+        self._everything = False
+        self._troubles: Troubles = {}
         self.summary = Summary()
         self.result = Replayed()
-        self.everything = False
-        self.troubles: Troubles = {}
 
-    async def replay(
+    async def work(self, **options: Any) -> None:
+        """Replay what the options select, after the questions that this needs."""
+        plan, connection = self._plan, self._connection
+        template = options["names"].template
+        topics, selection, origins = await chosen(
+            connection, formats=self._formats, replay_topic=plan.replay_topic, **options
+        )
+        if selection.everything and not plan.dry_run:
+            confirm(_question(topics, selection), yes=plan.yes)
+        async with ReplayLog(
+            connection,
+            plan.replay_topic,
+            dead_letter_topics=topics,
+            timeout_s=plan.timeout_s,
+        ) as log:
+            self._history = log.history
+            if log.history and not (plan.dry_run or plan.yes):
+                before = self._reading(topics, selection, {})
+                ask_again(await counted_again(before, log.history), yes=plan.yes)
+            dead_letters = self._reading(topics, selection, self._troubles)
+            await self._replay(dead_letters, origins, template, selection.source_topics, log)
+        whole = selection.everything and not selection.source_topics and plan.limit is None
+        self._everything = whole and not plan.not_replayed and not self._troubles
+
+    def _reading(
+        self, topics: list[str], selection: Selection, troubles: Troubles
+    ) -> AsyncGenerator[Letter, None]:
+        plan = self._plan
+        dead_letters = selected(
+            self._connection, topics, selection, plan.timeout_s, troubles, self._formats
+        )
+        if plan.not_replayed:
+            dead_letters = unreplayed(dead_letters, self._history)
+        return limited(dead_letters, plan.limit)
+
+    async def _replay(
         self,
-        connection: Connection,
         dead_letters: AsyncGenerator[Letter, None],
         origins: Origins,
         template: str,
         source_topics: Collection[str],
+        log: ReplayLog,
     ) -> None:
-        with counting("dead letters replayed") as report, _telemetry() as telemetry:
-            async with aclosing(
-                self._counted(limited(dead_letters, self._limit), origins)
-            ) as counted:
-                if self._dry_run:
+        with counting("dead letters replayed") as report, replay_telemetry() as telemetry:
+            async with aclosing(self._counted(dead_letters, origins)) as counted:
+                if self._plan.dry_run:
                     async for _ in counted:
                         pass
                     return
                 await replay(
-                    connection,
+                    self._connection,
                     counted,
                     telemetry,
                     dead_letter_topic=template,
                     source_topics=source_topics,
                     formats=self._formats,
-                    rate=self._rate,
+                    rate=self._plan.rate,
                     result=self.result,
                     on_progress=lambda so_far: report(so_far.sent, absolute=True),
+                    remember=self._plan.remember,
+                    log=log,
                 )
 
     async def _counted(
@@ -171,9 +213,9 @@ class _Run:
         async with aclosing(dead_letters):
             async for dead_letter in dead_letters:
                 refusal = origins.refusal(dead_letter)
-                if refusal is None and not self._dry_run:
+                if refusal is None and not self._plan.dry_run:
                     self._ask(dead_letter)
-                self.summary.add(dead_letter, refusal)
+                self.summary.add(dead_letter, refusal, self._history.status(dead_letter).state)
                 self._last[dead_letter.id.topic, dead_letter.id.partition] = dead_letter.id
                 yield dead_letter
 
@@ -185,29 +227,40 @@ class _Run:
             click.Abort: The answer is no.
         """
         provenance = dead_letter.provenance
-        if provenance is None or provenance.written_by == WRITTEN_BY:
+        if provenance is None or provenance.topic in self._confirmed:
             return
-        if provenance.topic in self._confirmed:
-            return
-        confirm(
-            f"{dead_letter.id} was written by {provenance.written_by}. Consumers that are not of "
-            "this library do not know which group a replay is for: all their groups that read "
-            f"{provenance.topic} handle it again. Replay such dead letters to {provenance.topic}?",
-            yes=self._yes,
-            otherwise="add --yes to replay dead letters of other systems",
-        )
-        self._confirmed.add(provenance.topic)
+        if confirm_other_system(dead_letter.id, provenance, yes=self._plan.yes):
+            self._confirmed.add(provenance.topic)
+
+    def check(self) -> None:
+        """Check that all was read, sent and remembered.
+
+        Raises:
+            Exception: Nothing could be read.
+            click.ClickException: Not all was.
+        """
+        check_complete(self._troubles, read=bool(self.summary.read))
+        if failures := self.result.failures:
+            raise click.ClickException(f"{failures} dead letters could not be replayed")
+        if unrecorded := self.result.unrecorded:
+            raise click.ClickException(
+                f"{unrecorded} dead letters were replayed, but that could not be recorded in "
+                f"{self._plan.replay_topic}: they are listed as perhaps replayed"
+            )
 
     def document(self, *, ended: bool) -> dict[str, Any]:
         """Return the report as data for JSON."""
-        described = summary_document(self.summary)
+        described = summary_document(self.summary, self._history)
         return {
-            "dry_run": self._dry_run,
-            "complete": ended and not self.result.failures and not self.troubles,
-            "unread": {name: trouble(error) for name, error in self.troubles.items()},
+            "dry_run": self._plan.dry_run,
+            "complete": ended and not self.result.failures and not self._troubles,
+            "unread": {name: trouble(error) for name, error in self._troubles.items()},
             "replayed": self.result.sent,
+            "replayed_before": described["replayed"],
+            "perhaps_replayed_before": described["perhaps_replayed"],
             "for_all_groups": self.result.unaddressed,
             "of_other_systems": self.result.of_other_systems,
+            "unrecorded": self.result.unrecorded,
             "failed": self.result.failures,
             "failures": {
                 str(dead_letter_id): why for dead_letter_id, why in self.result.failed.items()
@@ -223,8 +276,8 @@ class _Run:
 
     def print(self) -> None:
         """Print the report."""
-        if self._dry_run:
-            print_summary(self.summary, console())
+        if self._plan.dry_run:
+            print_summary(self.summary, console(), self._history)
             click.echo("nothing was sent: this was a dry run")
             return
         sent, failures = self.result.sent, self.result.failures
@@ -249,7 +302,7 @@ class _Run:
             click.echo(f"  {printable(str(dead_letter_id))}: {printable(why)}", err=True)
         if failures > _SHOWN_FAILURES:
             click.echo(f"  and {failures - _SHOWN_FAILURES} more (--json names them)", err=True)
-        if self.everything and sent and not failures and not not_dead_letters:
+        if self._everything and sent and not failures and not not_dead_letters:
             upper = " ".join(f"--up-to {last}" for last in sorted(self._last.values()))
             click.echo("they stay in the dead-letter topic; to delete them once they are handled:")
             click.echo(f"  python -m tracing dlq purge {upper}")
@@ -261,21 +314,3 @@ def _question(topics: list[str], selection: Selection) -> str:
     if selection.topics or selection.source_topics:
         return f"Replay all dead letters of {', '.join(topics)}?"
     return "Replay all dead letters?"
-
-
-@contextmanager
-def _telemetry() -> Iterator[Telemetry]:
-    """Yield telemetry, exported only if the environment names an endpoint."""
-    try:
-        from tracing import otlp  # noqa: PLC0415 - the extra `cli` brings no SDK
-    except ImportError:
-        yield Telemetry(_PIPELINE)
-        return
-    if not any(otlp.configured(signal) for signal in ("traces", "metrics", "logs")):
-        yield Telemetry(_PIPELINE)
-        return
-    providers = otlp.configure("pipeline-tracing-dlq")
-    try:
-        yield providers.telemetry(_PIPELINE)
-    finally:
-        providers.shutdown()

@@ -28,8 +28,8 @@ _ADVICE: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
     ((errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError,
       errors.GroupAuthorizationFailedError),
      ("the cluster does not allow this; lag needs the rights to describe groups and topics and to "
-     "read topics; dlq needs those to describe and read the dead-letter topic, replay also to "
-     "write to the source topic, purge also to delete")),
+     "read topics; dlq needs those to describe and read the dead-letter topic and --replay-topic, "
+     "replay and edit also to write to the source topic and --replay-topic, purge also to delete")),
     ((errors.PolicyViolationError, errors.UnsupportedVersionError,
       errors.IncompatibleBrokerVersion),
      "the broker cannot do this with this topic; a topic that is only compacted cannot be purged"),

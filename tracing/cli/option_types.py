@@ -89,6 +89,33 @@ class OriginHeader(click.ParamType[tuple[str, str]]):
         return field, header
 
 
+class TopicName(click.ParamType[str]):
+    """A name that a topic can have."""
+
+    name = "TOPIC"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the text."""
+        if not is_topic_name(str(value)):
+            self.fail(f"{value!r} cannot be the name of a topic", param, ctx)
+        return str(value)
+
+
+class Duration(click.ParamType[float]):
+    """A duration, converted to seconds."""
+
+    name = "DURATION"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Convert the text."""
+        duration = _AGE.fullmatch(str(value).strip())
+        if duration is None:
+            self.fail(f"{value!r} is not a duration, such as 90s, 15m or 2h", param, ctx)
+        return float(duration[1]) * UNITS[duration[2]]
+
+
 class Positive(click.ParamType[float]):
     """A number above 0, at most the seconds of a day."""
 

@@ -38,6 +38,12 @@ yes_option: Final = click.option("--yes", is_flag=True, help="Do not ask for con
 dry_run_option: Final = click.option(
     "--dry-run", is_flag=True, help="Only show what would be done."
 )
+trace_url_option: Final = click.option(
+    "--trace-url",
+    envvar="PIPELINE_TRACING_TRACE_URL",
+    metavar="URL",
+    help="The URL of a trace, with {trace_id} for its id (or PIPELINE_TRACING_TRACE_URL).",
+)
 
 
 class Chosen(NamedTuple):
@@ -226,13 +232,16 @@ async def chosen(
     names: DeadLetterNames,
     suffix: str | None,
     formats: DeadLetterFormats,
+    replay_topic: str,
 ) -> Chosen:
     """Find the dead-letter topics that the options select.
+
+    The topic that remembers replays is never one of them, however dead-letter topics are named.
 
     Raises:
         click.UsageError: A named topic does not exist, or has no dead-letter topic.
     """
-    existing = await topics_of(connection)
+    existing = await topics_of(connection) - {replay_topic}
     by_id = {dead_letter_id.topic for dead_letter_id in ids}
     dead_letter_topics = sorted(
         each

@@ -1,4 +1,4 @@
-"""The terminal for all commands: the console, times and ages, progress, confirmation."""
+"""The terminal for all commands: console, times and ages, progress, confirmation, failure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import click
 from rich.console import Console
@@ -96,3 +96,15 @@ def confirm(
     if not sys.stdin.isatty():
         raise click.UsageError(f"there is no terminal to ask at: {otherwise}")
     click.confirm(question, abort=True, err=True)
+
+
+def fail(message: str, *, quiet: bool) -> NoReturn:
+    """End with exit code 1, and say why unless `quiet`.
+
+    Raises:
+        click.ClickException: Not `quiet`.
+        click.exceptions.Exit: `quiet`.
+    """
+    if quiet:
+        raise click.exceptions.Exit(1)
+    raise click.ClickException(message)

@@ -7,6 +7,8 @@ from tracing.dlq.outgoing import replay_headers
 from tracing.dlq.places import LetterId
 from tracing.dlq.purging import Purge, purge, purgeable
 from tracing.dlq.reading import Letter, dead_letter_topics, letters
+from tracing.dlq.replay_log import ReplayLog
+from tracing.dlq.replayed import ReplayHistory, ReplayState, ReplayStatus
 from tracing.dlq.replaying import Replayed, replay
 from tracing.dlq.selection import Selection
 from tracing.dlq.summary import Group, Summary
@@ -20,6 +22,10 @@ __all__ = [
     "Letter",
     "LetterId",
     "Purge",
+    "ReplayHistory",
+    "ReplayLog",
+    "ReplayState",
+    "ReplayStatus",
     "Replayed",
     "Selection",
     "Summary",

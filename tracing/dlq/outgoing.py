@@ -125,6 +125,8 @@ class ReplaySends:
                 attributes = {**cloudevents.identity(present), semconv.REPLAY_ID: replay_id}
                 if destination.mixed:
                     attributes |= described(message_type)
+                if dead_letter.edited:
+                    attributes[semconv.REPLAY_EDITED] = True
                 telemetry.spans.enrich(sending.span, attributes)
         except Exception as fault:
             telemetry.diagnostics.failed("replay", fault)

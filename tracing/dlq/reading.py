@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,6 +46,7 @@ class Letter:
         whole: Whether the record is complete. If not, its value is raw bytes that hold no readable
             record, perhaps a whole batch.
         offsets: Number of offsets that it covers; more than one for the bytes of a batch.
+        edited: Whether the value is another one than the topic holds.
     """
 
     id: LetterId
@@ -54,6 +55,7 @@ class Letter:
     problem: str | None = None
     whole: bool = True
     offsets: int = 1
+    edited: bool = False
 
     @classmethod
     def of(
@@ -75,6 +77,11 @@ class Letter:
         )  # fmt: skip
         offsets = record.next_offset - record.offset
         return cls(position, readable, provenance, record.problem, record.whole, offsets)
+
+    def with_value(self, value: bytes) -> Letter:
+        """Return the dead letter with another value, and all else as it is."""
+        record = replace(self.record, value=value, serialized_value_size=len(value))
+        return replace(self, record=record, edited=True)
 
     @property
     def context(self) -> SpanContext | None:

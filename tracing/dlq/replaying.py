@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.structs import TopicPartition
+from aiokafka import AIOKafkaProducer, errors
 
 from tracing.core import semconv
 from tracing.delivery.dead_letter_names import TOPIC
+from tracing.dlq.addresses import Addresses
+from tracing.dlq.claims import Claims
 from tracing.dlq.origins import Origins
 from tracing.dlq.outgoing import ReplaySends, replay_headers
+from tracing.dlq.partition_ends import PartitionEnds
 from tracing.dlq.reading import reader
+from tracing.dlq.replay_log import ReplayLog
 from tracing.headers.dead_letter import WRITTEN_BY
 from tracing.headers.dead_letter_formats import FORMATS
 from tracing.kafka.client import client_info
@@ -25,8 +29,7 @@ from tracing.metrics import catalog
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
 
-    from aiokafka import AIOKafkaConsumer
-
+    from tracing.dlq.addresses import Addressed
     from tracing.dlq.places import LetterId
     from tracing.dlq.reading import Letter
     from tracing.headers.dead_letter import Provenance
@@ -34,11 +37,20 @@ if TYPE_CHECKING:
     from tracing.kafka.connection import Connection
     from tracing.telemetry import Telemetry
 
-_IN_FLIGHT: Final = 500
-_BYTES_IN_FLIGHT: Final = 16 * 1024 * 1024
+_AT_ONCE: Final = 500
+# How many seconds of sends at a limited rate to mark together: what is marked and not sent yet is
+# in doubt if this process is killed.
+_AHEAD_S: Final = 0.1
 # Large enough for every record that the broker accepted from the service's producer.
 _LARGEST: Final = 256 * 1024 * 1024
 _FIRST: Final = 1000
+# The broker refused the record. After any other error it may have appended the record.
+_NOT_APPENDED: Final = (
+    errors.InvalidTopicError,
+    errors.MessageSizeTooLargeError,
+    errors.RecordListTooLargeError,
+    errors.TopicAuthorizationFailedError,
+)
 
 
 @dataclass(slots=True)
@@ -55,6 +67,8 @@ class Replayed:
         of_other_systems: Number of sent dead letters that this library did not write. Groups whose
             consumers are not of this library know no marks, so they all handle them.
         not_dead_letters: Number of records without provenance, which are not sent.
+        unrecorded: Number of sent dead letters that are not remembered as replayed, because the
+            broker did not take the record that says so.
     """
 
     sent: int = 0
@@ -63,6 +77,13 @@ class Replayed:
     unaddressed: int = 0
     of_other_systems: int = 0
     not_dead_letters: int = 0
+    unrecorded: int = 0
+
+    def fail(self, dead_letter_id: LetterId, error: BaseException) -> None:
+        """Count a dead letter that was not sent, or not acknowledged."""
+        self.failures += 1
+        if len(self.failed) < _FIRST:
+            self.failed[dead_letter_id] = f"{type(error).__name__}: {error}"
 
 
 async def replay(
@@ -76,17 +97,21 @@ async def replay(
     rate: float | None = None,
     on_progress: Callable[[Replayed], None] = lambda _: None,
     result: Replayed | None = None,
+    remember: bool = True,
+    log: ReplayLog | None = None,
 ) -> Replayed:
     """Send dead letters back to their topics, marked for the group that gave them up.
 
     Each is sent to the partition that it came from, with a `replay {topic}` span: the root of a
     new trace, linked to the failed one and sampled as that was. The dead letters stay in the
-    dead-letter topic. Those of other systems are sent without the headers that the system added; if
-    they do not say their partition, their key chooses it.
+    dead-letter topic, and a topic of its own remembers that they were replayed: see
+    `tracing.dlq.replayed`. Those of other systems are sent without the headers that the system
+    added; if they do not say their partition, their key chooses it.
 
     A dead letter is sent only if it lies in the dead-letter topic of the topic and group that it
-    names, and the partition that it names has reached its offset: see `tracing.dlq.origins`. If
-    not, the result lists it as failed, and the others are sent.
+    names, and the partition that it names has reached its offset: see `tracing.dlq.origins`. Nor
+    is it sent if another replay has begun to send it since `log` was entered. Then the result lists
+    it as failed, and the others are sent.
 
     Args:
         connection: The cluster.
@@ -99,12 +124,16 @@ async def replay(
         rate: Largest number of dead letters per second.
         on_progress: Receives the result so far after each answer of the broker.
         result: The object to count in, so that the result of an interrupted replay is not lost.
+        remember: Whether to remember what is replayed.
+        log: Where to remember it, entered; by default the default topic. What its history says is
+            not checked here: whether a dead letter is replayed again is the caller's decision.
 
     Returns:
         The result. It lists the dead letters that could not be sent; they raise nothing.
 
     Raises:
-        KafkaError: The cluster does not answer at all.
+        KafkaError: The cluster does not answer at all, or does not let replays be remembered.
+        LookupError: The topic that remembers replays cannot be read or created.
         ValueError: The connection's options are those of a transactional producer: an abort would
             undo sends that were counted as replayed. Or `dead_letter_topic` is not a template.
     """
@@ -114,25 +143,27 @@ async def replay(
         "replayed records",
     )
     result = Replayed() if result is None else result
-    producer = AIOKafkaProducer(**connection.client(), acks="all", max_request_size=_LARGEST)
-    loop = asyncio.get_running_loop()
-    async with reader(connection) as consumer:
+    async with AsyncExitStack() as stack:
+        if remember and log is None:
+            log = await stack.enter_async_context(ReplayLog(connection))
+        consumer = await stack.enter_async_context(reader(connection))
         topics = await consumer.topics()
         origins = Origins(topics, template=dead_letter_topic, named=source_topics, formats=formats)
-        run = _Run(producer, consumer, origins, formats, telemetry, result, on_progress)
+        if remember and log is not None:
+            await log.prepare()
+        producer = AIOKafkaProducer(**connection.client(), acks="all", max_request_size=_LARGEST)
+        stack.push_async_callback(producer.stop)
+        await producer.start()
+        claims = Claims(log, producer) if remember and log is not None else None
+        addresses = Addresses(origins, PartitionEnds(producer, consumer), result.fail)
+        run = _Run(producer, addresses, formats, telemetry, result, on_progress, claims)
         try:
-            await producer.start()
-            started, number = loop.time(), 0
-            try:
-                async for dead_letter in dead_letters:
-                    if rate is not None:
-                        await asyncio.sleep(max(0.0, started + number / rate - loop.time()))
-                    number += 1
-                    await run.send(dead_letter)
-            finally:
-                await run.settle()
+            await run.send_all(dead_letters, rate)
         finally:
-            await producer.stop()
+            await run.settle()
+            result.not_dead_letters += addresses.not_dead_letters
+        if claims is not None:
+            await claims.forget_deleted()
     return result
 
 
@@ -140,42 +171,67 @@ class _Run:
     def __init__(
         self,
         producer: AIOKafkaProducer,
-        consumer: AIOKafkaConsumer,
-        origins: Origins,
+        addresses: Addresses,
         formats: DeadLetterFormats,
         telemetry: Telemetry,
         result: Replayed,
         on_progress: Callable[[Replayed], None],
+        claims: Claims | None,
     ) -> None:
         self._producer = producer
-        self._consumer = consumer
-        self._origins = origins
+        self._addresses = addresses
         self._formats = formats
         self._telemetry = telemetry
         self._result = result
         self._on_progress = on_progress
+        self._claims = claims
         self._pending: set[asyncio.Future[Any]] = set()
-        self._bytes = 0
+        self._answered: list[tuple[Letter, BaseException | None]] = []
         self._sends = ReplaySends(telemetry, client_info(producer, group=None, client_id=None))
-        self._ends: dict[str, dict[int, int]] = {}
-        self._unreachable: dict[str, Exception] = {}
 
-    async def send(self, dead_letter: Letter) -> None:
-        provenance, record = dead_letter.provenance, dead_letter.record
-        refusal = self._origins.refusal(dead_letter)
-        if refusal is not None:
-            self._failed(dead_letter.id, ValueError(refusal))
+    async def send_all(self, dead_letters: AsyncIterator[Letter], rate: float | None) -> None:
+        """Send what can be sent, some at a time: the marks of these are written together."""
+        pace = _Pace(rate)
+        at_once = _AT_ONCE if rate is None else max(1, min(_AT_ONCE, int(rate * _AHEAD_S)))
+        async with aclosing(self._addresses.lists(dead_letters, at_once)) as lists:
+            async for addressed in lists:
+                await self._send(addressed, pace)
+
+    async def settle(self) -> None:
+        """Wait until the broker has answered for every dead letter, and record the answers."""
+        if self._pending:
+            await asyncio.wait(tuple(self._pending))
+        answered, self._answered = self._answered, []
+        if self._claims is None:
             return
-        if provenance is None:
-            self._result.not_dead_letters += 1
-            return
-        size = len(record.value or b"") + len(record.key or b"")
-        if len(self._pending) >= _IN_FLIGHT or self._bytes + size > _BYTES_IN_FLIGHT:
-            await self.settle()
+        for dead_letter, error in answered:
+            if error is None:
+                await self._claims.sent(dead_letter)
+            elif isinstance(error, _NOT_APPENDED):
+                await self._claims.not_sent(dead_letter)
+        self._result.unrecorded += await self._claims.settle()
+
+    async def _send(self, addressed: list[Addressed], pace: _Pace) -> None:
+        await pace.wait()
+        rivals: frozenset[LetterId] = frozenset()
+        if self._claims is not None:
+            rivals = await self._claims.claim([each.dead_letter for each in addressed])
+        for each in addressed:
+            if each.dead_letter.id in rivals:
+                error = ValueError("another replay has begun to send it")
+                self._result.fail(each.dead_letter.id, error)
+                continue
+            await pace.wait()
+            pace.count()
+            await self._send_one(each)
+        await self.settle()
+
+    async def _send_one(self, addressed: Addressed) -> None:
+        dead_letter, provenance, empty = addressed
+        record = dead_letter.record
         headers, mark = replay_headers(dead_letter, provenance, self._formats)
         sending = self._sends.begin(dead_letter, provenance, headers, mark)
         try:
-            end = _end_for(provenance, await self._ends_of(provenance.topic))
             future = await send_raw(
                 self._producer,
                 provenance.topic,
@@ -185,40 +241,34 @@ class _Run:
                 None if provenance.partition < 0 else provenance.partition,
             )
         except Exception as error:
+            # The client has not taken it.
             if sending is not None:
                 sending.failed(error)
-            self._failed(dead_letter.id, error)
+            self._result.fail(dead_letter.id, error)
             return
+        if self._claims is not None:
+            self._claims.hand_over(dead_letter)
         if sending is not None:
             future.add_done_callback(sending.done)
         self._pending.add(future)
-        self._bytes += size
-        unaddressed = mark is None or end == 0
+        unaddressed = mark is None or empty
         future.add_done_callback(
-            lambda done: self._settled(
-                done, dead_letter.id, provenance, size, unaddressed=unaddressed
-            )
+            lambda done: self._settled(done, dead_letter, provenance, unaddressed=unaddressed)
         )
-
-    async def settle(self) -> None:
-        """Wait until the broker has acknowledged or refused every dead letter that was sent."""
-        if self._pending:
-            await asyncio.wait(tuple(self._pending))
 
     def _settled(
         self,
         done: asyncio.Future[Any],
-        dead_letter_id: LetterId,
+        dead_letter: Letter,
         provenance: Provenance,
-        size: int,
         *,
         unaddressed: bool,
     ) -> None:
         self._pending.discard(done)
-        self._bytes -= size
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        self._answered.append((dead_letter, error))
         if error is not None:
-            self._failed(dead_letter_id, error)
+            self._result.fail(dead_letter.id, error)
         else:
             self._result.sent += 1
             self._result.unaddressed += unaddressed
@@ -229,47 +279,20 @@ class _Run:
             self._telemetry.metrics.count(catalog.DEAD_LETTERS_REPLAYED, labels).value += 1
         self._on_progress(self._result)
 
-    async def _ends_of(self, topic: str) -> dict[int, int]:
-        """Return where the topic's partitions ended before the first replay to them."""
-        if topic in self._unreachable:
-            # A deleted topic is slow to fail, and would be slow for each dead letter.
-            raise self._unreachable[topic]
-        if topic not in self._ends:
-            try:
-                numbers = await self._producer.partitions_for(topic)
-                ends = await self._consumer.end_offsets(
-                    [TopicPartition(topic, number) for number in sorted(numbers)]
-                )
-                self._ends[topic] = {tp.partition: end for tp, end in ends.items()}
-            except Exception as error:
-                self._unreachable[topic] = error
-                raise
-        return self._ends[topic]
 
-    def _failed(self, dead_letter_id: LetterId, error: BaseException) -> None:
-        self._result.failures += 1
-        if len(self._result.failed) < _FIRST:
-            self._result.failed[dead_letter_id] = f"{type(error).__name__}: {error}"
+class _Pace:
+    """Keeps the rate of sends."""
 
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+        self._number = 0
 
-def _end_for(provenance: Provenance, ends: dict[int, int]) -> int | None:
-    """Return the end offset of a dead letter's partition; `None` if it does not say which.
+    async def wait(self) -> None:
+        if self._rate is not None:
+            due = self._started + self._number / self._rate
+            await asyncio.sleep(max(0.0, due - self._loop.time()))
 
-    Raises:
-        LookupError: The partition never held the record. The marks do not work there, so every
-            group would handle the record.
-    """
-    topic, partition, offset = provenance.topic, provenance.partition, provenance.offset
-    if partition < 0:
-        return None
-    if partition not in ends:
-        raise LookupError(
-            f"{topic} has no partition {partition}: the topic was probably created anew"
-        )
-    end = ends[partition]
-    if 0 < end <= offset:
-        raise LookupError(
-            f"{topic}[{partition}] ends at {end} and never had a record {offset}: the topic was "
-            "probably created anew"
-        )
-    return end
+    def count(self) -> None:
+        self._number += 1

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from tracing.dlq.reading import letters
+from tracing.dlq.replayed import ReplayState
 from tracing.headers.dead_letter_formats import FORMATS
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from tracing.dlq.places import LetterId, Troubles
     from tracing.dlq.reading import Letter
+    from tracing.dlq.replayed import ReplayHistory
     from tracing.headers.dead_letter_formats import DeadLetterFormats
     from tracing.kafka.connection import Connection
 
@@ -101,6 +103,16 @@ async def selected(
     if missing and not troubles:
         names = ", ".join(str(dead_letter_id) for dead_letter_id in sorted(missing))
         raise LookupError(f"there is no dead letter {names}; it may have been purged")
+
+
+async def unreplayed(
+    dead_letters: AsyncGenerator[Letter, None], history: ReplayHistory
+) -> AsyncGenerator[Letter, None]:
+    """Yield the dead letters that are not known to have been replayed."""
+    async with aclosing(dead_letters):
+        async for dead_letter in dead_letters:
+            if history.status(dead_letter).state is not ReplayState.YES:
+                yield dead_letter
 
 
 async def limited(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tracing.dlq.replayed import ReplayState
+
 if TYPE_CHECKING:
     from tracing.dlq.places import LetterId
     from tracing.dlq.reading import Letter
@@ -22,6 +24,8 @@ class Group:
         oldest_ms: The earliest failure, unix ms.
         newest_ms: The latest failure, unix ms.
         example: The latest dead letter.
+        replayed: Number of dead letters that were replayed.
+        perhaps_replayed: Number of dead letters that a replay has begun to send, without an end.
     """
 
     letters: int
@@ -29,6 +33,8 @@ class Group:
     oldest_ms: int
     newest_ms: int
     example: LetterId
+    replayed: int = 0
+    perhaps_replayed: int = 0
 
 
 class Summary:
@@ -60,12 +66,28 @@ class Summary:
         """Number of dead letters."""
         return sum(group.letters for group in self.groups.values())
 
-    def add(self, dead_letter: Letter, refusal: str | None = None) -> None:
+    @property
+    def replayed(self) -> int:
+        """Number of dead letters that were replayed."""
+        return sum(group.replayed for group in self.groups.values())
+
+    @property
+    def perhaps_replayed(self) -> int:
+        """Number of dead letters that a replay has begun to send, without an end."""
+        return sum(group.perhaps_replayed for group in self.groups.values())
+
+    def add(
+        self,
+        dead_letter: Letter,
+        refusal: str | None = None,
+        replayed: ReplayState = ReplayState.UNKNOWN,
+    ) -> None:
         """Count a dead letter.
 
         Args:
             dead_letter: The dead letter.
             refusal: Why it is not replayed, if it is not.
+            replayed: Whether it was replayed before.
         """
         if refusal is not None:
             self.refused += 1
@@ -87,11 +109,12 @@ class Summary:
         key = (dead_letter.id.topic, provenance.topic, provenance.group, provenance.exception)
         group = self.groups.get(key)
         if group is None:
-            self.groups[key] = Group(
-                1, provenance.attempts, failed_at_ms, failed_at_ms, dead_letter.id
+            group = self.groups[key] = Group(
+                0, provenance.attempts, failed_at_ms, failed_at_ms, dead_letter.id
             )
-            return
         group.letters += 1
+        group.replayed += replayed is ReplayState.YES
+        group.perhaps_replayed += replayed is ReplayState.PERHAPS
         group.attempts = max(group.attempts, provenance.attempts)
         group.oldest_ms = min(group.oldest_ms, failed_at_ms)
         if failed_at_ms >= group.newest_ms:

@@ -87,7 +87,7 @@ def test_a_replay_is_handled_by_the_failed_group_alone_and_once(
     assert [] == asyncio.run(cluster.records())
     for _ in range(2):
         capsys.readouterr()
-        assert 0 == cluster.run("replay", *chosen, "--json")
+        assert 0 == cluster.run("replay", *chosen, "--yes", "--json")
         assert 3 == json.loads(capsys.readouterr().out)["replayed"]
 
     records = asyncio.run(cluster.records())

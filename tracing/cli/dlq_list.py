@@ -1,0 +1,191 @@
+"""The command `dlq list`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from tracing.cli.dlq_output import (
+    check_complete,
+    dead_letter_document,
+    dead_letter_line,
+    print_summary,
+    summary_document,
+    trouble,
+)
+from tracing.cli.dlq_state import (
+    history_lines,
+    is_pending,
+    not_replayed_option,
+    replay_topic_option,
+)
+from tracing.cli.options import (
+    chosen,
+    connecting,
+    connection_of,
+    formats_of,
+    json_option,
+    selecting,
+    trace_url_option,
+)
+from tracing.cli.terminal import console, counting, fail
+from tracing.dlq.replay_log import ReplayLog
+from tracing.dlq.selection import limited, selected, unreplayed
+from tracing.dlq.summary import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from tracing.dlq.origins import Origins
+    from tracing.dlq.places import Troubles
+    from tracing.dlq.reading import Letter
+    from tracing.dlq.replayed import ReplayHistory
+
+
+@click.command("list")
+@connecting
+@selecting
+@click.option("--each", is_flag=True, help="One line for each dead letter.")
+@click.option("--limit", type=click.IntRange(min=1), help="Print at most this many; needs --each.")
+@not_replayed_option
+@click.option(
+    "--fail-if-any",
+    is_flag=True,
+    help="For cron and CI: exit code 1 if any selected dead letter is not known to have been "
+    "replayed.",
+)
+@replay_topic_option
+@json_option
+@trace_url_option
+def list_command(
+    *,
+    each: bool,
+    limit: int | None,
+    not_replayed: bool,
+    fail_if_any: bool,
+    replay_topic: str,
+    as_json: bool,
+    trace_url: str | None,
+    timeout: float,
+    **options: Any,
+) -> None:
+    """List dead letters by topic, group and error, and which of them were replayed.
+
+    A dead letter is perhaps replayed if a replay began to send it and was killed, or is under way.
+
+    Dead letters that clients cannot read, or that a replay refuses, are listed with the reason.
+    If a topic or partition cannot be read, the others are listed, and the exit code is 1.
+    """
+    if limit is not None and not each:
+        raise click.UsageError("--limit needs --each: groups are always counted in full")
+    if limit is not None and fail_if_any:
+        raise click.UsageError("--fail-if-any looks at all selected dead letters: omit --limit")
+    connection = connection_of(options, timeout)
+    formats = formats_of(options)
+    format_ = _Format(limit, trace_url, as_json)
+
+    async def run() -> int:
+        topics, selection, origins = await chosen(
+            connection, formats=formats, replay_topic=replay_topic, **options
+        )
+        async with ReplayLog(
+            connection, replay_topic, dead_letter_topics=topics, timeout_s=timeout
+        ) as log:
+            history = log.history
+        troubles: Troubles = {}
+        dead_letters = selected(connection, topics, selection, timeout, troubles, formats)
+        if not_replayed:
+            dead_letters = unreplayed(dead_letters, history)
+        listing = _Listing(origins, history, troubles, format_)
+        await (listing.print_each if each else listing.print_summary)(dead_letters)
+        return listing.pending
+
+    pending = asyncio.run(run())
+    if fail_if_any and pending:
+        fail(f"{pending} dead letters are not known to have been replayed", quiet=as_json)
+
+
+class _Format(NamedTuple):
+    """How to print dead letters."""
+
+    limit: int | None
+    trace_url: str | None
+    as_json: bool
+
+
+class _Listing:
+    """Prints dead letters, and counts those that may wait for a replay."""
+
+    def __init__(
+        self, origins: Origins, history: ReplayHistory, troubles: Troubles, format_: _Format
+    ) -> None:
+        self._origins = origins
+        self._history = history
+        self._troubles = troubles
+        self._format = format_
+        self.pending = 0
+
+    async def print_summary(self, dead_letters: AsyncGenerator[Letter, None]) -> None:
+        """Print them by topic, group and error."""
+        history, troubles = self._history, self._troubles
+        summary = Summary()
+        with counting("dead letters read") as read:
+            async for dead_letter in self._counted(dead_letters):
+                refusal = self._origins.refusal(dead_letter)
+                summary.add(dead_letter, refusal, history.status(dead_letter).state)
+                read(1)
+        if self._format.as_json:
+            document = {
+                **summary_document(summary, history),
+                "replays_unknown": history.problem,
+                "unread": {name: trouble(error) for name, error in troubles.items()},
+            }
+            click.echo(json.dumps(document, indent=2))
+        elif summary.read or not troubles:
+            print_summary(summary, console(), history)
+        check_complete(troubles, read=bool(summary.read) or self._format.as_json)
+
+    async def print_each(self, dead_letters: AsyncGenerator[Letter, None]) -> None:
+        """Print them one by one, as they arrive."""
+        printing = self._print_documents if self._format.as_json else self._print_lines
+        async with aclosing(limited(self._counted(dead_letters), self._format.limit)) as few:
+            number = await printing(few)
+        for line in history_lines(self._history):
+            click.echo(line, err=True)
+        check_complete(self._troubles, read=bool(number))
+
+    async def _counted(
+        self, dead_letters: AsyncGenerator[Letter, None]
+    ) -> AsyncGenerator[Letter, None]:
+        async with aclosing(dead_letters):
+            async for dead_letter in dead_letters:
+                self.pending += is_pending(dead_letter, self._history.status(dead_letter))
+                yield dead_letter
+
+    async def _print_lines(self, few: AsyncGenerator[Letter, None]) -> int:
+        number = 0
+        async for dead_letter in few:
+            refusal = self._origins.refusal(dead_letter)
+            click.echo(dead_letter_line(dead_letter, refusal, self._history.status(dead_letter)))
+            number += 1
+        return number
+
+    async def _print_documents(self, few: AsyncGenerator[Letter, None]) -> int:
+        """Print one JSON document, without holding all dead letters in memory."""
+        number = 0
+        async for dead_letter in few:
+            document = dead_letter_document(
+                dead_letter,
+                trace_url=self._format.trace_url,
+                refusal=self._origins.refusal(dead_letter),
+                status=self._history.status(dead_letter),
+            )
+            start = "," if number else "["
+            click.echo(f"{start}\n  {json.dumps(document)}", nl=False)
+            number += 1
+        click.echo("\n]" if number else "[]")
+        return number

@@ -1,0 +1,64 @@
+"""What the commands that send dead letters share: an option, a question, and telemetry."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from tracing.cli.terminal import confirm
+from tracing.headers.dead_letter import WRITTEN_BY
+from tracing.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tracing.dlq.places import LetterId
+    from tracing.headers.dead_letter import Provenance
+
+_PIPELINE: Final = "dead-letters"
+
+remember_option: Final = click.option(
+    "--remember/--no-remember",
+    default=True,
+    show_default=True,
+    help="Whether to remember what is replayed.",
+)
+
+
+def confirm_other_system(dead_letter_id: LetterId, provenance: Provenance, *, yes: bool) -> bool:
+    """Ask before a dead letter of another system is replayed; return whether it is one.
+
+    Raises:
+        click.UsageError: There is no terminal to ask at.
+        click.Abort: The answer is no.
+    """
+    if provenance.written_by == WRITTEN_BY:
+        return False
+    confirm(
+        f"{dead_letter_id} was written by {provenance.written_by}. Consumers that are not of "
+        "this library do not know which group a replay is for: all their groups that read "
+        f"{provenance.topic} handle it again. Replay such dead letters to {provenance.topic}?",
+        yes=yes,
+        otherwise="add --yes to replay dead letters of other systems",
+    )
+    return True
+
+
+@contextmanager
+def replay_telemetry() -> Iterator[Telemetry]:
+    """Yield telemetry, exported only if the environment names an endpoint."""
+    try:
+        from tracing import otlp  # noqa: PLC0415 - the extra `cli` brings no SDK
+    except ImportError:
+        yield Telemetry(_PIPELINE)
+        return
+    if not any(otlp.configured(signal) for signal in ("traces", "metrics", "logs")):
+        yield Telemetry(_PIPELINE)
+        return
+    providers = otlp.configure("pipeline-tracing-dlq")
+    try:
+        yield providers.telemetry(_PIPELINE)
+    finally:
+        providers.shutdown()
