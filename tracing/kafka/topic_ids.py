@@ -7,6 +7,7 @@ message definitions `MetadataRequest` and `MetadataResponse` (version 10, of Kaf
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from io import SEEK_CUR
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiokafka.protocol.abstract import AbstractType
@@ -19,6 +20,7 @@ from aiokafka.protocol.types import (
     Int32,
     Schema,
     TaggedFields,
+    UnsignedVarInt32,
 )
 
 if TYPE_CHECKING:
@@ -55,8 +57,36 @@ class _Uuid(AbstractType[bytes]):
         return value
 
 
+# Error code, number, leader and leader epoch.
+_PARTITION_BYTES: Final = 14
+# Replicas, those in sync, and those offline.
+_NODE_LISTS: Final = 3
+_NODE_BYTES: Final = 4
+
+
+class _Partitions(AbstractType[bytes]):
+    """A topic's partitions, undecoded: to decode them took nine tenths of the time."""
+
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return value
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> bytes:
+        start = data.tell()
+        for _ in range(_count(data)):
+            data.seek(_PARTITION_BYTES, SEEK_CUR)
+            for _ in range(_NODE_LISTS):
+                data.seek(_count(data) * _NODE_BYTES, SEEK_CUR)
+            TaggedFields.decode(data)
+        return bytes(data.getbuffer()[start : data.tell()])
+
+
+def _count(data: BytesIO) -> int:
+    return max(0, UnsignedVarInt32.decode(data) - 1)
+
+
 _TEXT: Final = CompactString("utf-8")
-_NODES: Final = CompactArray(Int32)
 
 
 class _MetadataResponse(Response):
@@ -77,15 +107,7 @@ class _MetadataResponse(Response):
             "topics",
             CompactArray(
                 ("error_code", Int16), ("name", _TEXT), ("topic_id", _Uuid),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("error_code", Int16), ("partition", Int32), ("leader", Int32),
-                        ("leader_epoch", Int32), ("replicas", _NODES), ("isr", _NODES),
-                        ("offline_replicas", _NODES), ("tags", TaggedFields),
-                    ),
-                ),
+                ("is_internal", Boolean), ("partitions", _Partitions),
                 ("authorized_operations", Int32), ("tags", TaggedFields),
             ),
         ),

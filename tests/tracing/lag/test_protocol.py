@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
+from aiokafka.protocol.types import CompactArray, Int16, Int32, TaggedFields
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,13 +81,23 @@ def test_topic_ids_are_requested_in_the_first_version_that_has_them() -> None:
     assert b"\x00\x00\x00\x00\x00" == request.encode()
 
 
+NODES = CompactArray(Int32)
+PARTITIONS = CompactArray(
+    ("error_code", Int16), ("partition", Int32), ("leader", Int32), ("leader_epoch", Int32),
+    ("replicas", NODES), ("isr", NODES), ("offline_replicas", NODES), ("tags", TaggedFields),
+)  # fmt: skip
+
+
 def test_topic_ids_are_decoded_as_kafka_prints_them() -> None:
     response: Any = DescribeTopicIds().prepare({3: (10, 10)}).RESPONSE_TYPE
-    partition: Any = (0, 0, 1, 7, [1, 2], [1], [2], {})
+    partitions = PARTITIONS.encode([
+        (0, number, 1, 7, [1, 2], [1], [2] * number, {1: b"\x01t"} if number else {})
+        for number in range(200)
+    ])  # fmt: skip
     topics: Any = [
-        (0, "orders", bytes(range(240, 256)), False, [partition, partition], -1, {}),
-        (0, "old", bytes(16), False, [], -1, {}),
-        (29, "hidden", bytes(range(16)), False, [], -1, {}),
+        (0, "orders", bytes(range(240, 256)), False, partitions, -1, {}),
+        (0, "old", bytes(16), False, PARTITIONS.encode([]), -1, {}),
+        (29, "hidden", bytes(range(16)), False, PARTITIONS.encode(None), -1, {}),
     ]
     answer = response(0, [(1, "host", 9092, None, {})], "cluster", 1, topics, -1, {})
 

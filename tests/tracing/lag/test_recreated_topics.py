@@ -29,7 +29,7 @@ def ago_ms(seconds: float) -> int:
     return int((time() - seconds) * 1000)
 
 
-async def recreate(scene: Scene) -> None:
+async def delete(scene: Scene) -> None:
     async with scene.admin() as admin:
         await admin.delete_topics([scene.topic])
 
@@ -37,6 +37,10 @@ async def recreate(scene: Scene) -> None:
             return scene.topic not in await admin.list_topics()
 
         await eventually(gone, timeout_s=30)
+
+
+async def recreate(scene: Scene) -> None:
+    await delete(scene)
     await scene.create()
 
 
@@ -125,3 +129,51 @@ async def test_a_broker_without_topic_ids_is_measured_by_name(
     assert ((), ()) == (without.unanswered, without.missing_rights)
     # What is known of a topic's id stays known.
     assert None is not with_ids.topic_id == kept.topic_id
+
+
+@pytest.mark.kafka
+async def test_without_a_commit_a_recreated_topic_counts_from_its_first_record(
+    kafka_servers: str,
+) -> None:
+    scene = Scene(kafka_servers)
+    await scene.create()
+    await scene.produce(None, None, None)
+    async with scene.member() as member, scene.monitor() as monitor:
+        await eventually(lambda: bool(member.assignment()))
+        before = await swept(monitor)
+        await delete(scene)
+        await eventually(lambda: not member.assignment(), timeout_s=30)
+        await scene.create()
+        await eventually(lambda: bool(member.assignment()), timeout_s=30)
+        await scene.produce(ago_ms(60))
+        after = await swept(monitor)
+
+    assert ((None, 0), (None, 1)) == (
+        (before.committed, before.lag), (after.committed, after.lag)
+    )  # fmt: skip
+    assert after.lag_s == pytest.approx(60, abs=30)
+
+
+@pytest.mark.kafka
+async def test_a_topic_whose_id_becomes_known_is_not_new(
+    kafka_servers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(kafka_servers)
+    await scene.create()
+    await scene.produce(None, None, None)
+    original = Cluster.send
+
+    async def send(self: Cluster, node: int, request: Any) -> Any:
+        if isinstance(request, DescribeTopicIds):
+            raise errors.RequestTimedOutError
+        return await original(self, node, request)
+
+    monkeypatch.setattr(Cluster, "send", send)
+    async with scene.member() as member, scene.monitor() as monitor:
+        await eventually(lambda: bool(member.assignment()))
+        before = await swept(monitor)
+        monkeypatch.undo()
+        after = await swept(monitor)
+
+    assert None is before.topic_id is not after.topic_id
+    assert (0, 0) == (before.lag, after.lag)
