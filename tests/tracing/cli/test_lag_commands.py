@@ -180,9 +180,11 @@ async def test_the_daemon_exports_until_sigterm(
     await scene.create()
     await scene.produce(None)
     await scene.commit({0: 0})
+    await scene.commit({0: 0}, f"{scene.name}-console-1")
     url, bodies = collector
     process = await subprocess.create_subprocess_exec(
-        sys.executable, "-m", "tracing", *arguments(scene, "--daemon", "--watch", "0.3"),
+        sys.executable, "-m", "tracing", "lag", "--bootstrap-servers", scene.servers,
+        "--topic", scene.topic, "--exclude-group", ".*-console-.*", "--daemon", "--watch", "0.3",
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url,
              "OTEL_METRIC_EXPORT_INTERVAL": "200", "OTEL_EXPORTER_OTLP_COMPRESSION": "none"},
@@ -199,6 +201,8 @@ async def test_the_daemon_exports_until_sigterm(
 
     assert (0, b"", b"") == (process.returncode, output, error)
     assert any(b"pipeline-lag-monitor" in body for body in bodies)
+    assert any(scene.group.encode() in body for body in bodies)
+    assert not any(b"-console-1" in body for body in bodies)
 
 
 async def test_a_daemon_that_cannot_start_says_why_and_ends() -> None:
