@@ -32,7 +32,7 @@ from tracing.sagas.flow import FlowEvent, SagaFlow
 from tracing.sagas.observer import SagaObserver
 from tracing.sagas.store import SagaHealth, SagaHealthSource, SagaHistory, SagaLog
 from tracing.sagas.tracker import SagaTracker
-from tracing.telemetry import Relation, Telemetry
+from tracing.telemetry import MessageKind, Relation, Telemetry
 
 __all__ = [
     "Aggregator",
@@ -45,6 +45,7 @@ __all__ = [
     "FlowEvent",
     "HttpBoundary",
     "Inbox",
+    "MessageKind",
     "Outcome",
     "Processing",
     "Provenance",

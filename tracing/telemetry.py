@@ -1,6 +1,7 @@
 """The root object: options resolved once, and what all wrapped clients of a service share."""
 
 import math
+import re
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -35,6 +36,8 @@ from tracing.spans.choose import span_starter
 
 Relation = Literal["parent", "link", "both"]
 """How a process span relates to the context in which its message was created."""
+MessageKind = Literal["event", "command"]
+"""An event is a fact for any number of readers; a command is an instruction to one receiver."""
 
 _MAX_MESSAGE = 1024
 
@@ -75,6 +78,10 @@ class Telemetry:
             `timestamp`) that returns a fixed name of at most 128 characters, or `None`. What is
             sent with such a type carries it as `ce_type`. It may be called more than once for a
             message, so keep it cheap. If it fails, the message has no type.
+        message_kinds: Which topics hold events and which hold commands, by name or by a regular
+            expression for whole names, such as `{".*[.]commands": "command"}`. A topic's own name
+            comes first, then the first expression that matches. The kind is an attribute of spans
+            and the label `message.kind` of sent and consumed messages.
         message_type_label: Whether metrics have the label `message.type`. It takes the first 64
             types of this process; further ones share `_OTHER`. By default as
             `PIPELINE_TRACING_MESSAGE_TYPE_LABEL` says, which is on. Spans have types either way.
@@ -122,6 +129,7 @@ class Telemetry:
         message_keys: bool = False,
         body_sizes: bool = False,
         message_type: Callable[[Any], str | bytes | None] | None = None,
+        message_kinds: Mapping[str, MessageKind] | None = None,
         message_type_label: bool | None = None,
         max_series: int = DEFAULT_MAX_SERIES,
         order_check: bool | Collection[str] | None = None,
@@ -164,6 +172,7 @@ class Telemetry:
         self.message_keys = message_keys
         self.body_sizes = body_sizes
         self.message_type = message_type
+        self._kinds = _kinds(message_kinds or {})
         self.labels_types = type_label(message_type_label=message_type_label)
         self.source = (source or _service_name(provider) or pipeline).encode()
         self.fast = fast_paths(fast=fast)
@@ -193,6 +202,13 @@ class Telemetry:
     def relation(self, topic: str) -> Relation:
         """Return how process spans of a topic relate to their messages' creation contexts."""
         return self._relations.get(topic, self._default_relation)
+
+    def kind(self, topic: str) -> MessageKind | None:
+        """Return whether a topic holds events or commands; `None` where that is not declared."""
+        for pattern, kind in self._kinds:
+            if pattern.pattern == topic:
+                return kind
+        return next((kind for pattern, kind in self._kinds if pattern.fullmatch(topic)), None)
 
     def by_type(
         self, make: Callable[[str | None], Value], *, count_invalid: bool = True
@@ -292,6 +308,21 @@ def _relations(
         if name not in {"parent", "link", "both"}:
             raise ValueError(f"relation must be 'parent', 'link' or 'both', not {name!r}")
     return default, by_topic
+
+
+def _kinds(kinds: Mapping[str, MessageKind]) -> list[tuple[re.Pattern[str], MessageKind]]:
+    declared: list[tuple[re.Pattern[str], MessageKind]] = []
+    for topic, kind in kinds.items():
+        if kind not in {semconv.EVENT_KIND, semconv.COMMAND_KIND}:
+            raise ValueError(f"message_kinds[{topic!r}] must be 'event' or 'command', not {kind!r}")
+        try:
+            declared.append((re.compile(topic), kind))
+        except re.error as error:
+            raise ValueError(
+                f"message_kinds: {topic!r} is neither a topic nor a regular expression, in which "
+                f".* is any text: {error}"
+            ) from None
+    return declared
 
 
 def _service_name(provider: TracerProvider) -> str | None:

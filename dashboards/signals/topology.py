@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.labels import SERVICE, TOPIC
+from dashboards.model.labels import KIND, SERVICE, TOPIC
 from dashboards.model.signal import Signal
 from tracing.metrics.catalog import CONSUMED_MESSAGES, SENT_MESSAGES
 
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 _ID: Final = "id"
 _TITLE: Final = "title"
 _KIND: Final = "subtitle"
+_DASHES: Final = "strokedasharray"
 
 
 def _edges(scope: Scope) -> str:
-    sent = scope.rate(SENT_MESSAGES, by=(SERVICE, TOPIC))
-    received = scope.rate(CONSUMED_MESSAGES, by=(SERVICE, TOPIC))
+    sent = scope.rate(SENT_MESSAGES, by=(SERVICE, TOPIC, KIND))
+    received = scope.rate(CONSUMED_MESSAGES, by=(SERVICE, TOPIC, KIND))
     out = _label(_label(sent, "source", "service $1", SERVICE), "target", "topic $1", TOPIC)
     into = _label(_label(received, "source", "topic $1", TOPIC), "target", "service $1", SERVICE)
-    return f'label_join({out} or {into}, "{_ID}", " to ", "source", "target")'
+    dashed = f'label_replace({out} or {into}, "{_DASHES}", "6 4", "{KIND}", "event")'
+    # With the kind: while a new declaration is rolled out, one service may report two.
+    return f'label_join({dashed}, "{_ID}", " to ", "source", "target", "{KIND}")'
 
 
 def _nodes(scope: Scope) -> str:
@@ -50,7 +53,8 @@ def _label(expr: str, label: str, value: str, origin: str) -> str:
 
 EDGES: Final = Signal(
     title="Senders and receivers of each topic",
-    description="Records per second, from metrics, so sampling hides nothing.",
+    description="Records per second, from metrics, so sampling hides nothing. Dashed lines are "
+    "events, solid ones are commands or of no declared kind.",
     unit="recps",
     expr=_edges,
 )

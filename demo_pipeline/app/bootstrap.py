@@ -17,6 +17,7 @@ from demo_pipeline.app.http_server import serving
 from demo_pipeline.app.logs import exported_logs
 from demo_pipeline.domain.codec import worth_retrying
 from demo_pipeline.domain.pace import steady_pace
+from demo_pipeline.domain.topics import KINDS
 from demo_pipeline.runtime.consuming import record_handler
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.runtime.errors import DemoError
@@ -125,7 +126,9 @@ async def start_service(
         # In a thread: a slow OTLP endpoint must not delay the other services.
         stack.push_async_callback(asyncio.to_thread, providers.shutdown)
         stack.enter_context(exported_logs(service.name, providers))
-        telemetry = providers.telemetry(_PIPELINE, source=f"/{service.name}", order_check=True)
+        telemetry = providers.telemetry(
+            _PIPELINE, source=f"/{service.name}", order_check=True, message_kinds=KINDS
+        )
         database = await stack.enter_async_context(open_database(service, database_url))
         producer = _producer(service, cluster, telemetry)
         # Before the start: a producer that is interrupted while it starts must be closed as well.

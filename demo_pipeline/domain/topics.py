@@ -5,7 +5,7 @@ to one service, which is the only reader of its topic.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from demo_pipeline.domain.commands import (
     CancelOrder,
@@ -55,6 +55,12 @@ EVENT_TOPICS: Final = (ORDERS, INVENTORY, PAYMENT, SHIPPING, NOTIFICATION)
 _COMMAND_TOPICS: Final = (
     ORDERS_COMMANDS, INVENTORY_COMMANDS, PAYMENT_COMMANDS, SHIPPING_COMMANDS,
 )  # fmt: skip
+
+KINDS: Final[Mapping[str, Literal["event", "command"]]] = {
+    r".*\.events": "event",
+    r".*\.commands": "command",
+}
+"""What the topics hold, by their names."""
 
 # The same number everywhere keeps a user in the same partition number of every topic. Four are
 # enough for two or more instances of a service to share, and few enough to look at one by one.

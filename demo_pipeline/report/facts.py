@@ -13,6 +13,7 @@ _OPERATION: Final = "messaging.operation.name"
 _TOPIC: Final = "messaging.destination.name"
 _GROUP: Final = "messaging.consumer.group.name"
 _CONVERSATION: Final = "messaging.message.conversation_id"
+_MESSAGE_TYPE: Final = "cloudevents.event_type"
 _WAIT_S: Final = "pipeline.wait.duration"
 _BACKOFF_S: Final = "pipeline.retry.backoff"
 _END_TO_END_S: Final = "pipeline.end_to_end.duration"
@@ -55,6 +56,7 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         span_id=context.span_id if context else 0,
         parent_id=span.parent.span_id if span.parent else None,
         name=span.name,
+        message_type=_text(attributes, _MESSAGE_TYPE),
         service=_text(span.resource.attributes, _SERVICE) or "unknown",
         kind=span.kind.name,
         role=role,

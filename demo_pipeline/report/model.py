@@ -91,6 +91,7 @@ class SpanFacts:
     span_id: int
     parent_id: int | None
     name: str
+    message_type: str
     service: str
     kind: str
     role: Role
@@ -109,6 +110,11 @@ class SpanFacts:
     duplicate: bool
     saga: SagaFacts | None
     attributes: Mapping[str, object]
+
+    @property
+    def title(self) -> str:
+        """The span's name, with the type of its message if it has one."""
+        return f"{self.name} · {self.message_type}" if self.message_type else self.name
 
     @property
     def duration_ns(self) -> int:

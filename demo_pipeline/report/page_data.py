@@ -24,7 +24,7 @@ def page_data(analysis: Analysis, started_unix_ns: int) -> str:
     def span_row(span: SpanFacts, depth: int) -> list[int | str]:
         keys = tuple(text(key) for key in span.attributes)
         return [
-            text(span.name),
+            text(span.title),
             text(span.service),
             text(span.role.value),
             text(span.kind),

@@ -192,7 +192,7 @@ def _bar(span: SpanFacts, axis: _Axis) -> Text:
 
 
 def _name(span: SpanFacts) -> str:
-    name = f"! {printable(span.name)}" if span.failed else printable(span.name)
+    name = f"! {printable(span.title)}" if span.failed else printable(span.title)
     return f"{name} ({span.mark})" if span.mark else name
 
 

@@ -24,6 +24,7 @@ from tracing.metrics.catalog import METRICS
 
 OTHER_LABELS = {
     "le", "job", "id", "source", "target", "title", "subtitle", "way", "command", "objective",
+    "strokedasharray",
 }  # fmt: skip
 NO_LABELS = {
     "by", "rate", "increase", "sum", "max", "count", "topk", "histogram_quantile", "label_replace",

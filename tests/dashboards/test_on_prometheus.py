@@ -197,6 +197,22 @@ def test_every_edge_of_the_map_has_both_nodes(
     assert len(ids) == len(set(ids))
 
 
+def test_the_map_draws_events_dashed_and_commands_solid(server: PrometheusServer) -> None:
+    board, panel = next(each for each in SHOWN if each[1].kind == "graph")
+    edges, _ = (
+        server.query(query) for query in _queries_of(board, panel, server, service="payment")
+    )
+    dashed = {
+        edge["metric"]["id"]: "strokedasharray" in edge["metric"]
+        for edge in edges
+        if ".dlq" not in edge["metric"]["id"]
+    }
+    assert {
+        "topic payment.commands to service payment to command": False,
+        "service payment to topic payment.events to event": True,
+    } == {edge: dashed[edge] for edge in dashed if "payment." in edge}
+
+
 def test_choosing_a_service_does_not_hide_groups_and_sagas(
     server: PrometheusServer,
 ) -> None:

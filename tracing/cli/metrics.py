@@ -40,7 +40,8 @@ Made from `tracing/metrics/catalog.py` by `python -m tracing metrics --markdown`
   metrics of a process together name its first {MAX_MESSAGE_TYPES} types; the rest is `_OTHER`. So
   each set of the other labels has at most {MAX_MESSAGE_TYPES + 2} series, one of them untyped.
   `Telemetry(message_type_label=False)` or `{TYPE_LABEL_VARIABLE}=off`
-  omits the label.
+  omits the label. `message.kind` is `event` or `command`, where `Telemetry(message_kinds=...)`
+  declares the topic; it adds no series.
 - Only the lag monitor has series by partition. It keeps the 10,000 most urgent ones, or
   `LagMonitor(max_series=...)`; the rest is one series `_OTHER`. `python -m tracing lag --by-topic`
   and `LagMonitor(partitions=False)` omit partitions.

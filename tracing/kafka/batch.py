@@ -115,11 +115,14 @@ class TracedBatch(ClientProxy, _Builder):
         """
         created, self._created = self._created, []
         name = semconv.span_name(semconv.CREATE, destination.topic)
+        kind = self._telemetry.kind(destination.topic)
         for span, ended_ns, _ in created:
             span.update_name(name)
             span.set_attribute(semconv.DESTINATION, destination.topic)
+            if kind is not None:
+                span.set_attribute(semconv.MESSAGE_KIND, kind)
             span.end(ended_ns)
-        links = [Link(span.get_span_context(), described(kind)) for span, _, kind in created]
+        links = [Link(span.get_span_context(), described(each)) for span, _, each in created]
         return links, self._types
 
     def _type(

@@ -94,7 +94,12 @@ class TypedDestination:
         self.attributes: dict[str, AttributeValue] = {**described, **info.attributes()}
         if label is not None and not self.mixed:
             self.attributes[semconv.EVENT_TYPE] = label
+        kind = telemetry.kind(self.topic)
+        if kind is not None:
+            self.attributes[semconv.MESSAGE_KIND] = kind
         self.series = series
         counted = {**described, **telemetry.type_labels(label)}
         del counted[semconv.OPERATION_TYPE]
+        if kind is not None:
+            counted[semconv.KIND_LABEL] = kind
         self.messages = telemetry.metrics.count(catalog.SENT_MESSAGES, counted)

@@ -71,6 +71,9 @@ class BatchProcessing(Handling):
         if topic is not None:
             operation[semconv.DESTINATION] = topic
         self._name = semconv.span_name(semconv.PROCESS, topic)
+        kind = None if topic is None else telemetry.kind(topic)
+        if kind is not None:
+            operation[semconv.MESSAGE_KIND] = kind
         self._attributes: dict[str, AttributeValue] = {
             **operation,
             **info.attributes(),

@@ -174,6 +174,9 @@ class Polling:
 
     def _new_counts(self, topic: str) -> ByType[Count]:
         telemetry, operation = self._telemetry, self._operation(topic)
+        kind = telemetry.kind(topic)
+        if kind is not None:
+            operation[semconv.KIND_LABEL] = kind
         return telemetry.by_type(
             lambda label: telemetry.metrics.count(
                 catalog.CONSUMED_MESSAGES, {**operation, **telemetry.type_labels(label)}

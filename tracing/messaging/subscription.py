@@ -80,6 +80,9 @@ class TypedSubscription:
         self.mixed = label == semconv.OTHER
         if label is not None and not self.mixed:
             self.attributes[semconv.EVENT_TYPE] = label
+        kind = telemetry.kind(topic)
+        if kind is not None:
+            self.attributes[semconv.MESSAGE_KIND] = kind
         labels = telemetry.type_labels(label)
         self.series = OperationSeries(
             telemetry.metrics, {**operation, **labels}, durations=catalog.PROCESS_DURATION

@@ -27,14 +27,14 @@ SENT_MESSAGES: Final = Metric(
         "Messages that the broker acknowledged to a producer. Those of a transaction count when "
         "they are acknowledged, even if the transaction aborts."
     ),
-    labels=(*_OPERATION, semconv.MESSAGE_TYPE),
+    labels=(*_OPERATION, semconv.KIND_LABEL, semconv.MESSAGE_TYPE),
 )
 CONSUMED_MESSAGES: Final = Metric(
     name="messaging.client.consumed.messages",
     kind="counter",
     unit="{message}",
     description="Messages delivered to the application, once per delivery.",
-    labels=(*_OPERATION, semconv.GROUP, semconv.MESSAGE_TYPE),
+    labels=(*_OPERATION, semconv.GROUP, semconv.KIND_LABEL, semconv.MESSAGE_TYPE),
 )
 OPERATION_DURATION: Final = Metric(
     name="messaging.client.operation.duration",

@@ -71,7 +71,15 @@ class Recorder:
         return self.span(service, "POST /orders", SpanKind.SERVER, start, end)
 
     def send(
-        self, service: str, topic: str, order: str, start: float, end: float, parent: Span | None
+        self,
+        service: str,
+        topic: str,
+        order: str,
+        start: float,
+        end: float,
+        parent: Span | None,
+        *,
+        message_type: str = "",
     ) -> Span:
         return self.span(
             service,
@@ -80,7 +88,7 @@ class Recorder:
             start,
             end,
             parent=parent,
-            attributes=_about("send", topic, order),
+            attributes=_about("send", topic, order) | _typed(message_type),
         )
 
     def process(
@@ -98,13 +106,18 @@ class Recorder:
         attempts: int = 1,
         duplicate: bool = False,
         error: BaseException | None = None,
+        message_type: str = "",
     ) -> Span:
-        attributes = _about("process", topic, order) | {
-            "kafka.offset": 7,
-            "messaging.consumer.group.name": service,
-            "pipeline.origin": START_NS // MS,
-            "pipeline.outcome": outcome,
-        }
+        attributes = (
+            _about("process", topic, order)
+            | _typed(message_type)
+            | {
+                "kafka.offset": 7,
+                "messaging.consumer.group.name": service,
+                "pipeline.origin": START_NS // MS,
+                "pipeline.outcome": outcome,
+            }
+        )
         if attempts > 1:
             attributes["pipeline.attempts"] = attempts
         if wait is not None:
@@ -242,3 +255,7 @@ def _about(operation: str, topic: str, order: str) -> dict[str, str | int | floa
         "messaging.message.conversation_id": order,
         "pipeline.name": "orders",
     }
+
+
+def _typed(message_type: str) -> dict[str, str | int | float]:
+    return {"cloudevents.event_type": message_type} if message_type else {}

@@ -88,6 +88,19 @@ def test_the_waterfall_draws_wait_before_processing_with_another_glyph(
     assert "░ wait in the broker   █ processing   ▒ send" in text
 
 
+def test_the_waterfall_names_the_type_of_a_message(recorder: "Recorder") -> None:
+    request = recorder.request(0, 9)
+    sent = recorder.send(
+        "orders", "payment.events", "a", 1, 2, request, message_type="PaymentDeclined"
+    )
+    recorder.process("orders", "payment.events", "a", 3, 4, sent, message_type="PaymentDeclined")
+
+    text = printed(recorder.result("a"), 120)
+
+    assert "send payment.events · PaymentDeclined" in text
+    assert "process payment.events · PaymentDeclined" in text
+
+
 def test_the_tree_shows_causes(recorder: "Recorder") -> None:
     recorder.order("a")
 

@@ -404,3 +404,78 @@ async def test_the_function_sees_a_message_as_the_application_sends_it(capture: 
         await producer.send_and_wait("orders", b"v", b"k", headers=[("mine", b"1")])
 
     assert [("orders", b"k", b"v", [("mine", b"1")])] == seen
+
+
+KINDS: Any = {r".*\.commands": "command", r".*\.events": "event", "odd.commands": "event"}
+
+
+async def test_the_declared_kind_is_on_spans_and_on_the_metrics_of_the_map(
+    capture: Capture,
+) -> None:
+    telemetry = _telemetry(capture, message_kinds=KINDS)
+    broker = InMemoryBroker()
+    producer = TracedProducer(InMemoryProducer(broker), telemetry)
+    topics = ("pay.commands", "pay.events", "odd.commands", "pay")
+    for topic in topics:
+        broker.create_topic(topic, partitions=1)
+    reader = InMemoryConsumer(*topics, broker=broker, auto_offset_reset="earliest")
+    async with producer, TracedConsumer(reader, telemetry, group="g") as consumer:
+        for topic in topics:
+            await producer.send_and_wait(topic, b"v", headers=cloudevent(type="A"))
+        left = len(topics)
+        async for _ in consumer:
+            left -= 1
+            if not left:
+                break
+
+    assert_span_tree(
+        capture.spans(),
+        """
+        send pay.commands PRODUCER pipeline.message.kind=command
+          process pay.commands CONSUMER pipeline.message.kind=command
+        send pay.events PRODUCER pipeline.message.kind=event
+          process pay.events CONSUMER pipeline.message.kind=event
+        send odd.commands PRODUCER pipeline.message.kind=event
+          process odd.commands CONSUMER pipeline.message.kind=event
+        send pay PRODUCER
+          process pay CONSUMER
+        """,
+        attributes=["pipeline.message.kind"],
+    )
+    for metric in (SENT, CONSUMED):
+        assert (1, 2, 4) == (
+            capture.metric(metric, {"message.kind": "command"}),
+            capture.metric(metric, {"message.kind": "event"}),
+            capture.metric(metric),
+        )
+
+
+async def test_batches_have_the_kind_of_their_topic(clients: Clients, capture: Capture) -> None:
+    telemetry = _telemetry(capture, message_kinds={".*": "command"})
+    clients.telemetry = telemetry
+    topic = await clients.topic()
+    producer = await clients.producer()
+    consumer = await clients.consumer(topic, group="g")
+    batch = producer.create_batch()
+    batch.append(timestamp=None, key=None, value=b"v")
+    await (await producer.send_batch(batch, topic, partition=0))
+    records: list[Any] = []
+    while not records:
+        for found in (await consumer.getmany(timeout_ms=1000)).values():
+            records += found
+    async with consumer.process_batch(records):
+        pass
+
+    kinds = {
+        span.name.partition(" ")[0]: (span.attributes or {}).get("pipeline.message.kind")
+        for span in capture.spans()
+    }
+    assert {"create": "command", "send": "command", "poll": None, "process": "command"} == kinds
+
+
+def test_a_kind_that_is_none_is_refused() -> None:
+    wrong: Any = {"orders": "query"}
+    with pytest.raises(ValueError, match=r"message_kinds\['orders'\] must be 'event' or 'command'"):
+        Telemetry("orders", message_kinds=wrong)
+    with pytest.raises(ValueError, match=r"'\*.commands' is neither a topic nor a regular"):
+        Telemetry("orders", message_kinds={"*.commands": "command"})

@@ -146,7 +146,11 @@ async def _recorded(*, aggregated: bool) -> Recorded:
     exporter = keeps if aggregator is None else AggregatedMetricExporter(keeps, aggregator, account)
     provider = MeterProvider([PeriodicExportingMetricReader(exporter)], shutdown_on_exit=False)
     telemetry = Telemetry(
-        "orders", meter_provider=provider, aggregator=aggregator, order_check=True
+        "orders",
+        meter_provider=provider,
+        aggregator=aggregator,
+        order_check=True,
+        message_kinds={"orders": "event"},
     )
     account.report_with(telemetry.metrics)
     end = await _scene(telemetry)
