@@ -21,7 +21,7 @@ from demo_pipeline.domain.topics import KINDS
 from demo_pipeline.runtime.consuming import record_handler
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.runtime.errors import DemoError
-from demo_pipeline.runtime.faults import Faults, RepeatingSender
+from demo_pipeline.runtime.faults import Faults, FaultySender
 from demo_pipeline.runtime.scenarios import SCENARIOS, STEADY
 from demo_pipeline.runtime.service import Work
 from demo_pipeline.runtime.service_context import ServiceContext
@@ -138,7 +138,7 @@ async def start_service(
         outbox = SqlOutbox(telemetry, service=service.name, metadata=service.tables)
         faults = Faults(story, pace)
         relay = OutboxRelay(
-            outbox, database, RepeatingSender(producer, faults), drain_timeout_s=_RELAY_STOP_S
+            outbox, database, FaultySender(producer, faults), drain_timeout_s=_RELAY_STOP_S
         )
         context = ServiceContext(
             telemetry,

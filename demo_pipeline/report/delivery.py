@@ -1,4 +1,4 @@
-"""Retries, duplicates and dead letters. Counts come from metrics, which are never sampled."""
+"""Retries, duplicates, dead letters, order. Counts come from metrics, which are never sampled."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _ERROR: Final = "error.type"
 _RETRIES: Final = "pipeline.retries"
 _DEAD_LETTERS: Final = "pipeline.dead_letters"
 _DUPLICATES: Final = "pipeline.duplicates"
-_NAMES: Final = frozenset({_RETRIES, _DEAD_LETTERS, _DUPLICATES})
+_OUT_OF_ORDER: Final = "pipeline.out_of_order"
+_NAMES: Final = frozenset({_RETRIES, _DEAD_LETTERS, _DUPLICATES, _OUT_OF_ORDER})
 _SUCCEEDED: Final = frozenset({"ok", "rejected"})
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Retries, duplicates and dead letters of one topic in one consumer group.
+    """Retries, duplicates, dead letters and order of one topic in one consumer group.
 
     Attributes:
         service: The service.
@@ -38,6 +39,7 @@ class Delivery:
         recovered: Records that succeeded at a later attempt, as far as there are spans.
         duplicates: Records that were skipped because they had been applied before.
         dead_letters: Records that were dead-lettered, by error.
+        out_of_order: Records that were handled out of the order of their key.
     """
 
     service: str
@@ -47,6 +49,7 @@ class Delivery:
     recovered: int
     duplicates: int
     dead_letters: Counter[str]
+    out_of_order: int = 0
 
     @property
     def reader(self) -> str:
@@ -74,7 +77,7 @@ class DeadLetterKind:
 def deliveries(
     metrics: Iterable[MetricsData], spans: Iterable[SpanFacts] = ()
 ) -> tuple[Delivery, ...]:
-    """Sum up by service, group and topic; omit those without retries, duplicates and dead letters.
+    """Sum up by service, group and topic; omit those to which nothing of it happened.
 
     Args:
         metrics: The last cumulative metrics of each service.
@@ -100,6 +103,7 @@ def deliveries(
             recovered=recovered[reader],
             duplicates=counts[_DUPLICATES].total(),
             dead_letters=counts[_DEAD_LETTERS],
+            out_of_order=counts[_OUT_OF_ORDER].total(),
         )
         for reader, counts in sorted(by_reader.items())
     )

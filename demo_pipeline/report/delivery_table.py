@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def delivery_part(analysis: Analysis, width: int) -> list[RenderableType]:
-    """Show retries, duplicates and dead letters; one line if there are none."""
+    """Show retries, duplicates, dead letters and records out of order; one line without any."""
     if not analysis.deliveries:
-        return [Text("No retries, duplicates or dead letters", "dim")]
+        return [Text("No retries, duplicates, dead letters or records out of order", "dim")]
     shown: list[RenderableType] = [
         Text("Delivery", "bold"),
         _deliveries(analysis.deliveries, width),
@@ -44,6 +44,10 @@ def _deliveries(deliveries: Sequence[Delivery], width: int) -> Table:
     table.add_column("recovered", justify="right")
     table.add_column("duplicates", justify="right")
     table.add_column("dead letters", justify="right")
+    # Rare, and a narrow terminal has little room.
+    out_of_order = any(delivery.out_of_order for delivery in deliveries)
+    if out_of_order:
+        table.add_column("out of order", justify="right")
     for delivery in deliveries:
         # The table of dead letters shows their errors.
         dead_letters = delivery.dead_letters.total()
@@ -52,9 +56,14 @@ def _deliveries(deliveries: Sequence[Delivery], width: int) -> Table:
             Text(by_error(delivery.retries) or NOTHING),
             f"{delivery.recovered:,}" if delivery.retries else NOTHING,
             f"{delivery.duplicates:,}" if delivery.duplicates else NOTHING,
-            Text(f"{dead_letters:,}", "bold red") if dead_letters else NOTHING,
+            _bad(dead_letters),
+            *((_bad(delivery.out_of_order),) if out_of_order else ()),
         )
     return table
+
+
+def _bad(number: int) -> Text | str:
+    return Text(f"{number:,}", "bold red") if number else NOTHING
 
 
 def _dead_letters(kinds: Sequence[DeadLetterKind], width: int) -> Table:

@@ -84,6 +84,7 @@ class SpanFacts:
     `backoff_ns` is the pause before a retry, and `end_to_end_ns` is the age of the flow when the
     processing ended; each is `None` if the span lacks it. `attempts` is the number of attempts of a
     process span. `duplicate` means that the record was skipped because it had been applied before.
+    `out_of_order` means that it was handled out of the order of its key.
     `saga` is set on the spans of sagas and of their steps.
     """
 
@@ -108,6 +109,7 @@ class SpanFacts:
     error_type: str
     failed: bool
     duplicate: bool
+    out_of_order: bool
     saga: SagaFacts | None
     attributes: Mapping[str, object]
 
@@ -136,6 +138,8 @@ class SpanFacts:
         """The remark shown beside the span's name; mostly empty."""
         if self.duplicate:
             return "duplicate"
+        if self.out_of_order:
+            return "out of order"
         if self.saga is None:
             return ""
         return "compensation" if self.saga.compensation else "overdue" * self.saga.overdue

@@ -1,4 +1,4 @@
-"""Sections of the page: sagas with their steps, and retries, duplicates and dead letters."""
+"""Sections of the page: sagas with their steps, and retries, duplicates, dead letters and order."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ _DELIVERY_HEADINGS: Final = (
     "Recovered",
     "Duplicates skipped",
     "Dead letters",
+    "Out of order",
 )
 _DEAD_LETTER_HEADINGS: Final = ("Dead-letter topic", "Error", "Count", "Trace of one")
 
@@ -117,13 +118,15 @@ def _cells(values: Iterable[str]) -> str:
 
 
 def delivery_section(analysis: Analysis) -> str:
-    """Return the section on retries, duplicates and dead letters; one sentence without any."""
+    """Return the section on retries, duplicates, dead letters and order; else one sentence."""
     if not analysis.deliveries:
-        return '<p class="quiet">No retries, duplicates or dead letters.</p>'
+        return '<p class="quiet">No retries, duplicates, dead letters or records out of order.</p>'
     section = _table(
         _DELIVERY_TITLE,
         "Attempts after a failed one, records that succeeded at a later attempt, records skipped "
-        "because they had been applied before, and records moved to a dead-letter topic.",
+        "because they had been applied before, records moved to a dead-letter topic, and records "
+        "handled out of the order of their key: it was last handled in another partition, or with "
+        "a newer event.",
         _DELIVERY_HEADINGS,
         ["".join(map(_delivery, analysis.deliveries))],
     )
@@ -153,7 +156,7 @@ def _delivery(delivery: Delivery) -> str:
         f'<tr><th scope="row">{escaped(delivery.reader)} '
         f'<span class="from">← {escaped(delivery.topic)}</span></th>'
         f"<td>{escaped(by_error(delivery.retries)) or NOTHING}</td><td>{recovered}</td>"
-        f"<td>{duplicates}</td><td>{dead_letters}</td></tr>"
+        f"<td>{duplicates}</td><td>{dead_letters}</td><td>{_bad(delivery.out_of_order)}</td></tr>"
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import tracing
 from demo_pipeline.domain.commands import ChargeCard, ReleaseInventory, ShipOrder
 from demo_pipeline.domain.events import OrderPlaced
 from demo_pipeline.domain.pace import steady_pace
+from demo_pipeline.domain.topics import ORDERS, PARTITIONS
 from demo_pipeline.runtime.scenarios import SCENARIOS, STEADY
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Faults:
         self._pace = pace
         self._events = 0
         self._records = 0
+        self._order_events = 0
         self._first_charge: float | None = None
         self._outage_over = False
 
@@ -76,6 +79,18 @@ class Faults:
         self._outage_over |= away_for >= self._scenario.outage_s * self._pace.factor
         return away_for >= 0 and not self._outage_over
 
+    def partition_for(self, topic: str, key: bytes | None) -> int | None:
+        """Return where another partitioner puts the current record; `None` if it is not at work.
+
+        Call it once per record.
+        """
+        if not self._scenario.repartitioned_every or topic != ORDERS or key is None:
+            return None
+        self._order_events += 1
+        if self._order_events % self._scenario.repartitioned_every:
+            return None
+        return crc32(key) % PARTITIONS[topic]
+
     def repeats(self) -> bool:
         """Return whether to send the current record twice; call it once per record."""
         if not self._scenario.repeated_every:
@@ -89,8 +104,12 @@ def no_faults() -> Faults:
     return Faults(SCENARIOS[STEADY], steady_pace())
 
 
-class RepeatingSender:
-    """Sends each record once, or twice as a relay does that crashed before it noted the send."""
+class FaultySender:
+    """Sends the records of a relay, with the faults of the scenario.
+
+    A record is sent twice, as by a relay that crashed before it noted the send, or to the partition
+    that another partitioner chooses.
+    """
 
     def __init__(self, producer: TracedProducer, faults: Faults) -> None:
         self._producer = producer
@@ -107,6 +126,8 @@ class RepeatingSender:
     ) -> Any:
         """Send a record, once or twice."""
         send = self._producer.send_and_wait
+        if partition is None:
+            partition = self._faults.partition_for(topic, key)
         sent = await send(topic, value, key, partition, timestamp_ms, headers)
         if self._faults.repeats():
             await send(topic, value, key, partition, timestamp_ms, headers)

@@ -25,6 +25,8 @@ class Scenario:
         outage_after_s: Seconds from the first charge to the card provider's outage.
         outage_s: How long the outage lasts, in seconds.
         repeated_every: Every nth record is sent twice; 0 for none.
+        repartitioned_every: Every nth record of `orders.events` is written by a client with another
+            partitioner; 0 for none.
         declined_every: Every nth order is paid with a card that is always declined; 0 for none.
         shipping_s: How long it takes to ship an order, in seconds; orders of one partition wait
             for each other.
@@ -37,6 +39,7 @@ class Scenario:
     outage_after_s: float = 0.0
     outage_s: float = 0.0
     repeated_every: int = 0
+    repartitioned_every: int = 0
     declined_every: int = 0
     shipping_s: float = 0.0
     returns_closed: bool = False
@@ -61,6 +64,12 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         story="Every third record is sent twice, as after a crash between sending a record and "
         "marking it as sent. Every service applies it once.",
         repeated_every=3,
+    ),
+    "out-of-order": Scenario(
+        story="Every second order event is written by a client with another partitioner (CRC32, as "
+        "librdkafka's, instead of Java's murmur2). A customer's events are then in two partitions, "
+        "and nothing keeps them in order. Their readers count them as out of order.",
+        repartitioned_every=2,
     ),
     "payment-declines": Scenario(
         story="One card in five is declined. Those sagas compensate: the stock is released, the "

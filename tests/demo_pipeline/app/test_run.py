@@ -19,7 +19,7 @@ from demo_pipeline.domain.deadlines import QUICK
 from demo_pipeline.domain.topics import ORDERS, PARTITIONS
 from demo_pipeline.report import RunResult, check_traces
 from demo_pipeline.report.delivery import deliveries
-from demo_pipeline.report.facts import read_spans
+from demo_pipeline.report.facts import number_points, read_spans
 from demo_pipeline.report.sagas import Saga, sum_up_sagas
 from demo_pipeline.runtime.faults import Faults
 from demo_pipeline.runtime.scenarios import SCENARIOS
@@ -65,6 +65,11 @@ def _sagas(result: RunResult, name: str) -> list[Saga]:
     return [saga for saga in sagas if saga.name == name]
 
 
+def _out_of_order(result: RunResult) -> list[float]:
+    points = number_points(result.metrics, {"pipeline.out_of_order"})
+    return [point.value for _, _, point in points]
+
+
 @pytest.mark.integration
 def test_a_run_ends_by_itself_and_writes_its_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -91,6 +96,8 @@ async def test_every_order_is_in_one_trace_of_all_services() -> None:
     assert tuple(SERVICES) == result.services
     assert () == check_traces(result)
     assert len(SERVICES) == len(result.metrics)
+    assert _out_of_order(result)
+    assert not any(_out_of_order(result))
 
 
 @pytest.mark.integration
@@ -154,9 +161,33 @@ async def test_records_that_are_sent_twice_are_applied_once(kafka_servers: str) 
     skipped = {each.group for each in deliveries(outcome.result.metrics) if each.duplicates}
     # The other groups need not count any duplicates.
     assert {"orders", "orchestrator", "payment", "shipping", "analytics"} <= skipped
+    # An event that is sent again is not out of order.
+    assert not any(_out_of_order(outcome.result))
     (saga,) = _sagas(outcome.result, "place-order")
     assert (12, 12, 0) == (saga.started, saga.completed, saga.active)
     assert frozenset() == unreadable_orders(outcome.result.spans)
+
+
+@pytest.mark.integration
+async def test_a_second_partitioner_puts_the_events_of_customers_out_of_order() -> None:
+    outcome = await run(_options(orders=24, scenario="out-of-order"), _Steps())
+
+    assert () == outcome.problems
+    assert () == check_traces(outcome.result)
+    assert {"analytics", "notification", "observer", "orchestrator"} == {
+        each.group
+        for each in deliveries(outcome.result.metrics)
+        if each.out_of_order and each.topic == ORDERS
+    }
+    faults = {
+        (event.attributes or {})["pipeline.out_of_order.fault"]
+        for span in outcome.result.spans
+        for event in span.events
+        if event.name == "pipeline.out_of_order"
+    }
+    assert {"partition_changed"} == faults
+    (saga,) = _sagas(outcome.result, "place-order")
+    assert (24, 24) == (saga.started, saga.completed)
 
 
 @pytest.mark.integration

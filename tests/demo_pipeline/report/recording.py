@@ -105,6 +105,7 @@ class Recorder:
         outcome: str = "ok",
         attempts: int = 1,
         duplicate: bool = False,
+        out_of_order: bool = False,
         error: BaseException | None = None,
         message_type: str = "",
     ) -> Span:
@@ -132,7 +133,7 @@ class Recorder:
             end,
             parent=parent,
             attributes=attributes,
-            events=["pipeline.duplicate"] if duplicate else [],
+            events=["pipeline.duplicate"] * duplicate + ["pipeline.out_of_order"] * out_of_order,
             error=error,
         )
 

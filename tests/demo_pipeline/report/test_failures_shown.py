@@ -104,13 +104,31 @@ def test_a_run_without_failures_has_one_line_and_no_rare_glyphs(
 
     text = printed(result, 120)
 
-    assert "No retries, duplicates or dead letters" in text
+    assert "No retries, duplicates, dead letters or records out of order" in text
     for rare in ("backoff", "attempt", "dead letter ", "Delivery", "dlq", "retry"):
         assert rare not in text
     shown = page(result, tmp_path)
-    assert "No retries, duplicates or dead letters." in shown.text
+    assert "No retries, duplicates, dead letters or records out of order." in shown.text
     assert "dlq" not in shown.text
     assert not [tag for tag, attributes in shown.elements if "data-trace" in attributes]
+
+
+def test_records_out_of_order_are_counted_and_marked(recorder: "Recorder", tmp_path: Path) -> None:
+    request = recorder.request(0, 5)
+    recorder.process("payment", "t", "a", 6, 9, request)
+    recorder.process("payment", "t", "a", 11, 12, request, out_of_order=True)
+    count = counted("payment", ("pipeline.out_of_order", 1234, labels("payment", "t")))
+    result = replace(recorder.result("a"), metrics=(count,))
+
+    text, shown = printed(result, 120), page(result, tmp_path)
+
+    _, head, _, row = section("Delivery", text)
+    assert "out of order" == head.rstrip()[-12:]
+    assert ["payment", "←", "t", "-", "-", "-", "-", "1,234"] == row.split()
+    assert 1 == text.count("process t (out of order)")
+    assert "1,234" in shown.text
+    ((_, spans),) = shown.data["traces"]
+    assert ["", "", "out of order"] == [shown.data["texts"][span[8]] for span in spans]
 
 
 def test_a_skipped_duplicate_is_marked_in_the_waterfall_and_on_the_page(
