@@ -8,10 +8,16 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+from opentelemetry.trace import NoOpTracerProvider
 
-from tracing import Provenance, Replay
+from tracing import Provenance, Replay, Telemetry
 from tracing.dlq import Letter, LetterId, Selection, replay_headers
+from tracing.dlq.outgoing import ReplaySends
 from tracing.headers.dead_letter import ERROR_HEADERS, FIRST_FAILED_AT
+from tracing.kafka.transport import KAFKA
+from tracing.messaging.transport import ClientInfo
+from tracing.testing import Capture
 
 _OWN = ERROR_HEADERS | {"__pipeline.replay.group", "__pipeline.replay.id"}
 _HEADERS = st.lists(
@@ -62,6 +68,37 @@ def test_the_records_own_headers_survive_every_replay(own: list[tuple[str, bytes
             pair for pair in headers if pair[0] != FIRST_FAILED_AT
         ]  # the next failure writes it again
     assert {"orders/3/0"} == ids
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_the_failed_traces_randomness_goes_along(traced: bool) -> None:
+    origin = provenance()
+    lost = dead_letter(
+        [
+            ("traceparent", b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-03"),
+            ("tracestate", b"ot=th:6;rv:6e6d1a75832a2f,vendor=1"),
+            *origin.headers(),
+        ]
+    )
+    headers, mark = replay_headers(lost, origin)
+    sampler = ParentBased(ALWAYS_ON)
+
+    with Capture(sampler=sampler) as capture:
+        provider = capture.tracer_provider if traced else NoOpTracerProvider()
+        telemetry = Telemetry("orders", tracer_provider=provider, meter_provider=None)
+        sends = ReplaySends(telemetry, ClientInfo(transport=KAFKA))
+        sending = sends.begin(lost, origin, headers, mark)
+
+    assert sending is not None
+    written = dict(sending.headers)
+    if traced:
+        # A trace of its own has no use for the other vendor's entry.
+        assert b"ot=th:6;rv:6e6d1a75832a2f" == written["tracestate"]
+        assert b"1" * 16 == (written["traceparent"] or b"")[19:35]
+    else:
+        assert b"ot=th:6;rv:6e6d1a75832a2f,vendor=1" == written["tracestate"]
+        assert lost.context is not None
+        assert 0x03 == lost.context.trace_flags
 
 
 def test_two_dead_letters_of_one_record_are_replayed_with_one_id() -> None:
