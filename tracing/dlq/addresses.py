@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
+    from tracing.dlq.originals import Originals
     from tracing.dlq.origins import Origins
     from tracing.dlq.partition_ends import PartitionEnds
     from tracing.dlq.places import LetterId
@@ -36,6 +37,7 @@ class Addresses:
     Args:
         origins: Checks where they came from.
         ends: Knows where the partitions end that they came from.
+        originals: Reads the records of dead letters that are no copies of them.
         on_failure: Receives those that cannot be sent, with the reason.
 
     Attributes:
@@ -46,10 +48,12 @@ class Addresses:
         self,
         origins: Origins,
         ends: PartitionEnds,
+        originals: Originals,
         on_failure: Callable[[LetterId, BaseException], None],
     ) -> None:
         self._origins = origins
         self._ends = ends
+        self._originals = originals
         self._on_failure = on_failure
         self.not_dead_letters = 0
 
@@ -73,7 +77,7 @@ class Addresses:
                 addressed = await self._address(dead_letter)
                 if addressed is None:
                     continue
-                record = dead_letter.record
+                record = addressed.dead_letter.record
                 own_size = len(record.value or b"") + len(record.key or b"")
                 if waiting and size + own_size > _BYTES:
                     yield waiting
@@ -101,6 +105,7 @@ class Addresses:
             return None
         try:
             end = await self._ends.end_for(provenance)
+            dead_letter = await self._originals.whole(dead_letter, provenance)
         except Exception as error:
             self._on_failure(dead_letter.id, error)
             return None

@@ -66,25 +66,12 @@ class Origins:
         if provenance is None:
             return dead_letter.problem and f"it cannot be read: {dead_letter.problem}"
         if provenance.written_by != WRITTEN_BY:
-            return (
-                _no_source(provenance)
-                or self._holds_no_record(dead_letter, provenance)
-                or self._named_by_headers_alone(provenance, topic)
-            )
+            return _no_source(provenance) or self._named_by_headers_alone(provenance, topic)
         return (
             _no_source(provenance)
             or _incomplete(provenance)
             or self._other_dead_letter_topic(provenance, topic)
             or self._other_source_topic(provenance, topic)
-        )
-
-    def _holds_no_record(self, dead_letter: Letter, provenance: Provenance) -> str | None:
-        record = dead_letter.record
-        if self._formats.copies_records(provenance) or (record.key, record.value) != (None, None):
-            return None
-        return (
-            "it holds no copy of the record; the share group makes one with "
-            "errors.deadletterqueue.copy.record.enable=true"
         )
 
     def _named_by_headers_alone(self, provenance: Provenance, lies_in: str) -> str | None:

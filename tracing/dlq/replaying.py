@@ -13,6 +13,7 @@ from tracing.core import semconv
 from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.addresses import Addresses
 from tracing.dlq.claims import Claims
+from tracing.dlq.originals import Originals
 from tracing.dlq.origins import Origins
 from tracing.dlq.outgoing import ReplaySends, replay_headers
 from tracing.dlq.partition_ends import PartitionEnds
@@ -105,8 +106,11 @@ async def replay(
     Each is sent to the partition that it came from, with a `replay {topic}` span: the root of a
     new trace, linked to the failed one and sampled as that was. The dead letters stay in the
     dead-letter topic, and a topic of its own remembers that they were replayed: see
-    `tracing.dlq.replayed`. Those of other systems are sent without the headers that the system
-    added; if they do not say their partition, their key chooses it.
+    `tracing.dlq.replayed`.
+
+    Those of other systems are sent without the headers that the system added; if they do not say
+    their partition, their key chooses it. A share group's dead letter is sent as the record that it
+    refers to, with that record's headers, while the topic holds it.
 
     A dead letter is sent only if it lies in the dead-letter topic of the topic and group that it
     names, and the partition that it names has reached its offset: see `tracing.dlq.origins`. Nor
@@ -155,7 +159,8 @@ async def replay(
         stack.push_async_callback(producer.stop)
         await producer.start()
         claims = Claims(log, producer) if remember and log is not None else None
-        addresses = Addresses(origins, PartitionEnds(producer, consumer), result.fail)
+        ends = PartitionEnds(producer, consumer)
+        addresses = Addresses(origins, ends, Originals(consumer, formats), result.fail)
         run = _Run(producer, addresses, formats, telemetry, result, on_progress, claims)
         try:
             await run.send_all(dead_letters, rate)

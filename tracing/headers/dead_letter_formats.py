@@ -133,7 +133,7 @@ class DeadLetterFormats:
         ]
 
     def copies_records(self, provenance: Provenance) -> bool:
-        """Return whether a dead letter of this writer always holds the record itself."""
+        """Return whether a dead letter of this writer holds its record, with its headers."""
         return all(
             system.copies_records
             for system in systems.SYSTEMS

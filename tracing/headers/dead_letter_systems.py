@@ -58,7 +58,7 @@ class System:
         prefix: What its dead-letter topics begin with; empty if that does not identify them.
         suffixes: What its dead-letter topics have behind the name of the record's topic; none if
             that does not identify them.
-        copies_records: Whether a dead letter always holds the record's key and value.
+        copies_records: Whether a dead letter holds the record's key, value and headers.
     """
 
     name: str

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tracing.headers.codec import Header
 
-MINE: list[Header] = [("mine", b"\xff"), ("ce_id", b"e1"), ("traceparent", b"00-" + b"a" * 32)]
+MINE: list[Header] = [
+    ("mine", b"\xff"),
+    ("ce_id", b"e1"),
+    ("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"),
+]
 """Headers that the record had before it failed."""
 
 _TRACE = b"java.lang.IllegalStateException: card 4711\n\tat shop.Sink.put(Sink.java:7)\n"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import click
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.structs import TopicPartition
 
 import tracing
 from demo_pipeline.broker import create_topics
@@ -18,14 +22,20 @@ from tests.tracing.dlq import other_systems
 from tests.tracing.dlq.cluster import ORIGINAL, Cluster
 from tracing import Provenance, Replay, Telemetry, TracedConsumer
 from tracing.__main__ import main
-from tracing.dlq import Connection, DeadLetterFormats, letters, replay
+from tracing.dlq import Connection, DeadLetterFormats, Letter, Replayed, letters
+from tracing.dlq import replay as replay_dead_letters
 from tracing.lag import LagMonitor
 from tracing.testing import Capture
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tracing.headers.codec import Header
 
 pytestmark = pytest.mark.integration
+
+_FAILED = 7
+"""The offset of the record that all dead letters came from."""
 
 
 class Others:
@@ -75,8 +85,12 @@ class Others:
         dead_letters = self.headers()
         await create_topics(self.servers, {self.topic: 2, **dict.fromkeys(dead_letters, 1)})
         async with AIOKafkaProducer(bootstrap_servers=self.servers) as producer:
-            for _ in range(8):
+            for _ in range(7):
                 await producer.send_and_wait(self.topic, ORIGINAL, partition=1)
+            # The record that failed everywhere; a share group's replay is the record itself.
+            await producer.send_and_wait(
+                self.topic, self.share.encode(), b"key", partition=1, headers=other_systems.MINE
+            )
             for topic, headers in dead_letters.items():
                 await producer.send_and_wait(
                     topic, topic.encode(), b"key", headers=headers, partition=0
@@ -86,6 +100,10 @@ class Others:
         return main(["dlq", *arguments, "--bootstrap-servers", self.servers])
 
     async def records(self) -> list[Any]:
+        """Return the records of the source topic that were replayed."""
+        return [record for record in await self.all_records() if record.offset > _FAILED]
+
+    async def all_records(self) -> list[Any]:
         cluster = Cluster(self.servers)
         cluster.topic = self.topic
         return await cluster.records()
@@ -187,10 +205,9 @@ def test_they_go_back_to_their_topic_with_the_headers_of_the_record(
         others.spring: Replay(group="billing", id=place),
         others.spring_old: Replay(group="billing", id=place),
     } == marks
-    for topic, record in records.items():
+    for record in records.values():
         kept = [pair for pair in record.headers if not pair[0].startswith("__pipeline.replay.")]
-        own = [] if topic == others.share else other_systems.MINE[:2]
-        assert own == [pair for pair in kept if pair[0] != "traceparent"]
+        assert other_systems.MINE[:2] == [pair for pair in kept if pair[0] != "traceparent"]
 
 
 def test_our_other_groups_skip_a_replay_whose_group_is_known(others: Others) -> None:
@@ -214,7 +231,7 @@ async def _handled(others: Others, group: str) -> list[bytes]:
     async def handler(record: Any) -> None:
         if record.value == b"last":
             stop.set()
-        elif record.value != ORIGINAL:
+        elif record.offset > _FAILED:
             values.append(record.value)
 
     async with TracedConsumer(consumer, Telemetry("orders")) as traced:
@@ -273,27 +290,92 @@ def test_headers_alone_do_not_choose_the_topic_of_a_replay(
     assert [others.connect.encode()] == [each.value for each in asyncio.run(others.records())]
 
 
+@pytest.fixture(params=["embedded_servers", pytest.param("kafka_servers", marks=pytest.mark.kafka)])
+def shared(request: pytest.FixtureRequest) -> Others:
+    """Return a topic of two records: a share group gave up both, and copied neither."""
+    others = Others(request.getfixturevalue(request.param))
+
+    async def fill() -> None:
+        await create_topics(others.servers, {others.topic: 1, others.share: 1})
+        async with AIOKafkaProducer(bootstrap_servers=others.servers) as producer:
+            for number in range(2):
+                value = b"original %d" % number
+                await producer.send_and_wait(
+                    others.topic, value, b"k%d" % number, headers=other_systems.MINE
+                )
+                headers = other_systems.share_group(others.topic, 0, number)
+                await producer.send_and_wait(others.share, key=None, value=b"", headers=headers)
+
+    asyncio.run(fill())
+    return others
+
+
+async def _replay_without_copies(others: Others) -> Replayed:
+    """Replay as if the share group's dead letters had neither key nor value."""
+    connection = Connection(others.servers)
+
+    async def without_copies() -> AsyncIterator[Letter]:
+        async for dead_letter in letters(connection, [others.share]):
+            record = replace(dead_letter.record, key=None, value=None)
+            yield replace(dead_letter, record=record)
+
+    return await replay_dead_letters(
+        connection, without_copies(), Telemetry("orders"), source_topics=[others.topic]
+    )
+
+
+def test_a_share_group_that_copies_no_records_gets_them_from_their_topic(shared: Others) -> None:
+    result = asyncio.run(_replay_without_copies(shared))
+
+    assert (2, 0, {}) == (result.sent, result.unaddressed, result.failed)
+    records = asyncio.run(shared.all_records())
+    assert [(b"k0", b"original 0"), (b"k1", b"original 1")] * 2 == [
+        (record.key, record.value) for record in records
+    ]
+    for record in records[2:]:
+        assert Replay.from_headers(record.headers) is not None
+        assert other_systems.MINE == [
+            pair for pair in record.headers if not pair[0].startswith("__pipeline.replay.")
+        ]
+
+
 @pytest.mark.kafka
-async def test_a_share_group_that_copies_no_records_leaves_nothing_to_replay(
+async def test_a_record_that_its_topic_no_longer_holds_is_not_replayed_without_a_copy(
     kafka_servers: str,
 ) -> None:
     others = Others(kafka_servers)
-    await create_topics(kafka_servers, {others.topic: 2, others.share: 1})
+    await create_topics(kafka_servers, {others.topic: 1, others.share: 1})
     async with AIOKafkaProducer(bootstrap_servers=kafka_servers) as producer:
-        batch = producer.create_batch()
-        headers = other_systems.share_group(others.topic, 0, 0)
-        batch.append(timestamp=None, key=None, value=None, headers=headers)
-        await (await producer.send_batch(batch, others.share, partition=0))
-    connection = Connection(kafka_servers)
+        for number in range(2):
+            await producer.send_and_wait(others.topic, b"original %d" % number)
+            headers = other_systems.share_group(others.topic, 0, number)
+            await producer.send_and_wait(others.share, b"copy", headers=headers)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_servers)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(others.topic, 0): RecordsToDelete(1)})
+    finally:
+        await admin.close()
 
-    result = await replay(
+    result = await _replay_without_copies(others)
+
+    assert (1, 1) == (result.sent, result.failures)
+    (why,) = result.failed.values()
+    assert "no longer holds the record 0" in why
+    assert "errors.deadletterqueue.copy.record.enable" in why
+
+    # With a copy, it goes back without its headers.
+    connection = Connection(kafka_servers)
+    result = await replay_dead_letters(
         connection, letters(connection, [others.share]), Telemetry("orders"),
         source_topics=[others.topic],
     )  # fmt: skip
-
-    assert (0, 1) == (result.sent, result.failures)
-    assert "errors.deadletterqueue.copy.record.enable" in next(iter(result.failed.values()))
-    assert [] == await others.records()
+    assert (2, 0) == (result.sent, result.failures)
+    async with AIOKafkaConsumer(
+        others.topic, bootstrap_servers=kafka_servers, auto_offset_reset="earliest"
+    ) as consumer:
+        sent = [(await consumer.getone()).value for _ in range(4)]
+    assert [b"original 1", b"original 1", b"copy", b"original 1"] == sent
 
 
 @pytest.mark.kafka
@@ -310,7 +392,7 @@ async def test_the_replay_is_traced_and_counted_without_a_group_where_none_is_kn
             meter_provider=capture.meter_provider,
         )
         dead_letters = letters(connection, [others.streams], formats=others.formats)
-        result = await replay(
+        result = await replay_dead_letters(
             connection, dead_letters, telemetry, source_topics=[others.topic],
             formats=others.formats,
         )  # fmt: skip
@@ -333,13 +415,13 @@ async def test_without_a_partition_the_key_chooses_one(kafka_servers: str) -> No
         await producer.send_and_wait(failed, b"v", b"key", headers=[("mine", b"1")])
     connection = Connection(kafka_servers)
 
-    result = await replay(
+    result = await replay_dead_letters(
         connection, letters(connection, [failed], formats=formats), Telemetry("orders"),
         formats=formats,
     )  # fmt: skip
 
     assert (1, 0) == (result.sent, result.failures)
-    (record,) = await others.records()
+    (record,) = await others.all_records()
     assert (expected.partition, [("mine", b"1")]) == (
         record.partition,
         [pair for pair in record.headers if pair[0] != "traceparent"],
