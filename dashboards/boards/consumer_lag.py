@@ -68,5 +68,12 @@ def consumer_lag_board() -> Board:
                     ),
                 ),
             ),
+            Row(
+                "Will records be lost?",
+                (
+                    SignalPanel(kind="timeseries", signals=(lag.RETENTION_USED,), width=12),
+                    SignalPanel(kind="timeseries", signals=(lag.LOST,), width=12),
+                ),
+            ),
         ),
     )

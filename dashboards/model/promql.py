@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
 from tracing.metrics.catalog import (
+    CONSUMER_CATCH_UP_TIME,
+    CONSUMER_CAUSE,
     CONSUMER_LAG,
     CONSUMER_LAG_TIME,
+    CONSUMER_LOST,
+    CONSUMER_RETENTION_LEFT,
+    CONSUMER_RETENTION_USED,
     CONSUMER_STATUS,
     DEAD_LETTERS_DEPTH,
     DEAD_LETTERS_OLDEST_AGE,
@@ -40,8 +45,13 @@ ALL: Final = ".*"
 # by a service must not hide that its group is dead.
 _WITHOUT_SERVICE: Final = frozenset(
     {
+        CONSUMER_CATCH_UP_TIME,
+        CONSUMER_CAUSE,
         CONSUMER_LAG,
         CONSUMER_LAG_TIME,
+        CONSUMER_LOST,
+        CONSUMER_RETENTION_LEFT,
+        CONSUMER_RETENTION_USED,
         CONSUMER_STATUS,
         DEAD_LETTERS_DEPTH,
         DEAD_LETTERS_OLDEST_AGE,

@@ -49,6 +49,7 @@ def make_alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
 
 def _consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
     seconds = lag.SECONDS.expr(scope)
+    used = lag.RETENTION_USED
     stalled = scope.highest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', by=(GROUP,))
     return (
         Alert(
@@ -77,13 +78,38 @@ def _consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
             labels=(GROUP, TOPIC),
         ),
         Alert(
+            name="RetentionNearlyUsed",
+            expr=f"{used.expr(scope)} > {used.thresholds[-1].value:g}",
+            wait="1m",
+            severity="critical",
+            summary=f"{_HOP} is about to lose records",
+            description="Its oldest uncommitted record has used {{ $value | humanizePercentage }} "
+            "of the topic's retention. From 100 % on, the broker may delete it at any time, "
+            "together with the records after it in its segment.",
+            board="lag",
+            panel="Retention used",
+            labels=(GROUP, TOPIC),
+        ),
+        Alert(
+            name="RecordsLost",
+            expr=f"{lag.LOST.expr(scope)} > 0",
+            wait="0m",
+            severity="critical",
+            summary=f"{_HOP} has lost records",
+            description='{{ $value | printf "%.0f" }} records were deleted within '
+            f"{scope.window} before the group committed them: it can no longer process them.",
+            board="lag",
+            panel="Records lost",
+            labels=(GROUP, TOPIC),
+        ),
+        Alert(
             name="LagMonitorDown",
             expr=_disappeared(scope.select(CONSUMER_STATUS), _MONITOR_REMEMBERED_FOR),
             wait="5m",
             severity="critical",
             summary="The lag monitor is down",
             description="It stopped reporting. Until it is back, no alert fires for stalled "
-            "consumers, growing lag or old dead letters.",
+            "consumers, growing lag, losses or old dead letters.",
             board="lag",
             panel="Stalled or dead groups",
         ),

@@ -13,11 +13,13 @@ from dashboards.model.labels import (
     TOPIC,
 )
 from dashboards.model.promql import aggregate
-from dashboards.model.signal import Signal, Threshold, ValueMapping
+from dashboards.model.signal import EACH_POINT, Signal, Threshold, ValueMapping
 from tracing.metrics.catalog import (
-    CONSUMED_MESSAGES,
+    CONSUMER_CATCH_UP_TIME,
     CONSUMER_LAG,
     CONSUMER_LAG_TIME,
+    CONSUMER_LOST,
+    CONSUMER_RETENTION_USED,
     CONSUMER_STATUS,
 )
 
@@ -109,12 +111,30 @@ STALLED_OR_DEAD: Final = Signal(
 )
 CATCH_UP: Final = Signal(
     title="Time to catch up",
-    description="Lag in records, divided by the group's current rate. New records are not "
-    "counted, so the real time is longer.",
+    description="How long the group needs until it has no lag, if it and its producers go on like "
+    "this. A year stands for never: the group falls behind, or does not catch up.",
     unit="s",
-    expr=lambda scope: (
-        f"{RECORDS.expr(scope)} / on ({GROUP}, {TOPIC}) "
-        f"({scope.rate(CONSUMED_MESSAGES, by=(GROUP, TOPIC))} > 0)"
+    expr=lambda scope: scope.highest(CONSUMER_CATCH_UP_TIME, by=(GROUP, TOPIC)),
+    legend=_HOP,
+)
+RETENTION_USED: Final = Signal(
+    title="Retention used",
+    description="Share of its topic's retention that the oldest record that a group has not "
+    "committed has used, by time or bytes. From 100 % on, the broker may delete the record with "
+    "its segment. No data: the lag monitor may not describe the topic's configuration.",
+    unit="percentunit",
+    expr=lambda scope: scope.highest(CONSUMER_RETENTION_USED, by=(GROUP, TOPIC)),
+    legend=_HOP,
+    thresholds=(Threshold(0.5, "warning"), Threshold(0.8, "critical")),
+)
+LOST: Final = Signal(
+    title="Records lost",
+    description=f"Records that were deleted before the group committed them. {EACH_POINT}",
+    unit="locale",
+    # As for sagas: each monitor reports the same losses, and a new one those of the last one.
+    expr=lambda scope: aggregate(
+        "sum", (GROUP, TOPIC), scope.shared_increase(CONSUMER_LOST, by=(GROUP, TOPIC, PARTITION))
     ),
     legend=_HOP,
+    thresholds=(Threshold(1, "critical"),),
 )

@@ -8,6 +8,8 @@ from typing import Final
 _HOP: Final = 'messaging_consumer_group_name="g", messaging_destination_name="t"'
 _LEFT: Final = 'messaging_consumer_group_name="g", messaging_destination_name="left"'
 _LATE: Final = "pipeline_end_to_end_duration_seconds"
+_USED: Final = "pipeline_consumer_retention_used_ratio"
+_LOST: Final = "pipeline_consumer_lost_total"
 _AGE: Final = "pipeline_consumer_lag_time_seconds"
 
 
@@ -104,6 +106,29 @@ CASES: Final = (
     Case(alert="ConsumerStalled", about="the group has left its topics",
          series={**_status("stalled", "0x20"), **_status("dead", "0x20"),
                  **_status("abandoned", "1x20")}, at="5m", firing=0),
+    Case(alert="RetentionNearlyUsed", about="one partition of two nears the limit",
+         series={f'{_USED}{{{_HOP}, messaging_destination_partition_id="{number}"}}': values
+                 for number, values in (("0", "0.7+0.01x40"), ("1", "0x40"))},
+         at="10m", firing=1),
+    Case(alert="RetentionNearlyUsed", about="half of it is used",
+         series={f"{_USED}{{{_HOP}}}": "0.5x40"}, at="10m", firing=0),
+    Case(alert="RecordsLost", about="some, after the monitor started",
+         series={f"{_LOST}{{{_HOP}}}": "0x40 7x40"}, at="25m", firing=1),
+    Case(alert="RecordsLost", about="some of two partitions while the monitor was down",
+         series={f'{_LOST}{{{_HOP}, messaging_destination_partition_id="{number}", {rest}}}': values
+                 for number, rest, values in (("0", 'instance="a"', "2x40 _x80"),
+                                              ("1", 'instance="a"', "9x40 _x80"),
+                                              ("0", 'instance="b"', "_x50 7x80"),
+                                              ("1", 'instance="b"', "_x50 0x80"))},
+         at="27m", firing=1),
+    Case(alert="RecordsLost", about="the monitor restarted, and the group is still behind",
+         series={f'{_LOST}{{{_HOP}, instance="{name}"}}': values
+                 for name, values in (("a", "7x80 _x80"), ("b", "_x82 7x80"))},
+         at="45m", firing=0),
+    Case(alert="RecordsLost", about="some before the first monitor ever",
+         series={f"{_LOST}{{{_HOP}}}": "_x40 7x40"}, at="25m", firing=0),
+    Case(alert="RecordsLost", about="none", series={f"{_LOST}{{{_HOP}}}": "0x80"}, at="25m",
+         firing=0),
     Case(alert="LagMonitorDown", about="it stopped",
          series=_status("ok", "1x20 _x60"), at="25m", firing=1),
     Case(alert="LagMonitorDown", about="it stopped more than a day ago",

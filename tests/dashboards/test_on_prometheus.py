@@ -28,7 +28,8 @@ from demo_pipeline.broker import EmbeddedBroker
 from tests.dashboards.prometheus_server import PrometheusServer, prometheus_server
 from tracing import TracedProducer, otlp
 from tracing.kafka.connection import Connection
-from tracing.lag import LagMonitor
+from tracing.lag import GroupLag, LagMonitor, PartitionLag, RetentionUse, Status, Sweep
+from tracing.lag.gauges import LagGauges
 from tracing.metrics.catalog import METRICS
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ async def _runs() -> None:
             for scenario in SCENARIOS:
                 await run(_options(servers, scenario), _Silent())
             await _refused(servers, providers)
+            await _as_on_kafka(providers)
             await asyncio.to_thread(_replay, servers)
             watching.cancel()
             await asyncio.wait({watching})
@@ -115,6 +117,21 @@ async def _refused(servers: str, providers: otlp.Providers) -> None:
             with pytest.raises(AssertionError, match="partition"):
                 await producer.send_and_wait("orders.events", b"v", partition=999)
             await asyncio.sleep(1.5)  # longer than the export interval
+
+
+async def _as_on_kafka(providers: otlp.Providers) -> None:
+    """Report what the embedded broker has not: retention, and subscriptions of members."""
+    part = PartitionLag(
+        "orders.events", 0, 0, 5, 5, 50.0, True, True, Status.LAGGING,
+        retention=RetentionUse(0.5, 50.0), lost=1,
+    )  # fmt: skip
+    left = PartitionLag("old.events", 0, 0, 5, 5, 50.0, True, False, Status.ABANDONED)
+    group = GroupLag("retained", "Stable", 1, (part, left), Status.LAGGING)
+    metrics = providers.telemetry("orders").metrics
+    gauges = LagGauges(metrics, partitions=True, max_series=10)
+    gauges.start()
+    gauges.show(Sweep(0.0, 0.1, (group,)), valid_s=600)
+    await asyncio.sleep(2.5)  # two exports: a rate needs two points
 
 
 def _replay(servers: str) -> None:

@@ -9,7 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tracing.cli.terminal import iso_time
+from tracing.cli.lag_figures import described, figures_of, hot
+from tracing.cli.terminal import UNKNOWN, duration, iso_time
 from tracing.core.text import printable
 from tracing.lag.model import Status, longest, worst
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 _STYLES: Final = {Status.OK: "green", Status.LAGGING: "yellow", Status.ABANDONED: "dim"}
 _BAD: Final = "bold red"
-_UNKNOWN: Final = "?"
-_UNITS: Final = (("d", 86_400), ("h", 3600), ("m", 60))
 
 
 def document(sweep: Sweep) -> dict[str, Any]:
@@ -39,8 +38,10 @@ def document(sweep: Sweep) -> dict[str, Any]:
                 "status": group.status,
                 "lag": group.lag,
                 "lag_s": _rounded(group.lag_s),
+                "cause": group.cause,
                 "partitions": [
-                    {**_described(part), "lag_s": _rounded(part.lag_s)} for part in group.partitions
+                    {**_described(part), "lag_s": _rounded(part.lag_s), **described(part)}
+                    for part in group.partitions
                 ],
             }
             for group in sweep.groups
@@ -51,6 +52,7 @@ def document(sweep: Sweep) -> dict[str, Any]:
         ],
         "missing_rights": list(sweep.missing_rights),
         "unanswered": list(sweep.unanswered),
+        "unknown_retention": list(sweep.unknown_retention),
     }
 
 
@@ -75,36 +77,27 @@ def print_sweep(sweep: Sweep, console: Console, *, each: bool) -> None:
                 f"{topic.depth:,}",
                 duration(topic.oldest_s, exact=True),
                 *(Text(printable(name)) for name in (topic.topic, topic.destination)),
-                Text(printable(topic.group or _UNKNOWN)),
+                Text(printable(topic.group or UNKNOWN)),
             )
         console.print(table)
     for note in _notes(sweep):
         console.print(Text(printable(note)), soft_wrap=True)
 
 
-def duration(seconds: float | None, *, exact: bool) -> str:
-    """Return seconds as text in the largest fitting unit, with `~` for an estimate."""
-    if seconds is None:
-        return _UNKNOWN
-    about = "" if exact else "~"
-    for unit, length in _UNITS:
-        if seconds >= 2 * length:
-            return f"{about}{seconds / length:.1f} {unit}"
-    return f"{about}{seconds:.1f} s"
-
-
-def _table_of(groups: Iterable[GroupLag], *, each: bool) -> Table:
+def _table_of(groups: Sequence[GroupLag], *, each: bool) -> Table:
+    figures = figures_of(part for group in groups for part in group.partitions)
     table = _table(
-        ("lag", "oldest waits"), ("status", "group", "members", "topic", "partition"),
-    )  # fmt: skip
+        ("lag", "oldest waits", *figures.numbers),
+        ("status", *figures.texts, "group", "members", "topic", "partition"),
+    )
     for group in groups:
-        rows = [(str(part.partition), [part]) for part in group.partitions]
+        rows = [(hot([part]) or str(part.partition), [part]) for part in group.partitions]
         if not each:
             topics: dict[str, list[PartitionLag]] = {}
             for part in group.partitions:
                 topics.setdefault(part.topic, []).append(part)
             rows = [(_behind(parts), parts) for parts in topics.values()]
-        members = _UNKNOWN if group.members is None else str(group.members)
+        members = UNKNOWN if group.members is None else str(group.members)
         for partition, parts in rows:
             status = worst([part.status for part in parts])
             table.add_row(
@@ -113,7 +106,9 @@ def _table_of(groups: Iterable[GroupLag], *, each: bool) -> Table:
                     longest([part.lag_s for part in parts]),
                     exact=all(part.exact for part in parts),
                 ),
-                Text(status or _UNKNOWN, _STYLES.get(status, _BAD) if status else ""),
+                *(cell(parts) for cell in figures.numbers.values()),
+                Text(status or UNKNOWN, _STYLES.get(status, _BAD) if status else ""),
+                *(cell(parts) for cell in figures.texts.values()),
                 Text(printable(group.group)),
                 members,
                 Text(printable(parts[0].topic)),
@@ -123,8 +118,8 @@ def _table_of(groups: Iterable[GroupLag], *, each: bool) -> Table:
 
 
 def _behind(parts: Sequence[PartitionLag]) -> str:
-    behind = sum(part.lag > 0 for part in parts)
-    return f"{behind} of {len(parts)} behind"
+    behind = f"{sum(part.lag > 0 for part in parts)} of {len(parts)} behind"
+    return ", ".join(filter(None, (behind, hot(parts))))
 
 
 def _table(right: Sequence[str], left: Sequence[str]) -> Table:
@@ -138,7 +133,7 @@ def _table(right: Sequence[str], left: Sequence[str]) -> Table:
 
 def _notes(sweep: Sweep) -> Iterable[str]:
     if any(group.status is None for group in sweep.groups):
-        yield "status ?: not watched for long enough; --watch 5 keeps watching"
+        yield "status ?: not watched for long enough; --watch 5 keeps watching, and shows rates"
     if any(group.abandoned for group in sweep.groups):
         yield (
             "abandoned: the group has members, and none subscribes to the topic; "
@@ -146,6 +141,10 @@ def _notes(sweep: Sweep) -> Iterable[str]:
         )
     if any(not part.exact for group in sweep.groups for part in group.partitions):
         yield "~: estimated from the times at which the log was seen to grow"
+    if sweep.unknown_retention:
+        first, *others = sweep.unknown_retention
+        more = f" and {len(others)} more" if others else ""
+        yield f"the retention of some topics is unknown without {first}{more}"
     yield from sweep.remarks
     for right in sweep.missing_rights:
         yield f"the cluster does not allow {right}"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 """The units of ages, in seconds."""
 
+UNKNOWN: Final = "?"
+
 _WIDE: Final = 180
 # The end of the year 9999. Headers can hold any number.
 _LATEST_MS: Final = 253_402_300_799_000
@@ -45,6 +47,17 @@ def age(moment_ms: int) -> str:
         if seconds >= 2 * UNITS[unit]:
             return f"{seconds / UNITS[unit]:.0f}{unit}"
     return f"{seconds:.0f}s"
+
+
+def duration(seconds: float | None, *, exact: bool) -> str:
+    """Return seconds as text in the largest fitting unit, with `~` for an estimate."""
+    if seconds is None:
+        return UNKNOWN
+    about = "" if exact else "~"
+    for unit in ("d", "h", "m"):
+        if seconds >= 2 * UNITS[unit]:
+            return f"{about}{seconds / UNITS[unit]:.1f} {unit}"
+    return f"{about}{seconds:.1f} s"
 
 
 class ProgressCallback(Protocol):

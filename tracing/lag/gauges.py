@@ -6,7 +6,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from tracing.core import semconv
-from tracing.lag.model import Status, longest
+from tracing.lag.model import Cause, Status, longest
+from tracing.lag.outlook_series import OutlookSeries
 from tracing.metrics import catalog
 from tracing.metrics.series import OTHER
 
@@ -41,6 +42,7 @@ class LagGauges:
         self._metrics = metrics
         self._partitions = partitions
         self._max_series = max_series
+        self._outlook = OutlookSeries(partitions=partitions, max_series=max_series)
         self._shown: dict[str, list[_Series]] = {}
         self._valid_until = 0.0
         self._ends: list[Callable[[], None]] = []
@@ -54,6 +56,11 @@ class LagGauges:
             catalog.CONSUMER_LAG_TIME,
             catalog.CONSUMER_STATUS,
             catalog.CONSUMER_ABANDONED,
+            catalog.CONSUMER_CAUSE,
+            catalog.CONSUMER_CATCH_UP_TIME,
+            catalog.CONSUMER_RETENTION_USED,
+            catalog.CONSUMER_RETENTION_LEFT,
+            catalog.CONSUMER_LOST,
             catalog.DEAD_LETTERS_DEPTH,
             catalog.DEAD_LETTERS_OLDEST_AGE,
         ):
@@ -61,7 +68,7 @@ class LagGauges:
                 self._metrics.observe(
                     metric,
                     self._readings(metric.name),
-                    max_series=self._max_series * len(Status),
+                    max_series=self._max_series * max(len(Status), len(Cause)),
                 )
             )
 
@@ -82,6 +89,7 @@ class LagGauges:
             catalog.CONSUMER_ABANDONED.name: self._abandoned_series(sweep),
             catalog.DEAD_LETTERS_DEPTH.name: depth,
             catalog.DEAD_LETTERS_OLDEST_AGE.name: oldest,
+            **self._outlook.of(sweep),
         }
         self._valid_until = monotonic() + valid_s
 

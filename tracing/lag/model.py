@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from tracing.lag.inflow import InflowShare
+    from tracing.lag.retention import RetentionUse
+    from tracing.lag.velocity import Velocity
 
 
 class Status(StrEnum):
@@ -27,7 +32,22 @@ class Status(StrEnum):
     """The group has members, but none has the partition or subscribes to its topic."""
 
 
-_SEVERITY: Final = {status: number for number, status in enumerate(Status)}
+SEVERITY: Final = {status: number for number, status in enumerate(Status)}
+
+
+class Cause(StrEnum):
+    """Why a group is behind. The rules are in `tracing.lag.causes`."""
+
+    NO_MEMBERS = "no_members"
+    """No member reads."""
+    REBALANCING = "rebalancing"
+    """The group keeps distributing its partitions."""
+    STALLED_COMMITS = "stalled_commits"
+    """A member has the partition, and nothing is committed."""
+    ONE_PARTITION = "one_partition"
+    """One partition of a topic is behind, and the others are not."""
+    INFLOW_ABOVE_CAPACITY = "inflow_above_capacity"
+    """Records arrive as fast as the group commits, or faster."""
 
 
 def worst(statuses: list[Status | None]) -> Status | None:
@@ -39,7 +59,7 @@ def worst(statuses: list[Status | None]) -> Status | None:
         return Status.ABANDONED
     statuses = [status for status in statuses if status is not Status.ABANDONED]
     known = [status for status in statuses if status is not None]
-    most_severe = max(known, key=_SEVERITY.__getitem__, default=None)
+    most_severe = max(known, key=SEVERITY.__getitem__, default=None)
     if most_severe in {None, Status.OK} and len(known) < len(statuses):
         return None
     return Status.OK if most_severe is None else most_severe
@@ -69,6 +89,15 @@ class PartitionLag:
         remark: Why clients cannot read the group's next record; `None` if they can.
         topic_id: The topic's id, as Kafka's tools print it: a topic that was deleted and created
             again has another one. `None` if the brokers are older than Kafka 2.8.
+        lost: Offsets from the committed one to the log's start: records that were deleted before
+            the group committed them.
+        retention: How much of its retention the oldest uncommitted record has used; `None` if that
+            is unknown, or if the topic has no limits.
+        velocity: How fast the group and the log move; `None` until the monitor has watched for half
+            a window.
+        inflow_share: The partition's share of its topic's inflow; `None` if unknown, if nothing
+            arrives, or if the topic has one partition.
+        cause: Why the group is behind on the partition; `None` if it is not, or if unknown.
     """
 
     topic: str
@@ -82,6 +111,11 @@ class PartitionLag:
     status: Status | None
     remark: str | None = None
     topic_id: str | None = None
+    lost: int = 0
+    retention: RetentionUse | None = None
+    velocity: Velocity | None = None
+    inflow_share: InflowShare | None = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +129,7 @@ class GroupLag:
         partitions: Sorted by topic and number.
         status: That of the worst partition that is not abandoned; `None` until the monitor has
             watched for long enough.
+        cause: Why the group is behind; `None` if it is not, or if unknown.
     """
 
     group: str
@@ -102,6 +137,7 @@ class GroupLag:
     members: int | None
     partitions: tuple[PartitionLag, ...]
     status: Status | None
+    cause: Cause | None = None
 
     @property
     def current(self) -> tuple[PartitionLag, ...]:
@@ -163,6 +199,8 @@ class Sweep:
         unanswered: What the cluster did not answer in this sweep, and why.
         clock_skews: Number of records from the future, by this machine's clock; they count as
             waiting for 0 seconds.
+        unknown_retention: The rights and answers without which some figures of retention are
+            unknown, for example `DescribeConfigs on topic orders`.
     """
 
     at: float
@@ -172,6 +210,7 @@ class Sweep:
     missing_rights: tuple[str, ...] = ()
     unanswered: tuple[str, ...] = ()
     clock_skews: int = 0
+    unknown_retention: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:

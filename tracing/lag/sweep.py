@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tracing.kafka.cluster import EARLIEST, LATEST
 from tracing.kafka.groups import Groups
+from tracing.lag.causes import Rebalances, cause_of, partition_cause
 from tracing.lag.depth import depths
+from tracing.lag.inflow import Inflows
+from tracing.lag.losses import Losses
 from tracing.lag.model import GroupLag, PartitionLag, Sweep, worst
 from tracing.lag.oldest import OldestReader, Place, RememberingReader
+from tracing.lag.retention import Retentions
 from tracing.lag.status import History, Sample
 from tracing.lag.timeline import Timelines
+from tracing.lag.velocity import Point, Velocities
 
 if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from tracing.kafka.topic_ids import Log
     from tracing.lag.batches import First
     from tracing.lag.choice import Choice
+    from tracing.lag.inflow import InflowShare
 
 
 class _Commits(NamedTuple):
@@ -36,6 +42,8 @@ class _Logs(NamedTuple):
     ends: dict[TopicPartition, int]
     starts: dict[TopicPartition, int]
     oldest: dict[Place, First | None]
+    shares: dict[Log, InflowShare]
+    lost: dict[tuple[str, TopicPartition], int]
 
     def place(self, tp: TopicPartition, committed: int) -> Place:
         """Return where the oldest uncommitted record is; retention may have deleted some."""
@@ -53,6 +61,11 @@ class Sweeper:
         self._history = History(window_s)
         self._reader = RememberingReader(OldestReader(cluster), cluster.log)
         self._timelines = Timelines()
+        self._velocities = Velocities(window_s)
+        self._inflows = Inflows(window_s)
+        self._rebalances = Rebalances(window_s)
+        self._retentions = Retentions(cluster)
+        self._losses = Losses(self._groups)
         self._existing: frozenset[Log] = frozenset()
         self._previous: frozenset[Log] | None = None
         self._skewed = 0
@@ -73,8 +86,11 @@ class Sweeper:
         commits = await self._commits()
         dead_letters = self._dead_letters()
         logs = await self._logs(commits, dead_letters, until)
+        # After all else: a broker that does not know these requests may end the connection.
+        await self._retentions.refresh(_partitions(commits), logs.ends)
         groups = [self._group(each, logs) for each in commits]
-        self._history.forget_before(began - self._window_s)
+        for memory in (self._history, self._velocities, self._rebalances):
+            memory.forget_before(began - self._window_s)
         self._previous = self._existing
         remarks = self._cluster.remarks
         return Sweep(
@@ -96,6 +112,7 @@ class Sweeper:
             missing_rights=tuple(sorted(remarks.missing_rights)),
             unanswered=tuple(sorted(remarks.unanswered)),
             clock_skews=self._skewed,
+            unknown_retention=self._retentions.missing,
         )
 
     async def _commits(self) -> list[_Commits]:
@@ -124,10 +141,13 @@ class Sweeper:
         self, commits: list[_Commits], dead_letters: list[TopicPartition], until: float
     ) -> _Logs:
         uncommitted = {tp for each in commits for tp in each.uncommitted}
-        asked = {tp for each in commits for tp in each.offsets} | uncommitted | set(dead_letters)
+        topics = {tp.topic for tp in _partitions(commits)}
+        # Partitions without commits show how the inflow of a topic is spread.
+        asked = {tp for tp in self._cluster.partitions if tp.topic in topics} | set(dead_letters)
         ends = await self._cluster.offsets(asked, LATEST)
         observed = {self._cluster.log(tp): end for tp, end in ends.items()}
         self._timelines.observe(observed, self._existing)
+        shares = self._inflows.observe(time(), observed, self._existing)
         behind = {
             tp
             for each in commits
@@ -135,7 +155,8 @@ class Sweeper:
             if offset < ends.get(tp, 0)
         }
         starts = await self._cluster.offsets(behind | uncommitted | set(dead_letters), EARLIEST)
-        logs = _Logs(ends, starts, {})
+        lost = await self._losses.find([(each.group, each.offsets) for each in commits], starts)
+        logs = _Logs(ends, starts, {}, shares, lost)
         if not self._choice.read:
             return logs
         places = [
@@ -166,21 +187,29 @@ class Sweeper:
 
     def _group(self, commits: _Commits, logs: _Logs) -> GroupLag:
         group = commits.group
+        rebalancing = self._rebalances.observe(group.name, commits.at, group.state)
         partitions = [
-            self._partition(commits, tp, offset, logs)
+            self._partition(commits, tp, offset, logs, rebalancing=rebalancing)
             for tp, offset in commits.offsets.items()
             if tp in logs.ends
         ]
         partitions += [
-            self._partition(commits, tp, None, logs)
+            self._partition(commits, tp, None, logs, rebalancing=rebalancing)
             for tp in commits.uncommitted & logs.ends.keys()
         ]
         partitions.sort(key=lambda each: (each.topic, each.partition))
         status = worst([each.status for each in partitions])
-        return GroupLag(group.name, group.state, group.members, tuple(partitions), status)
+        cause = cause_of(partitions)
+        return GroupLag(group.name, group.state, group.members, tuple(partitions), status, cause)
 
     def _partition(
-        self, commits: _Commits, tp: TopicPartition, committed: int | None, logs: _Logs
+        self,
+        commits: _Commits,
+        tp: TopicPartition,
+        committed: int | None,
+        logs: _Logs,
+        *,
+        rebalancing: bool,
     ) -> PartitionLag:
         group, at = commits.group, commits.at
         log = self._cluster.log(tp)
@@ -191,16 +220,30 @@ class Sweeper:
             counted_from = committed
             self._history.committed(group.name, log)
         lag = max(0, end - counted_from)
-        lag_s, exact = self._waited(logs.place(tp, counted_from), end, at, logs)
+        place = logs.place(tp, counted_from)
+        lag_s, exact = self._waited(place, end, at, logs)
         waiting = lag > 0 and not (exact and lag_s is None)
         assigned = None if group.assigned is None else tp in group.assigned
         abandoned = group.has_abandoned(tp)
         sample = Sample(at, counted_from, end, waiting, assigned, abandoned)
         status = self._history.judge(group.name, log, sample)
+        point = Point(at, counted_from, end, sample.lag)
+        velocity = self._velocities.observe(group.name, log, point)
         return PartitionLag(
             tp.topic, tp.partition, committed, end, lag,
             0.0 if lag_s is None and not waiting else lag_s, exact, assigned, status,
-            _remark(logs.oldest.get(logs.place(tp, counted_from))), log.topic_id,
+            _remark(logs.oldest.get(place)), log.topic_id,
+            lost=logs.lost.get((group.name, tp), 0),
+            retention=self._retentions.use(
+                tp, end - place.offset if waiting else 0, lag_s,
+                None if velocity is None else velocity.inflow,
+            ),
+            velocity=velocity,
+            inflow_share=logs.shares.get(log),
+            cause=partition_cause(
+                status, members=group.members, assigned=assigned, rebalancing=rebalancing,
+                velocity=velocity,
+            ) if waiting else None,
         )  # fmt: skip
 
     def _waited(self, place: Place, end: int, at: float, logs: _Logs) -> tuple[float | None, bool]:
@@ -221,6 +264,10 @@ class Sweeper:
                 return max(0.0, at - written_s), record.exact
         written_at = self._timelines.written_at(self._cluster.log(place.tp), place.offset)
         return None if written_at is None else max(0.0, at - written_at), False
+
+
+def _partitions(commits: list[_Commits]) -> set[TopicPartition]:
+    return {tp for each in commits for tp in (*each.offsets, *each.uncommitted)}
 
 
 def _remark(first: First | None) -> str | None:

@@ -6,6 +6,7 @@ A metric or label that is recorded and not in here, or in here and not recorded,
 from typing import Final
 
 from tracing.core import semconv
+from tracing.metrics import lag_metrics
 from tracing.metrics.metric import Metric
 
 _OPERATION: Final = (semconv.SYSTEM, semconv.OPERATION_NAME, semconv.DESTINATION)
@@ -224,51 +225,17 @@ SAGA_OLDEST_AGE: Final = Metric(
     description="Age of the oldest saga that has not ended; 0 if there is none.",
     labels=(semconv.SAGA_LABEL,),
 )
-CONSUMER_LAG: Final = Metric(
-    name="pipeline.consumer.lag",
-    kind="gauge",
-    unit="{message}",
-    description="Records of a partition that a group has not committed, as seen from outside it.",
-    labels=(*_HOP, semconv.PARTITION),
-)
-CONSUMER_LAG_TIME: Final = Metric(
-    name="pipeline.consumer.lag.time",
-    kind="gauge",
-    unit="s",
-    description="Age of the oldest record that a group has not committed; 0 if there is none. "
-    "It grows while the consumer is dead, because it is measured from outside.",
-    labels=(*_HOP, semconv.PARTITION),
-)
-CONSUMER_STATUS: Final = Metric(
-    name="pipeline.consumer.status",
-    kind="gauge",
-    unit="{group}",
-    description="1 for the status that a group is in (ok, lagging, stalled or dead, or abandoned "
-    "if it has left all its topics), 0 for others.",
-    labels=(semconv.GROUP, semconv.STATUS_LABEL),
-)
-CONSUMER_ABANDONED: Final = Metric(
-    name="pipeline.consumer.abandoned",
-    kind="gauge",
-    unit="{message}",
-    description="Uncommitted records of a topic that a group with members no longer subscribes to. "
-    "They are not part of the group's lag or status.",
-    labels=_HOP,
-)
-DEAD_LETTERS_DEPTH: Final = Metric(
-    name="pipeline.dead_letters.depth",
-    kind="gauge",
-    unit="{message}",
-    description="Dead letters that are kept, as seen from outside the services.",
-    labels=_HOP,
-)
-DEAD_LETTERS_OLDEST_AGE: Final = Metric(
-    name="pipeline.dead_letters.oldest_age",
-    kind="gauge",
-    unit="s",
-    description="Age of the oldest dead letter that is kept; 0 if there is none.",
-    labels=_HOP,
-)
+CONSUMER_LAG: Final = lag_metrics.CONSUMER_LAG
+CONSUMER_LAG_TIME: Final = lag_metrics.CONSUMER_LAG_TIME
+CONSUMER_STATUS: Final = lag_metrics.CONSUMER_STATUS
+CONSUMER_ABANDONED: Final = lag_metrics.CONSUMER_ABANDONED
+CONSUMER_CAUSE: Final = lag_metrics.CONSUMER_CAUSE
+CONSUMER_CATCH_UP_TIME: Final = lag_metrics.CONSUMER_CATCH_UP_TIME
+CONSUMER_RETENTION_USED: Final = lag_metrics.CONSUMER_RETENTION_USED
+CONSUMER_RETENTION_LEFT: Final = lag_metrics.CONSUMER_RETENTION_LEFT
+CONSUMER_LOST: Final = lag_metrics.CONSUMER_LOST
+DEAD_LETTERS_DEPTH: Final = lag_metrics.DEAD_LETTERS_DEPTH
+DEAD_LETTERS_OLDEST_AGE: Final = lag_metrics.DEAD_LETTERS_OLDEST_AGE
 CONTEXT_INVALID: Final = Metric(
     name="pipeline.context.invalid",
     kind="counter",
@@ -328,6 +295,11 @@ METRICS: Final = (
     CONSUMER_LAG_TIME,
     CONSUMER_STATUS,
     CONSUMER_ABANDONED,
+    CONSUMER_CAUSE,
+    CONSUMER_CATCH_UP_TIME,
+    CONSUMER_RETENTION_USED,
+    CONSUMER_RETENTION_LEFT,
+    CONSUMER_LOST,
     DEAD_LETTERS_DEPTH,
     DEAD_LETTERS_OLDEST_AGE,
     CONTEXT_INVALID,

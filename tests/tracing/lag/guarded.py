@@ -18,8 +18,10 @@ PASSWORD: Final = "watching"  # noqa: S105 - of a broker that lives for one test
 
 TOPIC: Final = 2
 GROUP: Final = 3
+CLUSTER: Final = 4
 READ: Final = 3
 DESCRIBE: Final = 8
+DESCRIBE_CONFIGS: Final = 10
 _LITERAL: Final = 3
 _ALLOW: Final = 3
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 
 from demo_pipeline.broker import create_topics
@@ -36,8 +36,14 @@ class Scene:
     def tp(self, partition: int = 0) -> TopicPartition:
         return TopicPartition(self.topic, partition)
 
-    async def create(self, partitions: int = 1) -> None:
-        await create_topics(self.servers, {self.topic: partitions})
+    async def create(self, partitions: int = 1, **settings: str) -> None:
+        """Create the topic, with settings in which underscores stand for dots."""
+        if not settings:
+            await create_topics(self.servers, {self.topic: partitions})
+            return
+        configs = {name.replace("_", "."): value for name, value in settings.items()}
+        async with self.admin() as admin:
+            await admin.create_topics([NewTopic(self.topic, partitions, 1, topic_configs=configs)])
 
     async def produce(self, *timestamps_ms: int | None, partition: int = 0, **options: Any) -> None:
         """Send a record for each timestamp, one after the other."""

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tracing import Telemetry
-from tracing.lag import DeadLetterDepth, GroupLag, PartitionLag, Status, Sweep
+from tracing.lag import (
+    Cause,
+    DeadLetterDepth,
+    GroupLag,
+    PartitionLag,
+    RetentionUse,
+    Status,
+    Sweep,
+    Velocity,
+)
 from tracing.lag.gauges import LagGauges
 from tracing.testing import Capture
 
@@ -24,6 +34,12 @@ STATUS = "pipeline.consumer.status"
 DEPTH = "pipeline.dead_letters.depth"
 AGE = "pipeline.dead_letters.oldest_age"
 ABANDONED = "pipeline.consumer.abandoned"
+USED = "pipeline.consumer.retention.used"
+LEFT = "pipeline.consumer.retention.left"
+LOST = "pipeline.consumer.lost"
+CATCH_UP = "pipeline.consumer.catch_up.time"
+CAUSE = "pipeline.consumer.cause"
+YEAR_S = 365 * 86_400
 
 
 def part(
@@ -151,3 +167,89 @@ def test_dead_letters_are_reported_by_topic_and_group(capture: Capture) -> None:
     assert 20.0 == capture.metric(AGE, {TOPIC: "orders", GROUP: "payment"})
     assert 1 == capture.metric(DEPTH, {TOPIC: "c.dlq"})
     assert capture.metric(AGE, {TOPIC: "c.dlq"}) is None
+
+
+def outlook(
+    partition: int,
+    use: RetentionUse | None,
+    catch_up_s: float | None,
+    lost: int = 0,
+    topic: str = "orders",
+) -> PartitionLag:
+    velocity = None if catch_up_s is None else Velocity(1.0, 2.0, True, catch_up_s)
+    return replace(part(topic, partition, 5, 50.0), retention=use, velocity=velocity, lost=lost)
+
+
+OUTLOOK = (
+    outlook(0, RetentionUse(0.9, 10.0), 60.0, lost=3),
+    outlook(1, RetentionUse(0.4, None), inf, lost=4),
+    outlook(2, None, None),
+)
+
+
+def swept(*parts: PartitionLag, cause: Cause | None = None) -> Sweep:
+    return Sweep(0.0, 0.1, (GroupLag("payment", "Stable", 1, parts, Status.LAGGING, cause),))
+
+
+def test_each_partition_has_its_outlook_and_an_unknown_value_has_no_series(
+    capture: Capture,
+) -> None:
+    gauges(capture).show(swept(*OUTLOOK), valid_s=60)
+
+    labels = [{GROUP: "payment", TOPIC: "orders", PARTITION: number} for number in "012"]
+    assert [0.9, 0.4, None] == [capture.metric(USED, each) for each in labels]
+    assert [10.0, None, None] == [capture.metric(LEFT, each) for each in labels]
+    assert [60.0, YEAR_S, None] == [capture.metric(CATCH_UP, each) for each in labels]
+    assert [3, 4, 0] == [capture.metric(LOST, each) for each in labels]
+
+
+def test_the_outlook_of_a_topic_is_that_of_its_worst_partition(capture: Capture) -> None:
+    gauges(capture, partitions=False).show(swept(*OUTLOOK), valid_s=60)
+
+    labels = {GROUP: "payment", TOPIC: "orders"}
+    assert (0.9, 10.0, YEAR_S, 7) == tuple(
+        capture.metric(name, labels) for name in (USED, LEFT, CATCH_UP, LOST)
+    )
+
+
+def test_of_too_many_outlooks_the_worst_stay_and_the_others_share_one(capture: Capture) -> None:
+    many = tuple(
+        outlook(number, RetentionUse(number / 10, 100.0 - number), float(number), lost=1)
+        for number in range(10)
+    )
+    gauges(capture, max_series=3).show(swept(*many), valid_s=60)
+
+    other = {GROUP: "_OTHER", TOPIC: "_OTHER"}
+    assert 0.9 == capture.metric(USED, {PARTITION: "9"})
+    assert (0.6, 94.0, 6.0, 7) == tuple(
+        capture.metric(name, other) for name in (USED, LEFT, CATCH_UP, LOST)
+    )
+    assert 10 == capture.metric(LOST)
+
+
+def test_losses_add_up_over_sweeps_and_end_with_their_group(capture: Capture) -> None:
+    shown = gauges(capture)
+    for lost in (0, 3, 3, 5):
+        shown.show(swept(outlook(0, None, None, lost=lost)), valid_s=60)
+
+    assert 5 == capture.metric(LOST)
+    shown.show(swept(), valid_s=60)
+    assert capture.metric(LOST) is None
+
+
+def test_abandoned_partitions_have_no_outlook(capture: Capture) -> None:
+    left = replace(OUTLOOK[0], status=Status.ABANDONED)
+    gauges(capture).show(swept(left), valid_s=60)
+
+    assert [None] * 4 == [capture.metric(name) for name in (USED, LEFT, CATCH_UP, LOST)]
+
+
+def test_one_cause_is_1(capture: Capture) -> None:
+    gauges(capture).show(swept(*OUTLOOK, cause=Cause.ONE_PARTITION), valid_s=60)
+
+    assert {
+        "no_members": 0, "rebalancing": 0, "stalled_commits": 0, "one_partition": 1,
+        "inflow_above_capacity": 0,
+    } == {
+        cause: capture.metric(CAUSE, {GROUP: "payment", "cause": cause}) for cause in Cause
+    }  # fmt: skip

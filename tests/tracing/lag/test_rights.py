@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.tracing.lag.guarded import DESCRIBE, GROUP, READ, TOPIC, GuardedKafka
+from tests.tracing.lag.guarded import (
+    CLUSTER,
+    DESCRIBE,
+    DESCRIBE_CONFIGS,
+    GROUP,
+    READ,
+    TOPIC,
+    GuardedKafka,
+)
 from tests.tracing.lag.scene import Scene
 from tracing.__main__ import main
 
@@ -25,7 +33,7 @@ async def test_each_missing_right_is_reported(
 ) -> None:
     async with GuardedKafka() as kafka:
         scene = Scene(kafka.bootstrap_servers)
-        await scene.create()
+        await scene.create(retention_ms="600000", retention_bytes="1000000")
         await scene.produce(int((time() - 60) * 1000))
         await scene.commit({0: 0})
         config = kafka.command_config(tmp_path)
@@ -70,3 +78,18 @@ async def test_each_missing_right_is_reported(
         assert [] == json.loads(out)["missing_rights"]
         assert (1, True) == tuple(partition(out)[name] for name in ("lag", "exact"))
         assert partition(out)["lag_s"] == pytest.approx(60, abs=30)
+        # A plain consumer lacks these rights, and misses only the figures that need them.
+        assert partition(out)["retention"] is None
+        right = f"DescribeConfigs on topic {scene.topic}"
+        assert [right] == json.loads(out)["unknown_retention"]
+
+        await granted(TOPIC, scene.topic, DESCRIBE_CONFIGS)
+        code, out, error = await lag()
+        assert 0 == code
+        assert ["Describe on cluster"] == json.loads(out)["unknown_retention"]
+        assert partition(out)["retention"]["used"] == pytest.approx(0.1, abs=0.05)
+
+        await granted(CLUSTER, "kafka-cluster", DESCRIBE)
+        code, out, error = await lag()
+        assert 0 == code
+        assert [] == json.loads(out)["unknown_retention"]

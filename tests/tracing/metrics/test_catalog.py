@@ -24,7 +24,15 @@ from tracing.delivery.inbox import Duplicates
 from tracing.export.account import ExportAccount
 from tracing.export.metrics import AggregatedMetricExporter
 from tracing.headers.identity import EventIdentity
-from tracing.lag import DeadLetterDepth, GroupLag, PartitionLag, Status, Sweep
+from tracing.lag import (
+    DeadLetterDepth,
+    GroupLag,
+    PartitionLag,
+    RetentionUse,
+    Status,
+    Sweep,
+    Velocity,
+)
 from tracing.lag.gauges import LagGauges
 from tracing.metrics import catalog
 from tracing.metrics.histograms import Aggregator
@@ -43,7 +51,9 @@ _DATA: Final = {"counter": "Sum", "gauge": "Gauge", "histogram": "Histogram"}
 _SWEEP: Final = Sweep(
     0.0, 0.1,
     (GroupLag("g", "Stable", 1,
-              (PartitionLag("orders", 0, 0, 5, 5, 50.0, True, True, Status.OK),
+              (PartitionLag("orders", 0, 0, 5, 5, 50.0, True, True, Status.OK,
+                            retention=RetentionUse(0.5, 50.0),
+                            velocity=Velocity(1.0, 2.0, True, 5.0)),
                PartitionLag("old", 0, 0, 5, 5, 50.0, True, False, Status.ABANDONED)),
               Status.OK),),
     (DeadLetterDepth("orders", "g", "orders.g.dlq", 1, 1.0),),

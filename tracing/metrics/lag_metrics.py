@@ -1,0 +1,98 @@
+"""The metrics that the lag monitor reports about consumers and dead letters, from outside them.
+
+They are part of the catalogue, which is where other modules take them from.
+"""
+
+from typing import Final
+
+from tracing.core import semconv
+from tracing.metrics.metric import Metric
+
+_HOP: Final = (semconv.DESTINATION, semconv.GROUP)
+
+CONSUMER_LAG: Final = Metric(
+    name="pipeline.consumer.lag",
+    kind="gauge",
+    unit="{message}",
+    description="Records of a partition that a group has not committed, as seen from outside it.",
+    labels=(*_HOP, semconv.PARTITION),
+)
+CONSUMER_LAG_TIME: Final = Metric(
+    name="pipeline.consumer.lag.time",
+    kind="gauge",
+    unit="s",
+    description="Age of the oldest record that a group has not committed; 0 if there is none. "
+    "It grows while the consumer is dead, because it is measured from outside.",
+    labels=(*_HOP, semconv.PARTITION),
+)
+CONSUMER_STATUS: Final = Metric(
+    name="pipeline.consumer.status",
+    kind="gauge",
+    unit="{group}",
+    description="1 for the status that a group is in (ok, lagging, stalled or dead, or abandoned "
+    "if it has left all its topics), 0 for others.",
+    labels=(semconv.GROUP, semconv.STATUS_LABEL),
+)
+CONSUMER_ABANDONED: Final = Metric(
+    name="pipeline.consumer.abandoned",
+    kind="gauge",
+    unit="{message}",
+    description="Uncommitted records of a topic that a group with members no longer subscribes to. "
+    "They are not part of the group's lag or status.",
+    labels=_HOP,
+)
+CONSUMER_CAUSE: Final = Metric(
+    name="pipeline.consumer.cause",
+    kind="gauge",
+    unit="{group}",
+    description="1 for the cause of a group's status, 0 for others: no_members, rebalancing, "
+    "stalled_commits, one_partition or inflow_above_capacity.",
+    labels=(semconv.GROUP, semconv.CAUSE_LABEL),
+)
+CONSUMER_CATCH_UP_TIME: Final = Metric(
+    name="pipeline.consumer.catch_up.time",
+    kind="gauge",
+    unit="s",
+    description="Time until a group has no lag, by regression over the window of the lag monitor; "
+    "0 if it keeps up, a year if it never catches up.",
+    labels=(*_HOP, semconv.PARTITION),
+)
+CONSUMER_RETENTION_USED: Final = Metric(
+    name="pipeline.consumer.retention.used",
+    kind="gauge",
+    unit="1",
+    description="Share of its topic's retention, by time or bytes, that the oldest record that a "
+    "group has not committed has used. Below 1 the record is safe; from 1 on, the broker may "
+    "delete it, together with the rest of its segment.",
+    labels=(*_HOP, semconv.PARTITION),
+)
+CONSUMER_RETENTION_LEFT: Final = Metric(
+    name="pipeline.consumer.retention.left",
+    kind="gauge",
+    unit="s",
+    description="Time until the broker may delete the oldest record that a group has not "
+    "committed, if the group commits nothing more. Absent if no record waits.",
+    labels=(*_HOP, semconv.PARTITION),
+)
+CONSUMER_LOST: Final = Metric(
+    name="pipeline.consumer.lost",
+    kind="counter",
+    unit="{record}",
+    description="Records that were deleted before a group committed them: offsets by which the "
+    "start of a log passed the committed offset.",
+    labels=(*_HOP, semconv.PARTITION),
+)
+DEAD_LETTERS_DEPTH: Final = Metric(
+    name="pipeline.dead_letters.depth",
+    kind="gauge",
+    unit="{message}",
+    description="Dead letters that are kept, as seen from outside the services.",
+    labels=_HOP,
+)
+DEAD_LETTERS_OLDEST_AGE: Final = Metric(
+    name="pipeline.dead_letters.oldest_age",
+    kind="gauge",
+    unit="s",
+    description="Age of the oldest dead letter that is kept; 0 if there is none.",
+    labels=_HOP,
+)
