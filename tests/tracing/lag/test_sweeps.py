@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from tests.tracing.lag.scene import Scene, only, partitions
 from tracing.lag import Connection, LagMonitor
+from tracing.testing import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration]
 
 UNSUPPORTED: Final[Mapping[str, str]] = {
-    "assignments": "the embedded broker does not report the assignments of a group's members",
+    "assignments": "the embedded broker does not report what members subscribe to and have",
     "batches": "the embedded broker reports a log's end as if its last batch had only one record",
 }
 """Features that the embedded broker lacks."""
@@ -153,6 +154,24 @@ async def test_without_a_commit_lag_counts_from_the_first_sweep(
     assert (None, 1) == (after.committed, after.lag)
     assert after.lag_s == pytest.approx(0, abs=2)
     assert () == left.groups
+
+
+async def test_a_topic_that_a_running_group_has_left_is_abandoned(
+    scene: Scene, request: pytest.FixtureRequest
+) -> None:
+    expected_to_fail(request, "assignments")
+    left = Scene(scene.servers)
+    for each in (scene, left):
+        await each.create()
+        await each.produce(None)
+        await each.commit({0: 0}, scene.group)
+    async with scene.member() as member, scene.monitor(topics=[]) as monitor:
+        await eventually(lambda: bool(member.assignment()))
+        (group,) = (await monitor.sweep()).groups
+
+    assert {(left.topic, "abandoned"), (scene.topic, None)} == {
+        (part.topic, part.status) for part in group.partitions
+    }
 
 
 async def test_a_record_from_the_future_has_waited_for_0_seconds(scene: Scene) -> None:
