@@ -19,7 +19,7 @@ from tracing.cli.dlq_state import (
 from tracing.cli.terminal import age, iso_time
 from tracing.core.text import printable
 from tracing.headers.cloudevents import CloudEvent
-from tracing.headers.dead_letter import Replay
+from tracing.headers.dead_letter import WRITTEN_BY, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,6 +54,9 @@ def print_summary(summary: Summary, console: Console, history: ReplayHistory) ->
             right = name in {"dead letters", "replayed", "attempts", "oldest", "newest"}
             table.add_column(name, justify="right" if right else "left", overflow="fold")
         table.add_column("example", overflow="fold")
+        of_others = any(each.written_by != WRITTEN_BY for each in summary.groups.values())
+        if of_others:
+            table.add_column("written by", overflow="fold")
         ranked = sorted(summary.groups.items(), key=lambda item: (-item[1].letters, item[0]))
         for (_, source_topic, group, error), counted in ranked:
             table.add_row(
@@ -64,6 +67,7 @@ def print_summary(summary: Summary, console: Console, history: ReplayHistory) ->
                 age(counted.oldest_ms),
                 age(counted.newest_ms),
                 Text(printable(str(counted.example))),
+                *([counted.written_by] if of_others else []),
             )
         console.print(table)
         console.print(f"{summary.letters:,} dead letters", highlight=False)
@@ -195,6 +199,7 @@ def summary_document(summary: Summary, history: ReplayHistory) -> dict[str, Any]
                 "oldest": iso_time(counted.oldest_ms),
                 "newest": iso_time(counted.newest_ms),
                 "example": str(counted.example),
+                "written_by": counted.written_by,
             }
             for (topic, source_topic, group, error), counted in sorted(summary.groups.items())
         ],

@@ -91,13 +91,24 @@ class Letter:
         return None if span is None else span.get_span_context()
 
 
-async def dead_letter_topics(connection: Connection, suffix: str = ".dlq") -> list[str]:
-    """Return the names of all topics that end in a suffix, sorted.
+async def dead_letter_topics(
+    connection: Connection, suffix: str = ".dlq", formats: DeadLetterFormats = FORMATS
+) -> list[str]:
+    """Return the names of all dead-letter topics, sorted.
+
+    Args:
+        connection: The cluster.
+        suffix: What this library's dead-letter topics end in.
+        formats: How other systems name theirs.
 
     Raises:
         KafkaError: The cluster does not answer, or refuses.
     """
-    return sorted(topic for topic in await topics_of(connection) if topic.endswith(suffix))
+    return sorted(
+        topic
+        for topic in await topics_of(connection)
+        if topic.endswith(suffix) or formats.is_dead_letter_topic(topic)
+    )
 
 
 async def topics_of(connection: Connection) -> set[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tracing.dlq.replayed import ReplayState
+from tracing.headers.dead_letter import WRITTEN_BY
 
 if TYPE_CHECKING:
     from tracing.dlq.places import LetterId
@@ -24,6 +25,7 @@ class Group:
         oldest_ms: The earliest failure, unix ms.
         newest_ms: The latest failure, unix ms.
         example: The latest dead letter.
+        written_by: What wrote the first dead letter, as in `Provenance`.
         replayed: Number of dead letters that were replayed.
         perhaps_replayed: Number of dead letters that a replay has begun to send, without an end.
     """
@@ -33,6 +35,7 @@ class Group:
     oldest_ms: int
     newest_ms: int
     example: LetterId
+    written_by: str = WRITTEN_BY
     replayed: int = 0
     perhaps_replayed: int = 0
 
@@ -110,8 +113,9 @@ class Summary:
         group = self.groups.get(key)
         if group is None:
             group = self.groups[key] = Group(
-                0, provenance.attempts, failed_at_ms, failed_at_ms, dead_letter.id
-            )
+                0, provenance.attempts, failed_at_ms, failed_at_ms, dead_letter.id,
+                provenance.written_by,
+            )  # fmt: skip
         group.letters += 1
         group.replayed += replayed is ReplayState.YES
         group.perhaps_replayed += replayed is ReplayState.PERHAPS

@@ -22,7 +22,14 @@ from tests.tracing.dlq import other_systems
 from tests.tracing.dlq.cluster import ORIGINAL, Cluster
 from tracing import Provenance, Replay, Telemetry, TracedConsumer
 from tracing.__main__ import main
-from tracing.dlq import Connection, DeadLetterFormats, Letter, Replayed, letters
+from tracing.dlq import (
+    Connection,
+    DeadLetterFormats,
+    Letter,
+    Replayed,
+    dead_letter_topics,
+    letters,
+)
 from tracing.dlq import replay as replay_dead_letters
 from tracing.lag import LagMonitor
 from tracing.testing import Capture
@@ -133,6 +140,9 @@ def test_they_are_listed_by_topic_group_and_error(
     } == {each["dead_letter_topic"]: (each["group"], each["error"]) for each in document["groups"]}
     assert {others.topic} == {each["topic"] for each in document["groups"]}
     assert "unknown" not in {each["oldest"] for each in document["groups"]}
+    assert {"kafka-streams", "kafka-connect", "share-group", "spring-kafka", "own"} == {
+        each["written_by"] for each in document["groups"]
+    }
 
 
 def test_topics_with_the_names_of_share_groups_and_spring_are_found_without_options(
@@ -141,11 +151,56 @@ def test_topics_with_the_names_of_share_groups_and_spring_are_found_without_opti
     assert 0 == others.run("list", "--topic", others.topic, "--json")
 
     groups = json.loads(capsys.readouterr().out)["groups"]
-    assert {others.share, others.spring, others.spring_old} == {
-        each["dead_letter_topic"] for each in groups
-    }
+    found = {others.share, others.spring, others.spring_old}
+    assert found == {each["dead_letter_topic"] for each in groups}
+    assert found <= set(asyncio.run(dead_letter_topics(Connection(others.servers))))
     assert 0 == others.run("list", "--topic", others.topic, "--group", "workers", "--since", "1h")
-    assert "1 dead letters" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "1 dead letters" in output
+    assert "share-group" in output
+
+
+def test_the_options_can_be_set_in_the_environment(
+    others: Others, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "PIPELINE_TRACING_DEAD_LETTER_PATTERN", f"{others.streams} {others.connect} {others.own}"
+    )
+    monkeypatch.setenv("PIPELINE_TRACING_ORIGIN_HEADER", "topic=x-topic offset=x-offset")
+
+    assert 0 == others.run("list", "--topic", others.topic, "--json")
+
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert others.headers().keys() == {each["dead_letter_topic"] for each in groups}
+
+
+def test_a_suffix_or_a_pattern_says_alone_which_topics_hold_dead_letters(
+    others: Others, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suffix = ("--suffix", ".DLT", "--dead-letter-pattern", others.connect)
+    assert 0 == others.run("list", "--topic", others.topic, *suffix, "--json")
+
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert {others.spring_old, others.connect} == {each["dead_letter_topic"] for each in groups}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--dead-letter-pattern", "("), "is not a regular expression"),
+        (("--dead-letter-pattern", "(?P<cluster>.+)"), "(?P<topic>...) and (?P<group>...) alone"),
+        (("--origin-header", "x-topic"), "is not FIELD=HEADER"),
+        (("--origin-header", "host=x-host"), "topic, partition, offset"),
+    ],
+)
+def test_a_wrong_description_is_reported_in_one_line(
+    option: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("dlq list", "dlq replay", "dlq show x/0/0", "lag"):
+        code = main([*command.split(), *option, "--bootstrap-servers", "127.0.0.1:1"])
+        captured = capsys.readouterr()
+        assert (2, "", 1) == (code, captured.out, len(captured.err.splitlines()))
+        assert message in captured.err
 
 
 def test_what_its_writer_says_is_shown_and_the_stack_trace_only_on_demand(
