@@ -22,7 +22,7 @@ from tracing.metrics.series import OperationSeries
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from opentelemetry.trace import Link, SpanContext
+    from opentelemetry.trace import Link, Span, SpanContext
 
     from tracing.core.semconv import AttributeValue
     from tracing.messaging.transport import ClientInfo
@@ -114,16 +114,20 @@ class Polling:
             semconv.BATCH_COUNT: total,
         }
         telemetry = self._telemetry
+        # The first record decides on sampling. To look for a sampled one would take longer the
+        # fewer there are, and nothing breaks off without the poll: only recorded polls are linked.
+        tp, record = next((tp, batch[0]) for tp, batch in records.items() if batch)
+        first = telemetry.propagation.creation(record.headers, latest(record.headers), tp.topic)
         span = telemetry.spans.start(
             semconv.span_name(semconv.POLL, topic),
             context,
             SpanKind.CLIENT,
             attributes,
             start_ns=started_ns,
-            follows=self._first(records),
+            follows=None if first is None else first.get_span_context(),
         )
         if span.is_recording():
-            telemetry.spans.link(span, self._links(records))
+            telemetry.spans.link(span, self._links(records, first))
             if total > MAX_LINKS:
                 telemetry.diagnostics.dropped("links", total - MAX_LINKS)
                 telemetry.spans.enrich(span, {semconv.LINKS_DROPPED: total - MAX_LINKS})
@@ -132,18 +136,6 @@ class Polling:
                     recent = self.remembered.setdefault(tp, deque(maxlen=_REMEMBERED))
                     recent.append((batch[0].offset, batch[-1].offset, span.get_span_context()))
         span.end()
-
-    def _first(self, records: Mapping[Any, Sequence[Any]]) -> SpanContext | None:
-        """Return the span that created the poll's first record: it decides on sampling.
-
-        To look for a sampled one would take longer the fewer there are, and nothing breaks off
-        without a poll span: only those that are recorded are linked.
-        """
-        tp, record = next((tp, batch[0]) for tp, batch in records.items() if batch)
-        creation = self._telemetry.propagation.creation(
-            record.headers, latest(record.headers), tp.topic
-        )
-        return None if creation is None else creation.get_span_context()
 
     def _count(self, topic: str, batch: Sequence[Any]) -> None:
         """Count the records of one partition."""
@@ -158,14 +150,19 @@ class Polling:
                 message_type = type_of(telemetry, record)
             counts[message_type].value += 1
 
-    def _links(self, records: Mapping[Any, Sequence[Any]]) -> list[Link]:
+    def _links(self, records: Mapping[Any, Sequence[Any]], first: Span | None) -> list[Link]:
+        """Link to the spans that created the records; `first` is the first record's."""
         links: list[Link] = []
         looked_at = 0
         for tp, batch in records.items():
             for record in batch[: MAX_LINKS - looked_at]:
-                looked_at += 1
                 present = latest(record.headers)
-                creation = self._telemetry.propagation.creation(record.headers, present, tp.topic)
+                creation = first
+                if looked_at:
+                    creation = self._telemetry.propagation.creation(
+                        record.headers, present, tp.topic
+                    )
+                looked_at += 1
                 if creation is not None:
                     message_type = type_of(self._telemetry, record, present)
                     message = {**self._transport.placement(record), **described(message_type)}

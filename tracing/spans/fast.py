@@ -221,6 +221,9 @@ class LightSpans:
                 root = LinkedRoot(tracer.sampler, tracer.id_generator, follows)
                 trace_id = root.generate_trace_id()
                 flags = _RANDOM if root.is_trace_id_random() else 0
+                if root.has_no_state:
+                    key = (follows.is_remote, follows.trace_flags & _SAMPLED)
+                    sampled = self._decisions.get(key)
         else:
             trace_id = parent.trace_id
             flags = parent.trace_flags & _RANDOM

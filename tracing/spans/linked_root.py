@@ -91,6 +91,11 @@ class LinkedRoot(Sampler, IdGenerator):
         is_random = getattr(self._generator, "is_trace_id_random", None)
         return is_random is not None and bool(is_random())
 
+    @property
+    def has_no_state(self) -> bool:
+        """Whether the new trace has no state but what the sampler itself writes."""
+        return not (self._follows.trace_state or self._foreign_ids)
+
     def _state(self, state: TraceState | None, *, sampled: bool) -> TraceState | None:
         """Return the new trace's state, of which the sampler returned `state`.
 
@@ -98,7 +103,7 @@ class LinkedRoot(Sampler, IdGenerator):
         """
         follows = self._follows
         linked = follows.trace_state
-        if not (state or linked or self._foreign_ids):
+        if self.has_no_state and not state:
             return None
         entries = [
             (key, value)

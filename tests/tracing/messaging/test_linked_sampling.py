@@ -326,6 +326,19 @@ async def test_a_poll_of_many_messages_keeps_the_decision_of_the_first() -> None
     ]
 
 
+@pytest.mark.parametrize("sampler", [ALWAYS_ON, ALWAYS_OFF])
+async def test_a_poll_counts_a_malformed_context_once(sampler: Sampler) -> None:
+    broker = InMemoryBroker()
+    service = Service(sampler, fast=True)
+    async with InMemoryProducer(broker) as producer:
+        await producer.send_and_wait("orders", b"v", headers=[("traceparent", b"broken")])
+
+    async with service.consumer(broker) as consumer:
+        await consumer.getmany()
+
+    assert 1 == service.capture.metric("pipeline.context.invalid", {"reason": "traceparent"})
+
+
 async def test_linked_traces_agree_on_any_broker(clients: Clients) -> None:
     before = Service(TraceIdRatioBased(0.4), fast=True)
     after = Service(ParentBased(TraceIdRatioBased(0.1)), fast=True, relation="link")
