@@ -79,7 +79,12 @@ async def _runs() -> None:
     async with EmbeddedBroker() as broker:
         servers = broker.bootstrap_servers
         providers = otlp.configure("lag-monitor")
-        monitor = LagMonitor(Connection(servers), providers.telemetry("orders"), interval_s=1)
+        monitor = LagMonitor(
+            Connection(servers),
+            providers.telemetry("orders"),
+            interval_s=1,
+            command_topics=[".*[.]commands"],
+        )
         async with monitor:
             watching = asyncio.create_task(_watch(monitor))
             for scenario in SCENARIOS:

@@ -42,6 +42,10 @@ _INTERVAL_S = 5.0
 @click.option("--exclude-topic", "exclude_topics", type=NamePattern(), multiple=True,
               help="No topic whose whole name matches this regular expression; "
               "repeatable.")  # fmt: skip
+@click.option("--command-topic", "command_topics", type=NamePattern(), multiple=True,
+              help="Topics whose whole name matches this regular expression, for example "
+              "'.*[.]commands', hold commands: more than one group that reads such a topic is "
+              "reported; repeatable.")  # fmt: skip
 @click.option("--each", is_flag=True, help="One line for each partition.")
 @click.option("--watch", type=Positive(), metavar="SECONDS", help="Measure again at this interval.")
 @click.option("--window", type=Positive(), metavar="SECONDS",
@@ -62,6 +66,7 @@ def lag_command(
     topics: Sequence[str],
     exclude_groups: Sequence[str],
     exclude_topics: Sequence[str],
+    command_topics: Sequence[str],
     each: bool,
     watch: float | None,
     window: float | None,
@@ -74,8 +79,9 @@ def lag_command(
 ) -> None:
     """Show the lag of consumer groups, in records and in seconds, and their status.
 
-    With --json and --watch, each line is a JSON document. Missing answers or permissions, and
-    records that clients cannot read, are shown as remarks; the exit code is still 0.
+    With --json and --watch, each line is a JSON document. Missing answers or permissions, records
+    that clients cannot read, and commands with several readers are shown as remarks; the exit code
+    is still 0.
     """
     if daemon and (as_json or each):
         raise click.UsageError("--daemon prints nothing: omit --json and --each")
@@ -100,6 +106,7 @@ def lag_command(
                 topics=topics,
                 exclude_groups=exclude_groups,
                 exclude_topics=exclude_topics,
+                command_topics=command_topics,
                 formats=formats,
                 partitions=not by_topic,
             )

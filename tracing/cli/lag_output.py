@@ -50,6 +50,7 @@ def document(sweep: Sweep) -> dict[str, Any]:
             {**_described(depth), "oldest_s": _rounded(depth.oldest_s)}
             for depth in sweep.dead_letters
         ],
+        "commands": [asdict(topic) for topic in sweep.commands],
         "missing_rights": list(sweep.missing_rights),
         "unanswered": list(sweep.unanswered),
         "unknown_retention": list(sweep.unknown_retention),

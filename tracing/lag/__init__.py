@@ -6,13 +6,22 @@ Needs the extra `cli`, which brings aiokafka. The command line is `python -m tra
 from tracing.headers.dead_letter_formats import DeadLetterFormats
 from tracing.kafka.connection import Connection
 from tracing.lag.inflow import InflowShare
-from tracing.lag.model import Cause, DeadLetterDepth, GroupLag, PartitionLag, Status, Sweep
+from tracing.lag.model import (
+    Cause,
+    CommandTopic,
+    DeadLetterDepth,
+    GroupLag,
+    PartitionLag,
+    Status,
+    Sweep,
+)
 from tracing.lag.monitor import LagMonitor
 from tracing.lag.retention import RetentionUse
 from tracing.lag.velocity import Velocity
 
 __all__ = [
     "Cause",
+    "CommandTopic",
     "Connection",
     "DeadLetterDepth",
     "DeadLetterFormats",

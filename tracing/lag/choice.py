@@ -26,6 +26,7 @@ class Choice:
         read: Whether to read records.
         suffix: What this library's dead-letter topics end in.
         formats: How other systems name dead-letter topics and the origin of dead letters.
+        command_topics: Topics whose whole name matches one of these patterns hold commands.
 
     Raises:
         ValueError: A group or topic is both named and excluded.
@@ -38,6 +39,7 @@ class Choice:
     read: bool = True
     suffix: str = ".dlq"
     formats: DeadLetterFormats = FORMATS
+    command_topics: tuple[re.Pattern[str], ...] = ()
 
     def __post_init__(self) -> None:
         for kind, names, excluded in (
@@ -58,6 +60,10 @@ class Choice:
     def has_topic(self, topic: str) -> bool:
         """Return whether the sweep covers a topic."""
         return _chosen(topic, self.topics, self.exclude_topics)
+
+    def is_command(self, topic: str) -> bool:
+        """Return whether a topic holds commands."""
+        return any(pattern.fullmatch(topic) for pattern in self.command_topics)
 
     def has_dead_letters(self, topic: str) -> bool:
         """Return whether the sweep covers a topic, and it is named like a dead-letter topic."""

@@ -61,6 +61,7 @@ class LagGauges:
             catalog.CONSUMER_RETENTION_USED,
             catalog.CONSUMER_RETENTION_LEFT,
             catalog.CONSUMER_LOST,
+            catalog.COMMAND_READERS,
             catalog.DEAD_LETTERS_DEPTH,
             catalog.DEAD_LETTERS_OLDEST_AGE,
         ):
@@ -87,6 +88,10 @@ class LagGauges:
             catalog.CONSUMER_LAG_TIME.name: lag_time,
             catalog.CONSUMER_STATUS.name: _status_series(sweep),
             catalog.CONSUMER_ABANDONED.name: self._abandoned_series(sweep),
+            catalog.COMMAND_READERS.name: [
+                ({semconv.DESTINATION: each.topic}, float(len(each.groups)))
+                for each in sweep.commands
+            ],
             catalog.DEAD_LETTERS_DEPTH.name: depth,
             catalog.DEAD_LETTERS_OLDEST_AGE.name: oldest,
             **self._outlook.of(sweep),

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from tracing.lag.inflow import InflowShare
     from tracing.lag.retention import RetentionUse
     from tracing.lag.velocity import Velocity
@@ -187,6 +189,30 @@ class DeadLetterDepth:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandTopic:
+    """A topic of commands, which are instructions to one receiver.
+
+    Attributes:
+        topic: The topic.
+        groups: The groups that read it now, sorted by name: those with a member that has one of its
+            partitions. Of several groups, each carries out every command.
+    """
+
+    topic: str
+    groups: tuple[str, ...]
+
+    @property
+    def remark(self) -> str | None:
+        """What is wrong with its readers, as a sentence; `None` if it has at most one."""
+        if len(self.groups) <= 1:
+            return None
+        return (
+            f"commands in {self.topic} are read by {len(self.groups)} groups, and each carries "
+            f"them out: {', '.join(self.groups)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """The result of one sweep.
 
@@ -201,6 +227,7 @@ class Sweep:
             waiting for 0 seconds.
         unknown_retention: The rights and answers without which some figures of retention are
             unknown, for example `DescribeConfigs on topic orders`.
+        commands: The topics of commands that some group reads now, sorted by name.
     """
 
     at: float
@@ -211,11 +238,13 @@ class Sweep:
     unanswered: tuple[str, ...] = ()
     clock_skews: int = 0
     unknown_retention: tuple[str, ...] = ()
+    commands: tuple[CommandTopic, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Records that clients cannot read and that block a group or a reader of dead letters."""
+        """What needs a look: unreadable records that block a reader, commands read twice."""
         return (
+            *(topic.remark for topic in self.commands if topic.remark is not None),
             *(
                 f"group {group.group} on {part.topic}[{part.partition}]: {part.remark}"
                 for group in self.groups
@@ -228,6 +257,18 @@ class Sweep:
                 if topic.remark is not None
             ),
         )
+
+
+def readers_of_commands(
+    groups: Iterable[GroupLag], is_command: Callable[[str], bool]
+) -> tuple[CommandTopic, ...]:
+    """Return the topics of commands that some group reads now, with these groups."""
+    readers: dict[str, set[str]] = {}
+    for group in groups:
+        for part in group.current:
+            if part.assigned is not False and is_command(part.topic):
+                readers.setdefault(part.topic, set()).add(group.group)
+    return tuple(CommandTopic(topic, tuple(sorted(readers[topic]))) for topic in sorted(readers))
 
 
 def longest(seconds: list[float | None]) -> float | None:

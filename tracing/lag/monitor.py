@@ -55,6 +55,8 @@ class LagMonitor:
         exclude_groups: Regular expressions: a group whose whole name matches one is left out.
         exclude_topics: Regular expressions: a topic whose whole name matches one is left out, also
             as a dead-letter topic.
+        command_topics: Regular expressions for whole names of topics that hold commands. If more
+            than one group reads such a topic, the sweep says so, and a log line once.
         suffix: What this library's dead-letter topics end in.
         formats: How other systems name dead-letter topics and the origin of dead letters.
         partitions: Whether gauges have a series for each partition, instead of each topic.
@@ -81,6 +83,7 @@ class LagMonitor:
         topics: Collection[str] = (),
         exclude_groups: Collection[str] = (),
         exclude_topics: Collection[str] = (),
+        command_topics: Collection[str] = (),
         suffix: str = ".dlq",
         formats: DeadLetterFormats = FORMATS,
         partitions: bool = True,
@@ -101,6 +104,7 @@ class LagMonitor:
             read,
             suffix,
             formats,
+            patterns(command_topics),
         )
         self._cluster = Cluster(connection, timeout_s * _WAITING)
         self._sweeper = Sweeper(self._cluster, choice, window_s)

@@ -12,7 +12,7 @@ from tracing.lag.causes import Rebalances, cause_of, partition_cause
 from tracing.lag.depth import depths
 from tracing.lag.inflow import Inflows
 from tracing.lag.losses import Losses
-from tracing.lag.model import GroupLag, PartitionLag, Sweep, worst
+from tracing.lag.model import GroupLag, PartitionLag, Sweep, readers_of_commands, worst
 from tracing.lag.oldest import OldestReader, Place, RememberingReader
 from tracing.lag.retention import Retentions
 from tracing.lag.status import History, Sample
@@ -113,6 +113,7 @@ class Sweeper:
             unanswered=tuple(sorted(remarks.unanswered)),
             clock_skews=self._skewed,
             unknown_retention=self._retentions.missing,
+            commands=readers_of_commands(groups, self._choice.is_command),
         )
 
     async def _commits(self) -> list[_Commits]:

@@ -82,6 +82,14 @@ CONSUMER_LOST: Final = Metric(
     "start of a log passed the committed offset.",
     labels=(*_HOP, semconv.PARTITION),
 )
+COMMAND_READERS: Final = Metric(
+    name="pipeline.command.readers",
+    kind="gauge",
+    unit="{group}",
+    description="Groups that read a topic of commands now, as seen from outside: each of them "
+    "carries out every command, so there should be one.",
+    labels=(semconv.DESTINATION,),
+)
 DEAD_LETTERS_DEPTH: Final = Metric(
     name="pipeline.dead_letters.depth",
     kind="gauge",

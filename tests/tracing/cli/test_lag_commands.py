@@ -73,7 +73,7 @@ def test_json_is_one_document(scene: Scene, capsys: pytest.CaptureFixture[str]) 
         ],
     } == document["groups"][0]  # fmt: skip
     assert {
-        "at", "took_s", "groups", "dead_letters", "missing_rights", "unanswered",
+        "at", "took_s", "groups", "dead_letters", "commands", "missing_rights", "unanswered",
         "unknown_retention",
     } == set(document)  # fmt: skip
 

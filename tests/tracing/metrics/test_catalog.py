@@ -25,6 +25,7 @@ from tracing.export.account import ExportAccount
 from tracing.export.metrics import AggregatedMetricExporter
 from tracing.headers.identity import EventIdentity
 from tracing.lag import (
+    CommandTopic,
     DeadLetterDepth,
     GroupLag,
     PartitionLag,
@@ -57,6 +58,7 @@ _SWEEP: Final = Sweep(
                PartitionLag("old", 0, 0, 5, 5, 50.0, True, False, Status.ABANDONED)),
               Status.OK),),
     (DeadLetterDepth("orders", "g", "orders.g.dlq", 1, 1.0),),
+    commands=(CommandTopic("orders", ("g",)),),
 )  # fmt: skip
 
 
