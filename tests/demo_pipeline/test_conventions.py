@@ -48,6 +48,11 @@ async def test_all_spans_and_metrics_of_a_run_follow_the_conventions(scenario: s
         for span in result.spans
     }
     assert {"send", "process", "INTERNAL", "SERVER"} | SHOWN.get(scenario, set()) <= operations
+    assert all(
+        "kafka.cluster.id" in attributes
+        for span in result.spans
+        if "messaging.system.name" in (attributes := span.attributes or {})
+    )
     names = {
         metric.name
         for data in result.metrics

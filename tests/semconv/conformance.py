@@ -26,11 +26,14 @@ _HTTP_SCHEMAS: Final = frozenset({"https://opentelemetry.io/schemas/1.21.0", mod
 _OWN: Final = frozenset(
     value
     for value in vars(semconv).values()
-    if isinstance(value, str) and value.startswith("pipeline.")
+    if isinstance(value, str) and "." in value and value.partition(".")[0] not in model.NAMESPACES
 )
 _CATALOG: Final = {metric.name: metric for metric in catalog.METRICS}
 _OWN_LABELS: Final = frozenset(
-    label for metric in catalog.METRICS for label in metric.labels if "." not in label
+    label
+    for metric in catalog.METRICS
+    for label in metric.labels
+    if label.partition(".")[0] not in model.NAMESPACES
 )
 
 

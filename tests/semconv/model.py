@@ -20,6 +20,8 @@ ATTRIBUTES: Final[dict[str, str | list[str]]] = _MODEL["attributes"]
 DEPRECATED: Final[frozenset[str]] = frozenset(_MODEL["deprecated"])
 KINDS: Final[dict[str, list[str]]] = _MODEL["kinds"]
 """The span kinds of each type of messaging operation."""
+NAMESPACES: Final = frozenset(name.partition(".")[0] for name in (*ATTRIBUTES, *DEPRECATED))
+"""Names of ours begin with none of them."""
 OPEN: Final = frozenset({"error.type"})
 """Enumerations that may have other values."""
 

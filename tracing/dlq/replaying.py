@@ -22,6 +22,7 @@ from tracing.dlq.replay_log import ReplayLog
 from tracing.headers.dead_letter import WRITTEN_BY
 from tracing.headers.dead_letter_formats import FORMATS
 from tracing.kafka.client import client_info
+from tracing.kafka.cluster_id import cluster_of
 from tracing.kafka.sender import send_raw
 from tracing.kafka.transport import KAFKA
 from tracing.messaging.transport import ClientInfo, check_durable
@@ -157,11 +158,13 @@ async def replay(
             await log.prepare()
         producer = AIOKafkaProducer(**connection.client(), acks="all", max_request_size=_LARGEST)
         stack.push_async_callback(producer.stop)
+        # Before the start, which brings the cluster's id.
+        info = client_info(producer, group=None, client_id=None, broker=cluster_of(producer))
         await producer.start()
         claims = Claims(log, producer) if remember and log is not None else None
         ends = PartitionEnds(producer, consumer)
         addresses = Addresses(origins, ends, Originals(consumer, formats), result.fail)
-        run = _Run(producer, addresses, formats, telemetry, result, on_progress, claims)
+        run = _Run(producer, info, addresses, formats, telemetry, result, on_progress, claims)
         try:
             await run.send_all(dead_letters, rate)
         finally:
@@ -176,6 +179,7 @@ class _Run:
     def __init__(
         self,
         producer: AIOKafkaProducer,
+        info: ClientInfo,
         addresses: Addresses,
         formats: DeadLetterFormats,
         telemetry: Telemetry,
@@ -192,7 +196,7 @@ class _Run:
         self._claims = claims
         self._pending: set[asyncio.Future[Any]] = set()
         self._answered: list[tuple[Letter, BaseException | None]] = []
-        self._sends = ReplaySends(telemetry, client_info(producer, group=None, client_id=None))
+        self._sends = ReplaySends(telemetry, info)
 
     async def send_all(self, dead_letters: AsyncIterator[Letter], rate: float | None) -> None:
         """Send what can be sent, some at a time: the marks of these are written together."""

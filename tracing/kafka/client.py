@@ -9,20 +9,27 @@ from typing import Any, Literal
 
 from tracing.core.text import plain_text
 from tracing.kafka.transport import KAFKA
-from tracing.messaging.transport import ClientInfo
+from tracing.messaging.transport import BrokerFacts, ClientInfo
 
 _MAX_LAYERS = 8
 _INNER = ("_producer", "_consumer", "_inner")
 _CODECS = ("_key_deserializer", "_value_deserializer", "_key_serializer", "_value_serializer")
 
 
-def client_info(client: object, *, group: str | None, client_id: str | None) -> ClientInfo:
+def client_info(
+    client: object,
+    *,
+    group: str | None,
+    client_id: str | None,
+    broker: BrokerFacts | None = None,
+) -> ClientInfo:
     """Read a client's configuration; what it hides stays unknown.
 
     Args:
         client: An aiokafka producer or consumer, or anything that looks like one.
         group: Overrides the client's own.
         client_id: Overrides the client's own.
+        broker: What the client learns of its broker; by default nothing.
 
     Raises:
         TypeError: `group` or `client_id` is no text.
@@ -46,6 +53,7 @@ def client_info(client: object, *, group: str | None, client_id: str | None) -> 
             _attribute(_attribute(layer, "_sender"), "_acks") != 0 for layer in layers(client)
         ),
         transactional_id=next(filter(None, map(_transactional_id, layers(client))), None),
+        broker=broker or BrokerFacts(),
     )
 
 
@@ -79,6 +87,15 @@ def _held(wrapper: object) -> object:
     for value in values:
         if any(callable(_attribute(value, name)) for name in ("send_and_wait", "getmany")):
             return value
+    return None
+
+
+def cluster_metadata(client: object) -> object:
+    """Return where a client keeps what it knows of its cluster; `None` for a double."""
+    for layer in layers(client):
+        metadata = _attribute(_attribute(layer, "client", "_client"), "cluster")
+        if metadata is not None:
+            return metadata
     return None
 
 

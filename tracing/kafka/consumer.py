@@ -12,6 +12,7 @@ from tracing.core.bounded import BoundedDict
 from tracing.core.log import warn_once
 from tracing.headers.codec import latest
 from tracing.kafka.client import client_info
+from tracing.kafka.cluster_id import cluster_of
 from tracing.kafka.coexistence import beneath, call_beneath, present
 from tracing.kafka.consumer_methods import ConsumerMethods
 from tracing.kafka.forwarding import argument, like, takes, with_argument
@@ -113,7 +114,9 @@ class TracedConsumer(ConsumerMethods):
         # What the application's calls reach: the consumer, except beside a loop that reads it.
         self._target: KafkaConsumer = consumer
         self._telemetry = telemetry
-        self._info = client_info(consumer, group=group, client_id=client_id)
+        self._info = client_info(
+            consumer, group=group, client_id=client_id, broker=cluster_of(consumer)
+        )
         self._mixed: OperationSeries | None = None
         self._polling = Polling(telemetry, self._info)
         self._skips = ReplaySkips(telemetry, self._info.group)

@@ -15,6 +15,7 @@ from tracing.headers.codec import latest, listed
 from tracing.headers.dead_letter import unmarked
 from tracing.kafka.batch import TracedBatch, begin_batch
 from tracing.kafka.client import client_info
+from tracing.kafka.cluster_id import cluster_of
 from tracing.kafka.coexistence import beneath, call_beneath, present, without_official
 from tracing.kafka.forwarding import argument, like, parameters, preset, takes, with_argument
 from tracing.kafka.producer_methods import ProducerMethods
@@ -85,7 +86,9 @@ class TracedProducer(ProducerMethods):
             raise TypeError(f"TracedProducer wraps an aiokafka producer, not {producer!r}")
         self._producer: KafkaProducer = producer
         self._telemetry = telemetry
-        self._info = client_info(producer, group=None, client_id=client_id)
+        self._info = client_info(
+            producer, group=None, client_id=client_id, broker=cluster_of(producer)
+        )
         self._destinations = BoundedDict(partial(Destination, telemetry, self._info))
         self._look_at_send()
         self._complete()

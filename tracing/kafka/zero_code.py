@@ -10,6 +10,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from tracing.kafka import coexistence
+from tracing.kafka.cluster_id import cluster_of
 from tracing.kafka.coexistence import OfficialInstrumentation
 from tracing.kafka.consumer import TracedConsumer
 from tracing.kafka.iteration import TracedRecords, received
@@ -84,6 +85,9 @@ def _constructor(
         if replacement.active:
             official.switch_off()
         replacement.bound(client)(*args, **kwargs)
+        if replacement.active:
+            # Before the client starts, which brings the first metadata.
+            cluster_of(client)
 
     return construct
 

@@ -77,7 +77,9 @@ class TypedDestination:
         transport: The producer's kind of broker.
     """
 
-    __slots__ = ("attributes", "messages", "mixed", "name", "series", "topic", "transport")
+    __slots__ = (
+        "__weakref__", "attributes", "messages", "mixed", "name", "series", "topic", "transport",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -97,6 +99,7 @@ class TypedDestination:
         kind = telemetry.kind(self.topic)
         if kind is not None:
             self.attributes[semconv.MESSAGE_KIND] = kind
+        info.broker.keep_described(self)
         self.series = series
         counted = {**described, **telemetry.type_labels(label)}
         del counted[semconv.OPERATION_TYPE]

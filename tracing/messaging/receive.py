@@ -43,7 +43,7 @@ class Polling:
         self._group: dict[str, str | int] = {}
         if info.group is not None:
             self._group[semconv.GROUP] = info.group
-        self._client = info.attributes()
+        self._info = info
         self._transport = info.transport
         self._delivered = BoundedDict(self._new_counts)
         self._series = BoundedDict(self._new_series)
@@ -109,7 +109,7 @@ class Polling:
             return
         attributes: dict[str, AttributeValue] = {
             **self._operation(topic),
-            **self._client,
+            **self._info.attributes(),
             semconv.OPERATION_TYPE: _TYPE,
             semconv.BATCH_COUNT: total,
         }

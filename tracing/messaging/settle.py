@@ -37,10 +37,7 @@ class Committing:
         }
         if info.group is not None:
             self._operation[semconv.GROUP] = info.group
-        self._attributes: dict[str, AttributeValue] = {
-            **self._operation,
-            **info.attributes(),
-        }
+        self._info = info
         self._series = BoundedDict(self._new_series)
 
     @contextmanager
@@ -60,7 +57,7 @@ class Committing:
         if not self._telemetry.commit_spans:
             return None
         try:
-            attributes = dict(self._attributes)
+            attributes = self._attributes()
             if topic:
                 attributes[semconv.DESTINATION] = topic
             return self._telemetry.spans.start(
@@ -83,13 +80,16 @@ class Committing:
                     span.set_attribute(semconv.ERROR_TYPE, kind)
                     span.set_status(Status(StatusCode.ERROR))
                     context = trace.set_span_in_context(span, context)
-                self._telemetry.record_exception(semconv.COMMIT, error, self._attributes, context)
+                self._telemetry.record_exception(semconv.COMMIT, error, self._attributes(), context)
             elif error is None:
                 series.succeeded.record(duration)
             if span is not None:
                 span.end()
         except Exception as fault:
             self._telemetry.diagnostics.failed("commit", fault)
+
+    def _attributes(self) -> dict[str, AttributeValue]:
+        return {**self._operation, **self._info.attributes()}
 
     def _new_series(self, topic: str) -> OperationSeries:
         labels = dict(self._operation)

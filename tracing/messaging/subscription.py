@@ -56,7 +56,10 @@ class TypedSubscription:
         mixed: Whether the records are of several types, which share a label.
     """
 
-    __slots__ = ("arrivals", "attributes", "info", "mixed", "name", "relation", "series", "topic")
+    __slots__ = (
+        "__weakref__", "arrivals", "attributes", "info", "mixed", "name", "relation", "series",
+        "topic",
+    )  # fmt: skip
 
     def __init__(
         self, telemetry: Telemetry, info: ClientInfo, topic: str, label: str | None
@@ -83,6 +86,7 @@ class TypedSubscription:
         kind = telemetry.kind(topic)
         if kind is not None:
             self.attributes[semconv.MESSAGE_KIND] = kind
+        info.broker.keep_described(self)
         labels = telemetry.type_labels(label)
         self.series = OperationSeries(
             telemetry.metrics, {**operation, **labels}, durations=catalog.PROCESS_DURATION
@@ -103,8 +107,8 @@ class TypedLane:
     """
 
     __slots__ = (
-        "arrivals", "attributes", "mixed", "name", "order", "relation", "series", "topic",
-        "transport", "types",
+        "__weakref__", "arrivals", "attributes", "mixed", "name", "order", "relation", "series",
+        "topic", "transport", "types",
     )  # fmt: skip
 
     types: ByType[TypedLane]
@@ -121,6 +125,7 @@ class TypedLane:
         self.series = subscription.series
         self.arrivals = subscription.arrivals
         self.attributes: dict[str, AttributeValue] = {**subscription.attributes, **lane}
+        subscription.info.broker.keep_described(self)
 
 
 class SubscribedLane(TypedLane):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from tracing.core.semconv import CLIENT_ID, SERVER_ADDRESS, SERVER_PORT
@@ -92,6 +93,39 @@ class Transport(Protocol):
         """Return the names of lanes, for a log line; an empty text for none."""
 
 
+class Described(Protocol):
+    """Values that spans share, such as those of a topic."""
+
+    attributes: dict[str, AttributeValue]
+
+
+class BrokerFacts:
+    """What a client learns of its broker while it runs. For one event loop.
+
+    Attributes:
+        attributes: The same as span attributes; empty until there is something to know.
+    """
+
+    __slots__ = ("_described", "attributes")
+
+    def __init__(self) -> None:
+        self.attributes: dict[str, AttributeValue] = {}
+        self._described: weakref.WeakSet[Described] = weakref.WeakSet()
+
+    def keep_described(self, values: Described) -> None:
+        """Keep the attributes of values up to date that were made of `ClientInfo.attributes()`."""
+        self._described.add(values)
+
+    def learn(self, name: str, value: AttributeValue) -> None:
+        """Note a fact, and describe everything by it from now on."""
+        if self.attributes.get(name) == value:
+            return
+        self.attributes[name] = value
+        for values in self._described:
+            # A new mapping: spans that have started share the old one.
+            values.attributes = {**values.attributes, name: value}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientInfo:
     """How a client is configured, as far as that is visible.
@@ -105,6 +139,7 @@ class ClientInfo:
         codec: Whether the client turns bytes into objects or objects into bytes.
         acknowledged: Whether a producer waits for the broker; true where that is unknown.
         transactional_id: Name of a producer's transactions, where it has any.
+        broker: What the client learns of its broker once it is connected.
     """
 
     transport: Transport
@@ -115,10 +150,11 @@ class ClientInfo:
     codec: bool = False
     acknowledged: bool = True
     transactional_id: str | None = None
+    broker: BrokerFacts = field(default_factory=BrokerFacts, compare=False)
 
-    def attributes(self) -> Mapping[str, str | int]:
-        """Describe the client as span attributes; of several servers, the first."""
-        attributes: dict[str, str | int] = {}
+    def attributes(self) -> Mapping[str, AttributeValue]:
+        """Describe the client and its broker as span attributes; of several servers, the first."""
+        attributes: dict[str, AttributeValue] = {**self.broker.attributes}
         if self.client_id is not None:
             attributes[CLIENT_ID] = self.client_id
         if self.servers:

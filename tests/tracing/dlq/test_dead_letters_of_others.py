@@ -455,6 +455,7 @@ async def test_the_replay_is_traced_and_counted_without_a_group_where_none_is_kn
         assert (1, 1, 1) == (result.sent, result.unaddressed, result.of_other_systems)
         (span,) = capture.spans()
         assert f"replay {others.topic}" == span.name
+        assert (span.attributes or {})["kafka.cluster.id"]
         labels = {"messaging.destination.name": others.topic}
         assert 1 == capture.metric("pipeline.dead_letters.replayed", labels)
 
