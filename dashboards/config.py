@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -197,9 +198,11 @@ def _check_objective(where: str, objective: Objective) -> None:
     if objective.at_least < 1:
         raise ConfigError(f"{where}.at_least: {objective.at_least} must be 1 or more")
     if objective.within_s not in END_TO_END_DURATION.buckets:
-        bounds = ", ".join(f"{bound:g}" for bound in END_TO_END_DURATION.buckets)
+        place = bisect_left(END_TO_END_DURATION.buckets, objective.within_s)
+        nearest = END_TO_END_DURATION.buckets[max(0, place - 1) : place + 1]
         raise ConfigError(
-            f"{where}.within_s: {objective.within_s:g} is not a bucket bound; use one of {bounds}"
+            f"{where}.within_s: {objective.within_s:g} is not a bucket bound; use "
+            f"{' or '.join(f'{bound:g}' for bound in nearest)}"
         )
     for name in ("pipeline", "destination", "group"):
         pattern = getattr(objective, name)

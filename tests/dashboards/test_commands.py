@@ -159,7 +159,15 @@ def test_a_configuration_changes_names_data_sources_and_objectives(tmp_path: Pat
         ("prefix: My Shop", "prefix: 'My Shop' must be 1 to 20 lower-case letters"),
         (
             "objectives: [{within_s: 4}]",
-            "objectives[0].within_s: 4 is not a bucket bound; use one of",
+            "objectives[0].within_s: 4 is not a bucket bound; use 3.79 or 4.35",
+        ),
+        (
+            "objectives: [{within_s: 1000000000}]",
+            "objectives[0].within_s: 1e+09 is not a bucket bound; use 14400",
+        ),
+        (
+            "objectives: [{within_s: 0}]",
+            "objectives[0].within_s: 0 is not a bucket bound; use 0.005",
         ),
         ("objectives: [{ratio: 99}]", "objectives[0].ratio: 99 must be between 0 and 1"),
         ("objectives: [{ratio: a}]", "Expected `float`, got `str` - at `$.objectives[0].ratio`"),

@@ -7,18 +7,18 @@ from typing import Final
 
 from tracing.core import semconv
 from tracing.metrics import lag_metrics
+from tracing.metrics.buckets import (
+    DURATION_BUCKETS,
+    LAG_BUCKETS,
+    RETRY_BUCKETS,
+    SAGA_BUCKETS,
+)
 from tracing.metrics.metric import Metric
 
 _OPERATION: Final = (semconv.SYSTEM, semconv.OPERATION_NAME, semconv.DESTINATION)
 _TYPED_OPERATION: Final = (*_OPERATION, semconv.OPERATION_TYPE)
 _HOP: Final = (semconv.DESTINATION, semconv.GROUP)
 _FLOW: Final = (semconv.PIPELINE_LABEL, *_HOP)
-
-# The bounds that the messaging conventions advise for both durations: fine between 5 ms and
-# 1 s, where broker round trips and handlers live, and coarse up to the usual time-outs.
-_DURATION_BUCKETS: Final = (
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-)  # fmt: skip
 
 SENT_MESSAGES: Final = Metric(
     name="messaging.client.sent.messages",
@@ -43,7 +43,7 @@ OPERATION_DURATION: Final = Metric(
     unit="s",
     description="Duration of a send, poll or commit, as the client measures it.",
     labels=(*_TYPED_OPERATION, semconv.GROUP, semconv.ERROR_TYPE),
-    buckets=_DURATION_BUCKETS,
+    buckets=DURATION_BUCKETS,
 )
 PROCESS_DURATION: Final = Metric(
     name="messaging.process.duration",
@@ -51,14 +51,8 @@ PROCESS_DURATION: Final = Metric(
     unit="s",
     description="Duration of processing one message, one attempt.",
     labels=(*_OPERATION, semconv.GROUP, semconv.MESSAGE_TYPE, semconv.ERROR_TYPE),
-    buckets=_DURATION_BUCKETS,
+    buckets=DURATION_BUCKETS,
 )
-# From milliseconds, when nothing waits, to hours, when a consumer was down over night.
-_LAG_BUCKETS: Final = (
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
-    3600.0, 14400.0,
-)  # fmt: skip
-
 END_TO_END_DURATION: Final = Metric(
     name="pipeline.end_to_end.duration",
     kind="histogram",
@@ -66,7 +60,7 @@ END_TO_END_DURATION: Final = Metric(
     description="From the creation of a flow's root event to the end of its successful processing "
     "at this hop. Replayed and skipped messages are not included.",
     labels=(*_FLOW, semconv.MESSAGE_TYPE),
-    buckets=_LAG_BUCKETS,
+    buckets=LAG_BUCKETS,
 )
 PUBLISH_DURATION: Final = Metric(
     name="pipeline.publish.duration",
@@ -74,7 +68,7 @@ PUBLISH_DURATION: Final = Metric(
     unit="s",
     description="From an event's creation to its record's timestamp: outbox, batching, sending.",
     labels=(semconv.PIPELINE_LABEL, semconv.DESTINATION),
-    buckets=_LAG_BUCKETS,
+    buckets=LAG_BUCKETS,
 )
 WAIT_DURATION: Final = Metric(
     name="pipeline.wait.duration",
@@ -83,7 +77,7 @@ WAIT_DURATION: Final = Metric(
     description="From a record's timestamp to the start of its processing. Replayed messages are "
     "not included.",
     labels=_FLOW,
-    buckets=_LAG_BUCKETS,
+    buckets=LAG_BUCKETS,
 )
 RETRIES: Final = Metric(
     name="pipeline.retries",
@@ -98,8 +92,7 @@ RETRY_DURATION: Final = Metric(
     unit="s",
     description="From the end of the first attempt to the start of the last one.",
     labels=_FLOW,
-    # From an immediate second attempt to minutes of exponential backoff.
-    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
+    buckets=RETRY_BUCKETS,
 )
 DEAD_LETTERS: Final = Metric(
     name="pipeline.dead_letters",
@@ -158,12 +151,6 @@ OUTBOX_OLDEST_AGE: Final = Metric(
     description="How long the oldest of the pending messages has waited; 0 if there is none.",
     labels=(semconv.SERVICE,),
 )
-# From flows of a few fast services to those that wait for people: a saga may take days.
-_SAGA_BUCKETS: Final = (
-    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0,
-    604800.0,
-)  # fmt: skip
-
 SAGA_STARTED: Final = Metric(
     name="pipeline.saga.started",
     kind="counter",
@@ -185,7 +172,7 @@ SAGA_DURATION: Final = Metric(
     unit="s",
     description="From a saga's start to its end, as the service that ended it measures it.",
     labels=(semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
-    buckets=_SAGA_BUCKETS,
+    buckets=SAGA_BUCKETS,
 )
 SAGA_STEP_DURATION: Final = Metric(
     name="pipeline.saga.step.duration",
@@ -193,7 +180,7 @@ SAGA_STEP_DURATION: Final = Metric(
     unit="s",
     description="Duration of one step of a saga, from its command to its answer.",
     labels=(semconv.SAGA_LABEL, semconv.STEP_LABEL, semconv.OUTCOME_LABEL),
-    buckets=_SAGA_BUCKETS,
+    buckets=SAGA_BUCKETS,
 )
 SAGA_COMPENSATIONS: Final = Metric(
     name="pipeline.saga.compensations",
