@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from demo_pipeline.report.delivery import dead_letter_kinds, deliveries
 from demo_pipeline.report.facts import read_spans
 from demo_pipeline.report.hops import lags_over_time, sum_up_hops
+from demo_pipeline.report.message_map import message_map
 from demo_pipeline.report.model import OrderReport
 from demo_pipeline.report.order_traces import fault_finder, join
 from demo_pipeline.report.sagas import sum_up_sagas
@@ -16,6 +17,7 @@ from demo_pipeline.report.timing import add, distribution, time_order, time_trac
 if TYPE_CHECKING:
     from demo_pipeline.report.delivery import DeadLetterKind, Delivery
     from demo_pipeline.report.hops import LagsOverTime
+    from demo_pipeline.report.message_map import MappedTopic
     from demo_pipeline.report.model import Breakdown, Distribution, Hop, RunResult
     from demo_pipeline.report.sagas import Saga
 
@@ -32,6 +34,7 @@ class Analysis:
     dead_letters: tuple[DeadLetterKind, ...] = ()
     sagas: tuple[Saga, ...] = ()
     lags: LagsOverTime | None = None
+    messages: tuple[MappedTopic, ...] = ()
 
     @property
     def dead_lettered_order(self) -> OrderReport | None:
@@ -69,6 +72,7 @@ def analyse(result: RunResult) -> Analysis:
         dead_letters=dead_letter_kinds(delivered, spans),
         sagas=sum_up_sagas(result.metrics, spans),
         lags=lags_over_time(spans),
+        messages=message_map(result.metrics),
     )
 
 

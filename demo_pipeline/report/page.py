@@ -12,7 +12,7 @@ from demo_pipeline.report.analysis import Analysis
 from demo_pipeline.report.lag_chart import lag_section
 from demo_pipeline.report.model import Hop, RunResult
 from demo_pipeline.report.page_data import page_data
-from demo_pipeline.report.page_sections import delivery_section, saga_section
+from demo_pipeline.report.page_sections import delivery_section, message_section, saga_section
 from demo_pipeline.report.wording import (
     counted,
     escaped,
@@ -50,6 +50,7 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         lags=lag_section(analysis.lags),
         end_to_end=_end_to_end(analysis),
         where=_where_it_went(analysis),
+        messages=message_section(analysis.messages),
         sagas=saga_section(analysis.sagas),
         delivery=delivery_section(analysis),
         data=page_data(analysis, result.started_unix_ns),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from demo_pipeline.report.analysis import Analysis
     from demo_pipeline.report.delivery import DeadLetterKind, Delivery
+    from demo_pipeline.report.message_map import MappedTopic
     from demo_pipeline.report.sagas import Saga, SagaStep
 
 _SAGA_TITLE: Final = "sagas-title"
@@ -36,6 +37,8 @@ _SAGA_HEADINGS: Final = (
     "p99",
 )
 _STEP_HEADINGS: Final = ("Step", "Ok", "Rejected", "Error", "p50", "p95")
+_MESSAGES_TITLE: Final = "messages-title"
+_MESSAGE_HEADINGS: Final = ("Topic", "Kind", "Sent by", "Read by", "Types")
 _DELIVERY_TITLE: Final = "delivery-title"
 _DELIVERY_HEADINGS: Final = (
     "Service ← topic",
@@ -115,6 +118,32 @@ def _bad(number: int) -> str:
 
 def _cells(values: Iterable[str]) -> str:
     return "".join(f"<td>{value}</td>" for value in values)
+
+
+def message_section(topics: Sequence[MappedTopic]) -> str:
+    """Return the section on who sends what to which; empty without messages."""
+    if not topics:
+        return ""
+    faults = "".join(f"<li>{escaped(topic.fault)}</li>" for topic in topics if topic.fault)
+    table = _table(
+        _MESSAGES_TITLE,
+        "Topics with their senders and readers, and the types of what was sent. A command has one "
+        "receiver; an event has any number.",
+        _MESSAGE_HEADINGS,
+        ["".join(map(_mapped, topics))],
+    )
+    verdict = f'<div class="verdict bad">Commands with several receivers<ul>{faults}</ul></div>'
+    return (
+        f'<section aria-labelledby="{_MESSAGES_TITLE}">'
+        f'<h2 id="{_MESSAGES_TITLE}">Messages</h2>{verdict if faults else ""}{table}</section>'
+    )
+
+
+def _mapped(topic: MappedTopic) -> str:
+    types = ", ".join(f"{name} {count:,}" for name, count in topic.types)
+    names = (topic.kind, ", ".join(topic.senders), ", ".join(topic.readers), types)
+    cells = _cells(escaped(name) or NOTHING for name in names)
+    return f'<tr><th scope="row">{escaped(topic.topic)}</th>{cells}</tr>'
 
 
 def delivery_section(analysis: Analysis) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 from demo_pipeline.report.analysis import analyse
 from demo_pipeline.report.delivery_table import delivery_part
 from demo_pipeline.report.hop_table import hop_part
+from demo_pipeline.report.message_table import message_part
 from demo_pipeline.report.plain import WIDE, plain_table, print_plainly, width_of
 from demo_pipeline.report.saga_table import saga_part
 from demo_pipeline.report.waterfall import order_part
@@ -31,6 +32,7 @@ def print_summary(result: RunResult, console: Console) -> None:
     analysis = analyse(result)
     width = max(_NARROW, width_of(console))
     parts: list[RenderableType] = [*_headline(result, analysis), ""]
+    parts += message_part(analysis.messages, width)
     parts += hop_part(analysis.hops, width)
     if analysis.end_to_end:
         parts += [Text("End to end (ms)", "bold"), _end_to_end(analysis, analysis.end_to_end), ""]
