@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 import uuid
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.structs import ConsumerRecord
 
 from tracing import Provenance, Replay, Telemetry, TracedConsumer
 from tracing.core import semconv
 from tracing.core.environment import ORDER_VARIABLE
-from tracing.testing import InMemoryBroker, InMemoryConsumer
+from tracing.testing import InMemoryBroker, InMemoryConsumer, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tests.tracing.conftest import Clients, _InMemory
+    from tests.tracing.conftest import Clients, _InMemory, _Real
     from tracing.testing import Capture
 
 OUT_OF_ORDER = "pipeline.out_of_order"
@@ -142,6 +145,43 @@ async def test_an_event_behind_a_newer_one_of_its_key_is_counted_and_shown_on_it
     assert [OLDER] == [dict(each.attributes or {}) for each in last.events]
 
 
+@pytest.mark.parametrize(
+    "clients",
+    [pytest.param("kafka", marks=[pytest.mark.integration, pytest.mark.kafka])],
+    indirect=True,
+)
+async def test_partitions_that_are_added_move_keys(clients: _Real, capture: Capture) -> None:
+    topic = await clients.topic()
+    producer = await clients.producer(metadata_max_age_ms=300)
+    consumer = await clients.consumer(topic, group="payment", metadata_max_age_ms=300)
+    keys = [b"user-%d" % number for number in range(16)]
+
+    async def send_and_handle() -> list[int]:
+        sent = [(await producer.send_and_wait(topic, b"v", key)).partition for key in keys]
+        for _ in keys:
+            async with consumer.process(await consumer.getone()):
+                pass
+        await consumer.commit()
+        return sent
+
+    async def enlarged() -> bool:
+        partitions = await producer.partitions_for(topic)
+        return 8 == len(partitions) == len(consumer.assignment())
+
+    before = await send_and_handle()
+    assert 0 == capture.metric(OUT_OF_ORDER, {semconv.DESTINATION: topic})
+    async with AsyncExitStack() as stack:
+        admin = AIOKafkaAdminClient(bootstrap_servers=clients.servers)
+        stack.push_async_callback(admin.close)
+        await admin.start()
+        await admin.create_partitions({topic: NewPartitions(8)})
+    assert await eventually(enlarged, timeout_s=30)
+    after = await send_and_handle()
+
+    moved = sum(map(operator.ne, before, after))
+    assert 0 < moved == capture.metric(OUT_OF_ORDER, {semconv.DESTINATION: topic})
+
+
 async def test_a_loop_and_a_batch_check_the_order_too(memory: _InMemory, capture: Capture) -> None:
     topic = await memory.topic("t")
     producer = await memory.producer()
@@ -202,7 +242,8 @@ async def test_a_topic_that_is_read_has_a_count_of_0(reader: Reader) -> None:
         pytest.param(
             [
                 event(0, EARLIER, event_id=b"1"), event(1, LATER, event_id=b"2"),
-                event(2, EARLIER, event_id=b"1"), event(3, LATER, event_id=b"2"),
+                event(2, at(30), event_id=b"3"), event(3, EARLIER, event_id=b"1"),
+                event(4, LATER, event_id=b"2"), event(5, at(30), event_id=b"3"),
             ],
             id="sent again",
         ),
@@ -274,6 +315,15 @@ async def test_what_is_in_order_is_not_counted(reader: Reader, records: Sequence
             [OLDER],
             id="of one of two sources",
         ),
+        pytest.param(
+            [
+                event(0, LATER, event_id=b"2"),
+                event(1, EARLIER, event_id=b"1", source=b"/other"),
+                event(2, EARLIER, event_id=b"1"),
+            ],
+            [OLDER],
+            id="with the id of another source's event",
+        ),
         pytest.param([event(0), event(0, partition=1)], [MOVED], id="in another partition"),
         pytest.param(
             [event(0), event(0, partition=1), event(1, partition=1), event(2, partition=1)],
@@ -306,6 +356,15 @@ async def test_what_is_out_of_order_is_counted_once(
     await reader.handle(*records)
 
     assert (len(faults), faults) == (reader.counted, reader.faults)
+
+
+async def test_a_replay_in_a_batch_is_not_counted(reader: Reader) -> None:
+    replay = event(5, EARLIER, more=Replay(group="g", id="t/0/1").headers())
+
+    async with reader.consumer.process_batch([event(3, EARLIER), event(4, LATER), replay]):
+        pass
+
+    assert 0 == reader.counted
 
 
 async def test_two_producers_that_partition_differently_are_counted_at_each_change(

@@ -15,10 +15,11 @@ from zlib import crc32
 import pytest
 
 from tracing import Telemetry
+from tracing.core.bounded import MAX_KEPT
 from tracing.headers.cloudevents import ID, SOURCE, TIME
 from tracing.kafka.transport import KAFKA
 from tracing.messaging.order import LaneOrder, OrderCheck
-from tracing.messaging.order_memory import MAX_KEYS
+from tracing.messaging.order_memory import MAX_EVENTS, MAX_KEYS
 from tracing.messaging.transport import ClientInfo
 
 if TYPE_CHECKING:
@@ -229,21 +230,40 @@ def test_memory_is_bounded_and_holds_no_key(check: OrderCheck) -> None:
         }
         lane.fault(Record(b"user-%d" % number, number, headers), headers)
 
-    kept = kept_texts(check)
+    kept = [each for each in kept_by(check) if isinstance(each, bytes)]
     assert MAX_KEYS < len(kept) < 2 * MAX_KEYS + 100
     assert 100 > max(map(len, kept))
     assert not [text for text in kept if text.startswith(b"user")]
 
 
-def kept_texts(root: object) -> list[bytes]:
-    """Return all byte strings that an object keeps alive."""
+def test_events_and_sources_of_one_key_are_bounded_too(check: OrderCheck) -> None:
+    lane = check.lane("orders", ("orders", 0))
+    assert lane is not None
+
+    for number in range(3 * MAX_EVENTS):
+        headers = {ID: b"%d" % number, SOURCE: b"/%d" % (number % 100), TIME: written(number)}
+        lane.fault(Record(b"user", number, headers), headers)
+
+    assert MAX_EVENTS <= sum(isinstance(each, int) for each in kept_by(check)) < 2.1 * MAX_EVENTS
+    texts = [each for each in kept_by(check) if isinstance(each, bytes)]
+    assert 20 > sum(text.startswith(b"/") for text in texts)
+
+
+def test_the_lanes_that_are_remembered_are_bounded(check: OrderCheck) -> None:
+    for partition in range(MAX_KEPT + 100):
+        check.lane("orders", ("orders", partition))
+
+    assert MAX_KEPT == sum(isinstance(each, LaneOrder) for each in kept_by(check))
+
+
+def kept_by(root: object) -> list[object]:
+    """Return everything that a check keeps alive, without what it shares with others."""
     kept, waiting, seen = [], [root], set()
+    shared = type, ModuleType, FunctionType, Telemetry
     while waiting:
         each = waiting.pop()
-        if id(each) in seen or isinstance(each, type | ModuleType | FunctionType | Telemetry):
-            continue
-        seen.add(id(each))
-        if isinstance(each, bytes):
+        if id(each) not in seen and not isinstance(each, shared):
+            seen.add(id(each))
             kept.append(each)
-        waiting += gc.get_referents(each)
+            waiting += gc.get_referents(each)
     return kept
