@@ -26,6 +26,8 @@ from tracing.cli.options import (
 from tracing.cli.terminal import confirm
 from tracing.core.text import printable
 from tracing.dlq.editing import Draft
+from tracing.dlq.originals import Originals
+from tracing.dlq.reading import reader
 from tracing.dlq.replaying import replay
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from tracing.dlq.reading import Letter
     from tracing.dlq.replayed import ReplayStatus
     from tracing.dlq.replaying import Replayed
+    from tracing.headers.dead_letter import Provenance
 
 _COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
 _LINE: Final = 2000
@@ -93,14 +96,14 @@ def edit_command(
         raise click.ClickException(f"{dead_letter_id} is not replayed: {refusal}")
     confirm_other_system(dead_letter_id, provenance, yes=yes)
     _ask_again(status, yes=yes)
-    draft = Draft(dead_letter, as_hex=as_hex)
-    edited = _edited(draft, yes=yes)
+    whole = asyncio.run(_whole(lookup, dead_letter, provenance))
+    edited = _edited(Draft(whole, as_hex=as_hex), yes=yes)
     report: dict[str, Any] = {
         "id": str(dead_letter_id),
         "topic": provenance.topic,
         "partition": provenance.partition,
         "group": provenance.group,
-        "changed": edited != dead_letter.record.value,
+        "changed": edited != whole.record.value,
         "sent": False,
     }
     partition = "" if provenance.partition < 0 else f"[{provenance.partition}]"
@@ -119,6 +122,14 @@ def edit_command(
         click.echo(f"sent to {to}; the dead letter stays in its topic")
     else:
         click.echo("nothing was changed, so nothing was sent")
+
+
+async def _whole(lookup: Lookup, dead_letter: Letter, provenance: Provenance) -> Letter:
+    """Return a dead letter with the value of its record, which it may only refer to."""
+    if lookup.formats.copies_records(provenance):
+        return dead_letter
+    async with reader(lookup.connection) as consumer:
+        return await Originals(consumer, lookup.formats).whole(dead_letter, provenance)
 
 
 def _ask_again(status: ReplayStatus, *, yes: bool) -> None:

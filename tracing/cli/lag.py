@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracing.cli.lag_check import LagCheck
 from tracing.cli.lag_output import document, print_sweep
-from tracing.cli.option_types import NamePattern, Positive
+from tracing.cli.option_types import Duration, NamePattern, Positive
 from tracing.cli.options import (
     connecting,
     connection_of,
@@ -19,7 +20,7 @@ from tracing.cli.options import (
     json_option,
     recognising,
 )
-from tracing.cli.terminal import console, iso_time
+from tracing.cli.terminal import console, fail, iso_time
 from tracing.lag.monitor import LagMonitor
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ _INTERVAL_S = 5.0
 @click.option(
     "--by-topic", is_flag=True, help="With --daemon: one series for each topic, not partition."
 )
+@click.option("--fail-if-over", type=Duration(),
+              help="For cron and CI: exit code 1 if the oldest record of any group has waited for "
+              "longer, such as 60s or 15m, or if that is not known.")  # fmt: skip
 @recognising
 @json_option
 def lag_command(
@@ -73,6 +77,7 @@ def lag_command(
     no_read: bool,
     daemon: bool,
     by_topic: bool,
+    fail_if_over: float | None,
     as_json: bool,
     timeout: float,
     **options: Any,
@@ -81,15 +86,18 @@ def lag_command(
 
     With --json and --watch, each line is a JSON document. Missing answers or permissions, records
     that clients cannot read, and commands with several readers are shown as remarks; the exit code
-    is still 0.
+    is still 0, unless --fail-if-over is set.
     """
     if daemon and (as_json or each):
         raise click.UsageError("--daemon prints nothing: omit --json and --each")
     if by_topic and not daemon:
         raise click.UsageError("--by-topic needs --daemon")
+    once = watch is None and not daemon
+    if fail_if_over is not None and not once:
+        raise click.UsageError("--fail-if-over measures once: omit --watch and --daemon")
     interval_s = watch or _INTERVAL_S
     if window is not None:
-        _check_window(window, interval_s, once=watch is None and not daemon)
+        _check_window(window, interval_s, once=once)
     connection = connection_of(options, timeout)
     formats = formats_of(options)
 
@@ -113,23 +121,50 @@ def lag_command(
         except ValueError as error:
             raise click.UsageError(str(error)) from None
 
-    def show(sweep: Sweep) -> None:
-        if as_json:
-            indent = 2 if watch is None else None
-            click.echo(json.dumps(document(sweep), indent=indent))
-            return
-        output = console()
-        if watch is not None:
-            # Replaces the last table on a terminal; a file gets one after another.
-            output.clear()
-            output.print(iso_time(int(sweep.at * 1000)), highlight=False)
-        print_sweep(sweep, output, each=each)
-
+    show = _Show(as_json=as_json, each=each, again=not once, limit_s=fail_if_over)
     if daemon:
         with _exporting() as telemetry:
             asyncio.run(_serve(monitor(telemetry)))
     else:
-        asyncio.run(_look(monitor(), groups, topics, show, once=watch is None))
+        asyncio.run(_look(monitor(), groups, topics, show, once=once))
+    if show.check is not None and not show.check.passed:
+        fail(str(show.check), quiet=as_json)
+
+
+class _Show:
+    """Prints sweeps, and checks them against a limit.
+
+    Args:
+        as_json: Whether to print JSON.
+        each: Whether a table has a line for each partition.
+        again: Whether more sweeps follow.
+        limit_s: The limit, in seconds; `None` to check nothing.
+
+    Attributes:
+        check: The result for the last sweep.
+    """
+
+    def __init__(self, *, as_json: bool, each: bool, again: bool, limit_s: float | None) -> None:
+        self._as_json = as_json
+        self._each = each
+        self._again = again
+        self._limit_s = limit_s
+        self.check: LagCheck | None = None
+
+    def __call__(self, sweep: Sweep) -> None:
+        if self._limit_s is not None:
+            self.check = LagCheck.of(sweep, self._limit_s)
+        if self._as_json:
+            more = {} if self.check is None else {"check": self.check.document()}
+            indent = None if self._again else 2
+            click.echo(json.dumps({**document(sweep), **more}, indent=indent))
+            return
+        output = console()
+        if self._again:
+            # Replaces the last table on a terminal; a file gets one after another.
+            output.clear()
+            output.print(iso_time(int(sweep.at * 1000)), highlight=False)
+        print_sweep(sweep, output, each=self._each)
 
 
 def _check_window(window_s: float, interval_s: float, *, once: bool) -> None:

@@ -41,7 +41,7 @@ class Originals:
         """Return a dead letter with the key, the value and also the headers of its record.
 
         A dead letter that is a copy is returned as it is, and also one whose record its topic no
-        longer holds.
+        longer holds. An edited value stays.
 
         Args:
             dead_letter: The dead letter.
@@ -62,7 +62,7 @@ class Originals:
             whole = replace(
                 record,
                 key=original.key,
-                value=original.value,
+                value=record.value if dead_letter.edited else original.value,
                 headers=headers,  # type: ignore[arg-type]  # a value may be None
             )
             return replace(dead_letter, record=whole)

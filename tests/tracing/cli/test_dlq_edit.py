@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from demo_pipeline.broker import create_topics
 from tests.tracing.dlq.cluster import Cluster
+from tests.tracing.dlq.other_systems import MINE, share_group
 from tracing import Provenance, Replay
 from tracing.testing import eventually
 
@@ -261,6 +263,34 @@ def test_what_is_no_dead_letter_is_not_edited(
     assert 1 == cluster.run("edit", f"{cluster.topic}/0/0", "--yes")
     assert "is no dead letter" in capsys.readouterr().err
     assert [] == editor.opened()
+
+
+def test_a_share_group_s_dead_letter_is_edited_as_the_record_that_it_refers_to(
+    cluster: Cluster,
+    capsys: pytest.CaptureFixture[str],
+    edit_with: Callable[..., Editor],
+) -> None:
+    topic = f"dlq.workers-{cluster.topic}"
+
+    async def write() -> None:
+        await create_topics(cluster.servers, {topic: 1})
+        async with AIOKafkaProducer(bootstrap_servers=cluster.servers) as producer:
+            failed = await producer.send_and_wait(
+                cluster.topic, b"secret", b"key", partition=1, headers=MINE
+            )
+            headers = share_group(cluster.topic, 1, failed.offset)
+            await producer.send_and_wait(topic, b"", headers=headers, partition=0)
+
+    asyncio.run(write())
+    edit_with("secret=public")
+
+    assert 0 == cluster.run("edit", f"{topic}/0/0", "--yes")
+    _, record = sent(cluster)
+    assert (b"public", b"key") == (record.value, record.key)
+    assert 1 == [name for name, _ in record.headers].count("mine")
+    capsys.readouterr()
+    assert 0 == cluster.run("show", f"{topic}/0/0", "--json")
+    assert json.loads(capsys.readouterr().out)["edited"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
