@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tracing.cli.lag_output import duration
+from tracing.cli.terminal import duration
 from tracing.core.text import printable
 
 if TYPE_CHECKING:

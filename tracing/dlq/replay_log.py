@@ -31,8 +31,9 @@ _POLL_MS: Final = 500
 _BATCH: Final = 1000
 _REPLICAS: Final = 3
 _RETRY_S: Final = 0.1
-# Compacted alone: a mark has to live as long as its dead letter, however long that is.
-_CONFIGS: Final = {"cleanup.policy": "compact"}
+# Compacted alone: a mark has to live as long as its dead letter, however long that is. The newest
+# segment is never compacted, and all of it is read, so it is small.
+_CONFIGS: Final = {"cleanup.policy": "compact", "segment.bytes": str(64 * 1024 * 1024)}
 
 
 class ReplayLog:

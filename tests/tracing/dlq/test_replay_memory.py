@@ -12,10 +12,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.structs import TopicPartition
 
 from tests.tracing.dlq.cluster import Cluster
 from tracing import Replay, Telemetry
-from tracing.dlq import Connection, ReplayLog, letters, replay, replaying
+from tracing.dlq import Connection, Purge, ReplayLog, letters, purge, replay, replaying
 from tracing.dlq.claims import Claims
 from tracing.dlq.replayed import REPLAY_TOPIC
 from tracing.lag import LagMonitor
@@ -313,6 +314,12 @@ class TestOnKafka:
         asyncio.run(cluster.fill())
         return cluster
 
+    async def marked(self, cluster: Cluster) -> list[int]:
+        """Return the offsets of the dead letters that have marks."""
+        topics = [cluster.of_payment]
+        async with ReplayLog(Connection(cluster.servers), dead_letter_topics=topics) as log:
+            return [place.offset for place, _ in log.history]
+
     def test_a_purge_forgets_what_it_deletes(
         self, cluster: Cluster, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -320,14 +327,18 @@ class TestOnKafka:
         assert 0 == cluster.run("replay", *chosen)
         assert 0 == cluster.run("purge", "--up-to", f"{cluster.of_payment}/0/1", "--yes")
 
-        async def marked() -> list[int]:
-            topics = [cluster.of_payment]
-            connection = Connection(cluster.servers)
-            async with ReplayLog(connection, dead_letter_topics=topics) as log:
-                return [place.offset for place, _ in log.history]
-
-        assert [2] == asyncio.run(marked())
+        assert [2] == asyncio.run(self.marked(cluster))
         assert ["yes"] == states(cluster, capsys)
+
+    async def test_a_replay_forgets_what_retention_has_deleted(self, cluster: Cluster) -> None:
+        first, last = f"{cluster.of_payment}/0/0", f"{cluster.of_payment}/0/2"
+        assert 0 == await asyncio.to_thread(cluster.run, "replay", "--id", first)
+        assert [0] == await self.marked(cluster)
+        plan = Purge(before={TopicPartition(cluster.of_payment, 0): 1})
+        await purge(Connection(cluster.servers), plan)
+        assert 0 == await asyncio.to_thread(cluster.run, "replay", "--id", last)
+
+        assert [2] == await self.marked(cluster)
 
     async def test_the_topic_of_the_marks_is_compacted(self, cluster: Cluster) -> None:
         assert 0 == await asyncio.to_thread(cluster.run, "replay", "--id", first(cluster))
