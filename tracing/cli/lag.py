@@ -84,6 +84,10 @@ def lag_command(
 ) -> None:
     """Show the lag of consumer groups, in records and in seconds, and their status.
 
+    With the rights to describe configurations and the cluster, it also shows how much of the
+    retention the oldest record has used, and, with --watch, the rates, the hot partitions and the
+    time until a group has caught up.
+
     With --json and --watch, each line is a JSON document. Missing answers or permissions, records
     that clients cannot read, and commands with several readers are shown as remarks; the exit code
     is still 0, unless --fail-if-over is set.

@@ -54,7 +54,8 @@ Made from `tracing/metrics/catalog.py` by `python -m tracing metrics --markdown`
   declares the topic; it adds no series.
 - Only the lag monitor has series by partition. It keeps the 10,000 most urgent ones, or
   `LagMonitor(max_series=...)`; the rest is one series `_OTHER`. `python -m tracing lag --by-topic`
-  and `LagMonitor(partitions=False)` omit partitions.
+  and `LagMonitor(partitions=False)` omit partitions. A group has one series for each status and
+  each cause.
 - `pipeline.out_of_order` exists if `Telemetry(order_check=...)`, or the environment variable
   `PIPELINE_TRACING_ORDER_CHECK=on`, asks for it. Each consumer checks what it handles itself. It
   remembers its last {MAX_KEYS:,} keys or more, as salted 64-bit hashes, and misses the fault of a

@@ -87,6 +87,9 @@ async def retentions(
             break
         for code, _message, _kind, topic, entries in answer.resources:
             retentions[topic] = Retention.of({entry[0]: entry[1] for entry in entries})
+            if errors.for_code(code) is errors.UnknownTopicOrPartitionError:
+                # Deleted after it was listed.
+                continue
             if code:
                 missing.add(f"DescribeConfigs on topic {topic}{_why(code)}")
             elif not entries:

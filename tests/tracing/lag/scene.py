@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -15,9 +16,9 @@ from demo_pipeline.broker import create_topics
 from tracing.lag import Connection, LagMonitor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from tracing.lag import PartitionLag, Sweep
+    from tracing.lag import GroupLag, PartitionLag, Sweep
 
 
 @dataclass(frozen=True)
@@ -114,3 +115,16 @@ def partitions(sweep: Sweep) -> dict[int, PartitionLag]:
     """Return the partitions of a sweep's only group, by number."""
     (group,) = sweep.groups
     return {part.partition: part for part in group.partitions}
+
+
+async def watched(
+    monitor: LagMonitor, act: Callable[[], Any], until: Callable[[GroupLag], bool]
+) -> Sweep:
+    """Sweep, and act between sweeps, until a condition holds."""
+    deadline = monotonic() + 30
+    async for sweep in monitor.sweeps():
+        if sweep.groups and until(sweep.groups[0]):
+            return sweep
+        assert monotonic() < deadline, sweep
+        await act()
+    raise AssertionError

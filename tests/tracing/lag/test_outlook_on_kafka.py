@@ -1,9 +1,8 @@
-"""Retention, losses, velocities and causes on Apache Kafka."""
+"""Retention and losses on Apache Kafka."""
 
 from __future__ import annotations
 
-from math import inf
-from time import monotonic, time
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,15 +10,16 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.protocol.admin import DescribeConfigsRequest
 
-from tests.tracing.lag.scene import Scene, only, partitions
+from demo_pipeline.broker import KafkaCluster
+from tests.tracing.lag.scene import Scene, only, partitions, watched
 from tracing import Telemetry
 from tracing.kafka.cluster import Cluster
 from tracing.kafka.log_dirs import DescribeLogDirs
-from tracing.lag import Cause, GroupLag, LagMonitor, PartitionLag, RetentionUse, Status, Sweep
-from tracing.testing import Capture, eventually
+from tracing.lag import GroupLag, RetentionUse
+from tracing.testing import Capture
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
@@ -31,19 +31,6 @@ def scene(kafka_servers: str) -> Scene:
 
 def ago_ms(seconds: float) -> int:
     return int((time() - seconds) * 1000)
-
-
-async def watched(
-    monitor: LagMonitor, act: Callable[[], Any], until: Callable[[GroupLag], bool]
-) -> Sweep:
-    """Sweep, and act between sweeps, until a condition holds."""
-    deadline = monotonic() + 30
-    async for sweep in monitor.sweeps():
-        if sweep.groups and until(sweep.groups[0]):
-            return sweep
-        assert monotonic() < deadline, sweep
-        await act()
-    raise AssertionError
 
 
 @pytest.fixture
@@ -218,126 +205,36 @@ async def test_what_is_committed_before_it_is_deleted_is_not_lost(
     assert (7, 0) == (after.committed, after.lost)
 
 
-async def test_one_blocked_partition_is_named_as_the_cause_and_never_catches_up(
-    scene: Scene, producer: AIOKafkaProducer
-) -> None:
-    await scene.create(3)
-    sent = 0
+class HastyKafka(KafkaCluster):
+    """Looks for records to delete all the time."""
 
-    async def act() -> None:
-        nonlocal sent
-        sent += 1
-        for number in range(3):
-            await producer.send_and_wait(scene.topic, b"v", partition=number)
-        await member.commit({scene.tp(number): sent for number in (0, 1)} | {scene.tp(2): 0})
-
-    async with scene.member() as member, scene.monitor(interval_s=0.3, window_s=2) as monitor:
-        await eventually(lambda: 3 == len(member.assignment()))
-        sweep = await watched(monitor, act, lambda group: group.status is Status.STALLED)
-
-    parts = partitions(sweep)
-    assert Cause.ONE_PARTITION is sweep.groups[0].cause
-    assert [None, None, Cause.STALLED_COMMITS] == [parts[number].cause for number in range(3)]
-    assert [0.0, 0.0, inf] == [_catch_up(parts[number]) for number in range(3)]
+    def _properties(self, node: int) -> str:
+        return f"{super()._properties(node)}log.retention.check.interval.ms=100\n"
 
 
-def _catch_up(part: PartitionLag) -> float | None:
-    return None if part.velocity is None else part.velocity.catch_up_s
+@pytest.mark.usefixtures("java")
+async def test_nothing_is_lost_before_its_retention_is_used() -> None:
+    async with HastyKafka() as kafka:
+        scene = Scene(kafka.bootstrap_servers)
+        await scene.create(retention_ms="6000")
+        written = time()
+        await scene.produce(*[None] * 10)
+        await scene.commit({0: 4})
+        used: list[float] = []
 
+        def lost(group: GroupLag) -> bool:
+            (part,) = group.partitions
+            if not part.lost and part.retention is not None:
+                used.append(part.retention.used)
+            return bool(part.lost)
 
-async def test_a_group_that_is_too_slow_falls_behind_for_ever(
-    scene: Scene, producer: AIOKafkaProducer
-) -> None:
-    await scene.create()
-    handled = 0
+        async def act() -> None:
+            """Wait for the broker."""
 
-    async def act() -> None:
-        nonlocal handled
-        handled += 1
-        for _ in range(5):
-            await producer.send_and_wait(scene.topic, b"v", partition=0)
-        await member.commit({scene.tp(): handled})
+        async with scene.monitor(interval_s=0.2, window_s=2) as monitor:
+            sweep = await watched(monitor, act, lost)
 
-    async with scene.member() as member, scene.monitor(interval_s=0.3, window_s=2) as monitor:
-        await eventually(lambda: bool(member.assignment()))
-        sweep = await watched(monitor, act, lambda group: group.cause is not None)
-
-    velocity = only(sweep).velocity
-    assert (Status.LAGGING, Cause.INFLOW_ABOVE_CAPACITY) == (
-        sweep.groups[0].status, sweep.groups[0].cause
-    )  # fmt: skip
-    assert velocity is not None
-    assert inf == velocity.catch_up_s
-    assert 5 == pytest.approx(velocity.inflow / velocity.commits, rel=0.1)
-
-
-async def test_a_group_that_catches_up_has_a_time_left(
-    scene: Scene, producer: AIOKafkaProducer
-) -> None:
-    await scene.create()
-    await scene.produce(*[None] * 200)
-    await scene.commit({0: 0})
-    handled = 0
-    seen: list[PartitionLag] = []
-
-    async def act() -> None:
-        nonlocal handled
-        handled += 10
-        await producer.send_and_wait(scene.topic, b"v", partition=0)
-        await member.commit({scene.tp(): handled})
-
-    def caught_up(group: GroupLag) -> bool:
-        (part,) = group.partitions
-        if _catch_up(part):
-            seen.append(part)
-        return not part.lag
-
-    async with scene.member() as member, scene.monitor(interval_s=0.3, window_s=2) as monitor:
-        await eventually(lambda: bool(member.assignment()))
-        sweep = await watched(monitor, act, caught_up)
-
-    assert (Status.OK, None) == (sweep.groups[0].status, sweep.groups[0].cause)
-    assert 0 == _catch_up(only(sweep))
-    for part in seen:
-        assert part.velocity is not None
-        # Ten are committed for each one that arrives.
-        assert 10 == pytest.approx(part.velocity.commits / part.velocity.inflow, rel=0.1)
-        assert part.velocity.catch_up_s == pytest.approx(
-            part.lag / (part.velocity.commits - part.velocity.inflow), rel=0.01
-        )
-    assert len(seen) > 5
-
-
-async def test_a_group_without_members_says_so_at_once(scene: Scene) -> None:
-    await scene.create()
-    await scene.produce(None)
-    await scene.commit({0: 0})
-    async with scene.monitor() as monitor:
-        sweep = await monitor.sweep()
-
-    assert (None, Cause.NO_MEMBERS) == (sweep.groups[0].status, sweep.groups[0].cause)
-    assert only(sweep).velocity is None
-
-
-async def test_a_hot_partition_is_found_also_beside_partitions_without_commits(
-    scene: Scene, producer: AIOKafkaProducer
-) -> None:
-    await scene.create(4)
-    await scene.commit({0: 0, 1: 0})
-
-    async def act() -> None:
-        for number in [0] * 9 + [1, 2, 3]:
-            await producer.send_and_wait(scene.topic, b"v", partition=number)
-
-    async with scene.monitor(interval_s=0.3, window_s=2) as monitor:
-        sweep = await watched(
-            monitor,
-            act,
-            lambda group: (share := group.partitions[0].inflow_share) is not None and share.hot,
-        )
-
-    shares = [part.inflow_share for part in partitions(sweep).values()]
-    assert [True, False] == [share is not None and share.hot for share in shares]
-    assert [0.75, 1 / 12] == [
-        None if share is None else pytest.approx(share.share, abs=0.05) for share in shares
-    ]
+    # All six are in one segment, which goes when the newest of them is old enough.
+    assert 6 == only(sweep).lost
+    assert sweep.at + sweep.took_s >= written + 6
+    assert sorted(used) == used

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import errors
 from aiokafka.structs import TopicPartition
 
-from tracing.kafka.retention import Retention
+from tracing.kafka.log_dirs import DescribeLogDirs
+from tracing.kafka.retention import Retention, log_sizes, retentions
 from tracing.lag import RetentionUse
 from tracing.lag import retention as retention_module
 from tracing.lag.retention import Retentions, use_of, worst_use
@@ -87,6 +91,115 @@ def test_the_worst_of_several_partitions_counts() -> None:
     uses = [RetentionUse(0.2, 80.0), RetentionUse(0.5, None), None, RetentionUse(0.1, 90.0)]
     assert RetentionUse(0.5, 80.0) == worst_use(uses)
     assert worst_use([None]) is None
+
+
+class Answers:
+    """Replaces a cluster of two brokers; sends an answer, or raises it."""
+
+    nodes = (1, 2)
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.sent: list[Any] = []
+
+    async def send(self, _node: int, request: Any) -> Any:
+        self.sent.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def by_leader(self, partitions: Iterable[TopicPartition]) -> tuple[Any, set[TopicPartition]]:
+        return {1: list(partitions)}, set()
+
+
+def settings(*topics: str, code: int = 0) -> SimpleNamespace:
+    """Return an answer with the same settings for all topics."""
+    entries: list[tuple[Any, ...]] = [
+        ("cleanup.policy", "delete", False, 5, False, []),
+        ("retention.ms", "1000", False, 5, False, []),
+        ("retention.bytes", "-1", False, 5, False, []),
+    ]
+    return SimpleNamespace(
+        resources=[(code, None, 2, topic, [] if code else entries) for topic in topics]
+    )
+
+
+async def asked(cluster: Any, *topics: str) -> tuple[dict[str, Retention | None], list[str]]:
+    missing: set[str] = set()
+    return await retentions(cluster, topics, missing), sorted(missing)
+
+
+async def test_another_broker_is_asked_if_one_does_not_answer() -> None:
+    cluster = Answers(errors.NodeNotReadyError(), settings("a"), settings("b"))
+
+    assert ({"a": Retention(1.0), "b": Retention(1.0)}, []) == await asked(cluster, "b", "a")
+
+
+@pytest.mark.parametrize(
+    ("error", "missing"),
+    [
+        (errors.TopicAuthorizationFailedError, ["DescribeConfigs on topic b"]),
+        (errors.InvalidTopicError, ["DescribeConfigs on topic b (InvalidTopicError)"]),
+        # Deleted after it was listed.
+        (errors.UnknownTopicOrPartitionError, []),
+    ],
+)
+async def test_a_refused_topic_is_named_unless_it_is_gone(
+    error: type[errors.BrokerResponseError], missing: list[str]
+) -> None:
+    cluster = Answers(settings("a"), settings("b", code=error.errno))
+    known, reported = await asked(cluster, "a", "b")
+
+    assert (Retention(1.0), None) == (known["a"], known["b"])
+    assert missing == reported
+
+
+async def test_without_any_answer_nothing_is_known() -> None:
+    cluster = Answers(errors.NodeNotReadyError(), NotImplementedError())
+
+    assert ({}, ["an answer to DescribeConfigs"]) == await asked(cluster, "a")
+
+
+async def test_many_topics_are_asked_for_in_parts() -> None:
+    topics = [f"topic-{number:04}" for number in range(1200)]
+    cluster = Answers(*[settings() for _ in range(4)])
+    await asked(cluster, *topics)
+
+    assert [1, 500, 500, 199] == [
+        len(request.prepare({32: (0, 4)}).resources) for request in cluster.sent
+    ]
+
+
+def test_sizes_are_asked_for_by_topic() -> None:
+    request: Any = DescribeLogDirs([("orders", [0, 1])]).prepare({35: (0, 4)})
+    answer = request.RESPONSE_TYPE(0, [(0, "/data", [("orders", [(0, 500, 0, False)])])])
+
+    assert answer.results == request.RESPONSE_TYPE.decode(BytesIO(answer.encode())).results
+    assert b"\0\0\0\1\0\6orders\0\0\0\2\0\0\0\0\0\0\0\1" == request.encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "sizes", "missing"),
+    [
+        (
+            [(0, "/a", [("orders", [(0, 500, 0, False)])]),
+             (0, "/b", [("orders", [(0, 90, 0, True)])])],
+            {TP: 500}, [],
+        ),
+        ([], {}, ["Describe on cluster"]),
+        (errors.IncompatibleBrokerVersion(), {}, ["an answer of broker 1 to DescribeLogDirs"]),
+    ],
+)  # fmt: skip
+async def test_a_log_that_moves_to_another_disk_counts_once(
+    answer: Any, sizes: dict[TopicPartition, int], missing: list[str]
+) -> None:
+    results = answer if isinstance(answer, Exception) else SimpleNamespace(results=answer)
+    cluster: Any = Answers(results)
+    reported: set[str] = set()
+
+    assert sizes == await log_sizes(cluster, [TP], reported)
+    assert missing == sorted(reported)
 
 
 class Brokers:
