@@ -82,8 +82,13 @@ class Draft:
 
     def diff(self, content: bytes) -> list[str]:
         """Return how an edited text differs, as lines of a unified diff."""
-        before, after = (_decoded(text).splitlines() for text in (self.content, content))
+        before, after = (self._lines(text) for text in (self.content, content))
         return list(unified_diff(before, after, "dead letter", "edited", lineterm=""))
+
+    def _lines(self, content: bytes) -> list[str]:
+        """Return the lines of a text, each with what else ends it: that is sent, too."""
+        shown = _decoded(content)
+        return (shown if self._ended else shown.removesuffix("\n")).split("\n")
 
 
 def _decoded(content: bytes) -> str:

@@ -148,3 +148,21 @@ def test_bytes_are_edited_as_hexadecimal_digits() -> None:
 def test_a_dead_letter_without_a_value_is_refused() -> None:
     with pytest.raises(ValueError, match="has no value"):
         Draft(dead_letter(None))
+
+
+@pytest.mark.parametrize(
+    ("value", "edited", "lines"),
+    [
+        (b"a\nb", b"a\r\nb\n", ["-a", "+a\r", " b"]),
+        (b"a\n", b"a", [" a", "-"]),
+        ("a\u2028b".encode(), b"a\nb\n", ["-a\u2028b", "+a", "+b"]),
+        (b"a", b"a", []),
+    ],
+)
+def test_the_diff_shows_each_change_of_the_value_also_of_line_ends(
+    value: bytes, edited: bytes, lines: list[str]
+) -> None:
+    draft = Draft(dead_letter(value))
+
+    assert lines == draft.diff(edited)[3:]
+    assert bool(lines) == (draft.value(edited) != value)
