@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from opentelemetry.trace import NoOpTracerProvider
 
+from tests.tracing.dlq import other_systems
 from tracing import Provenance, Replay, Telemetry
 from tracing.dlq import Letter, LetterId, Selection, replay_headers
 from tracing.dlq.outgoing import ReplaySends
@@ -168,6 +169,35 @@ def test_provenance_survives_its_headers(origin: Provenance) -> None:
 def test_an_invalid_id_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="TOPIC/PARTITION/OFFSET"):
         LetterId.parse(text)
+
+
+@pytest.mark.parametrize("write", [other_systems.connect, other_systems.streams])
+def test_a_stale_mark_and_trace_do_not_come_back_with_a_dead_letter_of_another_system(
+    write: Any,
+) -> None:
+    stale = Replay(group="shipping", id="orders/1/0").headers()
+    lost = dead_letter([*stale, *write("orders"), ("tracestate", b"a=b")])
+    assert lost.provenance is not None
+
+    headers, mark = replay_headers(lost, lost.provenance)
+
+    kept = [pair for pair in other_systems.MINE if pair[0] != "traceparent"]
+    assert [*kept, *([] if mark is None else mark.headers())] == headers
+    assert Replay.from_headers(headers) == mark
+
+
+@given(own=_HEADERS)
+def test_the_records_own_headers_survive_a_replay_from_another_system(
+    own: list[tuple[str, bytes | None]],
+) -> None:
+    springs = ("kafka_", "retry_topic-", "springDeserializerException")
+    own = [pair for pair in own if not pair[0].startswith(springs)]
+    lost = dead_letter([*own, *other_systems.spring("orders")])
+    assert lost.provenance is not None
+
+    headers, _ = replay_headers(lost, lost.provenance)
+
+    assert own == headers[: len(own)]
 
 
 def test_a_selected_dead_letter_meets_all_conditions() -> None:

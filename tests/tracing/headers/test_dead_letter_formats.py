@@ -141,6 +141,29 @@ def test_a_failure_outside_any_record_is_a_dead_letter_without_a_topic() -> None
     assert ("", -1, -1) == (provenance.topic, provenance.partition, provenance.offset)
 
 
+def test_binary_numbers_have_a_sign_and_exactly_the_length_of_javas() -> None:
+    negative = other_systems.spring("orders", -1, -1)
+    short = [
+        (header, value[1:] if header.endswith(("-partition", "-offset")) and value else value)
+        for header, value in other_systems.spring("orders")
+    ]
+
+    for headers in (negative, short):
+        assert (-1, -1) == (read(headers).partition, read(headers).offset)
+
+
+def test_long_texts_are_cut() -> None:
+    headers = [
+        ("__connect.errors.topic", b"orders"),
+        ("__connect.errors.exception.message", b"\xc3\xa4" * 5000 + b"\xff"),
+        ("__connect.errors.exception.stacktrace", b"x" * 100_000),
+    ]
+
+    provenance = read(headers)
+
+    assert ("ä" * 512, 65_536) == (provenance.message, len(provenance.stacktrace or ""))
+
+
 def test_an_error_of_a_key_alone_is_named() -> None:
     headers = [
         ("kafka_dlt-key-exception-fqcn", b"DeserializationException"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from aiokafka.structs import TopicPartition
 
+from tests.tracing.dlq import other_systems
 from tracing import Provenance
-from tracing.lag import DeadLetterDepth
+from tracing.lag import DeadLetterDepth, DeadLetterFormats
 from tracing.lag.batches import First
 from tracing.lag.depth import depths
 from tracing.lag.oldest import Place
@@ -42,6 +44,44 @@ def test_depth_covers_all_partitions_and_the_oldest_dead_letter_names_topic_and_
     )
 
     assert DeadLetterDepth(NAME, "orders", "early", 5, 50.0) == depth
+
+
+def test_dead_letters_of_other_systems_name_their_topic_and_perhaps_no_group() -> None:
+    connect = First(2, 60_000, other_systems.connect("orders"))
+    streams = First(2, 60_000, other_systems.streams("orders"))
+    nowhere = First(2, 60_000, other_systems.streams(None, -1, -1))
+
+    assert DeadLetterDepth(NAME, "orders", "connect-orders-sink", 3, 40.0) == described(
+        (5, 2), {0: connect, 1: None}
+    )
+    assert DeadLetterDepth(NAME, "orders", None, 3, 40.0) == described(
+        (5, 2), {0: streams, 1: None}
+    )
+    assert DeadLetterDepth(NAME, NAME, None, 3, 40.0) == described((5, 2), {0: nowhere, 1: None})
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("orders-dlt", ("orders", None)),
+        ("orders.DLT", ("orders", None)),
+        ("orders-failed-billing", ("orders", "billing")),
+        ("gone-dlt", ("gone-dlt", None)),
+        ("dlq.orders.x", ("dlq.orders.x", None)),
+    ],
+)
+def test_an_empty_topic_of_another_system_names_its_topic_if_that_exists(
+    name: str, expected: tuple[str, str | None]
+) -> None:
+    tp = TopicPartition(name, 0)
+    formats = DeadLetterFormats(["(?P<topic>.+)-failed-(?P<group>.+)"])
+
+    (depth,) = depths(
+        [tp], {tp: 0}, {tp: 0}, {}, topics={"orders", "dlq"}, suffix=".dlq", now=1.0,
+        formats=formats,
+    )  # fmt: skip
+
+    assert expected == (depth.destination, depth.group)
 
 
 def test_without_dead_letters_topic_and_group_come_from_the_name() -> None:
