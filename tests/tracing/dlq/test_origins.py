@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demo_pipeline.broker import create_topics
@@ -133,6 +133,7 @@ def test_of_two_possible_topics_a_named_one_is_accepted() -> None:
     assert Origins(TOPICS - {"a.b"}).refusal(ambiguous) is None
 
 
+@settings(deadline=None)
 @given(
     template=st.sampled_from(TEMPLATES),
     topics=st.sets(NAMES, max_size=4),
@@ -165,6 +166,7 @@ def test_a_dead_letter_is_accepted_only_for_the_topic_whose_dead_letters_lie_the
         ) is None  # fmt: skip
 
 
+@settings(deadline=None)
 @given(template=st.sampled_from(TEMPLATES), topic=NAMES, group=NAMES)
 def test_a_name_is_parsed_as_dead_letters_build_it(template: str, topic: str, group: str) -> None:
     names = DeadLetterNames(template, is_topic_name)

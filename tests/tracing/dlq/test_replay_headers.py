@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiokafka.structs import ConsumerRecord
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from opentelemetry.trace import NoOpTracerProvider
@@ -46,6 +46,7 @@ def dead_letter(headers: list[tuple[str, bytes | None]], offset: int = 0) -> Let
     return Letter.of(record)
 
 
+@settings(deadline=None)
 @given(_HEADERS)
 def test_the_records_own_headers_survive_every_replay(own: list[tuple[str, bytes | None]]) -> None:
     headers = [*own, ("traceparent", b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01")]
@@ -133,6 +134,7 @@ def test_a_mark_that_does_not_fit_the_failed_record_is_replaced(claimed: str) ->
     assert Replay(group="payment", id="orders/3/7") == mark
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=30), st.none() | st.binary(max_size=80)), max_size=40))
 def test_no_header_makes_reading_a_dead_letter_fail(
     headers: list[tuple[str, bytes | None]],
@@ -143,6 +145,7 @@ def test_no_header_makes_reading_a_dead_letter_fail(
     assert read.context is None or read.context.is_valid
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         provenance,
@@ -186,6 +189,7 @@ def test_a_stale_mark_and_trace_do_not_come_back_with_a_dead_letter_of_another_s
     assert Replay.from_headers(headers) == mark
 
 
+@settings(deadline=None)
 @given(own=_HEADERS)
 def test_the_records_own_headers_survive_a_replay_from_another_system(
     own: list[tuple[str, bytes | None]],

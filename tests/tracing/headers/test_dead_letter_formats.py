@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tracing.dlq import other_systems
@@ -301,6 +301,7 @@ HEADERS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(headers=HEADERS, topic=st.sampled_from(["orders", "orders-failed", "dlq.x", ""]))
 def test_any_headers_are_read_without_an_error(headers: Any, topic: str) -> None:
     for formats in (FORMATS, OWN):
