@@ -12,6 +12,7 @@ from sqlalchemy import text
 from demo_pipeline.app.http_api import http_api
 from demo_pipeline.app.recording import Recording
 from tests.demo_pipeline.conftest import outbox_of
+from tests.semconv.conformance import metric_violations, span_violations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -267,6 +268,33 @@ async def test_an_unreadable_database_is_answered_503(api: Any) -> None:
             await connection.execute(text("DROP TABLE orders"))
         answer = await shop.client.get("/orders/o-1")
     assert 503 == answer.status_code
+
+
+async def test_answers_of_all_kinds_follow_the_http_conventions(api: Any) -> None:
+    async with api() as shop:
+        await shop.client.post("/orders", json=_BODY)
+        await shop.client.post("/orders", content=b"{")
+        await shop.client.get("/orders/o-1?colour=red")
+        await shop.client.get("/elsewhere")
+        await shop.client.delete("/orders")
+        await shop.client.request("BREW", "/orders")
+        async with shop.context.database.begin() as connection:
+            await connection.execute(text("DROP TABLE orders"))
+        await shop.client.get("/orders/o-1")
+
+    shown = ("http.request.method", "http.response.status_code", "error.type")
+    assert [
+        ("POST /orders", "POST", 202, None),
+        ("POST /orders", "POST", 400, None),
+        ("GET /orders/{order_id}", "GET", 404, None),
+        ("GET", "GET", 404, None),
+        ("DELETE", "DELETE", 405, None),
+        ("HTTP", "_OTHER", 405, None),
+        ("GET /orders/{order_id}", "GET", 503, "503"),
+    ] == [(span.name, *map((span.attributes or {}).get, shown)) for span in shop.recording.spans]
+    assert [] == span_violations(shop.recording.spans)
+    assert shop.recording.metrics
+    assert [] == metric_violations(shop.recording.metrics)
 
 
 async def test_no_caller_names_a_flow_or_switches_tracing_off(api: Any) -> None:
