@@ -242,8 +242,10 @@ def begin_send(
     links: tuple[Link, ...] = ()
     present: Mapping[str, bytes | None] = _NONE
     outgoing: list[Header] = []
+    message_type = destination.assumed
     if headers:
         present = latest(headers)
+        message_type = present.get(cloudevents.TYPE, message_type)
         headers = unmarked(headers, present)
         outgoing = headers.copy()
         if not propagation.fields.isdisjoint(present):
@@ -255,7 +257,7 @@ def begin_send(
         present = _named(telemetry, destination.topic, headers, record, present)
         if telemetry.cloudevents and cloudevents.TYPE in present:
             outgoing.append((cloudevents.TYPE, present[cloudevents.TYPE]))
-    message_type = present.get(cloudevents.TYPE, destination.assumed)
+        message_type = present.get(cloudevents.TYPE, message_type)
     typed = destination.types[message_type]
     made = b""
     created_ms: int | None = now_ms
