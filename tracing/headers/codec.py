@@ -71,8 +71,8 @@ def reversed_pairs(headers: object) -> Iterator[Header]:
 def last_value(headers: object, name: str) -> object:
     """Return the last value of one header, as `latest(headers).get(name)`, without the map."""
     try:
-        if len(headers) <= MAX_SCANNED:  # type: ignore[arg-type]  # anything may come in
-            for pair in reversed(headers):  # type: ignore[call-overload]  # as above
+        if isinstance(headers, tuple | list) and len(headers) <= MAX_SCANNED:
+            for pair in reversed(headers):
                 if pair[0] == name and len(pair) == _PAIR:
                     return pair[1]
             return None

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracing.headers.codec import MAX_SCANNED, latest, reversed_pairs, text, without
+from tracing.headers.codec import MAX_SCANNED, last_value, latest, reversed_pairs, text, without
 
 ANY_VALUE = st.one_of(
     st.binary(max_size=200), st.none(), st.text(max_size=20), st.integers(), st.lists(st.binary())
@@ -70,3 +71,24 @@ def test_text_is_bounded_and_utf8() -> None:
     assert text(b"12345678901", 10) is None
     assert text(None, 10) is None
     assert text("already text", 100) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        None,
+        5,
+        [("a", b"1"), ("b", b"2"), ("a", b"3")],
+        (("a", None),),
+        [("a", b"1"), ("b",), ("c", b"1", b"2")],
+        [("a", b"1"), ("a", b"2", b"3")],
+        [None, ("a", b"1"), 7],
+        [([], b"1"), ("a", b"2")],
+        {"a": b"1"},
+        [("a", b"first"), *[("b", b"x")] * MAX_SCANNED],
+        [*[("b", b"x")] * MAX_SCANNED, ("a", b"last")],
+    ],
+)
+def test_the_last_value_of_one_header_is_that_of_the_map(headers: object) -> None:
+    assert latest(headers).get("a") == last_value(headers, "a")
