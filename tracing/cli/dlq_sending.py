@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -48,7 +49,10 @@ def confirm_other_system(dead_letter_id: LetterId, provenance: Provenance, *, ye
 
 @contextmanager
 def replay_telemetry() -> Iterator[Telemetry]:
-    """Yield telemetry, exported only if the environment names an endpoint."""
+    """Yield telemetry, exported only if the environment names an endpoint.
+
+    What the environment wants on the console goes to standard error.
+    """
     try:
         from tracing import otlp  # noqa: PLC0415 - the extra `cli` brings no SDK
     except ImportError:
@@ -57,7 +61,9 @@ def replay_telemetry() -> Iterator[Telemetry]:
     if not any(otlp.configured(signal) for signal in ("traces", "metrics", "logs")):
         yield Telemetry(_PIPELINE)
         return
-    providers = otlp.configure("pipeline-tracing-dlq")
+    # The console exporters write to what is standard output now: the report has that to itself.
+    with redirect_stdout(sys.stderr):
+        providers = otlp.configure("pipeline-tracing-dlq")
     try:
         yield providers.telemetry(_PIPELINE)
     finally:

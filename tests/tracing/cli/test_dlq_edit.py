@@ -311,3 +311,22 @@ async def test_the_file_is_removed_if_the_command_is_ended(
     assert (130, b"tracing: stopped") == (process.returncode, error.strip())
     assert not file.parent.exists()
     assert [] == await cluster.records()
+
+
+def test_telemetry_for_the_console_leaves_standard_output_to_the_report(
+    cluster: Cluster,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    edit_with: Callable[..., Editor],
+) -> None:
+    lost = dead_letter(cluster, b"old")
+    edit_with("old=new")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    for signal_ in ("TRACES", "METRICS", "LOGS"):
+        monkeypatch.setenv(f"OTEL_{signal_}_EXPORTER", "console")
+
+    assert 0 == cluster.run("edit", lost, "--yes", "--json")
+
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["sent"]
+    assert f'"name": "replay {cluster.topic}"' in captured.err
