@@ -316,7 +316,7 @@ def _kinds(kinds: Mapping[str, MessageKind]) -> list[tuple[re.Pattern[str], Mess
         if kind not in {semconv.EVENT_KIND, semconv.COMMAND_KIND}:
             raise ValueError(f"message_kinds[{topic!r}] must be 'event' or 'command', not {kind!r}")
         try:
-            declared.append((re.compile(topic), kind))
+            declared.append((re.compile(plain_text(topic, "a topic of message_kinds")), kind))
         except re.error as error:
             raise ValueError(
                 f"message_kinds: {topic!r} is neither a topic nor a regular expression, in which "

@@ -479,3 +479,6 @@ def test_a_kind_that_is_none_is_refused() -> None:
         Telemetry("orders", message_kinds=wrong)
     with pytest.raises(ValueError, match=r"'\*.commands' is neither a topic nor a regular"):
         Telemetry("orders", message_kinds={"*.commands": "command"})
+    encoded: Any = {b"orders": "event"}
+    with pytest.raises(TypeError, match="must be a str, not bytes"):
+        Telemetry("orders", message_kinds=encoded)
