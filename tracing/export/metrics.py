@@ -146,16 +146,20 @@ class AggregatedMetricExporter(MetricExporter):
                 total -= before.sum
             if not any(counts):
                 return None
+        count, least, most = sum(counts), totals.min, totals.max
+        if least > most:
+            # The only values were recorded while the extremes restarted, and are in neither.
+            least = most = total / count
         return HistogramDataPoint(
             attributes=dict(attributes),
             start_time_unix_nano=self._started_ns,
             time_unix_nano=now,
-            count=sum(counts),
+            count=count,
             sum=total,
             bucket_counts=counts,
             explicit_bounds=metric.buckets,
-            min=totals.min,
-            max=totals.max,
+            min=least,
+            max=most,
             exemplars=[
                 Exemplar({}, example.value, example.time_ns, example.span_id, example.trace_id)
                 for example in totals.exemplars.values()

@@ -79,8 +79,11 @@ class Keeps(MetricExporter):
         """Hold nothing."""
 
     def counts(self, name: str) -> list[int]:
+        return [point.count for point in self.points(name)]
+
+    def points(self, name: str) -> list[Any]:
         return [
-            point.count
+            point
             for resource in self.exported[-1].resource_metrics
             for scope in resource.scope_metrics
             for metric in scope.metrics
@@ -141,6 +144,22 @@ async def test_aggregated_histograms_have_the_exporters_temporality(
     providers.shutdown()
 
     assert expected == counts
+
+
+async def test_a_value_recorded_while_the_extremes_restart_is_never_between_impossible_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
+    exporter = Keeps(AggregationTemporality.DELTA)
+    providers = otlp.configure("s", span_processor=SpanProcessor(), metric_exporter=exporter)
+    await send(providers, 1)
+    # As if the value were recorded at the very moment of an export.
+    providers.aggregator.totals(restart_extremes=True)
+    providers.force_flush()
+    (point,) = exporter.points("messaging.client.operation.duration")
+    providers.shutdown()
+
+    assert point.min == point.max == point.sum
 
 
 async def test_a_dead_collector_does_not_delay_the_application(
