@@ -76,7 +76,8 @@ class Claims:
 
     def hand_over(self, dead_letter: Letter) -> None:
         """Record that the client has the dead letter: from now on it may have been sent."""
-        del self._open[dead_letter.id]
+        # A caller can select a dead letter twice.
+        self._open.pop(dead_letter.id, None)
 
     async def sent(self, dead_letter: Letter) -> None:
         """Mark a dead letter as replayed: a broker has acknowledged it."""

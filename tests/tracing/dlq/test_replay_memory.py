@@ -175,6 +175,20 @@ async def test_of_two_replays_at_once_one_sends(cluster: Cluster) -> None:
     assert [("yes", 1)] * 3 == [(status.state, status.times) for status in states]
 
 
+async def test_a_dead_letter_that_is_given_twice_does_not_end_the_replay(cluster: Cluster) -> None:
+    connection = Connection(cluster.servers)
+
+    async def twice() -> AsyncIterator[Letter]:
+        async for dead_letter in letters(connection, [cluster.of_payment]):
+            yield dead_letter
+            yield dead_letter
+
+    result = await replay(connection, twice(), Telemetry("orders"))
+
+    assert (6, 0) == (result.sent, result.failures)
+    assert 6 == len(await cluster.records())
+
+
 async def test_an_edited_replay_is_marked_on_its_span_and_remembered(cluster: Cluster) -> None:
     connection = Connection(cluster.servers)
 
