@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+
 _OPENING: Final = frozenset("{[")
 _CLOSING: Final = frozenset("}]")
 _INDENT: Final = "  "
+# Each level indents every line in it: the text would grow with the square of the depth.
+_DEEPEST: Final = 100
 _STYLES: Final = ((",", ":"), (", ", ": "))
 """What usual writers put between tokens: the compact form, and the default of Python's `json`."""
 
@@ -42,9 +45,11 @@ def spread(text: str) -> tuple[str, tuple[str, str]] | None:
 
     Returns:
         The text for the editor, and the style that `joined` needs to restore the original; `None`
-        if that is not possible to the letter.
+        if that is not possible to the letter, or if the text is nested too deeply.
     """
     tokens = _TOKEN.findall(text)
+    if max(accumulate(map(_deeper, tokens)), default=0) > _DEEPEST:
+        return None
     for style in _STYLES:
         if joined(text, style) == text:
             return "".join(_lines(tokens)), style
@@ -56,6 +61,10 @@ def joined(text: str, style: tuple[str, str]) -> str:
     comma, colon = style
     between = {",": comma, ":": colon}
     return "".join(between.get(token, token) for token in _TOKEN.findall(text))
+
+
+def _deeper(token: str) -> int:
+    return (token in _OPENING) - (token in _CLOSING)
 
 
 def _lines(tokens: list[str]) -> Iterable[str]:

@@ -55,6 +55,15 @@ def test_spread_json_has_a_line_for_each_member_and_element() -> None:
     ) == spread(text)
 
 
+def test_json_that_is_nested_deeply_is_edited_as_it_is() -> None:
+    assert spread("[" * 100 + "]" * 100) is not None
+    deep = b"[" * 2000 + b"]" * 2000
+
+    draft = Draft(dead_letter(deep, b"application/json"))
+
+    assert deep + b"\n" == draft.content
+
+
 def test_json_that_could_not_be_restored_is_edited_as_it_is() -> None:
     text = b'{"amount" :1,\n "b": 2}'
 
