@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+# A string without an end goes on to the end of the text: to look for it from each quotation mark in
+# it would take time by the square of its length.
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\],:]|[^\s{}\[\],:"]+')
 _OPENING: Final = frozenset("{[")
 _CLOSING: Final = frozenset("}]")
 _INDENT: Final = "  "

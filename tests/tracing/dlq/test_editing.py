@@ -64,6 +64,12 @@ def test_json_that_is_nested_deeply_is_edited_as_it_is() -> None:
     assert deep + b"\n" == draft.content
 
 
+def test_a_string_without_an_end_is_one_token() -> None:
+    text = '{"a":"' + '\\"' * 100_000
+
+    assert ('{\n  "a": "' + '\\"' * 100_000, (",", ":")) == spread(text)
+
+
 def test_json_that_could_not_be_restored_is_edited_as_it_is() -> None:
     text = b'{"amount" :1,\n "b": 2}'
 
