@@ -104,8 +104,14 @@ async def test_an_abandoned_topic_is_shown_and_explained(
     command = ["lag", "--bootstrap-servers", scene.servers, "--group", scene.group]
     async with scene.member() as member:
         await eventually(lambda: bool(member.assignment()))
-        assert 0 == await asyncio.to_thread(main, [*command, "--each"])
-        _, _, *rows, note = capsys.readouterr().out.splitlines()
+
+        async def listed() -> list[str]:
+            # On a busy machine the group may rebalance at first.
+            assert 0 == await asyncio.to_thread(main, [*command, "--each"])
+            lines = capsys.readouterr().out.splitlines()
+            return lines if "--delete-offsets" in lines[-1] else []
+
+        _, _, *rows, note = await eventually(listed, timeout_s=60)
         assert 0 == await asyncio.to_thread(main, [*command, "--json"])
         (group,) = json.loads(capsys.readouterr().out)["groups"]
         assert 0 == await asyncio.to_thread(main, [*command, "--exclude-topic", left.topic])
@@ -114,7 +120,7 @@ async def test_an_abandoned_topic_is_shown_and_explained(
     assert {"abandoned", "ok"} == {
         word for row in rows for word in row.split() if word in {"abandoned", "ok", "dead", "?"}
     }
-    assert "--delete-offsets" in note
+    assert note.startswith("abandoned: ")
     assert ("ok", 0, 0.0) == (group["status"], group["lag"], group["lag_s"])
     assert {(left.topic, "abandoned", 1), (scene.topic, "ok", 0)} == {
         (part["topic"], part["status"], part["lag"]) for part in group["partitions"]
