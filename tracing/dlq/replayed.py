@@ -75,8 +75,8 @@ class Mark:
         run: The run's id.
         sent: Whether a broker has acknowledged the replayed record; if not, the run has only begun.
         at_ms: When it was recorded, unix ms.
-        written_ms: The dead letter's own timestamp, unix ms. It tells the dead letter from another
-            one at the same place in a later topic of the same name; `None` if it cannot be read.
+        written_ms: The dead letter's own timestamp, unix ms; `None` if it cannot be read. Another
+            one at the same place, in a later topic of the same name, has a different one.
         edited: Whether the value was edited.
     """
 
