@@ -109,18 +109,18 @@ async def test_an_abandoned_topic_is_shown_and_explained(
             # On a busy machine the group may rebalance at first.
             assert 0 == await asyncio.to_thread(main, [*command, "--each"])
             lines = capsys.readouterr().out.splitlines()
-            return lines if "--delete-offsets" in lines[-1] else []
+            return lines if any("--delete-offsets" in line for line in lines) else []
 
-        _, _, *rows, note = await eventually(listed, timeout_s=60)
+        lines = await eventually(listed, timeout_s=60)
         assert 0 == await asyncio.to_thread(main, [*command, "--json"])
         (group,) = json.loads(capsys.readouterr().out)["groups"]
         assert 0 == await asyncio.to_thread(main, [*command, "--exclude-topic", left.topic])
         without = capsys.readouterr().out
 
-    assert {"abandoned", "ok"} == {
-        word for row in rows for word in row.split() if word in {"abandoned", "ok", "dead", "?"}
-    }
-    assert note.startswith("abandoned: ")
+    # The cluster may have dead-letter topics of other tests, which have a table of their own.
+    rows = [line.split() for line in lines if scene.topic in line or left.topic in line]
+    statuses = [word for row in rows for word in row if word in {"abandoned", "ok", "dead", "?"}]
+    assert {"abandoned", "ok"} == set(statuses)
     assert ("ok", 0, 0.0) == (group["status"], group["lag"], group["lag_s"])
     assert {(left.topic, "abandoned", 1), (scene.topic, "ok", 0)} == {
         (part["topic"], part["status"], part["lag"]) for part in group["partitions"]

@@ -271,9 +271,16 @@ async def test_the_end_of_a_transactional_topic_is_reached(clients: Clients) -> 
                     raise ZeroDivisionError
 
     await produce()
-    ends = {}
-    for tp in (TopicPartition(pipeline.source, number) for number in (0, 1)):
-        ends.update(await pipeline.consumer.end_offsets([tp]))
+    ends: dict[TopicPartition, int] = {}
+    every_record = await clients.consumer(pipeline.source)
+
+    async def transactions_have_ended() -> bool:
+        # The broker answers the end of a transaction before its marker is in the log.
+        partitions = [TopicPartition(pipeline.source, number) for number in (0, 1)]
+        ends.update(await pipeline.consumer.end_offsets(partitions))
+        return bool(ends == await every_record.end_offsets(partitions))
+
+    assert await eventually(transactions_have_ended)
 
     async def done() -> bool:
         return bool(await pipeline.committed() == sum(ends.values()))
