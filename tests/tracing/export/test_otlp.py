@@ -10,15 +10,12 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.metrics import Histogram
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
-    MetricExporter,
-    MetricExportResult,
-    MetricsData,
 )
 from opentelemetry.sdk.trace import SpanProcessor
 
+from tests.tracing.kept_metrics import KeptMetrics
 from tracing import TracedProducer, otlp
 from tracing.export.endpoint import check_endpoint
 from tracing.testing import InMemoryBroker, InMemoryProducer
@@ -59,38 +56,6 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", found.url)
     yield found
     found.stop()
-
-
-class Keeps(MetricExporter):
-    def __init__(self, temporality: AggregationTemporality) -> None:
-        super().__init__({Histogram: temporality})
-        self.exported: list[MetricsData] = []
-
-    def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
-    ) -> MetricExportResult:
-        self.exported.append(metrics_data)
-        return MetricExportResult.SUCCESS
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return True
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Hold nothing."""
-
-    def counts(self, name: str) -> list[int]:
-        return [point.count for point in self.points(name)]
-
-    def points(self, name: str) -> list[Any]:
-        return [
-            point
-            for resource in self.exported[-1].resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            if metric.name == name
-            for point in metric.data.data_points
-            if hasattr(point, "count")
-        ]
 
 
 async def send(providers: otlp.Providers, number: int) -> None:
@@ -134,13 +99,14 @@ async def test_aggregated_histograms_have_the_exporters_temporality(
     temporality: AggregationTemporality, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
-    exporter = Keeps(temporality)
+    exporter = KeptMetrics(temporality)
     providers = otlp.configure("s", span_processor=SpanProcessor(), metric_exporter=exporter)
     counts = []
     for number in (2, 3):
         await send(providers, number)
         providers.force_flush()
-        counts += exporter.counts("messaging.client.operation.duration")
+        points = exporter.points("messaging.client.operation.duration")
+        counts += [point.count for point in points]
     providers.shutdown()
 
     assert expected == counts
@@ -150,7 +116,7 @@ async def test_a_value_recorded_while_the_extremes_restart_is_never_between_impo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
-    exporter = Keeps(AggregationTemporality.DELTA)
+    exporter = KeptMetrics(AggregationTemporality.DELTA)
     providers = otlp.configure("s", span_processor=SpanProcessor(), metric_exporter=exporter)
     await send(providers, 1)
     # As if the value were recorded at the very moment of an export.

@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 from opentelemetry._logs import LogRecord
-from opentelemetry.sdk.metrics import Histogram
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     ExponentialHistogramDataPoint,
     HistogramDataPoint,
-    MetricExporter,
-    MetricExportResult,
     MetricsData,
 )
 from opentelemetry.sdk.metrics.view import (
@@ -25,6 +22,7 @@ from opentelemetry.sdk.metrics.view import (
 )
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
+from tests.tracing.kept_metrics import KeptMetrics
 from tracing import TracedProducer, otlp
 from tracing.metrics.catalog import PROCESS_DURATION, SENT_MESSAGES, WAIT_DURATION
 from tracing.metrics.histograms import LocalHistogram
@@ -35,36 +33,8 @@ EXPONENTIAL = ExponentialBucketHistogramAggregation()
 PROCESS, WAIT = PROCESS_DURATION.name, WAIT_DURATION.name
 
 
-class Kept(MetricExporter):
-    """Keeps what it is sent."""
-
-    def __init__(
-        self,
-        temporality: AggregationTemporality = AggregationTemporality.CUMULATIVE,
-        aggregation: Any = None,
-    ) -> None:
-        preferred: Any = None if aggregation is None else {Histogram: aggregation}
-        super().__init__({Histogram: temporality}, preferred)
-        self.exported: list[MetricsData] = []
-
-    def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
-    ) -> MetricExportResult:
-        self.exported.append(metrics_data)
-        return MetricExportResult.SUCCESS
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return True
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Hold nothing."""
-
-    def histograms(self) -> list[list[tuple[object, ...]]]:
-        """Return the histograms of each export, as far as they do not depend on the clock."""
-        return [sorted(_histograms(data), key=repr) for data in self.exported]
-
-
 def _histograms(data: MetricsData) -> list[tuple[object, ...]]:
+    """Return the histograms of an export, as far as they do not depend on the clock."""
     return [
         (
             (metric.name, metric.unit, metric.description),
@@ -82,7 +52,9 @@ def _histograms(data: MetricsData) -> list[tuple[object, ...]]:
     ]
 
 
-def exported(exporter: Kept, views: list[View], *, fast: bool) -> list[list[tuple[object, ...]]]:
+def exported(
+    exporter: KeptMetrics, views: list[View], *, fast: bool
+) -> list[list[tuple[object, ...]]]:
     """Record the same durations in two intervals; return what was exported after each."""
     providers = otlp.configure(
         "s", span_processor=SpanProcessor(), metric_exporter=exporter, views=views, fast=fast
@@ -99,7 +71,7 @@ def exported(exporter: Kept, views: list[View], *, fast: bool) -> list[list[tupl
                         durations.record(value, span)
                     durations.record(value * 100)
             providers.meter_provider.force_flush()
-        found = exporter.histograms()[:2]
+        found = [sorted(_histograms(data), key=repr) for data in exporter.exported[:2]]
     finally:
         providers.shutdown()
     assert 2 == len(found)
@@ -155,7 +127,7 @@ def test_a_setting_gives_the_same_histograms_with_and_without_local_aggregation(
         monkeypatch.setenv(name, value)
 
     local, plain = (
-        exported(Kept(temporality, aggregation), views, fast=fast) for fast in (True, False)
+        exported(KeptMetrics(temporality, aggregation), views, fast=fast) for fast in (True, False)
     )
 
     assert plain == local
@@ -174,7 +146,7 @@ def test_only_what_a_view_changes_leaves_local_aggregation(
     views: list[View], local: set[str]
 ) -> None:
     providers = otlp.configure(
-        "s", span_processor=SpanProcessor(), metric_exporter=Kept(), views=views
+        "s", span_processor=SpanProcessor(), metric_exporter=KeptMetrics(), views=views
     )
     metrics = providers.telemetry("orders").metrics
 
@@ -221,7 +193,7 @@ async def test_limits_of_attributes_hold_for_light_spans(
         monkeypatch.setenv(name, value)
     attributes = []
     for fast in (True, False):
-        await send_one(otlp.configure("s", metric_exporter=Kept(), fast=fast))
+        await send_one(otlp.configure("s", metric_exporter=KeptMetrics(), fast=fast))
         attributes.append(json.loads(capsys.readouterr().out)["attributes"])
 
     light, plain = (

@@ -8,13 +8,9 @@ from typing import Any
 import pytest
 from aiokafka.structs import ConsumerRecord
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.sdk.metrics.export import (
-    MetricExporter,
-    MetricExportResult,
-    MetricsData,
-)
 from opentelemetry.sdk.trace import SpanProcessor
 
+from tests.tracing.kept_metrics import KeptMetrics
 from tracing import Rejected, Telemetry, TracedConsumer, TracedProducer, otlp
 from tracing.delivery.inbox import Duplicates
 from tracing.headers import cloudevents
@@ -149,39 +145,13 @@ def test_a_time_is_parsed_or_ignored(written: Any, expected: int | None) -> None
     assert [expected] * 2 == [cloudevents.time_ms(written) for _ in range(2)]
 
 
-class _Keeps(MetricExporter):
-    def __init__(self) -> None:
-        super().__init__({}, {})
-        self.last: MetricsData | None = None
-
-    def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
-    ) -> MetricExportResult:
-        self.last = metrics_data
-        return MetricExportResult.SUCCESS
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return True
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Hold nothing."""
-
-    def exemplars(self, name: str) -> list[int | None]:
-        """The trace ids of an instrument's exemplars."""
-        assert self.last is not None
-        return [
-            exemplar.trace_id
-            for resource in self.last.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            if metric.name == name
-            for point in metric.data.data_points
-            for exemplar in point.exemplars
-        ]
+def _exemplars(exporter: KeptMetrics, name: str) -> list[int | None]:
+    """Return the trace ids of an instrument's exemplars in the last export."""
+    return [exemplar.trace_id for point in exporter.points(name) for exemplar in point.exemplars]
 
 
 async def test_an_outlier_has_one_exemplar_with_its_trace() -> None:
-    exporter = _Keeps()
+    exporter = KeptMetrics()
     providers = otlp.configure("test", span_processor=SpanProcessor(), metric_exporter=exporter)
     try:
         processing = _consumer(providers.telemetry("orders")).process(_record())
@@ -189,9 +159,9 @@ async def test_an_outlier_has_one_exemplar_with_its_trace() -> None:
             pass
         trace_id = processing.span.get_span_context().trace_id
         providers.meter_provider.force_flush()
-        first = {name: exporter.exemplars(name) for name in (WAIT, END_TO_END)}
+        first = {name: _exemplars(exporter, name) for name in (WAIT, END_TO_END)}
         providers.meter_provider.force_flush()
-        second = exporter.exemplars(WAIT)
+        second = _exemplars(exporter, WAIT)
     finally:
         providers.shutdown()
     assert {WAIT: [trace_id], END_TO_END: [trace_id]} == first

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
-    MetricExporter,
-    MetricExportResult,
-    MetricsData,
     PeriodicExportingMetricReader,
 )
 
 import tracing
+from tests.tracing.kept_metrics import KeptMetrics
 from tests.tracing.sagas.saga_doubles import Source
 from tracing import SagaHealth, Telemetry, TracedConsumer, TracedProducer
 from tracing.cli.metrics import markdown
@@ -60,24 +58,6 @@ _SWEEP: Final = Sweep(
     (DeadLetterDepth("orders", "g", "orders.g.dlq", 1, 1.0),),
     commands=(CommandTopic("orders", ("g",)),),
 )  # fmt: skip
-
-
-class _Keeps(MetricExporter):
-    def __init__(self) -> None:
-        super().__init__({}, {})
-        self.data: MetricsData | None = None
-
-    def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
-    ) -> MetricExportResult:
-        self.data = metrics_data
-        return MetricExportResult.SUCCESS
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return True
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Hold nothing."""
 
 
 async def _fail(_record: Any) -> None:
@@ -154,7 +134,8 @@ async def _give_up(
 
 async def _recorded(*, aggregated: bool) -> Recorded:
     """Every metric of the scene, each with the labels of its series."""
-    keeps, aggregator, account = _Keeps(), Aggregator() if aggregated else None, ExportAccount()
+    keeps, account = KeptMetrics(), ExportAccount()
+    aggregator = Aggregator() if aggregated else None
     exporter = keeps if aggregator is None else AggregatedMetricExporter(keeps, aggregator, account)
     provider = MeterProvider([PeriodicExportingMetricReader(exporter)], shutdown_on_exit=False)
     telemetry = Telemetry(
@@ -169,7 +150,7 @@ async def _recorded(*, aggregated: bool) -> Recorded:
     # In a thread, as it is in services: readings of sagas are made on the event loop.
     await asyncio.to_thread(provider.force_flush)
     await end()
-    data = keeps.data
+    data = keeps.exported[-1]
     await asyncio.to_thread(provider.shutdown)
     assert data is not None
     found: Recorded = {}
