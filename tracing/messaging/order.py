@@ -223,7 +223,8 @@ class LaneOrder:
         event = hash(present.get(ID)) ^ source
         fault: dict[str, AttributeValue] | None = None
         last = topic.last(key, source)
-        if last is not None and last[0] is not self:
+        # By value: a lane that was dropped and made again has an older check in the memory.
+        if last is not None and last[0].lane != self.lane:
             before = topic.transport.lane_names((last[0].lane,))
             fault = {
                 semconv.ORDER_FAULT: semconv.PARTITION_CHANGED,

@@ -256,6 +256,19 @@ def test_the_lanes_that_are_remembered_are_bounded(check: OrderCheck) -> None:
     assert MAX_KEPT == sum(isinstance(each, LaneOrder) for each in kept_by(check))
 
 
+def test_a_lane_that_was_dropped_and_made_again_is_the_same_lane(
+    check: OrderCheck, capture: Capture
+) -> None:
+    for number, seconds in enumerate((10, 20, 10)):
+        # As the consumer does with more lanes than it keeps.
+        lane = check.lane("orders", ("orders", 0))
+        assert lane is not None
+        headers = {ID: b"%d" % number, SOURCE: SOURCES[0], TIME: written(1000 * seconds)}
+        lane.fault(Record(b"user-1", number, headers), headers)
+        # What is older is noticed in the lane that was made again, too.
+        assert (number == 2) == capture.metric(OUT_OF_ORDER)
+
+
 def kept_by(root: object) -> list[object]:
     """Return everything that a check keeps alive, without what it shares with others."""
     kept, waiting, seen = [], [root], set()
