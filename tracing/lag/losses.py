@@ -88,7 +88,12 @@ class _Total:
 
 class _Counted(NamedTuple):
     start: int
+    topic_id: str | None
     seen_at: float
+
+    def is_of(self, topic_id: str | None) -> bool:
+        """Return whether this may be about the log of a topic with an id, which can be unknown."""
+        return None in {self.topic_id, topic_id} or self.topic_id == topic_id
 
 
 class LossCounter:
@@ -141,8 +146,11 @@ class LossCounter:
         place = (group, part.topic, part.partition)
         start = committed + part.lost
         before = self._counted.get(place)
-        self._counted[place] = _Counted(start, now)
-        # A log that starts earlier than before belongs to a new topic of the same name.
+        if before is not None and not before.is_of(part.topic_id):
+            before = None
+        topic_id = part.topic_id or (None if before is None else before.topic_id)
+        self._counted[place] = _Counted(start, topic_id, now)
+        # Without topic ids, a log that starts earlier belongs to a new topic of the same name.
         if before is None or start < before.start:
             return part.lost
         return start - max(committed, before.start)

@@ -68,10 +68,17 @@ async def test_a_loss_is_checked_again_only_when_it_has_changed() -> None:
     assert 6 == await find(watched, 5, 11)
 
 
-def sweep(*parts: tuple[int | None, int], group: str = "payment", topic: str = "orders") -> Sweep:
+def sweep(
+    *parts: tuple[int | None, int],
+    group: str = "payment",
+    topic: str = "orders",
+    topic_id: str | None = None,
+) -> Sweep:
     """Return a sweep, from pairs of committed offset and lost offsets of each partition."""
     partitions = tuple(
-        PartitionLag(topic, number, committed, 100, 0, 0.0, True, True, None, lost=lost)
+        PartitionLag(
+            topic, number, committed, 100, 0, 0.0, True, True, None, topic_id=topic_id, lost=lost
+        )
         for number, (committed, lost) in enumerate(parts)
     )
     return Sweep(0.0, 0.1, (GroupLag(group, "Stable", 1, partitions, None),))
@@ -100,6 +107,28 @@ def counted(*sweeps: Sweep, partitions: bool = True) -> list[int]:
 )
 def test_each_lost_offset_counts_once(pairs: list[tuple[int, int]], expected: list[int]) -> None:
     assert expected == counted(*(sweep(pair) for pair in pairs))
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        # A new topic of the same name, whose log starts behind what the old one had lost.
+        (("old", "new"), [10, 16]),
+        (("same", "same"), [10, 11]),
+        # An id that is unknown for a while is no other one.
+        (("same", None, "same"), [10, 11, 11]),
+        (("old", None, "new"), [10, 11, 17]),
+        ((None, "known"), [10, 11]),
+    ],
+)
+def test_losses_belong_to_a_log_and_not_to_a_name(
+    ids: tuple[str | None, ...], expected: list[int]
+) -> None:
+    pairs = [(5, 10), *[(10, 6)] * (len(ids) - 1)]
+
+    assert expected == counted(
+        *(sweep(pair, topic_id=topic_id) for pair, topic_id in zip(pairs, ids, strict=True))
+    )
 
 
 def test_a_partition_that_no_broker_answers_for_does_not_count_again() -> None:
