@@ -10,7 +10,7 @@ import click
 
 from tracing.cli.dlq_edit import edit_command
 from tracing.cli.dlq_list import list_command
-from tracing.cli.dlq_one import Lookup
+from tracing.cli.dlq_one import lookup_of
 from tracing.cli.dlq_output import dead_letter_document, print_document
 from tracing.cli.dlq_purge import purge_command
 from tracing.cli.dlq_replay import replay_command
@@ -19,8 +19,6 @@ from tracing.cli.dlq_state import replay_topic_option
 from tracing.cli.option_types import DeadLetterName
 from tracing.cli.options import (
     connecting,
-    connection_of,
-    formats_of,
     json_option,
     naming,
     recognising,
@@ -79,13 +77,8 @@ def show_command(
     It also shows whether the dead letter was replayed.
     """
     del suffix  # Not needed for one dead letter; accepted for users who always set it.
-    lookup = Lookup(
-        connection=connection_of(options, timeout),
-        id=dead_letter_id,
-        names=names,
-        formats=formats_of(options),
-        replay_topic=replay_topic,
-        timeout_s=timeout,
+    lookup = lookup_of(
+        options, dead_letter_id, names=names, replay_topic=replay_topic, timeout_s=timeout
     )
     dead_letter, refusal, status = asyncio.run(lookup.find())
     document = dead_letter_document(

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from tracing.cli.dlq_one import Lookup
+from tracing.cli.dlq_one import lookup_of
 from tracing.cli.dlq_sending import confirm_other_system, remember_option, replay_telemetry
 from tracing.cli.dlq_state import Again, ask_again, replay_topic_option
 from tracing.cli.editor import edit_file, private_file
 from tracing.cli.option_types import DeadLetterName
 from tracing.cli.options import (
     connecting,
-    connection_of,
-    formats_of,
     json_option,
     naming,
     recognising,
@@ -33,6 +31,7 @@ from tracing.dlq.replaying import replay
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tracing.cli.dlq_one import Lookup
     from tracing.delivery.dead_letter_names import DeadLetterNames
     from tracing.dlq.places import LetterId
     from tracing.dlq.reading import Letter
@@ -82,13 +81,8 @@ def edit_command(
     del suffix  # Not needed for one dead letter; accepted for users who always set it.
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask at: add --yes")
-    lookup = Lookup(
-        connection=connection_of(options, timeout),
-        id=dead_letter_id,
-        names=names,
-        formats=formats_of(options),
-        replay_topic=replay_topic,
-        timeout_s=timeout,
+    lookup = lookup_of(
+        options, dead_letter_id, names=names, replay_topic=replay_topic, timeout_s=timeout
     )
     dead_letter, refusal, status = asyncio.run(lookup.find())
     provenance = dead_letter.provenance

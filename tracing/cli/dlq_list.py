@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from tracing.cli.dlq_chosen import chosen
 from tracing.cli.dlq_output import (
     check_complete,
     dead_letter_document,
@@ -24,7 +25,6 @@ from tracing.cli.dlq_state import (
     replay_topic_option,
 )
 from tracing.cli.options import (
-    chosen,
     connecting,
     connection_of,
     formats_of,
@@ -78,7 +78,8 @@ def list_command(
     A dead letter is perhaps replayed if a replay began to send it and was killed, or is under way.
 
     Dead letters that clients cannot read, or that a replay refuses, are listed with the reason.
-    If a topic or partition cannot be read, the others are listed, and the exit code is 1.
+    If a topic or partition cannot be read, the others are listed, and the exit code is 1. If a
+    topic of --topic does not exist, and no dead letter came from it, the exit code is 2.
     """
     if limit is not None and not each:
         raise click.UsageError("--limit needs --each: groups are always counted in full")
@@ -89,7 +90,7 @@ def list_command(
     format_ = _Format(limit, trace_url, as_json)
 
     async def run() -> int:
-        topics, selection, origins = await chosen(
+        topics, selection, origins, sources = await chosen(
             connection, formats=formats, replay_topic=replay_topic, **options
         )
         async with ReplayLog(
@@ -97,11 +98,15 @@ def list_command(
         ) as log:
             history = log.history
         troubles: Troubles = {}
-        dead_letters = selected(connection, topics, selection, timeout, troubles, formats)
+        dead_letters = selected(
+            connection, topics, selection, timeout, troubles, formats, unseen=sources.unseen
+        )
         if not_replayed:
             dead_letters = unreplayed(dead_letters, history)
         listing = _Listing(origins, history, troubles, format_)
         await (listing.print_each if each else listing.print_summary)(dead_letters)
+        if not listing.cut:
+            sources.check()
         return listing.pending
 
     pending = asyncio.run(run())
@@ -118,7 +123,12 @@ class _Format(NamedTuple):
 
 
 class _Listing:
-    """Prints dead letters, and counts those that may wait for a replay."""
+    """Prints dead letters, and counts those that may wait for a replay.
+
+    Attributes:
+        pending: Number of those.
+        cut: Whether the limit was reached, so that others may not have been read.
+    """
 
     def __init__(
         self, origins: Origins, history: ReplayHistory, troubles: Troubles, format_: _Format
@@ -128,6 +138,7 @@ class _Listing:
         self._troubles = troubles
         self._format = format_
         self.pending = 0
+        self.cut = False
 
     async def print_summary(self, dead_letters: AsyncGenerator[Letter, None]) -> None:
         """Print them by topic, group and error."""
@@ -154,6 +165,7 @@ class _Listing:
         printing = self._print_documents if self._format.as_json else self._print_lines
         async with aclosing(limited(self._counted(dead_letters), self._format.limit)) as few:
             number = await printing(few)
+        self.cut = number == self._format.limit
         for line in history_lines(self._history):
             click.echo(line, err=True)
         check_complete(self._troubles, read=bool(number))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from tracing.cli.options import connection_of, formats_of
 from tracing.dlq.origins import Origins
 from tracing.dlq.reading import letters, topics_of
 from tracing.dlq.replay_log import ReplayLog
@@ -96,3 +97,33 @@ class Lookup:
             dead_letter_topics=[self.id.topic],
             timeout_s=self.timeout_s,
         )
+
+
+def lookup_of(
+    options: dict[str, Any],
+    dead_letter_id: LetterId,
+    *,
+    names: DeadLetterNames,
+    replay_topic: str,
+    timeout_s: float,
+) -> Lookup:
+    """Return where the options of a command say to look a dead letter up.
+
+    Args:
+        options: The options of the connection and of `recognising`, which are removed.
+        dead_letter_id: The dead letter's id.
+        names: How dead-letter topics are named.
+        replay_topic: The topic that remembers replays.
+        timeout_s: How long to wait for a broker, in seconds.
+
+    Raises:
+        click.UsageError: An option is not valid.
+    """
+    return Lookup(
+        connection=connection_of(options, timeout_s),
+        id=dead_letter_id,
+        names=names,
+        formats=formats_of(options),
+        replay_topic=replay_topic,
+        timeout_s=timeout_s,
+    )

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracing.cli.dlq_chosen import SUFFIX, is_dead_letter_topic
 from tracing.cli.dlq_state import replay_topic_option
 from tracing.cli.option_types import DeadLetterName, Moment
 from tracing.cli.options import (
-    SUFFIX,
     connecting,
     connection_of,
     dry_run_option,
     formats_of,
-    is_dead_letter_topic,
     json_option,
     naming,
     recognising,

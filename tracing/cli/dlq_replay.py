@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from tracing.cli.dlq_chosen import chosen
 from tracing.cli.dlq_output import (
     check_complete,
     ids_without_provenance,
@@ -25,12 +26,12 @@ from tracing.cli.dlq_state import (
 )
 from tracing.cli.option_types import Positive
 from tracing.cli.options import (
-    chosen,
     connecting,
     connection_of,
     dry_run_option,
     formats_of,
     json_option,
+    same_topics,
     selecting,
     yes_option,
 )
@@ -95,10 +96,14 @@ def replay_command(
     headers that these added. Consumers that are not of this library do not skip them, so the
     command asks first. Where only their headers say which topic they came from, name it with
     --topic.
+
+    If a topic of --topic does not exist, and no dead letter came from it, the exit code is 2.
     """
     connection = connection_of(options, timeout)
     plan = _Plan(rate, limit, not_replayed, replay_topic, remember, dry_run, yes, timeout)
-    run = _Run(connection, plan, formats_of(options))
+    # Read before `formats_of` takes two of the options out.
+    same = same_topics(options, replay_topic)
+    run = _Run(connection, plan, formats_of(options), same)
     problem: BaseException | None = None
     try:
         asyncio.run(run.work(**options))
@@ -132,10 +137,13 @@ class _Plan(NamedTuple):
 class _Run:
     """One replay, and its report."""
 
-    def __init__(self, connection: Connection, plan: _Plan, formats: DeadLetterFormats) -> None:
+    def __init__(
+        self, connection: Connection, plan: _Plan, formats: DeadLetterFormats, same: list[str]
+    ) -> None:
         self._connection = connection
         self._plan = plan
         self._formats = formats
+        self._same = same
         self._confirmed: set[str] = set()
         self._last: dict[tuple[str, int], LetterId] = {}
         self._history = ReplayHistory()
@@ -148,7 +156,7 @@ class _Run:
         """Replay what the options select, after the questions that this needs."""
         plan, connection = self._plan, self._connection
         template = options["names"].template
-        topics, selection, origins = await chosen(
+        topics, selection, origins, sources = await chosen(
             connection, formats=self._formats, replay_topic=plan.replay_topic, **options
         )
         if selection.everything and not plan.dry_run:
@@ -161,20 +169,23 @@ class _Run:
         ) as log:
             self._history = log.history
             if log.history and not (plan.dry_run or plan.yes):
-                before = self._reading(topics, selection, {})
+                before = self._reading(topics, selection, {}, set())
                 ask_again(await counted_again(before, log.history), yes=plan.yes)
-            dead_letters = self._reading(topics, selection, self._troubles)
+            dead_letters = self._reading(topics, selection, self._troubles, sources.unseen)
             await self._replay(dead_letters, origins, template, selection.source_topics, log)
+        if not self._troubles and (plan.limit is None or self.summary.read < plan.limit):
+            sources.check()
         whole = selection.everything and not selection.source_topics and plan.limit is None
         self._everything = whole and not plan.not_replayed and not self._troubles
 
     def _reading(
-        self, topics: list[str], selection: Selection, troubles: Troubles
+        self, topics: list[str], selection: Selection, troubles: Troubles, unseen: set[str]
     ) -> AsyncGenerator[Letter, None]:
         plan = self._plan
         dead_letters = selected(
-            self._connection, topics, selection, plan.timeout_s, troubles, self._formats
-        )
+            self._connection, topics, selection, plan.timeout_s, troubles, self._formats,
+            unseen=unseen,
+        )  # fmt: skip
         if plan.not_replayed:
             dead_letters = unreplayed(dead_letters, self._history)
         return limited(dead_letters, plan.limit)
@@ -303,9 +314,9 @@ class _Run:
         if failures > _SHOWN_FAILURES:
             click.echo(f"  and {failures - _SHOWN_FAILURES} more (--json names them)", err=True)
         if self._everything and sent and not failures and not not_dead_letters:
-            upper = " ".join(f"--up-to {last}" for last in sorted(self._last.values()))
+            upper = [f"--up-to {last}" for last in sorted(self._last.values())]
             click.echo("they stay in the dead-letter topic; to delete them once they are handled:")
-            click.echo(f"  python -m tracing dlq purge {upper}")
+            click.echo(f"  python -m tracing dlq purge {' '.join([*upper, *self._same])}")
         elif sent:
             click.echo("they stay in the dead-letter topic")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,20 +17,12 @@ from tracing.cli.option_types import (
     Template,
 )
 from tracing.delivery.dead_letter_names import TOPIC
-from tracing.dlq.origins import Origins
-from tracing.dlq.reading import topics_of
-from tracing.dlq.selection import Selection
+from tracing.dlq.replayed import REPLAY_TOPIC
 from tracing.headers.dead_letter_formats import DeadLetterFormats
 from tracing.kafka.connection import Connection, read_command_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from tracing.delivery.dead_letter_names import DeadLetterNames
-    from tracing.dlq.places import LetterId
-
-SUFFIX: Final = ".dlq"
-"""What dead-letter topics end in, unless services name them differently."""
+    from collections.abc import Callable, Mapping
 
 json_option: Final = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document, for machines."
@@ -44,20 +37,6 @@ trace_url_option: Final = click.option(
     metavar="URL",
     help="The URL of a trace, with {trace_id} for its id (or PIPELINE_TRACING_TRACE_URL).",
 )
-
-
-class Chosen(NamedTuple):
-    """The user's choice of dead letters.
-
-    Attributes:
-        topics: The dead-letter topics to read.
-        selection: Which of their dead letters to take.
-        origins: Checks where the dead letters come from.
-    """
-
-    topics: list[str]
-    selection: Selection
-    origins: Origins
 
 
 def connecting(command: Callable[..., None]) -> Callable[..., None]:
@@ -195,14 +174,22 @@ def formats_of(options: dict[str, Any]) -> DeadLetterFormats:
         raise click.UsageError(str(error)) from None
 
 
-def is_dead_letter_topic(
-    topic: str, names: DeadLetterNames, suffix: str | None, formats: DeadLetterFormats
-) -> bool:
-    """Return whether a topic is named like a dead-letter topic."""
-    if suffix is not None:
-        return topic.endswith(suffix) or formats.is_own_topic(topic)
-    ours = topic.endswith(SUFFIX) if names.template == TOPIC else names.names(topic)
-    return ours or formats.is_dead_letter_topic(topic)
+def same_topics(options: Mapping[str, Any], replay_topic: str) -> list[str]:
+    """Return the options with which another command knows the same dead letters, for a shell.
+
+    Args:
+        options: The options of `naming` and `recognising`.
+        replay_topic: The topic that remembers replays.
+    """
+    names, suffix = options["names"], options["suffix"]
+    values = [
+        *([("--dead-letter-topic", names.template)] if names.template != TOPIC else []),
+        *([("--suffix", suffix)] if suffix is not None else []),
+        *(("--dead-letter-pattern", pattern) for pattern in options["dead_letter_patterns"]),
+        *(("--origin-header", "=".join(pair)) for pair in options["origin_headers"]),
+        *([("--replay-topic", replay_topic)] if replay_topic != REPLAY_TOPIC else []),
+    ]
+    return [f"{option} {shlex.quote(value)}" for option, value in values]
 
 
 def connection_of(options: dict[str, Any], timeout_s: float) -> Connection:
@@ -218,72 +205,3 @@ def connection_of(options: dict[str, Any], timeout_s: float) -> Connection:
         raise click.UsageError(str(error)) from None
     options_of_clients = {"request_timeout_ms": max(1, int(timeout_s * 1000)), **more}
     return Connection(options.pop("bootstrap_servers"), options_of_clients)
-
-
-async def chosen(
-    connection: Connection,
-    *,
-    topics: Sequence[str],
-    groups: Sequence[str],
-    errors: Sequence[str],
-    since: int | None,
-    until: int | None,
-    ids: Sequence[LetterId],
-    names: DeadLetterNames,
-    suffix: str | None,
-    formats: DeadLetterFormats,
-    replay_topic: str,
-) -> Chosen:
-    """Find the dead-letter topics that the options select.
-
-    The topic that remembers replays is never one of them, however dead-letter topics are named.
-
-    Raises:
-        click.UsageError: A named topic does not exist, or has no dead-letter topic.
-    """
-    existing = await topics_of(connection) - {replay_topic}
-    by_id = {dead_letter_id.topic for dead_letter_id in ids}
-    dead_letter_topics = sorted(
-        each
-        for each in existing
-        # A user who names a dead letter has said that its topic holds some.
-        if each in by_id or is_dead_letter_topic(each, names, suffix, formats)
-    )
-    named = {topic for topic in topics if is_dead_letter_topic(topic, names, suffix, formats)}
-    source_topics = frozenset(topics) - named
-    available = f"dead-letter topics: {', '.join(dead_letter_topics) or 'none'}"
-    if missing := sorted(named - set(dead_letter_topics)):
-        raise click.UsageError(f"there is no topic {', '.join(missing)}; {available}")
-    if missing := sorted(by_id - set(dead_letter_topics)):
-        raise click.UsageError(f"there is no dead-letter topic {', '.join(missing)}; {available}")
-    # The source topic is part of the names of this library's dead-letter topics. Those of other
-    # systems can hold dead letters from any topic.
-    general = [topic for topic in dead_letter_topics if not names.names(topic)]
-    for source_topic in source_topics:
-        if not general and not any(source_topic in topic for topic in dead_letter_topics):
-            raise click.UsageError(
-                f"topic {source_topic} has no dead-letter topic; {available} (if it holds dead "
-                "letters itself, add --dead-letter-pattern with its name)"
-            )
-    # The selection leaves out dead letters from other source topics.
-    selected = [
-        topic
-        for topic in dead_letter_topics
-        if not topics
-        or topic in named
-        or (source_topics and topic in general)
-        or any(each in topic for each in source_topics)
-    ]
-    if ids:
-        selected = [topic for topic in selected if topic in by_id]
-    selection = Selection(
-        topics=frozenset(named),
-        source_topics=source_topics,
-        groups=frozenset(groups),
-        errors=tuple(errors),
-        since_ms=since,
-        until_ms=until,
-        ids=frozenset(ids),
-    )
-    origins = Origins(existing, template=names.template, named=source_topics, formats=formats)
-    return Chosen(selected, selection, origins)

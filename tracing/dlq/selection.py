@@ -77,6 +77,8 @@ async def selected(
     timeout_s: float,
     troubles: Troubles,
     formats: DeadLetterFormats = FORMATS,
+    *,
+    unseen: set[str] | None = None,
 ) -> AsyncGenerator[Letter, None]:
     """Yield the selected dead letters.
 
@@ -87,6 +89,7 @@ async def selected(
         timeout_s: How long to wait for a broker that sends nothing, in seconds.
         troubles: Receives the partitions that cannot be read.
         formats: How dead letters name their origin.
+        unseen: Loses the topics that any dead letter came from, selected or not.
 
     Raises:
         LookupError: A dead letter that is selected by its id does not exist.
@@ -98,6 +101,8 @@ async def selected(
     async with aclosing(reading):
         async for dead_letter in reading:
             missing.discard(dead_letter.id)
+            if unseen and dead_letter.provenance is not None:
+                unseen.discard(dead_letter.provenance.topic)
             if dead_letter in selection:
                 yield dead_letter
     if missing and not troubles:
