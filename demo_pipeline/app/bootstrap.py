@@ -15,7 +15,6 @@ import tracing
 from demo_pipeline.app.http_api import http_api
 from demo_pipeline.app.http_server import serving
 from demo_pipeline.app.logs import exported_logs
-from demo_pipeline.domain.codec import worth_retrying
 from demo_pipeline.domain.pace import steady_pace
 from demo_pipeline.domain.topics import KINDS
 from demo_pipeline.runtime.consuming import record_handler
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 _PIPELINE: Final = "orders"
 # Short, so that a run of a few seconds shows retries.
-_RETRY: Final = tracing.Retry(attempts=3, delay_s=0.4, max_delay_s=5.0, retryable=worth_retrying)
+_RETRY: Final = tracing.Retry(attempts=3, delay_s=0.4, max_delay_s=5.0)
 _DRAIN_S: Final = 10.0
 _CLOSE_S: Final = 5.0
 _RELAY_DRAIN_S: Final = 3.0

@@ -20,7 +20,7 @@ _PROCESS: Final = f"process {ORDERS}"
 _UNREADABLE: Final = {
     "messaging.consumer.group.name": "orchestrator",
     "pipeline.outcome": "dead_lettered",
-    "error.type": "msgspec.DecodeError",
+    "error.type": "demo_pipeline.domain.codec.UndecodableError",
 }
 
 

@@ -1,31 +1,153 @@
-"""Messages as Kafka records: JSON values, CloudEvents headers, the type in `ce_type`."""
+"""Messages as Kafka records: Avro values with the id of their schema, CloudEvents headers.
+
+Values are in the wire format of Confluent's serializers: a zero byte, the id of the schema as four
+bytes, and the Avro data. The type of the message is in `ce_type`.
+"""
 
 from __future__ import annotations
 
+import struct
 import uuid
+from dataclasses import dataclass
+from datetime import date
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from fastavro import schemaless_reader, schemaless_writer
 
 import tracing
 from demo_pipeline.domain.events import CustomerNotified
+from demo_pipeline.domain.schemas import committed
 from demo_pipeline.domain.topics import TOPIC_OF
 
 if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
 
     from demo_pipeline.domain.messages import Message
+    from demo_pipeline.domain.schemas import Schema, Schemas
 
-# Decoders ignore unknown fields, so writers may add some.
-_DECODERS: Final[dict[str, msgspec.json.Decoder[Message]]] = {
-    message.__name__: msgspec.json.Decoder(message) for message in TOPIC_OF
-}
+_FRAME: Final = struct.Struct(">BI")
+_MAGIC: Final = 0
+# What Avro has a type for, although JSON has none.
+_NATIVE: Final = (date,)
 _IDENTITIES: Final = uuid.UUID("5e3dbb1c-0f0e-4c27-9e9f-6d4f3d1f5a77")
 
 
-def encode(message: Message) -> bytes:
-    """Encode a message as JSON."""
-    return msgspec.json.encode(message)
+class UndecodableError(tracing.Unprocessable):
+    """A record claims to be one of our messages and is not: it becomes a dead letter at once.
+
+    The message says what is wrong with it, without anything of its content.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """How messages of a type are written."""
+
+    schema: Schema
+    frame: bytes
+
+
+class Codec:
+    """Encodes and decodes messages. Use it from one event loop.
+
+    Readers skip fields that they do not know and fill in defaults for those that are missing, so
+    that writers and readers may have different versions of a schema.
+
+    Args:
+        schemas: Where the ids of schemas come from; by default the committed history.
+    """
+
+    def __init__(self, schemas: Schemas | None = None) -> None:
+        history = committed()
+        self._schemas = history if schemas is None else schemas
+        self._writers: dict[type, _Written] = {}
+        self._readers: dict[str, tuple[type[Message], Schema]] = {}
+        for message in TOPIC_OF:
+            schema = history.released(message.__name__)
+            frame = _FRAME.pack(_MAGIC, self._schemas.id_of(schema))
+            self._writers[message] = _Written(schema, frame)
+            self._readers[message.__name__] = message, schema
+
+    async def encode(self, message: Message) -> bytes:
+        """Encode a message as the value of its record."""
+        writer = self._writers[type(message)]
+        value = BytesIO()
+        value.write(writer.frame)
+        fields = msgspec.to_builtins(message, builtin_types=_NATIVE)
+        schemaless_writer(value, writer.schema.parsed, fields)
+        return value.getvalue()
+
+    async def decode(self, record: ConsumerRecord[Any, Any]) -> Message | None:
+        """Decode a record; return `None` for an unknown type, or without a type.
+
+        It waits for nothing, except for a registry that has to be asked for an unknown schema.
+
+        Raises:
+            UndecodableError: The record claims to be one of our messages, and is not.
+        """
+        envelope = tracing.CloudEvent.from_headers(record.headers)
+        reader = None if envelope is None else self._readers.get(envelope.type)
+        if reader is None:
+            return None
+        value = record.value
+        if not value:
+            raise UndecodableError(f"{record.topic}[{record.partition}] is an empty message")
+        message, schema = reader
+        written = await self._written_with(value)
+        if written.subject != schema.subject:
+            raise UndecodableError(
+                f"the value is a {written.subject}, but its header ce_type says {message.__name__}"
+            )
+        return _read(value, written, schema, message)
+
+    async def _written_with(self, value: bytes) -> Schema:
+        """Return the schema that a value was written with."""
+        if len(value) < _FRAME.size or value[0] != _MAGIC:
+            raise UndecodableError(
+                "the value does not begin with a zero byte and the id of an Avro schema: was it "
+                "written without the schema registry's serializer?"
+            )
+        _, schema_id = _FRAME.unpack_from(value)
+        schema = await self._schemas.find(schema_id)
+        if schema is None:
+            raise UndecodableError(
+                f"there is no schema with id {schema_id}: was the value written with the ids of "
+                "another registry?"
+            )
+        return schema
+
+
+def _read(value: bytes, written: Schema, schema: Schema, message: type[Message]) -> Message:
+    """Read the Avro data of a value.
+
+    Args:
+        value: The value, with its frame.
+        written: The schema that it was written with.
+        schema: The schema to read it with.
+        message: The type to read.
+
+    Raises:
+        UndecodableError: The data does not fit.
+    """
+    data = BytesIO(value)
+    data.seek(_FRAME.size)
+    try:
+        fields = schemaless_reader(
+            data, written.parsed, None if written is schema else schema.parsed
+        )
+        read = msgspec.convert(fields, message, builtin_types=_NATIVE)
+    except Exception as error:  # arbitrary bytes lead to errors of many types
+        # Without the error's text, which may repeat the content.
+        raise UndecodableError(
+            f"the value does not fit {written} ({type(error).__name__}): is it cut off, or was it "
+            "written with another schema?"
+        ) from error
+    left = len(value) - data.tell()
+    if left:
+        raise UndecodableError(f"the value is longer than {written}: {left} bytes are left")
+    return read
 
 
 def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
@@ -39,26 +161,8 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
         type=name,
         id=str(uuid.uuid5(_IDENTITIES, f"{name}/{order_id}{_which(message)}")),
         subject=order_id,
-        content_type="application/json",
+        content_type="application/avro",
     )
-
-
-def decode(record: ConsumerRecord[Any, Any]) -> Message | None:
-    """Decode a record; return `None` for an unknown type, or without a type.
-
-    Raises:
-        msgspec.DecodeError: The record claims to be one of our messages, and is not.
-    """
-    envelope = tracing.CloudEvent.from_headers(record.headers)
-    decoder = None if envelope is None else _DECODERS.get(envelope.type)
-    if decoder is None:
-        return None
-    if record.value is None:
-        raise msgspec.DecodeError(f"{record.topic}[{record.partition}] is an empty message")
-    try:
-        return decoder.decode(record.value)
-    except RecursionError:
-        raise msgspec.DecodeError("the message is nested too deeply") from None
 
 
 def _which(message: Message) -> str:
@@ -67,8 +171,3 @@ def _which(message: Message) -> str:
         return f"/{message.about}"
     attempt = getattr(message, "attempt", 1)
     return f"/{attempt}" if attempt > 1 else ""
-
-
-def worth_retrying(error: Exception) -> bool:
-    """Return whether a failed record may be tried again: not if it cannot be decoded."""
-    return not isinstance(error, msgspec.DecodeError)

@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import tracing
-from demo_pipeline.domain.codec import decode
 from demo_pipeline.domain.events import Rejection
 from demo_pipeline.runtime.publishing import perform
 
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
 def record_handler(service: Service, context: ServiceContext) -> RecordHandler:
     """Return the function that `tracing.consume` calls with every record of a service.
 
-    It raises `tracing.Rejected` after it has stored a rejection, and `msgspec.DecodeError` for a
+    It raises `tracing.Rejected` after it has stored a rejection, and `UndecodableError` for a
     record that claims to be one of our messages and is not.
     """
     logger = logging.getLogger(f"demo_pipeline.{service.name}")
 
     async def handle(record: ConsumerRecord[Any, Any]) -> None:
-        message = decode(record)
+        message = await context.codec.decode(record)
         if message is None:
             logger.info("%s[%d] has a record of an unknown type", record.topic, record.partition)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from demo_pipeline.domain.codec import encode, headers_of
+from demo_pipeline.domain.codec import headers_of
 from demo_pipeline.domain.topics import TOPIC_OF, key_of
 from demo_pipeline.runtime.database import is_away, outlast
 
@@ -65,7 +65,7 @@ async def put(
         await context.outbox.add(
             connection,
             TOPIC_OF[type(message)],
-            context.faults.value_to_publish(message, encode(message)),
+            context.faults.value_to_publish(message, await context.codec.encode(message)),
             key=key_of(message),
             headers=headers_of(message),
         )

@@ -1,10 +1,11 @@
-"""What a running service works with: telemetry, database, inbox, outbox and deadlines."""
+"""What a running service works with: telemetry, database, codec, inbox, outbox and deadlines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from demo_pipeline.domain.codec import Codec
 from demo_pipeline.domain.deadlines import PATIENT
 from demo_pipeline.domain.pace import steady_pace
 from demo_pipeline.runtime.faults import no_faults
@@ -34,6 +35,7 @@ class ServiceContext:
         faults: Deliberate faults.
         deadlines: The deadlines of its sagas, if it has any.
         pace: How fast the shop runs; deadlines stretch with it.
+        codec: Encodes and decodes messages.
     """
 
     telemetry: Telemetry
@@ -44,3 +46,4 @@ class ServiceContext:
     faults: Faults = field(default_factory=no_faults)
     deadlines: Deadlines = PATIENT
     pace: Pace = field(default_factory=steady_pace)
+    codec: Codec = field(default_factory=Codec)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from sqlalchemy import MetaData
 
 import tracing
-from demo_pipeline.domain.codec import decode
 from demo_pipeline.domain.events import OrderPlaced
 from demo_pipeline.domain.topics import TOPIC_OF
 from demo_pipeline.runtime.service import Service, Work
@@ -53,7 +52,7 @@ async def orchestrating(context: ServiceContext) -> AsyncIterator[Work]:
     orchestrator = Orchestrator(context, STORE, _SAGAS, tracker)
 
     async def handle(record: ConsumerRecord[Any, Any]) -> None:
-        message = decode(record)
+        message = await context.codec.decode(record)
         if type(message) in _MOVING:
             await orchestrator.take(cast("Event", message), record)
 

@@ -1,21 +1,37 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import pytest
 from aiokafka.structs import ConsumerRecord
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tracing
-from demo_pipeline.domain.codec import decode, encode, headers_of
+from demo_pipeline.domain.codec import Codec, UndecodableError, headers_of
 from demo_pipeline.domain.events import OrderPlaced, OrderShipped, PaymentDeclined
+from demo_pipeline.domain.schemas import committed
+from demo_pipeline.domain.topics import TOPIC_OF
+from tests.demo_pipeline.domain.messages import MESSAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
+    from demo_pipeline.domain.messages import Message
 
 # What the producer adds.
 _SENDER = [("ce_source", b"/test")]
+_PLACED: Final = tracing.cloudevent(type="OrderPlaced", id="1", source="/test")
+_CODEC: Final = Codec()
+
+
+def _at_once(work: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of a coroutine that waits for nothing."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it waits for something")
 
 
 def _record(value: bytes | None, headers: Any) -> ConsumerRecord[Any, Any]:
@@ -34,16 +50,31 @@ def _record(value: bytes | None, headers: Any) -> ConsumerRecord[Any, Any]:
     )
 
 
-def test_an_event_is_decoded_as_it_was_encoded(make_order: Callable[..., Any]) -> None:
-    for event in (OrderPlaced(make_order()), PaymentDeclined(make_order(), "no")):
-        assert event == decode(_record(encode(event), [*headers_of(event), *_SENDER]))
+def _encoded(message: Message) -> bytes:
+    encoded: bytes = _at_once(_CODEC.encode(message))
+    return encoded
 
 
-def test_fields_that_a_newer_writer_adds_are_skipped(make_order: Callable[..., Any]) -> None:
-    event = OrderPlaced(make_order())
-    fields = msgspec.json.decode(encode(event))
-    value = msgspec.json.encode({**fields, "gift": True})
-    assert event == decode(_record(value, [*headers_of(event), *_SENDER]))
+def _decoded(value: bytes | None, headers: Any) -> Message | None:
+    decoded: Message | None = _at_once(_CODEC.decode(_record(value, headers)))
+    return decoded
+
+
+@given(MESSAGES)
+def test_a_message_of_any_type_is_decoded_as_it_was_encoded(message: Message) -> None:
+    assert message == _decoded(_encoded(message), [*headers_of(message), *_SENDER])
+
+
+def test_a_value_begins_with_a_zero_byte_and_the_committed_id_of_its_schema(
+    make_order: Callable[..., Any],
+) -> None:
+    schema_id = committed().id_of(committed().released("PaymentDeclined"))
+    value = _encoded(PaymentDeclined(make_order(), "no"))
+    assert b"\x00" + schema_id.to_bytes(4, "big") == value[:5]
+
+
+def test_headers_say_that_the_value_is_avro(make_order: Callable[..., Any]) -> None:
+    assert b"application/avro" == dict(headers_of(OrderPlaced(make_order())))["content-type"]
 
 
 def test_an_event_that_is_sent_again_is_the_same_event(make_order: Callable[..., Any]) -> None:
@@ -62,20 +93,70 @@ def test_an_event_that_is_sent_again_is_the_same_event(make_order: Callable[...,
     "headers", [(), tracing.cloudevent(type="SomethingElse", id="1", source="/test")]
 )
 def test_a_record_of_an_unknown_type_is_no_event(headers: Any) -> None:
-    assert None is decode(_record(b"not even JSON", headers))
+    assert None is _decoded(b"not even Avro", headers)
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "message"),
     [
-        None,
-        b"",
-        b"{",
-        b"{}",
-        b'{"order": 5}',
-        pytest.param(b'{"order": ' + b"[" * 100_000, id="nested"),
+        (None, r"orders\.events\[0\] is an empty message"),
+        (b"", "is an empty message"),
+        (b"\x00\x00\x00", "does not begin with a zero byte and the id of an Avro schema"),
+        (b'{"order": 5}', "does not begin with a zero byte and the id of an Avro schema"),
+        (b"\x00\x7f\xff\xff\xff", "there is no schema with id 2147483647: .* another registry"),
     ],
 )
-def test_a_record_with_a_wrong_type_is_an_error(value: bytes | None) -> None:
-    with pytest.raises(msgspec.DecodeError):
-        decode(_record(value, tracing.cloudevent(type="OrderPlaced", id="1", source="/test")))
+def test_a_value_without_a_schema_is_undecodable(value: bytes | None, message: str) -> None:
+    with pytest.raises(UndecodableError, match=message):
+        _decoded(value, _PLACED)
+
+
+def test_a_value_of_another_type_than_its_header_says_is_undecodable(
+    make_order: Callable[..., Any],
+) -> None:
+    value = _encoded(OrderShipped(make_order(), "s"))
+    message = r"is a demo_pipeline\.OrderShipped, but its header ce_type says OrderPlaced"
+    with pytest.raises(UndecodableError, match=message):
+        _decoded(value, _PLACED)
+
+
+def test_a_value_that_is_cut_off_or_too_long_is_undecodable(make_order: Callable[..., Any]) -> None:
+    value = _encoded(OrderPlaced(make_order()))
+    for length in range(5, len(value)):
+        with pytest.raises(UndecodableError, match=r"does not fit demo_pipeline\.OrderPlaced ver"):
+            _decoded(value[:length], _PLACED)
+    with pytest.raises(UndecodableError, match=r"longer than .*: 1 bytes are left"):
+        _decoded(value + b"!", _PLACED)
+
+
+@given(
+    name=st.sampled_from([message.__name__ for message in TOPIC_OF]),
+    data=st.binary() | st.binary(max_size=400).map(lambda data: b"\x00\x00\x00\x00\x09" + data),
+)
+def test_any_bytes_are_a_message_or_undecodable(name: str, data: bytes) -> None:
+    try:
+        message = _decoded(data, tracing.cloudevent(type=name, id="1", source="/test"))
+    except UndecodableError:
+        return
+    assert name == type(message).__name__
+
+
+@given(message=MESSAGES, changes=st.dictionaries(st.integers(0, 400), st.integers(0, 255)))
+def test_any_change_of_a_value_leaves_a_message_or_something_undecodable(
+    message: Message, changes: dict[int, int]
+) -> None:
+    value = bytearray(_encoded(message))
+    for at, byte in changes.items():
+        value[at % len(value)] = byte
+    try:
+        read = _decoded(bytes(value), [*headers_of(message), *_SENDER])
+    except UndecodableError:
+        return
+    assert type(message) is type(read)
+
+
+def test_the_reason_repeats_nothing_of_the_content(make_order: Callable[..., Any]) -> None:
+    value = _encoded(OrderPlaced(make_order())).replace(b"Harbour", b"Harb\xff\xfer")
+    with pytest.raises(UndecodableError, match=r"OrderPlaced .*\(UnicodeDecodeError\)") as raised:
+        _decoded(value, _PLACED)
+    assert "Harb" not in str(raised.value)

@@ -8,7 +8,7 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 
 import tracing
-from demo_pipeline.domain.codec import encode, headers_of
+from demo_pipeline.domain.codec import Codec, headers_of
 from demo_pipeline.domain.commands import ChargeCard, ReserveInventory, ShipOrder
 from demo_pipeline.domain.events import PaymentCharged, PaymentDeclined, StockReserved
 from demo_pipeline.domain.topics import TOPIC_OF, key_of
@@ -26,8 +26,8 @@ def _sent(headers: list[Any]) -> tuple[Any, ...]:
     return (*headers, ("ce_source", b"/test"))
 
 
-def _record_of(message: Message, offset: int = 0) -> ConsumerRecord[Any, Any]:
-    value = encode(message)
+async def _record_of(message: Message, offset: int = 0) -> ConsumerRecord[Any, Any]:
+    value = await Codec().encode(message)
     return ConsumerRecord(
         topic=TOPIC_OF[type(message)],
         partition=0,
@@ -43,8 +43,9 @@ def _record_of(message: Message, offset: int = 0) -> ConsumerRecord[Any, Any]:
     )
 
 
-def _sent_messages(*messages: Message) -> list[tuple[str, bytes, bytes]]:
-    return [(TOPIC_OF[type(sent)], key_of(sent), encode(sent)) for sent in messages]
+async def _sent_messages(*messages: Message) -> list[tuple[str, bytes, bytes]]:
+    codec = Codec()
+    return [(TOPIC_OF[type(sent)], key_of(sent), await codec.encode(sent)) for sent in messages]
 
 
 async def _published(context: Any) -> list[tuple[str, bytes, bytes]]:
@@ -56,9 +57,9 @@ async def test_the_result_of_a_command_is_published(
 ) -> None:
     context = await open_context("inventory")
     handle = record_handler(SERVICES["inventory"], context)
-    await handle(_record_of(ReserveInventory(make_order())))
+    await handle(await _record_of(ReserveInventory(make_order())))
     expected = StockReserved(make_order(), "reservation-o-1")
-    assert _sent_messages(expected) == await _published(context)
+    assert await _sent_messages(expected) == await _published(context)
 
 
 async def test_a_rejection_is_published_and_then_raised(
@@ -67,9 +68,9 @@ async def test_a_rejection_is_published_and_then_raised(
     context, order = await open_context("payment"), make_order(quantity=500)
     handle = record_handler(SERVICES["payment"], context)
     with pytest.raises(tracing.Rejected, match="card limit exceeded"):
-        await handle(_record_of(ChargeCard(order)))
+        await handle(await _record_of(ChargeCard(order)))
     expected = PaymentDeclined(order, "card limit exceeded")
-    assert _sent_messages(expected) == await _published(context)
+    assert await _sent_messages(expected) == await _published(context)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ async def test_a_command_has_one_effect_and_one_outcome_however_often_it_is_deli
     handle = record_handler(SERVICES[service], context)
     with caplog.at_level(logging.INFO):
         for offset in range(3):
-            await handle(_record_of(command(order), offset))
+            await handle(await _record_of(command(order), offset))
     async with context.database.connect() as connection:
         if service == "inventory":
             assert inventory.FIRST_STOCK - 2 == await inventory.available("kettle", connection)
@@ -107,7 +108,7 @@ async def test_a_failed_record_has_no_effect_until_the_next_delivery(
 
     context = await open_context("payment")
     handle = record_handler(SERVICES["payment"], context)
-    record = _record_of(ChargeCard(make_order()))
+    record = await _record_of(ChargeCard(make_order()))
     with monkeypatch.context() as broken:
         broken.setattr(type(context.outbox), "add", fail)
         with pytest.raises(ConnectionError):
@@ -116,7 +117,7 @@ async def test_a_failed_record_has_no_effect_until_the_next_delivery(
         assert 0 == await payment.charged_cents(connection)
     await handle(record)
     expected = PaymentCharged(make_order(), "payment-o-1")
-    assert _sent_messages(expected) == await _published(context)
+    assert await _sent_messages(expected) == await _published(context)
 
 
 async def test_the_relay_is_woken_after_the_commit(
@@ -126,7 +127,7 @@ async def test_the_relay_is_woken_after_the_commit(
     seen: list[Any] = []
     pending = dataclasses.replace(context, committed=lambda: seen.append("woken"))
     handle = record_handler(SERVICES["payment"], pending)
-    await handle(_record_of(ChargeCard(make_order())))
+    await handle(await _record_of(ChargeCard(make_order())))
     assert ["woken"] == seen
 
 
@@ -134,7 +135,9 @@ async def test_a_service_ignores_messages_without_a_handler(
     open_context: Any, make_order: Callable[..., Any]
 ) -> None:
     context = await open_context("payment")
-    await record_handler(SERVICES["payment"], context)(_record_of(ReserveInventory(make_order())))
+    await record_handler(SERVICES["payment"], context)(
+        await _record_of(ReserveInventory(make_order()))
+    )
     assert [] == await outbox_of(context)
 
 
@@ -143,7 +146,7 @@ async def test_log_lines_name_the_service_and_the_order(
 ) -> None:
     handle = record_handler(SERVICES["shipping"], await open_context("shipping"))
     with caplog.at_level(logging.INFO):
-        await handle(_record_of(ShipOrder(make_order())))
+        await handle(await _record_of(ShipOrder(make_order())))
     assert ("demo_pipeline.shipping", logging.INFO, "ShipOrder of order o-1 is done") in (
         caplog.record_tuples
     )

@@ -8,7 +8,7 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from sqlalchemy import select
 
-from demo_pipeline.domain.codec import decode, encode, headers_of
+from demo_pipeline.domain.codec import Codec, headers_of
 from demo_pipeline.domain.deadlines import PATIENT
 from demo_pipeline.domain.events import Order, OrderLine
 from demo_pipeline.domain.topics import TOPIC_OF, key_of
@@ -44,7 +44,7 @@ class Desk:
         """Handle events, in this order."""
         for event in events:
             self._offset += 1
-            await self._handle(record_of(event, self._offset))
+            await self._handle(await record_of(event, self._offset))
 
     async def sent(self) -> list[tuple[Message | None, dict[str, bytes | None]]]:
         """Return the messages in the outbox with their headers, in order."""
@@ -54,8 +54,9 @@ class Desk:
                 select(table.topic, table.value, table.headers).order_by(table.sequence)
             )
             rows = [(topic, value, unpack(packed)) for topic, value, packed in result]
+        codec = self.context.codec
         return [
-            (decode(_record(topic, value, headers, 0)), dict(headers))
+            (await codec.decode(_record(topic, value, headers, 0)), dict(headers))
             for topic, value, headers in rows
         ]
 
@@ -109,10 +110,11 @@ def at_work(tmp_path: Path, capture: Capture) -> AtWork:
     return working
 
 
-def record_of(message: Message, offset: int) -> ConsumerRecord[Any, Any]:
+async def record_of(message: Message, offset: int) -> ConsumerRecord[Any, Any]:
     """Return the record of a message."""
     headers = [*headers_of(message), ("ce_source", b"/test")]
-    return _record(TOPIC_OF[type(message)], encode(message), headers, offset, key_of(message))
+    value = await Codec().encode(message)
+    return _record(TOPIC_OF[type(message)], value, headers, offset, key_of(message))
 
 
 def _record(
