@@ -1,83 +1,67 @@
-"""Analytics: a read model of all orders, built from events alone."""
+"""Analytics: read models of all orders and of what is sold, built from events alone."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, func, select, update
+from sqlalchemy import func, select
 
-from demo_pipeline.domain.order_states import (
-    END_STATES,
-    PAID_STATES,
-    STAGE,
-    STATE_AFTER,
-    OrderState,
-)
-from demo_pipeline.runtime.database import insert_once
+from demo_pipeline.domain.order_states import END_STATES, PAID_STATES, OrderState
+from demo_pipeline.runtime.projecting import projecting
 from demo_pipeline.runtime.service import Service
+from demo_pipeline.services.read_models import ORDER_VIEW, ORDERS, PROJECTIONS, READ_MODELS, TABLES
+from tracing.sql import inbox_table
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.domain.events import Event
-
-_TABLES = MetaData()
-_ORDERS = Table(
-    "order_view",
-    _TABLES,
-    Column("order_id", String(64), primary_key=True),
-    Column("user_id", String(64), nullable=False),
-    Column("total_cents", Integer, nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("stage", Integer, nullable=False),
-)
+_ACTIVE: Final = ORDER_VIEW.c.generation == READ_MODELS.active(ORDERS.name)
 
 
-async def record(event: Event, connection: AsyncConnection) -> tuple[Event, ...]:
-    """Apply an event to the read model; events may arrive in any order."""
-    order, state = event.order, STATE_AFTER[type(event)]
-    new = await insert_once(
-        connection,
-        _ORDERS,
-        order_id=order.order_id,
-        user_id=order.user_id,
-        total_cents=order.total_cents,
-        state=state,
-        stage=STAGE[state],
+async def declare_read_models(connection: AsyncConnection) -> None:
+    """Make the read models known to the database.
+
+    In a new database they are active at once. One that is added to a database with history has to
+    be built from the log first, by a replay.
+    """
+    inbox = inbox_table(TABLES)
+    fresh = (
+        await READ_MODELS.is_empty(connection)
+        and await connection.scalar(select(inbox.c.id).limit(1)) is None
     )
-    if not new:
-        await connection.execute(
-            update(_ORDERS)
-            .where(_ORDERS.c.order_id == order.order_id, _ORDERS.c.stage < STAGE[state])
-            .values(state=state, stage=STAGE[state])
-        )
-    return ()
+    await READ_MODELS.declare(connection, PROJECTIONS, fresh=fresh)
 
 
 async def orders_by_state(connection: AsyncConnection) -> dict[OrderState, int]:
     """Count the orders in each state."""
     counted = await connection.execute(
-        select(_ORDERS.c.state, func.count()).group_by(_ORDERS.c.state)
+        select(ORDER_VIEW.c.state, func.count()).where(_ACTIVE).group_by(ORDER_VIEW.c.state)
     )
     return {OrderState(state): number for state, number in counted}
 
 
 async def revenue_cents(connection: AsyncConnection) -> int:
     """Return the total of all paid orders, in cents."""
-    paid = select(func.sum(_ORDERS.c.total_cents)).where(_ORDERS.c.state.in_(PAID_STATES))
+    paid = select(func.sum(ORDER_VIEW.c.total_cents)).where(
+        _ACTIVE, ORDER_VIEW.c.state.in_(PAID_STATES)
+    )
     return await connection.scalar(paid) or 0
 
 
 async def ended_orders(connection: AsyncConnection) -> dict[str, OrderState]:
     """Return all orders that have ended, with their states."""
     ended = await connection.execute(
-        select(_ORDERS.c.order_id, _ORDERS.c.state).where(_ORDERS.c.state.in_(END_STATES))
+        select(ORDER_VIEW.c.order_id, ORDER_VIEW.c.state).where(
+            _ACTIVE, ORDER_VIEW.c.state.in_(END_STATES)
+        )
     )
     return {order_id: OrderState(state) for order_id, state in ended}
 
 
 SERVICE: Final = Service(
     name="analytics",
-    tables=_TABLES,
-    handlers=dict.fromkeys(STATE_AFTER, record),
+    tables=TABLES,
+    fill=declare_read_models,
+    at_work=projecting("analytics", READ_MODELS, tuple(PROJECTIONS.values())),
+    other_topics=ORDERS.topics,
 )

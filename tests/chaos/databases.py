@@ -136,8 +136,12 @@ _SENDERS = ("orders", "orchestrator", "inventory", "payment", "shipping", "notif
 _ORDERS = "SELECT order_id, state, total_cents FROM orders"
 _NOTIFICATIONS = "SELECT order_id, about FROM notifications"
 _ENDS = "SELECT saga_id, outcome FROM saga_instances WHERE saga = '{}'"
+_VIEW = (
+    "SELECT order_id, state FROM order_view"
+    " WHERE generation = (SELECT active FROM projection_models WHERE name = 'orders')"
+)
 _QUERIES = {
-    "view": ("analytics", "SELECT order_id, state FROM order_view"),
+    "view": ("analytics", _VIEW),
     "states": ("orchestrator", "SELECT order_id, json_extract(state, '$.phase') FROM place_order"),
     "reservations": ("inventory", "SELECT order_id, state FROM reservations"),
     "payments": (

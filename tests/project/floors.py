@@ -25,6 +25,7 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
         ("export", "telemetry"),
         ("messaging", "otlp"),
         ("delivery", "kafka", "sagas"),
+        ("replay",),
         ("dlq", "lag", "sql"),
         ("cli",),
         ("__main__",),
@@ -51,7 +52,15 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 """By top-level package, from the ground up: what shares a floor does not import each other."""
 
 PUBLIC: Final = frozenset(
-    {"tracing", "tracing.dlq", "tracing.lag", "tracing.otlp", "tracing.sql", "tracing.testing"}
+    {
+        "tracing",
+        "tracing.dlq",
+        "tracing.lag",
+        "tracing.otlp",
+        "tracing.replay",
+        "tracing.sql",
+        "tracing.testing",
+    }
 )
 """The modules of `tracing` that applications import."""
 
@@ -65,7 +74,7 @@ OUTSIDE: Final[Mapping[str, frozenset[str]]] = {
 """What a top-level package imports of the others."""
 
 CLIENT_LIBRARIES: Final[Mapping[str, frozenset[str]]] = {
-    "aiokafka": frozenset({"cli", "dlq", "kafka", "lag", "testing"}),
+    "aiokafka": frozenset({"cli", "dlq", "kafka", "lag", "replay", "testing"}),
     "click": frozenset({"__main__", "cli"}),
     "rich": frozenset({"__main__", "cli"}),
 }

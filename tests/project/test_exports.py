@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-PUBLIC = ["tracing", "tracing.dlq", "tracing.lag", "tracing.sql", "tracing.testing"]
+PUBLIC = [
+    "tracing", "tracing.dlq", "tracing.lag", "tracing.replay", "tracing.sql", "tracing.testing",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PUBLIC)

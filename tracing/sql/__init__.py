@@ -8,12 +8,16 @@ A handler applies every event once, and publishes its own events if and only if 
             await outbox.add(connection, "payments", value, key=order_id)
     relay.wake()
 
-Sagas are recorded in the same way, in the transaction that moves them. Needs the extra `sql`, and
-the driver of the database.
+Sagas are recorded in the same way, in the transaction that moves them. Read models that a replay
+can rebuild (`tracing.replay`) keep generations of their rows, with positions in the log. Needs the
+extra `sql`, and the driver of the database.
 """
 
 from tracing.sql.inbox import SqlInbox
 from tracing.sql.outbox import SqlOutbox
+from tracing.sql.projection import Projection, ProjectionTables, projection_tables
+from tracing.sql.projection_rows import keep_highest
+from tracing.sql.projections import LoggedRecord, SqlProjections
 from tracing.sql.relay import OutboxRelay
 from tracing.sql.saga_log import SqlSagaLog
 from tracing.sql.saga_view import SagaRecord, SagaView, StepRecord
@@ -21,16 +25,22 @@ from tracing.sql.sagas import SqlSagas
 from tracing.sql.tables import SagaTables, inbox_table, outbox_table, saga_tables
 
 __all__ = [
+    "LoggedRecord",
     "OutboxRelay",
+    "Projection",
+    "ProjectionTables",
     "SagaRecord",
     "SagaTables",
     "SagaView",
     "SqlInbox",
     "SqlOutbox",
+    "SqlProjections",
     "SqlSagaLog",
     "SqlSagas",
     "StepRecord",
     "inbox_table",
+    "keep_highest",
     "outbox_table",
+    "projection_tables",
     "saga_tables",
 ]

@@ -31,7 +31,7 @@ from demo_pipeline.domain.events import (
     StockReserved,
 )
 from demo_pipeline.domain.order_states import OrderState
-from demo_pipeline.services import analytics, inventory, orders, payment, shipping
+from demo_pipeline.services import inventory, orders, payment, shipping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,35 +144,6 @@ async def test_an_order_is_shipped(
     assert expected == await handle(database, "shipping", ShipOrder(order))
     async with database.connect() as connection:
         assert 1 == await shipping.shipments(connection)
-
-
-async def test_analytics_counts_orders_and_revenue_whatever_the_order_of_events(
-    open_service_database: Any, make_order: Callable[..., Any], handle: Any
-) -> None:
-    database = await open_service_database("analytics")
-    first, second, third = make_order("o-1"), make_order("o-2"), make_order("o-3")
-    for event in (
-        OrderShipped(first, "s"),
-        OrderPlaced(first),
-        PaymentCharged(second, "p"),
-        OrderPlaced(second),
-        PaymentCharged(second, "p"),
-        OrderPlaced(third),
-        OrderCancelled(third, "no"),
-        PaymentDeclined(third, "no"),
-    ):
-        await handle(database, "analytics", event)
-    async with database.connect() as connection:
-        assert {
-            OrderState.SHIPPED: 1,
-            OrderState.PAID: 1,
-            OrderState.CANCELLED: 1,
-        } == await analytics.orders_by_state(connection)
-        assert 2 * 8900 == await analytics.revenue_cents(connection)
-        assert {
-            "o-1": OrderState.SHIPPED,
-            "o-3": OrderState.CANCELLED,
-        } == await analytics.ended_orders(connection)
 
 
 async def test_reserved_stock_is_released_once(

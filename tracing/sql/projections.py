@@ -1,0 +1,228 @@
+"""Read models in tables: which generation is active, and how far it is in the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from zlib import crc32
+
+from sqlalchemy import MetaData, case, literal, or_, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tracing.replay.positions import LogPartition, Position
+from tracing.sql.projection import INACTIVE, projection_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import ScalarSelect
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from tracing.sql.projection import ProjectionTables
+
+_INSERTS: Final[dict[str, Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+# The first half of the lock's number, which keeps it apart from other users of advisory locks.
+_LOCK: Final = 0x70726F6A
+
+
+class LoggedRecord(Protocol):
+    """A record with its place in the log. aiokafka's record is one."""
+
+    @property
+    def topic(self) -> str:
+        """Its topic."""
+
+    @property
+    def partition(self) -> int:
+        """Its partition."""
+
+    @property
+    def offset(self) -> int:
+        """Its offset."""
+
+    @property
+    def timestamp(self) -> int:
+        """Its timestamp, unix ms."""
+
+
+class SqlProjections:
+    """The read models of one database: generations, positions, and the rule that ties them.
+
+    Every row of a read model belongs to a generation, and readers see the active one. A replay
+    builds the next generation beside it and then makes that the active one, in one transaction. The
+    live consumer applies a record to the generation that `advance` returns, in the same
+    transaction, so no record is missing from a generation and none is in it twice::
+
+        async with engine.begin() as connection:
+            generations = await projections.advance(connection, ["orders"], record)
+            if "orders" in generations:
+                ...  # write rows with generation=generations["orders"]
+
+    A query reads the active generation by `select(...).where(view.c.generation ==
+    projections.active("orders"))`.
+
+    Args:
+        metadata: The metadata of the tables; by default a new one.
+        prefix: The prefix of the tables' names.
+
+    Task safety: any number of tasks of one event loop, each with its own connection.
+    """
+
+    def __init__(self, *, metadata: MetaData | None = None, prefix: str = "projection") -> None:
+        self._tables = projection_tables(MetaData() if metadata is None else metadata, prefix)
+        self._lock = (_LOCK << 32 | crc32(self._tables.models.fullname.encode())) & (2**63 - 1)
+
+    @property
+    def tables(self) -> ProjectionTables:
+        """The tables; create them before the first call."""
+        return self._tables
+
+    async def declare(
+        self, connection: AsyncConnection, names: Collection[str], *, fresh: bool
+    ) -> None:
+        """Make read models known to the database; those that it knows stay as they are.
+
+        In a fresh database they are active at once, because the consumer will apply everything to
+        them. In one that has history they stay inactive until a replay has built them: the records
+        that the consumer has passed are missing from them.
+
+        Args:
+            connection: Inside a transaction.
+            names: The read models, each of at most 128 characters.
+            fresh: Whether the consumer has not yet passed any record.
+
+        Raises:
+            ValueError: The database is neither SQLite nor PostgreSQL.
+        """
+        generation = INACTIVE + 1 if fresh else INACTIVE
+        rows = [{"name": name, "active": generation, "latest": generation} for name in names]
+        if rows:
+            insert = insert_on(connection)(self._tables.models).on_conflict_do_nothing()
+            await connection.execute(insert, rows)
+
+    async def is_empty(self, connection: AsyncConnection) -> bool:
+        """Return whether no read model was ever declared in the database."""
+        return await connection.scalar(select(self._tables.models.c.name).limit(1)) is None
+
+    async def advance(
+        self, connection: AsyncConnection, names: Collection[str], record: LoggedRecord
+    ) -> dict[str, int]:
+        """Move the active generations past a record that the live consumer handles.
+
+        Make this the first call of the transaction: it waits while a replay switches generations,
+        and a replay waits for the transaction.
+
+        A record below the position is left out: it is applied already. If its timestamp is later
+        than all that were applied, the log is another one than before, because the topic was
+        deleted and created again. It is applied then, and the position follows the new log.
+
+        Args:
+            connection: Inside the transaction that applies the record.
+            names: The read models that read the record's topic.
+            record: The record; call this for records too that change no rows.
+
+        Returns:
+            By name, the generation to apply the record to. A read model is missing where the
+            record must not be applied: it is already, or the read model is not built yet.
+
+        Raises:
+            ValueError: The database is neither SQLite nor PostgreSQL.
+        """
+        insert = insert_on(connection)
+        if connection.dialect.name == "postgresql":
+            # Fair, as row locks are not: a waiting switch is not overtaken for ever. On SQLite the
+            # statement below takes the lock of the only writer.
+            await connection.execute(
+                text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": self._lock}
+            )
+        models, positions = self._tables.models, self._tables.positions
+        place = {
+            "topic": record.topic,
+            "partition": record.partition,
+            "next_offset": record.offset + 1,
+            "event_ms": record.timestamp,
+        }
+        moved = insert(positions).from_select(
+            ["name", "generation", *place],
+            select(
+                models.c.name,
+                models.c.active,
+                *(literal(value, positions.c[name].type) for name, value in place.items()),
+            ).where(models.c.name.in_(names)),
+        )
+        statement = moved.on_conflict_do_update(
+            index_elements=list(positions.primary_key.columns),
+            set_={
+                "next_offset": moved.excluded.next_offset,
+                "event_ms": later(moved.excluded.event_ms, positions.c.event_ms),
+            },
+            where=or_(
+                moved.excluded.next_offset > positions.c.next_offset,
+                moved.excluded.event_ms > positions.c.event_ms,
+            ),
+        ).returning(positions.c.name, positions.c.generation)
+        rows = await connection.execute(statement)
+        return {name: generation for name, generation in rows if generation != INACTIVE}
+
+    def active(self, name: str) -> ScalarSelect[int]:
+        """Return a subquery for the active generation; 0, which has no rows, if there is none."""
+        models = self._tables.models.c
+        return select(models.active).where(models.name == name).scalar_subquery()
+
+    async def active_generation(self, connection: AsyncConnection, name: str) -> int | None:
+        """Return the active generation; `None` if the read model is not built yet."""
+        return await connection.scalar(select(self.active(name))) or None
+
+    async def positions(
+        self, connection: AsyncConnection, name: str, generation: int | None = None
+    ) -> dict[LogPartition, Position]:
+        """Return how far a read model is, by partition; partitions without a record are missing.
+
+        Args:
+            connection: A connection; for rows and positions that belong together, both in one
+                transaction that sees one snapshot.
+            name: The read model.
+            generation: The generation; by default the active one. Generation 0 holds how far the
+                consumer is while the read model is not built.
+        """
+        positions = self._tables.positions.c
+        rows = await connection.execute(
+            select(
+                positions.topic, positions.partition, positions.next_offset, positions.event_ms
+            ).where(
+                positions.name == name,
+                positions.generation == (self.active(name) if generation is None else generation),
+            )
+        )
+        return {
+            LogPartition(topic, partition): Position(next_offset, event_ms)
+            for topic, partition, next_offset, event_ms in rows
+        }
+
+    async def exclude_live(self, connection: AsyncConnection) -> None:
+        """Keep every `advance` out until the transaction ends, and wait for those that are in one.
+
+        On SQLite, call it after a write in the same transaction, which has that effect already.
+        """
+        if connection.dialect.name == "postgresql":
+            await connection.execute(
+                text("SELECT pg_advisory_xact_lock(:key)"), {"key": self._lock}
+            )
+
+
+def later(one: Any, other: Any) -> Any:
+    """Return the later of two times, in SQL."""
+    return case((one > other, one), else_=other)
+
+
+def insert_on(connection: AsyncConnection) -> Any:
+    """Return the `insert` of the connection's database, which supports `ON CONFLICT`.
+
+    Raises:
+        ValueError: The database is neither SQLite nor PostgreSQL.
+    """
+    insert = _INSERTS.get(connection.dialect.name)
+    if insert is None:
+        raise ValueError(
+            f"read models work on {' and '.join(_INSERTS)}, not on {connection.dialect.name}"
+        )
+    return insert
