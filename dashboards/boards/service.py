@@ -21,20 +21,21 @@ def service_board() -> Board:
                     SignalPanel(
                         kind="timeseries",
                         signals=(flows.PROCESSED,),
-                        width=8,
+                        width=6,
                         drill_down="lag",
                         picks=(TOPIC,),
                     ),
                     SignalPanel(
-                        kind="counts", signals=(flows.FAILED,), width=8, drill_down="dead-letters"
+                        kind="counts", signals=(flows.FAILED,), width=6, drill_down="dead-letters"
                     ),
                     SignalPanel(
                         kind="timeseries",
                         signals=(flows.PROCESSING_P95,),
-                        width=8,
+                        width=6,
                         drill_down="lag",
                         picks=(TOPIC,),
                     ),
+                    SignalPanel(kind="timeseries", signals=(flows.MESSAGE_SIZE,), width=6),
                 ),
             ),
             Row(

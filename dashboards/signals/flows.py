@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.model.labels import ERROR, GROUP, PIPELINE, SERVICE, TOPIC
+from dashboards.model.labels import ERROR, GROUP, PIPELINE, SERVICE, TOPIC, TYPE
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import EACH_POINT, Signal, Threshold
 from tracing.metrics.catalog import (
+    BODY_SIZE,
     CONSUMED_MESSAGES,
     END_TO_END_DURATION,
     PROCESS_DURATION,
@@ -140,4 +141,13 @@ PROCESSING_P95: Final = Signal(
     expr=lambda scope: scope.quantile(0.95, PROCESS_DURATION, by=(SERVICE, TOPIC)),
     legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}",
     exemplars=True,
+)
+MESSAGE_SIZE: Final = Signal(
+    title="Message size p95",
+    description="95 of 100 processed records had a smaller value, by topic and type. Events that "
+    "carry their state are larger than notifications, whose readers call back for it. Only of "
+    "services with Telemetry(body_sizes=True).",
+    unit="bytes",
+    expr=lambda scope: scope.quantile(0.95, BODY_SIZE, by=(TOPIC, TYPE)),
+    legend=f"{{{{{TOPIC}}}}} {{{{{TYPE}}}}}",
 )

@@ -126,7 +126,11 @@ async def start_service(
         stack.push_async_callback(asyncio.to_thread, providers.shutdown)
         stack.enter_context(exported_logs(service.name, providers))
         telemetry = providers.telemetry(
-            _PIPELINE, source=f"/{service.name}", order_check=True, message_kinds=KINDS
+            _PIPELINE,
+            source=f"/{service.name}",
+            order_check=True,
+            message_kinds=KINDS,
+            body_sizes=True,
         )
         database = await stack.enter_async_context(open_database(service, database_url))
         producer = _producer(service, cluster, telemetry)

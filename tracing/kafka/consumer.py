@@ -19,8 +19,8 @@ from tracing.kafka.forwarding import argument, like, takes, with_argument
 from tracing.kafka.iteration import Iterations, TracedRecords, next_beneath, topic_of
 from tracing.kafka.port import KafkaConsumerPort
 from tracing.kafka.rebalance import RebalanceRelay
+from tracing.messaging.body_size import processing_type
 from tracing.messaging.order import OrderCheck
-from tracing.messaging.process import Processing
 from tracing.messaging.process_batch import BatchProcessing, mixed_series
 from tracing.messaging.receive import Polling
 from tracing.messaging.replay_skips import ReplaySkips
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
     from tracing.kafka.protocols import KafkaConsumer
+    from tracing.messaging.process import Processing
     from tracing.messaging.transport import ClientInfo
     from tracing.metrics.series import OperationSeries
     from tracing.telemetry import Telemetry
@@ -118,6 +119,7 @@ class TracedConsumer(ConsumerMethods):
             consumer, group=group, client_id=client_id, broker=cluster_of(consumer)
         )
         self._mixed: OperationSeries | None = None
+        self._processing = processing_type(telemetry)
         self._polling = Polling(telemetry, self._info)
         self._skips = ReplaySkips(telemetry, self._info.group)
         order = OrderCheck(telemetry, self._info)
@@ -149,7 +151,7 @@ class TracedConsumer(ConsumerMethods):
         """
         lane = self._lanes[record.topic, record.partition]
         polled = self._poll_of(record) if self._polling.remembered else None
-        return Processing(self._telemetry, lane, record, polled)
+        return self._processing(self._telemetry, lane, record, polled)
 
     def process_batch(self, records: Iterable[ConsumerRecord[Any, Any]]) -> BatchProcessing:
         """Handle several records at once in an `async with` block, for example to sum them up.

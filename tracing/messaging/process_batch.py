@@ -12,6 +12,7 @@ from tracing.core import semconv
 from tracing.core.otel_context import PROCESSING_KEY, SPAN_KEY, SUPPRESSED
 from tracing.headers.flow import flow_attributes, in_flow
 from tracing.headers.identity import EventIdentity
+from tracing.messaging.body_size import record_sizes
 from tracing.messaging.fan_in import MAX_LINKS, deciding, fan_in
 from tracing.messaging.handling import Handling, running_task
 from tracing.messaging.outcome import ERROR, OK, Rejected, decisive
@@ -88,6 +89,7 @@ class BatchProcessing(Handling):
         self._reason: str | None = None
         self._arrived: tuple[Arrived, ...] = ()
         self._duplicates: set[EventIdentity] = set()
+        self._sized = not telemetry.body_sizes
 
     def duplicate(self, identity: EventIdentity) -> None:
         """Note a duplicate in the batch: the event is not counted in its flow's lag."""
@@ -160,6 +162,10 @@ class BatchProcessing(Handling):
             if arrived.wait_ms < 0:
                 telemetry.diagnostics.clock_skew.value += 1
             arrived.durations.wait.record(max(0, arrived.wait_ms) / 1000, self.span)
+        if not self._sized:
+            # Once: another attempt reads the same bytes.
+            self._sized = True
+            record_sizes(zip(self.records, read.lanes, strict=True), self.span)
         self._context = Context(
             {**ambient, **in_flow(read.flow), SPAN_KEY: self.span, PROCESSING_KEY: self}
         )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tracing.core.semconv import Attributes, AttributeValue
     from tracing.messaging.order import LaneOrder
     from tracing.messaging.transport import ClientInfo
+    from tracing.metrics.instruments import Durations
     from tracing.metrics.message_types import ByType
     from tracing.telemetry import Telemetry
 
@@ -54,11 +55,12 @@ class TypedSubscription:
 
     Attributes:
         mixed: Whether the records are of several types, which share a label.
+        sizes: The sizes of the records' values; `None` where they are not recorded.
     """
 
     __slots__ = (
         "__weakref__", "arrivals", "attributes", "info", "mixed", "name", "relation", "series",
-        "topic",
+        "sizes", "topic",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +94,11 @@ class TypedSubscription:
             telemetry.metrics, {**operation, **labels}, durations=catalog.PROCESS_DURATION
         )
         self.arrivals = Arrivals(telemetry, topic, info.group, labels)
+        self.sizes: Durations | None = None
+        if telemetry.body_sizes:
+            self.sizes = telemetry.metrics.durations(
+                catalog.BODY_SIZE, {semconv.DESTINATION: topic, **labels}
+            )
 
 
 class TypedLane:
@@ -108,7 +115,7 @@ class TypedLane:
 
     __slots__ = (
         "__weakref__", "arrivals", "attributes", "mixed", "name", "order", "relation", "series",
-        "topic", "transport", "types",
+        "sizes", "topic", "transport", "types",
     )  # fmt: skip
 
     types: ByType[TypedLane]
@@ -124,6 +131,7 @@ class TypedLane:
         self.relation = subscription.relation
         self.series = subscription.series
         self.arrivals = subscription.arrivals
+        self.sizes = subscription.sizes
         self.attributes: dict[str, AttributeValue] = {**subscription.attributes, **lane}
         subscription.info.broker.keep_described(self)
 

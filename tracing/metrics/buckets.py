@@ -1,4 +1,4 @@
-"""The bucket bounds of all duration histograms: one list, so that durations can be compared.
+"""The bucket bounds of all histograms; durations have one list, so that they can be compared.
 
 Prometheus computes a quantile from buckets: it finds the right bucket, and takes the values in it
 as spread evenly. So an estimate and the true quantile lie in one bucket, and differ by less than
@@ -35,6 +35,11 @@ LAG_BUCKETS: Final = (*DURATION_BUCKETS, 300.0, 900.0, 3600.0, 14400.0)
 
 RETRY_BUCKETS: Final = (*DURATION_BUCKETS, 120.0, 300.0, 600.0, 1800.0)
 """To many minutes of backoff."""
+
+BODY_BUCKETS: Final = tuple(float(64 << step) for step in range(19))
+"""Upper bounds in bytes, from 64 to 16 MiB, each twice the one below: sizes differ by orders of
+magnitude, and an estimate in the right power of two says what a message costs. 1 MiB, Kafka's own
+limit (`max.request.size`, `message.max.bytes`), is one of the bounds."""
 
 SAGA_BUCKETS: Final = (*DURATION_BUCKETS, 300.0, 900.0, 3600.0, 21600.0, 86400.0, 604800.0)
 """To flows that wait for people: a saga may take days."""

@@ -8,6 +8,7 @@ from typing import Final
 from tracing.core import semconv
 from tracing.metrics import lag_metrics
 from tracing.metrics.buckets import (
+    BODY_BUCKETS,
     DURATION_BUCKETS,
     LAG_BUCKETS,
     RETRY_BUCKETS,
@@ -78,6 +79,15 @@ WAIT_DURATION: Final = Metric(
     "not included.",
     labels=_FLOW,
     buckets=LAG_BUCKETS,
+)
+# The conventions have an attribute for the size, and no metric: so this is not in their namespace.
+BODY_SIZE: Final = Metric(
+    name="pipeline.message.body.size",
+    kind="histogram",
+    unit="By",
+    description="Size of the value of a processed message, as it was on the wire. Off by default.",
+    labels=(semconv.DESTINATION, semconv.MESSAGE_TYPE),
+    buckets=BODY_BUCKETS,
 )
 RETRIES: Final = Metric(
     name="pipeline.retries",
@@ -261,6 +271,7 @@ METRICS: Final = (
     END_TO_END_DURATION,
     PUBLISH_DURATION,
     WAIT_DURATION,
+    BODY_SIZE,
     RETRIES,
     RETRY_DURATION,
     DEAD_LETTERS,

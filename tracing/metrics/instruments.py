@@ -34,10 +34,10 @@ Readings = Callable[[], Iterable[tuple[Labels, float]]]
 
 
 class Durations(Protocol):
-    """One series of a duration histogram."""
+    """One series of a histogram, mostly of durations."""
 
     def record(self, value: float, span: Span | None = None, /) -> None:
-        """Record one duration, in seconds; a sampled span becomes an exemplar of it."""
+        """Record a value, durations in seconds; a sampled span becomes an exemplar of it."""
 
 
 class Count:

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tracing.messaging.process import Processing
+from tracing.messaging.body_size import processing_type
 from tracing.messaging.reading import ConsumerClosedError
 from tracing.messaging.subscription import SubscribedLane, Subscription
 from tracing.messaging.transport import ClientInfo
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tracing import Telemetry
     from tracing.headers.codec import Header
+    from tracing.messaging.process import Processing
     from tracing.messaging.reading import ConsumerPort, LaneObserver, RunningLoop
     from tracing.messaging.transport import Sender
 
@@ -239,7 +240,8 @@ class QueueConsumer:
     def process(self, message: Delivery) -> Processing:
         """Handle one message in its process span."""
         subscription = Subscription(self.telemetry, self.info, message.topic)
-        return Processing(self.telemetry, SubscribedLane(subscription, {}), message, None)
+        handling = processing_type(self.telemetry)
+        return handling(self.telemetry, SubscribedLane(subscription, {}), message, None)
 
     def addressed_elsewhere(self, message: Delivery) -> bool:
         """Return no: queues have no replays."""

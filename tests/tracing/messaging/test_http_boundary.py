@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 UNSAMPLED = f"00-{TRACE}-00f067aa0ba902b7-00"
 SAMPLED = f"00-{TRACE}-00f067aa0ba902b7-01"
+SECRETS = ("the-old-one-4f81d2", "the-new-one-9c07aa")
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def capture() -> Iterator[Capture]:
 class Shop:
     """An application that sends one record a request, behind a boundary and a server span."""
 
-    def __init__(self, capture: Capture, caller: Caller) -> None:
+    def __init__(self, capture: Capture, caller: Caller, secrets: tuple[str, ...] = ()) -> None:
         self.telemetry = Telemetry(
             "orders",
             tracer_provider=capture.tracer_provider,
@@ -48,7 +49,7 @@ class Shop:
             exclude_spans=["receive", "send"],
             server_request_hook=HttpBoundary.link,
         )
-        self.app: Any = HttpBoundary(instrumented, self.telemetry, caller=caller)
+        self.app: Any = HttpBoundary(instrumented, self.telemetry, caller=caller, secrets=secrets)
 
     async def _answer(self, scope: Any, _receive: Any, send: Any) -> None:
         self.seen.append({"headers": scope["headers"], "baggage": dict(baggage.get_all())})
@@ -175,3 +176,70 @@ async def test_a_scope_without_headers_passes_unchanged(capture: Capture) -> Non
 def test_an_unknown_kind_of_caller_is_refused(capture: Capture) -> None:
     with pytest.raises(ValueError, match="'trust', 'link' or 'ignore'"):
         Shop(capture, "forget")  # type: ignore[arg-type]  # that is the point
+
+
+def _server(capture: Capture) -> Any:
+    return next(span for span in capture.spans() if span.kind is trace.SpanKind.SERVER)
+
+
+@pytest.mark.parametrize("caller", ["link", "ignore", "trust"])
+@pytest.mark.parametrize("secret", SECRETS)
+async def test_a_service_that_shows_a_secret_continues_its_trace_and_flow(
+    capture: Capture, caller: Caller, secret: str
+) -> None:
+    shop = Shop(capture, caller, SECRETS)
+    flow = f"pipeline.name=billing,pipeline.origin={int(time.time() * 1000) - 5000}"
+
+    sent = await shop.request(
+        {"Traceparent": SAMPLED, "baggage": flow, "X-Pipeline-Caller": secret, "accept": "a/b"}
+    )
+
+    assert (TRACE, "00f067aa0ba902b7") == (
+        f"{_server(capture).context.trace_id:032x}",
+        f"{_server(capture).parent.span_id:016x}",
+    )
+    assert TRACE.encode() == (sent["traceparent"] or b"")[3:35]
+    assert flow.encode() == sent["baggage"]
+
+
+@pytest.mark.parametrize("caller", ["link", "ignore", "trust"])
+@pytest.mark.parametrize("secrets", [(), SECRETS])
+async def test_the_application_never_sees_a_secret(
+    capture: Capture, caller: Caller, secrets: tuple[str, ...]
+) -> None:
+    shop = Shop(capture, caller, secrets)
+
+    await shop.request({"X-Pipeline-Caller": SECRETS[0], "accept": "a/b"})
+
+    assert [[b"accept"]] == [[name for name, _ in seen["headers"]] for seen in shop.seen]
+
+
+@pytest.mark.parametrize("guess", ["", "wrong", SECRETS[0][:-1], SECRETS[0] + "x", "\u00e4" * 20])
+async def test_a_caller_with_a_wrong_secret_is_an_outsider(capture: Capture, guess: str) -> None:
+    shop = Shop(capture, "link", SECRETS)
+
+    await shop.request({"traceparent": UNSAMPLED, "x-pipeline-caller": guess})
+
+    assert None is _server(capture).parent
+    assert [TRACE] == [f"{link.context.trace_id:032x}" for link in _server(capture).links]
+
+
+async def test_without_secrets_no_caller_can_show_one(capture: Capture) -> None:
+    await Shop(capture, "link").request({"traceparent": SAMPLED, "x-pipeline-caller": ""})
+
+    assert None is _server(capture).parent
+
+
+@pytest.mark.parametrize("secret", ["too short", "\u00e4" * 20, "line\nbreak, which is long"])
+def test_a_secret_that_is_weak_or_cannot_be_sent_is_refused_and_not_shown(
+    capture: Capture, secret: str
+) -> None:
+    with pytest.raises(ValueError, match="at least 16 printable ASCII") as refused:
+        Shop(capture, "link", (secret,))
+
+    assert secret not in str(refused.value)
+
+
+def test_a_text_instead_of_several_secrets_is_refused(capture: Capture) -> None:
+    with pytest.raises(TypeError, match="collection of texts"):
+        Shop(capture, "link", SECRETS[0])  # type: ignore[arg-type]  # that is the point

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.tracing.metrics.prometheus_quantile import bucket_counts, histogram_quantile
 from tracing.metrics.buckets import DURATION_BUCKETS
-from tracing.metrics.catalog import END_TO_END_DURATION, METRICS, PROCESS_DURATION
+from tracing.metrics.catalog import BODY_SIZE, END_TO_END_DURATION, METRICS, PROCESS_DURATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,9 @@ ERROR: Final = 0.15
 ADVISED: Final = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
-HISTOGRAMS: Final = [metric for metric in METRICS if metric.kind == "histogram"]
+DURATIONS: Final = [
+    metric for metric in METRICS if metric.kind == "histogram" and metric.unit == "s"
+]
 NORMAL: Final = NormalDist()
 
 # Distributions by their inverse: the value below which a share of all values lies.
@@ -82,11 +85,20 @@ def test_1_3_and_2_3_seconds_differ() -> None:
     assert 2.48 == pytest.approx(estimated(PROCESS_DURATION.buckets, [2.3] * 50), abs=0.01)
 
 
-@pytest.mark.parametrize("metric", HISTOGRAMS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", DURATIONS, ids=lambda metric: metric.name)
 def test_all_durations_share_the_bounds_up_to_a_minute(metric: Metric) -> None:
     buckets = metric.buckets
     assert DURATION_BUCKETS == buckets[: len(DURATION_BUCKETS)]
     assert all(bound > MOST for bound in buckets[len(DURATION_BUCKETS) :])
+
+
+def test_sizes_have_bounds_from_a_few_bytes_to_more_than_the_largest_message() -> None:
+    bounds = BODY_SIZE.buckets
+    assert all(2 * below == above for below, above in pairwise(bounds))
+    assert bounds[0] <= 64
+    # Kafka's limit is near 1 MiB, and may be raised.
+    assert 2**20 in bounds
+    assert bounds[-1] >= 2**24
 
 
 def test_the_bounds_include_the_advised_ones_and_those_that_objectives_used() -> None:

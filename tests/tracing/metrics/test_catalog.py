@@ -144,6 +144,7 @@ async def _recorded(*, aggregated: bool) -> Recorded:
         aggregator=aggregator,
         order_check=True,
         message_kinds={"orders": "event"},
+        body_sizes=True,
     )
     account.report_with(telemetry.metrics)
     end = await _scene(telemetry)
