@@ -32,6 +32,9 @@ from tracing.sagas.flow import FlowEvent, SagaFlow
 from tracing.sagas.observer import SagaObserver
 from tracing.sagas.store import SagaHealth, SagaHealthSource, SagaHistory, SagaLog
 from tracing.sagas.tracker import SagaTracker
+from tracing.schemas.errors import UndecodableRecord, UnknownSchema
+from tracing.schemas.hook import Schemas
+from tracing.schemas.wire import schema_id
 from tracing.telemetry import MessageKind, Relation, Telemetry
 
 __all__ = [
@@ -62,14 +65,18 @@ __all__ = [
     "SagaObserver",
     "SagaOutcome",
     "SagaTracker",
+    "Schemas",
     "StepOutcome",
     "Telemetry",
     "TracedConsumer",
     "TracedProducer",
+    "UndecodableRecord",
+    "UnknownSchema",
     "Unprocessable",
     "UnreadableRecord",
     "cloudevent",
     "consume",
     "current_batch",
     "current_processing",
+    "schema_id",
 ]

@@ -24,7 +24,7 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
         ("headers", "metrics", "spans"),
         ("export", "telemetry"),
         ("messaging", "otlp"),
-        ("delivery", "kafka", "sagas"),
+        ("delivery", "kafka", "sagas", "schemas"),
         ("replay",),
         ("dlq", "lag", "sql"),
         ("cli",),

@@ -112,6 +112,7 @@ SHORT = {
     "tracing.__main__": "the entry point: it runs, and explains itself, without the extra `cli`",
     "tracing.core.otel_context": "only constants",
     "tracing.metrics.buckets": "only constants",
+    "tracing.metrics.schema_metrics": "only constants",
 }
 
 

@@ -6,7 +6,7 @@ A metric or label that is recorded and not in here, or in here and not recorded,
 from typing import Final
 
 from tracing.core import semconv
-from tracing.metrics import lag_metrics
+from tracing.metrics import lag_metrics, schema_metrics
 from tracing.metrics.buckets import (
     BODY_BUCKETS,
     DURATION_BUCKETS,
@@ -234,6 +234,7 @@ CONSUMER_LOST: Final = lag_metrics.CONSUMER_LOST
 COMMAND_READERS: Final = lag_metrics.COMMAND_READERS
 DEAD_LETTERS_DEPTH: Final = lag_metrics.DEAD_LETTERS_DEPTH
 DEAD_LETTERS_OLDEST_AGE: Final = lag_metrics.DEAD_LETTERS_OLDEST_AGE
+SCHEMA_RECORDS: Final = schema_metrics.SCHEMA_RECORDS
 CONTEXT_INVALID: Final = Metric(
     name="pipeline.context.invalid",
     kind="counter",
@@ -302,6 +303,7 @@ METRICS: Final = (
     COMMAND_READERS,
     DEAD_LETTERS_DEPTH,
     DEAD_LETTERS_OLDEST_AGE,
+    SCHEMA_RECORDS,
     CONTEXT_INVALID,
     CLOCK_SKEW,
     TELEMETRY_DROPPED,

@@ -99,6 +99,7 @@ async def _scene(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
     backlog = Backlog(telemetry, "orders")
     backlog.begin()
     backlog.measured(1, 1)
+    tracing.Schemas(telemetry, {1: ("orders-value", 1)}).written(b"\0\0\0\0\1")
 
     async def end() -> None:
         await reading.aclose()

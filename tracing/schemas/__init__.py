@@ -1,0 +1,1 @@
+"""The schemas that messages are written and read with: counted, on spans, and in dead letters."""
