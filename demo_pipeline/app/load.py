@@ -15,7 +15,6 @@ from demo_pipeline.services.payment import DECLINED_CARD
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_USERS: Final = 20
 _TIMEOUT_S: Final = 30.0
 _KEEP_ALIVE_S: Final = 1.0
 
@@ -29,19 +28,21 @@ class Load:
         rate: Orders per second.
         seed: The same seed gives the same orders.
         declined_every: Every nth order is paid with a card that is declined; 0 for none.
+        customers: Number of customers who place them.
     """
 
     orders: int
     rate: float
     seed: int
     declined_every: int = 0
+    customers: int = 20
 
 
 def order_bodies(load: Load) -> Iterator[dict[str, object]]:
     """Generate the bodies of `POST /orders`."""
     chance = random.Random(load.seed)  # noqa: S311 - repeatable, and nothing to protect
     for number in range(load.orders):
-        user = chance.randrange(_USERS)
+        user = chance.randrange(load.customers)
         products = chance.sample(sorted(PRICES), k=chance.randint(1, 3))
         yield {
             "user_id": f"user-{user:02}",

@@ -151,7 +151,10 @@ async def _play(
     url = running["orders"].url
     if url is None:
         raise DemoError("service orders has no HTTP API")
-    load = replace(options.load, declined_every=SCENARIOS[options.scenario].declined_every)
+    scenario = SCENARIOS[options.scenario]
+    load = replace(
+        options.load, declined_every=scenario.declined_every, customers=scenario.customers
+    )
     refused = await place_orders(url, load, accepted)
     problems = []
     if refused:

@@ -27,6 +27,7 @@ class Scenario:
         repeated_every: Every nth record is sent twice; 0 for none.
         repartitioned_every: Every nth record of `orders.events` is written by a client with another
             partitioner; 0 for none.
+        customers: Number of customers who place the orders.
         declined_every: Every nth order is paid with a card that is always declined; 0 for none.
         shipping_s: How long it takes to ship an order, in seconds; orders of one partition wait
             for each other.
@@ -40,6 +41,7 @@ class Scenario:
     outage_s: float = 0.0
     repeated_every: int = 0
     repartitioned_every: int = 0
+    customers: int = 20
     declined_every: int = 0
     shipping_s: float = 0.0
     returns_closed: bool = False
@@ -70,6 +72,8 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         "librdkafka's, instead of Java's murmur2). A customer's events are then in two partitions, "
         "and nothing keeps them in order. Their readers count them as out of order.",
         repartitioned_every=2,
+        # So few that in a short run, too, each has several orders.
+        customers=4,
     ),
     "payment-declines": Scenario(
         story="One card in five is declined. Those sagas compensate: the stock is released, the "

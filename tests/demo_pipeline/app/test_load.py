@@ -23,6 +23,12 @@ def test_a_seed_makes_the_same_orders_and_another_makes_others() -> None:
     assert orders(1) != orders(2)
 
 
+def test_a_few_customers_place_many_orders_each() -> None:
+    load = Load(orders=10, rate=1, seed=1, customers=4)
+
+    assert 4 == len({body["user_id"] for body in order_bodies(load)})
+
+
 def test_generated_orders_are_valid() -> None:
     for number, body in enumerate(order_bodies(Load(orders=100, rate=1, seed=3))):
         order = order_from(msgspec.json.encode(body), order_id=str(number))

@@ -170,7 +170,7 @@ async def test_records_that_are_sent_twice_are_applied_once(kafka_servers: str) 
 
 @pytest.mark.integration
 async def test_a_second_partitioner_puts_the_events_of_customers_out_of_order() -> None:
-    outcome = await run(_options(orders=24, scenario="out-of-order"), _Steps())
+    outcome = await run(_options(orders=16, scenario="out-of-order"), _Steps())
 
     assert () == outcome.problems
     assert () == check_traces(outcome.result)
@@ -187,7 +187,7 @@ async def test_a_second_partitioner_puts_the_events_of_customers_out_of_order() 
     }
     assert {"partition_changed"} == faults
     (saga,) = _sagas(outcome.result, "place-order")
-    assert (24, 24) == (saga.started, saga.completed)
+    assert (16, 16) == (saga.started, saga.completed)
 
 
 @pytest.mark.integration
