@@ -84,8 +84,8 @@ class Origins:
         if in_name is not None and in_name[0] == topic:
             return None
         return (
-            f"its headers name {topic}, and the name of {lies_in} does not confirm that (to replay "
-            f"it to {topic}, add --topic {topic})"
+            f"its headers name {topic}, and the name of {lies_in} does not confirm that "
+            f"({_named_by_the_user(topic)})"
         )
 
     def _other_dead_letter_topic(self, provenance: Provenance, lies_in: str) -> str | None:
@@ -115,9 +115,16 @@ class Origins:
             return None
         return (
             f"it names {topic} and group {provenance.group!r}, but {lies_in} is also the "
-            f"dead-letter topic of {longest[0]} and group {longest[1]!r} (to replay it to {topic}, "
-            f"add --topic {topic})"
+            f"dead-letter topic of {longest[0]} and group {longest[1]!r} "
+            f"({_named_by_the_user(topic)})"
         )
+
+
+def _named_by_the_user(topic: str) -> str:
+    return (
+        f"to replay it to {topic}, add --topic {topic}, which selects all that came from {topic} "
+        "unless --id or --group select less"
+    )
 
 
 def _not_there(topic: str) -> str:

@@ -128,7 +128,8 @@ def test_a_dead_letter_without_partition_or_offset_is_refused(crafted_header: st
 def test_of_two_possible_topics_a_named_one_is_accepted() -> None:
     ambiguous = dead_letter("a.b.c.dlq", "a", "b.c")
 
-    assert "--topic a" in (Origins(TOPICS).refusal(ambiguous) or "")
+    refusal = Origins(TOPICS).refusal(ambiguous) or ""
+    assert "add --topic a, which selects all that came from a unless --id or --group" in refusal
     assert Origins(TOPICS, named={"a"}).refusal(ambiguous) is None
     assert Origins(TOPICS - {"a.b"}).refusal(ambiguous) is None
 
