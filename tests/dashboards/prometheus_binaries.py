@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -24,11 +25,25 @@ def prometheus_folder() -> Path | None:
 
     The build takes minutes. It leaves out service discovery in clouds, which is most of the code.
     """
-    if all((_FOLDER / name).is_file() for name in _BINARIES):
+    if _is_built():
         return _FOLDER
     go = shutil.which("go")
     if go is None:
         return None
+    _FOLDER.parent.mkdir(parents=True, exist_ok=True)
+    with (_FOLDER.parent / "prometheus.lock").open("w") as lock:
+        # Several test processes start at once, and two builds take twice as long as one.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_built():
+            _build(go)
+    return _FOLDER
+
+
+def _is_built() -> bool:
+    return all((_FOLDER / name).is_file() for name in _BINARIES)
+
+
+def _build(go: str) -> None:
     with tempfile.TemporaryDirectory(prefix="prometheus-") as scratch:
         source = Path(scratch) / "source"
         listing = _run([go, "mod", "download", "-json", f"{_MODULE}@{VERSION}"], Path(scratch))
@@ -42,9 +57,12 @@ def prometheus_folder() -> Path | None:
                 [go, "build", "-tags", "remove_all_sd", "-o", str(built / name), f"./cmd/{name}"],
                 source,
             )
-        _FOLDER.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(built, _FOLDER, dirs_exist_ok=True)
-    return _FOLDER
+        # In one step: other processes may look for the files at any moment.
+        whole = _FOLDER.with_suffix(".new")
+        shutil.rmtree(whole, ignore_errors=True)
+        shutil.copytree(built, whole)
+        shutil.rmtree(_FOLDER, ignore_errors=True)
+        whole.rename(_FOLDER)
 
 
 def _run(command: list[str], folder: Path) -> str:
