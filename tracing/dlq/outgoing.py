@@ -114,7 +114,7 @@ class ReplaySends:
                 Context(),
                 own.copy(),
                 dead_letter.record.timestamp,
-                () if failed is None else (Link(failed),),
+                () if failed is None else (Link(failed, described(message_type)),),
                 keep_baggage=True,
                 follows=failed,
             )

@@ -103,6 +103,34 @@ def test_the_failed_traces_randomness_goes_along(traced: bool) -> None:
         assert 0x03 == lost.context.trace_flags
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [(b"OrderPlaced", {"cloudevents.event_type": "OrderPlaced"}), (b"\xff", {})],
+)
+def test_a_replay_and_its_link_name_the_type_of_the_message(
+    written: bytes, shown: dict[str, str]
+) -> None:
+    origin = provenance()
+    traceparent = b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"
+    lost = dead_letter([("ce_type", written), ("traceparent", traceparent), *origin.headers()])
+    headers, mark = replay_headers(lost, origin)
+
+    with Capture() as capture:
+        telemetry = Telemetry(
+            "orders", tracer_provider=capture.tracer_provider, meter_provider=None
+        )
+        sending = ReplaySends(telemetry, ClientInfo(transport=KAFKA)).begin(
+            lost, origin, headers, mark
+        )
+        assert sending is not None
+        sending.acknowledged(None)
+        (span,) = capture.spans()
+
+    (link,) = span.links
+    assert shown == dict(link.attributes or {})
+    assert shown.items() <= (span.attributes or {}).items()
+
+
 def test_two_dead_letters_of_one_record_are_replayed_with_one_id() -> None:
     origin = provenance()
     marks = {
