@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from tracing.cli.options import (
     recognising,
 )
 from tracing.cli.terminal import console, fail, iso_time
-from tracing.lag.monitor import LagMonitor
+from tracing.lag.monitor import REMARKS, LagMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -130,7 +131,8 @@ def lag_command(
         with _exporting() as telemetry:
             asyncio.run(_serve(monitor(telemetry)))
     else:
-        asyncio.run(_look(monitor(), groups, topics, show, once=once))
+        with _remarks_unlogged():
+            asyncio.run(_look(monitor(), groups, topics, show, once=once))
     if show.check is not None and not show.check.passed:
         fail(str(show.check), quiet=as_json)
 
@@ -225,6 +227,18 @@ def _check_named(sweep: Sweep, groups: Sequence[str], topics: Sequence[str]) -> 
         f"no offset is committed for {' and '.join(missing)}; check the name, and whether the "
         "cluster allows Describe on it"
     )
+
+
+@contextmanager
+def _remarks_unlogged() -> Iterator[None]:
+    """Log no remarks, which the output shows."""
+    logger = logging.getLogger(REMARKS)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -29,7 +29,11 @@ _READING: Final = 0.5
 # The share of the timeout for one request, so that a silent broker leaves time for the others.
 _WAITING: Final = 0.25
 
+REMARKS: Final = "tracing.lag"
+"""The logger of what needs a look, each once: unreadable records, commands read twice."""
+
 _logger = EventLog("tracing")
+_remarks = EventLog(REMARKS)
 
 
 class LagMonitor:
@@ -153,7 +157,7 @@ class LagMonitor:
             result = await self._sweeper.sweep(until=reading_until)
         self._last = result
         for remark in sorted(set(result.remarks) - self._remarked):
-            _logger.warning("%s", remark)
+            _remarks.warning("%s", remark)
         self._remarked = frozenset(result.remarks)
         if self._gauges is not None:
             self._gauges.show(result, valid_s=self._valid_s)

@@ -99,7 +99,7 @@ def _member(scene: Scene, group: str) -> AbstractAsyncContextManager[object]:
 @pytest.mark.kafka
 @pytest.mark.integration
 async def test_two_groups_on_a_topic_of_commands_are_seen_from_outside(
-    kafka_servers: str, capsys: pytest.CaptureFixture[str]
+    kafka_servers: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     scene = Scene(kafka_servers)
     await scene.create()
@@ -118,8 +118,11 @@ async def test_two_groups_on_a_topic_of_commands_are_seen_from_outside(
                 "lag", "--bootstrap-servers", scene.servers, "--topic", scene.topic,
                 "--command-topic", "lag-.*",
             ]  # fmt: skip
+            caplog.clear()
             assert 0 == await asyncio.to_thread(main, [*arguments, "--json"])
             document = json.loads(capsys.readouterr().out)
             assert [{"topic": scene.topic, "groups": groups}] == document["commands"]
             assert 0 == await asyncio.to_thread(main, arguments)
             assert "are read by 2 groups" in " ".join(capsys.readouterr().out.split())
+            # On a terminal, it would appear twice.
+            assert [] == caplog.messages
