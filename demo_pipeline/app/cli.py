@@ -1,4 +1,4 @@
-"""The command line: `run`, `serve` and `saga`, and their exit codes."""
+"""The command line: `run`, `serve`, `saga` and `stock`, and their exit codes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.app.run_record import RunRecord
 from demo_pipeline.app.saga_cli import saga_group
 from demo_pipeline.app.serve import ServeOptions, serve
+from demo_pipeline.app.stock_cli import stock_group
 from demo_pipeline.report import ReportNotWrittenError, check_traces, print_summary, write_report
 from demo_pipeline.runtime.errors import BrokerError, DemoError, StoppedError, UsageError
 from demo_pipeline.runtime.scenarios import SCENARIOS, STEADY
@@ -46,6 +47,7 @@ def cli() -> None:
 
 
 cli.add_command(saga_group)
+cli.add_command(stock_group)
 
 
 @cli.command("run")
@@ -89,7 +91,8 @@ cli.add_command(saga_group)
     "--databases",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Keep the services' databases in this folder, for `saga list` and `saga show`.",
+    help="Keep the services' databases in this folder, for `saga list`, `stock list` and "
+    "the commands beside them.",
 )
 @click.option(
     "--timeout",

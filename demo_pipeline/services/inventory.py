@@ -1,21 +1,29 @@
-"""Inventory: reserves stock, all items of an order or none, and releases it."""
+"""Inventory: reserves stock, all items of an order or none, and releases it.
+
+The stock of a product is the fold of its events (`stock_log`). The table `reservations` has the
+answer that each order got, so that a repeated command gets the same.
+"""
 
 from __future__ import annotations
 
+from time import time_ns
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
+from sqlalchemy import Column, String, Table, insert, select, update
 
 from demo_pipeline.domain.catalogue import PRICES
 from demo_pipeline.domain.commands import ReleaseInventory, ReserveInventory
 from demo_pipeline.domain.events import StockRejected, StockReleased, StockReserved
-from demo_pipeline.runtime.database import insert_once
+from demo_pipeline.domain.stock import StockChange
 from demo_pipeline.runtime.service import Service
+from demo_pipeline.services import stock_log
+from demo_pipeline.services.stock_tables import STOCK, TABLES
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from demo_pipeline.domain.events import Event, Order
+    from demo_pipeline.domain.stock import ProductStock
 
 FIRST_STOCK: Final = 1_000_000
 """The initial stock of each product: more than any demo sells."""
@@ -24,16 +32,9 @@ RESERVED: Final = "reserved"
 REJECTED: Final = "rejected"
 RELEASED: Final = "released"
 
-_TABLES = MetaData()
-_STOCK = Table(
-    "stock",
-    _TABLES,
-    Column("sku", String(64), primary_key=True),
-    Column("available", Integer, nullable=False),
-)
-_RESERVATIONS = Table(
+RESERVATIONS = Table(
     "reservations",
-    _TABLES,
+    TABLES,
     Column("order_id", String(64), primary_key=True),
     Column("state", String(16), nullable=False),
     Column("rejected_because", String(200)),
@@ -41,31 +42,25 @@ _RESERVATIONS = Table(
 
 
 async def fill(connection: AsyncConnection) -> None:
-    """Insert the initial stock; existing stock is left unchanged."""
-    for sku in PRICES:
-        await insert_once(connection, _STOCK, sku=sku, available=FIRST_STOCK)
+    """Record the initial stock of each new product; existing stock is left unchanged."""
+    await stock_log.set_up(dict.fromkeys(PRICES, FIRST_STOCK), connection)
 
 
 async def reserve(command: ReserveInventory, connection: AsyncConnection) -> tuple[Event, ...]:
     """Reserve an order's items if all are in stock; a repeated command gets the same answer."""
     order = command.order
+    wanted = _wanted(order)
+    stock = await stock_log.lock(wanted, connection)
     reservation = await _reservation(order, connection)
     if reservation is not None:
         return (_answer(order, *reservation),)
-    # Every order locks products in the same sequence, so that two orders never deadlock.
-    rows = await connection.execute(
-        select(_STOCK.c.sku, _STOCK.c.available)
-        .where(_STOCK.c.sku.in_(_wanted(order)))
-        .order_by(_STOCK.c.sku)
-        .with_for_update()
-    )
-    available = {sku: pieces for sku, pieces in rows}  # noqa: C416 - rows are no pairs to mypy
-    because = sold_out(_wanted(order), available)
+    products = await stock_log.load(stock, connection)
+    because = sold_out(wanted, {sku: each.state.available for sku, each in products.items()})
     state = RESERVED if because is None else REJECTED
     if state == RESERVED:
-        await _move(order, -1, connection)
+        await _record(StockChange.RESERVED, order, products, connection)
     await connection.execute(
-        insert(_RESERVATIONS).values(order_id=order.order_id, state=state, rejected_because=because)
+        insert(RESERVATIONS).values(order_id=order.order_id, state=state, rejected_because=because)
     )
     return (_answer(order, state, because),)
 
@@ -73,16 +68,18 @@ async def reserve(command: ReserveInventory, connection: AsyncConnection) -> tup
 async def release(command: ReleaseInventory, connection: AsyncConnection) -> tuple[Event, ...]:
     """Release the reservation, if there is one; a later reservation is refused."""
     order = command.order
+    stock = await stock_log.lock(_wanted(order), connection)
     reservation = await _reservation(order, connection)
     if reservation is None:
         await connection.execute(
-            insert(_RESERVATIONS).values(order_id=order.order_id, state=RELEASED)
+            insert(RESERVATIONS).values(order_id=order.order_id, state=RELEASED)
         )
     elif reservation[0] == RESERVED:
-        await _move(order, +1, connection)
+        products = await stock_log.load(stock, connection)
+        await _record(StockChange.RELEASED, order, products, connection)
         await connection.execute(
-            update(_RESERVATIONS)
-            .where(_RESERVATIONS.c.order_id == order.order_id)
+            update(RESERVATIONS)
+            .where(RESERVATIONS.c.order_id == order.order_id)
             .values(state=RELEASED)
         )
     return (StockReleased(order),)
@@ -96,29 +93,33 @@ def sold_out(wanted: dict[str, int], available: dict[str, int]) -> str | None:
 
 async def available(sku: str, connection: AsyncConnection) -> int:
     """Return the unreserved stock of a product; 0 for an unknown one."""
-    query = select(_STOCK.c.available).where(_STOCK.c.sku == sku)
+    query = select(STOCK.c.available).where(STOCK.c.sku == sku)
     return await connection.scalar(query) or 0
 
 
 async def _reservation(order: Order, connection: AsyncConnection) -> tuple[str, str | None] | None:
     """Return the state of an order's reservation and why it was rejected, if there is one."""
     rows = await connection.execute(
-        select(_RESERVATIONS.c.state, _RESERVATIONS.c.rejected_because)
-        .where(_RESERVATIONS.c.order_id == order.order_id)
+        select(RESERVATIONS.c.state, RESERVATIONS.c.rejected_because)
+        .where(RESERVATIONS.c.order_id == order.order_id)
         .with_for_update()
     )
     row = rows.one_or_none()
     return None if row is None else (row.state, row.rejected_because)
 
 
-async def _move(order: Order, sign: int, connection: AsyncConnection) -> None:
-    """Add an order's items to the stock, or with a negative sign remove them."""
-    for sku, quantity in sorted(_wanted(order).items()):
-        await connection.execute(
-            update(_STOCK)
-            .where(_STOCK.c.sku == sku)
-            .values(available=_STOCK.c.available + sign * quantity)
-        )
+async def _record(
+    change: StockChange,
+    order: Order,
+    products: dict[str, ProductStock],
+    connection: AsyncConnection,
+) -> None:
+    """Record what happened to an order's items, and store it."""
+    now_ns = time_ns()
+    for sku, quantity in _wanted(order).items():
+        if sku in products:
+            products[sku].record(change, quantity, now_ns, order.order_id)
+    await stock_log.save(products.values(), connection)
 
 
 def _wanted(order: Order) -> dict[str, int]:
@@ -136,7 +137,7 @@ def _answer(order: Order, state: str, because: str | None) -> StockReserved | St
 
 SERVICE: Final = Service(
     name="inventory",
-    tables=_TABLES,
+    tables=TABLES,
     handlers={ReserveInventory: reserve, ReleaseInventory: release},
     fill=fill,
 )

@@ -1,0 +1,128 @@
+"""The commands `stock list`, `stock show` and `stock verify`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+
+from demo_pipeline.app.stock_output import print_check, print_product, print_stock
+from demo_pipeline.app.stock_status import Until, listed, parse_until, shown
+from demo_pipeline.app.stock_verify import verified
+from demo_pipeline.runtime.database import database_url, existing_database
+from demo_pipeline.runtime.errors import DemoError
+from demo_pipeline.services import inventory
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+Result = TypeVar("Result")
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class _Until(click.ParamType[Until]):
+    """How far to read a stream."""
+
+    name = "TIME|SEQUENCE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Until:
+        """Convert the text."""
+        if isinstance(value, Until):
+            return value
+        try:
+            return parse_until(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.group("stock")
+def stock_group() -> None:
+    """Show the stock of products, now or earlier, or check its log.
+
+    The stock of a product is computed from its events. Reads the inventory's database:
+    inventory.sqlite3 in the current folder, unless the environment variable
+    INVENTORY_DATABASE_URL names another one.
+    """
+
+
+@stock_group.command("list")
+@_JSON
+def list_command(*, as_json: bool) -> None:
+    """List the stock of all products."""
+    stock = _read(listed)
+    if as_json:
+        _print_json(stock)
+    else:
+        print_stock(stock, Console())
+
+
+@stock_group.command("show")
+@click.argument("sku", metavar="SKU")
+@click.option(
+    "--at",
+    "until",
+    type=_Until(),
+    default=Until(),
+    help="The stock after this event (its number in the product's log), or at this time: ISO 8601, "
+    "UTC without a zone, or an age such as 15m or 2d.  [default: now]",
+)
+@click.option("--from-beginning", is_flag=True, help="Use every event and no snapshot.")
+@click.option(
+    "--events",
+    type=click.IntRange(min=0, max=10_000),
+    default=10,
+    show_default=True,
+    help="Number of last events to show.",
+)
+@_JSON
+def show_command(
+    *, sku: str, until: Until, from_beginning: bool, events: int, as_json: bool
+) -> None:
+    """Show the stock of the product SKU, and the events that led to it."""
+    stock = _read(
+        lambda database: shown(database, sku, until, from_beginning=from_beginning, events=events)
+    )
+    if as_json:
+        _print_json(stock)
+    else:
+        print_product(stock, Console())
+
+
+@stock_group.command("verify")
+@_JSON
+def verify_command(*, as_json: bool) -> None:
+    """Rebuild all products from their first event, and compare.
+
+    The result has to be equal to every snapshot, to the current stock and to what each order was
+    answered. Exits with 1 if something differs. Services may run meanwhile.
+    """
+    check = _read(verified)
+    if as_json:
+        _print_json(check)
+    else:
+        print_check(check, Console())
+    if check.all_problems:
+        raise DemoError("\n".join(check.all_problems))
+
+
+def _print_json(value: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def _read(read: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:
+    name = inventory.SERVICE.name
+
+    async def reading() -> Result:
+        async with existing_database(name, database_url(name, Path())) as database:
+            return await read(database)
+
+    return asyncio.run(reading())

@@ -1,0 +1,238 @@
+"""The stock's event store: a stream per product, snapshots of it, and the current stock.
+
+The events are the source of truth. Snapshots and the table `stock` are computed from them, in the
+transaction that adds an event, and can be computed again.
+"""
+
+from __future__ import annotations
+
+import os
+from time import time_ns
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from sqlalchemy import and_, case, func, insert, select, update
+
+from demo_pipeline.domain.stock import (
+    EMPTY,
+    FOLD_VERSION,
+    BrokenStreamError,
+    ProductStock,
+    StockChange,
+    StockEvent,
+    fold,
+)
+from demo_pipeline.runtime.database import insert_once
+from demo_pipeline.runtime.errors import DemoError, UsageError
+from demo_pipeline.services.stock_history import rebuild, usable_snapshot
+from demo_pipeline.services.stock_tables import EVENT_COLUMNS, EVENTS, SNAPSHOTS, STOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from sqlalchemy import Executable
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from demo_pipeline.domain.stock import StockState
+
+SNAPSHOT_EVERY: Final = 20
+"""Events between two snapshots: few to read for each order, and few snapshots to write."""
+
+_VARIABLE: Final = "INVENTORY_SNAPSHOT_EVERY"
+_DIGITS: Final = 9
+_OTHER: Final = SNAPSHOTS.alias()
+_NEWEST: Final = (
+    select(func.max(_OTHER.c.sequence))
+    .where(_OTHER.c.sku == STOCK.c.sku, _OTHER.c.fold_version == FOLD_VERSION)
+    .scalar_subquery()
+)
+_HEAD: Final = (
+    select(func.max(EVENTS.c.sequence)).where(EVENTS.c.sku == STOCK.c.sku).scalar_subquery()
+)
+# From a product to its newest snapshot and on to the events after it: both are found in an index,
+# however long the stream is.
+_LOAD: Final = (
+    select(STOCK.c.sku, SNAPSHOTS.c.sequence, SNAPSHOTS.c.state, *EVENT_COLUMNS)
+    .select_from(STOCK)
+    .outerjoin(
+        SNAPSHOTS,
+        and_(
+            SNAPSHOTS.c.sku == STOCK.c.sku,
+            SNAPSHOTS.c.fold_version == FOLD_VERSION,
+            SNAPSHOTS.c.sequence == _NEWEST,
+        ),
+    )
+    .outerjoin(
+        EVENTS,
+        and_(
+            EVENTS.c.sku == STOCK.c.sku,
+            EVENTS.c.sequence > func.coalesce(SNAPSHOTS.c.sequence, 0),
+        ),
+    )
+    .order_by(STOCK.c.sku, EVENTS.c.sequence)
+)
+
+
+def snapshot_every() -> int:
+    """Return after how many events of a product a snapshot is made.
+
+    Raises:
+        UsageError: `INVENTORY_SNAPSHOT_EVERY` is set, and is no positive number.
+    """
+    text = os.environ.get(_VARIABLE)
+    if not text:
+        return SNAPSHOT_EVERY
+    if len(text) > _DIGITS or not text.isdecimal() or not int(text):
+        raise UsageError(
+            f"{_VARIABLE} is {text!r}: use a whole number of events from 1 on, or leave it out "
+            f"for {SNAPSHOT_EVERY}"
+        )
+    return int(text)
+
+
+async def lock(skus: Collection[str], connection: AsyncConnection) -> dict[str, int]:
+    """Keep other transactions from changing products, until this one ends.
+
+    All lock products in the same sequence, so that two orders never deadlock.
+
+    Returns:
+        The available pieces of those of the products that exist, as the table `stock` has them.
+    """
+    if connection.dialect.name == "sqlite":
+        # A read would not lock anything, and the events might be old when the first one is stored.
+        locking: Executable = (
+            update(STOCK)
+            .where(STOCK.c.sku.in_(skus))
+            .values(available=STOCK.c.available)
+            .returning(*STOCK.c)
+        )
+    else:
+        locking = (
+            select(*STOCK.c).where(STOCK.c.sku.in_(skus)).order_by(STOCK.c.sku).with_for_update()
+        )
+    rows = await connection.execute(locking)
+    return {row.sku: row.available for row in rows.all()}
+
+
+async def load(stock: Mapping[str, int], connection: AsyncConnection) -> dict[str, ProductStock]:
+    """Load products: the newest usable snapshot of each, and the events after it.
+
+    Args:
+        stock: The products, with their available pieces as the table `stock` has them. A product
+            without events was stored by a version without a log; its log opens with these pieces.
+        connection: The transaction in which they are locked, if they are to change.
+
+    Raises:
+        BrokenStreamError: The events of a product cannot be folded.
+    """
+    if not stock:
+        return {}
+    rows = await connection.execute(_LOAD.where(STOCK.c.sku.in_(stock)))
+    products: dict[str, ProductStock] = {}
+    events: dict[str, list[StockEvent]] = {sku: [] for sku in stock}
+    for sku, snapshot, text, *values in rows.all():
+        if sku not in products:
+            state = EMPTY if text is None else usable_snapshot(sku, snapshot, text)
+            if state is None:
+                state = await rebuild(sku, connection, until=snapshot)
+            products[sku] = ProductStock(sku, state, state.sequence)
+        if values[0] is not None:
+            events[sku].append(StockEvent(*values))
+    for sku, product in products.items():
+        product.state = fold(events[sku], product.state)
+        if not product.state.sequence:
+            product.record(StockChange.OPENED, stock[sku], time_ns())
+    return products
+
+
+async def save(products: Iterable[ProductStock], connection: AsyncConnection) -> None:
+    """Store the new events of locked products, the snapshots that are due and the current stock.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: Another transaction has stored an event in the same place.
+    """
+    changed = sorted((product for product in products if product.new), key=lambda each: each.sku)
+    if not changed:
+        return
+    await connection.execute(
+        insert(EVENTS).values([_row(each.sku, event) for each in changed for event in each.new])
+    )
+    available = {product.sku: product.state.available for product in changed}
+    await connection.execute(
+        update(STOCK)
+        .where(STOCK.c.sku.in_(available))
+        .values(available=case(available, value=STOCK.c.sku))
+    )
+    every = snapshot_every()
+    for product in changed:
+        product.new.clear()
+        if product.state.sequence - product.snapshot >= every:
+            await take_snapshot(product, connection)
+
+
+async def take_snapshot(product: ProductStock, connection: AsyncConnection) -> None:
+    """Store a snapshot of a locked product, unless there is one of the same event."""
+    await insert_once(
+        connection,
+        SNAPSHOTS,
+        sku=product.sku,
+        fold_version=FOLD_VERSION,
+        sequence=product.state.sequence,
+        at_ns=product.state.at_ns,
+        state=msgspec.json.encode(product.state).decode(),
+    )
+    product.snapshot = product.state.sequence
+
+
+async def set_up(first: Mapping[str, int], connection: AsyncConnection) -> None:
+    """Prepare the log: begin the streams that are missing, and make snapshots that are missing.
+
+    The stock of a database without a log is kept: its streams open with the pieces that are there.
+
+    Args:
+        first: The pieces of products that do not exist yet.
+        connection: The transaction; instances that start together take turns.
+
+    Raises:
+        UsageError: `INVENTORY_SNAPSHOT_EVERY` is no positive number.
+        DemoError: The events of a product cannot be folded.
+    """
+    every = snapshot_every()
+    existing = await connection.scalars(select(STOCK.c.sku))
+    stock = await lock((*first, *existing.all()), connection)
+    products = []
+    for sku in sorted(first.keys() - stock.keys()):
+        if await insert_once(connection, STOCK, sku=sku, available=first[sku]):
+            products.append(ProductStock(sku))
+            products[-1].record(StockChange.RECEIVED, first[sku], time_ns())
+    for sku, (head, snapshot) in (await _ends(stock, connection)).items():
+        if not head:
+            products.append(ProductStock(sku))
+            products[-1].record(StockChange.OPENED, stock[sku], time_ns())
+        elif head - snapshot >= every:
+            # The fold has changed: an order must not have to wait for the whole stream.
+            await take_snapshot(ProductStock(sku, await _rebuilt(sku, connection)), connection)
+    await save(products, connection)
+
+
+async def _rebuilt(sku: str, connection: AsyncConnection) -> StockState:
+    try:
+        return await rebuild(sku, connection)
+    except BrokenStreamError as error:
+        raise DemoError(f"the stock of {sku} cannot be rebuilt: {error}") from error
+
+
+async def _ends(skus: Collection[str], connection: AsyncConnection) -> dict[str, tuple[int, int]]:
+    """Return the last event and the newest snapshot of products, 0 where there is none."""
+    rows = await connection.execute(
+        select(STOCK.c.sku, _HEAD, _NEWEST).where(STOCK.c.sku.in_(skus))
+    )
+    return {sku: (last or 0, snapshot or 0) for sku, last, snapshot in rows.all()}
+
+
+def _row(sku: str, event: StockEvent) -> dict[str, object]:
+    values = (event.sequence, event.change, event.quantity, event.at_ns, event.order_id)
+    return {
+        "sku": sku,
+        **{column.name: value for column, value in zip(EVENT_COLUMNS, values, strict=True)},
+    }
