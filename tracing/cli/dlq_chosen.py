@@ -50,33 +50,36 @@ class NamedSources:
         topics: The named topics.
         existing: The topics that exist.
         searched: The dead-letter topics.
+        has_own: Those of the named topics that a dead-letter topic is named after.
 
     Attributes:
         unseen: Those from which no dead letter was read; the reader removes the others.
     """
 
-    def __init__(self, topics: Iterable[str], existing: set[str], searched: list[str]) -> None:
+    def __init__(
+        self,
+        topics: Iterable[str],
+        existing: set[str],
+        searched: list[str],
+        has_own: set[str],
+    ) -> None:
         self.unseen = set(topics)
         self._existing = existing
-        self._searched = ", ".join(searched)
+        self._read = ", ".join(searched) or "none"
+        self._has_own = has_own
 
     def check(self) -> None:
-        """Report, after all was read, the topics that no dead letter came from.
+        """Report, after all was read, the topics without a dead letter or a dead-letter topic.
 
         Raises:
             click.UsageError: One of them does not exist.
         """
-        for topic in sorted(self.unseen & self._existing):
-            click.echo(printable(f"no dead letter came from {topic}; {self._read}"), err=True)
-        if missing := sorted(self.unseen - self._existing):
-            raise click.UsageError(
-                f"there is no topic {', '.join(missing)}, and no dead letter came from it; "
-                f"{self._read}"
-            )
-
-    @property
-    def _read(self) -> str:
-        return f"dead-letter topics that were read: {self._searched or 'none'}"
+        suspect = self.unseen - self._has_own
+        known = f"and no dead letter came from it; dead-letter topics that were read: {self._read}"
+        for topic in sorted(suspect & self._existing):
+            click.echo(printable(f"{topic} has no dead-letter topic, {known}"), err=True)
+        if missing := sorted(suspect - self._existing):
+            raise click.UsageError(f"there is no topic {', '.join(missing)}, {known}")
 
 
 def is_dead_letter_topic(
@@ -155,4 +158,12 @@ async def chosen(
         ids=frozenset(ids),
     )
     origins = Origins(existing, template=names.template, named=source_topics, formats=formats)
-    return Chosen(selected, selection, origins, NamedSources(source_topics, existing, selected))
+    has_own = {
+        source_topic
+        for source_topic in source_topics
+        for topic in dead_letter_topics
+        if names.group(topic, source_topic)
+        or ((origin := formats.origin_in_name(topic)) and origin[0] == source_topic)
+    }
+    sources = NamedSources(source_topics, existing, selected, has_own)
+    return Chosen(selected, selection, origins, sources)

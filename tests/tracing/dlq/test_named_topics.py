@@ -29,12 +29,18 @@ class Named:
         self.servers = servers
         self.topic = f"orders-{uuid4().hex[:8]}"
         self.gone = f"{self.topic}-gone"
+        self.hidden = f"{self.topic}-hidden"
+        self.idle = f"{self.topic}-idle"
         self.healthy = f"{self.topic}-healthy"
+        self.empty = f"{self.healthy}.payment.dlq"
         self.spring = f"{self.topic}-dlt"
         self.parked = f"{self.topic}-parked"
 
     async def fill(self) -> None:
-        topics = (self.topic, self.healthy, self.spring, self.parked)
+        topics = (
+            self.topic, self.idle, self.healthy, self.empty, f"{self.hidden}.payment.dlq",
+            self.spring, self.parked,
+        )  # fmt: skip
         await create_topics(self.servers, dict.fromkeys(topics, 1))
         dead_letters: list[tuple[str, list[Header]]] = [
             (self.spring, other_systems.spring(self.topic, 0, 0)),
@@ -89,17 +95,21 @@ def test_a_replay_of_a_topic_that_does_not_exist_is_refused(
     assert "there is no topic ordesr, and no dead letter came from it" in captured.err
 
 
-def test_a_topic_without_dead_letters_is_named_and_is_no_error(
+def test_a_topic_without_a_dead_letter_topic_is_named_and_is_no_error(
     named: Named, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    topics = ("--topic", named.healthy, "--topic", named.topic)
+    topics = [
+        argument
+        for topic in (named.idle, named.healthy, named.hidden, named.topic)
+        for argument in ("--topic", topic)
+    ]
 
     assert 0 == named.run("list", *topics, "--json")
 
     captured = capsys.readouterr()
     assert 1 == json.loads(captured.out)["letters"]
     (line,) = captured.err.splitlines()
-    assert line.startswith(f"no dead letter came from {named.healthy};")
+    assert line.startswith(f"{named.idle} has no dead-letter topic, and no dead letter came from")
 
 
 @pytest.mark.parametrize("more", [(), ("--group", "absent"), ("--error", "none", "--each")])
