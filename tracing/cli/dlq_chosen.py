@@ -76,8 +76,9 @@ class NamedSources:
         """
         suspect = self.unseen - self._has_own
         known = f"and no dead letter came from it; dead-letter topics that were read: {self._read}"
+        hint = "if it holds dead letters itself, add --dead-letter-pattern with its name"
         for topic in sorted(suspect & self._existing):
-            click.echo(printable(f"{topic} has no dead-letter topic, {known}"), err=True)
+            click.echo(printable(f"{topic} has no dead-letter topic, {known} ({hint})"), err=True)
         if missing := sorted(suspect - self._existing):
             raise click.UsageError(f"there is no topic {', '.join(missing)}, {known}")
 
@@ -111,7 +112,7 @@ async def chosen(
     The topic that remembers replays is never one of them, however dead-letter topics are named.
 
     Raises:
-        click.UsageError: A named topic does not exist, or has no dead-letter topic.
+        click.UsageError: A named topic does not exist.
     """
     existing = await topics_of(connection) - {replay_topic}
     by_id = {dead_letter_id.topic for dead_letter_id in ids}
@@ -131,12 +132,13 @@ async def chosen(
     # The source topic is part of the names of this library's dead-letter topics. Those of other
     # systems can hold dead letters from any topic.
     general = [topic for topic in dead_letter_topics if not names.names(topic)]
-    for source_topic in source_topics:
-        if not general and not any(source_topic in topic for topic in dead_letter_topics):
-            raise click.UsageError(
-                f"topic {source_topic} has no dead-letter topic; {available} (if it holds dead "
-                "letters itself, add --dead-letter-pattern with its name)"
-            )
+    unknown = {
+        source_topic
+        for source_topic in source_topics - existing
+        if not general and not any(source_topic in topic for topic in dead_letter_topics)
+    }
+    if unknown:
+        raise click.UsageError(f"there is no topic {', '.join(sorted(unknown))}; {available}")
     # The selection leaves out dead letters from other source topics.
     selected = [
         topic

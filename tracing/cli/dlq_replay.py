@@ -159,7 +159,7 @@ class _Run:
         topics, selection, origins, sources = await chosen(
             connection, formats=self._formats, replay_topic=plan.replay_topic, **options
         )
-        if selection.everything and not plan.dry_run:
+        if selection.everything and topics and not plan.dry_run:
             confirm(_question(topics, selection), yes=plan.yes)
         async with ReplayLog(
             connection,

@@ -112,6 +112,28 @@ def test_a_topic_without_a_dead_letter_topic_is_named_and_is_no_error(
     assert line.startswith(f"{named.idle} has no dead-letter topic, and no dead letter came from")
 
 
+# Then no dead-letter topic is one of another system, which could hold those of any topic.
+OURS = ("--suffix", ".payment.dlq")
+
+
+def test_where_no_dead_letter_can_be_a_topic_that_does_not_exist_is_refused_at_once(
+    named: Named, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("list", "replay"):
+        assert 2 == named.run(command, "--topic", "ordesr", *OURS)
+        captured = capsys.readouterr()
+        assert "" == captured.out
+        assert captured.err.startswith("tracing: there is no topic ordesr; dead-letter topics: ")
+
+
+def test_a_topic_that_has_no_dead_letter_topic_yet_is_no_error_either(
+    named: Named, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (("list", "--fail-if-any"), ("replay",)):
+        assert 0 == named.run(*command, "--topic", named.idle, *OURS)
+        assert f"{named.idle} has no dead-letter topic" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("more", [(), ("--group", "absent"), ("--error", "none", "--each")])
 def test_a_deleted_topic_with_dead_letters_is_no_mistake(
     named: Named, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
