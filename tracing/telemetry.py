@@ -192,6 +192,10 @@ class Telemetry:
             diagnostics=self.diagnostics,
             fast=self.fast,
         )
+        # Describes the schema of what is sent (topic, value, headers); `Schemas` sets it.
+        self.describe_schema: (
+            Callable[[str, object, object], Mapping[str, AttributeValue]] | None
+        ) = None
         self._redact = redact
         self._logger = get_logger(
             semconv.SCOPE_NAME,

@@ -21,7 +21,7 @@ from tracing.kafka.forwarding import argument, like, parameters, preset, takes, 
 from tracing.kafka.producer_methods import ProducerMethods
 from tracing.kafka.sender import KafkaSender
 from tracing.messaging.destination import Destination
-from tracing.messaging.send import begin_send
+from tracing.messaging.send import SERIALIZING, begin_send
 
 if TYPE_CHECKING:
     import asyncio
@@ -91,6 +91,8 @@ class TracedProducer(ProducerMethods):
         )
         self._destinations = BoundedDict(partial(Destination, telemetry, self._info))
         self._look_at_send()
+        if self._info.codec:
+            self.__dict__["_begin"] = self._begin_serialized
         self._complete()
 
     @property
@@ -269,6 +271,14 @@ class TracedProducer(ProducerMethods):
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
             return None
+
+    def _begin_serialized(
+        self, topic: str, value: object, key: object, partition: object, headers: list[Header]
+    ) -> Sending | None:
+        """Stand in for `_begin` where the producer has serializers, which run after it."""
+        sending = TracedProducer._begin(self, topic, value, key, partition, headers)
+        SERIALIZING.set(None if sending is None else sending.span)
+        return sending
 
     def _begin_batch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sending | None:
         try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
+from contextvars import ContextVar
 from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import get_current
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from tracing.metrics.instruments import Count, Durations
     from tracing.telemetry import Telemetry
 
+
+SERIALIZING: Final[ContextVar[Span | None]] = ContextVar("pipeline-serializing", default=None)
+"""The span of the send for which a producer's own serializers run next; see `Schemas`."""
 
 _UNSEEN = object()
 _NONE: Mapping[str, bytes | None] = {}
@@ -274,13 +278,14 @@ def begin_send(
             attributes[semconv.MESSAGE_ID] = made.decode()
         if typed.mixed:
             attributes.update(described(message_type))
-        attributes = _described(telemetry, attributes, present, record)
+        attributes = _described(telemetry, destination.topic, attributes, present, record)
         telemetry.spans.enrich(sending.span, attributes)
     return sending
 
 
 def _described(
     telemetry: Telemetry,
+    topic: str,
     attributes: dict[str, AttributeValue],
     present: Mapping[str, object],
     record: tuple[object, object, object],
@@ -288,6 +293,8 @@ def _described(
     key, value, partition = record
     if present:
         attributes.update(cloudevents.identity(present))
+    if telemetry.describe_schema is not None:
+        attributes.update(telemetry.describe_schema(topic, value, present))
     if value is None:
         attributes[semconv.TOMBSTONE] = True
     if isinstance(partition, int):

@@ -16,19 +16,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from tracing.messaging.send import SERIALIZING
 from tracing.metrics.schema_metrics import WRITTEN
 from tracing.schemas.counts import SchemaCounts
-from tracing.schemas.reading import Reading
+from tracing.schemas.reading import Reading, described
 from tracing.schemas.sources import source_of
 from tracing.schemas.wire import SchemaUse, schema_id
-from tracing.schemas.wrappers import Deserializer, Serializer, not_twice
+from tracing.schemas.wrappers import Coded, Deserializer, Serializer, not_twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tracing.core.semconv import AttributeValue
     from tracing.headers.codec import Record
     from tracing.schemas.sources import SchemaSource
-    from tracing.schemas.wrappers import Coded
     from tracing.telemetry import Telemetry
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
@@ -93,6 +94,7 @@ class Schemas:
         self._telemetry = telemetry
         self._counts = SchemaCounts(telemetry, source_of(lookup))
         self._reader_versions = dict(reader_versions or {})
+        telemetry.describe_schema = self._of_sent
 
     def deserializer(self, deserialize: Function, *, key: bool = False) -> Function:
         """Return a deserializer that does the same, and is counted.
@@ -138,14 +140,48 @@ class Schemas:
             headers: The message's headers, if the schema's id is in them.
             key: Whether it is a key.
         """
-        if value is None:
-            return
-        identity = schema_id(value, headers, key=key)
-        use = None if identity is None else SchemaUse(identity, topic, key)
-        self._counts.succeeded(WRITTEN, use)
+        self._written(Coded(value, topic, headers, key))
+
+    def _written(self, coded: Coded) -> dict[str, AttributeValue]:
+        """Count a key or value, and describe its schema."""
+        if coded.data is None:
+            return {}
+        identity = schema_id(coded.data, coded.headers, key=coded.key)
+        if identity is None:
+            self._counts.succeeded(WRITTEN, None)
+            return {}
+        use = SchemaUse(identity, coded.topic, coded.key)
+        return described(use, self._counts.succeeded(WRITTEN, use).version)
 
     def _serialized(self, coded: Coded) -> None:
-        self.written(coded.data, topic=coded.topic, headers=coded.headers, key=coded.key)
+        attributes = self._written(coded)
+        try:
+            span = SERIALIZING.get()
+            if span is not None and not coded.key:
+                # A producer calls its serializers within the send; the next call is another's.
+                SERIALIZING.set(None)
+                self._telemetry.spans.enrich(span, attributes)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("schema", fault)
+
+    def _of_sent(self, topic: str, value: object, headers: object) -> dict[str, AttributeValue]:
+        """Describe the schema of what is sent; nothing where it is not known. Never raises."""
+        if not isinstance(value, bytes):
+            return {}
+        try:
+            identity = schema_id(value, headers)
+            if identity is None:
+                return {}
+            # A serializer that learns no topic has looked it up without.
+            for name in (topic, ""):
+                use = SchemaUse(identity, name, key=False)
+                version = self._counts.known(use).version
+                # Other bytes may look like an id that there is not.
+                if version is not None:
+                    return described(use, version)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("schema", fault)
+        return {}
 
     def _begin(self, coded: Coded) -> Reading:
         return Reading(
