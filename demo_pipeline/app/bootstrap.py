@@ -15,6 +15,7 @@ import tracing
 from demo_pipeline.app.http_api import http_api
 from demo_pipeline.app.http_server import serving
 from demo_pipeline.app.logs import exported_logs
+from demo_pipeline.domain.codec import Codec
 from demo_pipeline.domain.pace import steady_pace
 from demo_pipeline.domain.topics import KINDS
 from demo_pipeline.runtime.consuming import record_handler
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from demo_pipeline.domain.deadlines import Deadlines
     from demo_pipeline.domain.pace import Pace
+    from demo_pipeline.domain.schemas import Schemas
     from demo_pipeline.runtime.service import Service
     from tracing.otlp import Providers
 
@@ -104,6 +106,7 @@ async def start_service(
     scenario: str = STEADY,
     deadlines: Deadlines | None = None,
     pace: Pace | None = None,
+    schemas: Schemas | None = None,
 ) -> AsyncIterator[RunningService]:
     """Run a service during the block; at its end, the service finishes the work it has begun.
 
@@ -116,6 +119,7 @@ async def start_service(
         scenario: What goes wrong in it.
         deadlines: The deadlines of its sagas; by default those of the scenario.
         pace: Stretches the deadlines; by default they do not stretch.
+        schemas: Where the ids of schemas come from; by default the committed history.
 
     Raises:
         DemoError: The service failed; raised at the end of the block.
@@ -152,6 +156,7 @@ async def start_service(
             faults,
             deadlines or story.deadlines,
             pace,
+            Codec(schemas),
         )
         # Closed after everything that may still add to the outbox.
         relaying = await stack.enter_async_context(_relaying(relay, pace))

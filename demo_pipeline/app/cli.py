@@ -118,7 +118,8 @@ def run_command(
 ) -> None:
     """Run all services, place orders, and show where their time went.
 
-    Without --bootstrap-servers or --kafka, a small embedded broker is started for the run.
+    Without --bootstrap-servers or --kafka, a small embedded broker is started for the run. Schemas
+    are those of this package, unless the environment variable SCHEMA_REGISTRY_URL names a registry.
     """
     if kafka and bootstrap_servers:
         raise UsageError(
@@ -166,7 +167,8 @@ def serve_command(
     analytics and observer.
 
     The database is the file SERVICE.sqlite3 in the current folder, unless the environment
-    variable SERVICE_DATABASE_URL (such as ORDERS_DATABASE_URL) names another one.
+    variable SERVICE_DATABASE_URL (such as ORDERS_DATABASE_URL) names another one. Schemas are those
+    of this package, unless SCHEMA_REGISTRY_URL names a registry.
     """
     if not bootstrap_servers:
         raise UsageError(

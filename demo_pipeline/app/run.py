@@ -20,6 +20,7 @@ from demo_pipeline.domain.pace import Pace
 from demo_pipeline.runtime.database import database_url
 from demo_pipeline.runtime.errors import DemoError
 from demo_pipeline.runtime.private_files import sweep, temp_folder
+from demo_pipeline.runtime.registry import open_schemas
 from demo_pipeline.runtime.scenarios import SCENARIOS
 from demo_pipeline.services import ALL_TOPICS, SERVICES, analytics, observer, orders
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from demo_pipeline.report import RunResult
 
 REACH_S = 10.0
-"""Seconds to wait for an existing cluster."""
+"""Seconds to wait for an existing cluster or schema registry."""
 
 _POLL_S: Final = 0.1
 _NAMED: Final = 3
@@ -90,6 +91,7 @@ async def run(
     sweep(Path(tempfile.gettempdir()))
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(options.http_port))
+        schemas = await stack.enter_async_context(open_schemas(timeout_s=REACH_S))
         progress.step("starting the broker")
         cluster = await _cluster(options, stack, progress)
         await create_topics(cluster.bootstrap_servers, ALL_TOPICS)
@@ -106,6 +108,7 @@ async def run(
                         listener=listener if service is orders.SERVICE else None,
                         scenario=options.scenario,
                         pace=pace,
+                        schemas=schemas,
                     )
                     for name, service in SERVICES.items()
                 }

@@ -15,6 +15,7 @@ from demo_pipeline.app.recording import exporting_providers
 from demo_pipeline.broker import create_topics, wait_until_reachable
 from demo_pipeline.domain.deadlines import PATIENT
 from demo_pipeline.runtime.database import database_url
+from demo_pipeline.runtime.registry import open_schemas
 from demo_pipeline.services import ALL_TOPICS, SERVICES, orders
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ async def serve(options: ServeOptions, ready: Callable[[RunningService], None]) 
 
     Raises:
         DemoError: The service could not start, or failed.
+        UsageError: The environment names something impossible.
         BrokerError: The cluster does not answer.
     """
     service = SERVICES[options.service]
@@ -58,6 +60,7 @@ async def serve(options: ServeOptions, ready: Callable[[RunningService], None]) 
         listener = None
         if service is orders.SERVICE:
             listener = stack.enter_context(listen(options.http_port))
+        schemas = await stack.enter_async_context(open_schemas())
         await wait_until_reachable(options.bootstrap_servers)
         await create_topics(options.bootstrap_servers, ALL_TOPICS)
         running = await stack.enter_async_context(
@@ -68,6 +71,7 @@ async def serve(options: ServeOptions, ready: Callable[[RunningService], None]) 
                 database_url=database_url(service.name, Path()),
                 listener=listener,
                 deadlines=PATIENT,
+                schemas=schemas,
             )
         )
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -74,7 +74,11 @@ class Schemas(Protocol):
         ...
 
     async def find(self, schema_id: int) -> Schema | None:
-        """Return the schema with an id; `None` if there is none."""
+        """Return the schema with an id; `None` if there is none.
+
+        Raises:
+            UndecodableError: It is no schema that a message can have.
+        """
         ...
 
 

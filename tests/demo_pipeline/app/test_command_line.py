@@ -96,6 +96,26 @@ def test_an_unusable_database_url_is_reported_without_its_password(
     assert "secret" not in line
 
 
+def test_a_missing_schema_registry_is_one_line_and_exit_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo_pipeline.app.run.REACH_S", 0.2)
+    monkeypatch.setenv("SCHEMA_REGISTRY_URL", "http://shop:secret@127.0.0.1:1")
+    assert 1 == main(["run"])
+    line = _one_line(capsys)
+    assert "the schema registry at http://127.0.0.1:1 does not answer (ConnectError)" in line
+
+
+def test_an_unusable_registry_url_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCHEMA_REGISTRY_URL", "shop:secret@registry")
+    assert 2 == main(["run"])
+    line = _one_line(capsys)
+    assert "SCHEMA_REGISTRY_URL is no address" in line
+    assert "secret" not in line
+
+
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["run", "--help"])
     assert "--scenario" in capsys.readouterr().out
