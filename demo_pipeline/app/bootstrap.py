@@ -15,6 +15,7 @@ import tracing
 from demo_pipeline.app.http_api import http_api
 from demo_pipeline.app.http_server import serving
 from demo_pipeline.app.logs import exported_logs
+from demo_pipeline.app.orders_client import orders_client
 from demo_pipeline.domain.codec import Codec
 from demo_pipeline.domain.pace import steady_pace
 from demo_pipeline.domain.topics import KINDS
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from demo_pipeline.domain.deadlines import Deadlines
     from demo_pipeline.domain.pace import Pace
     from demo_pipeline.domain.schemas import Schemas
+    from demo_pipeline.runtime.orders_api import OrdersApi
     from demo_pipeline.runtime.service import Service
     from tracing.otlp import Providers
 
@@ -107,6 +109,7 @@ async def start_service(
     deadlines: Deadlines | None = None,
     pace: Pace | None = None,
     schemas: Schemas | None = None,
+    orders_api: OrdersApi | None = None,
 ) -> AsyncIterator[RunningService]:
     """Run a service during the block; at its end, the service finishes the work it has begun.
 
@@ -120,6 +123,7 @@ async def start_service(
         deadlines: The deadlines of its sagas; by default those of the scenario.
         pace: Stretches the deadlines; by default they do not stretch.
         schemas: Where the ids of schemas come from; by default the committed history.
+        orders_api: The orders API, for services that ask it, and for the one that serves it.
 
     Raises:
         DemoError: The service failed; raised at the end of the block.
@@ -144,6 +148,9 @@ async def start_service(
         inbox = SqlInbox(telemetry, group=service.name, metadata=service.tables)
         outbox = SqlOutbox(telemetry, service=service.name, metadata=service.tables)
         faults = Faults(story, pace)
+        client = None
+        if service.asks_orders and orders_api is not None:
+            client = await stack.enter_async_context(orders_client(orders_api, providers))
         relay = OutboxRelay(
             outbox, database, FaultySender(producer, faults), drain_timeout_s=_RELAY_STOP_S
         )
@@ -157,6 +164,7 @@ async def start_service(
             deadlines or story.deadlines,
             pace,
             Codec(schemas),
+            orders=client,
         )
         # Closed after everything that may still add to the outbox.
         relaying = await stack.enter_async_context(_relaying(relay, pace))
@@ -164,7 +172,12 @@ async def start_service(
         if listener is not None:
             # Before the service joins its group, which may have to wait for a dead member to time
             # out: orders are accepted meanwhile.
-            app = http_api(context, providers)
+            app = http_api(
+                context,
+                providers,
+                notices=story.notices,
+                secrets=() if orders_api is None else (orders_api.secret,),
+            )
             url = await stack.enter_async_context(serving(app, listener))
         consumer = _consumer(service, cluster, telemetry)
         stack.push_async_callback(_close, consumer)
@@ -175,7 +188,7 @@ async def start_service(
             consumer,
             work.handle,
             # Faults last longer where the shop is slow, so attempts are further apart.
-            retry=replace(_RETRY, jitter=partial(_delay_s, pace)),
+            retry=replace(_RETRY, attempts=service.attempts, jitter=partial(_delay_s, pace)),
             dead_letters=tracing.DeadLetters(producer),
             on_unreadable="dead_letter",
             stop=stop,

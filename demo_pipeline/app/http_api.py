@@ -19,11 +19,11 @@ from demo_pipeline.app.http_spans import with_server_spans
 from demo_pipeline.domain.commands import PlaceOrder
 from demo_pipeline.domain.order_request import order_from
 from demo_pipeline.runtime.publishing import perform
-from demo_pipeline.services.orders import place_order, status_of
+from demo_pipeline.services.orders import place_order, place_order_with_notice, status_of
 from tracing import HttpBoundary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncEngine
     from starlette.requests import Request
@@ -38,11 +38,24 @@ _MAX_BODY: Final = 64 * 1024
 _ORDER_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
-def http_api(context: ServiceContext, providers: Providers) -> ASGIApp:
+def http_api(
+    context: ServiceContext,
+    providers: Providers,
+    *,
+    notices: bool = False,
+    secrets: Collection[str] = (),
+) -> ASGIApp:
     """Return the ASGI application of the service `orders`, with a server span for each request.
 
     An accepted order is stored together with its event, so that Kafka may be down meanwhile.
+
+    Args:
+        context: What the service works with.
+        providers: Where the spans go.
+        notices: Whether a notice is published beside the event of an accepted order.
+        secrets: What services of the shop show; their requests are part of their traces.
     """
+    accept = place_order_with_notice if notices else place_order
 
     async def place(request: Request) -> Response:
         body = await _body(request)
@@ -53,7 +66,7 @@ def http_api(context: ServiceContext, providers: Providers) -> ASGIApp:
         except ValueError as error:
             return _answer(400, {"error": str(error)})
         try:
-            await perform(place_order, PlaceOrder(order), context)
+            await perform(accept, PlaceOrder(order), context)
         except (SQLAlchemyError, OSError):
             _logger.exception("cannot store order %s", order.order_id)
             return _answer(503, {"error": "cannot accept orders at the moment, try again"})
@@ -64,6 +77,8 @@ def http_api(context: ServiceContext, providers: Providers) -> ASGIApp:
         return _answer(202, accepted, {"location": f"/orders/{order.order_id}"})
 
     async def show(request: Request) -> Response:
+        if context.faults.orders_api_is_down():
+            return _answer(503, {"error": "cannot show orders at the moment, try again"})
         return await _shown(request.path_params["order_id"], context.database)
 
     async def health(_request: Request) -> Response:
@@ -76,8 +91,8 @@ def http_api(context: ServiceContext, providers: Providers) -> ASGIApp:
     )
     # Health checks come every few seconds and are never of interest.
     instrumented = with_server_spans(Starlette(routes=routes), routes, HEALTH, providers)
-    # Requests are untrusted: no caller may decide about sampling or name a flow.
-    return HttpBoundary(instrumented, context.telemetry, caller="link")
+    # Customers are untrusted: none may decide about sampling or name a flow.
+    return HttpBoundary(instrumented, context.telemetry, caller="link", secrets=secrets)
 
 
 def _is_json(request: Request) -> bool:

@@ -42,6 +42,12 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
+def url_of(listener: socket.socket) -> str:
+    """Return the base URL of an open port."""
+    port: int = listener.getsockname()[1]
+    return f"http://{_HOST}:{port}"
+
+
 @asynccontextmanager
 async def serving(
     app: ASGIApp, listener: socket.socket, limits: HttpLimits | None = None
@@ -53,7 +59,6 @@ async def serving(
         listener: The open port.
         limits: The limits of the server; by default those of `HttpLimits`.
     """
-    port: int = listener.getsockname()[1]
     config = uvicorn.Config(
         app,
         http=limited_protocol(limits or HttpLimits()),
@@ -68,7 +73,7 @@ async def serving(
     server = _Server(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        yield f"http://{_HOST}:{port}"
+        yield url_of(listener)
     finally:
         server.should_exit = True
         await running

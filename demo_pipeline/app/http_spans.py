@@ -1,4 +1,4 @@
-"""The server spans and metrics of the shop's HTTP API, made by OpenTelemetry's instrumentation."""
+"""Spans and metrics of the shop's HTTP API and its callers, by OpenTelemetry's instrumentation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.util.http import sanitize_method
 from starlette.routing import Match
 
@@ -15,6 +16,9 @@ from tracing import HttpBoundary
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping, Sequence
 
+    import httpx
+    from opentelemetry.instrumentation.httpx import RequestInfo
+    from opentelemetry.trace import Span
     from starlette.routing import Route
     from starlette.types import ASGIApp
 
@@ -46,6 +50,28 @@ def with_server_spans(
             server_request_hook=HttpBoundary.link,
         )
     return instrumented
+
+
+def with_client_spans(client: httpx.AsyncClient, route: str, providers: Providers) -> None:
+    """Give a client a span and metrics for each of its requests.
+
+    Args:
+        client: The client.
+        route: The route that it calls, which names the spans.
+        providers: Where they go.
+    """
+
+    async def named(span: Span, request: RequestInfo) -> None:
+        span.update_name(f"{request.method.decode()} {route}")
+        span.set_attribute("url.template", route)
+
+    with _stable_conventions():
+        HTTPXClientInstrumentor.instrument_client(
+            client,
+            tracer_provider=providers.tracer_provider,
+            meter_provider=providers.meter_provider,
+            request_hook=named,
+        )
 
 
 @contextmanager

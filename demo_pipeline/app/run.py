@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
+import secrets
 import tempfile
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from demo_pipeline.app.bootstrap import Cluster, start_service
+from demo_pipeline.app.endings import Endings
 from demo_pipeline.app.ensemble import together, while_all_work
-from demo_pipeline.app.http_server import listen
+from demo_pipeline.app.http_server import listen, url_of
 from demo_pipeline.app.load import place_orders
-from demo_pipeline.app.run_record import RunRecord, unreadable_orders
+from demo_pipeline.app.run_record import RunRecord
 from demo_pipeline.broker import EmbeddedBroker, KafkaCluster, create_topics, wait_until_reachable
 from demo_pipeline.domain.pace import Pace
 from demo_pipeline.runtime.database import database_url
 from demo_pipeline.runtime.errors import DemoError
+from demo_pipeline.runtime.orders_api import OrdersApi
 from demo_pipeline.runtime.private_files import sweep, temp_folder
 from demo_pipeline.runtime.registry import open_schemas
 from demo_pipeline.runtime.scenarios import SCENARIOS
-from demo_pipeline.services import ALL_TOPICS, SERVICES, analytics, observer, orders
+from demo_pipeline.services import orders, services_of, topics_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
 
 REACH_S = 10.0
 """Seconds to wait for an existing cluster or schema registry."""
-
-_POLL_S: Final = 0.1
-_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +93,11 @@ async def run(
         schemas = await stack.enter_async_context(open_schemas(timeout_s=REACH_S))
         progress.step("starting the broker")
         cluster = await _cluster(options, stack, progress)
-        await create_topics(cluster.bootstrap_servers, ALL_TOPICS)
+        services = services_of(SCENARIOS[options.scenario])
+        await create_topics(cluster.bootstrap_servers, topics_of(services.values()))
         progress.step("starting the services")
+        # Only the services of this run know the secret.
+        api = OrdersApi(url_of(listener), secrets.token_urlsafe())
         folder = options.databases or stack.enter_context(temp_folder("databases"))
         running = await stack.enter_async_context(
             together(
@@ -109,8 +111,9 @@ async def run(
                         scenario=options.scenario,
                         pace=pace,
                         schemas=schemas,
+                        orders_api=api,
                     )
-                    for name, service in SERVICES.items()
+                    for name, service in services.items()
                 }
             )
         )
@@ -166,43 +169,5 @@ async def _play(
             f"{', '.join(sorted(set(refused)))}"
         )
     progress.step("waiting for the orders to end")
-    unfinished = await _await_ends(options, running, record, progress, pace)
-    if unfinished:
-        problems.append(
-            f"{len(unfinished)} of {len(record.order_ids)} orders did not end within "
-            f"{options.timeout_s * pace.factor:.3g} s (--timeout): {', '.join(unfinished[:_NAMED])}"
-            f"{', ...' if len(unfinished) > _NAMED else ''}"
-        )
-    return tuple(problems)
-
-
-async def _await_ends(
-    options: RunOptions,
-    running: Mapping[str, RunningService],
-    record: RunRecord,
-    progress: Progress,
-    pace: Pace,
-) -> list[str]:
-    """Wait until all orders have ended in every read model, or could not be read.
-
-    Returns:
-        The orders that did not end in time.
-    """
-    placed, started = record.order_ids, time.monotonic()
-    while True:
-        async with running["orders"].database.connect() as connection:
-            for_orders = await orders.ended_orders(connection)
-        async with running["analytics"].database.connect() as connection:
-            for_analytics = await analytics.ended_orders(connection)
-        async with running["observer"].database.connect() as connection:
-            notified = await observer.notified_orders(connection)
-        ended = for_orders & for_analytics.keys() & notified | unreadable_orders(
-            record.recording.spans
-        )
-        unfinished = [order_id for order_id in placed if order_id not in ended]
-        progress.ended(len(placed) - len(unfinished))
-        # Where answers take longer, so do orders; the deadlines of sagas stretch likewise.
-        timeout_s = options.timeout_s * pace.factor
-        if not unfinished or time.monotonic() - started >= timeout_s:
-            return unfinished
-        await asyncio.sleep(_POLL_S)
+    endings = Endings(record, progress, pace, options.timeout_s)
+    return (*problems, *await endings.reached(running))

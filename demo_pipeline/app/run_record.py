@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from demo_pipeline.app.recording import Recording
 from demo_pipeline.domain.topics import ORDERS
 from demo_pipeline.report import RunResult
-from demo_pipeline.services import SERVICES
+from demo_pipeline.runtime.scenarios import SCENARIOS
+from demo_pipeline.services import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -54,7 +55,7 @@ class RunRecord:
             spans=self.recording.spans,
             metrics=self.recording.metrics,
             order_ids=tuple(self.order_ids),
-            services=tuple(SERVICES),
+            services=tuple(services_of(SCENARIOS[self.scenario])),
             scenario=self.scenario,
             started_unix_ns=self.started_unix_ns,
             duration_s=self.duration_s,

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.domain.commands import Command
 from demo_pipeline.domain.events import Event
+from demo_pipeline.domain.notices import OrderPlacedNotice
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-Message = Event | Command
+Message = Event | Command | OrderPlacedNotice
 
 Handler = Callable[[Any, "AsyncConnection"], Awaitable[tuple[Message, ...]]]
 """Handles one command or event inside a transaction and returns the messages to send.

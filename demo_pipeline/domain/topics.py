@@ -33,6 +33,7 @@ from demo_pipeline.domain.events import (
     StockReserved,
 )
 from demo_pipeline.domain.messages import Message
+from demo_pipeline.domain.notices import OrderPlacedNotice
 
 # Keyed by user: a customer's orders are charged in the order in which they were placed.
 ORDERS: Final = "orders.events"
@@ -45,6 +46,9 @@ PAYMENT: Final = "payment.events"
 SHIPPING: Final = "shipping.events"
 # Keyed by user: a customer must hear of a shipment before its cancellation.
 NOTIFICATION: Final = "notification.events"
+# Keyed by order, which is all that a notice names. Apart from `orders.events`, so that the readers
+# of one do not get the other.
+NOTICES: Final = "orders.notices"
 # All keyed by user: a compensation must never overtake the command that it compensates.
 ORDERS_COMMANDS: Final = "orders.commands"
 INVENTORY_COMMANDS: Final = "inventory.commands"
@@ -57,14 +61,14 @@ _COMMAND_TOPICS: Final = (
 )  # fmt: skip
 
 KINDS: Final[Mapping[str, Literal["event", "command"]]] = {
-    r".*\.events": "event",
+    r".*\.(events|notices)": "event",
     r".*\.commands": "command",
 }
 """What the topics hold, by their names."""
 
 # The same number everywhere keeps a user in the same partition number of every topic. Four are
 # enough for two or more instances of a service to share, and few enough to look at one by one.
-PARTITIONS: Final[Mapping[str, int]] = dict.fromkeys((*EVENT_TOPICS, *_COMMAND_TOPICS), 4)
+PARTITIONS: Final[Mapping[str, int]] = dict.fromkeys((*EVENT_TOPICS, NOTICES, *_COMMAND_TOPICS), 4)
 
 TOPIC_OF: Final[Mapping[type[Message], str]] = {
     OrderPlaced: ORDERS,
@@ -80,6 +84,7 @@ TOPIC_OF: Final[Mapping[type[Message], str]] = {
     ShippingRefused: SHIPPING,
     ShipmentCancelled: SHIPPING,
     CustomerNotified: NOTIFICATION,
+    OrderPlacedNotice: NOTICES,
     CancelOrder: ORDERS_COMMANDS,
     HoldOrder: ORDERS_COMMANDS,
     ReserveInventory: INVENTORY_COMMANDS,
@@ -92,5 +97,7 @@ TOPIC_OF: Final[Mapping[type[Message], str]] = {
 
 
 def key_of(message: Message) -> bytes:
-    """Return the record key of a message: its user."""
+    """Return the record key of a message: its user, or of a notice its order."""
+    if isinstance(message, OrderPlacedNotice):
+        return message.order.order_id.encode()
     return message.order.user_id.encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from demo_pipeline.report.coupling import couplings
 from demo_pipeline.report.delivery import dead_letter_kinds, deliveries
 from demo_pipeline.report.facts import read_spans
 from demo_pipeline.report.hops import lags_over_time, sum_up_hops
@@ -15,6 +16,7 @@ from demo_pipeline.report.sagas import sum_up_sagas
 from demo_pipeline.report.timing import add, distribution, time_order, time_trace
 
 if TYPE_CHECKING:
+    from demo_pipeline.report.coupling import Coupling
     from demo_pipeline.report.delivery import DeadLetterKind, Delivery
     from demo_pipeline.report.hops import LagsOverTime
     from demo_pipeline.report.message_map import MappedTopic
@@ -35,6 +37,7 @@ class Analysis:
     sagas: tuple[Saga, ...] = ()
     lags: LagsOverTime | None = None
     messages: tuple[MappedTopic, ...] = ()
+    couplings: tuple[Coupling, ...] = ()
 
     @property
     def dead_lettered_order(self) -> OrderReport | None:
@@ -73,6 +76,7 @@ def analyse(result: RunResult) -> Analysis:
         sagas=sum_up_sagas(result.metrics, spans),
         lags=lags_over_time(spans),
         messages=message_map(result.metrics),
+        couplings=couplings(spans),
     )
 
 

@@ -9,6 +9,7 @@ from string import Template
 from typing import Final
 
 from demo_pipeline.report.analysis import Analysis
+from demo_pipeline.report.coupling_table import coupling_section
 from demo_pipeline.report.lag_chart import lag_section
 from demo_pipeline.report.model import Hop, RunResult
 from demo_pipeline.report.page_data import page_data
@@ -51,6 +52,7 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         end_to_end=_end_to_end(analysis),
         where=_where_it_went(analysis),
         messages=message_section(analysis.messages),
+        couplings=coupling_section(analysis.couplings),
         sagas=saga_section(analysis.sagas),
         delivery=delivery_section(analysis),
         data=page_data(analysis, result.started_unix_ns),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from demo_pipeline.report.markup import html_cells, html_table
 from demo_pipeline.report.wording import (
     KEPT,
     LIST_DEAD_LETTERS,
@@ -16,7 +17,7 @@ from demo_pipeline.report.wording import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from demo_pipeline.report.analysis import Analysis
     from demo_pipeline.report.delivery import DeadLetterKind, Delivery
@@ -55,7 +56,7 @@ def saga_section(sagas: Sequence[Saga]) -> str:
     """Return the section on sagas and their steps; empty if there are none."""
     if not sagas:
         return ""
-    tables = _table(
+    tables = html_table(
         _SAGA_TITLE,
         "Sagas by name: how they ended, how many missed their deadline, how many are still "
         f"active, and how long the ended ones took, in ms. {KEPT}",
@@ -63,7 +64,7 @@ def saga_section(sagas: Sequence[Saga]) -> str:
         ["".join(map(_saga, sagas))],
     )
     if any(saga.steps for saga in sagas):
-        tables += "<h3>Steps</h3>" + _table(
+        tables += "<h3>Steps</h3>" + html_table(
             _SAGA_TITLE,
             "The steps of each saga in the order of their first starts, then its compensations: "
             "how they ended, and how long they took, in ms.",
@@ -77,7 +78,7 @@ def saga_section(sagas: Sequence[Saga]) -> str:
 
 
 def _saga(saga: Saga) -> str:
-    cells = _cells(
+    cells = html_cells(
         (
             count_or_nothing(saga.started),
             count_or_nothing(saga.completed),
@@ -100,7 +101,7 @@ def _steps(saga: Saga) -> str:
 
 def _step(step: SagaStep) -> str:
     mark = ' <span class="flag calm">compensation</span>' if step.compensation else ""
-    cells = _cells(
+    cells = html_cells(
         (
             count_or_nothing(step.ok),
             count_or_nothing(step.rejected),
@@ -116,16 +117,12 @@ def _bad(number: int) -> str:
     return f"<strong>{shown}</strong>" if number else shown
 
 
-def _cells(values: Iterable[str]) -> str:
-    return "".join(f"<td>{value}</td>" for value in values)
-
-
 def message_section(topics: Sequence[MappedTopic]) -> str:
     """Return the section on who sends what to which; empty without messages."""
     if not topics:
         return ""
     faults = "".join(f"<li>{escaped(topic.fault)}</li>" for topic in topics if topic.fault)
-    table = _table(
+    table = html_table(
         _MESSAGES_TITLE,
         "Topics with their senders and readers, and the types of what was sent. A command has one "
         "receiver; an event has any number.",
@@ -142,7 +139,7 @@ def message_section(topics: Sequence[MappedTopic]) -> str:
 def _mapped(topic: MappedTopic) -> str:
     types = ", ".join(f"{name} {count:,}" for name, count in topic.types)
     names = (topic.kind, ", ".join(topic.senders), ", ".join(topic.readers), types)
-    cells = _cells(escaped(name) or NOTHING for name in names)
+    cells = html_cells(escaped(name) or NOTHING for name in names)
     return f'<tr><th scope="row">{escaped(topic.topic)}</th>{cells}</tr>'
 
 
@@ -150,7 +147,7 @@ def delivery_section(analysis: Analysis) -> str:
     """Return the section on retries, duplicates, dead letters and order; else one sentence."""
     if not analysis.deliveries:
         return '<p class="quiet">No retries, duplicates, dead letters or records out of order.</p>'
-    section = _table(
+    section = html_table(
         _DELIVERY_TITLE,
         "Attempts after a failed one, records that succeeded at a later attempt, records skipped "
         "because they had been applied before, records moved to a dead-letter topic, and records "
@@ -165,7 +162,7 @@ def delivery_section(analysis: Analysis) -> str:
     return (
         section
         + "<h3>Dead letters</h3>"
-        + _table(
+        + html_table(
             _DELIVERY_TITLE,
             f"Records moved to a dead-letter topic; {counted(lost, 'order')} affected.",
             _DEAD_LETTER_HEADINGS,
@@ -202,23 +199,4 @@ def _dead_letter(kind: DeadLetterKind) -> str:
     return (
         f'<tr><th scope="row">{escaped(kind.topic)}</th><td>{escaped(kind.error)}</td>'
         f"<td>{kind.count:,}</td><td>{trace}</td></tr>"
-    )
-
-
-def _table(title_id: str, caption: str, headings: Sequence[str], groups: Iterable[str]) -> str:
-    """Return a table in a region that can be scrolled with the keyboard.
-
-    Args:
-        title_id: The id of the heading that labels the region.
-        caption: The caption of the table.
-        headings: The column headings; the first column labels the rows.
-        groups: The rows, as markup, one group per element.
-    """
-    first, *others = headings
-    head = f'<th scope="col" class="named">{first}</th>'
-    head += "".join(f'<th scope="col">{heading}</th>' for heading in others)
-    bodies = "".join(f"<tbody>{rows}</tbody>" for rows in groups)
-    return (
-        f'<div class="scroll" role="region" aria-labelledby="{title_id}" tabindex="0"><table>'
-        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead>{bodies}</table></div>"
     )

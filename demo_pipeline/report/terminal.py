@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from demo_pipeline.report.analysis import analyse
+from demo_pipeline.report.coupling_table import coupling_part
 from demo_pipeline.report.delivery_table import delivery_part
 from demo_pipeline.report.hop_table import hop_part
 from demo_pipeline.report.message_table import message_part
@@ -33,6 +34,7 @@ def print_summary(result: RunResult, console: Console) -> None:
     width = max(_NARROW, width_of(console))
     parts: list[RenderableType] = [*_headline(result, analysis), ""]
     parts += message_part(analysis.messages, width)
+    parts += coupling_part(analysis.couplings, width)
     parts += hop_part(analysis.hops, width)
     if analysis.end_to_end:
         parts += [Text("End to end (ms)", "bold"), _end_to_end(analysis, analysis.end_to_end), ""]

@@ -29,6 +29,33 @@ class ReturnsClosedError(tracing.Unprocessable):
     """The warehouse accepts no returns; trying again does not help."""
 
 
+class _Outage:
+    """Something that is away for a while, once.
+
+    Args:
+        after_s: Seconds from its first use until it goes away.
+        lasts_s: How long it is away, in seconds; 0 for never.
+        pace: Stretches that.
+    """
+
+    def __init__(self, after_s: float, lasts_s: float, pace: Pace) -> None:
+        self._after_s = after_s
+        self._lasts_s = lasts_s
+        self._pace = pace
+        self._first_use: float | None = None
+        self._over = lasts_s <= 0
+
+    def is_on(self) -> bool:
+        """Return whether it is away; call it at each use."""
+        now = monotonic()
+        if self._first_use is None:
+            self._first_use = now
+        away_for = now - self._first_use - self._after_s
+        # Once over, the outage stays over, however slow the shop becomes.
+        self._over |= away_for >= self._lasts_s * self._pace.factor
+        return away_for >= 0 and not self._over
+
+
 class Faults:
     """The faults of one service in one run. Use it from one event loop.
 
@@ -43,8 +70,8 @@ class Faults:
         self._events = 0
         self._records = 0
         self._order_events = 0
-        self._first_charge: float | None = None
-        self._outage_over = False
+        self._card_provider = _Outage(scenario.outage_after_s, scenario.outage_s, pace)
+        self._orders_api = _Outage(scenario.api_outage_after_s, scenario.api_outage_s, pace)
 
     def value_to_publish(self, message: Message, value: bytes) -> bytes:
         """Return a message's value, or half of it where a broken writer is simulated."""
@@ -67,17 +94,12 @@ class Faults:
             await asyncio.sleep(scenario.shipping_s * self._pace.factor)
         if isinstance(message, ReleaseInventory) and scenario.returns_closed:
             raise ReturnsClosedError("the warehouse accepts no returns")
-        if isinstance(message, ChargeCard) and scenario.outage_s and self._in_outage():
+        if isinstance(message, ChargeCard) and self._card_provider.is_on():
             raise CardProviderUnreachableError("the card provider does not answer")
 
-    def _in_outage(self) -> bool:
-        now = monotonic()
-        if self._first_charge is None:
-            self._first_charge = now
-        away_for = now - self._first_charge - self._scenario.outage_after_s
-        # Once over, the outage stays over, however slow the shop becomes.
-        self._outage_over |= away_for >= self._scenario.outage_s * self._pace.factor
-        return away_for >= 0 and not self._outage_over
+    def orders_api_is_down(self) -> bool:
+        """Return whether the orders API shows no orders; call it at each request for one."""
+        return self._orders_api.is_on()
 
     def partition_for(self, topic: str, key: bytes | None) -> int | None:
         """Return where another partitioner puts the current record; `None` if it is not at work.

@@ -24,6 +24,10 @@ class Scenario:
         spoiled_every: Every nth `OrderPlaced` event cannot be decoded; 0 for none.
         outage_after_s: Seconds from the first charge to the card provider's outage.
         outage_s: How long the outage lasts, in seconds.
+        notices: Whether orders also publishes notices without state, whose reader calls back.
+        api_outage_after_s: Seconds from the first call-back to the outage of the orders API.
+        api_outage_s: How long that outage lasts, in seconds.
+        guests: The services that run in this scenario only.
         repeated_every: Every nth record is sent twice; 0 for none.
         repartitioned_every: Every nth record of `orders.events` is written by a client with another
             partitioner; 0 for none.
@@ -39,6 +43,10 @@ class Scenario:
     spoiled_every: int = 0
     outage_after_s: float = 0.0
     outage_s: float = 0.0
+    notices: bool = False
+    api_outage_after_s: float = 0.0
+    api_outage_s: float = 0.0
+    guests: tuple[str, ...] = ()
     repeated_every: int = 0
     repartitioned_every: int = 0
     customers: int = 20
@@ -92,6 +100,17 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         declined_every=5,
         returns_closed=True,
         deadlines=replace(QUICK, saga_s=5.0),
+    ),
+    "notification": Scenario(
+        story="Beside each event with the whole order, a notice names only the order. Its reader "
+        "(receipts) calls the orders API back for the rest. That API is down for two seconds: the "
+        "notices wait and are retried, while readers of the full event go on. The table Coupling "
+        "of the report compares the two; on the dashboards, see the panel Message size p95 and "
+        "the retries of receipts.",
+        notices=True,
+        api_outage_after_s=1.0,
+        api_outage_s=2.0,
+        guests=("receipts",),
     ),
 }
 """All scenarios by name."""

@@ -48,6 +48,8 @@ class Service:
         fill: Inserts the initial rows.
         at_work: Runs the service, if it does more than call a handler for each message.
         other_topics: Topics that it reads without having handlers for their messages.
+        attempts: How often it tries a record before it becomes a dead letter.
+        asks_orders: Whether it calls the orders API.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Service:
     fill: Callable[[AsyncConnection], Awaitable[None]] | None = None
     at_work: Callable[[ServiceContext], AbstractAsyncContextManager[Work]] | None = None
     other_topics: tuple[str, ...] = ()
+    attempts: int = 3
+    asks_orders: bool = False
 
     @property
     def topics(self) -> tuple[str, ...]:

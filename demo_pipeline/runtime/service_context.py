@@ -13,6 +13,7 @@ from demo_pipeline.runtime.faults import no_faults
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import httpx
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from demo_pipeline.domain.deadlines import Deadlines
@@ -36,6 +37,7 @@ class ServiceContext:
         deadlines: The deadlines of its sagas, if it has any.
         pace: How fast the shop runs; deadlines stretch with it.
         codec: Encodes and decodes messages.
+        orders: Calls the orders API, if the service asks it anything.
     """
 
     telemetry: Telemetry
@@ -47,3 +49,4 @@ class ServiceContext:
     deadlines: Deadlines = PATIENT
     pace: Pace = field(default_factory=steady_pace)
     codec: Codec = field(default_factory=Codec)
+    orders: httpx.AsyncClient | None = None

@@ -1,9 +1,10 @@
 """The services of the shop."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from demo_pipeline.domain.topics import PARTITIONS
+from demo_pipeline.runtime.scenarios import Scenario
 from demo_pipeline.runtime.service import Service
 from demo_pipeline.services import (
     analytics,
@@ -13,6 +14,7 @@ from demo_pipeline.services import (
     orchestrator,
     orders,
     payment,
+    receipts,
     shipping,
 )
 
@@ -31,11 +33,30 @@ SERVICES: Final[Mapping[str, Service]] = {
 }
 """All services by name, in the order in which an order reaches them."""
 
-# Few records, for people to read: one partition keeps them in the order of their failures.
+_GUESTS: Final[Mapping[str, Service]] = {receipts.SERVICE.name: receipts.SERVICE}
+
+
+def services_of(scenario: Scenario) -> Mapping[str, Service]:
+    """Return the services of a scenario by name: those of the shop, and its guests."""
+    return {**SERVICES, **{name: _GUESTS[name] for name in scenario.guests}}
+
+
+def topics_of(services: Iterable[Service]) -> Mapping[str, int]:
+    """Return the topics that services read, and their dead-letter topics, with their partitions."""
+    read = [(service, topic) for service in services for topic in service.topics]
+    return {
+        **{topic: PARTITIONS[topic] for _, topic in read},
+        # Few records, for people to read: one partition keeps them in the order of their failures.
+        **{f"{topic}.{service.name}.dlq": 1 for service, topic in read},
+    }
+
+
 DEAD_LETTER_TOPICS: Final[Mapping[str, int]] = {
-    f"{topic}.{service.name}.dlq": 1 for service in SERVICES.values() for topic in service.topics
+    topic: partitions
+    for topic, partitions in topics_of(SERVICES.values()).items()
+    if topic not in PARTITIONS
 }
 """The dead-letter topic of every service and topic, with its number of partitions."""
 
-ALL_TOPICS: Final[Mapping[str, int]] = {**PARTITIONS, **DEAD_LETTER_TOPICS}
+ALL_TOPICS: Final[Mapping[str, int]] = topics_of(SERVICES.values())
 """All topics of the shop, with their numbers of partitions."""

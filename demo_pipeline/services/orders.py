@@ -22,6 +22,7 @@ from demo_pipeline.domain.events import (
     StockReleased,
     StockReserved,
 )
+from demo_pipeline.domain.notices import OrderLink, OrderPlacedNotice
 from demo_pipeline.domain.order_states import (
     END_STATES,
     PENDING_STATES,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from demo_pipeline.domain.events import Event
+    from demo_pipeline.domain.messages import Message
 
 _MAX_REASON: Final = 400
 
@@ -85,6 +87,14 @@ async def place_order(command: PlaceOrder, connection: AsyncConnection) -> tuple
         )
     )
     return (OrderPlaced(order),)
+
+
+async def place_order_with_notice(
+    command: PlaceOrder, connection: AsyncConnection
+) -> tuple[Message, ...]:
+    """Accept an order; publish a notice of it beside the event."""
+    placed = await place_order(command, connection)
+    return (*placed, OrderPlacedNotice(OrderLink(command.order.order_id, "/orders")))
 
 
 async def cancel(command: CancelOrder, connection: AsyncConnection) -> tuple[Event, ...]:

@@ -9,6 +9,7 @@ import pytest
 from demo_pipeline.app.load import Load
 from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.runtime.scenarios import SCENARIOS
+from tests.demo_pipeline.app.silent import Silent
 from tests.semconv.conformance import metric_violations, span_violations
 
 # The operations that a scenario shows, beside those of every run.
@@ -18,14 +19,6 @@ RATES: Final = {"payment-outage": 5.0}
 
 # On a busy machine, the deadlines of the demo stretch.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-
-
-class _Silent:
-    def step(self, what: str) -> None: ...
-
-    def placed(self) -> None: ...
-
-    def ended(self, orders: int) -> None: ...
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -39,7 +32,7 @@ async def test_all_spans_and_metrics_of_a_run_follow_the_conventions(scenario: s
         timeout_s=60,
     )
 
-    result = (await run(options, _Silent())).result
+    result = (await run(options, Silent())).result
 
     assert [] == span_violations(result.spans)
     assert [] == metric_violations(result.metrics)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _TYPES: Final = {"string": str, "int": int, "double": float, "boolean": bool}
 _HTTP_SCOPE: Final = "opentelemetry.instrumentation.asgi"
+_HTTP_CLIENT_SCOPE: Final = "opentelemetry.instrumentation.httpx"
 # The stable HTTP conventions; later versions have not renamed anything.
 _HTTP_SCHEMAS: Final = frozenset({"https://opentelemetry.io/schemas/1.21.0", model.SCHEMA_URL})
 _OWN: Final = frozenset(
@@ -91,8 +92,8 @@ def _span(span: ReadableSpan) -> Iterator[str]:
         yield f"error.type with the status {span.status.status_code.name}"
     if "server.port" in attributes and "server.address" not in attributes:
         yield "server.port without server.address"
-    if scope is not None and scope.name == _HTTP_SCOPE:
-        yield from _http_span(span, attributes)
+    if scope is not None and scope.name in _HTTP_SPANS:
+        yield from _HTTP_SPANS[scope.name](span, attributes)
     elif "messaging.operation.name" in attributes:
         yield from _messaging_span(span, attributes)
     elif any(name.startswith(("messaging.", "kafka.")) for name in attributes):
@@ -109,6 +110,19 @@ def _http_span(span: ReadableSpan, attributes: Mapping[str, object]) -> Iterator
     shown = "HTTP" if method == "_OTHER" else str(method)
     if span.name != (f"{shown} {route}" if route else shown):
         yield "the name is not method and route"
+
+
+def _http_client_span(span: ReadableSpan, attributes: Mapping[str, object]) -> Iterator[str]:
+    yield from _required(attributes, {*model.HTTP_CLIENT_REQUIRED, "url.full"})
+    if span.kind is not SpanKind.CLIENT:
+        yield f"kind {span.kind.name}"
+    template = attributes.get("url.template")
+    method = str(attributes.get("http.request.method"))
+    if span.name != (f"{method} {template}" if template else method):
+        yield "the name is not method and template"
+
+
+_HTTP_SPANS: Final = {_HTTP_SCOPE: _http_span, _HTTP_CLIENT_SCOPE: _http_client_span}
 
 
 def _messaging_span(span: ReadableSpan, attributes: Mapping[str, object]) -> Iterator[str]:
@@ -140,8 +154,10 @@ def _metric(metric: Metric) -> Iterator[str]:
         yield from _attributes(labels, own)
         if metric.name.startswith("messaging."):
             yield from _required(labels, model.MESSAGING_REQUIRED)
-        if metric.name.startswith("http."):
+        if metric.name.startswith("http.server."):
             yield from _required(labels, model.HTTP_REQUIRED)
+        if metric.name.startswith("http.client."):
+            yield from _required(labels, model.HTTP_CLIENT_REQUIRED)
 
 
 def _kind(metric: Metric) -> str:
@@ -166,7 +182,7 @@ def _instrument(name: str, kind: str, unit: str) -> Iterator[str]:
 
 
 def _scope(name: str, schema_url: str | None) -> Iterator[str]:
-    if name == _HTTP_SCOPE:
+    if name in _HTTP_SPANS:
         if schema_url not in _HTTP_SCHEMAS:
             yield f"schema {schema_url}"
     elif name != semconv.SCOPE_NAME:

@@ -30,6 +30,7 @@ HTTP_METRICS: Final = {
     "http.server.active_requests": ["updowncounter", "{request}"],
     "http.server.request.body.size": ["histogram", "By"],
     "http.server.response.body.size": ["histogram", "By"],
+    "http.client.request.duration": ["histogram", "s"],
 }
 METRICS: Final[dict[str, list[str]]] = {**_MODEL["metrics"], **HTTP_METRICS}
 """The instrument and the unit of each metric."""
@@ -38,5 +39,7 @@ MESSAGING_REQUIRED: Final = frozenset({"messaging.system.name", "messaging.opera
 """Of every messaging span and metric."""
 HTTP_REQUIRED: Final = frozenset({"http.request.method", "url.scheme"})
 """Of every HTTP server span and metric."""
+HTTP_CLIENT_REQUIRED: Final = frozenset({"http.request.method", "server.address", "server.port"})
+"""Of every HTTP client span and metric."""
 READER_TYPES: Final = frozenset({"receive", "process", "settle"})
 """The types of operations that a consumer group does."""

@@ -31,6 +31,14 @@ GET: dict[str, Any] = {
     "http.route": "/orders/{id}",
 }
 HTTP_SCOPE = "opentelemetry.instrumentation.asgi"
+ASKED: dict[str, Any] = {
+    "http.request.method": "GET",
+    "server.address": "127.0.0.1",
+    "server.port": 80,
+    "url.full": "http://127.0.0.1/orders/1",
+    "url.template": "/orders/{id}",
+}
+HTTP_CLIENT_SCOPE = "opentelemetry.instrumentation.httpx"
 
 
 def span(
@@ -65,9 +73,10 @@ def test_every_attribute_of_ours_is_in_the_conventions_or_outside_their_namespac
 
 def test_conforming_spans_have_no_violations() -> None:
     get = span(GET, "GET /orders/{id}", SpanKind.SERVER, HTTP_SCOPE)
+    asked = span(ASKED, "GET /orders/{id}", SpanKind.CLIENT, HTTP_CLIENT_SCOPE)
     saga = span({"pipeline.saga.name": "s"}, "saga s", SpanKind.INTERNAL)
 
-    assert [] == span_violations([span(SEND), get, saga])
+    assert [] == span_violations([span(SEND), get, asked, saga])
 
 
 @pytest.mark.parametrize(
@@ -113,6 +122,25 @@ def test_missing_attributes_of_a_server_span_are_noticed(missing: str) -> None:
     made = span(rest, "GET /orders/{id}", SpanKind.SERVER, HTTP_SCOPE)
 
     assert f"GET /orders/{{id}}: {missing} is missing" in span_violations([made])
+
+
+@pytest.mark.parametrize(
+    "missing", ["http.request.method", "server.address", "server.port", "url.full"]
+)
+def test_missing_attributes_of_a_client_span_are_noticed(missing: str) -> None:
+    rest = {name: value for name, value in ASKED.items() if name != missing}
+    made = span(rest, "GET /orders/{id}", SpanKind.CLIENT, HTTP_CLIENT_SCOPE)
+
+    assert f"GET /orders/{{id}}: {missing} is missing" in span_violations([made])
+
+
+def test_other_faults_of_a_client_span_are_noticed() -> None:
+    made = span(ASKED, "GET /orders/1", SpanKind.INTERNAL, HTTP_CLIENT_SCOPE)
+
+    assert [
+        "GET /orders/1: kind INTERNAL",
+        "GET /orders/1: the name is not method and template",
+    ] == span_violations([made])
 
 
 def test_other_faults_of_spans_are_noticed() -> None:

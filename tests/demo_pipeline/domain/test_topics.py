@@ -8,7 +8,8 @@ from demo_pipeline.domain.commands import Command
 from demo_pipeline.domain.events import CustomerNotified, Event
 from demo_pipeline.domain.order_states import STAGE, STATE_AFTER
 from demo_pipeline.domain.topics import PARTITIONS, TOPIC_OF
-from demo_pipeline.services import ALL_TOPICS, SERVICES
+from demo_pipeline.runtime.scenarios import SCENARIOS
+from demo_pipeline.services import ALL_TOPICS, SERVICES, services_of, topics_of
 
 
 @pytest.mark.parametrize("event", get_args(Event))
@@ -45,6 +46,16 @@ def test_every_command_goes_to_exactly_one_service(command: type[Command]) -> No
 )
 def test_a_service_reads_what_it_needs(service: str, topics: tuple[str, ...]) -> None:
     assert topics == SERVICES[service].topics
+
+
+def test_a_guest_brings_its_topics_and_the_shop_alone_does_not_have_them() -> None:
+    services = services_of(SCENARIOS["notification"])
+
+    assert ("orders.notices",) == services["receipts"].topics
+    assert {"orders.notices", "orders.notices.receipts.dlq"} == (
+        topics_of(services.values()).keys() - ALL_TOPICS.keys()
+    )
+    assert SERVICES == services_of(SCENARIOS["steady"])
 
 
 def test_every_service_has_a_dead_letter_topic_for_each_topic_that_it_reads() -> None:

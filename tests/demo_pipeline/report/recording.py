@@ -108,6 +108,7 @@ class Recorder:
         out_of_order: bool = False,
         error: BaseException | None = None,
         message_type: str = "",
+        body_size: int | None = None,
     ) -> Span:
         attributes = (
             _about("process", topic, order)
@@ -121,6 +122,8 @@ class Recorder:
         )
         if attempts > 1:
             attributes["pipeline.attempts"] = attempts
+        if body_size is not None:
+            attributes["messaging.message.body.size"] = body_size
         if wait is not None:
             attributes["pipeline.wait.duration"] = wait / 1000
         if end_to_end is not None:

@@ -45,3 +45,19 @@ async def test_an_outage_lasts_longer_in_a_slow_shop_and_once_over_stays_over(
     now += 6 * USUAL_S
     assert pace.factor > 3
     assert not await is_away()
+
+
+async def test_the_orders_api_is_down_once_for_a_while_and_only_where_the_scenario_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(faults, "monotonic", lambda: now)
+    shop, steady = (
+        Faults(SCENARIOS[name], Pace(clock=lambda: now)) for name in ("notification", "steady")
+    )
+    down = []
+    for now in (1000.0, 1000.9, 1001.0, 1002.9, 1003.1, 1004.0):  # noqa: B007 - the clock reads it
+        assert not steady.orders_api_is_down()
+        down.append(shop.orders_api_is_down())
+
+    assert [False, False, True, True, False, False] == down

@@ -10,6 +10,7 @@ from demo_pipeline.domain.commands import Command, PlaceOrder
 from demo_pipeline.domain.deadlines import Deadlines
 from demo_pipeline.domain.events import Order
 from demo_pipeline.domain.messages import Message
+from demo_pipeline.domain.notices import OrderPlacedNotice
 from demo_pipeline.sagas.machine import Happening, Phase, SagaState, TimedOut, advance
 from demo_pipeline.sagas.place_order import COMPENSATIONS, STEPS, Forward
 from tests.demo_pipeline.sagas.model_network import ORCHESTRATOR, Delivery, Network
@@ -66,7 +67,7 @@ class Shop:
     def apply(self, delivery: Delivery) -> None:
         """Deliver a message without its receiver's inbox."""
         if delivery.receiver == ORCHESTRATOR:
-            assert not isinstance(delivery.message, Command)
+            assert not isinstance(delivery.message, Command | OrderPlacedNotice)
             self.happen(delivery.order_id, delivery.message)
         else:
             self._send(self.participants.handle(delivery.receiver, delivery.message))

@@ -33,6 +33,7 @@ from demo_pipeline.domain.events import (
     StockReleased,
     StockReserved,
 )
+from demo_pipeline.domain.notices import OrderPlacedNotice
 from demo_pipeline.domain.topics import TOPIC_OF
 from demo_pipeline.sagas.machine import (
     DeadlinePassed,
@@ -250,6 +251,6 @@ def test_the_table_is_complete() -> None:
 
 
 def test_commands_and_events_have_topics_of_their_kind() -> None:
-    assert {*get_args(Command), *get_args(Event)} == TOPIC_OF.keys()
+    assert {*get_args(Command), *get_args(Event), OrderPlacedNotice} == TOPIC_OF.keys()
     assert all(TOPIC_OF[command].endswith(".commands") for command in get_args(Command))
     assert all(TOPIC_OF[event].endswith(".events") for event in get_args(Event))

@@ -1,0 +1,83 @@
+"""When a run is over: every order that was placed has ended, for every service that keeps count."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from demo_pipeline.app.run_record import unreadable_orders
+from demo_pipeline.services import analytics, observer, orders, receipts
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from demo_pipeline.app.bootstrap import RunningService
+    from demo_pipeline.app.progress import Progress
+    from demo_pipeline.app.run_record import RunRecord
+    from demo_pipeline.domain.pace import Pace
+
+_POLL_S: Final = 0.1
+_NAMED: Final = 3
+
+_DONE: Final[Mapping[str, Callable[[AsyncConnection], Awaitable[Collection[str]]]]] = {
+    "orders": orders.ended_orders,
+    "analytics": analytics.ended_orders,
+    "observer": observer.notified_orders,
+    "receipts": receipts.receipted_orders,
+}
+"""Which orders a service is done with, by service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """Waits for the end of the orders of a run.
+
+    Attributes:
+        record: The record of the run.
+        progress: Receives the progress of the run.
+        pace: How fast the shop runs.
+        timeout_s: Seconds to wait, on an idle machine.
+    """
+
+    record: RunRecord
+    progress: Progress
+    pace: Pace
+    timeout_s: float
+
+    async def reached(self, running: Mapping[str, RunningService]) -> tuple[str, ...]:
+        """Wait until all orders have ended in every service, or could not be read.
+
+        Args:
+            running: The services to ask.
+
+        Returns:
+            What is missing, as one line; nothing if all ended in time.
+        """
+        started = time.monotonic()
+        while True:
+            unfinished = await self._unfinished(running)
+            self.progress.ended(len(self.record.order_ids) - len(unfinished))
+            # Where answers take longer, so do orders; the deadlines of sagas stretch likewise.
+            timeout_s = self.timeout_s * self.pace.factor
+            if not unfinished:
+                return ()
+            if time.monotonic() - started >= timeout_s:
+                orders = f"{len(unfinished)} of {len(self.record.order_ids)} orders"
+                more = ", ..." if len(unfinished) > _NAMED else ""
+                named = ", ".join(unfinished[:_NAMED]) + more
+                return (f"{orders} did not end within {timeout_s:.3g} s (--timeout): {named}",)
+            await asyncio.sleep(_POLL_S)
+
+    async def _unfinished(self, running: Mapping[str, RunningService]) -> list[str]:
+        done: set[str] | None = None
+        for name, service in running.items():
+            if name in _DONE:
+                async with service.database.connect() as connection:
+                    ended = set(await _DONE[name](connection))
+                done = ended if done is None else done & ended
+        ended = (done or set()) | unreadable_orders(self.record.recording.spans)
+        return [order_id for order_id in self.record.order_ids if order_id not in ended]
