@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.model.board import Board, Row, SignalPanel
 from dashboards.model.labels import GROUP, TOPIC
-from dashboards.signals import flows, lag
+from dashboards.signals import flows, lag, replays
 
 
 def consumer_lag_board() -> Board:
@@ -66,6 +66,13 @@ def consumer_lag_board() -> Board:
                         width=12,
                         column="Records",
                     ),
+                ),
+            ),
+            Row(
+                "Is a read model being rebuilt?",
+                (
+                    SignalPanel(kind="timeseries", signals=(replays.RATE,), width=12),
+                    SignalPanel(kind="timeseries", signals=(replays.REMAINING,), width=12),
                 ),
             ),
             Row(

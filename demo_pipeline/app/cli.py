@@ -1,4 +1,4 @@
-"""The command line: `run`, `serve`, `saga` and `stock`, and their exit codes."""
+"""The command line: `run`, `serve`, `replay`, `saga` and `stock`, and their exit codes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from demo_pipeline.app.load import Load
 from demo_pipeline.app.logs import console_logs
 from demo_pipeline.app.options import check_writable, service_options
 from demo_pipeline.app.progress import live_progress
+from demo_pipeline.app.replay_cli import replay_command
 from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.app.run_record import RunRecord
 from demo_pipeline.app.saga_cli import saga_group
@@ -46,6 +47,7 @@ def cli() -> None:
     """A shop of eight services that shows what pipeline-tracing records."""
 
 
+cli.add_command(replay_command)
 cli.add_command(saga_group)
 cli.add_command(stock_group)
 

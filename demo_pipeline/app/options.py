@@ -22,6 +22,17 @@ _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/@]+)(?::([0-9]{
 _MAX_PORT: Final = 65_535
 
 
+def cluster_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the option for the cluster."""
+    return click.option(
+        "--bootstrap-servers",
+        envvar="KAFKA_BOOTSTRAP_SERVERS",
+        callback=lambda _context, _option, text: _addresses(text),
+        metavar="HOST:PORT",
+        help="The Kafka cluster to use (or set KAFKA_BOOTSTRAP_SERVERS).",
+    )(command)
+
+
 def service_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of commands that run services."""
     for option in (
@@ -41,13 +52,7 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
             default=0,
             help="The port of the orders API on 127.0.0.1.  [default: a free port]",
         ),
-        click.option(
-            "--bootstrap-servers",
-            envvar="KAFKA_BOOTSTRAP_SERVERS",
-            callback=lambda _context, _option, text: _addresses(text),
-            metavar="HOST:PORT",
-            help="The Kafka cluster to use (or set KAFKA_BOOTSTRAP_SERVERS).",
-        ),
+        cluster_option,
     ):
         command = option(command)
     return command

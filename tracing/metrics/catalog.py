@@ -125,6 +125,23 @@ REPLAY_SKIPPED: Final = Metric(
     description="Replayed dead letters that a group skipped, because they are another group's.",
     labels=_HOP,
 )
+REPLAY_RECORDS: Final = Metric(
+    name="pipeline.replay.records",
+    kind="counter",
+    unit="{record}",
+    description=(
+        "Records that replays of read models have read, by outcome: applied, ignored, undecodable "
+        "or skipped. They are in no figure of consumers."
+    ),
+    labels=(semconv.PROJECTION_LABEL, semconv.OUTCOME_LABEL),
+)
+REPLAY_REMAINING: Final = Metric(
+    name="pipeline.replay.remaining",
+    kind="gauge",
+    unit="{record}",
+    description="Records that the running replay of a read model has still to read.",
+    labels=(semconv.PROJECTION_LABEL,),
+)
 UNREADABLE_SKIPPED: Final = Metric(
     name="pipeline.unreadable.skipped",
     kind="counter",
@@ -278,6 +295,8 @@ METRICS: Final = (
     DEAD_LETTERS,
     DEAD_LETTERS_REPLAYED,
     REPLAY_SKIPPED,
+    REPLAY_RECORDS,
+    REPLAY_REMAINING,
     UNREADABLE_SKIPPED,
     DUPLICATES,
     OUT_OF_ORDER,

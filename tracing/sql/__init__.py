@@ -16,6 +16,7 @@ extra `sql`, and the driver of the database.
 from tracing.sql.inbox import SqlInbox
 from tracing.sql.outbox import SqlOutbox
 from tracing.sql.projection import Projection, ProjectionTables, projection_tables
+from tracing.sql.projection_replay import SqlReplayStore
 from tracing.sql.projection_rows import keep_highest
 from tracing.sql.projections import LoggedRecord, SqlProjections
 from tracing.sql.relay import OutboxRelay
@@ -35,6 +36,7 @@ __all__ = [
     "SqlInbox",
     "SqlOutbox",
     "SqlProjections",
+    "SqlReplayStore",
     "SqlSagaLog",
     "SqlSagas",
     "StepRecord",

@@ -35,6 +35,7 @@ from tracing.lag import (
 from tracing.lag.gauges import LagGauges
 from tracing.metrics import catalog
 from tracing.metrics.histograms import Aggregator
+from tracing.replay.progress import Account
 from tracing.sql.backlog import Backlog
 from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
@@ -99,12 +100,14 @@ async def _scene(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
     backlog = Backlog(telemetry, "orders")
     backlog.begin()
     backlog.measured(1, 1)
+    replayed = Account(telemetry, "orders", 1, resumed=False)
     tracing.Schemas(telemetry, {1: ("orders-value", 1)}).written(b"\0\0\0\0\1")
 
     async def end() -> None:
         await reading.aclose()
         gauges.end()
         backlog.end()
+        replayed.close()
 
     return end
 
