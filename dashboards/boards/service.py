@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.model.board import Board, Row, SignalPanel, TracesPanel
 from dashboards.model.labels import TOPIC
-from dashboards.signals import dead_letters, flows, services
+from dashboards.signals import dead_letters, flows, schemas, services
 
 
 def service_board() -> Board:
@@ -55,6 +55,18 @@ def service_board() -> Board:
                         drill_down="traces",
                     ),
                     SignalPanel(kind="timeseries", signals=(services.CLIENT_P95,), width=8),
+                ),
+            ),
+            Row(
+                "Which schemas it writes and reads",
+                (
+                    SignalPanel(kind="timeseries", signals=(schemas.VERSIONS,), width=12),
+                    SignalPanel(
+                        kind="counts",
+                        signals=(schemas.FAILURES,),
+                        width=12,
+                        drill_down="dead-letters",
+                    ),
                 ),
             ),
             Row(

@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.labels import GROUP, OUTCOME, REASON, SAGA, SERVICE, STATUS, TOPIC
+from dashboards.model.labels import (
+    GROUP,
+    OUTCOME,
+    REASON,
+    SAGA,
+    SERVICE,
+    STATUS,
+    SUBJECT,
+    TOPIC,
+    VERSION,
+)
 from dashboards.model.promql import Scope, aggregate
 from dashboards.model.rule import Alert
 from dashboards.rules.burn_rate import burn_rate_alerts
-from dashboards.signals import dead_letters, lag, sagas, services
+from dashboards.signals import dead_letters, lag, sagas, schemas, services
 from tracing.metrics.catalog import CONSUMER_STATUS, DEAD_LETTERS, SAGA_ENDED, TELEMETRY_DROPPED
 
 if TYPE_CHECKING:
@@ -41,6 +51,7 @@ def make_alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
         *burn_rate_alerts(scope, config.objectives),
         *_consumer_alerts(scope),
         *_dead_letter_alerts(scope),
+        *_schema_alerts(scope),
         *_saga_alerts(scope),
         *_service_alerts(scope),
         *_telemetry_alerts(scope),
@@ -142,6 +153,25 @@ def _dead_letter_alerts(scope: Scope) -> tuple[Alert, ...]:
             board="dead-letters",
             panel="Age of the oldest dead letter",
             labels=(GROUP, TOPIC),
+        ),
+    )
+
+
+def _schema_alerts(scope: Scope) -> tuple[Alert, ...]:
+    return (
+        Alert(
+            name="DecodeFailures",
+            expr=f"{schemas.FAILURES.expr(scope)} > 0",
+            wait="0m",
+            severity="warning",
+            summary=f"{_SERVICE} cannot decode messages: {{{{ $labels.{OUTCOME} }}}}, subject "
+            f"{{{{ $labels.{SUBJECT} }}}} version {{{{ $labels.{VERSION} }}}}",
+            description='{{ $value | printf "%.0f" }} messages within '
+            f"{scope.window} have a schema that the registry does not know (unknown_id), or do not "
+            "fit it (undecodable). Further ones of their producer will probably fail, too.",
+            board="service",
+            panel="Decode failures",
+            labels=(SERVICE, SUBJECT, VERSION, OUTCOME),
         ),
     )
 

@@ -53,6 +53,11 @@ def _dead_letters(error: str, value: str, instance: str = "a") -> dict[str, str]
     return {f'pipeline_dead_letters_total{{{_HOP}, instance="{instance}"{named}}}': value}
 
 
+def _schemas(outcome: str, value: str, version: str = "2") -> dict[str, str]:
+    labels = f'job="payment", subject="orders-value", version="{version}", outcome="{outcome}"'
+    return {f"pipeline_schema_records_total{{{labels}}}": value}
+
+
 def _alive(job: str, value: str, instance: str = "a") -> dict[str, str]:
     labels = f'job="{job}", reason="links", instance="{instance}"'
     return {f"pipeline_telemetry_dropped_total{{{labels}}}": value}
@@ -170,6 +175,19 @@ CASES: Final = (
          at="42m", firing=0, before=True),
     Case(alert="DeadLettersGrowing", about="only old ones after a restart",
          series=_dead_letters("ConnectionError", "9x40 0x40"), at="25m", firing=0, before=True),
+    Case(alert="DecodeFailures", about="the first messages of a version that does not fit",
+         series={**_schemas("read", "0+10x80"), **_schemas("undecodable", "0x40 3x40")},
+         at="25m", firing=1),
+    Case(alert="DecodeFailures", about="an unknown id in the first metrics of a process",
+         series=_schemas("unknown_id", "_x40 1x60", version="unknown"), at="21m", firing=1),
+    Case(alert="DecodeFailures", about="two versions that do not fit",
+         series={**_schemas("undecodable", "0x40 3x40", version="2"),
+                 **_schemas("undecodable", "0x40 5x40", version="3")}, at="25m", firing=2),
+    Case(alert="DecodeFailures", about="a new version that is read",
+         series={**_schemas("read", "_x40 0+10x80"), **_schemas("undecodable", "_x40 0x80"),
+                 **_schemas("written", "_x40 0+10x80")}, at="30m", firing=0),
+    Case(alert="DecodeFailures", about="a failure long ago",
+         series=_schemas("undecodable", "0x40 3x100"), at="50m", firing=0, before=True),
     Case(alert="DeadLetterAgeHigh", about="older than a day",
          series={f"pipeline_dead_letters_oldest_age_seconds{{{_HOP}}}": "90000+30x60"}, at="20m",
          firing=1),
