@@ -32,11 +32,11 @@ class LagCheck:
 
     @classmethod
     def of(cls, sweep: Sweep, limit_s: float) -> LagCheck:
-        """Check a sweep. Partitions that a group has abandoned do not count."""
+        """Check a sweep. Partitions that a group has abandoned do not count, nor does history."""
         over: dict[str, float] = {}
         unknown: list[str] = []
         for group in sweep.groups:
-            known = [part.lag_s for part in group.current if part.lag_s is not None]
+            known = [part.flow_lag_s for part in group.current if part.flow_lag_s is not None]
             if max(known, default=0.0) > limit_s:
                 over[group.group] = max(known)
             elif len(known) < len(group.current):

@@ -16,7 +16,7 @@ from tracing.lag.retention import worst_use
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from tracing.lag.model import PartitionLag
+    from tracing.lag.model import PartitionLag, Status
 
     Cell = Callable[[Sequence[PartitionLag]], str | Text]
 
@@ -51,6 +51,8 @@ def figures_of(partitions: Iterable[PartitionLag]) -> Figures:
         numbers["lost"] = _lost
     if any(part.velocity is not None for part in parts):
         numbers |= {"in/s": _inflow, "out/s": _commits, "caught up in": _catch_up}
+    if any(part.catch_up is not None for part in parts):
+        numbers["history left"] = _history
     causes = any(part.cause is not None for part in parts)
     return Figures(numbers, {"cause": _cause} if causes else {})
 
@@ -68,6 +70,7 @@ def hot(partitions: Sequence[PartitionLag]) -> str:
 def described(part: PartitionLag) -> dict[str, Any]:
     """Return the figures of a partition as data for JSON. Unknown values are `None`."""
     retention, velocity, inflow = part.retention, part.velocity, part.inflow_share
+    history = part.catch_up
     return {
         "lost": part.lost,
         "retention": None
@@ -78,12 +81,20 @@ def described(part: PartitionLag) -> dict[str, Any]:
         else {
             "inflow": _rounded(velocity.inflow),
             "commits": _rounded(velocity.commits),
-            "catch_up_s": _NEVER if isinf(velocity.catch_up_s) else _rounded(velocity.catch_up_s),
+            "catch_up_s": _time_left(velocity.catch_up_s),
         },
         "inflow_share": None
         if inflow is None
         else {"share": round(inflow.share, 4), "hot": inflow.hot},
         "cause": part.cause,
+        "catch_up": None
+        if history is None
+        else {
+            "until": history.until,
+            "remaining": history.remaining,
+            "rate": _rounded(history.rate),
+            "left_s": _time_left(history.left_s),
+        },
     }
 
 
@@ -130,18 +141,36 @@ def _catch_up(parts: Sequence[PartitionLag]) -> str | Text:
     return duration(seconds, exact=True)
 
 
+def _history(parts: Sequence[PartitionLag]) -> str | Text:
+    histories = [part.catch_up for part in parts if part.catch_up is not None]
+    if not histories:
+        return ""
+    remaining = f"{sum(history.remaining for history in histories):,}"
+    left_s = longest([history.left_s for history in histories])
+    if left_s is None:
+        return remaining
+    if isinf(left_s):
+        return Text(f"{remaining}, {_NEVER} done", _BAD)
+    return f"{remaining}, {duration(left_s, exact=True)}"
+
+
 def _cause(parts: Sequence[PartitionLag]) -> str:
     cause = cause_of(parts)
     if cause is None:
         return ""
     if cause is not Cause.ONE_PARTITION:
-        return _words(cause)
+        return words(cause)
     (part,) = (part for part in parts if part.cause is not None)
-    return f"{_words(cause)}, {part.partition}: {_words(part.cause or cause)}"
+    return f"{words(cause)}, {part.partition}: {words(part.cause or cause)}"
 
 
-def _words(cause: Cause) -> str:
-    return cause.replace("_", " ")
+def words(value: Cause | Status | None) -> str:
+    """Return a cause or a status as words; empty for none."""
+    return "" if value is None else value.replace("_", " ")
+
+
+def _time_left(seconds: float | None) -> float | str | None:
+    return _NEVER if seconds is not None and isinf(seconds) else _rounded(seconds)
 
 
 def _rounded(number: float | None) -> float | None:

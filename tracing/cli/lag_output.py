@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tracing.cli.lag_figures import described, figures_of, hot
+from tracing.cli.lag_figures import described, figures_of, hot, words
 from tracing.cli.terminal import UNKNOWN, duration, iso_time
 from tracing.core.text import printable
 from tracing.lag.model import Status, longest, worst
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
     from tracing.lag.model import DeadLetterDepth, GroupLag, PartitionLag, Sweep
 
-_STYLES: Final = {Status.OK: "green", Status.LAGGING: "yellow", Status.ABANDONED: "dim"}
+_STYLES: Final = {
+    Status.OK: "green",
+    Status.CATCHING_UP: "cyan",
+    Status.LAGGING: "yellow",
+    Status.ABANDONED: "dim",
+}
 _BAD: Final = "bold red"
 
 
@@ -108,7 +113,7 @@ def _table_of(groups: Sequence[GroupLag], *, each: bool) -> Table:
                     exact=all(part.exact for part in parts),
                 ),
                 *(cell(parts) for cell in figures.numbers.values()),
-                Text(status or UNKNOWN, _STYLES.get(status, _BAD) if status else ""),
+                Text(words(status) or UNKNOWN, _STYLES.get(status, _BAD) if status else ""),
                 *(cell(parts) for cell in figures.texts.values()),
                 Text(printable(group.group)),
                 members,
@@ -135,6 +140,8 @@ def _table(right: Sequence[str], left: Sequence[str]) -> Table:
 def _notes(sweep: Sweep) -> Iterable[str]:
     if any(group.status is None for group in sweep.groups):
         yield "status ?: not watched for long enough; --watch 5 keeps watching, and shows rates"
+    if any(part.catch_up is not None for group in sweep.groups for part in group.partitions):
+        yield "catching up: the group started on history, which is no lag of the flow"
     if any(group.abandoned for group in sweep.groups):
         yield (
             "abandoned: the group has members, and none subscribes to the topic; "

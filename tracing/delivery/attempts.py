@@ -191,7 +191,7 @@ class Attempts:
     def _end(self, retried: RetriedAttempt | None, error: BaseException | None) -> None:
         if retried is not None:
             retried.end(error)
-        if self._failure is not None and self._number > 1:
+        if self._failure is not None and self._number > 1 and self._processing.counts_in_flow:
             self._handling.ended(
                 self._processing.record.topic, self._last_started - self._first_ended
             )

@@ -126,7 +126,7 @@ async def _position(
         refused = sorted(cluster.remarks.missing_rights | cluster.remarks.unanswered)
     if not described or answers[0] is None or tp not in starts or refused:
         raise LookupError(f"the position of group {name} is not known: {', '.join(refused)}")
-    (group,), (_, offsets) = described, answers[0]
+    (group,), offsets = described, answers[0].offsets
     # A group that does not exist has no members. The broker refuses a commit beside members.
     if group.members:
         raise ValueError(

@@ -110,6 +110,34 @@ def group_consumer(client: object) -> Any:
     return _layer_with("_coordinator", client)
 
 
+def group_coordinator(consumer: object) -> Any:
+    """Return what knows a group's committed offsets; `None` before the start and for most doubles.
+
+    Those of `tracing.testing` have the group itself.
+    """
+    found = (
+        _attribute(layer, "_coordinator") or _attribute(layer, "_group")
+        for layer in layers(consumer)
+    )
+    return next(filter(None, found), None)
+
+
+def consumed_offsets(consumer: object) -> dict[Any, int] | None:
+    """Return the offsets that `commit()` would commit; `None` if that is unknown."""
+    for layer in layers(consumer):
+        subscription = _attribute(_attribute(layer, "_subscription"), "subscription")
+        consumed: Any = _attribute(
+            _attribute(subscription, "assignment"), "all_consumed_offsets"
+        ) or _attribute(layer, "_consumed")
+        if callable(consumed):
+            try:
+                return {partition: each.offset for partition, each in consumed().items()}
+            except Exception:
+                # Another version of the client: it commits by itself.
+                return None
+    return None
+
+
 def transactional_producer(client: object) -> Any:
     """Return the producer inside a wrapper that has transactions; `None` for a double."""
     return _layer_with("_txn_manager", client)

@@ -14,12 +14,15 @@ from tracing.headers.codec import latest
 from tracing.kafka.client import client_info
 from tracing.kafka.cluster_id import cluster_of
 from tracing.kafka.coexistence import beneath, call_beneath, present
+from tracing.kafka.committed import end_of, is_assigned, read_committed
 from tracing.kafka.consumer_methods import ConsumerMethods
 from tracing.kafka.forwarding import argument, like, takes, with_argument
 from tracing.kafka.iteration import Iterations, TracedRecords, next_beneath, topic_of
+from tracing.kafka.offset_methods import OffsetMethods
 from tracing.kafka.port import KafkaConsumerPort
 from tracing.kafka.rebalance import RebalanceRelay
 from tracing.messaging.body_size import processing_type
+from tracing.messaging.catch_ups import CatchUps
 from tracing.messaging.order import OrderCheck
 from tracing.messaging.process_batch import BatchProcessing, mixed_series
 from tracing.messaging.receive import Polling
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 _LISTENER: Final = 2, "listener"
 
 
-class TracedConsumer(ConsumerMethods):
+class TracedConsumer(OffsetMethods):
     """Wraps an aiokafka consumer; every method, property and argument order stays the same.
 
     What is the same as of an `AIOKafkaConsumer`, and what is not:
@@ -123,10 +126,19 @@ class TracedConsumer(ConsumerMethods):
         self._polling = Polling(telemetry, self._info)
         self._skips = ReplaySkips(telemetry, self._info.group)
         order = OrderCheck(telemetry, self._info)
-        self._lanes = _lanes(telemetry, self._info, self._skips, order)
+        self._catch_ups = CatchUps(
+            telemetry,
+            self._info,
+            read_committed=partial(read_committed, consumer),
+            end_of=partial(end_of, consumer),
+            reads=partial(is_assigned, consumer),
+        )
+        self._lanes = _lanes(telemetry, self._info, self._skips, order, self._catch_ups)
+        self._catch_ups.lanes = self._lanes
         self._committing = Committing(telemetry, self._info)
         self._rebalances = RebalanceRelay(self._polling.forget)
         self._rebalances.add(order)
+        self._rebalances.add(self._catch_ups)
         self._iterations = Iterations(self._polling.delivered)
         self._complete()
 
@@ -204,6 +216,7 @@ class TracedConsumer(ConsumerMethods):
             self._rebalances,
             getmany=partial(self._polled, self._consumer.getmany),
             divert=self._divert,
+            catch_ups=self._catch_ups,
         )
 
     def _divert(self, target: KafkaConsumer | None) -> None:
@@ -249,12 +262,6 @@ class TracedConsumer(ConsumerMethods):
         # TopicPartition is a named tuple, so a plain pair finds it.
         return self._polling.poll_of(record, (record.topic, record.partition))
 
-    @like(ConsumerMethods.commit)
-    async def commit(self, *args: Any, **kwargs: Any) -> Any:
-        """Commit offsets, as `AIOKafkaConsumer.commit`."""
-        with self._committing.commit(args[0] if args else kwargs.get("offsets")):
-            return await beneath(self._target.commit, self._consumer)(*args, **kwargs)
-
     @like(ConsumerMethods.subscribe)
     def subscribe(self, *args: Any, **kwargs: Any) -> Any:
         """Subscribe, as `AIOKafkaConsumer.subscribe`."""
@@ -267,15 +274,19 @@ class TracedConsumer(ConsumerMethods):
         """Connect and join the group, as `AIOKafkaConsumer.start`."""
         self._rebalances.attach(self._consumer)
         await self._consumer.start()
+        self._started()
 
     async def stop(self) -> None:
         """Leave the group and close, as `AIOKafkaConsumer.stop`."""
         self._iterations.left(sys.exc_info()[1])
+        self._catch_ups.close()
         await beneath(self._target.stop, self._consumer)()
 
     async def __aenter__(self) -> Self:
         self._rebalances.attach(self._consumer)
-        return await super().__aenter__()
+        opened = await super().__aenter__()
+        self._started()
+        return opened
 
     async def __aexit__(
         self,
@@ -288,7 +299,11 @@ class TracedConsumer(ConsumerMethods):
 
 
 def _lanes(
-    telemetry: Telemetry, info: ClientInfo, skips: ReplaySkips, order: OrderCheck
+    telemetry: Telemetry,
+    info: ClientInfo,
+    skips: ReplaySkips,
+    order: OrderCheck,
+    catch_ups: CatchUps,
 ) -> BoundedDict[tuple[str, int], SubscribedLane]:
     def subscribe(topic: str) -> Subscription:
         skips.expect(topic)
@@ -298,8 +313,10 @@ def _lanes(
 
     def lane(place: tuple[str, int]) -> SubscribedLane:
         topic, partition = place
-        return SubscribedLane(
+        made = SubscribedLane(
             subscriptions[topic], {semconv.PARTITION: str(partition)}, order.lane(topic, place)
         )
+        made.catching_up(catch_ups.of(place))
+        return made
 
     return BoundedDict(lane)

@@ -11,18 +11,25 @@ from tracing.kafka.client import (
     reads_uncommitted,
     transactional_producer,
 )
-from tracing.messaging.transactions import Membership
+from tracing.messaging.transactions import Membership, no_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from aiokafka.structs import TopicPartition
 
-    from tracing.messaging.transactions import GroupOffsets
+    from tracing.messaging.transactions import GroupOffsets, Metadata
 
 
-def group_offsets(consumer: Any, producer: Any) -> GroupOffsets:
+def group_offsets(
+    consumer: Any, producer: Any, *, metadata: Metadata = no_metadata
+) -> GroupOffsets:
     """Return how the offsets of a consumer's group join a producer's transactions.
+
+    Args:
+        consumer: The consumer.
+        producer: The producer.
+        metadata: Returns the metadata of an offset; by default none.
 
     Raises:
         ValueError: A client does not fit.
@@ -46,7 +53,7 @@ def group_offsets(consumer: Any, producer: Any) -> GroupOffsets:
         GroupTransactions,
     )
 
-    return GroupTransactions(inner_consumer, inner_producer)
+    return GroupTransactions(inner_consumer, inner_producer, metadata)
 
 
 class PublicGroup:

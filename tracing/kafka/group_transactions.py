@@ -15,12 +15,12 @@ from aiokafka.structs import TopicPartition
 
 from tracing.kafka.client_internals import GroupMember, TransactionalProducer
 from tracing.kafka.transaction_requests import StableOffsetFetch, TxnOffsetCommit
-from tracing.messaging.transactions import GroupMovedOnError
+from tracing.messaging.transactions import GroupMovedOnError, no_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from tracing.messaging.transactions import Membership
+    from tracing.messaging.transactions import Membership, Metadata
 
 # Error codes of the Kafka protocol.
 _RETRIED: Final = frozenset({3, 14, 51})
@@ -36,6 +36,7 @@ class GroupTransactions:
     Args:
         consumer: An aiokafka consumer, started, with a group.
         producer: An aiokafka producer, started, with a transactional id.
+        metadata: Returns the metadata of an offset; by default none.
 
     Raises:
         RuntimeError: A client is not started, has a transaction under way, or the installed
@@ -43,7 +44,8 @@ class GroupTransactions:
         ValueError: The consumer has not subscribed.
     """
 
-    def __init__(self, consumer: Any, producer: Any) -> None:
+    def __init__(self, consumer: Any, producer: Any, metadata: Metadata = no_metadata) -> None:
+        self._metadata = metadata
         self._producer = TransactionalProducer(producer)
         self._member = GroupMember(consumer)
         if not self._member.subscribed:
@@ -110,7 +112,10 @@ class GroupTransactions:
         added = False
         while not added:
             added = await producer.add_group(membership.group)
-        request = TxnOffsetCommit(producer.transactional_id, producer.identity, membership, offsets)
+        described = {tp: (offset, self._metadata(tp, offset)) for tp, offset in offsets.items()}
+        request = TxnOffsetCommit(
+            producer.transactional_id, producer.identity, membership, described
+        )
         while True:
             answer = await self._ask(request, membership.group)
             if answer is None:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from time import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiokafka import errors
 from aiokafka.protocol.admin import ListGroupsRequest
@@ -20,6 +20,7 @@ from tracing.kafka.group_protocol import (
     assigned_to,
     subscribed_by,
 )
+from tracing.messaging.catch_up import until_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -64,6 +65,20 @@ class Group:
         if not self.members or self.assigned is None or self.subscribed is None:
             return None
         return tp not in self.assigned and tp.topic not in self.subscribed
+
+
+class GroupCommits(NamedTuple):
+    """What a group has committed.
+
+    Attributes:
+        at: The time of the answer, in unix seconds.
+        offsets: The committed offsets.
+        until: The ends of the histories on which the group was at work at its last commit.
+    """
+
+    at: float
+    offsets: dict[TopicPartition, int]
+    until: dict[TopicPartition, int]
 
 
 class Groups:
@@ -181,11 +196,8 @@ class Groups:
         assigned = held if complete else None
         return Group(name, node, state, len(assignments), assigned, subscribed)
 
-    async def commits(self, group: Group) -> tuple[float, dict[TopicPartition, int]] | None:
-        """Return the time of the answer, in unix seconds, and a group's committed offsets.
-
-        `None` if there is no answer, which the remarks say.
-        """
+    async def commits(self, group: Group) -> GroupCommits | None:
+        """Return a group's committed offsets; `None` without an answer, as the remarks say."""
         try:
             answer = await self._commits_answer(group)
         except errors.KafkaError as error:
@@ -196,13 +208,16 @@ class Groups:
             self._cluster.remarks.refused(answer.error_code, f"group {group.name}", "Describe")
             return None
         offsets: dict[TopicPartition, int] = {}
+        until: dict[TopicPartition, int] = {}
         for topic, partitions in answer.topics:
-            for number, offset, _metadata, code in partitions:
+            for number, offset, metadata, code in partitions:
                 if code:
                     self._cluster.remarks.refused(code, f"topic {topic}", "Describe")
                 elif offset >= 0 and (tp := self._cluster.partition(topic, number)) is not None:
                     offsets[tp] = offset
-        return at, offsets
+                    if (end := until_of(metadata)) is not None:
+                        until[tp] = end
+        return GroupCommits(at, offsets, until)
 
     async def _commits_answer(self, group: Group) -> Any:
         if self._by_name is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
     from tracing.kafka.protocols import KafkaConsumer
-    from tracing.kafka.settlement import Commit
+    from tracing.kafka.settlement import Commit, Marked
     from tracing.messaging.reading import EndingLoop, RunningLoop
 
 # By name, because aiokafka itself is no dependency.
@@ -31,6 +31,7 @@ class LoopReading:
         group: Its consumer group.
         commit: Commits offsets.
         divert: Lets the application's calls reach another object; `None` ends that.
+        marked: Adds to offsets that the group is catching up.
 
     Attributes:
         settlement: How its records are settled.
@@ -44,8 +45,9 @@ class LoopReading:
         group: str | None,
         commit: Commit,
         divert: Callable[[Any], None],
+        marked: Marked,
     ) -> None:
-        self.settlement = OffsetSettlement(client, group, commit)
+        self.settlement = OffsetSettlement(client, group, commit, marked)
         self._client: Any = client
         self._group = group
         self._divert = divert

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tracing.kafka.protocols import KafkaConsumer
     from tracing.kafka.rebalance import RebalanceRelay
+    from tracing.messaging.catch_ups import CatchUps
     from tracing.messaging.reading import LaneObserver
     from tracing.messaging.transactions import GroupOffsets
     from tracing.messaging.transport import ClientInfo, Sender
@@ -49,6 +50,7 @@ class KafkaConsumerPort:
         rebalances: Where observers of its rebalances are kept.
         getmany: Polls the consumer inside, in a span.
         divert: Lets the application's calls reach another object; `None` ends that.
+        catch_ups: Its lanes that may be catching up, which commits say.
 
     Attributes:
         client: The consumer inside.
@@ -65,6 +67,7 @@ class KafkaConsumerPort:
         *,
         getmany: Callable[..., Awaitable[Mapping[Any, list[Any]]]],
         divert: Callable[[Any], None],
+        catch_ups: CatchUps,
     ) -> None:
         self.client = consumer.wrapped
         self.info = info
@@ -74,6 +77,7 @@ class KafkaConsumerPort:
         self._rebalances = rebalances
         self._getmany = getmany
         self._divert = divert
+        self._catch_ups = catch_ups
 
     @property
     def telemetry(self) -> Telemetry:
@@ -104,6 +108,7 @@ class KafkaConsumerPort:
             group=self.info.group,
             commit=self._consumer.commit,
             divert=self._divert,
+            marked=self._catch_ups.marked,
         )
 
     def transactional_reading(self) -> TransactionalLoopReading:
@@ -114,6 +119,7 @@ class KafkaConsumerPort:
             group=self.info.group,
             commit=self._consumer.commit,
             divert=self._divert,
+            marked=self._catch_ups.marked,
         )
 
     def observe(self, observer: LaneObserver) -> None:
@@ -141,4 +147,6 @@ class KafkaConsumerPort:
         """
         if not isinstance(producer, KafkaSender):
             raise ValueError("consume(transactional=...) takes two clients of Kafka")  # noqa: TRY004 - a wrong pair, not a wrong type
-        return group_offsets(self.client, producer.producer.wrapped)
+        return group_offsets(
+            self.client, producer.producer.wrapped, metadata=self._catch_ups.metadata
+        )

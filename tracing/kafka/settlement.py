@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import TopicPartition
 
-    Commit = Callable[[Mapping[TopicPartition, int]], Awaitable[Any]]
+    Commit = Callable[[Mapping[TopicPartition, Any]], Awaitable[Any]]
+    Marked = Callable[[Mapping[TopicPartition, int]], Mapping[TopicPartition, Any]]
 
 _logger = EventLog("tracing")
 
@@ -116,16 +117,24 @@ class OffsetSettlement:
         client: The consumer itself.
         group: Its consumer group; without one, nothing is committed.
         commit: Commits offsets.
+        marked: Adds metadata to offsets where the group is catching up; by default none.
 
     Attributes:
         positions: The consumer's positions.
     """
 
-    def __init__(self, client: Any, group: str | None, commit: Commit) -> None:
+    def __init__(
+        self,
+        client: Any,
+        group: str | None,
+        commit: Commit,
+        marked: Marked = lambda offsets: offsets,
+    ) -> None:
         self.positions = Positions(client)
         self._client = client
         self._group = group
         self._commit = commit
+        self._marked = marked
         self._cursors: dict[TopicPartition, Cursor] = {}
 
     def lane(self, tp: TopicPartition) -> Cursor:
@@ -166,7 +175,7 @@ class OffsetSettlement:
         }
         if not offsets:
             return
-        await (commit or self._commit)(offsets)
+        await (commit or self._commit)(self._marked(offsets))
         for tp, offset in offsets.items():
             cursors[tp].committed(offset)
 

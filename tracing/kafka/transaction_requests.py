@@ -94,7 +94,7 @@ class TxnOffsetCommit(Request[_TxnOffsetCommitRequest]):
         transactional_id: The producer's.
         producer: The producer's id and epoch.
         membership: The member on whose behalf the records were handled.
-        offsets: The next offset of each partition.
+        offsets: The next offset of each partition, and its metadata.
     """
 
     API_KEY = 28
@@ -104,7 +104,7 @@ class TxnOffsetCommit(Request[_TxnOffsetCommitRequest]):
         transactional_id: str,
         producer: tuple[int, int],
         membership: Membership,
-        offsets: Mapping[TopicPartition, int],
+        offsets: Mapping[TopicPartition, tuple[int, str]],
     ) -> None:
         self._transactional_id = transactional_id
         self._producer = producer
@@ -114,8 +114,9 @@ class TxnOffsetCommit(Request[_TxnOffsetCommitRequest]):
     def build(self, request_struct_class: type[_TxnOffsetCommitRequest]) -> _TxnOffsetCommitRequest:
         """Make the request."""
         topics: dict[str, list[tuple[object, ...]]] = {}
-        for tp, offset in sorted(self._offsets.items()):
-            topics.setdefault(tp.topic, []).append((tp.partition, offset, _UNKNOWN_EPOCH, "", {}))
+        for tp, (offset, metadata) in sorted(self._offsets.items()):
+            committed: tuple[object, ...] = (tp.partition, offset, _UNKNOWN_EPOCH, metadata, {})
+            topics.setdefault(tp.topic, []).append(committed)
         member = self._membership
         return request_struct_class(
             self._transactional_id,

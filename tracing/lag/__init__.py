@@ -5,6 +5,7 @@ Needs the extra `cli`, which brings aiokafka. The command line is `python -m tra
 
 from tracing.headers.dead_letter_formats import DeadLetterFormats
 from tracing.kafka.connection import Connection
+from tracing.lag.catch_up import CatchUp
 from tracing.lag.inflow import InflowShare
 from tracing.lag.model import (
     Cause,
@@ -20,6 +21,7 @@ from tracing.lag.retention import RetentionUse
 from tracing.lag.velocity import Velocity
 
 __all__ = [
+    "CatchUp",
     "Cause",
     "CommandTopic",
     "Connection",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tracing.lag.model import PartitionLag
     from tracing.lag.velocity import Velocity
 
-_NO_PROBLEM: Final = frozenset({Status.OK, Status.ABANDONED})
+_NO_PROBLEM: Final = frozenset({Status.OK, Status.CATCHING_UP, Status.ABANDONED})
 _OF_THE_GROUP: Final = frozenset({Cause.NO_MEMBERS, Cause.REBALANCING})
 _REBALANCING: Final = frozenset(
     {"PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling"}

@@ -137,7 +137,7 @@ class LagGauges:
 
 def _by_partition(group: GroupLag) -> Iterable[_Row]:
     for part in group.current:
-        yield (group.group, part.topic, str(part.partition)), part.lag, part.lag_s
+        yield (group.group, part.topic, str(part.partition)), part.lag, part.flow_lag_s
 
 
 def _by_topic(group: GroupLag, partitions: Iterable[PartitionLag]) -> Iterable[_Row]:
@@ -145,7 +145,7 @@ def _by_topic(group: GroupLag, partitions: Iterable[PartitionLag]) -> Iterable[_
     for part in partitions:
         topics.setdefault(part.topic, []).append(part)
     for topic, parts in topics.items():
-        lag_s = longest([part.lag_s for part in parts])
+        lag_s = longest([part.flow_lag_s for part in parts])
         yield (group.group, topic), sum(part.lag for part in parts), lag_s
 
 

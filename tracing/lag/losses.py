@@ -65,7 +65,7 @@ class Losses:
             return gaps
         answer = await self._groups.commits(group)
         # Without an answer, the next sweep asks again.
-        again = {} if answer is None else answer[1]
+        again = {} if answer is None else answer.offsets
         return {
             key: gap
             for key, gap in gaps.items()

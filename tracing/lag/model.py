@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from tracing.lag.catch_up import CatchUp
     from tracing.lag.inflow import InflowShare
     from tracing.lag.retention import RetentionUse
     from tracing.lag.velocity import Velocity
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
 class Status(StrEnum):
     """Status of a group on a partition, or on its worst partition.
 
-    The rules are in `tracing.lag.status`. `lagging` calls for more or faster consumers, `stalled`
+    The rules are in `tracing.lag.status` and `tracing.lag.catch_up`. `catching_up` calls for
+    patience, `lagging` for more or faster consumers, `stalled`
     for a look at what they are stuck on, `dead` for a restart of the consumers, and `abandoned` for
     nothing: the group has left the topic, and its old offsets may be deleted.
     """
 
     OK = "ok"
-    """The group keeps up, or catches up."""
+    """The group keeps up, or makes up for a delay."""
+    CATCHING_UP = "catching_up"
+    """The group works off history, which is no lag of the flow."""
     LAGGING = "lagging"
     """The group falls behind, or does not catch up."""
     STALLED = "stalled"
@@ -100,6 +104,7 @@ class PartitionLag:
         inflow_share: The partition's share of its topic's inflow; `None` if unknown, if nothing
             arrives, or if the topic has one partition.
         cause: Why the group is behind on the partition; `None` if it is not, or if unknown.
+        catch_up: How far a group that works off history is; `None` if it does not.
     """
 
     topic: str
@@ -118,6 +123,12 @@ class PartitionLag:
     velocity: Velocity | None = None
     inflow_share: InflowShare | None = None
     cause: Cause | None = None
+    catch_up: CatchUp | None = None
+
+    @property
+    def flow_lag_s(self) -> float | None:
+        """How late the flow is here: `lag_s`, or 0 while the group works off history."""
+        return 0.0 if self.status is Status.CATCHING_UP else self.lag_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +171,9 @@ class GroupLag:
     def lag_s(self) -> float | None:
         """How long the oldest uncommitted record has waited, in seconds; `None` if unknown.
 
-        Abandoned partitions do not count.
+        Abandoned partitions do not count, nor do those on which the group works off history.
         """
-        return longest([part.lag_s for part in self.current])
+        return longest([part.flow_lag_s for part in self.current])
 
 
 @dataclass(frozen=True, slots=True)

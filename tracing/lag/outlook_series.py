@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracing.core import semconv
 from tracing.lag.losses import LossCounter
-from tracing.lag.model import Cause
+from tracing.lag.model import Cause, Status
 from tracing.lag.retention import worst_use
 from tracing.metrics import catalog
 from tracing.metrics.series import OTHER
@@ -79,7 +79,8 @@ class OutlookSeries:
 
 
 def _row(key: tuple[str, ...], parts: Sequence[PartitionLag]) -> _Row:
-    use = worst_use(part.retention for part in parts)
+    # History begins where the log does: that the broker deletes it next is no news.
+    use = worst_use(part.retention for part in parts if part.status is not Status.CATCHING_UP)
     catch_up_s = max(
         (min(part.velocity.catch_up_s, _NEVER_S) for part in parts if part.velocity is not None),
         default=None,

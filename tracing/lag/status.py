@@ -27,7 +27,7 @@ members has no subscription: half a window later, the rules above decide again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracing.lag.model import Status
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tracing.kafka.topic_ids import Log
+    from tracing.lag.catch_up import CatchUp
+
+_OTHERWISE: Final = frozenset({Status.STALLED, Status.DEAD, Status.ABANDONED})
 
 
 class Sample(NamedTuple):
@@ -102,6 +105,15 @@ def judge(samples: Sequence[Sample], window_s: float) -> Status | None:
 def _unmoved(window: Sequence[Sample]) -> bool:
     committed = window[0].committed
     return all(sample.lag and sample.committed == committed for sample in window)
+
+
+def with_history(status: Status | None, history: CatchUp | None) -> Status | None:
+    """Return the status of a partition on which a group may work off history.
+
+    To be behind by history is no reason for `lagging`. A group that does not move, or has gone, is
+    late for another reason.
+    """
+    return status if history is None or status in _OTHERWISE else Status.CATCHING_UP
 
 
 class History:

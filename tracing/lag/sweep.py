@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tracing.kafka.cluster import EARLIEST, LATEST
 from tracing.kafka.groups import Groups
+from tracing.lag.catch_up import CatchUps, Seen, catch_up
 from tracing.lag.causes import Rebalances, cause_of, partition_cause
 from tracing.lag.depth import depths
 from tracing.lag.inflow import Inflows
@@ -15,7 +16,7 @@ from tracing.lag.losses import Losses
 from tracing.lag.model import GroupLag, PartitionLag, Sweep, readers_of_commands, worst
 from tracing.lag.oldest import OldestReader, Place, RememberingReader
 from tracing.lag.retention import Retentions
-from tracing.lag.status import History, Sample
+from tracing.lag.status import History, Sample, with_history
 from tracing.lag.timeline import Timelines
 from tracing.lag.velocity import Point, Velocities
 
@@ -36,6 +37,8 @@ class _Commits(NamedTuple):
     offsets: dict[TopicPartition, int]
     uncommitted: frozenset[TopicPartition]
     """Partitions that members are assigned to, without a committed offset."""
+    until: dict[TopicPartition, int]
+    """The ends of the histories on which it was at work when it committed."""
 
 
 class _Logs(NamedTuple):
@@ -66,8 +69,11 @@ class Sweeper:
         self._rebalances = Rebalances(window_s)
         self._retentions = Retentions(cluster)
         self._losses = Losses(self._groups)
+        self._catch_ups = CatchUps()
         self._existing: frozenset[Log] = frozenset()
         self._previous: frozenset[Log] | None = None
+        # The logs of the last sweep, if it saw all groups: whatever it did not see is new.
+        self._saw: frozenset[Log] = frozenset()
         self._skewed = 0
 
     async def sweep(self, *, until: float) -> Sweep:
@@ -93,6 +99,14 @@ class Sweeper:
             memory.forget_before(began - self._window_s)
         self._previous = self._existing
         remarks = self._cluster.remarks
+        self._saw = frozenset() if remarks.unanswered else self._existing
+        self._catch_ups.keep(
+            {
+                (each.group.name, self._cluster.log(tp))
+                for each in commits
+                for tp in (*each.offsets, *each.uncommitted)
+            }
+        )
         return Sweep(
             at=began,
             took_s=monotonic() - started,
@@ -123,16 +137,17 @@ class Sweeper:
         for group, answer in zip(groups, answers, strict=True):
             if answer is None:
                 continue
-            at, committed = answer
             offsets = {
-                tp: offset for tp, offset in committed.items() if self._choice.has_topic(tp.topic)
+                tp: offset
+                for tp, offset in answer.offsets.items()
+                if self._choice.has_topic(tp.topic)
             }
             uncommitted = frozenset(
                 tp
                 for tp in (group.assigned or ())
                 if tp not in offsets and self._choice.has_topic(tp.topic)
             )
-            commits.append(_Commits(group, at, offsets, uncommitted))
+            commits.append(_Commits(group, answer.at, offsets, uncommitted, answer.until))
         return commits
 
     def _dead_letters(self) -> list[TopicPartition]:
@@ -230,6 +245,16 @@ class Sweeper:
         status = self._history.judge(group.name, log, sample)
         point = Point(at, counted_from, end, sample.lag)
         velocity = self._velocities.observe(group.name, log, point)
+        seen = Seen(
+            committed=committed,
+            counted_from=counted_from,
+            end=end,
+            marked=commits.until.get(tp),
+            lag_s=lag_s,
+            new=log in self._saw,
+        )
+        history = catch_up(self._catch_ups.until(group.name, log, seen), committed, velocity)
+        status = with_history(status, history)
         return PartitionLag(
             tp.topic, tp.partition, committed, end, lag,
             0.0 if lag_s is None and not waiting else lag_s, exact, assigned, status,
@@ -245,6 +270,7 @@ class Sweeper:
                 status, members=group.members, assigned=assigned, rebalancing=rebalancing,
                 velocity=velocity,
             ) if waiting else None,
+            catch_up=history,
         )  # fmt: skip
 
     def _waited(self, place: Place, end: int, at: float, logs: _Logs) -> tuple[float | None, bool]:

@@ -11,6 +11,7 @@ from tracing.core import semconv
 from tracing.headers.codec import latest
 from tracing.headers.dead_letter import REPLAY_GROUP, Replay
 from tracing.headers.flow import parse_origin
+from tracing.messaging.catch_up import begun_anew
 from tracing.messaging.message_type import described, type_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, SpanContext
 
-    from tracing.core.semconv import Attributes
+    from tracing.core.semconv import Attributes, AttributeValue
     from tracing.messaging.flow_lag import ArrivalDurations
     from tracing.messaging.subscription import SubscribedLane, TypedLane
     from tracing.telemetry import Telemetry
@@ -56,8 +57,9 @@ class FanIn:
         links: Links to the spans that created the first of them.
         unlinked: Number of further records with a creating span.
         faults: What is wrong with the order of the records, as the attributes of span events.
-        arrived: Those whose lag is measured. Replays are late by their nature, and would hide
-            the lag of the others.
+        arrived: Those whose lag is measured. History and replays are late by their nature, and
+            would hide the lag of the others.
+        marks: The attributes of a batch that holds history.
         lanes: Where each comes from, by its type.
     """
 
@@ -66,6 +68,7 @@ class FanIn:
     unlinked: int
     faults: tuple[Attributes, ...]
     arrived: tuple[Arrived, ...]
+    marks: Attributes
     lanes: tuple[TypedLane, ...]
 
 
@@ -88,6 +91,7 @@ def fan_in(
     agreed: dict[str, object] | None = None
     flows: list[tuple[bool, int, Mapping[str, object]]] = []
     unlinked = 0
+    marks: dict[str, AttributeValue] = {}
     faults: list[Attributes] = []
     lanes: list[TypedLane] = []
     for record, subscribed in handled:
@@ -106,8 +110,12 @@ def fan_in(
             links.append(link_to(creation, {**placement, **described(message_type)}))
         elif creation is not None:
             unlinked += 1
+        history = lane.catch_up is not None and lane.catch_up.takes(record)
+        if history:
+            flow = begun_anew(flow)
+            marks[semconv.CATCH_UP] = True
         agreed = dict(flow if agreed is None else agreed.items() & flow.items())
-        replayed = REPLAY_GROUP in present and Replay.of(record) is not None
+        replayed = history or (REPLAY_GROUP in present and Replay.of(record) is not None)
         if lane.order is not None and not replayed:
             fault = lane.order.fault(record, present)
             if fault is not None:
@@ -122,7 +130,7 @@ def fan_in(
     _, _, oldest = min(flows, key=lambda each: each[:2], default=(False, 0, {}))
     whole = {name: value for name, value in (agreed or {}).items() if name not in _FLOW}
     whole |= {name: oldest[name] for name in _FLOW if name in oldest}
-    return FanIn(whole, tuple(links), unlinked, tuple(faults), tuple(arrived), tuple(lanes))
+    return FanIn(whole, tuple(links), unlinked, tuple(faults), tuple(arrived), marks, tuple(lanes))
 
 
 def deciding(linked: Iterable[SpanContext]) -> SpanContext | None:

@@ -20,6 +20,7 @@ from tracing.headers import cloudevents
 from tracing.headers.codec import latest
 from tracing.headers.dead_letter import REPLAY_GROUP, Replay
 from tracing.headers.flow import parse_origin
+from tracing.messaging.catch_up import begun_anew
 from tracing.messaging.handling import Handling, running_task
 from tracing.messaging.message_type import type_of
 from tracing.messaging.outcome import DEAD_LETTERED, ERROR, OK, Rejected, decisive
@@ -112,6 +113,11 @@ class Processing(Handling):
     def dead_lettered(self) -> None:
         """The record failed and was moved to the dead letters; `end` it with its error."""
         self._failed_as = DEAD_LETTERED
+
+    @property
+    def counts_in_flow(self) -> bool:
+        """Whether its lag counts in its flow: not that of a replay, or of history."""
+        return self._arrival is not None
 
     @property
     def event(self) -> cloudevents.CloudEvent | None:
@@ -253,15 +259,17 @@ class Processing(Handling):
         if wait_ms < 0:
             telemetry.diagnostics.clock_skew.value += 1
             wait_ms = 0
-        # Replays are late by their nature, and would hide the lag of the others.
-        replayed = REPLAY_GROUP in present and Replay.of(record) is not None
-        if record.timestamp >= 0 and not replayed:
-            self._arrival = arrival = lane.arrivals.of(flow)
-            arrival.wait.record(wait_ms / 1000, span)
-            self._origin = parse_origin(flow.get(semconv.ORIGIN))
         fault = None
-        if lane.order is not None and not replayed:
-            fault = lane.order.fault(record, present)
+        # History and replays are late by their nature, and would hide the lag of the others.
+        if lane.catch_up is not None and lane.catch_up.takes(record):
+            flow = begun_anew(flow)
+        elif REPLAY_GROUP not in present or Replay.of(record) is None:
+            if record.timestamp >= 0:
+                self._arrival = arrival = lane.arrivals.of(flow)
+                arrival.wait.record(wait_ms / 1000, span)
+                self._origin = parse_origin(flow.get(semconv.ORIGIN))
+            if lane.order is not None:
+                fault = lane.order.fault(record, present)
         if span.is_recording():
             self._recording = True
             telemetry.spans.enrich(

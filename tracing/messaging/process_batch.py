@@ -133,6 +133,7 @@ class BatchProcessing(Handling):
         attributes: dict[str, AttributeValue] = {
             **self._attributes,
             **flow_attributes(read.flow),
+            **read.marks,
             semconv.BATCH_COUNT: len(self.records),
         }
         # What differs among the records is on their links.

@@ -106,7 +106,9 @@ def process_attributes(
     """
     attributes = {**cloudevents.identity(present), **lane.transport.attributes(record)}
     attributes.update(flow_attributes(flow))
-    if record.timestamp >= 0:
+    if lane.catch_up is not None and lane.catch_up.taken:
+        attributes[semconv.CATCH_UP] = True
+    elif record.timestamp >= 0:
         attributes[semconv.WAIT] = wait_ms / 1000
         created_ms = cloudevents.time_ms(present.get(cloudevents.TIME))
         if created_ms is not None and telemetry.window.holds(created_ms, record.timestamp):

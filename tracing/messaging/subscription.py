@@ -13,6 +13,7 @@ from tracing.metrics.series import OperationSeries
 
 if TYPE_CHECKING:
     from tracing.core.semconv import Attributes, AttributeValue
+    from tracing.messaging.catch_up import LaneCatchUp
     from tracing.messaging.order import LaneOrder
     from tracing.messaging.transport import ClientInfo
     from tracing.metrics.instruments import Durations
@@ -110,12 +111,13 @@ class TypedLane:
         order: Checks the order of the lane's records; `None` if nothing does.
 
     Attributes:
+        catch_up: Decides which records are history to the group; `None` once none is.
         types: The same for the lane's records of all types.
     """
 
     __slots__ = (
-        "__weakref__", "arrivals", "attributes", "mixed", "name", "order", "relation", "series",
-        "sizes", "topic", "transport", "types",
+        "__weakref__", "arrivals", "attributes", "catch_up", "mixed", "name", "order", "relation",
+        "series", "sizes", "topic", "transport", "types",
     )  # fmt: skip
 
     types: ByType[TypedLane]
@@ -123,6 +125,7 @@ class TypedLane:
     def __init__(
         self, subscription: TypedSubscription, lane: Attributes, order: LaneOrder | None
     ) -> None:
+        self.catch_up: LaneCatchUp | None = None
         self.order = order
         self.topic = subscription.topic
         self.transport = subscription.info.transport
@@ -145,17 +148,25 @@ class SubscribedLane(TypedLane):
         order: Checks the order of its records; by default nothing does.
     """
 
-    __slots__ = ()
+    __slots__ = ("_typed",)
 
     def __init__(
         self, subscription: Subscription, lane: Attributes, order: LaneOrder | None = None
     ) -> None:
         super().__init__(subscription.labelled[None], lane, order)
+        self._typed: list[TypedLane] = [self]
 
         def typed(label: str | None) -> TypedLane:
             made = TypedLane(subscription.labelled[label], lane, order)
             made.types = types
+            made.catch_up = self.catch_up
+            self._typed.append(made)
             return made
 
         types = self.types = subscription.telemetry.by_type(typed)
         types[None] = self
+
+    def catching_up(self, catch_up: LaneCatchUp | None) -> None:
+        """Let this decide which records are history; `None` if none is any longer."""
+        for lane in self._typed:
+            lane.catch_up = catch_up

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
+
+    Metadata = Callable[[Any, int], str]
+    """Returns the metadata of an offset that is to be committed in a lane."""
 
 Decision = Literal["committed", "rolled back"]
 COMMITTED: Final = "committed"
@@ -32,6 +35,11 @@ class Membership:
     member_id: str
     generation: int
     instance_id: str | None = None
+
+
+def no_metadata(_lane: object, _offset: int) -> str:
+    """Return the metadata of an offset that has none."""
+    return ""
 
 
 class GroupMovedOnError(Exception):

@@ -6,7 +6,7 @@ A metric or label that is recorded and not in here, or in here and not recorded,
 from typing import Final
 
 from tracing.core import semconv
-from tracing.metrics import lag_metrics, schema_metrics
+from tracing.metrics import catch_up_metrics, lag_metrics, schema_metrics
 from tracing.metrics.buckets import (
     BODY_BUCKETS,
     DURATION_BUCKETS,
@@ -239,6 +239,9 @@ SAGA_OLDEST_AGE: Final = Metric(
     description="Age of the oldest saga that has not ended; 0 if there is none.",
     labels=(semconv.SAGA_LABEL,),
 )
+CATCH_UP_RECORDS: Final = catch_up_metrics.CATCH_UP_RECORDS
+CATCH_UP_REMAINING: Final = catch_up_metrics.CATCH_UP_REMAINING
+CATCH_UP_RATE: Final = catch_up_metrics.CATCH_UP_RATE
 CONSUMER_LAG: Final = lag_metrics.CONSUMER_LAG
 CONSUMER_LAG_TIME: Final = lag_metrics.CONSUMER_LAG_TIME
 CONSUMER_STATUS: Final = lag_metrics.CONSUMER_STATUS
@@ -310,6 +313,9 @@ METRICS: Final = (
     SAGA_ACTIVE,
     SAGA_OVERDUE,
     SAGA_OLDEST_AGE,
+    CATCH_UP_RECORDS,
+    CATCH_UP_REMAINING,
+    CATCH_UP_RATE,
     CONSUMER_LAG,
     CONSUMER_LAG_TIME,
     CONSUMER_STATUS,

@@ -25,7 +25,7 @@ Invalid = Literal[
 ]
 Dropped = Literal[
     "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
-    "exception_log", "saga", "saga_health", "message_type", "order", "schema",
+    "exception_log", "saga", "saga_health", "message_type", "order", "schema", "catch_up",
 ]  # fmt: skip
 
 _CANNOT_BE_PARSED: Final = "a record's {} header could not be parsed and is treated as absent"
@@ -48,7 +48,7 @@ _INVALID: Final[dict[Invalid, str]] = {
 }
 _DROPPED: Final[tuple[Dropped, ...]] = (
     "send", "poll", "process", "commit", "dead_letter", "replay", "duplicate", "links", "baggage",
-    "exception_log", "saga", "saga_health", "message_type", "order", "schema",
+    "exception_log", "saga", "saga_health", "message_type", "order", "schema", "catch_up",
 )  # fmt: skip
 
 

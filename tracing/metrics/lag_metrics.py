@@ -21,16 +21,17 @@ CONSUMER_LAG_TIME: Final = Metric(
     name="pipeline.consumer.lag.time",
     kind="gauge",
     unit="s",
-    description="Age of the oldest record that a group has not committed; 0 if there is none. "
-    "It grows while the consumer is dead, because it is measured from outside.",
+    description="Age of the oldest record that a group has not committed; 0 if there is none, or "
+    "while the group works off history. It grows while the consumer is dead, because it is "
+    "measured from outside.",
     labels=(*_HOP, semconv.PARTITION),
 )
 CONSUMER_STATUS: Final = Metric(
     name="pipeline.consumer.status",
     kind="gauge",
     unit="{group}",
-    description="1 for the status that a group is in (ok, lagging, stalled or dead, or abandoned "
-    "if it has left all its topics), 0 for others.",
+    description="1 for the status that a group is in (ok, catching_up, lagging, stalled or dead, "
+    "or abandoned if it has left all its topics), 0 for others.",
     labels=(semconv.GROUP, semconv.STATUS_LABEL),
 )
 CONSUMER_ABANDONED: Final = Metric(
@@ -63,7 +64,7 @@ CONSUMER_RETENTION_USED: Final = Metric(
     unit="1",
     description="Share of its topic's retention, by time or bytes, that the oldest record that a "
     "group has not committed has used. Below 1 the record is safe; from 1 on, the broker may "
-    "delete it, together with the rest of its segment.",
+    "delete it, together with the rest of its segment. Absent while the group works off history.",
     labels=(*_HOP, semconv.PARTITION),
 )
 CONSUMER_RETENTION_LEFT: Final = Metric(

@@ -15,6 +15,7 @@ LabelSet = frozenset[tuple[str, str | int]]
 
 _OTHER: Final = re.compile(r"[^a-zA-Z0-9]+")
 _UNITS: Final = {"s": "seconds", "ms": "milliseconds", "By": "bytes", "%": "percent"}
+_PER: Final = {"s": "per_second"}
 _TOTAL: Final = "total"
 _RATIO: Final = "ratio"
 
@@ -59,12 +60,15 @@ def prometheus_name(name: str, kind: str, unit: str) -> str:
     Args:
         name: The OpenTelemetry name.
         kind: `counter`, `gauge` or `histogram`.
-        unit: UCUM; annotations such as `{message}` add nothing.
+        unit: UCUM; annotations such as `{message}` add nothing, and `{message}/s` adds the time.
     """
     words = [word for word in _OTHER.split(name) if word]
-    spelled = "" if unit.startswith("{") else _UNITS.get(unit, "")
+    counted, _, per = unit.partition("/")
+    spelled = "" if counted.startswith("{") else _UNITS.get(counted, "")
     if spelled and spelled not in words:
         words.append(spelled)
+    if per in _PER:
+        words.append(_PER[per])
     if kind == "counter":
         words = [*(word for word in words if word != _TOTAL), _TOTAL]
     elif kind == "gauge" and unit == "1":

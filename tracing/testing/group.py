@@ -70,6 +70,12 @@ class Group:
         self._one_at_a_time = asyncio.Lock()
         self._running: set[asyncio.Task[None]] = set()
 
+    async def fetch_committed_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return committed offsets with their metadata, as aiokafka's coordinator of a group."""
+        return {tp: self.committed[tp] for tp in partitions if tp in self.committed}
+
     def __contains__(self, member: object) -> bool:
         return any(each is member for each in self._members)
 

@@ -56,6 +56,7 @@ def test_json_is_one_document(scene: Scene, capsys: pytest.CaptureFixture[str]) 
     shared = {
         "topic": scene.topic, "topic_id": topic_id, "exact": True, "assigned": False, "lost": 0,
         "retention": None, "velocity": None, "inflow_share": None,
+            "catch_up": None,
     }  # fmt: skip
     assert {
         "group": scene.group,

@@ -91,7 +91,7 @@ def test_one_status_is_1_and_an_unknown_status_has_no_series(capture: Capture) -
     unknown = replace(SWEEP, groups=(replace(SWEEP.groups[0], status=None),))
     shown.show(unknown, valid_s=60)
 
-    assert {"ok": 0, "lagging": 1, "stalled": 0, "dead": 0, "abandoned": 0} == values
+    assert {status: status is Status.LAGGING for status in Status} == values
     assert capture.metric(STATUS) is None
 
 

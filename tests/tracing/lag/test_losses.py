@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka.structs import TopicPartition
 
-from tracing.kafka.groups import Group
+from tracing.kafka.groups import Group, GroupCommits
 from tracing.lag import GroupLag, PartitionLag, Sweep
 from tracing.lag import losses as losses_module
 from tracing.lag.losses import LossCounter, Losses
@@ -25,10 +25,10 @@ class Commits:
     def __init__(self, *answers: Mapping[TopicPartition, int] | None) -> None:
         self.answers = list(answers)
 
-    async def commits(self, group: Group) -> tuple[float, dict[TopicPartition, int]] | None:
+    async def commits(self, group: Group) -> GroupCommits | None:
         assert GROUP == group
         answer = self.answers.pop(0)
-        return None if answer is None else (1.0, dict(answer))
+        return None if answer is None else GroupCommits(1.0, dict(answer), {})
 
 
 async def find(losses: Losses, committed: int, start: int) -> int | None:

@@ -75,7 +75,7 @@ async def _health() -> SagaHealth:
 async def _scene(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
     """Do everything that metrics measure, and return a function that ends it."""
     broker = InMemoryBroker()
-    for topic in ("orders", "orders.g.dlq"):
+    for topic in ("orders", "orders.g.dlq", "history"):
         broker.create_topic(topic, partitions=1)
     producer = TracedProducer(InMemoryProducer(broker), telemetry)
     polled = TracedConsumer(_reader(broker), telemetry, group="p")
@@ -88,6 +88,10 @@ async def _scene(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
         async with polled.process_batch(records):
             Duplicates(telemetry, "g").skipped("orders", EventIdentity.of(records[0]))
         await _give_up(TracedConsumer(_reader(broker, group_id="g"), telemetry), producer, broker)
+        await producer.send_and_wait("history", b"v", timestamp_ms=1)
+        late = InMemoryConsumer("history", broker=broker, auto_offset_reset="earliest")
+        async with TracedConsumer(late, telemetry, group="late") as behind:
+            behind.process(await behind.getone()).start()
     counting = tracing.SagaTracker("counted", telemetry)
     context = counting.begin("s-1")
     counting.started(context)
