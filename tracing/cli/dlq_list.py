@@ -22,6 +22,7 @@ from tracing.cli.dlq_state import (
     history_lines,
     is_pending,
     not_replayed_option,
+    note_missing,
     replay_topic_option,
 )
 from tracing.cli.options import (
@@ -96,6 +97,7 @@ def list_command(
         async with ReplayLog(
             connection, replay_topic, dead_letter_topics=topics, timeout_s=timeout
         ) as log:
+            note_missing(log)
             history = log.history
         troubles: Troubles = {}
         dead_letters = selected(

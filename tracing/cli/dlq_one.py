@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from tracing.cli.dlq_state import note_missing
 from tracing.cli.options import connection_of, formats_of
 from tracing.dlq.origins import Origins
 from tracing.dlq.reading import letters, topics_of
@@ -87,6 +88,7 @@ class Lookup:
         topics = await topics_of(self.connection) - {self.replay_topic}
         origins = Origins(topics, template=self.names.template, named=named, formats=self.formats)
         async with self.log() as log:
+            note_missing(log)
             return One(dead_letter, origins.refusal(dead_letter), log.history.status(dead_letter))
 
     def log(self) -> ReplayLog:

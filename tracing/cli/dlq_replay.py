@@ -22,6 +22,7 @@ from tracing.cli.dlq_state import (
     ask_again,
     counted_again,
     not_replayed_option,
+    note_missing,
     replay_topic_option,
 )
 from tracing.cli.option_types import Positive
@@ -167,6 +168,7 @@ class _Run:
             dead_letter_topics=topics,
             timeout_s=plan.timeout_s,
         ) as log:
+            note_missing(log)
             self._history = log.history
             if log.history and not (plan.dry_run or plan.yes):
                 before = self._reading(topics, selection, {}, set())

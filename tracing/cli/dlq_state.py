@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
     from tracing.dlq.reading import Letter
+    from tracing.dlq.replay_log import ReplayLog
     from tracing.dlq.replayed import ReplayHistory, ReplayStatus
 
 replay_topic_option: Final = click.option(
@@ -78,6 +79,12 @@ class Again:
             (self.unknown, "perhaps replayed: what was replayed cannot be read"),
         )
         return "; ".join(f"{number:,} {what}" for number, what in parts if number) + latest
+
+
+def note_missing(log: ReplayLog) -> None:
+    """Say that a topic which the user named to remember replays does not exist: a typing error?"""
+    if log.is_missing and log.topic != REPLAY_TOPIC:
+        click.echo(f"there is no topic {log.topic}, so no replay is remembered in it", err=True)
 
 
 def replayed_text(counted: Counted, history: ReplayHistory) -> str:

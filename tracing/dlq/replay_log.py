@@ -99,6 +99,11 @@ class ReplayLog:
     ) -> None:
         await self._stack.aclose()
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the topic does not exist, so that no replay is remembered in it."""
+        return not self._partitions and self.history.problem is None
+
     def partition_of(self, dead_letter_id: LetterId) -> TopicPartition:
         """Return the partition of a dead letter's marks: one for all runs, so they are in order."""
         return self._partitions[crc32(str(dead_letter_id).encode()) % len(self._partitions)]

@@ -153,6 +153,27 @@ def test_after_a_limit_nothing_is_said_about_what_was_not_read(
     assert "" == capsys.readouterr().err
 
 
+def test_a_named_topic_of_replays_that_does_not_exist_is_reported(
+    named: Named, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = f"{named.topic}.replays"
+    elsewhere = ("--replay-topic", topic)
+    missing = f"there is no topic {topic}, so no replay is remembered in it\n"
+
+    for command in (
+        ("list", "--topic", named.spring, "--json"),
+        ("show", f"{named.spring}/0/0", "--json"),
+        ("replay", "--id", f"{named.spring}/0/0", "--yes", "--json"),
+    ):
+        assert 0 == named.run(*command, *elsewhere)
+        captured = capsys.readouterr()
+        assert missing == captured.err
+        assert json.loads(captured.out)
+    # The replay has created it.
+    assert 0 == named.run("list", "--topic", named.spring, *elsewhere)
+    assert "" == capsys.readouterr().err
+
+
 def test_the_purge_that_is_suggested_after_a_replay_knows_the_same_topics(
     named: Named, capsys: pytest.CaptureFixture[str]
 ) -> None:
