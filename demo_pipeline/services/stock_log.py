@@ -11,10 +11,9 @@ from time import time_ns
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from sqlalchemy import and_, case, func, insert, select, update
+from sqlalchemy import and_, case, func, insert, or_, select, update
 
 from demo_pipeline.domain.stock import (
-    EMPTY,
     FOLD_VERSION,
     BrokenStreamError,
     ProductStock,
@@ -30,7 +29,7 @@ from demo_pipeline.services.stock_tables import EVENT_COLUMNS, EVENTS, SNAPSHOTS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from sqlalchemy import Executable
+    from sqlalchemy import ColumnElement, Executable
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from demo_pipeline.domain.stock import StockState
@@ -49,12 +48,11 @@ _NEWEST: Final = (
 _HEAD: Final = (
     select(func.max(EVENTS.c.sequence)).where(EVENTS.c.sku == STOCK.c.sku).scalar_subquery()
 )
-# From a product to its newest snapshot and on to the events after it: both are found in an index,
-# however long the stream is.
-_LOAD: Final = (
-    select(STOCK.c.sku, SNAPSHOTS.c.sequence, SNAPSHOTS.c.state, *EVENT_COLUMNS)
+# From a product to its newest snapshot: the others are not read.
+_SNAPSHOTS: Final = (
+    select(SNAPSHOTS.c.sku, SNAPSHOTS.c.sequence, SNAPSHOTS.c.state)
     .select_from(STOCK)
-    .outerjoin(
+    .join(
         SNAPSHOTS,
         and_(
             SNAPSHOTS.c.sku == STOCK.c.sku,
@@ -62,15 +60,8 @@ _LOAD: Final = (
             SNAPSHOTS.c.sequence == _NEWEST,
         ),
     )
-    .outerjoin(
-        EVENTS,
-        and_(
-            EVENTS.c.sku == STOCK.c.sku,
-            EVENTS.c.sequence > func.coalesce(SNAPSHOTS.c.sequence, 0),
-        ),
-    )
-    .order_by(STOCK.c.sku, EVENTS.c.sequence)
 )
+_EVENTS: Final = select(EVENTS.c.sku, *EVENT_COLUMNS).order_by(EVENTS.c.sku, EVENTS.c.sequence)
 
 
 def snapshot_every() -> int:
@@ -127,19 +118,20 @@ async def load(stock: Mapping[str, int], connection: AsyncConnection) -> dict[st
     """
     if not stock:
         return {}
-    rows = await connection.execute(_LOAD.where(STOCK.c.sku.in_(stock)))
-    products: dict[str, ProductStock] = {}
-    events: dict[str, list[StockEvent]] = {sku: [] for sku in stock}
-    for sku, snapshot, text, *values in rows.all():
-        if sku not in products:
-            state = EMPTY if text is None else usable_snapshot(sku, snapshot, text)
-            if state is None:
-                state = await rebuild(sku, connection, until=snapshot)
-            products[sku] = ProductStock(sku, state, state.sequence)
-        if values[0] is not None:
-            events[sku].append(StockEvent(*values))
+    products = {sku: ProductStock(sku) for sku in stock}
+    snapshots = await connection.execute(_SNAPSHOTS.where(STOCK.c.sku.in_(stock)))
+    for sku, sequence, text in snapshots.all():
+        state = usable_snapshot(sku, sequence, text)
+        if state is None:
+            state = await rebuild(sku, connection, until=sequence)
+        products[sku] = ProductStock(sku, state, state.sequence)
+    # A statement of its own: in a join, PostgreSQL does not know that few events are left, and
+    # reads them all.
+    events = await connection.execute(_EVENTS.where(or_(*map(_after_snapshot, products.values()))))
+    for sku, *values in events.all():
+        product = products[sku]
+        product.state = fold((StockEvent(*values),), product.state)
     for sku, product in products.items():
-        product.state = fold(events[sku], product.state)
         if not product.state.sequence:
             product.record(StockChange.OPENED, stock[sku], time_ns())
     return products
@@ -228,6 +220,10 @@ async def _ends(skus: Collection[str], connection: AsyncConnection) -> dict[str,
         select(STOCK.c.sku, _HEAD, _NEWEST).where(STOCK.c.sku.in_(skus))
     )
     return {sku: (last or 0, snapshot or 0) for sku, last, snapshot in rows.all()}
+
+
+def _after_snapshot(product: ProductStock) -> ColumnElement[bool]:
+    return and_(EVENTS.c.sku == product.sku, EVENTS.c.sequence > product.snapshot)
 
 
 def _row(sku: str, event: StockEvent) -> dict[str, object]:

@@ -115,6 +115,13 @@ class StockScene:
         finally:
             event.remove(self.engine, "before_cursor_execute", collect)
 
+    def plan(self, statement: str) -> list[str]:
+        """Return the steps in which SQLite runs a statement."""
+        values = (1,) * statement.count("?")
+        with self.engine.connect() as connection:
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            return [row[-1] for row in rows]
+
     def execute(self, statement: Executable) -> None:
         """Change the database behind the service's back."""
         with self.engine.begin() as connection:
