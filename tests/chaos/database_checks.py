@@ -12,6 +12,7 @@ from demo_pipeline.services.payment import CHARGED
 from demo_pipeline.services.shipping import CANCELLED, SHIPPED
 from tests.chaos.databases import SAGAS, read_databases
 from tests.chaos.saga_counts import counts_from_rows, counts_from_totals
+from tests.chaos.stock_log import stock_log_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -80,6 +81,7 @@ def discrepancies(folder: Path, accepted: Iterable[str]) -> list[str]:
             for problem, rule in rules.items()
         ),
         *_unbalanced(databases),
+        *stock_log_problems(folder),
         *(
             f"{service} still has {number} messages in its outbox"
             for service, number in databases.outboxes.items()

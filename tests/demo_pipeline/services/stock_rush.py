@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from demo_pipeline.app.stock_verify import verified
 from demo_pipeline.domain.commands import ReleaseInventory, ReserveInventory
 from demo_pipeline.domain.events import StockReserved
-from demo_pipeline.runtime.database import open_database
+from demo_pipeline.runtime.database import existing_database, open_database
 from demo_pipeline.services import SERVICES
 from demo_pipeline.services.inventory import FIRST_STOCK, available
 from tests.demo_pipeline.services.stock_scene import order_of
@@ -39,6 +39,9 @@ async def check_a_rush(url: str, *, instances: int, orders: int) -> None:
             order_of(f"o-{number}", **dict.fromkeys(SEQUENCES[number % len(SEQUENCES)], 1))
             for number in range(orders)
         ]
+        # Meanwhile, a reader always sees one moment of a log that agrees.
+        sold = asyncio.Event()
+        reading = asyncio.create_task(_verify_until(sold, url))
         # Every command twice, at two instances.
         answers = await asyncio.gather(
             *(
@@ -47,6 +50,8 @@ async def check_a_rush(url: str, *, instances: int, orders: int) -> None:
                 for again in (1, 2)
             )
         )
+        sold.set()
+        await reading
         outcomes = Counter(type(answer) for answer in answers)
         assert 2 * LEFT == outcomes[StockReserved]
         assert answers[::2] == answers[1::2]
@@ -60,6 +65,12 @@ async def check_a_rush(url: str, *, instances: int, orders: int) -> None:
         )
         assert [LEFT] * 3 == [await _available(engines[0], sku) for sku in PRODUCTS]
         assert () == (await verified(engines[0])).all_problems
+
+
+async def _verify_until(sold: asyncio.Event, url: str) -> None:
+    async with existing_database("inventory", url) as database:
+        while not sold.is_set():
+            assert () == (await verified(database)).all_problems
 
 
 async def _handle(engine: AsyncEngine, command: ReserveInventory | ReleaseInventory) -> Message:
