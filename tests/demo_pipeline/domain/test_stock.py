@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from demo_pipeline.domain.stock import (
     EMPTY,
+    FOLD_VERSION,
     BrokenStreamError,
     ProductStock,
     StockChange,
@@ -72,6 +73,20 @@ def test_times_of_a_stream_never_go_back() -> None:
     product.record(StockChange.RESERVED, 2, 40)
 
     assert [50] == [event.at_ns for event in product.new]
+
+
+SNAPSHOT_OF = {1: b'{"sequence":4,"received":10,"reserved":7,"released":3,"at_ns":40}'}
+"""By version of the fold, its snapshot of the same events. Add a version; change none."""
+
+
+def test_a_changed_fold_has_a_new_version() -> None:
+    changes = [("opened", 2), ("received", 8), ("reserved", 7), ("released", 3)]
+    events = [
+        StockEvent(number, change, quantity, 10 * number)
+        for number, (change, quantity) in enumerate(changes, 1)
+    ]
+
+    assert SNAPSHOT_OF[FOLD_VERSION] == msgspec.json.encode(fold(events))
 
 
 def test_the_state_before_the_first_event_is_empty() -> None:
