@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo_pipeline.broker import EmbeddedBroker, KafkaCluster
-from demo_pipeline.broker.kafka_jars import missing_tools
-from tests.brokers import running_broker, unavailable
+from demo_pipeline.broker.apicurio import APICURIO
+from demo_pipeline.broker.kafka_jars import KAFKA
+from tests.brokers import running_broker, running_registry, unavailable
 from tests.reports import plain_report, utf8
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def embedded_servers() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def java() -> None:
     """Skip the test, or fail it in CI, if the tools that run Kafka are missing."""
-    missing = missing_tools()
+    missing = KAFKA.missing_tools()
     if missing is not None:
         unavailable(missing)
 
@@ -80,3 +81,17 @@ def kafka_servers(java: None) -> Iterator[str]:
     """Return the bootstrap servers of a one-node Apache Kafka."""
     with running_broker(KafkaCluster) as servers:
         yield servers
+
+
+@pytest.fixture(scope="session")
+def registry_url() -> Iterator[str]:
+    """Return the URL of an Apicurio Registry, which all tests share.
+
+    Its tests stand in `tests/demo_pipeline/registry`, which one process runs, so that only one
+    registry is started.
+    """
+    missing = APICURIO.missing_tools()
+    if missing is not None:
+        unavailable(missing)
+    with running_registry() as url:
+        yield url

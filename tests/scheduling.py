@@ -10,6 +10,8 @@ _LOADS: Final = (
     "tests/chaos/",
     "tests/dashboards/test_on_prometheus.py",
 )
+# They share a registry, whose start takes time and memory.
+_REGISTRY: Final = "tests/demo_pipeline/registry/"
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
@@ -25,4 +27,6 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
 def scope_of(nodeid: str) -> str:
     """Return the scope of a test; one process runs all tests of a scope."""
     file = nodeid.partition("::")[0]
-    return "load" if file.startswith(_LOADS) else file
+    if file.startswith(_LOADS):
+        return "load"
+    return _REGISTRY if file.startswith(_REGISTRY) else file

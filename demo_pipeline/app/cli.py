@@ -1,4 +1,4 @@
-"""The command line: `run`, `serve`, `replay`, `saga` and `stock`, and their exit codes."""
+"""The command line: the commands `run` and `serve`, groups such as `saga`, and their exit codes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from demo_pipeline.app.replay_cli import replay_command
 from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.app.run_record import RunRecord
 from demo_pipeline.app.saga_cli import saga_group
+from demo_pipeline.app.schemas_cli import schemas_group
 from demo_pipeline.app.serve import ServeOptions, serve
 from demo_pipeline.app.stock_cli import stock_group
 from demo_pipeline.report import ReportNotWrittenError, check_traces, print_summary, write_report
@@ -50,6 +51,7 @@ def cli() -> None:
 cli.add_command(replay_command)
 cli.add_command(saga_group)
 cli.add_command(stock_group)
+cli.add_command(schemas_group)
 
 
 @cli.command("run")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from demo_pipeline.broker import guard
 from demo_pipeline.broker.cluster import wait_for_groups, wait_until_reachable
-from demo_pipeline.broker.kafka_jars import kafka_jars
+from demo_pipeline.broker.kafka_jars import KAFKA
 from demo_pipeline.runtime.errors import BrokerError
 from demo_pipeline.runtime.private_files import PRIVATE_UMASK, make_private_file, temp_folder
 
@@ -58,7 +58,7 @@ class KafkaCluster:
 
     async def __aenter__(self) -> Self:
         try:
-            self._jars = await kafka_jars()
+            self._jars = await KAFKA.download()
             self._folder = self._stack.enter_context(temp_folder("kafka"))
             # Two for each node: for clients, and for the other nodes.
             self._ports = _free_ports(2 * self._nodes)

@@ -43,7 +43,7 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "demo_pipeline": (
         ("domain", "report"),
         ("runtime",),
-        ("broker", "sagas"),
+        ("broker", "evolution", "sagas"),
         ("services",),
         ("app",),
         ("__main__",),

@@ -22,3 +22,11 @@ def test_load_tests_share_one_scope_and_every_other_file_has_its_own() -> None:
         "tests/tracing/sql/test_relay.py",
         "tests/tracing/sql/test_relay.py",
     ] == scopes
+
+
+def test_tests_of_the_registry_share_one_scope() -> None:
+    folder = "tests/demo_pipeline/registry/"
+
+    assert scope_of(f"{folder}test_gate.py::test_a") == scope_of(
+        f"{folder}test_rules.py::test_b[x]"
+    )

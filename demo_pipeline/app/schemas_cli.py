@@ -1,0 +1,203 @@
+"""The commands `schemas check`, `schemas diff` and `schemas register`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+import msgspec
+from rich.console import Console
+
+from demo_pipeline.app.schemas_output import (
+    print_changes,
+    print_findings,
+    print_registered,
+    summary,
+)
+from demo_pipeline.domain.schemas import FOLDER
+from demo_pipeline.domain.topics import TOPIC_OF
+from demo_pipeline.evolution.check import check_folder
+from demo_pipeline.evolution.comparison import between, steps, unregistered_changes
+from demo_pipeline.evolution.folder import read_folder
+from demo_pipeline.evolution.modes import Mode
+from demo_pipeline.evolution.registering import blocking, register
+from demo_pipeline.report.wording import counted
+from demo_pipeline.runtime.errors import DemoError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from demo_pipeline.evolution.check import Finding
+    from demo_pipeline.evolution.folder import SchemaFolder
+
+_MESSAGES: Final = frozenset(message.__name__ for message in TOPIC_OF)
+
+_NAMES = click.argument("names", metavar="[NAME]...", nargs=-1)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_FOLDER = click.option(
+    "--folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path(str(FOLDER)),
+    metavar="DIR",
+    help="The folder with the schemas and their history.  [default: the demo's]",
+)
+_MODE = click.option(
+    "--mode",
+    type=click.Choice(Mode),
+    default=Mode.FULL_TRANSITIVE,
+    show_default=True,
+    help="What has to stay readable. BACKWARD: new readers read old records; FORWARD: old readers "
+    "read new records; FULL: both; each with the newest version, or with all (_TRANSITIVE).",
+)
+
+
+@click.group("schemas")
+def schemas_group() -> None:
+    """Check, compare and register the Avro schemas of the messages.
+
+    A schema changes in three steps: edit demo_pipeline/schemas/NAME.avsc, run `schemas check`, and
+    run `schemas register`. Commit all changed files.
+    """
+
+
+@schemas_group.command("check")
+@_NAMES
+@_MODE
+@_FOLDER
+@_JSON
+def check_command(*, names: tuple[str, ...], mode: Mode, folder: Path, as_json: bool) -> None:
+    """Refuse changes of the current schemas that break readers or writers.
+
+    Compares each current schema with its registered versions. The check also fails if the history
+    was altered, if a schema is not registered, or if a message has no schema.
+
+    \b
+    Examples:
+      python -m demo_pipeline schemas check
+      python -m demo_pipeline schemas check OrderPlaced --mode BACKWARD
+      python -m demo_pipeline schemas check --json
+
+    Exit codes: 0 if the schemas may be released, 1 if not, 2 for wrong usage.
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    schemas = read_folder(folder)
+    chosen = _chosen(schemas, names)
+    findings = check_folder(schemas, mode, messages=_MESSAGES, names=chosen)
+    if as_json:
+        _print_json({"mode": mode, "schemas": chosen, "findings": findings})
+    else:
+        console = Console()
+        print_findings(findings, console)
+        if not findings:
+            verb = "is" if len(chosen) == 1 else "are"
+            console.print(
+                f"{counted(len(chosen), 'schema')} {verb} registered and compatible ({mode}).",
+                highlight=False,
+            )
+    _fail_for(findings)
+
+
+@schemas_group.command("diff")
+@_NAMES
+@click.option(
+    "--from", "old", type=click.IntRange(min=1), metavar="VERSION", help="The earlier version."
+)
+@click.option(
+    "--to",
+    "new",
+    type=click.IntRange(min=1),
+    metavar="VERSION",
+    help="The later version.  [default: the current schema]",
+)
+@_FOLDER
+@_JSON
+def diff_command(
+    *,
+    names: tuple[str, ...],
+    old: int | None,
+    new: int | None,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Show what changed between versions of schemas, field by field.
+
+    Without a NAME, shows what is not registered yet; with one, what each of its versions changed.
+
+    \b
+    Examples:
+      python -m demo_pipeline schemas diff
+      python -m demo_pipeline schemas diff OrderPlaced
+      python -m demo_pipeline schemas diff OrderPlaced --from 1 --to 3
+    """  # noqa: D301 - as above
+    schemas = read_folder(folder)
+    chosen = _chosen(schemas, names)
+    if new is not None and old is None:
+        raise UsageError("--to needs --from: name both versions")
+    if old is not None and len(names) != 1:
+        raise UsageError("--from and --to need exactly one NAME")
+    if old is not None:
+        comparisons = between(schemas, chosen[0], old, new)
+    elif names:
+        comparisons = [each for name in chosen for each in steps(schemas, name)]
+    else:
+        comparisons = unregistered_changes(schemas, chosen)
+    if as_json:
+        _print_json(comparisons)
+    else:
+        print_changes(comparisons, Console())
+
+
+@schemas_group.command("register")
+@_NAMES
+@_MODE
+@_FOLDER
+@_JSON
+def register_command(*, names: tuple[str, ...], mode: Mode, folder: Path, as_json: bool) -> None:
+    """Add the current schemas to the history as their next versions, each with a new id.
+
+    Refuses what `schemas check` refuses. Versions in the history never change, so records of any
+    age can be read.
+
+    \b
+    Examples:
+      python -m demo_pipeline schemas register
+      python -m demo_pipeline schemas register OrderPlaced
+    """  # noqa: D301 - as above
+    schemas = read_folder(folder)
+    chosen = _chosen(schemas, names)
+    findings = blocking(check_folder(schemas, mode, messages=_MESSAGES, names=chosen))
+    if findings:
+        if as_json:
+            _print_json({"findings": findings})
+        else:
+            print_findings(findings, Console())
+        _fail_for(findings)
+    added = register(schemas, [name for name in chosen if name in schemas.current])
+    if as_json:
+        _print_json({"history": added})
+        return
+    print_registered(added, "in the history", Console())
+
+
+def _chosen(schemas: SchemaFolder, names: Sequence[str]) -> list[str]:
+    """Return the schemas to work on: the named ones, or all.
+
+    Raises:
+        UsageError: There is no such schema.
+    """
+    known = {*schemas.current, *schemas.history, *_MESSAGES, *(f.schema for f in schemas.faults)}
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"there is no schema {name}: use the name of a message, such as OrderPlaced"
+            )
+    return sorted(set(names or known - {""}))
+
+
+def _fail_for(findings: Sequence[Finding]) -> None:
+    if findings:
+        raise DemoError(f"{summary(findings)}: the schemas may not be released")
+
+
+def _print_json(content: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(content)).decode())
