@@ -16,6 +16,9 @@ from tracing.metrics import catalog
 from tracing.metrics.schema_metrics import READ, UNDECODABLE, UNKNOWN_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tracing.core.semconv import AttributeValue
     from tracing.metrics.instruments import Count
     from tracing.schemas.sources import Source
     from tracing.schemas.wire import SchemaUse, SubjectVersion
@@ -43,20 +46,53 @@ os.register_at_fork(after_in_child=_free_lock)
 class KnownSchema:
     """What is known of a schema. Its attributes may be read in any thread.
 
+    Args:
+        use: Its id, and where it was met; `None` stands for messages without an id.
+
     Attributes:
         version: Its subject and version; `None` as long as they are not known.
+        reader: The version that this service reads with, where declared.
         missing: Whether the source said that it does not know the schema.
+        as_written: Describes it on the span of a send.
+        as_read: Describes it on the span of a handling, together with the reader's version.
     """
 
-    __slots__ = ("counts", "due_at", "missing", "version", "waiting")
+    __slots__ = (
+        "as_read",
+        "as_written",
+        "counts",
+        "due_at",
+        "missing",
+        "reader",
+        "version",
+        "waiting",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, use: SchemaUse | None) -> None:
         self.version: SubjectVersion | None = None
+        self.reader: int | None = None
         self.missing = False
-        # Of outcomes; while a lookup is under way, those that wait for its answer.
+        self.as_written: dict[str, AttributeValue] = {}
+        if use is not None:
+            self.as_written[semconv.SCHEMA_ID] = str(use[0])
+        self.as_read = self.as_written
+        # By outcome; and while a lookup is under way, how many wait for its answer.
         self.counts: dict[str, Count] = {}
         self.waiting: dict[str, int] | None = None
         self.due_at = -math.inf
+
+    def resolve(self, version: SubjectVersion, reader: int | None) -> None:
+        """Note the answer of a lookup."""
+        subject, number = version
+        self.version, self.reader = version, reader
+        self.as_written = self.as_read = {
+            **self.as_written,
+            semconv.SCHEMA_SUBJECT: subject,
+            semconv.SCHEMA_VERSION: number,
+        }
+        if reader is not None and reader != number:
+            self.as_read = {**self.as_written, semconv.SCHEMA_READER_VERSION: reader}
+        self.counts = {}
 
 
 class SchemaCounts:
@@ -67,14 +103,18 @@ class SchemaCounts:
     Args:
         telemetry: What the service's clients share.
         source: Looks schemas up; `None` if nothing can.
+        reader_versions: The versions that this service reads with, by subject.
     """
 
-    def __init__(self, telemetry: Telemetry, source: Source | None) -> None:
+    def __init__(
+        self, telemetry: Telemetry, source: Source | None, reader_versions: Mapping[str, int]
+    ) -> None:
         self._telemetry = telemetry
         self._source = source
+        self._reader_versions = dict(reader_versions)
         self._versions: dict[str, set[int]] = {}
-        self._known: BoundedDict[SchemaUse, KnownSchema] = BoundedDict(lambda _: KnownSchema())
-        self._unknown = KnownSchema()
+        self._known: BoundedDict[SchemaUse, KnownSchema] = BoundedDict(KnownSchema)
+        self._unknown = KnownSchema(None)
         in_forked_child(self._forget)
         with _lock:
             # The share of failures has to be 0, not absent, before there is one.
@@ -95,7 +135,7 @@ class SchemaCounts:
                 known = self._known[use]
             if known.due_at <= monotonic():
                 self._begin(self._source, use, known)
-        return known or self._unknown
+        return known or KnownSchema(use)
 
     def succeeded(self, outcome: str, use: SchemaUse | None) -> KnownSchema:
         """Count a record that was written or read, and look its schema up if need be.
@@ -104,20 +144,25 @@ class SchemaCounts:
             outcome: `written` or `read`.
             use: Its schema; `None` if it names none.
         """
+        known = self._unknown
         try:
             with _lock:
-                known = self._unknown if use is None else self._known[use]
+                if use is not None:
+                    known = self._known[use]
+                if known.version is not None or use is None or self._source is None:
+                    count = known.counts.get(outcome) or self._count(known, outcome)
+                    count.value += 1
+                    return known
                 if known.waiting is not None:
                     known.waiting[outcome] = known.waiting.get(outcome, 0) + 1
                     return known
-                if use is None or self._source is None or known.due_at > monotonic():
+                if known.due_at > monotonic():
                     self._count(known, outcome).value += 1
                     return known
                 known.waiting = {outcome: 1}
             self._begin(self._source, use, known)
         except Exception as fault:
             self._telemetry.diagnostics.failed("schema", fault)
-            return self._unknown
         return known
 
     def failed(self, outcome: str, known: KnownSchema) -> None:
@@ -150,7 +195,8 @@ class SchemaCounts:
             if failure is not None:
                 self._telemetry.diagnostics.failed("schema", failure)
             known.missing = version is None and failure is None
-            later = math.inf if version is not None else monotonic() + LOOKUP_INTERVAL_S
+            asks_again = self._source is not None and self._source.at_once and failure is None
+            later = -math.inf if asks_again else monotonic() + LOOKUP_INTERVAL_S
             self._settle(known, version, due_at=later)
         except Exception as fault:
             self._telemetry.diagnostics.failed("schema", fault)
@@ -158,10 +204,9 @@ class SchemaCounts:
     def _settle(self, known: KnownSchema, version: SubjectVersion | None, *, due_at: float) -> None:
         """Count what has waited for the answer."""
         with _lock:
-            if version != known.version:
-                known.version = version
-                known.counts = {}
-            known.due_at = due_at
+            if version is not None:
+                known.resolve(version, self._reader_versions.get(version[0]))
+            known.due_at = due_at if version is None else math.inf
             waiting, known.waiting = known.waiting or {}, None
             for outcome, number in waiting.items():
                 self._count(known, outcome).value += number

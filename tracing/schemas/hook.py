@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from tracing.messaging.send import SERIALIZING
 from tracing.metrics.schema_metrics import WRITTEN
 from tracing.schemas.counts import SchemaCounts
-from tracing.schemas.reading import Reading, described
+from tracing.schemas.reading import Reading, of_context
 from tracing.schemas.sources import source_of
-from tracing.schemas.wire import SchemaUse, schema_id
-from tracing.schemas.wrappers import Coded, Deserializer, Serializer, not_twice
+from tracing.schemas.wire import schema_id
+from tracing.schemas.wrappers import Deserializer, Serializer, not_twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,8 +92,7 @@ class Schemas:
         reader_versions: Mapping[str, int] | None = None,
     ) -> None:
         self._telemetry = telemetry
-        self._counts = SchemaCounts(telemetry, source_of(lookup))
-        self._reader_versions = dict(reader_versions or {})
+        self._counts = SchemaCounts(telemetry, source_of(lookup), reader_versions or {})
         telemetry.describe_schema = self._of_sent
 
     def deserializer(self, deserialize: Function, *, key: bool = False) -> Function:
@@ -125,9 +124,7 @@ class Schemas:
             key: Whether its key is decoded.
         """
         data = getattr(record, "key" if key else "value", None)
-        return Reading(
-            self._telemetry, self._counts, self._reader_versions, data, record=record, key=key
-        )
+        return Reading(self._telemetry, self._counts, data, None, record, key=key)
 
     def written(
         self, value: object, *, topic: str = "", headers: object = None, key: bool = False
@@ -140,56 +137,45 @@ class Schemas:
             headers: The message's headers, if the schema's id is in them.
             key: Whether it is a key.
         """
-        self._written(Coded(value, topic, headers, key))
+        self._count(value, topic, headers, key=key)
 
-    def _written(self, coded: Coded) -> dict[str, AttributeValue]:
-        """Count a key or value, and describe its schema."""
-        if coded.data is None:
+    def _count(
+        self, value: object, topic: str, headers: object, *, key: bool
+    ) -> dict[str, AttributeValue]:
+        """Count a key or value that was written, and describe its schema."""
+        if value is None:
             return {}
-        identity = schema_id(coded.data, coded.headers, key=coded.key)
-        if identity is None:
-            self._counts.succeeded(WRITTEN, None)
-            return {}
-        use = SchemaUse(identity, coded.topic, coded.key)
-        return described(use, self._counts.succeeded(WRITTEN, use).version)
+        identity = schema_id(value, headers, key=key)
+        use = None if identity is None else (identity, topic, key)
+        return self._counts.succeeded(WRITTEN, use).as_written
 
-    def _serialized(self, coded: Coded) -> None:
-        attributes = self._written(coded)
+    def _begin(self, data: object, context: object, key: bool) -> Reading:  # noqa: FBT001 - as called
+        return Reading(self._telemetry, self._counts, data, context, key=key)
+
+    def _serialized(self, value: object, context: object, key: bool) -> None:  # noqa: FBT001 - as called
         try:
+            topic, headers, key = of_context(context, key=key)
+            attributes = self._count(value, topic, headers, key=key)
             span = SERIALIZING.get()
-            if span is not None and not coded.key:
+            if span is not None and not key:
                 # A producer calls its serializers within the send; the next call is another's.
                 SERIALIZING.set(None)
-                self._telemetry.spans.enrich(span, attributes)
+                self._telemetry.spans.enrich(span, attributes.copy())
         except Exception as fault:
             self._telemetry.diagnostics.failed("schema", fault)
 
     def _of_sent(self, topic: str, value: object, headers: object) -> dict[str, AttributeValue]:
         """Describe the schema of what is sent; nothing where it is not known. Never raises."""
-        if not isinstance(value, bytes):
-            return {}
         try:
-            identity = schema_id(value, headers)
+            identity = schema_id(value, headers) if isinstance(value, bytes) else None
             if identity is None:
                 return {}
             # A serializer that learns no topic has looked it up without.
             for name in (topic, ""):
-                use = SchemaUse(identity, name, key=False)
-                version = self._counts.known(use).version
+                known = self._counts.known((identity, name, False))
                 # Other bytes may look like an id that there is not.
-                if version is not None:
-                    return described(use, version)
+                if known.version is not None:
+                    return known.as_written
         except Exception as fault:
             self._telemetry.diagnostics.failed("schema", fault)
         return {}
-
-    def _begin(self, coded: Coded) -> Reading:
-        return Reading(
-            self._telemetry,
-            self._counts,
-            self._reader_versions,
-            coded.data,
-            topic=coded.topic,
-            headers=coded.headers,
-            key=coded.key,
-        )

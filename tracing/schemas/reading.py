@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import trace
-from opentelemetry.trace import INVALID_SPAN
+from opentelemetry.context import get_current
 
-from tracing.core import semconv
+from tracing.core.otel_context import PROCESSING_KEY, SPAN_KEY
 from tracing.core.text import MAX_PRINTABLE, printable
-from tracing.messaging.current import current_batch, current_processing
+from tracing.messaging.process import Processing
+from tracing.messaging.process_batch import BatchProcessing
 from tracing.metrics.schema_metrics import READ, UNKNOWN_ID
 from tracing.schemas.errors import UndecodableRecord, undecodable, unknown
 from tracing.schemas.failures import failure_of
-from tracing.schemas.wire import SchemaUse, schema_id
+from tracing.schemas.wire import schema_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
 
-    from opentelemetry.trace import Span
-
-    from tracing.core.semconv import AttributeValue
-    from tracing.schemas.counts import SchemaCounts
-    from tracing.schemas.wire import SubjectVersion
+    from tracing.schemas.counts import KnownSchema, SchemaCounts
+    from tracing.schemas.wire import SchemaUse
     from tracing.telemetry import Telemetry
 
 
@@ -38,76 +34,70 @@ class Reading:
     Args:
         telemetry: What the service's clients share.
         counts: Counts the outcome.
-        reader_versions: The versions that this service reads with, by subject.
         data: The key or value, as bytes.
+        context: What the caller knows of it, if it has a `SerializationContext`.
+        key: Whether it is the key, where no context says so.
         record: The record that has it, if the caller knows.
-        topic: The record's topic, if the caller knows.
-        headers: The record's headers, if the caller knows.
-        key: Whether it is the key.
     """
 
-    __slots__ = (
-        "_counts",
-        "_data",
-        "_key",
-        "_reader_versions",
-        "_record",
-        "_span",
-        "_telemetry",
-        "_topic",
-        "_use",
-    )
+    # Flat code and slots: one of these is made for every record.
+    __slots__ = ("_counts", "_data", "_key", "_record", "_span", "_telemetry", "_topic", "_use")
 
     def __init__(
         self,
         telemetry: Telemetry,
         counts: SchemaCounts,
-        reader_versions: Mapping[str, int],
         data: object,
-        *,
+        context: object,
         record: Any = None,
-        topic: str = "",
-        headers: object = None,
-        key: bool = False,
+        *,
+        key: bool,
     ) -> None:
         self._telemetry = telemetry
         self._counts = counts
-        self._reader_versions = reader_versions
         self._data = data
         self._record = record
-        self._topic = topic
         self._key = key
-        self._span: Span = INVALID_SPAN
+        self._topic = ""
+        # A span, unless an application has put something else into its context.
+        self._span: Any = None
         self._use: SchemaUse | None = None
         try:
+            self._topic, headers, self._key = of_context(context, key=key)
             self._locate(headers)
         except Exception as fault:
             telemetry.diagnostics.failed("schema", fault)
 
     def _locate(self, headers: object) -> None:
         """Find the record, its span and its schema."""
-        processing, data = current_processing(), self._data
-        if processing is not None:
-            handled = processing.record
-            own = handled.value is data or handled.key is data
-            if own or handled is self._record or handled.topic == self._topic:
-                # Where only the topic says so, the bytes were changed on the way: by decryption.
+        data, current = self._data, get_current()
+        handling = current.get(PROCESSING_KEY)
+        if isinstance(handling, Processing):
+            handled = handling.record
+            if (
+                handled.value is data
+                or handled.key is data
+                or handled is self._record
+                # The bytes may have been changed on the way: by decryption.
+                or handled.topic == self._topic
+            ):
                 self._record = handled
-                self._span = processing.span
-        elif (batch := current_batch()) is not None:
+                self._span = handling.span
+        elif isinstance(handling, BatchProcessing):
             # Its one span stands for records of several schemas.
             if self._record is None:
                 self._record = next(
-                    (each for each in batch.records if each.value is data or each.key is data), None
+                    (each for each in handling.records if each.value is data or each.key is data),
+                    None,
                 )
         else:
-            self._span = trace.get_current_span()
+            self._span = current.get(SPAN_KEY)
         if self._record is not None:
             self._topic = self._topic or self._record.topic
             headers = headers or self._record.headers
         identity = schema_id(data, headers, key=self._key)
         if identity is not None:
-            self._use = SchemaUse(identity, self._topic, self._key)
+            self._use = identity, self._topic, self._key
 
     def __enter__(self) -> None:
         pass
@@ -125,10 +115,8 @@ class Reading:
 
     def succeeded(self) -> None:
         """Count the record as read. Never raises."""
-        if self._data is None:
-            return
-        known = self._counts.succeeded(READ, self._use)
-        self._note(known.version)
+        if self._data is not None:
+            self._note(self._counts.succeeded(READ, self._use))
 
     def failed(self, error: Exception) -> UndecodableRecord | None:
         """Count the record, and return the error to raise instead; `None` if it stays as it is.
@@ -154,46 +142,47 @@ class Reading:
             # A decoder without a registry looked for the id in a mapping as well.
             outcome = UNKNOWN_ID
         self._counts.failed(outcome, known)
-        self._note(known.version)
-        complete = self._complete(outcome, known.version, error)
+        self._note(known)
+        complete = self._complete(outcome, known, error)
         if own is not None and own.args:
             own.schema_id, own.counted = complete.schema_id, True
             return None
         return complete
 
-    def _complete(
-        self, outcome: str, version: SubjectVersion | None, error: Exception
-    ) -> UndecodableRecord:
+    def _complete(self, outcome: str, known: KnownSchema, error: Exception) -> UndecodableRecord:
         place, part = _place(self._record, self._topic), "key" if self._key else "value"
-        identity = None if self._use is None else self._use.schema_id
+        identity = None if self._use is None else self._use[0]
         cause = error.__cause__ if isinstance(error, UndecodableRecord) else error
         if outcome == UNKNOWN_ID and identity is not None:
             return unknown(place, part, identity, cause)
-        return undecodable(place, part, identity, version, self._reader(version), cause)
+        return undecodable(place, part, identity, known.version, known.reader, cause)
 
-    def _reader(self, version: SubjectVersion | None) -> int | None:
-        return None if version is None else self._reader_versions.get(version[0])
-
-    def _note(self, version: SubjectVersion | None) -> None:
+    def _note(self, known: KnownSchema) -> None:
         """Note the schema of a value on the span of its handling. Never raises."""
-        if self._key or self._use is None or not self._span.is_recording():
+        span = self._span
+        if self._key or span is None or not known.as_read:
             return
         try:
-            attributes = described(self._use, version)
-            reader = self._reader(version)
-            if version is not None and reader not in {None, version[1]}:
-                attributes[semconv.SCHEMA_READER_VERSION] = reader
-            self._telemetry.spans.enrich(self._span, attributes)
+            if span.is_recording():
+                self._telemetry.spans.enrich(span, known.as_read.copy())
         except Exception as fault:
             self._telemetry.diagnostics.failed("schema", fault)
 
 
-def described(use: SchemaUse, version: SubjectVersion | None) -> dict[str, AttributeValue]:
-    """Describe a schema on a span."""
-    attributes: dict[str, AttributeValue] = {semconv.SCHEMA_ID: str(use.schema_id)}
-    if version is not None:
-        attributes[semconv.SCHEMA_SUBJECT], attributes[semconv.SCHEMA_VERSION] = version
-    return attributes
+def of_context(context: Any, *, key: bool) -> tuple[str, object, bool]:
+    """Return the topic and headers that a `SerializationContext` has, and whether it is a key's.
+
+    It may be something else: a second argument of the user's own function. Never raises.
+    """
+    if context is None:
+        return "", None, key
+    try:
+        # Its `field` is a member of an enum of texts: `key` or `value`.
+        key = key or context.field == "key"
+        topic = context.topic
+        return topic if isinstance(topic, str) else "", context.headers, key
+    except Exception:
+        return "", None, key
 
 
 def _place(record: Any, topic: str) -> str:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 from uuid import UUID
 
+from tracing.schemas.wire import topic_subject
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
@@ -61,11 +63,12 @@ def _steps(client: Any, use: SchemaUse) -> Generator[Any, Any, SubjectVersion | 
     try:
         if _is_mock(client):
             return _chosen((yield from _registered(client, use)), use)
-        if isinstance(use.schema_id, UUID):
-            schema = yield client.get_schema_by_guid(str(use.schema_id))
-            found = yield client.lookup_schema(use.topic_subject, schema)
+        identity = use[0]
+        if isinstance(identity, UUID):
+            schema = yield client.get_schema_by_guid(str(identity))
+            found = yield client.lookup_schema(topic_subject(use), schema)
             return found.subject, found.version
-        versions = yield client.get_schema_versions(use.schema_id)
+        versions = yield client.get_schema_versions(identity)
         return _chosen([(each.subject, each.version) for each in versions], use)
     except Exception as error:
         if getattr(error, "http_status_code", None) == _NOT_FOUND:
@@ -81,25 +84,22 @@ def _is_mock(client: Any) -> bool:
 
 
 def _registered(client: Any, use: SchemaUse) -> Generator[Any, Any, list[tuple[str, int]]]:
+    identity = use[0]
     versions = []
     for subject in (yield client.get_subjects()):
         for version in (yield client.get_versions(subject)):
             found = yield client.get_version(subject, version)
-            if use.schema_id == found.schema_id or str(use.schema_id) == found.guid:
+            if identity == found.schema_id or str(identity) == found.guid:
                 versions.append((subject, version))
     return versions
 
 
 def _chosen(versions: Iterable[tuple[str, int]], use: SchemaUse) -> tuple[str, int] | None:
     """Choose among the subjects that share a schema: the topic's own, if it has one."""
+    topic, preferred = use[1], topic_subject(use)
 
     def rank(version: tuple[str, int]) -> tuple[bool, bool, str, int]:
         subject, number = version
-        return (
-            subject != use.topic_subject,
-            not subject.startswith(f"{use.topic}-"),
-            subject,
-            -number,
-        )
+        return subject != preferred, not subject.startswith(f"{topic}-"), subject, -number
 
     return min(versions, key=rank, default=None)

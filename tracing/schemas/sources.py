@@ -78,8 +78,8 @@ def source_of(given: SchemaSource | None) -> Source | None:
             f"client of confluent_kafka.schema_registry, not {type(given).__name__}"
         )
     if kind_of(given) == "async":
-        return _Tasks(lambda use: given(use.schema_id))
-    return _Threads(lambda use: given(use.schema_id))
+        return _Tasks(lambda use: given(use[0]))
+    return _Threads(lambda use: given(use[0]))
 
 
 class _Mapping:
@@ -89,7 +89,7 @@ class _Mapping:
         self._versions = versions
 
     def begin(self, use: SchemaUse, answered: Answered) -> bool:
-        _answer(lambda: self._versions.get(use.schema_id), answered)
+        _answer(lambda: self._versions.get(use[0]), answered)
         return True
 
 

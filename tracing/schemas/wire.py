@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Final, NamedTuple
+from struct import Struct
+from typing import Final
 from uuid import UUID
 
 from tracing.headers.codec import MAX_SCANNED
@@ -26,28 +27,20 @@ KEY_HEADER: Final = "__key_schema_id"
 
 _NUMBER: Final = 0
 _GUID: Final = 1
-_NUMBER_END: Final = 5
+_FRAME: Final = Struct(">BI")
 _GUID_END: Final = 17
 _PAIR: Final = 2
 
 
-class SchemaUse(NamedTuple):
-    """An id, and where it was met; a tuple, because it is looked up for every record.
+SchemaUse = tuple[SchemaId, str, bool]
+"""An id, the topic of the record (empty if unknown), and whether it is a key's: it is looked up
+for every record, and a plain tuple is made fastest."""
 
-    Attributes:
-        schema_id: The id.
-        topic: The topic of the record; empty where it is not known.
-        key: Whether it is the id of a key.
-    """
 
-    schema_id: SchemaId
-    topic: str
-    key: bool
-
-    @property
-    def topic_subject(self) -> str:
-        """The subject that a registry's clients give a topic's schema by default."""
-        return f"{self.topic}-{'key' if self.key else 'value'}"
+def topic_subject(use: SchemaUse) -> str:
+    """Return the subject that a registry's clients give a topic's schema by default."""
+    _, topic, key = use
+    return f"{topic}-{'key' if key else 'value'}"
 
 
 def schema_id(value: object, headers: object = None, *, key: bool = False) -> SchemaId | None:
@@ -63,18 +56,34 @@ def schema_id(value: object, headers: object = None, *, key: bool = False) -> Sc
         key: Whether it is the message's key.
     """
     try:
-        written = _in_headers(headers, KEY_HEADER if key else VALUE_HEADER) if headers else None
-        return _parsed(value if written is None else written)
+        if headers:
+            written = _in_headers(headers, KEY_HEADER if key else VALUE_HEADER)
+            if written is not None:
+                value = written
+        return _parsed(value)
     except Exception:
         # Objects from outside may raise whatever is done with them.
         return None
 
 
 def _in_headers(headers: object, name: str) -> object:
+    if (headers.__class__ is tuple or headers.__class__ is list) and len(headers) <= MAX_SCANNED:
+        try:
+            for header in headers:
+                if header[0] == name:
+                    return header[1]
+        except Exception:
+            # There are others among them: look at each with more care.
+            return _among(headers, name)
+        return None
     if isinstance(headers, Mapping):
         return headers.get(name)
     if not isinstance(headers, Iterable) or isinstance(headers, str | bytes):
         return None
+    return _among(headers, name)
+
+
+def _among(headers: Iterable[object], name: str) -> object:
     for pair in islice(headers, MAX_SCANNED):
         if isinstance(pair, tuple | list) and len(pair) == _PAIR and pair[0] == name:
             return pair[1]
@@ -86,10 +95,11 @@ def _parsed(written: object) -> SchemaId | None:
         if not isinstance(written, bytes | bytearray | memoryview):
             return None
         written = bytes(written[:_GUID_END])
-    if not written:
+    if len(written) < _FRAME.size:
         return None
-    if written[0] == _NUMBER and len(written) >= _NUMBER_END:
-        return int.from_bytes(written[1:_NUMBER_END])
-    if written[0] == _GUID and len(written) >= _GUID_END:
+    magic, number = _FRAME.unpack_from(written)
+    if magic == _NUMBER:
+        return int(number)
+    if magic == _GUID and len(written) >= _GUID_END:
         return UUID(bytes=written[1:_GUID_END])
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tracing.core.callables import name_of
 from tracing.core.log import warn_once
@@ -11,22 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tracing.schemas.reading import Reading
-
-
-class Coded(NamedTuple):
-    """What one call codes.
-
-    Attributes:
-        data: The bytes.
-        topic: The topic of the record; empty where it is not known.
-        headers: Its headers; `None` where they are not known.
-        key: Whether it is a key.
-    """
-
-    data: object
-    topic: str
-    headers: object
-    key: bool
 
 
 class StandIn:
@@ -59,14 +43,15 @@ class Deserializer(StandIn):
 
     Args:
         function: The deserializer.
-        begin: Makes the block for one call.
+        begin: Makes the block for one call, of its data, its `SerializationContext`, if it has
+            one, and whether it is for keys.
         key: As for `StandIn`.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
-        begin: Callable[[Coded], Reading],
+        begin: Callable[[object, object, bool], Reading],
         *,
         key: bool,
     ) -> None:
@@ -80,7 +65,8 @@ class Deserializer(StandIn):
             UndecodableRecord: The bytes cannot be decoded.
             Exception: Any other error of the deserializer.
         """
-        reading = self._begin(_coded(args, kwargs, key=self._key))
+        data = args[0] if args else next(iter(kwargs.values()), None)
+        reading = self._begin(data, _context(args, kwargs), self._key)
         try:
             answer = self._function(*args, **kwargs)
         except Exception as error:
@@ -99,14 +85,15 @@ class Serializer(StandIn):
 
     Args:
         function: The serializer.
-        written: Receives what it returned. Never raises.
+        written: Receives what it returned, its `SerializationContext`, if it has one, and whether
+            it is for keys. Never raises.
         key: As for `StandIn`.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
-        written: Callable[[Coded], None],
+        written: Callable[[object, object, bool], None],
         *,
         key: bool,
     ) -> None:
@@ -129,7 +116,7 @@ class Serializer(StandIn):
         return encoded
 
     def _report(self, answer: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._written(_coded(args, kwargs, key=self._key)._replace(data=answer))
+        self._written(answer, _context(args, kwargs), self._key)
 
 
 def not_twice(function: Any) -> bool:
@@ -145,17 +132,8 @@ async def _decoded(answer: Awaitable[Any], reading: Reading) -> Any:
         return await answer
 
 
-def _coded(args: tuple[Any, ...], kwargs: dict[str, Any], *, key: bool) -> Coded:
-    """Return what the arguments of a call say. Never raises."""
-    data = args[0] if args else next(iter(kwargs.values()), None)
-    context = args[1] if len(args) > 1 else kwargs.get("ctx")
-    if context is None:
-        return Coded(data, "", None, key)
-    try:
-        # Its `field` is a member of an enum of texts: `key` or `value`.
-        key = key or context.field == "key"
-        topic = context.topic
-        return Coded(data, topic if isinstance(topic, str) else "", context.headers, key)
-    except Exception:
-        # It is something else: a second argument of the user's own function.
-        return Coded(data, "", None, key)
+def _context(args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+    """Return the `SerializationContext` of a call, or what stands in its place."""
+    if len(args) > 1:
+        return args[1]
+    return kwargs.get("ctx") if kwargs else None
