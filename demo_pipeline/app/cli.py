@@ -43,6 +43,14 @@ _STOPPED: Final = 130
 _CODES: Final[dict[type[Exception], int]] = {UsageError: _WRONG_USAGE, StoppedError: _STOPPED}
 
 
+def _by_scenario(field: str) -> str:
+    """Return the defaults of an option that depend on the scenario, for its help."""
+    usual = getattr(SCENARIOS[STEADY], field)
+    values = {name: getattr(each, field) for name, each in SCENARIOS.items()}
+    others = [f"{name}: {value:g}" for name, value in values.items() if value != usual]
+    return "; ".join([f"{usual:g}", *others])
+
+
 @click.group()
 def cli() -> None:
     """A shop of eight services that shows what pipeline-tracing records."""
@@ -58,17 +66,14 @@ cli.add_command(schemas_group)
 @click.option(
     "--orders",
     type=click.IntRange(min=1),
-    default=50,
-    show_default=True,
+    show_default=_by_scenario("orders"),
     help="Number of orders.",
 )
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
-    # What two cores can handle with all services in one process; beyond it, orders wait for CPU.
-    default=5.0,
-    show_default=True,
-    help="Orders per second.",
+    show_default=_by_scenario("rate"),
+    help="Orders per second; in a burst, ten times as many.",
 )
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="The same seed gives the same orders."
@@ -108,8 +113,8 @@ cli.add_command(schemas_group)
 @service_options
 def run_command(
     *,
-    orders: int,
-    rate: float,
+    orders: int | None,
+    rate: float | None,
     seed: int,
     kafka: bool,
     scenario: str,
@@ -133,8 +138,9 @@ def run_command(
     for option, folder in (("--report", report), ("--databases", databases)):
         if folder is not None:
             check_writable(folder, option)
+    story = SCENARIOS[scenario]
     options = RunOptions(
-        load=Load(orders=orders, rate=rate, seed=seed),
+        load=Load(orders=orders or story.orders, rate=rate or story.rate, seed=seed),
         scenario=scenario,
         bootstrap_servers=bootstrap_servers or None,
         kafka=kafka,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from demo_pipeline.app.run_record import unreadable_orders
-from demo_pipeline.services import analytics, observer, orders, receipts
+from demo_pipeline.services import analytics, loyalty, observer, orders, receipts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -28,6 +28,7 @@ _DONE: Final[Mapping[str, Callable[[AsyncConnection], Awaitable[Collection[str]]
     "analytics": analytics.ended_orders,
     "observer": observer.notified_orders,
     "receipts": receipts.receipted_orders,
+    "loyalty": loyalty.seen_orders,
 }
 """Which orders a service is done with, by service."""
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from demo_pipeline.domain.burst import steady_moments
 from demo_pipeline.domain.catalogue import PRICES
 from demo_pipeline.services.payment import DECLINED_CARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from demo_pipeline.domain.burst import Burst
 
 _TIMEOUT_S: Final = 30.0
 _KEEP_ALIVE_S: Final = 1.0
@@ -29,6 +32,7 @@ class Load:
         seed: The same seed gives the same orders.
         declined_every: Every nth order is paid with a card that is declined; 0 for none.
         customers: Number of customers who place them.
+        burst: When orders come faster; by default never.
     """
 
     orders: int
@@ -36,6 +40,13 @@ class Load:
     seed: int
     declined_every: int = 0
     customers: int = 20
+    burst: Burst | None = None
+
+    def moments(self) -> Iterator[float]:
+        """Generate when each order is placed, in seconds after the first one."""
+        if self.burst is None:
+            return steady_moments(self.orders, self.rate)
+        return self.burst.moments(self.orders, self.rate)
 
 
 def order_bodies(load: Load) -> Iterator[dict[str, object]]:
@@ -59,7 +70,7 @@ def _declined(load: Load, number: int) -> bool:
 
 
 async def place_orders(url: str, load: Load, accepted: Callable[[str], None]) -> tuple[str, ...]:
-    """Place all orders at a steady rate, without waiting for earlier answers.
+    """Place all orders at their rate, without waiting for earlier answers.
 
     Args:
         url: The base URL of the orders API.
@@ -94,7 +105,7 @@ async def place_orders(url: str, load: Load, accepted: Callable[[str], None]) ->
         # The first request loads code and opens a connection; no order should be timed with that.
         await client.get("/health")
         started = loop.time()
-        for number, body in enumerate(order_bodies(load)):
-            await asyncio.sleep(started + number / load.rate - loop.time())
+        for moment_s, body in zip(load.moments(), order_bodies(load), strict=True):
+            await asyncio.sleep(started + moment_s - loop.time())
             tasks.create_task(place(client, body))
     return tuple(refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import tempfile
 import time
@@ -24,15 +25,19 @@ from demo_pipeline.runtime.orders_api import OrdersApi
 from demo_pipeline.runtime.private_files import sweep, temp_folder
 from demo_pipeline.runtime.registry import open_schemas
 from demo_pipeline.runtime.scenarios import SCENARIOS
-from demo_pipeline.services import orders, services_of, topics_of
+from demo_pipeline.services import latecomers_of, orders, services_of, topics_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from demo_pipeline.app.bootstrap import RunningService
     from demo_pipeline.app.load import Load
     from demo_pipeline.app.progress import Progress
     from demo_pipeline.report import RunResult
+    from demo_pipeline.runtime.service import Service
+
+    Started = AbstractAsyncContextManager[Mapping[str, RunningService]]
 
 REACH_S = 10.0
 """Seconds to wait for an existing cluster or schema registry."""
@@ -93,14 +98,17 @@ async def run(
         schemas = await stack.enter_async_context(open_schemas(timeout_s=REACH_S))
         progress.step("starting the broker")
         cluster = await _cluster(options, stack, progress)
-        services = services_of(SCENARIOS[options.scenario])
-        await create_topics(cluster.bootstrap_servers, topics_of(services.values()))
+        scenario = SCENARIOS[options.scenario]
+        services = services_of(scenario)
+        everyone = (*services.values(), *latecomers_of(scenario).values())
+        await create_topics(cluster.bootstrap_servers, topics_of(everyone))
         progress.step("starting the services")
         # Only the services of this run know the secret.
         api = OrdersApi(url_of(listener), secrets.token_urlsafe())
         folder = options.databases or stack.enter_context(temp_folder("databases"))
-        running = await stack.enter_async_context(
-            together(
+
+        def started(some: Mapping[str, Service]) -> Started:
+            return together(
                 {
                     name: start_service(
                         service,
@@ -113,18 +121,19 @@ async def run(
                         schemas=schemas,
                         orders_api=api,
                     )
-                    for name, service in services.items()
+                    for name, service in some.items()
                 }
             )
-        )
-        record.started_unix_ns, started = time.time_ns(), time.monotonic()
+
+        running = await stack.enter_async_context(started(services))
+        record.started_unix_ns, began = time.time_ns(), time.monotonic()
         progress.step("placing orders")
         try:
             problems = await while_all_work(
-                running, _play(options, running, record, progress, pace)
+                running, _play(options, running, record, progress, pace, started)
             )
         finally:
-            record.duration_s = time.monotonic() - started
+            record.duration_s = time.monotonic() - began
         progress.step("stopping the services")
     return RunOutcome(record.result(problems), problems)
 
@@ -147,8 +156,9 @@ async def _play(
     record: RunRecord,
     progress: Progress,
     pace: Pace,
+    started: Callable[[Mapping[str, Service]], Started],
 ) -> tuple[str, ...]:
-    """Place all orders and wait for their end; return the problems."""
+    """Place all orders and wait for their end, then for latecomers; return the problems."""
 
     def accepted(order_id: str) -> None:
         record.order_ids.append(order_id)
@@ -159,7 +169,10 @@ async def _play(
         raise DemoError("service orders has no HTTP API")
     scenario = SCENARIOS[options.scenario]
     load = replace(
-        options.load, declined_every=scenario.declined_every, customers=scenario.customers
+        options.load,
+        declined_every=scenario.declined_every,
+        customers=scenario.customers,
+        burst=scenario.burst,
     )
     refused = await place_orders(url, load, accepted)
     problems = []
@@ -170,4 +183,11 @@ async def _play(
         )
     progress.step("waiting for the orders to end")
     endings = Endings(record, progress, pace, options.timeout_s)
-    return (*problems, *await endings.reached(running))
+    problems += await endings.reached(running)
+    latecomers = latecomers_of(scenario)
+    if latecomers and not problems:
+        await asyncio.sleep(scenario.late_s)
+        progress.step(f"starting {', '.join(latecomers)}, which read everything from the beginning")
+        async with started(latecomers) as joined:
+            problems += await while_all_work(joined, endings.reached(joined))
+    return tuple(problems)

@@ -10,7 +10,7 @@ from demo_pipeline.app.recording import Recording
 from demo_pipeline.domain.topics import ORDERS
 from demo_pipeline.report import RunResult
 from demo_pipeline.runtime.scenarios import SCENARIOS
-from demo_pipeline.services import services_of
+from demo_pipeline.services import latecomers_of, services_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -51,11 +51,12 @@ class RunRecord:
         Args:
             problems: What went wrong, one line each; empty for a run that went well.
         """
+        scenario = SCENARIOS[self.scenario]
         return RunResult(
             spans=self.recording.spans,
             metrics=self.recording.metrics,
             order_ids=tuple(self.order_ids),
-            services=tuple(services_of(SCENARIOS[self.scenario])),
+            services=(*services_of(scenario), *latecomers_of(scenario)),
             scenario=self.scenario,
             started_unix_ns=self.started_unix_ns,
             duration_s=self.duration_s,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from demo_pipeline.report.backlog import backlogs
+from demo_pipeline.report.catch_up import catch_ups
 from demo_pipeline.report.coupling import couplings
 from demo_pipeline.report.delivery import dead_letter_kinds, deliveries
 from demo_pipeline.report.facts import read_spans
@@ -16,6 +18,10 @@ from demo_pipeline.report.sagas import sum_up_sagas
 from demo_pipeline.report.timing import add, distribution, time_order, time_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from demo_pipeline.report.backlog import Backlogs
+    from demo_pipeline.report.catch_up import CatchUp
     from demo_pipeline.report.coupling import Coupling
     from demo_pipeline.report.delivery import DeadLetterKind, Delivery
     from demo_pipeline.report.hops import LagsOverTime
@@ -38,6 +44,9 @@ class Analysis:
     lags: LagsOverTime | None = None
     messages: tuple[MappedTopic, ...] = ()
     couplings: tuple[Coupling, ...] = ()
+    backlogs: Backlogs | None = None
+    catch_ups: tuple[CatchUp, ...] = ()
+    answers: Distribution | None = None
 
     @property
     def dead_lettered_order(self) -> OrderReport | None:
@@ -77,6 +86,9 @@ def analyse(result: RunResult) -> Analysis:
         lags=lags_over_time(spans),
         messages=message_map(result.metrics),
         couplings=couplings(spans),
+        backlogs=backlogs(spans),
+        catch_ups=catch_ups(spans),
+        answers=distribution(_answers_ns(reports)),
     )
 
 
@@ -90,6 +102,14 @@ def check_traces(result: RunResult) -> tuple[str, ...]:
     fault_of = fault_finder(result.services)
     orders = join(read_spans(result.spans), result.order_ids)
     return tuple(fault for fault in map(fault_of, orders) if fault)
+
+
+def _answers_ns(reports: Iterable[OrderReport]) -> Iterator[int]:
+    """Generate how long the customers of orders waited for the answer, in ns."""
+    for trace in dict.fromkeys(trace for report in reports for trace in report.order.traces):
+        for span in trace.spans:
+            if span.parent_id is None and span.kind == "SERVER":
+                yield span.duration_ns
 
 
 def _slowest_first(report: OrderReport) -> tuple[int, str]:

@@ -22,6 +22,7 @@ _OUTCOME: Final = "pipeline.outcome"
 _ERROR_TYPE: Final = "error.type"
 _DUPLICATE_EVENT: Final = "pipeline.duplicate"
 _ORDER_EVENT: Final = "pipeline.out_of_order"
+_CATCH_UP: Final = "pipeline.catch_up"
 _SERVICE: Final = "service.name"
 _SAGA_NAME: Final = "pipeline.saga.name"
 _SAGA_ID: Final = "pipeline.saga.id"
@@ -76,6 +77,7 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         failed=outcome == "error" or span.status.status_code is StatusCode.ERROR,
         duplicate=any(event.name == _DUPLICATE_EVENT for event in span.events),
         out_of_order=any(event.name == _ORDER_EVENT for event in span.events),
+        catch_up=attributes.get(_CATCH_UP) is True,
         saga=_read_saga(attributes) if role in _OF_SAGAS else None,
         attributes={**attributes, **_status(span), **_events(span)},
     )

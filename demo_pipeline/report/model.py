@@ -84,7 +84,8 @@ class SpanFacts:
     `backoff_ns` is the pause before a retry, and `end_to_end_ns` is the age of the flow when the
     processing ended; each is `None` if the span lacks it. `attempts` is the number of attempts of a
     process span. `duplicate` means that the record was skipped because it had been applied before.
-    `out_of_order` means that it was handled out of the order of its key.
+    `out_of_order` means that it was handled out of the order of its key, and `catch_up` that it was
+    history to a group that started on it.
     `saga` is set on the spans of sagas and of their steps.
     """
 
@@ -110,6 +111,7 @@ class SpanFacts:
     failed: bool
     duplicate: bool
     out_of_order: bool
+    catch_up: bool
     saga: SagaFacts | None
     attributes: Mapping[str, object]
 
@@ -140,6 +142,8 @@ class SpanFacts:
             return "duplicate"
         if self.out_of_order:
             return "out of order"
+        if self.catch_up:
+            return "catch-up"
         if self.saga is None:
             return ""
         return "compensation" if self.saga.compensation else "overdue" * self.saga.overdue

@@ -9,8 +9,9 @@ from string import Template
 from typing import Final
 
 from demo_pipeline.report.analysis import Analysis
+from demo_pipeline.report.catch_up_table import catch_up_section
 from demo_pipeline.report.coupling_table import coupling_section
-from demo_pipeline.report.lag_chart import lag_section
+from demo_pipeline.report.lag_chart import backlog_section, lag_section
 from demo_pipeline.report.model import Hop, RunResult
 from demo_pipeline.report.page_data import page_data
 from demo_pipeline.report.page_sections import delivery_section, message_section, saga_section
@@ -49,6 +50,8 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         hops="".join(map(_hop, analysis.hops))
         or '<tr><td colspan="16">Nothing was processed.</td></tr>',
         lags=lag_section(analysis.lags),
+        backlogs=backlog_section(analysis.backlogs),
+        catch_ups=catch_up_section(analysis.catch_ups),
         end_to_end=_end_to_end(analysis),
         where=_where_it_went(analysis),
         messages=message_section(analysis.messages),

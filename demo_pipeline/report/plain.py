@@ -11,7 +11,9 @@ WIDE: Final = 100
 """From this many columns on, tables are padded."""
 
 # Keeps the waterfall's glyphs distinct in ASCII.
-_STAND_INS: Final = str.maketrans("░▒█╌▓✕═▄─━│├└·←…\N{REPLACEMENT CHARACTER}", ".=#:%X_+--||`,<~?")
+_STAND_INS: Final = str.maketrans(
+    "░▒█╌▓✕═▄─━│├└·←…▁▂▃▅▆▇\N{REPLACEMENT CHARACTER}", ".=#:%X_+--||`,<~.:-=*%?"
+)
 
 
 def width_of(console: Console) -> int:

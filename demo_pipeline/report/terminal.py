@@ -8,6 +8,8 @@ from rich.console import Group
 from rich.text import Text
 
 from demo_pipeline.report.analysis import analyse
+from demo_pipeline.report.backlog_table import backlog_part
+from demo_pipeline.report.catch_up_table import catch_up_part
 from demo_pipeline.report.coupling_table import coupling_part
 from demo_pipeline.report.delivery_table import delivery_part
 from demo_pipeline.report.hop_table import hop_part
@@ -38,6 +40,8 @@ def print_summary(result: RunResult, console: Console) -> None:
     parts += hop_part(analysis.hops, width)
     if analysis.end_to_end:
         parts += [Text("End to end (ms)", "bold"), _end_to_end(analysis, analysis.end_to_end), ""]
+    parts += backlog_part(analysis.backlogs, analysis.answers, width)
+    parts += catch_up_part(analysis.catch_ups, width)
     parts += saga_part(analysis.sagas, width)
     parts += [*delivery_part(analysis, width), ""]
     slowest = next((order for order in analysis.orders if order.timing), None)

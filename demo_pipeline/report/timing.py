@@ -34,13 +34,15 @@ def add(breakdowns: Iterable[Breakdown]) -> Breakdown:
 
 
 def time_trace(trace: Trace) -> Timing | None:
-    """Time one trace, from its request to the end of its last processing.
+    """Time one trace, from its request to the end of its last processing that is no catch-up.
 
     Returns:
         The timing; `None` if nothing was processed in the trace.
     """
+    handled = [span for span in trace.spans if span.role is Role.PROCESS]
+    # A group that reads history does not make an order late.
     last = max(
-        (span for span in trace.spans if span.role is Role.PROCESS),
+        [span for span in handled if not span.catch_up] or handled,
         key=lambda span: (span.end_ns, span.start_ns),
         default=None,
     )

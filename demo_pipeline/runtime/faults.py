@@ -92,6 +92,9 @@ class Faults:
         scenario = self._scenario
         if isinstance(message, ShipOrder) and message.attempt == 1 and scenario.shipping_s:
             await asyncio.sleep(scenario.shipping_s * self._pace.factor)
+        if isinstance(message, ChargeCard) and message.attempt == 1 and scenario.charging_s:
+            # Unlike a fault, it need not outlast anything: no longer on a slow machine.
+            await asyncio.sleep(scenario.charging_s)
         if isinstance(message, ReleaseInventory) and scenario.returns_closed:
             raise ReturnsClosedError("the warehouse accepts no returns")
         if isinstance(message, ChargeCard) and self._card_provider.is_on():

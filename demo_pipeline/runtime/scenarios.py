@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from demo_pipeline.domain.burst import Burst
 from demo_pipeline.domain.deadlines import QUICK
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ class Scenario:
         shipping_s: How long it takes to ship an order, in seconds; orders of one partition wait
             for each other.
         returns_closed: Whether the warehouse refuses to release reservations.
+        burst: When orders come faster; by default never.
+        charging_s: How long the card provider takes for a charge, in seconds; orders of one
+            partition wait for each other.
+        latecomers: The services that start once all orders have ended, and read everything.
+        late_s: Seconds from the end of the last order to the start of latecomers.
+        orders: How many orders are placed, unless a run says otherwise.
+        rate: Orders per second, unless a run says otherwise.
         deadlines: The deadlines of sagas.
     """
 
@@ -53,6 +61,13 @@ class Scenario:
     declined_every: int = 0
     shipping_s: float = 0.0
     returns_closed: bool = False
+    burst: Burst | None = None
+    charging_s: float = 0.0
+    latecomers: tuple[str, ...] = ()
+    late_s: float = 0.0
+    orders: int = 50
+    # What two cores can handle with all services in one process; beyond it, orders wait for CPU.
+    rate: float = 5.0
     deadlines: Deadlines = QUICK
 
 
@@ -111,6 +126,27 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         api_outage_after_s=1.0,
         api_outage_s=2.0,
         guests=("receipts",),
+    ),
+    "burst": Scenario(
+        story="For 20 s, orders come ten times as fast. Producers are not slowed: every order is "
+        "accepted as quickly as before. The card provider takes 0.6 s for each charge, so that "
+        "payment falls behind, and catches up after the burst. See the chart Records behind of the "
+        "report, and the panels Lag in records and Time to catch up of the dashboard consumer lag.",
+        burst=Burst(times=10, after_s=10.0, lasts_s=20.0),
+        charging_s=0.6,
+        orders=220,
+        rate=1.0,
+        # Orders wait for their turn; nothing is wrong with them.
+        deadlines=replace(QUICK, saga_s=120.0, step_s=120.0),
+    ),
+    "late-joiner": Scenario(
+        story="Once all orders have ended, a new service (loyalty) starts and reads the topics "
+        "from their beginning. That is catch-up, with a rate and a time left of its own, and no "
+        "lag of the flow: wait, end-to-end lag and objectives stay as they are. See the table "
+        "Catch-up of the report, and the catch-up panels of the dashboard consumer lag.",
+        latecomers=("loyalty",),
+        # Records count as history once they are more than 5 s older than the group.
+        late_s=6.0,
     ),
 }
 """All scenarios by name."""

@@ -9,6 +9,7 @@ from demo_pipeline.runtime.service import Service
 from demo_pipeline.services import (
     analytics,
     inventory,
+    loyalty,
     notification,
     observer,
     orchestrator,
@@ -33,12 +34,19 @@ SERVICES: Final[Mapping[str, Service]] = {
 }
 """All services by name, in the order in which an order reaches them."""
 
-_GUESTS: Final[Mapping[str, Service]] = {receipts.SERVICE.name: receipts.SERVICE}
+_OCCASIONAL: Final[Mapping[str, Service]] = {
+    module.SERVICE.name: module.SERVICE for module in (receipts, loyalty)
+}
 
 
 def services_of(scenario: Scenario) -> Mapping[str, Service]:
-    """Return the services of a scenario by name: those of the shop, and its guests."""
-    return {**SERVICES, **{name: _GUESTS[name] for name in scenario.guests}}
+    """Return the services that a scenario begins with by name: the shop's, and its guests."""
+    return {**SERVICES, **{name: _OCCASIONAL[name] for name in scenario.guests}}
+
+
+def latecomers_of(scenario: Scenario) -> Mapping[str, Service]:
+    """Return the services that start once all orders of a scenario have ended, by name."""
+    return {name: _OCCASIONAL[name] for name in scenario.latecomers}
 
 
 def topics_of(services: Iterable[Service]) -> Mapping[str, int]:

@@ -109,6 +109,7 @@ class Recorder:
         error: BaseException | None = None,
         message_type: str = "",
         body_size: int | None = None,
+        catch_up: bool = False,
     ) -> Span:
         attributes = (
             _about("process", topic, order)
@@ -122,6 +123,8 @@ class Recorder:
         )
         if attempts > 1:
             attributes["pipeline.attempts"] = attempts
+        if catch_up:
+            attributes["pipeline.catch_up"] = True
         if body_size is not None:
             attributes["messaging.message.body.size"] = body_size
         if wait is not None:
