@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.model.board import Board, Row, SignalPanel
 from dashboards.model.labels import GROUP, TOPIC
-from dashboards.signals import flows, lag, replays
+from dashboards.signals import catch_up, flows, lag, replays
 
 
 def consumer_lag_board() -> Board:
@@ -73,6 +73,13 @@ def consumer_lag_board() -> Board:
                 (
                     SignalPanel(kind="timeseries", signals=(replays.RATE,), width=12),
                     SignalPanel(kind="timeseries", signals=(replays.REMAINING,), width=12),
+                ),
+            ),
+            Row(
+                "Who works off history?",
+                tuple(
+                    SignalPanel(kind="timeseries", signals=(signal,), width=8)
+                    for signal in (catch_up.REMAINING, catch_up.RATE, catch_up.TIME_LEFT)
                 ),
             ),
             Row(

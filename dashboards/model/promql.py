@@ -198,7 +198,12 @@ class Scope:
         return f"histogram_quantile({share:g}, {buckets})"
 
     def mean(
-        self, metric: Metric, *where: str, by: Sequence[str] = (), over: Metric | None = None
+        self,
+        metric: Metric,
+        *where: str,
+        by: Sequence[str] = (),
+        over: Metric | None = None,
+        besides: Metric | None = None,
     ) -> str:
         """Return the mean of a histogram, in its unit; nothing if there were no values.
 
@@ -207,9 +212,14 @@ class Scope:
             where: More matchers.
             by: The labels to keep.
             over: Another histogram whose count to divide by.
+            besides: A counter of values that are in `metric` and not in `over`.
         """
         total = self.rate(metric, *where, by=by, part="sum")
-        return f"{total} / ({self.rate(over or metric, *where, by=by, part='count')} > 0)"
+        count = self.rate(over or metric, *where, by=by, part="count")
+        if besides is not None:
+            # Without a series of the one, that of the other counts alone.
+            count = f"({count} + {self.rate(besides, *where, by=by)} or {count})"
+        return f"{total} / ({count} > 0)"
 
     def total(self, metric: Metric, *where: str, by: Sequence[str], each: Sequence[str]) -> str:
         """Return a gauge summed over `each`; if several report the same, the highest counts."""

@@ -9,6 +9,7 @@ from dashboards.model.promql import aggregate
 from dashboards.model.signal import EACH_POINT, Signal, Threshold
 from tracing.metrics.catalog import (
     BODY_SIZE,
+    CATCH_UP_RECORDS,
     CONSUMED_MESSAGES,
     END_TO_END_DURATION,
     PROCESS_DURATION,
@@ -89,7 +90,9 @@ PROCESSING: Final = Signal(
     title="Processing",
     description="Mean processing time of a record, over all its attempts.",
     unit="s",
-    expr=lambda scope: scope.mean(PROCESS_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION),
+    expr=lambda scope: scope.mean(
+        PROCESS_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION, besides=CATCH_UP_RECORDS
+    ),
     legend=f"processing {_HOP}",
     exemplars=True,
 )

@@ -44,7 +44,7 @@ RECORDS: Final = Signal(
 SECONDS: Final = Signal(
     title="Lag in seconds",
     description="Age of the oldest record that a group has not committed. It also grows while the "
-    "consumer is down.",
+    "consumer is down. It is 0 while a group works off history.",
     unit="s",
     expr=lambda scope: (
         scope.select_recorded(RECORDED_LAG_TIME, GROUP, TOPIC)
@@ -56,6 +56,9 @@ SECONDS: Final = Signal(
 )
 
 
+_STATUSES: Final = ("ok", "catching_up", "lagging", "stalled", "dead")
+
+
 def _status(scope: Scope) -> str:
     """Return a query for each group's status, as the number that the signal maps to a text."""
     # The worst status wins: monitors that look at different moments may disagree.
@@ -63,7 +66,7 @@ def _status(scope: Scope) -> str:
         f"{number} * ("
         + scope.highest(CONSUMER_STATUS, f'{STATUS}="{status}"', by=(GROUP,))
         + " == 1)"
-        for number, status in reversed(tuple(enumerate(("ok", "lagging", "stalled", "dead"))))
+        for number, status in reversed(tuple(enumerate(_STATUSES)))
     )
 
 
@@ -86,16 +89,18 @@ TOP_PARTITIONS_BY_RECORDS: Final = Signal(
 )
 GROUP_STATUS: Final = Signal(
     title="Group status",
-    description="Status of each group over a sliding window: ok, lagging (behind, but committing), "
-    "stalled (behind, no commits) or dead (behind, no members).",
+    description="Status of each group over a sliding window: ok, catching up (works off history, "
+    "which is no lag), lagging (behind, but committing), stalled (behind, no commits) or dead "
+    "(behind, no members).",
     unit="locale",
     expr=_status,
     legend=f"{{{{{GROUP}}}}}",
     mappings=(
         ValueMapping(0, "ok", "ok"),
-        ValueMapping(1, "lagging", "warning"),
-        ValueMapping(2, "stalled", "critical"),
-        ValueMapping(3, "dead", "critical"),
+        ValueMapping(1, "catching up", "ok"),
+        ValueMapping(2, "lagging", "warning"),
+        ValueMapping(3, "stalled", "critical"),
+        ValueMapping(4, "dead", "critical"),
     ),
 )
 STALLED_OR_DEAD: Final = Signal(

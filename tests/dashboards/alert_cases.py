@@ -8,6 +8,8 @@ from typing import Final
 _HOP: Final = 'messaging_consumer_group_name="g", messaging_destination_name="t"'
 _LEFT: Final = 'messaging_consumer_group_name="g", messaging_destination_name="left"'
 _LATE: Final = "pipeline_end_to_end_duration_seconds"
+_LATE_HOP: Final = 'messaging_consumer_group_name="late", messaging_destination_name="t"'
+_STATUS: Final = "pipeline_consumer_status"
 _USED: Final = "pipeline_consumer_retention_used_ratio"
 _LOST: Final = "pipeline_consumer_lost_total"
 _AGE: Final = "pipeline_consumer_lag_time_seconds"
@@ -40,6 +42,31 @@ def _arrivals(late_of_1000: int, count: int = 500) -> dict[str, str]:
 def _status(status: str, value: str) -> dict[str, str]:
     return {
         f'pipeline_consumer_status{{messaging_consumer_group_name="g", status="{status}"}}': value
+    }
+
+
+def _late_joiner() -> dict[str, str]:
+    """Return a group that works off old records, slowly, beside flows that are all in time."""
+    return {
+        **_arrivals(0),
+        f"pipeline_catch_up_records_total{{{_LATE_HOP}}}": "0+3000x500",
+        f"pipeline_catch_up_remaining{{{_LATE_HOP}}}": "1500000-3000x500",
+        f"pipeline_catch_up_rate_per_second{{{_LATE_HOP}}}": "100x500",
+        f"messaging_process_duration_seconds_count{{{_LATE_HOP}}}": "0+3000x500",
+        f"messaging_client_consumed_messages_total{{{_LATE_HOP}}}": "0+3000x500",
+        f"pipeline_consumer_lag{{{_LATE_HOP}}}": "1500000+300x500",
+        f"{_AGE}{{{_LATE_HOP}}}": "0x500",
+        f"{_LOST}{{{_LATE_HOP}}}": "0x500",
+        **{
+            f'{_STATUS}{{messaging_consumer_group_name="late", status="{status}"}}': value
+            for status, value in (
+                ("ok", "0x500"),
+                ("catching_up", "1x500"),
+                ("lagging", "0x500"),
+                ("stalled", "0x500"),
+                ("dead", "0x500"),
+            )
+        },
     }
 
 
@@ -155,6 +182,22 @@ CASES: Final = (
     ),
     Case(alert="ConsumerLagGrowing", about="the group is behind but catches up",
          series={f"{_AGE}{{{_HOP}}}": "9000-30x100"}, at="45m", firing=0),
+    *(
+        Case(alert=alert, about="a late joiner works off history", series=_late_joiner(), at="4h",
+             firing=0)
+        for alert in (
+            "EndToEndErrorBudgetFastBurn",
+            "EndToEndErrorBudgetMediumBurn",
+            "EndToEndErrorBudgetSlowBurn",
+            "ConsumerStalled",
+            "ConsumerLagGrowing",
+            "RetentionNearlyUsed",
+            "RecordsLost",
+        )
+    ),
+    Case(alert="ConsumerStalled", about="a late joiner halts",
+         series={**_status("stalled", "0x9 1x20"), **_status("catching_up", "1x9 0x20")},
+         at="10m", firing=1),
     Case(alert="ConsumerLagGrowing", about="the group has left a topic, which grows",
          series={f"{_AGE}{{{_HOP}}}": "0x100",
                  f"pipeline_consumer_abandoned{{{_LEFT}}}": "300+30x100"},

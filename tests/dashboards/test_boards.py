@@ -78,9 +78,13 @@ def test_thresholds_and_value_mappings_have_the_right_colours() -> None:
         (step["value"], step["color"]) for step in overdue
     ]
     (status,) = by_title["Group status"]["fieldConfig"]["defaults"]["mappings"]
-    assert {"0": "ok", "1": "lagging", "2": "stalled", "3": "dead"} == {
-        value: mapping["text"] for value, mapping in status["options"].items()
-    }
+    assert {
+        "0": "ok",
+        "1": "catching up",
+        "2": "lagging",
+        "3": "stalled",
+        "4": "dead",
+    } == {value: mapping["text"] for value, mapping in status["options"].items()}
 
 
 def test_a_stat_without_data_says_so() -> None:

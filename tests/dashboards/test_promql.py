@@ -11,7 +11,7 @@ import pytest
 
 from dashboards.config import Config
 from dashboards.model.promql import Scope
-from dashboards.signals import dead_letters, flows, lag, sagas
+from dashboards.signals import catch_up, dead_letters, flows, lag, sagas
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 SCOPE = Scope.of(Config(), window="10m")
 HOP = 'messaging_consumer_group_name="g", messaging_destination_name="t"'
 HOPS = ("messaging_consumer_group_name", "messaging_destination_name")
+STATUSES = ("ok", "catching_up", "lagging", "stalled", "dead")
 DEAD_LETTERS = "pipeline_dead_letters_total"
 
 
@@ -45,7 +46,7 @@ def _statuses(**groups: str) -> dict[str, str]:
             "1x200" if status == its else "0x200"
         )
         for group, its in groups.items()
-        for status in ("ok", "lagging", "stalled", "dead")
+        for status in STATUSES
     }
 
 
@@ -149,10 +150,39 @@ CASES = (
         value=3,
     ),
     Case(
+        about="records of history are among those whose processing time is averaged",
+        series={
+            **_hop(WAIT, "0+0.1x200", "0+10x200"),
+            **_hop(catalog.PROCESS_DURATION.prometheus, "0+30x200", "0+15x200"),
+            f"{catalog.CATCH_UP_RECORDS.prometheus}{{{HOP}}}": "0+5x200",
+        },
+        expr=flows.PROCESSING.expr(SCOPE),
+        value=2,
+    ),
+    Case(
+        about="the time until a group has caught up is that of all its consumers",
+        series={
+            f'{metric.prometheus}{{{HOP}, instance="{name}"}}': f"{value}x200"
+            for metric, values in (
+                (catalog.CATCH_UP_REMAINING, (900, 100)),
+                (catalog.CATCH_UP_RATE, (15, 10)),
+            )
+            for name, value in zip("ab", values, strict=True)
+        },
+        expr=catch_up.TIME_LEFT.expr(SCOPE),
+        value=40,
+    ),
+    Case(
+        about="a group that works off history is catching up",
+        series=_statuses(g="catching_up"),
+        expr=lag.GROUP_STATUS.expr(SCOPE),
+        value=1,
+    ),
+    Case(
         about="a dead group has the status dead",
         series=_statuses(g="dead"),
         expr=lag.GROUP_STATUS.expr(SCOPE),
-        value=3,
+        value=4,
     ),
     Case(
         about="if two monitors disagree, the worse status wins",
@@ -160,10 +190,10 @@ CASES = (
             f'pipeline_consumer_status{{messaging_consumer_group_name="g", instance="{name}", '
             f'status="{status}"}}': "1x200" if status == its else "0x200"
             for name, its in (("a", "lagging"), ("b", "stalled"))
-            for status in ("ok", "lagging", "stalled", "dead")
+            for status in STATUSES
         },
         expr=lag.GROUP_STATUS.expr(SCOPE),
-        value=2,
+        value=3,
     ),
     Case(
         about="stalled and dead groups are added up",
