@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 import msgspec
@@ -22,14 +23,19 @@ from demo_pipeline.evolution.comparison import between, steps, unregistered_chan
 from demo_pipeline.evolution.folder import read_folder
 from demo_pipeline.evolution.modes import Mode
 from demo_pipeline.evolution.registering import blocking, register
+from demo_pipeline.evolution.registry import open_registry
 from demo_pipeline.report.wording import counted
 from demo_pipeline.runtime.errors import DemoError, UsageError
+from demo_pipeline.runtime.registry_client import URL_VARIABLE, USER_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from demo_pipeline.evolution.check import Finding
     from demo_pipeline.evolution.folder import SchemaFolder
+    from demo_pipeline.evolution.registry import Registry
+
+Result = TypeVar("Result")
 
 _MESSAGES: Final = frozenset(message.__name__ for message in TOPIC_OF)
 
@@ -52,6 +58,28 @@ _MODE = click.option(
 )
 
 
+def _without_password(
+    context: click.Context, option: click.Parameter, url: str | None
+) -> str | None:
+    source = context.get_parameter_source(option.name or "")
+    if url and "@" in url and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.BadParameter(
+            f"everyone on this machine can read a password here: set {URL_VARIABLE} or "
+            f"{USER_VARIABLE}"
+        )
+    return url
+
+
+_REGISTRY = click.option(
+    "--registry-url",
+    envvar=URL_VARIABLE,
+    callback=_without_password,
+    metavar="URL",
+    help="Also use a Confluent-compatible schema registry (or set SCHEMA_REGISTRY_URL; "
+    "user and password come from SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO).",
+)
+
+
 @click.group("schemas")
 def schemas_group() -> None:
     """Check, compare and register the Avro schemas of the messages.
@@ -64,9 +92,12 @@ def schemas_group() -> None:
 @schemas_group.command("check")
 @_NAMES
 @_MODE
+@_REGISTRY
 @_FOLDER
 @_JSON
-def check_command(*, names: tuple[str, ...], mode: Mode, folder: Path, as_json: bool) -> None:
+def check_command(
+    *, names: tuple[str, ...], mode: Mode, registry_url: str | None, folder: Path, as_json: bool
+) -> None:
     """Refuse changes of the current schemas that break readers or writers.
 
     Compares each current schema with its registered versions. The check also fails if the history
@@ -76,13 +107,17 @@ def check_command(*, names: tuple[str, ...], mode: Mode, folder: Path, as_json: 
     Examples:
       python -m demo_pipeline schemas check
       python -m demo_pipeline schemas check OrderPlaced --mode BACKWARD
-      python -m demo_pipeline schemas check --json
+      python -m demo_pipeline schemas check --registry-url http://localhost:8081 --json
 
     Exit codes: 0 if the schemas may be released, 1 if not, 2 for wrong usage.
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     schemas = read_folder(folder)
     chosen = _chosen(schemas, names)
     findings = check_folder(schemas, mode, messages=_MESSAGES, names=chosen)
+    if registry_url:
+        findings += _with_registry(
+            registry_url, lambda registry: registry.check(schemas, chosen, mode)
+        )
     if as_json:
         _print_json({"mode": mode, "schemas": chosen, "findings": findings})
     else:
@@ -109,6 +144,7 @@ def check_command(*, names: tuple[str, ...], mode: Mode, folder: Path, as_json: 
     metavar="VERSION",
     help="The later version.  [default: the current schema]",
 )
+@_REGISTRY
 @_FOLDER
 @_JSON
 def diff_command(
@@ -116,18 +152,21 @@ def diff_command(
     names: tuple[str, ...],
     old: int | None,
     new: int | None,
+    registry_url: str | None,
     folder: Path,
     as_json: bool,
 ) -> None:
     """Show what changed between versions of schemas, field by field.
 
     Without a NAME, shows what is not registered yet; with one, what each of its versions changed.
+    With a registry, shows what the current schemas change of the newest ones there.
 
     \b
     Examples:
       python -m demo_pipeline schemas diff
       python -m demo_pipeline schemas diff OrderPlaced
       python -m demo_pipeline schemas diff OrderPlaced --from 1 --to 3
+      python -m demo_pipeline schemas diff --registry-url http://localhost:8081
     """  # noqa: D301 - as above
     schemas = read_folder(folder)
     chosen = _chosen(schemas, names)
@@ -137,6 +176,10 @@ def diff_command(
         raise UsageError("--from and --to need exactly one NAME")
     if old is not None:
         comparisons = between(schemas, chosen[0], old, new)
+    elif registry_url:
+        comparisons = _with_registry(
+            registry_url, lambda registry: registry.changes(schemas, chosen)
+        )
     elif names:
         comparisons = [each for name in chosen for each in steps(schemas, name)]
     else:
@@ -150,18 +193,23 @@ def diff_command(
 @schemas_group.command("register")
 @_NAMES
 @_MODE
+@_REGISTRY
 @_FOLDER
 @_JSON
-def register_command(*, names: tuple[str, ...], mode: Mode, folder: Path, as_json: bool) -> None:
+def register_command(
+    *, names: tuple[str, ...], mode: Mode, registry_url: str | None, folder: Path, as_json: bool
+) -> None:
     """Add the current schemas to the history as their next versions, each with a new id.
 
     Refuses what `schemas check` refuses. Versions in the history never change, so records of any
-    age can be read.
+    age can be read. With a registry, registers the whole history there in its order, and sets the
+    compatibility level of each subject.
 
     \b
     Examples:
       python -m demo_pipeline schemas register
       python -m demo_pipeline schemas register OrderPlaced
+      python -m demo_pipeline schemas register --registry-url http://localhost:8081
     """  # noqa: D301 - as above
     schemas = read_folder(folder)
     chosen = _chosen(schemas, names)
@@ -173,10 +221,18 @@ def register_command(*, names: tuple[str, ...], mode: Mode, folder: Path, as_jso
             print_findings(findings, Console())
         _fail_for(findings)
     added = register(schemas, [name for name in chosen if name in schemas.current])
+    there = (
+        _with_registry(registry_url, lambda registry: registry.register(schemas, chosen, mode))
+        if registry_url
+        else None
+    )
     if as_json:
-        _print_json({"history": added})
+        _print_json({"history": added, "registry": there})
         return
-    print_registered(added, "in the history", Console())
+    console = Console()
+    print_registered(added, "in the history", console)
+    if there is not None:
+        print_registered(there, "in the registry", console)
 
 
 def _chosen(schemas: SchemaFolder, names: Sequence[str]) -> list[str]:
@@ -192,6 +248,14 @@ def _chosen(schemas: SchemaFolder, names: Sequence[str]) -> list[str]:
                 f"there is no schema {name}: use the name of a message, such as OrderPlaced"
             )
     return sorted(set(names or known - {""}))
+
+
+def _with_registry(url: str, work: Callable[[Registry], Awaitable[Result]]) -> Result:
+    async def working() -> Result:
+        async with open_registry(url) as registry:
+            return await work(registry)
+
+    return asyncio.run(working())
 
 
 def _fail_for(findings: Sequence[Finding]) -> None:

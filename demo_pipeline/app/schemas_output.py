@@ -28,6 +28,7 @@ _HEADINGS: Final = {
     Verdict.HISTORY: "files are wrong",
     Verdict.UNREGISTERED: "not registered",
     Verdict.MISSING: "no schema",
+    Verdict.REFUSED: "refused by the registry",
 }
 _INDENTED: Final = (0, 0, 0, 2)
 

@@ -24,6 +24,7 @@ class Verdict(StrEnum):
     HISTORY = "history"
     UNREGISTERED = "unregistered"
     MISSING = "missing"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)

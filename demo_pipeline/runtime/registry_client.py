@@ -71,8 +71,19 @@ def registry_address() -> RegistryAddress | None:
         UsageError: It is no HTTP address.
     """
     text = os.environ.get(URL_VARIABLE, "").strip()
-    if not text:
-        return None
+    return parse_address(text, URL_VARIABLE) if text else None
+
+
+def parse_address(text: str, name: str) -> RegistryAddress:
+    """Parse an address; user and password may also come from the environment.
+
+    Args:
+        text: The address.
+        name: Where it comes from, for the error.
+
+    Raises:
+        UsageError: It is no HTTP address.
+    """
     try:
         parts = [urlsplit(each.strip()) for each in text.split(",")]
         usable = all(
@@ -84,7 +95,7 @@ def registry_address() -> RegistryAddress | None:
         parts = []
     if not usable:
         # Without the text, which may hold a password.
-        raise UsageError(f"{URL_VARIABLE} is no address such as http://localhost:8081")
+        raise UsageError(f"{name} is no address such as http://localhost:8081")
     user_info = os.environ.get(USER_VARIABLE) or _user_info(parts[0])
     if user_info is not None and ":" not in user_info:
         raise UsageError(f"{USER_VARIABLE} is not of the form USER:PASSWORD")

@@ -9,6 +9,7 @@ import pytest
 
 from demo_pipeline.__main__ import main
 from tests.demo_pipeline.evolution.change_table import field
+from tests.demo_pipeline.runtime.fake_registry import FakeRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,6 +109,11 @@ def test_registered_versions_are_listed_as_json(shop: Shop) -> None:
         (["check", "OrderPlace"], "there is no schema OrderPlace: use the name of a message"),
         (["check", "--mode", "SIDEWAYS"], "'SIDEWAYS' is not one of"),
         (["check", "--folder", "/nowhere/at/all"], "does not exist"),
+        (["check", "--registry-url", "nonsense"], "--registry-url (or SCHEMA_REGISTRY_URL) is no"),
+        (
+            ["register", "--registry-url", "http://me:secret@localhost:1"],
+            "everyone on this machine can read a password here: set SCHEMA_REGISTRY_URL or",
+        ),
         (["diff", "OrderPlaced", "--to", "1"], "--to needs --from"),
         (["diff", "--from", "1"], "need exactly one NAME"),
         (
@@ -124,6 +130,7 @@ def test_wrong_usage_is_one_line_and_exit_2(
     output = capsys.readouterr()
     assert ("", 1) == (output.out, output.err.count("\n"))
     assert reason in output.err
+    assert "secret" not in output.err
 
 
 @pytest.mark.parametrize("command", ["check", "diff", "register"])
@@ -133,3 +140,27 @@ def test_each_command_explains_itself_with_examples(
     assert 0 == main(["schemas", command, "--help"])
 
     assert f"  python -m demo_pipeline schemas {command} OrderPlaced" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((200, b"<html>"), "answers with something other than JSON"),
+        ((200, b'{"a": 1}'), "answers with other JSON than a schema registry"),
+        ((200, b'["a"]'), "answers with other JSON than a schema registry"),
+        ((500, b""), "answers with status 500"),
+        ((401, b""), "refuses access"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "diff"])
+def test_a_registry_that_answers_garbage_is_one_line_and_exit_1(
+    shop: Shop, command: str, answer: tuple[int, bytes], reason: str
+) -> None:
+    shop.released(ID)
+    registry = FakeRegistry()
+    registry.answer_with = answer
+    with registry.running():
+        code, _, err = shop.run(command, "--registry-url", registry.url)
+
+    assert (1, 1) == (code, err.count("\n"))
+    assert f"the schema registry at {registry.url} {reason}" in err
