@@ -15,6 +15,7 @@ from demo_pipeline.broker import wait_until_reachable
 from demo_pipeline.domain.codec import Codec
 from demo_pipeline.runtime.database import database_url, existing_database, open_database
 from demo_pipeline.runtime.errors import DemoError
+from demo_pipeline.runtime.registry import open_schemas
 from demo_pipeline.services import analytics
 from demo_pipeline.services.read_models import PROJECTIONS, READ_MODELS
 from tracing.replay import ReplayError, kafka_source, replay
@@ -54,7 +55,7 @@ async def run_replay(command: ReplayCommand, progress: ProgressCallback) -> Repl
         progress: Receives the progress after every batch.
 
     Raises:
-        UsageError: There is no such database.
+        UsageError: There is no such database, or the environment names no usable registry.
         DemoError: The replay cannot begin or go on; the message says why.
         BrokerError: The cluster does not answer.
     """
@@ -63,9 +64,10 @@ async def run_replay(command: ReplayCommand, progress: ProgressCallback) -> Repl
     # Only to refuse a wrong folder: a new database has nothing that a replay could replace.
     async with existing_database(name, url):
         pass
-    await wait_until_reachable(command.bootstrap_servers)
-    providers = exporting_providers(SERVICE)
     async with AsyncExitStack() as stack:
+        codec = Codec(await stack.enter_async_context(open_schemas()))
+        await wait_until_reachable(command.bootstrap_servers)
+        providers = exporting_providers(SERVICE)
         # In a thread: a slow OTLP endpoint must not hold the loop up.
         stack.push_async_callback(asyncio.to_thread, providers.shutdown)
         telemetry = providers.telemetry("orders", source=f"/{SERVICE}")
@@ -75,7 +77,7 @@ async def run_replay(command: ReplayCommand, progress: ProgressCallback) -> Repl
         )
         store = SqlReplayStore(database, READ_MODELS, PROJECTIONS[command.read_model])
         try:
-            return await replay(source, store, Codec().decode, telemetry, command.options, progress)
+            return await replay(source, store, codec.decode, telemetry, command.options, progress)
         except (ReplayError, LookupError, TimeoutError) as error:
             raise DemoError(str(error)) from error
         except KafkaError as error:

@@ -102,7 +102,8 @@ def replay_command(
 
     Nothing is sent, charged or shipped again: a read model only stores rows.
 
-    ANALYTICS_DATABASE_URL names another database than analytics.sqlite3 in the folder.
+    ANALYTICS_DATABASE_URL names another database than analytics.sqlite3 in the folder. Schemas come
+    from this package, unless SCHEMA_REGISTRY_URL names a registry.
     """
     if not bootstrap_servers:
         raise UsageError(

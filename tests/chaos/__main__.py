@@ -4,6 +4,7 @@ python -m tests.chaos kills [--kills 30] [--rate 20]
 python -m tests.chaos orchestrator [--kills 30] [--rate 20]
 python -m tests.chaos restart | lost-broker
 python -m tests.chaos exactly-once [--kills 20] [--stops 20]
+python -m tests.chaos replays [--kills 20] [--kafka]
 python -m tests.chaos schedules [--count 100] [--kafka]
 """
 
@@ -20,9 +21,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from demo_pipeline.broker import KafkaCluster
+from demo_pipeline.broker import EmbeddedBroker, KafkaCluster
 from tests.chaos.exactly_once import run_exactly_once
 from tests.chaos.faults import kill_broker, kill_orchestrator, kill_services
+from tests.chaos.replays import run_replays
 from tests.chaos.schedule_batch import run_all
 from tests.chaos.storm import run_storm
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from tests.chaos.exactly_once import ExactlyOnceResult
+    from tests.chaos.replays import ReplayStormResult
     from tests.chaos.schedule_run import ScheduleResult
     from tests.chaos.storm_result import StormResult
 
@@ -130,6 +133,41 @@ def exactly_once_(*, kills: int, stops: int, seed: int) -> None:
     click.echo(f"{result.records} records; {dict(result.mishaps)}")
     click.echo("\n".join(result.problems) or "every effect happened exactly once")
     sys.exit(1 if result.problems else 0)
+
+
+@main.command()
+@click.option("--kills", default=20, show_default=True)
+@click.option("--history", default=8_000, show_default=True, help="Events before the replays.")
+@click.option("--rate", default=40.0, show_default=True, help="Events per second meanwhile.")
+@_seed
+@click.option("--kafka", is_flag=True, help="Use Apache Kafka instead of the embedded broker.")
+def replays(*, kills: int, history: int, rate: float, seed: int, kafka: bool) -> None:
+    """Kill -9 replays of read models under load, resume them, and compare the results."""
+
+    async def run(folder: Path) -> ReplayStormResult:
+        async with KafkaCluster() if kafka else EmbeddedBroker() as broker:
+            return await run_replays(
+                broker.bootstrap_servers,
+                folder,
+                kills=kills,
+                seed=seed,
+                history=history,
+                rate=rate,
+                report=_print,
+            )
+
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    began = monotonic()
+    result = asyncio.run(run(folder))
+    click.echo(
+        f"{result.events} events, {result.kills} replays killed, {result.resumed} resumed, "
+        f"{result.compared} comparisons in {monotonic() - began:.0f} s: "
+        + ("\n".join(result.problems) or "the read models are the same, byte for byte")
+    )
+    if result.problems:
+        click.echo(f"the databases are in {folder}", err=True)
+        sys.exit(1)
+    shutil.rmtree(folder)
 
 
 @main.command()

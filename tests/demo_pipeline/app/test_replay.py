@@ -17,14 +17,14 @@ from demo_pipeline.app.load import Load
 from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.broker import EmbeddedBroker, create_topics
 from demo_pipeline.domain.topics import ORDERS, PARTITIONS
+from tests.demo_pipeline import read_model_rows
+from tests.demo_pipeline.read_model_rows import TABLES, query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from demo_pipeline.app.run import RunOutcome
-
-TABLES = {"orders": "order_view", "products": "product_sales"}
 
 
 class _Silent:
@@ -63,21 +63,8 @@ def after_a_run(
             runner.run(broker.__aexit__(None, None, None))
 
 
-def _query(folder: Path, statement: str) -> list[Any]:
-    with closing(sqlite3.connect(folder / "analytics.sqlite3")) as database:
-        return database.execute(statement).fetchall()
-
-
 def canonical(folder: Path, read_model: str) -> bytes:
-    """Return the active rows of a read model in a form that the same rows always have."""
-    table = TABLES[read_model]
-    (columns,) = zip(*[(row[1],) for row in _query(folder, f"PRAGMA table_info({table})")])  # noqa: B905 - one column
-    rows = _query(
-        folder,
-        f"SELECT {', '.join(columns[1:])} FROM {table} WHERE generation ="  # noqa: S608 - our own names
-        f" (SELECT active FROM projection_models WHERE name = '{read_model}') ORDER BY 1, 2, 3",
-    )
-    return json.dumps(rows).encode()
+    return read_model_rows.canonical(folder / "analytics.sqlite3", read_model)
 
 
 def _replay(servers: str, folder: Path, read_model: str, *more: str) -> int:
@@ -113,7 +100,10 @@ def test_a_read_model_after_a_replay_equals_the_live_one_byte_for_byte(
     )  # fmt: skip
     assert result["applied"] >= 12
     assert "" == output.err.replace("could not", "") or result["undecodable"]
-    generations = _query(folder, f"SELECT DISTINCT generation FROM {TABLES[read_model]}")  # noqa: S608 - our own name
+    generations = query(
+        folder / "analytics.sqlite3",
+        f"SELECT DISTINCT generation FROM {TABLES[read_model]}",  # noqa: S608 - our own name
+    )
     assert [(result["generation"],)] == generations
 
 
@@ -144,6 +134,19 @@ def test_a_replay_up_to_a_time_leaves_the_live_rows_alone(
 
     assert live == canonical(folder, "orders")
     assert "0 events applied" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("start", ["2020-01-01", "2"])
+def test_from_elsewhere_events_are_added_to_a_copy_of_the_live_rows(
+    after_a_run: tuple[str, Path], start: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers, folder = after_a_run
+    live = canonical(folder, "orders")
+
+    assert 0 == _replay(servers, folder, "orders", "--from", start, "--json")
+
+    assert live == canonical(folder, "orders")
+    assert ("2" == start) == (json.loads(capsys.readouterr().out)["applied"] < 30)
 
 
 def test_a_read_model_that_came_after_the_fact_is_built_from_history(
