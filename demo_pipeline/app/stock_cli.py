@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+_DATABASES = click.option(
+    "--databases",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="The folder of inventory.sqlite3.  [default: the current folder]",
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -49,16 +56,20 @@ def stock_group() -> None:
     """Show the stock of products, now or earlier, or check its log.
 
     The stock of a product is computed from its events. Reads the inventory's database:
-    inventory.sqlite3 in the current folder, unless the environment variable
+    inventory.sqlite3 in the folder of `run --databases`, unless the environment variable
     INVENTORY_DATABASE_URL names another one.
+
+    The service reads INVENTORY_SNAPSHOT_EVERY: after how many events of a product it makes a
+    snapshot (20 by default).
     """
 
 
 @stock_group.command("list")
+@_DATABASES
 @_JSON
-def list_command(*, as_json: bool) -> None:
+def list_command(*, databases: Path, as_json: bool) -> None:
     """List the stock of all products."""
-    stock = _read(listed)
+    stock = _read(databases, listed)
     if as_json:
         _print_json(stock)
     else:
@@ -83,13 +94,15 @@ def list_command(*, as_json: bool) -> None:
     show_default=True,
     help="Number of last events to show.",
 )
+@_DATABASES
 @_JSON
 def show_command(
-    *, sku: str, until: Until, from_beginning: bool, events: int, as_json: bool
+    *, sku: str, until: Until, from_beginning: bool, events: int, databases: Path, as_json: bool
 ) -> None:
     """Show the stock of the product SKU, and the events that led to it."""
     stock = _read(
-        lambda database: shown(database, sku, until, from_beginning=from_beginning, events=events)
+        databases,
+        lambda database: shown(database, sku, until, from_beginning=from_beginning, events=events),
     )
     if as_json:
         _print_json(stock)
@@ -98,14 +111,15 @@ def show_command(
 
 
 @stock_group.command("verify")
+@_DATABASES
 @_JSON
-def verify_command(*, as_json: bool) -> None:
+def verify_command(*, databases: Path, as_json: bool) -> None:
     """Rebuild all products from their first event, and compare.
 
     The result has to be equal to every snapshot, to the current stock and to what each order was
     answered. Exits with 1 if something differs. Services may run meanwhile.
     """
-    check = _read(verified)
+    check = _read(databases, verified)
     if as_json:
         _print_json(check)
     else:
@@ -118,11 +132,11 @@ def _print_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
-def _read(read: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:
+def _read(folder: Path, read: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:
     name = inventory.SERVICE.name
 
     async def reading() -> Result:
-        async with existing_database(name, database_url(name, Path())) as database:
+        async with existing_database(name, database_url(name, folder)) as database:
             return await read(database)
 
     return asyncio.run(reading())

@@ -13,7 +13,7 @@ from demo_pipeline.report.wording import NOTHING, counted, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
     from demo_pipeline.app.stock_status import EventStatus, StockStatus
@@ -45,7 +45,7 @@ def print_product(stock: StockStatus, console: Console) -> None:
     width = width_of(console)
     origin = f"snapshot {stock.snapshot}" if stock.snapshot else "the beginning"
     available, *totals = _figures(stock.available, stock.received, stock.reserved, stock.released)
-    parts = [
+    parts: list[RenderableType] = [
         Text.assemble((printable(stock.sku), "bold"), f" · {available} available"),
         Text("received {} · reserved {} · released {}".format(*totals)),
         Text(
@@ -53,7 +53,9 @@ def print_product(stock: StockStatus, console: Console) -> None:
             f"{origin} and {counted(stock.events_read, 'event')}"
         ),
     ]
-    print_plainly(console, Group(*parts, "", _events(stock.events, width)), width)
+    if stock.events:
+        parts += ["", _events(stock.events, width)]
+    print_plainly(console, Group(*parts), width)
 
 
 def print_check(check: StockCheck, console: Console) -> None:

@@ -163,7 +163,8 @@ async def one_moment(database: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         if STOCK.name in tables and EVENTS.name not in tables:
             raise DemoError(
                 "the database of inventory is from a version that kept no log of the stock: start "
-                "`serve inventory` on it once, and the log opens with the stock that is there"
+                "`serve inventory` or `run --databases` on it once, and the log opens with the "
+                "stock that is there"
             )
         yield connection
 

@@ -137,7 +137,7 @@ async def _live(sku: str, state: StockState, connection: AsyncConnection) -> lis
         return ["has events and is missing in the current stock"]
     if not state.sequence:
         return ["has stock and no events"]
-    loaded = (await load({sku: available}, connection))[sku].state
+    loaded = (await load({sku: state.available}, connection))[sku].state
     problems = _compared("the service", loaded, state)
     if available != state.available:
         problems.append(

@@ -6,6 +6,7 @@ transaction that adds an event, and can be computed again.
 
 from __future__ import annotations
 
+import logging
 import os
 from time import time_ns
 from typing import TYPE_CHECKING, Final
@@ -62,6 +63,8 @@ _SNAPSHOTS: Final = (
     )
 )
 _EVENTS: Final = select(EVENTS.c.sku, *EVENT_COLUMNS).order_by(EVENTS.c.sku, EVENTS.c.sequence)
+
+_logger = logging.getLogger("demo_pipeline.inventory")
 
 
 def snapshot_every() -> int:
@@ -134,6 +137,14 @@ async def load(stock: Mapping[str, int], connection: AsyncConnection) -> dict[st
     for sku, product in products.items():
         if not product.state.sequence:
             product.record(StockChange.OPENED, stock[sku], time_ns())
+        elif product.state.available != stock[sku]:
+            _logger.warning(
+                "the current stock of %r is %d, but its events have %d, and the next one corrects "
+                "it: does an older version of the inventory run on this database?",
+                sku,
+                stock[sku],
+                product.state.available,
+            )
     return products
 
 

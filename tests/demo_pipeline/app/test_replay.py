@@ -107,6 +107,10 @@ def test_a_read_model_after_a_replay_equals_the_live_one_byte_for_byte(
     assert [(result["generation"],)] == generations
 
 
+def test_the_stock_after_a_run_agrees_with_its_log(after_a_run: tuple[str, Path]) -> None:
+    assert 0 == main(["stock", "verify", "--databases", str(after_a_run[1])])
+
+
 def test_damaged_rows_are_mended_and_the_result_is_for_people(
     after_a_run: tuple[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -148,6 +148,15 @@ def test_all_products_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert 5 == len(stock)
 
 
+def test_the_databases_of_another_folder_can_be_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with chdir("/"):
+        assert 999_985 == _json(capsys, "show", "kettle", "--databases", str(folder))["available"]
+        assert 6 == len(_json(capsys, "list", "--databases", str(folder)))
+        assert [] == _json(capsys, "verify", "--databases", str(folder))["problems"]
+
+
 @pytest.mark.usefixtures("folder")
 def test_without_json_the_output_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["stock", "show", "kettle", "--at", "4", "--events", "1"])
@@ -283,7 +292,9 @@ def test_a_database_without_a_log_is_explained_and_not_changed(
     with chdir(tmp_path):
         for arguments in (["list"], ["show", "kettle"], ["verify"]):
             assert 1 == main(["stock", *arguments])
-            assert "start `serve inventory` on it once" in capsys.readouterr().err
+            assert (
+                "start `serve inventory` or `run --databases` on it once" in capsys.readouterr().err
+            )
     with closing(sqlite3.connect(tmp_path / FILE)) as database:
         assert [("stock",)] == database.execute(
             "SELECT name FROM sqlite_master WHERE type='table'"

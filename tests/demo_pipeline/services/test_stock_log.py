@@ -153,6 +153,17 @@ def test_the_first_order_opens_a_log_that_the_start_did_not(scene: StockScene) -
     assert 1 == scene.available()["jug"]
 
 
+def test_a_stock_that_something_else_has_changed_is_logged_and_corrected_by_the_next_event(
+    scene: StockScene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.execute(update(STOCK).where(STOCK.c.sku == "kettle").values(available=7))
+    _reserve(scene, 2)
+
+    assert 98 == scene.available()["kettle"]
+    (warning,) = caplog.messages
+    assert warning.startswith("the current stock of 'kettle' is 7, but its events have 100,")
+
+
 def test_a_product_that_does_not_exist_is_sold_out_and_gets_no_log(scene: StockScene) -> None:
     order = order_of("o-1", kettle=1, unknown=1)
 
