@@ -88,7 +88,7 @@ cli.add_command(schemas_group)
     type=click.Choice(tuple(SCENARIOS)),
     default=STEADY,
     show_default=True,
-    help=" ".join(f"{name}: {each.story}" for name, each in SCENARIOS.items()),
+    help=" ".join(f"{name}: {each.described}" for name, each in SCENARIOS.items()),
 )
 @click.option(
     "--report",

@@ -22,6 +22,7 @@ class Scenario:
 
     Attributes:
         story: What happens, in a sentence or two.
+        panels: The panels of the dashboards that show it best.
         spoiled_every: Every nth `OrderPlaced` event cannot be decoded; 0 for none.
         outage_after_s: Seconds from the first charge to the card provider's outage.
         outage_s: How long the outage lasts, in seconds.
@@ -48,6 +49,7 @@ class Scenario:
     """
 
     story: str
+    panels: tuple[str, ...] = ()
     spoiled_every: int = 0
     outage_after_s: float = 0.0
     outage_s: float = 0.0
@@ -69,6 +71,13 @@ class Scenario:
     # What two cores can handle with all services in one process; beyond it, orders wait for CPU.
     rate: float = 5.0
     deadlines: Deadlines = QUICK
+
+    @property
+    def described(self) -> str:
+        """The story, with the panels that show it, as in the help of the command line."""
+        if not self.panels:
+            return self.story
+        return f"{self.story} On the dashboards: {', '.join(self.panels)}."
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
@@ -120,18 +129,18 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         story="Beside each event with the whole order, a notice names only the order. Its reader "
         "(receipts) calls the orders API back for the rest. That API is down for two seconds: the "
         "notices wait and are retried, while readers of the full event go on. The table Coupling "
-        "of the report compares the two; on the dashboards, see the panel Message size p95 and "
-        "the retries of receipts.",
+        "of the report compares the two.",
+        panels=("Message size p95", "Failed attempts"),
         notices=True,
         api_outage_after_s=1.0,
         api_outage_s=2.0,
         guests=("receipts",),
     ),
     "burst": Scenario(
-        story="For 20 s, orders come ten times as fast. Producers are not slowed: every order is "
-        "accepted as quickly as before. The card provider takes 0.6 s for each charge, so that "
-        "payment falls behind, and catches up after the burst. See the chart Records behind of the "
-        "report, and the panels Lag in records and Time to catch up of the dashboard consumer lag.",
+        story="For 20 s, orders come ten times as fast, and producers are not slowed. The card "
+        "provider takes 0.6 s for each charge, so that payment falls behind, and catches up after "
+        "the burst. See the chart Records behind of the report.",
+        panels=("Lag in records", "Time to catch up"),
         burst=Burst(times=10, after_s=10.0, lasts_s=20.0),
         charging_s=0.6,
         orders=220,
@@ -143,7 +152,8 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         story="Once all orders have ended, a new service (loyalty) starts and reads the topics "
         "from their beginning. That is catch-up, with a rate and a time left of its own, and no "
         "lag of the flow: wait, end-to-end lag and objectives stay as they are. See the table "
-        "Catch-up of the report, and the catch-up panels of the dashboard consumer lag.",
+        "Catch-up of the report.",
+        panels=("History left", "History per second", "Time until caught up"),
         latecomers=("loyalty",),
         # Records count as history once they are more than 5 s older than the group.
         late_s=6.0,

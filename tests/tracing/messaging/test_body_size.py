@@ -9,10 +9,14 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from tracing import Telemetry, TracedConsumer, TracedProducer, cloudevent
+from tracing.messaging.process import Processing
 from tracing.testing import Capture, InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tracing.metrics.instruments import Durations
+    from tracing.metrics.metric import Labels, Metric
 
 SIZE = "pipeline.message.body.size"
 SIZES = (3, 300)
@@ -98,3 +102,23 @@ async def test_nothing_is_counted_where_sizes_are_off_or_instrumentation_is_supp
                     pass
 
         assert None is capture.metric(SIZE)
+
+
+async def test_where_sizes_are_off_records_are_handled_as_if_there_were_no_such_option() -> None:
+    with Capture() as capture, pytest.MonkeyPatch.context() as patch:
+        reader, made = Reader(capture), []
+        durations = reader.telemetry.metrics.durations
+
+        def noted(metric: Metric, labels: Labels) -> Durations:
+            made.append(metric.name)
+            return durations(metric, labels)
+
+        patch.setattr(reader.telemetry.metrics, "durations", noted)
+        async for consumer, record in reader.records():
+            processing = consumer.process(record)
+            assert Processing is type(processing)
+            async with processing:
+                pass
+
+    assert "messaging.process.duration" in made
+    assert SIZE not in made
