@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracing.core import semconv
-from tracing.core.text import MAX_PRINTABLE, printable
 from tracing.messaging.outcome import Unprocessable
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def _named(identity: SchemaId, version: SubjectVersion | None) -> str:
     if version is None:
         return f"the schema with id {identity}"
     subject, number = version
-    return f"the schema with id {identity} ({printable(subject, MAX_PRINTABLE)} version {number})"
+    return f"the schema with id {identity} ({subject} version {number})"
 
 
 def _kind(cause: BaseException | None) -> str:

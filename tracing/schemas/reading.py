@@ -130,7 +130,8 @@ class Reading:
             return None
 
     def _failed(self, error: Exception) -> UndecodableRecord | None:
-        outcome = failure_of(error)
+        identity = None if self._use is None else self._use[0]
+        outcome = failure_of(error, identity)
         own = error if isinstance(error, UndecodableRecord) else None
         if outcome is None or (own is None and self._data is None):
             return None

@@ -42,6 +42,8 @@ V1: Final = json.dumps(
 )
 V2: Final = V1.replace('"fields": [', '"fields": [{"name": "n", "type": "int", "default": 7}, ')
 SUBJECT: Final = "orders-value"
+# The default strategy asks a registry for more than the schema.
+BY_RECORD: Final = {"subject.name.strategy.type": "RECORD"}
 
 
 def _context(headers: Any = None, field: MessageField = MessageField.VALUE) -> Any:
@@ -227,10 +229,12 @@ class _Answers:
     [
         ("503 Unavailable", b'{"error_code": 50003, "message": "no leader"}'),
         ("401 Unauthorized", b'{"error_code": 40101, "message": "who is there?"}'),
+        ("404 Not Found", b'{"error_code": 40401, "message": "no such subject"}'),
         ("404 Not Found", b"<html>a proxy has no such page</html>"),
         ("200 OK", b"<html>please log in</html>"),
         ("200 OK", b'{"schema": "{}"}'),
         ("200 OK", b'{"schema": "no schema"}'),
+        ("200 OK", json.dumps({"schema": V1.replace("string", "strong")}).encode()),
         ("200 OK", b"[]"),
     ],
 )
@@ -241,8 +245,9 @@ async def test_a_registry_that_answers_wrongly_leaves_the_record_to_be_tried_aga
     port = server.sockets[0].getsockname()[1]
     client = AsyncSchemaRegistryClient({"url": f"http://127.0.0.1:{port}", "max.retries": 0})
     async with server, client:
-        schemas = Schemas(telemetry, client)
-        read = schemas.deserializer(await AsyncAvroDeserializer(client))
+        read = Schemas(telemetry, client).deserializer(
+            await AsyncAvroDeserializer(client, conf=BY_RECORD)
+        )
         with pytest.raises(Exception) as raised:  # noqa: PT011 - of many types
             await read(framed(1), _context())
 
@@ -263,17 +268,22 @@ async def test_a_registry_that_is_down_leaves_the_record_to_be_tried_again(
     assert {} == meter.counts()
 
 
+@pytest.mark.parametrize(
+    ("schema_id", "code"), [(1, 40403), (2**32 - 1, 404), (2**32 - 1, 0)], ids=str
+)
 async def test_a_registrys_own_answer_that_an_id_is_unknown_is_one(
-    telemetry: Telemetry, meter: Meter
+    telemetry: Telemetry, meter: Meter, schema_id: int, code: int
 ) -> None:
-    body = b'{"error_code": 40403, "message": "Schema 1 not found"}'
+    body = json.dumps({"error_code": code, "message": "not found"}).encode()
     server = await asyncio.start_server(_Answers("404 Not Found", body), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     client = AsyncSchemaRegistryClient({"url": f"http://127.0.0.1:{port}", "max.retries": 0})
     async with server, client:
-        read = Schemas(telemetry, client).deserializer(await AsyncAvroDeserializer(client))
+        read = Schemas(telemetry, client).deserializer(
+            await AsyncAvroDeserializer(client, conf=BY_RECORD)
+        )
         with pytest.raises(UnknownSchema) as raised:
-            await read(framed(1), _context())
+            await read(framed(schema_id), _context())
 
     assert isinstance(raised.value.__cause__, SchemaRegistryError)
     assert {("unknown", "unknown", "unknown_id"): 1} == meter.counts()
@@ -283,7 +293,7 @@ async def test_a_registrys_own_answer_that_an_id_is_unknown_is_one(
 @pytest.mark.parametrize(
     ("registered", "counted"),
     [
-        ([("archive-value", 9), ("orders-value", 4), ("orders-x", 5)], (SUBJECT, "4")),
+        ([("archive-value", 9), ("orders-added", 5), ("orders-value", 4)], (SUBJECT, "4")),
         ([("archive-value", 9), ("orders-shop.Order", 1)], ("orders-shop.Order", "1")),
         ([("shop.Order", 1), ("shop.Order", 3)], ("shop.Order", "3")),
         ([], ("unknown", "unknown")),
@@ -304,4 +314,18 @@ async def test_a_registry_is_asked_by_id_and_the_records_topic_chooses_among_its
         schemas.written(framed(1), topic="orders")
 
         assert await eventually(lambda: meter.counts() == {(*counted, "written"): 1})
+    assert 0 == meter.faults()
+
+
+async def test_a_registry_that_does_not_know_an_id_leaves_the_version_unknown(
+    telemetry: Telemetry, meter: Meter
+) -> None:
+    body = b'{"error_code": 40403, "message": "Schema 1 not found"}'
+    server = await asyncio.start_server(_Answers("404 Not Found", body), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = AsyncSchemaRegistryClient({"url": f"http://127.0.0.1:{port}", "max.retries": 0})
+    async with server, client:
+        Schemas(telemetry, client).written(framed(1))
+
+        assert await eventually(lambda: meter.counts() == {("unknown", "unknown", "written"): 1})
     assert 0 == meter.faults()

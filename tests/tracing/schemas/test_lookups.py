@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +185,109 @@ async def test_so_many_lookups_wait_and_no_more(telemetry: Telemetry, meter: Met
     assert await eventually(lambda: sum(meter.counts().values()) == 2 * MAX_WAITING)
 
 
+def test_so_many_lookups_wait_for_a_thread_and_no_more(telemetry: Telemetry, meter: Meter) -> None:
+    answer = threading.Event()
+    asked: list[int] = []
+
+    def lookup(schema_id: int) -> tuple[str, int] | None:
+        asked.append(schema_id)
+        answer.wait()
+        return None
+
+    schemas = Schemas(telemetry, lookup)
+    try:
+        for schema_id in range(2 * MAX_WAITING):
+            schemas.written(framed(schema_id))
+        # Those that found no place; one more is under way, and not waiting.
+        assert sum(meter.counts().values()) in {MAX_WAITING, MAX_WAITING - 1}
+    finally:
+        answer.set()
+    while sum(meter.counts().values()) < 2 * MAX_WAITING:
+        threading.Event().wait(0.001)
+    assert len(asked) in {MAX_WAITING, MAX_WAITING + 1}
+
+
+async def test_a_mapping_may_learn_of_schemas_later(telemetry: Telemetry, meter: Meter) -> None:
+    versions: dict[int, tuple[str, int]] = {}
+    schemas = Schemas(telemetry, versions)
+    schemas.written(framed(1))
+    versions[1] = ("orders-value", 1)
+    schemas.written(framed(1))
+
+    expected = {("unknown", "unknown", "written"): 1, ("orders-value", "1", "written"): 1}
+    assert expected == meter.counts()
+
+
+def test_a_lookup_that_found_no_event_loop_is_made_in_the_next_one(
+    telemetry: Telemetry, meter: Meter
+) -> None:
+    async def lookup(schema_id: int) -> tuple[str, int]:
+        return VERSIONS[schema_id]
+
+    schemas = Schemas(telemetry, lookup)
+    schemas.written(framed(1))
+
+    async def once_more() -> None:
+        schemas.written(framed(1))
+        assert await eventually(lambda: sum(meter.counts().values()) == 2)
+
+    asyncio.run(once_more())
+    expected = {("unknown", "unknown", "written"): 1, ("shop.OrderPlaced", "1", "written"): 1}
+    assert expected == meter.counts()
+
+
+def test_records_are_counted_even_if_the_event_loop_ends_during_a_lookup(
+    telemetry: Telemetry, meter: Meter
+) -> None:
+    async def lookup(_schema_id: int) -> tuple[str, int]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def program() -> None:
+        Schemas(telemetry, lookup).written(framed(1))
+        await asyncio.sleep(0)
+
+    asyncio.run(program())
+
+    assert {("unknown", "unknown", "written"): 1} == meter.counts()
+
+
+_FORKED = """
+import os, threading
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from tracing import Schemas, Telemetry
+from tracing.testing.metric_values import points_of
+
+reader = InMemoryMetricReader()
+asked, answer = threading.Event(), threading.Event()
+
+def lookup(schema_id):
+    asked.set()
+    answer.wait()
+    return "orders-value", 1
+
+schemas = Schemas(Telemetry("orders", meter_provider=MeterProvider([reader])), lookup)
+schemas.written(bytes([0, 0, 0, 0, 1]))
+asked.wait()
+child = os.fork()
+answer.set()
+if not child:
+    schemas.written(bytes([0, 0, 0, 0, 1]))
+    while not any(
+        ("subject", "orders-value") in point.attributes and point.value == 1
+        for point in points_of(reader.get_metrics_data())
+    ):
+        threading.Event().wait(0.001)
+    os._exit(0)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_child_makes_its_own_lookups() -> None:
+    subprocess.run([sys.executable, "-c", _FORKED], check=True, timeout=60)
+
+
 async def test_bytes_that_cannot_be_decoded_ask_for_nothing(
     telemetry: Telemetry, meter: Meter
 ) -> None:
@@ -198,13 +303,18 @@ async def test_bytes_that_cannot_be_decoded_ask_for_nothing(
     assert {("unknown", "unknown", "undecodable"): 1000} == meter.counts()
 
 
-async def test_a_lookup_is_in_no_trace_of_a_record(telemetry: Telemetry) -> None:
+@pytest.mark.parametrize("kind", ["async", "plain"])
+async def test_a_lookup_is_in_no_trace_of_a_record(telemetry: Telemetry, kind: str) -> None:
     seen: list[Any] = []
 
-    async def lookup(schema_id: int) -> tuple[str, int]:
+    def plain(schema_id: int) -> tuple[str, int]:
         seen.append((trace.get_current_span(), get_value("suppress_instrumentation")))
         return VERSIONS[schema_id]
 
+    async def asynchronous(schema_id: int) -> tuple[str, int]:
+        return plain(schema_id)
+
+    lookup: Any = plain if kind == "plain" else asynchronous
     with trace.use_span(NonRecordingSpan(SpanContext(1, 1, is_remote=False))):
         Schemas(telemetry, lookup).deserializer(decode)(framed(2))
     assert await eventually(lambda: seen)

@@ -214,6 +214,132 @@ async def test_a_hand_written_decoder_runs_in_a_block(
     assert {("shop.OrderCancelled", "1", "read"): 1} == meter.counts()
 
 
+def test_an_error_during_an_error_of_the_network_passes_unchanged(
+    telemetry: Telemetry, meter: Meter
+) -> None:
+    def fail(_value: bytes) -> str:
+        try:
+            raise _DownError
+        except ConnectionError:
+            return str(VERSIONS[0])
+
+    with pytest.raises(KeyError):
+        Schemas(telemetry, VERSIONS).deserializer(fail)(framed(1))
+
+    assert {} == meter.counts()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("aiohttp.client_exceptions", "ClientError"),
+        ("fastavro._schema_common", "SchemaParseException"),
+        ("confluent_kafka.schema_registry.error", "SchemaRegistryError"),
+    ],
+)
+def test_errors_of_clients_and_of_schemas_themselves_pass_unchanged(
+    telemetry: Telemetry, meter: Meter, module: str, name: str
+) -> None:
+    base = type(name, (Exception,), {"__module__": module})
+
+    class OwnError(base):  # type: ignore[misc, valid-type]  # made above
+        pass
+
+    def fail(_value: bytes) -> None:
+        raise OwnError
+
+    with pytest.raises(OwnError):
+        Schemas(telemetry, VERSIONS).deserializer(fail)(framed(1))
+
+    assert {} == meter.counts()
+
+
+def test_bytes_that_are_nested_too_deeply_are_undecodable(
+    telemetry: Telemetry, meter: Meter
+) -> None:
+    def fail(_value: bytes) -> None:
+        raise RecursionError
+
+    with pytest.raises(UndecodableRecord):
+        Schemas(telemetry, VERSIONS).deserializer(fail)(framed(1))
+
+    assert {("shop.OrderPlaced", "1", "undecodable"): 1} == meter.counts()
+
+
+async def test_a_key_is_counted_and_is_not_on_the_span(
+    memory: _InMemory, capture: Capture, meter: Meter
+) -> None:
+    schemas = Schemas(memory.telemetry, VERSIONS)
+    read = schemas.deserializer(decode, key=True)
+
+    def handler(record: Any) -> str:
+        with schemas.reading(record):
+            decode(record.value)
+        return read(framed(3))
+
+    await _handle(memory, framed(1), handler)
+
+    assert 1 == _schema_attributes(capture)["pipeline.schema.version"]
+    assert "shop.OrderPlaced" == _schema_attributes(capture)["pipeline.schema.subject"]
+    assert 1 == meter.counts()["shop.OrderCancelled", "1", "read"]
+
+
+class _Context:
+    """A SerializationContext."""
+
+    def __init__(self, topic: str, field: str = "value") -> None:
+        self.topic = topic
+        self.field = field
+        self.headers = None
+
+
+def _decode_in(value: bytes, _context: object) -> str:
+    return decode(value)
+
+
+@pytest.mark.parametrize(("topic", "noted"), [("orders", True), ("stock", False)])
+async def test_bytes_that_were_decrypted_belong_to_the_record_if_the_topic_says_so(
+    memory: _InMemory, capture: Capture, topic: str, *, noted: bool
+) -> None:
+    read = Schemas(memory.telemetry, VERSIONS).deserializer(_decode_in)
+
+    await _handle(memory, b"encrypted", lambda _: read(framed(1), _Context(topic)))
+
+    assert noted == ("pipeline.schema.version" in _schema_attributes(capture))
+
+
+@pytest.mark.parametrize("how", ["block", "function"])
+async def test_the_id_may_be_in_the_records_headers(
+    memory: _InMemory, meter: Meter, how: str
+) -> None:
+    schemas = Schemas(memory.telemetry, VERSIONS)
+    topic = await memory.topic()
+    producer = await memory.producer()
+    headers = [("__value_schema_id", framed(2, b""))]
+    await producer.send_and_wait(topic, b"ok", headers=headers, partition=0)
+    consumer = await memory.consumer(topic, group="g")
+    record = await consumer.getone()
+    async with consumer.process(record):
+        if how == "function":
+            schemas.deserializer(bytes.decode)(record.value or b"")
+        else:
+            with schemas.reading(record):
+                pass
+
+    assert {("shop.OrderPlaced", "2", "read"): 1} == meter.counts()
+
+
+async def test_an_unknown_id_has_no_subject_even_if_the_lookup_knows_one(
+    telemetry: Telemetry, meter: Meter
+) -> None:
+    schemas = Schemas(telemetry, VERSIONS)
+
+    with pytest.raises(UnknownSchema), schemas.reading(_Record("orders", framed(1))):
+        raise UnknownSchema
+
+    assert {("unknown", "unknown", "unknown_id"): 1} == meter.counts()
+
+
 class _OwnError(UndecodableRecord):
     pass
 

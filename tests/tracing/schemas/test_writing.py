@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.tracing.schemas.decoding import VERSIONS, Meter, framed
-from tracing import Schemas, TracedProducer
-from tracing.testing import InMemoryProducer
+from tracing import Schemas
+from tracing.testing import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,20 +71,48 @@ async def test_a_producers_own_serializer_is_named_on_the_span_of_the_send(
     assert [ON_SPAN] == schema_on(capture, "send")
 
 
-async def test_a_serializer_without_a_schema_leaves_the_next_span_alone(
+async def test_a_serializer_that_is_called_outside_of_a_send_leaves_the_last_span_alone(
     memory: _InMemory, capture: Capture
 ) -> None:
     schemas = Schemas(memory.telemetry, VERSIONS)
-    read, plain = schemas.serializer(encode), InMemoryProducer(memory.broker)
-    own = TracedProducer(InMemoryProducer(memory.broker, value_serializer=read), memory.telemetry)
+    write = schemas.serializer(encode)
+    producer = await memory.producer(value_serializer=write)
     topic = await memory.topic()
-    async with own, TracedProducer(plain, memory.telemetry) as other:
-        await own.send_and_wait(topic, "o-1")
-        read("o-2")
-        await other.send_and_wait(topic, b"plain")
-        await other.send_and_wait(topic, framed(77))
 
-    assert [ON_SPAN, {}, {}] == schema_on(capture, "send")
+    with memory.broker.hold_acks():
+        sent = await producer.send(topic, "o-1")
+        schemas.serializer(lambda order: framed(3, order))(b"o-2")
+    await sent
+
+    assert [ON_SPAN] == schema_on(capture, "send")
+
+
+async def test_bytes_that_name_no_known_schema_are_not_described(
+    memory: _InMemory, capture: Capture
+) -> None:
+    Schemas(memory.telemetry, VERSIONS)
+    producer = await memory.producer()
+    topic = await memory.topic()
+    for value in (b"plain", framed(77), None):
+        await producer.send_and_wait(topic, value, key=b"k")
+
+    assert [{}, {}, {}] == schema_on(capture, "send")
+
+
+async def test_a_serializer_that_learns_no_topic_looks_up_for_the_send(
+    memory: _InMemory, capture: Capture, meter: Meter
+) -> None:
+    async def lookup(schema_id: int) -> tuple[str, int]:
+        return VERSIONS[schema_id]
+
+    write = Schemas(memory.telemetry, lookup).serializer(encode)
+    producer = await memory.producer()
+    write("o-0")
+    assert await eventually(lambda: meter.counts() == WRITTEN)
+
+    await producer.send_and_wait(await memory.topic(), write("o-1"))
+
+    assert [ON_SPAN] == schema_on(capture, "send")
 
 
 async def test_a_hand_written_encoder_reports_what_it_has_made(
