@@ -69,10 +69,11 @@ def consumer_lag_board() -> Board:
                 ),
             ),
             Row(
-                "Is a read model being rebuilt?",
+                "How old are the read models, and is one being rebuilt?",
                 (
-                    SignalPanel(kind="timeseries", signals=(replays.RATE,), width=12),
-                    SignalPanel(kind="timeseries", signals=(replays.REMAINING,), width=12),
+                    SignalPanel(kind="timeseries", signals=(replays.STALENESS,), width=8),
+                    SignalPanel(kind="timeseries", signals=(replays.RATE,), width=8),
+                    SignalPanel(kind="timeseries", signals=(replays.REMAINING,), width=8),
                 ),
             ),
             Row(

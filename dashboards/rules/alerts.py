@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dashboards.model.labels import (
     GROUP,
     OUTCOME,
+    PROJECTION,
     REASON,
     SAGA,
     SERVICE,
@@ -19,7 +20,7 @@ from dashboards.model.labels import (
 from dashboards.model.promql import Scope, aggregate
 from dashboards.model.rule import Alert
 from dashboards.rules.burn_rate import burn_rate_alerts
-from dashboards.signals import dead_letters, lag, sagas, schemas, services
+from dashboards.signals import dead_letters, lag, replays, sagas, schemas, services
 from tracing.metrics.catalog import CONSUMER_STATUS, DEAD_LETTERS, SAGA_ENDED, TELEMETRY_DROPPED
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def make_alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
         *_consumer_alerts(scope),
         *_dead_letter_alerts(scope),
         *_schema_alerts(scope),
+        *_read_model_alerts(scope),
         *_saga_alerts(scope),
         *_service_alerts(scope),
         *_telemetry_alerts(scope),
@@ -172,6 +174,24 @@ def _schema_alerts(scope: Scope) -> tuple[Alert, ...]:
             board="service",
             panel="Decode failures",
             labels=(SERVICE, SUBJECT, VERSION, OUTCOME),
+        ),
+    )
+
+
+def _read_model_alerts(scope: Scope) -> tuple[Alert, ...]:
+    age = replays.STALENESS
+    return (
+        Alert(
+            name="ReadModelStale",
+            expr=f"{age.expr(scope)} > {age.thresholds[-1].value:g}",
+            wait="2m",
+            severity="warning",
+            summary=f"{_SERVICE}: the read model {{{{ $labels.{PROJECTION} }}}} is out of date",
+            description="The oldest record that it has not applied is {{ $value | "
+            "humanizeDuration }} old. Who reads it sees the past.",
+            board="lag",
+            panel="Age of read models",
+            labels=(SERVICE, PROJECTION),
         ),
     )
 

@@ -1,12 +1,12 @@
-"""Read models that are rebuilt from the log: how fast, and how much is left."""
+"""Read models: how old they are, and how fast they are rebuilt from the log."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from dashboards.model.labels import OUTCOME, PROJECTION
-from dashboards.model.signal import Signal
-from tracing.metrics.catalog import REPLAY_RECORDS, REPLAY_REMAINING
+from dashboards.model.labels import OUTCOME, PROJECTION, SERVICE
+from dashboards.model.signal import Signal, Threshold
+from tracing.metrics.catalog import PROJECTION_STALENESS, REPLAY_RECORDS, REPLAY_REMAINING
 
 RATE: Final = Signal(
     title="Records replayed",
@@ -24,4 +24,15 @@ REMAINING: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.highest(REPLAY_REMAINING, by=(PROJECTION,)),
     legend=f"{{{{{PROJECTION}}}}}",
+)
+STALENESS: Final = Signal(
+    title="Age of read models",
+    description="How long the oldest record that a read model has not applied has been in the log; "
+    "0 where it has applied all. A line that rises by a second each second is a consumer that "
+    "stands still. What the views show is that old.",
+    unit="s",
+    # All replicas report the same read models.
+    expr=lambda scope: scope.highest(PROJECTION_STALENESS, by=(SERVICE, PROJECTION)),
+    legend=f"{{{{{SERVICE}}}}}: {{{{{PROJECTION}}}}}",
+    thresholds=(Threshold(30, "warning"), Threshold(300, "critical")),
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 import tracing
-from demo_pipeline.app.http_api import http_api
+from demo_pipeline.app.apis import api_of
 from demo_pipeline.app.http_server import serving
 from demo_pipeline.app.logs import exported_logs
 from demo_pipeline.app.orders_client import orders_client
@@ -172,16 +172,12 @@ async def start_service(
         if listener is not None:
             # Before the service joins its group, which may have to wait for a dead member to time
             # out: orders are accepted meanwhile.
-            app = http_api(
-                context,
-                providers,
-                notices=story.notices,
-                secrets=() if orders_api is None else (orders_api.secret,),
-            )
+            app = api_of(service, context, providers, story=story, orders_api=orders_api)
             url = await stack.enter_async_context(serving(app, listener))
         consumer = _consumer(service, cluster, telemetry)
         stack.push_async_callback(_close, consumer)
         await consumer.start()
+        context.ends.follow(consumer, service.topics)
         stop = asyncio.Event()
         work = await stack.enter_async_context(_at_work(service, context))
         reading = tracing.consume(

@@ -110,6 +110,12 @@ cli.add_command(schemas_group)
     show_default=True,
     help="Seconds to wait for the placed orders to end; proportionally more on a busy machine.",
 )
+@click.option(
+    "--views-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="The port on 127.0.0.1 of the views, as in /views/orders.  [default: a free port]",
+)
 @service_options
 def run_command(
     *,
@@ -121,6 +127,7 @@ def run_command(
     report: Path | None,
     databases: Path | None,
     timeout: float,
+    views_port: int,
     bootstrap_servers: str | None,
     http_port: int,
     log_levels: LogLevels,
@@ -147,6 +154,7 @@ def run_command(
         http_port=http_port,
         timeout_s=timeout,
         databases=databases,
+        views_port=views_port,
     )
     record = RunRecord(scenario)
     try:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 import uuid
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from opentelemetry import trace
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
+from demo_pipeline.app.http_answers import ORDER_ID, answer
 from demo_pipeline.app.http_limits import HEALTH
 from demo_pipeline.app.http_spans import with_server_spans
 from demo_pipeline.domain.commands import PlaceOrder
@@ -23,7 +22,7 @@ from demo_pipeline.services.orders import place_order, place_order_with_notice, 
 from tracing import HttpBoundary
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from sqlalchemy.ext.asyncio import AsyncEngine
     from starlette.requests import Request
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("demo_pipeline.orders")
 _MAX_BODY: Final = 64 * 1024
-# No other ids exist, and no database accepts some of them, such as NUL.
-_ORDER_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 def http_api(
@@ -64,25 +61,25 @@ def http_api(
         try:
             order = order_from(body, order_id=uuid.uuid4().hex)
         except ValueError as error:
-            return _answer(400, {"error": str(error)})
+            return answer(400, {"error": str(error)})
         try:
             await perform(accept, PlaceOrder(order), context)
         except (SQLAlchemyError, OSError):
             _logger.exception("cannot store order %s", order.order_id)
-            return _answer(503, {"error": "cannot accept orders at the moment, try again"})
+            return answer(503, {"error": "cannot accept orders at the moment, try again"})
         _logger.info("order %s was accepted", order.order_id)
         span_context = trace.get_current_span().get_span_context()
         trace_id = trace.format_trace_id(span_context.trace_id)
         accepted = {"order_id": order.order_id, "trace_id": trace_id}
-        return _answer(202, accepted, {"location": f"/orders/{order.order_id}"})
+        return answer(202, accepted, {"location": f"/orders/{order.order_id}"})
 
     async def show(request: Request) -> Response:
         if context.faults.orders_api_is_down():
-            return _answer(503, {"error": "cannot show orders at the moment, try again"})
+            return answer(503, {"error": "cannot show orders at the moment, try again"})
         return await _shown(request.path_params["order_id"], context.database)
 
     async def health(_request: Request) -> Response:
-        return _answer(200, {"status": "ok"})
+        return answer(200, {"status": "ok"})
 
     routes = (
         Route("/orders", place, methods=["POST"]),
@@ -110,28 +107,24 @@ def _is_json(request: Request) -> bool:
 async def _body(request: Request) -> bytes | Response:
     """Read the body; return an error response if it cannot be an order."""
     if not _is_json(request):
-        return _answer(415, {"error": "send an order as application/json, in UTF-8"})
+        return answer(415, {"error": "send an order as application/json, in UTF-8"})
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MAX_BODY:
-            return _answer(413, {"error": f"an order must not exceed {_MAX_BODY} bytes"})
+            return answer(413, {"error": f"an order must not exceed {_MAX_BODY} bytes"})
     return bytes(body)
 
 
 async def _shown(order_id: str, database: AsyncEngine) -> Response:
     status = None
-    if _ORDER_ID.fullmatch(order_id):
+    if ORDER_ID.fullmatch(order_id):
         try:
             async with database.connect() as connection:
                 status = await status_of(order_id, connection)
         except (SQLAlchemyError, OSError) as error:
             _logger.warning("cannot read orders (%s)", type(error).__name__)
-            return _answer(503, {"error": "cannot show orders at the moment, try again"})
+            return answer(503, {"error": "cannot show orders at the moment, try again"})
     if status is None:
-        return _answer(404, {"error": "there is no such order"})
-    return _answer(200, status)
-
-
-def _answer(status: int, content: object, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
+        return answer(404, {"error": "there is no such order"})
+    return answer(200, status)

@@ -21,8 +21,12 @@ _HOST: Final = "127.0.0.1"
 _STOP_S: Final = 5
 
 
-def listen(port: int) -> socket.socket:
+def listen(port: int, option: str = "--http-port") -> socket.socket:
     """Open a loopback port for HTTP; 0 uses a free one.
+
+    Args:
+        port: The port.
+        option: The option that chose it.
 
     Raises:
         DemoError: The port is not available.
@@ -36,7 +40,7 @@ def listen(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise DemoError(
-            f"cannot listen on {_HOST}:{port} ({error.strerror}): choose another --http-port, or "
+            f"cannot listen on {_HOST}:{port} ({error.strerror}): choose another {option}, or "
             "omit it to use a free one"
         ) from error
     return listener

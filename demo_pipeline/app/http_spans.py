@@ -14,7 +14,7 @@ from starlette.routing import Match
 from tracing import HttpBoundary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping, Sequence
+    from collections.abc import Container, Iterator, MutableMapping, Sequence
 
     import httpx
     from opentelemetry.instrumentation.httpx import RequestInfo
@@ -28,7 +28,12 @@ _OPT_IN: Final = "OTEL_SEMCONV_STABILITY_OPT_IN"
 
 
 def with_server_spans(
-    app: ASGIApp, routes: Sequence[Route], excluded: str, providers: Providers
+    app: ASGIApp,
+    routes: Sequence[Route],
+    excluded: str,
+    providers: Providers,
+    *,
+    personal: Container[str] = (),
 ) -> ASGIApp:
     """Return the application with a server span and metrics for each request.
 
@@ -37,7 +42,19 @@ def with_server_spans(
         routes: Its routes, which name the spans.
         excluded: The path that has no spans.
         providers: Where they go.
+        personal: Parameters of routes that name a person. Paths with one are not recorded; the
+            route is.
     """
+
+    def requested(span: Span, scope: MutableMapping[str, Any]) -> None:
+        HttpBoundary.link(span, scope)
+        for route in routes:
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                if any(name in personal for name in found["path_params"]):
+                    span.set_attribute("url.path", route.path)
+                return
+
     with _stable_conventions():
         instrumented: ASGIApp = OpenTelemetryMiddleware(
             app,
@@ -47,7 +64,7 @@ def with_server_spans(
             meter_provider=providers.meter_provider,
             # A span per ASGI message would only hide the useful ones.
             exclude_spans=["receive", "send"],
-            server_request_hook=HttpBoundary.link,
+            server_request_hook=requested,
         )
     return instrumented
 

@@ -50,7 +50,8 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
             "--http-port",
             type=click.IntRange(0, 65535),
             default=0,
-            help="The port of the orders API on 127.0.0.1.  [default: a free port]",
+            help="The port on 127.0.0.1 of the orders API, or of the views for `serve analytics`.  "
+            "[default: a free port]",
         ),
         cluster_option,
     ):

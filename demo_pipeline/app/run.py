@@ -25,7 +25,7 @@ from demo_pipeline.runtime.orders_api import OrdersApi
 from demo_pipeline.runtime.private_files import sweep, temp_folder
 from demo_pipeline.runtime.registry import open_schemas
 from demo_pipeline.runtime.scenarios import SCENARIOS
-from demo_pipeline.services import latecomers_of, orders, services_of, topics_of
+from demo_pipeline.services import analytics, latecomers_of, orders, services_of, topics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +55,7 @@ class RunOptions:
         http_port: The port of the orders API; 0 uses a free one.
         timeout_s: Seconds to wait for the placed orders to end, on an idle machine; see `Pace`.
         databases: The folder that keeps the services' databases; by default they are deleted.
+        views_port: The port of the views of analytics; 0 uses a free one.
     """
 
     load: Load
@@ -64,6 +65,7 @@ class RunOptions:
     http_port: int
     timeout_s: float
     databases: Path | None = None
+    views_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ async def run(
     sweep(Path(tempfile.gettempdir()))
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(options.http_port))
+        views = stack.enter_context(listen(options.views_port, "--views-port"))
+        listeners = {orders.SERVICE.name: listener, analytics.SERVICE.name: views}
         schemas = await stack.enter_async_context(open_schemas(timeout_s=REACH_S))
         progress.step("starting the broker")
         cluster = await _cluster(options, stack, progress)
@@ -115,7 +119,7 @@ async def run(
                         cluster,
                         record.recording.providers(name),
                         database_url=database_url(name, folder),
-                        listener=listener if service is orders.SERVICE else None,
+                        listener=listeners.get(name),
                         scenario=options.scenario,
                         pace=pace,
                         schemas=schemas,

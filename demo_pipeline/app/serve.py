@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo_pipeline.app.apis import SERVED
 from demo_pipeline.app.bootstrap import Cluster, start_service
 from demo_pipeline.app.http_server import listen
 from demo_pipeline.app.recording import exporting_providers
@@ -16,7 +17,7 @@ from demo_pipeline.broker import create_topics, wait_until_reachable
 from demo_pipeline.domain.deadlines import PATIENT
 from demo_pipeline.runtime.database import database_url
 from demo_pipeline.runtime.registry import open_schemas
-from demo_pipeline.services import ALL_TOPICS, SERVICES, orders
+from demo_pipeline.services import ALL_TOPICS, SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ class ServeOptions:
     Attributes:
         service: The service's name.
         bootstrap_servers: The cluster.
-        http_port: The port of the orders API; 0 uses a free one.
+        http_port: The port of its HTTP API, if it has one; 0 uses a free one.
     """
 
     service: str
@@ -58,7 +59,7 @@ async def serve(options: ServeOptions, ready: Callable[[RunningService], None]) 
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         listener = None
-        if service is orders.SERVICE:
+        if service.name in SERVED:
             listener = stack.enter_context(listen(options.http_port))
         schemas = await stack.enter_async_context(open_schemas())
         await wait_until_reachable(options.bootstrap_servers)

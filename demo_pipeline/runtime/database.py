@@ -142,6 +142,18 @@ async def _try_options(service: str, engine: AsyncEngine) -> None:
         ) from None
 
 
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Yield a connection whose queries all see the database at one moment; it must not write."""
+    async with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            # Without it, the driver lets every query see the database anew.
+            await connection.exec_driver_sql("BEGIN")
+        else:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
 async def insert_once(connection: AsyncConnection, table: Table, **values: object) -> bool:
     """Insert a row unless its key exists; return whether it was inserted."""
     insert = _INSERTS[connection.dialect.name]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.runtime.database import is_away, outlast
 from demo_pipeline.runtime.service import Work
+from tracing.replay import LogPartition
+from tracing.sql import ProjectionStaleness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -28,7 +31,15 @@ def projecting(
 
     @asynccontextmanager
     async def at_work(context: ServiceContext) -> AsyncIterator[Work]:
-        yield Work(projector(service, read_models, projections, context))
+        staleness = ProjectionStaleness(
+            context.telemetry, read_models, projections, ends=context.ends, service=service
+        )
+        measuring = asyncio.create_task(staleness.run(context.database))
+        try:
+            yield Work(projector(service, read_models, projections, context))
+        finally:
+            measuring.cancel()
+            await asyncio.wait({measuring})
 
     return at_work
 
@@ -46,12 +57,15 @@ def projector(
     logger = logging.getLogger(f"demo_pipeline.{service}")
 
     async def handle(record: ConsumerRecord[Any, Any]) -> None:
+        context.ends.received(record)
         message = await context.codec.decode(record)
         if message is None:
             logger.info("%s[%d] has a record of an unknown type", record.topic, record.partition)
         else:
             await context.faults.before(message)
         new = await _project(read_models, projections, message, context, record)
+        place = LogPartition(record.topic, record.partition)
+        context.arrivals.announce(place, None if message is None else message.order.order_id)
         if message is not None:
             name, order_id = type(message).__name__, message.order.order_id
             outcome = "done" if new else "already done"

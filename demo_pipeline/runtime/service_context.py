@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from demo_pipeline.domain.codec import Codec
 from demo_pipeline.domain.deadlines import PATIENT
 from demo_pipeline.domain.pace import steady_pace
+from demo_pipeline.runtime.arrivals import Arrivals
 from demo_pipeline.runtime.faults import no_faults
+from tracing.replay import LogEnds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,8 @@ class ServiceContext:
         pace: How fast the shop runs; deadlines stretch with it.
         codec: Encodes and decodes messages.
         orders: Calls the orders API, if the service asks it anything.
+        arrivals: Wakes the HTTP requests that wait for a message to be handled.
+        ends: How far the log reaches that the service reads.
     """
 
     telemetry: Telemetry
@@ -50,3 +54,5 @@ class ServiceContext:
     pace: Pace = field(default_factory=steady_pace)
     codec: Codec = field(default_factory=Codec)
     orders: httpx.AsyncClient | None = None
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    ends: LogEnds = field(default_factory=LogEnds)

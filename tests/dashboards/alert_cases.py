@@ -85,6 +85,11 @@ def _schemas(outcome: str, value: str, version: str = "2") -> dict[str, str]:
     return {f"pipeline_schema_records_total{{{labels}}}": value}
 
 
+def _stale(value: str, instance: str = "a") -> dict[str, str]:
+    labels = f'job="analytics", projection="orders", instance="{instance}"'
+    return {f"pipeline_projection_staleness_seconds{{{labels}}}": value}
+
+
 def _alive(job: str, value: str, instance: str = "a") -> dict[str, str]:
     labels = f'job="{job}", reason="links", instance="{instance}"'
     return {f"pipeline_telemetry_dropped_total{{{labels}}}": value}
@@ -237,6 +242,13 @@ CASES: Final = (
     Case(alert="DeadLetterAgeHigh", about="an hour old",
          series={f"pipeline_dead_letters_oldest_age_seconds{{{_HOP}}}": "3600+30x60"}, at="20m",
          firing=0),
+    Case(alert="ReadModelStale", about="its consumer stands still",
+         series={**_stale("0x10 0+30x60"), **_stale("0x10 0+30x60", "b")}, at="20m", firing=1),
+    Case(alert="ReadModelStale", about="one of two replicas knows only a lower bound",
+         series={**_stale("0x10 0+30x60"), **_stale("0x10 2x60", "b")}, at="20m", firing=1),
+    Case(alert="ReadModelStale", about="an idle topic", series=_stale("0x80"), at="30m", firing=0),
+    Case(alert="ReadModelStale", about="it is late for four minutes",
+         series=_stale("0x10 0+30x8 0x60"), at="30m", firing=0),
     Case(alert="SagaOverdue", about="two replicas report the same",
          series={f'pipeline_saga_overdue{{saga="s", instance="{n}"}}': "2x40" for n in "ab"},
          at="10m", firing=1),

@@ -142,6 +142,15 @@ REPLAY_REMAINING: Final = Metric(
     description="Records that the running replay of a read model has still to read.",
     labels=(semconv.PROJECTION_LABEL,),
 )
+PROJECTION_STALENESS: Final = Metric(
+    name="pipeline.projection.staleness",
+    kind="gauge",
+    unit="s",
+    description="How long the oldest record that a read model has not applied has been in the log, "
+    "or at least has been known to be there; 0 if none is missing. All replicas report the same "
+    "read models: take the maximum.",
+    labels=(semconv.PROJECTION_LABEL, semconv.SERVICE),
+)
 UNREADABLE_SKIPPED: Final = Metric(
     name="pipeline.unreadable.skipped",
     kind="counter",
@@ -300,6 +309,7 @@ METRICS: Final = (
     REPLAY_SKIPPED,
     REPLAY_RECORDS,
     REPLAY_REMAINING,
+    PROJECTION_STALENESS,
     UNREADABLE_SKIPPED,
     DUPLICATES,
     OUT_OF_ORDER,

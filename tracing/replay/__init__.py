@@ -13,6 +13,7 @@ for aiokafka.
 
 from tracing.replay.batch_span import ReplayedBatch, current_replay
 from tracing.replay.kafka import KafkaSource, kafka_source
+from tracing.replay.log_ends import Freshness, KnownLog, LogEnds
 from tracing.replay.plan import Decode, ReplayOptions, refused_for_good
 from tracing.replay.positions import AtOffset, AtTime, End, LogPartition, LogRange, Position, Start
 from tracing.replay.progress import Phase, ProgressCallback, ReplayProgress
@@ -35,7 +36,10 @@ __all__ = [
     "Claim",
     "Decode",
     "End",
+    "Freshness",
     "KafkaSource",
+    "KnownLog",
+    "LogEnds",
     "LogPartition",
     "LogRange",
     "Phase",

@@ -23,12 +23,14 @@ from tracing.sql.relay import OutboxRelay
 from tracing.sql.saga_log import SqlSagaLog
 from tracing.sql.saga_view import SagaRecord, SagaView, StepRecord
 from tracing.sql.sagas import SqlSagas
+from tracing.sql.staleness import ProjectionStaleness
 from tracing.sql.tables import SagaTables, inbox_table, outbox_table, saga_tables
 
 __all__ = [
     "LoggedRecord",
     "OutboxRelay",
     "Projection",
+    "ProjectionStaleness",
     "ProjectionTables",
     "SagaRecord",
     "SagaTables",

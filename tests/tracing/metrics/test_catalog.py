@@ -35,8 +35,10 @@ from tracing.lag import (
 from tracing.lag.gauges import LagGauges
 from tracing.metrics import catalog
 from tracing.metrics.histograms import Aggregator
+from tracing.replay import Freshness
 from tracing.replay.progress import Account
 from tracing.sql.backlog import Backlog
+from tracing.sql.staleness import StalenessGauge
 from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
 if TYPE_CHECKING:
@@ -104,6 +106,9 @@ async def _scene(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
     backlog = Backlog(telemetry, "orders")
     backlog.begin()
     backlog.measured(1, 1)
+    staleness = StalenessGauge(telemetry, "orders")
+    staleness.begin()
+    staleness.show({"view": Freshness(1, 1, 1)})
     replayed = Account(telemetry, "orders", 1, resumed=False)
     tracing.Schemas(telemetry, {1: ("orders-value", 1)}).written(b"\0\0\0\0\1")
 
@@ -111,6 +116,7 @@ async def _scene(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
         await reading.aclose()
         gauges.end()
         backlog.end()
+        staleness.end()
         replayed.close()
 
     return end
