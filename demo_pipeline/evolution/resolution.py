@@ -10,7 +10,8 @@ Three rules are stricter than the specification, because fastavro would read som
 reader's schema says, or nothing:
 
 - A logical type must stay: fastavro converts by the writer's logical type.
-- Bytes are not read as a string: they need not be UTF-8.
+- Bytes are not read as a string, also by a union in which a string comes first: they need not be
+  UTF-8.
 - Only one field of the writer may have a name or alias of a field: fastavro would read both.
 """
 
@@ -30,6 +31,7 @@ from demo_pipeline.evolution.avro import (
     Union,
     short,
 )
+from demo_pipeline.evolution.canonical import canonical_form
 
 if TYPE_CHECKING:
     from demo_pipeline.evolution.avro import AvroType, Field, Named
@@ -76,6 +78,8 @@ class Mismatch:
 
 def mismatches(*, writer: AvroType, reader: AvroType) -> list[Mismatch]:
     """Return what a reader cannot read of the writer's records; nothing if it can read them all."""
+    if canonical_form(writer) == canonical_form(reader):
+        return []  # nothing to resolve
     comparison = _Comparison()
     comparison.resolve(writer, reader, "")
     # Types that are used in several branches of a union have the same problem at the same place.
@@ -170,20 +174,16 @@ class _Comparison:
 
 
 def _branch_for(writer: AvroType, branches: tuple[AvroType, ...]) -> AvroType | None:
-    """Return the branch that reads a type: the same one, else the first one that matches."""
-    exact = (
-        branch
-        for branch in branches
-        if branch.kind == writer.kind
-        if getattr(branch, "name", None) == getattr(writer, "name", None)
-    )
-    return next(exact, None) or next((each for each in branches if _matches(writer, each)), None)
+    """Return the branch that reads a type: the first one that matches."""
+    return next((branch for branch in branches if _matches(writer, branch)), None)
 
 
 def _matches(writer: AvroType, reader: AvroType) -> bool:
     match writer, reader:
         case Primitive(), Primitive():
-            return writer.kind == reader.kind or _promoted(writer, reader)
+            # fastavro chooses a string for bytes even if bytes are the next branch.
+            text = (writer.kind, reader.kind) == ("bytes", "string")
+            return text or writer.kind == reader.kind or _promoted(writer, reader)
         case Record() | Enum() | Fixed(), Record() | Enum() | Fixed():
             return writer.kind == reader.kind and _same_name(writer, reader)
         case _:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -15,6 +16,8 @@ import yaml
 import demo_pipeline.__main__
 from dashboards.boards.all_boards import make_boards
 from dashboards.config import Config, DataSources
+from demo_pipeline.broker.apicurio import APICURIO, ApicurioRegistry
+from demo_pipeline.broker.kafka_jars import KAFKA
 from demo_pipeline.runtime.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
@@ -39,9 +42,28 @@ def _mounts(compose: dict[str, Any]) -> dict[str, Path]:
 
 def test_images_are_pinned_and_ports_are_on_loopback(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
-        assert re.search(r":\d+\.\d+\.\d+$", service["image"]), name
+        assert re.search(r":\d+\.\d+\.\d+(\.Final)?$", service["image"]), name
         for port in service.get("ports", ()):
             assert port.startswith("127.0.0.1:"), name
+
+
+def test_images_have_the_versions_that_the_tests_run_with(compose: dict[str, Any]) -> None:
+    images = {name: service["image"] for name, service in compose["services"].items()}
+
+    assert f"apache/kafka:{KAFKA.version}" == images["kafka"]
+    assert f"apicurio/apicurio-registry-mem:{APICURIO.version}" == images["registry"]
+
+
+def test_the_demo_uses_the_registry_once_it_is_ready(compose: dict[str, Any]) -> None:
+    demo, registry = compose["services"]["demo"], compose["services"]["registry"]
+    url = urlsplit(demo["environment"]["SCHEMA_REGISTRY_URL"])
+
+    (port,) = registry["ports"]
+    assert ("registry", int(port.rpartition(":")[2])) == (url.hostname, url.port)
+    # The path is the one that the tests' own registry has.
+    assert urlsplit(ApicurioRegistry().url).path == url.path
+    assert {"condition": "service_healthy"} == demo["depends_on"]["registry"]
+    assert f"/{url.port}" in registry["healthcheck"]["test"][-1]
 
 
 def test_every_mounted_file_exists(compose: dict[str, Any]) -> None:

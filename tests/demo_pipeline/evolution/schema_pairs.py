@@ -26,10 +26,11 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "null": None, "boolean": False, "int": 1, "long": 2**40, "float": 0.5, "double": 0.5,
     "string": "s",
 }  # fmt: skip
-# A union whose values fastavro can tell apart by their Python type.
+# Unions whose values fastavro's writer can tell apart by their Python type.
 _UNIONS: Final = (
     ["null", "string"], ["string", "null"], ["null", "int"], ["null", "long"], ["null", "double"],
     ["null", "int", "string"], ["null", "long", "string"], ["null", "boolean"],
+    ["string", "bytes"], ["bytes", "string"], ["null", "bytes"], ["bytes", "null"],
 )  # fmt: skip
 _SYMBOLS: Final = ("A", "B", "C")
 

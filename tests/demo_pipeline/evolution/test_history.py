@@ -139,7 +139,8 @@ def _ids(change: Callable[[dict[str, dict[str, object]]], object]) -> Callable[[
             lambda folder: (folder / "history" / "ids.json").write_text('{"1": {}, "1": {}}'),
             "cannot be read: a key stands there twice",
         ),
-        (_ids(lambda ids: ids.pop("1")), "do not count up from 1"),
+        (_ids(lambda ids: ids.pop("1")), "the versions of OrderPlaced in "),
+        (_ids(lambda ids: ids.update({"5": ids.pop("2")})), "the ids in "),
         (_ids(lambda ids: ids["2"].update(version=3)), "do not count up from 1"),
         (_ids(lambda ids: ids["2"].update(fingerprint="")), "version 2 was altered"),
         (
