@@ -26,11 +26,12 @@ from demo_pipeline.app.load import Load
 from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.broker import EmbeddedBroker
 from tests.dashboards.prometheus_server import PrometheusServer, prometheus_server
-from tracing import Schemas, TracedProducer, UndecodableRecord, otlp
+from tracing import Schemas, TracedConsumer, TracedProducer, UndecodableRecord, otlp
 from tracing.kafka.connection import Connection
 from tracing.lag import GroupLag, LagMonitor, PartitionLag, RetentionUse, Status, Sweep
 from tracing.lag.gauges import LagGauges
 from tracing.metrics.catalog import METRICS
+from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +93,7 @@ async def _runs() -> None:
             await _refused(servers, providers)
             await _as_on_kafka(providers)
             await _coded(providers)
+            await _works_off_history(providers)
             await asyncio.to_thread(_replay, servers)
             watching.cancel()
             await asyncio.wait({watching})
@@ -148,6 +150,22 @@ async def _coded(providers: otlp.Providers) -> None:
         with pytest.raises(UndecodableRecord):
             schemas.deserializer(json.loads)(value)
         await asyncio.sleep(1.5)  # longer than the export interval
+
+
+async def _works_off_history(providers: otlp.Providers) -> None:
+    """Read old records as a new group, without an end."""
+    broker = InMemoryBroker()
+    broker.create_topic("orders.events")
+    bare = InMemoryConsumer(
+        "orders.events", broker=broker, group_id="late", auto_offset_reset="earliest"
+    )
+    async with InMemoryProducer(broker) as producer:
+        for _ in range(9):
+            await producer.send_and_wait("orders.events", b"v", partition=0, timestamp_ms=1)
+    async with TracedConsumer(bare, providers.telemetry("orders")) as consumer:
+        async with consumer.process(await consumer.getone()):
+            pass
+        await asyncio.sleep(2.5)  # two exports: a rate needs two points
 
 
 def _replay(servers: str) -> None:

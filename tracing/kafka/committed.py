@@ -26,14 +26,15 @@ async def read_committed(
     coordinator = group_coordinator(consumer)
     if coordinator is None:
         # A double, or another client: its public method knows no metadata, and one partition.
-        return {place: Committed(await consumer.committed(place)) for place in partitions}
+        return {
+            place: Committed(await consumer.committed(_own(consumer, place)))
+            for place in partitions
+        }
     fetch = getattr(coordinator, "fetch_committed_offsets", None)
     if fetch is None:
         # The stand-in for a coordinator that aiokafka has for a consumer without a group.
         return dict.fromkeys(partitions, NOTHING_COMMITTED)
-    from aiokafka.structs import TopicPartition  # noqa: PLC0415 - wrapping needs no aiokafka
-
-    offsets = await fetch([TopicPartition(*place) for place in partitions])
+    offsets = await fetch([_own(consumer, place) for place in partitions])
     return {
         place: NOTHING_COMMITTED
         if (found := offsets.get(place)) is None or found.offset < 0
@@ -45,7 +46,7 @@ async def read_committed(
 def end_of(consumer: Any, partition: tuple[str, int]) -> int | None:
     """Return the end of a partition's log as of the last fetch; `None` if it is unknown."""
     try:
-        end = consumer.highwater(partition)
+        end = consumer.highwater(_own(consumer, partition))
     except Exception:
         # Not assigned any longer, or a double without it.
         return None
@@ -59,3 +60,8 @@ def is_assigned(consumer: Any, partition: tuple[str, int]) -> bool:
     except Exception:
         # A double without it.
         return False
+
+
+def _own(consumer: Any, partition: tuple[str, int]) -> Any:
+    """Return a partition as the client's own object; a pair that equals it is none to all calls."""
+    return next((tp for tp in consumer.assignment() if tp == partition), partition)

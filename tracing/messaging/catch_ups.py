@@ -218,9 +218,10 @@ class CatchUps:
             for place in places:
                 self._learned(place, judge(NOTHING_COMMITTED))
             return
+        asked = {place: self._open[place] for place in places if place in self._open}
         try:
             task = asyncio.get_running_loop().create_task(
-                self._asked(places, judge), name="committed offsets of new lanes"
+                self._asked(asked, judge), name="committed offsets of new lanes"
             )
         except RuntimeError:
             # Outside of an event loop nothing can be asked.
@@ -230,17 +231,16 @@ class CatchUps:
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    async def _asked(self, places: Collection[Any], judge: _Judge) -> None:
-        asked = [self._open.get(place) for place in places]
+    async def _asked(self, asked: Mapping[Any, LaneCatchUp], judge: _Judge) -> None:
         committed: Mapping[Any, Committed] = {}
         try:
             async with asyncio.timeout(_ANSWER_S):
-                committed = await self._read_committed(places)
+                committed = await self._read_committed(tuple(asked))
         except Exception as fault:
             self._failed(fault)
-        for place, catch_up in zip(places, asked, strict=True):
+        for place, catch_up in asked.items():
             # It may have been assigned or sought anew since.
-            if catch_up is not None and self._open.get(place) is catch_up:
+            if self._open.get(place) is catch_up:
                 answer = committed.get(place)
                 catch_up.learned(None if answer is None else judge(answer))
 

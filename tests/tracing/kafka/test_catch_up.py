@@ -217,3 +217,198 @@ async def _metadata(consumer: TracedConsumer, tp: TopicPartition) -> str:
     group = getattr(inside, "_coordinator", None) or inside._group
     metadata: str = (await group.fetch_committed_offsets([tp]))[tp].metadata
     return metadata
+
+
+async def _committed(clients: Clients, topic: str, group: str, number: int) -> None:
+    """Handle and commit so many records as a group that keeps up."""
+    consumer = await clients.consumer(topic, group=group)
+    await _handle(consumer, number)
+    await consumer.stop()
+
+
+async def _read(consumer: TracedConsumer, number: int) -> None:
+    for _ in range(number):
+        async with consumer.process(await asyncio.wait_for(consumer.getone(), 20)):
+            pass
+
+
+async def test_what_is_read_again_from_the_beginning_is_history(
+    clients: Clients, capture: Capture
+) -> None:
+    topic = await clients.topic()
+    await _send(await clients.producer(), topic, 5)
+    await _committed(clients, topic, "again", 5)
+    consumer = await clients.consumer(topic, group="again")
+    capture.clear()
+
+    await consumer.seek_to_beginning(TopicPartition(topic, 0))
+    await _read(consumer, 5)
+
+    assert ((0, 0), 5) == (_in_flow(capture, topic), _history(capture, topic))
+
+
+@pytest.mark.parametrize(
+    ("committed", "sought", "history"),
+    [
+        pytest.param(4, 0, 5, id="to the first record"),
+        pytest.param(4, 1, 3, id="below what the group has committed"),
+        pytest.param(2, 3, 0, id="beyond it"),
+        pytest.param(0, 2, 0, id="where the application keeps its offsets elsewhere"),
+    ],
+)
+async def test_a_seek_makes_history_of_what_the_group_has_committed(
+    clients: Clients, capture: Capture, committed: int, sought: int, history: int
+) -> None:
+    topic = await clients.topic()
+    await _send(await clients.producer(), topic, 5)
+    consumer = await clients.consumer(topic, group="seeking")
+    tp = TopicPartition(topic, 0)
+    if committed:
+        await consumer.commit({tp: committed})
+        await consumer.stop()
+        consumer = await clients.consumer(topic, group="seeking")
+    consumer.seek(tp, sought)
+    # The answer of the broker decides; what comes before it is in no figure.
+    await eventually(lambda: not consumer._catch_ups._asking)
+
+    await _read(consumer, 5 - sought)
+
+    late = 5 - sought - history
+    assert ((late, late), history) == (_in_flow(capture, topic), _history(capture, topic) or 0)
+
+
+async def test_a_consumer_without_a_group_reads_history(clients: Clients, capture: Capture) -> None:
+    topic = await clients.topic()
+    await _send(await clients.producer(), topic, 3)
+    consumer = await clients.consumer(topic)
+
+    await _read(consumer, 3)
+
+    assert ((0, 0), 3) == (_in_flow(capture, topic), _history(capture, topic))
+
+
+async def test_partitions_that_are_assigned_by_hand_may_be_history(
+    clients: Clients, capture: Capture
+) -> None:
+    topic = await clients.topic()
+    await _send(await clients.producer(), topic, 3)
+    consumer = await clients.consumer(group="by-hand")
+    consumer.assign([TopicPartition(topic, 0)])
+
+    await _read(consumer, 3)
+
+    assert (0, 0) == _in_flow(capture, topic)
+
+
+async def test_a_group_that_begins_at_the_end_has_no_history(
+    clients: Clients, capture: Capture
+) -> None:
+    topic = await clients.topic()
+    producer = await clients.producer()
+    await _send(producer, topic, 3)
+    consumer = await clients.consumer(topic, group="latest", auto_offset_reset="latest")
+    for number in range(4):
+        await consumer.position(TopicPartition(topic, number))
+    await _send(producer, topic, 2, age_s=0)
+
+    await _read(consumer, 2)
+
+    assert ((2, 2), 0) == (_in_flow(capture, topic), _history(capture, topic) or 0)
+
+
+async def test_a_second_member_goes_on_with_the_partitions_that_it_gets(
+    clients: Clients, capture: Capture, keeps_metadata: bool
+) -> None:
+    topic = await clients.topic()
+    producer = await clients.producer()
+    for partition in range(4):
+        await _send(producer, topic, 5, partition=partition)
+    consumers = [await clients.consumer(topic, group="late", max_poll_records=1)]
+    handled: list[tuple[int, int]] = []
+    stop, second = asyncio.Event(), asyncio.Event()
+
+    async def handle(record: Any) -> None:
+        if record.offset > 1:
+            await second.wait()
+        handled.append((record.partition, record.offset))
+        if len(set(handled)) == 20:
+            stop.set()
+
+    loops = [
+        asyncio.create_task(tracing.consume(consumers[0], handle, stop=stop, drain_timeout_s=0.1))
+    ]
+    await eventually(lambda: len(handled) == 8)
+    consumers.append(await clients.consumer(topic, group="late"))
+    second.set()
+    loops.append(asyncio.create_task(tracing.consume(consumers[1], handle, stop=stop)))
+    await asyncio.gather(*loops)
+
+    shared = _in_flow(capture, topic)
+    assert ((0, 0) if keeps_metadata else shared) == shared
+    assert len(_processed(capture)) == shared[0] + _history(capture, topic)
+
+
+async def test_retries_of_history_are_counted_and_take_no_time_of_the_flow(
+    clients: Clients, capture: Capture
+) -> None:
+    topic = await clients.topic()
+    await _send(await clients.producer(), topic, 1)
+    stop = asyncio.Event()
+    failed: list[Any] = []
+
+    async def handle(record: Any) -> None:
+        if not failed:
+            failed.append(record)
+            raise ConnectionError
+        stop.set()
+
+    consumer = await clients.consumer(topic, group="late")
+    await tracing.consume(consumer, handle, stop=stop, retry=tracing.Retry(attempts=2, delay_s=0))
+
+    labels = {"messaging.destination.name": topic}
+    assert (1, None) == (
+        capture.metric("pipeline.retries", labels),
+        capture.metric("pipeline.retry.duration", labels),
+    )
+
+
+async def test_a_batch_that_is_tried_again_stays_history(memory: Any, capture: Capture) -> None:
+    topic = await memory.topic()
+    producer = await memory.producer()
+    await _send(producer, topic, 2)
+    consumer = await memory.consumer(topic, group="late")
+    await _send(producer, topic, 1, age_s=-1)
+    records = [
+        record for batch in (await consumer.getmany(timeout_ms=1000)).values() for record in batch
+    ]
+    batch = consumer.process_batch(records)
+    with pytest.raises(ConnectionError):
+        async with batch:
+            raise ConnectionError
+    async with batch:
+        pass
+
+    assert (0, 0) == _in_flow(capture, topic)
+    assert {True} == {
+        (span.attributes or {}).get("pipeline.catch_up") for span in _processed(capture)
+    }
+
+
+def _processed(capture: Capture) -> list[Any]:
+    return [span for span in capture.spans() if span.name.startswith("process")]
+
+
+async def test_an_error_of_the_broker_leaves_the_records_late_and_is_counted(
+    memory: Any, capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = await memory.topic()
+    await _send(await memory.producer(), topic, 2)
+
+    async def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("tracing.testing.group.Group.fetch_committed_offsets", refuse)
+    await _read(await memory.consumer(topic, group="late"), 2)
+
+    assert (2, 2) == _in_flow(capture, topic)
+    assert 1 == capture.metric("pipeline.telemetry.dropped", {"reason": "catch_up"})
