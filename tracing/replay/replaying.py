@@ -193,9 +193,11 @@ class _Replay:
                 await self._follow(ranges)
             await self._apply_to({partition: held.end for partition, held in ranges.items()})
             self._report("switching")
+            stored = dict(self._positions)
             if await self._store.switch(self._rest):
                 return
-            # What was read for the attempt is not applied.
+            # What was read for the attempt was not kept.
+            self._positions = stored
             await self._seek()
         raise ReplayError(
             f"the live consumer of {self._store.name} was ahead at {_SWITCHES} attempts to switch: "

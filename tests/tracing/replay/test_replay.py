@@ -127,6 +127,84 @@ async def test_what_the_live_consumer_has_beyond_the_replay_is_applied_inside_th
     assert {"late": 1, **{f"k{n}": n for n in range(5)}} == await view(engine)
 
 
+async def test_a_switch_that_takes_too_long_changes_nothing_and_is_tried_again(
+    log: Log,
+    live: Live,
+    engine: AsyncEngine,
+    new_store: Any,
+    telemetry: Telemetry,
+) -> None:
+    await live.handle(*[log.add(f"k{n}={n}", n % 2) for n in range(6)])
+    store = new_store()
+    switched: list[bool] = []
+    switch, apply = store.switch, store._apply
+
+    async def late(rest: Any) -> bool:
+        if not switched:
+            # The log gives one of two records in time.
+            await live.handle(log.add("late-0=1", 0), log.add("late-1=1", 1))
+            store._apply = stall
+        switched.append(await switch(rest))
+        assert switched[-1] or not any(key.startswith("late") for key in await view(engine, 2))
+        return bool(switched[-1])
+
+    batches = 0
+
+    async def stall(connection: Any, batch: Any) -> None:
+        nonlocal batches
+        batches += 1
+        await apply(connection, batch)
+        if batches == 2:
+            store._apply = apply
+            raise TimeoutError
+
+    store.switch = late
+    await replay(LogSource(log), store, decode, telemetry, ReplayOptions(batch_size=1))
+
+    assert [False, True] == switched
+    assert {"late-0", "late-1", *(f"k{n}" for n in range(6))} == (await view(engine)).keys()
+
+
+async def test_a_partition_that_is_added_during_the_replay_is_read_too(
+    log: Log, live: Live, engine: AsyncEngine, new_store: Any, telemetry: Telemetry
+) -> None:
+    await live.handle(log.add("a=1", 0))
+    store = new_store()
+    begin = store.begin
+
+    async def add_partition(*arguments: Any, **options: Any) -> None:
+        await begin(*arguments, **options)
+        await live.handle(log.add("b=1", 7))
+
+    store.begin = add_partition
+    await replay(LogSource(log), store, decode, telemetry)
+
+    assert {"a": 1, "b": 1} == await view(engine)
+
+
+async def test_a_replay_that_waits_for_records_shows_that_it_is_alive(
+    log: Log, live: Live, new_store: Any, telemetry: Telemetry
+) -> None:
+    log.add("a=1")
+    waits, touched = 3, 0
+    store = new_store()
+
+    class Slow(LogSource):
+        async def read(self, limit: int, wait_s: float) -> Any:
+            nonlocal waits
+            waits -= 1
+            return await super().read(limit, wait_s) if waits < 0 else []
+
+    async def touch() -> None:
+        nonlocal touched
+        touched += 1
+
+    store.touch = touch
+    await replay(Slow(log), store, decode, telemetry)
+
+    assert 3 == touched
+
+
 async def test_a_replay_that_is_killed_anywhere_resumes_where_it_was(
     log: Log, live: Live, engine: AsyncEngine, new_store: Any, telemetry: Telemetry
 ) -> None:
@@ -272,6 +350,25 @@ async def test_with_an_end_the_generation_stays_beside_the_live_one_until_the_ne
     assert (3, False) == (again.generation, again.resumed)
     await replay(LogSource(log), new_store(), decode, telemetry)
     assert {4} == await generations(engine)
+
+
+async def test_a_partition_that_is_at_its_end_is_read_no_further(
+    log: Log, new_store: Any, telemetry: Telemetry
+) -> None:
+    for n in range(40):
+        log.add(f"k{n}={n}", n // 20)
+    read: list[int] = []
+
+    class Counting(LogSource):
+        async def read(self, limit: int, wait_s: float) -> Any:
+            records = await super().read(limit, wait_s)
+            read.extend(record.partition for record in records)
+            return records
+
+    options = ReplayOptions(end=AtOffset(6), batch_size=1)
+    await replay(Counting(log), new_store(), decode, telemetry, options)
+
+    assert [*[0] * 6, *[1] * 6] == read
 
 
 async def test_a_log_that_lost_its_first_records_is_refused_unless_that_is_accepted(
