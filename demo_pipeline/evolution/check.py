@@ -107,7 +107,8 @@ def _check_schema(
     new = folder.current[name].schema
     problems = incompatibilities(new, earlier_versions(folder, name), mode)
     yield from (incompatible(name, problem) for problem in problems)
-    if not problems and not folder.is_registered(name):
+    damaged = any(fault.schema in {"", name} for fault in folder.faults)
+    if not problems and not damaged and not folder.is_registered(name):
         newest = folder.newest(name)
         than = "is not registered" if newest is None else f"differs from version {newest[0]}"
         yield Finding(

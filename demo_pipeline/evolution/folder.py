@@ -127,8 +127,8 @@ def _read_ids(folder: SchemaFolder) -> Iterator[Fault]:
         entries = json.loads(file.read_text(), object_pairs_hook=_pairs)
         folder.ids = {int(key): msgspec.convert(entry, Entry) for key, entry in entries.items()}
     except FileNotFoundError:
-        if folder.current:
-            yield Fault("", f"{shown(file)} is missing", f"{restore}, or register all schemas")
+        if any(file.parent.glob(f"*/*{SUFFIX}")):
+            yield Fault("", f"{shown(file)} is missing", restore)
         return
     except (ValueError, AttributeError, OSError) as error:
         yield Fault("", f"{shown(file)} cannot be read: {error}", restore)

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from demo_pipeline.__main__ import main
-from demo_pipeline.evolution.registering import ids_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +21,7 @@ class Shop:
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
         self._capsys = capsys
-        (folder / "history").mkdir(parents=True)
-        (folder / "history" / "ids.json").write_text(ids_text({}))
+        folder.mkdir(parents=True)
 
     @property
     def ids(self) -> Any:

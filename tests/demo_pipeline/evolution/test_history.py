@@ -161,8 +161,11 @@ def test_damaged_files_are_noticed_and_stop_a_registration(
     shop.released(ID, NEW)
     damage(shop.folder)
 
-    faults = [each for each in shop.findings() if each["verdict"] == "history"]
+    findings = shop.findings()
+    faults = [each for each in findings if each["verdict"] == "history"]
 
+    # No advice to register what only has to be restored.
+    assert "unregistered" not in {each["verdict"] for each in findings}
     assert any(reason in each["reason"] for each in faults), faults
     assert all(each["fix"] for each in faults)
     assert 1 == shop.run("register")[0]
@@ -172,6 +175,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.edit(ID)
+    (shop.folder / "history").mkdir()
     (shop.folder / "history" / NAME).write_text("a file where a folder must be")
 
     code, _, err = shop.run("register")
