@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -38,7 +38,8 @@ class OrdersApi:
     """
 
     url: str
-    secret: str
+    # Not in a log line or an error.
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def test_promtool_accepts_the_configuration_and_the_rules(
 def test_the_demo_command_and_its_scenario_exist(
     compose: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    demo = re.sub(r"\$\{SCENARIO:-([a-z-]+)\}", r"\1", compose["services"]["demo"]["command"])
+    demo = re.sub(r"\$\{[A-Z]+:-([a-z0-9-]+)\}", r"\1", compose["services"]["demo"]["command"])
     _, _, _, *arguments = shlex.split(demo)
     assert arguments[arguments.index("--scenario") + 1] in SCENARIOS
     assert 0 == demo_pipeline.__main__.main([*arguments, "--help"])

@@ -8,8 +8,9 @@ from sqlalchemy import select
 
 from demo_pipeline.domain.events import Order, OrderLine
 from demo_pipeline.runtime.database import open_database
+from demo_pipeline.runtime.scenarios import SCENARIOS
 from demo_pipeline.runtime.service_context import ServiceContext
-from demo_pipeline.services import SERVICES
+from demo_pipeline.services import SERVICES, latecomers_of, services_of
 from tracing import Telemetry
 from tracing.sql import SqlInbox, SqlOutbox
 from tracing.sql.outbox_rows import unpack
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     OpenContext = Callable[[str], Awaitable[ServiceContext]]
     MakeOrder = Callable[..., Order]
     Handle = Callable[[AsyncEngine, str, object], Awaitable[tuple[Message, ...]]]
+
+# Also those of single scenarios.
+EVERY_SERVICE = {
+    **SERVICES,
+    **services_of(SCENARIOS["notification"]),
+    **latecomers_of(SCENARIOS["late-joiner"]),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +64,7 @@ async def open_service_database(tmp_path: Path) -> AsyncIterator[OpenDatabase]:
 
         async def opened(service: str) -> AsyncEngine:
             url = f"sqlite+aiosqlite:///{tmp_path / service}.sqlite3"
-            return await stack.enter_async_context(open_database(SERVICES[service], url))
+            return await stack.enter_async_context(open_database(EVERY_SERVICE[service], url))
 
         yield opened
 
@@ -64,7 +72,7 @@ async def open_service_database(tmp_path: Path) -> AsyncIterator[OpenDatabase]:
 @pytest.fixture
 def open_context(open_service_database: OpenDatabase) -> OpenContext:
     async def opened(name: str) -> ServiceContext:
-        telemetry, tables = Telemetry("orders", source=f"/{name}"), SERVICES[name].tables
+        telemetry, tables = Telemetry("orders", source=f"/{name}"), EVERY_SERVICE[name].tables
         return ServiceContext(
             telemetry,
             await open_service_database(name),
@@ -91,6 +99,6 @@ def handle() -> Handle:
 
     async def call(database: AsyncEngine, service: str, message: object) -> tuple[Message, ...]:
         async with database.begin() as connection:
-            return await SERVICES[service].handlers[type(message)](message, connection)
+            return await EVERY_SERVICE[service].handlers[type(message)](message, connection)
 
     return call
