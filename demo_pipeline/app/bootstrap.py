@@ -18,7 +18,7 @@ from demo_pipeline.app.logs import exported_logs
 from demo_pipeline.app.orders_client import orders_client
 from demo_pipeline.domain.codec import Codec
 from demo_pipeline.domain.pace import steady_pace
-from demo_pipeline.domain.topics import KINDS
+from demo_pipeline.domain.topics import KINDS, PIPELINE
 from demo_pipeline.runtime.consuming import record_handler
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.runtime.errors import DemoError
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from demo_pipeline.runtime.service import Service
     from tracing.otlp import Providers
 
-_PIPELINE: Final = "orders"
 # Short, so that a run of a few seconds shows retries.
 _RETRY: Final = tracing.Retry(attempts=3, delay_s=0.4, max_delay_s=5.0)
 _DRAIN_S: Final = 10.0
@@ -134,7 +133,7 @@ async def start_service(
         stack.push_async_callback(asyncio.to_thread, providers.shutdown)
         stack.enter_context(exported_logs(service.name, providers))
         telemetry = providers.telemetry(
-            _PIPELINE,
+            PIPELINE,
             source=f"/{service.name}",
             order_check=True,
             message_kinds=KINDS,
@@ -163,7 +162,12 @@ async def start_service(
             faults,
             deadlines or story.deadlines,
             pace,
-            Codec(schemas),
+            Codec(
+                schemas,
+                telemetry=telemetry,
+                writes=story.writes,
+                reads=story.reads.get(service.name, {}),
+            ),
             orders=client,
         )
         # Closed after everything that may still add to the outbox.

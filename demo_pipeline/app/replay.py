@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from demo_pipeline.app.recording import exporting_providers
 from demo_pipeline.broker import wait_until_reachable
 from demo_pipeline.domain.codec import Codec
+from demo_pipeline.domain.topics import PIPELINE
 from demo_pipeline.runtime.database import database_url, existing_database, open_database
 from demo_pipeline.runtime.errors import DemoError
 from demo_pipeline.runtime.registry import open_schemas
@@ -65,12 +66,13 @@ async def run_replay(command: ReplayCommand, progress: ProgressCallback) -> Repl
     async with existing_database(name, url):
         pass
     async with AsyncExitStack() as stack:
-        codec = Codec(await stack.enter_async_context(open_schemas()))
+        schemas = await stack.enter_async_context(open_schemas())
         await wait_until_reachable(command.bootstrap_servers)
         providers = exporting_providers(SERVICE)
         # In a thread: a slow OTLP endpoint must not hold the loop up.
         stack.push_async_callback(asyncio.to_thread, providers.shutdown)
-        telemetry = providers.telemetry("orders", source=f"/{SERVICE}")
+        telemetry = providers.telemetry(PIPELINE, source=f"/{SERVICE}")
+        codec = Codec(schemas, telemetry=telemetry)
         database = await stack.enter_async_context(open_database(analytics.SERVICE, url))
         source = await stack.enter_async_context(
             kafka_source(bootstrap_servers=command.bootstrap_servers, fetch_max_wait_ms=30)

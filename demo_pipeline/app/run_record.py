@@ -21,7 +21,7 @@ _PROCESS: Final = f"process {ORDERS}"
 _UNREADABLE: Final = {
     "messaging.consumer.group.name": "orchestrator",
     "pipeline.outcome": "dead_lettered",
-    "error.type": "demo_pipeline.domain.codec.UndecodableError",
+    "error.type": "tracing.UndecodableRecord",
 }
 
 

@@ -11,6 +11,8 @@ import uuid
 from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
+from itertools import cycle
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -19,9 +21,11 @@ from fastavro import schemaless_reader, schemaless_writer
 import tracing
 from demo_pipeline.domain.events import CustomerNotified
 from demo_pipeline.domain.schemas import committed
-from demo_pipeline.domain.topics import TOPIC_OF
+from demo_pipeline.domain.topics import PIPELINE, TOPIC_OF
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from aiokafka.structs import ConsumerRecord
 
     from demo_pipeline.domain.messages import Message
@@ -32,13 +36,6 @@ _MAGIC: Final = 0
 # What Avro has a type for, although JSON has none.
 _NATIVE: Final = (date,)
 _IDENTITIES: Final = uuid.UUID("5e3dbb1c-0f0e-4c27-9e9f-6d4f3d1f5a77")
-
-
-class UndecodableError(tracing.Unprocessable):
-    """A record claims to be one of our messages and is not: it becomes a dead letter at once.
-
-    The message says what is wrong with it, without anything of its content.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +54,52 @@ class Codec:
 
     Args:
         schemas: Where the ids of schemas come from; by default the committed history.
+        telemetry: What the service's clients share: written and read schemas are counted, and are
+            on the spans. By default it uses the global providers.
+        writes: The versions to write in turn, by the name of the message; by default the newest.
+        reads: The version to read with, by the name of the message; by default the newest.
+
+    Raises:
+        LookupError: There is no such version.
     """
 
-    def __init__(self, schemas: Schemas | None = None) -> None:
+    def __init__(
+        self,
+        schemas: Schemas | None = None,
+        *,
+        telemetry: tracing.Telemetry | None = None,
+        writes: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        reads: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         history = committed()
         self._schemas = history if schemas is None else schemas
-        self._writers: dict[type, _Written] = {}
+        self._writers: dict[type, Iterator[_Written]] = {}
         self._readers: dict[str, tuple[type[Message], Schema]] = {}
         for message in TOPIC_OF:
-            schema = history.released(message.__name__)
-            frame = _FRAME.pack(_MAGIC, self._schemas.id_of(schema))
-            self._writers[message] = _Written(schema, frame)
-            self._readers[message.__name__] = message, schema
+            name = message.__name__
+            written = [history.released(name, each) for each in writes.get(name, (None,))]
+            self._writers[message] = cycle([self._written(schema) for schema in written])
+            self._readers[name] = message, history.released(name, reads.get(name))
+        read = (schema for _, schema in self._readers.values())
+        self._report = tracing.Schemas(
+            telemetry or tracing.Telemetry(PIPELINE),
+            self._schemas.versions,
+            reader_versions={each.subject: each.version for each in read if each.version},
+        )
+
+    def _written(self, schema: Schema) -> _Written:
+        return _Written(schema, _FRAME.pack(_MAGIC, self._schemas.id_of(schema)))
 
     async def encode(self, message: Message) -> bytes:
         """Encode a message as the value of its record."""
-        writer = self._writers[type(message)]
+        writer = next(self._writers[type(message)])
         value = BytesIO()
         value.write(writer.frame)
         fields = msgspec.to_builtins(message, builtin_types=_NATIVE)
         schemaless_writer(value, writer.schema.parsed, fields)
-        return value.getvalue()
+        encoded = value.getvalue()
+        self._report.written(encoded, topic=TOPIC_OF[type(message)])
+        return encoded
 
     async def decode(self, record: ConsumerRecord[Any, Any]) -> Message | None:
         """Decode a record; return `None` for an unknown type, or without a type.
@@ -85,42 +107,47 @@ class Codec:
         It waits for nothing, except for a registry that has to be asked for an unknown schema.
 
         Raises:
-            UndecodableError: The record claims to be one of our messages, and is not.
+            tracing.UndecodableRecord: The record claims to be one of our messages, and is not.
         """
         envelope = tracing.CloudEvent.from_headers(record.headers)
         reader = None if envelope is None else self._readers.get(envelope.type)
         if reader is None:
             return None
+        with self._report.reading(record):
+            return await self._decoded(record, *reader)
+
+    async def _decoded(
+        self, record: ConsumerRecord[Any, Any], message: type[Message], schema: Schema
+    ) -> Message:
         value = record.value
         if not value:
-            raise UndecodableError(f"{record.topic}[{record.partition}] is an empty message")
-        message, schema = reader
+            raise tracing.UndecodableRecord(
+                f"{record.topic}[{record.partition}] is an empty message"
+            )
         written = await self._written_with(value)
         if written.subject != schema.subject:
-            raise UndecodableError(
+            raise tracing.UndecodableRecord(
                 f"the value is a {written.subject}, but its header ce_type says {message.__name__}"
             )
         return _read(value, written, schema, message)
 
     async def _written_with(self, value: bytes) -> Schema:
-        """Return the schema that a value was written with."""
+        """Return the schema that a value was written with.
+
+        Raises:
+            tracing.UndecodableRecord: It names none, or one that does not exist.
+        """
         if len(value) < _FRAME.size or value[0] != _MAGIC:
-            raise UndecodableError(
-                "the value does not begin with a zero byte and the id of an Avro schema: was it "
-                "written without the schema registry's serializer?"
-            )
+            raise tracing.UndecodableRecord
         _, schema_id = _FRAME.unpack_from(value)
         schema = await self._schemas.find(schema_id)
         if schema is None:
-            raise UndecodableError(
-                f"there is no schema with id {schema_id}: was the value written with the ids of "
-                "another registry?"
-            )
+            raise tracing.UnknownSchema
         return schema
 
 
 def _read(value: bytes, written: Schema, schema: Schema, message: type[Message]) -> Message:
-    """Read the Avro data of a value.
+    """Read the Avro data of a value, inside of a block that completes errors without a message.
 
     Args:
         value: The value, with its frame.
@@ -129,7 +156,7 @@ def _read(value: bytes, written: Schema, schema: Schema, message: type[Message])
         message: The type to read.
 
     Raises:
-        UndecodableError: The data does not fit.
+        tracing.UndecodableRecord: The data does not fit.
     """
     data = BytesIO(value)
     data.seek(_FRAME.size)
@@ -139,14 +166,12 @@ def _read(value: bytes, written: Schema, schema: Schema, message: type[Message])
         )
         read = msgspec.convert(fields, message, builtin_types=_NATIVE)
     except Exception as error:  # arbitrary bytes lead to errors of many types
-        # Without the error's text, which may repeat the content.
-        raise UndecodableError(
-            f"the value does not fit {written} ({type(error).__name__}): is it cut off, or was it "
-            "written with another schema?"
-        ) from error
+        raise tracing.UndecodableRecord from error
     left = len(value) - data.tell()
     if left:
-        raise UndecodableError(f"the value is longer than {written}: {left} bytes are left")
+        raise tracing.UndecodableRecord(
+            f"the value is longer than {written}: {left} bytes are left"
+        )
     return read
 
 

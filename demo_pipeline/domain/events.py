@@ -4,6 +4,7 @@ Every event carries the whole order, so that no reader has to ask another servic
 """
 
 from dataclasses import dataclass
+from datetime import date
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,17 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class OrderPlaced:
-    """The shop accepted the order."""
+    """The shop accepted the order.
+
+    Attributes:
+        order: The order.
+        channel: How it came in. Since version 2 of the schema.
+        promised_on: The day on which the parcel should arrive. Since version 3.
+    """
 
     order: Order
+    channel: str = "web"
+    promised_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

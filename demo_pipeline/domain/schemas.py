@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import fastavro
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
     from fastavro.types import Schema as ParsedSchema
@@ -66,8 +67,22 @@ def parse(text: str, version: int | None = None) -> Schema:
     return Schema(parsed["name"], version, text, parsed)
 
 
+def versions_of(schemas: Mapping[int, Schema]) -> dict[int, tuple[str, int]]:
+    """Return the subjects and versions of schemas by id, where the versions are known."""
+    return {
+        schema_id: (schema.subject, schema.version)
+        for schema_id, schema in schemas.items()
+        if schema.version is not None
+    }
+
+
 class Schemas(Protocol):
     """Where the ids of schemas come from."""
+
+    @property
+    def versions(self) -> Mapping[int, tuple[str, int]]:
+        """The subjects and versions of all schemas that are known so far, by id."""
+        ...
 
     def id_of(self, schema: Schema) -> int:
         """Return the id that records of a released schema carry."""
@@ -77,7 +92,7 @@ class Schemas(Protocol):
         """Return the schema with an id; `None` if there is none.
 
         Raises:
-            UndecodableError: It is no schema that a message can have.
+            tracing.UndecodableRecord: It is no schema that a message can have.
         """
         ...
 
@@ -106,6 +121,11 @@ class History:
             self._by_id[int(number)] = schema
             self._ids[schema] = int(number)
             self._versions.setdefault(name, {})[version] = schema
+
+    @property
+    def versions(self) -> Mapping[int, tuple[str, int]]:
+        """The subjects and versions of all released schemas, by committed id."""
+        return versions_of(self._by_id)
 
     @property
     def schemas(self) -> tuple[Schema, ...]:

@@ -35,6 +35,9 @@ from demo_pipeline.domain.events import (
 from demo_pipeline.domain.messages import Message
 from demo_pipeline.domain.notices import OrderPlacedNotice
 
+PIPELINE: Final = "orders"
+"""The name of the pipeline, of which these topics are the parts."""
+
 # Keyed by user: a customer's orders are charged in the order in which they were placed.
 ORDERS: Final = "orders.events"
 # Keyed by user, not by product: a customer's history is in one partition for every read model,

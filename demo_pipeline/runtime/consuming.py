@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def record_handler(service: Service, context: ServiceContext) -> RecordHandler:
     """Return the function that `tracing.consume` calls with every record of a service.
 
-    It raises `tracing.Rejected` after it has stored a rejection, and `UndecodableError` for a
-    record that claims to be one of our messages and is not.
+    It raises `tracing.Rejected` after it has stored a rejection, and `tracing.UndecodableRecord`
+    for a record that claims to be one of our messages and is not.
     """
     logger = logging.getLogger(f"demo_pipeline.{service.name}")
 

@@ -52,7 +52,8 @@ def projector(
 ) -> RecordHandler:
     """Return the function that `tracing.consume` calls with every record of such a service.
 
-    It raises `UndecodableError` for a record that claims to be one of our messages and is not.
+    It raises `tracing.UndecodableRecord` for a record that claims to be one of our messages and is
+    not.
     """
     logger = logging.getLogger(f"demo_pipeline.{service}")
 

@@ -15,8 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import tracing
-from demo_pipeline.domain.codec import UndecodableError
-from demo_pipeline.domain.schemas import committed, parse
+from demo_pipeline.domain.schemas import committed, parse, versions_of
 from demo_pipeline.runtime.errors import DemoError
 from demo_pipeline.runtime.registry_client import (
     NotRegisteredError,
@@ -116,9 +115,15 @@ class RegisteredSchemas:
         self._ids = ids
         self._own = {schema_id: schema for schema, schema_id in ids.items()}
         self._known = dict(self._own)
+        self._versions = versions_of(self._own)
         self._missing: dict[int, float] = {}
         self._missing_for_s = missing_for_s
         self._asking: dict[int, asyncio.Task[Schema | None]] = {}
+
+    @property
+    def versions(self) -> Mapping[int, tuple[str, int]]:
+        """The subjects and versions of all schemas that are known so far, by id."""
+        return self._versions
 
     def id_of(self, schema: Schema) -> int:
         """Return the id of a released schema."""
@@ -130,7 +135,7 @@ class RegisteredSchemas:
         It waits only for an unknown one, and then as long as the registry gives no usable answer.
 
         Raises:
-            UndecodableError: It is no Avro schema of a record.
+            tracing.UndecodableRecord: It is no Avro schema of a record.
         """
         schema = self._known.get(schema_id)
         if schema is not None:
@@ -179,7 +184,7 @@ class RegisteredSchemas:
         try:
             schema = parse(text)
         except ValueError as error:
-            raise UndecodableError(
+            raise tracing.UndecodableRecord(
                 f"the schema with id {schema_id} is no Avro schema of a record, as all of our "
                 "messages have"
             ) from error
@@ -187,10 +192,14 @@ class RegisteredSchemas:
         schema = replace(schema, version=version)
         await self._make_room()
         self._known[schema_id] = schema
+        self._versions.update(versions_of({schema_id: schema}))
         return schema
 
     async def _make_room(self) -> None:
         if len(self._known) + len(self._missing) - len(self._own) >= _MAX_KNOWN:
             self._known = dict(self._own)
             self._missing.clear()
+            # The same object, which others read from.
+            self._versions.clear()
+            self._versions.update(versions_of(self._own))
             await self._client.forget()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from demo_pipeline.domain.burst import Burst
@@ -45,6 +45,10 @@ class Scenario:
         late_s: Seconds from the end of the last order to the start of latecomers.
         orders: How many orders are placed, unless a run says otherwise.
         rate: Orders per second, unless a run says otherwise.
+        writes: The versions of a message's schema that are written in turn, by the message's name;
+            by default the newest.
+        reads: The versions that a service reads with, by the names of the service and the message;
+            by default the newest.
         deadlines: The deadlines of sagas.
     """
 
@@ -70,6 +74,8 @@ class Scenario:
     orders: int = 50
     # What two cores can handle with all services in one process; beyond it, orders wait for CPU.
     rate: float = 5.0
+    writes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    reads: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     deadlines: Deadlines = QUICK
 
     @property
@@ -157,6 +163,14 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         latecomers=("loyalty",),
         # Records count as history once they are more than 5 s older than the group.
         late_s=6.0,
+    ),
+    "schema-evolution": Scenario(
+        story="A new release is rolled out. `OrderPlaced` is written with versions 1, 2 and 3 of "
+        "its schema in turn, as by replicas of three releases. The orchestrator still reads with "
+        "version 1, notification with version 2, and all others with version 3. Every order goes "
+        "through, and the traces show which version was written and read.",
+        writes={"OrderPlaced": (1, 2, 3)},
+        reads={"orchestrator": {"OrderPlaced": 1}, "notification": {"OrderPlaced": 2}},
     ),
 }
 """All scenarios by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from demo_pipeline.domain.messages import Message
 
 _MAX_REASON: Final = 400
+_DELIVERY: Final = timedelta(days=3)
 
 _TABLES = MetaData()
 _ORDERS = Table(
@@ -86,7 +88,8 @@ async def place_order(command: PlaceOrder, connection: AsyncConnection) -> tuple
             stage=STAGE[OrderState.PLACED],
         )
     )
-    return (OrderPlaced(order),)
+    promised_on = datetime.now(UTC).date() + _DELIVERY
+    return (OrderPlaced(order, promised_on=promised_on),)
 
 
 async def place_order_with_notice(

@@ -121,9 +121,9 @@ async def test_poison_is_dead_lettered_by_every_reader_and_other_orders_go_on() 
     # Of twelve events, the third one is spoiled; the thirteenth would be the next.
     assert 1 == len(lost)
     assert [
-        ("analytics", {"demo_pipeline.domain.codec.UndecodableError": 1}),
-        ("notification", {"demo_pipeline.domain.codec.UndecodableError": 1}),
-        ("orchestrator", {"demo_pipeline.domain.codec.UndecodableError": 1}),
+        ("analytics", {"tracing.UndecodableRecord": 1}),
+        ("notification", {"tracing.UndecodableRecord": 1}),
+        ("orchestrator", {"tracing.UndecodableRecord": 1}),
     ] == [
         (delivery.group, dict(delivery.dead_letters))
         for delivery in deliveries(outcome.result.metrics)

@@ -12,7 +12,7 @@ UNREADABLE = {
     "messaging.consumer.group.name": "orchestrator",
     "messaging.message.conversation_id": "o-1",
     "pipeline.outcome": "dead_lettered",
-    "error.type": "demo_pipeline.domain.codec.UndecodableError",
+    "error.type": "tracing.UndecodableRecord",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,20 +42,23 @@ class _Quiet:
         pass
 
 
+def _options(scenario: str) -> RunOptions:
+    return RunOptions(
+        load=Load(orders=6, rate=20, seed=1),
+        scenario=scenario,
+        bootstrap_servers=None,
+        kafka=False,
+        http_port=0,
+        timeout_s=60,
+    )
+
+
 @pytest.mark.integration
 async def test_a_run_works_with_the_ids_of_a_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = FakeRegistry()
     with registry.running():
         monkeypatch.setenv("SCHEMA_REGISTRY_URL", registry.url)
-        options = RunOptions(
-            load=Load(orders=5, rate=20, seed=1),
-            scenario="steady",
-            bootstrap_servers=None,
-            kafka=False,
-            http_port=0,
-            timeout_s=60,
-        )
-        outcome = await run(options, _Quiet())
+        outcome = await run(_options("steady"), _Quiet())
     assert () == outcome.problems
     assert () == check_traces(outcome.result)
     # One client for all services, and nothing to ask after the start.
@@ -126,3 +130,31 @@ async def test_records_wait_in_their_order_while_the_registry_is_down_and_none_i
     await schemas.aclose()
     assert 3 == await shipped()
     assert () == broker.records(f"{topic}.shipping.dlq")
+
+
+@pytest.mark.integration
+async def test_old_and_new_writers_and_readers_work_together_and_traces_show_their_versions() -> (
+    None
+):
+    outcome = await run(_options("schema-evolution"), _Quiet())
+
+    assert () == outcome.problems
+    assert () == check_traces(outcome.result)
+    written: Counter[object] = Counter()
+    read: dict[str, set[object]] = defaultdict(set)
+    for span in outcome.result.spans:
+        attributes = span.attributes or {}
+        if attributes.get("pipeline.schema.subject") != "demo_pipeline.OrderPlaced":
+            continue
+        version = attributes["pipeline.schema.version"]
+        if span.name.startswith("send"):
+            written[version] += 1
+        else:
+            service = str(span.resource.attributes["service.name"])
+            read[service].add((version, attributes.get("pipeline.schema.reader.version", version)))
+    assert {1: 2, 2: 2, 3: 2} == written
+    assert {
+        "orchestrator": {(1, 1), (2, 1), (3, 1)},
+        "notification": {(1, 2), (2, 2), (3, 2)},
+        "analytics": {(1, 3), (2, 3), (3, 3)},
+    } == read

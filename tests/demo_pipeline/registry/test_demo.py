@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import tracing
 from demo_pipeline.app.load import Load
 from demo_pipeline.app.run import RunOptions, run
-from demo_pipeline.domain.codec import Codec, UndecodableError, headers_of
+from demo_pipeline.domain.codec import Codec, headers_of
 from demo_pipeline.domain.events import OrderPlaced
 from demo_pipeline.domain.schemas import committed
 from demo_pipeline.report import check_traces
@@ -83,7 +84,7 @@ async def test_an_id_that_the_registry_does_not_have_is_undecodable(
         value = await codec.encode(message)
         value = b"\x00" + (999_999).to_bytes(4, "big") + value[5:]
 
-        with pytest.raises(UndecodableError, match="there is no schema with id 999999"):
+        with pytest.raises(tracing.UnknownSchema, match="the schema with id 999999, which"):
             await codec.decode(record_with(value, headers_of(message)))
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from demo_pipeline.domain.codec import Codec, UndecodableError, headers_of
+import tracing
+from demo_pipeline.domain.codec import Codec, headers_of
 from demo_pipeline.domain.events import OrderPlaced, OrderShipped
 from demo_pipeline.domain.schemas import committed
 from demo_pipeline.runtime import registry as registry_module
@@ -19,7 +20,6 @@ from demo_pipeline.runtime.registry import RegisteredSchemas, open_schemas
 from demo_pipeline.runtime.registry_client import RegistryClient, registry_address
 from tests.demo_pipeline.runtime.fake_registry import FakeRegistry
 from tests.demo_pipeline.runtime.records import record_with
-from tracing import Retry
 from tracing.testing import eventually
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
     with fake.running():
         pass
     monkeypatch.setenv("SCHEMA_REGISTRY_URL", fake.url)
-    monkeypatch.setattr(registry_module, "_DELAYS", Retry(delay_s=0.01, max_delay_s=0.02))
+    monkeypatch.setattr(registry_module, "_DELAYS", tracing.Retry(delay_s=0.01, max_delay_s=0.02))
     return fake
 
 
@@ -129,7 +129,7 @@ async def test_an_id_that_the_registry_does_not_have_makes_a_record_undecodable(
     with registry.running():
         async with schemas_of(registry) as schemas:
             for _ in range(3):
-                with pytest.raises(UndecodableError, match="there is no schema with id 999999"):
+                with pytest.raises(tracing.UnknownSchema, match="the schema with id 999999, which"):
                     await Codec(schemas).decode(record)
     # A flood of damaged records must not become a flood of requests.
     assert [f"GET /schemas/ids/{UNKNOWN}"] == registry.requests
@@ -154,7 +154,9 @@ async def test_a_schema_that_is_no_avro_record_is_undecodable(registry: FakeRegi
     with registry.running():
         async with schemas_of(registry) as schemas:
             other = registry.add("another", '"string"')
-            with pytest.raises(UndecodableError, match=f"id {other} is no Avro schema of a record"):
+            with pytest.raises(
+                tracing.UndecodableRecord, match=f"id {other} is no Avro schema of a record"
+            ):
                 await schemas.find(other)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,7 +42,9 @@ async def test_a_placed_order_is_published_and_can_be_looked_up(
     open_service_database: Any, make_order: Callable[..., Any], handle: Any
 ) -> None:
     database, order = await open_service_database("orders"), make_order()
-    assert (OrderPlaced(order),) == await handle(database, "orders", PlaceOrder(order))
+    (placed,) = await handle(database, "orders", PlaceOrder(order))
+    assert OrderPlaced(order, promised_on=placed.promised_on) == placed
+    assert placed.promised_on > datetime.now(UTC).date()
     async with database.connect() as connection:
         status = await orders.status_of("o-1", connection)
         assert None is await orders.status_of("o-2", connection)

@@ -7,7 +7,8 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from sqlalchemy import delete, select
 
-from demo_pipeline.domain.codec import Codec, UndecodableError, headers_of
+import tracing
+from demo_pipeline.domain.codec import Codec, headers_of
 from demo_pipeline.domain.events import (
     CustomerNotified,
     Order,
@@ -177,7 +178,7 @@ async def test_every_record_moves_the_positions_and_only_events_of_interest_chan
 async def test_an_undecodable_record_changes_neither_rows_nor_positions(
     context: ServiceContext, make_order: Callable[..., Order]
 ) -> None:
-    with pytest.raises(UndecodableError):
+    with pytest.raises(tracing.UndecodableRecord):
         await _handle(context, await _record_of(OrderPlaced(make_order()), 0, b"\0"))
 
     async with context.database.connect() as connection:
