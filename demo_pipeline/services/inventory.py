@@ -9,12 +9,13 @@ from __future__ import annotations
 from time import time_ns
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, String, Table, insert, select, update
+from sqlalchemy import Column, String, Table, select, update
 
 from demo_pipeline.domain.catalogue import PRICES
 from demo_pipeline.domain.commands import ReleaseInventory, ReserveInventory
 from demo_pipeline.domain.events import StockRejected, StockReleased, StockReserved
 from demo_pipeline.domain.stock import StockChange
+from demo_pipeline.runtime.database import insert_once
 from demo_pipeline.runtime.service import Service
 from demo_pipeline.services import stock_log
 from demo_pipeline.services.stock_tables import STOCK, TABLES
@@ -49,39 +50,36 @@ async def fill(connection: AsyncConnection) -> None:
 async def reserve(command: ReserveInventory, connection: AsyncConnection) -> tuple[Event, ...]:
     """Reserve an order's items if all are in stock; a repeated command gets the same answer."""
     order = command.order
+    # Written first: SQLite locks the database, and PostgreSQL lets a repeated command wait.
+    if not await insert_once(connection, RESERVATIONS, order_id=order.order_id, state=RESERVED):
+        return (await _answer_again(order, connection),)
     wanted = _wanted(order)
-    stock = await stock_log.lock(wanted, connection)
-    reservation = await _reservation(order, connection)
-    if reservation is not None:
-        return (_answer(order, *reservation),)
-    products = await stock_log.load(stock, connection)
+    products = await stock_log.load(await stock_log.lock(wanted, connection), connection)
     because = sold_out(wanted, {sku: each.state.available for sku, each in products.items()})
-    state = RESERVED if because is None else REJECTED
-    if state == RESERVED:
+    if because is None:
         await _record(StockChange.RESERVED, order, products, connection)
+        return (_answer(order, RESERVED, None),)
     await connection.execute(
-        insert(RESERVATIONS).values(order_id=order.order_id, state=state, rejected_because=because)
+        update(RESERVATIONS)
+        .where(RESERVATIONS.c.order_id == order.order_id)
+        .values(state=REJECTED, rejected_because=because)
     )
-    return (_answer(order, state, because),)
+    return (_answer(order, REJECTED, because),)
 
 
 async def release(command: ReleaseInventory, connection: AsyncConnection) -> tuple[Event, ...]:
     """Release the reservation, if there is one; a later reservation is refused."""
     order = command.order
-    stock = await stock_log.lock(_wanted(order), connection)
-    reservation = await _reservation(order, connection)
-    if reservation is None:
-        await connection.execute(
-            insert(RESERVATIONS).values(order_id=order.order_id, state=RELEASED)
-        )
-    elif reservation[0] == RESERVED:
-        products = await stock_log.load(stock, connection)
-        await _record(StockChange.RELEASED, order, products, connection)
-        await connection.execute(
+    if not await insert_once(connection, RESERVATIONS, order_id=order.order_id, state=RELEASED):
+        was_reserved = await connection.execute(
             update(RESERVATIONS)
-            .where(RESERVATIONS.c.order_id == order.order_id)
+            .where(RESERVATIONS.c.order_id == order.order_id, RESERVATIONS.c.state == RESERVED)
             .values(state=RELEASED)
         )
+        if was_reserved.rowcount:
+            stock = await stock_log.lock(_wanted(order), connection)
+            products = await stock_log.load(stock, connection)
+            await _record(StockChange.RELEASED, order, products, connection)
     return (StockReleased(order),)
 
 
@@ -97,15 +95,15 @@ async def available(sku: str, connection: AsyncConnection) -> int:
     return await connection.scalar(query) or 0
 
 
-async def _reservation(order: Order, connection: AsyncConnection) -> tuple[str, str | None] | None:
-    """Return the state of an order's reservation and why it was rejected, if there is one."""
+async def _answer_again(order: Order, connection: AsyncConnection) -> StockReserved | StockRejected:
+    """Return the answer to a command that was handled before."""
     rows = await connection.execute(
-        select(RESERVATIONS.c.state, RESERVATIONS.c.rejected_because)
-        .where(RESERVATIONS.c.order_id == order.order_id)
-        .with_for_update()
+        select(RESERVATIONS.c.state, RESERVATIONS.c.rejected_because).where(
+            RESERVATIONS.c.order_id == order.order_id
+        )
     )
-    row = rows.one_or_none()
-    return None if row is None else (row.state, row.rejected_because)
+    state, because = rows.one()
+    return _answer(order, state, because)
 
 
 async def _record(

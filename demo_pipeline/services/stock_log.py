@@ -30,7 +30,7 @@ from demo_pipeline.services.stock_tables import EVENT_COLUMNS, EVENTS, SNAPSHOTS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from sqlalchemy import ColumnElement, Executable
+    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from demo_pipeline.domain.stock import StockState
@@ -87,24 +87,15 @@ def snapshot_every() -> int:
 async def lock(skus: Collection[str], connection: AsyncConnection) -> dict[str, int]:
     """Keep other transactions from changing products, until this one ends.
 
-    All lock products in the same sequence, so that two orders never deadlock.
+    All lock products in the same sequence, so that two orders never deadlock. SQLite does not lock
+    rows: there, the transaction has to begin with a write, which locks the whole database.
 
     Returns:
         The available pieces of those of the products that exist, as the table `stock` has them.
     """
-    if connection.dialect.name == "sqlite":
-        # A read would not lock anything, and the events might be old when the first one is stored.
-        locking: Executable = (
-            update(STOCK)
-            .where(STOCK.c.sku.in_(skus))
-            .values(available=STOCK.c.available)
-            .returning(*STOCK.c)
-        )
-    else:
-        locking = (
-            select(*STOCK.c).where(STOCK.c.sku.in_(skus)).order_by(STOCK.c.sku).with_for_update()
-        )
-    rows = await connection.execute(locking)
+    rows = await connection.execute(
+        select(*STOCK.c).where(STOCK.c.sku.in_(skus)).order_by(STOCK.c.sku).with_for_update()
+    )
     return {row.sku: row.available for row in rows.all()}
 
 
@@ -201,13 +192,15 @@ async def set_up(first: Mapping[str, int], connection: AsyncConnection) -> None:
         DemoError: The events of a product cannot be folded.
     """
     every = snapshot_every()
-    existing = await connection.scalars(select(STOCK.c.sku))
-    stock = await lock((*first, *existing.all()), connection)
     products = []
-    for sku in sorted(first.keys() - stock.keys()):
-        if await insert_once(connection, STOCK, sku=sku, available=first[sku]):
+    for sku, pieces in first.items():
+        if await insert_once(connection, STOCK, sku=sku, available=pieces):
             products.append(ProductStock(sku))
-            products[-1].record(StockChange.RECEIVED, first[sku], time_ns())
+            products[-1].record(StockChange.RECEIVED, pieces, time_ns())
+    await save(products, connection)
+    products.clear()
+    existing = await connection.scalars(select(STOCK.c.sku))
+    stock = await lock(existing.all(), connection)
     for sku, (head, snapshot) in (await _ends(stock, connection)).items():
         if not head:
             products.append(ProductStock(sku))
