@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demo_pipeline.domain.stock import (
@@ -36,6 +36,7 @@ def test_the_stock_is_what_arrived_less_what_is_reserved() -> None:
     assert 6 == fold(events).available
 
 
+@settings(deadline=None)
 @given(events=STREAMS, data=st.data())
 def test_a_fold_can_go_on_from_any_state_that_a_snapshot_has_kept(
     events: list[StockEvent], data: st.DataObject

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from demo_pipeline.domain.commands import ReleaseInventory, ReserveInventory
@@ -57,13 +57,15 @@ class Model:
             self.available[sku] += sign * quantity
 
 
+# Many statements for each example, so a slow machine has no deadline.
+@settings(deadline=None)
 @given(orders=ORDERS, commands=COMMANDS, every=st.integers(1, 7))
 def test_the_log_snapshots_and_the_current_stock_agree_after_every_command(
     orders: list[dict[str, int]], commands: list[tuple[type, int]], every: int
 ) -> None:
     model = Model()
-    with pytest.MonkeyPatch.context() as settings, ExitStack() as stack:
-        settings.setenv("INVENTORY_SNAPSHOT_EVERY", str(every))
+    with pytest.MonkeyPatch.context() as environment, ExitStack() as stack:
+        environment.setenv("INVENTORY_SNAPSHOT_EVERY", str(every))
         scene = stack.enter_context(StockScene(FIRST))
         for attempt, (command, number) in enumerate(commands, 1):
             order = order_of(f"o-{number}", **orders[number])
