@@ -31,6 +31,7 @@ def projecting(
 
     @asynccontextmanager
     async def at_work(context: ServiceContext) -> AsyncIterator[Work]:
+        await _mention_unbuilt(service, read_models, projections, context)
         staleness = ProjectionStaleness(
             context.telemetry, read_models, projections, ends=context.ends, service=service
         )
@@ -73,6 +74,24 @@ def projector(
             logger.info("%s of order %s %s %s", name, order_id, "is" if new else "was", outcome)
 
     return handle
+
+
+async def _mention_unbuilt(
+    service: str,
+    read_models: SqlProjections,
+    projections: Sequence[Projection],
+    context: ServiceContext,
+) -> None:
+    """Log which read models came after the history of the database, and how to build them."""
+    async with context.database.connect() as connection:
+        for each in projections:
+            if await read_models.active_generation(connection, each.name) is None:
+                logging.getLogger(f"demo_pipeline.{service}").warning(
+                    "the read model %s is newer than this database and stays empty until it is "
+                    "built from the log: python -m demo_pipeline replay --read-model %s",
+                    each.name,
+                    each.name,
+                )
 
 
 async def _project(

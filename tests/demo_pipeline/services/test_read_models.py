@@ -186,7 +186,7 @@ async def test_an_undecodable_record_changes_neither_rows_nor_positions(
 
 
 async def test_a_read_model_that_is_added_to_a_database_with_history_stays_empty_until_it_is_built(
-    context: ServiceContext, make_order: Callable[..., Order], open_service_database: Any
+    context: ServiceContext, make_order: Callable[..., Order], caplog: pytest.LogCaptureFixture
 ) -> None:
     await _handle(context, await _record_of(OrderPlaced(make_order("o-1")), 0))
     models = READ_MODELS.tables.models
@@ -194,11 +194,17 @@ async def test_a_read_model_that_is_added_to_a_database_with_history_stays_empty
         await connection.execute(delete(models).where(models.c.name == "products"))
         await connection.execute(delete(PRODUCT_SALES))
     # As at the next start.
-    fill = SERVICES["analytics"].fill
+    fill, at_work = SERVICES["analytics"].fill, SERVICES["analytics"].at_work
     assert fill is not None
+    assert at_work is not None
     async with context.database.begin() as connection:
         await fill(connection)
-    await _handle(context, await _record_of(OrderPlaced(make_order("o-2")), 1))
+    async with at_work(context):
+        await _handle(context, await _record_of(OrderPlaced(make_order("o-2")), 1))
+    unbuilt = [each.message for each in caplog.records if "newer than this" in each.message]
+    (line,) = unbuilt
+    assert line.startswith("the read model products is newer than this database")
+    assert line.endswith("python -m demo_pipeline replay --read-model products")
 
     async with context.database.connect() as connection:
         assert 1 == await READ_MODELS.active_generation(connection, "orders")
