@@ -64,7 +64,7 @@ def _running(
             yield ready.result(timeout=timeout_s)
         finally:
             stop.set()
-            running.exception(timeout=60)
+        running.result(timeout=60)
 
 
 def unavailable(reason: str) -> NoReturn:

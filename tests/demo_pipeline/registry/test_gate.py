@@ -63,6 +63,12 @@ def test_the_whole_history_is_registered_in_its_order_with_the_level(
     assert "nothing is new in the registry" in capsys.readouterr().out
 
 
+def test_only_named_schemas_are_registered(registry: httpx.Client, at: tuple[str, str]) -> None:
+    assert 0 == main(["schemas", "register", NAME, *at])
+
+    assert [SUBJECT] == registry.get("subjects").raise_for_status().json()
+
+
 def test_a_new_version_is_registered_in_both(
     shop: Shop, registry: httpx.Client, at: tuple[str, str]
 ) -> None:
