@@ -12,10 +12,13 @@ import pytest
 import tracing
 from tracing.core.semconv import error_type
 from tracing.messaging.unreadable import BrokenRecord
+from tracing.schemas.errors import undecodable, unknown
 
 ERRORS = [
     tracing.Rejected("card declined"),
     tracing.Unprocessable("not JSON"),
+    undecodable("orders[0] offset 3", "value", 7, ("orders-value", 2), None, ValueError("secret")),
+    unknown("orders[0] offset 3", "value", 7, None),
     tracing.UnreadableRecord(
         BrokenRecord(
             topic="t", partition=0, offset=3, next_offset=4, timestamp=-1, value=b"x",

@@ -39,10 +39,12 @@ NO_ID = (
 )
 
 
-async def _handle(memory: _InMemory, value: bytes | None, handler: Callable[[Any], Any]) -> Any:
+async def _handle(
+    memory: _InMemory, value: bytes | None, handler: Callable[[Any], Any], key: bytes = b"k"
+) -> Any:
     topic = await memory.topic()
     producer = await memory.producer()
-    await producer.send_and_wait(topic, value, key=b"k", partition=0)
+    await producer.send_and_wait(topic, value, key=key, partition=0)
     consumer = await memory.consumer(topic, group="g")
     record = await consumer.getone()
     async with consumer.process(record):
@@ -275,9 +277,9 @@ async def test_a_key_is_counted_and_is_not_on_the_span(
     def handler(record: Any) -> str:
         with schemas.reading(record):
             decode(record.value)
-        return read(framed(3))
+        return read(record.key)
 
-    await _handle(memory, framed(1), handler)
+    await _handle(memory, framed(1), handler, key=framed(3))
 
     assert 1 == _schema_attributes(capture)["pipeline.schema.version"]
     assert "shop.OrderPlaced" == _schema_attributes(capture)["pipeline.schema.subject"]
