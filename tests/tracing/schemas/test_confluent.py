@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 import pytest
+from confluent_kafka import DeserializingConsumer, SerializingProducer
 from confluent_kafka.schema_registry import (
     AsyncSchemaRegistryClient,
     Schema,
@@ -24,6 +27,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from demo_pipeline.broker import create_topics
 from tests.tracing.schemas.decoding import Meter, framed
 from tracing import Schemas, Telemetry, UndecodableRecord, UnknownSchema
 from tracing.testing import eventually
@@ -329,3 +333,41 @@ async def test_a_registry_that_does_not_know_an_id_leaves_the_version_unknown(
 
         assert await eventually(lambda: meter.counts() == {("unknown", "unknown", "written"): 1})
     assert 0 == meter.faults()
+
+
+@pytest.mark.kafka
+@pytest.mark.integration
+def test_confluents_own_clients_take_them_in_place_of_serializers(
+    kafka_servers: str, telemetry: Telemetry, meter: Meter
+) -> None:
+    topic = f"orders-{uuid4().hex}"
+    asyncio.run(create_topics(kafka_servers, {topic: 1}))
+    registry = SchemaRegistryClient.new_client({"url": "mock://"})
+    schemas = Schemas(telemetry, registry)
+    producer = SerializingProducer(
+        {
+            "bootstrap.servers": kafka_servers,
+            "value.serializer": schemas.serializer(AvroSerializer(registry, V1)),
+        }
+    )
+    consumer = DeserializingConsumer(
+        {
+            "bootstrap.servers": kafka_servers,
+            "group.id": topic,
+            "auto.offset.reset": "earliest",
+            "value.deserializer": schemas.deserializer(AvroDeserializer(registry)),
+        }
+    )
+    consumer.subscribe([topic])
+    try:
+        producer.produce(topic, value=ORDER)
+        producer.produce(topic, value=None, key="k")
+        assert 0 == producer.flush(30)
+        messages: list[Any] = [consumer.poll(30) for _ in range(2)]
+    finally:
+        consumer.close()
+
+    assert [ORDER, None] == [message.value() for message in messages if message is not None]
+    expected = {(f"{topic}-value", "1", outcome): 1 for outcome in ("written", "read")}
+    while meter.counts() != expected:
+        threading.Event().wait(0.001)
