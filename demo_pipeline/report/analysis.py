@@ -15,6 +15,7 @@ from demo_pipeline.report.message_map import message_map
 from demo_pipeline.report.model import OrderReport
 from demo_pipeline.report.order_traces import fault_finder, join
 from demo_pipeline.report.sagas import sum_up_sagas
+from demo_pipeline.report.schema_versions import schema_versions
 from demo_pipeline.report.timing import add, distribution, time_order, time_trace
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from demo_pipeline.report.message_map import MappedTopic
     from demo_pipeline.report.model import Breakdown, Distribution, Hop, RunResult
     from demo_pipeline.report.sagas import Saga
+    from demo_pipeline.report.schema_versions import SchemaVersions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Analysis:
     lags: LagsOverTime | None = None
     messages: tuple[MappedTopic, ...] = ()
     couplings: tuple[Coupling, ...] = ()
+    schemas: tuple[SchemaVersions, ...] = ()
     backlogs: Backlogs | None = None
     catch_ups: tuple[CatchUp, ...] = ()
     answers: Distribution | None = None
@@ -86,6 +89,7 @@ def analyse(result: RunResult) -> Analysis:
         lags=lags_over_time(spans),
         messages=message_map(result.metrics),
         couplings=couplings(spans),
+        schemas=schema_versions(spans),
         backlogs=backlogs(spans),
         catch_ups=catch_ups(spans),
         answers=distribution(_answers_ns(reports)),

@@ -15,6 +15,7 @@ from demo_pipeline.report.lag_chart import backlog_section, lag_section
 from demo_pipeline.report.model import Hop, RunResult
 from demo_pipeline.report.page_data import page_data
 from demo_pipeline.report.page_sections import delivery_section, message_section, saga_section
+from demo_pipeline.report.schema_table import schema_section
 from demo_pipeline.report.wording import (
     counted,
     escaped,
@@ -56,6 +57,7 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         where=_where_it_went(analysis),
         messages=message_section(analysis.messages),
         couplings=coupling_section(analysis.couplings),
+        schemas=schema_section(analysis.schemas),
         sagas=saga_section(analysis.sagas),
         delivery=delivery_section(analysis),
         data=page_data(analysis, result.started_unix_ns),

@@ -16,6 +16,7 @@ from demo_pipeline.report.hop_table import hop_part
 from demo_pipeline.report.message_table import message_part
 from demo_pipeline.report.plain import WIDE, plain_table, print_plainly, width_of
 from demo_pipeline.report.saga_table import saga_part
+from demo_pipeline.report.schema_table import schema_part
 from demo_pipeline.report.waterfall import order_part
 from demo_pipeline.report.wording import counted, milliseconds, per_second, percentiles, printable
 
@@ -37,6 +38,7 @@ def print_summary(result: RunResult, console: Console) -> None:
     parts: list[RenderableType] = [*_headline(result, analysis), ""]
     parts += message_part(analysis.messages, width)
     parts += coupling_part(analysis.couplings, width)
+    parts += schema_part(analysis.schemas, width)
     parts += hop_part(analysis.hops, width)
     if analysis.end_to_end:
         parts += [Text("End to end (ms)", "bold"), _end_to_end(analysis, analysis.end_to_end), ""]

@@ -168,7 +168,8 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         story="A new release is rolled out. `OrderPlaced` is written with versions 1, 2 and 3 of "
         "its schema in turn, as by replicas of three releases. The orchestrator still reads with "
         "version 1, notification with version 2, and all others with version 3. Every order goes "
-        "through, and the traces show which version was written and read.",
+        "through. See the table Schema versions of the report, and the panel Schema versions in "
+        "flight.",
         writes={"OrderPlaced": (1, 2, 3)},
         reads={"orchestrator": {"OrderPlaced": 1}, "notification": {"OrderPlaced": 2}},
     ),
