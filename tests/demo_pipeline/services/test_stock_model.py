@@ -83,6 +83,7 @@ def test_the_log_snapshots_and_the_current_stock_agree_after_every_command(
             event(type(expected).__name__)
             assert (expected,) == scene.handle(command(order, attempt))
             _check(scene, model, every)
+        _check_every_snapshot(scene)
 
 
 def _check(scene: StockScene, model: Model, every: int) -> None:
@@ -92,5 +93,11 @@ def _check(scene: StockScene, model: Model, every: int) -> None:
         assert pieces == rebuilt.available
         assert rebuilt == product.state
         assert product.state.sequence - product.snapshot < every
+
+
+def _check_every_snapshot(scene: StockScene) -> None:
+    for sku in FIRST:
+        events = scene.events(sku)
         for snapshot in scene.snapshots(sku):
-            assert rebuilt == fold(scene.events(sku, snapshot.sequence), snapshot)
+            assert snapshot == fold(events[: snapshot.sequence])
+            assert fold(events) == fold(events[snapshot.sequence :], snapshot)
