@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from time import time
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
@@ -12,19 +13,20 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from demo_pipeline.app.http_answers import ORDER_ID, answer
+from demo_pipeline.app.http_answers import answer
 from demo_pipeline.app.http_limits import HEALTH
 from demo_pipeline.app.http_spans import with_server_spans
+from demo_pipeline.app.shown_order import show_order
 from demo_pipeline.domain.commands import PlaceOrder
 from demo_pipeline.domain.order_request import order_from
+from demo_pipeline.domain.order_states import OrderState
 from demo_pipeline.runtime.publishing import perform
-from demo_pipeline.services.orders import place_order, place_order_with_notice, status_of
+from demo_pipeline.services.orders import place_order, place_order_with_notice
 from tracing import HttpBoundary
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
@@ -67,6 +69,7 @@ def http_api(
         except (SQLAlchemyError, OSError):
             _logger.exception("cannot store order %s", order.order_id)
             return answer(503, {"error": "cannot accept orders at the moment, try again"})
+        context.durations.moved(order.order_id, OrderState.PLACED, time())
         _logger.info("order %s was accepted", order.order_id)
         span_context = trace.get_current_span().get_span_context()
         trace_id = trace.format_trace_id(span_context.trace_id)
@@ -74,9 +77,7 @@ def http_api(
         return answer(202, accepted, {"location": f"/orders/{order.order_id}"})
 
     async def show(request: Request) -> Response:
-        if context.faults.orders_api_is_down():
-            return answer(503, {"error": "cannot show orders at the moment, try again"})
-        return await _shown(request.path_params["order_id"], context.database)
+        return await show_order(request, context)
 
     async def health(_request: Request) -> Response:
         return answer(200, {"status": "ok"})
@@ -114,17 +115,3 @@ async def _body(request: Request) -> bytes | Response:
         if len(body) > _MAX_BODY:
             return answer(413, {"error": f"an order must not exceed {_MAX_BODY} bytes"})
     return bytes(body)
-
-
-async def _shown(order_id: str, database: AsyncEngine) -> Response:
-    status = None
-    if ORDER_ID.fullmatch(order_id):
-        try:
-            async with database.connect() as connection:
-                status = await status_of(order_id, connection)
-        except (SQLAlchemyError, OSError) as error:
-            _logger.warning("cannot read orders (%s)", type(error).__name__)
-            return answer(503, {"error": "cannot show orders at the moment, try again"})
-    if status is None:
-        return answer(404, {"error": "there is no such order"})
-    return answer(200, status)

@@ -10,17 +10,28 @@ from demo_pipeline.domain.events import Rejection
 from demo_pipeline.runtime.publishing import perform
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiokafka.structs import ConsumerRecord
 
+    from demo_pipeline.domain.messages import Message
     from demo_pipeline.runtime.service import RecordHandler, Service
     from demo_pipeline.runtime.service_context import ServiceContext
 
 
-def record_handler(service: Service, context: ServiceContext) -> RecordHandler:
+def record_handler(
+    service: Service, context: ServiceContext, done: Callable[[Message, int], None] | None = None
+) -> RecordHandler:
     """Return the function that `tracing.consume` calls with every record of a service.
 
-    It raises `tracing.Rejected` after it has stored a rejection, and `tracing.UndecodableRecord`
-    for a record that claims to be one of our messages and is not.
+    Args:
+        service: The service.
+        context: What it works with.
+        done: Called after the commit of each message, with the timestamp of its record in unix ms;
+            not for one that was handled before.
+
+    It raises `tracing.Rejected` after it has stored a rejection, and
+    `tracing.UndecodableRecord` for a record that claims to be one of our messages and is not.
     """
     logger = logging.getLogger(f"demo_pipeline.{service.name}")
 
@@ -38,6 +49,8 @@ def record_handler(service: Service, context: ServiceContext) -> RecordHandler:
         if sent is None:
             logger.info("%s of order %s was already done", name, order_id)
             return
+        if done is not None:
+            done(message, record.timestamp)
         for answer in sent:
             if isinstance(answer, Rejection):
                 logger.info("%s of order %s: %s", name, order_id, answer.reason)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from demo_pipeline.domain.codec import Codec
 from demo_pipeline.domain.deadlines import PATIENT
+from demo_pipeline.domain.durations import StateDurations
 from demo_pipeline.domain.pace import steady_pace
 from demo_pipeline.runtime.arrivals import Arrivals
 from demo_pipeline.runtime.faults import no_faults
@@ -41,6 +42,7 @@ class ServiceContext:
         codec: Encodes and decodes messages.
         orders: Calls the orders API, if the service asks it anything.
         arrivals: Wakes the HTTP requests that wait for a message to be handled.
+        durations: How long orders recently stayed in each state, if the service follows them.
         ends: How far the log reaches that the service reads.
     """
 
@@ -55,4 +57,5 @@ class ServiceContext:
     codec: Codec = field(default_factory=Codec)
     orders: httpx.AsyncClient | None = None
     arrivals: Arrivals = field(default_factory=Arrivals)
+    durations: StateDurations = field(default_factory=StateDurations)
     ends: LogEnds = field(default_factory=LogEnds)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
 
@@ -31,16 +34,22 @@ from demo_pipeline.domain.order_states import (
     STATE_AFTER,
     OrderState,
 )
-from demo_pipeline.runtime.service import Service
+from demo_pipeline.runtime.consuming import record_handler
+from demo_pipeline.runtime.service import Service, Work
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiokafka.structs import ConsumerRecord
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from demo_pipeline.domain.events import Event
     from demo_pipeline.domain.messages import Message
+    from demo_pipeline.runtime.service_context import ServiceContext
 
 _MAX_REASON: Final = 400
 _DELIVERY: Final = timedelta(days=3)
+_BETWEEN_LOOKS_S: Final = 1.0
 
 _TABLES = MetaData()
 _ORDERS = Table(
@@ -160,6 +169,44 @@ async def _move(
     return bool(moved.rowcount)
 
 
+@asynccontextmanager
+async def at_work(context: ServiceContext) -> AsyncIterator[Work]:
+    """Follow the orders during the block; note how long their states take, for customers."""
+    follow_on = record_handler(SERVICE, context, partial(_noted, context))
+
+    async def handle(record: ConsumerRecord[Any, Any]) -> None:
+        context.ends.received(record)
+        await follow_on(record)
+        context.ends.handled(record)
+
+    looking = asyncio.create_task(_look(context))
+    try:
+        yield Work(handle)
+    finally:
+        looking.cancel()
+        await asyncio.wait({looking})
+
+
+async def _look(context: ServiceContext) -> None:
+    while True:
+        await context.ends.update()
+        await asyncio.sleep(_BETWEEN_LOOKS_S)
+
+
+def _noted(context: ServiceContext, message: Message, at_ms: int) -> None:
+    """Note the state that a message led to, and wake those who wait for it."""
+    order_id, kind = message.order.order_id, type(message)
+    state = _STATES.get(kind)
+    if state is not None:
+        context.durations.moved(order_id, state, at_ms / 1000)
+    context.arrivals.announce(order_id)
+
+
+_STATES: Final[dict[type, OrderState]] = {
+    **STATE_AFTER,
+    CancelOrder: OrderState.CANCELLED,
+    HoldOrder: OrderState.ON_HOLD,
+}
 _FOLLOWED: Final = (
     StockReserved, StockRejected, StockReleased, PaymentCharged, PaymentDeclined, CardRefunded,
     OrderShipped, ShippingRefused, ShipmentCancelled,
@@ -174,4 +221,5 @@ SERVICE: Final = Service(
         HoldOrder: hold,
         **dict.fromkeys(_FOLLOWED, follow),
     },
+    at_work=at_work,
 )

@@ -90,7 +90,7 @@ class _Known:
             return self
         if end < last:
             # The topic was created again.
-            return _Known(((end, now_ms),), min(self.handled, end))
+            return _Known(((end, now_ms),))
         # Ends that the group has passed say nothing any more.
         ends = tuple(each for each in self.ends if each[0] > self.handled)
         if len(ends) > 1 and (now_ms - ends[-2][1]) * _PRECISION < now_ms - ends[0][1]:
@@ -188,12 +188,21 @@ class LogEnds:
             known.ends, known.handled, (record.offset, record.timestamp)
         )
 
+    def handled(self, record: Any) -> None:
+        """Note that a record was handled, where nothing else says how far the group is.
+
+        Views need not: their positions say it.
+        """
+        place = LogPartition(record.topic, record.partition)
+        known = self._partitions.get(place, _Known())
+        self._partitions[place] = _Known(known.ends, max(known.handled, record.offset + 1))
+
     def seen(self, place: LogPartition, end: int, handled: int | None = None) -> None:
         """Note the end of a partition, and the first offset that the group has still to handle."""
-        known = self._partitions.get(place, _Known())
+        known = self._partitions.get(place, _Known()).seen(end, round(self._clock() * 1000))
         if handled is not None:
             known = _Known(known.ends, handled, known.receiving)
-        self._partitions[place] = known.seen(end, round(self._clock() * 1000))
+        self._partitions[place] = known
 
     def expect(self, places: Collection[LogPartition]) -> None:
         """Note which partitions there are: until all were seen, it is not known what is missing."""

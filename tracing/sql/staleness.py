@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tracing.telemetry import Telemetry
 
 _INTERVAL_S: Final = 1.0
+# Longer than it takes to get the only connection of a busy SQLite database.
+_READ_S: Final = 10.0
 
 
 class StalenessGauge:
@@ -143,7 +145,7 @@ class ProjectionStaleness:
         """Read the positions of those that are built; leave the last ones if that fails."""
         positions = {}
         try:
-            async with asyncio.timeout(_INTERVAL_S), engine.connect() as connection:
+            async with asyncio.timeout(_READ_S), engine.connect() as connection:
                 for name in self._topics:
                     if await self._store.active_generation(connection, name) is not None:
                         positions[name] = await self._store.positions(connection, name)

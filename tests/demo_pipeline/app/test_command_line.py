@@ -46,6 +46,7 @@ def _one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["run", "--bootstrap-servers", "host:\u0663"], "HOST:PORT"),
         (["run", "--bootstrap-servers", "user:secret@host:9092"], "HOST:PORT"),
         (["run", "--http-port", "abc"], "--http-port"),
+        (["run", "--views-port", "65536"], "--views-port"),
         (["run", "--log-level", "loud"], "'loud'"),
         (["run", "--log-level", "aiokafka=loud"], "'aiokafka=loud'"),
         (["run", "--log-level", "=debug"], "'=debug'"),
@@ -70,11 +71,16 @@ def test_a_missing_broker_is_one_line_and_exit_1(
     assert f"127.0.0.1:{port}" in _one_line(capsys)
 
 
-def test_a_port_that_is_taken_is_one_line_and_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", ["--http-port", "--views-port"])
+def test_a_port_that_is_taken_is_one_line_and_exit_1(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with listen(0) as listener:
         port = str(listener.getsockname()[1])
-        assert 1 == main(["run", "--http-port", port])
-    assert f"127.0.0.1:{port}" in _one_line(capsys)
+        assert 1 == main(["run", option, port])
+    line = _one_line(capsys)
+    assert f"127.0.0.1:{port}" in line
+    assert option in line
 
 
 def test_an_unwritable_report_folder_fails_before_the_run(

@@ -17,6 +17,7 @@ from demo_pipeline.app.views_api import views_api
 from demo_pipeline.domain.codec import headers_of
 from demo_pipeline.domain.events import OrderCancelled, OrderPlaced, PaymentCharged
 from demo_pipeline.domain.topics import ORDERS, PARTITIONS, PAYMENT, TOPIC_OF
+from demo_pipeline.runtime import arrivals
 from demo_pipeline.runtime.arrivals import Arrivals
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.runtime.projecting import projector
@@ -283,12 +284,14 @@ async def _waits(shop: Shop, number: int) -> None:
 
 
 async def test_a_query_waits_until_the_view_has_the_order_and_holds_no_connection(
-    shop: Shop, make_order: Callable[..., Order]
+    shop: Shop, make_order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(arrivals, "_RECHECK_S", 60.0)
     asking = asyncio.create_task(shop.get("/views/orders/o-1", prefer="respond-async, wait=20"))
     await _waits(shop, 1)
     await shop.happens(OrderPlaced(make_order("o-1")))
-    answer = await asking
+    async with asyncio.timeout(15):
+        answer = await asking
 
     assert (200, "wait=20") == (answer.status_code, answer.headers["preference-applied"])
     assert "o-1" == answer.json()["order"]["order_id"]
@@ -296,14 +299,16 @@ async def test_a_query_waits_until_the_view_has_the_order_and_holds_no_connectio
 
 
 async def test_a_query_waits_until_the_view_has_applied_a_position(
-    shop: Shop, make_order: Callable[..., Order]
+    shop: Shop, make_order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(arrivals, "_RECHECK_S", 60.0)
     path = f"/views/users/user-07?position={PAYMENT}:0:0"
     await shop.happens(OrderPlaced(make_order("o-1")))
     asking = asyncio.create_task(shop.get(path, prefer="wait=20"))
     await _waits(shop, 1)
     await shop.happens(PaymentCharged(make_order("o-1"), "p-1"))
-    answer = await asking
+    async with asyncio.timeout(15):
+        answer = await asking
     early = await shop.get(f"/views/products?position={PAYMENT}:0:1", prefer="wait=0")
 
     assert ["paid"] == [order["state"] for order in answer.json()["orders"]]
@@ -326,7 +331,8 @@ async def test_what_another_replica_has_applied_is_noticed_without_being_woken(
     await _waits(sqlite_shop, 1)
     await sqlite_shop.happens(OrderPlaced(make_order("o-1")))
 
-    assert 200 == (await asking).status_code
+    async with asyncio.timeout(10):
+        assert 200 == (await asking).status_code
 
 
 async def test_further_waiters_are_answered_at_once(

@@ -10,12 +10,11 @@ import pytest
 from aiokafka.structs import TopicPartition
 
 import tracing
-from tracing import TracedConsumer
 from tracing.replay import Freshness, LogEnds, LogPartition, Position
-from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer, eventually
+from tracing.testing import eventually
 
 if TYPE_CHECKING:
-    from tracing import Telemetry
+    from tests.tracing.conftest import Clients
 
 ONE, TWO = LogPartition("orders", 0), LogPartition("orders", 1)
 
@@ -125,7 +124,7 @@ def test_a_topic_that_was_created_again_is_looked_at_anew(ends: LogEnds) -> None
     ends.seen(ONE, 2)
 
     assert Freshness(7, 0) == ends.known().freshness({ONE: Position(900, 7)})
-    ends.seen(ONE, 4, handled=2)
+    ends.seen(ONE, 4)
     assert Freshness(8, 2, 1_000_000) == ends.known().freshness({ONE: Position(2, 8)})
 
 
@@ -149,12 +148,13 @@ def test_what_is_remembered_of_a_consumer_that_stands_still_is_bounded_and_keeps
 
 
 async def test_a_loop_that_handles_and_gives_up_is_followed_through_its_consumer(
-    telemetry: Telemetry,
+    clients: Clients,
 ) -> None:
-    broker = InMemoryBroker()
-    broker.create_topic("orders", partitions=1)
-    broker.create_topic("orders.g.dlq", partitions=1)
-    ends, stuck = LogEnds(), asyncio.Event()
+    topic = await clients.topic()
+    place, ends, stuck = LogPartition(topic, 0), LogEnds(), asyncio.Event()
+    consumer = await clients.consumer(topic, group="g")
+    producer = await clients.producer()
+    await clients.exact_topic(f"{topic}.g.dlq")
 
     async def handle(record: Any) -> None:
         ends.received(record)
@@ -163,58 +163,49 @@ async def test_a_loop_that_handles_and_gives_up_is_followed_through_its_consumer
         if record.value == b"slow":
             await stuck.wait()
 
-    async with (
-        tracing.TracedProducer(InMemoryProducer(broker), telemetry) as producer,
-        TracedConsumer(
-            InMemoryConsumer(
-                "orders",
-                broker=broker,
-                group_id="g",
-                auto_offset_reset="earliest",
-                enable_auto_commit=False,
-            ),
-            telemetry,
-        ) as consumer,
-    ):
-        ends.follow(consumer, ["orders"])
-        for value in (b"good", b"bad", b"slow", b"after"):
-            await producer.send_and_wait("orders", value, timestamp_ms=5000)
-        stop = asyncio.Event()
-        loop = asyncio.create_task(
-            tracing.consume(consumer, handle, dead_letters=tracing.DeadLetters(producer), stop=stop)
-        )
+    ends.follow(consumer, [topic])
+    for value in (b"good", b"bad", b"slow", b"after"):
+        await producer.send_and_wait(topic, value, partition=0, timestamp_ms=5000)
+    stop = asyncio.Event()
+    loop = asyncio.create_task(
+        tracing.consume(consumer, handle, dead_letters=tracing.DeadLetters(producer), stop=stop)
+    )
 
-        async def handled() -> bool:
-            await ends.update()
-            assert Freshness(4000, 2, 5000) == ends.known().freshness({ONE: Position(1, 4000)})
-            return True
-
-        assert await eventually(handled)
-        stuck.set()
-
-        async def all_handled() -> bool:
-            await ends.update()
-            return ends.known().freshness({ONE: Position(1, 4000)}).records == 0
-
-        assert await eventually(all_handled)
-        stop.set()
-        await loop
-
-
-async def test_partitions_of_another_replica_are_asked_for(telemetry: Telemetry) -> None:
-    broker = InMemoryBroker()
-    broker.create_topic("orders", partitions=2)
-    ends = LogEnds()
-    bare = InMemoryConsumer(broker=broker, group_id="g", auto_offset_reset="earliest")
-    async with (
-        tracing.TracedProducer(InMemoryProducer(broker), telemetry) as producer,
-        TracedConsumer(bare, telemetry) as consumer,
-    ):
-        consumer.assign([TopicPartition(*ONE)])
-        await producer.send_and_wait("orders", b"v", partition=1)
-        ends.follow(consumer, ["orders"])
-        assert None is ends.known().freshness({}).records
-
+    async def missing() -> tuple[int | None, int | None]:
         await ends.update()
+        freshness = ends.known().freshness({place: Position(1, 4000)})
+        return freshness.records, freshness.missing_since_ms
 
-        assert 1 == ends.known().freshness({}).records
+    async def is_stuck() -> bool:
+        return await missing() == (2, 5000)
+
+    async def is_done() -> bool:
+        return await missing() == (0, None)
+
+    assert await eventually(is_stuck)
+    stuck.set()
+    assert await eventually(is_done)
+    stop.set()
+    await loop
+
+
+async def test_partitions_that_another_replica_reads_are_asked_for(clients: Clients) -> None:
+    topic = await clients.topic()
+    producer = await clients.producer()
+    consumer = await clients.consumer(group="g")
+    mine, other = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    consumer.assign([mine, other])
+    await producer.send_and_wait(topic, b"v", partition=1)
+    await consumer.commit({other: 1})
+    await producer.send_and_wait(topic, b"v", partition=1)
+    consumer.assign([mine])
+    ends = LogEnds()
+    ends.follow(consumer, [topic])
+    assert None is ends.known().freshness({}).records
+
+    async def one_is_missing() -> bool:
+        await ends.update()
+        return ends.known().freshness({}).records == 1
+
+    assert await eventually(one_is_missing)
+    assert 0 == ends.known().freshness({LogPartition(*other): Position(2)}).records
