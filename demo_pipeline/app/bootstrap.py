@@ -178,6 +178,7 @@ async def start_service(
             # out: orders are accepted meanwhile.
             app = api_of(service, context, providers, story=story, orders_api=orders_api)
             url = await stack.enter_async_context(serving(app, listener))
+            stack.callback(context.arrivals.close)
         consumer = _consumer(service, cluster, telemetry)
         stack.push_async_callback(_close, consumer)
         await consumer.start()

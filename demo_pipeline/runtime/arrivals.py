@@ -41,6 +41,7 @@ class Arrivals:
     def __init__(self, most: int = _MAX_WAITERS) -> None:
         self._most = most
         self._waiting: dict[asyncio.Event, Hashable] = {}
+        self._closed = False
 
     def __len__(self) -> int:
         """Return how many wait now."""
@@ -51,6 +52,12 @@ class Arrivals:
         for woken, key in self._waiting.items():
             if key in keys:
                 woken.set()
+
+    def close(self) -> None:
+        """Let all that wait read once more and end: the service stops, and nothing will arrive."""
+        self._closed = True
+        for woken in self._waiting:
+            woken.set()
 
     async def until(
         self,
@@ -73,7 +80,7 @@ class Arrivals:
             while True:
                 result = await read()
                 left_s = until - monotonic()
-                if woken is None or left_s <= 0 or settled(result):
+                if woken is None or self._closed or left_s <= 0 or settled(result):
                     return Awaited(result, wait_s > 0 and woken is not None)
                 try:
                     async with asyncio.timeout(min(left_s, _RECHECK_S)):

@@ -196,6 +196,21 @@ async def test_a_client_can_wait_for_the_outcome(
     assert 0 == len(shop.context.arrivals)
 
 
+async def test_a_service_that_stops_keeps_none_waiting(
+    shop: Shop, make_order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "_RECHECK_S", 60.0)
+    await shop.placed(make_order())
+    asking = asyncio.create_task(shop.client.get("/orders/o-1", headers={"prefer": "wait=25"}))
+    await _waits(shop, 1)
+    shop.context.arrivals.close()
+    async with asyncio.timeout(15):
+        answer = await asking
+        after = await shop.client.get("/orders/o-1", headers={"prefer": "wait=25"})
+
+    assert ["placed"] * 2 == [each.json()["state"] for each in (answer, after)]
+
+
 @pytest.mark.parametrize(
     ("prefer", "applied"),
     [
