@@ -279,8 +279,9 @@ class TracedConsumer(OffsetMethods):
     async def stop(self) -> None:
         """Leave the group and close, as `AIOKafkaConsumer.stop`."""
         self._iterations.left(sys.exc_info()[1])
-        self._catch_ups.close()
+        self._catch_ups.closing()
         await beneath(self._target.stop, self._consumer)()
+        self._catch_ups.closed()
 
     async def __aenter__(self) -> Self:
         self._rebalances.attach(self._consumer)

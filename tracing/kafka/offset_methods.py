@@ -57,9 +57,18 @@ class OffsetMethods(ConsumerMethods):
     @like(ConsumerMethods.seek_to_beginning)
     async def seek_to_beginning(self, *args: Any, **kwargs: Any) -> Any:
         """Read from the oldest record, as `AIOKafkaConsumer.seek_to_beginning`."""
+        # Before it, because a loop may have handled the first record when this continues; and
+        # after it, because records that were fetched before may have been handled meanwhile.
+        self._rewound(args)
         result = await self._target.seek_to_beginning(*args, **kwargs)
-        self._catch_ups.rewound(args or tuple(self._consumer.assignment()))
+        self._rewound(args)
         return result
+
+    def _rewound(self, partitions: tuple[Any, ...]) -> None:
+        with suppress(Exception):
+            assigned = self._consumer.assignment()
+            chosen = assigned.intersection(partitions) if partitions else assigned
+            self._catch_ups.rewound(tuple(chosen))
 
     def _started(self) -> None:
         """Let partitions that no rebalance has announced begin now."""

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 _logger = EventLog("tracing.catch_up")
 
-# The records of a lane arrive later than this answer, which takes one request.
-_ANSWER_S: Final = 5.0
+# The records of a lane arrive later than this answer, which takes one request: a client asks the
+# same before it fetches. Both wait while the coordinator of a group is not there.
+_ANSWER_S: Final = 60.0
 
 
 class CatchUps:
@@ -109,8 +110,11 @@ class CatchUps:
     def arriving(self, lanes: Collection[Any]) -> None:
         """Begin lanes that are new, and forget those that are gone."""
         gone, self._revoked = self._revoked.difference(lanes), set()
-        for place in gone:
-            self._forget(place)
+        try:
+            for place in gone:
+                self._forget(place)
+        except Exception as fault:
+            self._failed(fault)
         self.started(lanes)
 
     async def assigned(self, lanes: Collection[Any]) -> None:
@@ -119,10 +123,11 @@ class CatchUps:
     def rewound(self, lanes: Collection[Any]) -> None:
         """Note that the application reads lanes from their beginning again: all that is history."""
         try:
-            for place in lanes:
+            anew = [place for place in lanes if place not in self._catching_up]
+            for place in anew:
                 self._forget(place)
-            self._begin(lanes, time_ns() // 1_000_000, asks=False)
-            for place in lanes:
+            self._begin(anew, time_ns() // 1_000_000, asks=False)
+            for place in anew:
                 self._learned(place, NOTHING_COMMITTED)
         except Exception as fault:
             self._failed(fault)
@@ -173,10 +178,15 @@ class CatchUps:
         """Whether a commit may need metadata."""
         return bool(self._open)
 
-    def close(self) -> None:
-        """Stop asking: the consumer is closed."""
+    def closing(self) -> None:
+        """Stop asking: the consumer is about to close, perhaps after a last commit."""
         for task in tuple(self._asking):
             task.cancel()
+
+    def closed(self) -> None:
+        """Forget all lanes and report nothing more."""
+        for memory in (self._held, self._open, self._catching_up, self._topics):
+            memory.clear()
 
     def _marked(self, place: Any, offset: int) -> Any:
         metadata = self.metadata(place, offset)

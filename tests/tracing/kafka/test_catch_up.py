@@ -10,11 +10,19 @@ import pytest
 from aiokafka.structs import TopicPartition
 
 import tracing
-from tracing.testing import Capture, HistogramValue, eventually
+from tracing import Telemetry, TracedConsumer
+from tracing.testing import (
+    Capture,
+    HistogramValue,
+    InMemoryBroker,
+    InMemoryConsumer,
+    InMemoryProducer,
+    eventually,
+)
 
 if TYPE_CHECKING:
     from tests.tracing.conftest import Clients
-    from tracing import TracedConsumer, TracedProducer
+    from tracing import TracedProducer
 
 HOUR_S = 3600
 WAIT = "pipeline.wait.duration"
@@ -412,3 +420,53 @@ async def test_an_error_of_the_broker_leaves_the_records_late_and_is_counted(
 
     assert (2, 2) == _in_flow(capture, topic)
     assert 1 == capture.metric("pipeline.telemetry.dropped", {"reason": "catch_up"})
+
+
+async def test_a_consumer_that_is_stopped_reports_nothing_that_is_left(
+    memory: Any, capture: Capture
+) -> None:
+    topic = await memory.topic()
+    await _send(await memory.producer(), topic, 3)
+    consumer = await memory.consumer(topic, group="late")
+    await _read(consumer, 1)
+
+    assert 2 == _history(capture, topic, "remaining")
+    await consumer.stop()
+    assert _history(capture, topic, "remaining") is None
+    assert 1 == _history(capture, topic)
+
+
+async def test_two_consumers_of_a_process_report_what_is_left_together(
+    memory: Any, capture: Capture
+) -> None:
+    topic = await memory.topic()
+    producer = await memory.producer()
+    for partition in range(4):
+        await _send(producer, topic, 3, partition=partition)
+    consumers = [await memory.consumer(topic, group="late") for _ in range(2)]
+    for consumer in consumers:
+        for batch in (await consumer.getmany(timeout_ms=1000)).values():
+            async with consumer.process(batch[0]):
+                pass
+
+    assert (8, 4) == (_history(capture, topic, "remaining"), _history(capture, topic))
+    assert _history(capture, topic, "rate") > 0
+
+
+async def test_faults_of_order_in_history_are_no_news(capture: Capture) -> None:
+    broker = InMemoryBroker()
+    broker.create_topic("orders", partitions=2)
+    telemetry = Telemetry("orders", meter_provider=capture.meter_provider, order_check=True)
+    async with InMemoryProducer(broker) as producer:
+        for partition in range(2):
+            await producer.send_and_wait(
+                "orders", b"v", key=b"user-1", partition=partition, timestamp_ms=1
+            )
+    bare = InMemoryConsumer("orders", broker=broker, group_id="late", auto_offset_reset="earliest")
+    async with TracedConsumer(bare, telemetry) as consumer:
+        await _read(consumer, 2)
+
+        assert (2, 0) == (
+            capture.metric("pipeline.catch_up.records"),
+            capture.metric("pipeline.out_of_order"),
+        )
