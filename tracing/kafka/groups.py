@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tracing.kafka.cluster import Cluster
 
 _GONE: Final = "Dead"
+_EMPTY: Final = "Empty"
 # Groups that only commit have no kind. Groups of Connect and share groups commit nothing.
 _KINDS: Final = frozenset({"", "consumer", "streams"})
 _CONSUMERS: Final = "consumer"
@@ -56,6 +57,13 @@ class Group:
     members: int | None = None
     assigned: frozenset[TopicPartition] | None = None
     subscribed: frozenset[str] | None = None
+
+    @property
+    def reads(self) -> bool:
+        """Whether it has members. Some brokers call a group empty that does not exist."""
+        if self.members is None:
+            return self.state not in {"", _GONE, _EMPTY}
+        return self.members > 0
 
     def has_abandoned(self, tp: TopicPartition) -> bool | None:
         """Return whether no member has the partition or subscribes to its topic.

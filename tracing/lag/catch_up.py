@@ -4,9 +4,9 @@ A group is catching up on a partition until it reaches an offset, which is known
 
 1. The metadata of its committed offset says so, which this library writes (see
    `tracing.messaging.catch_up`).
-2. The monitor saw the group come: it had committed nothing, or did not exist, one sweep before, and
-   the first record that it has not committed is older than a few seconds. Then it is the end of the
-   log of that sweep, or of the first sweep in which a member had the partition.
+2. The monitor saw the group come: it had neither members nor commits in an earlier sweep, and the
+   first record that it has not committed is older than that sweep. Then it is the end of the log at
+   the first commit, or in the first sweep in which a member had the partition without a commit.
 3. The monitor saw its committed offset go back: to where it was before.
 
 What is committed from there on is neither lag nor late.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tracing.lag.velocity import Velocity
 
 _OLD_S: Final = 5.0
-"""As `tracing.messaging.catch_up.GRACE_MS`."""
+"""How much older than that sweep, as `tracing.messaging.catch_up.GRACE_MS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ class Seen:
         end: The log's end.
         marked: The end of the history, by the metadata of the offset; `None` if that has none.
         lag_s: How long the oldest uncommitted record has waited, in seconds; `None` if unknown.
-        new: Whether the last sweep saw everything but this.
+        absent_s: Seconds since the last sweep in which the group had neither members nor commits;
+            `None` if there is none.
     """
 
     committed: int | None
@@ -64,7 +65,7 @@ class Seen:
     end: int
     marked: int | None
     lag_s: float | None
-    new: bool
+    absent_s: float | None
 
 
 class CatchUps:
@@ -87,7 +88,12 @@ class CatchUps:
             self._until[key] = seen.marked
         elif last is not None and seen.committed < last:
             self._until[key] = max(last, self._until.get(key, 0))
-        elif last is None and seen.new and key not in self._until and (seen.lag_s or 0) > _OLD_S:
+        elif (
+            last is None
+            and key not in self._until
+            and seen.absent_s is not None
+            and (seen.lag_s or 0.0) > seen.absent_s + _OLD_S
+        ):
             self._until[key] = seen.end
         until = self._until.get(key, 0)
         # Beyond the log's end, it is that of an earlier topic of the same name.
@@ -101,6 +107,36 @@ class CatchUps:
         for memory in (self._until, self._committed):
             for key in [key for key in memory if key not in known]:
                 del memory[key]
+
+
+class Births:
+    """When groups had neither members nor commits yet. For one task."""
+
+    def __init__(self) -> None:
+        self._absent_at: dict[str, float] = {}
+        self._known: frozenset[str] | None = None
+        self._at = 0.0
+
+    def observe(self, at: float, existing: frozenset[str], *, complete: bool) -> None:
+        """Record which groups have members or commits.
+
+        Args:
+            at: The moment, in seconds, later than all previous ones.
+            existing: Their names.
+            complete: Whether others have none.
+        """
+        if self._known is not None:
+            for group in existing - self._known:
+                self._absent_at.setdefault(group, self._at)
+        for gone in self._absent_at.keys() - existing if complete else ():
+            del self._absent_at[gone]
+        self._known = existing if complete else None
+        self._at = at
+
+    def absent_s(self, group: str, at: float) -> float | None:
+        """Return how long ago a group had neither; `None` if it was always there."""
+        absent_at = self._absent_at.get(group)
+        return None if absent_at is None else max(0.0, at - absent_at)
 
 
 def catch_up(until: int | None, committed: int | None, velocity: Velocity | None) -> CatchUp | None:

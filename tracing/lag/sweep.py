@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tracing.kafka.cluster import EARLIEST, LATEST
 from tracing.kafka.groups import Groups
-from tracing.lag.catch_up import CatchUps, Seen, catch_up
+from tracing.lag.catch_up import Births, CatchUps, Seen, catch_up
 from tracing.lag.causes import Rebalances, cause_of, partition_cause
 from tracing.lag.depth import depths
 from tracing.lag.inflow import Inflows
@@ -72,8 +72,7 @@ class Sweeper:
         self._catch_ups = CatchUps()
         self._existing: frozenset[Log] = frozenset()
         self._previous: frozenset[Log] | None = None
-        # The logs of the last sweep, if it saw all groups: whatever it did not see is new.
-        self._saw: frozenset[Log] = frozenset()
+        self._births = Births()
         self._skewed = 0
 
     async def sweep(self, *, until: float) -> Sweep:
@@ -90,6 +89,11 @@ class Sweeper:
         await self._cluster.refresh(self._choice.topics)
         self._existing = frozenset(map(self._cluster.log, self._cluster.partitions))
         commits = await self._commits()
+        self._births.observe(
+            began,
+            frozenset(each.group.name for each in commits if each.offsets or each.group.reads),
+            complete=not self._cluster.remarks.unanswered,
+        )
         dead_letters = self._dead_letters()
         logs = await self._logs(commits, dead_letters, until)
         # After all else: a broker that does not know these requests may end the connection.
@@ -99,7 +103,6 @@ class Sweeper:
             memory.forget_before(began - self._window_s)
         self._previous = self._existing
         remarks = self._cluster.remarks
-        self._saw = frozenset() if remarks.unanswered else self._existing
         self._catch_ups.keep(
             {
                 (each.group.name, self._cluster.log(tp))
@@ -251,7 +254,7 @@ class Sweeper:
             end=end,
             marked=commits.until.get(tp),
             lag_s=lag_s,
-            new=log in self._saw,
+            absent_s=self._births.absent_s(group.name, at),
         )
         history = catch_up(self._catch_ups.until(group.name, log, seen), committed, velocity)
         status = with_history(status, history)

@@ -12,7 +12,7 @@ from tracing.cli.lag_check import LagCheck
 from tracing.cli.lag_figures import described, figures_of
 from tracing.kafka.topic_ids import Log
 from tracing.lag import CatchUp, GroupLag, PartitionLag, RetentionUse, Status, Sweep, Velocity
-from tracing.lag.catch_up import CatchUps, Seen, catch_up
+from tracing.lag.catch_up import Births, CatchUps, Seen, catch_up
 from tracing.lag.gauges import LagGauges
 from tracing.lag.status import with_history
 from tracing.metrics.instruments import metrics_on
@@ -25,7 +25,9 @@ HALTED: Final = Velocity(inflow=1.0, commits=0.0, moving=False, catch_up_s=inf)
 
 def seen(committed: int | None, **changes: Any) -> Seen:
     """See a group for the first time, behind by an hour, on a log that ends at 100."""
-    before = Seen(committed=committed, counted_from=0, end=100, marked=None, lag_s=3600.0, new=True)
+    before = Seen(
+        committed=committed, counted_from=0, end=100, marked=None, lag_s=3600.0, absent_s=10.0
+    )
     return replace(before, **changes)
 
 
@@ -40,18 +42,19 @@ def until(*sweeps: Seen) -> list[int | None]:
         pytest.param([seen(3)], [100], id="the group is new"),
         pytest.param([seen(3), seen(50, end=200), seen(100, end=200)], [100, 100, None],
                      id="it reaches the end that the log had then"),
-        pytest.param([seen(3, new=False)], [None], id="it may have been there before"),
-        pytest.param([seen(3, lag_s=4.0)], [None], id="it began with the flow"),
+        pytest.param([seen(3, absent_s=None)], [None], id="it may have been there before"),
+        pytest.param([seen(3, lag_s=14.0)], [None], id="it began with the flow"),
+        pytest.param([seen(3, lag_s=16.0)], [100], id="the record was there before it"),
         pytest.param([seen(3, lag_s=None)], [None], id="how old its record is, is unknown"),
         pytest.param([seen(100)], [None], id="it has committed everything"),
         pytest.param([seen(None, counted_from=80), seen(3, end=200)], [None, 80],
                      id="it had a partition before it committed"),
-        pytest.param([seen(3, marked=60, new=False)], [60], id="its commit says so"),
+        pytest.param([seen(3, marked=60, absent_s=None)], [60], id="its commit says so"),
         pytest.param([seen(3, marked=60), seen(61)], [60, None], id="its commit knows better"),
         pytest.param([seen(3, marked=600)], [None], id="its commit is of an earlier topic"),
-        pytest.param([seen(90, new=False), seen(3, new=False), seen(89), seen(91)],
+        pytest.param([seen(90, absent_s=None), seen(3, absent_s=None), seen(89), seen(91)],
                      [None, 90, 90, None], id="its offset was set back"),
-        pytest.param([seen(90, new=False), seen(3, end=10, new=False)], [None, None],
+        pytest.param([seen(90, absent_s=None), seen(3, end=10, absent_s=None)], [None, None],
                      id="its topic was created again"),
     ],
 )  # fmt: skip
@@ -63,10 +66,10 @@ def test_what_is_gone_is_forgotten() -> None:
     catch_ups = CatchUps()
     catch_ups.until("late", LOG, seen(3))
     catch_ups.keep({("late", LOG)})
-    assert 100 == catch_ups.until("late", LOG, seen(4, new=False))
+    assert 100 == catch_ups.until("late", LOG, seen(4, absent_s=None))
     catch_ups.keep(set())
 
-    assert catch_ups.until("late", LOG, seen(4, new=False)) is None
+    assert catch_ups.until("late", LOG, seen(4, absent_s=None)) is None
 
 
 @pytest.mark.parametrize(
@@ -144,3 +147,32 @@ def test_the_table_and_json_show_what_is_left(
     assert {"until": 100, "remaining": 90, "rate": 50.0, "left_s": in_json} == described(part)[
         "catch_up"
     ]
+
+
+def births(*sweeps: tuple[set[str], bool]) -> list[float | None]:
+    """Return how long ago the group `late` did not exist, after sweeps at 10 s, 20 s, ..."""
+    memory = Births()
+    found = []
+    for number, (existing, complete) in enumerate(sweeps, 1):
+        memory.observe(10.0 * number, frozenset(existing), complete=complete)
+        found.append(memory.absent_s("late", 10.0 * number + 1))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "expected"),
+    [
+        pytest.param([({"late"}, True)] * 2, [None, None], id="it was always there"),
+        pytest.param([(set(), True), ({"late"}, True), ({"late"}, True)], [None, 11.0, 21.0],
+                     id="it came"),
+        pytest.param([(set(), False), ({"late"}, True)], [None, None], id="it was perhaps there"),
+        pytest.param([(set(), True), ({"late"}, True), (set(), True), ({"late"}, True)],
+                     [None, 11.0, None, 11.0], id="it came again"),
+        pytest.param([(set(), True), ({"late"}, True), (set(), False), ({"late"}, True)],
+                     [None, 11.0, 21.0, 31.0], id="it was not seen once"),
+    ],
+)  # fmt: skip
+def test_a_group_is_new_since_the_last_sweep_without_it(
+    sweeps: list[tuple[set[str], bool]], expected: list[float | None]
+) -> None:
+    assert expected == births(*sweeps)

@@ -92,8 +92,10 @@ async def _scene(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
         await _give_up(TracedConsumer(_reader(broker, group_id="g"), telemetry), producer, broker)
         await producer.send_and_wait("history", b"v", timestamp_ms=1)
         late = InMemoryConsumer("history", broker=broker, auto_offset_reset="earliest")
-        async with TracedConsumer(late, telemetry, group="late") as behind:
-            behind.process(await behind.getone()).start()
+        behind = TracedConsumer(late, telemetry, group="late")
+        await behind.start()
+        async with behind.process(await behind.getone()):
+            pass
     counting = tracing.SagaTracker("counted", telemetry)
     context = counting.begin("s-1")
     counting.started(context)
@@ -113,6 +115,7 @@ async def _scene(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
     tracing.Schemas(telemetry, {1: ("orders-value", 1)}).written(b"\0\0\0\0\1")
 
     async def end() -> None:
+        await behind.stop()
         await reading.aclose()
         gauges.end()
         backlog.end()
