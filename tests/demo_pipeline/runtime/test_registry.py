@@ -20,7 +20,7 @@ from demo_pipeline.runtime.registry import RegisteredSchemas, open_schemas
 from demo_pipeline.runtime.registry_client import RegistryClient, registry_address
 from tests.demo_pipeline.runtime.fake_registry import FakeRegistry
 from tests.demo_pipeline.runtime.records import record_with
-from tracing.testing import eventually
+from tracing.testing import Capture, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -118,6 +118,23 @@ async def test_an_unknown_schema_is_asked_for_once_however_many_records_need_it(
     assert (SUBJECT, registry.schemas[newer][1]) == (found[0].subject, found[0].version)
     assert [f"GET /schemas/ids/{newer}", f"GET /schemas/ids/{newer}/versions"] == registry.requests
     assert 1 == registry.most_at_once
+
+
+async def test_a_version_that_the_registry_knows_is_counted_as_such(
+    registry: FakeRegistry, make_order: Callable[..., Any]
+) -> None:
+    placed = OrderPlaced(make_order())
+    with registry.running(), Capture() as capture:
+        telemetry = tracing.Telemetry("orders", meter_provider=capture.meter_provider)
+        async with schemas_of(registry) as schemas:
+            codec = Codec(schemas, telemetry=telemetry)
+            newer = registry.add(SUBJECT, newer_schema())
+            # Its field is the last one.
+            value = b"\x00" + newer.to_bytes(4, "big") + (await codec.encode(placed))[5:] + b"\x01"
+            for _ in range(2):
+                assert placed == await codec.decode(record_with(value, headers_of(placed)))
+        read = {"subject": SUBJECT, "version": str(registry.schemas[newer][1]), "outcome": "read"}
+        assert 2 == capture.metric("pipeline.schema.records", read)
 
 
 async def test_an_id_that_the_registry_does_not_have_makes_a_record_undecodable(
