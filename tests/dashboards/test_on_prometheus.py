@@ -26,7 +26,7 @@ from demo_pipeline.app.load import Load
 from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.broker import EmbeddedBroker
 from tests.dashboards.prometheus_server import PrometheusServer, prometheus_server
-from tracing import Schemas, TracedConsumer, TracedProducer, UndecodableRecord, otlp
+from tracing import TracedConsumer, TracedProducer, otlp
 from tracing.kafka.connection import Connection
 from tracing.lag import GroupLag, LagMonitor, PartitionLag, RetentionUse, Status, Sweep
 from tracing.lag.gauges import LagGauges
@@ -92,7 +92,6 @@ async def _runs() -> None:
                 await run(_options(servers, scenario), _Silent())
             await _refused(servers, providers)
             await _as_on_kafka(providers)
-            await _coded(providers)
             await _works_off_history(providers)
             await asyncio.to_thread(_replay, servers)
             watching.cancel()
@@ -140,16 +139,6 @@ async def _as_on_kafka(providers: otlp.Providers) -> None:
     gauges.start()
     gauges.show(Sweep(0.0, 0.1, (group,)), valid_s=600)
     await asyncio.sleep(2.5)  # two exports: a rate needs two points
-
-
-async def _coded(providers: otlp.Providers) -> None:
-    """Write two values with a schema, one export apart, and fail to read others."""
-    schemas = Schemas(providers.telemetry("orders"), {1: ("orders-value", 1)})
-    for value in (b"\0\0\0\0\1", b"no id"):
-        schemas.written(b"\0\0\0\0\1")
-        with pytest.raises(UndecodableRecord):
-            schemas.deserializer(json.loads)(value)
-        await asyncio.sleep(1.5)  # longer than the export interval
 
 
 async def _works_off_history(providers: otlp.Providers) -> None:
