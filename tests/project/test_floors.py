@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -86,6 +87,25 @@ def test_only_the_testing_package_imports_test_doubles() -> None:
         if room_of(each.imported) == "testing"
         if each.importer.startswith("tracing.") and room_of(each.importer) != "testing"
     ]
+
+
+def test_the_readme_lists_every_package_of_the_library_once_on_its_floor() -> None:
+    section = (ROOT / "README.md").read_text().partition("## Where things are")[2]
+    # The first table of the section: it ends with the first line that is no row.
+    rows = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
+    assert rows is not None
+    listed = sorted(
+        (name.removesuffix(".py").removesuffix("/"), floor)
+        for floor, names in re.findall(r"^\| (\S{1,2}) \| (.*?) \|", rows[0], re.MULTILINE)
+        for name in re.findall(r"`(.*?)`", names)
+    )
+
+    expected = {name: str(floor) for floor, names in enumerate(FLOORS["tracing"]) for name in names}
+    # It stands beside the others, and the row of the command line has its entry point.
+    expected["testing"] = "–"  # noqa: RUF001 - a dash, for no number
+    entry_point = expected.pop("__main__")
+    assert sorted(expected.items()) == listed
+    assert f"`__main__.py`, on floor {entry_point}," in rows[0]
 
 
 def test_public_modules_exist() -> None:
