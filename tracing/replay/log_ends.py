@@ -19,6 +19,8 @@ _NOWHERE: Final = Position(0)
 _READ_S: Final = 0.2
 _ASK_S: Final = 3.0
 _BETWEEN_LOOKS_S: Final = 5.0
+# Three looks, each of which may take its time.
+_RECENT_S: Final = 3 * (_BETWEEN_LOOKS_S + _ASK_S)
 # Ages are exact to a sixteenth, so what is remembered grows with the logarithm of the time that a
 # consumer stands still: some 250 ends in a year.
 _PRECISION: Final = 16
@@ -32,7 +34,8 @@ class Freshness:
         as_of_ms: The event time that the view has reached, unix ms: where it is behind, the oldest
             one of the partitions that it is behind in; else that of its latest event. `None` before
             the first event.
-        records: How many records are missing; `None` while the ends of the log are not known.
+        records: How many records are missing; `None` while the ends of the log are not known, and
+            where none was missing when the cluster last answered, which is too long ago.
         missing_since_ms: The timestamp of the oldest missing record, unix ms. Where that is not
             known, when the record was first seen to exist: it is at least that old. `None` if none
             is missing.
@@ -45,8 +48,8 @@ class Freshness:
     def behind_s(self, now_s: float) -> float | None:
         """Return the age of the oldest missing record, or its lower bound; `None` if unknown.
 
-        It is 0 where the view has applied everything that the log had at the last look, also when
-        that is long ago: an idle topic makes no view stale. It grows while a record is missing.
+        It is 0 where the view has applied everything that the log had at the last look: an idle
+        topic makes no view stale. It grows while a record is missing.
 
         Args:
             now_s: The current time, unix seconds.
@@ -104,6 +107,7 @@ class KnownLog:
 
     partitions: Mapping[LogPartition, _Known]
     complete: bool
+    recent: bool = True
 
     def freshness(self, positions: Mapping[LogPartition, Position]) -> Freshness:
         """Return how far a view is behind.
@@ -126,12 +130,14 @@ class KnownLog:
             as_of = min(reached, default=None) if len(reached) == len(behind) else None
         else:
             as_of = max(times.values(), default=None)
-        return Freshness(as_of, records if self.complete else None, min(since, default=None))
+        # What is missing stays so without the cluster. That nothing is, only the cluster can say.
+        counted = self.complete and (self.recent or records > 0)
+        return Freshness(as_of, records if counted else None, min(since, default=None))
 
     def of(self, topics: Collection[str]) -> KnownLog:
         """Return what is known of some topics, where a view reads fewer than its consumer."""
         kept = {place: known for place, known in self.partitions.items() if place.topic in topics}
-        return KnownLog(kept, self.complete)
+        return KnownLog(kept, self.complete, self.recent)
 
     def passed(
         self, place: LogPartition, offset: int, positions: Mapping[LogPartition, Position]
@@ -145,8 +151,9 @@ class KnownLog:
 class LogEnds:
     """The ends of the partitions that a consumer's group reads, and what it has handled of them.
 
-    Reading costs no request for the partitions that the consumer is assigned: it takes what came
-    with the last fetch. The others are asked for every few seconds. For one event loop::
+    Of the partitions that the consumer is assigned, it takes what came with the last fetch. It asks
+    for the others every few seconds, and whether the cluster answers at all: without answers,
+    nothing would show that records are missing. For one event loop::
 
         ends = LogEnds()
         ends.follow(consumer, topics)
@@ -165,6 +172,7 @@ class LogEnds:
         self._partitions: dict[LogPartition, _Known] = {}
         self._expected: frozenset[LogPartition] = frozenset()
         self._asked_at: float | None = None
+        self._answered_s: float | None = None
 
     def follow(self, consumer: Any, topics: Collection[str]) -> None:
         """Look at the log through a consumer from now on.
@@ -214,7 +222,9 @@ class LogEnds:
             self.seen(place, end)
         seen = {place for place, known in self._partitions.items() if known.ends}
         complete = bool(self._expected) and self._expected <= seen
-        return KnownLog(dict(self._partitions), complete)
+        answered_s = self._answered_s
+        recent = answered_s is None or self._clock() - answered_s <= _RECENT_S
+        return KnownLog(dict(self._partitions), complete, recent)
 
     async def update(self) -> None:
         """Look at the log; at most every few seconds with requests. Never raises."""
@@ -236,6 +246,11 @@ class LogEnds:
                 self._asked_at = monotonic()
                 async with asyncio.timeout(_ASK_S):
                     await self._ask(self._expected - assigned.keys())
+                    if assigned:
+                        # Only whether it answers. Some brokers, such as the demo's embedded one,
+                        # give less than the end here; fetches are right.
+                        await self._consumer.end_offsets(list(assigned))
+                self._answered_s = self._clock()
         except Exception as error:
             # During a rebalance or without a broker; what was known stays.
             _logger.debug("the ends of the log are not known: %s", described(error))

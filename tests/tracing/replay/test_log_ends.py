@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import TopicPartition
 
 import tracing
-from tracing.replay import Freshness, LogEnds, LogPartition, Position
+from tracing.replay import Freshness, LogEnds, LogPartition, Position, log_ends
 from tracing.testing import eventually
 
 if TYPE_CHECKING:
@@ -25,6 +26,30 @@ class _Clock:
 
     def __call__(self) -> float:
         return self.now_s
+
+
+class _Cluster:
+    """A consumer with one partition, whose cluster may give no answers."""
+
+    def __init__(self) -> None:
+        self.answers = True
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return {ONE.partition}
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TopicPartition(*ONE)}
+
+    def highwater(self, place: TopicPartition) -> int:
+        return 5
+
+    async def position(self, place: TopicPartition) -> int:
+        return 0
+
+    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        if not self.answers:
+            raise KafkaConnectionError
+        return dict.fromkeys(places, 5)
 
 
 @pytest.fixture
@@ -209,3 +234,35 @@ async def test_partitions_that_another_replica_reads_are_asked_for(clients: Clie
 
     assert await eventually(one_is_missing)
     assert 0 == ends.known().freshness({LogPartition(*other): Position(2)}).records
+
+
+async def test_without_answers_it_is_not_known_that_nothing_is_missing(
+    ends: LogEnds, clock: _Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_ends, "_BETWEEN_LOOKS_S", 0.0)
+    cluster = _Cluster()
+    ends.follow(cluster, ["orders"])
+    answers: list[tuple[int | None, float | None]] = []
+    for cluster.answers, later_s in ((True, 0), (True, 86_400), (False, 20), (False, 5), (True, 0)):
+        clock.now_s += later_s
+        await ends.update()
+        freshness = ends.known().of({"orders"}).freshness({ONE: Position(5, 1)})
+        answers.append((freshness.records, freshness.behind_s(clock.now_s)))
+
+    assert [(0, 0.0), (0, 0.0), (0, 0.0), (None, None), (0, 0.0)] == answers
+
+
+async def test_what_is_missing_keeps_growing_without_answers(
+    ends: LogEnds, clock: _Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_ends, "_BETWEEN_LOOKS_S", 0.0)
+    cluster = _Cluster()
+    ends.follow(cluster, ["orders"])
+    await ends.update()
+    cluster.answers = False
+    clock.now_s += 100
+    await ends.update()
+
+    freshness = ends.known().freshness({ONE: Position(3, 1)})
+
+    assert (2, 100.0) == (freshness.records, freshness.behind_s(clock.now_s))
