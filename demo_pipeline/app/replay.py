@@ -19,6 +19,7 @@ from demo_pipeline.runtime.errors import DemoError
 from demo_pipeline.runtime.registry import open_schemas
 from demo_pipeline.services import analytics
 from demo_pipeline.services.read_models import PROJECTIONS, READ_MODELS
+from tracing import UnknownSchema
 from tracing.replay import ReplayError, kafka_source, replay
 from tracing.sql import SqlReplayStore
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "analytics-replay"
 """The `service.name` of a replay: it is not analytics, which may run beside it."""
+_UNKNOWN: Final = (
+    ". Is SCHEMA_REGISTRY_URL the one of the service? If no registry has the schema any longer, "
+    "--leave-out-unknown leaves such events out"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,10 @@ async def run_replay(command: ReplayCommand, progress: ProgressCallback) -> Repl
         store = SqlReplayStore(database, READ_MODELS, PROJECTIONS[command.read_model])
         try:
             return await replay(source, store, codec.decode, telemetry, command.options, progress)
-        except (ReplayError, LookupError, TimeoutError) as error:
+        except ReplayError as error:
+            hint = _UNKNOWN if isinstance(error.__cause__, UnknownSchema) else ""
+            raise DemoError(f"{error}{hint}") from error
+        except (LookupError, TimeoutError) as error:
             raise DemoError(str(error)) from error
         except KafkaError as error:
             raise DemoError(

@@ -22,7 +22,8 @@ from demo_pipeline.app.replay import ReplayCommand, run_replay
 from demo_pipeline.runtime.errors import StoppedError, UsageError
 from demo_pipeline.services import analytics
 from demo_pipeline.services.read_models import PROJECTIONS
-from tracing.replay import AtOffset, AtTime, ReplayOptions
+from tracing import Unprocessable
+from tracing.replay import AtOffset, AtTime, ReplayOptions, refused_for_good
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,6 +73,12 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}")
     help="Begin anew instead of resuming an interrupted replay: after a change of the code.",
 )
 @click.option(
+    "--leave-out-unknown",
+    is_flag=True,
+    help="Leave out events whose schema is unknown, instead of stopping: the service may have read "
+    "them with another SCHEMA_REGISTRY_URL.",
+)
+@click.option(
     "--databases",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
@@ -88,6 +95,7 @@ def replay_command(
     end: End,
     incomplete: bool,
     restart: bool,
+    leave_out_unknown: bool,
     databases: Path,
     bootstrap_servers: str | None,
     as_json: bool,
@@ -110,13 +118,17 @@ def replay_command(
             "replay needs the Kafka cluster that holds the events: use --bootstrap-servers "
             "HOST:PORT or set KAFKA_BOOTSTRAP_SERVERS"
         )
-    options = ReplayOptions(
-        start=start,
-        end=end,
-        group=analytics.SERVICE.name,
-        incomplete=incomplete,
-        restart=restart,
-    )
+    try:
+        options = ReplayOptions(
+            start=start,
+            end=end,
+            group=analytics.SERVICE.name,
+            undecodable=_unprocessable if leave_out_unknown else refused_for_good,
+            incomplete=incomplete,
+            restart=restart,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     command = ReplayCommand(read_model, bootstrap_servers, databases, options)
     with console_logs(LogLevels()), _shown(quiet=quiet or as_json) as show:
         try:
@@ -127,6 +139,10 @@ def replay_command(
         click.echo(msgspec.json.encode(asdict(result)).decode())
     elif not quiet:
         click.echo(_summary(result, live=end == "live"))
+
+
+def _unprocessable(error: Exception) -> bool:
+    return isinstance(error, Unprocessable)
 
 
 async def _until_terminated(

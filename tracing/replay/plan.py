@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tracing.messaging.outcome import Unprocessable
 from tracing.replay.positions import AtOffset, AtTime, Position
 from tracing.replay.seams import ReplayError
+from tracing.schemas.errors import UnknownSchema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +23,12 @@ Decode = Callable[[Any], Awaitable[Any]]
 
 
 def refused_for_good(error: Exception) -> bool:
-    """Return whether `consume` makes a dead letter of a record at once: `Unprocessable`."""
-    return isinstance(error, Unprocessable)
+    """Return whether `consume` makes a dead letter of a record at once, here and elsewhere.
+
+    That is `Unprocessable`, but not `UnknownSchema`: the live consumer may use another registry,
+    and then a read model would be replaced by one that lacks all that it could read.
+    """
+    return isinstance(error, Unprocessable) and not isinstance(error, UnknownSchema)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +44,8 @@ class ReplayOptions:
         group: The live consumer's group: dead letters that were replayed for other groups are left
             out, as it left them out.
         undecodable: Whether a record is left out whose decoding fails with this error, because
-            the live consumer made a dead letter of it. Other errors end the replay.
+            the live consumer made a dead letter of it. Other errors end the replay, and so does a
+            schema that is unknown here, unless this says otherwise.
         incomplete: Whether to start at the beginning of a log that has lost its first records.
         restart: Whether to begin anew instead of taking up what an interrupted replay left.
         batch_size: Records that are applied in one transaction.
@@ -59,8 +65,11 @@ class ReplayOptions:
         """Check the options.
 
         Raises:
-            ValueError: A number is not positive.
+            ValueError: A number is not positive, or the end is before the start.
         """
+        match self.start, self.end:
+            case (AtOffset(start), AtOffset(end)) | (AtTime(start), AtTime(end)) if end < start:
+                raise ValueError(f"the end, {self.end}, is before the start, {self.start}")
         for name, value in (("batch_size", self.batch_size), ("silence_s", self.silence_s)):
             if not value > 0:
                 raise ValueError(f"{name} must be positive, not {value!r}")

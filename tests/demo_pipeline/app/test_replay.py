@@ -19,6 +19,7 @@ from demo_pipeline.broker import EmbeddedBroker, create_topics
 from demo_pipeline.domain.topics import ORDERS, PARTITIONS
 from tests.demo_pipeline import read_model_rows
 from tests.demo_pipeline.read_model_rows import TABLES, query
+from tests.demo_pipeline.runtime.fake_registry import FakeRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,6 +179,10 @@ def test_a_read_model_that_came_after_the_fact_is_built_from_history(
     [
         ([], "KAFKA_BOOTSTRAP_SERVERS"),
         (["--from", "yesterday"], "'yesterday' is neither `beginning` nor an offset"),
+        (
+            ["--bootstrap-servers", "a:1", "--from", "5", "--to", "3"],
+            "is before the start, offset 5",
+        ),
         (["--to", "-1"], "'-1' is neither `live` nor an offset"),
         (["--read-model", "customers"], "'customers' is not one of 'orders', 'products'"),
         (["--bootstrap-servers", "localhost:1"], "there is no file"),
@@ -217,10 +222,10 @@ def test_a_cluster_that_is_not_the_right_one_is_refused(
     assert live == canonical(folder, "orders")
 
 
-async def _send_rubbish(servers: str) -> None:
+async def _send(servers: str, *values: bytes) -> None:
     headers: Any = tracing.cloudevent(type="OrderPlaced", source="/test", id="x")
     async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
-        for value in (b"", b"{", b"\0\0\0\0\1"):
+        for value in values:
             await producer.send_and_wait(ORDERS, value, headers=headers)
 
 
@@ -228,7 +233,7 @@ def test_bytes_that_are_no_event_are_left_out_as_the_service_left_them_out(
     after_a_run: tuple[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     servers, folder = after_a_run
-    asyncio.run(_send_rubbish(servers))
+    asyncio.run(_send(servers, b"", b"{", b"\0\0\0\0\1"))
     live = canonical(folder, "orders")
 
     assert 0 == _replay(servers, folder, "orders")
@@ -237,3 +242,38 @@ def test_bytes_that_are_no_event_are_left_out_as_the_service_left_them_out(
     output = capsys.readouterr()
     assert "that cannot be decoded" in output.out
     assert "the replay leaves it out, as the live consumer did" in output.err
+
+
+def test_events_of_a_registry_that_is_not_the_services_replace_nothing(
+    after_a_run: tuple[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    servers, folder = after_a_run
+    live = canonical(folder, "orders")
+    registry = FakeRegistry()
+    with registry.running(), monkeypatch.context() as patched:
+        patched.setenv("SCHEMA_REGISTRY_URL", registry.url)
+        assert 1 == _replay(servers, folder, "orders")
+    assert "cannot be decoded now (UnknownSchema)" in (error := capsys.readouterr().err)
+    assert "Is SCHEMA_REGISTRY_URL the one of the service?" in error
+    assert live == canonical(folder, "orders")
+
+    assert 0 == _replay(servers, folder, "orders")
+
+    assert live == canonical(folder, "orders")
+
+
+def test_an_event_whose_schema_no_registry_has_is_left_out_if_that_is_asked_for(
+    after_a_run: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers, folder = after_a_run
+    live = canonical(folder, "orders")
+    asyncio.run(_send(servers, b"\0\0\0\x03\xe7\0"))
+
+    assert 1 == _replay(servers, folder, "orders")
+    assert "--leave-out-unknown" in capsys.readouterr().err
+    assert 0 == _replay(servers, folder, "orders", "--leave-out-unknown")
+
+    assert live == canonical(folder, "orders")
+    assert "that cannot be decoded" in capsys.readouterr().out

@@ -16,7 +16,7 @@ from tests.tracing.replay.doubles import (
     generations,
     view,
 )
-from tracing import Unprocessable
+from tracing import UnknownSchema, Unprocessable
 from tracing.headers.dead_letter import Replay
 from tracing.replay import (
     AtOffset,
@@ -271,6 +271,40 @@ async def test_what_the_live_consumer_could_not_decode_is_left_out_and_counted(
 
     assert (2, 1, 1) == (done.applied, done.undecodable, done.ignored)
     assert {"a": 1, "b": 2} == await view(engine)
+
+
+async def test_a_schema_that_is_unknown_here_ends_the_replay_unless_it_may_be_left_out(
+    log: Log, engine: AsyncEngine, new_store: Any, telemetry: Telemetry
+) -> None:
+    for value in ("a=1", "b=2"):
+        log.add(value)
+
+    async def with_another_registry(record: Any) -> Any:
+        if record.value == b"b=2":
+            raise UnknownSchema("id 7")
+        return await decode(record)
+
+    async def attempt(options: ReplayOptions) -> ReplayProgress:
+        return await replay(LogSource(log), new_store(), with_another_registry, telemetry, options)
+
+    before = await generations(engine)
+    with pytest.raises(ReplayError, match="cannot be decoded now"):
+        await attempt(ReplayOptions())
+    stopped = await generations(engine)
+    done = await attempt(ReplayOptions(undecodable=lambda error: isinstance(error, Unprocessable)))
+
+    assert before == stopped
+    assert (1, 1) == (done.applied, done.undecodable)
+    assert {"a": 1} == await view(engine)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(AtOffset(5), AtOffset(3)), (AtTime(5000), AtTime(3000))]
+)
+def test_an_end_before_the_start_is_refused(start: Any, end: Any) -> None:
+    with pytest.raises(ValueError, match=r"the end, .*, is before the start, "):
+        ReplayOptions(start=start, end=end)
+    ReplayOptions(start=start, end=start)
 
 
 async def test_any_other_failure_ends_the_replay_and_it_resumes_there(
