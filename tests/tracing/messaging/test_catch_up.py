@@ -74,7 +74,15 @@ def test_an_old_first_record_is_history(committed: object, first: int, taken: bo
 
 
 @pytest.mark.parametrize("committed", [NOTHING_COMMITTED, UNANSWERED])
-@pytest.mark.parametrize("timestamp", [OLD_MS + 2, NOW_MS, NOW_MS + 1])
+# Named: processes that run tests in parallel must collect the same ones.
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        pytest.param(OLD_MS + 2, id="not quite old"),
+        pytest.param(NOW_MS, id="now"),
+        pytest.param(NOW_MS + 1, id="later"),
+    ],
+)
 def test_a_first_record_of_the_time_of_the_start_is_none(committed: object, timestamp: int) -> None:
     lane = Lane(committed)
 
