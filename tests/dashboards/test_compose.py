@@ -47,6 +47,18 @@ def test_images_are_pinned_and_ports_are_on_loopback(compose: dict[str, Any]) ->
             assert port.startswith("127.0.0.1:"), name
 
 
+def test_the_ports_in_the_readme_are_not_those_of_the_containers(compose: dict[str, Any]) -> None:
+    readme = (ROOT / "README.md").read_text()
+    ports = set(re.findall(r"--(?:views|http)-port (\d+)", readme))
+
+    assert ports
+    assert not ports & {
+        port.split(":")[1]
+        for service in compose["services"].values()
+        for port in service.get("ports", ())
+    }
+
+
 def test_images_have_the_versions_that_the_tests_run_with(compose: dict[str, Any]) -> None:
     images = {name: service["image"] for name, service in compose["services"].items()}
 
