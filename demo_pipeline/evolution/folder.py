@@ -170,6 +170,9 @@ def _read_history(folder: SchemaFolder) -> Iterator[Fault]:
                 restore,
             )
         folder.history.setdefault(name, {})[entry.version] = document
+    if not folder.ids and any(not fault.schema for fault in folder.faults):
+        # What the lost ids are of must not be deleted.
+        return
     for file in sorted((folder.root / "history").glob(f"*/*{SUFFIX}")):
         if file not in listed:
             yield Fault(

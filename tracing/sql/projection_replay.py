@@ -38,7 +38,7 @@ _CHUNK: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Owner:
-    """Who replays. The token tells two replays of one process apart."""
+    """Who replays. The token distinguishes two replays of one process."""
 
     host: str
     process: int

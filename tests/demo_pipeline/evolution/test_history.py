@@ -171,6 +171,19 @@ def test_damaged_files_are_noticed_and_stop_a_registration(
     assert 1 == shop.run("register")[0]
 
 
+@pytest.mark.parametrize("text", [None, "no"])
+def test_nothing_is_to_be_deleted_because_the_ids_are_lost(shop: Shop, text: str | None) -> None:
+    shop.released(ID)
+    file = shop.folder / "history" / "ids.json"
+    file.unlink()
+    if text is not None:
+        file.write_text(text)
+
+    (fault,) = shop.findings()
+
+    assert fault["fix"].startswith("restore ")
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
