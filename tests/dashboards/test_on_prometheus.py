@@ -31,6 +31,7 @@ from tracing.kafka.connection import Connection
 from tracing.lag import GroupLag, LagMonitor, PartitionLag, RetentionUse, Status, Sweep
 from tracing.lag.gauges import LagGauges
 from tracing.metrics.catalog import METRICS
+from tracing.replay.progress import Account
 from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ async def _runs() -> None:
             await _refused(servers, providers)
             await _as_on_kafka(providers)
             await _works_off_history(providers)
+            await _rebuilds(providers)
             await asyncio.to_thread(_replay, servers)
             watching.cancel()
             await asyncio.wait({watching})
@@ -155,6 +157,15 @@ async def _works_off_history(providers: otlp.Providers) -> None:
         async with consumer.process(await consumer.getone()):
             pass
         await asyncio.sleep(2.5)  # two exports: a rate needs two points
+
+
+async def _rebuilds(providers: otlp.Providers) -> None:
+    """Report a replay of a read model; a whole one takes less than two exports."""
+    account = Account(providers.telemetry("orders"), "orders", 2, resumed=False)
+    for _ in range(2):
+        account.read("applied", 5)
+        await asyncio.sleep(1.5)  # longer than the export interval
+    account.close()
 
 
 def _replay(servers: str) -> None:
