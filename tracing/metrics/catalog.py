@@ -59,7 +59,7 @@ END_TO_END_DURATION: Final = Metric(
     kind="histogram",
     unit="s",
     description="From the creation of a flow's root event to the end of its successful processing "
-    "at this hop. Replayed and skipped messages are not included.",
+    "at this hop. Replayed and skipped messages, and history, are not included.",
     labels=(*_FLOW, semconv.MESSAGE_TYPE),
     buckets=LAG_BUCKETS,
 )
@@ -75,8 +75,8 @@ WAIT_DURATION: Final = Metric(
     name="pipeline.wait.duration",
     kind="histogram",
     unit="s",
-    description="From a record's timestamp to the start of its processing. Replayed messages are "
-    "not included.",
+    description="From a record's timestamp to the start of its processing. Replayed messages and "
+    "history are not included.",
     labels=_FLOW,
     buckets=LAG_BUCKETS,
 )
@@ -100,7 +100,8 @@ RETRY_DURATION: Final = Metric(
     name="pipeline.retry.duration",
     kind="histogram",
     unit="s",
-    description="From the end of the first attempt to the start of the last one.",
+    description="From the end of the first attempt to the start of the last one. Replayed messages "
+    "and history are not included.",
     labels=_FLOW,
     buckets=RETRY_BUCKETS,
 )

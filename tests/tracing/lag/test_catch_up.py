@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from math import inf
 from typing import Any, Final
 
 import pytest
+from rich.console import Console
 
 from tracing.cli.lag_check import LagCheck
 from tracing.cli.lag_figures import described, figures_of
+from tracing.cli.lag_output import print_sweep
 from tracing.kafka.topic_ids import Log
 from tracing.lag import CatchUp, GroupLag, PartitionLag, RetentionUse, Status, Sweep, Velocity
 from tracing.lag.catch_up import Births, CatchUps, Seen, catch_up
@@ -176,3 +179,16 @@ def test_a_group_is_new_since_the_last_sweep_without_it(
     sweeps: list[tuple[set[str], bool]], expected: list[float | None]
 ) -> None:
     assert expected == births(*sweeps)
+
+
+def test_the_table_says_that_a_group_is_catching_up() -> None:
+    text = StringIO()
+    print_sweep(SWEEP, Console(file=text, width=200), each=True)
+    (row,) = [line for line in text.getvalue().splitlines() if "orders" in line]
+
+    assert "catching up" in row
+    assert "190" in row
+    assert "90, 1.8 s" in row
+    assert "catching up: the group started on history, which is no lag of the flow" in (
+        text.getvalue()
+    )
