@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from contextlib import asynccontextmanager
@@ -22,8 +21,8 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.ext.asyncio import create_async_engine
 
-import tracing
 from demo_pipeline.runtime.errors import DemoError, UsageError
+from demo_pipeline.runtime.outage import DELAYS, Outage
 from demo_pipeline.runtime.private_files import make_private_file
 from tracing.sql import inbox_table, outbox_table
 
@@ -41,7 +40,7 @@ _MAX_PORT: Final = 65_535
 # Eight services and their replicas share a server that allows 100 connections by default.
 _POOL: Final = {"pool_size": 2, "max_overflow": 3}
 _SETTING_UP: Final = 0x64656D6F
-_DELAYS: Final = tracing.Retry(delay_s=0.2, max_delay_s=5.0)
+_DELAYS: Final = DELAYS
 
 _logger = logging.getLogger("demo_pipeline.database")
 
@@ -174,12 +173,18 @@ def is_away(error: Exception, *, connected: bool) -> bool:
     return lost or isinstance(error, OperationalError)
 
 
-async def outlast(failures: int, error: Exception) -> None:
-    """Wait before the next attempt, after this many failures in a row; log the first one."""
-    if failures == 1:
+class DatabaseOutage:
+    """The database is unavailable, from the first failure on. For one task and piece of work."""
+
+    __slots__ = ("_outage",)
+
+    def __init__(self) -> None:
+        self._outage = Outage(_logger, "it", delays=_DELAYS)
+
+    async def outlast(self, error: Exception) -> None:
+        """Wait before the next attempt; log the first failure, and then one a minute."""
         # Without the error's text, which may hold what was to be stored.
-        _logger.warning("the database is unavailable (%s), waiting for it", type(error).__name__)
-    await asyncio.sleep(_DELAYS.delay_after(failures))
+        await self._outage.outlast(f"the database is unavailable ({type(error).__name__})")
 
 
 def _is_missing(engine: AsyncEngine) -> bool:

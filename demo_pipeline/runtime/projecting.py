@@ -7,7 +7,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from demo_pipeline.runtime.database import is_away, outlast
+from demo_pipeline.runtime.database import DatabaseOutage, is_away
 from demo_pipeline.runtime.service import Work
 from tracing.replay import LogPartition
 from tracing.sql import ProjectionStaleness
@@ -109,7 +109,7 @@ async def _project(
         Whether its event is new.
     """
     reading = [each for each in projections if record.topic in each.topics]
-    failures = 0
+    outage = DatabaseOutage()
     while True:
         connected = False
         try:
@@ -128,5 +128,4 @@ async def _project(
         except Exception as error:
             if not is_away(error, connected=connected):
                 raise
-            failures += 1
-            await outlast(failures, error)
+            await outage.outlast(error)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.domain.codec import headers_of
 from demo_pipeline.domain.topics import TOPIC_OF, key_of
-from demo_pipeline.runtime.database import is_away, outlast
+from demo_pipeline.runtime.database import DatabaseOutage, is_away
 
 if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
@@ -36,7 +36,7 @@ async def perform(
     Returns:
         The messages to publish; `None` if the record was handled before.
     """
-    failures = 0
+    outage = DatabaseOutage()
     while True:
         connected = False
         try:
@@ -50,8 +50,7 @@ async def perform(
             # A caller waits for an answer and gets the error; a record can wait.
             if record is None or not is_away(error, connected=connected):
                 raise
-            failures += 1
-            await outlast(failures, error)
+            await outage.outlast(error)
         else:
             context.committed()
             return messages

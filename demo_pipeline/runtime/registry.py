@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import tracing
 from demo_pipeline.domain.schemas import committed, parse, versions_of
 from demo_pipeline.runtime.errors import DemoError
+from demo_pipeline.runtime.outage import DELAYS, Outage
 from demo_pipeline.runtime.registry_client import (
     NotRegisteredError,
     RegistryAwayError,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from demo_pipeline.domain.schemas import Schema, Schemas
 
-_DELAYS: Final = tracing.Retry(delay_s=0.2, max_delay_s=5.0)
+_DELAYS: Final = DELAYS
 # Many more than a shop has in use at a time.
 _MAX_KNOWN: Final = 1000
 # A damaged writer must not flood the registry, and a schema may be registered a little late.
@@ -164,15 +165,12 @@ class RegisteredSchemas:
         await asyncio.gather(*asking, return_exceptions=True)
 
     async def _ask(self, schema_id: int) -> Schema | None:
-        failures = 0
+        outage = Outage(_logger, f"schema {schema_id}", delays=_DELAYS)
         while True:
             try:
                 return await self._answer(schema_id)
             except (RegistryAwayError, SchemaRefusedError) as error:
-                failures += 1
-                if failures == 1:
-                    _logger.warning("%s Waiting for schema %d.", error, schema_id)
-            await asyncio.sleep(_DELAYS.delay_after(failures))
+                await outage.outlast(str(error))
 
     async def _answer(self, schema_id: int) -> Schema | None:
         try:

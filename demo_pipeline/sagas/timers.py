@@ -7,7 +7,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from demo_pipeline.runtime.database import outlast
+from demo_pipeline.runtime.database import DatabaseOutage
 
 if TYPE_CHECKING:
     from demo_pipeline.sagas.orchestrator import Orchestrator
@@ -33,15 +33,14 @@ async def run_timers(orchestrator: Orchestrator, *, grace_s: float) -> None:
     """
     await asyncio.sleep(grace_s)
     aside: dict[str, float] = {}
-    failures = 0
+    outage = DatabaseOutage()
     while True:
         try:
             due = await orchestrator.due(_AT_A_TIME)
         except Exception as error:
-            failures += 1
-            await outlast(failures, error)
+            await outage.outlast(error)
             continue
-        failures = 0
+        outage = DatabaseOutage()
         aside = {order_id: until for order_id, until in aside.items() if until > monotonic()}
         for order_id in due:
             if order_id not in aside:

@@ -14,6 +14,7 @@ import tracing
 from demo_pipeline.domain.codec import Codec, headers_of
 from demo_pipeline.domain.events import OrderPlaced, OrderShipped
 from demo_pipeline.domain.schemas import committed
+from demo_pipeline.runtime import outage as outage_module
 from demo_pipeline.runtime import registry as registry_module
 from demo_pipeline.runtime.errors import DemoError, UsageError
 from demo_pipeline.runtime.registry import RegisteredSchemas, open_schemas
@@ -210,6 +211,29 @@ async def test_a_record_waits_while_the_registry_answers_garbage(
     assert logging.WARNING == record.levelno
     assert reason in record.message
     assert f"Waiting for schema {newer}." in record.message
+
+
+@pytest.mark.parametrize("status", [None, 401, 409, 422, 503])
+async def test_a_registry_that_stays_away_is_mentioned_again(
+    registry: FakeRegistry,
+    status: int | None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outage_module, "_WARN_EVERY_S", 0.0)
+    async with AsyncExitStack() as stack:
+        if status is not None:
+            stack.enter_context(registry.running())
+            registry.answer_with = status, b'{"error_code": 1, "message": "wrong"}'
+        schemas = await stack.enter_async_context(schemas_of(registry))
+        newer = registry.add(SUBJECT, newer_schema())
+        finding = asyncio.create_task(schemas.find(newer))
+        await eventually(lambda: len(caplog.messages) > 2)
+        assert not finding.done()
+        finding.cancel()
+    assert f"Waiting for schema {newer}." in caplog.messages[0]
+    assert f"Still waiting for schema {newer}, after 2 failures in " in caplog.messages[1]
+    assert f"Still waiting for schema {newer}, after 3 failures in " in caplog.messages[2]
 
 
 async def test_a_record_waits_while_the_registry_is_down(
