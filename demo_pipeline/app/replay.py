@@ -20,7 +20,7 @@ from demo_pipeline.runtime.registry import open_schemas
 from demo_pipeline.services import analytics
 from demo_pipeline.services.read_models import PROJECTIONS, READ_MODELS
 from tracing import UnknownSchema
-from tracing.replay import ReplayError, kafka_source, replay
+from tracing.replay import MostLeftOutError, ReplayError, kafka_source, replay
 from tracing.sql import SqlReplayStore
 
 if TYPE_CHECKING:
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "analytics-replay"
 """The `service.name` of a replay: it is not analytics, which may run beside it."""
+_REGISTRY: Final = ". Is SCHEMA_REGISTRY_URL the one of the service?"
 _UNKNOWN: Final = (
-    ". Is SCHEMA_REGISTRY_URL the one of the service? If no registry has the schema any longer, "
-    "--leave-out-unknown leaves such events out"
+    f"{_REGISTRY} If no registry has the schema any longer, --leave-out-unknown leaves such events "
+    "out"
 )
 
 
@@ -87,6 +88,8 @@ async def run_replay(command: ReplayCommand, progress: ProgressCallback) -> Repl
             return await replay(source, store, codec.decode, telemetry, command.options, progress)
         except ReplayError as error:
             hint = _UNKNOWN if isinstance(error.__cause__, UnknownSchema) else ""
+            if isinstance(error, MostLeftOutError):
+                hint = _REGISTRY
             raise DemoError(f"{error}{hint}") from error
         except (LookupError, TimeoutError) as error:
             raise DemoError(str(error)) from error

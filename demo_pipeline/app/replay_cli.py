@@ -65,7 +65,8 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 @click.option(
     "--incomplete",
     is_flag=True,
-    help="Build from the beginning although the log has lost its first events.",
+    help="Go on although the read model will lack events: the log has lost its first ones, or was "
+    "created anew, or most events of a type, or all, cannot be decoded and are left out.",
 )
 @click.option(
     "--restart",
@@ -76,7 +77,8 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}")
     "--leave-out-unknown",
     is_flag=True,
     help="Leave out events whose schema is unknown, instead of stopping: the service may have read "
-    "them with another SCHEMA_REGISTRY_URL.",
+    "them with another SCHEMA_REGISTRY_URL. Where those are most events of a type, it takes "
+    "--incomplete as well.",
 )
 @click.option(
     "--databases",

@@ -12,6 +12,7 @@ from tracing.headers.codec import latest
 from tracing.headers.dead_letter import REPLAY_GROUP, Replay
 from tracing.messaging.unreadable import BrokenRecord
 from tracing.replay.batch_span import ReplayedBatch
+from tracing.replay.left_out import LeftOut
 from tracing.replay.positions import LogPartition, Position
 from tracing.replay.seams import AppliedBatch, ReplayError
 
@@ -52,6 +53,8 @@ class BatchReader:
         self._source, self._decode, self._telemetry = source, decode, telemetry
         self._account, self._options, self._building = account, options, building
         self._log = OncePerInterval[LogPartition](_LOG_INTERVAL_S)
+        self.left_out = LeftOut()
+        """What was left out so far."""
 
     async def read(
         self,
@@ -67,7 +70,8 @@ class BatchReader:
             wait_s: How long to wait for records, in seconds.
 
         Raises:
-            ReplayError: A record cannot be decoded, and not because it is broken for good.
+            ReplayError: A record cannot be decoded, and not because it is broken for good; or most
+                records of a type cannot.
         """
         read = await self._source.read(self._options.batch_size, wait_s)
         moved = dict(positions)
@@ -84,6 +88,8 @@ class BatchReader:
                 events.append(event)
             following = getattr(record, "next_offset", record.offset + 1)
             moved[partition] = Position(following, max(before.event_ms, record.timestamp))
+        if not self._options.incomplete:
+            self.left_out.refuse_most()
         # A compacted log leaves offsets out, and so do transactions.
         for partition, offset in (await self._source.positions()).items():
             at = moved.get(partition)
@@ -106,9 +112,10 @@ class BatchReader:
     async def _event(self, record: Any) -> Any:
         """Return a record's event; `None` if it is left out, which is counted."""
         if isinstance(record, BrokenRecord):
-            self._left_out(record, record.problem)
+            self._left_out(record, {}, record.problem)
             return None
-        if REPLAY_GROUP in latest(record.headers):
+        present = latest(record.headers)
+        if REPLAY_GROUP in present:
             replayed = Replay.of(record)
             if replayed is not None and replayed.group != self._options.group:
                 self._account.read("skipped", 1)
@@ -122,13 +129,18 @@ class BatchReader:
                     f"now ({type(error).__name__}): the same replay resumes here once that is "
                     "solved"
                 ) from error
-            self._left_out(record, type(error).__name__)
+            self._left_out(record, present, type(error).__name__)
             return None
-        self._account.read("ignored" if event is None else "applied", 1)
+        if event is None:
+            self._account.read("ignored", 1)
+        else:
+            self._account.read("applied", 1)
+            self.left_out.applied(record, present)
         return event
 
-    def _left_out(self, record: Any, why: str) -> None:
+    def _left_out(self, record: Any, present: Mapping[str, object], why: str) -> None:
         self._account.read("undecodable", 1)
+        self.left_out.left_out(record, present, why)
         partition = LogPartition(record.topic, record.partition)
         if not self._log.due(partition, monotonic()):
             return

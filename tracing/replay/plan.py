@@ -46,7 +46,8 @@ class ReplayOptions:
         undecodable: Whether a record is left out whose decoding fails with this error, because
             the live consumer made a dead letter of it. Other errors end the replay, and so does a
             schema that is unknown here, unless this says otherwise.
-        incomplete: Whether to start at the beginning of a log that has lost its first records.
+        incomplete: Whether the read model may lack records: because the log has lost its first
+            ones, because it is another log, or because most records of a type cannot be decoded.
         restart: Whether to begin anew instead of taking up what an interrupted replay left.
         batch_size: Records that are applied in one transaction.
         silence_s: How long to wait for a log that sends nothing, in seconds.

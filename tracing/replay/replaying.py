@@ -11,7 +11,7 @@ from tracing.replay.batches import BatchReader
 from tracing.replay.plan import ReplayOptions, other_logs, starts_of, targets_of
 from tracing.replay.positions import Position
 from tracing.replay.progress import Account
-from tracing.replay.seams import ReplayError
+from tracing.replay.seams import MostLeftOutError, ReplayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -57,6 +57,7 @@ async def replay(
 
     Raises:
         AlreadyReplayedError: Another replay of the read model runs, or has taken over.
+        MostLeftOutError: Most records of a type cannot be decoded, and `incomplete` is not set.
         ReplayError: The replay cannot begin or go on; the message says why and what to do.
         LookupError: A topic does not exist.
         TimeoutError: The log sent nothing for a while.
@@ -66,7 +67,14 @@ async def replay(
     account = Account(telemetry, store.name, claim.generation, resumed=bool(claim.positions))
     try:
         work = _Replay(source, store, decode, telemetry, options, account, claim, progress)
-        await work.run()
+        try:
+            await work.run()
+        except MostLeftOutError:
+            if work.lacks_records:
+                # The next replay must not take up a generation with a gap.
+                await store.release()
+                await store.claim(options.start, options.end, restart=True)
+            raise
         return account.progress()
     finally:
         account.close()
@@ -98,6 +106,11 @@ class _Replay:
         self._other_logs: frozenset[LogPartition] = frozenset()
         self._heard = monotonic()
 
+    @property
+    def lacks_records(self) -> bool:
+        """Whether the generation lacks records that were left out."""
+        return self._reader.left_out.is_stored
+
     async def run(self) -> None:
         """Replay to the end."""
         await self._clean()
@@ -111,6 +124,7 @@ class _Replay:
         if self._options.end == "live":
             await self._switch()
         else:
+            self._refuse_nothing()
             await self._store.finish()
         await self._clean()
         self._report("done")
@@ -156,6 +170,7 @@ class _Replay:
             else:
                 with self._reader.span(batch):
                     await self._store.apply(batch)
+                self._reader.left_out.stored()
                 self._positions.update(batch.positions)
             if self._options.end != "live":
                 self._source.leave([each for each in targets if self._reached_in(each, targets)])
@@ -192,6 +207,7 @@ class _Replay:
             if ranges.keys() - self._positions.keys():
                 await self._follow(ranges)
             await self._apply_to({partition: held.end for partition, held in ranges.items()})
+            self._refuse_nothing()
             self._report("switching")
             stored = dict(self._positions)
             if await self._store.switch(self._rest):
@@ -203,6 +219,11 @@ class _Replay:
             f"the live consumer of {self._store.name} was ahead at {_SWITCHES} attempts to switch: "
             "the log sends too slowly; the same replay goes on from here"
         )
+
+    def _refuse_nothing(self) -> None:
+        """Refuse a read model of nothing, unless an earlier process has applied something."""
+        if not self._claim.positions and not self._options.incomplete:
+            self._reader.left_out.refuse_all()
 
     async def _rest(self, live: Mapping[LogPartition, int]) -> AsyncIterator[AppliedBatch]:
         """Read what the live consumer has applied and the generation has not; it waits meanwhile.

@@ -23,6 +23,13 @@ class AlreadyReplayedError(ReplayError):
     """Another replay of the same read model runs, or has taken this one over."""
 
 
+class MostLeftOutError(ReplayError):
+    """Most records of a type cannot be decoded here: the read model would lack them.
+
+    Nothing of it is lost: the same replay reads them again, from the beginning where it has to.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class AppliedBatch:
     """Records that are applied together, in the order of each partition.

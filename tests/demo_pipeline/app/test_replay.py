@@ -16,6 +16,7 @@ from demo_pipeline.__main__ import main
 from demo_pipeline.app.load import Load
 from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.broker import EmbeddedBroker, create_topics
+from demo_pipeline.domain.schemas import committed
 from demo_pipeline.domain.topics import ORDERS, PARTITIONS
 from tests.demo_pipeline import read_model_rows
 from tests.demo_pipeline.read_model_rows import TABLES, query
@@ -262,6 +263,42 @@ def test_events_of_a_registry_that_is_not_the_services_replace_nothing(
     assert 0 == _replay(servers, folder, "orders")
 
     assert live == canonical(folder, "orders")
+
+
+def _with_other_ids() -> FakeRegistry:
+    """Return a registry in which the ids of the events mean other subjects."""
+    registry = FakeRegistry()
+    schemas = committed()
+    ids = [schemas.id_of(schema) for schema in schemas.schemas]
+    for schema_id, schema in zip(ids[7:] + ids[:7], schemas.schemas, strict=True):
+        registry.schemas[schema_id] = (schema.subject, schema.version or 1, schema.text)
+    return registry
+
+
+def test_events_whose_ids_mean_other_schemas_here_replace_nothing(
+    after_a_run: tuple[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    servers, folder = after_a_run
+    live = canonical(folder, "products")
+    registry = _with_other_ids()
+    with registry.running(), monkeypatch.context() as patched:
+        patched.setenv("SCHEMA_REGISTRY_URL", registry.url)
+        for _ in range(2):
+            assert 1 == _replay(servers, folder, "products")
+            error = capsys.readouterr().err
+            assert "cannot be decoded (" in error
+            assert ": the live rows stay as they are" in error
+            assert "Is SCHEMA_REGISTRY_URL the one of the service?" in error
+            assert live == canonical(folder, "products")
+        assert 0 == _replay(servers, folder, "products", "--incomplete")
+        assert "0 events applied" in capsys.readouterr().out
+        assert live != canonical(folder, "products")
+
+    assert 0 == _replay(servers, folder, "products")
+
+    assert live == canonical(folder, "products")
 
 
 def test_an_event_whose_schema_no_registry_has_is_left_out_if_that_is_asked_for(
