@@ -148,8 +148,9 @@ PROJECTION_STALENESS: Final = Metric(
     kind="gauge",
     unit="s",
     description="How long the oldest record that a read model has not applied has been in the log, "
-    "or at least has been known to be there; 0 if none is missing. All replicas report the same "
-    "read models: take the maximum.",
+    "or at least has been known to be there; 0 if none is missing, and no value "
+    "instead of 0 while the cluster has not answered for 24 s. All replicas report the same read "
+    "models: take the maximum.",
     labels=(semconv.PROJECTION_LABEL, semconv.SERVICE),
 )
 UNREADABLE_SKIPPED: Final = Metric(
