@@ -16,6 +16,7 @@ from demo_pipeline.app.apis import api_of
 from demo_pipeline.app.http_server import serving
 from demo_pipeline.app.logs import exported_logs
 from demo_pipeline.app.orders_client import orders_client
+from demo_pipeline.broker import has_progress
 from demo_pipeline.domain.codec import Codec
 from demo_pipeline.domain.pace import steady_pace
 from demo_pipeline.domain.topics import KINDS, PIPELINE
@@ -103,6 +104,7 @@ async def start_service(
     providers: Providers,
     *,
     database_url: str,
+    temporary: bool = False,
     listener: socket.socket | None = None,
     scenario: str = STEADY,
     deadlines: Deadlines | None = None,
@@ -117,6 +119,7 @@ async def start_service(
         cluster: Its Kafka cluster; the topics exist already.
         providers: Its telemetry, shut down at the end.
         database_url: Its database.
+        temporary: Whether it is deleted at the end: it need not have what the group read before.
         listener: The port of its HTTP API, if it has one; closed at the end.
         scenario: What goes wrong in it.
         deadlines: The deadlines of its sagas; by default those of the scenario.
@@ -125,7 +128,7 @@ async def start_service(
         orders_api: The orders API, for services that ask it, and for the one that serves it.
 
     Raises:
-        DemoError: The service failed; raised at the end of the block.
+        DemoError: The service could not start, or failed: then at the end of the block.
     """
     story, pace = SCENARIOS[scenario], pace or steady_pace()
     async with AsyncExitStack() as stack:
@@ -139,7 +142,11 @@ async def start_service(
             message_kinds=KINDS,
             body_sizes=True,
         )
-        database = await stack.enter_async_context(open_database(service, database_url))
+        # Before anything is served: a view of a database that was lost must not look complete.
+        late = bool(service.fill_late and not temporary) and await has_progress(
+            cluster.bootstrap_servers, service.name, service.topics
+        )
+        database = await stack.enter_async_context(open_database(service, database_url, late=late))
         producer = _producer(service, cluster, telemetry)
         # Before the start: a producer that is interrupted while it starts must be closed as well.
         stack.push_async_callback(_close, producer)

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _POLL_S: Final = 0.1
 _NAMED: Final = 3
 
-_DONE: Final[Mapping[str, Callable[[AsyncConnection], Awaitable[Collection[str]]]]] = {
+_DONE: Final[Mapping[str, Callable[[AsyncConnection], Awaitable[Collection[str] | None]]]] = {
     "orders": orders.ended_orders,
     "analytics": analytics.ended_orders,
     "observer": observer.notified_orders,
     "receipts": receipts.receipted_orders,
     "loyalty": loyalty.seen_orders,
 }
-"""Which orders a service is done with, by service."""
+"""Which orders a service is done with, by service; `None` if it cannot show that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class Endings:
 
     async def reached(self, running: Mapping[str, RunningService]) -> tuple[str, ...]:
         """Wait until all orders have ended in every service, or could not be read.
+
+        A service whose read model is not built yet is not waited for.
 
         Args:
             running: The services to ask.
@@ -78,7 +80,8 @@ class Endings:
         for name, service in running.items():
             if name in _DONE:
                 async with service.database.connect() as connection:
-                    ended = set(await _DONE[name](connection))
-                done = ended if done is None else done & ended
+                    ended = await _DONE[name](connection)
+                if ended is not None:
+                    done = set(ended) if done is None else done.intersection(ended)
         ended = (done or set()) | unreadable_orders(self.record.recording.spans)
         return [order_id for order_id in self.record.order_ids if order_id not in ended]

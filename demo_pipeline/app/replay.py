@@ -68,7 +68,7 @@ async def run_replay(command: ReplayCommand, progress: ProgressCallback) -> Repl
     """
     name = analytics.SERVICE.name
     url = database_url(name, command.databases)
-    # Only to refuse a wrong folder: a new database has nothing that a replay could replace.
+    # Only to refuse a wrong folder: a database is created by its service.
     async with existing_database(name, url):
         pass
     async with AsyncExitStack() as stack:
@@ -79,7 +79,8 @@ async def run_replay(command: ReplayCommand, progress: ProgressCallback) -> Repl
         stack.push_async_callback(asyncio.to_thread, providers.shutdown)
         telemetry = providers.telemetry(PIPELINE, source=f"/{SERVICE}")
         codec = Codec(schemas, telemetry=telemetry)
-        database = await stack.enter_async_context(open_database(analytics.SERVICE, url))
+        # New read models become active when they are built: the service may have run before.
+        database = await stack.enter_async_context(open_database(analytics.SERVICE, url, late=True))
         source = await stack.enter_async_context(
             kafka_source(bootstrap_servers=command.bootstrap_servers, fetch_max_wait_ms=30)
         )

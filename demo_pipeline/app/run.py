@@ -111,23 +111,24 @@ async def run(
         api = OrdersApi(url_of(listener), secrets.token_urlsafe())
         folder = options.databases or stack.enter_context(temp_folder("databases"))
 
-        def started(some: Mapping[str, Service]) -> Started:
-            return together(
-                {
-                    name: start_service(
-                        service,
-                        cluster,
-                        record.recording.providers(name),
-                        database_url=database_url(name, folder),
-                        listener=listeners.get(name),
-                        scenario=options.scenario,
-                        pace=pace,
-                        schemas=schemas,
-                        orders_api=api,
-                    )
-                    for name, service in some.items()
-                }
+        def hosted(name: str, service: Service) -> AbstractAsyncContextManager[RunningService]:
+            url = database_url(name, folder)
+            return start_service(
+                service,
+                cluster,
+                record.recording.providers(name),
+                database_url=url,
+                # Not one that a URL names.
+                temporary=options.databases is None and str(folder) in url,
+                listener=listeners.get(name),
+                scenario=options.scenario,
+                pace=pace,
+                schemas=schemas,
+                orders_api=api,
             )
+
+        def started(some: Mapping[str, Service]) -> Started:
+            return together({name: hosted(name, service) for name, service in some.items()})
 
         running = await stack.enter_async_context(started(services))
         record.started_unix_ns, began = time.time_ns(), time.monotonic()

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
@@ -15,6 +16,7 @@ from demo_pipeline.runtime.errors import BrokerError
 
 # With three replicas, one broker may fail.
 _REPLICAS = 3
+_CLOSE_S = 5.0
 _TOPIC_EXISTS = TopicAlreadyExistsError.errno
 
 
@@ -93,6 +95,45 @@ async def create_topics(bootstrap_servers: str, partitions: Mapping[str, int]) -
     for name, code, message in answer.topic_errors:
         if code not in {0, _TOPIC_EXISTS}:
             raise BrokerError(f"cannot create topic {name}: {message or f'error {code}'}")
+
+
+async def has_progress(
+    bootstrap_servers: str, group: str, topics: Collection[str], *, timeout_s: float = 30.0
+) -> bool:
+    """Return whether a consumer group has committed that it passed any record of some topics.
+
+    It does not join the group.
+
+    Raises:
+        BrokerError: The cluster refuses, or did not answer within `timeout_s` seconds.
+    """
+    admin = _admin(bootstrap_servers)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            await admin.start()
+            places = [
+                TopicPartition(topic["topic"], partition["partition"])
+                for topic in await admin.describe_topics(list(topics))
+                for partition in topic["partitions"]
+            ]
+            await consumer.start()
+            committed = await asyncio.gather(*(consumer.committed(place) for place in places))
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerError(
+            f"cannot read at {bootstrap_servers} what group {group} has committed "
+            f"({type(error).__name__}): is the cluster in order, and may this user read the group?"
+        ) from error
+    finally:
+        # Without a broker, aiokafka would wait for its return.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await consumer.stop()
+        await admin.close()
+    # Some brokers have 0 for partitions without a record.
+    return any(committed)
 
 
 def _admin(bootstrap_servers: str) -> AIOKafkaAdminClient:

@@ -56,11 +56,19 @@ def database_url(service: str, folder: Path) -> str:
 
 
 @asynccontextmanager
-async def open_database(service: Service, url: str) -> AsyncIterator[AsyncEngine]:
+async def open_database(
+    service: Service, url: str, *, late: bool = False
+) -> AsyncIterator[AsyncEngine]:
     """Connect to a service's database; create its tables and initial rows where they are missing.
 
     The tables of the inbox and the outbox are created as well. New files can be read by their
     owner alone, those that SQLite creates beside them included.
+
+    Args:
+        service: The service.
+        url: Its database.
+        late: Whether the service's group may have passed records already: what came of them is
+            missing from a new database.
 
     Raises:
         UsageError: The URL names no supported database.
@@ -70,13 +78,14 @@ async def open_database(service: Service, url: str) -> AsyncIterator[AsyncEngine
     inbox_table(service.tables)
     outbox_table(service.tables)
     try:
-        await _set_up(service, engine)
+        await _set_up(service, engine, late=late)
         yield engine
     finally:
         await engine.dispose()
 
 
-async def _set_up(service: Service, engine: AsyncEngine) -> None:
+async def _set_up(service: Service, engine: AsyncEngine, *, late: bool) -> None:
+    fill = service.fill_late if late and service.fill_late is not None else service.fill
     try:
         file = _file(engine)
         if file is not None:
@@ -87,8 +96,8 @@ async def _set_up(service: Service, engine: AsyncEngine) -> None:
                 # Two replicas that start on an empty database would create the same tables.
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({_SETTING_UP})"))
             await connection.run_sync(service.tables.create_all)
-            if service.fill is not None:
-                await service.fill(connection)
+            if fill is not None:
+                await fill(connection)
     except (SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         raise DemoError(

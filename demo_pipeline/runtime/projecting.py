@@ -82,14 +82,16 @@ async def _mention_unbuilt(
     projections: Sequence[Projection],
     context: ServiceContext,
 ) -> None:
-    """Log which read models came after the history of the database, and how to build them."""
+    """Log which read models lack what the group has passed, and how to build them."""
     async with context.database.connect() as connection:
         for each in projections:
             if await read_models.active_generation(connection, each.name) is None:
                 logging.getLogger(f"demo_pipeline.{service}").warning(
-                    "the read model %s is newer than this database and stays empty until it is "
-                    "built from the log: python -m demo_pipeline replay --read-model %s",
+                    "the read model %s is new in this database and lacks what %s handled before: "
+                    "it stays empty until it is built from the log: "
+                    "python -m demo_pipeline replay --read-model %s",
                     each.name,
+                    service,
                     each.name,
                 )
 

@@ -46,6 +46,8 @@ class Service:
         tables: The tables of its database.
         handlers: Its handlers, by the type of command or event.
         fill: Inserts the initial rows.
+        fill_late: Does so instead where the consumer group may have passed records that this
+            database, if it is new, has never seen.
         at_work: Runs the service, if it does more than call a handler for each message.
         other_topics: Topics that it reads without having handlers for their messages.
         attempts: How often it tries a record before it becomes a dead letter.
@@ -56,6 +58,7 @@ class Service:
     tables: MetaData
     handlers: Mapping[type, Handler] = field(default_factory=dict)
     fill: Callable[[AsyncConnection], Awaitable[None]] | None = None
+    fill_late: Callable[[AsyncConnection], Awaitable[None]] | None = None
     at_work: Callable[[ServiceContext], AbstractAsyncContextManager[Work]] | None = None
     other_topics: tuple[str, ...] = ()
     attempts: int = 3

@@ -21,8 +21,8 @@ _ACTIVE: Final = ORDER_VIEW.c.generation == READ_MODELS.active(ORDERS.name)
 async def declare_read_models(connection: AsyncConnection) -> None:
     """Make the read models known to the database.
 
-    In a new database they are active at once. One that is added to a database with history has to
-    be built from the log first, by a replay.
+    In a new database of a new consumer group they are active at once. One that is added to a
+    database with history has to be built from the log first, by a replay.
     """
     inbox = inbox_table(TABLES)
     fresh = (
@@ -30,6 +30,15 @@ async def declare_read_models(connection: AsyncConnection) -> None:
         and await connection.scalar(select(inbox.c.id).limit(1)) is None
     )
     await READ_MODELS.declare(connection, PROJECTIONS, fresh=fresh)
+
+
+async def declare_unbuilt_read_models(connection: AsyncConnection) -> None:
+    """Make the read models known to the database; new ones have to be built by a replay first.
+
+    That is so too in an empty database, if the consumer group has passed records: the database is
+    not the one that was filled with them.
+    """
+    await READ_MODELS.declare(connection, PROJECTIONS, fresh=False)
 
 
 async def orders_by_state(connection: AsyncConnection) -> dict[OrderState, int]:
@@ -48,8 +57,13 @@ async def revenue_cents(connection: AsyncConnection) -> int:
     return await connection.scalar(paid) or 0
 
 
-async def ended_orders(connection: AsyncConnection) -> dict[str, OrderState]:
-    """Return all orders that have ended, with their states."""
+async def ended_orders(connection: AsyncConnection) -> dict[str, OrderState] | None:
+    """Return all orders that have ended, with their states; `None` if nothing shows them.
+
+    The read model shows none until it is built.
+    """
+    if await READ_MODELS.active_generation(connection, ORDERS.name) is None:
+        return None
     ended = await connection.execute(
         select(ORDER_VIEW.c.order_id, ORDER_VIEW.c.state).where(
             _ACTIVE, ORDER_VIEW.c.state.in_(END_STATES)
@@ -62,6 +76,7 @@ SERVICE: Final = Service(
     name="analytics",
     tables=TABLES,
     fill=declare_read_models,
+    fill_late=declare_unbuilt_read_models,
     at_work=projecting("analytics", READ_MODELS, tuple(PROJECTIONS.values())),
     other_topics=ORDERS.topics,
 )

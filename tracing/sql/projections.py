@@ -88,7 +88,8 @@ class SqlProjections:
         Args:
             connection: Inside a transaction.
             names: The read models, each of at most 128 characters.
-            fresh: Whether the consumer has not yet passed any record.
+            fresh: Whether the consumer has not yet passed any record. An empty database alone does
+                not show that: it may replace one that was lost. Its group has committed nothing.
 
         Raises:
             ValueError: The database is neither SQLite nor PostgreSQL.

@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import TopicPartition
 
-from demo_pipeline.broker import KafkaCluster, create_topics
+from demo_pipeline.broker import KafkaCluster, create_topics, has_progress
 from tracing import Telemetry, TracedConsumer, TracedProducer
 
 if TYPE_CHECKING:
@@ -178,3 +178,22 @@ async def test_three_brokers_survive_the_loss_of_any_one() -> None:
         async with consumer(kafka.bootstrap_servers, name) as reader:
             values = [(await reader.getone()).value for _ in range(5)]
     assert [b"0", b"1", b"2", b"3", b"4"] == values
+
+
+async def test_a_group_has_progress_once_it_has_committed_that_it_passed_a_record(
+    servers: str,
+) -> None:
+    topic, other, group = (f"progress-{uuid4().hex}" for _ in range(3))
+    await create_topics(servers, {topic: 3, other: 1})
+    async with AIOKafkaConsumer(
+        bootstrap_servers=servers, group_id=group, enable_auto_commit=False
+    ) as consumer:
+        place = TopicPartition(topic, 2)
+        consumer.assign([place])
+        seen = [await has_progress(servers, group, [topic])]
+        for offset in (0, 1):
+            await consumer.commit({place: offset})
+            seen.append(await has_progress(servers, group, [other, topic]))
+    seen.append(await has_progress(servers, group, [other]))
+    seen.append(await has_progress(servers, f"not-{group}", [topic]))
+    assert [False, False, True, False, False] == seen

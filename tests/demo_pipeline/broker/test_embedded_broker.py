@@ -14,7 +14,13 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from demo_pipeline.broker import BrokerError, EmbeddedBroker, create_topics, wait_until_reachable
+from demo_pipeline.broker import (
+    BrokerError,
+    EmbeddedBroker,
+    create_topics,
+    has_progress,
+    wait_until_reachable,
+)
 from demo_pipeline.broker.embedded import find_broker
 from tracing.testing import eventually
 
@@ -55,6 +61,15 @@ async def test_it_carries_records_and_leaves_nothing_behind(tmp_path: Path) -> N
     assert await eventually(lambda: not any(process.is_running() for process in started))
     with pytest.raises(BrokerError, match="is it running"):
         await wait_until_reachable(broker.bootstrap_servers, timeout_s=0.2)
+    with pytest.raises(BrokerError, match="what group g has committed"):
+        await has_progress(broker.bootstrap_servers, "g", ["t"], timeout_s=5)
+
+
+async def test_a_cluster_that_accepts_connections_and_never_answers_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(BrokerError, match="TimeoutError"):
+            await has_progress(address, "g", ["t"], timeout_s=0.2)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

@@ -23,6 +23,7 @@ from demo_pipeline.domain.events import (
 )
 from demo_pipeline.domain.order_states import OrderState
 from demo_pipeline.domain.topics import TOPIC_OF, key_of
+from demo_pipeline.runtime.database import open_database
 from demo_pipeline.runtime.projecting import projector
 from demo_pipeline.services import SERVICES, analytics
 from demo_pipeline.services.read_models import (
@@ -36,6 +37,7 @@ from tracing.replay import Position
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from demo_pipeline.domain.messages import Message
     from demo_pipeline.runtime.service_context import ServiceContext
@@ -201,9 +203,9 @@ async def test_a_read_model_that_is_added_to_a_database_with_history_stays_empty
         await fill(connection)
     async with at_work(context):
         await _handle(context, await _record_of(OrderPlaced(make_order("o-2")), 1))
-    unbuilt = [each.message for each in caplog.records if "newer than this" in each.message]
+    unbuilt = [each.message for each in caplog.records if "is new in this" in each.message]
     (line,) = unbuilt
-    assert line.startswith("the read model products is newer than this database")
+    assert line.startswith("the read model products is new in this database and lacks")
     assert line.endswith("python -m demo_pipeline replay --read-model products")
 
     async with context.database.connect() as connection:
@@ -229,4 +231,19 @@ async def test_a_database_from_before_the_read_models_has_to_be_built_from_histo
 
     async with context.database.connect() as connection:
         assert None is await READ_MODELS.active_generation(connection, "orders")
-        assert {} == await analytics.ended_orders(connection)
+        assert None is await analytics.ended_orders(connection)
+
+
+@pytest.mark.parametrize(("late", "active"), [(False, 1), (True, None)])
+async def test_read_models_of_an_empty_database_are_active_unless_the_group_came_before_it(
+    tmp_path: Path, *, late: bool, active: int | None
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/new.sqlite3"
+    async with open_database(SERVICES["analytics"], url, late=late):
+        pass
+    # At a restart, the group has committed; that changes nothing any more.
+    async with (
+        open_database(SERVICES["analytics"], url, late=True) as database,
+        database.connect() as connection,
+    ):
+        assert active == await READ_MODELS.active_generation(connection, "orders")
