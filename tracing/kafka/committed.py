@@ -43,6 +43,15 @@ async def read_committed(
     }
 
 
+def takes_metadata(consumer: object) -> bool:
+    """Return whether offsets with metadata reach aiokafka as they are.
+
+    A subclass with a `commit` of its own may expect plain offsets: nothing is added to those.
+    """
+    module = getattr(getattr(type(consumer), "commit", None), "__module__", None)
+    return isinstance(module, str) and module.startswith(("aiokafka.", "tracing."))
+
+
 def end_of(consumer: Any, partition: tuple[str, int]) -> int | None:
     """Return the end of a partition's log as of the last fetch; `None` if it is unknown."""
     try:

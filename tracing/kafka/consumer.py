@@ -14,7 +14,7 @@ from tracing.headers.codec import latest
 from tracing.kafka.client import client_info
 from tracing.kafka.cluster_id import cluster_of
 from tracing.kafka.coexistence import beneath, call_beneath, present
-from tracing.kafka.committed import end_of, is_assigned, read_committed
+from tracing.kafka.committed import end_of, is_assigned, read_committed, takes_metadata
 from tracing.kafka.consumer_methods import ConsumerMethods
 from tracing.kafka.forwarding import argument, like, takes, with_argument
 from tracing.kafka.iteration import Iterations, TracedRecords, next_beneath, topic_of
@@ -132,6 +132,7 @@ class TracedConsumer(OffsetMethods):
             read_committed=partial(read_committed, consumer),
             end_of=partial(end_of, consumer),
             reads=partial(is_assigned, consumer),
+            takes_metadata=takes_metadata(consumer),
         )
         self._lanes = _lanes(telemetry, self._info, self._skips, order, self._catch_ups)
         self._catch_ups.lanes = self._lanes

@@ -53,6 +53,7 @@ class CatchUps:
             as usual.
         end_of: Returns the end of a lane's log as the client knows it; `None` if it does not.
         reads: Returns whether the client reads a lane.
+        takes_metadata: Whether a commit may have offsets with metadata.
 
     Attributes:
         lanes: The lanes whose records are handled, by place; set once they are there.
@@ -66,6 +67,7 @@ class CatchUps:
         read_committed: ReadCommitted,
         end_of: Callable[[Any], int | None],
         reads: Callable[[Any], bool],
+        takes_metadata: bool = True,
     ) -> None:
         self.lanes: Mapping[Any, SubscribedLane] = {}
         self._telemetry = telemetry
@@ -75,6 +77,7 @@ class CatchUps:
         self._read_committed = read_committed
         self._end_of = end_of
         self._reads = reads
+        self._takes_metadata = takes_metadata
         self._started_ms = time_ns() // 1_000_000
         # The lanes that the consumer has, and those of them that may be catching up.
         self._held: dict[Any, None] = {}
@@ -157,13 +160,14 @@ class CatchUps:
         try:
             if not self._open:
                 return offsets
-            return {
+            marked = {
                 place: self._marked(place, offset) if type(offset) is int else offset
                 for place, offset in offsets.items()
             }
         except Exception as fault:
             self._failed(fault)
             return offsets
+        return marked if self._takes_metadata else offsets
 
     def metadata(self, place: Any, offset: int) -> str:
         """Return the metadata of an offset that is to be committed; empty as a rule."""
@@ -176,7 +180,7 @@ class CatchUps:
     @property
     def marks(self) -> bool:
         """Whether a commit may need metadata."""
-        return bool(self._open)
+        return self._takes_metadata and bool(self._open)
 
     def closing(self) -> None:
         """Stop asking: the consumer is about to close, perhaps after a last commit."""

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.structs import TopicPartition
 
 import tracing
-from tracing import Telemetry, TracedConsumer
+from tracing import Telemetry, TracedConsumer, TracedProducer
 from tracing.testing import (
     Capture,
     HistogramValue,
@@ -22,7 +22,6 @@ from tracing.testing import (
 
 if TYPE_CHECKING:
     from tests.tracing.conftest import Clients
-    from tracing import TracedProducer
 
 HOUR_S = 3600
 WAIT = "pipeline.wait.duration"
@@ -218,6 +217,36 @@ async def test_metadata_of_an_application_stays(clients: Clients, keeps_metadata
 
     ours = "pipeline.catch_up=3"
     assert (["mine", ours, ours, ""] if keeps_metadata else [""] * 4) == found
+
+
+async def test_a_commit_of_a_subclass_gets_the_offsets_of_the_application(
+    telemetry: Telemetry,
+) -> None:
+    broker, commits = InMemoryBroker(), []
+
+    class PlainOffsets(InMemoryConsumer):
+        async def commit(self, offsets: Any = None) -> None:
+            commits.append(offsets and {tp.partition: int(at) for tp, at in offsets.items()})
+            await super().commit(offsets)
+
+    bare = PlainOffsets(
+        "orders",
+        broker=broker,
+        group_id="late",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    async with (
+        TracedProducer(InMemoryProducer(broker), telemetry) as producer,
+        TracedConsumer(bare, telemetry) as consumer,
+    ):
+        await _send(producer, "orders", 3)
+        async with consumer.process(await consumer.getone()):
+            pass
+        await consumer.commit()
+        await _handle(consumer, 1)
+
+    assert [None, {0: 2}] == commits
 
 
 async def _metadata(consumer: TracedConsumer, tp: TopicPartition) -> str:
