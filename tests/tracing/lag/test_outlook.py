@@ -99,7 +99,8 @@ async def test_a_group_that_catches_up_has_a_time_left(
 
     def caught_up(group: GroupLag) -> bool:
         (part,) = group.partitions
-        if _catch_up(part):
+        # While a busy machine makes the commits too irregular, there is no time left.
+        if 0 < (_catch_up(part) or 0) < inf:
             seen.append(part)
         return not part.lag
 
