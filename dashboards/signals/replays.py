@@ -29,7 +29,7 @@ STALENESS: Final = Signal(
     title="Age of read models",
     description="How long the oldest record that a read model has not applied has been in the log; "
     "0 where it has applied all. A line that rises by a second each second is a consumer that "
-    "stands still. What the views show is that old.",
+    "is stalled. What the views show is that old.",
     unit="s",
     # All replicas report the same read models.
     expr=lambda scope: scope.highest(PROJECTION_STALENESS, by=(SERVICE, PROJECTION)),

@@ -242,7 +242,7 @@ CASES: Final = (
     Case(alert="DeadLetterAgeHigh", about="an hour old",
          series={f"pipeline_dead_letters_oldest_age_seconds{{{_HOP}}}": "3600+30x60"}, at="20m",
          firing=0),
-    Case(alert="ReadModelStale", about="its consumer stands still",
+    Case(alert="ReadModelStale", about="its consumer is stalled",
          series={**_stale("0x10 0+30x60"), **_stale("0x10 0+30x60", "b")}, at="20m", firing=1),
     Case(alert="ReadModelStale", about="one of two replicas knows only a lower bound",
          series={**_stale("0x10 0+30x60"), **_stale("0x10 2x60", "b")}, at="20m", firing=1),

@@ -22,7 +22,7 @@ _BETWEEN_LOOKS_S: Final = 5.0
 # Three looks, each of which may take its time.
 _RECENT_S: Final = 3 * (_BETWEEN_LOOKS_S + _ASK_S)
 # Ages are exact to a sixteenth, so what is remembered grows with the logarithm of the time that a
-# consumer stands still: some 250 ends in a year.
+# consumer is stalled: some 250 ends in a year.
 _PRECISION: Final = 16
 
 
