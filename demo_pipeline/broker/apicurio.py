@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import httpx
 
-from demo_pipeline.broker import guard
+from demo_pipeline.broker import guarded
 from demo_pipeline.broker.maven import JavaProgram
 from demo_pipeline.runtime.errors import BrokerError
-from demo_pipeline.runtime.private_files import PRIVATE_UMASK, make_private_file, temp_folder
+from demo_pipeline.runtime.private_files import make_private_file, temp_folder
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -96,7 +94,7 @@ class ApicurioRegistry:
     async def _start(self, jar: Path) -> None:
         # Another process may take the free port before the registry listens on it.
         for _ in range(_ATTEMPTS):
-            self._port = _free_port()
+            (self._port,) = guarded.free_ports(1)
             self._process = process = await self._launch(jar)
             ended = asyncio.ensure_future(process.wait())
             ready = asyncio.ensure_future(self._answers())
@@ -109,26 +107,24 @@ class ApicurioRegistry:
                 if not ended.done():
                     raise BrokerError(
                         f"Apicurio Registry does not answer within {_START_S:g} s; its log: "
-                        f"{self._log_tail()}"
+                        f"{guarded.log_tail(self._log, _LOG_TAIL)}"
                     )
             finally:
                 ended.cancel()
                 ready.cancel()
                 await asyncio.gather(ready, ended, return_exceptions=True)
-        raise BrokerError(f"Apicurio Registry ended at once; its log: {self._log_tail()}")
+        raise BrokerError(
+            f"Apicurio Registry ended at once; its log: {guarded.log_tail(self._log, _LOG_TAIL)}"
+        )
 
     async def _launch(self, jar: Path) -> asyncio.subprocess.Process:
-        with self._log.open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                sys.executable, guard.__file__,
-                "java", *_JVM, f"-Djava.io.tmpdir={self._folder}",
-                "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={self._port}",
-                "-jar", str(jar),
-                stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log,
-                # It would read an application.properties in the folder where it starts. Ctrl-C in
-                # a terminal is for this process, which may still need the registry to finish.
-                cwd=self._folder, start_new_session=True, umask=PRIVATE_UMASK,
-            )  # fmt: skip
+        return await guarded.launch(
+            "java", *_JVM, f"-Djava.io.tmpdir={self._folder}",
+            "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={self._port}",
+            "-jar", str(jar),
+            # It would read an application.properties in the folder where it starts.
+            folder=self._folder, log=self._log,
+        )  # fmt: skip
 
     async def _answers(self) -> None:
         """Wait until the registry lists its subjects."""
@@ -145,26 +141,9 @@ class ApicurioRegistry:
     async def _stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            if process.stdin is not None:
-                process.stdin.close()
-            try:
-                await asyncio.wait_for(process.wait(), _STOP_S)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+            await guarded.end(process, timeout_s=_STOP_S)
         self._stack.close()
 
     @property
     def _log(self) -> Path:
         return self._folder / "registry.log"
-
-    def _log_tail(self) -> str:
-        text = self._log.read_text(errors="replace")
-        return text[-_LOG_TAIL:].strip() or "nothing"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import sys
 from contextlib import ExitStack
 from importlib import resources
@@ -11,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from demo_pipeline.broker import guard
+from demo_pipeline.broker import guarded
 from demo_pipeline.broker.cluster import wait_until_reachable
 from demo_pipeline.runtime.errors import BrokerError
-from demo_pipeline.runtime.private_files import PRIVATE_UMASK, make_private_file, temp_folder
+from demo_pipeline.runtime.private_files import make_private_file, temp_folder
 
 _ATTEMPTS: Final = 5
 # For a busy machine: a program that ends is noticed at once.
@@ -71,7 +70,7 @@ class EmbeddedBroker:
     async def _start(self, program: Path) -> None:
         # Another process may take the free port before the broker listens on it.
         for _ in range(_ATTEMPTS):
-            self._port = _free_port()
+            (self._port,) = guarded.free_ports(1)
             self._process = await self._launch(program)
             ready = asyncio.ensure_future(
                 wait_until_reachable(self.bootstrap_servers, timeout_s=_START_S)
@@ -84,52 +83,32 @@ class EmbeddedBroker:
                 return
             ready.cancel()
             await asyncio.gather(ready, return_exceptions=True)
-        raise BrokerError(f"the embedded broker ended at once; its log: {self._log_tail()}")
+        tail = guarded.log_tail(self._log(), _LOG_TAIL)
+        raise BrokerError(f"the embedded broker ended at once; its log: {tail}")
 
     async def _launch(self, program: Path) -> asyncio.subprocess.Process:
         url = f"tcp://127.0.0.1:{self._port}"
         make_private_file(self._log())
-        with self._log().open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                sys.executable,
-                guard.__file__,
-                str(program),
-                "broker",
-                f"--listener-url={url}",
-                f"--advertised-listener-url={url}",
-                "--storage-engine=memory://tansu/",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-                # The broker would also read a .env file in its folder. Ctrl-C in a terminal is for
-                # this process, which still needs the broker to finish.
-                cwd=self._log().parent,
-                start_new_session=True,
-                umask=PRIVATE_UMASK,
-            )
+        return await guarded.launch(
+            str(program),
+            "broker",
+            f"--listener-url={url}",
+            f"--advertised-listener-url={url}",
+            "--storage-engine=memory://tansu/",
+            # The broker would also read a .env file in its folder.
+            folder=self._log().parent,
+            log=self._log(),
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        )
 
     async def _stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            if process.stdin is not None:
-                process.stdin.close()
-            try:
-                await asyncio.wait_for(process.wait(), _STOP_S)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+            await guarded.end(process, timeout_s=_STOP_S)
         self._stack.close()
 
     def _log(self) -> Path:
         return self._folder / "broker.log"
-
-    def _log_tail(self) -> str:
-        try:
-            text = self._log().read_text(errors="replace")
-        except OSError:
-            text = ""
-        return text[-_LOG_TAIL:].strip() or "nothing"
 
 
 def find_broker(folder: Path) -> Path:
@@ -164,10 +143,3 @@ def find_broker(folder: Path) -> Path:
         shutil.copyfile(path, copy)
     copy.chmod(0o700)
     return copy
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

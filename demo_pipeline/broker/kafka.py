@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import socket
-import sys
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from demo_pipeline.broker import guard
+from demo_pipeline.broker import guarded
 from demo_pipeline.broker.cluster import wait_for_groups, wait_until_reachable
 from demo_pipeline.broker.kafka_jars import KAFKA
 from demo_pipeline.runtime.errors import BrokerError
@@ -61,7 +59,7 @@ class KafkaCluster:
             self._jars = await KAFKA.download()
             self._folder = self._stack.enter_context(temp_folder("kafka"))
             # Two for each node: for clients, and for the other nodes.
-            self._ports = _free_ports(2 * self._nodes)
+            self._ports = guarded.free_ports(2 * self._nodes)
             cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             for node in range(self._nodes):
                 for file in (self._configuration(node), self._log(node)):
@@ -127,27 +125,15 @@ class KafkaCluster:
             raise BrokerError(f"Kafka cannot format its storage; its log: {self._log_tail(node)}")
 
     async def _launch(self, node: int) -> asyncio.subprocess.Process:
-        with self._log(node).open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                sys.executable, guard.__file__,
-                "java", *_JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-                "-cp", f"{self._jars}/*", "kafka.Kafka", str(self._configuration(node)),
-                stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log,
-                # Ctrl-C in a terminal is for this process, which still needs the broker to finish.
-                start_new_session=True, umask=PRIVATE_UMASK,
-            )  # fmt: skip
+        return await guarded.launch(
+            "java", *_JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            "-cp", f"{self._jars}/*", "kafka.Kafka", str(self._configuration(node)),
+            folder=self._folder, log=self._log(node),
+        )  # fmt: skip
 
     async def _stop(self) -> None:
         processes, self._processes = list(self._processes.values()), {}
-        for process in processes:
-            if process.stdin is not None:
-                process.stdin.close()
-        for process in processes:
-            try:
-                await asyncio.wait_for(process.wait(), _STOP_S)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        await guarded.end(*processes, timeout_s=_STOP_S)
         self._stack.close()
 
     def _properties(self, node: int) -> str:
@@ -196,13 +182,4 @@ class KafkaCluster:
         return self._folder / f"server-{node}.log"
 
     def _log_tail(self, node: int) -> str:
-        text = self._log(node).read_text(errors="replace")
-        return text[-_LOG_TAIL:].strip() or "nothing"
-
-
-def _free_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        return guarded.log_tail(self._log(node), _LOG_TAIL)
