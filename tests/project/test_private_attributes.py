@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 PLACES = {
+    "tracing/core/otel_context.py": "finds the variable of the API's own context runtime",
     "tracing/spans/fast.py": "builds spans of the SDK's own class; spans/fast_proof compares them",
     "tracing/export/": "counts what the SDK's queues drop, and encodes spans of spans/fast",
     "tracing/kafka/client.py": "reads a client's configuration, tolerantly",

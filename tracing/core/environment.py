@@ -13,6 +13,8 @@ SERVICE_NAME_VARIABLE: Final = "OTEL_SERVICE_NAME"
 RESOURCE_VARIABLE: Final = "OTEL_RESOURCE_ATTRIBUTES"
 FAST_VARIABLE: Final = "PIPELINE_TRACING_FAST"
 """`off` turns all fast paths off: everything goes through the public API of OpenTelemetry."""
+FLAT_VARIABLE: Final = "PIPELINE_TRACING_FLAT"
+"""`off` turns the flat path of messages off: each goes through the general code."""
 TYPE_LABEL_VARIABLE: Final = "PIPELINE_TRACING_MESSAGE_TYPE_LABEL"
 """`off` leaves the label `message.type` out of the metrics."""
 
@@ -64,6 +66,11 @@ def fast_paths(*, fast: bool | None) -> bool:
         TypeError: The argument is no boolean.
     """
     return _chosen("fast", fast, FAST_VARIABLE)
+
+
+def flat_path() -> bool:
+    """Return whether messages may take the flat path, as the environment says."""
+    return switched_on(FLAT_VARIABLE)
 
 
 def type_label(*, message_type_label: bool | None) -> bool:

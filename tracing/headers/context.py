@@ -70,6 +70,10 @@ class Propagation:
     """Writes and reads the context headers of one telemetry. Total: never raises, bounded work.
 
     Safe to use from any task; options are resolved in the constructor.
+
+    Attributes:
+        fields: The names of the headers that it writes or reads.
+        is_w3c: Whether the codec does the work, and not the propagator itself.
     """
 
     def __init__(
@@ -89,7 +93,7 @@ class Propagation:
         self._boundaries = dict(boundaries)
         self._strictest = strictest(tuple(self._boundaries.values()))
         self._diagnostics = diagnostics
-        self._w3c = fast and w3c.speaks_w3c(propagator)
+        self.is_w3c: Final = fast and w3c.speaks_w3c(propagator)
         self.fields: Final = frozenset(propagator.fields) | w3c.FIELDS
 
     def flow(self, context: Context, now_ms: int) -> Mapping[str, object]:
@@ -128,7 +132,7 @@ class Propagation:
             now_ms: The origin of the flow, unix ms, if it begins here.
         """
         boundary = self._strictest if topic is None else self._boundaries.get(topic)
-        if not self._w3c:
+        if not self.is_w3c:
             flow = self._sent(context, now_ms)
             entries = flow if boundary is None else boundary.allowed(flow)
             creation = RemoteSpan(span, None) if isinstance(span, bytes) else span
@@ -189,7 +193,7 @@ class Propagation:
         """
         boundary = self._boundaries.get(topic)
         try:
-            if not self._w3c:
+            if not self.is_w3c:
                 creation, flow, other = self._extract_generally(present, boundary or OPEN)
                 return creation, self._plausible(dict(flow), present, written_ms), other
         except Exception:
@@ -218,7 +222,7 @@ class Propagation:
     def creation(self, headers: object, present: Mapping[str, object], topic: str) -> Span | None:
         """Read only the span that created a record; `present` is `latest(headers)`."""
         boundary = self._boundaries.get(topic)
-        if self._w3c:
+        if self.is_w3c:
             return self._creation(headers, present, boundary)
         try:
             return self._extract_generally(present, boundary or OPEN)[0]

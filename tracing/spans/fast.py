@@ -150,6 +150,7 @@ class LightSpans:
         "_new_random",
         "_tracer",
         "drops_unsampled",
+        "is_predictable",
     )
 
     takes_span_ids = True
@@ -165,6 +166,10 @@ class LightSpans:
         self.drops_unsampled = all(
             self._decisions.get((remote, 0)) is False for remote in (True, False)
         )
+        self.is_predictable = type(generator) is RandomIdGenerator and len(self._decisions) == len(
+            _PARENTS
+        )
+        """Whether ids are plain random ones, and the sampler's decisions known without asking."""
         # Older SDKs lack the random flag of Trace Context level 2.
         is_random = getattr(generator, "is_trace_id_random", None)
         self._new_random = _RANDOM if is_random is not None and is_random() else 0
@@ -287,6 +292,11 @@ def _unlimited(limits: Any) -> bool:
     ) and all(getattr(limits, name, 0) is None for name in lengths)
 
 
+_PARENTS: Final[tuple[tuple[bool, int] | None, ...]] = (
+    None, (True, _SAMPLED), (True, 0), (False, _SAMPLED), (False, 0),
+)  # fmt: skip
+
+
 def _constant_decisions(sampler: Sampler) -> dict[tuple[bool, int] | None, bool]:
     """Return what the SDK's constant samplers decide, by parent: remote and sampled, or none.
 
@@ -294,11 +304,8 @@ def _constant_decisions(sampler: Sampler) -> dict[tuple[bool, int] | None, bool]
     that lead to them, have no entry here and are asked.
     """
     constant = {ALWAYS_ON: True, ALWAYS_OFF: False}
-    parents: list[tuple[bool, int] | None] = [
-        None, (True, _SAMPLED), (True, 0), (False, _SAMPLED), (False, 0),
-    ]  # fmt: skip
     if sampler in constant:
-        return dict.fromkeys(parents, constant[sampler])
+        return dict.fromkeys(_PARENTS, constant[sampler])
     if type(sampler) is not ParentBased:
         return {}
     by_parent = {
