@@ -49,8 +49,9 @@ class LightSpan(sdk.Span):
     _limits: Any
     _unlimited: bool
     _shared_attributes: Attributes
-    _own_attributes: dict[str, Any] | None = None
-    _light_links: Sequence[Link]
+    _light_links: Sequence[Link] = ()
+    added: dict[str, Any] | None = None
+    """What was set beyond the attributes that messages share."""
     _built = False
     _end_time: int | None = None
 
@@ -73,7 +74,7 @@ class LightSpan(sdk.Span):
             parent=self._parent,
             sampler=self._tracer.sampler,
             resource=self._tracer.resource,
-            attributes={**self._shared_attributes, **(self._own_attributes or {})},
+            attributes=self._all_attributes(),
             links=self._light_links,
             kind=self._kind,
             span_processor=self._tracer.span_processor,
@@ -89,6 +90,9 @@ class LightSpan(sdk.Span):
             mine.setdefault(name, value)
         self._built = True
 
+    def _all_attributes(self) -> dict[str, Any]:
+        return {**self._shared_attributes, **(self.added or {})}
+
     def light_parts(
         self,
     ) -> tuple[Attributes, dict[str, Any] | None, Sequence[Link]] | None:
@@ -98,7 +102,7 @@ class LightSpan(sdk.Span):
         """
         if self._built or self._end_time is None or not self._unlimited:
             return None
-        added = self._own_attributes
+        added = self.added
         if added is not None and not added.keys().isdisjoint(self._shared_attributes):
             return None
         return self._shared_attributes, added, self._light_links
@@ -109,10 +113,10 @@ class LightSpan(sdk.Span):
             return
         if self._built:
             self.set_attributes(attributes)
-        elif self._own_attributes is None:
-            self._own_attributes = attributes
+        elif self.added is None:
+            self.added = attributes
         else:
-            self._own_attributes.update(attributes)
+            self.added.update(attributes)
 
     def link(self, links: Sequence[Link]) -> None:
         """Add links; an ended span does not change."""
@@ -140,54 +144,59 @@ class _SdkSpan(sdk.Span):
 
 
 class LightSpans:
-    """Starts light spans on an SDK tracer. Safe to use from any thread or task."""
+    """Starts light spans on an SDK tracer. Safe to use from any thread or task.
+
+    Attributes:
+        tracer: The tracer.
+        decisions: What the sampler decides for certain, by parent: remote and sampled, or none.
+        new_random: The random flag of a new trace.
+        bound: What a class of light spans of this tracer has in common.
+    """
 
     __slots__ = (
         "_class",
-        "_decisions",
         "_dropped_flags",
         "_drops_roots",
-        "_new_random",
-        "_tracer",
+        "bound",
+        "decisions",
         "drops_unsampled",
         "is_predictable",
+        "new_random",
+        "tracer",
     )
 
     takes_span_ids = True
 
     def __init__(self, tracer: sdk.Tracer) -> None:
-        self._tracer = tracer
+        self.tracer = tracer
         generator = tracer.id_generator
-        self._decisions = _constant_decisions(tracer.sampler)
+        self.decisions = _constant_decisions(tracer.sampler)
         # Only random ids may be replaced by ids of the library's own.
         self._drops_roots = (
-            self._decisions.get(None) is False and type(generator) is RandomIdGenerator
+            self.decisions.get(None) is False and type(generator) is RandomIdGenerator
         )
         self.drops_unsampled = all(
-            self._decisions.get((remote, 0)) is False for remote in (True, False)
+            self.decisions.get((remote, 0)) is False for remote in (True, False)
         )
-        self.is_predictable = type(generator) is RandomIdGenerator and len(self._decisions) == len(
+        self.is_predictable = type(generator) is RandomIdGenerator and len(self.decisions) == len(
             _PARENTS
         )
         """Whether ids are plain random ones, and the sampler's decisions known without asking."""
         # Older SDKs lack the random flag of Trace Context level 2.
         is_random = getattr(generator, "is_trace_id_random", None)
-        self._new_random = _RANDOM if is_random is not None and is_random() else 0
-        self._dropped_flags = b"%02x" % self._new_random
-        self._class: type[LightSpan] = type(
-            "LightSpan",
-            (LightSpan,),
-            {
-                "_tracer": tracer,
-                "_instrumentation_info": tracer.instrumentation_info,
-                "_instrumentation_scope": tracer._instrumentation_scope,
-                "_scope": tracer._instrumentation_scope,
-                "_limits": tracer._span_limits,
-                "_span_processor": tracer.span_processor,
-                "_unlimited": _unlimited(tracer._span_limits),
-                "_status": Status(StatusCode.UNSET),
-            },
-        )
+        self.new_random = _RANDOM if is_random is not None and is_random() else 0
+        self._dropped_flags = b"%02x" % self.new_random
+        self.bound = {
+            "_tracer": tracer,
+            "_instrumentation_info": tracer.instrumentation_info,
+            "_instrumentation_scope": tracer._instrumentation_scope,
+            "_scope": tracer._instrumentation_scope,
+            "_limits": tracer._span_limits,
+            "_span_processor": tracer.span_processor,
+            "_unlimited": _unlimited(tracer._span_limits),
+            "_status": Status(StatusCode.UNSET),
+        }
+        self._class: type[LightSpan] = type("LightSpan", (LightSpan,), {**self.bound})
 
     def dropped_root(self) -> bytes | None:
         """Return the `traceparent` of a new root span that the sampler is certain to drop."""
@@ -208,7 +217,7 @@ class LightSpans:
         follows: SpanContext | None = None,
     ) -> Span:
         """Start a span, as `opentelemetry.sdk.trace.Tracer.start_span` does."""
-        tracer = self._tracer
+        tracer = self.tracer
         parent: SpanContext | None = None
         root: LinkedRoot | None = None
         if SPAN_KEY in context:
@@ -220,19 +229,19 @@ class LightSpans:
             sampled = state = None
             if follows is None:
                 trace_id = tracer.id_generator.generate_trace_id()
-                flags = self._new_random
-                sampled = self._decisions.get(None)
+                flags = self.new_random
+                sampled = self.decisions.get(None)
             else:
                 root = LinkedRoot(tracer.sampler, tracer.id_generator, follows)
                 trace_id = root.generate_trace_id()
                 flags = _RANDOM if root.is_trace_id_random() else 0
                 if root.has_no_state:
                     key = (follows.is_remote, follows.trace_flags & _SAMPLED)
-                    sampled = self._decisions.get(key)
+                    sampled = self.decisions.get(key)
         else:
             trace_id = parent.trace_id
             flags = parent.trace_flags & _RANDOM
-            sampled = self._decisions.get((parent.is_remote, parent.trace_flags & _SAMPLED))
+            sampled = self.decisions.get((parent.is_remote, parent.trace_flags & _SAMPLED))
             state = parent.trace_state
         recorded = sampled
         if sampled is None:

@@ -1,0 +1,156 @@
+"""OTLP attributes in protobuf's wire format, for names that are known in advance.
+
+An attribute of a span is a `KeyValue` in field 9. Everything before its value depends on the name
+and on the value's size alone, so it is made once for each name: an attribute costs a look-up and an
+append. Nothing here imports protobuf.
+
+Sources: opentelemetry/proto/common/v1/common.proto, opentelemetry/proto/trace/v1/trace.proto and
+the protobuf encoding specification.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+SPAN_ATTRIBUTE: Final = b"\x4a"
+"""The tag of `attributes` in a span."""
+EVENT_ATTRIBUTE: Final = b"\x1a"
+"""The tag of `attributes` in an event of a span."""
+LINK_ATTRIBUTE: Final = b"\x22"
+"""The tag of `attributes` in a link of a span."""
+
+_KEY: Final = b"\x0a"
+_VALUE: Final = b"\x12"
+_TEXT: Final = b"\x0a"
+_INT: Final = b"\x18"
+_DOUBLE_TAG: Final = b"\x21"
+_TRUE: Final = b"\x10\x01"
+_FALSE: Final = b"\x10\x00"
+_SHORT: Final = tuple(bytes((number,)) for number in range(0x80))
+_64_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
+_LOWEST: Final = -(1 << 63)
+_HIGHEST: Final = (1 << 63) - 1
+# Texts up to this size, in bytes, have their prefix made in advance.
+_PREPARED: Final = 128
+
+pack_double: Final = Struct("<d").pack
+"""Write a double."""
+
+
+def varint(number: int) -> bytes:
+    """Write a number of at least 0."""
+    if number < 0x80:  # noqa: PLR2004 - seven bits a byte
+        return _SHORT[number]
+    octets = bytearray()
+    while number >= 0x80:  # noqa: PLR2004 - as above
+        octets.append(number & 0x7F | 0x80)
+        number >>= 7
+    octets.append(number)
+    return bytes(octets)
+
+
+def delimited(tag: bytes, content: bytes) -> bytes:
+    """Write a field whose content has a length: a text, bytes or a message."""
+    return tag + varint(len(content)) + content
+
+
+def attribute(tag: bytes, name: str, value: object) -> bytes:
+    """Write an attribute with a plain value.
+
+    Args:
+        tag: The tag of the field that holds it, such as `SPAN_ATTRIBUTE`.
+        name: Its name.
+        value: A text, a boolean, an integer of 64 bits or a float.
+
+    Raises:
+        TypeError: The value is of another type.
+        OverflowError: The integer has more than 64 bits.
+        UnicodeEncodeError: A text has no UTF-8, as with half of a surrogate pair.
+    """
+    kind = type(value)
+    if kind is str:
+        content = delimited(_TEXT, value.encode())  # type: ignore[attr-defined]  # it is a str
+    elif kind is bool:
+        content = _TRUE if value else _FALSE
+    elif kind is int:
+        content = _INT + _int64(value)  # type: ignore[arg-type]  # it is an int
+    elif kind is float:
+        content = _DOUBLE_TAG + pack_double(value)
+    else:
+        raise TypeError(name)
+    return delimited(tag, delimited(_KEY, name.encode()) + delimited(_VALUE, content))
+
+
+def _int64(number: int) -> bytes:
+    if not _LOWEST <= number <= _HIGHEST:
+        raise OverflowError(number)
+    return varint(number & _64_BITS)
+
+
+class TextAttribute:
+    """A span's attribute with this name and a text.
+
+    Args:
+        name: The attribute's name.
+
+    Attributes:
+        prefixes: By the text's size in bytes, below 128, what comes before the text. Code that
+            knows a size writes `fields += (prefixes[size], text)`, and saves a call.
+    """
+
+    __slots__ = ("_key", "prefixes")
+
+    def __init__(self, name: str) -> None:
+        self._key = delimited(_KEY, name.encode())
+        self.prefixes: tuple[bytes, ...] = tuple(map(self._prefix, range(_PREPARED)))
+
+    def append(self, fields: list[bytes], text: bytes) -> None:
+        """Append the attribute; `text` is UTF-8, which is not checked."""
+        size = len(text)
+        fields += (self.prefixes[size] if size < _PREPARED else self._prefix(size), text)
+
+    def _prefix(self, size: int) -> bytes:
+        text = _TEXT + varint(size)
+        value = _VALUE + varint(len(text) + size) + text
+        return SPAN_ATTRIBUTE + varint(len(self._key) + len(value) + size) + self._key + value
+
+
+class IntAttribute:
+    """A span's attribute with this name and an integer."""
+
+    __slots__ = ("_prefixes",)
+
+    def __init__(self, name: str) -> None:
+        key = delimited(_KEY, name.encode())
+        # By the size of the number, which is 1 to 10 bytes.
+        self._prefixes = tuple(
+            SPAN_ATTRIBUTE + varint(len(key) + size + 3) + key + _VALUE + varint(size + 1) + _INT
+            for size in range(11)
+        )
+
+    def append(self, fields: list[bytes], number: int) -> None:
+        """Append the attribute.
+
+        Raises:
+            OverflowError: The number has more than 64 bits.
+        """
+        content = _int64(number)
+        fields += (self._prefixes[len(content)], content)
+
+
+class DoubleAttribute:
+    """A span's attribute with this name and a float.
+
+    Attributes:
+        prefix: What comes before the number, which `pack_double` writes.
+    """
+
+    __slots__ = ("prefix",)
+
+    def __init__(self, name: str) -> None:
+        self.prefix: bytes = attribute(SPAN_ATTRIBUTE, name, 0.0)[:-8]
+
+    def append(self, fields: list[bytes], number: float) -> None:
+        """Append the attribute."""
+        fields += (self.prefix, pack_double(number))

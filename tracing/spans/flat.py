@@ -1,0 +1,273 @@
+"""Flat spans: light spans whose ids, parent and own attributes are made on demand, from bytes.
+
+A light span is made from a context, a dictionary of attributes and a `SpanContext`, each of which
+costs more than the span itself. A flat span keeps what the message brought: the bytes of two
+`traceparent` headers, and in a subclass the values of its own attributes. What all spans of a topic
+share is in a `SpanPlan`.
+
+For whatever reads it, a flat span is the same span of the SDK's class.
+"""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
+
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import SpanContext, TraceFlags
+
+from tracing.core.ids import random_id
+from tracing.spans.fast import LightSpan, LightSpans
+from tracing.spans.hand_over import HandOver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.trace import Link, SpanKind
+
+    from tracing.core.semconv import Attributes, AttributeValue
+    from tracing.spans.starter import SpanStarter
+
+_SAMPLED: Final = 0x01
+_RANDOM: Final = 0x02
+_FLAGS: Final = tuple(TraceFlags(bits) for bits in range(256))
+# What a child of a span with these flags has after its id: sampled, and as random as its trace.
+_TAILS: Final = {b"%02x" % bits: b"-%02x" % (bits & _RANDOM | _SAMPLED) for bits in range(256)}
+
+Flat = TypeVar("Flat", bound="FlatSpan")
+
+
+class SpanPlan:
+    """What all spans of a topic, partition or message type share. Do not change it.
+
+    Where the shared attributes become others, as once the cluster's id is known, make a new plan:
+    spans that have started share the old one.
+
+    Args:
+        name: The spans' name.
+        kind: Their kind.
+        attributes: The attributes that they share, which must not change.
+
+    Attributes:
+        encoded: Name, kind and shared attributes as an exporter of OTLP writes them; its own cache.
+    """
+
+    __slots__ = ("attributes", "encoded", "kind", "name")
+
+    def __init__(self, name: str, kind: SpanKind, attributes: Attributes) -> None:
+        self.name = name
+        self.kind = kind
+        self.attributes = attributes
+        self.encoded: bytes | None = None
+
+
+class _OnDemand:
+    """An attribute of a span that is made when it is first read."""
+
+    def __init__(self, make: Callable[[Any], object]) -> None:
+        self._make = make
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, span: Any, owner: type | None = None) -> Any:
+        if span is None:
+            return self
+        # From now on the span's own attribute hides this one. Two threads make equal values.
+        value = span.__dict__[self._name] = self._make(span)
+        return value
+
+
+class FlatSpan(LightSpan):
+    """A light span made of bytes. A subclass has the attributes of one kind of message.
+
+    Make one with `object.__new__` of a class from `FlatSpans.kind`, and fill all slots, also those
+    of the subclass, before anything sees it: processors, metrics or the application. End it with
+    `finish`, which adds `end_attributes`. After the end, drop the record and whatever else is
+    large: the span waits in the exporter's queue.
+
+    Attributes:
+        plan: What it shares with others.
+        traceparent: Its own ids, 55 bytes of version 00; its sampled flag is set.
+        above: Those of its parent; `None` for a root.
+        above_is_remote: Whether the parent is in another process.
+        start_ns: Its start, unix ns.
+        end_ns: Its end; `None` before.
+        added: What was set on it later; `None` where nothing was.
+        own_names: Every name that `own_attributes` and `end_attributes` can give.
+    """
+
+    __slots__ = (
+        "_end_time",
+        "_start_time",
+        "above",
+        "above_is_remote",
+        "added",
+        "plan",
+        "traceparent",
+    )
+
+    plan: SpanPlan
+    traceparent: bytes
+    above: bytes | None
+    above_is_remote: bool
+    start_ns: int
+    end_ns: int | None
+    own_names: ClassVar[frozenset[str]] = frozenset()
+    _hand_over: HandOver
+
+    def own_attributes(self) -> dict[str, AttributeValue]:
+        """Return the message's own attributes, known at the start, in their order."""
+        raise NotImplementedError
+
+    def end_attributes(self) -> dict[str, AttributeValue]:
+        """Return what became known at the end, in its order; empty before `finish`."""
+        return {}
+
+    def encode_own(self, fields: list[bytes]) -> None:
+        """Append `own_attributes` as attributes of a span in OTLP's wire format."""
+        raise NotImplementedError
+
+    def encode_end(self, fields: list[bytes]) -> None:
+        """Append `end_attributes` as attributes of a span in OTLP's wire format."""
+
+    def finish(self, end_ns: int) -> None:
+        """End the span, with `end_attributes`, and hand it over to the processors.
+
+        Where the application has ended it before, it stays as it was, and the SDK logs a warning.
+
+        Raises whatever a processor of the user's own raises.
+        """
+        if self._built or self._end_time is not None:
+            if self._end_time is None:
+                self.set_attributes(cast("Any", self.end_attributes()))
+            sdk.Span.end(self, end_ns)
+            return
+        self._end_time = end_ns
+        self._hand_over.end(self)
+
+    def end(self, end_time: int | None = None) -> None:
+        """End the span as the application does, without `end_attributes`."""
+        if self._built or self._end_time is not None:
+            sdk.Span.end(self, end_time)
+            return
+        self._end_time = time_ns() if end_time is None else end_time
+        self._hand_over.end(self)
+
+    def light_parts(
+        self,
+    ) -> tuple[Attributes, dict[str, Any] | None, Sequence[Link]] | None:
+        """Return the attributes that messages share, those of this span alone, and the links."""
+        if self._built or self._end_time is None or not self._unlimited:
+            return None
+        own = {**self.own_attributes(), **(self.added or {}), **self.end_attributes()}
+        if not own.keys().isdisjoint(self.plan.attributes):
+            return None
+        return self.plan.attributes, own, self._light_links
+
+    def _all_attributes(self) -> dict[str, Any]:
+        own, end = self.own_attributes(), self.end_attributes()
+        return {**self.plan.attributes, **own, **(self.added or {}), **end}
+
+    def _made_context(self) -> SpanContext:
+        return _context(self.traceparent, is_remote=False)
+
+    def _made_parent(self) -> SpanContext | None:
+        return None if self.above is None else _context(self.above, is_remote=self.above_is_remote)
+
+    _context: Any = _OnDemand(_made_context)
+    _parent: Any = _OnDemand(_made_parent)
+    _name: Any = _OnDemand(lambda span: span.plan.name)
+    _kind: Any = _OnDemand(lambda span: span.plan.kind)
+
+
+# Public names of the same two slots.
+FlatSpan.start_ns = vars(FlatSpan)["_start_time"]
+FlatSpan.end_ns = vars(FlatSpan)["_end_time"]
+
+
+def _context(traceparent: bytes, *, is_remote: bool) -> SpanContext:
+    return SpanContext(
+        int(traceparent[3:35], 16),
+        int(traceparent[36:52], 16),
+        is_remote=is_remote,
+        trace_flags=_FLAGS[int(traceparent[53:55], 16)],
+    )
+
+
+class FlatSpans:
+    """Makes flat spans possible on one tracer. Safe to use from any thread or task.
+
+    Args:
+        starter: What starts the tracer's light spans; see `of`.
+
+    Attributes:
+        hand_over: How the spans reach the processors.
+        samples_roots: Whether a new trace is sampled; `None` where the sampler has to be asked.
+        samples_remote: The same below a remote parent that is sampled.
+        samples_local: The same below a local parent that is sampled.
+        drops_roots: Whether a new trace is dropped for certain.
+        drops_unsampled: Whether every span below an unsampled parent is dropped for certain.
+    """
+
+    __slots__ = (
+        "_bound",
+        "_root_tail",
+        "_tracer",
+        "drops_roots",
+        "drops_unsampled",
+        "hand_over",
+        "samples_local",
+        "samples_remote",
+        "samples_roots",
+    )
+
+    def __init__(self, starter: LightSpans) -> None:
+        tracer, decisions = starter.tracer, starter.decisions
+        self._tracer = tracer
+        self._root_tail = b"-%02x" % (starter.new_random | _SAMPLED)
+        self.hand_over = HandOver(tracer)
+        self._bound = {**starter.bound, "_hand_over": self.hand_over, "__slots__": ()}
+        self.samples_roots = decisions.get(None)
+        self.samples_remote = decisions.get((True, _SAMPLED))
+        self.samples_local = decisions.get((False, _SAMPLED))
+        self.drops_roots = self.samples_roots is False
+        self.drops_unsampled = starter.drops_unsampled
+
+    @classmethod
+    def of(cls, starter: SpanStarter) -> FlatSpans | None:
+        """Return flat spans beside what a starter starts; `None` where they would not be equal.
+
+        They need proven light spans, and random ids of the SDK, for which the library may make its
+        own.
+        """
+        if type(starter) is not LightSpans:
+            return None
+        return cls(starter) if type(starter.tracer.id_generator) is RandomIdGenerator else None
+
+    def kind(self, base: type[Flat]) -> type[Flat]:
+        """Return the class of this tracer's spans of a kind."""
+        made: type[Flat] = type(base.__name__, (base,), {**self._bound, "__doc__": base.__doc__})
+        return made
+
+    def root(self) -> bytes | None:
+        """Return the `traceparent` of the root of a new trace that is sampled.
+
+        `None` where the tracer is switched off.
+        """
+        if not self._tracer._is_enabled():
+            return None
+        # An id of zeros alone has a chance of 2**-64.
+        return b"00-%b-%b%b" % (random_id(), random_id()[:16], self._root_tail)
+
+    def child(self, above: bytes) -> bytes | None:
+        """Return the `traceparent` of a sampled child; `None` where the tracer is switched off.
+
+        Args:
+            above: The parent's, of version 00.
+        """
+        if not self._tracer._is_enabled():
+            return None
+        return b"%b%b%b" % (above[:36], random_id()[:16], _TAILS[above[53:]])
