@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class BoundedDict(dict[Key, Value]):
     Args:
         make: Makes the value of a key. What it raises reaches the caller, and nothing is kept.
 
-    Task safety: as a plain dict.
+    Thread safety: any number of threads. Two that need a new key at once may make two values, of
+    which one is kept.
 
     Example::
 
@@ -44,7 +46,9 @@ class BoundedDict(dict[Key, Value]):
         """Make and keep the value of a key."""
         value = self._make(key)
         if len(self) >= MAX_KEPT:
-            del self[next(iter(self))]
+            # Another thread may do the same at this moment.
+            with suppress(KeyError, RuntimeError):
+                del self[next(iter(self))]
         self[key] = value
         return value
 

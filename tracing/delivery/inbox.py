@@ -43,26 +43,27 @@ class Duplicates:
         telemetry: What the service's clients share.
         group: The consumer group that skips them.
 
-    Task safety: any number of tasks of one event loop.
+    Task and thread safety: any number of tasks and threads. Each thread has its own counter.
     """
 
     def __init__(self, telemetry: Telemetry, group: str) -> None:
         self._telemetry = telemetry
         self._group = group
-        self._counts = BoundedDict(self._new_count)
+        self._expected = BoundedDict(self._count)
 
     def expect(self, topic: str) -> None:
         """Let the counter of a topic exist, with 0, before there is a duplicate."""
-        if topic not in self._counts:
+        if topic not in self._expected:
             try:
-                self._counts[topic]
+                self._expected[topic]
             except Exception as fault:
                 self._telemetry.diagnostics.failed("duplicate", fault)
 
     def skipped(self, topic: str, identity: EventIdentity) -> None:
         """Report a message that is skipped."""
         try:
-            self._counts[topic].value += 1
+            # Not the expected one, which may belong to another thread.
+            self._count(topic).value += 1
             processing = current_processing()
             if processing is not None:
                 processing.duplicate()
@@ -72,6 +73,6 @@ class Duplicates:
         except Exception as fault:
             self._telemetry.diagnostics.failed("duplicate", fault)
 
-    def _new_count(self, topic: str) -> Count:
+    def _count(self, topic: str) -> Count:
         labels = {semconv.DESTINATION: topic, semconv.GROUP: self._group}
         return self._telemetry.metrics.count(catalog.DUPLICATES, labels)

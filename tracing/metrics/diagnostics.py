@@ -10,6 +10,7 @@ from tracing.metrics import catalog
 
 if TYPE_CHECKING:
     from tracing.metrics.instruments import Count, Metrics
+    from tracing.metrics.metric import Metric
 
 Invalid = Literal[
     "traceparent",
@@ -53,17 +54,21 @@ _DROPPED: Final[tuple[Dropped, ...]] = (
 
 
 class Diagnostics:
-    """Counts and logs, for one telemetry. Counts from other threads than its own may be lost."""
+    """Counts and logs, for one telemetry.
+
+    Thread safety: the methods are safe in any thread. The counters of clock skew belong to the
+    thread that made the telemetry.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
-        self._invalid: dict[Invalid, Count] = {
-            reason: metrics.count(catalog.CONTEXT_INVALID, {semconv.REASON: reason})
-            for reason in _INVALID
-        }
-        self._dropped: dict[Dropped, Count] = {
-            reason: metrics.count(catalog.TELEMETRY_DROPPED, {semconv.REASON: reason})
-            for reason in _DROPPED
-        }
+        self._metrics = metrics
+        # The series exist with 0 from now on.
+        for metric, reasons in (
+            (catalog.CONTEXT_INVALID, tuple(_INVALID)),
+            (catalog.TELEMETRY_DROPPED, _DROPPED),
+        ):
+            for reason in reasons:
+                self._count(metric, reason)
         self.clock_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "wait"})
         self.origin_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "end_to_end"})
         self.publish_skew = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: "publish"})
@@ -71,20 +76,24 @@ class Diagnostics:
 
     def invalid(self, reason: Invalid, number: int = 1) -> None:
         """Count a header, or a part of one, that was there and could not be used."""
-        self._invalid[reason].value += number
+        self._count(catalog.CONTEXT_INVALID, reason).value += number
         warn_once(
             f"{_INVALID[reason]}; further ones are only counted, in {catalog.CONTEXT_INVALID.name}"
         )
 
     def dropped(self, reason: Dropped, number: int = 1) -> None:
         """Count telemetry that was cut to a bound."""
-        self._dropped[reason].value += number
+        self._count(catalog.TELEMETRY_DROPPED, reason).value += number
 
     def failed(self, reason: Dropped, error: BaseException) -> None:
         """Count telemetry that was lost to a fault in it; the application goes on."""
-        self._dropped[reason].value += 1
+        self._count(catalog.TELEMETRY_DROPPED, reason).value += 1
         warn_once(
             f"telemetry of a {reason} failed ({semconv.error_type(error)}); the event itself is "
             f"not affected; further ones are only counted, in {catalog.TELEMETRY_DROPPED.name}",
             error=error,
         )
+
+    def _count(self, metric: Metric, reason: str) -> Count:
+        """Return the series of the calling thread, which alone writes it."""
+        return self._metrics.count(metric, {semconv.REASON: reason})

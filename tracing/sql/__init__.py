@@ -25,6 +25,7 @@ from tracing.sql.saga_view import SagaRecord, SagaView, StepRecord
 from tracing.sql.sagas import SqlSagas
 from tracing.sql.staleness import ProjectionStaleness
 from tracing.sql.tables import SagaTables, inbox_table, outbox_table, saga_tables
+from tracing.sql.transactions import Transactions
 
 __all__ = [
     "LoggedRecord",
@@ -42,6 +43,7 @@ __all__ = [
     "SqlSagaLog",
     "SqlSagas",
     "StepRecord",
+    "Transactions",
     "inbox_table",
     "keep_highest",
     "outbox_table",

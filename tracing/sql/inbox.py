@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from sqlalchemy import MetaData, delete
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import MetaData, bindparam, delete
 
 from tracing.core.text import plain_text
 from tracing.delivery.inbox import Duplicates
 from tracing.headers.identity import EventIdentity, bounded
 from tracing.sql.tables import inbox_table
+from tracing.sql.upserts import Upsert
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
+    from sqlalchemy import Connection, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from tracing.headers.codec import Record
     from tracing.telemetry import Telemetry
-
-_INSERTS: Final[dict[str, Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
 class SqlInbox:
@@ -34,7 +32,7 @@ class SqlInbox:
         metadata: The metadata of the table; by default a new one.
         table_name: The table's name.
 
-    Task safety: any number of tasks of one event loop, each with its own connection.
+    Task and thread safety: any number of tasks and threads, each with its own connection.
     """
 
     def __init__(
@@ -49,6 +47,13 @@ class SqlInbox:
         self._table = inbox_table(MetaData() if metadata is None else metadata, table_name)
         self._group = bounded(group.encode("utf-8", "backslashreplace"))
         self._duplicates = Duplicates(telemetry, group)
+        table = self._table
+        self._insert = Upsert(
+            "SqlInbox works", lambda insert: insert(table).on_conflict_do_nothing()
+        )
+        self._delete = delete(table).where(
+            table.c.consumer_group == self._group, table.c.received_at <= bindparam("until_ms")
+        )
 
     @property
     def table(self) -> Table:
@@ -75,11 +80,27 @@ class SqlInbox:
             sqlalchemy.exc.DBAPIError: The database failed. On PostgreSQL this includes a
                 serialization failure above the default isolation level.
         """
-        insert = _INSERTS.get(connection.dialect.name)
-        if insert is None:
-            raise ValueError(
-                f"SqlInbox works on {' and '.join(_INSERTS)}, not on {connection.dialect.name}"
-            )
+        self._insert.on(connection)
+        return await connection.run_sync(self.accept_in, record)
+
+    def accept_in(self, connection: Connection, record: Record) -> bool:
+        """Do the same as `accept`, in a plain function that runs a whole transaction.
+
+        The function may run in a worker thread; see `Transactions`. Then the thread needs a copy
+        of the handler's context, because a duplicate is noted on the current span.
+
+        Args:
+            connection: Inside the transaction that applies the effect.
+            record: The record.
+
+        Returns:
+            Whether the event is new.
+
+        Raises:
+            ValueError: The database is neither SQLite nor PostgreSQL.
+            sqlalchemy.exc.DBAPIError: The database failed.
+        """
+        statement = self._insert.on(connection)
         self._duplicates.expect(record.topic)
         identity = EventIdentity.of(record)
         row = {
@@ -88,8 +109,7 @@ class SqlInbox:
             "id": identity.id,
             "received_at": int(time() * 1000),
         }
-        result = await connection.execute(insert(self._table).on_conflict_do_nothing(), row)
-        if result.rowcount:
+        if connection.execute(statement, row).rowcount:
             return True
         self._duplicates.skipped(record.topic, identity)
         return False
@@ -113,11 +133,6 @@ class SqlInbox:
         """
         if older_than_s < 0:
             raise ValueError(f"older_than_s must not be negative, not {older_than_s!r}")
-        columns = self._table.c
-        result = await connection.execute(
-            delete(self._table).where(
-                columns.consumer_group == self._group,
-                columns.received_at <= int((time() - older_than_s) * 1000),
-            )
-        )
+        until_ms = int((time() - older_than_s) * 1000)
+        result = await connection.execute(self._delete, {"until_ms": until_ms})
         return result.rowcount

@@ -23,7 +23,7 @@ from tracing.sql.tables import outbox_table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Table
+    from sqlalchemy import Connection, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from tracing.headers.codec import Header
@@ -41,7 +41,7 @@ class SqlOutbox:
         metadata: The metadata of the table; by default a new one.
         table_name: The table's name.
 
-    Task safety: any number of tasks, each with its own connection.
+    Task and thread safety: any number of tasks and threads, each with its own connection.
     """
 
     def __init__(
@@ -55,6 +55,8 @@ class SqlOutbox:
         self._telemetry = telemetry
         self._service = plain_text(service, "service")
         self._table = outbox_table(MetaData() if metadata is None else metadata, table_name)
+        # Without the number that the database gives the row: reading it would cost a round trip.
+        self._insert = insert(self._table).inline()
         self._completions = BoundedDict(partial(cloudevents.Completion, telemetry.source))
 
     @property
@@ -105,6 +107,46 @@ class SqlOutbox:
             TypeError: An argument is of a type that no producer sends; the message names it.
             ValueError: There is neither key nor value, or the topic or the partition cannot exist.
         """
+        row = self._row(topic, value, key, headers, partition)
+        await connection.execute(self._insert, row)
+
+    def add_in(
+        self,
+        connection: Connection,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Iterable[Header] | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Do the same as `add`, in a plain function that runs a whole transaction.
+
+        The function may run in a worker thread; see `Transactions`. Then the thread needs a copy
+        of the handler's context, because the current span becomes the parent.
+
+        Args:
+            connection: Inside the transaction that applies the effect.
+            topic: The record's topic.
+            value: The serialized value.
+            key: The serialized key.
+            headers: The headers.
+            partition: The partition; by default the producer chooses.
+
+        Raises:
+            TypeError: An argument is of a type that no producer sends; the message names it.
+            ValueError: There is neither key nor value, or the topic or the partition cannot exist.
+        """
+        connection.execute(self._insert, self._row(topic, value, key, headers, partition))
+
+    def _row(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        headers: Iterable[Header] | None,
+        partition: int | None,
+    ) -> dict[str, object]:
         for name, content in (("key", key), ("value", value)):
             if not isinstance(content, bytes | None):
                 raise TypeError(f"{name} must be bytes or None, not {type(content).__name__}")
@@ -120,7 +162,7 @@ class SqlOutbox:
             raise ValueError(f"partition must not be negative, not {partition!r}")
         now_ms = time_ns() // 1_000_000
         checked_headers = checked(() if headers is None else headers)
-        row = {
+        return {
             "topic": topic,
             "key": key,
             "value": value,
@@ -128,7 +170,6 @@ class SqlOutbox:
             "headers": pack(self._completed(topic, checked_headers, now_ms)),
             "created_at": now_ms,
         }
-        await connection.execute(insert(self._table).inline(), row)
 
     def _completed(self, topic: str, headers: list[Header], now_ms: int) -> list[Header]:
         telemetry = self._telemetry

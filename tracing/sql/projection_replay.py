@@ -15,8 +15,9 @@ from sqlalchemy import delete, func, select, update
 from tracing.replay.seams import AlreadyReplayedError, Claim, ReplayError
 from tracing.sql.projection import GENERATION
 from tracing.sql.projection_rows import copy_rows, remove_rows
-from tracing.sql.projections import insert_on, later
+from tracing.sql.projections import USER, later
 from tracing.sql.tables import MAX_NAME
+from tracing.sql.upserts import insert_on
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -185,7 +186,7 @@ class SqlReplayStore:
         self, connection: AsyncConnection, positions: Mapping[LogPartition, Position]
     ) -> None:
         table = self._read_models.tables.positions
-        insert = insert_on(connection)(table)
+        insert = insert_on(connection, USER)(table)
         moved = insert.on_conflict_do_update(
             index_elements=list(table.primary_key.columns),
             set_={

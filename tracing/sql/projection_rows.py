@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import delete, literal, select, tuple_
 
 from tracing.sql.projection import GENERATION
-from tracing.sql.projections import insert_on
+from tracing.sql.projections import USER
+from tracing.sql.upserts import insert_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,7 +48,7 @@ async def keep_highest(
             highest[identity] = row
     if not highest:
         return
-    insert = insert_on(connection)(table)
+    insert = insert_on(connection, USER)(table)
     statement = insert.on_conflict_do_update(
         index_elements=key,
         set_={
@@ -75,7 +76,7 @@ async def copy_rows(connection: AsyncConnection, table: Table, *, source: int, t
         The number of copied rows.
     """
     names = [column.name for column in table.columns]
-    copied = insert_on(connection)(table).from_select(
+    copied = insert_on(connection, USER)(table).from_select(
         names,
         select(
             *(

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from zlib import crc32
 
 from sqlalchemy import MetaData, case, literal, or_, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tracing.replay.positions import LogPartition, Position
 from tracing.sql.projection import INACTIVE, projection_tables
+from tracing.sql.upserts import insert_on
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tracing.sql.projection import ProjectionTables
 
-_INSERTS: Final[dict[str, Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+USER: Final = "read models work"
 # The first half of the lock's number, which keeps it apart from other users of advisory locks.
 _LOCK: Final = 0x70726F6A
 
@@ -97,7 +97,7 @@ class SqlProjections:
         generation = INACTIVE + 1 if fresh else INACTIVE
         rows = [{"name": name, "active": generation, "latest": generation} for name in names]
         if rows:
-            insert = insert_on(connection)(self._tables.models).on_conflict_do_nothing()
+            insert = insert_on(connection, USER)(self._tables.models).on_conflict_do_nothing()
             await connection.execute(insert, rows)
 
     async def is_empty(self, connection: AsyncConnection) -> bool:
@@ -128,7 +128,7 @@ class SqlProjections:
         Raises:
             ValueError: The database is neither SQLite nor PostgreSQL.
         """
-        insert = insert_on(connection)
+        insert = insert_on(connection, USER)
         if connection.dialect.name == "postgresql":
             # Fair, as row locks are not: a waiting switch is not overtaken for ever. On SQLite the
             # statement below takes the lock of the only writer.
@@ -213,17 +213,3 @@ class SqlProjections:
 def later(one: Any, other: Any) -> Any:
     """Return the later of two times, in SQL."""
     return case((one > other, one), else_=other)
-
-
-def insert_on(connection: AsyncConnection) -> Any:
-    """Return the `insert` of the connection's database, which supports `ON CONFLICT`.
-
-    Raises:
-        ValueError: The database is neither SQLite nor PostgreSQL.
-    """
-    insert = _INSERTS.get(connection.dialect.name)
-    if insert is None:
-        raise ValueError(
-            f"read models work on {' and '.join(_INSERTS)}, not on {connection.dialect.name}"
-        )
-    return insert

@@ -9,7 +9,8 @@ from sqlalchemy import select, update
 from tracing.sagas.context import STEP_OK, SagaContext
 from tracing.sagas.flow import STARTED_STATE
 from tracing.sagas.store import SagaHistory
-from tracing.sql.sagas import ENDED, STARTED, SqlSagas, bounded_id, insert_for
+from tracing.sql.sagas import ENDED, STARTED, USER, SqlSagas, bounded_id
+from tracing.sql.upserts import insert_on
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
@@ -96,7 +97,7 @@ class SqlSagaLog:
         sagas = self.tables.sagas
         key = {"saga": saga, "saga_id": bounded_id(event.saga_id)}
         first = {**key, "state": event.state, "moved_ns": event.at_ns}
-        await connection.execute(insert_for(connection)(sagas).on_conflict_do_nothing(), first)
+        await connection.execute(insert_on(connection, USER)(sagas).on_conflict_do_nothing(), first)
         rows = await connection.execute(
             select(*sagas.c)
             .where(sagas.c.saga == key["saga"], sagas.c.saga_id == key["saga_id"])
@@ -119,7 +120,7 @@ class SqlSagaLog:
         }
         steps = self.tables.steps
         inserted = await connection.execute(
-            insert_for(connection)(steps).on_conflict_do_nothing(), row
+            insert_on(connection, USER)(steps).on_conflict_do_nothing(), row
         )
         if not inserted.rowcount:
             # If a step was done twice, the first time counts.

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from sqlalchemy import MetaData, and_, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tracing.core.text import text_of
 from tracing.headers.identity import bounded
 from tracing.sagas.context import SAGA_OUTCOMES, STEP_OK, STEP_OUTCOMES
 from tracing.sql.saga_health import StoredSagaHealth
 from tracing.sql.tables import MAX_REASON, saga_tables
+from tracing.sql.upserts import insert_on
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tracing.sagas.store import SagaHealthSource
     from tracing.sql.tables import SagaTables
 
-_INSERTS: Final[dict[str, Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+USER: Final = "SqlSagas works"
 _SLOTS: Final = 16
 STARTED: Final = "started"
 ENDED: Final = "ended"
@@ -87,7 +87,7 @@ class SqlSagas:
             "deadline_ns": deadline_ns,
             "moved_ns": context.started_ns,
         }
-        insert = insert_for(connection)
+        insert = insert_on(connection, USER)
         result = await connection.execute(insert(self._tables.sagas).on_conflict_do_nothing(), row)
         if result.rowcount:
             await self.add(connection, saga, context.saga_id, STARTED)
@@ -134,7 +134,7 @@ class SqlSagas:
             "attempts": attempts,
             "started_ns": time_ns() if started_ns is None else started_ns,
         }
-        insert = insert_for(connection)(steps)
+        insert = insert_on(connection, USER)(steps)
         upsert = insert.on_conflict_do_update(
             index_elements=[steps.c.saga, steps.c.saga_id, steps.c.step],
             set_={"attempts": insert.excluded.attempts},
@@ -257,7 +257,7 @@ class SqlSagas:
         row["slot"] = (
             crc32(text_of(saga_id, "saga_id").encode("utf-8", "backslashreplace")) % _SLOTS
         )
-        insert = insert_for(connection)(totals)
+        insert = insert_on(connection, USER)(totals)
         await connection.execute(
             insert.on_conflict_do_update(
                 index_elements=list(totals.primary_key.columns),
@@ -288,17 +288,3 @@ def _storable(reason: str) -> str:
     """Return a text that every database accepts."""
     text = reason[:MAX_REASON].encode("utf-8", "replace").decode()
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def insert_for(connection: AsyncConnection) -> Any:
-    """Return the `insert` of the connection's database, which supports `ON CONFLICT`.
-
-    Raises:
-        ValueError: The database is neither SQLite nor PostgreSQL.
-    """
-    insert = _INSERTS.get(connection.dialect.name)
-    if insert is None:
-        raise ValueError(
-            f"SqlSagas works on {' and '.join(_INSERTS)}, not on {connection.dialect.name}"
-        )
-    return insert

@@ -1,0 +1,133 @@
+"""Transactions that are one plain function, which runs whole in one thread hop."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from threading import Event
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from sqlalchemy import Connection, Engine
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+class Transactions:
+    """Runs plain functions in transactions, each function whole.
+
+    With an asyncio driver for SQLite, each statement goes from the event loop to a thread and back,
+    three times or more. With a plain engine, a whole transaction goes there and back once::
+
+        def place(connection: Connection, record: ConsumerRecord) -> None:
+            if inbox.accept_in(connection, record):
+                ...  # the effect
+                outbox.add_in(connection, "payments", value, key=order_id)
+
+        transactions = Transactions(create_engine("sqlite:///orders.sqlite3"))
+        await transactions.run(place, record)
+
+    On an `AsyncEngine` the same functions run by SQLAlchemy's `run_sync`, in the event loop's
+    thread. They must block on nothing but the connection.
+
+    Args:
+        engine: The database. It stays the caller's, who disposes of it after `close`.
+        threads: How many transactions run at once on a plain engine. SQLite has one writer at a
+            time, so one thread is right: others would wait for its lock.
+
+    Raises:
+        ValueError: `threads` is not positive.
+
+    Task safety: any number of tasks of one event loop.
+    """
+
+    def __init__(self, engine: Engine | AsyncEngine, *, threads: int = 1) -> None:
+        self._engine = engine
+        if threads < 1:
+            raise ValueError(f"threads must be positive, not {threads!r}")
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="transactions")
+
+    async def run(
+        self,
+        work: Callable[Concatenate[Connection, P], Result],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Result:
+        """Call a function with a connection inside a transaction; commit when it returns.
+
+        What it raises rolls the transaction back. A task that is cancelled waits until the
+        function has returned; its transaction is rolled back, unless it is being committed already.
+
+        On a plain engine, the function runs in a thread, with a copy of the task's context. So the
+        current span is the same, and context variables that the function sets are lost.
+
+        Args:
+            work: The function.
+            args: Its further arguments.
+            kwargs: Its keyword arguments.
+
+        Returns:
+            What the function returns.
+        """
+        if isinstance(self._engine, AsyncEngine):
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(work, *args, **kwargs)
+        engine, cancelled = self._engine, Event()
+
+        def transaction() -> Result:
+            if cancelled.is_set():
+                raise _CancelledInThread
+            with engine.begin() as connection:
+                result = work(connection, *args, **kwargs)
+                if cancelled.is_set():
+                    raise _CancelledInThread
+                return result
+
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._executor, copy_context().run, transaction)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            cancelled.set()
+            await _ended(running)
+            raise
+
+    async def close(self) -> None:
+        """Wait for the transactions that run, and end the threads. Nothing runs afterwards."""
+        await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        await self.close()
+
+
+class _CancelledInThread(Exception):  # noqa: N818 - a signal, not an error
+    """Rolls a transaction back whose task was cancelled."""
+
+
+async def _ended(running: asyncio.Future[Result]) -> None:
+    """Wait until a thread's work has ended, also if the task is cancelled again."""
+    while not running.done():
+        try:
+            await asyncio.wait((running,))
+        except asyncio.CancelledError:
+            continue
+    if not running.cancelled():
+        running.exception()
