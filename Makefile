@@ -45,8 +45,9 @@ WORKERS ?= 3
 unit: $(READY)
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
+# For example: make bench BENCH="--rows encoded,consume --rounds 9"
 bench: $(READY)
-	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.overhead $(BENCH)
 
 # Resolves the pins again. The file names no package index, so it works with any.
 requirements:

@@ -1,0 +1,1 @@
+"""The cost of a message: this library beside the official instrumentation. See `__main__`."""
