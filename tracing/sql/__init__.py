@@ -17,7 +17,7 @@ from tracing.sql.inbox import SqlInbox
 from tracing.sql.outbox import SqlOutbox
 from tracing.sql.projection import Projection, ProjectionTables, projection_tables
 from tracing.sql.projection_replay import SqlReplayStore
-from tracing.sql.projection_rows import keep_highest
+from tracing.sql.projection_rows import keep_highest, keep_highest_in
 from tracing.sql.projections import LoggedRecord, SqlProjections
 from tracing.sql.relay import OutboxRelay
 from tracing.sql.saga_log import SqlSagaLog
@@ -46,6 +46,7 @@ __all__ = [
     "Transactions",
     "inbox_table",
     "keep_highest",
+    "keep_highest_in",
     "outbox_table",
     "projection_tables",
     "saga_tables",

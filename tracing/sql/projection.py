@@ -12,7 +12,7 @@ from tracing.kafka.transport import MAX_TOPIC
 from tracing.sql.tables import MAX_NAME
 
 if TYPE_CHECKING:
-    from sqlalchemy import MetaData
+    from sqlalchemy import Connection, MetaData
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 INACTIVE: Final = 0
@@ -24,6 +24,9 @@ GENERATION: Final = "generation"
 
 Apply = Callable[["AsyncConnection", int, Sequence[Any]], Awaitable[None]]
 """Applies events to a generation, in the connection's transaction."""
+
+ApplyIn = Callable[["Connection", int, Sequence[Any]], None]
+"""The same as a plain function, which can be a part of one that runs a whole transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,34 @@ class Projection:
         topics: The topics that its events are in.
         tables: The tables of its rows. Each has the column `generation` in its primary key.
         apply: Applies events to a generation; it ignores those of no interest to it.
+        apply_in: The same as a plain function, if `plain` made the read model.
     """
 
     name: str
     topics: tuple[str, ...]
     tables: tuple[Table, ...]
     apply: Apply
+    apply_in: ApplyIn | None = None
+
+    @classmethod
+    def plain(
+        cls, name: str, topics: tuple[str, ...], tables: tuple[Table, ...], apply_in: ApplyIn
+    ) -> Projection:
+        """Make a read model from a plain function; `apply` calls it by `run_sync`.
+
+        A live consumer can call it in a function that runs a whole transaction in a thread; see
+        `Transactions`.
+
+        Raises:
+            ValueError: A table has no generation in its primary key.
+        """
+
+        async def apply(
+            connection: AsyncConnection, generation: int, events: Sequence[Any]
+        ) -> None:
+            await connection.run_sync(apply_in, generation, events)
+
+        return cls(name, topics, tables, apply, apply_in)
 
     def __post_init__(self) -> None:
         """Check the tables.

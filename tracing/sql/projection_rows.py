@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, literal, select, tuple_
 
 from tracing.sql.projection import GENERATION
 from tracing.sql.projections import USER
-from tracing.sql.upserts import insert_on
+from tracing.sql.upserts import Upsert, insert_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import Table
+    from sqlalchemy import Connection, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 Row = dict[str, Any]
 """The values of a row, by column."""
 
 _CHUNK: Final = 1000
+_MAX_TABLES: Final = 100
 
 
 async def keep_highest(
@@ -39,6 +41,23 @@ async def keep_highest(
     Raises:
         ValueError: The database is neither SQLite nor PostgreSQL.
     """
+    await connection.run_sync(keep_highest_in, table, list(rows), rank=rank)
+
+
+def keep_highest_in(
+    connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]], *, rank: str
+) -> None:
+    """Do the same as `keep_highest`, in a plain function that runs a whole transaction.
+
+    Args:
+        connection: Inside the transaction that moves the position.
+        table: The table, with the column `generation` in its primary key.
+        rows: The rows, with a value for each column.
+        rank: The column that decides.
+
+    Raises:
+        ValueError: The database is neither SQLite nor PostgreSQL.
+    """
     key = [column.name for column in table.primary_key.columns]
     highest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for row in rows:
@@ -48,19 +67,27 @@ async def keep_highest(
             highest[identity] = row
     if not highest:
         return
-    insert = insert_on(connection, USER)(table)
-    statement = insert.on_conflict_do_update(
-        index_elements=key,
-        set_={
-            column.name: insert.excluded[column.name]
-            for column in table.columns
-            if not column.primary_key
-        },
-        where=insert.excluded[rank] > table.c[rank],
-    )
     # In the order of their keys: transactions that write the same rows then wait for each other in
     # turn, and never in a circle.
-    await connection.execute(statement, [dict(highest[each]) for each in sorted(highest)])
+    values = [dict(highest[each]) for each in sorted(highest)]
+    connection.execute(_keep_highest(table, rank).on(connection), values)
+
+
+@lru_cache(maxsize=_MAX_TABLES)
+def _keep_highest(table: Table, rank: str) -> Upsert:
+    def make(insert: Any) -> Any:
+        inserted = insert(table)
+        return inserted.on_conflict_do_update(
+            index_elements=[column.name for column in table.primary_key.columns],
+            set_={
+                column.name: inserted.excluded[column.name]
+                for column in table.columns
+                if not column.primary_key
+            },
+            where=inserted.excluded[rank] > table.c[rank],
+        )
+
+    return Upsert(USER, make)
 
 
 async def copy_rows(connection: AsyncConnection, table: Table, *, source: int, target: int) -> int:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from zlib import crc32
 
-from sqlalchemy import MetaData, case, literal, or_, select, text
+from sqlalchemy import MetaData, bindparam, case, or_, select, text
 
 from tracing.replay.positions import LogPartition, Position
 from tracing.sql.projection import INACTIVE, projection_tables
-from tracing.sql.upserts import insert_on
+from tracing.sql.upserts import Upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import ScalarSelect
+    from sqlalchemy import Connection, ScalarSelect
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from tracing.sql.projection import ProjectionTables
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 USER: Final = "read models work"
 # The first half of the lock's number, which keeps it apart from other users of advisory locks.
 _LOCK: Final = 0x70726F6A
+_SHARE_LOCK: Final = text("SELECT pg_advisory_xact_lock_shared(:key)")
+_LOCK_ALONE: Final = text("SELECT pg_advisory_xact_lock(:key)")
 
 
 class LoggedRecord(Protocol):
@@ -64,12 +66,15 @@ class SqlProjections:
         metadata: The metadata of the tables; by default a new one.
         prefix: The prefix of the tables' names.
 
-    Task safety: any number of tasks of one event loop, each with its own connection.
+    Task and thread safety: any number of tasks and threads, each with its own connection.
     """
 
     def __init__(self, *, metadata: MetaData | None = None, prefix: str = "projection") -> None:
         self._tables = projection_tables(MetaData() if metadata is None else metadata, prefix)
         self._lock = (_LOCK << 32 | crc32(self._tables.models.fullname.encode())) & (2**63 - 1)
+        models = self._tables.models
+        self._declare = Upsert(USER, lambda insert: insert(models).on_conflict_do_nothing())
+        self._advance = Upsert(USER, lambda insert: _advance(insert, self._tables))
 
     @property
     def tables(self) -> ProjectionTables:
@@ -97,8 +102,7 @@ class SqlProjections:
         generation = INACTIVE + 1 if fresh else INACTIVE
         rows = [{"name": name, "active": generation, "latest": generation} for name in names]
         if rows:
-            insert = insert_on(connection, USER)(self._tables.models).on_conflict_do_nothing()
-            await connection.execute(insert, rows)
+            await connection.execute(self._declare.on(connection), rows)
 
     async def is_empty(self, connection: AsyncConnection) -> bool:
         """Return whether no read model was ever declared in the database."""
@@ -128,40 +132,38 @@ class SqlProjections:
         Raises:
             ValueError: The database is neither SQLite nor PostgreSQL.
         """
-        insert = insert_on(connection, USER)
+        self._advance.on(connection)
+        return await connection.run_sync(self.advance_in, names, record)
+
+    def advance_in(
+        self, connection: Connection, names: Collection[str], record: LoggedRecord
+    ) -> dict[str, int]:
+        """Do the same as `advance`, in a plain function that runs a whole transaction.
+
+        Args:
+            connection: Inside the transaction that applies the record.
+            names: The read models that read the record's topic.
+            record: The record.
+
+        Returns:
+            By name, the generation to apply the record to.
+
+        Raises:
+            ValueError: The database is neither SQLite nor PostgreSQL.
+        """
+        statement = self._advance.on(connection)
         if connection.dialect.name == "postgresql":
             # Fair, as row locks are not: a waiting switch is not overtaken for ever. On SQLite the
             # statement below takes the lock of the only writer.
-            await connection.execute(
-                text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": self._lock}
-            )
-        models, positions = self._tables.models, self._tables.positions
+            connection.execute(_SHARE_LOCK, {"key": self._lock})
         place = {
-            "topic": record.topic,
-            "partition": record.partition,
-            "next_offset": record.offset + 1,
-            "event_ms": record.timestamp,
+            "names": list(names),
+            "of_topic": record.topic,
+            "of_partition": record.partition,
+            "to_offset": record.offset + 1,
+            "at_ms": record.timestamp,
         }
-        moved = insert(positions).from_select(
-            ["name", "generation", *place],
-            select(
-                models.c.name,
-                models.c.active,
-                *(literal(value, positions.c[name].type) for name, value in place.items()),
-            ).where(models.c.name.in_(names)),
-        )
-        statement = moved.on_conflict_do_update(
-            index_elements=list(positions.primary_key.columns),
-            set_={
-                "next_offset": moved.excluded.next_offset,
-                "event_ms": later(moved.excluded.event_ms, positions.c.event_ms),
-            },
-            where=or_(
-                moved.excluded.next_offset > positions.c.next_offset,
-                moved.excluded.event_ms > positions.c.event_ms,
-            ),
-        ).returning(positions.c.name, positions.c.generation)
-        rows = await connection.execute(statement)
+        rows = connection.execute(statement, place)
         return {name: generation for name, generation in rows if generation != INACTIVE}
 
     def active(self, name: str) -> ScalarSelect[int]:
@@ -205,11 +207,37 @@ class SqlProjections:
         On SQLite, call it after a write in the same transaction, which has that effect already.
         """
         if connection.dialect.name == "postgresql":
-            await connection.execute(
-                text("SELECT pg_advisory_xact_lock(:key)"), {"key": self._lock}
-            )
+            await connection.execute(_LOCK_ALONE, {"key": self._lock})
 
 
 def later(one: Any, other: Any) -> Any:
     """Return the later of two times, in SQL."""
     return case((one > other, one), else_=other)
+
+
+def _advance(insert: Any, tables: ProjectionTables) -> Any:
+    """Make the statement that moves the active generations of some read models past a record."""
+    models, positions = tables.models.c, tables.positions
+    place = {
+        "topic": bindparam("of_topic", type_=positions.c.topic.type),
+        "partition": bindparam("of_partition", type_=positions.c.partition.type),
+        "next_offset": bindparam("to_offset", type_=positions.c.next_offset.type),
+        "event_ms": bindparam("at_ms", type_=positions.c.event_ms.type),
+    }
+    moved = insert(positions).from_select(
+        ["name", "generation", *place],
+        select(models.name, models.active, *place.values()).where(
+            models.name.in_(bindparam("names", expanding=True))
+        ),
+    )
+    return moved.on_conflict_do_update(
+        index_elements=list(positions.primary_key.columns),
+        set_={
+            "next_offset": moved.excluded.next_offset,
+            "event_ms": later(moved.excluded.event_ms, positions.c.event_ms),
+        },
+        where=or_(
+            moved.excluded.next_offset > positions.c.next_offset,
+            moved.excluded.event_ms > positions.c.event_ms,
+        ),
+    ).returning(positions.c.name, positions.c.generation)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, case, func, literal, null, select, union_all
 
 from tracing.sagas.context import SAGA_OUTCOMES
 from tracing.sagas.store import SagaHealth
+from tracing.sql.transactions import transactions_on
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from tracing.sql.tables import SagaTables
+    from tracing.sql.transactions import Transactions
 
 
 class StoredSagaHealth:
@@ -23,8 +26,8 @@ class StoredSagaHealth:
         engine: Their database.
     """
 
-    def __init__(self, tables: SagaTables, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, tables: SagaTables, engine: AsyncEngine | Transactions) -> None:
+        self._transactions = transactions_on(engine)
         sagas, totals = tables.sagas.c, tables.totals.c
         overdue = func.sum(case((sagas.deadline_ns < bindparam("now_ns"), 1), else_=0))
         active = (
@@ -55,9 +58,7 @@ class StoredSagaHealth:
         Raises:
             sqlalchemy.exc.DBAPIError: The database failed.
         """
-        async with self._engine.connect() as connection:
-            result = await connection.execute(self._query, {"saga": saga, "now_ns": now_ns})
-            rows = [tuple(row) for row in result]
+        rows = await self._transactions.read(self._rows, {"saga": saga, "now_ns": now_ns})
         active = {label: int(number) for figure, label, number, _, _ in rows if figure == "active"}
         totals = {(figure, label): int(number) for figure, label, number, _, _ in rows}
         oldest = [int(oldest_ns) for *_, oldest_ns in rows if oldest_ns is not None]
@@ -73,3 +74,6 @@ class StoredSagaHealth:
                 if figure == "compensated"
             },
         )
+
+    def _rows(self, connection: Connection, values: dict[str, object]) -> list[Any]:
+        return list(connection.execute(self._query, values))

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from tracing.core.text import text_of
 from tracing.sagas.context import SagaContext
-from tracing.sql.sagas import bounded_id
+from tracing.sql.saga_writes import bounded_id
 
 if TYPE_CHECKING:
     from uuid import UUID

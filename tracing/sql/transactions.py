@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
@@ -55,6 +56,11 @@ class Transactions:
             raise ValueError(f"threads must be positive, not {threads!r}")
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="transactions")
 
+    @property
+    def engine(self) -> Engine | AsyncEngine:
+        """The database."""
+        return self._engine
+
     async def run(
         self,
         work: Callable[Concatenate[Connection, P], Result],
@@ -77,15 +83,38 @@ class Transactions:
         Returns:
             What the function returns.
         """
-        if isinstance(self._engine, AsyncEngine):
-            async with self._engine.begin() as connection:
+        engine = self._engine
+        if isinstance(engine, AsyncEngine):
+            async with engine.begin() as connection:
                 return await connection.run_sync(work, *args, **kwargs)
-        engine, cancelled = self._engine, Event()
+        return await self._in_thread(engine.begin, work, *args, **kwargs)
+
+    async def read(
+        self,
+        work: Callable[Concatenate[Connection, P], Result],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Result:
+        """Call a function that only reads: like `run`, without the commit."""
+        engine = self._engine
+        if isinstance(engine, AsyncEngine):
+            async with engine.connect() as connection:
+                return await connection.run_sync(work, *args, **kwargs)
+        return await self._in_thread(engine.connect, work, *args, **kwargs)
+
+    async def _in_thread(
+        self,
+        connect: Callable[[], AbstractContextManager[Connection]],
+        work: Callable[Concatenate[Connection, P], Result],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Result:
+        cancelled = Event()
 
         def transaction() -> Result:
             if cancelled.is_set():
                 raise _CancelledInThread
-            with engine.begin() as connection:
+            with connect() as connection:
                 result = work(connection, *args, **kwargs)
                 if cancelled.is_set():
                     raise _CancelledInThread
@@ -131,3 +160,8 @@ async def _ended(running: asyncio.Future[Result]) -> None:
             continue
     if not running.cancelled():
         running.exception()
+
+
+def transactions_on(engine: AsyncEngine | Transactions) -> Transactions:
+    """Return the transactions of a database; those on an `AsyncEngine` need not be closed."""
+    return engine if isinstance(engine, Transactions) else Transactions(engine)

@@ -8,13 +8,23 @@ from uuid import uuid4
 
 import pytest
 from aiokafka.structs import ConsumerRecord
-from sqlalchemy import Column, Integer, MetaData, String, Table, event, text
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    text,
+)  # fmt: skip
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tests.brokers import unavailable
 from tests.tracing.sql.postgres import HOW_TO_GET_IT, binaries, postgres
 from tracing import Telemetry, TracedProducer
-from tracing.sql import SqlInbox, SqlOutbox
+from tracing.sql import SqlInbox, SqlOutbox, Transactions
 from tracing.testing import Capture, InMemoryBroker, InMemoryProducer
 
 if TYPE_CHECKING:
@@ -118,6 +128,26 @@ async def opened(engine: AsyncEngine, telemetry: Telemetry) -> AsyncIterator[Dat
         yield database
     finally:
         await engine.dispose()
+
+
+def plain_engine(database: Database) -> Engine:
+    """Return a plain engine on the file of an SQLite database."""
+    return create_engine(f"sqlite:///{database.engine.url.database}")
+
+
+@asynccontextmanager
+async def one_hop(database: Database) -> AsyncIterator[Transactions]:
+    """Return transactions in a thread on SQLite, and on the asyncio connection on PostgreSQL."""
+    if database.engine.dialect.name == "postgresql":
+        async with Transactions(database.engine) as transactions:
+            yield transactions
+        return
+    engine = plain_engine(database)
+    try:
+        async with Transactions(engine) as transactions:
+            yield transactions
+    finally:
+        engine.dispose()
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy import Connection, create_engine, event, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tests.tracing.sql.conftest import EFFECTS, Database
+from tests.tracing.sql.conftest import EFFECTS, Database, one_hop, plain_engine
 from tracing import cloudevent
 from tracing.headers import w3c
 from tracing.sql import SqlInbox, SqlOutbox, Transactions
@@ -19,33 +18,13 @@ from tracing.sql.outbox_rows import unpack
 from tracing.testing import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from tracing import Telemetry
     from tracing.testing import Capture
 
 EVENT = (("ce_source", b"/orders"), ("ce_id", b"1"))
 DUPLICATES = {"messaging.destination.name": "orders", "messaging.consumer.group.name": "shipping"}
-
-
-def plain_engine(database: Database) -> Engine:
-    """Return a plain engine on the file of an SQLite database."""
-    return create_engine(f"sqlite:///{database.engine.url.database}")
-
-
-@asynccontextmanager
-async def one_hop(database: Database) -> AsyncIterator[Transactions]:
-    """Return transactions in a thread on SQLite, and on the asyncio connection on PostgreSQL."""
-    if database.engine.dialect.name == "postgresql":
-        async with Transactions(database.engine) as transactions:
-            yield transactions
-        return
-    engine = plain_engine(database)
-    try:
-        async with Transactions(engine) as transactions:
-            yield transactions
-    finally:
-        engine.dispose()
 
 
 async def rows(database: Database, table: Any) -> list[dict[str, Any]]:
