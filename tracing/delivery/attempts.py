@@ -67,17 +67,10 @@ class Attempts:
         """
         self._number += 1
         retried = self._begin()
-        unusable: TypeError | None = None
         try:
-            answer = self._handler(self._processing.record)
-            if type(answer) is CoroutineType or _awaitable(answer):
-                result = await answer
-                if type(result) is CoroutineType:
-                    unusable = _forgotten(self._handler, result)
-                elif self._settle is not None:
-                    await self._settle()
-            else:
-                unusable = _unusable(self._handler, answer)
+            unusable = await answered(self._handler, self._handler(self._processing.record))
+            if unusable is None and self._settle is not None:
+                await self._settle()
         except BaseException as raised:
             return await self._raised(retried, raised)
         self._end(retried, unusable)
@@ -85,6 +78,28 @@ class Attempts:
             # The handler's fault, not the record's: it is neither retried nor a dead letter.
             raise unusable
         return None
+
+    async def first_raised(self, raised: BaseException) -> float | None:
+        """Judge the first attempt, which was made elsewhere; returns and raises as `make`.
+
+        Args:
+            raised: What the handler raised; the handling has started and not ended.
+        """
+        self._number = 1
+        return await self._raised(None, raised)
+
+    async def first_unusable(self, error: TypeError) -> None:
+        """End with the first attempt, which was made elsewhere and returned nothing usable.
+
+        Args:
+            error: What is wrong with what the handler returned.
+
+        Raises:
+            TypeError: That error.
+        """
+        self._number = 1
+        self._end(None, error)
+        raise error
 
     def give_up(self) -> None:
         """End without a further attempt: the record is delivered to the group again."""
@@ -198,6 +213,29 @@ class Attempts:
         self._processing.end(error)
 
 
+async def answered(handler: object, answer: Any) -> TypeError | None:
+    """Await what a handler returned; raise what it raises.
+
+    Returns:
+        What is wrong with it: it is not awaitable, or its result is a coroutine, which has not run.
+    """
+    if type(answer) is not CoroutineType and not isawaitable(answer):
+        return _unusable(handler, answer)
+    result = await answer
+    return forgotten(handler, result) if type(result) is CoroutineType else None
+
+
+def forgotten(handler: object, coroutine: CoroutineType[Any, Any, Any]) -> TypeError:
+    """Return the error of a handler that returned a coroutine, which never runs."""
+    name = coroutine.__qualname__
+    coroutine.close()
+    return TypeError(
+        f"the handler {name_of(handler)} returned the coroutine of {name} without awaiting it: "
+        f"write `await {name}(...)`; that has not run, and the record is not committed, so it will "
+        "be delivered again"
+    )
+
+
 def failure_of(error: BaseException, place: str) -> Exception:
     """Return the error that ends a loop after a failed attempt at the message at a place."""
     if isinstance(error, Exception):
@@ -216,10 +254,6 @@ def _holds_cancellation(error: BaseException) -> bool:
     return any(isinstance(leaf, asyncio.CancelledError) for leaf in leaves(error))
 
 
-def _awaitable(answer: object) -> bool:
-    return isawaitable(answer)
-
-
 def _unusable(handler: object, answer: object) -> TypeError:
     begun = (
         "it has not run"
@@ -229,14 +263,4 @@ def _unusable(handler: object, answer: object) -> TypeError:
     return TypeError(
         f"the handler {not_awaitable(handler, answer)}; {begun}, and the record is not committed, "
         "so it will be delivered again"
-    )
-
-
-def _forgotten(handler: object, coroutine: CoroutineType[Any, Any, Any]) -> TypeError:
-    name = coroutine.__qualname__
-    coroutine.close()
-    return TypeError(
-        f"the handler {name_of(handler)} returned the coroutine of {name} without awaiting it: "
-        f"write `await {name}(...)`; that has not run, and the record is not committed, so it will "
-        "be delivered again"
     )

@@ -9,6 +9,7 @@ from tracing.core.callables import require_async, require_event
 from tracing.delivery.failure_handling import FailureHandling
 from tracing.delivery.loop import Loop
 from tracing.delivery.loop_log import LoopLog
+from tracing.delivery.places import Places
 from tracing.messaging.reading import consumer_port
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ async def consume(
         handler,
         handling,
         stop=stop or asyncio.Event(),
-        places=None if concurrency is None else asyncio.Semaphore(concurrency),
+        places=None if concurrency is None else Places(concurrency),
         max_buffered=max_buffered,
         commit_interval_s=commit_interval_s,
         drain_timeout_s=drain_timeout_s,

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextvars import ContextVar
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from tracing.core.log import EventLog
-from tracing.delivery.attempts import Attempts, failure_of
+from tracing.delivery.attempts import Attempts, answered, failure_of, forgotten
 from tracing.delivery.unreadable import Passing
 from tracing.messaging.unreadable import BrokenRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from tracing.delivery.failure_handling import FailureHandling
+    from tracing.delivery.places import Places
     from tracing.messaging.reading import ConsumerPort, LaneSettlement
     from tracing.messaging.transport import Lane
 
@@ -57,7 +59,7 @@ class LaneWorker:
         handler: Callable[[Any], Awaitable[object]],
         handling: FailureHandling,
         *,
-        places: asyncio.Semaphore | None,
+        places: Places | None,
         stop: asyncio.Event,
         failed: Callable[[Exception], None],
     ) -> None:
@@ -116,11 +118,13 @@ class LaneWorker:
         """Whether a new worker can replace it: it is idle, open and has not failed."""
         return self.idle and self._open and not self.busy and self.failure is None
 
-    def add(self, messages: Sequence[Any]) -> None:
-        """Handle these messages after those that already wait."""
+    def add(self, messages: Sequence[Any]) -> int:
+        """Handle these messages after those that already wait; return how many wait now."""
         self._queue.extend(messages)
         self._arrived()
-        self._start()
+        if self.current is None:
+            self._start()
+        return len(self._queue)
 
     def drop(self) -> None:
         """Forget the messages that wait."""
@@ -169,62 +173,93 @@ class LaneWorker:
 
     def _start(self) -> None:
         # Nothing is begun after a record that was begun and not handled.
-        if self._queue and self._open and not self.busy and self.current is None:
+        if self._queue and self._open and self.current is None and not self.busy:
             self._task = asyncio.create_task(self._run(), name=self._task_name)
 
     async def _run(self) -> None:
         HANDLED_BY.set((*HANDLED_BY.get(), self._owner))
+        task = asyncio.current_task()
+        queue, places = self._queue, self._places
         try:
-            while self._queue and self._open and not self._stop.is_set():
-                if self._addressed_elsewhere(self._queue[0]):
-                    self._handled(self._queue.popleft())
-                elif not await self._handle_next():
+            while queue and self._open and not self._stop.is_set():
+                if self._addressed_elsewhere(queue[0]):
+                    self._handled(queue.popleft())
+                    continue
+                if places is not None:
+                    if places.take():
+                        self._has_place = True
+                    elif not await self._wait_for_place(places):
+                        return
+                record = self.current = queue.popleft()
+                if not await self._handle(record, task):
                     return
+                self._handled(record)
+                self.current = None
         except Exception as error:
             # Handlers' errors are dealt with elsewhere. Any other error ends the loop: otherwise
             # the lane would stall silently.
             self.failure = error
             self._failed(error)
 
-    async def _handle_next(self) -> bool:
-        """Handle the next record; return false if it stays unhandled: then none may follow."""
-        if self._places is not None:
-            await self._take_place()
-            if not self._queue or not self._open or self._stop.is_set():
-                self._give_place_back()
-                return False
-        record = self.current = self._queue.popleft()
+    async def _wait_for_place(self, places: Places) -> bool:
+        """Wait for a place; return false if no record may be begun any longer."""
+        await places.wait()
+        self._has_place = True
+        if self._queue and self._open and not self._stop.is_set():
+            return True
+        self._give_place_back()
+        return False
+
+    async def _handle(self, record: Any, task: asyncio.Task[Any] | None) -> bool:
+        """Handle a record; return false if it stays unhandled: then none may follow."""
         try:
-            attempts = self._attempts(record)
-            delay_s = await self._attempt(attempts, record)
+            if isinstance(record, BrokenRecord):
+                passing = Passing(record, self._handling.unreadable)
+                await self._attempt(passing.make(), record)
+                return self._is_handled()
+            # The first attempt, flat: most records need no more, and no `Attempts`.
+            processing, handler = self._process(record), self._handler
+            processing.start(task)
+            try:
+                answer = handler(record)
+                if type(answer) is CoroutineType:
+                    result = await answer
+                    unusable = forgotten(handler, result) if type(result) is CoroutineType else None
+                else:
+                    unusable = await answered(handler, answer)
+            except BaseException as raised:
+                attempts = self._attempts(processing)
+                delay_s = await self._attempt(attempts.first_raised(raised), record)
+            else:
+                if unusable is None:
+                    processing.end(None, task)
+                    return not self._cut_off or self._is_handled()
+                attempts = self._attempts(processing)
+                delay_s = await self._attempt(attempts.first_unusable(unusable), record)
             while delay_s is not None:
                 if not await self._back_off(delay_s, attempts):
                     return False
-                delay_s = await self._attempt(attempts, record)
+                delay_s = await self._attempt(attempts.make(), record)
         finally:
-            self._give_place_back()
+            if self._has_place:
+                self._give_place_back()
+        return self._is_handled()
+
+    def _is_handled(self) -> bool:
+        """Return whether the record, which needs no further attempt, was handled."""
         if self._cut_off:
             self._report()
             return False
-        if self.failure is not None:
-            return False
-        self._handled(record)
-        self.current = None
-        return True
+        return self.failure is None
 
-    def _attempts(self, record: Any) -> Attempts | Passing:
-        if isinstance(record, BrokenRecord):
-            return Passing(record, self._handling.unreadable)
-        return Attempts(
-            self._process(record),
-            self._handler,
-            self._handling,
-            cut_off=self._is_cut_off,
-        )
+    def _attempts(self, processing: Any) -> Attempts:
+        return Attempts(processing, self._handler, self._handling, cut_off=self._is_cut_off)
 
-    async def _attempt(self, attempts: Attempts | Passing, record: Any) -> float | None:
+    async def _attempt(
+        self, attempt: Coroutine[Any, Any, float | None], record: Any
+    ) -> float | None:
         try:
-            return await attempts.make()
+            return await attempt
         except BaseException as error:
             if self._cut_off:
                 if isinstance(error, Exception):
@@ -236,7 +271,7 @@ class LaneWorker:
                 return None
             raise
 
-    async def _back_off(self, delay_s: float, attempts: Attempts | Passing) -> bool:
+    async def _back_off(self, delay_s: float, attempts: Attempts) -> bool:
         """Wait for the delay, then for a place; return false if it is time to stop.
 
         Meanwhile the record's place is free for records of other partitions.
@@ -251,7 +286,9 @@ class LaneWorker:
             try:
                 await asyncio.wait_for(self._stop.wait(), delay_s)
             except TimeoutError:
-                await self._take_place()
+                if self._places is not None:
+                    await self._places.wait()
+                    self._has_place = True
                 return True
         except BaseException:
             attempts.give_up()
@@ -261,15 +298,10 @@ class LaneWorker:
         attempts.give_up()
         return False
 
-    async def _take_place(self) -> None:
-        if self._places is not None:
-            await self._places.acquire()
-            self._has_place = True
-
     def _give_place_back(self) -> None:
         if self._has_place and self._places is not None:
             self._has_place = False
-            self._places.release()
+            self._places.give_back()
 
     def _is_cut_off(self) -> bool:
         return self._cut_off

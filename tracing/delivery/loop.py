@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from tracing.delivery.failure_handling import FailureHandling
+    from tracing.delivery.places import Places
     from tracing.messaging.reading import ConsumerPort
     from tracing.messaging.transport import Lane
 
@@ -53,7 +54,7 @@ class Loop:
         handling: FailureHandling,
         *,
         stop: asyncio.Event,
-        places: asyncio.Semaphore | None,
+        places: Places | None,
         max_buffered: int,
         commit_interval_s: float,
         drain_timeout_s: float,

@@ -63,9 +63,8 @@ class Workers:
             if not batch:
                 continue
             if lane not in self._revoked:
-                worker = self._worker(lane)
-                worker.add(batch)
-                waiting = worker.waiting
+                worker = self._workers.get(lane) or self._new_worker(lane)
+                waiting = worker.add(batch)
             elif lane in self._early:
                 self._early[lane].append(batch)
                 waiting = sum(map(len, self._early[lane]))
@@ -75,6 +74,8 @@ class Workers:
             if waiting > self._max_buffered and lane not in self._paused:
                 self._reading.pause(lane)
                 self._paused.add(lane)
+        if not self._paused:
+            return
         for lane in tuple(self._paused.intersection(self._workers)):
             if self._workers[lane].waiting <= self._max_buffered // 2:
                 self._paused.discard(lane)
@@ -185,12 +186,10 @@ class Workers:
         for lane in self._paused - self._held:
             tidied(self._reading.resume, lane)
 
-    def _worker(self, lane: Lane) -> LaneWorker:
-        worker = self._workers.get(lane)
-        if worker is None:
-            worker = self._workers[lane] = self._make(lane)
-            if lane in self._held:
-                worker.hold()
+    def _new_worker(self, lane: Lane) -> LaneWorker:
+        worker = self._workers[lane] = self._make(lane)
+        if lane in self._held:
+            worker.hold()
         return worker
 
     def _idle(self, lane: Lane) -> bool:

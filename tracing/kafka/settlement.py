@@ -65,7 +65,11 @@ class Cursor:
 
     def handled(self, record: Any) -> None:
         """Count a record as handled."""
-        self._next = next_offset(record)
+        # Flat: this is called for every record.
+        if isinstance(record, BrokenRecord):
+            self._next = record.next_offset
+        else:
+            self._next = record.offset + 1
         if self.sought is not None:
             offset, self.sought = self.sought, None
             self._place(offset)
