@@ -18,6 +18,7 @@ import asyncio
 import json
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import describe, two_cpus
@@ -47,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--messages", type=int, default=10_000, help="messages per measurement")
     parser.add_argument("--rounds", type=int, default=7, help="rounds, 7 or more for a figure")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="also write JSON to this file")
     parser.add_argument(
         "--no-pin", action="store_true", help="do not pin the broker and the client to CPUs"
     )
@@ -63,17 +65,19 @@ def main() -> None:
     options = parser.parse_args()
     if options.messages < 1 or options.rounds < 1:
         parser.error("--messages and --rounds must be at least 1")
+    if options.output is not None and not options.output.parent.is_dir():
+        parser.error(f"--output: there is no folder {options.output.parent}")
     try:
         rows = chosen(name.strip() for name in options.rows.split(",") if name.strip())
     except ValueError as error:
         parser.error(str(error))
     try:
-        document = _measured(rows, options)
+        shown = _measured(rows, options)
     except (MeasurementError, BrokerError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
-    print(document)
+    print(shown)
 
 
 def _measured(rows: Sequence[Row], options: Any) -> str:
@@ -93,8 +97,6 @@ def _measured(rows: Sequence[Row], options: Any) -> str:
     )
     _progress(f"measured in {time.monotonic() - began:,.0f} s")
     results = [result_of(row, costs) for row in rows]
-    if not options.json:
-        return tables(results)
     run = {
         "command": " ".join(["python -m benchmarks.overhead", *sys.argv[1:]]),
         "messages": options.messages,
@@ -102,7 +104,10 @@ def _measured(rows: Sequence[Row], options: Any) -> str:
         "pinned": cpus is not None,
         "machine": describe(),
     }
-    return json.dumps(document_of(run, results), indent=2)
+    document = json.dumps(document_of(run, results), indent=2) + "\n"
+    if options.output is not None:
+        options.output.write_text(document)
+    return document if options.json else tables(results)
 
 
 def _progress(line: str) -> None:

@@ -65,12 +65,19 @@ def typed(number: int) -> Headers:
     return [("ce_type", b"OrderPlaced"), ("ce_subject", b"order-%06d" % number)]
 
 
-async def send(producer: Any, work: Work, messages: int) -> None:
-    """Send messages, with many of them under way."""
+async def send(producer: Any, work: Work, messages: int, *, first: int = 0) -> None:
+    """Send messages, with many of them under way.
+
+    Args:
+        producer: The producer.
+        work: What kind of messages.
+        messages: How many.
+        first: The number of the first one, which its headers contain.
+    """
     topics = topics_of(work)
     window = max(IN_FLIGHT, 10 * len(topics))
     pending: list[asyncio.Future[Any]] = []
-    for number in range(messages):
+    for number in range(first, first + messages):
         headers: Headers | None = None
         if work.forwards:
             headers = typed(number)

@@ -1,0 +1,179 @@
+"""Count the instructions that a message costs: a second opinion that a busy machine cannot change.
+
+`python -m benchmarks.instructions` runs the rows of `benchmarks.overhead` under Valgrind, which has
+to be installed, on clients without a broker. Counts differ by a per cent or two between runs;
+instructions are no time, because code that misses the caches takes longer. So compare the ratios
+with those of `make bench`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.overhead.rows import Variant, Work, chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.overhead.rows import Row
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_WARM_UP: Final = 300
+_TOTALS: Final = re.compile(r"^(?:totals|summary):\s*(\d+)", re.MULTILINE)
+
+Counts = dict[str, float]
+"""Instructions per message, by phase."""
+
+
+def _control(*arguments: str) -> None:
+    subprocess.run(  # noqa: S603 - Valgrind's own program
+        ["callgrind_control", *arguments, str(os.getpid())],  # noqa: S607 - wherever it is
+        check=True,
+        capture_output=True,
+    )
+
+
+async def _run(variant: Variant, messages: int) -> list[str]:
+    """Run a variant under Valgrind; return the phases, each of which ends with a dump."""
+    from benchmarks.overhead import application  # noqa: PLC0415 - only in the measured process
+    from benchmarks.overhead.instrumentation import instrumented  # noqa: PLC0415 - as above
+    from benchmarks.overhead.measure import hide_from_garbage_collector  # noqa: PLC0415 - as above
+    from benchmarks.stub_clients import StubLog, stub_consumer, stub_producer  # noqa: PLC0415
+
+    work = variant.work
+    (topic,) = application.topics_of(work)
+    StubLog({topic})
+    instrumentation = instrumented(variant)
+    producer = instrumentation.producer(stub_producer())
+    consumer = instrumentation.consumer(stub_consumer(topic))
+    handler = application.Handler(work, producer, instrumentation.set_attributes)
+    receive = application.receiver(work, consumer, instrumentation.around(handler.handle))
+    await application.send(producer, work, _WARM_UP)
+    await receive(_WARM_UP)
+    await handler.finish()
+    instrumentation.flush()
+    hide_from_garbage_collector()
+    _control("-i", "on")
+    _control("-d")
+    # Between these two is only what a dump itself costs.
+    _control("-d")
+    await application.send(producer, work, messages)
+    instrumentation.flush()
+    _control("-d")
+    await receive(messages)
+    await handler.finish()
+    instrumentation.flush()
+    _control("-d")
+    await producer.stop()
+    await consumer.stop()
+    instrumentation.verify()
+    return ["send", "forward" if work.forwards else "receive"]
+
+
+def count(variant: Variant, messages: int) -> Counts:
+    """Count the instructions of a variant, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "out"
+        command = ["valgrind", "--tool=callgrind", "--instr-atstart=no"]
+        command += [f"--callgrind-out-file={output}", sys.executable, "-m", __spec__.name]
+        command += ["--one", json.dumps(asdict(variant)), "--messages", str(messages)]
+        done = subprocess.run(  # noqa: S603 - Valgrind, with ourselves
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=_ROOT,
+            # Otherwise sets and dictionaries have another order in each run.
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+        )
+        if done.returncode:
+            sys.exit(f"error: {variant.name} failed:\n{done.stderr[-2000:]}")
+        dumps = [total(Path(f"{output}.{number}").read_text()) for number in (2, 3, 4)]
+    phases = json.loads(done.stdout)
+    empty, *counted = dumps
+    counts = {
+        phase: (whole - empty) / messages for phase, whole in zip(phases, counted, strict=True)
+    }
+    if "forward" in counts:
+        del counts["send"]
+    return counts
+
+
+def total(dump: str) -> int:
+    """Return the number of instructions in a dump of Callgrind.
+
+    Raises:
+        ValueError: There is none.
+    """
+    match = _TOTALS.search(dump)
+    if match is None:
+        raise ValueError("a dump of Callgrind has no total")
+    return int(match[1])
+
+
+def compare(rows: Sequence[Row], messages: int) -> None:
+    """Count and print all rows."""
+    print(
+        f"{'1,000 instructions per message':<38}{'bare':>7}{'ours +':>8}{'official +':>12}"
+        f"{'ratio':>7}  ours by phase"
+    )
+    bare: dict[Variant, Counts] = {}
+    for row in rows:
+        ours, official = row.variant("ours"), row.variant("official")
+        if ours.bare not in bare:
+            bare[ours.bare] = count(ours.bare, messages)
+        base = bare[ours.bare]
+        added = [
+            {phase: spent - base[phase] for phase, spent in count(variant, messages).items()}
+            for variant in (ours, official)
+        ]
+        mine, theirs = (sum(phases.values()) for phases in added)
+        by_phase = ", ".join(f"{phase} {spent / 1000:.1f}" for phase, spent in added[0].items())
+        print(
+            f"{row.title:<38}{sum(base.values()) / 1000:>7.1f}{mine / 1000:>8.1f}"
+            f"{theirs / 1000:>12.1f}{mine / theirs:>7.2f}  {by_phase}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--rows",
+        default="sampled,encoded,unsampled,attributes,forwarded",
+        help="rows of benchmarks.overhead that send and receive one by one",
+    )
+    parser.add_argument("--messages", type=int, default=500)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        document = json.loads(options.one)
+        variant = Variant(**{**document, "work": Work(**document["work"])})
+        print(json.dumps(asyncio.run(_run(variant, options.messages))))
+        return
+    if shutil.which("valgrind") is None or shutil.which("callgrind_control") is None:
+        sys.exit("error: Valgrind is not installed (valgrind and callgrind_control)")
+    try:
+        rows = chosen(options.rows.split(","))
+    except ValueError as error:
+        parser.error(str(error))
+    unsuitable = [row.name for row in rows if row.work.reading != "iterate" or row.work.topics > 1]
+    if unsuitable:
+        parser.error(f"these rows need a broker: {', '.join(unsuitable)}")
+    compare(rows, options.messages)
+
+
+if __name__ == "__main__":
+    main()
