@@ -96,6 +96,10 @@ class Propagation:
         self.is_w3c: Final = fast and w3c.speaks_w3c(propagator)
         self.fields: Final = frozenset(propagator.fields) | w3c.FIELDS
 
+    def has_boundary(self, topic: str) -> bool:
+        """Return whether not all context may cross a topic."""
+        return topic in self._boundaries
+
     def flow(self, context: Context, now_ms: int) -> Mapping[str, object]:
         """Return the baggage to send: the context's own, or that of a flow that begins now."""
         return self._begun(believed(context)[0], now_ms)

@@ -50,7 +50,7 @@ class OriginWindow:
 
     max_age_ms: int
 
-    def holds(self, moment_ms: int, record_ms: object = None) -> bool:
+    def holds(self, moment_ms: int, record_ms: object = None, now_ms: int | None = None) -> bool:
         """Return whether a moment is plausible.
 
         Args:
@@ -58,8 +58,10 @@ class OriginWindow:
             record_ms: When the record was written, unix ms; now, where it has no usable time, as
                 one of a machine whose clock was never set. Old records have old origins, so age
                 counts from the record and not from now.
+            now_ms: The present moment, unix ms; by default the clock's.
         """
-        now_ms = time_ns() // 1_000_000
+        if now_ms is None:
+            now_ms = time_ns() // 1_000_000
         if moment_ms > now_ms + MAX_SKEW_MS:
             return False
         written_ms = now_ms

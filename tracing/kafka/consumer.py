@@ -23,6 +23,8 @@ from tracing.kafka.port import KafkaConsumerPort
 from tracing.kafka.rebalance import RebalanceRelay
 from tracing.messaging.body_size import processing_type
 from tracing.messaging.catch_ups import CatchUps
+from tracing.messaging.flat.engine import engine_of
+from tracing.messaging.flat.processing import FlatProcessing
 from tracing.messaging.order import OrderCheck
 from tracing.messaging.process_batch import BatchProcessing, mixed_series
 from tracing.messaging.receive import Polling
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
     from tracing.kafka.protocols import KafkaConsumer
+    from tracing.messaging.flat.process import FlatProcesses
     from tracing.messaging.process import Processing
     from tracing.messaging.transport import ClientInfo
     from tracing.metrics.series import OperationSeries
@@ -140,7 +143,8 @@ class TracedConsumer(OffsetMethods):
         self._rebalances = RebalanceRelay(self._polling.forget)
         self._rebalances.add(order)
         self._rebalances.add(self._catch_ups)
-        self._iterations = Iterations(self._polling.delivered)
+        self._flat = _flat_processes(telemetry, self._lanes, self._polling)
+        self._iterations = Iterations(self._polling.delivered, self._flat)
         self._complete()
 
     @property
@@ -162,6 +166,8 @@ class TracedConsumer(OffsetMethods):
         Args:
             record: The record.
         """
+        if self._flat is not None:
+            return FlatProcessing(self._flat, record)
         lane = self._lanes[record.topic, record.partition]
         polled = self._poll_of(record) if self._polling.remembered else None
         return self._processing(self._telemetry, lane, record, polled)
@@ -322,3 +328,16 @@ def _lanes(
         return made
 
     return BoundedDict(lane)
+
+
+def _flat_processes(
+    telemetry: Telemetry,
+    lanes: BoundedDict[tuple[str, int], SubscribedLane],
+    polling: Polling,
+) -> FlatProcesses | None:
+    engine = engine_of(telemetry)
+    if engine is None:
+        return None
+    from tracing.messaging.flat.process import FlatProcesses  # noqa: PLC0415 - needs the SDK
+
+    return FlatProcesses(engine, telemetry, lanes, polling)

@@ -15,6 +15,8 @@ from tracing.core.otel_context import PROCESSING_KEY
 from tracing.headers.codec import latest
 from tracing.headers.dead_letter import REPLAY_GROUP
 from tracing.kafka.coexistence import TracedCall, beneath, present, traced_call, without_official
+from tracing.messaging.flat.handling import FlatHandling
+from tracing.messaging.flat.processing import FlatProcessing, general_of
 from tracing.messaging.handling import running_task
 from tracing.messaging.process import Processing
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import ConsumerRecord
 
+    from tracing.messaging.flat.process import FlatProcesses
     from tracing.telemetry import Telemetry
 
 _logger = EventLog("tracing")
@@ -49,15 +52,22 @@ class Iterations:
 
     Args:
         delivered: Counts a record handed to the application, by its topic and headers.
+        flat: Begins the handling of ordinary records; `None` where none may be flat.
 
     Attributes:
         delivered: The same.
+        flat: The same.
     """
 
-    __slots__ = ("_running", "_unfinished", "delivered")
+    __slots__ = ("_running", "_unfinished", "delivered", "flat")
 
-    def __init__(self, delivered: Callable[[str, Any, Mapping[str, object]], None]) -> None:
+    def __init__(
+        self,
+        delivered: Callable[[str, Any, Mapping[str, object]], None],
+        flat: FlatProcesses | None,
+    ) -> None:
         self.delivered = delivered
+        self.flat = flat
         self._unfinished: Processing | None = None
         self._running: WeakSet[TracedRecords] = WeakSet()
 
@@ -105,7 +115,7 @@ class TracedRecords:
     or the methods of a consumer that is its own iterator, are those of that.
     """
 
-    _current: Processing | None = None
+    _current: Processing | FlatHandling | None = None
 
     def __init__(
         self, consumer: Handling, iterations: Iterations, iterator: Any, client: object
@@ -115,6 +125,7 @@ class TracedRecords:
         self._iterator = iterator
         self._client = client
         self._delivered = iterations.delivered
+        self._flat = iterations.flat
         # By its number: the error itself would keep this object, by its traceback.
         self._around = id(sys.exc_info()[1])
         iterations.begin(self)
@@ -123,12 +134,16 @@ class TracedRecords:
         return self
 
     async def __anext__(self) -> ConsumerRecord[Any, Any]:
-        task = asyncio.current_task()
         current = self._current
         if current is not None:
             self._current = None
-            current.end(None, task)
-            _leave_ended(task)
+            if isinstance(current, FlatHandling):
+                # It began outside of any handling: nothing can have been left behind.
+                current.end_handling()
+            else:
+                task = asyncio.current_task()
+                current.end(None, task)
+                _leave_ended(task)
         item: Any
         received: Any
         while True:
@@ -136,22 +151,37 @@ class TracedRecords:
                 item, received = await next_beneath(self._iterator, self._client)
             else:
                 item = received = await self._iterator.__anext__()
-            try:
-                topic = received.topic
-                if not isinstance(topic, str):
-                    return self._without_span(item, None)
-                headers = latest(received.headers)
-                self._delivered(topic, received, headers)
-                if REPLAY_GROUP in headers and self._consumer.addressed_elsewhere(received):
-                    continue
-                current = self._consumer.process(received)
-                # They are looked up already.
-                current._headers = headers  # noqa: SLF001 - no public name for this alone
-            except Exception as fault:
-                return self._without_span(item, fault)
-            self._current = current
-            current.start(task)
-            return item  # type: ignore[no-any-return]  # what the iterator yields
+            flat = self._flat
+            if flat is not None:
+                handling = flat.begin(received)
+                if handling is not None:
+                    plan = handling.plan
+                    (plan.delivered or flat.delivered(plan)).value += 1
+                    self._current = handling
+                    return item  # type: ignore[no-any-return]  # what the iterator yields
+            if self._begin(item, received):
+                return item  # type: ignore[no-any-return]  # as above
+
+    def _begin(self, item: Any, received: Any) -> bool:
+        """Begin to handle a record by the general code; return false if it is to be skipped."""
+        try:
+            topic = received.topic
+            if not isinstance(topic, str):
+                return self._without_span(item, None)
+            headers = latest(received.headers)
+            self._delivered(topic, received, headers)
+            if REPLAY_GROUP in headers and self._consumer.addressed_elsewhere(received):
+                return False
+            current = self._consumer.process(received)
+            if isinstance(current, FlatProcessing):
+                current.take_over()
+            # They are looked up already.
+            current._headers = headers  # noqa: SLF001 - no public name for this alone
+        except Exception as fault:
+            return self._without_span(item, fault)
+        self._current = current
+        current.start(asyncio.current_task())
+        return True
 
     def __getattr__(self, name: str) -> Any:
         if name in {"_iterator", "_consumer"}:  # before the constructor ran
@@ -165,7 +195,9 @@ class TracedRecords:
     def finish(self) -> None:
         """End the handling of the last record, if there was one."""
         current, self._current = self._current, None
-        if current is not None:
+        if isinstance(current, FlatHandling):
+            current.end_handling()
+        elif current is not None:
             current.end()
 
     def fail(self, error: BaseException, task: asyncio.Task[Any] | None) -> None:
@@ -174,12 +206,18 @@ class TracedRecords:
         An error that was being handled when the loop began has nothing to do with it.
         """
         current = self._current
-        if current is not None and current.handled_in(task) and id(error) != self._around:
+        if current is None or id(error) == self._around:
+            return
+        if isinstance(current, FlatHandling):
+            if current.handled_here(current.plan.current):
+                self._current = None
+                current.end_handling(error)
+        elif current.handled_in(task):
             self._current = None
             current.end(error, task)
             _leave_ended(task)
 
-    def _without_span(self, item: Any, fault: Exception | None) -> ConsumerRecord[Any, Any]:
+    def _without_span(self, item: Any, fault: Exception | None) -> bool:
         if fault is not None and topic_of(item) is not None:
             self._consumer.telemetry.diagnostics.failed("process", fault)
         else:
@@ -187,12 +225,14 @@ class TracedRecords:
                 "a consumer's iterator yields something other than records; it is passed on as it "
                 "is, without a span. Where the records are at hand, use consumer.process(record)"
             )
-        return item  # type: ignore[no-any-return]  # what the iterator yields
+        return True
 
     def __del__(self) -> None:
         current = self._current
         if current is None:
             return
+        if isinstance(current, FlatHandling):
+            current = general_of(current)
         current.pause()
         _leave_ended(running_task())
         self._iterations.leave(current)
@@ -207,7 +247,7 @@ class TracedRecords:
 def _leave_ended(task: asyncio.Task[Any] | None) -> None:
     """Leave a context whose record is handled: two loops of one task may end in any order."""
     context = current = get_current()
-    while isinstance(handling := context.get(PROCESSING_KEY), Processing):
+    while isinstance(handling := context.get(PROCESSING_KEY), (Processing, FlatHandling)):
         before = handling.left_behind(context, task)
         if before is None:
             break

@@ -18,6 +18,7 @@ from opentelemetry.context import Context, attach, get_current
 
 from tracing.core.otel_context import PROCESSING_KEY
 from tracing.kafka.iteration import topic_of
+from tracing.messaging.flat.handling import RECORD_KEY
 from tracing.messaging.process_batch import BatchProcessing
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tracing.messaging.process import Processing
 
 _KEY: Final = "pipeline-tracing-received"
-_RECEIVED: Final = frozenset({_KEY, PROCESSING_KEY})
+_RECEIVED: Final = frozenset({_KEY, PROCESSING_KEY, RECORD_KEY})
 
 
 class PollLoops:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.context import get_value
+from opentelemetry.context import get_current, get_value
 
 from tracing.core.otel_context import PROCESSING_KEY
 from tracing.core.text import MAX_PRINTABLE, printable
 from tracing.headers import cloudevents
 from tracing.headers.codec import latest, text
-from tracing.messaging.process import Processing
+from tracing.messaging.flat.processing import processing_in, record_in
 from tracing.messaging.process_batch import BatchProcessing
+
+if TYPE_CHECKING:
+    from tracing.messaging.process import Processing
 
 
 def current_processing() -> Processing | None:
@@ -20,8 +24,7 @@ def current_processing() -> Processing | None:
 
     A handler can reject the record through it, or read its `event`.
     """
-    handling = get_value(PROCESSING_KEY)
-    return handling if isinstance(handling, Processing) else None
+    return processing_in(get_current())
 
 
 def current_batch() -> BatchProcessing | None:
@@ -47,11 +50,11 @@ class EventLogFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the ids and let the record pass."""
         context = trace.get_current_span().get_span_context()
-        processing = current_processing()
+        handled = record_in(get_current())
         record.trace_id = trace.format_trace_id(context.trace_id) if context.is_valid else ""
         record.span_id = trace.format_span_id(context.span_id) if context.is_valid else ""
         try:
-            headers = {} if processing is None else latest(processing.record.headers)
+            headers = {} if handled is None else latest(handled.headers)
             event_id = text(headers.get(cloudevents.ID), cloudevents.MAX_VALUE) or ""
             record.event_id = printable(event_id, MAX_PRINTABLE)
         except Exception:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tracing.core.semconv import AttributeValue
     from tracing.messaging.flow_lag import ArrivalDurations
     from tracing.messaging.outcome import Outcome
-    from tracing.messaging.subscription import SubscribedLane, TypedLane
+    from tracing.messaging.subscription import TypedLane
     from tracing.messaging.transport import Message
     from tracing.telemetry import Telemetry
 
@@ -79,13 +79,13 @@ class Processing(Handling):
     def __init__(
         self,
         telemetry: Telemetry,
-        lane: SubscribedLane,
+        lane: TypedLane,
         record: Message,
         polled: SpanContext | None,
         headers: Mapping[str, object] | None = None,
     ) -> None:
         self._telemetry = telemetry
-        self._lane: TypedLane = lane
+        self._lane = lane
         self._polled = polled
         self._headers = headers
         # Also what only its own kind of broker has, such as an offset.

@@ -63,6 +63,10 @@ class Polling:
             message_type = type_of(self._telemetry, record, present)
         self._delivered[topic][message_type].value += 1
 
+    def count(self, topic: str, message_type: bytes | None) -> Count:
+        """Return the counter of a topic's delivered records of a type."""
+        return self._delivered[topic][message_type]
+
     def polled(
         self,
         records: Mapping[Any, Sequence[Any]],

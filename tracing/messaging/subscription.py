@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
@@ -146,14 +146,18 @@ class SubscribedLane(TypedLane):
         subscription: The topic as the group reads it.
         lane: The span attributes of the lane.
         order: Checks the order of its records; by default nothing does.
+
+    Attributes:
+        plans: What the flat path makes for the lane's records, by their type.
     """
 
-    __slots__ = ("_typed",)
+    __slots__ = ("_typed", "plans")
 
     def __init__(
         self, subscription: Subscription, lane: Attributes, order: LaneOrder | None = None
     ) -> None:
         super().__init__(subscription.labelled[None], lane, order)
+        self.plans: dict[bytes | None, Any] = {}
         self._typed: list[TypedLane] = [self]
 
         def typed(label: str | None) -> TypedLane:

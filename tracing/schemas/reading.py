@@ -8,6 +8,8 @@ from opentelemetry.context import get_current
 
 from tracing.core.otel_context import PROCESSING_KEY, SPAN_KEY
 from tracing.core.text import MAX_PRINTABLE, printable
+from tracing.messaging.flat.handling import FlatHandling
+from tracing.messaging.flat.processing import record_in
 from tracing.messaging.process import Processing
 from tracing.messaging.process_batch import BatchProcessing
 from tracing.metrics.schema_metrics import READ, UNKNOWN_ID
@@ -72,8 +74,8 @@ class Reading:
         """Find the record, its span and its schema."""
         data, current = self._data, get_current()
         handling = current.get(PROCESSING_KEY)
-        if isinstance(handling, Processing):
-            handled = handling.record
+        if isinstance(handling, (Processing, FlatHandling)):
+            handled = record_in(current)
             if (
                 handled.value is data
                 or handled.key is data
@@ -82,7 +84,7 @@ class Reading:
                 or handled.topic == self._topic
             ):
                 self._record = handled
-                self._span = handling.span
+                self._span = handling.span if isinstance(handling, Processing) else handling
         elif isinstance(handling, BatchProcessing):
             # Its one span stands for records of several schemas.
             if self._record is None:

@@ -9,7 +9,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from tracing import Telemetry, TracedConsumer, TracedProducer, cloudevent
-from tracing.messaging.process import Processing
+from tracing.messaging.body_size import SizedProcessing
 from tracing.testing import Capture, InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ async def test_where_sizes_are_off_records_are_handled_as_if_there_were_no_such_
         patch.setattr(reader.telemetry.metrics, "durations", noted)
         async for consumer, record in reader.records():
             processing = consumer.process(record)
-            assert Processing is type(processing)
+            assert not isinstance(processing, SizedProcessing)
             async with processing:
                 pass
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
+    from tracing.spans.flat import FlatSpans
     from tracing.telemetry import Telemetry
 
 Operation = Literal["send", "process", "batch"]
@@ -67,15 +68,17 @@ class Engine:
     Attributes:
         current: The variable that holds the current context.
         fallbacks: How many messages went through the general code instead, by reason.
+        spans: Makes flat spans on the telemetry's tracer.
         taken: How many messages took the flat path, by operation.
 
     Thread safety: counts from several threads at once may be lost; nothing else changes.
     """
 
-    __slots__ = ("current", "fallbacks", "taken")
+    __slots__ = ("current", "fallbacks", "spans", "taken")
 
-    def __init__(self, current: ContextVar[Context]) -> None:
+    def __init__(self, current: ContextVar[Context], spans: FlatSpans) -> None:
         self.current = current
+        self.spans = spans
         self.fallbacks: dict[Reason, int] = dict.fromkeys(_REASONS, 0)
         self.taken: dict[Operation, int] = {"send": 0, "process": 0, "batch": 0}
 
@@ -95,10 +98,15 @@ def engine_of(telemetry: Telemetry) -> Engine | None:
     decided = _engines.get(telemetry, _unseen)
     if decided is None or isinstance(decided, Engine):
         return decided
-    current = context_variable()
-    engine = Engine(current) if current is not None and why_not(telemetry) is None else None
-    _engines[telemetry] = engine
+    engine = _engines[telemetry] = _made(telemetry) if why_not(telemetry) is None else None
     return engine
+
+
+def _made(telemetry: Telemetry) -> Engine | None:
+    from tracing.spans.flat import FlatSpans  # noqa: PLC0415 - needs the SDK
+
+    current, spans = context_variable(), FlatSpans.of(telemetry.spans)
+    return None if current is None or spans is None else Engine(current, spans)
 
 
 def why_not(telemetry: Telemetry) -> str | None:

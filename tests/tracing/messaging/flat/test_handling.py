@@ -15,12 +15,10 @@ from tracing.messaging.flat.handling import FlatHandling
 class Handled(FlatHandling):
     """A handling without a record."""
 
-    left = None
-
     def __init__(self, name: str) -> None:
-        self.context = Context({**get_current(), "name": name, PROCESSING_KEY: self})
+        self.entered = Context({**get_current(), "name": name, PROCESSING_KEY: self})
         assert variable is not None
-        self.token = variable.set(self.context)
+        self.token = variable.set(self.entered)
 
 
 found = context_variable()
@@ -35,9 +33,9 @@ def name() -> object:
 async def test_leaving_in_order_restores_the_context_from_before() -> None:
     outer, inner = Handled("outer"), Handled("inner")
 
-    assert inner.detach(variable)
+    inner.detach(variable)
     assert "outer" == name()
-    assert outer.detach(variable)
+    outer.detach(variable)
     assert name() is None
     assert outer.left_behind(get_current(), asyncio.current_task()) is None
 
@@ -62,10 +60,12 @@ async def test_a_context_whose_handling_ended_first_is_known_to_be_left_behind()
 async def test_another_tasks_context_stays_as_it_is() -> None:
     handled = Handled("own")
 
-    async def elsewhere() -> bool:
-        return handled.detach(variable)
+    async def elsewhere() -> None:
+        assert not handled.handled_here(variable)
+        handled.detach(variable)
 
-    assert not await asyncio.create_task(elsewhere())
+    assert handled.handled_here(variable)
+    await asyncio.create_task(elsewhere())
     assert "own" == name()
 
 

@@ -1,0 +1,129 @@
+"""What is handled on the flat path has the spans, metrics and contexts of the general code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.context import get_current
+
+import tracing
+from tests.tracing.messaging.flat.both_ways import (
+    BAGGAGE,
+    NOW_MS,
+    PARENT,
+    UNSAMPLED,
+    Way,
+    both_ways,
+    headers,
+    record,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MANY = b",".join([BAGGAGE, *(b"key.%d=value%%20%d" % (number, number) for number in range(9))])
+
+_LATE = b"pipeline.origin=%d" % (NOW_MS + 3_600_000)
+
+ORDINARY: dict[str, Callable[[], Any]] = {
+    "event": lambda: record(headers()),
+    "several of a flow": lambda: [record(headers(), offset) for offset in range(3)],
+    "unsampled": lambda: record(headers(parent=UNSAMPLED)),
+    "without a sender's span": lambda: record(headers(parent=None)),
+    "without headers": lambda: record([]),
+    "random flag": lambda: record(headers(parent=PARENT[:-1] + b"3")),
+    "odd flags": lambda: record(headers(parent=PARENT[:-2] + b"fd")),
+    "without baggage": lambda: record([pair for pair in headers() if pair[0] != "baggage"]),
+    "foreign pipeline": lambda: record(headers(("baggage", BAGGAGE.replace(b"orders", b"shop")))),
+    "ten entries": lambda: [record(headers(("baggage", MANY)), offset) for offset in range(2)],
+    "baggage without an origin": lambda: record(headers(("baggage", b"a=1,b=2;property"))),
+    "origin first": lambda: record(headers(("baggage", b"pipeline.origin=%d,x=1" % NOW_MS))),
+    "application headers": lambda: record(headers(("x", b"1"), ("y", None))),
+    "tombstone": lambda: record(headers(), value=None),
+    "clock ahead": lambda: record(headers(), timestamp=NOW_MS + 60_000),
+    "not UTF-8": lambda: record(
+        [("ce_id", b"\xff"), ("ce_subject", "é".encode()), ("ce_time", b"?")]
+    ),
+    "long id": lambda: record([("ce_id", b"x" * 300), ("ce_subject", b"y" * 2000)]),
+    "of the future": lambda: record([("ce_time", b"2999-01-02T03:04:05.678Z")]),
+    "created just now": lambda: record([("ce_time", _just_now())]),
+}
+
+
+def _just_now() -> bytes:
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    return (
+        datetime.fromtimestamp(NOW_MS / 1000 - 2, UTC).isoformat(timespec="milliseconds").encode()
+    )
+
+
+def _records(made: Any) -> list[Any]:
+    return made if isinstance(made, list) else [made]
+
+
+async def _loop(way: Way) -> None:
+    async for handled in way.consumer:
+        way.noted += [handled.offset, way.context()]
+    way.noted.append(get_current())
+
+
+async def _blocks(way: Way) -> None:
+    for handled in way.consumer.wrapped._records:  # type: ignore[attr-defined]  # a double
+        async with way.consumer.process(handled) as processing:
+            way.noted += [processing.event, way.context(), processing.record.offset]
+            assert processing.span is trace.get_current_span()
+            assert tracing.current_processing() is processing
+        way.noted.append(get_current())
+
+
+@pytest.mark.parametrize("handle", [_loop, _blocks])
+@pytest.mark.parametrize("name", ORDINARY)
+async def test_an_ordinary_record(
+    monkeypatch: pytest.MonkeyPatch, name: str, handle: Callable[[Way], Any]
+) -> None:
+    flat = await both_ways(monkeypatch, lambda: _records(ORDINARY[name]()), handle)
+
+    assert flat.engine is not None
+    assert not any(flat.engine.fallbacks.values())
+    assert len(_records(ORDINARY[name]())) == flat.engine.taken["process"]
+
+
+UNUSUAL: dict[str, tuple[str, Callable[[], Any]]] = {
+    "tracestate": ("context_headers", lambda: record(headers(("tracestate", b"a=1")))),
+    "malformed parent": ("context_headers", lambda: record(headers(parent=PARENT.upper()))),
+    "no trace": ("context_headers", lambda: record(headers(parent=b"00-%032d" % 0 + PARENT[35:]))),
+    "no span": ("context_headers", lambda: record(headers(parent=PARENT[:36] + b"%016d-01" % 0))),
+    "later version": ("context_headers", lambda: record(headers(parent=b"01" + PARENT[2:]))),
+    "parent is no bytes": ("context_headers", lambda: record([("traceparent", "text")])),
+    "duplicated": ("headers", lambda: record(headers(("ce_id", b"4712")))),
+    "no pairs": ("record", lambda: record(["header"])),
+    "no headers": ("record", lambda: record(None)),
+    "type is no name": ("record", lambda: record([("ce_type", b"\x00")])),
+    "type is no bytes": ("record", lambda: record([("ce_type", "text")])),
+    "malformed baggage": ("baggage", lambda: record(headers(("baggage", b"\xff")))),
+    "future origin": ("baggage", lambda: record(headers(("baggage", _LATE)))),
+    "old origin": ("baggage", lambda: record(headers(("baggage", BAGGAGE[:-3])))),
+    "two origins": ("baggage", lambda: record(headers(("baggage", BAGGAGE + b"," + BAGGAGE)))),
+    "invalid pipeline": ("baggage", lambda: record(headers(("baggage", b"pipeline.name=%01,a=1")))),
+    "long baggage": ("baggage", lambda: record(headers(("baggage", b"a=" + b"1" * 3000)))),
+    "replayed": ("replayed", lambda: record(headers(("__pipeline.replay.group", b"g")))),
+    "old": ("record", lambda: record(headers(), timestamp=NOW_MS - 3_700_000)),
+    "without a time": ("record", lambda: record(headers(), timestamp=-1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("handle", [_loop, _blocks])
+@pytest.mark.parametrize("name", UNUSUAL)
+async def test_an_unusual_record_is_left_to_the_general_code_and_counted(
+    monkeypatch: pytest.MonkeyPatch, name: str, handle: Callable[[Way], Any]
+) -> None:
+    reason, make = UNUSUAL[name]
+
+    flat = await both_ways(monkeypatch, lambda: [make()], handle)
+
+    assert flat.engine is not None
+    assert {reason: 1} == {each: count for each, count in flat.engine.fallbacks.items() if count}
+    assert 0 == flat.engine.taken["process"]
