@@ -1,9 +1,11 @@
 """Measure event-loop lag with bare clients, and with ours without and with export, in turns.
 
 `python -m benchmarks.loop_lag` sends and handles 2,000 messages a second through the embedded
-broker. Every span is sampled and exported over OTLP to a collector in another process. The result
-is how late a sleeping task wakes up. Compare the ratios, not the absolute values: a busy machine
-makes all values worse.
+broker. Every span is sampled and exported over OTLP to a collector in another process. Where the
+system can pin processes, the client has a CPU, and the broker and the collector another. The result
+is how late a sleeping task wakes up: compare the variants, because a busy machine makes all values
+worse. The difference to bare clients is taken in every round. The exit code is 1 if its median is
+above `--limit`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import asyncio
 import json
 import os
+import statistics
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from benchmarks.machine import pin, two_cpus
 from demo_pipeline.broker import EmbeddedBroker, create_topics
 
 if TYPE_CHECKING:
@@ -121,9 +125,13 @@ async def _one(variant: str, servers: str, rate: int, seconds: float) -> list[fl
     return lags
 
 
-def _run(variant: str, servers: str, url: str, rate: int, seconds: float) -> list[float]:
+def _run(
+    variant: str, servers: str, url: str, rate: int, seconds: float, cpu: int | None
+) -> list[float]:
     command = [sys.executable, "-m", "benchmarks.loop_lag", "--one", variant, "--servers", servers]
     command += ["--rate", str(rate), "--seconds", str(seconds)]
+    if cpu is not None:
+        command += ["--cpu", str(cpu)]
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url}
     if variant == _NOT_EXPORTED:
         environment |= dict.fromkeys(_EXPORTERS, "none")
@@ -136,26 +144,45 @@ def _run(variant: str, servers: str, url: str, rate: int, seconds: float) -> lis
     return lags
 
 
-async def _compare(rate: int, seconds: float, rounds: int) -> None:
-    lags: dict[str, list[float]] = {variant: [] for variant in _VARIANTS}
+async def _compare(rate: int, seconds: float, rounds: int) -> dict[str, list[list[float]]]:
+    """Measure all variants in turns; return the lags of each round, in seconds."""
+    cpus = two_cpus()
+    if cpus is not None:
+        pin(cpus[0])
+    lags: dict[str, list[list[float]]] = {variant: [] for variant in _VARIANTS}
     with _collector() as url:
         async with EmbeddedBroker() as broker:
             servers = broker.bootstrap_servers
             await create_topics(servers, {_TOPIC: 1})
             for number in range(rounds):
-                for variant in _VARIANTS:
+                for variant in _VARIANTS if number % 2 == 0 else reversed(_VARIANTS):
                     print(f"round {number + 1}/{rounds}: {variant}", file=sys.stderr)
-                    lags[variant] += await asyncio.to_thread(
-                        _run, variant, servers, url, rate, seconds
-                    )
-    print(f"event-loop lag in ms at {rate} messages a second, {rounds} rounds of {seconds:g} s")
-    print(f"{'':20}{'p50':>8}{'p99':>8}{'max':>8}")
-    for variant, values in lags.items():
+                    cpu = None if cpus is None else cpus[1]
+                    lag = await asyncio.to_thread(_run, variant, servers, url, rate, seconds, cpu)
+                    lags[variant].append(lag)
+    return lags
+
+
+def _print(lags: dict[str, list[list[float]]]) -> None:
+    print(f"{'event-loop lag, ms':20}{'p50':>8}{'p99':>8}{'max':>8}")
+    for variant, rounds in lags.items():
+        values = [value for lag in rounds for value in lag]
         ms = [quantile(values, share) * 1000 for share in (0.5, 0.99, 1.0)]
         print(f"{variant:20}" + "".join(f"{value:8.1f}" for value in ms))
-    bare, not_exported, ours = (quantile(lags[variant], 0.99) for variant in _VARIANTS)
-    print(f"p99, ours to bare: {ours / bare:.1f} times, {(ours - bare) * 1000:+.1f} ms")
-    print(f"p99, of that by exporting: {(ours - not_exported) * 1000:+.1f} ms")
+    for variant in (_NOT_EXPORTED, _OURS):
+        added = added_ms(lags, variant)
+        print(
+            f"p99, {variant}, over bare: {statistics.median(added):+.1f} ms "
+            f"({min(added):+.1f} to {max(added):+.1f})"
+        )
+
+
+def added_ms(lags: dict[str, list[list[float]]], variant: str) -> list[float]:
+    """Return by how much the p99 of a variant is above that of bare clients, round by round."""
+    return [
+        (quantile(with_, 0.99) - quantile(bare, 0.99)) * 1000
+        for with_, bare in zip(lags[variant], lags[_BARE], strict=True)
+    ]
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -169,18 +196,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=2000, help="messages a second")
     parser.add_argument("--seconds", type=float, default=10.0, help="duration of each round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--limit", type=float, default=10.0, help="ms that p99 may be over bare")
     parser.add_argument("--collector", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--one", choices=_VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--servers", help=argparse.SUPPRESS)
+    parser.add_argument("--cpu", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.collector:
         _collect()
-    elif options.one:
-        lags = asyncio.run(_one(options.one, options.servers, options.rate, options.seconds))
-        print(json.dumps(lags))
-    else:
-        asyncio.run(_compare(options.rate, options.seconds, options.rounds))
+        return
+    if options.one:
+        if options.cpu is not None:
+            pin(options.cpu)
+        print(
+            json.dumps(
+                asyncio.run(_one(options.one, options.servers, options.rate, options.seconds))
+            )
+        )
+        return
+    lags = asyncio.run(_compare(options.rate, options.seconds, options.rounds))
+    _print(lags)
+    if statistics.median(added_ms(lags, _OURS)) > options.limit:
+        sys.exit(f"error: p99 is more than {options.limit:g} ms over that of bare clients")
 
 
 if __name__ == "__main__":
