@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--unsampled", action="store_true", help="sample nothing")
     options = parser.parse_args()
     variant = Variant(
-        work=_WORK, instrumentation="ours", sampled=not options.unsampled, encoded=True
+        work=_WORK, instrumentation="ours", sampled=0.0 if options.unsampled else 1.0, encoded=True
     )
     measured = asyncio.run(measure(variant, tuple(options.messages)))
     growth = measured[-1] - measured[0]

@@ -78,9 +78,9 @@ def instrumented(variant: Variant) -> Instrumented:
 
 def set_environment(variant: Variant) -> None:
     """Set what the SDK reads: the sampler, and a queue that keeps every span."""
-    os.environ["OTEL_TRACES_SAMPLER"] = (
-        "parentbased_always_on" if variant.sampled else "parentbased_always_off"
-    )
+    samplers = {1.0: "parentbased_always_on", 0.0: "parentbased_always_off"}
+    os.environ["OTEL_TRACES_SAMPLER"] = samplers.get(variant.sampled, "parentbased_traceidratio")
+    os.environ["OTEL_TRACES_SAMPLER_ARG"] = str(variant.sampled)
     # The queue keeps every span until it is exported: dropping some would flatter the result.
     os.environ["OTEL_BSP_MAX_QUEUE_SIZE"] = "1000000"
     os.environ["OTEL_LOGS_EXPORTER"] = "none"

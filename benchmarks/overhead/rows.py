@@ -46,6 +46,7 @@ class Variant:
         instrumentation: `official, least` is the official one where its user writes the least code
             that keeps the trace whole or sets the attributes. `official` has a span of the user's
             own around the handler, which is what this library gives.
+        sampled: The share of new traces that is sampled.
         encoded: Spans are encoded as OTLP; else they end at a processor that does nothing.
         flat: Whether the flat path is on. Only ours has one.
     """
@@ -53,7 +54,7 @@ class Variant:
     work: Work = Work()
     client: Client = "aiokafka"
     instrumentation: Instrumentation = "none"
-    sampled: bool = True
+    sampled: float = 1.0
     encoded: bool = False
     metrics: bool = True
     flat: bool = True
@@ -87,7 +88,7 @@ class Row:
     name: str
     title: str
     work: Work = Work()
-    sampled: bool = True
+    sampled: float = 1.0
     encoded: bool = True
     metrics: bool = True
     goal: float | None = None
@@ -153,7 +154,7 @@ ROWS: Final = (
     Row(
         name="unsampled",
         title="none sampled",
-        sampled=False,
+        sampled=0.0,
         encoded=False,
         goal=0.30,
         flat_off=True,
@@ -175,6 +176,7 @@ ROWS: Final = (
         least=True,
         flat_off=True,
     ),
+    Row(name="ratio", title="5 % sampled", sampled=0.05, flat_off=True),
     Row(name="headers", title="three headers of the application", work=Work(headers=True)),
     Row(name="process", title="getone and process()", work=Work(reading="process")),
     Row(name="consume", title="consume()", work=Work(reading="consume")),

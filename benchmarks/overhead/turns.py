@@ -124,7 +124,7 @@ def described(variant: Variant) -> str:
     """Return what differs in a variant from sending and receiving plain messages."""
     work = variant.work
     parts = [
-        "" if variant.instrumentation == "none" or variant.sampled else "not sampled",
+        "" if variant.instrumentation == "none" else f"{variant.sampled:.0%} sampled",
         "encoded" if variant.encoded else "",
         "" if variant.metrics else "no metrics",
         "" if work.reading == "iterate" else work.reading,
