@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 PLACES = {
     "tracing/core/otel_context.py": "finds the variable of the API's own context runtime",
-    "tracing/spans/fast.py": "builds spans of the SDK's own class; spans/fast_proof compares them",
+    "tracing/spans/fast.py": "reads the limits and the scope of a tracer",
+    "tracing/spans/light.py": "builds spans of the SDK's own class; fast_proof compares them",
     "tracing/spans/flat.py": "the same, from bytes",
     "tracing/spans/hand_over.py": "feeds the queues of the SDK's batch processors, tolerantly",
     "tracing/export/": "counts what the SDK's queues drop, and encodes spans of spans/fast",

@@ -11,7 +11,7 @@ the protobuf encoding specification.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 SPAN_ATTRIBUTE: Final = b"\x4a"
 """The tag of `attributes` in a span."""
@@ -25,6 +25,8 @@ _VALUE: Final = b"\x12"
 _TEXT: Final = b"\x0a"
 _INT: Final = b"\x18"
 _DOUBLE_TAG: Final = b"\x21"
+_ARRAY: Final = b"\x2a"
+_ITEM: Final = b"\x0a"
 _TRUE: Final = b"\x10\x01"
 _FALSE: Final = b"\x10\x00"
 _SHORT: Final = tuple(bytes((number,)) for number in range(0x80))
@@ -61,25 +63,29 @@ def attribute(tag: bytes, name: str, value: object) -> bytes:
     Args:
         tag: The tag of the field that holds it, such as `SPAN_ATTRIBUTE`.
         name: Its name.
-        value: A text, a boolean, an integer of 64 bits or a float.
+        value: A text, a boolean, an integer of 64 bits, a float or a tuple of these.
 
     Raises:
         TypeError: The value is of another type.
         OverflowError: The integer has more than 64 bits.
         UnicodeEncodeError: A text has no UTF-8, as with half of a surrogate pair.
     """
+    return delimited(tag, delimited(_KEY, name.encode()) + delimited(_VALUE, _any(value)))
+
+
+def _any(value: Any) -> bytes:
     kind = type(value)
     if kind is str:
-        content = delimited(_TEXT, value.encode())  # type: ignore[attr-defined]  # it is a str
-    elif kind is bool:
-        content = _TRUE if value else _FALSE
-    elif kind is int:
-        content = _INT + _int64(value)  # type: ignore[arg-type]  # it is an int
-    elif kind is float:
-        content = _DOUBLE_TAG + pack_double(value)
-    else:
-        raise TypeError(name)
-    return delimited(tag, delimited(_KEY, name.encode()) + delimited(_VALUE, content))
+        return delimited(_TEXT, value.encode())
+    if kind is bool:
+        return _TRUE if value else _FALSE
+    if kind is int:
+        return _INT + _int64(value)
+    if kind is float:
+        return _DOUBLE_TAG + pack_double(value)
+    if kind is tuple:
+        return delimited(_ARRAY, b"".join(delimited(_ITEM, _any(item)) for item in value))
+    raise TypeError(kind)
 
 
 def _int64(number: int) -> bytes:
@@ -108,7 +114,8 @@ class TextAttribute:
     def append(self, fields: list[bytes], text: bytes) -> None:
         """Append the attribute; `text` is UTF-8, which is not checked."""
         size = len(text)
-        fields += (self.prefixes[size] if size < _PREPARED else self._prefix(size), text)
+        fields.append(self.prefixes[size] if size < _PREPARED else self._prefix(size))
+        fields.append(text)
 
     def _prefix(self, size: int) -> bytes:
         text = _TEXT + varint(size)
@@ -119,7 +126,7 @@ class TextAttribute:
 class IntAttribute:
     """A span's attribute with this name and an integer."""
 
-    __slots__ = ("_prefixes",)
+    __slots__ = ("_last", "_prefixes")
 
     def __init__(self, name: str) -> None:
         key = delimited(_KEY, name.encode())
@@ -128,6 +135,10 @@ class IntAttribute:
             SPAN_ATTRIBUTE + varint(len(key) + size + 3) + key + _VALUE + varint(size + 1) + _INT
             for size in range(11)
         )
+        # Times and offsets of spans that follow each other differ in their lowest bits alone.
+        # This is what the last number's higher bits were, and how an attribute begins and ends
+        # with them.
+        self._last = (0, b"", b"")
 
     def append(self, fields: list[bytes], number: int) -> None:
         """Append the attribute.
@@ -135,8 +146,19 @@ class IntAttribute:
         Raises:
             OverflowError: The number has more than 64 bits.
         """
-        content = _int64(number)
-        fields += (self._prefixes[len(content)], content)
+        high, prefix, end = self._last
+        if number >> 14 != high or high == 0:
+            content = _int64(number)
+            prefix = self._prefixes[len(content)]
+            if number < 1 << 14:
+                fields.append(prefix)
+                fields.append(content)
+                return
+            end = content[2:]
+            self._last = (number >> 14, prefix, end)
+        fields.append(prefix)
+        fields.append(bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80)))
+        fields.append(end)
 
 
 class DoubleAttribute:
@@ -153,4 +175,5 @@ class DoubleAttribute:
 
     def append(self, fields: list[bytes], number: float) -> None:
         """Append the attribute."""
-        fields += (self.prefix, pack_double(number))
+        fields.append(self.prefix)
+        fields.append(pack_double(number))

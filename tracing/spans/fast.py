@@ -1,13 +1,7 @@
-"""Spans of the SDK's own class whose costly parts are made on first use.
+"""Starting light spans on a tracer of the SDK, as the SDK starts its own.
 
-An SDK span copies and validates its attributes under a lock, makes two bounded lists and another
-lock, and is copied again when it ends. That takes 15-30 µs, most of it on the message's path. A
-light span keeps its arguments and lets the SDK build the rest on first use: usually in the
-exporter's thread, or never where a processor drops the span. Samplers, id generators, limits and
-span processors are the provider's own, and are called as the SDK calls them.
-
-This module reads and sets private attributes of the SDK's span class. `tracing.spans.fast_proof`
-first compares the result with the SDK's own spans, in the installed version.
+Samplers, id generators, limits and span processors are the provider's own, and are called as the
+SDK calls them. What a light span is: see `tracing.spans.light`.
 """
 
 from collections.abc import Sequence
@@ -34,113 +28,14 @@ from opentelemetry.trace import (
 from tracing.core.ids import random_id
 from tracing.core.otel_context import SPAN_KEY
 from tracing.core.semconv import Attributes, AttributeValue
+from tracing.spans.light import LightSpan
 from tracing.spans.linked_root import LinkedRoot
+
+__all__ = ["LightSpan", "LightSpans"]
 
 _SAMPLED: Final = 0x01
 _RANDOM: Final = 0x02
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
-
-
-class LightSpan(sdk.Span):
-    """An SDK span that is not built yet. `LightSpans` makes it, with a subclass for each tracer."""
-
-    _tracer: sdk.Tracer
-    _scope: Any
-    _limits: Any
-    _unlimited: bool
-    _shared_attributes: Attributes
-    _light_links: Sequence[Link] = ()
-    added: dict[str, Any] | None = None
-    """What was set beyond the attributes that messages share."""
-    _built = False
-    _end_time: int | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        # Python calls this only for attributes that do not exist yet.
-        if self.__dict__.get("_built"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._build()
-        return getattr(self, name)
-
-    @property
-    def resource(self) -> Any:
-        """The tracer's resource, which a forked child replaces."""
-        return self._tracer.resource
-
-    def _build(self) -> None:
-        parts = _SdkSpan(
-            name=self._name,
-            context=self.get_span_context(),
-            parent=self._parent,
-            sampler=self._tracer.sampler,
-            resource=self._tracer.resource,
-            attributes=self._all_attributes(),
-            links=self._light_links,
-            kind=self._kind,
-            span_processor=self._tracer.span_processor,
-            instrumentation_info=self._tracer.instrumentation_info,
-            limits=self._limits,
-            instrumentation_scope=self._scope,
-        ).__dict__
-        if self._end_time is not None:
-            parts["_attributes"]._immutable = True
-        mine = self.__dict__
-        # Keep times and status: another exporter's thread may be reading them right now.
-        for name, value in parts.items():
-            mine.setdefault(name, value)
-        self._built = True
-
-    def _all_attributes(self) -> dict[str, Any]:
-        return {**self._shared_attributes, **(self.added or {})}
-
-    def light_parts(
-        self,
-    ) -> tuple[Attributes, dict[str, Any] | None, Sequence[Link]] | None:
-        """Return the attributes that messages share, those of this span alone, and the links.
-
-        `None` where the span is built, or where limits or repeated names need the SDK.
-        """
-        if self._built or self._end_time is None or not self._unlimited:
-            return None
-        added = self.added
-        if added is not None and not added.keys().isdisjoint(self._shared_attributes):
-            return None
-        return self._shared_attributes, added, self._light_links
-
-    def enrich(self, attributes: dict[str, AttributeValue]) -> None:
-        """Set attributes with plain values; an ended span does not change."""
-        if self._end_time is not None:
-            return
-        if self._built:
-            self.set_attributes(attributes)
-        elif self.added is None:
-            self.added = attributes
-        else:
-            self.added.update(attributes)
-
-    def link(self, links: Sequence[Link]) -> None:
-        """Add links; an ended span does not change."""
-        if self._end_time is not None:
-            return
-        if self._built:
-            for link in links:
-                self.add_link(link.context, link.attributes)
-        else:
-            self._light_links = (*self._light_links, *links)
-
-    def end(self, end_time: int | None = None) -> None:
-        """End the span; one that was never read stays light."""
-        if self._built or self._end_time is not None:
-            super().end(end_time)
-            return
-        self._end_time = time_ns() if end_time is None else end_time
-        processor = self._tracer.span_processor
-        processor._on_ending(self)
-        processor.on_end(self)
-
-
-class _SdkSpan(sdk.Span):
-    """The SDK's span class, which only a tracer may instantiate; its parts go to a light span."""
 
 
 class LightSpans:
@@ -193,7 +88,7 @@ class LightSpans:
             "_scope": tracer._instrumentation_scope,
             "_limits": tracer._span_limits,
             "_span_processor": tracer.span_processor,
-            "_unlimited": _unlimited(tracer._span_limits),
+            "is_light": _unlimited(tracer._span_limits),
             "_status": Status(StatusCode.UNSET),
         }
         self._class: type[LightSpan] = type("LightSpan", (LightSpan,), {**self.bound})
@@ -267,7 +162,7 @@ class LightSpans:
         span._parent = parent
         span._kind = kind
         span._shared_attributes = attributes
-        span._light_links = links
+        span.added_links = links
         span._start_time = time_ns() if start_ns is None else start_ns
         tracer.span_processor.on_start(span, parent_context=context)
         return span
@@ -288,13 +183,16 @@ class LightSpans:
                 span.add_link(link.context, link.attributes)
 
 
-# The library never gives a span as many attributes or links.
+# A light span never has as many attributes, events or links; see `tracing.spans.light`.
 _ENOUGH: Final = 128
 
 
 def _unlimited(limits: Any) -> bool:
-    """Return whether no limit affects what the library puts on a span."""
-    counts = ("max_span_attributes", "max_links", "max_link_attributes")
+    """Return whether no limit affects what is put on a light span."""
+    counts = (
+        "max_span_attributes", "max_links", "max_link_attributes", "max_events",
+        "max_event_attributes",
+    )  # fmt: skip
     lengths = ("max_attribute_length", "max_span_attribute_length")
     return all(
         (limit := getattr(limits, name, 0)) is None or limit >= _ENOUGH for name in counts

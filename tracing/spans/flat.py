@@ -18,8 +18,9 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from tracing.core.ids import random_id
-from tracing.spans.fast import LightSpan, LightSpans
+from tracing.spans.fast import LightSpans
 from tracing.spans.hand_over import HandOver
+from tracing.spans.light import LightSpan, updated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -160,16 +161,29 @@ class FlatSpan(LightSpan):
         self,
     ) -> tuple[Attributes, dict[str, Any] | None, Sequence[Link]] | None:
         """Return the attributes that messages share, those of this span alone, and the links."""
-        if self._built or self._end_time is None or not self._unlimited:
+        if not self.is_light or self._end_time is None:
             return None
-        own = {**self.own_attributes(), **(self.added or {}), **self.end_attributes()}
+        own = self._own()
         if not own.keys().isdisjoint(self.plan.attributes):
             return None
-        return self.plan.attributes, own, self._light_links
+        return self.plan.attributes, own, self.added_links
+
+    def _is_free(self, key: str) -> bool:
+        return (
+            key.__class__ is str
+            and key != ""
+            and key not in self.plan.attributes
+            and key not in self.own_names
+        )
+
+    def _own(self) -> dict[str, Any]:
+        own: dict[str, Any] = self.own_attributes()
+        if self.added:
+            updated(own, self.added)
+        return updated(own, self.end_attributes())
 
     def _all_attributes(self) -> dict[str, Any]:
-        own, end = self.own_attributes(), self.end_attributes()
-        return {**self.plan.attributes, **own, **(self.added or {}), **end}
+        return updated({**self.plan.attributes}, self._own())
 
     def _made_context(self) -> SpanContext:
         return _context(self.traceparent, is_remote=False)
@@ -240,12 +254,15 @@ class FlatSpans:
     def of(cls, starter: SpanStarter) -> FlatSpans | None:
         """Return flat spans beside what a starter starts; `None` where they would not be equal.
 
-        They need proven light spans, and random ids of the SDK, for which the library may make its
-        own.
+        They need proven light spans without limits, and random ids of the SDK, for which the
+        library may make its own.
         """
         if type(starter) is not LightSpans:
             return None
-        return cls(starter) if type(starter.tracer.id_generator) is RandomIdGenerator else None
+        if type(starter.tracer.id_generator) is not RandomIdGenerator:
+            return None
+        # Limits may cut any attribute.
+        return cls(starter) if starter.bound["is_light"] else None
 
     def kind(self, base: type[Flat]) -> type[Flat]:
         """Return the class of this tracer's spans of a kind."""
