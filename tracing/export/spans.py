@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from tracing.export.batches import BatchQueue
+from tracing.spans.hand_over import fed_directly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,7 @@ class AccountedSpanExporter(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
+@fed_directly
 class AccountedBatchSpanProcessor(BatchSpanProcessor):
     """The SDK's batch processor, with dropped spans counted.
 
