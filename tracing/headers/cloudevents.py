@@ -146,14 +146,20 @@ def _argument(header: str) -> str:
 
 
 class Completion:
-    """Completes the headers of messages from one source to one topic to those of a CloudEvent."""
+    """Completes the headers of messages from one source to one topic to those of a CloudEvent.
 
-    __slots__ = ("_constant", "_source", "_type")
+    Attributes:
+        constant: The headers that are the same for all of them.
+    """
+
+    __slots__ = ("constant",)
 
     def __init__(self, source: bytes, event_type: str) -> None:
-        self._source = (SOURCE, source)
-        self._type = (TYPE, event_type.encode())
-        self._constant = [_SPECVERSION, self._source, self._type]
+        self.constant: list[Header] = [
+            _SPECVERSION,
+            (SOURCE, source),
+            (TYPE, event_type.encode()),
+        ]
 
     def add_to(self, headers: list[Header], present: Mapping[str, object], now_ms: int) -> bytes:
         """Add the headers that are not `present`, for an event at `now_ms`, unix ms.
@@ -166,11 +172,11 @@ class Completion:
             made = random_id()
             headers.append((ID, made))
         if TIME not in present:
-            headers.append(_time_header(now_ms))
+            headers.append(time_header(now_ms))
         if present:
-            headers += [header for header in self._constant if header[0] not in present]
+            headers += [header for header in self.constant if header[0] not in present]
         else:
-            headers += self._constant
+            headers += self.constant
         return made
 
 
@@ -215,7 +221,8 @@ _read_second: tuple[bytes, int] = (b"", 0)
 _millisecond: tuple[int, Header] = (-1, (TIME, b""))
 
 
-def _time_header(now_ms: int) -> Header:
+def time_header(now_ms: int) -> Header:
+    """Return the header of an event at a moment, unix ms; the same one for the same moment."""
     global _second, _millisecond  # noqa: PLW0603 - caches of one entry
     cached_ms, header = _millisecond
     if now_ms == cached_ms:

@@ -163,22 +163,33 @@ class Propagation:
         return flow_attributes(self.flow(context, now_ms))
 
     def _baggage(self, context: Context, boundary: Boundary | None, now_ms: int) -> bytes:
-        # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
         if boundary is None:
-            entries = context.get(BAGGAGE_KEY)
-            if not entries:
-                return b"%b%d" % (self._ours, now_ms)
-            if (
-                isinstance(entries, Mapping)
-                and len(entries) == 2  # noqa: PLR2004 - these two
-                and entries is context.get(FLOW_KEY)
-                and entries.get(semconv.PIPELINE) == self._pipeline
-            ):
-                origin = entries.get(semconv.ORIGIN)
-                if isinstance(origin, str) and origin.isascii() and origin.isdigit():
-                    return self._ours + origin.encode()
+            return self.flow_sent(context, now_ms)[0]
+        return self._written(boundary.allowed(self._sent(context, now_ms)))
+
+    def flow_sent(self, context: Context, now_ms: int) -> tuple[bytes, Mapping[str, object]]:
+        """Return the baggage header of a message to a topic without a boundary, and its flow.
+
+        What is left out of it is counted. It is for the W3C codec alone.
+        """
+        # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
+        entries = context.get(BAGGAGE_KEY)
+        if not entries:
+            return b"%b%d" % (self._ours, now_ms), self._begun(NO_FLOW, now_ms)
+        if (
+            isinstance(entries, Mapping)
+            and len(entries) == 2  # noqa: PLR2004 - these two
+            and entries is context.get(FLOW_KEY)
+            and entries.get(semconv.PIPELINE) == self._pipeline
+        ):
+            origin = entries.get(semconv.ORIGIN)
+            if isinstance(origin, str) and origin.isascii() and origin.isdigit():
+                return self._ours + origin.encode(), entries
         flow = self._sent(context, now_ms)
-        written, dropped = w3c.format_baggage(flow if boundary is None else boundary.allowed(flow))
+        return self._written(flow), flow
+
+    def _written(self, flow: Mapping[str, object]) -> bytes:
+        written, dropped = w3c.format_baggage(flow)
         if dropped:
             self._diagnostics.dropped("baggage", dropped)
         return written

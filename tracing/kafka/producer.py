@@ -21,19 +21,23 @@ from tracing.kafka.forwarding import argument, like, parameters, preset, takes, 
 from tracing.kafka.producer_methods import ProducerMethods
 from tracing.kafka.sender import KafkaSender
 from tracing.messaging.destination import Destination
+from tracing.messaging.flat.engine import engine_of
 from tracing.messaging.send import SERIALIZING, begin_send
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from aiokafka import AIOKafkaProducer
     from aiokafka.structs import RecordMetadata
 
     from tracing.headers.codec import Header
     from tracing.kafka.protocols import KafkaProducer
+    from tracing.messaging.flat.send import FlatSending
     from tracing.messaging.send import Sending
     from tracing.telemetry import Telemetry
+
+    Begun = Sending | FlatSending
 
 
 # The parameters of aiokafka's send, and where headers stand among them.
@@ -91,8 +95,16 @@ class TracedProducer(ProducerMethods):
         )
         self._destinations = BoundedDict(partial(Destination, telemetry, self._info))
         self._look_at_send()
+        engine = engine_of(telemetry)
         if self._info.codec:
             self.__dict__["_begin"] = self._begin_serialized
+        elif engine is not None:
+            from tracing.messaging.flat.sends import FlatSends  # noqa: PLC0415 - needs the SDK
+
+            general = partial(begin_or_not, telemetry, self._destinations)
+            self.__dict__["_begin"] = FlatSends(
+                engine, telemetry, self._destinations, general
+            ).begin
         self._complete()
 
     @property
@@ -130,23 +142,10 @@ class TracedProducer(ProducerMethods):
         sending = self._begin(topic, value, key, partition, own_headers)
         if sending is None:
             own_headers = unmarked(own_headers, latest(own_headers))
-            return await send(
-                topic,
-                value,
-                key=key,
-                partition=partition,
-                timestamp_ms=timestamp_ms,
-                headers=own_headers,
-            )
+            return await send(topic, value, key, partition, timestamp_ms, own_headers)
         try:
-            future = await send(
-                topic,
-                value,
-                key=key,
-                partition=partition,
-                timestamp_ms=timestamp_ms,
-                headers=sending.headers,
-            )
+            # By position: it has exactly these parameters.
+            future = await send(topic, value, key, partition, timestamp_ms, sending.headers)
         except BaseException as error:
             sending.failed(error)
             raise
@@ -215,7 +214,7 @@ class TracedProducer(ProducerMethods):
 
     def _arranged(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], taken: tuple[bool, Any]
-    ) -> tuple[Sending | None, tuple[Any, ...]]:
+    ) -> tuple[Begun | None, tuple[Any, ...]]:
         """Start the span of a send, and put its headers among the caller's arguments.
 
         Args:
@@ -262,19 +261,14 @@ class TracedProducer(ProducerMethods):
 
     def _begin(
         self, topic: str, value: object, key: object, partition: object, headers: list[Header]
-    ) -> Sending | None:
-        try:
-            if get_current().get(SUPPRESSED):
-                return None
-            destination = self._destinations[topic]
-            return begin_send(self._telemetry, destination, headers, (key, value, partition))
-        except Exception as fault:
-            self._telemetry.diagnostics.failed("send", fault)
-            return None
+    ) -> Begun | None:
+        return begin_or_not(
+            self._telemetry, self._destinations, topic, value, key, partition, headers
+        )
 
     def _begin_serialized(
         self, topic: str, value: object, key: object, partition: object, headers: list[Header]
-    ) -> Sending | None:
+    ) -> Begun | None:
         """Stand in for `_begin` where the producer has serializers, which run after it."""
         sending = TracedProducer._begin(self, topic, value, key, partition, headers)
         SERIALIZING.set(None if sending is None else sending.span)
@@ -289,6 +283,25 @@ class TracedProducer(ProducerMethods):
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
             return None
+
+
+def begin_or_not(
+    telemetry: Telemetry,
+    destinations: Mapping[str, Destination],
+    topic: str,
+    value: object,
+    key: object,
+    partition: object,
+    headers: list[Header],
+) -> Sending | None:
+    """Begin a send in the general way; `None` where it has no telemetry. Never raises."""
+    try:
+        if get_current().get(SUPPRESSED):
+            return None
+        return begin_send(telemetry, destinations[topic], headers, (key, value, partition))
+    except Exception as fault:
+        telemetry.diagnostics.failed("send", fault)
+        return None
 
 
 def _record(

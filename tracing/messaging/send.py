@@ -51,6 +51,7 @@ class Sending:
     Args:
         telemetry: What the service's clients share.
         destination: Where the message goes.
+        started: When the send began, by `time.perf_counter`; by default now.
 
     Attributes:
         span: The span of the send; `None` where it is not recorded.
@@ -80,6 +81,7 @@ class Sending:
         destination: TypedDestination,
         span: Span | None,
         headers: list[Header],
+        started: float | None = None,
     ) -> None:
         self.created_ms: int | None = None
         self.published: Durations | None = None
@@ -89,7 +91,7 @@ class Sending:
         self.messages = 1
         self.others: Sequence[tuple[Count, int]] = ()
         self.headers = headers
-        self._started = perf_counter()
+        self._started = perf_counter() if started is None else started
 
     def done(self, future: Future[Any]) -> None:
         """End the send as its future ended. As a callback it never raises."""

@@ -109,15 +109,17 @@ async def test_headers_may_come_from_any_iterable_and_are_not_changed(
         assert ("a", b"1") in list(record.headers)
 
 
+@pytest.mark.parametrize(("flat", "part"), [("off", "inject"), ("on", "flow_sent")])
 async def test_a_record_goes_out_as_given_when_telemetry_breaks(
-    memory: _InMemory, capture: Capture, monkeypatch: pytest.MonkeyPatch
+    memory: _InMemory, capture: Capture, monkeypatch: pytest.MonkeyPatch, flat: str, part: str
 ) -> None:
+    monkeypatch.setenv("PIPELINE_TRACING_FLAT", flat)
     producer = await memory.producer()
 
     def broken(*_args: object, **_kwargs: object) -> Any:
         raise RuntimeError("broken telemetry")
 
-    monkeypatch.setattr(memory.telemetry.propagation, "inject", broken)
+    monkeypatch.setattr(memory.telemetry.propagation, part, broken)
 
     await producer.send_and_wait("orders", b"v", headers=[("mine", b"1")])
 

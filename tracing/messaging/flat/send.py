@@ -1,0 +1,244 @@
+"""A send on the flat path: one object, which is its span where it is recorded.
+
+It does what `tracing.messaging.send` does, for sends about which nothing is unusual. Its values
+are the same; most of them are made when the span is read or encoded, if at all.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from tracing.core import semconv
+from tracing.core.otlp_wire import SPAN_ATTRIBUTE, IntAttribute, TextAttribute, attribute
+from tracing.headers.cloudevents import MAX_VALUE
+from tracing.headers.codec import text
+from tracing.headers.flow import parse_origin
+from tracing.messaging.send import Sending
+from tracing.spans.flat import FlatSpan
+
+if TYPE_CHECKING:
+    from asyncio import Future
+    from collections.abc import Callable
+
+    from opentelemetry.context import Context
+
+    from tracing.core.semconv import AttributeValue
+    from tracing.headers.codec import Header
+    from tracing.messaging.flat.send_plan import SendPlan
+    from tracing.metrics.instruments import Durations
+
+_UNSEEN: Final = object()
+_SENT: Final[list[Header]] = []
+
+_PIPELINE: Final = TextAttribute(semconv.PIPELINE)
+_ORIGIN: Final = IntAttribute(semconv.ORIGIN)
+_MESSAGE_ID: Final = TextAttribute(semconv.MESSAGE_ID)
+_CONVERSATION_ID: Final = TextAttribute(semconv.CONVERSATION_ID)
+_PARTITION: Final = TextAttribute(semconv.PARTITION)
+_OFFSET: Final = IntAttribute(semconv.OFFSET)
+
+
+class FlatSending:
+    """A send under way, as `Sending`. Exactly one of `acknowledged` and `failed` ends it.
+
+    Attributes:
+        send: What it shares with others.
+        headers: The headers to send; empty once it has ended.
+        started: When it began, by `time.perf_counter`.
+        created_ms: When the event came about, unix ms, where that is known.
+        published: Receives the time from there to the record's timestamp.
+    """
+
+    __slots__ = ()
+
+    send: SendPlan
+    headers: list[Header]
+    started: float
+    created_ms: int | None
+    published: Durations
+
+    @property
+    def span(self) -> FlatSpan | None:
+        """The span of the send; `None` where it is not recorded."""
+        return None
+
+    def done(self, future: Future[Any]) -> None:
+        """End the send as its future ended. As a callback it never raises."""
+        try:
+            # Future.exception() would also silence asyncio's warning for an error that the
+            # application never looks at.
+            error = getattr(future, "_exception", _UNSEEN)
+            if error is None and not future.cancelled():
+                self.acknowledged(future.result())
+            elif future.cancelled():
+                self.failed(None)
+            else:
+                self.failed(error if isinstance(error, BaseException) else future.exception())
+        except Exception as fault:
+            self.send.diagnostics.failed("send", fault)
+
+    def acknowledged(self, metadata: Any) -> None:
+        """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
+        raise NotImplementedError
+
+    def failed(self, error: BaseException | None) -> None:
+        """End the send with its error. A cancelled wait is none: the message may be on its way."""
+        raise NotImplementedError
+
+
+class SentSpan(FlatSending, FlatSpan):
+    """A recorded send, and its span.
+
+    Attributes:
+        pipeline: The pipeline of its flow, as baggage has it.
+        origin: The origin of its flow, unix ms: a number, or as baggage has it.
+        message_id: The event's id, as the header has it.
+        subject: What the event is about, as the header has it.
+        rare: Attributes that few messages have; `None` where it has none of them.
+        partition: Where the record is; `None` until the broker acknowledges it.
+        offset: The same.
+    """
+
+    __slots__ = (
+        "created_ms", "headers", "message_id", "offset", "origin", "partition", "pipeline",
+        "published", "rare", "send", "started", "subject",
+    )  # fmt: skip
+
+    own_names = frozenset(
+        {
+            semconv.PIPELINE, semconv.ORIGIN, semconv.MESSAGE_ID, semconv.CONVERSATION_ID,
+            semconv.TOMBSTONE, semconv.PARTITION, semconv.OFFSET,
+        }
+    )  # fmt: skip
+
+    pipeline: object
+    origin: object
+    message_id: bytes | None
+    subject: bytes | None
+    rare: dict[str, AttributeValue] | None
+    partition: Any
+    offset: Any
+
+    @property
+    def span(self) -> SentSpan:
+        """The span of the send: itself."""
+        return self
+
+    def announce(self, start: Callable[[FlatSpan, Context], None], context: Context) -> None:
+        """Let processors see the start, where one of them needs it.
+
+        They see what all spans of the plan share. The message's own attributes come after what
+        they add, as with any other span.
+
+        Raises whatever a processor raises.
+        """
+        own = self.own_attributes()
+        self.pipeline = self.origin = self.message_id = self.subject = self.rare = None
+        start(self, context)
+        self.enrich(own)
+
+    def acknowledged(self, metadata: Any) -> None:
+        """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
+        send = self.send
+        try:
+            send.record(perf_counter() - self.started, self)
+            send.messages.value += 1
+            if metadata is not None:
+                if self.created_ms is not None:
+                    publish_ms = metadata.timestamp - self.created_ms
+                    if publish_ms < 0:
+                        send.diagnostics.publish_skew.value += 1
+                        publish_ms = 0
+                    self.published.record(publish_ms / 1000, self)
+                offset = metadata.offset
+                self.partition = partition = metadata.partition
+                self.offset = offset
+                if self.rare is not None and semconv.PARTITION in self.rare:
+                    self.rare[semconv.PARTITION] = str(partition)
+        except Exception as fault:
+            send.diagnostics.failed("send", fault)
+        self.headers = _SENT
+        try:
+            self.finish(time_ns())
+        except Exception as fault:
+            send.diagnostics.failed("send", fault)
+
+    def failed(self, error: BaseException | None) -> None:
+        """End the send with its error. A cancelled wait is none: the message may be on its way."""
+        send = self.send
+        Sending(send.telemetry, send.typed, self, self.headers, self.started).failed(error)
+        self.headers = _SENT
+
+    def own_attributes(self) -> dict[str, AttributeValue]:
+        """Describe the flow, the event and what is rare."""
+        attributes: dict[str, AttributeValue] = {}
+        if isinstance(self.pipeline, str):
+            attributes[semconv.PIPELINE] = self.pipeline
+        origin = self.origin if isinstance(self.origin, int) else parse_origin(self.origin)
+        if origin is not None:
+            attributes[semconv.ORIGIN] = origin
+        if (message_id := text(self.message_id, MAX_VALUE)) is not None:
+            attributes[semconv.MESSAGE_ID] = message_id
+        if (subject := text(self.subject, MAX_VALUE)) is not None:
+            attributes[semconv.CONVERSATION_ID] = subject
+        if self.rare is not None:
+            attributes.update(self.rare)
+        return attributes
+
+    def end_attributes(self) -> dict[str, AttributeValue]:
+        """Describe where the record is."""
+        if self.partition is None:
+            return {}
+        return {semconv.PARTITION: str(self.partition), semconv.OFFSET: self.offset}
+
+    def encode_own(self, fields: list[bytes]) -> None:
+        """Append `own_attributes` in OTLP's wire format."""
+        pipeline = self.pipeline
+        if isinstance(pipeline, str):
+            _PIPELINE.append(fields, pipeline.encode())
+        origin = self.origin if isinstance(self.origin, int) else parse_origin(self.origin)
+        if origin is not None:
+            _ORIGIN.append(fields, origin)
+        message_id = self.message_id
+        if message_id is not None and text(message_id, MAX_VALUE) is not None:
+            _MESSAGE_ID.append(fields, message_id)
+        subject = self.subject
+        if subject is not None and text(subject, MAX_VALUE) is not None:
+            _CONVERSATION_ID.append(fields, subject)
+        if self.rare is not None:
+            for name, value in self.rare.items():
+                fields.append(attribute(SPAN_ATTRIBUTE, name, value))
+
+    def encode_end(self, fields: list[bytes]) -> None:
+        """Append `end_attributes` in OTLP's wire format."""
+        if self.partition is not None:
+            if self.rare is None or semconv.PARTITION not in self.rare:
+                _PARTITION.append(fields, str(self.partition).encode())
+            _OFFSET.append(fields, self.offset)
+
+
+class UnrecordedSending(FlatSending):
+    """A send without a span: its trace is not sampled."""
+
+    __slots__ = ("created_ms", "headers", "published", "send", "started")
+
+    def acknowledged(self, metadata: Any) -> None:
+        """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
+        send = self.send
+        try:
+            send.record(perf_counter() - self.started)
+            send.messages.value += 1
+            if metadata is not None and self.created_ms is not None:
+                publish_ms = metadata.timestamp - self.created_ms
+                if publish_ms < 0:
+                    send.diagnostics.publish_skew.value += 1
+                    publish_ms = 0
+                self.published.record(publish_ms / 1000)
+        except Exception as fault:
+            send.diagnostics.failed("send", fault)
+
+    def failed(self, error: BaseException | None) -> None:
+        """End the send with its error. A cancelled wait is none: the message may be on its way."""
+        send = self.send
+        Sending(send.telemetry, send.typed, None, self.headers, self.started).failed(error)
