@@ -87,7 +87,7 @@ async def write(servers: str, events: int) -> None:
                 sent.append(
                     await producer.send(
                         TOPIC_OF[type(event)],
-                        await codec.encode(event),
+                        codec.encode(event),
                         key=key_of(event),
                         headers=headers,
                     )

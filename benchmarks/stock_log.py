@@ -21,12 +21,14 @@ from demo_pipeline.domain.events import Order, OrderLine
 from demo_pipeline.domain.stock import StockChange
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.services import SERVICES
+from demo_pipeline.services.inventory import reserve
 from demo_pipeline.services.stock_history import rebuild
 from demo_pipeline.services.stock_log import SNAPSHOT_EVERY, load, lock, save
 from demo_pipeline.services.stock_tables import EVENTS
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from demo_pipeline.domain.stock import ProductStock
 
@@ -39,7 +41,7 @@ _CHUNK: Final = 1000
 async def lengthen(database: AsyncEngine, length: int) -> None:
     """Add events to the log until it is this long, and a snapshot."""
     async with database.begin() as connection:
-        product = await _product(connection)
+        product = await connection.run_sync(_product)
         while product.state.sequence < length - 1:
             missing = length - 1 - product.state.sequence
             for number in range(min(_CHUNK, missing)):
@@ -59,7 +61,7 @@ async def lengthen(database: AsyncEngine, length: int) -> None:
             await connection.execute(insert(EVENTS), rows)
             product.new.clear()
         product.record(StockChange.RECEIVED, 1, 0)
-        await save([product], connection)
+        await connection.run_sync(lambda plain: save([product], plain))
 
 
 async def reserving_s(database: AsyncEngine, length: int) -> float:
@@ -70,8 +72,9 @@ async def reserving_s(database: AsyncEngine, length: int) -> float:
         order = Order(f"{length}-{number}", "user-07", (line,), 4450, "card-07", "Harbour")
         started = perf_counter()
         async with database.begin() as connection:
-            handler = SERVICES["inventory"].handlers[ReserveInventory]
-            await handler(ReserveInventory(order), connection)
+            await connection.run_sync(
+                lambda plain, command: reserve(command, plain), ReserveInventory(order)
+            )
         took.append(perf_counter() - started)
     return statistics.median(took)
 
@@ -80,7 +83,7 @@ async def rebuilding_s(database: AsyncEngine) -> float:
     """Return how long a rebuild from the first event takes, in seconds."""
     started = perf_counter()
     async with database.connect() as connection:
-        await rebuild(_SKU, connection)
+        await connection.run_sync(lambda plain: rebuild(_SKU, plain))
     return perf_counter() - started
 
 
@@ -98,8 +101,8 @@ async def measure(folder: Path) -> None:
             )
 
 
-async def _product(connection: AsyncConnection) -> ProductStock:
-    return (await load(await lock([_SKU], connection), connection))[_SKU]
+def _product(connection: Connection) -> ProductStock:
+    return load(lock([_SKU], connection), connection)[_SKU]
 
 
 if __name__ == "__main__":

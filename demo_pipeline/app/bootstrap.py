@@ -20,10 +20,12 @@ from demo_pipeline.broker import has_progress
 from demo_pipeline.domain.codec import Codec
 from demo_pipeline.domain.pace import steady_pace
 from demo_pipeline.domain.topics import KINDS, PIPELINE
+from demo_pipeline.runtime.connection_waits import ConnectionWaits
 from demo_pipeline.runtime.consuming import record_handler
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.runtime.errors import DemoError
 from demo_pipeline.runtime.faults import Faults, FaultySender
+from demo_pipeline.runtime.group_commit import group_commit
 from demo_pipeline.runtime.scenarios import SCENARIOS, STEADY
 from demo_pipeline.runtime.service import Work
 from demo_pipeline.runtime.service_context import ServiceContext
@@ -147,6 +149,8 @@ async def start_service(
             cluster.bootstrap_servers, service.name, service.topics
         )
         database = await stack.enter_async_context(open_database(service, database_url, late=late))
+        waits = ConnectionWaits(service.name, providers.meter_provider)
+        commits = await stack.enter_async_context(group_commit(database, waits))
         producer = _producer(service, cluster, telemetry)
         # Before the start: a producer that is interrupted while it starts must be closed as well.
         stack.push_async_callback(_close, producer)
@@ -163,6 +167,7 @@ async def start_service(
         context = ServiceContext(
             telemetry,
             database,
+            commits,
             inbox,
             outbox,
             relay.wake,

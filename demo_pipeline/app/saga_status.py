@@ -152,13 +152,13 @@ async def _to_undo(
     if observed or record.outcome != "failed":
         return ()
     try:
-        stored = await orchestrator.STORE.load(connection, record.saga_id, to_move=False)
+        stored = await connection.run_sync(orchestrator.STORE.load, [record.saga_id], to_move=False)
     except msgspec.DecodeError as error:
         if listing:
             # One broken saga must not hide all others.
             return ("its state cannot be decoded",)
         raise DemoError(f"cannot decode the state of saga {record.saga_id}: {error}") from error
-    return () if stored is None else stored.state.to_undo
+    return tuple(each for saga in stored.values() for each in saga.state.to_undo)
 
 
 def _view(*, observed: bool) -> SagaView:

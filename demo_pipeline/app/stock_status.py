@@ -18,7 +18,7 @@ from demo_pipeline.services.stock_history import history, newest_snapshot
 from demo_pipeline.services.stock_tables import EVENTS, STOCK
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -119,10 +119,7 @@ def parse_until(text: str) -> Until:
 async def listed(database: AsyncEngine) -> list[StockStatus]:
     """Return the stock of all products, by name."""
     async with one_moment(database) as connection:
-        return [
-            await _status(sku, connection, Until(), from_beginning=False)
-            for sku in await products(connection)
-        ]
+        return await connection.run_sync(_listed)
 
 
 async def shown(
@@ -141,10 +138,12 @@ async def shown(
         DemoError: There is no such product or no such event, or the stream is broken.
     """
     async with one_moment(database) as connection:
-        known = await products(connection)
+        known = await connection.run_sync(products)
         if sku not in known:
             raise DemoError(f"there is no product {sku!r}; there are {', '.join(known) or 'none'}")
-        return await _status(sku, connection, until, from_beginning=from_beginning, events=events)
+        return await connection.run_sync(
+            _status, sku, until, from_beginning=from_beginning, events=events
+        )
 
 
 @asynccontextmanager
@@ -169,11 +168,11 @@ async def one_moment(database: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
-async def products(connection: AsyncConnection) -> list[str]:
+def products(connection: Connection) -> list[str]:
     """Return all products that have stock or events, by name."""
     # Separate queries: a union would sort every event.
-    stored = await connection.scalars(select(STOCK.c.sku))
-    recorded = await connection.scalars(select(EVENTS.c.sku).where(EVENTS.c.sequence == 1))
+    stored = connection.scalars(select(STOCK.c.sku))
+    recorded = connection.scalars(select(EVENTS.c.sku).where(EVENTS.c.sequence == 1))
     return sorted({*stored.all(), *recorded.all()})
 
 
@@ -183,16 +182,20 @@ def moment(unix_ns: int) -> str:
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-async def _status(
-    sku: str, connection: AsyncConnection, until: Until, *, from_beginning: bool, events: int = 0
+def _listed(connection: Connection) -> list[StockStatus]:
+    return [_status(connection, sku, Until(), from_beginning=False) for sku in products(connection)]
+
+
+def _status(
+    connection: Connection, sku: str, until: Until, *, from_beginning: bool, events: int = 0
 ) -> StockStatus:
     snapshot = state = EMPTY
     if not from_beginning:
-        snapshot = state = await newest_snapshot(
+        snapshot = state = newest_snapshot(
             sku, connection, sequence=until.sequence, at_ns=until.at_ns
         )
     try:
-        async for event in history(sku, connection, after=state.sequence):
+        for event in history(sku, connection, after=state.sequence):
             if event.sequence > until.sequence or event.at_ns > until.at_ns:
                 break
             state = fold((event,), state)
@@ -210,17 +213,15 @@ async def _status(
         released=state.released,
         snapshot=snapshot.sequence,
         events_read=state.sequence - snapshot.sequence,
-        events=tuple([_event(each) async for each in _last(sku, connection, state, events)]),
+        events=tuple(_event(each) for each in _last(sku, connection, state, events)),
     )
 
 
-async def _last(
-    sku: str, connection: AsyncConnection, state: StockState, events: int
-) -> AsyncIterator[StockEvent]:
+def _last(sku: str, connection: Connection, state: StockState, events: int) -> Iterator[StockEvent]:
     """Read the last events that a state counts."""
     if not events:
         return
-    async for event in history(sku, connection, after=max(0, state.sequence - events)):
+    for event in history(sku, connection, after=max(0, state.sequence - events)):
         if event.sequence > state.sequence:
             return
         yield event

@@ -15,7 +15,8 @@ from demo_pipeline.services.stock_log import load
 from demo_pipeline.services.stock_tables import EVENTS, SNAPSHOTS, STOCK
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from demo_pipeline.domain.stock import StockState
 
@@ -69,18 +70,22 @@ async def verified(database: AsyncEngine) -> StockCheck:
         DemoError: The database has no log of the stock.
     """
     async with one_moment(database) as connection:
-        return StockCheck(
-            products=tuple([await _product(sku, connection) for sku in await products(connection)]),
-            problems=tuple(await _orders(connection)),
-        )
+        return await connection.run_sync(_checked)
 
 
-async def _product(sku: str, connection: AsyncConnection) -> ProductCheck:
+def _checked(connection: Connection) -> StockCheck:
+    return StockCheck(
+        products=tuple(_product(sku, connection) for sku in products(connection)),
+        problems=tuple(_orders(connection)),
+    )
+
+
+def _product(sku: str, connection: Connection) -> ProductCheck:
     problems: list[str] = []
-    snapshots = await _snapshots(sku, connection)
+    snapshots = _snapshots(sku, connection)
     number, state = len(snapshots), EMPTY
     try:
-        async for event in history(sku, connection):
+        for event in history(sku, connection):
             before, state = state, fold((event,), state)
             problems += _impossible(before, state)
             if state.sequence in snapshots:
@@ -91,7 +96,7 @@ async def _product(sku: str, connection: AsyncConnection) -> ProductCheck:
         problems.append(str(error))
     else:
         problems += [f"snapshot {sequence} is of no event" for sequence in snapshots]
-        problems += await _live(sku, state, connection)
+        problems += _live(sku, state, connection)
     return ProductCheck(
         sku=sku,
         events=state.sequence,
@@ -101,9 +106,9 @@ async def _product(sku: str, connection: AsyncConnection) -> ProductCheck:
     )
 
 
-async def _snapshots(sku: str, connection: AsyncConnection) -> dict[int, StockState | None]:
+def _snapshots(sku: str, connection: Connection) -> dict[int, StockState | None]:
     """Return the states in a product's snapshots, by event; `None` if one is damaged."""
-    rows = await connection.execute(
+    rows = connection.execute(
         select(SNAPSHOTS.c.sequence, SNAPSHOTS.c.state)
         .where(SNAPSHOTS.c.sku == sku, SNAPSHOTS.c.fold_version == FOLD_VERSION)
         .order_by(SNAPSHOTS.c.sequence)
@@ -129,15 +134,15 @@ def _compared(what: str, other: StockState | None, state: StockState) -> list[st
     return [f"{what} has {other.available} available, its events have {state.available}"]
 
 
-async def _live(sku: str, state: StockState, connection: AsyncConnection) -> list[str]:
+def _live(sku: str, state: StockState, connection: Connection) -> list[str]:
     """Compare with the state that the service loads, and with the table of the current stock."""
-    row = await connection.execute(select(STOCK.c.available).where(STOCK.c.sku == sku))
+    row = connection.execute(select(STOCK.c.available).where(STOCK.c.sku == sku))
     available = row.scalar_one_or_none()
     if available is None:
         return ["has events and is missing in the current stock"]
     if not state.sequence:
         return ["has stock and no events"]
-    loaded = (await load({sku: state.available}, connection))[sku].state
+    loaded = load({sku: state.available}, connection)[sku].state
     problems = _compared("the service", loaded, state)
     if available != state.available:
         problems.append(
@@ -146,7 +151,7 @@ async def _live(sku: str, state: StockState, connection: AsyncConnection) -> lis
     return problems
 
 
-async def _orders(connection: AsyncConnection) -> list[str]:
+def _orders(connection: Connection) -> list[str]:
     """Compare what the events hold for each order with the answer that the order got."""
     held = (
         select(
@@ -164,7 +169,7 @@ async def _orders(connection: AsyncConnection) -> list[str]:
         .subquery()
     )
     state = func.coalesce(RESERVATIONS.c.state, "unknown")
-    rows = await connection.execute(
+    rows = connection.execute(
         select(held.c.order_id)
         .select_from(held)
         .outerjoin(RESERVATIONS, RESERVATIONS.c.order_id == held.c.order_id)

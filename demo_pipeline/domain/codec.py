@@ -47,7 +47,7 @@ class _Written:
 
 
 class Codec:
-    """Encodes and decodes messages. Use it from one event loop.
+    """Encodes and decodes messages. Decode in one event loop; one other thread may encode.
 
     Readers skip fields that they do not know and fill in defaults for those that are missing, so
     that writers and readers may have different versions of a schema.
@@ -90,7 +90,7 @@ class Codec:
     def _written(self, schema: Schema) -> _Written:
         return _Written(schema, _FRAME.pack(_MAGIC, self._schemas.id_of(schema)))
 
-    async def encode(self, message: Message) -> bytes:
+    def encode(self, message: Message) -> bytes:
         """Encode a message as the value of its record."""
         writer = next(self._writers[type(message)])
         value = BytesIO()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.domain.commands import Command
@@ -10,12 +10,13 @@ from demo_pipeline.domain.events import Event
 from demo_pipeline.domain.notices import OrderPlacedNotice
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
 Message = Event | Command | OrderPlacedNotice
 
-Handler = Callable[[Any, "AsyncConnection"], Awaitable[tuple[Message, ...]]]
+Handler = Callable[[Any, "Connection"], tuple[Message, ...]]
 """Handles one command or event inside a transaction and returns the messages to send.
 
-It need not expect the same message twice: the inbox skips duplicates.
+It need not expect the same message twice: the inbox skips duplicates. It runs in a worker thread,
+one at a time for each database, and must have no effect outside the transaction.
 """

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import asynccontextmanager
-from pathlib import Path
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import event, text
@@ -13,36 +12,31 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
-    DBAPIError,
     InvalidRequestError,
     NoSuchModuleError,
-    OperationalError,
     SQLAlchemyError,
 )
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from demo_pipeline.runtime.errors import DemoError, UsageError
-from demo_pipeline.runtime.outage import DELAYS, Outage
 from demo_pipeline.runtime.private_files import make_private_file
+from demo_pipeline.runtime.sqlite_files import ONE_CONNECTION, file_of, write_ahead
 from tracing.sql import inbox_table, outbox_table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-    from sqlalchemy import Table
+    from sqlalchemy import Connection, Table
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from demo_pipeline.runtime.service import Service
 
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-_BUSY_S: Final = 30
 _MAX_PORT: Final = 65_535
 # Eight services and their replicas share a server that allows 100 connections by default.
 _POOL: Final = {"pool_size": 2, "max_overflow": 3}
 _SETTING_UP: Final = 0x64656D6F
-_DELAYS: Final = DELAYS
-
-_logger = logging.getLogger("demo_pipeline.database")
 
 
 def database_url(service: str, folder: Path) -> str:
@@ -87,7 +81,7 @@ async def open_database(
 async def _set_up(service: Service, engine: AsyncEngine, *, late: bool) -> None:
     fill = service.fill_late if late and service.fill_late is not None else service.fill
     try:
-        file = _file(engine)
+        file = file_of(engine)
         if file is not None:
             make_private_file(file)
         await _try_options(service.name, engine)
@@ -97,7 +91,7 @@ async def _set_up(service: Service, engine: AsyncEngine, *, late: bool) -> None:
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({_SETTING_UP})"))
             await connection.run_sync(service.tables.create_all)
             if fill is not None:
-                await fill(connection)
+                await connection.run_sync(fill)
     except (SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         raise DemoError(
@@ -162,52 +156,22 @@ async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
-async def insert_once(connection: AsyncConnection, table: Table, **values: object) -> bool:
+def insert_once(connection: Connection, table: Table, **values: object) -> bool:
     """Insert a row unless its key exists; return whether it was inserted."""
-    insert = _INSERTS[connection.dialect.name]
-    result = await connection.execute(insert(table).values(**values).on_conflict_do_nothing())
-    return bool(result.rowcount)
+    statement = _insert_once(connection.dialect.name, table)
+    return bool(connection.execute(statement, values).rowcount)
 
 
-def is_away(error: Exception, *, connected: bool) -> bool:
-    """Return whether an error means that the database is unavailable.
-
-    Args:
-        error: The error.
-        connected: Whether there was a connection; before that, drivers raise errors of any type.
-    """
-    if not connected:
-        return True
-    lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    return lost or isinstance(error, OperationalError)
-
-
-class DatabaseOutage:
-    """The database is unavailable, from the first failure on. For one task and piece of work."""
-
-    __slots__ = ("_outage",)
-
-    def __init__(self) -> None:
-        self._outage = Outage(_logger, "it", delays=_DELAYS)
-
-    async def outlast(self, error: Exception) -> None:
-        """Wait before the next attempt; log the first failure, and then one a minute."""
-        # Without the error's text, which may hold what was to be stored.
-        await self._outage.outlast(f"the database is unavailable ({type(error).__name__})")
+@cache
+def _insert_once(dialect: str, table: Table) -> Any:
+    # Made once: that costs more than executing it.
+    return _INSERTS[dialect](table).on_conflict_do_nothing()
 
 
 def _is_missing(engine: AsyncEngine) -> bool:
     """Return whether SQLite would create a new, empty file."""
-    file = _file(engine)
+    file = file_of(engine)
     return engine.url.get_backend_name() == "sqlite" and not (file and file.is_file())
-
-
-def _file(engine: AsyncEngine) -> Path | None:
-    """Return the file of an SQLite database, if its URL names one by a plain path."""
-    path = engine.url.database or ""
-    if engine.url.get_backend_name() != "sqlite" or path.startswith((":memory:", "file:")):
-        return None
-    return Path(path) if path else None
 
 
 def _engine(service: str, url: str) -> AsyncEngine:
@@ -221,16 +185,7 @@ def _engine(service: str, url: str) -> AsyncEngine:
             raise UsageError(f"{variable}: there is no port {parsed.port}")
         if backend != "sqlite":
             return create_async_engine(url, hide_parameters=True, **_POOL)
-        # SQLite has one writer at a time. With one connection, tasks queue for it instead of
-        # failing on a locked database.
-        engine = create_async_engine(
-            url,
-            pool_size=1,
-            max_overflow=0,
-            connect_args={"timeout": _BUSY_S},
-            # Errors are logged, and parameters hold customers' data.
-            hide_parameters=True,
-        )
+        engine = create_async_engine(url, **ONE_CONNECTION)
     except (
         ArgumentError,
         InvalidRequestError,
@@ -243,14 +198,5 @@ def _engine(service: str, url: str) -> AsyncEngine:
             f"{variable} names no usable database ({type(error).__name__}): write "
             "sqlite+aiosqlite:///FILE or postgresql+asyncpg://HOST/NAME and install the driver"
         ) from None
-    event.listen(engine.sync_engine, "connect", _write_ahead)
+    event.listen(engine.sync_engine, "connect", write_ahead)
     return engine
-
-
-def _write_ahead(connection: Any, _record: object) -> None:
-    # One flush per checkpoint instead of several per commit. A power loss may lose commits; a demo
-    # can afford that.
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()

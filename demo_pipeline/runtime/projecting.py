@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from demo_pipeline.runtime.database import DatabaseOutage, is_away
+from demo_pipeline.runtime.publishing import accepted
 from demo_pipeline.runtime.service import Work
 from tracing.replay import LogPartition
 from tracing.sql import ProjectionStaleness
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from aiokafka.structs import ConsumerRecord
+    from sqlalchemy import Connection
 
     from demo_pipeline.domain.messages import Message
+    from demo_pipeline.runtime.group_commit import Piece
     from demo_pipeline.runtime.service import RecordHandler
     from demo_pipeline.runtime.service_context import ServiceContext
     from tracing.sql import Projection, SqlProjections
@@ -96,6 +99,25 @@ async def _mention_unbuilt(
                 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Projecting:
+    """A record to apply to read models.
+
+    Attributes:
+        store: Which generation of each read model is active.
+        projections: The read models that read its topic.
+        service: What the service works with.
+        record: The record.
+        message: Its message; `None` if it is of an unknown type.
+    """
+
+    store: SqlProjections
+    projections: tuple[Projection, ...]
+    service: ServiceContext
+    record: ConsumerRecord[Any, Any]
+    message: Message | None
+
+
 async def _project(
     read_models: SqlProjections,
     projections: Sequence[Projection],
@@ -110,24 +132,36 @@ async def _project(
     Returns:
         Whether its event is new.
     """
-    reading = [each for each in projections if record.topic in each.topics]
-    outage = DatabaseOutage()
-    while True:
-        connected = False
-        try:
-            async with context.database.begin() as connection:
-                connected = True
-                generations = await read_models.advance(
-                    connection, [each.name for each in reading], record
-                )
-                if message is None:
-                    return True
-                new = await context.inbox.accept(connection, record)
-                for each in reading if new else ():
-                    if each.name in generations:
-                        await each.apply(connection, generations[each.name], [message])
-                return new
-        except Exception as error:
-            if not is_away(error, connected=connected):
-                raise
-            await outage.outlast(error)
+    reading = tuple(each for each in projections if record.topic in each.topics)
+    projecting = _Projecting(read_models, reading, context, record, message)
+    return await context.commits.run(_project_all, projecting, patient=True)
+
+
+def _project_all(connection: Connection, pieces: Sequence[Piece[_Projecting]]) -> list[bool]:
+    """Apply the records of one service."""
+    generations: dict[int, dict[str, int]] = {}
+    for projections in {piece.work.projections for piece in pieces}:
+        reading = [each for each in pieces if each.work.projections == projections]
+        advanced = reading[0].work.store.advance_all_in(
+            connection,
+            [each.name for each in projections],
+            [each.work.record for each in reading],
+        )
+        generations |= {id(each): one for each, one in zip(reading, advanced, strict=True)}
+    # An unknown message has no identity to keep: its position is enough.
+    new = accepted(
+        connection,
+        pieces[0].work.service,
+        [(each, each.work.record if each.work.message is not None else None) for each in pieces],
+    )
+    events: dict[tuple[Projection, int], list[Message]] = {}
+    for piece, is_new in zip(pieces, new, strict=True):
+        message = piece.work.message
+        for each in piece.work.projections if is_new and message is not None else ():
+            generation = generations[id(piece)].get(each.name)
+            if generation is not None and message is not None:
+                events.setdefault((each, generation), []).append(message)
+    for (projection, generation), applied in events.items():
+        if projection.apply_in is not None:
+            projection.apply_in(connection, generation, applied)
+    return new

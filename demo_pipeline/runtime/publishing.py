@@ -1,20 +1,31 @@
-"""Handling a message and publishing the resulting messages, in one transaction."""
+"""Handling messages and publishing the resulting messages, in one transaction."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.domain.codec import headers_of
 from demo_pipeline.domain.topics import TOPIC_OF, key_of
-from demo_pipeline.runtime.database import DatabaseOutage, is_away
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiokafka.structs import ConsumerRecord
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
     from demo_pipeline.domain.commands import PlaceOrder
     from demo_pipeline.domain.messages import Handler, Message
+    from demo_pipeline.runtime.group_commit import Piece
     from demo_pipeline.runtime.service_context import ServiceContext
+
+
+@dataclass(frozen=True, slots=True)
+class _Handling:
+    handler: Handler
+    message: Message | PlaceOrder
+    service: ServiceContext
+    record: ConsumerRecord[Any, Any] | None
 
 
 async def perform(
@@ -25,7 +36,8 @@ async def perform(
 ) -> tuple[Message, ...] | None:
     """Run a handler in a transaction, and publish the messages that it returns.
 
-    A record waits while the database is unavailable, so that an outage makes no dead letters.
+    A record waits while the database is unavailable, so that an outage makes no dead letters. A
+    caller without a record waits for an answer, and gets the error.
 
     Args:
         handler: The handler; called again if its transaction was lost.
@@ -36,35 +48,56 @@ async def perform(
     Returns:
         The messages to publish; `None` if the record was handled before.
     """
-    outage = DatabaseOutage()
-    while True:
-        connected = False
-        try:
-            async with context.database.begin() as connection:
-                connected = True
-                if record is not None and not await context.inbox.accept(connection, record):
-                    return None
-                messages = await handler(message, connection)
-                await put(messages, context, connection)
-        except Exception as error:
-            # A caller waits for an answer and gets the error; a record can wait.
-            if record is None or not is_away(error, connected=connected):
-                raise
-            await outage.outlast(error)
-        else:
-            context.committed()
-            return messages
+    handling = _Handling(handler, message, context, record)
+    messages = await context.commits.run(_handle_all, handling, patient=record is not None)
+    if messages is not None:
+        context.committed()
+    return messages
 
 
-async def put(
-    messages: tuple[Message, ...], context: ServiceContext, connection: AsyncConnection
-) -> None:
-    """Add messages to the outbox, in the connection's transaction."""
-    for message in messages:
-        await context.outbox.add(
+def _handle_all(
+    connection: Connection, pieces: Sequence[Piece[_Handling]]
+) -> list[tuple[Message, ...] | None]:
+    """Handle the messages of one service, each in the context of its own task."""
+    service = pieces[0].work.service
+    new = accepted(connection, service, [(each, each.work.record) for each in pieces])
+    answers: list[tuple[Message, ...] | None] = []
+    rows: list[dict[str, object]] = []
+    for piece, is_new in zip(pieces, new, strict=True):
+        work, messages = piece.work, None
+        if is_new:
+            messages = piece.context.run(work.handler, work.message, connection)
+            rows += piece.context.run(rows_of, messages, service)
+        answers.append(messages)
+    service.outbox.add_all_in(connection, rows)
+    return answers
+
+
+def accepted(
+    connection: Connection,
+    context: ServiceContext,
+    pieces: Sequence[tuple[Piece[Any], ConsumerRecord[Any, Any] | None]],
+) -> list[bool]:
+    """Return whether the event of each record is new; what has no record is new, too."""
+    records = [(piece, record) for piece, record in pieces if record is not None]
+    answers = iter(
+        context.inbox.accept_all_in(
             connection,
+            [record for _, record in records],
+            [piece.context for piece, _ in records],
+        )
+    )
+    return [record is None or next(answers) for _, record in pieces]
+
+
+def rows_of(messages: tuple[Message, ...], context: ServiceContext) -> list[dict[str, object]]:
+    """Return the rows of messages in the outbox, as children of the current span."""
+    return [
+        context.outbox.row(
             TOPIC_OF[type(message)],
-            context.faults.value_to_publish(message, await context.codec.encode(message)),
+            context.faults.value_to_publish(message, context.codec.encode(message)),
             key=key_of(message),
             headers=headers_of(message),
         )
+        for message in messages
+    ]

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from aiokafka.structs import ConsumerRecord
-    from sqlalchemy import MetaData
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection, MetaData
 
     from demo_pipeline.domain.messages import Handler
     from demo_pipeline.runtime.service_context import ServiceContext
@@ -57,8 +56,8 @@ class Service:
     name: str
     tables: MetaData
     handlers: Mapping[type, Handler] = field(default_factory=dict)
-    fill: Callable[[AsyncConnection], Awaitable[None]] | None = None
-    fill_late: Callable[[AsyncConnection], Awaitable[None]] | None = None
+    fill: Callable[[Connection], None] | None = None
+    fill_late: Callable[[Connection], None] | None = None
     at_work: Callable[[ServiceContext], AbstractAsyncContextManager[Work]] | None = None
     other_topics: tuple[str, ...] = ()
     attempts: int = 3

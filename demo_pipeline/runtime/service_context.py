@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from demo_pipeline.domain.deadlines import Deadlines
     from demo_pipeline.domain.pace import Pace
     from demo_pipeline.runtime.faults import Faults
+    from demo_pipeline.runtime.group_commit import GroupCommit
     from tracing import Telemetry
     from tracing.sql import SqlInbox, SqlOutbox
 
@@ -32,7 +33,8 @@ class ServiceContext:
 
     Attributes:
         telemetry: The telemetry that its clients share.
-        database: Its own database.
+        database: Its own database, to read from.
+        commits: Does work in transactions of it.
         inbox: Recognises messages that were handled before.
         outbox: Stores the messages to send.
         committed: Called after a commit that may have added to the outbox.
@@ -48,6 +50,7 @@ class ServiceContext:
 
     telemetry: Telemetry
     database: AsyncEngine
+    commits: GroupCommit
     inbox: SqlInbox
     outbox: SqlOutbox
     committed: Callable[[], None]

@@ -1,27 +1,29 @@
-"""The orchestrator: stores a saga's state, commands and telemetry data in one transaction."""
+"""The orchestrator: stores sagas' states, commands and telemetry data in one transaction."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import update
-
-from demo_pipeline.runtime.publishing import perform, put
+from demo_pipeline.runtime.publishing import accepted, rows_of
 from demo_pipeline.sagas.facts import facts_of
 from demo_pipeline.sagas.machine import DeadlinePassed, TimedOut, advance
 from demo_pipeline.sagas.place_order import COMPENSATIONS, NAME
 from demo_pipeline.sagas.store import begun
+from tracing.sql import SagaMove
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiokafka.structs import ConsumerRecord
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
     from demo_pipeline.domain.commands import Command
     from demo_pipeline.domain.deadlines import Deadlines
     from demo_pipeline.domain.events import Event
+    from demo_pipeline.runtime.group_commit import Piece
     from demo_pipeline.runtime.service_context import ServiceContext
     from demo_pipeline.sagas.facts import Facts
     from demo_pipeline.sagas.machine import Happening
@@ -39,6 +41,12 @@ class _Moved:
     commands: tuple[Command, ...]
     step_started_ns: int | None
     at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    event: Event
+    record: ConsumerRecord[Any, Any]
 
 
 class Orchestrator:
@@ -61,49 +69,71 @@ class Orchestrator:
 
     async def take(self, event: Event, record: ConsumerRecord[Any, Any]) -> None:
         """Apply an event to its saga."""
-        moved: _Moved | None = None
-
-        async def handle(event: Event, connection: AsyncConnection) -> tuple[Command, ...]:
-            nonlocal moved
-            stored = await self._store.load(connection, event.order.order_id)
-            moved = await self._move(connection, stored, event)
-            return () if moved is None else moved.commands
-
-        sent = await perform(handle, event, self._context, record)
-        if sent is not None and moved is not None:
+        moved = await self._context.commits.run(self._take, _Taking(event, record), patient=True)
+        if moved is not None:
+            self._context.committed()
             self._record(moved)
 
     async def look_after(self, order_id: str) -> None:
         """Apply a timeout to a saga, if it is still waiting."""
-        async with self._context.database.begin() as connection:
-            # A locked saga is being moved already.
-            stored = await self._store.load(connection, order_id, skip_locked=True)
-            if stored is None:
-                return
-            now_ns = time_ns()
-            if stored.state.deadline_applies and now_ns >= stored.deadline_ns:
-                stored = await self._postponed(connection, stored, now_ns)
-            happening = _too_late(stored, now_ns)
-            if happening is None:
-                return
-            # Its commands belong to the saga's trace, as if an event had caused them.
-            with self._tracker.resumed(stored.context):
-                moved = await self._move(connection, stored, happening)
-                if moved is None:
-                    return
-                await put(moved.commands, self._context, connection)
-        self._context.committed()
-        with self._tracker.resumed(stored.context):
-            self._record(moved)
+        moved = await self._context.commits.run(self._look_after, order_id, patient=False)
+        if moved is not None:
+            self._context.committed()
+            with self._tracker.resumed(moved.saga.context):
+                self._record(moved)
 
     async def due(self, limit: int) -> list[str]:
         """Return the orders whose sagas have a timeout due."""
-        async with self._context.database.connect() as connection:
-            return await self._store.due(connection, time_ns(), limit)
+        return await self._context.commits.transactions.read(self._store.due, time_ns(), limit)
 
-    async def _move(
-        self, connection: AsyncConnection, stored: StoredSaga | None, happening: Happening
-    ) -> _Moved | None:
+    def _take(
+        self, connection: Connection, pieces: Sequence[Piece[_Taking]]
+    ) -> list[_Moved | None]:
+        """Apply events to their sagas, each in the context of its own task."""
+        new = accepted(connection, self._context, [(each, each.work.record) for each in pieces])
+        taken = [each for each, is_new in zip(pieces, new, strict=True) if is_new]
+        stored = self._store.load(connection, {each.work.event.order.order_id for each in taken})
+        moved: dict[int, _Moved] = {}
+        rows: list[dict[str, object]] = []
+        for piece in taken:
+            event = piece.work.event
+            one = piece.context.run(self._moved, stored.get(event.order.order_id), event)
+            if one is not None:
+                moved[id(piece)] = one
+                stored[event.order.order_id] = one.saga
+                rows += piece.context.run(rows_of, one.commands, self._context)
+        kept = self._keep(connection, list(moved.values()))
+        self._context.outbox.add_all_in(connection, rows)
+        result = dict(zip(moved, kept, strict=True))
+        return [result.get(id(each)) for each in pieces]
+
+    def _look_after(
+        self, connection: Connection, pieces: Sequence[Piece[str]]
+    ) -> list[_Moved | None]:
+        return [self._timed_out(connection, each.work) for each in pieces]
+
+    def _timed_out(self, connection: Connection, order_id: str) -> _Moved | None:
+        # A locked saga is being moved already.
+        stored = self._store.load(connection, [order_id], skip_locked=True).get(order_id)
+        if stored is None:
+            return None
+        now_ns = time_ns()
+        if stored.state.deadline_applies and now_ns >= stored.deadline_ns:
+            stored = self._postponed(connection, stored, now_ns)
+        happening = _too_late(stored, now_ns)
+        if happening is None:
+            return None
+        # Its commands belong to the saga's trace, as if an event had caused them.
+        with self._tracker.resumed(stored.context):
+            moved = self._moved(stored, happening)
+            if moved is None:
+                return None
+            (kept,) = self._keep(connection, [moved])
+            self._context.outbox.add_all_in(connection, rows_of(kept.commands, self._context))
+        return kept
+
+    def _moved(self, stored: StoredSaga | None, happening: Happening) -> _Moved | None:
+        """Apply an input to a saga; return `None` if it changes nothing."""
         deadlines, now_ns = self._deadlines(), time_ns()
         before = None if stored is None else stored.state
         after, commands = advance(before, happening, deadlines)
@@ -112,79 +142,37 @@ class Orchestrator:
         if stored is None:
             context = self._tracker.begin(after.order.order_id, now_ns)
             saga = begun(after, context, now_ns, deadlines)
-            await self._store.add(connection, saga)
         else:
             saga = stored.moved(after, now_ns, deadlines)
-            await self._store.save(connection, saga)
-            await self._note_deadline(connection, stored, saga)
-        facts = facts_of(before, after, happening)
-        started_ns = await self._note(connection, saga, facts, now_ns)
-        return _Moved(saga, facts, commands, started_ns, now_ns)
+        return _Moved(saga, facts_of(before, after, happening), commands, None, now_ns)
+
+    def _keep(self, connection: Connection, moved: Sequence[_Moved]) -> list[_Moved]:
+        """Store what has moved, with its status; return it with the starts of the ended steps."""
+        self._store.add(connection, [each.saga for each in moved if each.facts.started])
+        self._store.save(connection, [each.saga for each in moved if not each.facts.started])
+        began = self._sagas.record_in(connection, NAME, [_status(each) for each in moved])
+        return [
+            replace(each, step_started_ns=started_ns)
+            for each, started_ns in zip(moved, began, strict=True)
+        ]
 
     def _deadlines(self) -> Deadlines:
         """Return the deadlines, stretched by the current pace."""
         return self._context.pace.stretched(self._context.deadlines)
 
-    async def _postponed(
-        self, connection: AsyncConnection, stored: StoredSaga, now_ns: int
-    ) -> StoredSaga:
+    def _postponed(self, connection: Connection, stored: StoredSaga, now_ns: int) -> StoredSaga:
         """Recompute the deadline of an overdue saga at the current pace."""
         later = stored.moved(stored.state, now_ns, self._deadlines())
         if later.deadline_ns > stored.deadline_ns:
-            await self._store.save(connection, later)
-            await self._note_deadline(connection, stored, later)
+            self._store.save(connection, [later])
+            unmoved = SagaMove(
+                saga_id=later.state.order.order_id,
+                state=later.state.awaited or later.state.phase,
+                at_ns=now_ns,
+                deadline_ns=later.deadline_ns,
+            )
+            self._sagas.record_in(connection, NAME, [unmoved])
         return later
-
-    async def _note_deadline(
-        self, connection: AsyncConnection, before: StoredSaga, after: StoredSaga
-    ) -> None:
-        if after.deadline_ns == before.deadline_ns:
-            return
-        sagas = self._sagas.tables.sagas
-        await connection.execute(
-            update(sagas)
-            .where(sagas.c.saga == NAME, sagas.c.saga_id == after.state.order.order_id)
-            .values(deadline_ns=after.deadline_ns)
-        )
-
-    async def _note(
-        self, connection: AsyncConnection, saga: StoredSaga, facts: Facts, now_ns: int
-    ) -> int | None:
-        """Store the saga's status; return when the step began that has just ended."""
-        state, sagas = saga.state, self._sagas
-        order_id, step_started_ns = state.order.order_id, None
-        if facts.started:
-            await sagas.start(
-                connection,
-                NAME,
-                saga.context,
-                state=facts.asked or state.phase,
-                deadline_ns=saga.deadline_ns,
-            )
-        if facts.step_ended is not None:
-            ended = facts.step_ended
-            step_started_ns = await sagas.end_step(
-                connection, NAME, order_id, ended.name, outcome=ended.outcome, ended_ns=now_ns
-            )
-        if facts.asked is not None:
-            await sagas.begin_step(
-                connection,
-                NAME,
-                order_id,
-                facts.asked,
-                compensation=facts.asked in COMPENSATIONS,
-                attempts=facts.attempt,
-                started_ns=now_ns,
-            )
-            if not facts.started:
-                await sagas.move(
-                    connection, NAME, order_id, facts.asked, reason=state.reason, moved_ns=now_ns
-                )
-        if facts.outcome is not None:
-            await sagas.end(
-                connection, NAME, order_id, facts.outcome, reason=state.reason, ended_ns=now_ns
-            )
-        return step_started_ns
 
     def _record(self, moved: _Moved) -> None:
         """Record spans and metrics of a committed transition."""
@@ -224,6 +212,27 @@ class Orchestrator:
                 state.reason,
                 ", ".join(state.to_undo),
             )
+
+
+def _status(moved: _Moved) -> SagaMove:
+    """Return a transition as people and metrics see it."""
+    facts, saga = moved.facts, moved.saga
+    ended = facts.step_ended
+    return SagaMove(
+        saga_id=saga.state.order.order_id,
+        state=facts.asked or saga.state.phase,
+        at_ns=moved.at_ns,
+        started=saga.context if facts.started else None,
+        deadline_ns=saga.deadline_ns,
+        reason=saga.state.reason,
+        ended_step=None if ended is None else ended.name,
+        step_outcome="ok" if ended is None else ended.outcome,
+        compensation=ended is not None and ended.compensation,
+        begun_step=facts.asked,
+        attempts=facts.attempt,
+        begins_compensation=facts.asked in COMPENSATIONS,
+        outcome=facts.outcome,
+    )
 
 
 def _too_late(stored: StoredSaga, now_ns: int) -> TimedOut | DeadlinePassed | None:

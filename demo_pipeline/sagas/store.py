@@ -6,20 +6,33 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Index, String, Table, Text, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    String,
+    Table,
+    Text,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 
 from demo_pipeline.sagas.machine import Phase, SagaState, wait_s
 from tracing import SagaContext
 
 if TYPE_CHECKING:
-    from sqlalchemy import MetaData
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy import Connection, MetaData
 
     from demo_pipeline.domain.deadlines import Deadlines
 
 _NS: Final = 1_000_000_000
 _NO_MORE_COMMANDS: Final = frozenset({Phase.COMPLETED, Phase.COMPENSATED})
 _FORWARD: Final = frozenset({Phase.RUNNING, Phase.COMPLETED})
+_VALUES: Final = ("state", "context", "answer_due_ns", "deadline_ns", "due_ns")
 _DECODER: Final = msgspec.json.Decoder(SagaState)
 
 
@@ -93,57 +106,73 @@ class SagaStore:
         waiting = table.c.due_ns.is_not(None)
         Index("place_order_due", table.c.due_ns, sqlite_where=waiting, postgresql_where=waiting)
 
-    async def load(
+        columns = table.c
+        self._load = select(
+            columns.order_id,
+            columns.state,
+            columns.context,
+            columns.answer_due_ns,
+            columns.deadline_ns,
+        ).where(columns.order_id.in_(bindparam("order_ids", expanding=True)))
+        self._lock = self._load.order_by(columns.order_id).with_for_update()
+        self._lock_free = self._load.with_for_update(skip_locked=True)
+        self._add = insert(table)
+        self._save = (
+            update(table)
+            .where(columns.order_id == bindparam("of_order"))
+            .values({name: bindparam(name) for name in _VALUES})
+        )
+        self._due = (
+            select(columns.order_id)
+            .where(columns.due_ns <= bindparam("now_ns"))
+            .order_by(columns.due_ns)
+            .limit(bindparam("most"))
+        )
+
+    def load(
         self,
-        connection: AsyncConnection,
-        order_id: str,
+        connection: Connection,
+        order_ids: Collection[str],
         *,
         to_move: bool = True,
         skip_locked: bool = False,
-    ) -> StoredSaga | None:
-        """Read a saga; return `None` if there is none.
+    ) -> dict[str, StoredSaga]:
+        """Read sagas by their orders; unknown ones are missing.
 
         Args:
             connection: A connection inside a transaction.
-            order_id: The saga's order.
-            to_move: Whether to lock the saga until the transaction ends.
-            skip_locked: Whether to return `None` for a saga that is locked.
+            order_ids: The sagas' orders.
+            to_move: Whether to lock the sagas until the transaction ends.
+            skip_locked: Whether to leave out sagas that are locked.
         """
-        columns = self._table.c
-        query = select(
-            columns.state, columns.context, columns.answer_due_ns, columns.deadline_ns
-        ).where(columns.order_id == order_id)
-        rows = await connection.execute(
-            query.with_for_update(skip_locked=skip_locked) if to_move else query
-        )
-        row = rows.one_or_none()
-        if row is None:
-            return None
-        context = SagaContext.parse(row.context) or SagaContext(order_id, row.answer_due_ns)
-        return StoredSaga(_DECODER.decode(row.state), context, row.answer_due_ns, row.deadline_ns)
+        statement = self._load
+        if to_move:
+            statement = self._lock_free if skip_locked else self._lock
+        sagas = {}
+        for order_id, state, text, answer_due_ns, deadline_ns in connection.execute(
+            statement, {"order_ids": sorted(order_ids)}
+        ):
+            context = SagaContext.parse(text) or SagaContext(order_id, answer_due_ns)
+            sagas[order_id] = StoredSaga(
+                _DECODER.decode(state), context, answer_due_ns, deadline_ns
+            )
+        return sagas
 
-    async def add(self, connection: AsyncConnection, saga: StoredSaga) -> None:
-        """Insert a saga that has begun."""
-        key = {"order_id": saga.state.order.order_id}
-        await connection.execute(insert(self._table).values({**key, **_values(saga)}))
+    def add(self, connection: Connection, sagas: Sequence[StoredSaga]) -> None:
+        """Insert sagas that have begun."""
+        if sagas:
+            rows = [{"order_id": each.state.order.order_id, **_values(each)} for each in sagas]
+            connection.execute(self._add, rows)
 
-    async def save(self, connection: AsyncConnection, saga: StoredSaga) -> None:
-        """Update a saga that has moved."""
-        order_id = saga.state.order.order_id
-        await connection.execute(
-            update(self._table).where(self._table.c.order_id == order_id).values(_values(saga))
-        )
+    def save(self, connection: Connection, sagas: Sequence[StoredSaga]) -> None:
+        """Update sagas that have moved, in this order."""
+        if sagas:
+            rows = [{"of_order": each.state.order.order_id, **_values(each)} for each in sagas]
+            connection.execute(self._save, rows)
 
-    async def due(self, connection: AsyncConnection, now_ns: int, limit: int) -> list[str]:
+    def due(self, connection: Connection, now_ns: int, limit: int) -> list[str]:
         """Return the orders whose sagas have a timer due, the longest overdue first."""
-        columns = self._table.c
-        order_ids = await connection.scalars(
-            select(columns.order_id)
-            .where(columns.due_ns <= now_ns)
-            .order_by(columns.due_ns)
-            .limit(limit)
-        )
-        return list(order_ids)
+        return list(connection.scalars(self._due, {"now_ns": now_ns, "most": limit}))
 
 
 def _values(saga: StoredSaga) -> dict[str, object]:

@@ -7,7 +7,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from demo_pipeline.runtime.database import DatabaseOutage
+from demo_pipeline.runtime.database_outage import DatabaseOutage
 
 if TYPE_CHECKING:
     from demo_pipeline.sagas.orchestrator import Orchestrator

@@ -13,12 +13,13 @@ from demo_pipeline.services.read_models import ORDER_VIEW, ORDERS, PROJECTIONS, 
 from tracing.sql import inbox_table
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 _ACTIVE: Final = ORDER_VIEW.c.generation == READ_MODELS.active(ORDERS.name)
 
 
-async def declare_read_models(connection: AsyncConnection) -> None:
+def declare_read_models(connection: Connection) -> None:
     """Make the read models known to the database.
 
     In a new database of a new consumer group they are active at once. One that is added to a
@@ -26,19 +27,19 @@ async def declare_read_models(connection: AsyncConnection) -> None:
     """
     inbox = inbox_table(TABLES)
     fresh = (
-        await READ_MODELS.is_empty(connection)
-        and await connection.scalar(select(inbox.c.id).limit(1)) is None
+        READ_MODELS.is_empty_in(connection)
+        and connection.scalar(select(inbox.c.id).limit(1)) is None
     )
-    await READ_MODELS.declare(connection, PROJECTIONS, fresh=fresh)
+    READ_MODELS.declare_in(connection, PROJECTIONS, fresh=fresh)
 
 
-async def declare_unbuilt_read_models(connection: AsyncConnection) -> None:
+def declare_unbuilt_read_models(connection: Connection) -> None:
     """Make the read models known to the database; new ones have to be built by a replay first.
 
     That is so too in an empty database, if the consumer group has passed records: the database is
     not the one that was filled with them.
     """
-    await READ_MODELS.declare(connection, PROJECTIONS, fresh=False)
+    READ_MODELS.declare_in(connection, PROJECTIONS, fresh=False)
 
 
 async def orders_by_state(connection: AsyncConnection) -> dict[OrderState, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from time import time_ns
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, String, Table, select, update
+from sqlalchemy import Column, String, Table, bindparam, select, update
 
 from demo_pipeline.domain.catalogue import PRICES
 from demo_pipeline.domain.commands import ReleaseInventory, ReserveInventory
@@ -21,6 +21,7 @@ from demo_pipeline.services import stock_log
 from demo_pipeline.services.stock_tables import STOCK, TABLES
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from demo_pipeline.domain.events import Event, Order
@@ -41,45 +42,48 @@ RESERVATIONS = Table(
     Column("rejected_because", String(200)),
 )
 
+_OF_ORDER: Final = RESERVATIONS.c.order_id == bindparam("of_order")
+_ANSWERED: Final = select(RESERVATIONS.c.state, RESERVATIONS.c.rejected_because).where(_OF_ORDER)
+_REJECT: Final = (
+    update(RESERVATIONS)
+    .where(_OF_ORDER)
+    .values(state=REJECTED, rejected_because=bindparam("because"))
+)
+_RELEASE: Final = (
+    update(RESERVATIONS).where(_OF_ORDER, RESERVATIONS.c.state == RESERVED).values(state=RELEASED)
+)
 
-async def fill(connection: AsyncConnection) -> None:
+
+def fill(connection: Connection) -> None:
     """Record the initial stock of each new product; existing stock is left unchanged."""
-    await stock_log.set_up(dict.fromkeys(PRICES, FIRST_STOCK), connection)
+    stock_log.set_up(dict.fromkeys(PRICES, FIRST_STOCK), connection)
 
 
-async def reserve(command: ReserveInventory, connection: AsyncConnection) -> tuple[Event, ...]:
+def reserve(command: ReserveInventory, connection: Connection) -> tuple[Event, ...]:
     """Reserve an order's items if all are in stock; a repeated command gets the same answer."""
     order = command.order
     # Written first: SQLite locks the database, and PostgreSQL lets a repeated command wait.
-    if not await insert_once(connection, RESERVATIONS, order_id=order.order_id, state=RESERVED):
-        return (await _answer_again(order, connection),)
+    if not insert_once(connection, RESERVATIONS, order_id=order.order_id, state=RESERVED):
+        return (_answer_again(order, connection),)
     wanted = _wanted(order)
-    products = await stock_log.load(await stock_log.lock(wanted, connection), connection)
+    products = stock_log.load(stock_log.lock(wanted, connection), connection)
     because = sold_out(wanted, {sku: each.state.available for sku, each in products.items()})
     if because is None:
-        await _record(StockChange.RESERVED, order, products, connection)
+        _record(StockChange.RESERVED, order, products, connection)
         return (_answer(order, RESERVED, None),)
-    await connection.execute(
-        update(RESERVATIONS)
-        .where(RESERVATIONS.c.order_id == order.order_id)
-        .values(state=REJECTED, rejected_because=because)
-    )
+    connection.execute(_REJECT, {"of_order": order.order_id, "because": because})
     return (_answer(order, REJECTED, because),)
 
 
-async def release(command: ReleaseInventory, connection: AsyncConnection) -> tuple[Event, ...]:
+def release(command: ReleaseInventory, connection: Connection) -> tuple[Event, ...]:
     """Release the reservation, if there is one; a later reservation is refused."""
     order = command.order
-    if not await insert_once(connection, RESERVATIONS, order_id=order.order_id, state=RELEASED):
-        was_reserved = await connection.execute(
-            update(RESERVATIONS)
-            .where(RESERVATIONS.c.order_id == order.order_id, RESERVATIONS.c.state == RESERVED)
-            .values(state=RELEASED)
-        )
+    if not insert_once(connection, RESERVATIONS, order_id=order.order_id, state=RELEASED):
+        was_reserved = connection.execute(_RELEASE, {"of_order": order.order_id})
         if was_reserved.rowcount:
-            stock = await stock_log.lock(_wanted(order), connection)
-            products = await stock_log.load(stock, connection)
-            await _record(StockChange.RELEASED, order, products, connection)
+            stock = stock_log.lock(_wanted(order), connection)
+            products = stock_log.load(stock, connection)
+            _record(StockChange.RELEASED, order, products, connection)
     return (StockReleased(order),)
 
 
@@ -95,29 +99,24 @@ async def available(sku: str, connection: AsyncConnection) -> int:
     return await connection.scalar(query) or 0
 
 
-async def _answer_again(order: Order, connection: AsyncConnection) -> StockReserved | StockRejected:
+def _answer_again(order: Order, connection: Connection) -> StockReserved | StockRejected:
     """Return the answer to a command that was handled before."""
-    rows = await connection.execute(
-        select(RESERVATIONS.c.state, RESERVATIONS.c.rejected_because).where(
-            RESERVATIONS.c.order_id == order.order_id
-        )
-    )
-    state, because = rows.one()
+    state, because = connection.execute(_ANSWERED, {"of_order": order.order_id}).one()
     return _answer(order, state, because)
 
 
-async def _record(
+def _record(
     change: StockChange,
     order: Order,
     products: dict[str, ProductStock],
-    connection: AsyncConnection,
+    connection: Connection,
 ) -> None:
     """Record what happened to an order's items, and store it."""
     now_ns = time_ns()
     for sku, quantity in _wanted(order).items():
         if sku in products:
             products[sku].record(change, quantity, now_ns, order.order_id)
-    await stock_log.save(products.values(), connection)
+    stock_log.save(products.values(), connection)
 
 
 def _wanted(order: Order) -> dict[str, int]:

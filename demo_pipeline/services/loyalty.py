@@ -15,6 +15,7 @@ from demo_pipeline.runtime.database import insert_once
 from demo_pipeline.runtime.service import Service
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from demo_pipeline.domain.events import Event
@@ -31,17 +32,15 @@ _POINTS = Table(
 )
 
 
-async def credit(event: OrderShipped, connection: AsyncConnection) -> tuple[Event, ...]:
+def credit(event: OrderShipped, connection: Connection) -> tuple[Event, ...]:
     """Credit a shipped order: a point for each full dollar."""
-    await _note(event, event.order.total_cents // _CENTS_PER_POINT, connection)
+    _note(event, event.order.total_cents // _CENTS_PER_POINT, connection)
     return ()
 
 
-async def pass_over(
-    event: OrderCancelled | OrderHeld, connection: AsyncConnection
-) -> tuple[Event, ...]:
+def pass_over(event: OrderCancelled | OrderHeld, connection: Connection) -> tuple[Event, ...]:
     """Note an order that earns nothing."""
-    await _note(event, 0, connection)
+    _note(event, 0, connection)
     return ()
 
 
@@ -55,13 +54,11 @@ async def points(connection: AsyncConnection) -> int:
     return await connection.scalar(select(func.sum(_POINTS.c.points))) or 0
 
 
-async def _note(
-    event: OrderShipped | OrderCancelled | OrderHeld, earned: int, connection: AsyncConnection
+def _note(
+    event: OrderShipped | OrderCancelled | OrderHeld, earned: int, connection: Connection
 ) -> None:
     order = event.order
-    await insert_once(
-        connection, _POINTS, order_id=order.order_id, user_id=order.user_id, points=earned
-    )
+    insert_once(connection, _POINTS, order_id=order.order_id, user_id=order.user_id, points=earned)
 
 
 SERVICE: Final = Service(

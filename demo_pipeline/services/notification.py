@@ -11,7 +11,7 @@ from demo_pipeline.runtime.database import insert_once
 from demo_pipeline.runtime.service import Service
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
     from demo_pipeline.domain.events import Event
 
@@ -25,12 +25,12 @@ _NOTIFICATIONS = Table(
 )
 
 
-async def notify(
-    event: OrderShipped | OrderCancelled | OrderHeld, connection: AsyncConnection
+def notify(
+    event: OrderShipped | OrderCancelled | OrderHeld, connection: Connection
 ) -> tuple[Event, ...]:
     """Notify the customer, once per outcome."""
     order, about = event.order, type(event).__name__
-    await insert_once(
+    insert_once(
         connection, _NOTIFICATIONS, order_id=order.order_id, about=about, user_id=order.user_id
     )
     return (CustomerNotified(order, about),)

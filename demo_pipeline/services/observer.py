@@ -48,7 +48,7 @@ SAGA_TABLES: Final = saga_tables(_TABLES)
 @asynccontextmanager
 async def observing(context: ServiceContext) -> AsyncIterator[Work]:
     """Observe events during the block."""
-    log = SqlSagaLog(context.database, metadata=_TABLES)
+    log = SqlSagaLog(context.commits.transactions, metadata=_TABLES)
     observer = tracing.SagaObserver([ORDER_NOTIFICATION], log, context.telemetry)
     try:
         yield Work(observer.observe)

@@ -48,7 +48,8 @@ _MOVING: Final = frozenset(
 @asynccontextmanager
 async def orchestrating(context: ServiceContext) -> AsyncIterator[Work]:
     """Run the sagas during the block."""
-    tracker = tracing.SagaTracker(NAME, context.telemetry, health=_SAGAS.on(context.database))
+    health = _SAGAS.on(context.commits.transactions)
+    tracker = tracing.SagaTracker(NAME, context.telemetry, health=health)
     orchestrator = Orchestrator(context, STORE, _SAGAS, tracker)
 
     async def handle(record: ConsumerRecord[Any, Any]) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
+from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, insert, select, update
 
 from demo_pipeline.domain.commands import CancelOrder, HoldOrder, PlaceOrder
 from demo_pipeline.domain.events import (
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiokafka.structs import ConsumerRecord
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from demo_pipeline.domain.events import Event
@@ -85,47 +86,53 @@ class OrderStatus:
     reason: str | None = None
 
 
-async def place_order(command: PlaceOrder, connection: AsyncConnection) -> tuple[Event, ...]:
+_ADD: Final = insert(_ORDERS)
+_MOVE: Final = (
+    update(_ORDERS)
+    .where(_ORDERS.c.order_id == bindparam("of_order"), _ORDERS.c.stage < bindparam("to_stage"))
+    .values(state=bindparam("to_state"), stage=bindparam("to_stage"))
+)
+_MOVE_BECAUSE: Final = _MOVE.values(reason=bindparam("because"))
+
+
+def place_order(command: PlaceOrder, connection: Connection) -> tuple[Event, ...]:
     """Accept an order."""
     order = command.order
-    await connection.execute(
-        insert(_ORDERS).values(
-            order_id=order.order_id,
-            user_id=order.user_id,
-            total_cents=order.total_cents,
-            state=OrderState.PLACED,
-            stage=STAGE[OrderState.PLACED],
-        )
-    )
+    values = {
+        "order_id": order.order_id,
+        "user_id": order.user_id,
+        "total_cents": order.total_cents,
+        "state": OrderState.PLACED,
+        "stage": STAGE[OrderState.PLACED],
+    }
+    connection.execute(_ADD, values)
     promised_on = datetime.now(UTC).date() + _DELIVERY
     return (OrderPlaced(order, promised_on=promised_on),)
 
 
-async def place_order_with_notice(
-    command: PlaceOrder, connection: AsyncConnection
-) -> tuple[Message, ...]:
+def place_order_with_notice(command: PlaceOrder, connection: Connection) -> tuple[Message, ...]:
     """Accept an order; publish a notice of it beside the event."""
-    placed = await place_order(command, connection)
+    placed = place_order(command, connection)
     return (*placed, OrderPlacedNotice(OrderLink(command.order.order_id, "/orders")))
 
 
-async def cancel(command: CancelOrder, connection: AsyncConnection) -> tuple[Event, ...]:
+def cancel(command: CancelOrder, connection: Connection) -> tuple[Event, ...]:
     """Mark an order as cancelled."""
     order, reason = command.order, command.reason
-    await _move(order.order_id, OrderState.CANCELLED, connection, reason)
+    _move(order.order_id, OrderState.CANCELLED, connection, reason)
     return (OrderCancelled(order, reason),)
 
 
-async def hold(command: HoldOrder, connection: AsyncConnection) -> tuple[Event, ...]:
+def hold(command: HoldOrder, connection: Connection) -> tuple[Event, ...]:
     """Put an order on hold until a human looks at it, unless it is cancelled already."""
     order, reason = command.order, command.reason
-    held = await _move(order.order_id, OrderState.ON_HOLD, connection, reason)
+    held = _move(order.order_id, OrderState.ON_HOLD, connection, reason)
     return (OrderHeld(order, reason),) if held else ()
 
 
-async def follow(event: Event, connection: AsyncConnection) -> tuple[Event, ...]:
+def follow(event: Event, connection: Connection) -> tuple[Event, ...]:
     """Move an order to the state that an event leads to; ignore unknown orders."""
-    await _move(event.order.order_id, STATE_AFTER[type(event)], connection)
+    _move(event.order.order_id, STATE_AFTER[type(event)], connection)
     return ()
 
 
@@ -154,18 +161,15 @@ async def ended_orders(connection: AsyncConnection) -> frozenset[str]:
     return frozenset(ended)
 
 
-async def _move(
-    order_id: str, state: OrderState, connection: AsyncConnection, reason: str | None = None
+def _move(
+    order_id: str, state: OrderState, connection: Connection, reason: str | None = None
 ) -> bool:
     """Move an order to a later state; return whether it moved."""
-    values = {"state": state, "stage": STAGE[state]}
-    if reason is not None:
-        values["reason"] = reason[:_MAX_REASON]
-    moved = await connection.execute(
-        update(_ORDERS)
-        .where(_ORDERS.c.order_id == order_id, _ORDERS.c.stage < STAGE[state])
-        .values(values)
-    )
+    values: dict[str, object] = {"of_order": order_id, "to_state": state, "to_stage": STAGE[state]}
+    if reason is None:
+        moved = connection.execute(_MOVE, values)
+    else:
+        moved = connection.execute(_MOVE_BECAUSE, {**values, "because": reason[:_MAX_REASON]})
     return bool(moved.rowcount)
 
 

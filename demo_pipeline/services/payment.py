@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select, update
+from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, func, select, update
 
 from demo_pipeline.domain.commands import ChargeCard, RefundCard
 from demo_pipeline.domain.events import CardRefunded, PaymentCharged, PaymentDeclined
+from demo_pipeline.runtime.database import insert_once
 from demo_pipeline.runtime.service import Service
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from demo_pipeline.domain.events import Event, Order
@@ -36,39 +38,42 @@ _PAYMENTS = Table(
 )
 
 
-async def charge(command: ChargeCard, connection: AsyncConnection) -> tuple[Event, ...]:
+_THE_PAYMENT: Final = select(_PAYMENTS.c.state, _PAYMENTS.c.declined_because).where(
+    _PAYMENTS.c.order_id == bindparam("of_order")
+)
+_REFUND: Final = (
+    update(_PAYMENTS)
+    .where(_PAYMENTS.c.order_id == bindparam("of_order"), _PAYMENTS.c.state == CHARGED)
+    .values(state=REFUNDED, refunded_cents=_PAYMENTS.c.charged_cents)
+)
+
+
+def charge(command: ChargeCard, connection: Connection) -> tuple[Event, ...]:
     """Charge the card, unless it is declined; a repeated command gets the same answer."""
     order = command.order
-    payment = await _payment(order, connection)
-    if payment is not None:
-        return (_answer(order, *payment),)
     because = declined(order)
     state = DECLINED if because else CHARGED
-    await connection.execute(
-        insert(_PAYMENTS).values(
-            order_id=order.order_id,
-            state=state,
-            charged_cents=0 if because else order.total_cents,
-            declined_because=because,
-        )
-    )
+    # Written first: a command that is repeated meanwhile waits, and finds this payment.
+    if insert_once(
+        connection,
+        _PAYMENTS,
+        order_id=order.order_id,
+        state=state,
+        charged_cents=0 if because else order.total_cents,
+        declined_because=because,
+    ):
+        return (_answer(order, state, because),)
+    state, because = connection.execute(_THE_PAYMENT, {"of_order": order.order_id}).one()
     return (_answer(order, state, because),)
 
 
-async def refund(command: RefundCard, connection: AsyncConnection) -> tuple[Event, ...]:
+def refund(command: RefundCard, connection: Connection) -> tuple[Event, ...]:
     """Refund the charge, if there is one; a later charge is declined."""
     order = command.order
-    payment = await _payment(order, connection)
-    if payment is None:
-        await connection.execute(
-            insert(_PAYMENTS).values(order_id=order.order_id, state=REFUNDED, charged_cents=0)
-        )
-    elif payment[0] == CHARGED:
-        await connection.execute(
-            update(_PAYMENTS)
-            .where(_PAYMENTS.c.order_id == order.order_id)
-            .values(state=REFUNDED, refunded_cents=_PAYMENTS.c.charged_cents)
-        )
+    if not insert_once(
+        connection, _PAYMENTS, order_id=order.order_id, state=REFUNDED, charged_cents=0
+    ):
+        connection.execute(_REFUND, {"of_order": order.order_id})
     return (CardRefunded(order),)
 
 
@@ -83,17 +88,6 @@ async def charged_cents(connection: AsyncConnection) -> int:
     """Return the total of all charges that were not refunded, in cents."""
     kept = _PAYMENTS.c.charged_cents - _PAYMENTS.c.refunded_cents
     return await connection.scalar(select(func.sum(kept))) or 0
-
-
-async def _payment(order: Order, connection: AsyncConnection) -> tuple[str, str | None] | None:
-    """Return the state of an order's payment and why it was declined, if there is one."""
-    rows = await connection.execute(
-        select(_PAYMENTS.c.state, _PAYMENTS.c.declined_because)
-        .where(_PAYMENTS.c.order_id == order.order_id)
-        .with_for_update()
-    )
-    row = rows.one_or_none()
-    return None if row is None else (row.state, row.declined_because)
 
 
 def _answer(order: Order, state: str, because: str | None) -> PaymentCharged | PaymentDeclined:

@@ -9,12 +9,12 @@ from sqlalchemy import Column, Index, Integer, MetaData, String, Table
 from demo_pipeline.domain.events import Event
 from demo_pipeline.domain.order_states import STAGE, STATE_AFTER
 from demo_pipeline.domain.topics import TOPIC_OF
-from tracing.sql import Projection, SqlProjections, keep_highest
+from tracing.sql import Projection, SqlProjections, keep_highest_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
     from demo_pipeline.domain.messages import Message
 
@@ -93,24 +93,20 @@ def _fold(
                 yield {"generation": generation, **row}
 
 
-async def _apply_orders(
-    connection: AsyncConnection, generation: int, events: Sequence[Message]
-) -> None:
+def _apply_orders(connection: Connection, generation: int, events: Sequence[Message]) -> None:
     rows = _fold(order_rows, generation, events)
-    await keep_highest(connection, ORDER_VIEW, rows, rank="stage")
+    keep_highest_in(connection, ORDER_VIEW, rows, rank="stage")
 
 
-async def _apply_products(
-    connection: AsyncConnection, generation: int, events: Sequence[Message]
-) -> None:
+def _apply_products(connection: Connection, generation: int, events: Sequence[Message]) -> None:
     rows = _fold(product_rows, generation, events)
-    await keep_highest(connection, PRODUCT_SALES, rows, rank="stage")
+    keep_highest_in(connection, PRODUCT_SALES, rows, rank="stage")
 
 
 _TOPICS: Final = tuple(sorted({TOPIC_OF[event] for event in STATE_AFTER}))
-ORDERS: Final = Projection("orders", _TOPICS, (ORDER_VIEW,), _apply_orders)
+ORDERS: Final = Projection.plain("orders", _TOPICS, (ORDER_VIEW,), _apply_orders)
 """All orders with their states; it serves the orders of a user too."""
-PRODUCTS: Final = Projection("products", _TOPICS, (PRODUCT_SALES,), _apply_products)
+PRODUCTS: Final = Projection.plain("products", _TOPICS, (PRODUCT_SALES,), _apply_products)
 """Units and revenue of each product."""
 PROJECTIONS: Final[Mapping[str, Projection]] = {each.name: each for each in (ORDERS, PRODUCTS)}
 """The read models by name."""

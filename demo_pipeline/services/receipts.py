@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiokafka.structs import ConsumerRecord
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from demo_pipeline.domain.messages import Message
@@ -40,11 +41,11 @@ _RECEIPTS = Table(
 )
 
 
-async def write(
-    answer: OrderAnswer, _notice: OrderPlacedNotice, connection: AsyncConnection
+def write(
+    answer: OrderAnswer, _notice: OrderPlacedNotice, connection: Connection
 ) -> tuple[Message, ...]:
     """Write the receipt, once."""
-    await insert_once(
+    insert_once(
         connection,
         _RECEIPTS,
         order_id=answer.order_id,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, MetaData, String, Table, func, insert, select, update
+from sqlalchemy import Column, MetaData, String, Table, bindparam, func, select, update
 
 from demo_pipeline.domain.commands import CancelShipment, ShipOrder
 from demo_pipeline.domain.events import OrderShipped, ShipmentCancelled, ShippingRefused
+from demo_pipeline.runtime.database import insert_once
 from demo_pipeline.runtime.service import Service
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.domain.events import Event, Order
+    from demo_pipeline.domain.events import Event
 
 SHIPPED: Final = "shipped"
 CANCELLED: Final = "cancelled"
@@ -28,29 +30,31 @@ _SHIPMENTS = Table(
 )
 
 
-async def ship(command: ShipOrder, connection: AsyncConnection) -> tuple[Event, ...]:
+_STATE: Final = select(_SHIPMENTS.c.state).where(_SHIPMENTS.c.order_id == bindparam("of_order"))
+_RECALL: Final = (
+    update(_SHIPMENTS)
+    .where(_SHIPMENTS.c.order_id == bindparam("of_order"), _SHIPMENTS.c.state == SHIPPED)
+    .values(state=CANCELLED)
+)
+
+
+def ship(command: ShipOrder, connection: Connection) -> tuple[Event, ...]:
     """Ship an order; a repeated command gets the same answer."""
     order = command.order
-    state = await _state(order, connection)
-    if state == CANCELLED:
+    # Written first: a command that is repeated meanwhile waits, and finds this shipment.
+    new = insert_once(
+        connection, _SHIPMENTS, order_id=order.order_id, state=SHIPPED, ship_to=order.ship_to
+    )
+    if not new and connection.scalar(_STATE, {"of_order": order.order_id}) == CANCELLED:
         return (ShippingRefused(order, "the order was cancelled"),)
-    if state is None:
-        await _note(order, SHIPPED, connection, ship_to=order.ship_to)
     return (OrderShipped(order, f"shipment-{order.order_id}"),)
 
 
-async def cancel(command: CancelShipment, connection: AsyncConnection) -> tuple[Event, ...]:
+def cancel(command: CancelShipment, connection: Connection) -> tuple[Event, ...]:
     """Recall the parcel, if there is one; a later shipment is refused."""
     order = command.order
-    state = await _state(order, connection)
-    if state is None:
-        await _note(order, CANCELLED, connection)
-    elif state == SHIPPED:
-        await connection.execute(
-            update(_SHIPMENTS)
-            .where(_SHIPMENTS.c.order_id == order.order_id)
-            .values(state=CANCELLED)
-        )
+    if not insert_once(connection, _SHIPMENTS, order_id=order.order_id, state=CANCELLED):
+        connection.execute(_RECALL, {"of_order": order.order_id})
     return (ShipmentCancelled(order),)
 
 
@@ -58,21 +62,6 @@ async def shipments(connection: AsyncConnection) -> int:
     """Return the number of orders that were shipped and not recalled."""
     shipped = select(func.count()).where(_SHIPMENTS.c.state == SHIPPED)
     return await connection.scalar(shipped) or 0
-
-
-async def _state(order: Order, connection: AsyncConnection) -> str | None:
-    state: str | None = await connection.scalar(
-        select(_SHIPMENTS.c.state).where(_SHIPMENTS.c.order_id == order.order_id).with_for_update()
-    )
-    return state
-
-
-async def _note(
-    order: Order, state: str, connection: AsyncConnection, ship_to: str | None = None
-) -> None:
-    await connection.execute(
-        insert(_SHIPMENTS).values(order_id=order.order_id, state=state, ship_to=ship_to)
-    )
 
 
 SERVICE: Final = Service(

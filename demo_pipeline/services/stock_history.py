@@ -13,9 +13,9 @@ from demo_pipeline.domain.stock import EMPTY, FOLD_VERSION, StockEvent, StockSta
 from demo_pipeline.services.stock_tables import EVENT_COLUMNS, EVENTS, SNAPSHOTS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
 _PAGE: Final = 500
 _DECODER: Final = msgspec.json.Decoder(StockState)
@@ -23,7 +23,7 @@ _DECODER: Final = msgspec.json.Decoder(StockState)
 _logger = logging.getLogger("demo_pipeline.inventory")
 
 
-async def rebuild(sku: str, connection: AsyncConnection, *, until: int = sys.maxsize) -> StockState:
+def rebuild(sku: str, connection: Connection, *, until: int = sys.maxsize) -> StockState:
     """Fold a product's stream from its beginning, without snapshots and in bounded memory.
 
     Args:
@@ -35,31 +35,28 @@ async def rebuild(sku: str, connection: AsyncConnection, *, until: int = sys.max
         BrokenStreamError: The events cannot be folded.
     """
     state = EMPTY
-    async for event in history(sku, connection):
+    for event in history(sku, connection):
         if event.sequence > until:
             break
         state = fold((event,), state)
     return state
 
 
-async def history(
-    sku: str, connection: AsyncConnection, *, after: int = 0
-) -> AsyncIterator[StockEvent]:
+def history(sku: str, connection: Connection, *, after: int = 0) -> Iterator[StockEvent]:
     """Read a product's events after a sequence, in their order and in bounded memory."""
     query = select(*EVENT_COLUMNS).where(EVENTS.c.sku == sku).order_by(EVENTS.c.sequence)
     while True:
-        rows = await connection.execute(query.where(EVENTS.c.sequence > after).limit(_PAGE))
+        rows = connection.execute(query.where(EVENTS.c.sequence > after).limit(_PAGE))
         page = [StockEvent(*row) for row in rows.all()]
-        for event in page:
-            yield event
+        yield from page
         if len(page) < _PAGE:
             return
         after = page[-1].sequence
 
 
-async def newest_snapshot(
+def newest_snapshot(
     sku: str,
-    connection: AsyncConnection,
+    connection: Connection,
     *,
     sequence: int = sys.maxsize,
     at_ns: int = sys.maxsize,
@@ -76,7 +73,7 @@ async def newest_snapshot(
         The state before the first event, if there is no such snapshot.
     """
     columns = SNAPSHOTS.c
-    rows = await connection.execute(
+    rows = connection.execute(
         select(columns.sequence, columns.state)
         .where(columns.sku == sku, columns.fold_version == FOLD_VERSION)
         .where(columns.sequence <= sequence, columns.at_ns <= at_ns)

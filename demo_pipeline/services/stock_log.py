@@ -12,7 +12,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from sqlalchemy import and_, case, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 
 from demo_pipeline.domain.stock import (
     FOLD_VERSION,
@@ -30,8 +30,7 @@ from demo_pipeline.services.stock_tables import EVENT_COLUMNS, EVENTS, SNAPSHOTS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from sqlalchemy import ColumnElement
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import ColumnElement, Connection
 
     from demo_pipeline.domain.stock import StockState
 
@@ -61,8 +60,19 @@ _SNAPSHOTS: Final = (
             SNAPSHOTS.c.sequence == _NEWEST,
         ),
     )
+    .where(STOCK.c.sku.in_(bindparam("skus", expanding=True)))
 )
 _EVENTS: Final = select(EVENTS.c.sku, *EVENT_COLUMNS).order_by(EVENTS.c.sku, EVENTS.c.sequence)
+_LOCK: Final = (
+    select(*STOCK.c)
+    .where(STOCK.c.sku.in_(bindparam("skus", expanding=True)))
+    .order_by(STOCK.c.sku)
+    .with_for_update()
+)
+_ADD: Final = insert(EVENTS)
+_CHANGE: Final = (
+    update(STOCK).where(STOCK.c.sku == bindparam("of_sku")).values(available=bindparam("pieces"))
+)
 
 _logger = logging.getLogger("demo_pipeline.inventory")
 
@@ -84,7 +94,7 @@ def snapshot_every() -> int:
     return int(text)
 
 
-async def lock(skus: Collection[str], connection: AsyncConnection) -> dict[str, int]:
+def lock(skus: Collection[str], connection: Connection) -> dict[str, int]:
     """Keep other transactions from changing products, until this one ends.
 
     All lock products in the same sequence, so that two orders never deadlock. SQLite does not lock
@@ -93,13 +103,11 @@ async def lock(skus: Collection[str], connection: AsyncConnection) -> dict[str, 
     Returns:
         The available pieces of those of the products that exist, as the table `stock` has them.
     """
-    rows = await connection.execute(
-        select(*STOCK.c).where(STOCK.c.sku.in_(skus)).order_by(STOCK.c.sku).with_for_update()
-    )
+    rows = connection.execute(_LOCK, {"skus": list(skus)})
     return {row.sku: row.available for row in rows.all()}
 
 
-async def load(stock: Mapping[str, int], connection: AsyncConnection) -> dict[str, ProductStock]:
+def load(stock: Mapping[str, int], connection: Connection) -> dict[str, ProductStock]:
     """Load products: the newest usable snapshot of each, and the events after it.
 
     Args:
@@ -113,15 +121,15 @@ async def load(stock: Mapping[str, int], connection: AsyncConnection) -> dict[st
     if not stock:
         return {}
     products = {sku: ProductStock(sku) for sku in stock}
-    snapshots = await connection.execute(_SNAPSHOTS.where(STOCK.c.sku.in_(stock)))
+    snapshots = connection.execute(_SNAPSHOTS, {"skus": list(stock)})
     for sku, sequence, text in snapshots.all():
         state = usable_snapshot(sku, sequence, text)
         if state is None:
-            state = await rebuild(sku, connection, until=sequence)
+            state = rebuild(sku, connection, until=sequence)
         products[sku] = ProductStock(sku, state, state.sequence)
     # A statement of its own: in a join, PostgreSQL does not know that few events are left, and
     # reads them all.
-    events = await connection.execute(_EVENTS.where(or_(*map(_after_snapshot, products.values()))))
+    events = connection.execute(_EVENTS.where(or_(*map(_after_snapshot, products.values()))))
     for sku, *values in events.all():
         product = products[sku]
         product.state = fold((StockEvent(*values),), product.state)
@@ -139,7 +147,7 @@ async def load(stock: Mapping[str, int], connection: AsyncConnection) -> dict[st
     return products
 
 
-async def save(products: Iterable[ProductStock], connection: AsyncConnection) -> None:
+def save(products: Iterable[ProductStock], connection: Connection) -> None:
     """Store the new events of locked products, the snapshots that are due and the current stock.
 
     Raises:
@@ -148,25 +156,20 @@ async def save(products: Iterable[ProductStock], connection: AsyncConnection) ->
     changed = sorted((product for product in products if product.new), key=lambda each: each.sku)
     if not changed:
         return
-    await connection.execute(
-        insert(EVENTS).values([_row(each.sku, event) for each in changed for event in each.new])
-    )
-    available = {product.sku: product.state.available for product in changed}
-    await connection.execute(
-        update(STOCK)
-        .where(STOCK.c.sku.in_(available))
-        .values(available=case(available, value=STOCK.c.sku))
+    connection.execute(_ADD, [_row(each.sku, event) for each in changed for event in each.new])
+    connection.execute(
+        _CHANGE, [{"of_sku": each.sku, "pieces": each.state.available} for each in changed]
     )
     every = snapshot_every()
     for product in changed:
         product.new.clear()
         if product.state.sequence - product.snapshot >= every:
-            await take_snapshot(product, connection)
+            take_snapshot(product, connection)
 
 
-async def take_snapshot(product: ProductStock, connection: AsyncConnection) -> None:
+def take_snapshot(product: ProductStock, connection: Connection) -> None:
     """Store a snapshot of a locked product, unless there is one of the same event."""
-    await insert_once(
+    insert_once(
         connection,
         SNAPSHOTS,
         sku=product.sku,
@@ -178,7 +181,7 @@ async def take_snapshot(product: ProductStock, connection: AsyncConnection) -> N
     product.snapshot = product.state.sequence
 
 
-async def set_up(first: Mapping[str, int], connection: AsyncConnection) -> None:
+def set_up(first: Mapping[str, int], connection: Connection) -> None:
     """Prepare the log: begin the streams that are missing, and make snapshots that are missing.
 
     The stock of a database without a log is kept: its streams open with the pieces that are there.
@@ -194,35 +197,33 @@ async def set_up(first: Mapping[str, int], connection: AsyncConnection) -> None:
     every = snapshot_every()
     products = []
     for sku, pieces in first.items():
-        if await insert_once(connection, STOCK, sku=sku, available=pieces):
+        if insert_once(connection, STOCK, sku=sku, available=pieces):
             products.append(ProductStock(sku))
             products[-1].record(StockChange.RECEIVED, pieces, time_ns())
-    await save(products, connection)
+    save(products, connection)
     products.clear()
-    existing = await connection.scalars(select(STOCK.c.sku))
-    stock = await lock(existing.all(), connection)
-    for sku, (head, snapshot) in (await _ends(stock, connection)).items():
+    existing = connection.scalars(select(STOCK.c.sku))
+    stock = lock(existing.all(), connection)
+    for sku, (head, snapshot) in _ends(stock, connection).items():
         if not head:
             products.append(ProductStock(sku))
             products[-1].record(StockChange.OPENED, stock[sku], time_ns())
         elif head - snapshot >= every:
             # The fold has changed: an order must not have to wait for the whole stream.
-            await take_snapshot(ProductStock(sku, await _rebuilt(sku, connection)), connection)
-    await save(products, connection)
+            take_snapshot(ProductStock(sku, _rebuilt(sku, connection)), connection)
+    save(products, connection)
 
 
-async def _rebuilt(sku: str, connection: AsyncConnection) -> StockState:
+def _rebuilt(sku: str, connection: Connection) -> StockState:
     try:
-        return await rebuild(sku, connection)
+        return rebuild(sku, connection)
     except BrokenStreamError as error:
         raise DemoError(f"the stock of {sku} cannot be rebuilt: {error}") from error
 
 
-async def _ends(skus: Collection[str], connection: AsyncConnection) -> dict[str, tuple[int, int]]:
+def _ends(skus: Collection[str], connection: Connection) -> dict[str, tuple[int, int]]:
     """Return the last event and the newest snapshot of products, 0 where there is none."""
-    rows = await connection.execute(
-        select(STOCK.c.sku, _HEAD, _NEWEST).where(STOCK.c.sku.in_(skus))
-    )
+    rows = connection.execute(select(STOCK.c.sku, _HEAD, _NEWEST).where(STOCK.c.sku.in_(skus)))
     return {sku: (last or 0, snapshot or 0) for sku, last, snapshot in rows.all()}
 
 

@@ -132,7 +132,7 @@ class _Load:
         for _ in range(number):
             event = next(self._events)
             headers: Any = [*headers_of(event), ("ce_source", b"/storm")]
-            value, key = await self._codec.encode(event), key_of(event)
+            value, key = self._codec.encode(event), key_of(event)
             topic = TOPIC_OF[type(event)]
             sent.append(await self._producer.send(topic, value, key=key, headers=headers))
         await asyncio.gather(*sent)

@@ -11,6 +11,7 @@ import pytest
 from demo_pipeline.domain.commands import ReleaseInventory, ReserveInventory
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.services import SERVICES
+from demo_pipeline.services.inventory import release, reserve
 from tests.chaos.stock_log import stock_log_problems
 from tests.demo_pipeline.services.stock_scene import order_of
 
@@ -23,9 +24,11 @@ async def _sell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         orders = [order_of(f"o-{number}", kettle=1) for number in range(5)]
         for order in orders:
             async with database.begin() as connection:
-                await service.handlers[ReserveInventory](ReserveInventory(order), connection)
+                await connection.run_sync(
+                    lambda plain, order: reserve(ReserveInventory(order), plain), order
+                )
         async with database.begin() as connection:
-            await service.handlers[ReleaseInventory](ReleaseInventory(orders[-1]), connection)
+            await connection.run_sync(lambda plain: release(ReleaseInventory(orders[-1]), plain))
 
 
 async def test_what_the_inventory_stores_has_no_problem(

@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy import select
 
 from demo_pipeline.domain.events import Order, OrderLine
+from demo_pipeline.runtime.connection_waits import ConnectionWaits
 from demo_pipeline.runtime.database import open_database
+from demo_pipeline.runtime.group_commit import group_commit
 from demo_pipeline.runtime.scenarios import SCENARIOS
 from demo_pipeline.runtime.service_context import ServiceContext
 from demo_pipeline.services import SERVICES, latecomers_of, services_of
@@ -70,18 +72,21 @@ async def open_service_database(tmp_path: Path) -> AsyncIterator[OpenDatabase]:
 
 
 @pytest.fixture
-def open_context(open_service_database: OpenDatabase) -> OpenContext:
+async def open_context(open_service_database: OpenDatabase) -> AsyncIterator[OpenContext]:
     async def opened(name: str) -> ServiceContext:
         telemetry, tables = Telemetry("orders", source=f"/{name}"), EVERY_SERVICE[name].tables
+        database = await open_service_database(name)
         return ServiceContext(
             telemetry,
-            await open_service_database(name),
+            database,
+            await stack.enter_async_context(group_commit(database, ConnectionWaits(name))),
             SqlInbox(telemetry, group=name, metadata=tables),
             SqlOutbox(telemetry, service=name, metadata=tables),
             lambda: None,
         )
 
-    return opened
+    async with AsyncExitStack() as stack:
+        yield opened
 
 
 async def outbox_of(context: ServiceContext) -> list[tuple[str, bytes, bytes, list[Header]]]:
@@ -98,7 +103,8 @@ def handle() -> Handle:
     """Call the handler of a service in a transaction of its own."""
 
     async def call(database: AsyncEngine, service: str, message: object) -> tuple[Message, ...]:
+        handler = EVERY_SERVICE[service].handlers[type(message)]
         async with database.begin() as connection:
-            return await EVERY_SERVICE[service].handlers[type(message)](message, connection)
+            return await connection.run_sync(lambda plain: handler(message, plain))
 
     return call

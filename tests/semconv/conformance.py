@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _TYPES: Final = {"string": str, "int": int, "double": float, "boolean": bool}
 _HTTP_SCOPE: Final = "opentelemetry.instrumentation.asgi"
 _HTTP_CLIENT_SCOPE: Final = "opentelemetry.instrumentation.httpx"
+_SCOPES: Final = frozenset({semconv.SCOPE_NAME, "demo_pipeline"})
 # The stable HTTP conventions; later versions have not renamed anything.
 _HTTP_SCHEMAS: Final = frozenset({"https://opentelemetry.io/schemas/1.21.0", model.SCHEMA_URL})
 _OWN: Final = frozenset(
@@ -185,7 +186,7 @@ def _scope(name: str, schema_url: str | None) -> Iterator[str]:
     if name in _HTTP_SPANS:
         if schema_url not in _HTTP_SCHEMAS:
             yield f"schema {schema_url}"
-    elif name != semconv.SCOPE_NAME:
+    elif name not in _SCOPES:
         yield f"scope {name}"
     elif schema_url != model.SCHEMA_URL:
         yield f"schema {schema_url}"

@@ -3,7 +3,8 @@
 `model.json` holds facts of the conventions' own model (Apache-2.0): names and types of attributes,
 the members of enumerations, names that are deprecated, instruments and units of the messaging
 metrics, and the span kinds of messaging operations. What the pages of the conventions say beside
-the model is here: which attributes are required, and the HTTP metrics.
+the model is here: which attributes are required, the HTTP metrics, and what the demo reports of
+its databases.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from typing import Any, Final
 _MODEL: Final[dict[str, Any]] = json.loads((Path(__file__).parent / "model.json").read_text())
 
 SCHEMA_URL: Final = f"https://opentelemetry.io/schemas/{_MODEL['version']}"
-ATTRIBUTES: Final[dict[str, str | list[str]]] = _MODEL["attributes"]
+ATTRIBUTES: Final[dict[str, str | list[str]]] = {
+    **_MODEL["attributes"],
+    "db.client.connection.pool.name": "string",
+}
 """The type of each attribute, or the members of an enumeration."""
 DEPRECATED: Final[frozenset[str]] = frozenset(_MODEL["deprecated"])
 KINDS: Final[dict[str, list[str]]] = _MODEL["kinds"]
@@ -32,7 +36,8 @@ HTTP_METRICS: Final = {
     "http.server.response.body.size": ["histogram", "By"],
     "http.client.request.duration": ["histogram", "s"],
 }
-METRICS: Final[dict[str, list[str]]] = {**_MODEL["metrics"], **HTTP_METRICS}
+DATABASE_METRICS: Final = {"db.client.connection.wait_time": ["histogram", "s"]}
+METRICS: Final[dict[str, list[str]]] = {**_MODEL["metrics"], **HTTP_METRICS, **DATABASE_METRICS}
 """The instrument and the unit of each metric."""
 
 MESSAGING_REQUIRED: Final = frozenset({"messaging.system.name", "messaging.operation.name"})

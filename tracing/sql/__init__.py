@@ -21,6 +21,7 @@ from tracing.sql.projection_rows import keep_highest, keep_highest_in
 from tracing.sql.projections import LoggedRecord, SqlProjections
 from tracing.sql.relay import OutboxRelay
 from tracing.sql.saga_log import SqlSagaLog
+from tracing.sql.saga_moves import SagaMove
 from tracing.sql.saga_view import SagaRecord, SagaView, StepRecord
 from tracing.sql.sagas import SqlSagas
 from tracing.sql.staleness import ProjectionStaleness
@@ -33,6 +34,7 @@ __all__ = [
     "Projection",
     "ProjectionStaleness",
     "ProjectionTables",
+    "SagaMove",
     "SagaRecord",
     "SagaTables",
     "SagaView",

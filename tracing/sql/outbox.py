@@ -21,7 +21,7 @@ from tracing.sql.outbox_rows import checked, pack
 from tracing.sql.tables import outbox_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -107,7 +107,7 @@ class SqlOutbox:
             TypeError: An argument is of a type that no producer sends; the message names it.
             ValueError: There is neither key nor value, or the topic or the partition cannot exist.
         """
-        row = self._row(topic, value, key, headers, partition)
+        row = self.row(topic, value, key=key, headers=headers, partition=partition)
         await connection.execute(self._insert, row)
 
     def add_in(
@@ -137,16 +137,42 @@ class SqlOutbox:
             TypeError: An argument is of a type that no producer sends; the message names it.
             ValueError: There is neither key nor value, or the topic or the partition cannot exist.
         """
-        connection.execute(self._insert, self._row(topic, value, key, headers, partition))
+        connection.execute(
+            self._insert, self.row(topic, value, key=key, headers=headers, partition=partition)
+        )
 
-    def _row(
+    def add_all_in(self, connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+        """Store several records, with one statement, in the order in which they are given.
+
+        Args:
+            connection: Inside the transaction that applies the effects.
+            rows: What `row` returned for each of them.
+        """
+        if rows:
+            connection.execute(self._insert, rows)
+
+    def row(
         self,
         topic: str,
         value: bytes | None,
-        key: bytes | None,
-        headers: Iterable[Header] | None,
-        partition: int | None,
+        *,
+        key: bytes | None = None,
+        headers: Iterable[Header] | None = None,
+        partition: int | None = None,
     ) -> dict[str, object]:
+        """Return the row of a record, for `add_all_in`. It continues the current span.
+
+        Args:
+            topic: The record's topic.
+            value: The serialized value.
+            key: The serialized key.
+            headers: The headers.
+            partition: The partition; by default the producer chooses.
+
+        Raises:
+            TypeError: An argument is of a type that no producer sends; the message names it.
+            ValueError: There is neither key nor value, or the topic or the partition cannot exist.
+        """
         for name, content in (("key", key), ("value", value)):
             if not isinstance(content, bytes | None):
                 raise TypeError(f"{name} must be bytes or None, not {type(content).__name__}")

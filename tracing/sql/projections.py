@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from zlib import crc32
 
-from sqlalchemy import MetaData, bindparam, case, or_, select, text
+from sqlalchemy import MetaData, bindparam, case, or_, select, text, union_all
 
 from tracing.replay.positions import LogPartition, Position
 from tracing.sql.projection import INACTIVE, projection_tables
-from tracing.sql.upserts import Upsert
+from tracing.sql.upserts import Upsert, insert_on
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy import Connection, ScalarSelect
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from tracing.sql.projection import ProjectionTables
 
 USER: Final = "read models work"
+_PLACE: Final = ("topic", "partition", "next_offset", "event_ms")
+_KEPT_STATEMENTS: Final = 100
 # The first half of the lock's number, which keeps it apart from other users of advisory locks.
 _LOCK: Final = 0x70726F6A
 _SHARE_LOCK: Final = text("SELECT pg_advisory_xact_lock_shared(:key)")
@@ -74,7 +77,6 @@ class SqlProjections:
         self._lock = (_LOCK << 32 | crc32(self._tables.models.fullname.encode())) & (2**63 - 1)
         models = self._tables.models
         self._declare = Upsert(USER, lambda insert: insert(models).on_conflict_do_nothing())
-        self._advance = Upsert(USER, lambda insert: _advance(insert, self._tables))
 
     @property
     def tables(self) -> ProjectionTables:
@@ -99,14 +101,22 @@ class SqlProjections:
         Raises:
             ValueError: The database is neither SQLite nor PostgreSQL.
         """
+        await connection.run_sync(self.declare_in, names, fresh=fresh)
+
+    def declare_in(self, connection: Connection, names: Collection[str], *, fresh: bool) -> None:
+        """Do the same as `declare`, in a plain function."""
         generation = INACTIVE + 1 if fresh else INACTIVE
         rows = [{"name": name, "active": generation, "latest": generation} for name in names]
         if rows:
-            await connection.execute(self._declare.on(connection), rows)
+            connection.execute(self._declare.on(connection), rows)
 
     async def is_empty(self, connection: AsyncConnection) -> bool:
         """Return whether no read model was ever declared in the database."""
-        return await connection.scalar(select(self._tables.models.c.name).limit(1)) is None
+        return await connection.run_sync(self.is_empty_in)
+
+    def is_empty_in(self, connection: Connection) -> bool:
+        """Do the same as `is_empty`, in a plain function."""
+        return connection.scalar(select(self._tables.models.c.name).limit(1)) is None
 
     async def advance(
         self, connection: AsyncConnection, names: Collection[str], record: LoggedRecord
@@ -132,7 +142,7 @@ class SqlProjections:
         Raises:
             ValueError: The database is neither SQLite nor PostgreSQL.
         """
-        self._advance.on(connection)
+        insert_on(connection, USER)
         return await connection.run_sync(self.advance_in, names, record)
 
     def advance_in(
@@ -151,20 +161,46 @@ class SqlProjections:
         Raises:
             ValueError: The database is neither SQLite nor PostgreSQL.
         """
-        statement = self._advance.on(connection)
+        (generations,) = self.advance_all_in(connection, names, [record])
+        return generations
+
+    def advance_all_in(
+        self, connection: Connection, names: Collection[str], records: Sequence[LoggedRecord]
+    ) -> list[dict[str, int]]:
+        """Do the same as `advance_in` for several records; those of many partitions cost as one.
+
+        Args:
+            connection: Inside the transaction that applies the records.
+            names: The read models that read the topics of all these records.
+            records: The records, those of one partition in their order.
+
+        Returns:
+            For each record, the generations to apply it to, by name.
+
+        Raises:
+            ValueError: The database is neither SQLite nor PostgreSQL.
+        """
+        insert = insert_on(connection, USER)
         if connection.dialect.name == "postgresql":
             # Fair, as row locks are not: a waiting switch is not overtaken for ever. On SQLite the
             # statement below takes the lock of the only writer.
             connection.execute(_SHARE_LOCK, {"key": self._lock})
-        place = {
-            "names": list(names),
-            "of_topic": record.topic,
-            "of_partition": record.partition,
-            "to_offset": record.offset + 1,
-            "at_ms": record.timestamp,
-        }
-        rows = connection.execute(statement, place)
-        return {name: generation for name, generation in rows if generation != INACTIVE}
+        applied: list[dict[str, int]] = [{} for _ in records]
+        for turn in _turns(records):
+            place: dict[str, object] = {"names": list(names)}
+            indices = {}
+            for number, index in enumerate(turn):
+                record = records[index]
+                indices[record.topic, record.partition] = index
+                place[f"topic_{number}"] = record.topic
+                place[f"partition_{number}"] = record.partition
+                place[f"next_offset_{number}"] = record.offset + 1
+                place[f"event_ms_{number}"] = record.timestamp
+            statement = _advance(insert, self._tables, len(turn))
+            for name, generation, *where in connection.execute(statement, place):
+                if generation != INACTIVE:
+                    applied[indices[tuple(where)]][name] = generation
+        return applied
 
     def active(self, name: str) -> ScalarSelect[int]:
         """Return a subquery for the active generation; 0, which has no rows, if there is none."""
@@ -215,21 +251,22 @@ def later(one: Any, other: Any) -> Any:
     return case((one > other, one), else_=other)
 
 
-def _advance(insert: Any, tables: ProjectionTables) -> Any:
-    """Make the statement that moves the active generations of some read models past a record."""
+@lru_cache(_KEPT_STATEMENTS)
+def _advance(insert: Any, tables: ProjectionTables, number: int) -> Any:
+    """Make the statement that moves the active generations of read models past some records.
+
+    They are in different partitions: a statement must not write the same row twice.
+    """
     models, positions = tables.models.c, tables.positions
-    place = {
-        "topic": bindparam("of_topic", type_=positions.c.topic.type),
-        "partition": bindparam("of_partition", type_=positions.c.partition.type),
-        "next_offset": bindparam("to_offset", type_=positions.c.next_offset.type),
-        "event_ms": bindparam("at_ms", type_=positions.c.event_ms.type),
-    }
-    moved = insert(positions).from_select(
-        ["name", "generation", *place],
-        select(models.name, models.active, *place.values()).where(
-            models.name.in_(bindparam("names", expanding=True))
-        ),
+    places = (
+        select(
+            models.name,
+            models.active,
+            *(bindparam(f"{name}_{each}", type_=positions.c[name].type) for name in _PLACE),
+        ).where(models.name.in_(bindparam("names", expanding=True)))
+        for each in range(number)
     )
+    moved = insert(positions).from_select(["name", "generation", *_PLACE], union_all(*places))
     return moved.on_conflict_do_update(
         index_elements=list(positions.primary_key.columns),
         set_={
@@ -240,4 +277,18 @@ def _advance(insert: Any, tables: ProjectionTables) -> Any:
             moved.excluded.next_offset > positions.c.next_offset,
             moved.excluded.event_ms > positions.c.event_ms,
         ),
-    ).returning(positions.c.name, positions.c.generation)
+    ).returning(positions.c.name, positions.c.generation, positions.c.topic, positions.c.partition)
+
+
+def _turns(records: Iterable[LoggedRecord]) -> list[list[int]]:
+    """Return the records' numbers in groups, each with one record of a partition at most."""
+    turns: list[list[int]] = []
+    number_of: dict[tuple[str, int], int] = {}
+    for index, record in enumerate(records):
+        place = record.topic, record.partition
+        turn = number_of.get(place, 0)
+        number_of[place] = turn + 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(index)
+    return turns

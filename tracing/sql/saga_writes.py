@@ -212,10 +212,7 @@ class SagaWrites:
         label: str = "",
     ) -> None:
         """Add one to a total."""
-        row = {"saga": saga, "figure": figure, "label": label, "number": 1}
-        # Chosen by saga, so that all transactions take their locks in the same order.
-        row["slot"] = crc32(_encoded(saga_id)) % _SLOTS
-        connection.execute(self._count.on(connection), row)
+        connection.execute(self._count.on(connection), total_row(saga, saga_id, figure, label))
 
 
 def bounded_id(saga_id: str | UUID | int) -> str:
@@ -225,6 +222,21 @@ def bounded_id(saga_id: str | UUID | int) -> str:
         TypeError: The id is neither text nor a UUID nor an int.
     """
     return bounded(_encoded(saga_id))
+
+
+def total_row(
+    saga: str, saga_id: str | UUID | int, figure: str, label: str = ""
+) -> dict[str, object]:
+    """Return the row that adds one to a total."""
+    # Chosen by saga, so that all transactions take their locks in the same order.
+    slot = crc32(_encoded(saga_id)) % _SLOTS
+    return {"saga": saga, "figure": figure, "label": label, "number": 1, "slot": slot}
+
+
+def storable(reason: str) -> str:
+    """Return a text that every database accepts."""
+    text = reason[:MAX_REASON].encode("utf-8", "replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _encoded(saga_id: str | UUID | int) -> bytes:
@@ -247,8 +259,7 @@ def _step_begun(insert: Any, steps: Table) -> Any:
 
 
 def _reason(reason: str | None) -> dict[str, str]:
-    """Return the value to store of a reason, as a text that every database accepts."""
+    """Return the value to store of a reason."""
     if reason is None:
         return {}
-    text = reason[:MAX_REASON].encode("utf-8", "replace").decode()
-    return {"reason": text.replace("\0", "\N{REPLACEMENT CHARACTER}")}
+    return {"reason": storable(reason)}

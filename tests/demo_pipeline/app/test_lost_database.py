@@ -64,7 +64,7 @@ async def _place(servers: str, order: Order) -> None:
         *headers_of(event), ("ce_source", b"/test"), ("ce_id", order.order_id.encode()),
     ]  # fmt: skip
     async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
-        await producer.send_and_wait(ORDERS, await Codec().encode(event), headers=headers)
+        await producer.send_and_wait(ORDERS, Codec().encode(event), headers=headers)
 
 
 async def _replay(servers: str, folder: Path, name: str, *options: ReplayOptions) -> None:

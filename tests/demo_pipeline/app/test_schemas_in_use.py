@@ -86,7 +86,7 @@ async def test_records_wait_in_their_order_while_the_registry_is_down_and_none_i
     await producer.start()
     for number in (1, 2, 3):
         message = ShipOrder(make_order(f"o-{number}"))
-        value = await context.codec.encode(message)
+        value = context.codec.encode(message)
         if number == 2:
             # Of a newer writer: its field comes last, after the attempt.
             value = b"\x00" + newer.to_bytes(4, "big") + value[5:] + b"\x01"

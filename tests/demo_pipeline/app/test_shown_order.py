@@ -61,7 +61,7 @@ class Shop:
     async def receives(self, message: Message, at_s: float | None = None) -> None:
         """Let the service handle a message."""
         self._offset += 1
-        value = await self.context.codec.encode(message)
+        value = self.context.codec.encode(message)
         identity = [("ce_id", b"%d" % self._offset), ("ce_source", b"/test")]
         headers: Any = (*headers_of(message), *identity)
         at_ms = round((time() if at_s is None else at_s) * 1000)

@@ -12,6 +12,7 @@ from demo_pipeline.__main__ import main
 from demo_pipeline.domain.commands import ReleaseInventory, ReserveInventory
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.services import SERVICES
+from demo_pipeline.services.inventory import release, reserve
 from tests.demo_pipeline.services.stock_scene import order_of
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ async def _fill(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         orders = [order_of(f"o-{number}", kettle=number) for number in range(1, 7)]
         for order in orders:
             async with database.begin() as connection:
-                await service.handlers[ReserveInventory](ReserveInventory(order), connection)
+                await connection.run_sync(
+                    lambda plain, order: reserve(ReserveInventory(order), plain), order
+                )
         async with database.begin() as connection:
-            await service.handlers[ReleaseInventory](ReleaseInventory(orders[-1]), connection)
+            await connection.run_sync(lambda plain: release(ReleaseInventory(orders[-1]), plain))
 
 
 @pytest.fixture

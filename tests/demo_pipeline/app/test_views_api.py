@@ -20,7 +20,9 @@ from demo_pipeline.domain.events import OrderCancelled, OrderPlaced, PaymentChar
 from demo_pipeline.domain.topics import ORDERS, PARTITIONS, PAYMENT, TOPIC_OF
 from demo_pipeline.runtime import arrivals
 from demo_pipeline.runtime.arrivals import Arrivals
+from demo_pipeline.runtime.connection_waits import ConnectionWaits
 from demo_pipeline.runtime.database import open_database
+from demo_pipeline.runtime.group_commit import group_commit
 from demo_pipeline.runtime.projecting import projector
 from demo_pipeline.runtime.service_context import ServiceContext
 from demo_pipeline.services import analytics
@@ -62,7 +64,7 @@ class Shop:
         self.context.ends.seen(place, offset + 1)
         identity = [("ce_id", f"{topic}-{offset}".encode()), ("ce_source", b"/test")]
         headers: Any = (*headers_of(event), *identity)
-        value = await self.context.codec.encode(event)
+        value = self.context.codec.encode(event)
         await self._handle(
             ConsumerRecord(
                 topic, 0, offset, _EVENT_MS + offset, 0, b"user-07", value, 0, 0, 0, headers
@@ -89,9 +91,12 @@ async def _opened(url: str) -> AsyncIterator[Shop]:
         ends.expect(places)
         for place in places:
             ends.seen(place, 0)
+        database = await stack.enter_async_context(open_database(service, url))
+        waits = ConnectionWaits(service.name, providers.meter_provider)
         context = ServiceContext(
             telemetry,
-            await stack.enter_async_context(open_database(service, url)),
+            database,
+            await stack.enter_async_context(group_commit(database, waits)),
             SqlInbox(telemetry, group=service.name, metadata=service.tables),
             SqlOutbox(telemetry, service=service.name, metadata=service.tables),
             lambda: None,

@@ -45,7 +45,7 @@ async def test_values_carry_the_ids_of_the_registry(
     message = OrderPlaced(make_order())
     async with open_schemas() as schemas:
         codec = Codec(schemas)
-        value = await codec.encode(message)
+        value = codec.encode(message)
         assert message == await codec.decode(record_with(value, headers_of(message)))
 
     newest = ask(registry, f"subjects/{SUBJECT}/versions/latest")
@@ -62,7 +62,7 @@ async def test_a_version_that_is_registered_later_is_looked_up_when_a_record_nee
     newer["fields"].append({"name": "gift", "type": "boolean", "default": False})
     async with open_schemas() as schemas:
         codec = Codec(schemas)
-        value = await codec.encode(message)
+        value = codec.encode(message)
         content = {"schema": json.dumps(newer)}
         new_id = ask(registry, f"subjects/{SUBJECT}/versions", content)["id"]
         # The new field is the last one.
@@ -81,7 +81,7 @@ async def test_an_id_that_the_registry_does_not_have_is_undecodable(
     message = OrderPlaced(make_order())
     async with open_schemas() as schemas:
         codec = Codec(schemas)
-        value = await codec.encode(message)
+        value = codec.encode(message)
         value = b"\x00" + (999_999).to_bytes(4, "big") + value[5:]
 
         with pytest.raises(tracing.UnknownSchema, match="the schema with id 999999, which"):

@@ -27,7 +27,7 @@ def _sent(headers: list[Any]) -> tuple[Any, ...]:
 
 
 async def _record_of(message: Message, offset: int = 0) -> ConsumerRecord[Any, Any]:
-    value = await Codec().encode(message)
+    value = Codec().encode(message)
     return ConsumerRecord(
         topic=TOPIC_OF[type(message)],
         partition=0,
@@ -45,7 +45,7 @@ async def _record_of(message: Message, offset: int = 0) -> ConsumerRecord[Any, A
 
 async def _sent_messages(*messages: Message) -> list[tuple[str, bytes, bytes]]:
     codec = Codec()
-    return [(TOPIC_OF[type(sent)], key_of(sent), await codec.encode(sent)) for sent in messages]
+    return [(TOPIC_OF[type(sent)], key_of(sent), codec.encode(sent)) for sent in messages]
 
 
 async def _published(context: Any) -> list[tuple[str, bytes, bytes]]:
@@ -103,14 +103,14 @@ async def test_a_command_has_one_effect_and_one_outcome_however_often_it_is_deli
 async def test_a_failed_record_has_no_effect_until_the_next_delivery(
     open_context: Any, make_order: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_args: object, **_options: object) -> None:
+    def fail(*_args: object, **_options: object) -> None:
         raise ConnectionError
 
     context = await open_context("payment")
     handle = record_handler(SERVICES["payment"], context)
     record = await _record_of(ChargeCard(make_order()))
     with monkeypatch.context() as broken:
-        broken.setattr(type(context.outbox), "add", fail)
+        broken.setattr(type(context.outbox), "add_all_in", fail)
         with pytest.raises(ConnectionError):
             await handle(record)
     async with context.database.connect() as connection:

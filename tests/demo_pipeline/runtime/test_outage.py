@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 import tracing
-from demo_pipeline.runtime import database, outage
+from demo_pipeline.runtime import database_outage, outage
 from demo_pipeline.runtime.outage import Outage
 from demo_pipeline.sagas.timers import run_timers
 from tracing.testing import eventually
@@ -91,7 +91,7 @@ class LostDatabase:
 async def test_a_database_that_stays_away_is_mentioned_again_and_a_new_outage_anew(
     clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_DELAYS", AT_ONCE)
+    monkeypatch.setattr(database_outage, "_DELAYS", AT_ONCE)
     lost: Any = LostDatabase(clock)
     orchestrator: Orchestrator = lost
     firing = asyncio.create_task(run_timers(orchestrator, grace_s=0))

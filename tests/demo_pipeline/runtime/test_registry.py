@@ -72,7 +72,7 @@ async def test_all_released_schemas_are_registered_at_the_start_in_the_order_of_
 ) -> None:
     with registry.running():
         async with open_schemas() as schemas:
-            value = await Codec(schemas).encode(OrderPlaced(make_order()))
+            value = Codec(schemas).encode(OrderPlaced(make_order()))
     assert [(schema.subject, schema.version, schema.text) for schema in committed().schemas] == [
         *registry.schemas.values()
     ]
@@ -100,7 +100,7 @@ async def test_records_with_known_schemas_need_no_registry(
     message = OrderShipped(make_order(), "s")
     async with schemas_of(registry) as schemas:
         codec = Codec(schemas)
-        record = record_with(await codec.encode(message), headers_of(message))
+        record = record_with(codec.encode(message), headers_of(message))
         assert message == await codec.decode(record)
     assert [] == registry.requests
 
@@ -131,7 +131,7 @@ async def test_a_version_that_the_registry_knows_is_counted_as_such(
             codec = Codec(schemas, telemetry=telemetry)
             newer = registry.add(SUBJECT, newer_schema())
             # Its field is the last one.
-            value = b"\x00" + newer.to_bytes(4, "big") + (await codec.encode(placed))[5:] + b"\x01"
+            value = b"\x00" + newer.to_bytes(4, "big") + (codec.encode(placed))[5:] + b"\x01"
             for _ in range(2):
                 assert placed == await codec.decode(record_with(value, headers_of(placed)))
         read = {"subject": SUBJECT, "version": str(registry.schemas[newer][1]), "outcome": "read"}

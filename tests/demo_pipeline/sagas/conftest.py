@@ -12,7 +12,9 @@ from demo_pipeline.domain.codec import Codec, headers_of
 from demo_pipeline.domain.deadlines import PATIENT
 from demo_pipeline.domain.events import Order, OrderLine
 from demo_pipeline.domain.topics import TOPIC_OF, key_of
+from demo_pipeline.runtime.connection_waits import ConnectionWaits
 from demo_pipeline.runtime.database import open_database
+from demo_pipeline.runtime.group_commit import group_commit
 from demo_pipeline.runtime.service_context import ServiceContext
 from demo_pipeline.services import orchestrator
 from tracing import Telemetry
@@ -95,9 +97,12 @@ def at_work(tmp_path: Path, capture: Capture) -> AtWork:
     @asynccontextmanager
     async def working(deadlines: Deadlines = PATIENT, **changes: Any) -> AsyncIterator[Desk]:
         async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(open_database(service, url))
+            waits = ConnectionWaits(service.name, capture.meter_provider)
             context = ServiceContext(
                 telemetry,
-                await stack.enter_async_context(open_database(service, url)),
+                database,
+                await stack.enter_async_context(group_commit(database, waits)),
                 SqlInbox(telemetry, group=service.name, metadata=service.tables),
                 SqlOutbox(telemetry, service=service.name, metadata=service.tables),
                 lambda: None,
@@ -113,7 +118,7 @@ def at_work(tmp_path: Path, capture: Capture) -> AtWork:
 async def record_of(message: Message, offset: int) -> ConsumerRecord[Any, Any]:
     """Return the record of a message."""
     headers = [*headers_of(message), ("ce_source", b"/test")]
-    value = await Codec().encode(message)
+    value = Codec().encode(message)
     return _record(TOPIC_OF[type(message)], value, headers, offset, key_of(message))
 
 

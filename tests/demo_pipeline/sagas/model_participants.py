@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Coroutine, Mapping
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Executable, Row, create_engine, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Row, create_engine, insert, select
 from sqlalchemy.pool import StaticPool
 
 from demo_pipeline.domain.commands import PlaceOrder
@@ -76,7 +75,7 @@ class Participants:
         before = self.states(participant).get(order_id)
         with self._engines[participant].begin() as connection:
             handler = SERVICES[participant].handlers[type(message)]
-            answers = _finished(handler(message, cast("AsyncConnection", _Immediate(connection))))
+            answers = handler(message, connection)
         after = self.states(participant).get(order_id)
         if before != after:
             self.changes[Change(participant, order_id, before, after)] += 1
@@ -109,37 +108,6 @@ class Participants:
         """Close the databases."""
         for engine in self._engines.values():
             engine.dispose()
-
-
-class _Immediate:
-    """The part of `AsyncConnection` that handlers use, without ever waiting.
-
-    It needs no event loop and no driver thread, so that a test can try tens of thousands of moves.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @property
-    def dialect(self) -> Dialect:
-        return self._connection.dialect
-
-    async def execute(self, statement: Executable) -> object:
-        return self._connection.execute(statement)
-
-    async def scalar(self, statement: Executable) -> object:
-        return self._connection.scalar(statement)
-
-
-def _finished(handling: object) -> tuple[Message, ...]:
-    """Return the result of a handler that never waits."""
-    coroutine = cast("Coroutine[Any, Any, tuple[Message, ...]]", handling)
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        return cast("tuple[Message, ...]", end.value)
-    coroutine.close()
-    raise AssertionError("a handler waits for something other than its database")
 
 
 def _table(participant: str, name: str) -> Any:

@@ -189,12 +189,12 @@ async def test_commands_of_a_timer_belong_to_the_trace_and_flow_of_the_saga(
 async def test_a_transition_whose_commands_cannot_be_sent_is_rolled_back(
     at_work: AtWork, order: Order, capture: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_args: object, **_options: object) -> None:
+    def fail(*_args: object, **_options: object) -> None:
         raise ConnectionError
 
     async with at_work() as desk:
         with monkeypatch.context() as broken:
-            broken.setattr(type(desk.context.outbox), "add", fail)
+            broken.setattr(type(desk.context.outbox), "add_all_in", fail)
             with pytest.raises(ConnectionError):
                 await desk.take(OrderPlaced(order))
         assert None is await shown(desk.context.database, "o-1", observed=False)
@@ -290,11 +290,11 @@ async def test_the_orchestrator_waits_for_an_unavailable_database_and_loses_no_e
         with monkeypatch.context() as away:
             failed: list[int] = []
 
-            async def fail(*_args: object, **_options: object) -> bool:
+            def fail(*_args: object, **_options: object) -> list[bool]:
                 failed.append(1)
                 raise OperationalError("select", {}, ConnectionResetError())
 
-            away.setattr(type(desk.context.inbox), "accept", fail)
+            away.setattr(type(desk.context.inbox), "accept_all_in", fail)
             taking = asyncio.create_task(desk.take(StockReserved(order, "r")))
             await eventually(lambda: len(failed) > 1)
         await taking

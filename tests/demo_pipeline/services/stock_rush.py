@@ -74,9 +74,9 @@ async def _verify_until(sold: asyncio.Event, url: str) -> None:
 
 
 async def _handle(engine: AsyncEngine, command: ReserveInventory | ReleaseInventory) -> Message:
+    handler = SERVICES["inventory"].handlers[type(command)]
     async with engine.begin() as connection:
-        handler = SERVICES["inventory"].handlers[type(command)]
-        (answer,) = await handler(command, connection)
+        (answer,) = await connection.run_sync(lambda plain: handler(command, plain))
     return answer
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from sqlalchemy import Connection, Dialect, Executable, create_engine, event, select
+from sqlalchemy import Connection, Executable, create_engine, event, select
 from sqlalchemy.pool import StaticPool
 
 from demo_pipeline.domain.events import Order, OrderLine
@@ -15,10 +15,8 @@ from demo_pipeline.services.stock_log import load, lock, set_up
 from demo_pipeline.services.stock_tables import SNAPSHOTS, STOCK, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from demo_pipeline.domain.messages import Message
     from demo_pipeline.domain.stock import ProductStock, StockEvent, StockState
@@ -69,11 +67,7 @@ class StockScene:
 
     def loaded(self, sku: str) -> ProductStock:
         """Load a product as the service does."""
-
-        async def loading(connection: AsyncConnection) -> ProductStock:
-            return (await load(await lock([sku], connection), connection))[sku]
-
-        return self.run(loading)
+        return self.run(lambda connection: load(lock([sku], connection), connection)[sku])
 
     def rebuilt(self, sku: str) -> StockState:
         """Rebuild a product from its first event."""
@@ -81,12 +75,7 @@ class StockScene:
 
     def events(self, sku: str, after: int = 0) -> list[StockEvent]:
         """Return a product's events."""
-
-        async def reading(connection: AsyncConnection) -> list[StockEvent]:
-            events: AsyncIterator[StockEvent] = history(sku, connection, after=after)
-            return [each async for each in events]
-
-        return self.run(reading)
+        return self.run(lambda connection: list(history(sku, connection, after=after)))
 
     def snapshots(self, sku: str) -> list[StockState]:
         """Return the states in a product's snapshots."""
@@ -127,34 +116,7 @@ class StockScene:
         with self.engine.begin() as connection:
             connection.execute(statement)
 
-    def run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    def run(self, work: Callable[[Connection], T]) -> T:
         """Do some work in a transaction."""
         with self.engine.begin() as connection:
-            coroutine = cast(
-                "Any", work(cast("AsyncConnection", _Immediate(connection))).__await__()
-            )
-            try:
-                next(coroutine)
-            except StopIteration as end:
-                return cast("T", end.value)
-            raise AssertionError("it waits for something other than its database")
-
-
-class _Immediate:
-    """The part of `AsyncConnection` that the service uses, without ever waiting."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @property
-    def dialect(self) -> Dialect:
-        return self._connection.dialect
-
-    async def execute(self, statement: Executable) -> object:
-        return self._connection.execute(statement)
-
-    async def scalar(self, statement: Executable) -> object:
-        return self._connection.scalar(statement)
-
-    async def scalars(self, statement: Executable) -> object:
-        return self._connection.scalars(statement)
+            return work(connection)

@@ -57,7 +57,7 @@ async def _read(
         for order_id in order_ids:
             notice = OrderPlacedNotice(OrderLink(order_id, "/orders"))
             await producer.send_and_wait(
-                NOTICES, await context.codec.encode(notice), key_of(notice),
+                NOTICES, context.codec.encode(notice), key_of(notice),
                 headers=headers_of(notice),
             )  # fmt: skip
         bare = InMemoryConsumer(

@@ -51,7 +51,7 @@ async def context(open_context: Callable[[str], Awaitable[ServiceContext]]) -> S
 
 
 async def _record_of(message: Message, offset: int, value: bytes | None = None) -> Record:
-    value = await Codec().encode(message) if value is None else value
+    value = Codec().encode(message) if value is None else value
     return ConsumerRecord(
         topic=TOPIC_OF[type(message)], partition=0, offset=offset, timestamp=1000 + offset,
         timestamp_type=0, key=key_of(message), value=value,
@@ -200,7 +200,7 @@ async def test_a_read_model_that_is_added_to_a_database_with_history_stays_empty
     assert fill is not None
     assert at_work is not None
     async with context.database.begin() as connection:
-        await fill(connection)
+        await connection.run_sync(fill)
     async with at_work(context):
         await _handle(context, await _record_of(OrderPlaced(make_order("o-2")), 1))
     unbuilt = [each.message for each in caplog.records if "is new in this" in each.message]
@@ -227,7 +227,7 @@ async def test_a_database_from_before_the_read_models_has_to_be_built_from_histo
     assert fill is not None
     async with context.database.begin() as connection:
         await connection.execute(delete(READ_MODELS.tables.models))
-        await fill(connection)
+        await connection.run_sync(fill)
 
     async with context.database.connect() as connection:
         assert None is await READ_MODELS.active_generation(connection, "orders")

@@ -21,7 +21,7 @@ from tests.demo_pipeline.services.stock_scene import StockScene, order_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
 FIRST = {"cup": 100, "kettle": 100}
 
@@ -175,16 +175,16 @@ def test_a_product_that_does_not_exist_is_sold_out_and_gets_no_log(scene: StockS
 def test_two_writers_that_do_not_see_each_other_cannot_both_store_an_event(
     scene: StockScene,
 ) -> None:
-    async def reserve_all(connection: AsyncConnection) -> None:
-        products = await load(await lock(["kettle"], connection), connection)
+    def reserve_all(connection: Connection) -> None:
+        products = load(lock(["kettle"], connection), connection)
         # Another instance, as if there were no lock.
-        await connection.execute(
+        connection.execute(
             insert(EVENTS).values(
                 sku="kettle", sequence=2, change="reserved", quantity=100, at_ns=0
             )
         )
         products["kettle"].record(StockChange.RESERVED, 100, 0)
-        await save(products.values(), connection)
+        save(products.values(), connection)
 
     with pytest.raises(IntegrityError):
         scene.run(reserve_all)
@@ -239,11 +239,8 @@ def test_a_command_takes_as_many_statements_for_three_products_as_for_one(
 
 
 def test_loading_finds_snapshots_and_events_in_an_index(scene: StockScene) -> None:
-    async def loading(connection: AsyncConnection) -> None:
-        await load(FIRST, connection)
-
     with scene.counted() as statements:
-        scene.run(loading)
+        scene.run(lambda connection: load(FIRST, connection))
     plans = [scene.plan(statement) for statement in statements]
 
     assert 2 == len(plans)
