@@ -23,6 +23,7 @@ from tracing.core.otlp_wire import (
     attribute,
     delimited,
 )
+from tracing.spans.message_links import MessageLinks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -191,7 +192,10 @@ def _attributes(attributes: Mapping[str, Any]) -> bytes:
 
 def _append_touched(fields: list[bytes], span: LightSpan, links: Any) -> None:
     fields += [_event(event) for event in span.light_events or ()]
-    fields += [_link(link) for link in links]
+    if type(links) is MessageLinks:
+        links.encode(fields, _link)
+    else:
+        fields += [_link(link) for link in links]
     fields.append(_status(span.status))
 
 

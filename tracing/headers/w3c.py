@@ -41,7 +41,10 @@ MAX_BAGGAGE_ENTRIES: Final = 64
 
 _SAMPLED = b"13579bdf"
 _SAMPLING = sampling_state.KEY.encode()
-_version_00 = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
+is_version_00: Final = re.compile(
+    rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+).fullmatch
+"""Match a `traceparent` of version 00, as bytes."""
 # Versions to come may append fields; 00 may not, and ff is invalid.
 _LATER_VERSION = re.compile(
     rb"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
@@ -97,7 +100,7 @@ def parse_traceparent(value: object, state: object = None) -> RemoteSpan | None:
     """
     if not isinstance(value, bytes) or len(value) > MAX_TRACEPARENT:
         return None
-    if _version_00(value):
+    if is_version_00(value):
         return RemoteSpan(value, state)
     match = _LATER_VERSION.fullmatch(value)
     if match is None:

@@ -26,7 +26,7 @@ from tracing.messaging.catch_ups import CatchUps
 from tracing.messaging.flat.engine import engine_of
 from tracing.messaging.flat.processing import FlatProcessing
 from tracing.messaging.order import OrderCheck
-from tracing.messaging.process_batch import BatchProcessing, mixed_series
+from tracing.messaging.process_batch import Batches
 from tracing.messaging.receive import Polling
 from tracing.messaging.replay_skips import ReplaySkips
 from tracing.messaging.settle import Committing
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from tracing.kafka.protocols import KafkaConsumer
     from tracing.messaging.flat.process import FlatProcesses
     from tracing.messaging.process import Processing
+    from tracing.messaging.process_batch import BatchProcessing
     from tracing.messaging.transport import ClientInfo
-    from tracing.metrics.series import OperationSeries
     from tracing.telemetry import Telemetry
 
 # Position and name of the listener among the arguments of `subscribe`.
@@ -124,7 +124,6 @@ class TracedConsumer(OffsetMethods):
         self._info = client_info(
             consumer, group=group, client_id=client_id, broker=cluster_of(consumer)
         )
-        self._mixed: OperationSeries | None = None
         self._processing = processing_type(telemetry)
         self._polling = Polling(telemetry, self._info)
         self._skips = ReplaySkips(telemetry, self._info.group)
@@ -139,6 +138,7 @@ class TracedConsumer(OffsetMethods):
         )
         self._lanes = _lanes(telemetry, self._info, self._skips, order, self._catch_ups)
         self._catch_ups.lanes = self._lanes
+        self._batches = Batches(telemetry, self._info, self._lanes, self._polling)
         self._committing = Committing(telemetry, self._info)
         self._rebalances = RebalanceRelay(self._polling.forget)
         self._rebalances.add(order)
@@ -182,13 +182,7 @@ class TracedConsumer(OffsetMethods):
         Args:
             records: The records, of any topics and partitions; without any, nothing is reported.
         """
-        handled = [(record, self._lanes[record.topic, record.partition]) for record in records]
-        polled = self._poll_of(handled[0][0]) if handled else None
-        topics = {record.topic for record, _ in handled}
-        series = handled[0][1].series if len(topics) == 1 else self._mixed
-        if series is None:
-            series = self._mixed = mixed_series(self._telemetry, self._info)
-        return BatchProcessing(self._telemetry, self._info, handled, polled, series)
+        return self._batches.of(records)
 
     def addressed_elsewhere(self, record: ConsumerRecord[Any, Any]) -> bool:
         """Return whether a record is a replayed dead letter of another group, to be skipped.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import Link
@@ -13,6 +13,7 @@ from tracing.headers.dead_letter import REPLAY_GROUP, Replay
 from tracing.headers.flow import parse_origin
 from tracing.messaging.catch_up import begun_anew
 from tracing.messaging.message_type import described, type_of
+from tracing.spans.message_links import MessageLinks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,30 +31,25 @@ MAX_LINKS: Final = 128
 _FLOW: Final = (semconv.PIPELINE, semconv.ORIGIN)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """One record of several.
+Arrived = tuple[Any, int, "int | None", "ArrivalDurations"]
+"""One record of several.
 
-    Attributes:
-        record: The record.
-        wait_ms: Its age; negative where clocks disagree.
-        origin_ms: When its flow began, unix ms, where it says so.
-        durations: Records its durations.
-    """
-
-    record: Any
-    wait_ms: int
-    origin_ms: int | None
-    durations: ArrivalDurations
+The record; its age in ms, negative where clocks disagree; when its flow began, unix ms, where it
+says so; and what records its durations.
+"""
 
 
-@dataclass(frozen=True, slots=True)
 class FanIn:
-    """Several records, read.
+    """Several records that are handled at once, read one after another. For one thread.
+
+    Args:
+        telemetry: What the service's clients share.
+        now_ms: When their handling starts, unix ms.
+        max_links: How many links there may be.
 
     Attributes:
-        flow: The baggage of the result: pipeline and origin of the record with the oldest
-            origin, and the other entries that all of them share.
+        now_ms: The same.
+        room: How many more links there may be.
         links: Links to the spans that created the first of them.
         unlinked: Number of further records with a creating span.
         faults: What is wrong with the order of the records, as the attributes of span events.
@@ -61,76 +57,85 @@ class FanIn:
             would hide the lag of the others.
         marks: The attributes of a batch that holds history.
         lanes: Where each comes from, by its type.
+        agreed: The baggage beside the flow's own that all of them share; `None` before the first.
+        oldest: Whether the oldest flow is of a replay or of history, and its origin, unix ms.
+        oldest_flow: The baggage of the record with the oldest origin. A replay's flow counts only
+            if there is no other.
     """
 
-    flow: dict[str, object]
-    links: tuple[Link, ...]
-    unlinked: int
-    faults: tuple[Attributes, ...]
-    arrived: tuple[Arrived, ...]
-    marks: Attributes
-    lanes: tuple[TypedLane, ...]
+    __slots__ = (
+        "_telemetry", "agreed", "arrived", "faults", "lanes", "links", "marks", "now_ms", "oldest",
+        "oldest_flow", "room", "unlinked",
+    )  # fmt: skip
 
+    def __init__(self, telemetry: Telemetry, now_ms: int, max_links: int = MAX_LINKS) -> None:
+        self._telemetry = telemetry
+        self.now_ms = now_ms
+        self.room = max_links
+        self.links = MessageLinks()
+        self.unlinked = 0
+        self.faults: list[Attributes] = []
+        self.arrived: list[Arrived] = []
+        self.marks: dict[str, AttributeValue] = {}
+        self.lanes: list[TypedLane] = []
+        self.agreed: dict[str, object] | None = None
+        self.oldest: tuple[bool, float] = True, inf
+        self.oldest_flow: Mapping[str, object] = {}
 
-def fan_in(
-    telemetry: Telemetry,
-    handled: Iterable[tuple[Any, SubscribedLane]],
-    now_ms: int,
-    max_links: int = MAX_LINKS,
-) -> FanIn:
-    """Read several records that are handled at once.
-
-    Args:
-        telemetry: What the service's clients share.
-        handled: The records, each with where it comes from.
-        now_ms: When their handling starts, unix ms.
-        max_links: How many links there may be.
-    """
-    links: list[Link] = []
-    arrived: list[Arrived] = []
-    agreed: dict[str, object] | None = None
-    flows: list[tuple[bool, int, Mapping[str, object]]] = []
-    unlinked = 0
-    marks: dict[str, AttributeValue] = {}
-    faults: list[Attributes] = []
-    lanes: list[TypedLane] = []
-    for record, subscribed in handled:
+    def add(self, record: Any, subscribed: SubscribedLane) -> None:
+        """Read the next record, which comes from this lane."""
+        telemetry = self._telemetry
         present = latest(record.headers)
         message_type = type_of(telemetry, record, present)
         lane = subscribed.types[message_type]
-        lanes.append(lane)
+        self.lanes.append(lane)
         # Some clients hand over records without a timestamp. An impossible origin counts as none:
         # it must not become that of all others.
         timestamp: object = getattr(record, "timestamp", None)
         creation, flow, _ = telemetry.propagation.extract(
             record.headers, present, lane.topic, timestamp
         )
-        if creation is not None and len(links) < max_links:
+        if creation is not None and self.room > 0:
+            self.room -= 1
             placement = lane.transport.placement(record)
-            links.append(link_to(creation, {**placement, **described(message_type)}))
+            self.links.append(link_to(creation, {**placement, **described(message_type)}))
         elif creation is not None:
-            unlinked += 1
+            self.unlinked += 1
         history = lane.catch_up is not None and lane.catch_up.takes(record)
         if history:
             flow = begun_anew(flow)
-            marks[semconv.CATCH_UP] = True
-        agreed = dict(flow if agreed is None else agreed.items() & flow.items())
+            self.marks[semconv.CATCH_UP] = True
+        self.agree(flow)
         replayed = history or (REPLAY_GROUP in present and Replay.of(record) is not None)
         if lane.order is not None and not replayed:
             fault = lane.order.fault(record, present)
             if fault is not None:
-                faults.append(fault)
+                self.faults.append(fault)
         origin_ms = parse_origin(flow.get(semconv.ORIGIN))
-        if origin_ms is not None:
-            flows.append((replayed, origin_ms, flow))
+        if origin_ms is not None and (replayed, origin_ms) < self.oldest:
+            self.oldest = replayed, origin_ms
+            self.oldest_flow = flow
         if not replayed and isinstance(timestamp, int) and timestamp >= 0:
             durations = lane.arrivals.of(flow)
-            arrived.append(Arrived(record, now_ms - record.timestamp, origin_ms, durations))
-    # A replay's flow counts only if there is no other; the oldest origin decides.
-    _, _, oldest = min(flows, key=lambda each: each[:2], default=(False, 0, {}))
-    whole = {name: value for name, value in (agreed or {}).items() if name not in _FLOW}
-    whole |= {name: oldest[name] for name in _FLOW if name in oldest}
-    return FanIn(whole, tuple(links), unlinked, tuple(faults), tuple(arrived), marks, tuple(lanes))
+            wait_ms = self.now_ms - timestamp
+            self.arrived.append((record, wait_ms, origin_ms, durations))
+
+    def agree(self, flow: Mapping[str, object]) -> None:
+        """Keep of the shared baggage what a record's has, too."""
+        if self.agreed is None:
+            self.agreed = {name: value for name, value in flow.items() if name not in _FLOW}
+        elif self.agreed:
+            self.agreed = dict(self.agreed.items() & flow.items())
+
+    @property
+    def flow(self) -> dict[str, object]:
+        """The baggage of the result.
+
+        Pipeline and origin are those of the record with the oldest origin; the other entries are
+        those that all records share.
+        """
+        oldest = self.oldest_flow
+        return {**(self.agreed or {}), **{name: oldest[name] for name in _FLOW if name in oldest}}
 
 
 def deciding(linked: Iterable[SpanContext]) -> SpanContext | None:

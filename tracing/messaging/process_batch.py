@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +15,9 @@ from tracing.core.otel_context import PROCESSING_KEY, SPAN_KEY, SUPPRESSED
 from tracing.headers.flow import flow_attributes, in_flow
 from tracing.headers.identity import EventIdentity
 from tracing.messaging.body_size import record_sizes
-from tracing.messaging.fan_in import MAX_LINKS, deciding, fan_in
+from tracing.messaging.fan_in import MAX_LINKS, FanIn
+from tracing.messaging.flat.batch import FlatFanIn
+from tracing.messaging.flat.engine import engine_of
 from tracing.messaging.handling import Handling, running_task
 from tracing.messaging.outcome import ERROR, OK, Rejected, decisive
 from tracing.metrics import catalog
@@ -21,7 +25,7 @@ from tracing.metrics.series import OperationSeries
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextvars import Token
 
     from opentelemetry.trace import Span, SpanContext
@@ -29,8 +33,10 @@ if TYPE_CHECKING:
     from tracing.core.semconv import AttributeValue
     from tracing.messaging.fan_in import Arrived
     from tracing.messaging.outcome import Outcome
+    from tracing.messaging.receive import Polling
     from tracing.messaging.subscription import SubscribedLane
     from tracing.messaging.transport import ClientInfo, Message
+    from tracing.metrics.instruments import Durations
     from tracing.telemetry import Telemetry
 
 # More would crowd out other events: the SDK keeps 128 of a span.
@@ -60,14 +66,15 @@ class BatchProcessing(Handling):
         handled: Sequence[tuple[Message, SubscribedLane]],
         polled: SpanContext | None,
         series: OperationSeries,
+        flat: FlatFanIn | None = None,
     ) -> None:
         self._telemetry = telemetry
         self._handled = handled
+        self._flat = flat
         self._polled = polled
         self.records: tuple[Any, ...] = tuple(record for record, _ in handled)
         self.span: Span = INVALID_SPAN
-        topics = {record.topic for record in self.records}
-        topic = self.records[0].topic if len(topics) == 1 else None
+        topic = one_topic(handled)
         operation = _operation(info)
         if topic is not None:
             operation[semconv.DESTINATION] = topic
@@ -87,7 +94,7 @@ class BatchProcessing(Handling):
         self._started = 0.0
         self._outcome: Outcome = OK
         self._reason: str | None = None
-        self._arrived: tuple[Arrived, ...] = ()
+        self._arrived: Sequence[Arrived] = ()
         self._duplicates: set[EventIdentity] = set()
         self._sized = not telemetry.body_sizes
 
@@ -126,13 +133,12 @@ class BatchProcessing(Handling):
         self._outcome, self._reason = OK, None
         self._duplicates.clear()
         telemetry, now_ns = self._telemetry, time_ns()
-        room = MAX_LINKS if self._polled is None else MAX_LINKS - 1
-        read = fan_in(telemetry, self._handled, now_ns // 1_000_000, room)
+        read = self._read(now_ns // 1_000_000)
         self._arrived = read.arrived
-        links = read.links if self._polled is None else (*read.links, Link(self._polled))
+        flow = read.flow
         attributes: dict[str, AttributeValue] = {
             **self._attributes,
-            **flow_attributes(read.flow),
+            **flow_attributes(flow),
             **read.marks,
             semconv.BATCH_COUNT: len(self.records),
         }
@@ -143,7 +149,7 @@ class BatchProcessing(Handling):
             if semconv.EVENT_TYPE in lane.attributes:
                 attributes[semconv.EVENT_TYPE] = lane.attributes[semconv.EVENT_TYPE]
         if read.arrived:
-            longest_ms = max(arrived.wait_ms for arrived in read.arrived)
+            longest_ms = max(wait_ms for _, wait_ms, _, _ in read.arrived)
             attributes[semconv.WAIT] = max(0, longest_ms) / 1000
         if read.unlinked:
             telemetry.diagnostics.dropped("links", read.unlinked)
@@ -153,25 +159,33 @@ class BatchProcessing(Handling):
             ambient,
             SpanKind.CONSUMER,
             attributes,
-            links,
+            read.links if self._polled is None else read.links.followed_by(Link(self._polled)),
             now_ns,
-            follows=deciding(link.context for link in read.links),
+            follows=read.links.deciding(),
         )
         for fault in read.faults[:_MAX_FAULTS]:
             self.span.add_event(semconv.OUT_OF_ORDER, fault)
-        for arrived in read.arrived:
-            if arrived.wait_ms < 0:
-                telemetry.diagnostics.clock_skew.value += 1
-            arrived.durations.wait.record(max(0, arrived.wait_ms) / 1000, self.span)
+        for durations, group in groupby(read.arrived, _durations):
+            waits_ms = [wait_ms for _, wait_ms, _, _ in group]
+            telemetry.diagnostics.clock_skew.value += _record(durations.wait, waits_ms, self.span)
         if not self._sized:
             # Once: another attempt reads the same bytes.
             self._sized = True
             record_sizes(zip(self.records, read.lanes, strict=True), self.span)
         self._context = Context(
-            {**ambient, **in_flow(read.flow), SPAN_KEY: self.span, PROCESSING_KEY: self}
+            {**ambient, **in_flow(flow), SPAN_KEY: self.span, PROCESSING_KEY: self}
         )
         self._task = running_task()
         self._token = attach(self._context)
+
+    def _read(self, now_ms: int) -> FanIn:
+        max_links = MAX_LINKS if self._polled is None else MAX_LINKS - 1
+        if self._flat is not None:
+            return self._flat.read(self._handled, now_ms, max_links)
+        read = FanIn(self._telemetry, now_ms, max_links)
+        for record, lane in self._handled:
+            read.add(record, lane)
+        return read
 
     def _end(self, error: BaseException | None, duration: float) -> None:
         span, ended_ns = self.span, time_ns()
@@ -211,23 +225,91 @@ class BatchProcessing(Handling):
     def _tell_end_to_end(self, now_ms: int) -> None:
         """Record the time from the origins of the flows until now."""
         longest_ms = -1
-        for arrived in self._arrived:
-            if arrived.origin_ms is None or (
-                self._duplicates and EventIdentity.of(arrived.record) in self._duplicates
-            ):
-                continue
-            lag_ms = now_ms - arrived.origin_ms
-            if lag_ms < 0:
-                self._telemetry.diagnostics.origin_skew.value += 1
-            arrived.durations.end_to_end.record(max(0, lag_ms) / 1000, self.span)
-            longest_ms = max(longest_ms, lag_ms, 0)
+        duplicates = self._duplicates
+        for durations, group in groupby(self._arrived, _durations):
+            lags_ms = [
+                now_ms - origin_ms
+                for record, _, origin_ms, _ in group
+                if origin_ms is not None
+                and not (duplicates and EventIdentity.of(record) in duplicates)
+            ]
+            if lags_ms:
+                skews = self._telemetry.diagnostics.origin_skew
+                skews.value += _record(durations.end_to_end, lags_ms, self.span)
+                longest_ms = max(longest_ms, 0, *lags_ms)
         if longest_ms >= 0:
             self._telemetry.spans.enrich(self.span, {semconv.END_TO_END: longest_ms / 1000})
 
 
-def mixed_series(telemetry: Telemetry, info: ClientInfo) -> OperationSeries:
-    """Return the series of batches of several topics, which name no destination."""
-    return OperationSeries(telemetry.metrics, _operation(info), durations=catalog.PROCESS_DURATION)
+class Batches:
+    """Makes the handling of the batches of one consumer. For one event loop.
+
+    Args:
+        telemetry: What the service's clients share.
+        info: The consumer.
+        lanes: Its lanes, by topic and partition.
+        polling: Its polls.
+    """
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        info: ClientInfo,
+        lanes: Mapping[tuple[str, int], SubscribedLane],
+        polling: Polling,
+    ) -> None:
+        self._telemetry = telemetry
+        self._info = info
+        self._lanes = lanes
+        self._polling = polling
+        self._mixed: OperationSeries | None = None
+        engine = engine_of(telemetry)
+        self._flat = None if engine is None else FlatFanIn(engine, telemetry)
+
+    def of(self, records: Iterable[Any]) -> BatchProcessing:
+        """Return the handling of several records, not started."""
+        handled: list[tuple[Any, SubscribedLane]] = []
+        topic = partition = lane = None
+        for record in records:
+            # Most records are of the same lane as the one before.
+            if lane is None or record.partition != partition or record.topic != topic:
+                topic, partition = record.topic, record.partition
+                lane = self._lanes[topic, partition]
+            handled.append((record, lane))
+        polled = None
+        if handled and self._polling.remembered:
+            first = handled[0][0]
+            polled = self._polling.poll_of(first, (first.topic, first.partition))
+        series = self._mixed if one_topic(handled) is None else handled[0][1].series
+        if series is None:
+            # It names no destination.
+            series = self._mixed = OperationSeries(
+                self._telemetry.metrics, _operation(self._info), durations=catalog.PROCESS_DURATION
+            )
+        return BatchProcessing(self._telemetry, self._info, handled, polled, series, self._flat)
+
+
+def one_topic(handled: Sequence[tuple[Message, SubscribedLane]]) -> str | None:
+    """Return the topic of records; `None` where they have several, or there are none."""
+    topic: str | None = None
+    for record, _ in handled:
+        if topic is None:
+            topic = record.topic
+        elif record.topic != topic:
+            return None
+    return topic
+
+
+_durations: Final = itemgetter(3)
+
+
+def _record(series: Durations, values_ms: list[int], span: Span) -> int:
+    """Record values that are 0 where clocks disagree; return how many of them there are."""
+    if min(values_ms) >= 0:
+        series.record_all([value / 1000 for value in values_ms], span)
+        return 0
+    series.record_all([max(0, value) / 1000 for value in values_ms], span)
+    return sum(value < 0 for value in values_ms)
 
 
 def _operation(info: ClientInfo) -> dict[str, str | int]:

@@ -14,15 +14,18 @@ from tracing.core.bounded import BoundedDict
 from tracing.core.otel_context import SUPPRESSED
 from tracing.headers import cloudevents
 from tracing.headers.codec import last_value, latest
+from tracing.headers.w3c import TRACEPARENT, TRACESTATE, is_version_00
 from tracing.messaging.fan_in import MAX_LINKS, link_to
+from tracing.messaging.flat.engine import engine_of
 from tracing.messaging.message_type import described, type_of
 from tracing.metrics import catalog
 from tracing.metrics.series import OperationSeries
+from tracing.spans.message_links import LinkPlan, MessageLinks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from opentelemetry.trace import Link, Span, SpanContext
+    from opentelemetry.trace import Span, SpanContext
 
     from tracing.core.semconv import AttributeValue
     from tracing.messaging.transport import ClientInfo
@@ -47,6 +50,11 @@ class Polling:
         self._transport = info.transport
         self._delivered = BoundedDict(self._new_counts)
         self._series = BoundedDict(self._new_series)
+        # What links on the flat path share, by partition and type.
+        self._link_plans = BoundedDict(_new_link_plan)
+        self._flat = info.transport.system == semconv.SYSTEM_KAFKA and (
+            engine_of(telemetry) is not None
+        )
         self.remembered: dict[Any, deque[tuple[int, int, SpanContext]]] = {}
         """The last recorded polls by partition: first offset, last offset, and the span."""
 
@@ -148,25 +156,38 @@ class Polling:
             counts[None].value += len(batch)
             return
         asks = telemetry.message_type is not None
+        last: bytes | None = None
+        number = 0
         for record in batch:
             message_type = last_value(getattr(record, "headers", ()), cloudevents.TYPE)
             if asks or message_type.__class__ is not bytes:
                 message_type = type_of(telemetry, record)
-            counts[message_type].value += 1
+            # Most records are of the same type as the one before.
+            if message_type != last:
+                if number:
+                    counts[last].value += number
+                last, number = message_type, 0
+            number += 1
+        if number:
+            counts[last].value += number
 
-    def _links(self, records: Mapping[Any, Sequence[Any]], first: Span | None) -> list[Link]:
+    def _links(self, records: Mapping[Any, Sequence[Any]], first: Span | None) -> MessageLinks:
         """Link to the spans that created the records; `first` is the first record's."""
-        links: list[Link] = []
+        links = MessageLinks()
+        propagation = self._telemetry.propagation
         looked_at = 0
         for tp, batch in records.items():
+            flat = self._flat and not propagation.has_boundary(tp.topic)
             for record in batch[: MAX_LINKS - looked_at]:
                 present = latest(record.headers)
-                creation = first
-                if looked_at:
-                    creation = self._telemetry.propagation.creation(
-                        record.headers, present, tp.topic
-                    )
                 looked_at += 1
+                if flat and (traceparent := _plain(present)) is not None:
+                    plan = self._link_plans[record.partition, present.get(cloudevents.TYPE)]
+                    links.add(traceparent, plan, record.offset)
+                    continue
+                creation = first
+                if looked_at > 1:
+                    creation = propagation.creation(record.headers, present, tp.topic)
                 if creation is not None:
                     message_type = type_of(self._telemetry, record, present)
                     message = {**self._transport.placement(record), **described(message_type)}
@@ -201,3 +222,22 @@ class Polling:
         if topic:
             operation[semconv.DESTINATION] = topic
         return operation
+
+
+def _plain(present: Mapping[str, object]) -> bytes | None:
+    """Return the `traceparent` of a record that is linked as most are; else `None`."""
+    traceparent = present.get(TRACEPARENT)
+    if (
+        isinstance(traceparent, bytes)
+        and is_version_00(traceparent)
+        and TRACESTATE not in present
+        and isinstance(present.get(cloudevents.TYPE, b""), bytes)
+    ):
+        return traceparent
+    return None
+
+
+def _new_link_plan(placed: tuple[int, object]) -> LinkPlan:
+    partition, message_type = placed
+    named = described(message_type if isinstance(message_type, bytes) else None)
+    return LinkPlan({semconv.PARTITION: str(partition)}, semconv.OFFSET, named)

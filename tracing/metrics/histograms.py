@@ -8,7 +8,7 @@ every call. Here a series is looked up once, and recording is a bisection and fo
 import sys
 import threading
 from bisect import bisect_left
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from time import time_ns
 from typing import NamedTuple
@@ -68,6 +68,24 @@ class LocalHistogram:
         if value > self._max:  # noqa: PLR1730 - as said
             self._max = value
 
+    def record_all(self, values: Iterable[float], span: Span | None = None) -> None:
+        """Count several values, as `record` does one after another."""
+        bounds, counts, exemplars = self._bounds, self._counts, self.exemplars
+        for value in values:
+            bucket = bisect_left(bounds, value)
+            if span is not None and bucket not in exemplars:
+                # Rare, or the span is not sampled: then no value has an exemplar.
+                self.record(value, span)
+                if bucket not in self.exemplars:
+                    span = None
+                continue
+            counts[bucket] += 1
+            self._sum += value
+            if value < self._min:  # noqa: PLR1730 - as above
+                self._min = value
+            if value > self._max:  # noqa: PLR1730 - as above
+                self._max = value
+
     def add_to(
         self, point: "HistogramTotals", *, restart_extremes: bool = False
     ) -> "HistogramTotals":
@@ -96,6 +114,9 @@ class _WithoutExemplars(LocalHistogram):
 
     def record(self, value: float, span: Span | None = None) -> None:  # noqa: ARG002 - as the base
         super().record(value)
+
+    def record_all(self, values: Iterable[float], span: Span | None = None) -> None:  # noqa: ARG002 - as the base
+        super().record_all(values)
 
 
 @dataclass(frozen=True, slots=True)

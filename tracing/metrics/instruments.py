@@ -39,6 +39,9 @@ class Durations(Protocol):
     def record(self, value: float, span: Span | None = None, /) -> None:
         """Record a value, durations in seconds; a sampled span becomes an exemplar of it."""
 
+    def record_all(self, values: Iterable[float], span: Span | None = None, /) -> None:
+        """Record several values, as `record` does one after another."""
+
 
 class Count:
     """One series of a counter. Written by the one thread that asked for it."""
@@ -59,6 +62,10 @@ class _InstrumentDurations:
     def record(self, value: float, span: Span | None = None, /) -> None:
         context = None if span is None else set_span_in_context(span)
         self._histogram.record(value, self._attributes, context)
+
+    def record_all(self, values: Iterable[float], span: Span | None = None, /) -> None:
+        for value in values:
+            self.record(value, span)
 
 
 def histogram_on(meter: Meter, metric: Metric) -> Histogram:

@@ -179,7 +179,8 @@ class LightSpan(sdk.Span):
             for link in links:
                 self.add_link(link.context, link.attributes)
         else:
-            self.added_links = (*self.added_links, *links)
+            # Links to many messages stay as they are, to be made on demand.
+            self.added_links = (*self.added_links, *links) if self.added_links else links
             self.touched = True
 
     def end(self, end_time: int | None = None) -> None:
