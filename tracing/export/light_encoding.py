@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link, SpanContext, Status
 
     from tracing.spans.flat import FlatSpan, SpanPlan
-    from tracing.spans.light import LightEvent, LightSpan
+    from tracing.spans.light import LightSpan
+    from tracing.spans.light_values import LightEvent
 
 _TIMES: Final = Struct("<BQBQ").pack
 _TIME: Final = Struct("<BQ").pack

@@ -36,10 +36,14 @@ class SpanEncoder:
 
     Args:
         pause: Called after every 64 spans.
+
+    Attributes:
+        left_to_sdk: How many spans the SDK's encoder had to encode so far.
     """
 
     def __init__(self, pause: Callable[[], object] | None = None) -> None:
         self._pause = pause
+        self.left_to_sdk = 0
         self._light = LightEncoder()
         self._scopes: dict[tuple[int, int], tuple[object, bytes, bytes, bytes, bytes]] = {}
 
@@ -70,6 +74,7 @@ class SpanEncoder:
             self._request(key, example, group) for key, (example, group) in groups.items() if group
         ]
         if others:
+            self.left_to_sdk += len(others)
             requests.append(encode_spans(others).SerializeToString())
         return b"".join(requests)
 

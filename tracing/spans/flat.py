@@ -20,10 +20,11 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from tracing.core.ids import random_id
 from tracing.spans.fast import LightSpans
 from tracing.spans.hand_over import HandOver
-from tracing.spans.light import LightSpan, updated
+from tracing.spans.light import LightSpan
+from tracing.spans.light_values import updated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.trace import Link, SpanKind
 
@@ -176,6 +177,10 @@ class FlatSpan(LightSpan):
             and key not in self.own_names
         )
 
+    def _are_free(self, attributes: Mapping[str, Any]) -> bool:
+        names = attributes.keys()
+        return names.isdisjoint(self.plan.attributes) and self.own_names.isdisjoint(names)
+
     def _own(self) -> dict[str, Any]:
         own: dict[str, Any] = self.own_attributes()
         if self.added:
@@ -287,4 +292,4 @@ class FlatSpans:
         """
         if not self._tracer._is_enabled():
             return None
-        return b"%b%b%b" % (above[:36], random_id()[:16], _TAILS[above[53:]])
+        return above[:36] + random_id()[:16] + _TAILS[above[53:]]

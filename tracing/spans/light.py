@@ -15,6 +15,7 @@ first compares the result with the SDK's own spans, in the installed version.
 
 from __future__ import annotations
 
+import os
 from threading import Lock
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
@@ -23,23 +24,37 @@ from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Status, StatusCode
 
+from tracing.spans.light_values import (
+    MAX_ADDED,
+    PLAIN,
+    all_kept,
+    kept_value,
+    status_of,
+    updated,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from opentelemetry.trace import Link
 
     from tracing.core.semconv import Attributes, AttributeValue
+    from tracing.spans.light_values import LightEvent
 
-LightEvent = tuple[str, dict[str, Any], int]
-"""Name, attributes and time of an event."""
-
-_PLAIN: Final = frozenset({str, bool, int, float})
-# Together with what the library itself sets, these stay below the least limit of 128.
-_MAX_ADDED: Final = 64
+# As for attributes.
 _MAX_EVENTS: Final = 64
 
 # For moments that are rare: the first attribute, events, and the building.
 _lock = Lock()
+
+
+def _renew() -> None:
+    global _lock  # noqa: PLW0603 - the one lock
+    _lock = Lock()
+
+
+# A thread that a forked child lacks may hold it.
+os.register_at_fork(after_in_child=_renew)
 
 
 class LightSpan(sdk.Span):
@@ -89,11 +104,11 @@ class LightSpan(sdk.Span):
     def set_attribute(self, key: str, value: Any) -> None:
         """Set an attribute, as the SDK does."""
         if self.is_light and self._end_time is None and self._is_free(key):
-            kept = value if value.__class__ in _PLAIN else _kept(value)
+            kept = value if value.__class__ in PLAIN else kept_value(value)
             added = self.added
             if added is None:
                 added = self._first_added()
-            if kept is not None and len(added) < _MAX_ADDED:
+            if kept is not None and len(added) < MAX_ADDED:
                 # One that is set again comes last.
                 added.pop(key, None)
                 added[key] = kept
@@ -105,15 +120,11 @@ class LightSpan(sdk.Span):
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes, as the SDK does."""
         if self.is_light and self._end_time is None:
-            kept = _all_kept(attributes)
+            kept = all_kept(attributes)
             added = self.added
             if added is None:
                 added = self._first_added()
-            if (
-                kept is not None
-                and len(added) + len(kept) <= _MAX_ADDED
-                and all(map(self._is_free, kept))
-            ):
+            if kept is not None and len(added) + len(kept) <= MAX_ADDED and self._are_free(kept):
                 updated(added, kept)
                 if self.is_light:
                     return
@@ -129,7 +140,7 @@ class LightSpan(sdk.Span):
             and name.__class__ is str
             and (timestamp is None or timestamp.__class__ is int)
         ):
-            kept = _all_kept(attributes) if attributes else {}
+            kept = all_kept(attributes) if attributes else {}
             at = time_ns() if timestamp is None else timestamp
             if kept is not None and self._keep_event((name, kept, at)):
                 return
@@ -139,15 +150,13 @@ class LightSpan(sdk.Span):
         """Set the status, as the SDK does: "ok" is final, and "unset" changes nothing."""
         if self.is_light and self._end_time is None:
             code: object = None
-            if status.__class__ is StatusCode:
+            if type(status) is StatusCode:
                 code = status
-            elif status.__class__ is Status and description is None:
+            elif type(status) is Status and description is None:
                 code = status.status_code
             if code is not None:
                 if code is not StatusCode.UNSET and self._status.status_code is not StatusCode.OK:
-                    self._status = (
-                        status if isinstance(status, Status) else Status(status, description)
-                    )
+                    self._status = status_of(status, description)
                     self.touched = True
                 return
         super().set_status(status, description)
@@ -197,6 +206,10 @@ class LightSpan(sdk.Span):
         """Return whether an attribute of this name would be a new one."""
         return key.__class__ is str and key != "" and key not in self._shared_attributes
 
+    def _are_free(self, attributes: Mapping[str, Any]) -> bool:
+        """Return whether all of these would be new ones."""
+        return attributes.keys().isdisjoint(self._shared_attributes)
+
     def _first_added(self) -> dict[str, Any]:
         with _lock:
             if self.added is None:
@@ -243,37 +256,6 @@ class LightSpan(sdk.Span):
         for name, value in parts.items():
             mine.setdefault(name, value)
         self._built = True
-
-
-def _kept(value: object) -> object:
-    """Return a value as the SDK keeps it; `None` where that needs the SDK."""
-    if value.__class__ is list or value.__class__ is tuple:
-        items = tuple(value)
-        if all(item.__class__ in _PLAIN for item in items):
-            return items
-    return None
-
-
-def _all_kept(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return attributes as the SDK keeps them; `None` where that needs the SDK."""
-    if attributes.__class__ is not dict or len(attributes) > _MAX_ADDED:
-        return None
-    kept = {}
-    for key, value in attributes.items():
-        content = value if value.__class__ in _PLAIN else _kept(value)
-        if content is None or key.__class__ is not str or not key:
-            return None
-        kept[key] = content
-    return kept
-
-
-def updated(attributes: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Set attributes, and return them. Those that are set again come last, as with the SDK."""
-    if not attributes.keys().isdisjoint(others):
-        for key in others:
-            attributes.pop(key, None)
-    attributes.update(others)
-    return attributes
 
 
 class _SdkSpan(sdk.Span):

@@ -125,8 +125,10 @@ def test_modified_failed_and_light_spans_share_a_batch(pipeline: Pipeline) -> No
     light = [
         isinstance(span, LightSpan) and bool(span.light_parts()) for span in pipeline.ended.spans
     ]
-    decoded = ExportTraceServiceRequest.FromString(SpanEncoder().encode(pipeline.ended.spans))
+    encoder = SpanEncoder()
+    decoded = ExportTraceServiceRequest.FromString(encoder.encode(pipeline.ended.spans))
 
+    assert 2 == encoder.left_to_sdk
     assert light == [True, False, False, True]
     found = [
         span

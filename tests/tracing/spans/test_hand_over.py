@@ -372,3 +372,28 @@ def test_a_forked_child_has_a_queue_of_its_own() -> None:
     done = subprocess.run([sys.executable, "-c", _FORK], cwd=ROOT, timeout=60, check=False)
 
     assert 0 == done.returncode
+
+
+_FORK_WHILE_LOCKED = """
+import os, signal
+from tests.tracing.spans.test_hand_over import Exported, World, batch
+from tracing.spans import light
+
+world = World(batch(Exported()))
+span = world.start("s")
+light._lock.acquire()
+pid = os.fork()
+if not pid:
+    signal.alarm(10)
+    span.add_event("in the child")
+    os._exit(0 if [event.name for event in span.events] == ["in the child"] else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_that_it_lacks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FORK_WHILE_LOCKED], cwd=ROOT, timeout=60, check=False
+    )
+
+    assert 0 == done.returncode

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -242,8 +243,10 @@ def test_what_a_handler_usually_does_keeps_the_span_light(kind: str) -> None:
 
     assert isinstance(span, LightSpan)
     assert span.is_light
-    SpanEncoder().encode(run.ended.spans)
+    encoder = SpanEncoder()
+    encoder.encode(run.ended.spans)
     assert span.is_light
+    assert 0 == encoder.left_to_sdk
     assert "renamed" == span.name
 
 
@@ -255,3 +258,31 @@ def test_asking_for_an_attribute_that_no_span_has_leaves_it_light(kind: str) -> 
     assert getattr(span, "encoded", None) is None
     assert not hasattr(span, "_anything")
     assert span.is_light
+
+
+@pytest.mark.parametrize("kind", ["light", "flat"])
+@pytest.mark.parametrize(
+    ("moment", "change"),
+    [
+        ("_is_free", lambda span: span.set_attribute("new", 1)),
+        ("_are_free", lambda span: span.set_attributes({"new": 1})),
+        ("_keep_event", lambda span: span.add_event("new")),
+    ],
+)
+def test_nothing_is_lost_where_another_thread_reads_the_span_while_it_is_changed(
+    kind: str, moment: str, change: Callable[[Span], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(None)
+    span = getattr(run, kind)()
+    original = getattr(type(span), moment)
+
+    def read_meanwhile(self: Any, *args: object) -> object:
+        # It is light when the change begins, and no longer when it is made.
+        assert self.attributes is not None
+        return original(self, *args)
+
+    monkeypatch.setattr(type(span), moment, read_meanwhile)
+    change(span)
+
+    names = [*span.attributes, *(event.name for event in span.events)]
+    assert ["new"] == [name for name in names if name not in {**SHARED, **OWN}]
