@@ -30,6 +30,8 @@ _ITEM: Final = b"\x0a"
 _TRUE: Final = b"\x10\x01"
 _FALSE: Final = b"\x10\x00"
 _SHORT: Final = tuple(bytes((number,)) for number in range(0x80))
+# Seven bits, and the mark that more follow.
+_MORE: Final = tuple(bytes((number | 0x80,)) for number in range(0x80))
 _64_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _LOWEST: Final = -(1 << 63)
 _HIGHEST: Final = (1 << 63) - 1
@@ -44,6 +46,11 @@ def varint(number: int) -> bytes:
     """Write a number of at least 0."""
     if number < 0x80:  # noqa: PLR2004 - seven bits a byte
         return _SHORT[number]
+    if number < 0x20_0000:  # noqa: PLR2004 - three bytes
+        low = _MORE[number & 0x7F]
+        if number < 0x4000:  # noqa: PLR2004 - two bytes
+            return low + _SHORT[number >> 7]
+        return low + _MORE[number >> 7 & 0x7F] + _SHORT[number >> 14]
     octets = bytearray()
     while number >= 0x80:  # noqa: PLR2004 - as above
         octets.append(number & 0x7F | 0x80)
@@ -157,7 +164,8 @@ class IntAttribute:
             end = content[2:]
             self._last = (number >> 14, prefix, end)
         fields.append(prefix)
-        fields.append(bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80)))
+        fields.append(_MORE[number & 0x7F])
+        fields.append(_MORE[number >> 7 & 0x7F])
         fields.append(end)
 
 
