@@ -42,11 +42,12 @@ class OrderedSends:
         self._changed = changed
         self._many = many
         self._queues: dict[OrderKey, deque[StoredRecord]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[OrderKey, asyncio.Task[None]] = {}
         self._held: set[int] = set()
         self._acknowledged: set[int] = set()
         self._released: set[OrderKey] = set()
         self._refused: set[OrderKey] = set()
+        self._left_records = False
         self._stopping = False
 
     @property
@@ -58,6 +59,11 @@ class OrderedSends:
     def acknowledged(self) -> frozenset[int]:
         """The sequences of the held records that the broker has."""
         return frozenset(self._acknowledged)
+
+    @property
+    def left_records(self) -> bool:
+        """Whether a record was read since the last `begin_read` and must be read again."""
+        return self._left_records
 
     def busy(self) -> set[OrderKey]:
         """Return the keys that have records in their queue."""
@@ -74,6 +80,7 @@ class OrderedSends:
     def begin_read(self) -> None:
         """Mark the start of a read of the outbox, whose result the next `take` gets."""
         self._released.clear()
+        self._left_records = False
 
     def take(self, records: Sequence[StoredRecord]) -> int:
         """Send the records of a read, in their order; return how many were accepted.
@@ -86,6 +93,7 @@ class OrderedSends:
             queue = self._queues.get(key)
             if queue is not None and len(queue) >= MAX_QUEUED:
                 self._refused.add(key)
+                self._left_records = True
                 continue
             if key in self._released:
                 continue
@@ -95,9 +103,9 @@ class OrderedSends:
                 queue.append(record)
                 continue
             self._queues[key] = deque([record])
-            task = asyncio.create_task(self._run(key), name=f"outbox sends {record.topic}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[key] = asyncio.create_task(
+                self._run(key), name=f"outbox sends {record.topic}"
+            )
         return taken
 
     def forget(self, sequences: frozenset[int]) -> None:
@@ -110,17 +118,20 @@ class OrderedSends:
         self._stopping = True
         try:
             if self._tasks:
-                await asyncio.wait(tuple(self._tasks), timeout=timeout_s)
+                await asyncio.wait(tuple(self._tasks.values()), timeout=timeout_s)
         finally:
             await self.cut_off()
 
     async def cut_off(self) -> None:
         """Cancel all sends; their records may have arrived or not, so they stay in the outbox."""
-        tasks = tuple(self._tasks)
+        tasks = tuple(self._tasks.values())
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        # A task that is cancelled before it begins does not end its key itself.
+        for key in tuple(self._tasks):
+            self._ended(key)
 
     async def _run(self, key: OrderKey) -> None:
         queue = self._queues[key]
@@ -147,11 +158,17 @@ class OrderedSends:
                 if len(self._acknowledged) == self._many:
                     self._changed()
         finally:
-            del self._queues[key]
-            if queue:
-                self._released.add(key)
-                self._held.difference_update(record.sequence for record in queue)
-            # Rows of several keys are deleted together, so not every empty queue calls for a read.
-            if not self._queues or queue or key in self._refused:
-                self._refused.discard(key)
-                self._changed()
+            self._ended(key)
+
+    def _ended(self, key: OrderKey) -> None:
+        """Release what is left of a key, and report it if that is worth a read."""
+        queue = self._queues.pop(key)
+        del self._tasks[key]
+        if queue:
+            self._released.add(key)
+            self._left_records = True
+            self._held.difference_update(record.sequence for record in queue)
+        # Rows of several keys are deleted together, so not every empty queue calls for a read.
+        if not self._queues or queue or key in self._refused:
+            self._refused.discard(key)
+            self._changed()

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import starmap
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import delete, func, or_, select, tuple_
+from sqlalchemy import (
+    Integer,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+)
+from sqlalchemy.types import NullType
 
 from tracing.headers.codec import header_fault
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import Table
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection, Table
 
     from tracing.headers.codec import Header
 
@@ -23,8 +32,7 @@ OrderKey = tuple[str, bytes] | int
 """Records with the same order key are sent one by one: a topic and a key, or one keyless record."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
+class StoredRecord(NamedTuple):
     """A record in the outbox.
 
     Attributes:
@@ -50,31 +58,36 @@ class StoredRecord:
 
 
 class OutboxRows:
-    """The rows of an outbox.
+    """The rows of an outbox. Its methods are plain functions, which run together in one hop.
 
     Args:
         table: The outbox's table.
     """
 
     def __init__(self, table: Table) -> None:
-        self._table = table
-        columns = table.c
-        self._lowest = select(
-            columns.sequence,
-            columns.topic,
-            columns.key,
-            columns.value,
-            columns.partition,
-            columns.headers,
-        ).order_by(columns.sequence)
+        columns = self._columns = table.c
+        # Both drivers return bytes as they are: without a type, SQLAlchemy does not copy them.
+        key, value, headers = (
+            type_coerce(column, NullType()).label(column.name)
+            for column in (columns.key, columns.value, columns.headers)
+        )
+        self._lowest = (
+            select(columns.sequence, columns.topic, key, value, columns.partition, headers)
+            .order_by(columns.sequence)
+            .limit(bindparam("limit", type_=Integer))
+        )
+        self._reads: dict[tuple[str, ...], Any] = {}
+        self._delete = delete(table).where(
+            columns.sequence.between(bindparam("first"), bindparam("last"))
+        )
         # The oldest row has the lowest sequence, so the primary key's index yields it.
         oldest = select(columns.created_at).order_by(columns.sequence).limit(1).scalar_subquery()
         pending = select(func.count()).select_from(table).scalar_subquery()
         self._measure = select(pending, oldest)
 
-    async def read(
+    def read(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         limit: int,
         *,
         without: Collection[int],
@@ -92,33 +105,57 @@ class OutboxRows:
             topics: The topics of the rows; by default all.
             without_topics: The topics of rows to leave out.
         """
-        if limit <= 0:
+        if limit <= 0 or (topics is not None and not topics):
             return []
-        columns = self._table.c
-        statement = self._lowest.limit(limit)
-        keyed = [key for key in without_keys if isinstance(key, tuple)]
-        if topics is not None:
-            statement = statement.where(columns.topic.in_(sorted(topics)))
-        if without_topics:
-            statement = statement.where(columns.topic.not_in(sorted(without_topics)))
         rows = {*without, *(key for key in without_keys if isinstance(key, int))}
-        if rows:
-            statement = statement.where(columns.sequence.not_in(sorted(rows)))
-        if keyed:
-            other_keys = tuple_(columns.topic, columns.key).not_in(keyed)
-            statement = statement.where(or_(columns.key.is_(None), other_keys))
-        return [StoredRecord(*row) for row in await connection.execute(statement)]
+        values: dict[str, list[Any]] = {
+            "topics": sorted(topics or ()),
+            "without_topics": sorted(without_topics),
+            "rows": sorted(rows),
+            "keys": [key for key in without_keys if isinstance(key, tuple)],
+        }
+        conditions = tuple(name for name, some in values.items() if some)
+        statement = self._reads.get(conditions)
+        if statement is None:
+            statement = self._reads[conditions] = self._read(conditions)
+        parameters = {name: values[name] for name in conditions}
+        result = connection.execute(statement, {**parameters, "limit": limit})
+        return list(starmap(StoredRecord, result))
 
-    async def delete(self, connection: AsyncConnection, sequences: Collection[int]) -> None:
+    def _read(self, conditions: Collection[str]) -> Any:
+        """Make the statement that reads rows under some conditions."""
+        columns = self._columns
+        keys = tuple_(columns.topic, columns.key)
+        by_name = {
+            "topics": columns.topic.in_(bindparam("topics", expanding=True)),
+            "without_topics": columns.topic.not_in(bindparam("without_topics", expanding=True)),
+            "rows": columns.sequence.not_in(bindparam("rows", expanding=True)),
+            "keys": or_(columns.key.is_(None), keys.not_in(bindparam("keys", expanding=True))),
+        }
+        return self._lowest.where(*(by_name[name] for name in conditions))
+
+    def delete(self, connection: Connection, sequences: Collection[int]) -> None:
         """Delete rows with one statement."""
-        await connection.execute(
-            delete(self._table).where(self._table.c.sequence.in_(sorted(sequences)))
-        )
+        # Records are read in the order of their sequence, so mostly there is one run. It holds no
+        # other rows: each number in it is one of these.
+        values = [{"first": first, "last": last} for first, last in runs(sequences)]
+        connection.execute(self._delete, values)
 
-    async def measure(self, connection: AsyncConnection) -> tuple[int, int | None]:
+    def measure(self, connection: Connection) -> tuple[int, int | None]:
         """Return the number of rows and when the first was stored, unix ms; `None` without any."""
-        pending, oldest_ms = (await connection.execute(self._measure)).one()
+        pending, oldest_ms = connection.execute(self._measure).one()
         return pending, oldest_ms
+
+
+def runs(numbers: Collection[int]) -> list[tuple[int, int]]:
+    """Return the first and the last of each run of consecutive numbers."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    return found
 
 
 def checked(headers: Iterable[Header]) -> list[Header]:
@@ -159,8 +196,11 @@ def unpack(packed: bytes) -> list[Header]:
     """
     try:
         return [
-            (str(name), None if value is None else value.encode("latin-1"))
-            for name, value in json.loads(packed)
+            (
+                name if type(name) is str else str(name),
+                None if value is None else value.encode("latin-1"),
+            )
+            for name, value in json.loads(packed.decode())
         ]
     except (TypeError, AttributeError) as error:
         raise ValueError("the stored headers cannot be read") from error

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from inspect import isawaitable
+from math import inf
+from time import monotonic
+from types import CoroutineType
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context, attach, detach
@@ -18,6 +21,7 @@ from tracing.sql.backlog import Backlog
 from tracing.sql.drain_waiters import DrainWaiters, Wakeup
 from tracing.sql.ordered_sends import OrderedSends
 from tracing.sql.outbox_rows import OutboxRows, unpack
+from tracing.sql.relay_exchange import Exchange, Reading
 from tracing.sql.relay_lock import OtherRelayError
 from tracing.sql.relay_options import check_engine, check_positive, check_sender
 from tracing.sql.relay_session import RelaySession
@@ -27,8 +31,10 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from tracing.sql.outbox import SqlOutbox
-    from tracing.sql.outbox_rows import StoredRecord
+    from tracing.sql.outbox_rows import OrderKey, StoredRecord
+    from tracing.sql.relay_exchange import Answer
     from tracing.sql.relay_options import RecordSender
+    from tracing.sql.transactions import Transactions
 
 _logger = EventLog("tracing")
 
@@ -59,7 +65,9 @@ class OutboxRelay:
 
     Args:
         outbox: The outbox.
-        engine: The outbox's database, SQLite or PostgreSQL.
+        engine: The outbox's database, SQLite or PostgreSQL. On SQLite, with `Transactions` on a
+            plain engine, each exchange with the database is one hop to a thread. A service that
+            shares them with its relay never waits for the relay's lock on the file.
         producer: Sends the records. It needs acknowledgements, no serializers and no transactional
             id: inside a transaction an acknowledgement is provisional (KIP-98), and an abort would
             remove records whose rows are already deleted.
@@ -80,7 +88,7 @@ class OutboxRelay:
     def __init__(
         self,
         outbox: SqlOutbox,
-        engine: AsyncEngine,
+        engine: AsyncEngine | Transactions,
         producer: RecordSender,
         *,
         batch: int = 200,
@@ -108,16 +116,20 @@ class OutboxRelay:
         self._session = RelaySession(engine, outbox.table)
         self._backlog = Backlog(telemetry, outbox.service)
         self._failures = SendFailures(delays, telemetry.message_of)
-        self._sends = OrderedSends(self._send, self._failures, self.wake, many=max(1, batch // 2))
-        self._outage = DatabaseOutage(delays, telemetry.message_of)
         self._wakeup = Wakeup()
+        self._many = max(1, batch // 2)
+        self._sends = OrderedSends(self._send, self._failures, self._wakeup.set, many=self._many)
+        self._outage = DatabaseOutage(delays, telemetry.message_of)
         self._drains = DrainWaiters()
         self._started = False
         self._standby = False
+        self._unread = True
+        self._read_at = -inf
         self._unusable: TypeError | None = None
 
     def wake(self) -> None:
         """Read the outbox now. Call it after a commit, in the relay's event loop."""
+        self._unread = True
         # A relay on standby would request the lock at every commit of its service.
         if not self._standby:
             self._wakeup.set()
@@ -192,53 +204,84 @@ class OutboxRelay:
     async def _exchange(self) -> float:
         draining = self._drains.waiting()
         sends, failures = self._sends, self._failures
-        sends.begin_read()
-        acknowledged = sends.acknowledged
-        in_progress = sends.held - acknowledged
-        waiting = failures.waiting()
+        acknowledged, waiting = sends.acknowledged, failures.waiting()
+        reading = self._reading(sends.held - acknowledged, waiting)
+        # Computed together with `waiting`, so that a key that becomes due later is in neither.
+        tried = failures.keys_of(reading.failing) - waiting - sends.busy()
+        reads = reading.limit > 0 and (bool(draining) or self._is_worth_reading())
+        exchange = Exchange(
+            self._rows, acknowledged, reading if reads else None, measures=self._backlog.due
+        )
+        if exchange.is_empty:
+            return self._pause_s(waiting, full=reading.limit <= 0)
+        answer = await self._answer(exchange)
+        if answer is None:
+            self._backlog.unknown()
+            self._drains.settle(draining, empty=False)
+            return _STANDBY_S
+        if answer.backlog is not None:
+            self._backlog.measured(*answer.backlog)
+        sends.forget(acknowledged)
+        if not reads:
+            return self._pause_s(waiting, full=reading.limit <= 0)
+        self._read_at = monotonic()
+        if len(answer.retried) < reading.share:
+            # An operator has removed a record that could not be sent.
+            for key in tried - {record.order_key for record in answer.retried}:
+                failures.over(key)
+        records = answer.records
+        if answer.capacity > 0 and not (records or reading.in_progress or failures):
+            self._drains.settle(draining, empty=True)
+        sends.take(answer.retried)
+        taken, full = sends.take(records), len(records) == answer.capacity
+        if full or reading.left_out:
+            self._unread = True
+        # A key refused some, so there is room for records of others.
+        return 0.0 if full and 0 < taken < len(records) else self._pause_s(waiting)
+
+    def _reading(self, in_progress: frozenset[int], waiting: set[OrderKey]) -> Reading:
+        """Return what can be read now."""
         limit = self._batch - len(in_progress)
         # Topics with failures get a share of the batch: sends that hang would fill all of it.
-        failing, blocked = failures.topics()
-        share = max(1, self._batch // _SHARE) - sends.queued_for(failing)
-        # Computed together with `waiting`, so that a key that becomes due later is in neither.
-        tried = failures.keys_of(failing) - waiting - sends.busy()
-        records: list[StoredRecord] = []
-        retried: list[StoredRecord] = []
-        async with self._session.transaction() as connection:
-            self._standby = connection is None
-            if connection is None:
-                self._backlog.unknown()
-                self._drains.settle(draining, empty=False)
-                return _STANDBY_S
-            if acknowledged:
-                await self._rows.delete(connection, acknowledged)
-            left_out = waiting | sends.full()
-            if failing:
-                share = min(share, limit)
-                retried = await self._rows.read(
-                    connection, share, without=in_progress, without_keys=left_out, topics=failing
-                )
-                limit -= len(retried)
-            records = await self._rows.read(
-                connection,
-                limit,
-                without=in_progress,
-                without_keys=left_out,
-                without_topics=failing | blocked,
-            )
-            if self._backlog.due:
-                self._backlog.measured(*await self._rows.measure(connection))
-        sends.forget(acknowledged)
-        if len(retried) < share:
-            # An operator has removed a record that could not be sent.
-            for key in tried - {record.order_key for record in retried}:
-                failures.over(key)
-        if limit > 0 and not (records or in_progress or failures):
-            self._drains.settle(draining, empty=True)
-        sends.take(retried)
-        if sends.take(records) and len(records) == limit:
+        failing, blocked = self._failures.topics()
+        share = max(1, self._batch // _SHARE) - self._sends.queued_for(failing)
+        return Reading(
+            limit=limit,
+            in_progress=in_progress,
+            left_out=waiting | self._sends.full(),
+            failing=failing,
+            blocked=blocked,
+            share=min(share, limit) if failing else share,
+        )
+
+    async def _answer(self, exchange: Exchange) -> Answer | None:
+        """Perform an exchange; return `None` while another relay has the lock."""
+        if exchange.reading is not None:
+            self._unread = False
+            self._sends.begin_read()
+        try:
+            answer = await self._session.run(exchange, writes=bool(exchange.acknowledged))
+        except Exception:
+            self._unread = True
+            raise
+        self._standby = answer is None
+        if self._standby:
+            self._unread = True
+        return answer
+
+    def _is_worth_reading(self) -> bool:
+        """Return whether the outbox may have records to send that were not read."""
+        left = self._unread or self._sends.left_records or len(self._failures) > 0
+        return left or monotonic() >= self._read_at + self._poll_interval_s
+
+    def _pause_s(self, waiting: set[OrderKey], *, full: bool = False) -> float:
+        """Return the time until the next poll or retry, in seconds."""
+        if len(self._sends.acknowledged) >= self._many:
             return 0.0
-        return min(self._poll_interval_s, failures.due_in_s(waiting))
+        poll_s = self._poll_interval_s
+        if not full:
+            poll_s += min(0.0, self._read_at - monotonic())
+        return max(0.0, min(poll_s, self._failures.due_in_s(waiting)))
 
     async def _send(self, record: StoredRecord) -> None:
         headers = unpack(record.headers)
@@ -252,7 +295,7 @@ class OutboxRelay:
                 record.partition,
                 headers=unmarked(headers, latest(headers)),
             )
-            if not isawaitable(sending):
+            if type(sending) is not CoroutineType and not isawaitable(sending):
                 # The record may have been sent, and every retry would send it again.
                 self._unusable = not_awaitable(self._producer.send_and_wait, sending)
                 self._wakeup.set()
@@ -267,12 +310,8 @@ class OutboxRelay:
         if not acknowledged:
             return
         try:
-            async with (
-                asyncio.timeout(self._drain_timeout_s),
-                self._session.transaction() as connection,
-            ):
-                if connection is not None:
-                    await self._rows.delete(connection, acknowledged)
+            async with asyncio.timeout(self._drain_timeout_s):
+                await self._session.run(Exchange(self._rows, acknowledged), writes=True)
         except Exception as error:
             _logger.warning(
                 "%d records were sent and could not be deleted from the outbox (%s); they will be "

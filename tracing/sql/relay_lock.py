@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy import Connection, Engine, Table
 
 _SUFFIX: Final = "-relay"
 _READ_AND_WRITE: Final = 0o666
@@ -37,12 +36,12 @@ class SqliteRelayLock:
         table: The outbox's table.
     """
 
-    def __init__(self, engine: AsyncEngine, table: Table) -> None:
+    def __init__(self, engine: Engine, table: Table) -> None:
         self._engine = engine
         self._table = table
         self._held: sqlite3.Connection | tuple[object, str] | None = None
 
-    async def acquire(self, connection: AsyncConnection) -> None:
+    def acquire(self, connection: Connection) -> None:
         """Take the lock, unless this relay has it already.
 
         Args:
@@ -54,7 +53,7 @@ class SqliteRelayLock:
         """
         if self._held is not None:
             return
-        databases = await connection.exec_driver_sql("PRAGMA database_list")
+        databases = connection.exec_driver_sql("PRAGMA database_list")
         files = {row["name"]: row["file"] for row in databases.mappings()}
         file = files.get(self._table.schema or "main")
         if file:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tracing.core.callables import require_async
 from tracing.kafka.client import client_info
 from tracing.messaging.transport import check_durable, sender_of
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+from tracing.sql.transactions import Transactions
 
 _DIALECTS: Final = ("postgresql", "sqlite")
 
@@ -50,15 +50,19 @@ def check_sender(producer: RecordSender) -> None:
     check_durable(info, "OutboxRelay", "records of the outbox")
 
 
-def check_engine(engine: AsyncEngine) -> None:
+def check_engine(engine: AsyncEngine | Transactions) -> None:
     """Refuse a database for which a relay has no lock.
 
     Raises:
-        ValueError: It is neither SQLite nor PostgreSQL.
+        ValueError: It is neither SQLite nor PostgreSQL with an asyncio driver.
     """
-    if engine.dialect.name not in _DIALECTS:
+    database = engine.engine if isinstance(engine, Transactions) else engine
+    name = database.dialect.name
+    if name not in _DIALECTS:
+        raise ValueError(f"OutboxRelay works on {' and '.join(_DIALECTS)}, not on {name}")
+    if name == "postgresql" and not isinstance(database, AsyncEngine):
         raise ValueError(
-            f"OutboxRelay works on {' and '.join(_DIALECTS)}, not on {engine.dialect.name}"
+            "on PostgreSQL, OutboxRelay takes an AsyncEngine: it keeps a connection for its lock"
         )
 
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Text, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tracing.core.log import EventLog
 from tracing.sql.relay_lock import SqliteRelayLock
+from tracing.sql.transactions import transactions_on
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Callable
 
-    from sqlalchemy import Table
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy import Connection, Table
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from tracing.sql.transactions import Transactions
+
+Result = TypeVar("Result")
 
 _logger = EventLog("tracing")
 
 
 class RelaySession:
-    """Opens transactions while holding the lock of the outbox.
+    """Runs transactions while holding the lock of the outbox.
 
     On PostgreSQL that is an advisory lock. It belongs to a connection, so the session keeps one of
     the engine's: when the connection ends, so does the lock, and another relay may take over. On
@@ -32,10 +37,14 @@ class RelaySession:
         table: The outbox's table, which gives the lock its name.
     """
 
-    def __init__(self, engine: AsyncEngine, table: Table) -> None:
-        self._engine = engine
-        self._locks = engine.dialect.name == "postgresql"
-        self._file_lock = SqliteRelayLock(engine, table)
+    def __init__(self, engine: AsyncEngine | Transactions, table: Table) -> None:
+        self._transactions = transactions_on(engine)
+        database = self._transactions.engine
+        asyncio_engine = database if isinstance(database, AsyncEngine) else None
+        plain = database.sync_engine if isinstance(database, AsyncEngine) else database
+        # The constructor of the relay admits PostgreSQL only with an asyncio engine.
+        self._locking = asyncio_engine if plain.dialect.name == "postgresql" else None
+        self._file_lock = SqliteRelayLock(plain, table)
         # The name includes the schema: tenants of one database may each have an outbox.
         schema = func.current_schema() if table.schema is None else literal(table.schema, Text)
         name = func.concat("pipeline-tracing:", schema, ".", literal(table.name, Text))
@@ -49,29 +58,42 @@ class RelaySession:
     @property
     def exclusive(self) -> bool:
         """Whether the lock ends with the connection."""
-        return self._locks
+        return self._locking is not None
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection | None]:
-        """Open a transaction; yield `None` while another relay has the lock, on PostgreSQL.
+    async def run(self, work: Callable[[Connection], Result], *, writes: bool) -> Result | None:
+        """Call a function in a transaction; on SQLite with a plain engine, in one hop.
+
+        Args:
+            work: The function.
+            writes: Whether it writes; else there is nothing to commit.
+
+        Returns:
+            What the function returns; `None` while another relay has the lock, on PostgreSQL.
 
         Raises:
             OtherRelayError: Another relay has the lock, on SQLite.
         """
-        if not self._locks:
-            async with self._engine.begin() as connection:
-                await self._file_lock.acquire(connection)
-                yield connection
-            return
+        if self._locking is not None:
+            return await self._run_locked(self._locking, work)
+
+        def locked(connection: Connection) -> Result:
+            self._file_lock.acquire(connection)
+            return work(connection)
+
+        run = self._transactions.run if writes else self._transactions.read
+        return await run(locked)
+
+    async def _run_locked(
+        self, engine: AsyncEngine, work: Callable[[Connection], Result]
+    ) -> Result | None:
         if self._connection is None:
-            self._connection = await self._locked()
+            self._connection = await self._locked(engine)
             self._note(stands_by=self._connection is None)
         if self._connection is None:
-            yield None
-            return
+            return None
         try:
             async with self._connection.begin():
-                yield self._connection
+                return await self._connection.run_sync(work)
         except BaseException:
             await self._give_up()
             raise
@@ -103,8 +125,8 @@ class RelaySession:
             message = "this relay takes over: it sends the records of %s from now on"
         _logger.info(message, self._table_name)
 
-    async def _locked(self) -> AsyncConnection | None:
-        connection = await self._engine.connect()
+    async def _locked(self, engine: AsyncEngine) -> AsyncConnection | None:
+        connection = await engine.connect()
         try:
             locked = await connection.scalar(self._lock)
             await connection.commit()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.util import await_only
 
 from tests.tracing.sql.conftest import Database, opened, sqlite_engine
 from tests.tracing.sql.relaying_process import END_OF_RECORD
@@ -132,11 +133,11 @@ async def test_a_crash_between_acknowledgement_and_deletion_resends_the_same_eve
 ) -> None:
     broker, reached, delete = Broker(), asyncio.Event(), OutboxRows.delete
 
-    async def hang(*args: Any) -> None:
+    def hang(*args: Any) -> None:
         if after:
-            await delete(*args)
+            delete(*args)
         reached.set()
-        await asyncio.Event().wait()
+        await_only(asyncio.Event().wait())
 
     await database.add(b"1", b"2", b"3")
     with monkeypatch.context() as broken:
@@ -159,10 +160,10 @@ async def test_nothing_is_lost_when_the_database_fails_between_acknowledgement_a
 ) -> None:
     delete, failures = OutboxRows.delete, [ConnectionError("gone"), TimeoutError()]
 
-    async def fail(*args: Any) -> None:
+    def fail(*args: Any) -> None:
         if failures:
             raise failures.pop()
-        await delete(*args)
+        delete(*args)
 
     monkeypatch.setattr(OutboxRows, "delete", fail)
     broker = Broker()
