@@ -14,7 +14,7 @@ from struct import Struct
 from struct import error as struct_error
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
 
 from tracing.core.otlp_wire import (
     EVENT_ATTRIBUTE,
@@ -23,10 +23,9 @@ from tracing.core.otlp_wire import (
     attribute,
     delimited,
 )
-from tracing.spans.message_links import MessageLinks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from opentelemetry.trace import Link, SpanContext, Status
 
@@ -93,10 +92,10 @@ class LightEncoder:
             span.encode_end(fields)
             remote = above is not None and span.above_is_remote
             fields.append(_FLAGS_REMOTE if remote else _FLAGS_LOCAL)
-            if span.touched:
-                # Of a field that comes twice, the last one counts.
-                fields.append(delimited(b"\x2a", span.name.encode()))
-                _append_touched(fields, span, span.added_links)
+            # Few spans have anything that is not in a slot.
+            others = vars(span)
+            if others and not self._append_others(fields, span, others):
+                return None
         except _FAULTS:
             return None
         return b"".join(fields)
@@ -104,7 +103,7 @@ class LightEncoder:
     def light(self, span: LightSpan) -> bytes | None:
         """Encode any other light span; `None` as above."""
         parts = span.light_parts()
-        if parts is None:
+        if parts is None or not span.built_parts.isdisjoint(vars(span)):
             return None
         shared, added, links = parts
         context, parent = span.get_span_context(), span.parent
@@ -131,11 +130,30 @@ class LightEncoder:
             )
             if added:
                 self._append_added(fields, added)
-            if links or span.touched:
-                _append_touched(fields, span, links)
+            _append_rare(fields, span, links)
         except _FAULTS:
             return None
         return b"".join(fields)
+
+    def _append_others(
+        self, fields: list[bytes], span: FlatSpan, others: Mapping[str, Any]
+    ) -> bool:
+        """Append what a flat span has beyond its slots; return whether that could be done.
+
+        A processor of the user's own may have replaced any part, as to hide a name.
+        """
+        context: SpanContext | None = others.get("_context")
+        if not span.built_parts.isdisjoint(others) or (
+            context is not None and context.span_id != int(span.traceparent[36:52], 16)
+        ):
+            return False
+        # Of a field that comes twice, the last one counts.
+        if "_name" in others:
+            fields.append(self._named(span.name))
+        if "_kind" in others:
+            fields.append(_KINDS[span.kind])
+        _append_rare(fields, span, span.added_links)
+        return True
 
     def _planned(self, plan: SpanPlan) -> bytes:
         return b"".join((self._named(plan.name), _KINDS[plan.kind], _attributes(plan.attributes)))
@@ -191,13 +209,14 @@ def _attributes(attributes: Mapping[str, Any]) -> bytes:
     return b"".join(attribute(SPAN_ATTRIBUTE, name, value) for name, value in attributes.items())
 
 
-def _append_touched(fields: list[bytes], span: LightSpan, links: Any) -> None:
-    fields += [_event(event) for event in span.light_events or ()]
-    if type(links) is MessageLinks:
-        links.encode(fields, _link)
-    else:
-        fields += [_link(link) for link in links]
-    fields.append(_status(span.status))
+def _append_rare(fields: list[bytes], span: LightSpan, links: Sequence[Link]) -> None:
+    events, status = span.light_events, span.status
+    if events:
+        fields += map(_event, events)
+    if links:
+        fields += map(_link, links)
+    if status.status_code is not StatusCode.UNSET:
+        fields.append(_status(status))
 
 
 def _event(event: LightEvent) -> bytes:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 from threading import Lock
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import Resource
@@ -65,9 +65,10 @@ class LightSpan(sdk.Span):
     Attributes:
         is_light: Whether it keeps what it is given: it is not built, and no limit affects it.
         added: What was set beyond the attributes that messages share; `None` where nothing was.
-        touched: Whether it may have events, links, a status or a name of its own.
         added_links: Its links, while it is light.
         light_events: Its events, while it is light.
+        built_parts: The parts of the SDK's span that it has only once it is built, or where
+            something replaced them.
     """
 
     _tracer: sdk.Tracer
@@ -79,8 +80,8 @@ class LightSpan(sdk.Span):
     added_links: Sequence[Link] = ()
     _end_time: int | None = None
     added: dict[str, Any] | None = None
-    touched = False
     light_events: list[LightEvent] | None = None
+    built_parts: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def resource(self) -> Any:
@@ -157,7 +158,6 @@ class LightSpan(sdk.Span):
             if code is not None:
                 if code is not StatusCode.UNSET and self._status.status_code is not StatusCode.OK:
                     self._status = status_of(status, description)
-                    self.touched = True
                 return
         super().set_status(status, description)
 
@@ -165,7 +165,6 @@ class LightSpan(sdk.Span):
         """Change the name, as the SDK does."""
         if self.is_light and self._end_time is None and name.__class__ is str:
             self._name = name
-            self.touched = True
             return
         super().update_name(name)
 
@@ -190,7 +189,6 @@ class LightSpan(sdk.Span):
         else:
             # Links to many messages stay as they are, to be made on demand.
             self.added_links = (*self.added_links, *links) if self.added_links else links
-            self.touched = True
 
     def end(self, end_time: int | None = None) -> None:
         """End the span; one that was never read stays light."""
@@ -223,7 +221,6 @@ class LightSpan(sdk.Span):
                 return False
             if events is None:
                 events = self.light_events = []
-                self.touched = True
             events.append(event)
             return True
 
@@ -277,8 +274,14 @@ class _Part:
 
 
 # Those that every light span has from the start.
-_FIRST: Final = {"_name", "_context", "_parent", "_kind", "_start_time", "_end_time"}
+_FIRST: Final = {
+    "_name", "_context", "_parent", "_kind", "_start_time", "_end_time", "_status",
+}  # fmt: skip
 
-for _name in vars(_SdkSpan("", INVALID_SPAN_CONTEXT, resource=Resource.get_empty())):
-    if _name not in _FIRST and not hasattr(LightSpan, _name):
-        setattr(LightSpan, _name, _Part(_name))
+LightSpan.built_parts = frozenset(
+    name
+    for name in vars(_SdkSpan("", INVALID_SPAN_CONTEXT, resource=Resource.get_empty()))
+    if name not in _FIRST and not hasattr(LightSpan, name)
+)
+for _name in LightSpan.built_parts:
+    setattr(LightSpan, _name, _Part(_name))

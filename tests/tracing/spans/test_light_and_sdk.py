@@ -17,9 +17,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
-from tests.tracing.spans.span_changes import Change, changes, ends, failed
+from tests.tracing.spans.span_changes import LINK, Change, changes, ends, failed
 from tracing.core import semconv
 from tracing.core.otlp_wire import IntAttribute, TextAttribute
 from tracing.export.span_encoding import SpanEncoder
@@ -248,6 +248,35 @@ def test_what_a_handler_usually_does_keeps_the_span_light(kind: str) -> None:
     assert span.is_light
     assert 0 == encoder.left_to_sdk
     assert "renamed" == span.name
+
+
+@pytest.mark.parametrize("kind", ["light", "flat"])
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("_name", "hidden"),
+        ("_kind", SpanKind.CLIENT),
+        ("_status", Status(StatusCode.ERROR, "hidden")),
+        ("_attributes", {"hidden": True}),
+        ("_events", [sdk.Event("hidden", {}, 5)]),
+        ("_links", [Link(LINK)]),
+        ("_end_time", 7),
+    ],
+)
+def test_what_a_processor_replaces_is_not_exported(kind: str, part: str, value: object) -> None:
+    class Hides(sdk.SpanProcessor):
+        def on_end(self, span: sdk.ReadableSpan) -> None:
+            setattr(span, part, value)
+
+    def run(made: str, *, by_the_sdk: bool) -> object:
+        run = Run(None)
+        run.ended = Ended()
+        run.provider.add_span_processor(Hides())
+        run.provider.add_span_processor(run.ended)
+        getattr(run, made)().end(5)
+        return encoded(run.ended.spans[0], by_the_sdk=by_the_sdk)
+
+    assert run("by_the_sdk", by_the_sdk=True) == run(kind, by_the_sdk=False)
 
 
 @pytest.mark.parametrize("kind", ["light", "flat"])
