@@ -105,8 +105,7 @@ class HandOver:
         self._endings = tuple(
             processor
             for processor in processors
-            if hasattr(processor, "_on_ending")
-            and not _inherits(processor, "_on_ending", _IDLE_ENDINGS)
+            if not _inherits(processor, "_on_ending", _IDLE_ENDINGS)
         )
         self._ends = tuple((processor, *_queue_of(processor)) for processor in processors)
         self._processors = processors
@@ -121,7 +120,8 @@ class _Single:
 
 def _inherits(processor: object, method: str, idle: tuple[object, ...]) -> bool:
     # Some tools put a method on the object.
-    return method not in vars(processor) and getattr(type(processor), method, None) in idle
+    own = getattr(processor, "__dict__", ())
+    return method not in own and getattr(type(processor), method, None) in idle
 
 
 _NOT_FED: Final = (None, None, 0, 0)
