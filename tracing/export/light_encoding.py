@@ -50,6 +50,7 @@ _IS_REMOTE: Final = 0x200
 _UNSET_STATUS: Final = b"\x7a\x00"
 _FLAGS_LOCAL: Final = _UNSET_STATUS + _FLAGS(0x85, 0x01, _HAS_IS_REMOTE)
 _FLAGS_REMOTE: Final = _UNSET_STATUS + _FLAGS(0x85, 0x01, _HAS_IS_REMOTE | _IS_REMOTE)
+_IDS: Final = frozenset({"_context", "_parent"})
 _SHORT: Final = tuple(bytes((number,)) for number in range(0x80))
 _ATTRIBUTE: Final = tuple(SPAN_ATTRIBUTE + length for length in _SHORT)
 # A value that is a text of this size, while both lengths are one byte.
@@ -142,10 +143,7 @@ class LightEncoder:
 
         A processor of the user's own may have replaced any part, as to hide a name.
         """
-        context: SpanContext | None = others.get("_context")
-        if not span.built_parts.isdisjoint(others) or (
-            context is not None and context.span_id != int(span.traceparent[36:52], 16)
-        ):
+        if not (span.built_parts.isdisjoint(others) and _IDS.isdisjoint(others)):
             return False
         # Of a field that comes twice, the last one counts.
         if "_name" in others:

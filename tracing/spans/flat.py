@@ -10,6 +10,7 @@ For whatever reads it, a flat span is the same span of the SDK's class.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from time import time_ns
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
@@ -64,22 +65,37 @@ class SpanPlan:
         self.encoded: bytes | None = None
 
 
+class _OfPlan:
+    """An attribute of the SDK's span that comes from the plan, unless something replaces it."""
+
+    def __init__(self, name: str) -> None:
+        self._of_plan = attrgetter(name)
+
+    def __get__(self, span: Any, owner: type | None = None) -> Any:
+        return self if span is None else self._of_plan(span.plan)
+
+
 class _OnDemand:
-    """An attribute of a span that is made when it is first read."""
+    """An attribute of the SDK's span that is made when it is first read, unless replaced.
 
-    def __init__(self, make: Callable[[Any], object]) -> None:
+    It is kept in a slot, which only this class reads: a span whose dictionary is empty is one of
+    which nothing was replaced.
+    """
+
+    def __init__(self, slot: str, make: Callable[[Any], object]) -> None:
+        self._slot = slot
         self._make = make
-        self._name = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
 
     def __get__(self, span: Any, owner: type | None = None) -> Any:
         if span is None:
             return self
-        # From now on the span's own attribute hides this one. Two threads make equal values.
-        value = span.__dict__[self._name] = self._make(span)
-        return value
+        try:
+            return getattr(span, self._slot)
+        except AttributeError:
+            # Two threads make equal values.
+            value = self._make(span)
+            setattr(span, self._slot, value)
+            return value
 
 
 class FlatSpan(LightSpan):
@@ -103,6 +119,8 @@ class FlatSpan(LightSpan):
 
     __slots__ = (
         "_end_time",
+        "_made_context",
+        "_made_parent",
         "_start_time",
         "above",
         "above_is_remote",
@@ -190,16 +208,16 @@ class FlatSpan(LightSpan):
     def _all_attributes(self) -> dict[str, Any]:
         return updated({**self.plan.attributes}, self._own())
 
-    def _made_context(self) -> SpanContext:
+    def _make_context(self) -> SpanContext:
         return _context(self.traceparent, is_remote=False)
 
-    def _made_parent(self) -> SpanContext | None:
+    def _make_parent(self) -> SpanContext | None:
         return None if self.above is None else _context(self.above, is_remote=self.above_is_remote)
 
-    _context: Any = _OnDemand(_made_context)
-    _parent: Any = _OnDemand(_made_parent)
-    _name: Any = _OnDemand(lambda span: span.plan.name)
-    _kind: Any = _OnDemand(lambda span: span.plan.kind)
+    _context: Any = _OnDemand("_made_context", _make_context)
+    _parent: Any = _OnDemand("_made_parent", _make_parent)
+    _name: Any = _OfPlan("name")
+    _kind: Any = _OfPlan("kind")
 
 
 # Public names of the same two slots.

@@ -261,6 +261,7 @@ def test_what_a_handler_usually_does_keeps_the_span_light(kind: str) -> None:
         ("_events", [sdk.Event("hidden", {}, 5)]),
         ("_links", [Link(LINK)]),
         ("_end_time", 7),
+        ("_parent", LINK),
     ],
 )
 def test_what_a_processor_replaces_is_not_exported(kind: str, part: str, value: object) -> None:
