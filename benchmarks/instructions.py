@@ -17,9 +17,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.overhead.rows import Variant, Work, chosen
 
@@ -32,8 +32,22 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _WARM_UP: Final = 300
 _TOTALS: Final = re.compile(r"^(?:totals|summary):\s*(\d+)", re.MULTILINE)
 
-Counts = dict[str, float]
-"""Instructions per message, by phase."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """The result for one variant.
+
+    Attributes:
+        phases: Instructions per message, by phase.
+        flat: The share of messages that took the flat path; `None` without one.
+    """
+
+    phases: dict[str, float]
+    flat: float | None
+
+    def over(self, bare: Counted) -> dict[str, float]:
+        """Return what it adds to the bare client, by phase."""
+        return {phase: spent - bare.phases[phase] for phase, spent in self.phases.items()}
 
 
 def _control(*arguments: str) -> None:
@@ -44,31 +58,34 @@ def _control(*arguments: str) -> None:
     )
 
 
-async def _run(variant: Variant, messages: int) -> list[str]:
-    """Run a variant under Valgrind; return the phases, each of which ends with a dump."""
+async def _run(variant: Variant, messages: int) -> dict[str, Any]:
+    """Run a variant under Valgrind; return its phases, each of which ends with a dump."""
     from benchmarks.overhead import application  # noqa: PLC0415 - only in the measured process
     from benchmarks.overhead.instrumentation import instrumented  # noqa: PLC0415 - as above
     from benchmarks.overhead.measure import hide_from_garbage_collector  # noqa: PLC0415 - as above
     from benchmarks.stub_clients import StubLog, stub_consumer, stub_producer  # noqa: PLC0415
 
     work = variant.work
-    (topic,) = application.topics_of(work)
-    StubLog({topic})
+    topics = application.topics_of(work, "bench")
+    StubLog(set(topics))
     instrumentation = instrumented(variant)
     producer = instrumentation.producer(stub_producer())
-    consumer = instrumentation.consumer(stub_consumer(topic))
-    handler = application.Handler(work, producer, instrumentation.set_attributes)
+    consumer = instrumentation.consumer(stub_consumer(topics))
+    handler = application.Handler(
+        work, producer, application.forwarded("bench"), instrumentation.set_attributes
+    )
     receive = application.receiver(work, consumer, instrumentation.around(handler.handle))
-    await application.send(producer, work, _WARM_UP)
+    await application.send(producer, work, topics, _WARM_UP)
     await receive(_WARM_UP)
     await handler.finish()
     instrumentation.flush()
     hide_from_garbage_collector()
     _control("-i", "on")
     _control("-d")
-    # Between these two is only what a dump itself costs.
+    # Between these two is only what a dump itself costs, and a flush without messages.
+    instrumentation.flush()
     _control("-d")
-    await application.send(producer, work, messages)
+    await application.send(producer, work, topics, messages)
     instrumentation.flush()
     _control("-d")
     await receive(messages)
@@ -78,10 +95,14 @@ async def _run(variant: Variant, messages: int) -> list[str]:
     await producer.stop()
     await consumer.stop()
     instrumentation.verify()
-    return ["send", "forward" if work.forwards else "receive"]
+    flat = instrumentation.flat_path()
+    return {
+        "phases": ["send", "forward" if work.forwards else "receive"],
+        "flat": None if flat is None else flat.share,
+    }
 
 
-def count(variant: Variant, messages: int) -> Counts:
+def count(variant: Variant, messages: int) -> Counted:
     """Count the instructions of a variant, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out"
@@ -100,14 +121,15 @@ def count(variant: Variant, messages: int) -> Counts:
         if done.returncode:
             sys.exit(f"error: {variant.name} failed:\n{done.stderr[-2000:]}")
         dumps = [total(Path(f"{output}.{number}").read_text()) for number in (2, 3, 4)]
-    phases = json.loads(done.stdout)
+    printed = json.loads(done.stdout)
     empty, *counted = dumps
     counts = {
-        phase: (whole - empty) / messages for phase, whole in zip(phases, counted, strict=True)
+        phase: (whole - empty) / messages
+        for phase, whole in zip(printed["phases"], counted, strict=True)
     }
     if "forward" in counts:
         del counts["send"]
-    return counts
+    return Counted(phases=counts, flat=printed["flat"])
 
 
 def total(dump: str) -> int:
@@ -126,23 +148,23 @@ def compare(rows: Sequence[Row], messages: int) -> None:
     """Count and print all rows."""
     print(
         f"{'1,000 instructions per message':<38}{'bare':>7}{'ours +':>8}{'official +':>12}"
-        f"{'ratio':>7}  ours by phase"
+        f"{'ratio':>7}  ours by phase, share of the flat path"
     )
-    bare: dict[Variant, Counts] = {}
+    known: dict[Variant, Counted] = {}
     for row in rows:
         ours, official = row.variant("ours"), row.variant("official")
-        if ours.bare not in bare:
-            bare[ours.bare] = count(ours.bare, messages)
-        base = bare[ours.bare]
-        added = [
-            {phase: spent - base[phase] for phase, spent in count(variant, messages).items()}
-            for variant in (ours, official)
-        ]
-        mine, theirs = (sum(phases.values()) for phases in added)
-        by_phase = ", ".join(f"{phase} {spent / 1000:.1f}" for phase, spent in added[0].items())
+        for variant in (ours.bare, ours, official):
+            if variant not in known:
+                known[variant] = count(variant, messages)
+        bare = known[ours.bare]
+        by_phase = known[ours].over(bare)
+        mine, theirs = sum(by_phase.values()), sum(known[official].over(bare).values())
+        phases = ", ".join(f"{phase} {spent / 1000:.1f}" for phase, spent in by_phase.items())
+        flat = known[ours].flat
         print(
-            f"{row.title:<38}{sum(base.values()) / 1000:>7.1f}{mine / 1000:>8.1f}"
-            f"{theirs / 1000:>12.1f}{mine / theirs:>7.2f}  {by_phase}",
+            f"{row.title:<38}{sum(bare.phases.values()) / 1000:>7.1f}{mine / 1000:>8.1f}"
+            f"{theirs / 1000:>12.1f}{mine / theirs:>7.2f}  {phases}"
+            f"{'' if flat is None else f'; {flat:.0%}'}",
             flush=True,
         )
 
@@ -169,7 +191,7 @@ def main() -> None:
         rows = chosen(options.rows.split(","))
     except ValueError as error:
         parser.error(str(error))
-    unsuitable = [row.name for row in rows if row.work.reading != "iterate" or row.work.topics > 1]
+    unsuitable = [row.name for row in rows if row.work.reading not in {"iterate", "process"}]
     if unsuitable:
         parser.error(f"these rows need a broker: {', '.join(unsuitable)}")
     compare(rows, options.messages)

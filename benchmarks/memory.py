@@ -35,17 +35,19 @@ def high_water_mark_mib() -> float:
 
 async def measure(variant: Variant, marks: tuple[int, ...]) -> list[float]:
     """Send, receive and forward messages; return the high-water mark at each number of them."""
-    (topic,) = application.topics_of(variant.work)
-    StubLog({topic})
+    topics = application.topics_of(variant.work, "bench")
+    StubLog(set(topics))
     instrumentation = instrumented(variant)
     producer = instrumentation.producer(stub_producer())
-    consumer = instrumentation.consumer(stub_consumer(topic))
-    handler = application.Handler(variant.work, producer, instrumentation.set_attributes)
+    consumer = instrumentation.consumer(stub_consumer(topics))
+    handler = application.Handler(
+        variant.work, producer, application.forwarded("bench"), instrumentation.set_attributes
+    )
     receive = application.receiver(variant.work, consumer, instrumentation.around(handler.handle))
     measured, done, began = [], 0, time.monotonic()
     for mark in marks:
         while done < mark:
-            await application.send(producer, variant.work, _AT_ONCE, first=done)
+            await application.send(producer, variant.work, topics, _AT_ONCE, first=done)
             await receive(_AT_ONCE)
             await handler.finish()
             instrumentation.flush()

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _TIMESTAMP_TYPE: Final = 0
 _SERVERS: Final = "localhost:9092"
@@ -113,6 +116,6 @@ def stub_producer() -> Any:
     return producer
 
 
-def stub_consumer(topic: str) -> Any:
+def stub_consumer(topics: Iterable[str]) -> Any:
     """Make a consumer that needs no broker. Call it in a running event loop."""
-    return AIOKafkaConsumer(topic, bootstrap_servers=_SERVERS)
+    return AIOKafkaConsumer(*topics, bootstrap_servers=_SERVERS)

@@ -25,20 +25,27 @@ _BATCH: Final = 500
 _TIMEOUT_S: Final = 60.0
 
 
-def topics_of(work: Work) -> list[str]:
-    """Return the topics that the work sends to and receives from."""
+def topics_of(work: Work, name: str) -> list[str]:
+    """Return the topics that the work sends to and receives from.
+
+    Args:
+        work: What the application does.
+        name: The topic; with several, the beginning of their names.
+    """
     if work.topics == 1:
-        return ["bench"]
-    return [f"bench-{number:04}" for number in range(work.topics)]
+        return [name]
+    return [f"{name}-{number:04}" for number in range(work.topics)]
 
 
-FORWARDED: Final = "bench-forwarded"
+def forwarded(name: str) -> str:
+    """Return the topic that events are forwarded to."""
+    return f"{name}-forwarded"
 
 
-def partitions_of(work: Work) -> dict[str, int]:
+def partitions_of(work: Work, name: str) -> dict[str, int]:
     """Return all topics of the work with their numbers of partitions."""
-    partitions = PARTITIONS if work.topics == 1 else 1
-    return dict.fromkeys(topics_of(work), partitions) | {FORWARDED: PARTITIONS}
+    topics = dict.fromkeys(topics_of(work, name), PARTITIONS if work.topics == 1 else 1)
+    return topics | {forwarded(name): PARTITIONS} if work.forwards else topics
 
 
 def producer_options(work: Work) -> dict[str, Any]:
@@ -53,7 +60,7 @@ def consumer_options(work: Work, *, commits: bool) -> dict[str, Any]:
         work: What the application does.
         commits: Whether the loop commits by itself; else aiokafka does, as often.
     """
-    options: dict[str, Any] = {"auto_offset_reset": "latest", "fetch_max_wait_ms": 10}
+    options: dict[str, Any] = {"auto_offset_reset": "earliest", "fetch_max_wait_ms": 10}
     if work.reading == "consume":
         options |= {"group_id": GROUP, "auto_commit_interval_ms": _COMMIT_MS}
         options["enable_auto_commit"] = not commits
@@ -65,16 +72,18 @@ def typed(number: int) -> Headers:
     return [("ce_type", b"OrderPlaced"), ("ce_subject", b"order-%06d" % number)]
 
 
-async def send(producer: Any, work: Work, messages: int, *, first: int = 0) -> None:
+async def send(
+    producer: Any, work: Work, topics: list[str], messages: int, *, first: int = 0
+) -> None:
     """Send messages, with many of them under way.
 
     Args:
         producer: The producer.
         work: What kind of messages.
+        topics: Where to, in turns.
         messages: How many.
         first: The number of the first one, which its headers contain.
     """
-    topics = topics_of(work)
     window = max(IN_FLIGHT, 10 * len(topics))
     pending: list[asyncio.Future[Any]] = []
     for number in range(first, first + messages):
@@ -101,12 +110,16 @@ class Handler:
 
     Args:
         work: What to do with a record.
-        producer: Where it forwards.
+        producer: Forwards.
+        topic: Where it forwards to.
         set_attributes: Sets three attributes on the span.
     """
 
-    def __init__(self, work: Work, producer: Any, set_attributes: Callable[[], None]) -> None:
+    def __init__(
+        self, work: Work, producer: Any, topic: str, set_attributes: Callable[[], None]
+    ) -> None:
         self._producer = producer
+        self._topic = topic
         self._set_attributes = set_attributes
         self._pending: list[asyncio.Future[Any]] = []
         self._number = 0
@@ -130,7 +143,7 @@ class Handler:
     async def _forward(self, record: Any) -> None:
         self._number += 1
         sent = await self._producer.send(
-            FORWARDED, record.value, key=record.key, headers=typed(self._number)
+            self._topic, record.value, key=record.key, headers=typed(self._number)
         )
         self._pending.append(sent)
         if len(self._pending) == IN_FLIGHT:

@@ -13,13 +13,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from benchmarks.overhead import application
 from benchmarks.overhead.application import Gate
 from benchmarks.overhead.instrumentation import official_provider, set_environment
 from benchmarks.overhead.measure import Cost, hide_from_garbage_collector, timed
-from demo_pipeline.broker import create_topics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,19 +52,23 @@ def _exists(module: str) -> bool:
     return False
 
 
-async def measure(variant: Variant, servers: str, messages: int) -> Cost:
-    """Measure sending and receiving with another client in this process."""
+async def measure(variant: Variant, servers: str, name: str, messages: int) -> Cost:
+    """Measure sending and receiving with another client in this process.
+
+    Args:
+        variant: What to measure.
+        servers: The broker.
+        name: The topic, which is there and empty.
+        messages: How many messages to send, besides some for a warm-up.
+    """
     flush: Callable[[], object] = _nothing
     provider = None
     if variant.instrumentation != "none":
         set_environment(variant)
         provider = official_provider(encoded=variant.encoded)
         flush = provider.force_flush
-    # Its own topic has no messages of others, so that reading can start at its beginning.
-    topic = f"bench-{uuid4().hex}"
-    await create_topics(servers, {topic: application.PARTITIONS})
     opened = _faststream if variant.client == "faststream" else _confluent
-    async with opened(provider, servers, topic) as (send, receive):
+    async with opened(provider, servers, name) as (send, receive):
         await send(_WARM_UP)
         await receive(_WARM_UP)
         flush()

@@ -1,6 +1,6 @@
 """Measure one variant in this process; `turns` starts it.
 
-    python -m benchmarks.overhead.measure VARIANT --servers HOST:PORT --messages N [--cpu CPU]
+    python -m benchmarks.overhead.measure VARIANT --servers HOST:PORT --topic NAME --messages N
 
 CPU time is that of the process, without the broker. `VARIANT` and the result are JSON.
 """
@@ -67,12 +67,19 @@ def cost_from(document: dict[str, Any]) -> Cost:
     )
 
 
-async def measure(variant: Variant, servers: str, messages: int) -> Cost:
-    """Measure sending and receiving with one variant in this process."""
+async def measure(variant: Variant, servers: str, name: str, messages: int) -> Cost:
+    """Measure sending and receiving with one variant in this process.
+
+    Args:
+        variant: What to measure.
+        servers: The broker.
+        name: The name of the topics, which are there and empty: see `application.topics_of`.
+        messages: How many messages to send, besides some for a warm-up.
+    """
     work = variant.work
     instrumentation = instrumented(variant)
     flush = instrumentation.flush
-    topics = application.topics_of(work)
+    topics = application.topics_of(work, name)
     producer: Any = instrumentation.producer(
         AIOKafkaProducer(bootstrap_servers=servers, **application.producer_options(work))
     )
@@ -81,23 +88,22 @@ async def measure(variant: Variant, servers: str, messages: int) -> Cost:
     consumer: Any = instrumentation.consumer(
         AIOKafkaConsumer(*topics, bootstrap_servers=servers, **options)
     )
-    handler = application.Handler(work, producer, instrumentation.set_attributes)
+    handler = application.Handler(
+        work, producer, application.forwarded(name), instrumentation.set_attributes
+    )
     handle = instrumentation.around(handler.handle)
     async with producer, consumer:
-        await consumer.seek_to_end()
-        for partition in consumer.assignment():
-            await consumer.position(partition)
         receive = application.receiver(work, consumer, handle)
         ending = None
         if has_loop:
             receive, ending = consume_loop(consumer, handle)
         warm_up = max(200, 2 * work.topics)
-        await application.send(producer, work, warm_up)
+        await application.send(producer, work, topics, warm_up)
         await receive(warm_up)
         await handler.finish()
         flush()
         hide_from_garbage_collector()
-        sending = application.send(producer, work, messages)
+        sending = application.send(producer, work, topics, messages)
         if work.forwards:
             await sending
             flush()
@@ -141,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant")
     parser.add_argument("--servers", required=True)
+    parser.add_argument("--topic", required=True, help="the topic, or the beginning of the topics")
     parser.add_argument("--messages", type=int, required=True)
     parser.add_argument("--cpu", type=int, help="the CPU on which to run")
     options = parser.parse_args()
@@ -148,13 +155,13 @@ def main() -> None:
         pin(options.cpu)
     document = json.loads(options.variant)
     variant = Variant(**{**document, "work": Work(**document["work"])})
-    if variant.client == "aiokafka":
-        measuring = measure(variant, options.servers, options.messages)
-    else:
+    measuring = measure
+    if variant.client != "aiokafka":
         from benchmarks.overhead import elsewhere  # noqa: PLC0415 - only for these variants
 
-        measuring = elsewhere.measure(variant, options.servers, options.messages)
-    print(json.dumps(asdict(asyncio.run(measuring))))
+        measuring = elsewhere.measure
+    cost = asyncio.run(measuring(variant, options.servers, options.topic, options.messages))
+    print(json.dumps(asdict(cost)))
 
 
 if __name__ == "__main__":

@@ -73,18 +73,16 @@ async def compare(
     if cpus is not None:
         pin(cpus[0])
     costs: Costs = {variant: [] for variant in variants}
-    partitions: dict[str, int] = {}
-    for variant in variants:
-        partitions |= partitions_of(variant.work)
     for number in range(rounds):
         # A broker that keeps all messages in memory is not asked to keep those of all rounds.
         async with EmbeddedBroker() as broker:
             servers = broker.bootstrap_servers
-            await create_topics(servers, partitions)
             for place, variant in enumerate(order_of(variants, number), 1):
-                cost = await asyncio.to_thread(
-                    run, variant, servers, messages, None if cpus is None else cpus[1]
-                )
+                # Its own topics have no messages of others, which would be old and so special.
+                topic = f"bench-{place}"
+                await create_topics(servers, partitions_of(variant.work, topic))
+                cpu = None if cpus is None else cpus[1]
+                cost = await asyncio.to_thread(run, variant, servers, topic, messages, cpu)
                 costs[variant].append(cost)
                 report(
                     f"round {number + 1}/{rounds}, {place}/{len(variants)}: "
@@ -93,14 +91,14 @@ async def compare(
     return costs
 
 
-def run(variant: Variant, servers: str, messages: int, cpu: int | None) -> Cost:
+def run(variant: Variant, servers: str, topic: str, messages: int, cpu: int | None) -> Cost:
     """Measure a variant in a fresh process.
 
     Raises:
         MeasurementError: It failed.
     """
     command = [sys.executable, "-m", "benchmarks.overhead.measure", json.dumps(asdict(variant))]
-    command += ["--servers", servers, "--messages", str(messages)]
+    command += ["--servers", servers, "--topic", topic, "--messages", str(messages)]
     if cpu is not None:
         command += ["--cpu", str(cpu)]
     try:

@@ -48,7 +48,7 @@ def test_help_lists_the_rows(
 
 def test_a_failed_measurement_shows_the_end_of_what_it_printed() -> None:
     with pytest.raises(MeasurementError, match=r"(?s)bare \(aiokafka\).*Error"):
-        run(Variant(), "127.0.0.1:1", 1, None)
+        run(Variant(), "127.0.0.1:1", "bench", 1, None)
 
 
 def test_clients_whose_telemetry_is_missing_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
