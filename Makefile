@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := tracing dashboards demo_pipeline tests benchmarks
 
-.PHONY: help demo test lint fmt types unit bench requirements clean
+.PHONY: help demo test lint fmt types unit bench figures requirements clean
 
 help:
 	@echo "make demo    set up and run the demo pipeline once, then show one order's trace"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint    lint and check the formatting        make fmt    format and fix"
 	@echo "make types   check the types (mypy, strict)       make unit   run only the tests"
 	@echo "make bench   measure the cost per message, compared with the official instrumentation"
+	@echo "make figures measure it for docs/cost.md and README.md"
 	@echo "make clean   remove the virtual environment and all caches"
 
 $(READY): requirements.txt pyproject.toml
@@ -48,6 +49,11 @@ unit: $(READY)
 # For example: make bench BENCH="--rows encoded,consume --rounds 9"
 bench: $(READY)
 	$(BIN)/python -m benchmarks.overhead $(BENCH)
+
+# Writes the figures in docs/cost.md and README.md anew. Run it on a quiet machine.
+figures: $(READY)
+	$(BIN)/python -m benchmarks.overhead --output benchmarks/results/overhead.json
+	$(BIN)/python -m benchmarks.cost_table
 
 # Resolves the pins again. The file names no package index, so it works with any.
 requirements:
