@@ -50,6 +50,10 @@ _DRAIN_S: Final = 10.0
 _CLOSE_S: Final = 5.0
 _RELAY_DRAIN_S: Final = 3.0
 _RELAY_STOP_S: Final = 2.0
+# Replicas add to a shared outbox without waking the relay that is at work. On SQLite there is one
+# process, which wakes its relay after each commit.
+_POLL_S: Final = 0.1
+_POLL_ALONE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +165,13 @@ async def start_service(
         client = None
         if service.asks_orders and orders_api is not None:
             client = await stack.enter_async_context(orders_client(orders_api, providers))
+        sqlite = database.dialect.name == "sqlite"
         relay = OutboxRelay(
-            outbox, database, FaultySender(producer, faults), drain_timeout_s=_RELAY_STOP_S
+            outbox,
+            database,
+            FaultySender(producer, faults),
+            poll_interval_s=_POLL_ALONE_S if sqlite else _POLL_S,
+            drain_timeout_s=_RELAY_STOP_S,
         )
         context = ServiceContext(
             telemetry,

@@ -11,7 +11,7 @@ from demo_pipeline.app.run_record import unreadable_orders
 from demo_pipeline.services import analytics, loyalty, observer, orders, receipts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -61,8 +61,22 @@ class Endings:
             What is missing, as one line; nothing if all ended in time.
         """
         started = time.monotonic()
+        spans, lost = 0, set[str]()
+        open_in = {name: service for name, service in running.items() if name in _DONE}
+        done: dict[str, Collection[str]] = {}
         while True:
-            unfinished = await self._unfinished(running)
+            ended_spans = self.record.recording.spans
+            lost |= unreadable_orders(ended_spans[spans:])
+            spans = len(ended_spans)
+            for name, service in list(open_in.items()):
+                async with service.database.connect() as connection:
+                    ended = await _DONE[name](connection)
+                if ended is not None:
+                    done[name] = ended
+                    if lost.union(ended).issuperset(self.record.order_ids):
+                        # An end is final, so this service need not be asked again.
+                        del open_in[name]
+            unfinished = self._unfinished(done.values(), lost)
             self.progress.ended(len(self.record.order_ids) - len(unfinished))
             # Where answers take longer, so do orders; the deadlines of sagas stretch likewise.
             timeout_s = self.timeout_s * self.pace.factor
@@ -75,13 +89,8 @@ class Endings:
                 return (f"{orders} did not end within {timeout_s:.3g} s (--timeout): {named}",)
             await asyncio.sleep(_POLL_S)
 
-    async def _unfinished(self, running: Mapping[str, RunningService]) -> list[str]:
-        done: set[str] | None = None
-        for name, service in running.items():
-            if name in _DONE:
-                async with service.database.connect() as connection:
-                    ended = await _DONE[name](connection)
-                if ended is not None:
-                    done = set(ended) if done is None else done.intersection(ended)
-        ended = (done or set()) | unreadable_orders(self.record.recording.spans)
-        return [order_id for order_id in self.record.order_ids if order_id not in ended]
+    def _unfinished(self, done: Iterable[Collection[str]], lost: Collection[str]) -> list[str]:
+        """Return the orders that have not ended in every service, and can still be read."""
+        everywhere = [set(each) for each in done]
+        ended = set.intersection(*everywhere) if everywhere else set()
+        return [each for each in self.record.order_ids if each not in ended and each not in lost]

@@ -72,8 +72,11 @@ def unreadable_orders(spans: Iterable[ReadableSpan]) -> frozenset[str]:
     """
     order_ids = set()
     for span in spans:
+        # The name first: most spans make their attributes only when they are asked for.
+        if span.name != _PROCESS:
+            continue
         attributes = span.attributes or {}
-        if span.name == _PROCESS and _UNREADABLE.items() <= attributes.items():
+        if _UNREADABLE.items() <= attributes.items():
             order_id = attributes.get("messaging.message.conversation_id")
             if isinstance(order_id, str):
                 order_ids.add(order_id)

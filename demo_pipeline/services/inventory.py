@@ -66,7 +66,7 @@ def reserve(command: ReserveInventory, connection: Connection) -> tuple[Event, .
     if not insert_once(connection, RESERVATIONS, order_id=order.order_id, state=RESERVED):
         return (_answer_again(order, connection),)
     wanted = _wanted(order)
-    products = stock_log.load(stock_log.lock(wanted, connection), connection)
+    products = stock_log.lock_and_load(wanted, connection)
     because = sold_out(wanted, {sku: each.state.available for sku, each in products.items()})
     if because is None:
         _record(StockChange.RESERVED, order, products, connection)
@@ -81,8 +81,7 @@ def release(command: ReleaseInventory, connection: Connection) -> tuple[Event, .
     if not insert_once(connection, RESERVATIONS, order_id=order.order_id, state=RELEASED):
         was_reserved = connection.execute(_RELEASE, {"of_order": order.order_id})
         if was_reserved.rowcount:
-            stock = stock_log.lock(_wanted(order), connection)
-            products = stock_log.load(stock, connection)
+            products = stock_log.lock_and_load(_wanted(order), connection)
             _record(StockChange.RELEASED, order, products, connection)
     return (StockReleased(order),)
 

@@ -17,13 +17,15 @@ from demo_pipeline.domain.events import (
 )
 from demo_pipeline.domain.topics import NOTIFICATION, ORDERS, SHIPPING
 from demo_pipeline.runtime.service import Service, Work
-from tracing.sql import SagaView, SqlSagaLog, saga_tables
+from tracing.sql import FlowNote, SagaView, SqlSagaLog, saga_tables
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from demo_pipeline.runtime.group_commit import GroupCommit, Piece
     from demo_pipeline.runtime.service_context import ServiceContext
 
 ORDER_NOTIFICATION: Final = tracing.SagaFlow(
@@ -45,10 +47,46 @@ SAGA_TABLES: Final = saga_tables(_TABLES)
 """The tables with the status of the observed flows."""
 
 
+class _SharedLog:
+    """A saga log whose events share transactions."""
+
+    def __init__(self, commits: GroupCommit) -> None:
+        self._commits = commits
+        self._log = SqlSagaLog(commits.transactions, metadata=_TABLES)
+
+    async def health(self, saga: str, now_ns: int) -> tracing.SagaHealth:
+        """Read the health of the instances of one flow."""
+        return await self._log.health(saga, now_ns)
+
+    async def note(
+        self,
+        saga: str,
+        event: tracing.FlowEvent,
+        *,
+        context: tracing.SagaContext | None = None,
+        deadline_ns: int | None = None,
+    ) -> tracing.SagaHistory | None:
+        """Store an event."""
+        note = saga, FlowNote(event, context, deadline_ns)
+        return await self._commits.run(self._note, note, patient=False)
+
+    def _note(
+        self, connection: Connection, pieces: Sequence[Piece[tuple[str, FlowNote]]]
+    ) -> list[tracing.SagaHistory | None]:
+        noted: dict[int, tracing.SagaHistory | None] = {}
+        for saga in {piece.work[0] for piece in pieces}:
+            of_saga = [each for each in pieces if each.work[0] == saga]
+            notes = [each.work[1] for each in of_saga]
+            noted |= zip(
+                map(id, of_saga), self._log.note_all_in(connection, saga, notes), strict=True
+            )
+        return [noted[id(each)] for each in pieces]
+
+
 @asynccontextmanager
 async def observing(context: ServiceContext) -> AsyncIterator[Work]:
     """Observe events during the block."""
-    log = SqlSagaLog(context.commits.transactions, metadata=_TABLES)
+    log = _SharedLog(context.commits)
     observer = tracing.SagaObserver([ORDER_NOTIFICATION], log, context.telemetry)
     try:
         yield Work(observer.observe)

@@ -20,7 +20,7 @@ from tracing.sql.projection_replay import SqlReplayStore
 from tracing.sql.projection_rows import keep_highest, keep_highest_in
 from tracing.sql.projections import LoggedRecord, SqlProjections
 from tracing.sql.relay import OutboxRelay
-from tracing.sql.saga_log import SqlSagaLog
+from tracing.sql.saga_log import FlowNote, SqlSagaLog
 from tracing.sql.saga_moves import SagaMove
 from tracing.sql.saga_view import SagaRecord, SagaView, StepRecord
 from tracing.sql.sagas import SqlSagas
@@ -29,6 +29,7 @@ from tracing.sql.tables import SagaTables, inbox_table, outbox_table, saga_table
 from tracing.sql.transactions import Transactions
 
 __all__ = [
+    "FlowNote",
     "LoggedRecord",
     "OutboxRelay",
     "Projection",

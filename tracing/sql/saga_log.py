@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, select, update
 
-from tracing.sagas.context import STEP_OK, SagaContext
-from tracing.sagas.flow import STARTED_STATE
-from tracing.sagas.store import SagaHistory
+from tracing.sagas.context import STEP_OK
+from tracing.sql.saga_instances import CHANGING, Instance, changes_of, history_of
 from tracing.sql.saga_writes import ENDED, STARTED, USER, bounded_id
 from tracing.sql.sagas import SqlSagas
 from tracing.sql.transactions import transactions_on
 from tracing.sql.upserts import Upsert
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, MetaData
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection, MetaData, Table
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from tracing.sagas.context import SagaOutcome
+    from tracing.sagas.context import SagaContext
     from tracing.sagas.flow import FlowEvent
-    from tracing.sagas.store import SagaHealth
+    from tracing.sagas.store import SagaHealth, SagaHistory
     from tracing.sql.tables import SagaTables
     from tracing.sql.transactions import Transactions
+
+
+@dataclass(frozen=True, slots=True)
+class FlowNote:
+    """An event to store in a `SqlSagaLog`.
+
+    Attributes:
+        event: The event.
+        context: The instance's context, if the event starts the instance.
+        deadline_ns: The instance's deadline, unix ns, if the event starts the instance.
+    """
+
+    event: FlowEvent
+    context: SagaContext | None = None
+    deadline_ns: int | None = None
 
 
 class SqlSagaLog:
@@ -47,18 +64,35 @@ class SqlSagaLog:
         self._sagas = SqlSagas(metadata=metadata, prefix=prefix)
         self._health = self._sagas.on(self._transactions)
         sagas, steps = self.tables.sagas, self.tables.steps
-        this = sagas.c.saga == bindparam("of_saga"), sagas.c.saga_id == bindparam("of_id")
-        self._insert = Upsert(USER, lambda insert: insert(sagas).on_conflict_do_nothing())
-        self._select = select(*sagas.c).where(*this).with_for_update()
-        self._update = update(sagas).where(*this).returning(*sagas.c)
-        self._insert_step = Upsert(USER, lambda insert: insert(steps).on_conflict_do_nothing())
-        its_step = steps.c.saga == bindparam("of_saga"), steps.c.saga_id == bindparam("of_id")
-        self._set_step_back = update(steps).where(
-            *its_step, steps.c.step == bindparam("of_step"), steps.c.ended_ns > bindparam("at_ns")
+        self._rows = Upsert(USER, lambda insert: _row_locked(insert(sagas), sagas))
+        self._update = (
+            update(sagas)
+            .where(sagas.c.saga == bindparam("of_saga"), sagas.c.saga_id == bindparam("of_id"))
+            .values({name: bindparam(f"new_{name}") for name in CHANGING})
+        )
+        self._insert_steps = Upsert(
+            USER,
+            lambda insert: (
+                insert(steps).on_conflict_do_nothing().returning(steps.c.saga_id, steps.c.step)
+            ),
+        )
+        self._set_step_back = (
+            update(steps)
+            .where(
+                steps.c.saga == bindparam("of_saga"),
+                steps.c.saga_id == bindparam("of_id"),
+                steps.c.step == bindparam("of_step"),
+                steps.c.ended_ns > bindparam("at_ns"),
+            )
+            .values(ended_ns=bindparam("at_ns"))
         )
         self._steps = (
-            select(steps.c.step, steps.c.ended_ns)
-            .where(*its_step, steps.c.ended_ns <= bindparam("until_ns"))
+            select(steps.c.saga_id, steps.c.step, steps.c.ended_ns)
+            .where(
+                steps.c.saga == bindparam("of_saga"),
+                steps.c.saga_id.in_(bindparam("ids", expanding=True)),
+                steps.c.ended_ns.is_not(None),
+            )
             .order_by(steps.c.ended_ns, steps.c.step)
         )
 
@@ -84,28 +118,65 @@ class SqlSagaLog:
         Raises:
             sqlalchemy.exc.DBAPIError: The database failed.
         """
-        return await self._transactions.run(self._note, saga, event, context, deadline_ns)
+        (history,) = await self._transactions.run(
+            self.note_all_in, saga, [FlowNote(event, context, deadline_ns)]
+        )
+        return history
+
+    def note_all_in(
+        self, connection: Connection, saga: str, notes: Sequence[FlowNote]
+    ) -> list[SagaHistory | None]:
+        """Do the same as `note` for several events of one flow, in a plain function.
+
+        Events of many instances take as many statements as one event.
+
+        Args:
+            connection: Inside a transaction.
+            saga: The name of the flow.
+            notes: The events, those of one instance in their order.
+
+        Returns:
+            For each event, what to report.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: The database failed.
+        """
+        histories: list[SagaHistory | None] = []
+        for turn in _turns(notes):
+            histories += self._note(connection, saga, turn)
+        return histories
 
     def _note(
-        self,
-        connection: Connection,
-        saga: str,
-        event: FlowEvent,
-        context: SagaContext | None,
-        deadline_ns: int | None,
-    ) -> SagaHistory | None:
-        row = self._row(connection, saga, event)
-        new_step = event.step is not None and self._keep_step(connection, saga, event, event.step)
-        changes = _changes(row, event, context, deadline_ns)
-        if row.started_ns is None and "started_ns" in changes:
-            self._sagas.add_in(connection, saga, event.saga_id, STARTED)
-        if changes:
-            changed = connection.execute(self._update, _this(row) | changes)
-            return self._ended(connection, row, changed.one())
-        complete = row.started_ns is not None and row.ended_ns is not None
-        if new_step and complete and event.at_ns <= row.ended_ns:
-            return self._history(connection, row, only=event.step)
-        return None
+        self, connection: Connection, saga: str, notes: Sequence[FlowNote]
+    ) -> list[SagaHistory | None]:
+        """Store events of different instances."""
+        instances = self._instances(connection, saga, notes)
+        new_steps = self._keep_steps(connection, saga, notes)
+        changed: list[Instance] = []
+        totals: list[tuple[str, str, str]] = []
+        # By instance: the only step to report, or `None` for everything.
+        reported: dict[str, str | None] = {}
+        for note in notes:
+            event, saga_id = note.event, bounded_id(note.event.saga_id)
+            row = instances[saga_id]
+            complete = row.complete
+            changes = changes_of(row, event, note.context, note.deadline_ns)
+            if row.started_ns is None and "started_ns" in changes:
+                totals.append((saga_id, STARTED, ""))
+            if changes:
+                changed.append(replace(row, **changes))
+                instances[saga_id] = row = changed[-1]
+            if row.complete and not complete:
+                totals.append((saga_id, ENDED, row.outcome or ""))
+                reported[saga_id] = None
+            late = not changes and complete and event.at_ns <= (row.ended_ns or 0)
+            if late and (saga_id, event.step) in new_steps:
+                reported[saga_id] = event.step
+        if changed:
+            connection.execute(self._update, [each.values(saga) for each in changed])
+        self._sagas.add_all_in(connection, saga, totals)
+        histories = self._histories(connection, saga, instances, reported)
+        return [histories.get(bounded_id(note.event.saga_id)) for note in notes]
 
     async def forget(self, saga: str, *, ended_before_ns: int | None = None) -> None:
         """Delete instances that ended before a time, unix ns; the totals still count them.
@@ -114,93 +185,91 @@ class SqlSagaLog:
         """
         await self._transactions.run(self._sagas.forget_in, saga, ended_before_ns=ended_before_ns)
 
-    def _row(self, connection: Connection, saga: str, event: FlowEvent) -> Any:
-        """Return the instance's row, locked; insert it if it does not exist."""
-        saga_id = bounded_id(event.saga_id)
+    def _instances(
+        self, connection: Connection, saga: str, notes: Sequence[FlowNote]
+    ) -> dict[str, Instance]:
+        """Return the instances of events, locked; insert those that do not exist."""
         first = {
-            "saga": saga, "saga_id": saga_id, "state": event.state, "moved_ns": event.at_ns,
-        }  # fmt: skip
-        connection.execute(self._insert.on(connection), first)
-        return connection.execute(self._select, {"of_saga": saga, "of_id": saga_id}).one()
-
-    def _keep_step(self, connection: Connection, saga: str, event: FlowEvent, step: str) -> bool:
-        """Store when a step ended; return whether the step is new."""
-        saga_id = bounded_id(event.saga_id)
-        row = {
-            "saga": saga,
-            "saga_id": saga_id,
-            "step": step,
-            "compensation": False,
-            "attempts": 1,
-            "ended_ns": event.at_ns,
-            "outcome": STEP_OK,
+            bounded_id(each.event.saga_id): {
+                "saga": saga,
+                "saga_id": bounded_id(each.event.saga_id),
+                "state": each.event.state,
+                "moved_ns": each.event.at_ns,
+            }
+            for each in notes
         }
-        inserted = connection.execute(self._insert_step.on(connection), row)
-        if not inserted.rowcount:
-            # If a step was done twice, the first time counts.
-            earlier = {"of_saga": saga, "of_id": saga_id, "of_step": step, "at_ns": event.at_ns}
-            connection.execute(self._set_step_back, earlier | {"ended_ns": event.at_ns})
-        return bool(inserted.rowcount)
-
-    def _ended(self, connection: Connection, before: Any, after: Any) -> SagaHistory | None:
-        """Return the whole history if start and end are both known only now."""
-        if after.started_ns is None or after.ended_ns is None:
-            return None
-        if before.started_ns is not None and before.ended_ns is not None:
-            return None
-        self._sagas.add_in(connection, after.saga, after.saga_id, ENDED, after.outcome)
-        return self._history(connection, after)
-
-    def _history(
-        self, connection: Connection, row: Any, *, only: str | None = None
-    ) -> SagaHistory | None:
-        """Return what to report of an instance: everything, or only a late step."""
-        context = SagaContext.parse(row.context)
-        if context is None:
-            return None
-        rows = connection.execute(self._steps, _this(row) | {"until_ns": row.ended_ns})
-        history: list[tuple[str, int, int]] = []
-        previous_ns = row.started_ns
-        for step, ended_ns in rows:
-            history.append((step, min(previous_ns, ended_ns), ended_ns))
-            previous_ns = max(previous_ns, ended_ns)
-        return SagaHistory(
-            context=context,
-            outcome=cast("SagaOutcome", row.outcome),
-            ended_ns=row.ended_ns,
-            deadline_ns=row.deadline_ns,
-            steps=tuple(step for step in history if only is None or step[0] == only),
-            end_reported=only is not None,
+        rows = connection.execute(
+            self._rows.on(connection), [first[each] for each in sorted(first)]
         )
+        return {row.saga_id: Instance(*row) for row in rows}
 
-
-def _this(row: Any) -> dict[str, object]:
-    return {"of_saga": row.saga, "of_id": row.saga_id}
-
-
-def _changes(
-    row: Any, event: FlowEvent, context: SagaContext | None, deadline_ns: int | None
-) -> dict[str, object]:
-    """Return an event's changes of an instance's row; of repeated events, the first one counts."""
-    changes: dict[str, object] = {}
-    if context is not None and (row.started_ns is None or context.started_ns < row.started_ns):
-        changes |= {
-            "context": str(context),
-            "started_ns": context.started_ns,
-            "deadline_ns": deadline_ns,
+    def _keep_steps(
+        self, connection: Connection, saga: str, notes: Sequence[FlowNote]
+    ) -> set[tuple[str, str]]:
+        """Store when steps ended; return the instances and names of those that are new."""
+        rows = {
+            (bounded_id(each.event.saga_id), each.event.step): {
+                "saga": saga,
+                "saga_id": bounded_id(each.event.saga_id),
+                "step": each.event.step,
+                "compensation": False,
+                "attempts": 1,
+                "ended_ns": each.event.at_ns,
+                "outcome": STEP_OK,
+            }
+            for each in notes
+            if each.event.step is not None
         }
-    at_ns, outcome = event.at_ns, event.outcome
-    if row.ended_ns is not None:
-        # Another outcome has been counted, which cannot be undone.
-        if outcome == row.outcome and at_ns < row.ended_ns:
-            changes |= {"ended_ns": at_ns, "moved_ns": at_ns}
-    elif outcome is not None:
-        changes |= {"outcome": outcome, "ended_ns": at_ns, "state": outcome, "moved_ns": at_ns}
-    elif _order(at_ns, event.state) > _order(row.moved_ns, row.state):
-        changes |= {"state": event.state, "moved_ns": at_ns}
-    return changes
+        if not rows:
+            return set()
+        inserted = connection.execute(self._insert_steps.on(connection), list(rows.values()))
+        new = {(saga_id, step) for saga_id, step in inserted}
+        # If a step was done twice, the first time counts.
+        again = [
+            {"of_saga": saga, "of_id": key[0], "of_step": key[1], "at_ns": row["ended_ns"]}
+            for key, row in rows.items()
+            if key not in new
+        ]
+        if again:
+            connection.execute(self._set_step_back, again)
+        return new
+
+    def _histories(
+        self,
+        connection: Connection,
+        saga: str,
+        instances: Mapping[str, Instance],
+        reported: Mapping[str, str | None],
+    ) -> dict[str, SagaHistory | None]:
+        """Return what to report of instances: everything, or only a late step."""
+        if not reported:
+            return {}
+        steps: dict[str, list[tuple[str, int]]] = {each: [] for each in reported}
+        rows = connection.execute(self._steps, {"of_saga": saga, "ids": sorted(reported)})
+        for saga_id, step, ended_ns in rows:
+            steps[saga_id].append((step, ended_ns))
+        return {
+            saga_id: history_of(instances[saga_id], steps[saga_id], only)
+            for saga_id, only in reported.items()
+        }
 
 
-def _order(at_ns: int, state: str) -> tuple[int, bool, str]:
-    """Return a sort key: by time; at equal times, a start comes first and names decide the rest."""
-    return at_ns, state != STARTED_STATE, state
+def _row_locked(insert: Any, sagas: Table) -> Any:
+    """Insert rows, or lock those that exist, and return them."""
+    return insert.on_conflict_do_update(
+        index_elements=list(sagas.primary_key.columns), set_={"moved_ns": sagas.c.moved_ns}
+    ).returning(*sagas.c)
+
+
+def _turns(notes: Sequence[FlowNote]) -> list[list[FlowNote]]:
+    """Return the events in groups, each with consecutive events of different instances."""
+    turns: list[list[FlowNote]] = []
+    seen: set[str] = set()
+    for each in notes:
+        saga_id = bounded_id(each.event.saga_id)
+        if not turns or saga_id in seen:
+            turns.append([])
+            seen.clear()
+        seen.add(saga_id)
+        turns[-1].append(each)
+    return turns

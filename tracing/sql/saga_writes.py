@@ -15,6 +15,7 @@ from tracing.sql.tables import MAX_REASON, saga_tables
 from tracing.sql.upserts import Upsert
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from sqlalchemy import Connection, Table
@@ -213,6 +214,14 @@ class SagaWrites:
     ) -> None:
         """Add one to a total."""
         connection.execute(self._count.on(connection), total_row(saga, saga_id, figure, label))
+
+    def add_all_in(
+        self, connection: Connection, saga: str, figures: Sequence[tuple[str, str, str]]
+    ) -> None:
+        """Add one to totals, each given by the id of a saga, a figure and a label."""
+        if figures:
+            rows = [total_row(saga, *each) for each in figures]
+            connection.execute(self._count.on(connection), rows)
 
 
 def bounded_id(saga_id: str | UUID | int) -> str:

@@ -235,7 +235,7 @@ def test_a_command_takes_as_many_statements_for_three_products_as_for_one(
     with scene.counted() as two:
         scene.handle(ReserveInventory(order_of("o-2", kettle=1, cup=1)))
 
-    assert 6 == len(one) == len(two)
+    assert 5 == len(one) == len(two)
 
 
 def test_loading_finds_snapshots_and_events_in_an_index(scene: StockScene) -> None:

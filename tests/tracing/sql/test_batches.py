@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ import pytest
 from sqlalchemy import event, select
 
 from tests.tracing.sql.conftest import Database, one_hop
-from tests.tracing.sql.saga_fixtures import NAME, S, rows
+from tests.tracing.sql.saga_fixtures import NAME, S, rows, store_events
+from tests.tracing.sql.test_saga_log_orders import lives, start
 from tracing import SagaContext
 from tracing.headers import w3c
-from tracing.sql import SagaMove, SqlInbox, SqlProjections, SqlSagas
+from tracing.sql import FlowNote, SagaMove, SqlInbox, SqlProjections, SqlSagaLog, SqlSagas
 from tracing.sql.outbox_rows import unpack
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from tracing import FlowEvent, SagaHistory
     from tracing.testing import Capture
 
 EVENT = (("ce_source", b"/orders"), ("ce_id", b"1"))
@@ -264,3 +267,49 @@ async def test_many_transitions_take_as_many_statements_as_one(database: Databas
 def test_an_outcome_that_is_none_is_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match="is not an outcome of a"):
         SagaMove(saga_id="o-1", state="a", at_ns=S, **wrong)
+
+
+async def test_events_of_flows_are_stored_together_as_one_by_one(database: Database) -> None:
+    together = SqlSagaLog(database.engine, metadata=database.metadata, prefix="together")
+    alone = SqlSagaLog(database.engine, metadata=database.metadata, prefix="alone")
+    await create(database)
+    # Each twice, and in an order in which starts, ends and late steps meet in one batch.
+    chance = random.Random(5)
+    events = lives(6) * 2
+    chance.shuffle(events)
+
+    def notes(some: list[FlowEvent]) -> list[FlowNote]:
+        return [
+            FlowNote(each, SagaContext(each.saga_id, each.at_ns), each.at_ns + 10 * S)
+            if each.starts
+            else FlowNote(each)
+            for each in some
+        ]
+
+    expected = await store_events(alone, NAME, *events)
+    reported: list[SagaHistory | None] = []
+    async with one_hop(database) as transactions:
+        while events:
+            number = chance.randrange(1, 12)
+            batch, events = events[:number], events[number:]
+            reported += await transactions.run(together.note_all_in, NAME, notes(batch))
+    assert expected == [each for each in reported if each is not None]
+    stored = [
+        list((await rows(database, each.tables, NAME)).values()) for each in (together, alone)
+    ]
+    assert stored[0] == stored[1]
+
+
+async def test_events_of_many_instances_take_as_many_statements_as_one(database: Database) -> None:
+    log = SqlSagaLog(database.engine, metadata=database.metadata)
+    await create(database)
+
+    def note(connection: Connection, saga_ids: list[str]) -> int:
+        starts = [FlowNote(start(1, each), SagaContext(each, S), 10 * S) for each in saga_ids]
+        with counted(connection) as statements:
+            log.note_all_in(connection, NAME, starts)
+        return len(statements)
+
+    async with one_hop(database) as transactions:
+        assert 3 == await transactions.run(note, ["o-1"])
+        assert 3 == await transactions.run(note, [f"o-{number}" for number in range(2, 30)])
