@@ -47,6 +47,13 @@ class _Moved:
 class _Taking:
     event: Event
     record: ConsumerRecord[Any, Any]
+    deadlines: Deadlines
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    order_id: str
+    deadlines: Deadlines
 
 
 class Orchestrator:
@@ -69,14 +76,17 @@ class Orchestrator:
 
     async def take(self, event: Event, record: ConsumerRecord[Any, Any]) -> None:
         """Apply an event to its saga."""
-        moved = await self._context.commits.run(self._take, _Taking(event, record), patient=True)
+        # The pace belongs to the event loop, and the transaction to another thread.
+        taking = _Taking(event, record, self._deadlines())
+        moved = await self._context.commits.run(self._take, taking, patient=True)
         if moved is not None:
             self._context.committed()
             self._record(moved)
 
     async def look_after(self, order_id: str) -> None:
         """Apply a timeout to a saga, if it is still waiting."""
-        moved = await self._context.commits.run(self._look_after, order_id, patient=False)
+        waiting = _Waiting(order_id, self._deadlines())
+        moved = await self._context.commits.run(self._look_after, waiting, patient=False)
         if moved is not None:
             self._context.committed()
             with self._tracker.resumed(moved.saga.context):
@@ -96,11 +106,11 @@ class Orchestrator:
         moved: dict[int, _Moved] = {}
         rows: list[dict[str, object]] = []
         for piece in taken:
-            event = piece.work.event
-            one = piece.context.run(self._moved, stored.get(event.order.order_id), event)
+            event, order_id = piece.work.event, piece.work.event.order.order_id
+            one = piece.context.run(self._moved, stored.get(order_id), event, piece.work.deadlines)
             if one is not None:
                 moved[id(piece)] = one
-                stored[event.order.order_id] = one.saga
+                stored[order_id] = one.saga
                 rows += piece.context.run(rows_of, one.commands, self._context)
         kept = self._keep(connection, list(moved.values()))
         self._context.outbox.add_all_in(connection, rows)
@@ -108,33 +118,35 @@ class Orchestrator:
         return [result.get(id(each)) for each in pieces]
 
     def _look_after(
-        self, connection: Connection, pieces: Sequence[Piece[str]]
+        self, connection: Connection, pieces: Sequence[Piece[_Waiting]]
     ) -> list[_Moved | None]:
         return [self._timed_out(connection, each.work) for each in pieces]
 
-    def _timed_out(self, connection: Connection, order_id: str) -> _Moved | None:
+    def _timed_out(self, connection: Connection, waiting: _Waiting) -> _Moved | None:
         # A locked saga is being moved already.
-        stored = self._store.load(connection, [order_id], skip_locked=True).get(order_id)
+        sagas = self._store.load(connection, [waiting.order_id], skip_locked=True)
+        stored, now_ns = sagas.get(waiting.order_id), time_ns()
         if stored is None:
             return None
-        now_ns = time_ns()
         if stored.state.deadline_applies and now_ns >= stored.deadline_ns:
-            stored = self._postponed(connection, stored, now_ns)
+            stored = self._postponed(connection, stored, now_ns, waiting.deadlines)
         happening = _too_late(stored, now_ns)
         if happening is None:
             return None
         # Its commands belong to the saga's trace, as if an event had caused them.
         with self._tracker.resumed(stored.context):
-            moved = self._moved(stored, happening)
+            moved = self._moved(stored, happening, waiting.deadlines)
             if moved is None:
                 return None
             (kept,) = self._keep(connection, [moved])
             self._context.outbox.add_all_in(connection, rows_of(kept.commands, self._context))
         return kept
 
-    def _moved(self, stored: StoredSaga | None, happening: Happening) -> _Moved | None:
+    def _moved(
+        self, stored: StoredSaga | None, happening: Happening, deadlines: Deadlines
+    ) -> _Moved | None:
         """Apply an input to a saga; return `None` if it changes nothing."""
-        deadlines, now_ns = self._deadlines(), time_ns()
+        now_ns = time_ns()
         before = None if stored is None else stored.state
         after, commands = advance(before, happening, deadlines)
         if after is None or after == before:
@@ -160,9 +172,11 @@ class Orchestrator:
         """Return the deadlines, stretched by the current pace."""
         return self._context.pace.stretched(self._context.deadlines)
 
-    def _postponed(self, connection: Connection, stored: StoredSaga, now_ns: int) -> StoredSaga:
+    def _postponed(
+        self, connection: Connection, stored: StoredSaga, now_ns: int, deadlines: Deadlines
+    ) -> StoredSaga:
         """Recompute the deadline of an overdue saga at the current pace."""
-        later = stored.moved(stored.state, now_ns, self._deadlines())
+        later = stored.moved(stored.state, now_ns, deadlines)
         if later.deadline_ns > stored.deadline_ns:
             self._store.save(connection, [later])
             unmoved = SagaMove(
