@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.domain.codec import headers_of
+from demo_pipeline.domain.messages import Together
 from demo_pipeline.domain.topics import TOPIC_OF, key_of
 
 if TYPE_CHECKING:
@@ -61,16 +62,27 @@ def _handle_all(
     """Handle the messages of one service, each in the context of its own task."""
     service = pieces[0].work.service
     new = accepted(connection, service, [(each, each.work.record) for each in pieces])
-    answers: list[tuple[Message, ...] | None] = []
-    rows: list[dict[str, object]] = []
+    by_handler: dict[Handler, list[Piece[_Handling]]] = {}
     for piece, is_new in zip(pieces, new, strict=True):
-        work, messages = piece.work, None
         if is_new:
-            messages = piece.context.run(work.handler, work.message, connection)
+            by_handler.setdefault(piece.work.handler, []).append(piece)
+    answers: dict[int, tuple[Message, ...]] = {}
+    rows: list[dict[str, object]] = []
+    for handler, alike in by_handler.items():
+        answered = _answers(handler, alike, connection)
+        for piece, messages in zip(alike, answered, strict=True):
+            answers[id(piece)] = messages
             rows += piece.context.run(rows_of, messages, service)
-        answers.append(messages)
     service.outbox.add_all_in(connection, rows)
-    return answers
+    return [answers.get(id(piece)) for piece in pieces]
+
+
+def _answers(
+    handler: Handler, pieces: Sequence[Piece[_Handling]], connection: Connection
+) -> list[tuple[Message, ...]]:
+    if isinstance(handler, Together):
+        return handler.all([each.work.message for each in pieces], connection)
+    return [each.context.run(handler, each.work.message, connection) for each in pieces]
 
 
 def accepted(

@@ -26,6 +26,7 @@ from demo_pipeline.domain.events import (
     StockReleased,
     StockReserved,
 )
+from demo_pipeline.domain.messages import Together
 from demo_pipeline.domain.notices import OrderLink, OrderPlacedNotice
 from demo_pipeline.domain.order_states import (
     END_STATES,
@@ -38,7 +39,7 @@ from demo_pipeline.runtime.consuming import record_handler
 from demo_pipeline.runtime.service import Service, Work
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from aiokafka.structs import ConsumerRecord
     from sqlalchemy import Connection
@@ -130,10 +131,12 @@ def hold(command: HoldOrder, connection: Connection) -> tuple[Event, ...]:
     return (OrderHeld(order, reason),) if held else ()
 
 
-def follow(event: Event, connection: Connection) -> tuple[Event, ...]:
-    """Move an order to the state that an event leads to; ignore unknown orders."""
-    _move(event.order.order_id, STATE_AFTER[type(event)], connection)
-    return ()
+def follow(events: Sequence[Event], connection: Connection) -> list[tuple[Message, ...]]:
+    """Move orders to the states that events lead to; ignore unknown orders."""
+    connection.execute(
+        _MOVE, [_moving(each.order.order_id, STATE_AFTER[type(each)]) for each in events]
+    )
+    return [()] * len(events)
 
 
 async def status_of(order_id: str, connection: AsyncConnection) -> OrderStatus | None:
@@ -165,12 +168,16 @@ def _move(
     order_id: str, state: OrderState, connection: Connection, reason: str | None = None
 ) -> bool:
     """Move an order to a later state; return whether it moved."""
-    values: dict[str, object] = {"of_order": order_id, "to_state": state, "to_stage": STAGE[state]}
+    values = _moving(order_id, state)
     if reason is None:
         moved = connection.execute(_MOVE, values)
     else:
         moved = connection.execute(_MOVE_BECAUSE, {**values, "because": reason[:_MAX_REASON]})
     return bool(moved.rowcount)
+
+
+def _moving(order_id: str, state: OrderState) -> dict[str, object]:
+    return {"of_order": order_id, "to_state": state, "to_stage": STAGE[state]}
 
 
 @asynccontextmanager
@@ -223,7 +230,7 @@ SERVICE: Final = Service(
         PlaceOrder: place_order,
         CancelOrder: cancel,
         HoldOrder: hold,
-        **dict.fromkeys(_FOLLOWED, follow),
+        **dict.fromkeys(_FOLLOWED, Together(follow)),
     },
     at_work=at_work,
 )

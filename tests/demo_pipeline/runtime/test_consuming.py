@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka.structs import ConsumerRecord
+from sqlalchemy import event
 
 import tracing
 from demo_pipeline.domain.codec import Codec, headers_of
-from demo_pipeline.domain.commands import ChargeCard, ReserveInventory, ShipOrder
+from demo_pipeline.domain.commands import ChargeCard, PlaceOrder, ReserveInventory, ShipOrder
 from demo_pipeline.domain.events import PaymentCharged, PaymentDeclined, StockReserved
 from demo_pipeline.domain.topics import TOPIC_OF, key_of
 from demo_pipeline.runtime.consuming import record_handler
+from demo_pipeline.runtime.publishing import perform
 from demo_pipeline.services import SERVICES, inventory, payment, shipping
+from demo_pipeline.services.orders import place_order, status_of
 from tests.demo_pipeline.conftest import outbox_of
 
 if TYPE_CHECKING:
@@ -150,3 +154,28 @@ async def test_log_lines_name_the_service_and_the_order(
     assert ("demo_pipeline.shipping", logging.INFO, "ShipOrder of order o-1 is done") in (
         caplog.record_tuples
     )
+
+
+async def test_records_that_wait_for_each_other_are_handled_with_shared_statements(
+    open_context: Any, make_order: Callable[..., Any]
+) -> None:
+    context = await open_context("orders")
+    handle = record_handler(SERVICES["orders"], context)
+    placed = [make_order(f"o-{number}") for number in range(8)]
+    for order in placed:
+        await perform(place_order, PlaceOrder(order), context)
+    statements: list[str] = []
+
+    def collect(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement.split(maxsplit=1)[0])
+
+    event.listen(context.commits.transactions.engine, "before_cursor_execute", collect)
+    records = [
+        await _record_of(StockReserved(order, "r"), number) for number, order in enumerate(placed)
+    ]
+    await asyncio.gather(*(handle(record) for record in records))
+
+    assert ["INSERT", "UPDATE"] == statements
+    async with context.database.connect() as connection:
+        states = [await status_of(order.order_id, connection) for order in placed]
+    assert {"reserved"} == {each.state.value for each in states if each is not None}
