@@ -168,7 +168,7 @@ async def start_service(
         sqlite = database.dialect.name == "sqlite"
         relay = OutboxRelay(
             outbox,
-            database,
+            commits.transactions if sqlite else database,
             FaultySender(producer, faults),
             poll_interval_s=_POLL_ALONE_S if sqlite else _POLL_S,
             drain_timeout_s=_RELAY_STOP_S,
