@@ -9,13 +9,15 @@ from binascii import hexlify
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 _DIGITS: Final = 32
 _BULK: Final = 128
 
 _lock = threading.Lock()
-_ids: Iterator[bytes] = iter(())
+_stock: Final[list[bytes]] = []
+# One step for the interpreter: no two threads get one id.
+_take: Final = _stock.pop
 
 
 def random_id() -> bytes:
@@ -25,20 +27,20 @@ def random_id() -> bytes:
     than all other headers of an event. A seeded generator is no choice. Two processes with the
     same seed would give different events the same identity, and consumers would drop one of them.
     """
-    global _ids  # noqa: PLW0603 - the one stock
     while True:
-        # Taking from a list's iterator is one step for the interpreter: no two threads get one id.
-        digits = next(_ids, None)
-        if digits is not None:
-            return digits
-        with _lock:
-            bulk = hexlify(os.urandom(_BULK * _DIGITS // 2))
-            _ids = iter([bulk[at : at + _DIGITS] for at in range(0, len(bulk), _DIGITS)])
+        try:
+            return _take()
+        except IndexError:
+            with _lock:
+                if not _stock:
+                    bulk = os.urandom(_BULK * _DIGITS // 2)
+                    # One call each for all ids: a slice for each would cost more than the rest.
+                    _stock.extend(hexlify(bulk, b" ", _DIGITS // 2).split(b" "))
 
 
 def _forget() -> None:
-    global _ids, _lock  # noqa: PLW0603 - the one stock
-    _ids = iter(())
+    global _lock  # noqa: PLW0603 - a thread that the child lacks may have held it
+    _stock.clear()
     _lock = threading.Lock()
 
 

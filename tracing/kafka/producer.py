@@ -19,25 +19,23 @@ from tracing.kafka.cluster_id import cluster_of
 from tracing.kafka.coexistence import beneath, call_beneath, present, without_official
 from tracing.kafka.forwarding import argument, like, parameters, preset, takes, with_argument
 from tracing.kafka.producer_methods import ProducerMethods
+from tracing.kafka.send_begin import batch_in, begin_send_or_none, flat_begin, record_in
 from tracing.kafka.sender import KafkaSender
 from tracing.messaging.destination import Destination
-from tracing.messaging.flat.engine import engine_of
-from tracing.messaging.send import SERIALIZING, begin_send
+from tracing.messaging.send import SERIALIZING
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
 
     from aiokafka import AIOKafkaProducer
     from aiokafka.structs import RecordMetadata
 
     from tracing.headers.codec import Header
     from tracing.kafka.protocols import KafkaProducer
-    from tracing.messaging.flat.send import FlatSending
+    from tracing.kafka.send_begin import Begun
     from tracing.messaging.send import Sending
     from tracing.telemetry import Telemetry
-
-    Begun = Sending | FlatSending
 
 
 # The parameters of aiokafka's send, and where headers stand among them.
@@ -95,16 +93,10 @@ class TracedProducer(ProducerMethods):
         )
         self._destinations = BoundedDict(partial(Destination, telemetry, self._info))
         self._look_at_send()
-        engine = engine_of(telemetry)
         if self._info.codec:
             self.__dict__["_begin"] = self._begin_serialized
-        elif engine is not None:
-            from tracing.messaging.flat.sends import FlatSends  # noqa: PLC0415 - needs the SDK
-
-            general = partial(begin_or_not, telemetry, self._destinations)
-            self.__dict__["_begin"] = FlatSends(
-                engine, telemetry, self._destinations, general
-            ).begin
+        elif (begin := flat_begin(telemetry, self._destinations)) is not None:
+            self.__dict__["_begin"] = begin
         self._complete()
 
     @property
@@ -142,10 +134,23 @@ class TracedProducer(ProducerMethods):
         sending = self._begin(topic, value, key, partition, own_headers)
         if sending is None:
             own_headers = unmarked(own_headers, latest(own_headers))
-            return await send(topic, value, key, partition, timestamp_ms, own_headers)
+            return await send(
+                topic,
+                value,
+                key=key,
+                partition=partition,
+                timestamp_ms=timestamp_ms,
+                headers=own_headers,
+            )
         try:
-            # By position: it has exactly these parameters.
-            future = await send(topic, value, key, partition, timestamp_ms, sending.headers)
+            future = await send(
+                topic,
+                value,
+                key=key,
+                partition=partition,
+                timestamp_ms=timestamp_ms,
+                headers=sending.headers,
+            )
         except BaseException as error:
             sending.failed(error)
             raise
@@ -167,9 +172,44 @@ class TracedProducer(ProducerMethods):
             future.add_done_callback(sending.done)
         return future
 
-    @like(ProducerMethods.send_and_wait)
-    async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:
+    async def send_and_wait(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[Header] | None = None,
+    ) -> RecordMetadata:
         """Send a record and wait for its acknowledgement, as `AIOKafkaProducer.send_and_wait`."""
+        if present():
+            return await self._wait_as_given(topic, value, key, partition, timestamp_ms, headers)
+        own_headers = [] if headers is None else list(headers)
+        sending = self._begin(topic, value, key, partition, own_headers)
+        if sending is None:
+            own_headers = unmarked(own_headers, latest(own_headers))
+        else:
+            own_headers = sending.headers
+        try:
+            metadata: RecordMetadata = await self._producer.send_and_wait(
+                topic,
+                value,
+                key=key,
+                partition=partition,
+                timestamp_ms=timestamp_ms,
+                headers=own_headers,
+            )
+        except BaseException as error:
+            if sending is not None:
+                sending.failed(error)
+            raise
+        if sending is not None:
+            sending.acknowledged(metadata)
+        return metadata
+
+    @like(ProducerMethods.send_and_wait)
+    async def _wait_as_given(self, *args: Any, **kwargs: Any) -> Any:
+        """Stand in for `send_and_wait` where the producer's own has other parameters."""
         producer = self._producer
         send = producer.send
         sending, args = self._arranged(args, kwargs, self._wait_headers)
@@ -229,7 +269,7 @@ class TracedProducer(ProducerMethods):
         sending = None
         # What the arguments cannot be bound to, the producer says itself, or knows better.
         with suppress(TypeError):
-            record = _record(*args, **kwargs)
+            record = record_in(*args, **kwargs)
             sending = self._begin(*record, own_headers)
         if sending is not None:
             own_headers = sending.headers
@@ -252,6 +292,10 @@ class TracedProducer(ProducerMethods):
             self.__dict__["send"] = self._send_as_given
         self._send_headers = takes(send, "headers"), preset(send, "headers")
         wait = getattr(self._producer, "send_and_wait", None) or send
+        if parameters(wait) == _PARAMETERS:
+            self.__dict__.pop("send_and_wait", None)
+        else:
+            self.__dict__["send_and_wait"] = self._wait_as_given
         self._wait_headers = takes(wait, "headers"), preset(wait, "headers")
         if not self._send_headers[0]:
             warn_once(
@@ -262,7 +306,7 @@ class TracedProducer(ProducerMethods):
     def _begin(
         self, topic: str, value: object, key: object, partition: object, headers: list[Header]
     ) -> Begun | None:
-        return begin_or_not(
+        return begin_send_or_none(
             self._telemetry, self._destinations, topic, value, key, partition, headers
         )
 
@@ -278,44 +322,8 @@ class TracedProducer(ProducerMethods):
         try:
             if get_current().get(SUPPRESSED):
                 return None
-            batch, topic, partition = _batch(*args, **kwargs)
+            batch, topic, partition = batch_in(*args, **kwargs)
             return begin_batch(self._telemetry, self._destinations[topic], batch, partition)
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
             return None
-
-
-def begin_or_not(
-    telemetry: Telemetry,
-    destinations: Mapping[str, Destination],
-    topic: str,
-    value: object,
-    key: object,
-    partition: object,
-    headers: list[Header],
-) -> Sending | None:
-    """Begin a send in the general way; `None` where it has no telemetry. Never raises."""
-    try:
-        if get_current().get(SUPPRESSED):
-            return None
-        return begin_send(telemetry, destinations[topic], headers, (key, value, partition))
-    except Exception as fault:
-        telemetry.diagnostics.failed("send", fault)
-        return None
-
-
-def _record(
-    topic: str,
-    value: object = None,
-    key: object = None,
-    partition: object = None,
-    *_others: object,
-    **_named: object,
-) -> tuple[str, object, object, object]:
-    return topic, value, key, partition
-
-
-def _batch(
-    batch: TracedBatch, topic: str, *, partition: int, **_named: object
-) -> tuple[TracedBatch, str, int]:
-    return batch, topic, partition

@@ -5,6 +5,7 @@ every call. Here a series is looked up once, and recording is a bisection and fo
 `tracing.otlp` delivers the result by appending finished points to what a metric reader exports.
 """
 
+import math
 import sys
 import threading
 from bisect import bisect_left
@@ -31,7 +32,9 @@ class Exemplar(NamedTuple):
 class LocalHistogram:
     """One series of a histogram. Written by the one thread that asked for it."""
 
-    __slots__ = ("_bounds", "_counts", "_max", "_min", "_sum", "exemplars")
+    __slots__ = (
+        "_bounds", "_bucket", "_counts", "_high", "_low", "_max", "_min", "_sum", "exemplars",
+    )  # fmt: skip
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
@@ -40,6 +43,7 @@ class LocalHistogram:
     def clear(self) -> None:
         """Forget all values."""
         bounds = self._bounds
+        self._find(0.0)
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
         self._min = sys.float_info.max
@@ -53,7 +57,10 @@ class LocalHistogram:
         A sampled span becomes the exemplar of its bucket, where that has none since the last
         collection: making one costs more than counting does.
         """
-        bucket = bisect_left(self._bounds, value)
+        # Most values are in the bucket of the last one. To find another costs as much as the rest.
+        if not self._low < value <= self._high:
+            self._find(value)
+        bucket = self._bucket
         self._counts[bucket] += 1
         self._sum += value
         if span is not None and bucket not in self.exemplars and span.is_recording():
@@ -85,6 +92,12 @@ class LocalHistogram:
                 self._min = value
             if value > self._max:  # noqa: PLR1730 - as above
                 self._max = value
+
+    def _find(self, value: float) -> None:
+        bounds = self._bounds
+        self._bucket = bucket = bisect_left(bounds, value)
+        self._low = bounds[bucket - 1] if bucket else -math.inf
+        self._high = bounds[bucket] if bucket < len(bounds) else math.inf
 
     def add_to(
         self, point: "HistogramTotals", *, restart_extremes: bool = False

@@ -73,10 +73,10 @@ class LightSpans:
         self.drops_unsampled = all(
             self.decisions.get((remote, 0)) is False for remote in (True, False)
         )
-        self.is_predictable = type(generator) is RandomIdGenerator and len(self.decisions) == len(
-            _PARENTS
-        )
-        """Whether ids are plain random ones, and the sampler's decisions known without asking."""
+        self.is_predictable = type(generator) is RandomIdGenerator and self.decisions.keys() | {
+            None
+        } == set(_PARENTS)
+        """Whether ids are plain random ones, and the sampler's decisions below a parent known."""
         # Older SDKs lack the random flag of Trace Context level 2.
         is_random = getattr(generator, "is_trace_id_random", None)
         self.new_random = _RANDOM if is_random is not None and is_random() else 0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from tracing.core.ids import random_id
@@ -36,7 +37,9 @@ _SAMPLED: Final = 0x01
 _RANDOM: Final = 0x02
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(256))
 # What a child of a span with these flags has after its id: sampled, and as random as its trace.
-_TAILS: Final = {b"%02x" % bits: b"-%02x" % (bits & _RANDOM | _SAMPLED) for bits in range(256)}
+_TAILS: Final = {b"-%02x" % bits: b"-%02x" % (bits & _RANDOM | _SAMPLED) for bits in range(256)}
+# Nearly all have one of these already. Two comparisons cost less than a hash.
+_CHILD_TAILS: Final = (b"-03", b"-01")
 
 Flat = TypeVar("Flat", bound="FlatSpan")
 
@@ -242,7 +245,9 @@ class FlatSpans:
 
     Attributes:
         hand_over: How the spans reach the processors.
-        samples_roots: Whether a new trace is sampled; `None` where the sampler has to be asked.
+        samples_roots: Whether a new trace is sampled; `None` where that depends on the trace.
+        ratio_bound: Where it does, by the SDK's ratio of traces: those are sampled whose lowest 64
+            bits are below it. `None` where another sampler has to be asked.
         samples_remote: The same below a remote parent that is sampled.
         samples_local: The same below a local parent that is sampled.
         drops_roots: Whether a new trace is dropped for certain.
@@ -256,6 +261,7 @@ class FlatSpans:
         "drops_roots",
         "drops_unsampled",
         "hand_over",
+        "ratio_bound",
         "samples_local",
         "samples_remote",
         "samples_roots",
@@ -268,6 +274,12 @@ class FlatSpans:
         self.hand_over = HandOver(tracer)
         self._bound = {**starter.bound, "_hand_over": self.hand_over, "__slots__": ()}
         self.samples_roots = decisions.get(None)
+        sampler = getattr(tracer.sampler, "_root", None)
+        self.ratio_bound: int | None = (
+            sampler.bound
+            if type(tracer.sampler) is ParentBased and type(sampler) is TraceIdRatioBased
+            else None
+        )
         self.samples_remote = decisions.get((True, _SAMPLED))
         self.samples_local = decisions.get((False, _SAMPLED))
         self.drops_roots = self.samples_roots is False
@@ -300,7 +312,21 @@ class FlatSpans:
         if not self._tracer._is_enabled():
             return None
         # An id of zeros alone has a chance of 2**-64.
-        return b"00-%b-%b%b" % (random_id(), random_id()[:16], self._root_tail)
+        return b"00-" + random_id() + b"-" + random_id()[:16] + self._root_tail
+
+    def root_by_ratio(self, bound: int) -> tuple[bool, bytes | None]:
+        """Return whether a new trace is sampled, and the `traceparent` of its root.
+
+        The latter is `None` where the tracer is switched off.
+
+        Args:
+            bound: `ratio_bound`.
+        """
+        root = self.root()
+        if root is None or int(root[19:35], 16) < bound:
+            return True, root
+        # The flags without the one for sampled: 00, or 02 for a random id.
+        return False, root[:54] + (b"2" if root[54] in b"3" else b"0")
 
     def child(self, above: bytes) -> bytes | None:
         """Return the `traceparent` of a sampled child; `None` where the tracer is switched off.
@@ -310,4 +336,7 @@ class FlatSpans:
         """
         if not self._tracer._is_enabled():
             return None
-        return above[:36] + random_id()[:16] + _TAILS[above[53:]]
+        tail = above[52:]
+        if tail not in _CHILD_TAILS:
+            tail = _TAILS[tail]
+        return above[:36] + random_id()[:16] + tail

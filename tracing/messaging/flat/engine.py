@@ -45,7 +45,7 @@ Reason = Literal[
 
 - `topic`: something about its topic, such as a boundary or `relation="link"`
 - `parent`: the span around it, or the one that its headers name, has what the flat path does not
-  know, such as a `tracestate`
+  know, such as a `tracestate`; or there is none, and the sampler has to be asked for a new trace
 - `baggage`: it is too large, or not the library's own and unusual
 - `headers`: there are too many, or they are no pairs of a name and bytes
 - `context_headers`: it is sent with the headers of another message
@@ -122,7 +122,7 @@ def _obstacles(telemetry: Telemetry) -> Iterator[str]:
     if isinstance(telemetry.spans, ApiSpans):
         yield "the tracer provider is not a stock SDK's"
     elif not _is_predictable(telemetry):
-        yield "the sampler has to be asked for every message, or ids are not the SDK's random ones"
+        yield "the sampler has to be asked below a parent, or ids are not the SDK's random ones"
     if context_variable() is None:
         yield "the current context is not in the API's own variable"
     if not telemetry.propagation.is_w3c:

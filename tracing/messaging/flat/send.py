@@ -43,20 +43,16 @@ class FlatSending:
     """A send under way, as `Sending`. Exactly one of `acknowledged` and `failed` ends it.
 
     Attributes:
-        send: What it shares with others.
-        headers: The headers to send; empty once it has ended.
-        started: When it began, by `time.perf_counter`.
-        created_ms: When the event came about, unix ms, where that is known.
-        published: Receives the time from there to the record's timestamp.
+        headers: The headers to send.
+        opened: What it shares with others, when it began by `time.perf_counter`, when its event
+            came about, unix ms, where that is known, and what receives the time from there to the
+            record's timestamp. One value: each attribute of a span costs more than its content.
     """
 
     __slots__ = ()
 
-    send: SendPlan
     headers: list[Header]
-    started: float
-    created_ms: int | None
-    published: Durations
+    opened: tuple[SendPlan, float, int | None, Durations]
 
     @property
     def span(self) -> FlatSpan | None:
@@ -69,14 +65,14 @@ class FlatSending:
             # Future.exception() would also silence asyncio's warning for an error that the
             # application never looks at.
             error = getattr(future, "_exception", _UNSEEN)
-            if error is None and not future.cancelled():
-                self.acknowledged(future.result())
-            elif future.cancelled():
+            if future.cancelled():
                 self.failed(None)
+            elif error is None or (error is _UNSEEN and future.exception() is None):
+                self.acknowledged(future.result())
             else:
                 self.failed(error if isinstance(error, BaseException) else future.exception())
         except Exception as fault:
-            self.send.diagnostics.failed("send", fault)
+            self.opened[0].diagnostics.failed("send", fault)
 
     def acknowledged(self, metadata: Any) -> None:
         """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
@@ -84,26 +80,22 @@ class FlatSending:
 
     def failed(self, error: BaseException | None) -> None:
         """End the send with its error. A cancelled wait is none: the message may be on its way."""
-        raise NotImplementedError
+        send, started, _, _ = self.opened
+        Sending(send.telemetry, send.typed, self.span, self.headers, started).failed(error)
 
 
 class SentSpan(FlatSending, FlatSpan):
     """A recorded send, and its span.
 
     Attributes:
-        pipeline: The pipeline of its flow, as baggage has it.
-        origin: The origin of its flow, unix ms: a number, or as baggage has it.
-        message_id: The event's id, as the header has it.
-        subject: What the event is about, as the header has it.
+        event: The pipeline and the origin of its flow, as baggage has them, or the origin as a
+            number, unix ms; the event's id and subject, as headers have them. `None` where that
+            is set on the span already.
         rare: Attributes that few messages have; `None` where it has none of them.
-        partition: Where the record is; `None` until the broker acknowledges it.
-        offset: The same.
+        placed: Partition and offset of the record; `None` until the broker acknowledges it.
     """
 
-    __slots__ = (
-        "created_ms", "headers", "message_id", "offset", "origin", "partition", "pipeline",
-        "published", "rare", "send", "started", "subject",
-    )  # fmt: skip
+    __slots__ = ("event", "headers", "opened", "placed", "rare")
 
     own_names = frozenset(
         {
@@ -112,13 +104,9 @@ class SentSpan(FlatSending, FlatSpan):
         }
     )  # fmt: skip
 
-    pipeline: object
-    origin: object
-    message_id: bytes | None
-    subject: bytes | None
+    event: tuple[object, object, bytes | None, bytes | None] | None
     rare: dict[str, AttributeValue] | None
-    partition: Any
-    offset: Any
+    placed: tuple[Any, Any] | None
 
     @property
     def span(self) -> SentSpan:
@@ -134,28 +122,24 @@ class SentSpan(FlatSending, FlatSpan):
         Raises whatever a processor raises.
         """
         own = self.own_attributes()
-        self.pipeline = self.origin = self.message_id = self.subject = self.rare = None
+        self.event = self.rare = None
         start(self, context)
         self.enrich(own)
 
     def acknowledged(self, metadata: Any) -> None:
         """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
-        send = self.send
+        send, started, created_ms, published = self.opened
         try:
-            send.record(perf_counter() - self.started, self)
+            send.record(perf_counter() - started, self)
             send.messages.value += 1
             if metadata is not None:
-                if self.created_ms is not None:
-                    publish_ms = metadata.timestamp - self.created_ms
+                if created_ms is not None:
+                    publish_ms = metadata.timestamp - created_ms
                     if publish_ms < 0:
                         send.diagnostics.publish_skew.value += 1
                         publish_ms = 0
-                    self.published.record(publish_ms / 1000, self)
-                offset = metadata.offset
-                self.partition = partition = metadata.partition
-                self.offset = offset
-                if self.rare is not None and semconv.PARTITION in self.rare:
-                    self.rare[semconv.PARTITION] = str(partition)
+                    published.record(publish_ms / 1000, self)
+                self.placed = (metadata.partition, metadata.offset)
         except Exception as fault:
             send.diagnostics.failed("send", fault)
         self.headers = _SENT
@@ -166,79 +150,81 @@ class SentSpan(FlatSending, FlatSpan):
 
     def failed(self, error: BaseException | None) -> None:
         """End the send with its error. A cancelled wait is none: the message may be on its way."""
-        send = self.send
-        Sending(send.telemetry, send.typed, self, self.headers, self.started).failed(error)
+        super().failed(error)
         self.headers = _SENT
 
     def own_attributes(self) -> dict[str, AttributeValue]:
         """Describe the flow, the event and what is rare."""
         attributes: dict[str, AttributeValue] = {}
-        if isinstance(self.pipeline, str):
-            attributes[semconv.PIPELINE] = self.pipeline
-        origin = self.origin if isinstance(self.origin, int) else parse_origin(self.origin)
-        if origin is not None:
-            attributes[semconv.ORIGIN] = origin
-        if (message_id := text(self.message_id, MAX_VALUE)) is not None:
-            attributes[semconv.MESSAGE_ID] = message_id
-        if (subject := text(self.subject, MAX_VALUE)) is not None:
-            attributes[semconv.CONVERSATION_ID] = subject
+        if self.event is not None:
+            pipeline, origin, message_id, subject = self.event
+            if isinstance(pipeline, str):
+                attributes[semconv.PIPELINE] = pipeline
+            if (origin_ms := _origin_ms(origin)) is not None:
+                attributes[semconv.ORIGIN] = origin_ms
+            if (written := text(message_id, MAX_VALUE)) is not None:
+                attributes[semconv.MESSAGE_ID] = written
+            if (written := text(subject, MAX_VALUE)) is not None:
+                attributes[semconv.CONVERSATION_ID] = written
         if self.rare is not None:
             attributes.update(self.rare)
         return attributes
 
     def end_attributes(self) -> dict[str, AttributeValue]:
         """Describe where the record is."""
-        if self.partition is None:
+        if self.placed is None:
             return {}
-        return {semconv.PARTITION: str(self.partition), semconv.OFFSET: self.offset}
+        partition, offset = self.placed
+        return {semconv.PARTITION: str(partition), semconv.OFFSET: offset}
 
     def encode_own(self, fields: list[bytes]) -> None:
         """Append `own_attributes` in OTLP's wire format."""
-        pipeline = self.pipeline
-        if isinstance(pipeline, str):
-            _PIPELINE.append(fields, pipeline.encode())
-        origin = self.origin if isinstance(self.origin, int) else parse_origin(self.origin)
-        if origin is not None:
-            _ORIGIN.append(fields, origin)
-        message_id = self.message_id
-        if message_id is not None and text(message_id, MAX_VALUE) is not None:
-            _MESSAGE_ID.append(fields, message_id)
-        subject = self.subject
-        if subject is not None and text(subject, MAX_VALUE) is not None:
-            _CONVERSATION_ID.append(fields, subject)
+        if self.event is not None:
+            pipeline, origin, message_id, subject = self.event
+            if isinstance(pipeline, str):
+                _PIPELINE.append(fields, pipeline.encode())
+            if (origin_ms := _origin_ms(origin)) is not None:
+                _ORIGIN.append(fields, origin_ms)
+            if message_id is not None and text(message_id, MAX_VALUE) is not None:
+                _MESSAGE_ID.append(fields, message_id)
+            if subject is not None and text(subject, MAX_VALUE) is not None:
+                _CONVERSATION_ID.append(fields, subject)
         if self.rare is not None:
-            for name, value in self.rare.items():
+            rare = self.rare
+            if semconv.PARTITION in rare and self.placed is not None:
+                rare = {**rare, semconv.PARTITION: str(self.placed[0])}
+            for name, value in rare.items():
                 fields.append(attribute(SPAN_ATTRIBUTE, name, value))
 
     def encode_end(self, fields: list[bytes]) -> None:
         """Append `end_attributes` in OTLP's wire format."""
-        if self.partition is not None:
+        if self.placed is not None:
+            partition, offset = self.placed
             if self.rare is None or semconv.PARTITION not in self.rare:
-                _PARTITION.append(fields, str(self.partition).encode())
-            _OFFSET.append(fields, self.offset)
+                _PARTITION.append(fields, str(partition).encode())
+            _OFFSET.append(fields, offset)
 
 
 class UnrecordedSending(FlatSending):
     """A send without a span: its trace is not sampled."""
 
-    __slots__ = ("created_ms", "headers", "published", "send", "started")
+    __slots__ = ("headers", "opened")
 
     def acknowledged(self, metadata: Any) -> None:
         """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
-        send = self.send
+        send, started, created_ms, published = self.opened
         try:
-            send.record(perf_counter() - self.started)
+            send.record(perf_counter() - started)
             send.messages.value += 1
-            if metadata is not None and self.created_ms is not None:
-                publish_ms = metadata.timestamp - self.created_ms
+            if metadata is not None and created_ms is not None:
+                publish_ms = metadata.timestamp - created_ms
                 if publish_ms < 0:
                     send.diagnostics.publish_skew.value += 1
                     publish_ms = 0
-                self.published.record(publish_ms / 1000)
+                published.record(publish_ms / 1000)
         except Exception as fault:
             send.diagnostics.failed("send", fault)
 
-    def failed(self, error: BaseException | None) -> None:
-        """End the send with its error. A cancelled wait is none: the message may be on its way."""
-        send = self.send
-        Sending(send.telemetry, send.typed, None, self.headers, self.started).failed(error)
+
+def _origin_ms(origin: object) -> int | None:
+    return origin if isinstance(origin, int) else parse_origin(origin)

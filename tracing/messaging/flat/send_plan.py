@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.trace import SpanKind
 
-from tracing.core.ids import random_id
 from tracing.core.text import name_in
-from tracing.headers import cloudevents
+from tracing.headers import cloudevents, w3c
+from tracing.headers.codec import without
+from tracing.headers.dead_letter import REPLAY_HEADERS
+from tracing.headers.flow import NO_FLOW
+from tracing.messaging.flat.handling import FlatHandling
 from tracing.spans.flat import SpanPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from tracing.headers.codec import Header
     from tracing.messaging.destination import Destination, TypedDestination
+    from tracing.messaging.flat.engine import Reason
+    from tracing.metrics.instruments import Durations
     from tracing.telemetry import Telemetry
+
+MAX_HEADERS: Final = 32
+"""More headers of its own than an ordinary message has."""
+
+_MAX_SHAPES: Final = 64
+"""More sets of header names than the messages of a topic have."""
+
+
+class Unusual(Exception):  # noqa: N818 - no error
+    """Raised before any side effect of a send that has to go through the general code."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class SendPlan:
@@ -55,6 +74,37 @@ class SendPlan:
         return self.span_plan
 
 
+class HeaderShape:
+    """What the names of a message's headers say about it, whatever their values.
+
+    Args:
+        names: The names.
+        constant: The headers that complete an event; `None` where messages are no events.
+
+    Attributes:
+        constant: Those of them that the message lacks.
+        has_context: Whether it has the context of a message.
+        has_time: Whether it has the time of its event.
+        has_type: Whether it has the type of its event.
+        is_replayed: Whether it has the marks of a replay.
+        needs_id: Whether its event needs an id.
+        needs_time: Whether its event needs a time.
+    """
+
+    __slots__ = (
+        "constant", "has_context", "has_time", "has_type", "is_replayed", "needs_id", "needs_time",
+    )  # fmt: skip
+
+    def __init__(self, names: Collection[str], constant: list[Header] | None) -> None:
+        self.constant = [header for header in constant or () if header[0] not in names]
+        self.has_context = not w3c.FIELDS.isdisjoint(names)
+        self.has_time = cloudevents.TIME in names
+        self.has_type = cloudevents.TYPE in names
+        self.is_replayed = not REPLAY_HEADERS.isdisjoint(names)
+        self.needs_id = constant is not None and cloudevents.ID not in names
+        self.needs_time = constant is not None and not self.has_time
+
+
 class TopicPlan:
     """What the sends of one producer to one topic share.
 
@@ -64,19 +114,26 @@ class TopicPlan:
 
     Attributes:
         constant: The headers that complete an event without any of its own.
+        begun: Receives the publish times of flows that begin with a send; `None` before the first.
         destination: The topic.
         plain: The plan of messages without a type of their own; `None` before the first.
     """
 
-    __slots__ = ("_by_type", "_missing", "_telemetry", "constant", "destination", "plain")
+    __slots__ = ("_by_type", "_shapes", "_telemetry", "begun", "constant", "destination", "plain")
 
     def __init__(self, telemetry: Telemetry, destination: Destination) -> None:
         self._telemetry = telemetry
         self.destination = destination
         self.constant = destination.completion.constant
         self._by_type: dict[object, SendPlan] = {}
-        self._missing: dict[tuple[bool, bool, bool], list[Header]] = {}
+        self._shapes: dict[tuple[str, ...], HeaderShape] = {}
         self.plain: SendPlan | None = None
+        self.begun: Durations | None = None
+
+    def published(self) -> Durations:
+        """Return `begun`, and make it for the first of these messages."""
+        self.begun = self.destination.publications.of(NO_FLOW)
+        return self.begun
 
     def assumed(self) -> SendPlan | None:
         """Return `plain`, and make it for the first of these messages."""
@@ -90,35 +147,36 @@ class TopicPlan:
         plan = self._by_type.get(message_type)
         return self._made(message_type) if plan is None else plan
 
-    def completed(
-        self, present: Mapping[str, bytes | None], time: Header
-    ) -> tuple[bytes | None, list[Header]]:
-        """Return the id of an event, and the headers that complete it.
+    def read(
+        self, headers: list[Header]
+    ) -> tuple[Mapping[str, bytes | None], HeaderShape, SendPlan | None]:
+        """Map the application's headers; return also what they say, and the plan of their type.
 
-        Args:
-            present: The headers that the application gives it.
-            time: The header that says that it happens now.
+        Raises:
+            Unusual: They are no ordinary headers.
         """
-        message_id = present.get(cloudevents.ID)
-        if not self._telemetry.cloudevents:
-            return message_id, []
-        missing: list[Header] = []
-        if cloudevents.ID not in present:
-            message_id = random_id()
-            missing.append((cloudevents.ID, message_id))
-        if cloudevents.TIME not in present:
-            missing.append(time)
-        key = (
-            cloudevents.SPECVERSION in present,
-            cloudevents.SOURCE in present,
-            cloudevents.TYPE in present,
-        )
-        constant = self._missing.get(key)
-        if constant is None:
-            constant = [header for header in self.constant if header[0] not in present]
-            self._missing[key] = constant
-        missing += constant
-        return message_id, missing
+        try:
+            present = dict(headers)
+        except (TypeError, ValueError):
+            raise Unusual("headers") from None
+        if len(headers) > MAX_HEADERS:
+            raise Unusual("headers")
+        shape = self._shape_of(present)
+        if shape.is_replayed:
+            raise Unusual("replayed")
+        if shape.has_type:
+            return present, shape, self.of(present[cloudevents.TYPE])
+        return present, shape, self.plain or self.assumed()
+
+    def _shape_of(self, present: Mapping[str, object]) -> HeaderShape:
+        """Return what the names of a message's headers say about it."""
+        names = tuple(present)
+        shape = self._shapes.get(names)
+        if shape is None:
+            shape = HeaderShape(names, self.constant if self._telemetry.cloudevents else None)
+            if len(self._shapes) < _MAX_SHAPES:
+                self._shapes[names] = shape
+        return shape
 
     def _made(self, message_type: bytes | None) -> SendPlan | None:
         # Types without end must not fill the process; those of which a metric has no series share
@@ -130,3 +188,24 @@ class TopicPlan:
             return None
         plan = self._by_type[message_type] = SendPlan(self._telemetry, self, typed)
         return plan
+
+
+def forwarded(
+    headers: list[Header], present: Mapping[str, object], current: object
+) -> list[Header]:
+    """Leave the context of a message out of headers that its own handler hands on.
+
+    Raises:
+        Unusual: The context is another one, stored or forwarded from elsewhere: the general code
+            continues it, or links it.
+    """
+    if isinstance(current, FlatHandling):
+        # What an unrecorded one has instead of a parent is the message's own context.
+        above = getattr(current, "above", None) or current.traceparent
+        if (
+            w3c.TRACESTATE not in present
+            and present.get(w3c.TRACEPARENT, above) == above
+            and present.get(w3c.BAGGAGE, current.baggage) == current.baggage
+        ):
+            return without(headers, w3c.FIELDS)
+    raise Unusual("context_headers")

@@ -13,14 +13,11 @@ from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
 from tracing.core.ids import random_id
 from tracing.core.otel_context import BAGGAGE_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
-from tracing.headers import w3c
-from tracing.headers.cloudevents import ID, SUBJECT, TIME, TYPE, time_header
-from tracing.headers.dead_letter import REPLAY_HEADERS
-from tracing.headers.flow import NO_FLOW
+from tracing.headers.cloudevents import ID, MAX_VALUE, SUBJECT, TIME, time_header
 from tracing.headers.w3c import BAGGAGE, TRACEPARENT, RemoteSpan, format_traceparent
 from tracing.messaging.flat.handling import FlatHandling
 from tracing.messaging.flat.send import SentSpan, UnrecordedSending
-from tracing.messaging.flat.send_plan import TopicPlan
+from tracing.messaging.flat.send_plan import TopicPlan, Unusual, forwarded
 from tracing.spans.flat import FlatSpan
 
 if TYPE_CHECKING:
@@ -29,18 +26,13 @@ if TYPE_CHECKING:
     from tracing.core.semconv import AttributeValue
     from tracing.headers.codec import Header
     from tracing.messaging.destination import Destination
-    from tracing.messaging.flat.engine import Engine, Reason
+    from tracing.messaging.flat.engine import Engine
     from tracing.messaging.flat.send import FlatSending
-    from tracing.messaging.flat.send_plan import SendPlan
     from tracing.messaging.send import Sending
     from tracing.telemetry import Telemetry
 
     General = Callable[[str, object, object, object, list[Header]], Sending | None]
 
-MAX_HEADERS: Final = 32
-"""More headers of its own than an ordinary message has."""
-
-_UNUSUAL: Final = w3c.FIELDS | REPLAY_HEADERS
 _NONE: Final[Mapping[str, bytes | None]] = {}
 _MAX_KINDS: Final = 64
 _SAMPLED: Final = 0x01
@@ -48,14 +40,6 @@ _RANDOM: Final = 0x02
 
 _EMPTY: Final = Context()
 _new: Final = object.__new__
-
-
-class Unusual(Exception):  # noqa: N818 - no error
-    """Raised before any side effect of a send that has to go through the general code."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class FlatSends:
@@ -124,20 +108,24 @@ class FlatSends:
     def _begun(  # noqa: C901, PLR0912, PLR0915 - what most sends need, without a call for each part
         self, topic: str, value: object, partition: object, headers: list[Header]
     ) -> FlatSending:
+        context = self._current()
+        # First of all: what is not measured has no series.
+        if context and context.get(SUPPRESSED):
+            raise Unusual("suppressed")
         topic_plan = self._topics[topic]
         if topic_plan is None:
             raise Unusual("topic")
         telemetry, spans = self._telemetry, self._spans
         if telemetry.describe_schema is not None:
             raise Unusual("schema")
+        shape = None
         if headers:
-            present, send = _read(headers, topic_plan)
+            present, shape, send = topic_plan.read(headers)
         else:
             present, send = _NONE, topic_plan.plain or topic_plan.assumed()
         if send is None:
             raise Unusual("record")
 
-        context = self._current()
         current = cast("Any", context.get(SPAN_KEY))
         if type(current) in self._flat_kinds:
             above, remote, sampled = current.traceparent, False, True
@@ -149,8 +137,8 @@ class FlatSends:
             above, remote, sampled, traceparent = self._below(current)
         if traceparent is None:
             raise Unusual("tracer")
-        if context and context.get(SUPPRESSED):
-            raise Unusual("suppressed")
+        if shape is not None and shape.has_context:
+            headers = forwarded(headers, present, current)
 
         # From here on there are side effects.
         self._engine.taken["send"] += 1
@@ -161,7 +149,7 @@ class FlatSends:
             time, baggage = self._moment_at(now_ms)
         pipeline: object = telemetry.pipeline
         origin: object = now_ms
-        flow: Mapping[str, object] = NO_FLOW
+        published = topic_plan.begun or topic_plan.published()
         if context and (entries := context.get(BAGGAGE_KEY)):
             handling = context.get(PROCESSING_KEY)
             if isinstance(handling, FlatHandling) and entries is handling.flow and handling.baggage:
@@ -170,14 +158,21 @@ class FlatSends:
                 written, flow = telemetry.propagation.flow_sent(context, now_ms)
             baggage = (BAGGAGE, written)
             pipeline, origin = flow.get(semconv.PIPELINE), flow.get(semconv.ORIGIN)
+            published = topic_plan.destination.publications.of(flow)
         made = subject = None
         created_ms: int | None = now_ms
-        if present:
-            made, added = topic_plan.completed(present, time)
-            added += ((TRACEPARENT, traceparent), baggage)
-            if TIME in present:
+        added: list[Header]
+        if shape is not None:
+            made, subject = present.get(ID), present.get(SUBJECT)
+            added = []
+            if shape.needs_id:
+                made = random_id()
+                added.append((ID, made))
+            if shape.needs_time:
+                added.append(time)
+            added += (*shape.constant, (TRACEPARENT, traceparent), baggage)
+            if shape.has_time:
                 created_ms = telemetry.created_ms(present)
-            subject = present.get(SUBJECT)
         elif telemetry.cloudevents:
             made = random_id()
             added = [(ID, made), time, *topic_plan.constant, (TRACEPARENT, traceparent), baggage]
@@ -195,24 +190,22 @@ class FlatSends:
             span.start_ns = now_ns
             span.end_ns = None
             span.added = None
-            span.pipeline = pipeline
-            span.origin = origin
-            span.message_id = made
-            span.subject = subject
-            span.rare = None
-            span.partition = span.offset = None
+            if shape is not None:
+                made, subject = _short(made), _short(subject)
+            span.event = (pipeline, origin, made, subject)
+            span.rare = span.placed = None
             if value is None or partition is not None:
                 span.rare = _rare(value, partition)
+            if (start := spans.hand_over.start) is not None:
+                span.announce(start, context)
         else:
             sending = _new(UnrecordedSending)
-        sending.send = send
-        sending.headers = headers
-        sending.created_ms = created_ms
-        sending.published = topic_plan.destination.publications.of(flow)
-        if sampled and (start := spans.hand_over.start) is not None:
-            sending.announce(start, context)
-        headers += added
-        sending.started = perf_counter()
+        if headers:
+            headers += added
+            sending.headers = headers
+        else:
+            sending.headers = added
+        sending.opened = (send, perf_counter(), created_ms, published)
         return sending  # type: ignore[no-any-return]  # one of two classes
 
     def _below(self, current: Any) -> tuple[bytes | None, bool, bool, bytes | None]:
@@ -264,6 +257,8 @@ class FlatSends:
             return None, False, True, spans.root()
         if spans.drops_roots:
             return None, False, False, self._telemetry.spans.dropped_root()
+        if spans.ratio_bound is not None:
+            return None, False, *spans.root_by_ratio(spans.ratio_bound)
         raise Unusual("parent")
 
     def _kind_of(self, current: object) -> type:
@@ -295,21 +290,9 @@ def _topic_plan(
     return TopicPlan(telemetry, destinations[topic])
 
 
-def _read(
-    headers: list[Header], topic_plan: TopicPlan
-) -> tuple[Mapping[str, bytes | None], SendPlan | None]:
-    """Map the application's headers, and return the plan of the type that they name."""
-    try:
-        present = dict(headers)
-    except (TypeError, ValueError):
-        raise Unusual("headers") from None
-    if len(headers) > MAX_HEADERS:
-        raise Unusual("headers")
-    if not _UNUSUAL.isdisjoint(present):
-        raise Unusual("context_headers" if REPLAY_HEADERS.isdisjoint(present) else "replayed")
-    if TYPE in present:
-        return present, topic_plan.of(present[TYPE])
-    return present, topic_plan.plain or topic_plan.assumed()
+def _short(value: bytes | None) -> bytes | None:
+    # A span that waits for its export keeps these, and a longer one never appears on it.
+    return value if isinstance(value, bytes) and len(value) <= MAX_VALUE else None
 
 
 def _rare(value: object, partition: object) -> dict[str, AttributeValue] | None:

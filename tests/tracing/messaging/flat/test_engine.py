@@ -49,8 +49,11 @@ def test_a_stock_sdk_has_an_engine_which_is_always_the_same() -> None:
     assert not any(engine.fallbacks.values())
 
 
-@pytest.mark.parametrize("sampler", [ALWAYS_ON, ALWAYS_OFF, ParentBased(ALWAYS_ON)])
-def test_constant_samplers_have_an_engine(sampler: Sampler) -> None:
+@pytest.mark.parametrize(
+    "sampler",
+    [ALWAYS_ON, ALWAYS_OFF, ParentBased(ALWAYS_ON), ParentBased(TraceIdRatioBased(0.5))],
+)
+def test_samplers_that_decide_by_the_parent_have_an_engine(sampler: Sampler) -> None:
     assert engine_of(_telemetry(TracerProvider(sampler=sampler))) is not None
 
 
@@ -60,7 +63,14 @@ def test_constant_samplers_have_an_engine(sampler: Sampler) -> None:
         (_telemetry(fast=False), "fast paths"),
         (_telemetry(NoOpTracerProvider()), "provider"),
         (_telemetry(TracerProvider(sampler=TraceIdRatioBased(0.5))), "sampler"),
-        (_telemetry(TracerProvider(sampler=ParentBased(TraceIdRatioBased(0.5)))), "sampler"),
+        (
+            _telemetry(
+                TracerProvider(
+                    sampler=ParentBased(ALWAYS_ON, local_parent_sampled=TraceIdRatioBased(0.5))
+                )
+            ),
+            "sampler",
+        ),
         (_telemetry(TracerProvider(id_generator=_OwnIds())), "ids"),
         (_telemetry(propagator=TraceContextTextMapPropagator()), "propagator"),
         (_telemetry(propagator=CompositePropagator([])), "propagator"),

@@ -7,13 +7,21 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context, attach, detach, get_current, set_value
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -22,7 +30,8 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from tracing import Boundary, Telemetry, TracedProducer, cloudevent
+from tests.tracing.messaging.flat.both_ways import Records, headers, record
+from tracing import Boundary, Telemetry, TracedConsumer, TracedProducer, cloudevent
 from tracing.core.otel_context import BAGGAGE_KEY, FLOW_KEY, SPAN_KEY, SUPPRESSED
 from tracing.headers.dead_letter import REPLAY_GROUP, REPLAY_ID
 from tracing.headers.w3c import RemoteSpan
@@ -72,25 +81,33 @@ class World:
             for record in self.broker.records("orders")
             for name, value in record.headers
         ]
+        names = {
+            context.span_id: span.name
+            for span in self.capture.spans()
+            if (context := span.get_span_context()) is not None
+        }
         for span in self.capture.spans():
-            lines += _lines(span)
-        for record in self.capture.log_records():
-            lines.append(f"log {record.log_record.event_name} {record.log_record.span_id != 0}")
+            if span.name.startswith("send"):
+                lines += _lines(span, names)
+        for logged in self.capture.log_records():
+            lines.append(f"log {logged.log_record.event_name} {logged.log_record.span_id != 0}")
         for point in points_of(self.capture._metric_reader.get_metrics_data()):
-            if point.name.startswith(("messaging.", "pipeline.")) and point.value:
+            if point.name.startswith(("messaging.", "pipeline.")):
                 labels = sorted(f"{label}={content!r}" for label, content in point.attributes)
                 lines.append(f"{point.name} {labels} {getattr(point.value, 'count', point.value)}")
         self.capture.shutdown()
         return lines
 
 
-def _lines(span: ReadableSpan) -> Iterator[str]:
+def _lines(span: ReadableSpan, names: dict[int, str]) -> Iterator[str]:
     context = span.get_span_context()
     assert context is not None
     parent = span.parent
     yield f"span {span.name} {span.kind} {span.status.status_code} {len(span.links)}"
     yield f"flags {context.trace_flags} {context.is_remote} {context.trace_state!r}"
-    yield f"parent {parent and (parent.span_id, parent.is_remote, parent.trace_flags)}"
+    if parent is not None:
+        known = names.get(parent.span_id, parent.span_id)
+        yield f"parent {known} {parent.is_remote} {parent.trace_flags}"
     for name, value in (span.attributes or {}).items():
         yield _known(f"attribute {name} {value!r}")
 
@@ -291,6 +308,90 @@ async def test_a_processor_that_breaks_costs_the_span_alone(
 
     assert left[0] == left[1]
     assert left[2] == left[3]
+
+
+async def test_a_ratio_of_new_traces_is_sampled_as_its_sampler_decides() -> None:
+    ratio = TraceIdRatioBased(0.5)
+    world = World(ParentBased(ratio))
+    async with world.producer as producer:
+        for _ in range(64):
+            await producer.send_and_wait("orders", b"v")
+
+    written = [dict(record.headers)["traceparent"] for record in world.broker.records("orders")]
+    sampled = {
+        value: ratio.should_sample(None, int(value[3:35], 16), "send").decision
+        is Decision.RECORD_AND_SAMPLE
+        for value in map(bytes.decode, written)
+    }
+    assert {True, False} == set(sampled.values())
+    assert {value: "03" if kept else "02" for value, kept in sampled.items()} == {
+        value: value[53:] for value in sampled
+    }
+    kept = {f"{span.get_span_context().trace_id:032x}" for span in world.capture.spans()}  # type: ignore[union-attr]  # it has one
+    assert {value[3:35] for value, kept in sampled.items() if kept} == kept
+    assert 64 == world.engine.taken["send"]
+
+
+class _AsksEverything(Sampler):
+    def should_sample(self, *_: Any, **__: Any) -> SamplingResult:
+        return SamplingResult(Decision.RECORD_AND_SAMPLE)
+
+    def get_description(self) -> str:
+        return "asks everything"
+
+
+async def test_a_new_trace_that_another_sampler_decides_on_goes_through_the_general_code() -> None:
+    world = World(ParentBased(_AsksEverything()))
+    await world.left_by(sends())
+    assert (0, 2) == (world.engine.taken["send"], world.engine.fallbacks["parent"])
+
+    below_a_record = World(ParentBased(_AsksEverything()))
+    await below_a_record.left_by(CASES["below a record that is sampled"])
+    assert 2 == below_a_record.engine.taken["send"]
+
+
+def _forwarded(more: list[Any], changed: dict[str, bytes] | None) -> Case:
+    """Handle a record, and send its headers on, with changed ones, if at all, and with more."""
+
+    async def case(producer: TracedProducer) -> None:
+        received: Any = record(headers())
+        consumer = TracedConsumer(cast("Any", Records([received])), producer.telemetry)
+        async with consumer.process(received):
+            own = [
+                (name, (changed or {}).get(name, value))
+                for name, value in received.headers
+                if changed is not None
+            ]
+            await producer.send_and_wait("orders", b"v", headers=[*own, *more])
+
+    return case
+
+
+FORWARDED = {
+    "none of them": (_forwarded([("mine", b"1")], None), 0),
+    "as they are": (_forwarded([], {}), 0),
+    "with more": (_forwarded([("mine", b"1")], {}), 0),
+    "with another context": (_forwarded([], {"traceparent": SAMPLED}), 1),
+    "with other baggage": (_forwarded([], {"baggage": b"pipeline.name=payments"}), 1),
+    "with a state": (_forwarded([("tracestate", b"vendor=value")], {}), 1),
+}
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("name", FORWARDED)
+async def test_a_handler_hands_the_headers_of_its_record_on(
+    name: str, sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, unusual = FORWARDED[name]
+    flat = World(SAMPLERS[sampler])
+    by_the_flat_path = await flat.left_by(case)
+    monkeypatch.setenv("PIPELINE_TRACING_FLAT", "off")
+
+    assert await World(SAMPLERS[sampler]).left_by(case) == by_the_flat_path
+    if sampler == "as the parent":
+        assert 1 == flat.engine.taken["process"]
+        assert 1 - unusual == flat.engine.taken["send"]
+        assert unusual == flat.engine.fallbacks["context_headers"]
 
 
 STATE = TraceState([("vendor", "value")])
