@@ -22,7 +22,7 @@ from tracing.kafka.producer_methods import ProducerMethods
 from tracing.kafka.send_begin import batch_in, begin_send_or_none, flat_begin, record_in
 from tracing.kafka.sender import KafkaSender
 from tracing.messaging.destination import Destination
-from tracing.messaging.send import SERIALIZING
+from tracing.messaging.send import SENT, SERIALIZING
 
 if TYPE_CHECKING:
     import asyncio
@@ -154,7 +154,9 @@ class TracedProducer(ProducerMethods):
         except BaseException as error:
             sending.failed(error)
             raise
-        future.add_done_callback(sending.done)
+        # The client has them. Kept until the acknowledgement, the garbage collector looks at them.
+        sending.headers = SENT
+        future.add_done_callback(sending)
         return future
 
     @like(ProducerMethods.send)

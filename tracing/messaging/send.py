@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 SERIALIZING: Final[ContextVar[Span | None]] = ContextVar("pipeline-serializing", default=None)
 """The span of the send for which a producer's own serializers run next; see `Schemas`."""
 
+SENT: Final[list[Header]] = []
+"""The headers of a send whose client has them."""
+
 _UNSEEN = object()
 _NONE: Mapping[str, bytes | None] = {}
 _ERROR = Status(StatusCode.ERROR)
@@ -108,6 +111,8 @@ class Sending:
                 self.failed(error if isinstance(error, BaseException) else future.exception())
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)
+
+    __call__ = done
 
     def acknowledged(self, metadata: Any) -> None:
         """End the send with the broker's acknowledgement; `None` without one (acks=0)."""

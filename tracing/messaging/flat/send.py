@@ -14,7 +14,7 @@ from tracing.core.otlp_wire import SPAN_ATTRIBUTE, IntAttribute, TextAttribute, 
 from tracing.headers.cloudevents import MAX_VALUE
 from tracing.headers.codec import text
 from tracing.headers.flow import parse_origin
-from tracing.messaging.send import Sending
+from tracing.messaging.send import SENT, Sending
 from tracing.spans.flat import FlatSpan
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from tracing.metrics.instruments import Durations
 
 _UNSEEN: Final = object()
-_SENT: Final[list[Header]] = []
 
 _PIPELINE: Final = TextAttribute(semconv.PIPELINE)
 _ORIGIN: Final = IntAttribute(semconv.ORIGIN)
@@ -44,15 +43,19 @@ class FlatSending:
 
     Attributes:
         headers: The headers to send.
-        opened: What it shares with others, when it began by `time.perf_counter`, when its event
-            came about, unix ms, where that is known, and what receives the time from there to the
-            record's timestamp. One value: each attribute of a span costs more than its content.
+        send: What it shares with others.
+        started: When it began, by `time.perf_counter`.
+        created_ms: When the event came about, unix ms, where that is known.
+        published: Receives the time from there to the record's timestamp.
     """
 
     __slots__ = ()
 
     headers: list[Header]
-    opened: tuple[SendPlan, float, int | None, Durations]
+    send: SendPlan
+    started: float
+    created_ms: int | None
+    published: Durations
 
     @property
     def span(self) -> FlatSpan | None:
@@ -72,7 +75,10 @@ class FlatSending:
             else:
                 self.failed(error if isinstance(error, BaseException) else future.exception())
         except Exception as fault:
-            self.opened[0].diagnostics.failed("send", fault)
+            self.send.diagnostics.failed("send", fault)
+
+    __call__ = done
+    """The send is its own callback: a bound method is one more object for the garbage collector."""
 
     def acknowledged(self, metadata: Any) -> None:
         """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
@@ -80,22 +86,26 @@ class FlatSending:
 
     def failed(self, error: BaseException | None) -> None:
         """End the send with its error. A cancelled wait is none: the message may be on its way."""
-        send, started, _, _ = self.opened
-        Sending(send.telemetry, send.typed, self.span, self.headers, started).failed(error)
+        send = self.send
+        Sending(send.telemetry, send.typed, self.span, self.headers, self.started).failed(error)
 
 
 class SentSpan(FlatSending, FlatSpan):
     """A recorded send, and its span.
 
     Attributes:
-        event: The pipeline and the origin of its flow, as baggage has them, or the origin as a
-            number, unix ms; the event's id and subject, as headers have them. `None` where that
-            is set on the span already.
+        pipeline: The pipeline of its flow, as baggage has it.
+        origin: The origin of its flow, as baggage has it, or unix ms as a number.
+        message_id: The event's id, as the header has it.
+        subject: What the event is about, as the header has it.
         rare: Attributes that few messages have; `None` where it has none of them.
         placed: Partition and offset of the record; `None` until the broker acknowledges it.
     """
 
-    __slots__ = ("event", "headers", "opened", "placed", "rare")
+    __slots__ = (
+        "created_ms", "headers", "message_id", "origin", "pipeline", "placed", "published", "rare",
+        "send", "started", "subject",
+    )  # fmt: skip
 
     own_names = frozenset(
         {
@@ -104,7 +114,10 @@ class SentSpan(FlatSending, FlatSpan):
         }
     )  # fmt: skip
 
-    event: tuple[object, object, bytes | None, bytes | None] | None
+    pipeline: object
+    origin: object
+    message_id: bytes | None
+    subject: bytes | None
     rare: dict[str, AttributeValue] | None
     placed: tuple[Any, Any] | None
 
@@ -122,27 +135,27 @@ class SentSpan(FlatSending, FlatSpan):
         Raises whatever a processor raises.
         """
         own = self.own_attributes()
-        self.event = self.rare = None
+        self.pipeline = self.origin = self.message_id = self.subject = self.rare = None
         start(self, context)
         self.enrich(own)
 
     def acknowledged(self, metadata: Any) -> None:
         """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
-        send, started, created_ms, published = self.opened
+        send = self.send
         try:
-            send.record(perf_counter() - started, self)
+            send.record(perf_counter() - self.started, self)
             send.messages.value += 1
             if metadata is not None:
-                if created_ms is not None:
-                    publish_ms = metadata.timestamp - created_ms
+                if self.created_ms is not None:
+                    publish_ms = metadata.timestamp - self.created_ms
                     if publish_ms < 0:
                         send.diagnostics.publish_skew.value += 1
                         publish_ms = 0
-                    published.record(publish_ms / 1000, self)
+                    self.published.record(publish_ms / 1000, self)
                 self.placed = (metadata.partition, metadata.offset)
         except Exception as fault:
             send.diagnostics.failed("send", fault)
-        self.headers = _SENT
+        self.headers = SENT
         try:
             self.finish(time_ns())
         except Exception as fault:
@@ -151,21 +164,19 @@ class SentSpan(FlatSending, FlatSpan):
     def failed(self, error: BaseException | None) -> None:
         """End the send with its error. A cancelled wait is none: the message may be on its way."""
         super().failed(error)
-        self.headers = _SENT
+        self.headers = SENT
 
     def own_attributes(self) -> dict[str, AttributeValue]:
         """Describe the flow, the event and what is rare."""
         attributes: dict[str, AttributeValue] = {}
-        if self.event is not None:
-            pipeline, origin, message_id, subject = self.event
-            if isinstance(pipeline, str):
-                attributes[semconv.PIPELINE] = pipeline
-            if (origin_ms := _origin_ms(origin)) is not None:
-                attributes[semconv.ORIGIN] = origin_ms
-            if (written := text(message_id, MAX_VALUE)) is not None:
-                attributes[semconv.MESSAGE_ID] = written
-            if (written := text(subject, MAX_VALUE)) is not None:
-                attributes[semconv.CONVERSATION_ID] = written
+        if isinstance(self.pipeline, str):
+            attributes[semconv.PIPELINE] = self.pipeline
+        if (origin_ms := _origin_ms(self.origin)) is not None:
+            attributes[semconv.ORIGIN] = origin_ms
+        if (written := text(self.message_id, MAX_VALUE)) is not None:
+            attributes[semconv.MESSAGE_ID] = written
+        if (written := text(self.subject, MAX_VALUE)) is not None:
+            attributes[semconv.CONVERSATION_ID] = written
         if self.rare is not None:
             attributes.update(self.rare)
         return attributes
@@ -179,16 +190,15 @@ class SentSpan(FlatSending, FlatSpan):
 
     def encode_own(self, fields: list[bytes]) -> None:
         """Append `own_attributes` in OTLP's wire format."""
-        if self.event is not None:
-            pipeline, origin, message_id, subject = self.event
-            if isinstance(pipeline, str):
-                _PIPELINE.append(fields, pipeline.encode())
-            if (origin_ms := _origin_ms(origin)) is not None:
-                _ORIGIN.append(fields, origin_ms)
-            if message_id is not None and text(message_id, MAX_VALUE) is not None:
-                _MESSAGE_ID.append(fields, message_id)
-            if subject is not None and text(subject, MAX_VALUE) is not None:
-                _CONVERSATION_ID.append(fields, subject)
+        if isinstance(self.pipeline, str):
+            _PIPELINE.append(fields, self.pipeline.encode())
+        if (origin_ms := _origin_ms(self.origin)) is not None:
+            _ORIGIN.append(fields, origin_ms)
+        message_id, subject = self.message_id, self.subject
+        if message_id is not None and text(message_id, MAX_VALUE) is not None:
+            _MESSAGE_ID.append(fields, message_id)
+        if subject is not None and text(subject, MAX_VALUE) is not None:
+            _CONVERSATION_ID.append(fields, subject)
         if self.rare is not None:
             rare = self.rare
             if semconv.PARTITION in rare and self.placed is not None:
@@ -208,20 +218,20 @@ class SentSpan(FlatSending, FlatSpan):
 class UnrecordedSending(FlatSending):
     """A send without a span: its trace is not sampled."""
 
-    __slots__ = ("headers", "opened")
+    __slots__ = ("created_ms", "headers", "published", "send", "started")
 
     def acknowledged(self, metadata: Any) -> None:
         """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
-        send, started, created_ms, published = self.opened
+        send = self.send
         try:
-            send.record(perf_counter() - started)
+            send.record(perf_counter() - self.started)
             send.messages.value += 1
-            if metadata is not None and created_ms is not None:
-                publish_ms = metadata.timestamp - created_ms
+            if metadata is not None and self.created_ms is not None:
+                publish_ms = metadata.timestamp - self.created_ms
                 if publish_ms < 0:
                     send.diagnostics.publish_skew.value += 1
                     publish_ms = 0
-                published.record(publish_ms / 1000)
+                self.published.record(publish_ms / 1000)
         except Exception as fault:
             send.diagnostics.failed("send", fault)
 

@@ -192,7 +192,10 @@ class FlatSends:
             span.added = None
             if shape is not None:
                 made, subject = _short(made), _short(subject)
-            span.event = (pipeline, origin, made, subject)
+            span.pipeline = pipeline
+            span.origin = origin
+            span.message_id = made
+            span.subject = subject
             span.rare = span.placed = None
             if value is None or partition is not None:
                 span.rare = _rare(value, partition)
@@ -205,7 +208,10 @@ class FlatSends:
             sending.headers = headers
         else:
             sending.headers = added
-        sending.opened = (send, perf_counter(), created_ms, published)
+        sending.send = send
+        sending.created_ms = created_ms
+        sending.published = published
+        sending.started = perf_counter()
         return sending  # type: ignore[no-any-return]  # one of two classes
 
     def _below(self, current: Any) -> tuple[bytes | None, bool, bool, bytes | None]:
