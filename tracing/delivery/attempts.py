@@ -222,18 +222,7 @@ async def answered(handler: object, answer: Any) -> TypeError | None:
     if type(answer) is not CoroutineType and not isawaitable(answer):
         return _unusable(handler, answer)
     result = await answer
-    return forgotten(handler, result) if type(result) is CoroutineType else None
-
-
-def forgotten(handler: object, coroutine: CoroutineType[Any, Any, Any]) -> TypeError:
-    """Return the error of a handler that returned a coroutine, which never runs."""
-    name = coroutine.__qualname__
-    coroutine.close()
-    return TypeError(
-        f"the handler {name_of(handler)} returned the coroutine of {name} without awaiting it: "
-        f"write `await {name}(...)`; that has not run, and the record is not committed, so it will "
-        "be delivered again"
-    )
+    return _forgotten(handler, result) if type(result) is CoroutineType else None
 
 
 def failure_of(error: BaseException, place: str) -> Exception:
@@ -263,4 +252,14 @@ def _unusable(handler: object, answer: object) -> TypeError:
     return TypeError(
         f"the handler {not_awaitable(handler, answer)}; {begun}, and the record is not committed, "
         "so it will be delivered again"
+    )
+
+
+def _forgotten(handler: object, coroutine: CoroutineType[Any, Any, Any]) -> TypeError:
+    name = coroutine.__qualname__
+    coroutine.close()
+    return TypeError(
+        f"the handler {name_of(handler)} returned the coroutine of {name} without awaiting it: "
+        f"write `await {name}(...)`; that has not run, and the record is not committed, so it will "
+        "be delivered again"
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextvars import ContextVar
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from tracing.core.log import EventLog
-from tracing.delivery.attempts import Attempts, answered, failure_of, forgotten
+from tracing.delivery.attempts import Attempts, answered, failure_of
 from tracing.delivery.unreadable import Passing
+from tracing.messaging.flat.handling import FlatHandling
+from tracing.messaging.flat.processing import FlatProcessing, general_of
 from tracing.messaging.unreadable import BrokenRecord
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tracing.delivery.failure_handling import FailureHandling
     from tracing.delivery.places import Places
+    from tracing.messaging.process import Processing
     from tracing.messaging.reading import ConsumerPort, LaneSettlement
     from tracing.messaging.transport import Lane
 
@@ -70,6 +72,10 @@ class LaneWorker:
         self._transport = consumer.info.transport
         self._task_name = f"consume {self._transport.lane_names((lane,))}"
         self._process = consumer.process
+        # Begins ordinary records; other transports than Kafka have no flat path.
+        self._begin: Callable[[Any], FlatHandling | None] | None = getattr(
+            consumer, "begin_flat", None
+        )
         self._addressed_elsewhere = consumer.addressed_elsewhere
         self._handled = settlement.handled
         self._arrived = settlement.arrived
@@ -182,9 +188,6 @@ class LaneWorker:
         queue, places = self._queue, self._places
         try:
             while queue and self._open and not self._stop.is_set():
-                if self._addressed_elsewhere(queue[0]):
-                    self._handled(queue.popleft())
-                    continue
                 if places is not None:
                     if places.take():
                         self._has_place = True
@@ -214,27 +217,25 @@ class LaneWorker:
         """Handle a record; return false if it stays unhandled: then none may follow."""
         try:
             if isinstance(record, BrokenRecord):
-                passing = Passing(record, self._handling.unreadable)
-                await self._attempt(passing.make(), record)
-                return self._is_handled()
+                return await self._pass_over(record)
+            handling = self._begun(record, task)
+            if handling is None:
+                return True
+            handler = self._handler
             # The first attempt, flat: most records need no more, and no `Attempts`.
-            processing, handler = self._process(record), self._handler
-            processing.start(task)
             try:
-                answer = handler(record)
-                if type(answer) is CoroutineType:
-                    result = await answer
-                    unusable = forgotten(handler, result) if type(result) is CoroutineType else None
-                else:
-                    unusable = await answered(handler, answer)
+                unusable = await answered(handler, handler(record))
             except BaseException as raised:
-                attempts = self._attempts(processing)
+                attempts = self._attempts(handling)
                 delay_s = await self._attempt(attempts.first_raised(raised), record)
             else:
                 if unusable is None:
-                    processing.end(None, task)
+                    if isinstance(handling, FlatHandling):
+                        handling.end_handling()
+                    else:
+                        handling.end(None, task)
                     return not self._cut_off or self._is_handled()
-                attempts = self._attempts(processing)
+                attempts = self._attempts(handling)
                 delay_s = await self._attempt(attempts.first_unusable(unusable), record)
             while delay_s is not None:
                 if not await self._back_off(delay_s, attempts):
@@ -245,6 +246,30 @@ class LaneWorker:
                 self._give_place_back()
         return self._is_handled()
 
+    def _begun(
+        self, record: Any, task: asyncio.Task[Any] | None
+    ) -> FlatHandling | Processing | None:
+        """Begin to handle a record; return `None` if it is for other groups."""
+        if self._begin is not None:
+            # Only ordinary records are begun so, none of which is for others.
+            flat = self._begin(record)
+            if flat is not None:
+                return flat
+        if self._addressed_elsewhere(record):
+            return None
+        processing: Processing = self._process(record)
+        if self._begin is not None and isinstance(processing, FlatProcessing):
+            # The record cannot be flat, as was just decided.
+            processing.take_over()
+        processing.start(task)
+        return processing
+
+    async def _pass_over(self, record: BrokenRecord) -> bool:
+        if not self._addressed_elsewhere(record):
+            passing = Passing(record, self._handling.unreadable)
+            await self._attempt(passing.make(), record)
+        return self._is_handled()
+
     def _is_handled(self) -> bool:
         """Return whether the record, which needs no further attempt, was handled."""
         if self._cut_off:
@@ -252,7 +277,8 @@ class LaneWorker:
             return False
         return self.failure is None
 
-    def _attempts(self, processing: Any) -> Attempts:
+    def _attempts(self, handling: FlatHandling | Processing) -> Attempts:
+        processing = general_of(handling) if isinstance(handling, FlatHandling) else handling
         return Attempts(processing, self._handler, self._handling, cut_off=self._is_cut_off)
 
     async def _attempt(

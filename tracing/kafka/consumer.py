@@ -218,6 +218,14 @@ class TracedConsumer(OffsetMethods):
             getmany=partial(self._polled, self._consumer.getmany),
             divert=self._divert,
             catch_ups=self._catch_ups,
+            flat=self._flat if self._handles_as_usual() else None,
+        )
+
+    def _handles_as_usual(self) -> bool:
+        """Return whether no subclass has its own way to handle records, which a loop has to use."""
+        own = TracedConsumer.process, TracedConsumer.addressed_elsewhere
+        return own == tuple(
+            getattr(method, "__func__", None) for method in (self.process, self.addressed_elsewhere)
         )
 
     def _divert(self, target: KafkaConsumer | None) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tracing.kafka.protocols import KafkaConsumer
     from tracing.kafka.rebalance import RebalanceRelay
     from tracing.messaging.catch_ups import CatchUps
+    from tracing.messaging.flat.process import FlatProcesses
     from tracing.messaging.reading import LaneObserver
     from tracing.messaging.transactions import GroupOffsets
     from tracing.messaging.transport import ClientInfo, Sender
@@ -51,8 +52,11 @@ class KafkaConsumerPort:
         getmany: Polls the consumer inside, in a span.
         divert: Lets the application's calls reach another object; `None` ends that.
         catch_ups: Its lanes that may be catching up, which commits say.
+        flat: Begins the handling of ordinary records; `None` where none may be flat.
 
     Attributes:
+        begin_flat: Begins the handling of an ordinary record in the running task, and returns
+            `None` for any other; `None` where no record may be flat.
         client: The consumer inside.
         info: How it is configured.
         process: The consumer's `process`.
@@ -68,8 +72,10 @@ class KafkaConsumerPort:
         getmany: Callable[..., Awaitable[Mapping[Any, list[Any]]]],
         divert: Callable[[Any], None],
         catch_ups: CatchUps,
+        flat: FlatProcesses | None = None,
     ) -> None:
         self.client = consumer.wrapped
+        self.begin_flat = None if flat is None else flat.begin
         self.info = info
         self.process = consumer.process
         self.addressed_elsewhere = consumer.addressed_elsewhere
