@@ -113,7 +113,8 @@ class ReadyConsumer:
     def _record(self, partition: int, offset: int) -> Any:
         event = partition * 1_000_000 + offset + 1
         headers = (
-            ("traceparent", b"00-%032x-%016x-%02x" % (event, event, self._flags)),
+            # As random ids, which hardly ever begin with zeros.
+            ("traceparent", b"00-a%031x-a%015x-%02x" % (event, event, self._flags)),
             ("baggage", b"pipeline.name=orders,pipeline.origin=%d" % (time() * 1000)),
             ("ce_id", b"%032x" % event),
             ("ce_time", b"2026-09-21T14:00:00.%03dZ" % (event % 1000)),
