@@ -165,7 +165,11 @@ class FlatSpan(LightSpan):
         """
         if self._built or self._end_time is not None:
             if self._end_time is None:
-                self.set_attributes(cast("Any", self.end_attributes()))
+                # What they say of the end needs it, and yet the span has not ended.
+                self._end_time = end_ns
+                attributes = self.end_attributes()
+                self._end_time = None
+                self.set_attributes(cast("Any", attributes))
             sdk.Span.end(self, end_ns)
             return
         self._end_time = end_ns

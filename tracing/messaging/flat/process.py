@@ -17,7 +17,7 @@ from tracing.core.otel_context import (
     SUPPRESSED,
 )
 from tracing.core.text import name_in
-from tracing.headers.cloudevents import ID, SUBJECT, TIME, TYPE
+from tracing.headers.cloudevents import ID, MAX_VALUE, SUBJECT, TIME, TYPE
 from tracing.headers.codec import MAX_SCANNED
 from tracing.headers.context import continuing
 from tracing.headers.dead_letter import REPLAY_GROUP
@@ -124,13 +124,23 @@ class FlatProcesses:
             header = present.get(BAGGAGE)
             timestamp = record.timestamp
             offset, tombstone = record.offset, record.value is None
+            event_id, subject, created = present.get(ID), present.get(SUBJECT), present.get(TIME)
             polled = self._poll_of(record) if self._polling.remembered else None
             now_ns = time_ns()
             now_ms = now_ns // 1_000_000
             wait_ms = now_ms - timestamp
-            if len(present) != len(headers) or len(present) > MAX_SCANNED:
+            if (
+                len(present) != len(headers)
+                or len(present) > MAX_SCANNED
+                # The span keeps them until it is exported.
+                or (event_id is not None and len(event_id) > MAX_VALUE)
+                or (subject is not None and len(subject) > MAX_VALUE)
+                or (created is not None and len(created) > MAX_VALUE)
+            ):
                 reason = "headers"
-            elif TRACESTATE in present or not (above is None or _is_usable(above)):
+            elif TRACESTATE in present or not (
+                TRACEPARENT not in present if above is None else _is_usable(above)
+            ):
                 reason = "context_headers"
             elif REPLAY_GROUP in present:
                 reason = "replayed"
@@ -178,9 +188,9 @@ class FlatProcesses:
                 span.above_is_remote = True
                 span.start_ns = now_ns
                 span.end_ns = span.added = None
-                span.event_id = present.get(ID)
-                span.subject = present.get(SUBJECT)
-                span.created = present.get(TIME)
+                span.event_id = event_id
+                span.subject = subject
+                span.created = created
                 span.offset = offset
                 span.timestamp = timestamp
                 span.tombstone = tombstone
