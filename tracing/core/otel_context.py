@@ -19,6 +19,12 @@ FLOW_KEY: Final = "pipeline-tracing-flow"
 """The key of the flow that this library put into the context, or took from a record."""
 PROCESSING_KEY: Final = "pipeline-tracing-processing"
 """The key of the handling that the running task is in."""
+RECORD_KEY: Final = "pipeline-tracing-record"
+"""The key of the record that the running task handles.
+
+Its handling lets go of it at the end: as a span, it may wait in an exporter's queue. A task that
+the handler started may go on longer, and knows the record by its context.
+"""
 SUPPRESSED: Final = "suppress_instrumentation"
 """The key by which OpenTelemetry asks instrumentation to do nothing."""
 

@@ -13,6 +13,7 @@ from tracing.core.otel_context import (
     BAGGAGE_KEY,
     FLOW_KEY,
     PROCESSING_KEY,
+    RECORD_KEY,
     SPAN_KEY,
     SUPPRESSED,
 )
@@ -225,6 +226,9 @@ class Processing(Handling):
                 self._end(error, duration)
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
+        if self._before is None:
+            # It refers to this: the two would stay until the garbage collector runs.
+            self._context = None
 
     def _start(self, task: asyncio.Task[Any] | None) -> None:
         self._started = perf_counter()
@@ -288,6 +292,7 @@ class Processing(Handling):
                 FLOW_KEY: flow,
                 SPAN_KEY: span,
                 PROCESSING_KEY: self,
+                RECORD_KEY: record,
             }
         )
         self._task = task

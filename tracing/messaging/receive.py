@@ -89,9 +89,16 @@ class Polling:
 
     def poll_of(self, record: Any, tp: Any) -> SpanContext | None:
         """Find the poll span that brought a record, if it was one of the last few."""
+        recent = self.remembered.get(tp)
+        if recent is None:
+            return None
+        offset = record.offset
+        first, last, context = recent[-1]
+        if first <= offset <= last:
+            return context
         # The newest first: after a seek back, several polls have brought a record.
-        for first, last, context in reversed(self.remembered.get(tp, ())):
-            if first <= record.offset <= last:
+        for first, last, context in reversed(recent):
+            if first <= offset <= last:
                 return context
         return None
 

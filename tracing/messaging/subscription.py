@@ -148,15 +148,17 @@ class SubscribedLane(TypedLane):
         order: Checks the order of its records; by default nothing does.
 
     Attributes:
-        plans: What the flat path makes for the lane's records, by their type.
+        flat: Whether its records may take the flat path; `None` before that was asked.
+        plans: What the flat path makes for its records, by their type.
     """
 
-    __slots__ = ("_typed", "plans")
+    __slots__ = ("_typed", "flat", "plans")
 
     def __init__(
         self, subscription: Subscription, lane: Attributes, order: LaneOrder | None = None
     ) -> None:
         super().__init__(subscription.labelled[None], lane, order)
+        self.flat: bool | None = None
         self.plans: dict[bytes | None, Any] = {}
         self._typed: list[TypedLane] = [self]
 

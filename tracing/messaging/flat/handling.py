@@ -11,7 +11,7 @@ stay until the garbage collector runs, and to collect one costs more than to mak
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tracing.messaging.handling import running_task
 
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
     from tracing.messaging.flat.process_plan import ProcessPlan
     from tracing.messaging.flow_lag import ArrivalDurations
     from tracing.messaging.process import Processing
-
-RECORD_KEY: Final = "pipeline-tracing-record"
-"""The key of the record that the running task handles, beside a flat handling.
-
-The handling itself lets go of its record when it ends: it may wait in an exporter's queue. A task
-that the handler started may go on, and refers to the record by its context.
-"""
 
 
 class FlatHandling:

@@ -13,6 +13,7 @@ from tracing.core.otel_context import (
     BAGGAGE_KEY,
     FLOW_KEY,
     PROCESSING_KEY,
+    RECORD_KEY,
     SPAN_KEY,
     SUPPRESSED,
 )
@@ -22,12 +23,12 @@ from tracing.headers.codec import MAX_SCANNED
 from tracing.headers.context import continuing
 from tracing.headers.dead_letter import REPLAY_GROUP
 from tracing.headers.flow import EARLIEST_MS, MAX_SKEW_MS
-from tracing.headers.w3c import BAGGAGE, TRACEPARENT, TRACESTATE, RemoteSpan
-from tracing.messaging.flat.handling import RECORD_KEY
+from tracing.headers.w3c import BAGGAGE, TRACEPARENT, TRACESTATE, RemoteSpan, is_version_00
 from tracing.messaging.flat.process_flow import FlowReader
 from tracing.messaging.flat.process_plan import ProcessPlan, is_usual
 from tracing.messaging.flat.process_span import ProcessSpan, UnrecordedProcess
 from tracing.messaging.flat.processing import general_of
+from tracing.metrics.instruments import Count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,15 +40,10 @@ if TYPE_CHECKING:
     from tracing.messaging.flat.handling import FlatHandling
     from tracing.messaging.receive import Polling
     from tracing.messaging.subscription import SubscribedLane
-    from tracing.metrics.instruments import Count
     from tracing.telemetry import Telemetry
 
 _new: Final = object.__new__
-_HEX: Final = b"0123456789abcdef"
-_LENGTH: Final = 55
 _SAMPLED: Final = b"13579bdf"
-_DASH: Final = ord("-")
-_ZEROS: Final = b"00000000"
 
 
 class FlatProcesses:
@@ -62,7 +58,7 @@ class FlatProcesses:
 
     __slots__ = (
         "_current", "_fallbacks", "_flows", "_hand_over", "_lane", "_lanes", "_link_after_ms",
-        "_links", "_max_age_ms", "_partition", "_plans", "_poll", "_polling", "_recorded",
+        "_links", "_max_age_ms", "_partition", "_place", "_plans", "_poll", "_polling", "_recorded",
         "_spans", "_taken", "_topic", "telemetry",
     )  # fmt: skip
 
@@ -88,6 +84,7 @@ class FlatProcesses:
         # Of the lane of the last record: the next one is mostly of the same.
         self._topic: object = None
         self._partition: object = None
+        self._place: tuple[str, int] = "", -1
         self._lane: SubscribedLane | None = None
         self._plans: dict[bytes | None, ProcessPlan] | None = None
         # To the last poll: many records are linked to the same.
@@ -125,7 +122,8 @@ class FlatProcesses:
             timestamp = record.timestamp
             offset, tombstone = record.offset, record.value is None
             event_id, subject, created = present.get(ID), present.get(SUBJECT), present.get(TIME)
-            polled = self._poll_of(record) if self._polling.remembered else None
+            polling = self._polling
+            polled = polling.poll_of(record, self._place) if polling.remembered else None
             now_ns = time_ns()
             now_ms = now_ns // 1_000_000
             wait_ms = now_ms - timestamp
@@ -139,7 +137,9 @@ class FlatProcesses:
             ):
                 reason = "headers"
             elif TRACESTATE in present or not (
-                TRACEPARENT not in present if above is None else _is_usable(above)
+                TRACEPARENT not in present
+                if above is None
+                else type(above) is bytes and is_version_00(above)
             ):
                 reason = "context_headers"
             elif REPLAY_GROUP in present:
@@ -197,7 +197,7 @@ class FlatProcesses:
                 span.pipeline = cast("str | None", flow.get(semconv.PIPELINE))
                 span.ended_well = False
                 if polled is not None:
-                    span.link(self._links_to(polled))
+                    span.link_only(self._links_to(polled))
             handling.plan = plan
             handling.started = started
             handling.flow = flow
@@ -228,8 +228,16 @@ class FlatProcesses:
         return handling
 
     def delivered(self, plan: ProcessPlan) -> Count:
-        """Make the counter of the records of a plan that a loop hands to the application."""
-        count = plan.delivered = self._polling.count(plan.lane.topic, plan.message_type)
+        """Make the counter of the records of a plan that a loop hands to the application.
+
+        Never raises.
+        """
+        try:
+            count = self._polling.count(plan.lane.topic, plan.message_type)
+        except Exception as fault:
+            self.telemetry.diagnostics.failed("process", fault)
+            count = Count()
+        plan.delivered = count
         return count
 
     def origin_of(
@@ -245,12 +253,16 @@ class FlatProcesses:
 
     def _enter(self, topic: str, partition: int) -> None:
         """Remember the lane of a record."""
-        self._topic = None
         if not isinstance(topic, str):
             raise TypeError("a record without a topic")
-        self._lane = lane = self._lanes[topic, partition]
-        self._plans = lane.plans if is_usual(self.telemetry, lane) else None
-        self._topic, self._partition = topic, partition
+        # First of all, so that a failure leaves nothing half done.
+        self._topic = None
+        place = topic, partition
+        self._lane = lane = self._lanes[place]
+        if lane.flat is None:
+            lane.flat = is_usual(self.telemetry, lane)
+        self._plans = lane.plans if lane.flat else None
+        self._topic, self._partition, self._place = topic, partition, place
 
     def _plan(self, message_type: object) -> ProcessPlan | None:
         """Make the plan of a type in the lane of the last record; `None` if it has none."""
@@ -268,28 +280,10 @@ class FlatProcesses:
         )
         return plan
 
-    def _poll_of(self, record: Any) -> SpanContext | None:
-        return self._polling.poll_of(record, (record.topic, record.partition))
-
     def _links_to(self, polled: SpanContext) -> tuple[Link, ...]:
         if polled is not self._poll:
             self._poll, self._links = polled, (Link(polled),)
         return self._links
-
-
-def _is_usable(header: object) -> bool:
-    """Return whether a `traceparent` is of version 00 and well-formed."""
-    return (
-        type(header) is bytes
-        and len(header) == _LENGTH
-        and header.startswith(b"00-")
-        and header[35] == header[52] == _DASH
-        # Nothing else but lower-case hexadecimal digits.
-        and header.translate(None, _HEX) == b"---"
-        # Ids of zeros alone are invalid; others that begin so are rare.
-        and not header.startswith(_ZEROS, 3)
-        and not header.startswith(_ZEROS, 36)
-    )
 
 
 def _parent_context(above: bytes | None, flow: Mapping[str, object], ambient: Context) -> Context:

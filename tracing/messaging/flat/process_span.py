@@ -21,13 +21,14 @@ from tracing.messaging.flat.handling import FlatHandling
 from tracing.messaging.flat.processing import general_of
 from tracing.messaging.outcome import OK
 from tracing.spans.flat import FlatSpan
+from tracing.spans.light_values import updated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Span
-    from opentelemetry.trace import SpanContext
+    from opentelemetry.trace import Link, SpanContext
 
     from tracing.core.semconv import AttributeValue
     from tracing.messaging.flat.process_plan import ProcessPlan
@@ -118,12 +119,23 @@ class ProcessSpan(FlatHandling, FlatSpan):
                     plan.telemetry.diagnostics.origin_skew.value += 1
                     lag_ms = 0
                 self.arrival.end_to_end.record(lag_ms / 1000, self)
-            # The application may have ended the span before.
-            self.ended_well = self._end_time is None
             self.flow, self.baggage = NO_FLOW, None
-            self.finish(end_ns)
+            if self._end_time is None and not self._built:
+                # As `finish`, which is for all others.
+                self.ended_well = True
+                self._end_time = end_ns
+                self._hand_over.end(self)
+            else:
+                # The application may have ended the span before.
+                self.ended_well = self._end_time is None
+                self.finish(end_ns)
         except Exception as fault:
             plan.telemetry.diagnostics.failed("process", fault)
+
+    def link_only(self, links: tuple[Link, ...]) -> None:
+        """Give the span these links, which others may share; it has none yet."""
+        self.added_links = links
+        self.touched = True
 
     def announce(self, start: Callable[[Span, Context], None], parent: Context) -> None:
         """Show the span to processors at its start; what they set comes before its own attributes.
@@ -146,7 +158,7 @@ class ProcessSpan(FlatHandling, FlatSpan):
         """Return the message's own attributes, in the order of the general code."""
         if self.starting:
             return {}
-        attributes: dict[str, AttributeValue] = {**(self.early or {})}
+        attributes: dict[str, AttributeValue] = {}
         if (event_id := text(self.event_id, cloudevents.MAX_VALUE)) is not None:
             attributes[semconv.MESSAGE_ID] = event_id
         if (subject := text(self.subject, cloudevents.MAX_VALUE)) is not None:
@@ -161,7 +173,7 @@ class ProcessSpan(FlatHandling, FlatSpan):
             attributes[semconv.PUBLISH] = publish_s
         if self.tombstone:
             attributes[semconv.TOMBSTONE] = True
-        return attributes
+        return attributes if self.early is None else updated({**self.early}, attributes)
 
     def end_attributes(self) -> dict[str, AttributeValue]:
         """Return what became known at the end; empty before, and where the general code ended."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from opentelemetry.trace import INVALID_SPAN
 
-from tracing.core.otel_context import PROCESSING_KEY
+from tracing.core.otel_context import PROCESSING_KEY, RECORD_KEY
 from tracing.headers.flow import NO_FLOW
-from tracing.messaging.flat.handling import RECORD_KEY, FlatHandling
+from tracing.messaging.flat.handling import FlatHandling
 from tracing.messaging.handling import running_task
 from tracing.messaging.process import Processing
 
@@ -158,8 +158,8 @@ class FlatProcessing(Processing):
             if self._duration is None or flat.token is not None:
                 self.pause()
             super().end(error)
-            # They refer to each other, and a context refers to both.
-            self._context = flat.general = flat.view = None
+            # They refer to each other.
+            flat.general = flat.view = None
             flat.flow, flat.baggage = NO_FLOW, None
 
     def handled_in(self, task: asyncio.Task[Any] | None) -> bool:

@@ -9,15 +9,20 @@ from dataclasses import dataclass, field
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from opentelemetry.context import get_current
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import Span
 
 from tracing import Telemetry, TracedConsumer
-from tracing.core.otel_context import BAGGAGE_KEY, FLOW_KEY, PROCESSING_KEY, SPAN_KEY
+from tracing.core.otel_context import (
+    BAGGAGE_KEY,
+    FLOW_KEY,
+    PROCESSING_KEY,
+    RECORD_KEY,
+    SPAN_KEY,
+)
 from tracing.messaging.flat.engine import engine_of
-from tracing.messaging.flat.handling import RECORD_KEY
 from tracing.testing import Capture
 
 if TYPE_CHECKING:
@@ -78,6 +83,11 @@ class Records:
     async def getone(self) -> Any:
         return await self.__anext__()
 
+    async def getmany(self) -> dict[TopicPartition, list[Any]]:
+        """Return all records."""
+        records, self._records = self._records, []
+        return {TopicPartition("orders", 0): records}
+
     async def stop(self) -> None:
         pass
 
@@ -93,12 +103,12 @@ class Way:
     noted: list[Any] = field(default_factory=list)
 
     def context(self) -> list[str]:
-        """Show the current context, except for what is there on the flat path alone."""
-        shown = {SPAN_KEY: "span", BAGGAGE_KEY: "baggage", FLOW_KEY: "flow"}
+        """Show the current context, except for what handles the record."""
+        shown = {SPAN_KEY: "span", BAGGAGE_KEY: "baggage", FLOW_KEY: "flow", RECORD_KEY: "record"}
         return sorted(
             f"{shown.get(key, key)}: {_value(value)}"
             for key, value in get_current().items()
-            if key not in {PROCESSING_KEY, RECORD_KEY}
+            if key != PROCESSING_KEY
         )
 
 

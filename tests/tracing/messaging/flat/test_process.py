@@ -46,7 +46,7 @@ ORDINARY: dict[str, Callable[[], Any]] = {
     "not UTF-8": lambda: record(
         [("ce_id", b"\xff"), ("ce_subject", "é".encode()), ("ce_time", b"?")]
     ),
-    "long id": lambda: record([("ce_id", b"x" * 300), ("ce_subject", b"y" * 2000)]),
+    "long id": lambda: record([("ce_id", b"x" * 300), ("ce_subject", b"y" * 1024)]),
     "of the future": lambda: record([("ce_time", b"2999-01-02T03:04:05.678Z")]),
     "created just now": lambda: record([("ce_time", _just_now())]),
 }
@@ -91,13 +91,32 @@ async def test_an_ordinary_record(
     assert len(_records(ORDINARY[name]())) == flat.engine.taken["process"]
 
 
+async def _polls(way: Way) -> None:
+    for records in (await way.consumer.getmany()).values():
+        for handled in reversed(records):
+            async with way.consumer.process(handled):
+                way.noted.append(way.context())
+
+
+async def test_records_of_a_poll_are_linked_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = await both_ways(
+        monkeypatch, lambda: [record(headers(), offset) for offset in range(3)], _polls
+    )
+
+    assert flat.engine is not None
+    assert 3 == flat.engine.taken["process"]
+    assert [1, 1, 1] == [len(span.links) for span in flat.capture.spans()[1:]]
+
+
 UNUSUAL: dict[str, tuple[str, Callable[[], Any]]] = {
     "tracestate": ("context_headers", lambda: record(headers(("tracestate", b"a=1")))),
     "malformed parent": ("context_headers", lambda: record(headers(parent=PARENT.upper()))),
     "no trace": ("context_headers", lambda: record(headers(parent=b"00-%032d" % 0 + PARENT[35:]))),
     "no span": ("context_headers", lambda: record(headers(parent=PARENT[:36] + b"%016d-01" % 0))),
     "later version": ("context_headers", lambda: record(headers(parent=b"01" + PARENT[2:]))),
+    "parent without a value": ("context_headers", lambda: record([("traceparent", None)])),
     "parent is no bytes": ("context_headers", lambda: record([("traceparent", "text")])),
+    "long subject": ("headers", lambda: record([("ce_subject", b"y" * 2000)])),
     "duplicated": ("headers", lambda: record(headers(("ce_id", b"4712")))),
     "no pairs": ("record", lambda: record(["header"])),
     "no headers": ("record", lambda: record(None)),

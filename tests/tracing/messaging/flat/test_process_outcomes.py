@@ -13,7 +13,7 @@ from opentelemetry import baggage, trace
 from opentelemetry import context as context_api
 from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased
 
 import tracing
 from tests.tracing.messaging.flat.both_ways import (
@@ -294,7 +294,10 @@ async def test_a_processor_that_fails_costs_the_span_alone(monkeypatch: pytest.M
     assert [0, [], 1, []] == flat.noted
 
 
-@pytest.mark.parametrize("sampler", [ALWAYS_OFF, ParentBased(ALWAYS_OFF), ALWAYS_ON])
+@pytest.mark.parametrize(
+    "sampler",
+    [ALWAYS_OFF, ParentBased(ALWAYS_OFF), ALWAYS_ON, ParentBased(TraceIdRatioBased(1.0))],
+)
 @pytest.mark.parametrize("parent", [PARENT, UNSAMPLED, None])
 async def test_samplers_decide_as_for_the_general_code(
     monkeypatch: pytest.MonkeyPatch, sampler: Any, parent: bytes | None
@@ -404,6 +407,20 @@ async def test_a_task_that_outlives_the_handling_still_knows_its_record(capture:
     assert "4711" == line.__dict__["event_id"]
     assert "4711" == processing.event.id
     assert capture.spans()[0].get_span_context() == processing.span.get_span_context()
+
+
+async def test_a_counter_that_cannot_be_made_costs_the_count_alone(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = _consumer(capture, record(headers()))
+
+    def broken(*_args: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(consumer._polling, "count", broken)
+
+    assert [0] == [handled.offset async for handled in consumer]
+    assert 1 == len(capture.spans())
 
 
 async def test_what_is_no_record_is_refused_as_before(capture: Capture) -> None:
