@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
 
 import pytest
@@ -11,12 +12,52 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from demo_pipeline.broker import create_topics
 from tracing import Telemetry, TracedConsumer, TracedProducer
+from tracing.core.environment import FLAT_VARIABLE
 from tracing.testing import Capture, InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 PARTITIONS = 4
+
+_FLAT: Final = "flat"
+_GENERAL: Final = "general"
+_HERE: Final = Path(__file__).parent
+# What is said of spans, headers and metrics holds with the flat path and without it.
+_BOTH_WAYS: Final = frozenset(
+    {"delivery", "headers", "kafka", "messaging", "metrics", "sagas", "schemas", "spans"}
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of some packages twice, with the flat path and without it."""
+    if _HERE not in metafunc.definition.path.parents:
+        return
+    package, *inner, _ = metafunc.definition.path.relative_to(_HERE).parts
+    # The tests of the flat path choose for themselves.
+    if package in _BOTH_WAYS and "flat" not in inner:
+        metafunc.parametrize(_chosen_path.__name__, (_FLAT, _GENERAL), indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the second run out where a test talks to a broker, which takes long."""
+    items[:] = [item for item in items if not (_is_general(item) and _is_integration(item))]
+
+
+def _is_general(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and callspec.params.get(_chosen_path.__name__) == _GENERAL
+
+
+def _is_integration(item: pytest.Item) -> bool:
+    return item.get_closest_marker("integration") is not None
+
+
+@pytest.fixture(autouse=True)
+def _chosen_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switch the flat path off, where the test is run for the general code."""
+    if getattr(request, "param", _FLAT) == _GENERAL:
+        monkeypatch.setenv(FLAT_VARIABLE, "off")
 
 
 class Clients(Protocol):
