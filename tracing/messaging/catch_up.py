@@ -145,6 +145,14 @@ class LaneCatchUp:
         """Number of offsets to the end of the history; 0 before the first record."""
         return 0 if self.end is None else max(0, self.end - self.next)
 
+    def is_past(self, offset: int) -> bool:
+        """Return whether a record is known to be no history; `takes` has to be asked all the same.
+
+        Args:
+            offset: Its offset.
+        """
+        return self.end is not None and offset >= self.end
+
     def learned(self, committed: Committed | None) -> None:
         """Take over what the group has committed; `None` if that cannot be known."""
         if committed is None:

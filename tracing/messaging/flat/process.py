@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
     from tracing.core.bounded import BoundedDict
+    from tracing.messaging.catch_up import LaneCatchUp
     from tracing.messaging.flat.engine import Engine, Reason
     from tracing.messaging.flat.handling import FlatHandling
     from tracing.messaging.receive import Polling
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 _new: Final = object.__new__
 _SAMPLED: Final = b"13579bdf"
+# No name of a type.
+_MIXED: Final = b""
 
 
 class FlatProcesses:
@@ -100,6 +103,7 @@ class FlatProcesses:
         """
         started = perf_counter()
         reason: Reason | None = None
+        catching: LaneCatchUp | None = None
         own: bytes | None = None
         span: ProcessSpan | None = None
         try:
@@ -150,7 +154,7 @@ class FlatProcesses:
                 not type(offset) is type(timestamp) is int
                 or timestamp < EARLIEST_MS
                 or wait_ms > self._link_after_ms
-                or plan.lane.catch_up is not None
+                or ((catching := plan.lane.catch_up) is not None and not catching.is_past(offset))
             ):
                 reason = "record"
             elif (header != plan.header and not plan.read(header)) or (
@@ -196,6 +200,8 @@ class FlatProcesses:
                 span.tombstone = tombstone
                 span.pipeline = cast("str | None", flow.get(semconv.PIPELINE))
                 span.ended_well = False
+                if plan.lane.mixed:
+                    span.mixed_type = message_type
                 if polled is not None:
                     span.link_only(self._links_to(polled))
             handling.plan = plan
@@ -214,6 +220,9 @@ class FlatProcesses:
             }
             if span is not None and (start := self._hand_over.start) is not None:
                 span.announce(start, _parent_context(above, flow, ambient))
+            if catching is not None:
+                # It is no history, and may be the record after which none is.
+                catching.takes(record)
             if wait_ms < 0:
                 self.telemetry.diagnostics.clock_skew.value += 1
                 wait_ms = 0
@@ -273,11 +282,13 @@ class FlatProcesses:
         if message_type is not None and not (type(message_type) is bytes and name_in(message_type)):
             return None
         typed = lane.types[message_type]
-        if typed.mixed:
-            return None
-        plan = plans[message_type] = ProcessPlan(
-            self.telemetry, typed, message_type, flows=self._flows, current=self._current
-        )
+        # Types without a label of their own share a plan: there may be any number of them.
+        kept = _MIXED if typed.mixed else message_type
+        plan = plans.get(kept)
+        if plan is None or plan.attributes is not typed.attributes:
+            plan = plans[kept] = ProcessPlan(
+                self.telemetry, typed, message_type, flows=self._flows, current=self._current
+            )
         return plan
 
     def _links_to(self, polled: SpanContext) -> tuple[Link, ...]:

@@ -19,6 +19,7 @@ from tracing.headers.flow import NO_FLOW
 from tracing.headers.w3c import RemoteSpan
 from tracing.messaging.flat.handling import FlatHandling
 from tracing.messaging.flat.processing import general_of
+from tracing.messaging.message_type import described
 from tracing.messaging.outcome import OK
 from tracing.spans.flat import FlatSpan
 from tracing.spans.light_values import updated
@@ -40,6 +41,7 @@ _PIPELINE: Final = TextAttribute(semconv.PIPELINE)
 _ORIGIN: Final = IntAttribute(semconv.ORIGIN)
 _WAIT: Final = DoubleAttribute(semconv.WAIT)
 _PUBLISH: Final = DoubleAttribute(semconv.PUBLISH)
+_TYPE: Final = TextAttribute(semconv.EVENT_TYPE)
 _TOMBSTONE: Final = attribute(SPAN_ATTRIBUTE, semconv.TOMBSTONE, True)
 _END_TO_END: Final = DoubleAttribute(semconv.END_TO_END)
 _OK: Final = attribute(SPAN_ATTRIBUTE, semconv.OUTCOME, OK)
@@ -57,6 +59,7 @@ class ProcessSpan(FlatHandling, FlatSpan):
         tombstone: Whether it has no value.
         pipeline: The name of its flow; `None` without one.
         ended_well: Whether the handling has ended with the outcome `ok`.
+        mixed_type: The header of its type, if its plan is for several; else `None`.
         early: What processors set on the span at its start, before all else; else `None`.
         starting: Whether processors see it at its start, without the message's own attributes.
     """
@@ -77,6 +80,7 @@ class ProcessSpan(FlatHandling, FlatSpan):
     tombstone: bool
     pipeline: str | None
     ended_well: bool
+    mixed_type: bytes | None = None
     early: dict[str, AttributeValue] | None = None
     starting: bool = False
 
@@ -85,7 +89,7 @@ class ProcessSpan(FlatHandling, FlatSpan):
         {
             semconv.MESSAGE_ID, semconv.CONVERSATION_ID, semconv.OFFSET, semconv.PIPELINE,
             semconv.ORIGIN, semconv.WAIT, semconv.PUBLISH, semconv.TOMBSTONE, semconv.END_TO_END,
-            semconv.OUTCOME,
+            semconv.OUTCOME, semconv.EVENT_TYPE,
         }
     )  # fmt: skip
 
@@ -171,6 +175,7 @@ class ProcessSpan(FlatHandling, FlatSpan):
         attributes[semconv.WAIT] = self._wait_s()
         if (publish_s := self._publish_s()) is not None:
             attributes[semconv.PUBLISH] = publish_s
+        attributes |= described(self.mixed_type)
         if self.tombstone:
             attributes[semconv.TOMBSTONE] = True
         return attributes if self.early is None else updated({**self.early}, attributes)
@@ -202,6 +207,8 @@ class ProcessSpan(FlatHandling, FlatSpan):
         _WAIT.append(fields, self._wait_s())
         if (publish_s := self._publish_s()) is not None:
             _PUBLISH.append(fields, publish_s)
+        if self.mixed_type is not None:
+            _TYPE.append(fields, self.mixed_type)
         if self.tombstone:
             fields.append(_TOMBSTONE)
 

@@ -19,6 +19,10 @@ from tests.tracing.messaging.flat.both_ways import (
     headers,
     record,
 )
+from tracing.export.span_encoding import SpanEncoder
+from tracing.kafka.transport import KAFKA
+from tracing.messaging.catch_up import LaneCatchUp
+from tracing.metrics.instruments import Count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +93,44 @@ async def test_an_ordinary_record(
     assert flat.engine is not None
     assert not any(flat.engine.fallbacks.values())
     assert len(_records(ORDINARY[name]())) == flat.engine.taken["process"]
+
+
+async def test_types_beyond_those_with_a_label_share_a_plan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    many = [[("ce_type", b"Type%d" % number)] for number in range(70)]
+
+    flat = await both_ways(
+        monkeypatch, lambda: [record(carried, at) for at, carried in enumerate(many)], _loop
+    )
+
+    assert flat.engine is not None
+    assert 70 == flat.engine.taken["process"]
+    assert "Type69" == (flat.capture.spans()[-1].attributes or {})["cloudevents.event_type"]
+    encoded = SpanEncoder().encode(flat.capture.spans()[-1:])
+    assert 1 == encoded.count(b"Type69")
+
+
+async def test_records_behind_the_history_of_a_group_are_flat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def handle(way: Way) -> None:
+        reached: list[LaneCatchUp] = []
+        catch_up = LaneCatchUp(
+            ("orders", 0), NOW_MS, transport=KAFKA, end_of=lambda _: 2, count=Count(),
+            begun=reached.append, reached=reached.append, ended=reached.append,
+            failed=lambda _: None,
+        )  # fmt: skip
+        catch_up.end = 2
+        way.consumer._lanes["orders", 0].catching_up(catch_up)
+        async for _ in way.consumer:
+            way.noted.append((len(reached), catch_up.taken, way.context()))
+
+    flat = await both_ways(monkeypatch, lambda: [record(headers(), at) for at in range(5)], handle)
+
+    assert flat.engine is not None
+    assert 3 == flat.engine.taken["process"]
+    assert 2 == flat.engine.fallbacks["record"]
 
 
 async def _polls(way: Way) -> None:
