@@ -210,7 +210,9 @@ class SentSpan(FlatSending, FlatSpan):
         """Append `end_attributes` in OTLP's wire format."""
         if self.placed is not None:
             partition, offset = self.placed
-            if self.rare is None or semconv.PARTITION not in self.rare:
+            # It is there already where the application chose it; see `announce` for `added`.
+            known = self.rare or self.added
+            if known is None or semconv.PARTITION not in known:
                 _PARTITION.append(fields, str(partition).encode())
             _OFFSET.append(fields, offset)
 

@@ -49,3 +49,15 @@ def test_a_send_without_telemetry_makes_no_series() -> None:
     scenario = Scenario(before=(("inside", "suppressed", (("send", Message(topic="quiet")),)),))
 
     assert [] == differences(scenario)
+
+
+def test_a_chosen_partition_is_encoded_once_where_processors_see_the_start() -> None:
+    scenario = Scenario(
+        setup=Setup(processors=("simple", "own_batch")),
+        before=(
+            ("send", Message(partition=1)),
+            ("send", Message(partition=1, value=None, key=b"k")),
+        ),
+    )
+
+    assert [] == differences(scenario)
