@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,13 @@ async def test_a_batch_is_exported_as_soon_as_it_is_full() -> None:
     await eventually(lambda: 6 == len(exported.names))
 
 
-def test_a_full_queue_drops_the_oldest_and_logs_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_queue_drops_the_oldest_and_logs_it(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The SDK leaves out a line that it has just logged, as in an earlier test.
+    for repeated in logging.getLogger("opentelemetry.sdk._shared_internal").filters:
+        monkeypatch.setattr(repeated, "last_log", None, raising=False)
+
     def act(flat: bool) -> object:
         exported = Exported()
         processor = batch(exported, size=4, room=4)
