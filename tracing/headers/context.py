@@ -218,21 +218,34 @@ class Propagation:
         written = present.get(w3c.BAGGAGE)
         if written is None:
             return created, NO_FLOW, _EMPTY
-        # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
-        if boundary is None and isinstance(written, bytes) and written.startswith(self._ours):
-            origin = written[len(self._ours) :]
-            if (
-                origin.isdigit()
-                and len(origin) <= MAX_ORIGIN
-                and self._window.holds(int(origin), written_ms)
-            ):
-                flow = {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: origin.decode()}
-                return created, flow, _EMPTY
+        ordinary = None if boundary is not None else self.ordinary_flow(written, written_ms)
+        if ordinary is not None:
+            return created, ordinary, _EMPTY
         return (
             created,
             self._plausible(self._entries(written, boundary), present, written_ms),
             _EMPTY,
         )
+
+    def ordinary_flow(self, written: object, written_ms: object = None) -> dict[str, object] | None:
+        """Read baggage that is this pipeline's name and a plausible origin; nothing is counted.
+
+        Args:
+            written: A record's baggage header.
+            written_ms: The record's timestamp, unix ms; now, where it has none.
+
+        Returns:
+            The flow; `None` for any other baggage.
+        """
+        # Nearly all baggage in a pipeline is this, which needs no general codec.
+        if not isinstance(written, bytes) or not written.startswith(self._ours):
+            return None
+        origin = written[len(self._ours) :]
+        if not origin.isdigit() or len(origin) > MAX_ORIGIN:
+            return None
+        if not self._window.holds(int(origin), written_ms):
+            return None
+        return {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: origin.decode()}
 
     def creation(self, headers: object, present: Mapping[str, object], topic: str) -> Span | None:
         """Read only the span that created a record; `present` is `latest(headers)`."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 
 from tracing.core.text import name_in
 from tracing.headers import cloudevents, w3c
 from tracing.headers.codec import without
+from tracing.headers.context import continuing
 from tracing.headers.dead_letter import REPLAY_HEADERS
 from tracing.headers.flow import NO_FLOW
 from tracing.messaging.flat.handling import FlatHandling
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from tracing.headers.codec import Header
+    from tracing.headers.context import Propagation
     from tracing.messaging.destination import Destination, TypedDestination
     from tracing.messaging.flat.engine import Reason
     from tracing.metrics.instruments import Durations
@@ -209,3 +212,18 @@ def forwarded(
         ):
             return without(headers, w3c.FIELDS)
     raise Unusual("context_headers")
+
+
+def stored(
+    propagation: Propagation, headers: list[Header], present: Mapping[str, object]
+) -> tuple[Context, list[Header]]:
+    """Return the context of a stored message, and its other headers: an outbox has such ones.
+
+    Raises:
+        Unusual: The context is no ordinary one; the general code continues it.
+    """
+    creation = w3c.parse_traceparent(present.get(w3c.TRACEPARENT))
+    flow = propagation.ordinary_flow(present.get(w3c.BAGGAGE))
+    if creation is None or flow is None or w3c.TRACESTATE in present:
+        raise Unusual("context_headers")
+    return continuing((creation, flow, Context())), without(headers, w3c.FIELDS)

@@ -17,7 +17,7 @@ from tracing.headers.cloudevents import ID, MAX_VALUE, SUBJECT, TIME, time_heade
 from tracing.headers.w3c import BAGGAGE, TRACEPARENT, RemoteSpan, format_traceparent
 from tracing.messaging.flat.handling import FlatHandling
 from tracing.messaging.flat.send import SentSpan, UnrecordedSending
-from tracing.messaging.flat.send_plan import TopicPlan, Unusual, forwarded
+from tracing.messaging.flat.send_plan import TopicPlan, Unusual, forwarded, stored
 from tracing.spans.flat import FlatSpan
 
 if TYPE_CHECKING:
@@ -126,6 +126,10 @@ class FlatSends:
         if send is None:
             raise Unusual("record")
 
+        continues = shape is not None and shape.has_context
+        if continues and not context:
+            context, headers = stored(telemetry.propagation, headers, present)
+            continues = False
         current = cast("Any", context.get(SPAN_KEY))
         if type(current) in self._flat_kinds:
             above, remote, sampled = current.traceparent, False, True
@@ -137,7 +141,7 @@ class FlatSends:
             above, remote, sampled, traceparent = self._below(current)
         if traceparent is None:
             raise Unusual("tracer")
-        if shape is not None and shape.has_context:
+        if continues:
             headers = forwarded(headers, present, current)
 
         # From here on there are side effects.

@@ -30,7 +30,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from tests.tracing.messaging.flat.both_ways import Records, headers, record
+from tests.tracing.messaging.flat.both_ways import BAGGAGE, Records, headers, record
 from tracing import Boundary, Telemetry, TracedConsumer, TracedProducer, cloudevent
 from tracing.core.otel_context import BAGGAGE_KEY, FLOW_KEY, SPAN_KEY, SUPPRESSED
 from tracing.headers.dead_letter import REPLAY_GROUP, REPLAY_ID
@@ -391,6 +391,45 @@ async def test_a_handler_hands_the_headers_of_its_record_on(
     if sampler == "as the parent":
         assert 1 == flat.engine.taken["process"]
         assert 1 - unusual == flat.engine.taken["send"]
+        assert unusual == flat.engine.fallbacks["context_headers"]
+
+
+def _stored(parent: bytes, *more: tuple[str, Any]) -> Case:
+    """Return sends of a record that an outbox has stored, as a relay sends it."""
+    carried = headers(("mine", b"1"), ("ce_time", MOMENT.isoformat().encode()), parent=parent)
+    return below(Context, [*carried, *more])
+
+
+STORED = {
+    "sampled": (_stored(SAMPLED), 0),
+    "not sampled": (_stored(UNSAMPLED), 0),
+    "twice": (_stored(UNSAMPLED, ("traceparent", SAMPLED)), 0),
+    "no parent": (_stored(b""), 2),
+    "upper case": (_stored(SAMPLED.upper()), 2),
+    "other baggage": (_stored(SAMPLED, ("baggage", b"a=b,pipeline.name=payments")), 2),
+    "no flow": (below(Context, [("traceparent", SAMPLED)]), 2),
+    "no trace": (below(Context, [("baggage", BAGGAGE)]), 2),
+    "an implausible origin": (
+        _stored(SAMPLED, ("baggage", b"pipeline.name=orders,pipeline.origin=1")), 2
+    ),
+    "a state": (_stored(SAMPLED, ("tracestate", b"vendor=value")), 2),
+    "in a context": (below(lambda: Context({"mine": 1}), headers(parent=SAMPLED)), 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("name", STORED)
+async def test_a_stored_record_continues_its_own_trace(
+    name: str, sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, unusual = STORED[name]
+    flat = World(SAMPLERS[sampler])
+    by_the_flat_path = await flat.left_by(case)
+    monkeypatch.setenv("PIPELINE_TRACING_FLAT", "off")
+
+    assert await World(SAMPLERS[sampler]).left_by(case) == by_the_flat_path
+    if sampler == "as the parent":
+        assert 2 - unusual == flat.engine.taken["send"]
         assert unusual == flat.engine.fallbacks["context_headers"]
 
 
