@@ -34,8 +34,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if _HERE not in metafunc.definition.path.parents:
         return
     package, *inner, _ = metafunc.definition.path.relative_to(_HERE).parts
-    # The tests of the flat path choose for themselves.
-    if package in _BOTH_WAYS and "flat" not in inner:
+    # The tests of the flat path itself, by their folder or name, choose for themselves.
+    about_it = "flat" in inner or "_flat_" in metafunc.function.__name__
+    if package in _BOTH_WAYS and not about_it:
         metafunc.parametrize(_chosen_path.__name__, (_FLAT, _GENERAL), indirect=True)
 
 
