@@ -347,21 +347,26 @@ class _OwnError(UndecodableRecord):
 
 
 @pytest.mark.parametrize(
-    ("error", "counted", "message"),
+    ("kind", "arguments", "counted", "message"),
     [
-        (_OwnError("order is cut off"), "undecodable", "order is cut off"),
-        (UnknownSchema(), "unknown_id", "a record of orders cannot be decoded: its value names"),
-        (UndecodableRecord(), "undecodable", "a record of orders cannot be decoded: its value"),
+        (_OwnError, ("order is cut off",), "undecodable", "order is cut off"),
+        (UnknownSchema, (), "unknown_id", "a record of orders cannot be decoded: its value names"),
+        (UndecodableRecord, (), "undecodable", "a record of orders cannot be decoded: its value"),
     ],
 )
 def test_a_hand_written_decoder_may_raise_the_errors_itself(
-    telemetry: Telemetry, meter: Meter, error: UndecodableRecord, counted: str, message: str
+    telemetry: Telemetry,
+    meter: Meter,
+    kind: type[UndecodableRecord],
+    arguments: tuple[str, ...],
+    counted: str,
+    message: str,
 ) -> None:
     schemas = Schemas(telemetry, VERSIONS)
     record = _Record("orders", framed(1))
 
-    with pytest.raises(type(error)) as raised, schemas.reading(record), schemas.reading(record):
-        raise error
+    with pytest.raises(kind) as raised, schemas.reading(record), schemas.reading(record):
+        raise kind(*arguments)
 
     assert str(raised.value).startswith(message)
     assert raised.value.schema_id == 1
