@@ -7,6 +7,7 @@ import importlib
 import logging
 import pkgutil
 import re
+import threading
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -254,8 +255,12 @@ class _Lines(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
+        self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.thread != self._thread:
+            # Such as an exporter's that another test has left behind.
+            return
         # What follows in parentheses is where an error comes from.
         text = record.getMessage().split(" (")[0]
         self.lines.append(f"log {record.name} {record.levelname} {text}")
