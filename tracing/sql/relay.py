@@ -262,6 +262,7 @@ class OutboxRelay:
         try:
             answer = await self._session.run(exchange, writes=bool(exchange.acknowledged))
         except Exception:
+            # Whatever it was, what should have been read is still there for the next turn.
             self._unread = True
             raise
         self._standby = answer is None
