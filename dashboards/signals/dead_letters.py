@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dashboards.model.promql import Scope
 
 _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
+# What no shell reads as more than one word, or as an option.
+_SHELL_WORD: Final = "([A-Za-z0-9._][A-Za-z0-9._-]*)"
 _WHY: Final = f"{_HOP}: {{{{{ERROR}}}}}"
 
 RATE: Final = Signal(
@@ -116,16 +118,20 @@ DUPLICATES_SKIPPED: Final = Signal(
 
 
 def _replayable(scope: Scope) -> str:
-    """Return a query for dead letters by group and topic, labelled with the replay command."""
+    """Return a query for dead letters by group and topic, labelled with the replay command.
+
+    PromQL cannot quote for a shell, so only a group whose name needs no quotes has a command.
+    """
     kept = f"{scope.highest(DEAD_LETTERS_DEPTH, by=(GROUP, TOPIC))} > 0"
     command = "python -m tracing dlq replay --group $1 --dry-run"
-    return f'label_replace({kept}, "{COMMAND}", "{command}", "{GROUP}", "(.*)")'
+    return f'label_replace({kept}, "{COMMAND}", "{command}", "{GROUP}", "{_SHELL_WORD}")'
 
 
 REPLAYABLE: Final = Signal(
     title="Dead letters to replay",
     description="Fix the cause first: a record that fails again becomes a dead letter again. The "
-    "command shows what it would send; without --dry-run, it sends it.",
+    "command shows what it would send; without --dry-run, it sends it. A group whose name has "
+    "characters other than letters, digits, dots, dashes and underscores has no command here.",
     unit="locale",
     expr=_replayable,
     legend=_HOP,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
+from shlex import quote
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -173,7 +174,7 @@ async def _show(
     if not seen.built:
         return later(
             f"the read model {projection.name} is not built yet: build it with `python -m "
-            f"demo_pipeline replay --read-model {projection.name}`"
+            f"demo_pipeline replay --read-model {quote(projection.name)}`"
         )
     now_s = time()
     freshness = seen.known.of(projection.topics).freshness(seen.positions)

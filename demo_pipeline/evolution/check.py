@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from demo_pipeline.evolution.folder import shown
@@ -101,7 +102,7 @@ def _check_schema(
                 Verdict.MISSING,
                 f"the message {name} has no schema",
                 f"add {shown(folder.root / name)}.avsc, and register it: "
-                f"python -m demo_pipeline schemas register {name}",
+                f"python -m demo_pipeline schemas register {quote(name)}",
             )
         return
     new = folder.current[name].schema
@@ -115,5 +116,5 @@ def _check_schema(
             name,
             Verdict.UNREGISTERED,
             f"{name} {than}, so no record can be written with it",
-            f"register it: python -m demo_pipeline schemas register {name}",
+            f"register it: python -m demo_pipeline schemas register {quote(name)}",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from demo_pipeline.domain.schemas import NAMESPACE
@@ -136,7 +137,8 @@ class Registry:
                 Verdict.REFUSED,
                 f"{name} is refused by the registry's own rules, whose level for it is "
                 f"{await self._level(name)}",
-                f"see what changed: python -m demo_pipeline schemas diff {name} --registry-url ...",
+                f"see what changed: python -m demo_pipeline schemas diff {quote(name)} "
+                "--registry-url ...",
                 against=(versions[-1].label,),
             )
         ]

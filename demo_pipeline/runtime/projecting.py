@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from demo_pipeline.runtime.publishing import accepted
@@ -95,7 +96,7 @@ async def _mention_unbuilt(
                     "python -m demo_pipeline replay --read-model %s",
                     each.name,
                     service,
-                    each.name,
+                    quote(each.name),
                 )
 
 

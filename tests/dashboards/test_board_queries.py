@@ -195,6 +195,32 @@ def test_only_the_configured_pipelines_and_sagas_are_shown() -> None:
             assert 'pipeline=~"orders|returns"' in matchers
 
 
+def test_only_names_that_a_shell_takes_as_one_word_become_commands() -> None:
+    queries = [alert.expr for alert in make_alerts(CONFIG)]
+    queries += [query for board in BOARDS for query in promql(board)]
+    patterns = [
+        pattern
+        for query in queries
+        for value, pattern in re.findall(
+            r'label_replace\(.*?, "\w+", "([^"]*)", "\w+", "([^"]*)"\)', query
+        )
+        if "python" in value
+    ]
+    assert patterns
+    for pattern in patterns:
+        for name in ("orders", "orders.eu-1_b", ".hidden"):
+            assert re.fullmatch(pattern, name)
+        for name in ("x $(touch pwned)", "x;y", "--yes", "a'b", "a\nb", "ä", ""):
+            assert not re.fullmatch(pattern, name)
+
+
+def test_texts_of_alerts_and_dashboards_put_no_label_into_a_command() -> None:
+    for name, text in generated(CONFIG).items():
+        assert not re.search(
+            r"python -m [^\n`]*(\{\{|\$labels|\$\{|\$group|\$destination)", text
+        ), name
+
+
 def test_no_dashboard_or_alert_depends_on_an_attribute_that_the_conventions_renamed() -> None:
     # Services with either name must be in every panel.
     renamed = re.compile(

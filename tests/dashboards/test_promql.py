@@ -220,6 +220,15 @@ CASES = (
         'vector(1), "command", "python -m tracing dlq replay --group g --dry-run", "", "")',
         value=1,
     ),
+    Case(
+        about="a group whose name a shell would run has dead letters and no command",
+        series={
+            f'pipeline_dead_letters_depth{{messaging_consumer_group_name="{group}"}}': "4x200"
+            for group in ("x $(touch pwned)", "--yes")
+        },
+        expr=f"{dead_letters.REPLAYABLE.expr(SCOPE)} and on (command) vector(1)",
+        value=8,
+    ),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -316,7 +317,7 @@ class _Run:
         if failures > _SHOWN_FAILURES:
             click.echo(f"  and {failures - _SHOWN_FAILURES} more (--json names them)", err=True)
         if self._everything and sent and not failures and not not_dead_letters:
-            upper = [f"--up-to {last}" for last in sorted(self._last.values())]
+            upper = [f"--up-to {quote(str(last))}" for last in sorted(self._last.values())]
             click.echo("they stay in the dead-letter topic; to delete them once they are handled:")
             click.echo(f"  python -m tracing dlq purge {' '.join([*upper, *self._same])}")
         elif sent:

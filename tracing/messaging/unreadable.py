@@ -61,8 +61,8 @@ class BrokenRecord:
     def skip_command(self, group: str) -> str:
         """Return the command that gets a consumer group past it."""
         return (
-            f"python -m tracing dlq skip --group {quote(group)} --topic {self.topic} "
-            f"--partition {self.partition} --offset {self.offset}"
+            f"python -m tracing dlq skip --group {quote(group)} --topic {quote(self.topic)} "
+            f"--partition {self.partition:d} --offset {self.offset:d}"
         )
 
 
