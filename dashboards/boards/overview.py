@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dashboards.model.board import Board, Row, SignalPanel
 from dashboards.model.labels import GROUP, TOPIC
 from dashboards.model.promql import INTERVAL
-from dashboards.signals import dead_letters, flows, lag, objectives, sagas, topology
+from dashboards.signals import dead_letters, flows, hop_time, lag, objectives, sagas, topology
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -93,15 +93,31 @@ def overview_board(config: Config) -> Board:
                 (
                     SignalPanel(
                         kind="stacked",
-                        signals=(flows.PUBLISH, flows.WAIT, flows.PROCESSING, flows.RETRY),
-                        width=24,
-                        height=10,
-                        title="Mean time by hop: publish, wait, processing and retry",
-                        description="The time that each hop adds. If wait is high, the group is "
-                        "behind; if processing is high, its handler is slow. The layers of one "
-                        "hop add up. Hops that read the same topic run in parallel.",
+                        signals=hop_time.LAYERS,
+                        width=16,
+                        title="Mean time of flows that arrive",
+                        description="The layers add up to the end-to-end lag at one hop: that "
+                        "with the oldest flows among the groups and topics chosen above, over all "
+                        "of the time shown. To walk back along a flow, choose the group and topic "
+                        "of an earlier hop.",
                         drill_down="service",
                         picks=(TOPIC,),
+                    ),
+                    SignalPanel(kind="timeseries", signals=(hop_time.TOTAL,), width=8),
+                    *(
+                        SignalPanel(
+                            kind="timeseries",
+                            signals=(signal,),
+                            width=6,
+                            drill_down="service",
+                            picks=(TOPIC,),
+                        )
+                        for signal in (
+                            hop_time.PUBLISH,
+                            hop_time.WAIT,
+                            hop_time.PROCESSING,
+                            hop_time.RETRY,
+                        )
                     ),
                 ),
             ),

@@ -30,7 +30,7 @@ from tracing.metrics.catalog import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from dashboards.config import Config
     from tracing.metrics.metric import Metric
@@ -112,18 +112,19 @@ class Scope:
         matchers.append(f'{RULESET}="{self.ruleset}"')
         return f"{record}{{{', '.join([*matchers, *self._selector_matchers()])}}}"
 
-    def select(self, metric: Metric, *where: str, part: str = "") -> str:
+    def select(
+        self, metric: Metric, *where: str, part: str = "", among: Collection[str] | None = None
+    ) -> str:
         """Select the series of a metric.
 
         Args:
             metric: The metric.
             where: More matchers, such as `outcome="failed"`.
             part: `bucket`, `sum` or `count` of a histogram.
+            among: The labels that variables may filter; by default all that the metric has.
         """
         name = f"{metric.prometheus}_{part}" if part else metric.prometheus
-        has = set(metric.prometheus_labels)
-        if metric not in _WITHOUT_SERVICE:
-            has.add(SERVICE)
+        has = labels_of(metric) if among is None else labels_of(metric) & set(among)
         matchers = []
         for label, variable in VARIABLE_OF.items():
             if label in has and variable in self.variables:
@@ -141,24 +142,30 @@ class Scope:
         return f"{{{', '.join([*matchers, *self._selector_matchers()])}}}"
 
     def rate(self, metric: Metric, *where: str, by: Sequence[str] = (), part: str = "") -> str:
-        """Return the rate per second, summed over all other labels."""
-        return aggregate(
-            "sum", by, f"rate({self.select(metric, *where, part=part)}[{self.window}])"
-        )
+        """Return the rate per second, summed over all other labels, new series included."""
+        # A duration is a number of seconds, also as a dashboard variable.
+        return f"({self.increase(metric, *where, by=by, part=part)} / {self.window})"
 
-    def increase(self, metric: Metric, *where: str, by: Sequence[str] = (), part: str = "") -> str:
-        """Return the increase in the window, new series included: for rare events.
+    def increase(
+        self,
+        metric: Metric,
+        *where: str,
+        by: Sequence[str] = (),
+        part: str = "",
+        among: Collection[str] | None = None,
+    ) -> str:
+        """Return the increase in the window, new series included, summed over all other labels.
 
-        PromQL's `increase()` ignores the first value of a series, which may be all there is of a
-        rare event. A series is new only if it was absent for hours before the window, so a gap in
-        the metrics of a service does not count its old events again.
+        PromQL's `rate()` and `increase()` ignore the first value of a series. After a restart, that
+        is all that a service did until its first export; of a rare event, it may be all there is. A
+        new series began at 0, so its last value is its increase. It is new only if it was absent
+        for hours before the window: a gap in the metrics of a service does not count its old events
+        again.
         """
-        series = self.select(metric, *where, part=part)
-        increase = f"increase({series}[{self.window}])"
+        series = self.select(metric, *where, part=part, among=among)
         earlier = f"last_over_time({series}[{_REMEMBERED_FOR}] offset {self.window})"
-        first = f"min_over_time({series}[{self.window}]) unless {earlier}"
-        alone = f"last_over_time({series}[{self.window}]) unless {earlier}"
-        return aggregate("sum", by, f"{increase} + ({first}) or {increase} or ({alone})")
+        new = f"last_over_time({series}[{self.window}]) unless {earlier}"
+        return aggregate("sum", by, f"{new} or increase({series}[{self.window}])")
 
     def shared_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
         """Return the increase in the window of a counter that all replicas read from one store.
@@ -177,13 +184,15 @@ class Scope:
             f"({now} - {before} > 0 or ({restarted}) or {self.max_increase(metric, *where, by=by)})"
         )
 
+    def shared_rate(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
+        """Return the rate per second of a counter that all replicas read from one store."""
+        return f"({self.shared_increase(metric, *where, by=by)} / {self.window})"
+
     def max_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
         """Return the highest increase of any replica: for frequent events of a shared store."""
         return aggregate("max", by, f"increase({self.select(metric, *where)}[{self.window}])")
 
-    def quantile(
-        self, share: float, metric: Metric, *where: str, by: Sequence[str] = (), rare: bool = False
-    ) -> str:
+    def quantile(self, share: float, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
         """Return a quantile of a histogram, in its unit.
 
         Args:
@@ -191,10 +200,8 @@ class Scope:
             metric: The histogram.
             where: More matchers.
             by: The labels to keep.
-            rare: Whether to include new series, as `increase` does.
         """
-        count = self.increase if rare else self.rate
-        buckets = count(metric, *where, by=("le", *by), part="bucket")
+        buckets = self.increase(metric, *where, by=("le", *by), part="bucket")
         return f"histogram_quantile({share:g}, {buckets})"
 
     def mean(
@@ -207,6 +214,9 @@ class Scope:
     ) -> str:
         """Return the mean of a histogram, in its unit; nothing if there were no values.
 
+        Sum and count are of the same records: a variable filters both or neither, so it does not
+        filter by a label that one of the metrics lacks.
+
         Args:
             metric: The histogram.
             where: More matchers.
@@ -214,11 +224,16 @@ class Scope:
             over: Another histogram whose count to divide by.
             besides: A counter of values that are in `metric` and not in `over`.
         """
-        total = self.rate(metric, *where, by=by, part="sum")
-        count = self.rate(over or metric, *where, by=by, part="count")
+        over = over or metric
+        among = labels_of(metric) & labels_of(over)
         if besides is not None:
-            # Without a series of the one, that of the other counts alone.
-            count = f"({count} + {self.rate(besides, *where, by=by)} or {count})"
+            among &= labels_of(besides)
+        total = self.increase(metric, *where, by=by, part="sum", among=among)
+        count = self.increase(over, *where, by=by, part="count", among=among)
+        if besides is not None:
+            # Without a series of one of them, the other counts alone.
+            others = self.increase(besides, *where, by=by, among=among)
+            count = f"({count} + {others} or {count} or {others})"
         return f"{total} / ({count} > 0)"
 
     def total(self, metric: Metric, *where: str, by: Sequence[str], each: Sequence[str]) -> str:
@@ -231,6 +246,12 @@ class Scope:
 
     def _selector_matchers(self) -> list[str]:
         return [f'{label}="{value}"' for label, value in self.selector.items()]
+
+
+def labels_of(metric: Metric) -> frozenset[str]:
+    """Return the labels of a metric, and that of the service unless it describes another one."""
+    service = () if metric in _WITHOUT_SERVICE else (SERVICE,)
+    return frozenset((*metric.prometheus_labels, *service))
 
 
 def aggregate(how: str, by: Sequence[str], inner: str) -> str:

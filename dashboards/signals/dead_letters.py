@@ -80,7 +80,7 @@ RETRY_P95: Final = Signal(
     description="Time from the end of the first attempt to the start of the last, for records that "
     "were retried. Later records of the partition wait as long.",
     unit="s",
-    expr=lambda scope: scope.quantile(0.95, RETRY_DURATION, by=(GROUP, TOPIC), rare=True),
+    expr=lambda scope: scope.quantile(0.95, RETRY_DURATION, by=(GROUP, TOPIC)),
     legend=_HOP,
 )
 REPLAYED: Final = Signal(

@@ -9,14 +9,10 @@ from dashboards.model.promql import aggregate
 from dashboards.model.signal import EACH_POINT, Signal, Threshold
 from tracing.metrics.catalog import (
     BODY_SIZE,
-    CATCH_UP_RECORDS,
     CONSUMED_MESSAGES,
     END_TO_END_DURATION,
     PROCESS_DURATION,
-    PUBLISH_DURATION,
-    RETRY_DURATION,
     SENT_MESSAGES,
-    WAIT_DURATION,
 )
 
 _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
@@ -70,39 +66,6 @@ END_TO_END_BY_HOP: Final = Signal(
     expr=lambda scope: scope.quantile(0.95, END_TO_END_DURATION, by=(GROUP, TOPIC)),
     legend=_HOP,
     exemplars=True,
-)
-PUBLISH: Final = Signal(
-    title="Publish",
-    description="Mean time from an event's creation to its record: outbox, batching and sending.",
-    unit="s",
-    expr=lambda scope: scope.mean(PUBLISH_DURATION, by=(TOPIC,)),
-    legend=f"publish {{{{{TOPIC}}}}}",
-)
-WAIT: Final = Signal(
-    title="Wait",
-    description="Mean time from a record's timestamp to the start of its processing.",
-    unit="s",
-    expr=lambda scope: scope.mean(WAIT_DURATION, by=(GROUP, TOPIC)),
-    legend=f"wait {_HOP}",
-    exemplars=True,
-)
-PROCESSING: Final = Signal(
-    title="Processing",
-    description="Mean processing time of a record, over all its attempts.",
-    unit="s",
-    expr=lambda scope: scope.mean(
-        PROCESS_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION, besides=CATCH_UP_RECORDS
-    ),
-    legend=f"processing {_HOP}",
-    exemplars=True,
-)
-RETRY: Final = Signal(
-    title="Retry",
-    description="Mean time from the first to the last attempt, over all records. Most have only "
-    "one.",
-    unit="s",
-    expr=lambda scope: scope.mean(RETRY_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION),
-    legend=f"retry {_HOP}",
 )
 SENT: Final = Signal(
     title="Sent",

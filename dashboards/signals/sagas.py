@@ -28,7 +28,7 @@ _COMPENSATED_OR_FAILED: Final = f'{OUTCOME}=~"compensated|failed"'
 
 def _ended(scope: Scope, *where: str) -> str:
     """Return a query for the sagas that ended in the window, by name."""
-    return f"sum by ({SAGA}) ({scope.max_increase(SAGA_ENDED, *where, by=(SAGA, OUTCOME))})"
+    return f"sum by ({SAGA}) ({scope.shared_increase(SAGA_ENDED, *where, by=(SAGA, OUTCOME))})"
 
 
 def _steps(scope: Scope) -> str:
@@ -60,10 +60,10 @@ OLDEST: Final = Signal(
 )
 STARTED: Final = Signal(
     title="Started",
-    description="Sagas that start or end, per second. Replicas share a store, so the highest rate "
-    "counts.",
+    description="Sagas that start or end, per second. Replicas share a store, so the highest count "
+    "is the one of all.",
     unit="cps",
-    expr=lambda scope: f"max by ({SAGA}) (rate({scope.select(SAGA_STARTED)}[{scope.window}]))",
+    expr=lambda scope: scope.shared_rate(SAGA_STARTED, by=(SAGA,)),
     legend=f"{_NAME} started",
 )
 ENDED: Final = Signal(
@@ -71,9 +71,7 @@ ENDED: Final = Signal(
     description="Sagas that end, per second. Compensated sagas were undone cleanly; failed ones "
     "need manual repair.",
     unit="cps",
-    expr=lambda scope: (
-        f"max by ({SAGA}, {OUTCOME}) (rate({scope.select(SAGA_ENDED)}[{scope.window}]))"
-    ),
+    expr=lambda scope: scope.shared_rate(SAGA_ENDED, by=(SAGA, OUTCOME)),
     legend=f"{_NAME} {{{{{OUTCOME}}}}}",
 )
 FAILED: Final = Signal(
@@ -127,9 +125,6 @@ COMPENSATIONS: Final = Signal(
     title="Compensations",
     description="Compensations that were completed, per second, by name.",
     unit="cps",
-    expr=lambda scope: (
-        f"max by ({SAGA}, {STEP}) "
-        f"(rate({scope.select(SAGA_COMPENSATIONS, _NAMED)}[{scope.window}]))"
-    ),
+    expr=lambda scope: scope.shared_rate(SAGA_COMPENSATIONS, _NAMED, by=(SAGA, STEP)),
     legend=f"{_NAME} {{{{{STEP}}}}}",
 )

@@ -26,12 +26,13 @@ def panels(board: Board) -> list[dict[str, Any]]:
     return [panel for panel in document(board)["panels"] if panel["type"] != "row"]
 
 
-def promql(board: Board) -> list[str]:
+def promql(board: Board, config: Config = CONFIG) -> list[str]:
     """Return all PromQL queries of a dashboard, of its panels and annotations."""
-    annotations = document(board)["annotations"].get("list", ())
+    dashboard = document(board, config)
+    annotations = dashboard["annotations"].get("list", ())
     return [each["expr"] for each in annotations if "expr" in each] + [
         target["expr"]
-        for panel in panels(board)
+        for panel in dashboard["panels"]
         for target in panel.get("targets", ())
         if target["datasource"]["type"] == "prometheus"
     ]

@@ -40,6 +40,11 @@ class PrometheusServer:
         series: list[dict[str, Any]] = self._get("query", query=promql)["result"]
         return series
 
+    def parsed(self, promql: str) -> dict[str, Any]:
+        """Return the syntax tree of a query."""
+        tree: dict[str, Any] = self._get("parse_query", query=promql)
+        return tree
+
     def exemplars(self, promql: str) -> list[dict[str, Any]]:
         """Return the exemplars of the last hour for all series of a query."""
         now = time.time()

@@ -98,7 +98,7 @@ def test_panels_are_drawn_as_their_kind_requires() -> None:
     by_title = {panel["title"]: panel for board in BOARDS for panel in panels(board)}
     lag = by_title["End-to-end lag"]
     assert all(target["exemplar"] for target in lag["targets"])
-    where = by_title["Mean time by hop: publish, wait, processing and retry"]
+    where = by_title["Mean time of flows that arrive"]
     assert "normal" == where["fieldConfig"]["defaults"]["custom"]["stacking"]["mode"]
     graph = by_title["Services and topics"]
     # The panel finds the field by this name, so it must be set in each query, not as a title.

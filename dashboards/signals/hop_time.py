@@ -1,0 +1,145 @@
+"""Where a flow's time goes: by hop, and as layers that add up at one hop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from dashboards.model.labels import GROUP, PIPELINE, TOPIC
+from dashboards.model.promql import aggregate
+from dashboards.model.signal import Signal
+from tracing.metrics.catalog import (
+    CATCH_UP_RECORDS,
+    END_TO_END_DURATION,
+    PROCESS_DURATION,
+    PUBLISH_DURATION,
+    RETRY_DURATION,
+    WAIT_DURATION,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dashboards.model.promql import Scope
+
+_HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
+_HOPS: Final = (PIPELINE, GROUP, TOPIC)
+_ON_HOP: Final = f"on ({', '.join(_HOPS)})"
+_SHOWN: Final = "$__range"
+"""All of the time that the dashboard shows."""
+
+
+def _age(scope: Scope) -> str:
+    return scope.mean(END_TO_END_DURATION, by=_HOPS)
+
+
+def _publish(scope: Scope) -> str:
+    return scope.mean(PUBLISH_DURATION, by=(PIPELINE, TOPIC))
+
+
+def _wait(scope: Scope) -> str:
+    return scope.mean(WAIT_DURATION, by=_HOPS)
+
+
+def _retry(scope: Scope) -> str:
+    return scope.mean(RETRY_DURATION, by=_HOPS, over=WAIT_DURATION)
+
+
+def _processing(scope: Scope) -> str:
+    """Return a query for the mean over all pipelines of a hop, which handlers do not count by."""
+    return scope.mean(
+        PROCESS_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION, besides=CATCH_UP_RECORDS
+    )
+
+
+def _by_hop(scope: Scope, mean: str, *labels: str) -> str:
+    """Return a mean by hop that is known by fewer labels; 0 if there is none, as of retries."""
+    hops = aggregate("group", _HOPS, scope.select(END_TO_END_DURATION, part="count"))
+    none = f"0 * {hops}"
+    if labels == _HOPS:
+        return f"({mean} or {none})"
+    return f"({none} + on ({', '.join(labels)}) group_left () ({mean}) or {none})"
+
+
+def _layers(scope: Scope) -> tuple[str, ...]:
+    """Return queries for what each hop adds: publish, wait, retry and processing."""
+    return (
+        _by_hop(scope, _publish(scope), PIPELINE, TOPIC),
+        _by_hop(scope, _wait(scope), *_HOPS),
+        _by_hop(scope, _retry(scope), *_HOPS),
+        _by_hop(scope, _processing(scope), GROUP, TOPIC),
+    )
+
+
+def _processing_of_chosen(scope: Scope) -> str:
+    chosen = scope.select(WAIT_DURATION, part="count")
+    return f"{_processing(scope)} and on ({GROUP}, {TOPIC}) {chosen}"
+
+
+def _arriving(scope: Scope, expr: str) -> str:
+    """Return values of one hop: that with the oldest flows, over all of the time shown."""
+    hop = f"topk(1, {_age(replace(scope, window=_SHOWN))})"
+    return f"{expr} and {_ON_HOP} {hop}"
+
+
+def _before(scope: Scope) -> str:
+    added = " + ".join(_layers(scope))
+    return _arriving(scope, f"clamp_min({_age(scope)} - {_ON_HOP} ({added}), 0)")
+
+
+def _layer(name: str, description: str, expr: Callable[[Scope], str]) -> Signal:
+    return Signal(
+        title=name, description=description, unit="s", expr=expr, legend=f"{name}: {_HOP}"
+    )
+
+
+LAYERS: Final = (
+    _layer("Before this hop", "Mean age of flows when their record here is created.", _before),
+    _layer("Publish", "Mean time from the event's creation to its record.",
+           lambda scope: _arriving(scope, _layers(scope)[0])),
+    _layer("Wait", "Mean time from the record's timestamp to the start of its processing.",
+           lambda scope: _arriving(scope, _layers(scope)[1])),
+    _layer("Retry", "Mean time from the first to the last attempt, over all records.",
+           lambda scope: _arriving(scope, _layers(scope)[2])),
+    _layer("Processing", "Mean processing time of a record, over all its attempts.",
+           lambda scope: _arriving(scope, _layers(scope)[3])),
+)  # fmt: skip
+"""They add up to `TOTAL`, at one hop: what hops do in parallel is in no sum."""
+TOTAL: Final = Signal(
+    title="End-to-end lag there, mean",
+    description="The sum of the layers beside it.",
+    unit="s",
+    expr=lambda scope: _arriving(scope, _age(scope)),
+    legend=_HOP,
+)
+PUBLISH: Final = Signal(
+    title="Publish by topic, mean",
+    description="Mean time from an event's creation to its record: outbox, batching and sending.",
+    unit="s",
+    expr=_publish,
+    legend=f"{{{{{TOPIC}}}}}",
+)
+WAIT: Final = Signal(
+    title="Wait by hop, mean",
+    description="Mean time from a record's timestamp to the start of its processing. If it is "
+    "high, the group is behind.",
+    unit="s",
+    expr=_wait,
+    legend=_HOP,
+)
+PROCESSING: Final = Signal(
+    title="Processing by hop, mean",
+    description="Mean processing time of a record, over all its attempts. Of a hop that several "
+    "pipelines share it is the mean of all of them.",
+    unit="s",
+    expr=_processing_of_chosen,
+    legend=_HOP,
+)
+RETRY: Final = Signal(
+    title="Retry by hop, mean",
+    description="Mean time from the first to the last attempt, over all records. Most have only "
+    "one.",
+    unit="s",
+    expr=_retry,
+    legend=_HOP,
+)

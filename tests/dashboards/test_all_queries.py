@@ -1,0 +1,112 @@
+"""What holds for all queries of panels, annotations, alerts and recordings."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dashboards.boards.all_boards import make_boards
+from dashboards.config import Config
+from dashboards.model.labels import VARIABLE_OF
+from dashboards.rules.alerts import make_alerts
+from dashboards.rules.recordings import make_recordings
+from tests.dashboards.board_documents import promql
+from tests.dashboards.prometheus_server import PrometheusServer, prometheus_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONFIG = Config(pipelines=("orders", "returns"), sagas=("place-order",))
+QUERIES = sorted(
+    {
+        *(query for board in make_boards(CONFIG) for query in promql(board, CONFIG)),
+        *(rule.expr for rule in make_recordings(CONFIG)),
+        *(rule.expr for rule in make_alerts(CONFIG)),
+        *(rule.expr for rule in make_alerts(CONFIG, recorded=False)),
+    }
+)
+COUNTED = re.compile(
+    r"last_over_time\(([^\[]+)\[([^\]]+)\]\) unless last_over_time\(\1\[6h\] offset \2\) "
+    r"or increase\(\1\[\2\]\)"
+)
+# A counter that all replicas read from one store does not begin at 0.
+SHARED = re.compile(
+    r"max by \([^)]*\) \(increase\(pipeline_(saga|consumer_lost)_[^\[]+\[[^\]]+\]\)\)"
+)
+
+
+@pytest.fixture(scope="module")
+def server(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    with prometheus_server(binaries, tmp_path_factory.mktemp("prometheus")) as running:
+        yield running
+
+
+def _children(node: dict[str, Any]) -> list[dict[str, Any]]:
+    values = [each for value in node.values() for each in _as_list(value)]
+    return [each for each in values if isinstance(each, dict) and "type" in each]
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in _children(node):
+        yield from _nodes(child)
+
+
+def _filters(node: dict[str, Any]) -> set[tuple[str, ...]]:
+    """Return the labels that each selector filters, without those after `and` and `unless`."""
+    if node["type"] in {"vectorSelector", "matrixSelector"}:
+        chosen = {each["name"] for each in node["matchers"] if "=~" == each["type"]}
+        return {tuple(sorted(chosen & set(VARIABLE_OF)))}
+    if node.get("op") in {"and", "unless"}:
+        return _filters(node["lhs"])
+    return {labels for child in _children(node) for labels in _filters(child)}
+
+
+def _uneven(tree: dict[str, Any]) -> list[set[tuple[str, ...]]]:
+    """Return the filters of fractions whose parts are not filtered by the same labels."""
+    return [
+        filters
+        for node in _nodes(tree)
+        if "/" == node.get("op") and len(filters := _filters(node)) > 1
+    ]
+
+
+def _as_grafana_sends(query: str) -> str:
+    return re.sub(r"\$(__rate_interval|__range|interval)\b", "5m", query)
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_both_parts_of_every_fraction_are_filtered_by_the_same_labels(
+    server: PrometheusServer,
+) -> None:
+    trees = {query: server.parsed(_as_grafana_sends(query)) for query in QUERIES}
+    fractions = [node for tree in trees.values() for node in _nodes(tree) if "/" == node.get("op")]
+    assert any(_filters(fraction) - {()} for fraction in fractions)
+    assert {} == {query: uneven for query, tree in trees.items() if (uneven := _uneven(tree))}
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "query",
+    [
+        'sum(a{pipeline=~"$pipeline"}) / sum(b)',
+        'sum(a{job=~"$service"}) / (sum(b{job=~"$service"}) + sum(c) > 0)',
+        'sum(rate(a{job=~"$service"}[5m])) / sum(rate(a[5m]))',
+    ],
+)
+def test_an_uneven_fraction_is_noticed(query: str, server: PrometheusServer) -> None:
+    assert _uneven(server.parsed(query))
+
+
+def test_every_counter_counts_the_first_value_of_a_series() -> None:
+    rests = [SHARED.sub("", COUNTED.sub("", query)) for query in QUERIES]
+    assert [] == [rest for rest in rests if re.search(r"\b(increase|rate|irate)\(", rest)]
