@@ -1,23 +1,26 @@
 """Histograms aggregated where they are recorded, and handed over once per collection.
 
 Recording through an SDK instrument costs 6-10 µs: it copies, sorts and hashes the attributes on
-every call. Here a series is looked up once, and recording is a bisection and four additions.
+every call. Here a series is looked up once, and recording appends to a list.
 `tracing.otlp` delivers the result by appending finished points to what a metric reader exports.
 """
 
 import math
 import sys
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from time import time_ns
-from typing import NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from opentelemetry.trace import Span
 
 from tracing.core.ids import in_forked_child
 from tracing.metrics.metric import Labels, LabelSet, Metric
+
+_WAITING: Final = 100
+"""Values of a series that are counted at once: 3 KB, of as many series as there are."""
 
 
 class Exemplar(NamedTuple):
@@ -30,11 +33,18 @@ class Exemplar(NamedTuple):
 
 
 class LocalHistogram:
-    """One series of a histogram. Written by the one thread that asked for it."""
+    """One series of a histogram. Written by the one thread that asked for it.
+
+    Values wait in a list until there are many, or until they are collected. To sort a hundred
+    values and cut them at the bounds costs a fraction of looking up a hundred buckets.
+    """
 
     __slots__ = (
-        "_bounds", "_bucket", "_counts", "_high", "_low", "_max", "_min", "_sum", "exemplars",
+        "_bounds", "_counts", "_covered", "_high", "_lock", "_low", "_max", "_min", "_sum",
+        "_waiting", "exemplars",
     )  # fmt: skip
+
+    _nothing_shown: ClassVar[tuple[float, float]] = (math.inf, -math.inf)
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
@@ -42,14 +52,18 @@ class LocalHistogram:
 
     def clear(self) -> None:
         """Forget all values."""
-        bounds = self._bounds
-        self._find(0.0)
-        self._counts = [0] * (len(bounds) + 1)
+        # Held while what waits is counted, by the writing or by the collecting thread.
+        self._lock = threading.Lock()
+        self._waiting: list[float] = []
+        self._counts = [0] * (len(self._bounds) + 1)
         self._sum = 0.0
         self._min = sys.float_info.max
         self._max = 0.0
         self.exemplars: dict[int, Exemplar] = {}
         """An example of each bucket that got a value since they were last taken."""
+        # The most buckets in a row that have an exemplar, and what is below and in them.
+        self._covered = 0
+        self._low, self._high = self._nothing_shown
 
     def record(self, value: float, span: Span | None = None) -> None:
         """Count one value; buckets include their upper bound, as OTLP defines.
@@ -57,47 +71,82 @@ class LocalHistogram:
         A sampled span becomes the exemplar of its bucket, where that has none since the last
         collection: making one costs more than counting does.
         """
-        # Most values are in the bucket of the last one. To find another costs as much as the rest.
-        if not self._low < value <= self._high:
-            self._find(value)
-        bucket = self._bucket
-        self._counts[bucket] += 1
-        self._sum += value
-        if span is not None and bucket not in self.exemplars and span.is_recording():
-            context = span.get_span_context()
-            if context.trace_flags.sampled:
-                self.exemplars[bucket] = Exemplar(
-                    value, time_ns(), context.trace_id, context.span_id
-                )
-        # Comparisons, because calling `min` and `max` would double what a value costs.
-        if value < self._min:  # noqa: PLR1730 - as said
-            self._min = value
-        if value > self._max:  # noqa: PLR1730 - as said
-            self._max = value
+        waiting = self._waiting
+        waiting.append(value)
+        if span is not None and not self._low < value <= self._high:
+            bucket = bisect_left(self._bounds, value)
+            if bucket not in self.exemplars and span.is_recording():
+                self._show(bucket, value, span)
+        if len(waiting) >= _WAITING:
+            self._count_unless_busy()
 
     def record_all(self, values: Iterable[float], span: Span | None = None) -> None:
         """Count several values, as `record` does one after another."""
-        bounds, counts, exemplars = self._bounds, self._counts, self.exemplars
-        for value in values:
-            bucket = bisect_left(bounds, value)
-            if span is not None and bucket not in exemplars:
-                # Rare, or the span is not sampled: then no value has an exemplar.
-                self.record(value, span)
-                if bucket not in self.exemplars:
-                    span = None
-                continue
-            counts[bucket] += 1
-            self._sum += value
-            if value < self._min:  # noqa: PLR1730 - as above
-                self._min = value
-            if value > self._max:  # noqa: PLR1730 - as above
-                self._max = value
+        waiting = self._waiting
+        before = len(waiting)
+        waiting += values
+        if span is not None and span.is_recording():
+            for value in waiting[before:]:
+                if not self._low < value <= self._high:
+                    bucket = bisect_left(self._bounds, value)
+                    if bucket not in self.exemplars:
+                        self._show(bucket, value, span)
+        if len(waiting) >= _WAITING:
+            self._count_unless_busy()
 
-    def _find(self, value: float) -> None:
-        bounds = self._bounds
-        self._bucket = bucket = bisect_left(bounds, value)
-        self._low = bounds[bucket - 1] if bucket else -math.inf
-        self._high = bounds[bucket] if bucket < len(bounds) else math.inf
+    def _show(self, bucket: int, value: float, span: Span) -> None:
+        """Make a recorded span the exemplar of a value, where it is sampled."""
+        context = span.get_span_context()
+        # A collection takes the exemplars, and what is known of them. Then a later value has one.
+        if not context.trace_flags.sampled or not self._lock.acquire(blocking=False):
+            return
+        try:
+            shown = self.exemplars
+            shown[bucket] = Exemplar(value, time_ns(), context.trace_id, context.span_id)
+            first = last = bucket
+            while first - 1 in shown:
+                first -= 1
+            while last + 1 in shown:
+                last += 1
+            if last - first >= self._covered:
+                self._covered = last - first + 1
+                bounds = self._bounds
+                self._low = bounds[first - 1] if first else -math.inf
+                self._high = bounds[last] if last < len(bounds) else math.inf
+        finally:
+            self._lock.release()
+
+    def _count_unless_busy(self) -> None:
+        # To wait would be a deadlock where the garbage collector ends a handling in here.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._count()
+            finally:
+                self._lock.release()
+
+    def _count(self) -> None:
+        """Count what waits. The lock is held; the writing thread may add values meanwhile."""
+        values = self._waiting[:]
+        if not values:
+            return
+        del self._waiting[: len(values)]
+        # In the order in which they came, so that the sum does not depend on who asks when.
+        self._sum = sum(values, self._sum)
+        values.sort()
+        self._min = min(self._min, values[0])
+        self._max = max(self._max, values[-1])
+        bounds, counts, last = self._bounds, self._counts, len(values)
+        bucket = bisect_left(bounds, values[0])
+        counted = 0
+        while counted < last:
+            if bucket == len(bounds):
+                counts[bucket] += last - counted
+                break
+            if values[counted] <= bounds[bucket]:
+                upto = bisect_right(values, bounds[bucket], counted)
+                counts[bucket] += upto - counted
+                counted = upto
+            bucket += 1
 
     def add_to(
         self, point: "HistogramTotals", *, restart_extremes: bool = False
@@ -106,17 +155,20 @@ class LocalHistogram:
 
         Args:
             point: What other threads have recorded.
-            restart_extremes: Whether the smallest and largest value start anew. A value that is
-                recorded at this very moment may be missing from both.
+            restart_extremes: Whether the smallest and largest value start anew.
         """
-        counts = tuple(
-            mine + theirs for mine, theirs in zip(self._counts, point.counts, strict=True)
-        )
-        taken, self.exemplars = self.exemplars, {}
-        exemplars = {**point.exemplars, **taken}
-        least, most = self._min, self._max
-        if restart_extremes:
-            self._min, self._max = sys.float_info.max, 0.0
+        with self._lock:
+            self._count()
+            counts = tuple(
+                mine + theirs for mine, theirs in zip(self._counts, point.counts, strict=True)
+            )
+            taken, self.exemplars = self.exemplars, {}
+            self._covered = 0
+            self._low, self._high = self._nothing_shown
+            exemplars = {**point.exemplars, **taken}
+            least, most = self._min, self._max
+            if restart_extremes:
+                self._min, self._max = sys.float_info.max, 0.0
         return HistogramTotals(
             counts, self._sum + point.sum, min(least, point.min), max(most, point.max), exemplars
         )
@@ -125,11 +177,8 @@ class LocalHistogram:
 class _WithoutExemplars(LocalHistogram):
     __slots__ = ()
 
-    def record(self, value: float, span: Span | None = None) -> None:  # noqa: ARG002 - as the base
-        super().record(value)
-
-    def record_all(self, values: Iterable[float], span: Span | None = None) -> None:  # noqa: ARG002 - as the base
-        super().record_all(values)
+    # As if every bucket had one.
+    _nothing_shown = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """Local histograms count as OTLP defines, over all threads."""
 
 import threading
+from bisect import bisect_left
 from dataclasses import replace
+from itertools import count
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +66,82 @@ def test_several_values_at_once_count_as_one_after_another(
     ]
     assert shown[0] == shown[1]
     assert replace(first, exemplars={}) == replace(second, exemplars={})
+
+
+def _span(number: int, *, sampled: bool = True) -> NonRecordingSpan:
+    span = NonRecordingSpan(SpanContext(1, number, False, TraceFlags(sampled)))
+    span.is_recording = lambda: True  # type: ignore[method-assign]  # as one that is
+    return span
+
+
+@given(st.lists(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=250), max_size=4))
+def test_the_first_sampled_value_of_a_bucket_since_a_collection_is_its_exemplar(
+    collections: list[list[tuple[float, bool]]],
+) -> None:
+    aggregator = Aggregator()
+    series = aggregator.series(PROCESS_DURATION, LABELS)
+    spans = count(1)
+    values = []
+    for recorded in collections:
+        expected: dict[int, tuple[float, int]] = {}
+        for value, sampled in recorded:
+            number = next(spans)
+            series.record(value, _span(number, sampled=sampled))
+            values.append(value)
+            if sampled:
+                expected.setdefault(bisect_left(PROCESS_DURATION.buckets, value), (value, number))
+        totals = aggregator.totals().get(PROCESS_DURATION, {}).get(frozenset(LABELS.items()))
+        if totals is None:
+            assert not values
+            continue
+        shown = {bucket: (each.value, each.span_id) for bucket, each in totals.exemplars.items()}
+        assert expected == shown
+        assert len(values) == totals.count
+        assert abs(sum(values) - totals.sum) < 1e-6
+        assert (min(values), max(values)) == (totals.min, totals.max)
+
+
+def test_values_of_a_series_that_is_collected_meanwhile_are_counted_once() -> None:
+    aggregator = Aggregator()
+    recorded = threading.Event()
+
+    def record() -> None:
+        series = aggregator.series(PROCESS_DURATION, LABELS)
+        for number in range(20_000):
+            series.record(number % 7 / 10, _span(number + 1) if number % 3 == 0 else None)
+        recorded.set()
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    while not recorded.is_set():
+        aggregator.totals()
+    thread.join()
+
+    totals = aggregator.totals()[PROCESS_DURATION][frozenset(LABELS.items())]
+    assert 20_000 == totals.count
+    assert abs(sum(number % 7 / 10 for number in range(20_000)) - totals.sum) < 1e-6
+
+
+def test_a_record_within_a_collection_of_the_same_thread_waits_for_nothing() -> None:
+    aggregator = Aggregator()
+    series = aggregator.series(PROCESS_DURATION, LABELS)
+
+    class Value(float):
+        """Ends another handling while it is counted, as the garbage collector may."""
+
+        def __lt__(self, other: object) -> bool:
+            if aggregator_counts:
+                aggregator_counts.clear()
+                series.record_all([0.2] * 150, _span(1))
+            return float(self) < float(other)  # type: ignore[arg-type]  # a number
+
+    aggregator_counts = [True]
+    series.record(Value(0.1))
+    series.record(Value(0.3))
+
+    counted = aggregator.totals()[PROCESS_DURATION][frozenset(LABELS.items())].count
+    counted_later = aggregator.totals()[PROCESS_DURATION][frozenset(LABELS.items())].count
+    assert (2, 152) == (counted, counted_later)
 
 
 def test_threads_add_up_and_lose_nothing() -> None:
