@@ -158,9 +158,19 @@ def _leave_metrics_out() -> None:
     """
     from tracing.metrics.histograms import LocalHistogram  # noqa: PLC0415 - only this variant
 
+    begin = LocalHistogram.__init__
+
+    def discard(_value: float) -> None:
+        """Discard a value."""
+
     def record(_self: object, _value: float, _span: object = None) -> None:
         """Discard a value."""
 
+    def begin_discarding(histogram: LocalHistogram, *args: Any, **kwargs: Any) -> None:
+        begin(histogram, *args, **kwargs)
+        histogram.later = discard
+
+    LocalHistogram.__init__ = begin_discarding  # type: ignore[assignment, method-assign]  # on purpose
     LocalHistogram.record = record  # type: ignore[assignment, method-assign]  # on purpose
 
 

@@ -37,24 +37,32 @@ class LocalHistogram:
 
     Values wait in a list until there are many, or until they are collected. To sort a hundred
     values and cut them at the bounds costs a fraction of looking up a hundred buckets.
+
+    Attributes:
+        later: Receives a value without a span, as `record` does, but never counts: call
+            `Aggregator.count` now and then.
+        low: A value above this, up to `high`, needs no exemplar for now.
+        high: See `low`.
     """
 
     __slots__ = (
-        "_bounds", "_counts", "_covered", "_high", "_lock", "_low", "_max", "_min", "_sum",
-        "_waiting", "exemplars",
+        "_bounds", "_counts", "_covered", "_lock", "_max", "_min", "_sum", "_waiting", "exemplars",
+        "high", "later", "low",
     )  # fmt: skip
 
     _nothing_shown: ClassVar[tuple[float, float]] = (math.inf, -math.inf)
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
+        self._waiting: list[float] = []
+        self.later = self._waiting.append
         self.clear()
 
     def clear(self) -> None:
         """Forget all values."""
         # Held while what waits is counted, by the writing or by the collecting thread.
         self._lock = threading.Lock()
-        self._waiting: list[float] = []
+        self._waiting.clear()
         self._counts = [0] * (len(self._bounds) + 1)
         self._sum = 0.0
         self._min = sys.float_info.max
@@ -63,7 +71,7 @@ class LocalHistogram:
         """An example of each bucket that got a value since they were last taken."""
         # The most buckets in a row that have an exemplar, and what is below and in them.
         self._covered = 0
-        self._low, self._high = self._nothing_shown
+        self.low, self.high = self._nothing_shown
 
     def record(self, value: float, span: Span | None = None) -> None:
         """Count one value; buckets include their upper bound, as OTLP defines.
@@ -73,12 +81,12 @@ class LocalHistogram:
         """
         waiting = self._waiting
         waiting.append(value)
-        if span is not None and not self._low < value <= self._high:
+        if span is not None and not self.low < value <= self.high:
             bucket = bisect_left(self._bounds, value)
             if bucket not in self.exemplars and span.is_recording():
                 self._show(bucket, value, span)
         if len(waiting) >= _WAITING:
-            self._count_unless_busy()
+            self.count()
 
     def record_all(self, values: Iterable[float], span: Span | None = None) -> None:
         """Count several values, as `record` does one after another."""
@@ -87,12 +95,12 @@ class LocalHistogram:
         waiting += values
         if span is not None and span.is_recording():
             for value in waiting[before:]:
-                if not self._low < value <= self._high:
+                if not self.low < value <= self.high:
                     bucket = bisect_left(self._bounds, value)
                     if bucket not in self.exemplars:
                         self._show(bucket, value, span)
         if len(waiting) >= _WAITING:
-            self._count_unless_busy()
+            self.count()
 
     def _show(self, bucket: int, value: float, span: Span) -> None:
         """Make a recorded span the exemplar of a value, where it is sampled."""
@@ -111,14 +119,15 @@ class LocalHistogram:
             if last - first >= self._covered:
                 self._covered = last - first + 1
                 bounds = self._bounds
-                self._low = bounds[first - 1] if first else -math.inf
-                self._high = bounds[last] if last < len(bounds) else math.inf
+                self.low = bounds[first - 1] if first else -math.inf
+                self.high = bounds[last] if last < len(bounds) else math.inf
         finally:
             self._lock.release()
 
-    def _count_unless_busy(self) -> None:
+    def count(self) -> None:
+        """Count what waits, unless another call does. Safe in any thread."""
         # To wait would be a deadlock where the garbage collector ends a handling in here.
-        if self._lock.acquire(blocking=False):
+        if self._waiting and self._lock.acquire(blocking=False):
             try:
                 self._count()
             finally:
@@ -164,7 +173,7 @@ class LocalHistogram:
             )
             taken, self.exemplars = self.exemplars, {}
             self._covered = 0
-            self._low, self._high = self._nothing_shown
+            self.low, self.high = self._nothing_shown
             exemplars = {**point.exemplars, **taken}
             least, most = self._min, self._max
             if restart_extremes:
@@ -236,6 +245,17 @@ class Aggregator:
             if found is None:
                 found = self._series[key] = self._new(metric.buckets)
             return found
+
+    def count(self) -> None:
+        """Count what waits in all series, so that it takes no more memory."""
+        # To wait would be a deadlock where the garbage collector calls this within another method.
+        if self._lock.acquire(blocking=False):
+            try:
+                series = list(self._series.values())
+            finally:
+                self._lock.release()
+            for each in series:
+                each.count()
 
     def totals(
         self, *, restart_extremes: bool = False

@@ -6,6 +6,7 @@ which works with every meter provider and costs more per value.
 """
 
 import itertools
+import math
 import os
 import threading
 import weakref
@@ -34,7 +35,29 @@ Readings = Callable[[], Iterable[tuple[Labels, float]]]
 
 
 class Durations(Protocol):
-    """One series of a histogram, mostly of durations."""
+    """One series of a histogram, mostly of durations.
+
+    To record costs a call. What records for every message may do less::
+
+        if series.later and (not sampled or series.low < value <= series.high):
+            series.later(value)
+        else:
+            series.record(value, span)
+
+    and `Metrics.count_later` now and then.
+
+    Attributes:
+        later: Receives a value without its span; `None` where each value needs it.
+        low: A value above this, up to `high`, needs no exemplar for now.
+        high: See `low`.
+    """
+
+    @property
+    def later(self) -> Callable[[float], object] | None: ...  # noqa: D102 - see above
+    @property
+    def low(self) -> float: ...  # noqa: D102 - see above
+    @property
+    def high(self) -> float: ...  # noqa: D102 - see above
 
     def record(self, value: float, span: Span | None = None, /) -> None:
         """Record a value, durations in seconds; a sampled span becomes an exemplar of it."""
@@ -54,6 +77,10 @@ class Count:
 
 class _InstrumentDurations:
     __slots__ = ("_attributes", "_histogram")
+
+    # The SDK decides which values become exemplars.
+    later = None
+    low = high = -math.inf
 
     def __init__(self, histogram: Histogram, attributes: Labels) -> None:
         self._histogram = histogram
@@ -148,6 +175,11 @@ class Metrics:
         if instrument is None and self._aggregator is not None:
             return self._aggregator.series(metric, admitted)
         return _InstrumentDurations(self._histograms[metric.name], admitted)
+
+    def count_later(self) -> None:
+        """Count what was recorded to the histograms' `later`, so that it takes no more memory."""
+        if self._aggregator is not None:
+            self._aggregator.count()
 
     def gauge(self, metric: Metric, attributes: Labels, reading: Reading) -> Callable[[], None]:
         """Let a gauge be read from now on.

@@ -1,5 +1,6 @@
 """Local histograms count as OTLP defines, over all threads."""
 
+import math
 import threading
 from bisect import bisect_left
 from dataclasses import replace
@@ -142,6 +143,45 @@ def test_a_record_within_a_collection_of_the_same_thread_waits_for_nothing() -> 
     counted = aggregator.totals()[PROCESS_DURATION][frozenset(LABELS.items())].count
     counted_later = aggregator.totals()[PROCESS_DURATION][frozenset(LABELS.items())].count
     assert (2, 152) == (counted, counted_later)
+
+
+def test_values_that_wait_are_in_every_total_and_take_memory_only_for_a_while() -> None:
+    aggregator = Aggregator()
+    series = aggregator.series(PROCESS_DURATION, LABELS)
+
+    for number in range(3000):
+        series.later(0.02)
+        series.record(0.01)
+        if number % 100 == 0:
+            aggregator.count()
+            assert not series._waiting
+    assert len(series._waiting) < 200
+
+    series.later(3.0)
+    total = aggregator.totals()[PROCESS_DURATION][frozenset(LABELS.items())]
+    assert (6001, 0.01, 3.0) == (total.count, total.min, total.max)
+
+
+def test_a_value_within_the_bounds_that_need_no_exemplar_has_one_in_its_bucket() -> None:
+    aggregator = Aggregator()
+    series = aggregator.series(PROCESS_DURATION, LABELS)
+    assert not series.low < 4.0 <= series.high
+
+    series.record(4.0)
+    series.record(4.0, _span(1, sampled=False))
+    assert not series.low < 4.0 <= series.high
+
+    series.record(4.0, _span(1))
+    assert series.low < 4.0 <= series.high
+    assert not series.low < 0.01 <= series.high
+
+    aggregator.totals()
+    assert not series.low < 4.0 <= series.high
+
+
+def test_without_exemplars_no_value_needs_one() -> None:
+    series = Aggregator(exemplars=False).series(PROCESS_DURATION, LABELS)
+    assert (-math.inf, math.inf) == (series.low, series.high)
 
 
 def test_threads_add_up_and_lose_nothing() -> None:
