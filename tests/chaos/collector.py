@@ -34,6 +34,7 @@ class Collector:
         saga_spans: The trace and span ids of the sagas' own spans, by saga and saga id.
         redelivered: Number of records that any service handled more than once.
         metrics: The sagas' metrics.
+        end_to_end_s: The end-to-end lags of all process spans, by service and topic.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Collector:
         self.saga_spans: defaultdict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
         self.redelivered = 0
         self.metrics = SagaMetrics()
+        self.end_to_end_s: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         self._handled: set[tuple[object, ...]] = set()
         self._lock = threading.Lock()
         collector = self
@@ -112,6 +114,9 @@ class Collector:
         record = (service, name, partition, attributes["kafka.offset"].int_value)
         self.redelivered += record in self._handled
         self._handled.add(record)
+        if semconv.END_TO_END in attributes:
+            topic = attributes[semconv.DESTINATION].string_value
+            self.end_to_end_s[service, topic].append(attributes[semconv.END_TO_END].double_value)
 
 
 def _service(resource: Resource) -> str:

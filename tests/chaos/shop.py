@@ -31,6 +31,7 @@ class Shop:
         bootstrap_servers: The cluster.
         folder: Folder for the databases and the services' logs.
         otlp_url: Receives traces, and metrics of the services that store sagas.
+        metrics_url: Receives the metrics of all services every 5 s, instead of `otlp_url`.
 
     Attributes:
         bootstrap_servers: The cluster.
@@ -38,7 +39,9 @@ class Shop:
         unclean: Services that did not stop cleanly on SIGTERM.
     """
 
-    def __init__(self, bootstrap_servers: str, folder: Path, otlp_url: str) -> None:
+    def __init__(
+        self, bootstrap_servers: str, folder: Path, otlp_url: str, *, metrics_url: str = ""
+    ) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.folder = folder
         self.unclean: list[str] = []
@@ -54,6 +57,12 @@ class Shop:
             "OTEL_BSP_SCHEDULE_DELAY": "200",
             "NO_COLOR": "1",
         }
+        self._reporting = frozenset(SERVICES if metrics_url else SAGAS)
+        if metrics_url:
+            self._environment |= {
+                "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": metrics_url,
+                "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+            }
 
     @property
     def url(self) -> str:
@@ -78,27 +87,38 @@ class Shop:
     ) -> None:
         await self._stop()
 
-    def start(self, service: str) -> None:
-        """Start a service; it continues from its database and its committed offsets."""
+    def start(self, service: str, replica: str = "") -> None:
+        """Start a service; it continues from its database and its committed offsets.
+
+        Args:
+            service: The service.
+            replica: The name of this process, if there are several; by default the service's.
+        """
         command = [sys.executable, "-m", "demo_pipeline", "serve", service]
         command += ["--bootstrap-servers", self.bootstrap_servers, "--log-level", "warning"]
         if service == "orders":
             command += ["--http-port", str(self._port)]
         with (self.folder / f"{service}.log").open("ab") as log:
-            self._processes[service] = subprocess.Popen(
+            self._processes[replica or service] = subprocess.Popen(
                 command,
                 cwd=self.folder,
                 env=self._environment
-                | {"OTEL_METRICS_EXPORTER": "otlp" if service in SAGAS else "none"},
+                | {"OTEL_METRICS_EXPORTER": "otlp" if service in self._reporting else "none"},
                 stdout=log,
                 stderr=log,
             )
 
     def kill(self, service: str) -> None:
-        """Kill a service with SIGKILL."""
+        """Kill a service, or a replica, with SIGKILL."""
         process = self._processes[service]
         process.kill()
         process.wait()
+
+    async def stop(self, service: str) -> None:
+        """Stop a service, or a replica, with SIGTERM, and wait until its process has ended."""
+        process = self._processes.pop(service)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(process.wait, _STOP_S)
 
     def ended(self) -> list[str]:
         """Return the services whose process has ended by itself."""

@@ -9,18 +9,16 @@ from socket import socket
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_CONFIG = """\
-global:
-  scrape_interval: 5s
-storage:
-  exemplars:
-    max_exemplars: 100000
-"""
+_CONFIG: dict[str, Any] = {
+    "global": {"scrape_interval": "5s"},
+    "storage": {"exemplars": {"max_exemplars": 100_000}},
+}
 
 
 class PrometheusServer:
@@ -57,6 +55,11 @@ class PrometheusServer:
         """Return the names of all metrics."""
         return set(self._get("label/__name__/values"))
 
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return all alerts that are pending or firing."""
+        alerts: list[dict[str, Any]] = self._get("alerts")["alerts"]
+        return alerts
+
     def _get(self, what: str, **parameters: str) -> Any:
         answer = httpx.get(f"{self.url}/api/v1/{what}", params=parameters, timeout=30).json()
         assert "success" == answer["status"], (answer, parameters)
@@ -64,10 +67,13 @@ class PrometheusServer:
 
 
 @contextmanager
-def prometheus_server(binaries: Path, folder: Path) -> Iterator[PrometheusServer]:
-    """Run a Prometheus until the block ends."""
+def prometheus_server(
+    binaries: Path, folder: Path, rules: Sequence[Path] = ()
+) -> Iterator[PrometheusServer]:
+    """Run a Prometheus, which evaluates these files of rules, until the block ends."""
     config = folder / "prometheus.yml"
-    config.write_text(_CONFIG)
+    files = {"rule_files": [str(file.resolve()) for file in rules]}
+    config.write_text(yaml.safe_dump(_CONFIG | files))
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"

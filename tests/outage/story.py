@@ -1,0 +1,245 @@
+"""An hour in the life of the shop: what breaks, and what Prometheus makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+import time
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from dashboards.config import Config
+from dashboards.files import generated
+from demo_pipeline.broker import KafkaCluster
+from demo_pipeline.services import SERVICES
+from tests.chaos.collector import Collector
+from tests.chaos.customers import Customers
+from tests.chaos.shop import Shop
+from tests.dashboards.prometheus_server import prometheus_server
+from tests.outage.alert_log import AlertLog
+from tests.outage.figures import figures
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from tests.dashboards.prometheus_server import PrometheusServer
+    from tests.outage.figures import Figure
+
+_POLL_S = 5.0
+_SETTLE_S = 60.0
+_POISON = 10
+ODD_GROUP = "x $(touch pwned)"
+"""The name of a consumer group that nothing may run as a command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A part of the story.
+
+    Attributes:
+        name: What happens.
+        start_s: When it began, in seconds since the run began.
+        end_s: When it ended.
+    """
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(slots=True)
+class Story:
+    """The result of a run.
+
+    Attributes:
+        chapters: What happened.
+        alerts: What Prometheus made of it.
+        shown: The dashboards' numbers at the end, beside the truth.
+        accepted: Number of orders.
+    """
+
+    chapters: list[Chapter] = field(default_factory=list)
+    alerts: AlertLog = field(default_factory=AlertLog)
+    shown: list[Figure] = field(default_factory=list)
+    accepted: int = 0
+
+
+async def run_story(
+    binaries: Path,
+    folder: Path,
+    chapters: Sequence[str],
+    *,
+    rate: float,
+    minutes: float,
+    report: Callable[[str], None],
+) -> Story:
+    """Run chapters one after the other under load, and compare at the end.
+
+    Args:
+        binaries: The folder with Prometheus.
+        folder: For databases, logs and Prometheus.
+        chapters: Names of `CHAPTERS`.
+        rate: Orders per second.
+        minutes: The length of an outage, in minutes; as long again is given to recover.
+        report: Gets a line for each step.
+    """
+    story = Story()
+    began = time.monotonic()
+    rules = _rules(folder)
+    async with KafkaCluster() as kafka:
+        servers = kafka.bootstrap_servers
+        with prometheus_server(binaries, folder, rules) as server, Collector() as collector:
+            shop = Shop(servers, folder, collector.url, metrics_url=server.otlp_metrics)
+            async with _watching(server, story.alerts, began), shop, _lag_monitor(server, servers):
+                customers = Customers(shop.url, rate)
+                placing = asyncio.create_task(customers.run())
+                try:
+                    for name in chapters:
+                        report(f"{time.monotonic() - began:6.0f} s  {name}")
+                        start_s = time.monotonic() - began
+                        await CHAPTERS[name](shop, minutes * 60)
+                        end_s = time.monotonic() - began
+                        story.chapters.append(Chapter(name, start_s, end_s))
+                finally:
+                    customers.stop()
+                    await placing
+                report(f"{time.monotonic() - began:6.0f} s  settle")
+                await asyncio.sleep(_SETTLE_S)
+                story.accepted = len(customers.accepted)
+                story.shown = await figures(server, servers, folder, collector)
+    return story
+
+
+def _rules(folder: Path) -> list[Path]:
+    made = generated(Config())
+    files = []
+    for name in ("recordings.yaml", "alerts.yaml"):
+        files.append(folder / name)
+        files[-1].write_text(made[f"rules/{name}"])
+    return files
+
+
+async def _steady(_shop: Shop, length_s: float) -> None:
+    await asyncio.sleep(length_s)
+
+
+async def _payment_killed(shop: Shop, length_s: float) -> None:
+    shop.kill("payment")
+    await asyncio.sleep(length_s)
+    shop.start("payment")
+    await asyncio.sleep(length_s)
+
+
+async def _rolling_restart(shop: Shop, length_s: float) -> None:
+    for service in SERVICES:
+        await shop.stop(service)
+        shop.start(service)
+        await asyncio.sleep(5.0)
+    await asyncio.sleep(length_s)
+
+
+async def _payment_scaled(shop: Shop, length_s: float) -> None:
+    replicas = ("payment-2", "payment-3")
+    for replica in replicas:
+        shop.start("payment", replica)
+    await asyncio.sleep(length_s)
+    for replica in replicas:
+        await shop.stop(replica)
+
+
+async def _poison(shop: Shop, length_s: float) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=shop.bootstrap_servers) as producer:
+        for _ in range(_POISON):
+            await producer.send_and_wait("orders.events", b"\x00 no event", key=b"poison")
+    await asyncio.sleep(length_s)
+
+
+async def _slow_store(shop: Shop, length_s: float) -> None:
+    """Hold the write lock of a service's database nine of ten seconds."""
+    end = time.monotonic() + length_s
+    file = shop.folder / "inventory.sqlite3"
+    while time.monotonic() < end:
+        await asyncio.to_thread(_lock, file, 0.9)
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(length_s)
+
+
+def _lock(file: Path, seconds: float) -> None:
+    with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        time.sleep(seconds)
+        database.execute("ROLLBACK")
+
+
+async def _odd_names(shop: Shop, length_s: float) -> None:
+    """Read as a group with an odd name, and leave it behind."""
+    async with AIOKafkaConsumer(
+        "orders.events",
+        bootstrap_servers=shop.bootstrap_servers,
+        group_id=ODD_GROUP,
+        auto_offset_reset="earliest",
+    ) as consumer:
+        await consumer.getmany(timeout_ms=5_000, max_records=10)
+        await consumer.commit()
+    await asyncio.sleep(length_s)
+
+
+async def _quiet_half_hour(shop: Shop, _length_s: float) -> None:
+    for _ in range(2):
+        await asyncio.sleep(600)
+        await _rolling_restart(shop, 0)
+    await asyncio.sleep(600)
+
+
+CHAPTERS: Mapping[str, Callable[[Shop, float], Awaitable[None]]] = {
+    "steady": _steady,
+    "payment-killed": _payment_killed,
+    "rolling-restart": _rolling_restart,
+    "payment-scaled": _payment_scaled,
+    "poison": _poison,
+    "slow-store": _slow_store,
+    "odd-names": _odd_names,
+    "quiet-half-hour": _quiet_half_hour,
+}
+"""What can happen, by name, in the order of a whole run."""
+
+
+@asynccontextmanager
+async def _watching(server: PrometheusServer, log: AlertLog, began: float) -> AsyncIterator[None]:
+    async def watch() -> None:
+        while True:
+            seen = await asyncio.to_thread(server.alerts)
+            log.take(time.monotonic() - began, seen)
+            await asyncio.sleep(_POLL_S)
+
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+@asynccontextmanager
+async def _lag_monitor(server: PrometheusServer, bootstrap_servers: str) -> AsyncIterator[None]:
+    monitor = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tracing", "lag", "--daemon"),
+        *("--bootstrap-servers", bootstrap_servers, "--command-topic", ".*[.]commands"),
+        env={
+            **os.environ,
+            "OTEL_SERVICE_NAME": "lag-monitor",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": server.otlp_metrics,
+            "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+        },
+    )
+    try:
+        yield
+    finally:
+        monitor.terminate()
+        await monitor.wait()
