@@ -6,46 +6,70 @@ import os
 import threading
 import weakref
 from binascii import hexlify
+from functools import cache
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DIGITS: Final = 32
 _BULK: Final = 128
 
-_lock = threading.Lock()
-_stock: Final[list[bytes]] = []
-# One step for the interpreter: no two threads get one id.
-_take: Final = _stock.pop
 
+class IdStock:
+    """Random ids in one form, made in bulk. Safe in any thread, and after a fork.
 
-def random_id() -> bytes:
-    """Make 128 random bits, as 32 hexadecimal digits. Safe in any thread, and after a fork.
+    The bits come from the operating system: a system call for each id would cost more than all
+    other headers of an event. A seeded generator is no choice. Two processes with the same seed
+    would give different events the same identity, and consumers would drop one of them.
 
-    The bits come from the operating system, in bulk: a system call for each id would cost more
-    than all other headers of an event. A seeded generator is no choice. Two processes with the
-    same seed would give different events the same identity, and consumers would drop one of them.
-    """
-    while True:
+    Args:
+        form: How an id is written, with a `%b` for each of its parts.
+        digits: How many hexadecimal digits each of the parts has, an even number.
+
+    Attributes:
+        take: Returns an id; a call of `new` would cost as much as making one.
+
+    Example::
+
         try:
-            return _take()
+            span_id = stock.take()
         except IndexError:
-            with _lock:
-                if not _stock:
-                    bulk = os.urandom(_BULK * _DIGITS // 2)
-                    # One call each for all ids: a slice for each would cost more than the rest.
-                    _stock.extend(hexlify(bulk, b" ", _DIGITS // 2).split(b" "))
+            span_id = stock.new()
+    """
 
+    __slots__ = ("__weakref__", "_bytes", "_cut", "_form", "_ids", "_lock", "_parts", "take")
 
-def _forget() -> None:
-    global _lock  # noqa: PLW0603 - a thread that the child lacks may have held it
-    _stock.clear()
-    _lock = threading.Lock()
+    def __init__(self, form: bytes, *digits: int) -> None:
+        self._form = b"" if form == b"%b" else form * _BULK
+        self._bytes = sum(digits) // 2 * _BULK
+        self._parts = Struct("".join(f"{number}s" for number in digits) * _BULK)
+        self._cut = Struct(f"{len(form % tuple(b'0' * number for number in digits))}s" * _BULK)
+        self._ids: list[bytes] = []
+        # One step for the interpreter: no two threads get one id.
+        self.take: Final = self._ids.pop
+        self._forget()
+        in_forked_child(self._forget)
 
+    def _forget(self) -> None:
+        # A forked child must not hand out the ids that its parent hands out, and a thread that the
+        # child lacks may have held the lock.
+        self._ids.clear()
+        self._lock = threading.Lock()
 
-# A forked child must not hand out the ids that its parent hands out.
-os.register_at_fork(after_in_child=_forget)
+    def new(self) -> bytes:
+        """Return an id, whether or not some are left."""
+        while True:
+            try:
+                return self.take()
+            except IndexError:
+                with self._lock:
+                    if not self._ids:
+                        # One call each for all ids: one for each of them costs three times as much.
+                        made = hexlify(os.urandom(self._bytes))
+                        if self._form:
+                            made = self._form % self._parts.unpack(made)
+                        self._ids.extend(self._cut.unpack(made))
 
 
 def in_forked_child(act: Callable[[], None]) -> None:
@@ -61,3 +85,32 @@ def in_forked_child(act: Callable[[], None]) -> None:
             method()
 
     os.register_at_fork(after_in_child=after_in_child)
+
+
+MESSAGE_IDS: Final = IdStock(b"%b", 32)
+"""Ids of 128 bits, such as those of events."""
+
+random_id: Final = MESSAGE_IDS.new
+"""Make 128 random bits, as 32 hexadecimal digits. Safe in any thread, and after a fork."""
+
+
+@cache
+def root_ids(flags: bytes) -> IdStock:
+    """Return the stock of `traceparent` headers of new traces.
+
+    An id of zeros alone has a chance of 2**-64; its receiver starts a trace of its own.
+
+    Args:
+        flags: The trace flags, two hexadecimal digits.
+    """
+    return IdStock(b"00-%b-%b-" + flags, 32, 16)
+
+
+@cache
+def child_ids(flags: bytes) -> IdStock:
+    """Return the stock of what the `traceparent` of a child has after its trace: id and flags.
+
+    Args:
+        flags: The trace flags, two hexadecimal digits.
+    """
+    return IdStock(b"%b-" + flags, 16)

@@ -25,7 +25,7 @@ from opentelemetry.trace import (
     get_current_span,
 )
 
-from tracing.core.ids import random_id
+from tracing.core.ids import root_ids
 from tracing.core.otel_context import SPAN_KEY
 from tracing.core.semconv import Attributes, AttributeValue
 from tracing.spans.light import LightSpan
@@ -50,7 +50,7 @@ class LightSpans:
 
     __slots__ = (
         "_class",
-        "_dropped_flags",
+        "_dropped",
         "_drops_roots",
         "bound",
         "decisions",
@@ -80,7 +80,7 @@ class LightSpans:
         # Older SDKs lack the random flag of Trace Context level 2.
         is_random = getattr(generator, "is_trace_id_random", None)
         self.new_random = _RANDOM if is_random is not None and is_random() else 0
-        self._dropped_flags = b"%02x" % self.new_random
+        self._dropped = root_ids(b"%02x" % self.new_random)
         self.bound = {
             "_tracer": tracer,
             "_instrumentation_info": tracer.instrumentation_info,
@@ -97,8 +97,10 @@ class LightSpans:
         """Return the `traceparent` of a new root span that the sampler is certain to drop."""
         if not self._drops_roots:
             return None
-        # An id of zeros alone has a chance of 2**-64; its receiver starts a trace of its own.
-        return b"00-%b-%b-%b" % (random_id(), random_id()[:16], self._dropped_flags)
+        try:
+            return self._dropped.take()
+        except IndexError:
+            return self._dropped.new()
 
     def start(
         self,

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from tracing.core.ids import random_id
+from tracing.core.ids import child_ids, root_ids
 from tracing.spans.fast import LightSpans
 from tracing.spans.hand_over import HandOver
 from tracing.spans.light import LightSpan
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
 _SAMPLED: Final = 0x01
 _RANDOM: Final = 0x02
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(256))
-# What a child of a span with these flags has after its id: sampled, and as random as its trace.
-_TAILS: Final = {b"-%02x" % bits: b"-%02x" % (bits & _RANDOM | _SAMPLED) for bits in range(256)}
-# Nearly all have one of these already. Two comparisons cost less than a hash.
-_CHILD_TAILS: Final = (b"-03", b"-01")
+# The last digits of flags with the one for a random trace id.
+_RANDOM_DIGITS: Final = frozenset(b"2367abef")
 
 Flat = TypeVar("Flat", bound="FlatSpan")
 
@@ -259,22 +257,17 @@ class FlatSpans:
     """
 
     __slots__ = (
-        "_bound",
-        "_root_tail",
-        "_tracer",
-        "drops_roots",
-        "drops_unsampled",
-        "hand_over",
-        "ratio_bound",
-        "samples_local",
-        "samples_remote",
+        "_bound", "_children", "_random_children", "_roots", "_tracer", "drops_roots",
+        "drops_unsampled", "hand_over", "ratio_bound", "samples_local", "samples_remote",
         "samples_roots",
-    )
+    )  # fmt: skip
 
     def __init__(self, starter: LightSpans) -> None:
         tracer, decisions = starter.tracer, starter.decisions
         self._tracer = tracer
-        self._root_tail = b"-%02x" % (starter.new_random | _SAMPLED)
+        self._roots = root_ids(b"%02x" % (starter.new_random | _SAMPLED))
+        self._children = child_ids(b"%02x" % _SAMPLED)
+        self._random_children = child_ids(b"%02x" % (_RANDOM | _SAMPLED))
         self.hand_over = HandOver(tracer)
         self._bound = {**starter.bound, "_hand_over": self.hand_over, "__slots__": ()}
         self.samples_roots = decisions.get(None)
@@ -315,8 +308,10 @@ class FlatSpans:
         """
         if not self._tracer._is_enabled():
             return None
-        # An id of zeros alone has a chance of 2**-64.
-        return b"00-" + random_id() + b"-" + random_id()[:16] + self._root_tail
+        try:
+            return self._roots.take()
+        except IndexError:
+            return self._roots.new()
 
     def root_by_ratio(self, bound: int) -> tuple[bool, bytes | None]:
         """Return whether a new trace is sampled, and the `traceparent` of its root.
@@ -340,7 +335,9 @@ class FlatSpans:
         """
         if not self._tracer._is_enabled():
             return None
-        tail = above[52:]
-        if tail not in _CHILD_TAILS:
-            tail = _TAILS[tail]
-        return above[:36] + random_id()[:16] + tail
+        # Sampled, and as random as its trace.
+        ids = self._random_children if above[54] in _RANDOM_DIGITS else self._children
+        try:
+            return above[:36] + ids.take()
+        except IndexError:
+            return above[:36] + ids.new()

@@ -5,11 +5,20 @@ import random
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from tracing.core.ids import random_id
+from tracing.core.ids import child_ids, random_id, root_ids
 
 
 def test_an_id_is_32_hexadecimal_digits() -> None:
     assert re.fullmatch(rb"[0-9a-f]{32}", random_id())
+
+
+def test_ids_have_the_form_of_what_they_are_for() -> None:
+    roots = {root_ids(b"03").new() for _ in range(300)}
+    children = {child_ids(b"01").new() for _ in range(300)}
+
+    assert 300 == len(roots) == len(children)
+    assert all(re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-03", root) for root in roots)
+    assert all(re.fullmatch(rb"[0-9a-f]{16}-01", child) for child in children)
 
 
 def test_threads_never_get_the_same_id() -> None:
@@ -21,6 +30,7 @@ def test_threads_never_get_the_same_id() -> None:
 
 
 def test_a_forked_child_has_ids_of_its_own() -> None:
+    # The parent has some left, and so would the child.
     random_id()
     reader, writer = os.pipe()
     child = os.fork()
