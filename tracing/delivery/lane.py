@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from tracing.core.log import EventLog
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from tracing.delivery.failure_handling import FailureHandling
     from tracing.delivery.places import Places
+    from tracing.delivery.runners import Runners
     from tracing.messaging.process import Processing
     from tracing.messaging.reading import ConsumerPort, LaneSettlement
     from tracing.messaging.transport import Lane
@@ -28,20 +28,18 @@ _logger = EventLog("tracing")
 # A handler that is cancelled gets this long to clean up; the loop does not wait longer for it.
 _CLEAN_UP_S = 0.5
 
-HANDLED_BY: ContextVar[tuple[object, ...]] = ContextVar("pipeline-tracing-loops", default=())
-"""The loops whose handlers the current task runs in, outermost first."""
-
 
 class LaneWorker:
     """Handles the messages of a lane in order.
 
     Attributes:
         lane: The lane.
+        name: What its tasks are called.
         failure: The error of the message that could not be handled; no later one is begun.
         current: The message in progress.
 
     Args:
-        owner: The loop; code that a handler calls finds it in `HANDLED_BY`.
+        runners: Run it when messages wait.
         consumer: The consumer that fetched the messages.
         lane: The lane.
         settlement: How its messages are settled.
@@ -54,7 +52,7 @@ class LaneWorker:
 
     def __init__(
         self,
-        owner: object,
+        runners: Runners,
         consumer: ConsumerPort[Any],
         lane: Lane,
         settlement: LaneSettlement,
@@ -66,11 +64,11 @@ class LaneWorker:
         failed: Callable[[Exception], None],
     ) -> None:
         self.lane = lane
+        self.name = f"consume {consumer.info.transport.lane_names((lane,))}"
         self.current: Any = None
         self.failure: Exception | None = None
-        self._owner = owner
+        self._runners = runners
         self._transport = consumer.info.transport
-        self._task_name = f"consume {self._transport.lane_names((lane,))}"
         self._process = consumer.process
         # Begins ordinary records; other transports than Kafka have no flat path.
         self._begin: Callable[[Any], FlatHandling | None] | None = getattr(
@@ -85,14 +83,12 @@ class LaneWorker:
         self._stop = stop
         self._failed = failed
         self._queue: deque[Any] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        # A task that goes on with other lanes is not this one's any longer.
+        self._running = self._added = False
         self._open = True
-        self._held = False
-        self._closed = False
-        self._cut_off = False
-        self._reported = False
-        self._has_place = False
-        self._backing_off = False
+        self._closed = self._cut_off = self._reported = False
+        self._has_place = self._backing_off = False
 
     @property
     def waiting(self) -> int:
@@ -112,7 +108,7 @@ class LaneWorker:
     @property
     def busy(self) -> bool:
         """Whether a record is in progress."""
-        return self._task is not None and not self._task.done()
+        return self._running and self._task is not None and not self._task.done()
 
     @property
     def idle(self) -> bool:
@@ -138,11 +134,11 @@ class LaneWorker:
 
     def hold(self) -> None:
         """Begin no message until `release`."""
-        self._held, self._open = True, False
+        self._open = False
 
     def release(self) -> None:
         """Continue after `hold`."""
-        self._held, self._open = False, not self._closed
+        self._open = not self._closed
         self._start()
 
     def close(self) -> None:
@@ -153,7 +149,7 @@ class LaneWorker:
         """Finish the record in progress and begin no other; return false if that takes too long."""
         self.close()
         task = self._task
-        if task is None or task.done():
+        if task is None or not self.busy:
             return True
         if self.current is None or self._backing_off:
             # It only waits: for the next attempt, or for a place, which other lanes' handlers may
@@ -174,17 +170,24 @@ class LaneWorker:
         """Cancel the record in progress: it stays unhandled and is delivered again."""
         self.close()
         self._cut_off = True
-        if self._task is not None:
+        if self._task is not None and self.busy:
             self._task.cancel()
 
     def _start(self) -> None:
         # Nothing is begun after a record that was begun and not handled.
-        if self._queue and self._open and self.current is None and not self.busy:
-            self._task = asyncio.create_task(self._run(), name=self._task_name)
+        if self._queue and self._open and self.current is None and not (self._added or self.busy):
+            self._added = True
+            self._runners.add(self)
 
-    async def _run(self) -> None:
-        HANDLED_BY.set((*HANDLED_BY.get(), self._owner))
-        task = asyncio.current_task()
+    def scheduled(self, task: asyncio.Task[Any]) -> None:
+        """Note the task that was created to run this, unless that has begun."""
+        if self._added:
+            self._task, self._running, self._added = task, True, False
+
+    async def run(self, task: asyncio.Task[Any] | None = None) -> bool:
+        """Handle the messages that wait; return whether the task may go on with other lanes."""
+        self._task = task = task or asyncio.current_task()
+        self._running, self._added = True, False
         queue, places = self._queue, self._places
         try:
             while queue and self._open and not self._stop.is_set():
@@ -192,10 +195,10 @@ class LaneWorker:
                     if places.take():
                         self._has_place = True
                     elif not await self._wait_for_place(places):
-                        return
+                        break
                 record = self.current = queue.popleft()
                 if not await self._handle(record, task):
-                    return
+                    return False
                 self._handled(record)
                 self.current = None
         except Exception as error:
@@ -203,6 +206,12 @@ class LaneWorker:
             # the lane would stall silently.
             self.failure = error
             self._failed(error)
+            return False
+        if not self._open or (task is not None and task.cancelling()):
+            # `finish` waits for the end of the task; a cancellation is not for other lanes.
+            return False
+        self._running = False
+        return True
 
     async def _wait_for_place(self, places: Places) -> bool:
         """Wait for a place; return false if no record may be begun any longer."""
@@ -279,7 +288,7 @@ class LaneWorker:
 
     def _attempts(self, handling: FlatHandling | Processing) -> Attempts:
         processing = general_of(handling) if isinstance(handling, FlatHandling) else handling
-        return Attempts(processing, self._handler, self._handling, cut_off=self._is_cut_off)
+        return Attempts(processing, self._handler, self._handling, cut_off=lambda: self._cut_off)
 
     async def _attempt(
         self, attempt: Coroutine[Any, Any, float | None], record: Any
@@ -328,9 +337,6 @@ class LaneWorker:
         if self._has_place and self._places is not None:
             self._has_place = False
             self._places.give_back()
-
-    def _is_cut_off(self) -> bool:
-        return self._cut_off
 
     def _report(self) -> None:
         """Log, once, that a handler outlived its cancellation."""

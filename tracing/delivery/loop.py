@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tracing.core.log import EventLog, described
 from tracing.delivery.closing import Closing, begin_reading, end_reading
 from tracing.delivery.commits import Commits
-from tracing.delivery.lane import HANDLED_BY, LaneWorker
+from tracing.delivery.lane import LaneWorker
+from tracing.delivery.runners import HANDLED_BY, Runners
 from tracing.delivery.workers import Workers, tidied
 from tracing.messaging.reading import ConsumerClosedError
 
@@ -67,6 +68,7 @@ class Loop:
         self._drain_timeout_s = drain_timeout_s
         self._transport = consumer.info.transport
         self._reading = reading = consumer.reading()
+        self._runners = Runners(self)
         self._workers = Workers(reading, self._worker, max_buffered)
         self._commits = Commits(reading.settlement, self._transport, commit_interval_s, self._fail)
         self._changes: list[Callable[[], None]] = []
@@ -200,7 +202,7 @@ class Loop:
     def _worker(self, lane: Lane) -> LaneWorker:
         self._handling.prepare(lane.topic)
         return LaneWorker(
-            self,
+            self._runners,
             self._consumer,
             lane,
             self._reading.settlement.lane(lane),
