@@ -171,17 +171,21 @@ class Scope:
         """Return the increase in the window of a counter that all replicas read from one store.
 
         It compares the highest value of any replica now and before the window, so a restart neither
-        hides nor invents events. Without a store, a restart begins at 0: then the increases that
-        each process saw count.
+        hides nor invents events. Where there was none before, it compares with the lowest value in
+        the window: to a new Prometheus, what an old store has counted is not new. Without a store,
+        a restart begins at 0: then the increases that each process saw count.
         """
         series = self.select(metric, *where)
         now = aggregate("max", by, f"last_over_time({series}[5m])")
         before = aggregate(
             "max", by, f"last_over_time({series}[{_REMEMBERED_FOR}] offset {self.window})"
         )
-        restarted = f"{self.increase(metric, *where, by=by)} and {now} < {before}"
+        highest = aggregate("max", by, f"max_over_time({series}[{self.window}])")
+        lowest = aggregate("min", by, f"min_over_time({series}[{self.window}])")
+        by_process = self.increase(metric, *where, by=by)
         return (
-            f"({now} - {before} > 0 or ({restarted}) or {self.max_increase(metric, *where, by=by)})"
+            f"({now} - {before} > 0 or ({by_process} and {now} < {before}) "
+            f"or ({by_process} and {now} < {highest}) or {highest} - {lowest})"
         )
 
     def shared_rate(self, metric: Metric, *where: str, by: Sequence[str]) -> str:

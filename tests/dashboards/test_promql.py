@@ -181,6 +181,29 @@ CASES = (
         value=1,
     ),
     Case(
+        about="a window over all restarts has what each process counted in the shared store",
+        series={
+            'pipeline_saga_ended_total{saga="s", outcome="failed", instance="a"}': "_x101 0+1x9",
+            'pipeline_saga_ended_total{saga="s", outcome="failed", instance="b"}': "_x111 9+2x20",
+        },
+        expr=sagas.FAILED.expr(SCOPE),
+        value=27,
+    ),
+    Case(
+        about="to a new Prometheus, what an old store has counted is not new",
+        series={
+            'pipeline_saga_ended_total{saga="s", outcome="failed"}': "_x110 500x5 502x5",
+        },
+        expr=sagas.FAILED.expr(SCOPE),
+        value=2,
+    ),
+    Case(
+        about="a store whose last process has ended keeps what it counted",
+        series={'pipeline_saga_ended_total{saga="s", outcome="failed"}': "_x101 3+1x6"},
+        expr=sagas.FAILED.expr(SCOPE),
+        value=6,
+    ),
+    Case(
         about="a partition that two monitors report counts once",
         series={
             f'pipeline_consumer_lag{{{HOP}, messaging_destination_partition_id="{number}", '
