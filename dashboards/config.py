@@ -108,6 +108,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         labels: Labels that every alert gets, such as `team: shop`.
         recording_rules: Whether Prometheus has loaded the recording rules. If so, dashboards query
             the recorded lag by group and topic instead of the lag of all partitions.
+        native_histograms: Whether Prometheus stores histograms as native ones, by
+            `convert_histograms_to_nhcb` or because services send exponential ones.
         kubernetes: The metadata of Kubernetes resources.
     """
 
@@ -123,6 +125,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     runbook_url: str = ""
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     recording_rules: bool = False
+    native_histograms: bool = False
     kubernetes: Kubernetes = msgspec.field(default_factory=Kubernetes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.model.board import Board, Row, SignalPanel, TracesPanel
+from dashboards.model.board import CHOSEN_SERVICE, Board, Row, SignalPanel, TracesPanel
 from dashboards.model.labels import TOPIC
 from dashboards.signals import dead_letters, flows, schemas, services
 
@@ -84,7 +84,7 @@ def service_board() -> Board:
                         title="Recent traces of the service",
                         description="Traces in which the service processed or sent a record, "
                         "latest first.",
-                        query='{ resource.service.name =~ "$service" && '
+                        query=f"{{ {CHOSEN_SERVICE} && "
                         "(kind = consumer || kind = producer || kind = server) }",
                     ),
                 ),

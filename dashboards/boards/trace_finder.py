@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from dashboards.model.board import Board, Box, LogsPanel, Row, TracesPanel, TraceView
+from dashboards.model.board import (
+    CHOSEN_SERVICE,
+    Board,
+    Box,
+    LogsPanel,
+    Row,
+    TracesPanel,
+    TraceView,
+)
 
 
 def trace_finder_board() -> Board:
@@ -73,15 +81,14 @@ def trace_finder_board() -> Board:
                         title="Slow traces",
                         description="Traces with a span of the service that took longer than the "
                         "duration chosen above.",
-                        query='{ resource.service.name =~ "$service" && trace:duration > '
-                        "$slower_than }",
+                        query=f"{{ {CHOSEN_SERVICE} && trace:duration > $slower_than }}",
                         width=12,
                     ),
                     TracesPanel(
                         title="Failed traces",
                         description="Traces with a technical failure. A business rejection is "
                         "not a failure.",
-                        query='{ resource.service.name =~ "$service" && status = error }',
+                        query=f"{{ {CHOSEN_SERVICE} && status = error }}",
                         width=12,
                     ),
                 ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from dashboards.model.signal import Signal
@@ -11,6 +11,13 @@ if TYPE_CHECKING:
 Kind = Literal[
     "timeseries", "counts", "stacked", "stat", "heatmap", "table", "timeline", "graph", "funnel"
 ]
+
+SERVICE_NAME: Final = "service_name"
+"""The variable with the chosen services as traces name them, without a namespace."""
+CHOSEN_SERVICE: Final = (
+    f'(resource.service.name =~ "$service" || resource.service.name =~ "${SERVICE_NAME}")'
+)
+"""TraceQL for spans of the chosen services; the first part matches all if all are chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

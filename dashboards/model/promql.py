@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.labels import PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
+from dashboards.model.labels import BOUND, PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
 from tracing.metrics.catalog import (
     CONSUMER_CATCH_UP_TIME,
     CONSUMER_CAUSE,
@@ -80,6 +80,8 @@ class Scope:
         selector: Labels that every series must have, such as `cluster: eu`.
         only: Regular expressions for labels that no variable filters.
         ruleset: The prefix of the recording rules to use; empty if they are not loaded.
+        native: Whether Prometheus stores histograms as native ones, which have no `_bucket`,
+            `_sum` and `_count` series.
     """
 
     window: str = RATE_INTERVAL
@@ -87,6 +89,7 @@ class Scope:
     selector: Mapping[str, str] = field(default_factory=dict)
     only: Mapping[str, str] = field(default_factory=dict)
     ruleset: str = ""
+    native: bool = False
 
     @classmethod
     def of(
@@ -100,6 +103,7 @@ class Scope:
             selector=config.selector,
             only={label: pattern for label, pattern in chosen.items() if pattern != ALL},
             ruleset=config.prefix if config.recording_rules else "",
+            native=config.native_histograms,
         )
 
     def select_recorded(self, record: str, *labels: str) -> str:
@@ -120,10 +124,10 @@ class Scope:
         Args:
             metric: The metric.
             where: More matchers, such as `outcome="failed"`.
-            part: `bucket`, `sum` or `count` of a histogram.
+            part: `bucket`, `sum` or `count` of a histogram; a native one has all in one series.
             among: The labels that variables may filter; by default all that the metric has.
         """
-        name = f"{metric.prometheus}_{part}" if part else metric.prometheus
+        name = series_name(metric, part, native=self.native)
         has = labels_of(metric) if among is None else labels_of(metric) & set(among)
         matchers = []
         for label, variable in VARIABLE_OF.items():
@@ -165,7 +169,27 @@ class Scope:
         series = self.select(metric, *where, part=part, among=among)
         earlier = f"last_over_time({series}[{_REMEMBERED_FOR}] offset {self.window})"
         new = f"last_over_time({series}[{self.window}]) unless {earlier}"
-        return aggregate("sum", by, f"{new} or increase({series}[{self.window}])")
+        kept = [label for label in by if label != BOUND] if self.native else by
+        total = aggregate("sum", kept, f"{new} or increase({series}[{self.window}])")
+        return f"histogram_{part}({total})" if self.native and part in {"sum", "count"} else total
+
+    def increase_up_to(
+        self, bound: float, metric: Metric, *where: str, by: Sequence[str] = ()
+    ) -> str:
+        """Return how many values of a histogram up to a bound were added in the window.
+
+        Args:
+            bound: One of the bounds of its buckets.
+            metric: The histogram.
+            where: More matchers.
+            by: The labels to keep.
+        """
+        if not self.native:
+            return self.increase(metric, *where, _bound(bound), by=by, part="bucket")
+        values = self.increase(metric, *where, by=by, part="bucket")
+        # Without values there is no share of them.
+        share = f"(histogram_fraction(-Inf, {bound:g}, {values}) >= 0)"
+        return f"({share} * histogram_count({values}) or histogram_count({values}))"
 
     def shared_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
         """Return the increase in the window of a counter that all replicas read from one store.
@@ -205,7 +229,7 @@ class Scope:
             where: More matchers.
             by: The labels to keep.
         """
-        buckets = self.increase(metric, *where, by=("le", *by), part="bucket")
+        buckets = self.increase(metric, *where, by=(BOUND, *by), part="bucket")
         return f"histogram_quantile({share:g}, {buckets})"
 
     def mean(
@@ -256,6 +280,17 @@ def labels_of(metric: Metric) -> frozenset[str]:
     """Return the labels of a metric, and that of the service unless it describes another one."""
     service = () if metric in _WITHOUT_SERVICE else (SERVICE,)
     return frozenset((*metric.prometheus_labels, *service))
+
+
+def series_name(metric: Metric, part: str, *, native: bool) -> str:
+    """Return the name of the series that have a part of a histogram, or that are the metric."""
+    return f"{metric.prometheus}_{part}" if part and not native else metric.prometheus
+
+
+def _bound(bound: float) -> str:
+    """Return a matcher for a bucket's bound: `5` over OTLP, `5.0` when scraped."""
+    whole, _, rest = str(float(bound)).partition(".")
+    return f'{BOUND}=~"' + (rf"{whole}(\\.0)?" if rest == "0" else rf"{whole}\\.{rest}") + '"'
 
 
 def aggregate(how: str, by: Sequence[str], inner: str) -> str:

@@ -12,14 +12,15 @@ from grafana_foundation_sdk.builders.dashboard import (
 )
 from grafana_foundation_sdk.models.common import DataSourceRef
 from grafana_foundation_sdk.models.dashboard import (
+    VariableHide,
     VariableOption,
     VariableRefresh,
     VariableSort,
 )
 
-from dashboards.model.board import LogsPanel, SignalPanel, TracesPanel, TraceView
-from dashboards.model.labels import GROUP, PIPELINE, SAGA, SERVICE, TOPIC
-from dashboards.model.promql import ALL, INTERVAL, any_of
+from dashboards.model.board import SERVICE_NAME, LogsPanel, SignalPanel, TracesPanel, TraceView
+from dashboards.model.labels import GROUP, PIPELINE, SAGA, SERVICE, TOPIC, VARIABLE_OF
+from dashboards.model.promql import ALL, INTERVAL, any_of, series_name
 from tracing.metrics.catalog import (
     CONSUMED_MESSAGES,
     CONSUMER_LAG,
@@ -44,17 +45,17 @@ TEMPO: Final = DataSourceRef(type_val="tempo", uid="${tempo}")
 LOKI: Final = DataSourceRef(type_val="loki", uid="${loki}")
 
 _FILTERS: Final = {
-    "pipeline": ((f"{WAIT_DURATION.prometheus}_count",), PIPELINE, "Pipeline"),
+    "pipeline": ((WAIT_DURATION,), PIPELINE, "Pipeline"),
     # Every service reports this metric from its start, also one that only receives.
-    "service": ((TELEMETRY_DROPPED.prometheus,), SERVICE, "Service"),
+    "service": ((TELEMETRY_DROPPED,), SERVICE, "Service"),
     "destination": (
-        (SENT_MESSAGES.prometheus, CONSUMED_MESSAGES.prometheus, CONSUMER_LAG.prometheus),
+        (SENT_MESSAGES, CONSUMED_MESSAGES, CONSUMER_LAG),
         TOPIC,
         "Topic",
     ),
     # The lag monitor also reports groups that are not instrumented.
-    "group": ((CONSUMED_MESSAGES.prometheus, CONSUMER_STATUS.prometheus), GROUP, "Group"),
-    "saga": ((SAGA_STARTED.prometheus,), SAGA, "Saga"),
+    "group": ((CONSUMED_MESSAGES, CONSUMER_STATUS), GROUP, "Group"),
+    "saga": ((SAGA_STARTED,), SAGA, "Saga"),
 }
 _INTERVALS: Final = ("5m", "15m", "1h", "6h", "1d")
 _DEFAULT_INTERVAL: Final = "1h"
@@ -80,6 +81,10 @@ def variables_of(board: Board, config: Config) -> Iterator[Builder[VariableModel
             )
     for name in board.variables:
         yield _filter(name, config)
+    if any(
+        isinstance(panel, TracesPanel) and f"${SERVICE_NAME}" in panel.query for panel in panels
+    ):
+        yield _service_name(config)
     for box in board.boxes:
         yield _box(box)
     if any(isinstance(panel, SignalPanel) and panel.over == INTERVAL for panel in panels):
@@ -95,7 +100,15 @@ def variables_of(board: Board, config: Config) -> Iterator[Builder[VariableModel
 def _filter(name: str, config: Config) -> QueryVariable:
     metrics, label, title = _FILTERS[name]
     only = any_of({"pipeline": config.pipelines, "saga": config.sagas}.get(name, ()))
-    matchers = [f'__name__=~"{"|".join(metrics)}"']
+    names = [
+        series_name(
+            metric,
+            "count" if metric.kind == "histogram" else "",
+            native=config.native_histograms,
+        )
+        for metric in metrics
+    ]
+    matchers = [f'__name__=~"{"|".join(names)}"']
     matchers += [f'{chosen}="{value}"' for chosen, value in config.selector.items()]
     if only != ALL:
         matchers.append(f'{label}=~"{only}"')
@@ -113,6 +126,27 @@ def _filter(name: str, config: Config) -> QueryVariable:
         .include_all(True)
         # The default `.*` also matches series without the label: a consumer without a group.
         .all_value(only)
+        .current(_ALL)
+    )
+
+
+def _service_name(config: Config) -> QueryVariable:
+    """Return the hidden variable that holds the chosen services as their traces name them."""
+    chosen = f'{SERVICE}=~"${VARIABLE_OF[SERVICE]}"'
+    selector = ", ".join(
+        [chosen, *(f'{name}="{value}"' for name, value in config.selector.items())]
+    )
+    return (
+        QueryVariable(SERVICE_NAME)
+        .hide(VariableHide.HIDE_VARIABLE)
+        .description("Names of the chosen services without their namespaces.")
+        .datasource(PROMETHEUS)
+        .query(f"label_values({TELEMETRY_DROPPED.prometheus}{{{selector}}}, {SERVICE})")
+        # Prometheus puts `service.namespace` and a slash before the name.
+        .regex("/([^/]+)$/")
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .multi(True)
+        .include_all(True)
         .current(_ALL)
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.model.labels import ERROR, GROUP, PIPELINE, SERVICE, TOPIC, TYPE
+from dashboards.model.labels import BOUND, ERROR, GROUP, PIPELINE, SERVICE, TOPIC, TYPE
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import EACH_POINT, Signal, Threshold
 from tracing.metrics.catalog import (
@@ -54,7 +54,7 @@ END_TO_END_DISTRIBUTION: Final = Signal(
     description="How many records arrived with each end-to-end lag. Two bands mean two kinds of "
     "flow, or an early and a late hop.",
     unit="s",
-    expr=lambda scope: scope.rate(END_TO_END_DURATION, by=("le",), part="bucket"),
+    expr=lambda scope: scope.rate(END_TO_END_DURATION, by=(BOUND,), part="bucket"),
     legend="{{le}}",
     exemplars=True,
 )

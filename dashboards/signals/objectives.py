@@ -48,11 +48,11 @@ def _for_each(objectives: Sequence[Objective], expr: Callable[[Objective], str])
 
 def _late_share(scope: Scope, objective: Objective) -> str:
     """Return a query for the share of flows in the window that arrived late."""
-    bound = f'le=~"{_bound(objective.within_s)}"'
-    on_time = scope.rate(
-        END_TO_END_DURATION, *_where(objective), bound, by=(PIPELINE,), part="bucket"
+    on_time = scope.increase_up_to(
+        objective.within_s, END_TO_END_DURATION, *_where(objective), by=(PIPELINE,)
     )
-    return f"1 - {on_time} / {_arrivals(scope, objective)}"
+    arrivals = scope.increase(END_TO_END_DURATION, *_where(objective), by=(PIPELINE,), part="count")
+    return f"1 - {on_time} / {arrivals}"
 
 
 def _arrivals(scope: Scope, objective: Objective) -> str:
@@ -89,9 +89,3 @@ def budget_left(objectives: Sequence[Objective]) -> Signal:
         thresholds=(Threshold(0, "warning"), Threshold(0.25, "ok")),
         below="critical",
     )
-
-
-def _bound(bound_s: float) -> str:
-    """Return a regular expression for a bucket's bound: `5` over OTLP, `5.0` when scraped."""
-    whole, _, rest = str(float(bound_s)).partition(".")
-    return rf"{whole}(\\.0)?" if rest == "0" else rf"{whole}\\.{rest}"

@@ -68,12 +68,13 @@ class PrometheusServer:
 
 @contextmanager
 def prometheus_server(
-    binaries: Path, folder: Path, rules: Sequence[Path] = ()
+    binaries: Path, folder: Path, rules: Sequence[Path] = (), *, native_histograms: bool = False
 ) -> Iterator[PrometheusServer]:
     """Run a Prometheus, which evaluates these files of rules, until the block ends."""
     config = folder / "prometheus.yml"
     files = {"rule_files": [str(file.resolve()) for file in rules]}
-    config.write_text(yaml.safe_dump(_CONFIG | files))
+    otlp = {"otlp": {"convert_histograms_to_nhcb": native_histograms}}
+    config.write_text(yaml.safe_dump(_CONFIG | files | otlp))
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"

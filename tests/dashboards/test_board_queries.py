@@ -7,7 +7,7 @@ import re
 
 from dashboards.config import Config
 from dashboards.files import generated
-from dashboards.model.board import Board, SignalPanel
+from dashboards.model.board import SERVICE_NAME, Board, SignalPanel
 from dashboards.model.labels import VARIABLE_OF
 from dashboards.rules.alerts import make_alerts
 from tests.dashboards.board_documents import (
@@ -118,7 +118,11 @@ def test_trace_queries_use_only_attributes_that_spans_have(board: Board) -> None
             if "tempo" == target["datasource"]["type"]:
                 assert set(re.findall(r"span\.([a-z_.]+)", target["query"])) <= attributes
                 for variable in re.findall(r"\$(\w+)", target["query"]):
-                    assert variable in {*board.variables, *(box.name for box in board.boxes)}
+                    assert variable in {
+                        *board.variables,
+                        SERVICE_NAME,
+                        *(box.name for box in board.boxes),
+                    }
 
 
 @each_board

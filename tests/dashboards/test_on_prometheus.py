@@ -10,7 +10,8 @@ import subprocess
 import sys
 from contextlib import chdir
 from math import ceil
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -25,6 +26,7 @@ from dashboards.rules.recordings import make_recordings
 from demo_pipeline.app.load import Load
 from demo_pipeline.app.run import RunOptions, run
 from demo_pipeline.broker import EmbeddedBroker
+from tests.dashboards.metrics_tee import metrics_tee
 from tests.dashboards.prometheus_server import PrometheusServer, prometheus_server
 from tracing import TracedConsumer, TracedProducer, otlp
 from tracing.kafka.connection import Connection
@@ -35,12 +37,13 @@ from tracing.replay.progress import Account
 from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 CONFIG = Config()
+NATIVE = Config(native_histograms=True)
 # Together, these scenarios fill every panel.
 SCENARIOS = (
     "steady", "payment-outage", "payment-declines", "poison", "slow-shipping", "stuck-saga",
@@ -66,15 +69,28 @@ class _Silent:
 
 
 @pytest.fixture(scope="module")
-def server(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    """Run Prometheus, and report the metrics of several runs to it."""
-    folder = tmp_path_factory.mktemp("prometheus")
-    with prometheus_server(binaries, folder) as running, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", running.otlp_metrics)
+def servers(
+    binaries: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[PrometheusServer, PrometheusServer]]:
+    """Run Prometheus without and with native histograms; both get the metrics of several runs."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("classic", "native")]
+    with (
+        prometheus_server(binaries, folders[0]) as classic,
+        prometheus_server(binaries, folders[1], native_histograms=True) as native,
+        metrics_tee(classic.otlp_metrics, native.otlp_metrics) as tee,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", tee)
         patch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
-        with chdir(folder):
+        with chdir(folders[0]):
             asyncio.run(_runs())
-        yield running
+        yield classic, native
+
+
+@pytest.fixture(scope="module")
+def server(servers: tuple[PrometheusServer, PrometheusServer]) -> PrometheusServer:
+    """Return the Prometheus as it is by default."""
+    return servers[0]
 
 
 async def _runs() -> None:
@@ -184,10 +200,15 @@ def _as_grafana_sends(query: str, window: str = "2m", **chosen: str) -> str:
 
 
 def _queries_of(
-    board: Board, panel: SignalPanel, server: PrometheusServer, **chosen: str
+    board: Board,
+    panel: SignalPanel,
+    server: PrometheusServer,
+    *,
+    config: Config = CONFIG,
+    chosen: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Return the queries of a panel over the whole time since the server started."""
-    scope = scope_of(panel, board, CONFIG)
+    scope = scope_of(panel, board, config)
     window = f"{ceil(server.age_s())}s"
     return [_as_grafana_sends(signal.expr(scope), window, **chosen) for signal in panel.signals]
 
@@ -202,15 +223,45 @@ def test_every_query_of_every_panel_returns_data(
         assert any(series["value"][1] != "NaN" for series in result), query
 
 
+@pytest.mark.parametrize(("board", "panel"), PANELS)
+def test_with_native_histograms_every_query_of_every_panel_returns_data(
+    board: Board, panel: SignalPanel, servers: tuple[PrometheusServer, PrometheusServer]
+) -> None:
+    _, native = servers
+    for query in _queries_of(board, panel, native, config=NATIVE):
+        result = native.query(query)
+        assert result, query
+        assert any(_value(series) != "NaN" for series in result), query
+
+
+def _value(series: dict[str, Any]) -> str:
+    """Return a sample's value, or a native histogram's count."""
+    value: str = series["value"][1] if "value" in series else series["histogram"][1]["count"]
+    return value
+
+
+def test_with_native_histograms_every_rule_is_valid_and_every_recording_has_data(
+    servers: tuple[PrometheusServer, PrometheusServer],
+) -> None:
+    _, native = servers
+    assert "pipeline_wait_duration_seconds_count" not in native.names()
+    for recording in make_recordings(NATIVE):
+        assert native.query(recording.expr), recording.record
+    for alert in make_alerts(NATIVE, recorded=False):
+        native.query(alert.expr)
+
+
+@pytest.mark.parametrize("config", [CONFIG, NATIVE], ids=["classic", "native"])
 @pytest.mark.parametrize("board", make_boards(CONFIG), ids=lambda board: board.name)
 def test_variables_have_values_and_annotation_queries_are_valid(
-    board: Board, server: PrometheusServer
+    board: Board, config: Config, servers: tuple[PrometheusServer, PrometheusServer]
 ) -> None:
-    document = json.loads(dashboard_json(board, CONFIG))
+    server = servers[config.native_histograms]
+    document = json.loads(dashboard_json(board, config))
     for variable in document["templating"].get("list", ()):
         if "query" == variable["type"]:
             selector, label = re.fullmatch(
-                r"label_values\((\{.*\}), (\w+)\)", variable["query"]
+                r"label_values\((\w*\{.*\}), (\w+)\)", _as_grafana_sends(variable["query"])
             ).groups()  # type: ignore[union-attr]  # all query variables have this form
             assert server.query(f'count by ({label}) ({selector[:-1]}, {label}!=""}})'), variable
     for mark in document["annotations"].get("list", ()):
@@ -240,7 +291,9 @@ def test_every_edge_of_the_map_has_both_nodes(
     chosen: dict[str, str], server: PrometheusServer
 ) -> None:
     board, panel = next(each for each in SHOWN if each[1].kind == "graph")
-    edges, nodes = (server.query(query) for query in _queries_of(board, panel, server, **chosen))
+    edges, nodes = (
+        server.query(query) for query in _queries_of(board, panel, server, chosen=chosen)
+    )
     ends = {edge["metric"][end] for edge in edges for end in ("source", "target")}
     ids = [node["metric"]["id"] for node in nodes]
     assert ends
@@ -251,7 +304,8 @@ def test_every_edge_of_the_map_has_both_nodes(
 def test_the_map_draws_events_dashed_and_commands_solid(server: PrometheusServer) -> None:
     board, panel = next(each for each in SHOWN if each[1].kind == "graph")
     edges, _ = (
-        server.query(query) for query in _queries_of(board, panel, server, service="payment")
+        server.query(query)
+        for query in _queries_of(board, panel, server, chosen={"service": "payment"})
     )
     dashed = {
         edge["metric"]["id"]: "strokedasharray" in edge["metric"]
@@ -271,7 +325,7 @@ def test_choosing_a_service_does_not_hide_groups_and_sagas(
         if "overview" == board.name and title_of(panel) in {
             "Overdue sagas", "Failed sagas", "Stalled or dead groups",
         }:  # fmt: skip
-            for query in _queries_of(board, panel, server, service="payment"):
+            for query in _queries_of(board, panel, server, chosen={"service": "payment"}):
                 assert server.query(query), query
 
 

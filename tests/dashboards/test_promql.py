@@ -99,6 +99,16 @@ def _parallel_hops() -> dict[str, str]:
     return series
 
 
+def _native_waits() -> dict[str, str]:
+    """Return 100 waits a sample, as a native histogram: half up to 1 s, half up to 2.5 s."""
+    kind = "schema:-53 custom_values:[1 2.5]"
+    return {
+        f"pipeline_wait_duration_seconds{{{HOP}}}": f"{{{{{kind} buckets:[0 0 0]}}}}"
+        f"+{{{{{kind} sum:150 count:100 buckets:[50 50 0]}}}}x200"
+    }
+
+
+NATIVE = Scope.of(Config(native_histograms=True), window="10m")
 ONE_PIPELINE = Scope.of(Config(), window="10m", variables=("pipeline",))
 WAIT = catalog.WAIT_DURATION.prometheus
 CASES = (
@@ -219,6 +229,45 @@ CASES = (
         series=_buckets(50),
         expr=SCOPE.quantile(0.75, catalog.WAIT_DURATION),
         value=1.75,
+    ),
+    Case(
+        about="values up to a bound are counted by its bucket",
+        series=_buckets(30),
+        expr=SCOPE.increase_up_to(1, catalog.WAIT_DURATION, by=HOPS),
+        value=1400,
+    ),
+    Case(
+        about="a quantile of a native histogram is interpolated between two bounds",
+        series=_native_waits(),
+        expr=NATIVE.quantile(0.75, catalog.WAIT_DURATION),
+        value=1.75,
+    ),
+    Case(
+        about="the mean of a native histogram is that of its values",
+        series=_native_waits(),
+        expr=NATIVE.mean(catalog.WAIT_DURATION, by=HOPS),
+        value=1.5,
+    ),
+    Case(
+        about="values of a native histogram are counted",
+        series=_native_waits(),
+        expr=NATIVE.increase(catalog.WAIT_DURATION, by=HOPS, part="count"),
+        value=2000,
+    ),
+    Case(
+        about="values of a native histogram are counted up to a bound",
+        series=_native_waits(),
+        expr=NATIVE.increase_up_to(1, catalog.WAIT_DURATION, by=HOPS),
+        value=1000,
+    ),
+    Case(
+        about="without values in a native histogram, none are up to a bound",
+        series={
+            name: values.replace("sum:150 count:100 buckets:[50 50 0]", "buckets:[0 0 0]")
+            for name, values in _native_waits().items()
+        },
+        expr=NATIVE.increase_up_to(1, catalog.WAIT_DURATION, by=HOPS),
+        value=0,
     ),
     Case(
         about="retry time is the mean over all records",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -29,6 +30,12 @@ _SUPPORTED: Final = frozenset({"", "console", "otlp", "none"})
 _CONSOLE: Final = "console"
 _PROTOCOLS: Final = frozenset({"http/protobuf", "grpc"})
 _PROVIDER: Final = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}CREDENTIAL_PROVIDER"
+
+_METRICS_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_TEMPORALITY: Final = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+_DELTA: Final = frozenset({"delta", "lowmemory"})
+# The path of OTLP on Prometheus is `/api/v1/otlp`, on Mimir `/otlp`.
+_PROMETHEUS: Final = re.compile(r"/otlp(/|$)")
 
 Exporter = TypeVar("Exporter")
 
@@ -82,6 +89,7 @@ def otlp_metric_exporter() -> Made[MetricExporter] | None:
         return None
     if protocol == _CONSOLE:
         return Made(ConsoleMetricExporter(out=sys.stdout))
+    _explain_temporality()
     if protocol == "grpc":
         return Made(_grpc("metric_exporter", "OTLPMetricExporter"))
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - an extra
@@ -90,6 +98,19 @@ def otlp_metric_exporter() -> Made[MetricExporter] | None:
 
     session = _session("metrics")
     return Made(OTLPMetricExporter(session=session), session)
+
+
+def _explain_temporality() -> None:
+    """Warn where the receiver would refuse the metrics, and answer only that it failed."""
+    endpoints = [os.environ.get(name, "") for name in _METRICS_ENDPOINTS]
+    endpoint = next(filter(None, endpoints), "")
+    preference = os.environ.get(_TEMPORALITY, "").strip().lower()
+    if preference in _DELTA and _PROMETHEUS.search(endpoint):
+        warn_once(
+            f"metrics go to a Prometheus, which refuses those of {_TEMPORALITY}={preference} with "
+            "the status 500: unset the variable, or start Prometheus with "
+            "--enable-feature=otlp-deltatocumulative"
+        )
 
 
 def log_exporter() -> Made[LogRecordExporter] | None:

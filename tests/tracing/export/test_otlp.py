@@ -253,3 +253,28 @@ def test_a_valid_endpoint_is_accepted(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
     check_endpoint("traces", protocol)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "preference", "explained"),
+    [
+        ("http://prometheus:9090/api/v1/otlp", "delta", True),
+        ("http://mimir/otlp", "lowmemory", True),
+        ("http://prometheus:9090/api/v1/otlp", "cumulative", False),
+        ("http://collector:4318", "delta", False),
+    ],
+)
+def test_a_receiver_that_refuses_delta_temporality_is_named_at_the_start(
+    endpoint: str,
+    preference: str,
+    explained: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", preference)
+    monkeypatch.setattr("tracing.core.log._warned", set())
+    for _ in range(2):
+        otlp.configure("s").shutdown(timeout_s=0)
+    lines = [each for each in caplog.messages if "TEMPORALITY_PREFERENCE" in each]
+    assert [preference in line for line in lines] == [True] * explained
