@@ -30,7 +30,7 @@ NO_LABELS = {
     "by", "increase", "group", "group_left", "clamp_min", "sum", "max", "count", "topk",
     "histogram_quantile", "label_replace",
     "label_join", "on", "offset", "or", "and", "unless", "sort_desc", "last_over_time",
-    "max_over_time", "__name__", "m",
+    "max_over_time", "min_over_time", "min", "__name__", "m",
 }  # fmt: skip
 
 
