@@ -214,24 +214,26 @@ def time_ms(header: object) -> int | None:
     return moment_ms
 
 
-# Formatting a time costs 1-2 µs; all events of a second share all but the milliseconds, and at a
-# high rate many share those too. Tuples, so that a thread never pairs one time with another's text.
+# All events of a second share all but the milliseconds, and at a high rate many share those too.
+# Tuples, so that a thread never pairs one time with another's text.
 _second: tuple[int, bytes] = (-1, b"")
 _read_second: tuple[bytes, int] = (b"", 0)
-_millisecond: tuple[int, Header] = (-1, (TIME, b""))
+
+MILLISECONDS: Final = tuple(b"%03dZ" % number for number in range(1000))
+"""What the times of this library end with, by their milliseconds."""
 
 
 def time_header(now_ms: int) -> Header:
-    """Return the header of an event at a moment, unix ms; the same one for the same moment."""
-    global _second, _millisecond  # noqa: PLW0603 - caches of one entry
-    cached_ms, header = _millisecond
-    if now_ms == cached_ms:
-        return header
+    """Return the header of an event at a moment, unix ms."""
+    global _second  # noqa: PLW0603 - a cache of one entry
     second, milliseconds = divmod(now_ms, 1000)
     cached, written = _second
     if second != cached:
-        written = clock.strftime("%Y-%m-%dT%H:%M:%S", clock.gmtime(second)).encode()
+        written = time_prefix(second)
         _second = (second, written)
-    header = (TIME, b"%b.%03dZ" % (written, milliseconds))
-    _millisecond = (now_ms, header)
-    return header
+    return TIME, written + MILLISECONDS[milliseconds]
+
+
+def time_prefix(second: int) -> bytes:
+    """Return what the times of a second, unix s, begin with; their milliseconds follow."""
+    return clock.strftime("%Y-%m-%dT%H:%M:%S.", clock.gmtime(second)).encode()

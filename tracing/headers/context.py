@@ -167,6 +167,10 @@ class Propagation:
             return self.flow_sent(context, now_ms)[0]
         return self._written(boundary.allowed(self._sent(context, now_ms)))
 
+    def begun(self, origin: int) -> bytes:
+        """Return the baggage header of a message that begins a flow; it ends with the origin."""
+        return b"%b%d" % (self._ours, origin)
+
     def flow_sent(self, context: Context, now_ms: int) -> tuple[bytes, Mapping[str, object]]:
         """Return the baggage header of a message to a topic without a boundary, and its flow.
 
@@ -175,7 +179,7 @@ class Propagation:
         # Nearly all baggage in a pipeline is its name and its origin, which need no general codec.
         entries = context.get(BAGGAGE_KEY)
         if not entries:
-            return b"%b%d" % (self._ours, now_ms), self._begun(NO_FLOW, now_ms)
+            return self.begun(now_ms), self._begun(NO_FLOW, now_ms)
         if (
             isinstance(entries, Mapping)
             and len(entries) == 2  # noqa: PLR2004 - these two

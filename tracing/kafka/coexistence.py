@@ -60,7 +60,7 @@ class TracedCall:
 _under_way: ContextVar[TracedCall | None] = ContextVar("pipeline-tracing-call", default=None)
 
 
-class _ZeroCode:
+class ZeroCode:
     """Whether the library's own instrumentor has replaced methods of aiokafka's classes."""
 
     active = False
@@ -68,12 +68,12 @@ class _ZeroCode:
 
 def zero_code(*, active: bool) -> None:
     """Note whether the library's own instrumentor has replaced methods of aiokafka's classes."""
-    _ZeroCode.active = active
+    ZeroCode.active = active
 
 
 def present() -> bool:
     """Return whether anything is loaded that may have replaced a client's methods."""
-    return _ZeroCode.active or OFFICIAL in sys.modules
+    return ZeroCode.active or OFFICIAL in sys.modules
 
 
 def traced_call(client: object) -> TracedCall | None:
@@ -103,7 +103,7 @@ def beneath(
     if not present():
         return method
     own = without_official(method)
-    if not _ZeroCode.active:
+    if not ZeroCode.active:
         return own
     called = getattr(own, "__self__", client)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from contextlib import suppress
 from functools import partial
+from sys import modules
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import get_current
@@ -16,7 +18,14 @@ from tracing.headers.dead_letter import unmarked
 from tracing.kafka.batch import TracedBatch, begin_batch
 from tracing.kafka.client import client_info
 from tracing.kafka.cluster_id import cluster_of
-from tracing.kafka.coexistence import beneath, call_beneath, present, without_official
+from tracing.kafka.coexistence import (
+    OFFICIAL,
+    ZeroCode,
+    beneath,
+    call_beneath,
+    present,
+    without_official,
+)
 from tracing.kafka.forwarding import argument, like, parameters, preset, takes, with_argument
 from tracing.kafka.producer_methods import ProducerMethods
 from tracing.kafka.send_begin import batch_in, begin_send_or_none, flat_begin, record_in
@@ -127,36 +136,29 @@ class TracedProducer(ProducerMethods):
         Cancelling the future leaves open whether the record arrives: the span then ends without
         status, partition and offset, and the record is not counted as sent.
         """
-        send: Callable[..., Awaitable[asyncio.Future[RecordMetadata]]] = self._producer.send
-        if present():
-            send = beneath(send, self._producer)
+        # An attribute of a class with `__getattr__` costs more than all these.
+        own = self.__dict__
+        producer = own["_producer"]
+        send: Callable[..., Awaitable[asyncio.Future[RecordMetadata]]] = producer.send
+        if ZeroCode.active or OFFICIAL in modules:  # as `present`, without a call
+            send = beneath(send, producer)
         own_headers = [] if headers is None else list(headers)
-        sending = self._begin(topic, value, key, partition, own_headers)
+        sending = (own.get("_begin") or self._begin)(topic, value, key, partition, own_headers)
         if sending is None:
             own_headers = unmarked(own_headers, latest(own_headers))
-            return await send(
-                topic,
-                value,
-                key=key,
-                partition=partition,
-                timestamp_ms=timestamp_ms,
-                headers=own_headers,
-            )
+            return await send(topic, value, key, partition, timestamp_ms, own_headers)
         try:
-            future = await send(
-                topic,
-                value,
-                key=key,
-                partition=partition,
-                timestamp_ms=timestamp_ms,
-                headers=sending.headers,
-            )
+            future = await send(topic, value, key, partition, timestamp_ms, sending.headers)
         except BaseException as error:
             sending.failed(error)
             raise
         # The client has them. Kept until the acknowledgement, the garbage collector looks at them.
         sending.headers = SENT
-        future.add_done_callback(sending)
+        if (variables := sending.ends_in) is not None and type(future) is Future:
+            # A copy of the sender's variables, for each record, would cost more than to end it.
+            future.add_done_callback(sending, context=variables)
+        else:
+            future.add_done_callback(sending)
         return future
 
     @like(ProducerMethods.send)

@@ -64,6 +64,8 @@ class Sending:
             their number.
         created_ms: When the event came about, unix ms, where that is known.
         published: Receives the time from there to the record's timestamp.
+        sent_in: The context that was current where the send began; `None` for the current one.
+        ends_in: See `FlatSending`.
     """
 
     __slots__ = (
@@ -75,8 +77,11 @@ class Sending:
         "messages",
         "others",
         "published",
+        "sent_in",
         "span",
     )
+
+    ends_in = None
 
     def __init__(
         self,
@@ -88,6 +93,7 @@ class Sending:
     ) -> None:
         self.created_ms: int | None = None
         self.published: Durations | None = None
+        self.sent_in: Context | None = None
         self._telemetry = telemetry
         self._destination = destination
         self.span = span
@@ -157,7 +163,7 @@ class Sending:
                 semconv.SEND,
                 error,
                 self._destination.attributes,
-                trace.set_span_in_context(span),
+                trace.set_span_in_context(span, self.sent_in),
             )
         except Exception as fault:
             self._telemetry.diagnostics.failed("send", fault)

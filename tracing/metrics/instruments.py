@@ -176,6 +176,10 @@ class Metrics:
             return self._aggregator.series(metric, admitted)
         return _InstrumentDurations(self._histograms[metric.name], admitted)
 
+    def aggregates(self, metric: Metric) -> bool:
+        """Return whether a histogram is aggregated by the library, and not by the SDK."""
+        return self._aggregator is not None and self._aggregator.takes(metric)
+
     def count_later(self) -> None:
         """Count what was recorded to the histograms' `later`, so that it takes no more memory."""
         if self._aggregator is not None:

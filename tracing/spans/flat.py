@@ -119,16 +119,9 @@ class FlatSpan(LightSpan):
     """
 
     __slots__ = (
-        "_end_time",
-        "_made_context",
-        "_made_parent",
-        "_start_time",
-        "above",
-        "above_is_remote",
-        "added",
-        "plan",
-        "traceparent",
-    )
+        "_end_time", "_made_context", "_made_parent", "_start_time", "above", "above_is_remote",
+        "added", "plan", "traceparent",
+    )  # fmt: skip
 
     plan: SpanPlan
     traceparent: bytes
@@ -246,7 +239,7 @@ class FlatSpans:
         starter: What starts the tracer's light spans; see `of`.
 
     Attributes:
-        hand_over: How the spans reach the processors.
+        hand_over: How the spans reach the processors. `root` and `child` let it look at them.
         samples_roots: Whether a new trace is sampled; `None` where that depends on the trace.
         ratio_bound: Where it does, by the SDK's ratio of traces: those are sampled whose lowest 64
             bits are below it. `None` where another sampler has to be asked.
@@ -293,6 +286,9 @@ class FlatSpans:
             return None
         if type(starter.tracer.id_generator) is not RandomIdGenerator:
             return None
+        # As `Tracer._is_enabled` does, which is one more call for each span.
+        if not hasattr(starter.tracer, "_tracer_config"):
+            return None
         # Limits may cut any attribute.
         return cls(starter) if starter.bound["is_light"] else None
 
@@ -306,7 +302,10 @@ class FlatSpans:
 
         `None` where the tracer is switched off.
         """
-        if not self._tracer._is_enabled():
+        hand_over = self.hand_over
+        if hand_over.multi._span_processors is not hand_over.seen:
+            hand_over.look()
+        if not self._tracer._tracer_config.is_enabled:
             return None
         try:
             return self._roots.take()
@@ -333,7 +332,10 @@ class FlatSpans:
         Args:
             above: The parent's, of version 00.
         """
-        if not self._tracer._is_enabled():
+        hand_over = self.hand_over
+        if hand_over.multi._span_processors is not hand_over.seen:
+            hand_over.look()
+        if not self._tracer._tracer_config.is_enabled:
             return None
         # Sampled, and as random as its trace.
         ids = self._random_children if above[54] in _RANDOM_DIGITS else self._children

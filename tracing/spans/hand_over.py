@@ -47,29 +47,29 @@ class HandOver:
 
     Args:
         tracer: The tracer; its provider's processors get the spans.
+
+    Attributes:
+        calls_nobody: Whether the end of a span calls no code of the user's own.
+        multi: Has the processors of now in `_span_processors`.
+        seen: The processors that were looked at last: call `look` where those of now are others.
+        start: Calls the processors at the start of a span; `None` where none of them needs it.
     """
 
-    __slots__ = ("_endings", "_ends", "_multi", "_processors", "_starts")
+    __slots__ = ("_endings", "_ends", "_starts", "calls_nobody", "multi", "seen", "start")
 
     def __init__(self, tracer: Tracer) -> None:
-        self._multi: Any = tracer.span_processor
-        self._processors: object = None
+        self.multi: Any = tracer.span_processor
+        self.seen: object = None
+        self.calls_nobody = False
+        self.start: Callable[[Span, Context], None] | None = None
         self._starts: tuple[SpanProcessor, ...] = ()
         self._endings: tuple[Any, ...] = ()
         self._ends: tuple[tuple[SpanProcessor, Any, Any, int, int], ...] = ()
-        if type(self._multi) is not SynchronousMultiSpanProcessor or not hasattr(
-            self._multi, "_span_processors"
+        if type(self.multi) is not SynchronousMultiSpanProcessor or not hasattr(
+            self.multi, "_span_processors"
         ):
             # Such as the SDK's concurrent one, or the user's own: it calls the others.
-            self._multi = _Single(self._multi)
-
-    @property
-    def start(self) -> Callable[[Span, Context], None] | None:
-        """Calls the processors at the start of a span; `None` where none of them needs it."""
-        processors = self._multi._span_processors
-        if processors is not self._processors:
-            self._look(processors)
-        return self._start if self._starts else None
+            self.multi = _Single(self.multi)
 
     def _start(self, span: Span, context: Context) -> None:
         for processor in self._starts:
@@ -80,9 +80,8 @@ class HandOver:
 
         Raises whatever a processor of the user's own raises, as the end of a span of the SDK does.
         """
-        processors = self._multi._span_processors
-        if processors is not self._processors:
-            self._look(processors)
+        if self.multi._span_processors is not self.seen:
+            self.look()
         for processor in self._endings:
             processor._on_ending(span)
         for processor, batch, queue, size, room in self._ends:
@@ -96,19 +95,25 @@ class HandOver:
             # A queue that is full or closed is the processor's affair.
             processor.on_end(span)
 
-    def _look(self, processors: tuple[SpanProcessor, ...]) -> None:
+    def look(self) -> None:
+        """Look at the processors of now."""
+        processors = self.multi._span_processors
         self._starts = tuple(
             processor
             for processor in processors
             if not _inherits(processor, "on_start", _IDLE_STARTS)
         )
+        self.start = self._start if self._starts else None
         self._endings = tuple(
             processor
             for processor in processors
             if not _inherits(processor, "_on_ending", _IDLE_ENDINGS)
         )
         self._ends = tuple((processor, *_queue_of(processor)) for processor in processors)
-        self._processors = processors
+        self.calls_nobody = not self._endings and all(
+            _inherits(processor, "on_end", _quiet_ends()) for processor in processors
+        )
+        self.seen = processors
 
 
 class _Single:
@@ -116,6 +121,11 @@ class _Single:
 
     def __init__(self, processor: SpanProcessor) -> None:
         self._span_processors = (processor,)
+
+
+def _quiet_ends() -> tuple[object, ...]:
+    # A full or closed queue of a batch is the SDK's affair; what it exports is in its own thread.
+    return SpanProcessor.on_end, *_fed.values()
 
 
 def _inherits(processor: object, method: str, idle: tuple[object, ...]) -> bool:

@@ -109,7 +109,7 @@ async def test_headers_may_come_from_any_iterable_and_are_not_changed(
         assert ("a", b"1") in list(record.headers)
 
 
-@pytest.mark.parametrize(("flat", "part"), [("off", "inject"), ("on", "flow_sent")])
+@pytest.mark.parametrize(("flat", "part"), [("off", "inject"), ("on", "begun")])
 async def test_a_record_goes_out_as_given_when_telemetry_breaks(
     memory: _InMemory, capture: Capture, monkeypatch: pytest.MonkeyPatch, flat: str, part: str
 ) -> None:

@@ -20,6 +20,7 @@ from tracing.spans.flat import FlatSpan
 if TYPE_CHECKING:
     from asyncio import Future
     from collections.abc import Callable
+    from contextvars import Context as TaskContext
 
     from opentelemetry.context import Context
 
@@ -44,6 +45,9 @@ class FlatSending:
     Attributes:
         headers: The headers to send.
         send: What it shares with others.
+        sent_in: The context that was current where it began; `None` once it has ended.
+        ends_in: In which variables `done` may be called; `None` for those of the sender, where it
+            calls processors of the user's own.
         started: When it began, by `time.perf_counter`.
         created_ms: When the event came about, unix ms, where that is known.
         published: Receives the time from there to the record's timestamp.
@@ -53,6 +57,8 @@ class FlatSending:
 
     headers: list[Header]
     send: SendPlan
+    sent_in: Context | None
+    ends_in: TaskContext | None
     started: float
     created_ms: int | None
     published: Durations
@@ -87,7 +93,9 @@ class FlatSending:
     def failed(self, error: BaseException | None) -> None:
         """End the send with its error. A cancelled wait is none: the message may be on its way."""
         send = self.send
-        Sending(send.telemetry, send.typed, self.span, self.headers, self.started).failed(error)
+        general = Sending(send.telemetry, send.typed, self.span, self.headers, self.started)
+        general.sent_in = self.sent_in
+        general.failed(error)
 
 
 class SentSpan(FlatSending, FlatSpan):
@@ -103,8 +111,8 @@ class SentSpan(FlatSending, FlatSpan):
     """
 
     __slots__ = (
-        "created_ms", "headers", "message_id", "origin", "pipeline", "placed", "published", "rare",
-        "send", "started", "subject",
+        "created_ms", "ends_in", "headers", "message_id", "origin", "pipeline", "placed",
+        "published", "rare", "send", "sent_in", "started", "subject",
     )  # fmt: skip
 
     own_names = frozenset(
@@ -143,19 +151,27 @@ class SentSpan(FlatSending, FlatSpan):
         """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
         send = self.send
         try:
-            send.record(perf_counter() - self.started, self)
+            elapsed, durations = perf_counter() - self.started, send.durations
+            if durations.later is not None and durations.low < elapsed <= durations.high:
+                durations.later(elapsed)
+            else:
+                durations.record(elapsed, self)
             send.messages.value += 1
             if metadata is not None:
                 if self.created_ms is not None:
-                    publish_ms = metadata.timestamp - self.created_ms
-                    if publish_ms < 0:
+                    publish_s = (metadata.timestamp - self.created_ms) / 1000
+                    if publish_s < 0:
                         send.diagnostics.publish_skew.value += 1
-                        publish_ms = 0
-                    self.published.record(publish_ms / 1000, self)
+                        publish_s = 0.0
+                    published = self.published
+                    if published.later is not None and published.low < publish_s <= published.high:
+                        published.later(publish_s)
+                    else:
+                        published.record(publish_s, self)
                 self.placed = (metadata.partition, metadata.offset)
         except Exception as fault:
             send.diagnostics.failed("send", fault)
-        self.headers = SENT
+        self.headers, self.sent_in = SENT, None
         try:
             self.finish(time_ns())
         except Exception as fault:
@@ -164,7 +180,7 @@ class SentSpan(FlatSending, FlatSpan):
     def failed(self, error: BaseException | None) -> None:
         """End the send with its error. A cancelled wait is none: the message may be on its way."""
         super().failed(error)
-        self.headers = SENT
+        self.headers, self.sent_in = SENT, None
 
     def own_attributes(self) -> dict[str, AttributeValue]:
         """Describe the flow, the event and what is rare."""
@@ -220,20 +236,22 @@ class SentSpan(FlatSending, FlatSpan):
 class UnrecordedSending(FlatSending):
     """A send without a span: its trace is not sampled."""
 
-    __slots__ = ("created_ms", "headers", "published", "send", "started")
+    __slots__ = ("created_ms", "ends_in", "headers", "published", "send", "sent_in", "started")
 
     def acknowledged(self, metadata: Any) -> None:
         """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
         send = self.send
         try:
-            send.record(perf_counter() - self.started)
+            durations = send.durations
+            (durations.later or durations.record)(perf_counter() - self.started)
             send.messages.value += 1
             if metadata is not None and self.created_ms is not None:
-                publish_ms = metadata.timestamp - self.created_ms
-                if publish_ms < 0:
+                publish_s = (metadata.timestamp - self.created_ms) / 1000
+                if publish_s < 0:
                     send.diagnostics.publish_skew.value += 1
-                    publish_ms = 0
-                self.published.record(publish_ms / 1000)
+                    publish_s = 0.0
+                published = self.published
+                (published.later or published.record)(publish_s)
         except Exception as fault:
             send.diagnostics.failed("send", fault)
 

@@ -51,20 +51,20 @@ class SendPlan:
 
     Attributes:
         diagnostics: Counts what fails.
+        durations: Receives the duration of a send that succeeded, in seconds, and its span.
         messages: Counts the sent messages.
-        record: Receives the duration of a send that succeeded, in seconds, and its span.
         span_plan: What their spans share.
         telemetry: What the service's clients share.
         topic: What the sends to the topic share.
         typed: The same of their type.
     """
 
-    __slots__ = ("diagnostics", "messages", "record", "span_plan", "telemetry", "topic", "typed")
+    __slots__ = ("diagnostics", "durations", "messages", "span_plan", "telemetry", "topic", "typed")
 
     def __init__(self, telemetry: Telemetry, topic: TopicPlan, typed: TypedDestination) -> None:
         self.diagnostics = telemetry.diagnostics
+        self.durations = typed.series.succeeded
         self.messages = typed.messages
-        self.record = typed.series.succeeded.record
         self.telemetry = telemetry
         self.topic = topic
         self.typed = typed
@@ -116,7 +116,8 @@ class TopicPlan:
         destination: The topic.
 
     Attributes:
-        constant: The headers that complete an event without any of its own.
+        constant: The headers that complete an event without any of its own; `None` where messages
+            are no events.
         begun: Receives the publish times of flows that begin with a send; `None` before the first.
         destination: The topic.
         plain: The plan of messages without a type of their own; `None` before the first.
@@ -127,7 +128,7 @@ class TopicPlan:
     def __init__(self, telemetry: Telemetry, destination: Destination) -> None:
         self._telemetry = telemetry
         self.destination = destination
-        self.constant = destination.completion.constant
+        self.constant = destination.completion.constant if telemetry.cloudevents else None
         self._by_type: dict[object, SendPlan] = {}
         self._shapes: dict[tuple[str, ...], HeaderShape] = {}
         self.plain: SendPlan | None = None
@@ -164,21 +165,19 @@ class TopicPlan:
             raise Unusual("headers") from None
         if len(headers) > MAX_HEADERS:
             raise Unusual("headers")
-        shape = self._shape_of(present)
+        names = tuple(present)
+        shape = self._shapes.get(names) or self._shape_of(names)
         if shape.is_replayed:
             raise Unusual("replayed")
         if shape.has_type:
             return present, shape, self.of(present[cloudevents.TYPE])
         return present, shape, self.plain or self.assumed()
 
-    def _shape_of(self, present: Mapping[str, object]) -> HeaderShape:
-        """Return what the names of a message's headers say about it."""
-        names = tuple(present)
-        shape = self._shapes.get(names)
-        if shape is None:
-            shape = HeaderShape(names, self.constant if self._telemetry.cloudevents else None)
-            if len(self._shapes) < _MAX_SHAPES:
-                self._shapes[names] = shape
+    def _shape_of(self, names: tuple[str, ...]) -> HeaderShape:
+        """Make what the names of a message's headers say about it."""
+        shape = HeaderShape(names, self.constant)
+        if len(self._shapes) < _MAX_SHAPES:
+            self._shapes[names] = shape
         return shape
 
     def _made(self, message_type: bytes | None) -> SendPlan | None:

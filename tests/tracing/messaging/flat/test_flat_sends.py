@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from opentelemetry import baggage, trace
-from opentelemetry.context import Context, attach, detach, get_current, set_value
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.context import Context, get_current, set_value
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.sampling import (
-    ALWAYS_OFF,
     ALWAYS_ON,
     Decision,
     ParentBased,
@@ -30,135 +24,25 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from tests.tracing.messaging.flat.both_ways import BAGGAGE, Records, headers, record
-from tracing import Boundary, Telemetry, TracedConsumer, TracedProducer, cloudevent
-from tracing.core.otel_context import BAGGAGE_KEY, FLOW_KEY, SPAN_KEY, SUPPRESSED
+from tests.tracing.messaging.flat.send_world import (
+    MOMENT,
+    SAMPLED,
+    SAMPLERS,
+    UNSAMPLED,
+    Case,
+    SendWorld,
+    below,
+    remote,
+    sends,
+    span_of_the_application,
+)
+from tracing import Boundary, TracedProducer, cloudevent
+from tracing.core.otel_context import SPAN_KEY, SUPPRESSED
 from tracing.headers.dead_letter import REPLAY_GROUP, REPLAY_ID
 from tracing.headers.w3c import RemoteSpan
-from tracing.messaging.flat.engine import Engine, Reason, engine_of
+from tracing.messaging.flat.engine import Reason, engine_of
 from tracing.messaging.flat.send import FlatSending
-from tracing.testing import Capture, InMemoryBroker, InMemoryProducer, eventually
-from tracing.testing.metric_values import points_of
-
-Case = Callable[[TracedProducer], Awaitable[object]]
-"""What is sent."""
-
-SAMPLED = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-UNSAMPLED = SAMPLED[:-2] + b"02"
-MOMENT = datetime.now(UTC)
-
-
-class World:
-    """A producer of an in-memory broker, and all that it leaves behind."""
-
-    def __init__(self, sampler: Sampler | None = None, **options: Any) -> None:
-        self.capture = Capture("orders", sampler=sampler)
-        self.telemetry = Telemetry(
-            "orders",
-            tracer_provider=self.capture.tracer_provider,
-            meter_provider=self.capture.meter_provider,
-            logger_provider=self.capture.logger_provider,
-            source="/orders",
-            **options,
-        )
-        self.broker = InMemoryBroker()
-        self.broker.create_topic("orders", partitions=1)
-        self.producer = TracedProducer(InMemoryProducer(self.broker), self.telemetry)
-
-    @property
-    def engine(self) -> Engine:
-        engine = engine_of(self.telemetry)
-        assert engine is not None
-        return engine
-
-    async def left_by(self, case: Case) -> list[str]:
-        """Return what a case leaves behind, one line for each header, attribute and value."""
-        async with self.producer:
-            await case(self.producer)
-            await asyncio.sleep(0)
-        lines = [
-            _known(f"header {name} {value!r}")
-            for record in self.broker.records("orders")
-            for name, value in record.headers
-        ]
-        names = {
-            context.span_id: span.name
-            for span in self.capture.spans()
-            if (context := span.get_span_context()) is not None
-        }
-        for span in self.capture.spans():
-            if span.name.startswith("send"):
-                lines += _lines(span, names)
-        for logged in self.capture.log_records():
-            lines.append(f"log {logged.log_record.event_name} {logged.log_record.span_id != 0}")
-        for point in points_of(self.capture._metric_reader.get_metrics_data()):
-            if point.name.startswith(("messaging.", "pipeline.")):
-                labels = sorted(f"{label}={content!r}" for label, content in point.attributes)
-                lines.append(f"{point.name} {labels} {getattr(point.value, 'count', point.value)}")
-        self.capture.shutdown()
-        return lines
-
-
-def _lines(span: ReadableSpan, names: dict[int, str]) -> Iterator[str]:
-    context = span.get_span_context()
-    assert context is not None
-    parent = span.parent
-    yield f"span {span.name} {span.kind} {span.status.status_code} {len(span.links)}"
-    yield f"flags {context.trace_flags} {context.is_remote} {context.trace_state!r}"
-    if parent is not None:
-        known = names.get(parent.span_id, parent.span_id)
-        yield f"parent {known} {parent.is_remote} {parent.trace_flags}"
-    for name, value in (span.attributes or {}).items():
-        yield _known(f"attribute {name} {value!r}")
-
-
-def _known(line: str) -> str:
-    """Replace what is different each time: ids and the current time."""
-    line = re.sub(r"00-(?!4bf92f)[0-9a-f]{32}", "00-new", line)
-    line = re.sub(r"-(?!00f067)[0-9a-f]{16}-", "-new-", line)
-    line = re.sub(r"(id\S*) b?'[0-9a-f]{32}'", r"\1 new", line)
-    line = re.sub(r"20\d\d-\d\d-\d\dT[\d:]*\.\d{3}Z", "now", line)
-    return re.sub(r"\b(pipeline.origin\D+)1[789]\d{11}", r"\1now", line)
-
-
-@contextmanager
-def current(context: Context) -> Iterator[None]:
-    token = attach(context)
-    try:
-        yield
-    finally:
-        detach(token)
-
-
-def sends(headers: list[Any] | None = None, value: bytes | None = b"v", **more: Any) -> Case:
-    async def case(producer: TracedProducer) -> None:
-        await producer.send_and_wait("orders", value, b"k", headers=headers, **more)
-        future = await producer.send("orders", value, b"k", headers=headers, **more)
-        await future
-
-    return case
-
-
-def below(context: Callable[[], Context], headers: list[Any] | None = None) -> Case:
-    async def case(producer: TracedProducer) -> None:
-        with current(context()):
-            await sends(headers)(producer)
-
-    return case
-
-
-def remote(traceparent: bytes, flow: dict[str, str] | None = None) -> Context:
-    entries: dict[str, object] = {SPAN_KEY: RemoteSpan(traceparent, None)}
-    if flow is not None:
-        entries |= {BAGGAGE_KEY: flow, FLOW_KEY: flow}
-    return Context(entries)
-
-
-def span_of_the_application(flags: int, *, is_remote: bool = False) -> Context:
-    ids = SpanContext(
-        0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7, is_remote, TraceFlags(flags)
-    )
-    return set_span_in_context(NonRecordingSpan(ids), Context())
+from tracing.testing import eventually
 
 
 async def _refused(producer: TracedProducer) -> None:
@@ -218,12 +102,6 @@ CASES: dict[str, Case] = {
     ),
     "below a span of no provider": _in_a_transaction_of_the_sdk,
 }
-SAMPLERS = {
-    "on": ALWAYS_ON,
-    "off": ALWAYS_OFF,
-    "as the parent": ParentBased(ALWAYS_ON),
-    "as the parent, roots off": ParentBased(ALWAYS_OFF),
-}
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -231,10 +109,10 @@ SAMPLERS = {
 async def test_a_flat_send_leaves_what_a_general_one_leaves(
     case: str, sampler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flat = World(SAMPLERS[sampler])
+    flat = SendWorld(SAMPLERS[sampler])
     by_the_flat_path = await flat.left_by(CASES[case])
     monkeypatch.setenv("PIPELINE_TRACING_FLAT", "off")
-    general = World(SAMPLERS[sampler])
+    general = SendWorld(SAMPLERS[sampler])
     by_the_general_code = await general.left_by(CASES[case])
 
     assert by_the_general_code == by_the_flat_path
@@ -244,7 +122,7 @@ async def test_a_flat_send_leaves_what_a_general_one_leaves(
 
 @pytest.mark.parametrize("case", sorted(CASES.keys() - {"a refused record"}))
 async def test_ordinary_sends_take_the_flat_path(case: str) -> None:
-    world = World(ParentBased(ALWAYS_ON))
+    world = SendWorld(ParentBased(ALWAYS_ON))
     await world.left_by(CASES[case])
 
     assert 2 == world.engine.taken["send"]
@@ -253,11 +131,11 @@ async def test_ordinary_sends_take_the_flat_path(case: str) -> None:
 
 async def test_it_takes_messages_without_events(monkeypatch: pytest.MonkeyPatch) -> None:
     case = CASES["headers of the application"]
-    flat = World(cloudevents=False)
+    flat = SendWorld(cloudevents=False)
     by_the_flat_path = await flat.left_by(case)
     monkeypatch.setenv("PIPELINE_TRACING_FLAT", "off")
 
-    assert await World(cloudevents=False).left_by(case) == by_the_flat_path
+    assert await SendWorld(cloudevents=False).left_by(case) == by_the_flat_path
     assert 2 == flat.engine.taken["send"]
 
 
@@ -282,7 +160,7 @@ async def test_a_processor_sees_and_adds_the_same(
     left, seen = [], []
     for flat in ("on", "off"):
         monkeypatch.setenv("PIPELINE_TRACING_FLAT", flat)
-        world, processor = World(), _AtTheStart(reads=reads)
+        world, processor = SendWorld(), _AtTheStart(reads=reads)
         world.capture.tracer_provider.add_span_processor(processor)
         left.append(await world.left_by(CASES["a partition"]))
         seen.append(processor.seen)
@@ -301,7 +179,7 @@ async def test_a_processor_that_breaks_costs_the_span_alone(
     for method in ("on_start", "on_end"):
         for flat in ("on", "off"):
             monkeypatch.setenv("PIPELINE_TRACING_FLAT", flat)
-            world, processor = World(), SpanProcessor()
+            world, processor = SendWorld(), SpanProcessor()
             monkeypatch.setattr(processor, method, broken)
             world.capture.tracer_provider.add_span_processor(processor)
             left.append(await world.left_by(sends([("mine", b"1")])))
@@ -312,7 +190,7 @@ async def test_a_processor_that_breaks_costs_the_span_alone(
 
 async def test_a_ratio_of_new_traces_is_sampled_as_its_sampler_decides() -> None:
     ratio = TraceIdRatioBased(0.5)
-    world = World(ParentBased(ratio))
+    world = SendWorld(ParentBased(ratio))
     async with world.producer as producer:
         for _ in range(64):
             await producer.send_and_wait("orders", b"v")
@@ -341,96 +219,13 @@ class _AsksEverything(Sampler):
 
 
 async def test_a_new_trace_that_another_sampler_decides_on_goes_through_the_general_code() -> None:
-    world = World(ParentBased(_AsksEverything()))
+    world = SendWorld(ParentBased(_AsksEverything()))
     await world.left_by(sends())
     assert (0, 2) == (world.engine.taken["send"], world.engine.fallbacks["parent"])
 
-    below_a_record = World(ParentBased(_AsksEverything()))
+    below_a_record = SendWorld(ParentBased(_AsksEverything()))
     await below_a_record.left_by(CASES["below a record that is sampled"])
     assert 2 == below_a_record.engine.taken["send"]
-
-
-def _forwarded(more: list[Any], changed: dict[str, bytes] | None) -> Case:
-    """Handle a record, and send its headers on, with changed ones, if at all, and with more."""
-
-    async def case(producer: TracedProducer) -> None:
-        received: Any = record(headers())
-        consumer = TracedConsumer(cast("Any", Records([received])), producer.telemetry)
-        async with consumer.process(received):
-            own = [
-                (name, (changed or {}).get(name, value))
-                for name, value in received.headers
-                if changed is not None
-            ]
-            await producer.send_and_wait("orders", b"v", headers=[*own, *more])
-
-    return case
-
-
-FORWARDED = {
-    "none of them": (_forwarded([("mine", b"1")], None), 0),
-    "as they are": (_forwarded([], {}), 0),
-    "with more": (_forwarded([("mine", b"1")], {}), 0),
-    "with another context": (_forwarded([], {"traceparent": SAMPLED}), 1),
-    "with other baggage": (_forwarded([], {"baggage": b"pipeline.name=payments"}), 1),
-    "with a state": (_forwarded([("tracestate", b"vendor=value")], {}), 1),
-}
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("name", FORWARDED)
-async def test_a_handler_hands_the_headers_of_its_record_on(
-    name: str, sampler: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    case, unusual = FORWARDED[name]
-    flat = World(SAMPLERS[sampler])
-    by_the_flat_path = await flat.left_by(case)
-    monkeypatch.setenv("PIPELINE_TRACING_FLAT", "off")
-
-    assert await World(SAMPLERS[sampler]).left_by(case) == by_the_flat_path
-    if sampler == "as the parent":
-        assert 1 == flat.engine.taken["process"]
-        assert 1 - unusual == flat.engine.taken["send"]
-        assert unusual == flat.engine.fallbacks["context_headers"]
-
-
-def _stored(parent: bytes, *more: tuple[str, Any]) -> Case:
-    """Return sends of a record that an outbox has stored, as a relay sends it."""
-    carried = headers(("mine", b"1"), ("ce_time", MOMENT.isoformat().encode()), parent=parent)
-    return below(Context, [*carried, *more])
-
-
-STORED = {
-    "sampled": (_stored(SAMPLED), 0),
-    "not sampled": (_stored(UNSAMPLED), 0),
-    "twice": (_stored(UNSAMPLED, ("traceparent", SAMPLED)), 0),
-    "no parent": (_stored(b""), 2),
-    "upper case": (_stored(SAMPLED.upper()), 2),
-    "other baggage": (_stored(SAMPLED, ("baggage", b"a=b,pipeline.name=payments")), 2),
-    "no flow": (below(Context, [("traceparent", SAMPLED)]), 2),
-    "no trace": (below(Context, [("baggage", BAGGAGE)]), 2),
-    "an implausible origin": (
-        _stored(SAMPLED, ("baggage", b"pipeline.name=orders,pipeline.origin=1")), 2
-    ),
-    "a state": (_stored(SAMPLED, ("tracestate", b"vendor=value")), 2),
-    "in a context": (below(lambda: Context({"mine": 1}), headers(parent=SAMPLED)), 2),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("name", STORED)
-async def test_a_stored_record_continues_its_own_trace(
-    name: str, sampler: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    case, unusual = STORED[name]
-    flat = World(SAMPLERS[sampler])
-    by_the_flat_path = await flat.left_by(case)
-    monkeypatch.setenv("PIPELINE_TRACING_FLAT", "off")
-
-    assert await World(SAMPLERS[sampler]).left_by(case) == by_the_flat_path
-    if sampler == "as the parent":
-        assert 2 - unusual == flat.engine.taken["send"]
-        assert unusual == flat.engine.fallbacks["context_headers"]
 
 
 STATE = TraceState([("vendor", "value")])
@@ -461,18 +256,18 @@ UNUSUAL: dict[Reason, list[Case]] = {
 async def test_an_unusual_send_goes_through_the_general_code_and_nowhere_else(
     reason: Reason, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flat = World()
+    flat = SendWorld()
     by_both = await flat.left_by(case)
     monkeypatch.setenv("PIPELINE_TRACING_FLAT", "off")
 
     # The same counts: nothing was counted before the general code took over.
-    assert await World().left_by(case) == by_both
+    assert await SendWorld().left_by(case) == by_both
     assert {reason: 2} == {name: n for name, n in flat.engine.fallbacks.items() if n}
     assert 0 == flat.engine.taken["send"]
 
 
 async def test_a_topic_with_a_boundary_goes_through_the_general_code() -> None:
-    world = World(boundaries={"orders": Boundary(trace_context=False)})
+    world = SendWorld(boundaries={"orders": Boundary(trace_context=False)})
     await world.left_by(sends())
 
     assert 2 == world.engine.fallbacks["topic"]
@@ -480,7 +275,7 @@ async def test_a_topic_with_a_boundary_goes_through_the_general_code() -> None:
 
 
 async def test_a_schema_goes_through_the_general_code_from_then_on() -> None:
-    world = World()
+    world = SendWorld()
     await world.producer.start()
     await world.producer.send_and_wait("orders", b"v")
     world.telemetry.describe_schema = lambda *_: {"pipeline.schema.id": 7}
@@ -493,12 +288,12 @@ async def test_a_schema_goes_through_the_general_code_from_then_on() -> None:
 async def test_a_fault_on_the_flat_path_is_counted_and_the_record_goes_out_as_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = World()
+    world = SendWorld()
 
     def broken(*_: object) -> Any:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(world.telemetry.propagation, "flow_sent", broken)
+    monkeypatch.setattr(world.telemetry.propagation, "begun", broken)
     lines = await world.left_by(sends([("mine", b"1")]))
 
     assert ["header mine b'1'"] * 2 == [line for line in lines if line.startswith("header")]
@@ -507,7 +302,7 @@ async def test_a_fault_on_the_flat_path_is_counted_and_the_record_goes_out_as_gi
 
 
 async def test_the_attributes_of_a_span_are_those_of_its_start() -> None:
-    world = World()
+    world = SendWorld()
     async with world.producer as producer:
         await producer.send_and_wait("orders", b"v")
         destination = producer._destinations["orders"].types[b"orders"]
@@ -520,7 +315,7 @@ async def test_the_attributes_of_a_span_are_those_of_its_start() -> None:
 
 
 async def test_a_queued_span_keeps_neither_headers_nor_record() -> None:
-    world = World()
+    world = SendWorld()
     async with world.producer as producer:
         begun = producer._begin("orders", b"v", None, None, [("mine", b"1")])
         assert isinstance(begun, FlatSending)
@@ -532,7 +327,7 @@ async def test_a_queued_span_keeps_neither_headers_nor_record() -> None:
 
 
 async def test_a_send_leaves_the_context_as_it_was() -> None:
-    world = World()
+    world = SendWorld()
     before = get_current()
     async with world.producer as producer:
         await producer.send_and_wait("orders", b"v")
