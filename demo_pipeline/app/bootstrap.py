@@ -54,6 +54,8 @@ _RELAY_STOP_S: Final = 2.0
 # process, which wakes its relay after each commit.
 _POLL_S: Final = 0.1
 _POLL_ALONE_S: Final = 1.0
+# One commit deletes what was sent meanwhile; an inbox skips what a crash sends again.
+_DELETION_DELAY_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ async def start_service(
             FaultySender(producer, faults),
             poll_interval_s=_POLL_ALONE_S if sqlite else _POLL_S,
             drain_timeout_s=_RELAY_STOP_S,
+            deletion_delay_s=_DELETION_DELAY_S,
         )
         context = ServiceContext(
             telemetry,

@@ -140,6 +140,8 @@ class GroupCommit:
 
     async def _work(self) -> None:
         try:
+            # Records that were fetched together arrive within two turns of the event loop.
+            await asyncio.sleep(0)
             while self._waiting:
                 await self._together(self._next())
         finally:

@@ -51,7 +51,7 @@ async def perform(
     """
     handling = _Handling(handler, message, context, record)
     messages = await context.commits.run(_handle_all, handling, patient=record is not None)
-    if messages is not None:
+    if messages:
         context.committed()
     return messages
 

@@ -80,7 +80,7 @@ class Orchestrator:
         taking = _Taking(event, record, self._deadlines())
         moved = await self._context.commits.run(self._take, taking, patient=True)
         if moved is not None:
-            self._context.committed()
+            self._committed(moved)
             self._record(moved)
 
     async def look_after(self, order_id: str) -> None:
@@ -88,13 +88,17 @@ class Orchestrator:
         waiting = _Waiting(order_id, self._deadlines())
         moved = await self._context.commits.run(self._look_after, waiting, patient=False)
         if moved is not None:
-            self._context.committed()
+            self._committed(moved)
             with self._tracker.resumed(moved.saga.context):
                 self._record(moved)
 
     async def due(self, limit: int) -> list[str]:
         """Return the orders whose sagas have a timeout due."""
         return await self._context.commits.transactions.read(self._store.due, time_ns(), limit)
+
+    def _committed(self, moved: _Moved) -> None:
+        if moved.commands:
+            self._context.committed()
 
     def _take(
         self, connection: Connection, pieces: Sequence[Piece[_Taking]]

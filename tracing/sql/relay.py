@@ -76,11 +76,13 @@ class OutboxRelay:
         retry_delay_s: The maximum delay after a first failure, in seconds; it doubles each time.
         max_retry_delay_s: The upper limit of that delay, in seconds.
         drain_timeout_s: How long sends may take when the relay stops, in seconds.
+        deletion_delay_s: How long a record that was sent may stay in the outbox, in seconds: one
+            commit deletes several, and a process that is killed sends more of them again.
 
     Raises:
         TypeError: `producer` cannot send, or its `send_and_wait` is not async.
         ValueError: The producer serializes, waits for no acknowledgement or is transactional,
-            the database is not supported, or a number is not positive.
+            the database is not supported, or a number is out of range.
 
     Task safety: one event loop; `run` in one task at a time.
     """
@@ -96,6 +98,7 @@ class OutboxRelay:
         retry_delay_s: float = 0.1,
         max_retry_delay_s: float = 10.0,
         drain_timeout_s: float = 10.0,
+        deletion_delay_s: float = 0.0,
     ) -> None:
         check_sender(producer)
         check_engine(engine)
@@ -106,10 +109,13 @@ class OutboxRelay:
             max_retry_delay_s=max_retry_delay_s,
             drain_timeout_s=drain_timeout_s,
         )
+        if deletion_delay_s < 0:
+            raise ValueError(f"deletion_delay_s must not be negative, not {deletion_delay_s!r}")
         telemetry = outbox.telemetry
         self._producer = producer
         self._batch = batch
         self._poll_interval_s = poll_interval_s
+        self._deletion_delay_s = deletion_delay_s
         self._drain_timeout_s = drain_timeout_s
         delays = Retry(delay_s=retry_delay_s, max_delay_s=max_retry_delay_s)
         self._rows = OutboxRows(outbox.table)
@@ -125,6 +131,7 @@ class OutboxRelay:
         self._standby = False
         self._unread = True
         self._read_at = -inf
+        self._delete_at = inf
         self._unusable: TypeError | None = None
 
     def wake(self) -> None:
@@ -204,7 +211,7 @@ class OutboxRelay:
     async def _exchange(self) -> float:
         draining = self._drains.waiting()
         sends, failures = self._sends, self._failures
-        acknowledged, waiting = sends.acknowledged, failures.waiting()
+        acknowledged, waiting = self._to_delete(draining=bool(draining)), failures.waiting()
         reading = self._reading(sends.held - acknowledged, waiting)
         # Computed together with `waiting`, so that a key that becomes due later is in neither.
         tried = failures.keys_of(reading.failing) - waiting - sends.busy()
@@ -222,6 +229,8 @@ class OutboxRelay:
         if answer.backlog is not None:
             self._backlog.measured(*answer.backlog)
         sends.forget(acknowledged)
+        if acknowledged:
+            self._delete_at = inf
         if not reads:
             return self._pause_s(waiting, full=reading.limit <= 0)
         self._read_at = monotonic()
@@ -238,6 +247,15 @@ class OutboxRelay:
             self._unread = True
         # A key refused some, so there is room for records of others.
         return 0.0 if full and 0 < taken < len(records) else self._pause_s(waiting)
+
+    def _to_delete(self, *, draining: bool) -> frozenset[int]:
+        """Return the records to delete now: all that the broker has, or none yet."""
+        acknowledged, now = self._sends.acknowledged, monotonic()
+        if acknowledged and self._delete_at == inf:
+            self._delete_at = now + self._deletion_delay_s
+        # What was sent is no part of the backlog.
+        soon = draining or self._backlog.due or len(acknowledged) >= self._many
+        return acknowledged if soon or now >= self._delete_at else frozenset()
 
     def _reading(self, in_progress: frozenset[int], waiting: set[OrderKey]) -> Reading:
         """Return what can be read now."""
@@ -279,10 +297,10 @@ class OutboxRelay:
         """Return the time until the next poll or retry, in seconds."""
         if len(self._sends.acknowledged) >= self._many:
             return 0.0
-        poll_s = self._poll_interval_s
+        now, poll_s = monotonic(), self._poll_interval_s
         if not full:
-            poll_s += min(0.0, self._read_at - monotonic())
-        return max(0.0, min(poll_s, self._failures.due_in_s(waiting)))
+            poll_s += min(0.0, self._read_at - now)
+        return max(0.0, min(poll_s, self._delete_at - now, self._failures.due_in_s(waiting)))
 
     async def _send(self, record: StoredRecord) -> None:
         headers = unpack(record.headers)

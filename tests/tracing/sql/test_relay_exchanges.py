@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -107,6 +108,95 @@ async def test_one_record_costs_a_read_a_deletion_and_one_commit(
             relay.wake()
             assert await eventually(lambda: log.words == ["SELECT"])
     assert 0 == await sqlite.count("outbox")
+
+
+async def test_records_that_were_sent_are_deleted_together_after_a_delay(
+    database: Database, broker: InMemoryBroker
+) -> None:
+    async with (
+        one_hop(database) as transactions,
+        relay_in_one_hop(
+            database,
+            transactions,
+            InMemoryProducer(broker),
+            batch=8,
+            poll_interval_s=3600.0,
+            deletion_delay_s=3600.0,
+        ) as relay,
+    ):
+        assert await relay.drain()
+        relay._backlog._due_at = float("inf")
+        for number in range(3):
+            await database.add(b"%d" % number)
+            relay.wake()
+            assert await eventually(partial(has_sent, broker, number + 1))
+        assert 3 == await database.count("outbox")
+
+        # Half a batch is enough for a commit.
+        await database.add(b"3")
+        relay.wake()
+        assert await eventually_empty(database)
+
+        await database.add(b"4")
+        relay.wake()
+        assert await eventually(lambda: len(values(broker)) == 5)
+        assert await relay.drain()
+        assert 0 == await database.count("outbox")
+
+        # What was sent is no part of the backlog.
+        await database.add(b"5")
+        relay.wake()
+        assert await eventually(lambda: len(values(broker)) == 6)
+        relay._backlog._due_at, relay._backlog._measured = 0.0, None
+        relay.wake()
+        assert await eventually(lambda: relay._backlog._measured == (0, None))
+        assert 0 == await database.count("outbox")
+
+        await database.add(b"6")
+        relay.wake()
+        assert await eventually(lambda: len(values(broker)) == 7)
+    assert 0 == await database.count("outbox")
+    assert [b"%d" % number for number in range(7)] == values(broker)
+
+
+async def test_the_deletion_delay_ends_by_itself(sqlite: Database, broker: InMemoryBroker) -> None:
+    async with one_hop(sqlite) as transactions:
+        log = Log(transactions)
+        relay_at_work = relay_in_one_hop(
+            sqlite,
+            transactions,
+            InMemoryProducer(broker),
+            poll_interval_s=3600.0,
+            deletion_delay_s=0.02,
+        )
+        async with relay_at_work as relay:
+            assert await relay.drain()
+            relay._backlog._due_at = float("inf")
+            log.take()
+            await sqlite.add(b"v")
+            relay.wake()
+            assert await eventually_empty(sqlite)
+            assert ["SELECT", "DELETE", "COMMIT"] == log.take()
+
+
+async def test_a_negative_deletion_delay_is_refused(sqlite: Database) -> None:
+    with pytest.raises(ValueError, match="deletion_delay_s must not be negative"):
+        OutboxRelay(
+            sqlite.outbox, sqlite.engine, InMemoryProducer(InMemoryBroker()), deletion_delay_s=-1
+        )
+
+
+def has_sent(broker: InMemoryBroker, number: int) -> bool:
+    return len(values(broker)) == number
+
+
+async def eventually_empty(database: Database) -> bool:
+    """Wait until no record is in the outbox."""
+
+    async def is_empty() -> bool:
+        return await database.count("outbox") == 0
+
+    return await eventually(is_empty)
 
 
 async def test_an_exchange_is_one_hop(sqlite: Database, broker: InMemoryBroker) -> None:
