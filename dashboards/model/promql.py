@@ -39,7 +39,11 @@ RATE_INTERVAL: Final = "$__rate_interval"
 """Grafana's window for rates: at least four points at any resolution."""
 INTERVAL: Final = "$interval"
 """The window that users choose for single numbers."""
+STEP: Final = "$__interval"
+"""Grafana's distance of two points: windows of that length neither overlap nor leave gaps."""
 ALL: Final = ".*"
+BUCKET: Final = "bucket"
+"""The part of a histogram that has its distribution."""
 
 # The lag monitor and the saga engines report these, not the service that they describe. Filtering
 # by a service must not hide that its group is dead.
@@ -160,18 +164,23 @@ class Scope:
     ) -> str:
         """Return the increase in the window, new series included, summed over all other labels.
 
-        PromQL's `rate()` and `increase()` ignore the first value of a series. After a restart, that
-        is all that a service did until its first export; of a rare event, it may be all there is. A
-        new series began at 0, so its last value is its increase. It is new only if it was absent
-        for hours before the window: a gap in the metrics of a service does not count its old events
-        again.
+        It is the last value minus the last one before the window, so that adjacent windows add up
+        and counts are whole numbers. PromQL's `rate()` and `increase()` extrapolate, and ignore the
+        first value of a series. After a restart, that is all that a service did until its first
+        export; of a rare event, it may be all there is. A new series began at 0, so its last value
+        is its increase. It is new only if it was absent for hours before the window: a gap in the
+        metrics of a service does not count its old events again.
         """
         series = self.select(metric, *where, part=part, among=among)
         earlier = f"last_over_time({series}[{_REMEMBERED_FOR}] offset {self.window})"
-        new = f"last_over_time({series}[{self.window}]) unless {earlier}"
-        kept = [label for label in by if label != BOUND] if self.native else by
-        total = aggregate("sum", kept, f"{new} or increase({series}[{self.window}])")
-        return f"histogram_{part}({total})" if self.native and part in {"sum", "count"} else total
+        last = f"last_over_time({series}[{self.window}])"
+        # A process that restarts as the same series counts from 0 again.
+        grown = f"{last} unless {earlier} or increase({series}[{self.window}])"
+        if not (self.native and part):
+            return aggregate("sum", by, f"{last} - {earlier} >= 0 or {grown} or {last}")
+        # Native histograms cannot be compared with 0.
+        total = aggregate("sum", [label for label in by if label != BOUND], grown)
+        return total if part == BUCKET else f"histogram_{part}({total})"
 
     def increase_up_to(
         self, bound: float, metric: Metric, *where: str, by: Sequence[str] = ()
@@ -185,8 +194,8 @@ class Scope:
             by: The labels to keep.
         """
         if not self.native:
-            return self.increase(metric, *where, _bound(bound), by=by, part="bucket")
-        values = self.increase(metric, *where, by=by, part="bucket")
+            return self.increase(metric, *where, _bound(bound), by=by, part=BUCKET)
+        values = self.increase(metric, *where, by=by, part=BUCKET)
         # Without values there is no share of them.
         share = f"(histogram_fraction(-Inf, {bound:g}, {values}) >= 0)"
         return f"({share} * histogram_count({values}) or histogram_count({values}))"
@@ -229,7 +238,7 @@ class Scope:
             where: More matchers.
             by: The labels to keep.
         """
-        buckets = self.increase(metric, *where, by=(BOUND, *by), part="bucket")
+        buckets = self.increase(metric, *where, by=(BOUND, *by), part=BUCKET)
         return f"histogram_quantile({share:g}, {buckets})"
 
     def mean(

@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dashboards.model.promql import Scope
+    from tracing.metrics.metric import Metric
 
 
 Level = Literal["ok", "warning", "critical"]
 OK: Final[Level] = "ok"
-EACH_POINT: Final = "Each point is a count over the last few minutes."
+EACH_POINT: Final = "Each bar counts what is new since the one before it."
 """Describes panels of rare events, which show counts: a rate would be 0.00 something."""
 
 
@@ -59,6 +60,8 @@ class Signal:
         below: The level below the first threshold.
         mappings: Texts for values that encode states.
         exemplars: Whether its points have exemplars that link to traces.
+        reporter: Of events, a metric that exists while they would be counted: with it and without
+            events, all is well; without both, nothing reports.
     """
 
     title: str
@@ -70,3 +73,4 @@ class Signal:
     below: Level = OK
     mappings: tuple[ValueMapping, ...] = ()
     exemplars: bool = False
+    reporter: Metric | None = None

@@ -55,19 +55,20 @@ if TYPE_CHECKING:
 COLOURS: Final[Mapping[Level, str]] = {"ok": "green", "warning": "orange", "critical": "red"}
 QUERIES: Final = "ABCDEFGH"
 """The ids of a panel's queries, in order."""
-_NO_DATA: Final = "no data"
+NO_DATA: Final = "no data"
+"""What a panel says that has no value in the time shown."""
 _COMMAND_WIDTH: Final = 560
 
 
-def _legend() -> VizLegendOptions:
+def _legend(calculated: str = "lastNotNull", *, sort_by: str = "Max") -> VizLegendOptions:
     # The highest series comes first, with its value: colours alone are hard to read.
     return (
         VizLegendOptions()
         .display_mode(LegendDisplayMode.TABLE)
         .placement(LegendPlacement.BOTTOM)
         .show_legend(True)
-        .calcs(["lastNotNull", "max"])
-        .sort_by("Max")
+        .calcs([calculated, "max"])
+        .sort_by(sort_by)
         .sort_desc(True)
     )
 
@@ -86,12 +87,15 @@ def _timeseries(_: SignalPanel) -> timeseries.Panel:
 
 
 def _counts(panel: SignalPanel) -> timeseries.Panel:
-    # Bars, because a line between two counts has no meaning. No threshold lines, because a single
+    # Bars, because a line between two counts has no meaning; one on top of the other, because they
+    # would hide each other. No threshold lines, because a single
     # rare event already needs attention.
     return (
         _timeseries(panel)
         .draw_style(GraphDrawStyle.BARS)
+        .stacking(StackingConfig().mode(StackingMode.NORMAL))
         .fill_opacity(70)
+        .legend(_legend("sum", sort_by="Total"))
         .thresholds_style(GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.OFF))
     )
 
@@ -107,7 +111,6 @@ def _stat(_: SignalPanel) -> stat.Panel:
         .graph_mode(BigValueGraphMode.NONE)
         .text_mode(BigValueTextMode.VALUE_AND_NAME)
         .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .no_value(_NO_DATA)
     )
 
 
@@ -118,7 +121,6 @@ def _funnel(_: SignalPanel) -> bargauge.Panel:
         .display_mode(BarGaugeDisplayMode.BASIC)
         .min(0)
         .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .no_value(_NO_DATA)
     )
 
 

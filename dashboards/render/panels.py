@@ -28,8 +28,8 @@ from dashboards.model.board import (
     title_of,
 )
 from dashboards.model.labels import VARIABLE_OF
-from dashboards.model.promql import RATE_INTERVAL, Scope
-from dashboards.render.kinds import COLOURS, KINDS, QUERIES
+from dashboards.model.promql import RATE_INTERVAL, STEP, Scope, aggregate
+from dashboards.render.kinds import COLOURS, KINDS, NO_DATA, QUERIES
 from dashboards.render.variables import LOKI, PROMETHEUS, TEMPO
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from dashboards.model.board import Board, Panel
     from dashboards.model.signal import Signal
 
+_NONE: Final = "none"
+_NOTHING_REPORTS: Final = "nothing reports"
 _MAX_TRACES: Final = 50
 _INSTANT: Final = frozenset({"stat", "table", "graph", "funnel"})
 
@@ -62,7 +64,22 @@ def panel_of(panel: Panel, board: Board, config: Config, place: GridPos) -> Any:
 
 def scope_of(panel: SignalPanel, board: Board, config: Config) -> Scope:
     """Return the scope of a panel's queries."""
-    return Scope.of(config, window=panel.over or RATE_INTERVAL, variables=board.variables)
+    window = STEP if panel.kind == "counts" else RATE_INTERVAL
+    return Scope.of(config, window=panel.over or window, variables=board.variables)
+
+
+def expressions_of(panel: SignalPanel, board: Board, config: Config) -> list[str]:
+    """Return a panel's queries. Of rare events, one more or a part shows that there were none."""
+    scope = scope_of(panel, board, config)
+    queries = [signal.expr(scope) for signal in panel.signals]
+    if (reporter := panel.signals[0].reporter) is None:
+        return queries
+    none = f"0 * {aggregate('group', (), scope.select(reporter))}"
+    if panel.kind == "stat":
+        return [f"{queries[0]} or on () {none}", *queries[1:]]
+    if panel.kind == "counts":
+        return [*queries, f"{none} unless on () {aggregate('group', (), queries[0])}"]
+    return queries
 
 
 def _signals(panel: SignalPanel, board: Board, config: Config) -> Any:
@@ -75,21 +92,24 @@ def _signals(panel: SignalPanel, board: Board, config: Config) -> Any:
             made.decimals(0)
     if first.mappings:
         made.mappings([_value_map(first)])
-    scope = scope_of(panel, board, config)
-    for number, signal in enumerate(panel.signals):
-        made.with_target(_query(signal, scope, panel, number).interval(config.min_step))
+    if panel.kind not in {"table", "graph"}:  # where it would stand in cells without a value
+        made.no_value(_NOTHING_REPORTS if first.reporter else NO_DATA)
+    signals = (*panel.signals, None)
+    for number, expr in enumerate(expressions_of(panel, board, config)):
+        query = _query(expr, signals[number], panel)
+        made.with_target(query.ref_id(QUERIES[number]).interval(config.min_step))
     if panel.drill_down:
         made.data_links([_link(panel, board, config)])
     return made
 
 
-def _query(signal: Signal, scope: Scope, panel: SignalPanel, number: int) -> Dataquery:
-    query = Dataquery().datasource(PROMETHEUS).expr(signal.expr(scope)).ref_id(QUERIES[number])
-    query.legend_format(signal.legend or "__auto")
+def _query(expr: str, signal: Signal | None, panel: SignalPanel) -> Dataquery:
+    query = Dataquery().datasource(PROMETHEUS).expr(expr)
+    query.legend_format((signal.legend or "__auto") if signal else _NONE)
     if panel.kind in _INSTANT:
         query.instant()
     else:
-        query.range().exemplar(signal.exemplars)
+        query.range().exemplar(signal is not None and signal.exemplars)
     if panel.kind in {"table", "graph"}:
         query.format(PromQueryFormat.TABLE)
     elif panel.kind == "heatmap":

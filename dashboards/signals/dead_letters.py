@@ -15,6 +15,7 @@ from tracing.metrics.catalog import (
     REPLAY_SKIPPED,
     RETRIES,
     RETRY_DURATION,
+    TELEMETRY_DROPPED,
     UNREADABLE_SKIPPED,
 )
 
@@ -33,6 +34,7 @@ RATE: Final = Signal(
     expr=lambda scope: scope.increase(DEAD_LETTERS, by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
+    reporter=TELEMETRY_DROPPED,
 )
 COUNT: Final = Signal(
     title="Dead letters",
@@ -41,6 +43,7 @@ COUNT: Final = Signal(
     expr=lambda scope: scope.increase(DEAD_LETTERS),
     legend="dead letters",
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
+    reporter=TELEMETRY_DROPPED,
 )
 BY_REASON: Final = Signal(
     title="Dead letters by reason",
@@ -49,6 +52,7 @@ BY_REASON: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(DEAD_LETTERS, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
     legend=_WHY,
+    reporter=TELEMETRY_DROPPED,
 )
 DEPTH: Final = Signal(
     title="Dead letters waiting",
@@ -74,6 +78,7 @@ RETRIES_BY_REASON: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(RETRIES, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
     legend=_WHY,
+    reporter=TELEMETRY_DROPPED,
 )
 RETRY_P95: Final = Signal(
     title="Time spent on retries, p95",
@@ -89,6 +94,7 @@ REPLAYED: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(DEAD_LETTERS_REPLAYED, by=(GROUP, TOPIC)),
     legend=_HOP,
+    reporter=TELEMETRY_DROPPED,
 )
 REPLAYS_SKIPPED: Final = Signal(
     title="Replays skipped by other groups",
@@ -97,6 +103,7 @@ REPLAYS_SKIPPED: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(REPLAY_SKIPPED, by=(GROUP, TOPIC)),
     legend=_HOP,
+    reporter=TELEMETRY_DROPPED,
 )
 UNREADABLE: Final = Signal(
     title="Unreadable records skipped",
@@ -106,6 +113,7 @@ UNREADABLE: Final = Signal(
     expr=lambda scope: scope.increase(UNREADABLE_SKIPPED, by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(1, "warning"),),
+    reporter=TELEMETRY_DROPPED,
 )
 DUPLICATES_SKIPPED: Final = Signal(
     title="Duplicates skipped",
@@ -114,6 +122,7 @@ DUPLICATES_SKIPPED: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(DUPLICATES, by=(GROUP, TOPIC)),
     legend=_HOP,
+    reporter=TELEMETRY_DROPPED,
 )
 
 

@@ -13,6 +13,7 @@ from tracing.metrics.catalog import (
     END_TO_END_DURATION,
     PROCESS_DURATION,
     SENT_MESSAGES,
+    TELEMETRY_DROPPED,
 )
 
 _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
@@ -99,6 +100,7 @@ FAILED: Final = Signal(
     ),
     legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}: {{{{{ERROR}}}}}",
     thresholds=(Threshold(1, "warning"), Threshold(100, "critical")),
+    reporter=TELEMETRY_DROPPED,
 )
 PROCESSING_P95: Final = Signal(
     title="Processing p95",

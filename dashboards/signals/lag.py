@@ -113,6 +113,7 @@ STALLED_OR_DEAD: Final = Signal(
     ),
     legend="stalled or dead",
     thresholds=(Threshold(1, "critical"),),
+    reporter=CONSUMER_STATUS,
 )
 CATCH_UP: Final = Signal(
     title="Time to catch up",
@@ -142,4 +143,5 @@ LOST: Final = Signal(
     ),
     legend=_HOP,
     thresholds=(Threshold(1, "critical"),),
+    reporter=CONSUMER_STATUS,
 )

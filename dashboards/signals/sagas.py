@@ -15,6 +15,7 @@ from tracing.metrics.catalog import (
     SAGA_OVERDUE,
     SAGA_STARTED,
     SAGA_STEP_DURATION,
+    TELEMETRY_DROPPED,
 )
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ FAILED: Final = Signal(
     expr=lambda scope: scope.shared_increase(SAGA_ENDED, f'{OUTCOME}="failed"', by=(SAGA,)),
     legend=_NAME,
     thresholds=(Threshold(1, "critical"),),
+    reporter=TELEMETRY_DROPPED,
 )
 COMPENSATION_RATE: Final = Signal(
     title="Share of sagas compensated or failed",

@@ -11,6 +11,7 @@ from tracing.metrics.catalog import (
     OUTBOX_OLDEST_AGE,
     OUTBOX_PENDING,
     SENT_MESSAGES,
+    TELEMETRY_DROPPED,
 )
 
 PRODUCED: Final = Signal(
@@ -30,6 +31,7 @@ CLIENT_ERRORS: Final = Signal(
     ),
     legend=f"{{{{{SERVICE}}}}} {{{{{OPERATION}}}}}: {{{{{ERROR}}}}}",
     thresholds=(Threshold(1, "critical"),),
+    reporter=TELEMETRY_DROPPED,
 )
 CLIENT_P95: Final = Signal(
     title="Duration of sends, polls and commits, p95",

@@ -28,9 +28,11 @@ QUERIES = sorted(
         *(rule.expr for rule in make_alerts(CONFIG, recorded=False)),
     }
 )
+LAST = r"last_over_time\(\1\[\2\]\)"
+EARLIER = r"last_over_time\(\1\[6h\] offset \2\)"
 COUNTED = re.compile(
-    r"last_over_time\(([^\[]+)\[([^\]]+)\]\) unless last_over_time\(\1\[6h\] offset \2\) "
-    r"or increase\(\1\[\2\]\)"
+    r"last_over_time\(([^\[]+)\[([^\]]+)\]\) - "
+    rf"{EARLIER} >= 0 or {LAST} unless {EARLIER} or increase\(\1\[\2\]\) or {LAST}"
 )
 # A counter that all replicas read from one store does not begin at 0.
 SHARED = re.compile(
@@ -79,7 +81,7 @@ def _uneven(tree: dict[str, Any]) -> list[set[tuple[str, ...]]]:
 
 
 def _as_grafana_sends(query: str) -> str:
-    return re.sub(r"\$(__rate_interval|__range|interval)\b", "5m", query)
+    return re.sub(r"\$(__rate_interval|__interval|__range|interval)\b", "5m", query)
 
 
 @pytest.mark.integration

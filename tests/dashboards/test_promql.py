@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
+from dashboards.boards.dead_letters import dead_letters_board
 from dashboards.config import Config
+from dashboards.model.board import SignalPanel, title_of
 from dashboards.model.promql import Scope
+from dashboards.render.panels import expressions_of
 from dashboards.signals import catch_up, dead_letters, flows, hop_time, lag, sagas
 from tracing.metrics import catalog
 
@@ -99,6 +103,11 @@ def _parallel_hops() -> dict[str, str]:
     return series
 
 
+def _reporting(values: str) -> dict[str, str]:
+    """Return what every service reports from its start."""
+    return {'pipeline_telemetry_dropped_total{job="s", reason="queue"}': values}
+
+
 def _native_waits() -> dict[str, str]:
     """Return 100 waits a sample, as a native histogram: half up to 1 s, half up to 2.5 s."""
     kind = "schema:-53 custom_values:[1 2.5]"
@@ -109,6 +118,10 @@ def _native_waits() -> dict[str, str]:
 
 
 NATIVE = Scope.of(Config(native_histograms=True), window="10m")
+A_MINUTE = Scope.of(Config(), window="1m")
+BOARD = dead_letters_board()
+PANELS = {title_of(panel): panel for _, panel in BOARD.numbered() if isinstance(panel, SignalPanel)}
+COUNTS, NUMBER = PANELS["Dead letters by hop"], PANELS["Dead letters"]
 ONE_PIPELINE = Scope.of(Config(), window="10m", variables=("pipeline",))
 WAIT = catalog.WAIT_DURATION.prometheus
 CASES = (
@@ -229,6 +242,42 @@ CASES = (
         series=_buckets(50),
         expr=SCOPE.quantile(0.75, catalog.WAIT_DURATION),
         value=1.75,
+    ),
+    Case(
+        about="without events, a line says that there are none while something reports",
+        series=_reporting("0x200"),
+        expr=f"count({expressions_of(COUNTS, BOARD, Config())[-1]})",
+        value=1,
+    ),
+    Case(
+        about="without events and reports, the panel is empty",
+        series=_reporting("0x60 _x140"),
+        expr=f"{' or '.join(expressions_of(COUNTS, BOARD, Config()))} or vector(-1)",
+        value=-1,
+    ),
+    Case(
+        about="with events, no line says that there are none",
+        series={**_reporting("0x200"), **_dead_letters(a="0+1x200")},
+        expr=f"{expressions_of(COUNTS, BOARD, Config())[-1]} or vector(-1)",
+        value=-1,
+    ),
+    Case(
+        about="a single number is 0 while something reports",
+        series=_reporting("0x200"),
+        expr=f"{expressions_of(NUMBER, BOARD, Config())[0]}",
+        value=0,
+    ),
+    Case(
+        about="adjacent bars add up to what was counted, whenever the samples come",
+        series=_dead_letters(a="3x104 4x2 _x3 7 7 _ 9x2 _ 11x90"),
+        expr=f"sum_over_time(({A_MINUTE.increase(catalog.DEAD_LETTERS)})[10m:1m])",
+        value=8,
+    ),
+    Case(
+        about="adjacent bars add up over a restart",
+        series=_dead_letters(a="3x104 5x3 _x11", b="_x112 2 2 6x90"),
+        expr=f"sum_over_time(({A_MINUTE.increase(catalog.DEAD_LETTERS)})[10m:1m])",
+        value=8,
     ),
     Case(
         about="values up to a bound are counted by its bucket",
@@ -413,7 +462,8 @@ CASES = (
 
 
 def _as_grafana_sends(query: str) -> str:
-    return query.replace("$__range", "10m").replace("$pipeline", "p")
+    query = re.sub(r"\$(__range|__interval|interval)\b", "10m", query)
+    return re.sub(r'"\$(group|destination)"', '".*"', query).replace("$pipeline", "p")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.about)
