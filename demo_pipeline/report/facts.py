@@ -15,6 +15,7 @@ _GROUP: Final = "messaging.consumer.group.name"
 _CONVERSATION: Final = "messaging.message.conversation_id"
 _MESSAGE_TYPE: Final = "cloudevents.event_type"
 _WAIT_S: Final = "pipeline.wait.duration"
+_CONNECTION_S: Final = "db.client.connection.wait_time"
 _BACKOFF_S: Final = "pipeline.retry.backoff"
 _END_TO_END_S: Final = "pipeline.end_to_end.duration"
 _ATTEMPTS: Final = "pipeline.attempts"
@@ -69,6 +70,7 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         # A clock that was set back, or a span that never ended, counts as a duration of 0.
         end_ns=max(start, span.end_time or start),
         wait_ns=_duration_ns(attributes.get(_WAIT_S)),
+        connection_ns=_duration_ns(attributes.get(_CONNECTION_S)),
         backoff_ns=_duration_ns(attributes.get(_BACKOFF_S)),
         end_to_end_ns=_duration_ns(attributes.get(_END_TO_END_S)),
         attempts=_count(attributes.get(_ATTEMPTS)),

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 
 def hop_part(hops: Sequence[Hop], width: int) -> list[RenderableType]:
-    """Show the times of each hop and the age of its flows; nothing without hops."""
+    """Show each hop's times, waits for a connection and age of its flows; nothing without hops."""
     if not hops:
         return []
     shown: list[RenderableType] = [Text("Hops (ms)", "bold"), _hop_table(hops, width), ""]
+    connected = [hop for hop in hops if hop.connection]
+    if connected:
+        title = Text("Wait for a database connection, not in the processing (ms)", "bold")
+        shown += [title, _connection_table(connected, width), ""]
     if any(hop.end_to_end or hop.retry for hop in hops):
         shown += [Text("Lag by hop (ms)", "bold"), _lag_table(hops, width), ""]
     return shown
@@ -39,6 +43,13 @@ def _hop_table(hops: Sequence[Hop], width: int) -> Table:
             *percentiles(hop.processing),
             Text(f"{hop.errors:,}", "bold red" if hop.errors else ""),
         )
+    return table
+
+
+def _connection_table(hops: Sequence[Hop], width: int) -> Table:
+    table = _table(_headings("connection"), width)
+    for hop in hops:
+        table.add_row(_name(hop, width), *percentiles(hop.connection))
     return table
 
 

@@ -10,7 +10,7 @@ from demo_pipeline.report.model import Hop, Role
 from demo_pipeline.report.timing import distribution, pauses_by_span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from demo_pipeline.report.model import SpanFacts
 
@@ -57,6 +57,7 @@ def sum_up_hops(spans: Sequence[SpanFacts]) -> tuple[Hop, ...]:
         parent: pauses[-1].end_ns - pauses[0].start_ns
         for parent, pauses in pauses_by_span(spans).items()
     }
+    connections = _connections(spans)
     by_hop: defaultdict[tuple[str, str, str], list[SpanFacts]] = defaultdict(list)
     for span in spans:
         if span.role is Role.PROCESS:
@@ -72,8 +73,15 @@ def sum_up_hops(spans: Sequence[SpanFacts]) -> tuple[Hop, ...]:
             records=len(handled),
             wait=distribution(_known(span.wait_ns for span in handled)),
             processing=distribution(
-                max(0, span.duration_ns - retries.get(span.span_id, 0)) for span in handled
+                max(
+                    0,
+                    span.duration_ns
+                    - retries.get(span.span_id, 0)
+                    - connections.get(span.span_id, 0),
+                )
+                for span in handled
             ),
+            connection=distribution(_known(connections.get(span.span_id) for span in handled)),
             retry=distribution(_known(retries.get(span.span_id) for span in handled)),
             end_to_end=distribution(_known(span.end_to_end_ns for span in handled)),
             rejected=sum(span.outcome == "rejected" for span in handled),
@@ -102,6 +110,24 @@ def lags_over_time(spans: Sequence[SpanFacts]) -> LagsOverTime | None:
     return LagsOverTime(
         start, end, tuple(HopLag(name, tuple(slots)) for name, slots in by_hop.items())
     )
+
+
+def _connections(spans: Iterable[SpanFacts]) -> Mapping[int, int]:
+    """Return how long process spans waited for a connection, in ns, by span.
+
+    That is in the first and in the last attempt: those between are part of the retry.
+    """
+    waited: defaultdict[int, int] = defaultdict(int)
+    last: dict[int, int] = {}
+    for span in spans:
+        if span.role is Role.RETRY and span.parent_id is not None:
+            last[span.parent_id] = span.connection_ns or 0
+        elif span.connection_ns is not None:
+            waited[span.span_id] = span.connection_ns
+    for parent, waited_ns in last.items():
+        if waited_ns:
+            waited[parent] += waited_ns
+    return waited
 
 
 def _known(durations_ns: Iterable[int | None]) -> Iterable[int]:

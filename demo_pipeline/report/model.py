@@ -81,6 +81,7 @@ class SpanFacts:
     """One span, read tolerantly: an attribute that is missing or of a wrong type is neutral.
 
     Times are unix ns. `wait_ns` is how long the record spent in the broker before a process span,
+    `connection_ns` is how long the work of the span waited for its database,
     `backoff_ns` is the pause before a retry, and `end_to_end_ns` is the age of the flow when the
     processing ended; each is `None` if the span lacks it. `attempts` is the number of attempts of a
     process span. `duplicate` means that the record was skipped because it had been applied before.
@@ -103,6 +104,7 @@ class SpanFacts:
     start_ns: int
     end_ns: int
     wait_ns: int | None
+    connection_ns: int | None
     backoff_ns: int | None
     end_to_end_ns: int | None
     attempts: int
@@ -194,8 +196,9 @@ class Distribution:
 class Hop:
     """One consumer group reading one topic, over the whole run.
 
-    `retry` is the time from the end of the first attempt to the start of the last one, of retried
-    records only; `processing` does not include it. `end_to_end` counts from the origin of the flow.
+    `connection` is how long handlers waited for their database, and `retry` the time from the end
+    of the first attempt to the start of the last one, of retried records only; `processing`
+    includes neither. `end_to_end` counts from the origin of the flow.
     """
 
     service: str
@@ -204,6 +207,7 @@ class Hop:
     records: int
     wait: Distribution | None
     processing: Distribution | None
+    connection: Distribution | None
     retry: Distribution | None
     end_to_end: Distribution | None
     rejected: int

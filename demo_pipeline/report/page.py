@@ -97,7 +97,7 @@ def _verdict_of_traces(analysis: Analysis, *, failed: bool) -> str:
 
 def _hop(hop: Hop) -> str:
     errors = f"<strong>{hop.errors:,}</strong>" if hop.errors else "0"
-    measured = (hop.wait, hop.processing, hop.retry, hop.end_to_end)
+    measured = (hop.wait, hop.processing, hop.connection, hop.retry, hop.end_to_end)
     figures = [figure for spread in measured for figure in percentiles(spread)]
     return (
         f'<tr><th scope="row">{escaped(hop.reader)} '

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry import metrics
+from opentelemetry import metrics, trace
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -22,7 +22,7 @@ _BUCKETS_S: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 1
 class ConnectionWaits:
     """Records how long the work of one service waits for a connection. For one event loop.
 
-    The time of the work itself is that of its span, without this.
+    It is a metric, and an attribute of the same name on the span in which the work is done.
 
     Args:
         service: The service, whose database it is.
@@ -44,3 +44,4 @@ class ConnectionWaits:
     def waited(self, seconds: float) -> None:
         """Record that the current task got its connection, after so many seconds."""
         self._wait.record(seconds, self._labels)
+        trace.get_current_span().set_attribute(WAIT, seconds)

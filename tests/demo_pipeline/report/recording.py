@@ -110,6 +110,7 @@ class Recorder:
         message_type: str = "",
         body_size: int | None = None,
         catch_up: bool = False,
+        connection: float | None = None,
     ) -> Span:
         attributes = (
             _about("process", topic, order)
@@ -129,6 +130,8 @@ class Recorder:
             attributes["messaging.message.body.size"] = body_size
         if wait is not None:
             attributes["pipeline.wait.duration"] = wait / 1000
+        if connection is not None:
+            attributes["db.client.connection.wait_time"] = connection / 1000
         if end_to_end is not None:
             attributes["pipeline.end_to_end.duration"] = end_to_end / 1000
         return self.span(
@@ -153,9 +156,14 @@ class Recorder:
         parent: Span,
         *,
         backoff: float,
+        connection: float = 0,
         error: BaseException | None = None,
     ) -> Span:
         """Record another attempt, `backoff` ms after the previous one."""
+        attributes = _about("retry", topic, order) | {
+            "pipeline.retry.backoff": backoff / 1000,
+            "db.client.connection.wait_time": connection / 1000,
+        }
         return self.span(
             service,
             f"retry {topic}",
@@ -163,7 +171,7 @@ class Recorder:
             start,
             end,
             parent=parent,
-            attributes=_about("retry", topic, order) | {"pipeline.retry.backoff": backoff / 1000},
+            attributes=attributes,
             error=error,
         )
 

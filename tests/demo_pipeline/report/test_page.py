@@ -155,7 +155,7 @@ def test_tables_and_verdict_need_no_script(recorder: "Recorder", tmp_path: Path)
     text = " ".join(shown.text.split())
 
     assert "Every order is in exactly one complete trace." in text
-    assert "payment ← inventory.events120.020.020.011.011.011.0------00" in text
+    assert "payment ← inventory.events120.020.020.011.011.011.0---------00" in text
     assert "wait 66 % processing 27 % publish 5 % other 2 %" in text.replace(" %", " % ").replace(
         "  ", " "
     )

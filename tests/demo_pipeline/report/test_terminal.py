@@ -54,6 +54,16 @@ def test_a_hop_has_its_percentiles_in_ms(recorder: "Recorder") -> None:
     assert row.split()[3:] == ["1", "20.0", "20.0", "20.0", "11.0", "11.0", "11.0", "0"]
 
 
+def test_waits_for_a_connection_have_a_table_of_their_own(recorder: "Recorder") -> None:
+    recorder.process("payment", "payment.commands", "a", 0, 10, None, wait=1, connection=4)
+
+    text = printed(recorder.result("a"), 120)
+
+    _, after = text.split("Wait for a database connection, not in the processing (ms)")
+    assert ["4.00"] * 3 == line_with("payment ← payment.commands", after).split()[3:]
+    assert ["6.00"] * 3 == line_with("payment ← payment.commands", text).split()[-4:-1]
+
+
 def test_end_to_end_has_a_table(recorder: "Recorder") -> None:
     recorder.order("a")
     recorder.order("b", slow=30)

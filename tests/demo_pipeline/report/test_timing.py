@@ -212,6 +212,24 @@ def test_shares_add_up_to_a_hundred() -> None:
     assert shares([0, 0]) == (0, 0)
 
 
+def test_a_hop_shows_the_wait_for_a_connection_apart_from_processing(
+    recorder: "Recorder",
+) -> None:
+    retried = recorder.process("payment", "t", "a", 10, 140, None, attempts=3, connection=5)
+    recorder.retry("payment", "t", "a", 50, 70, retried, backoff=20, connection=9)
+    recorder.retry("payment", "t", "a", 100, 130, retried, backoff=30, connection=7)
+    recorder.process("shipping", "t", "a", 150, 160, None)
+
+    payment, shipping = analyse(recorder.result("a")).hops
+
+    # The first attempt took 20 ms, and from the start of the last one it took 40. What the second
+    # one waited is part of the retry.
+    assert distribution([12 * MS]) == payment.connection
+    assert distribution([(20 + 40 - 12) * MS]) == payment.processing
+    assert shipping.connection is None
+    assert distribution([10 * MS]) == shipping.processing
+
+
 def test_a_hop_separates_retry_from_processing_and_reports_the_age_of_its_flows(
     recorder: "Recorder",
 ) -> None:

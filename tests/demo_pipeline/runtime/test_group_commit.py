@@ -180,3 +180,14 @@ async def test_the_wait_for_the_database_is_reported_apart_from_the_work(
     measured: Any = await asyncio.to_thread(capture.metric, WAIT, labels)
     assert 3 == measured.count
     assert measured.sum > 0
+
+
+async def test_the_wait_for_the_transaction_is_on_the_span_of_the_work(
+    open_shop: Callable[[], Any], capture: Capture
+) -> None:
+    async with open_shop() as shop:
+        shop.go_on.set()
+        tracer: Any = capture.tracer_provider.get_tracer("test")
+        with tracer.start_as_current_span("handles") as span:
+            await shop.commits.run(shop.ship, "a", patient=False)
+    assert 0 < span.attributes[WAIT]

@@ -147,6 +147,7 @@ async def test_records_that_were_sent_are_deleted_together_after_a_delay(
         await database.add(b"5")
         relay.wake()
         assert await eventually(lambda: len(values(broker)) == 6)
+        assert await eventually(lambda: len(relay._sends.acknowledged) == 1)
         relay._backlog._due_at, relay._backlog._measured = 0.0, None
         relay.wake()
         assert await eventually(lambda: relay._backlog._measured == (0, None))
