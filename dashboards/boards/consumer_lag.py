@@ -86,8 +86,9 @@ def consumer_lag_board() -> Board:
             Row(
                 "Will records be lost?",
                 (
-                    SignalPanel(kind="timeseries", signals=(lag.RETENTION_USED,), width=12),
-                    SignalPanel(kind="timeseries", signals=(lag.LOST,), width=12),
+                    SignalPanel(kind="timeseries", signals=(lag.RETENTION_USED,), width=8),
+                    SignalPanel(kind="timeseries", signals=(lag.RETENTION_LEFT,), width=8),
+                    SignalPanel(kind="counts", signals=(lag.LOST,), width=8),
                 ),
             ),
         ),

@@ -64,8 +64,15 @@ def dead_letters_board() -> Board:
                     ),
                     SignalPanel(
                         kind="timeseries",
+                        signals=(dead_letters.ATTEMPTS,),
+                        width=6,
+                        drill_down="lag",
+                        picks=(GROUP, TOPIC),
+                    ),
+                    SignalPanel(
+                        kind="timeseries",
                         signals=(dead_letters.RETRY_P95,),
-                        width=12,
+                        width=6,
                         drill_down="lag",
                         picks=(GROUP, TOPIC),
                     ),

@@ -13,7 +13,7 @@ def service_board() -> Board:
         name="service",
         title="service",
         description="Is this service healthy: rate, errors and duration of what it does?",
-        variables=("service", "destination"),
+        variables=("service", "instance", "destination", "message_type"),
         rows=(
             Row(
                 "What it processes",
@@ -36,6 +36,24 @@ def service_board() -> Board:
                         picks=(TOPIC,),
                     ),
                     SignalPanel(kind="timeseries", signals=(flows.MESSAGE_SIZE,), width=6),
+                ),
+            ),
+            Row(
+                "How many processes, and how busy?",
+                tuple(
+                    SignalPanel(kind="timeseries", signals=(signal,), width=8)
+                    for signal in (services.INSTANCES, services.VERSIONS, services.BUSY)
+                ),
+            ),
+            Row(
+                "Which types of messages?",
+                tuple(
+                    SignalPanel(kind="timeseries", signals=(signal,), width=8)
+                    for signal in (
+                        flows.PROCESSED_BY_TYPE,
+                        flows.PROCESSING_P95_BY_TYPE,
+                        flows.END_TO_END_BY_TYPE,
+                    )
                 ),
             ),
             Row(

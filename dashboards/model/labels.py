@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "job"
 """Prometheus sets it from the resource's `service.name`."""
+INSTANCE: Final = "instance"
+"""Prometheus sets it from the resource's `service.instance.id`: one process of a service."""
+SERVICE_VERSION: Final = "service_version"
+"""Of `target_info`, which has the attributes of each resource."""
 PIPELINE: Final = "pipeline"
 TOPIC: Final = "messaging_destination_name"
 GROUP: Final = "messaging_consumer_group_name"
@@ -52,9 +56,11 @@ COLUMN_OF: Final[Mapping[str, str]] = {
 
 VARIABLE_OF: Final[Mapping[str, str]] = {
     SERVICE: "service",
+    INSTANCE: "instance",
     PIPELINE: "pipeline",
     TOPIC: "destination",
     GROUP: "group",
+    TYPE: "message_type",
     SAGA: "saga",
 }
 """The dashboard variable of each label that has one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.labels import BOUND, PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
+from dashboards.model.labels import BOUND, INSTANCE, PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
 from tracing.metrics.catalog import (
     CONSUMER_CATCH_UP_TIME,
     CONSUMER_CAUSE,
@@ -149,6 +149,15 @@ class Scope:
             matchers.append(f'{SERVICE}=~"${VARIABLE_OF[SERVICE]}"')
         return f"{{{', '.join([*matchers, *self._selector_matchers()])}}}"
 
+    def resources(self, *where: str) -> str:
+        """Select what Prometheus knows of each process: the attributes of its resource."""
+        matchers = [
+            f'{label}=~"${VARIABLE_OF[label]}"'
+            for label in (SERVICE, INSTANCE)
+            if VARIABLE_OF[label] in self.variables
+        ]
+        return f"target_info{{{', '.join([*matchers, *self._selector_matchers(), *where])}}}"
+
     def rate(self, metric: Metric, *where: str, by: Sequence[str] = (), part: str = "") -> str:
         """Return the rate per second, summed over all other labels, new series included."""
         # A duration is a number of seconds, also as a dashboard variable.
@@ -287,7 +296,7 @@ class Scope:
 
 def labels_of(metric: Metric) -> frozenset[str]:
     """Return the labels of a metric, and that of the service unless it describes another one."""
-    service = () if metric in _WITHOUT_SERVICE else (SERVICE,)
+    service = () if metric in _WITHOUT_SERVICE else (SERVICE, INSTANCE)
     return frozenset((*metric.prometheus_labels, *service))
 
 

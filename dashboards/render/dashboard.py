@@ -19,8 +19,8 @@ from grafana_foundation_sdk.models.dashboard import (
     GridPos,
 )
 
-from dashboards.model.labels import GROUP, TOPIC
-from dashboards.model.promql import Scope
+from dashboards.model.labels import GROUP, INSTANCE, SERVICE, SERVICE_VERSION, TOPIC
+from dashboards.model.promql import Scope, aggregate
 from dashboards.render.panels import panel_of
 from dashboards.render.variables import PROMETHEUS, variables_of
 from tracing.metrics.catalog import DEAD_LETTERS
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _TAG: Final = "pipeline-tracing"
 _COLUMNS: Final = 24
+_STEP: Final = "1m"
+# What returns within this time has not started anew.
+_KNOWN_FOR: Final = "6h"
 
 
 def dashboard_json(board: Board, config: Config) -> str:
@@ -108,21 +111,36 @@ def _placed(rows: Iterable[model.Row]) -> Iterator[tuple[model.Row, GridPos, lis
 
 
 def _annotations(board: Board, config: Config) -> Iterator[AnnotationQuery]:
-    """Mark the start of dead letters on dashboards that show groups or topics."""
-    if not {"group", "destination"} & set(board.variables):
-        return
+    """Mark the start of dead letters where groups or topics are shown, and of processes."""
     # Annotations have no $__rate_interval; five minutes hold more than one export.
     scope = Scope.of(config, window="5m", variables=board.variables)
+    if "service" in board.variables:
+        for name, colour, label, series in (
+            ("Starts", "blue", INSTANCE, scope.resources()),
+            ("Versions", "purple", SERVICE_VERSION, scope.resources(f'{SERVICE_VERSION}!=""')),
+        ):
+            known = aggregate(
+                "group", (SERVICE, label), f"last_over_time({series}[{_KNOWN_FOR}] offset {_STEP})"
+            )
+            new = aggregate("group", (SERVICE, label), series)
+            yield _mark(name, colour, f"{new} unless {known}", f"{{{{{SERVICE}}}}} {{{{{label}}}}}")
+    if not {"group", "destination"} & set(board.variables):
+        return
     any_new = f"{scope.increase(DEAD_LETTERS, by=(GROUP, TOPIC))} > 0"
-    yield (
+    # Only the start is marked: marks at every point would cover the graphs.
+    first = f"{any_new} unless max_over_time(({any_new})[10m:1m] offset {_STEP})"
+    yield _mark("Dead letters", "red", first, f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}")
+
+
+def _mark(name: str, colour: str, expr: str, text: str) -> AnnotationQuery:
+    return (
         AnnotationQuery()
-        .name("Dead letters")
+        .name(name)
         .datasource(PROMETHEUS)
         .enable(True)
-        .icon_color("red")
-        # Only the start is marked: marks at every point would cover the graphs.
-        .expr(f"{any_new} unless max_over_time(({any_new})[10m:1m] offset 1m)")
-        .title_format("Dead letters")
-        .text_format(f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}")
-        .step("1m")
+        .icon_color(colour)
+        .expr(expr)
+        .title_format(name)
+        .text_format(text)
+        .step(_STEP)
     )

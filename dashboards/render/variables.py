@@ -19,7 +19,16 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from dashboards.model.board import SERVICE_NAME, LogsPanel, SignalPanel, TracesPanel, TraceView
-from dashboards.model.labels import GROUP, PIPELINE, SAGA, SERVICE, TOPIC, VARIABLE_OF
+from dashboards.model.labels import (
+    GROUP,
+    INSTANCE,
+    PIPELINE,
+    SAGA,
+    SERVICE,
+    TOPIC,
+    TYPE,
+    VARIABLE_OF,
+)
 from dashboards.model.promql import ALL, INTERVAL, any_of, series_name
 from tracing.metrics.catalog import (
     CONSUMED_MESSAGES,
@@ -48,6 +57,8 @@ _FILTERS: Final = {
     "pipeline": ((WAIT_DURATION,), PIPELINE, "Pipeline"),
     # Every service reports this metric from its start, also one that only receives.
     "service": ((TELEMETRY_DROPPED,), SERVICE, "Service"),
+    "instance": ((TELEMETRY_DROPPED,), INSTANCE, "Instance"),
+    "message_type": ((CONSUMED_MESSAGES, SENT_MESSAGES), TYPE, "Message type"),
     "destination": (
         (SENT_MESSAGES, CONSUMED_MESSAGES, CONSUMER_LAG),
         TOPIC,
@@ -110,6 +121,8 @@ def _filter(name: str, config: Config) -> QueryVariable:
     ]
     matchers = [f'__name__=~"{"|".join(names)}"']
     matchers += [f'{chosen}="{value}"' for chosen, value in config.selector.items()]
+    if name == "instance":
+        matchers.append(f'{SERVICE}=~"${VARIABLE_OF[SERVICE]}"')
     if only != ALL:
         matchers.append(f'{label}=~"{only}"')
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import COMMAND, ERROR, GROUP, TOPIC
+from dashboards.model.promql import labels_of
 from dashboards.model.signal import EACH_POINT, Signal, Threshold
 from tracing.metrics.catalog import (
     DEAD_LETTERS,
@@ -86,6 +87,22 @@ RETRY_P95: Final = Signal(
     "were retried. Later records of the partition wait as long.",
     unit="s",
     expr=lambda scope: scope.quantile(0.95, RETRY_DURATION, by=(GROUP, TOPIC)),
+    legend=_HOP,
+)
+
+
+def _attempts(scope: Scope) -> str:
+    by, among = (GROUP, TOPIC), labels_of(RETRIES) & labels_of(RETRY_DURATION)
+    retried = scope.increase(RETRY_DURATION, by=by, part="count", among=among)
+    return f"1 + {scope.increase(RETRIES, by=by, among=among)} / ({retried} > 0)"
+
+
+ATTEMPTS: Final = Signal(
+    title="Attempts of retried records",
+    description="Mean number of attempts of the records that needed more than one. Near the limit "
+    "that the service sets, retries do not help; near 2, the first one does.",
+    unit="locale",
+    expr=_attempts,
     legend=_HOP,
 )
 REPLAYED: Final = Signal(

@@ -17,6 +17,7 @@ from tracing.metrics.catalog import (
 )
 
 _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
+_TYPED: Final = f"{{{{{TOPIC}}}}} {{{{{TYPE}}}}}"
 
 
 def end_to_end(share: float, slow_s: float) -> Signal:
@@ -110,6 +111,29 @@ PROCESSING_P95: Final = Signal(
     legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}",
     exemplars=True,
 )
+PROCESSED_BY_TYPE: Final = Signal(
+    title="Processed by message type",
+    description="Processing attempts per second, by the type of the event or command.",
+    unit="recps",
+    expr=lambda scope: scope.rate(PROCESS_DURATION, by=(TOPIC, TYPE), part="count"),
+    legend=_TYPED,
+)
+PROCESSING_P95_BY_TYPE: Final = Signal(
+    title="Processing p95 by message type",
+    description="95 of 100 processing attempts of a type took less time.",
+    unit="s",
+    expr=lambda scope: scope.quantile(0.95, PROCESS_DURATION, by=(TOPIC, TYPE)),
+    legend=_TYPED,
+    exemplars=True,
+)
+END_TO_END_BY_TYPE: Final = Signal(
+    title="End-to-end lag p95 by message type",
+    description="Age of flows when a record of that type has been processed.",
+    unit="s",
+    expr=lambda scope: scope.quantile(0.95, END_TO_END_DURATION, by=(TOPIC, TYPE)),
+    legend=_TYPED,
+    exemplars=True,
+)
 MESSAGE_SIZE: Final = Signal(
     title="Message size p95",
     description="95 of 100 processed records had a smaller value, by topic and type. Events that "
@@ -117,5 +141,5 @@ MESSAGE_SIZE: Final = Signal(
     "services with Telemetry(body_sizes=True).",
     unit="bytes",
     expr=lambda scope: scope.quantile(0.95, BODY_SIZE, by=(TOPIC, TYPE)),
-    legend=f"{{{{{TOPIC}}}}} {{{{{TYPE}}}}}",
+    legend=_TYPED,
 )

@@ -19,6 +19,7 @@ from tracing.metrics.catalog import (
     CONSUMER_LAG,
     CONSUMER_LAG_TIME,
     CONSUMER_LOST,
+    CONSUMER_RETENTION_LEFT,
     CONSUMER_RETENTION_USED,
     CONSUMER_STATUS,
 )
@@ -132,6 +133,17 @@ RETENTION_USED: Final = Signal(
     expr=lambda scope: scope.highest(CONSUMER_RETENTION_USED, by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(0.5, "warning"), Threshold(0.8, "critical")),
+)
+RETENTION_LEFT: Final = Signal(
+    title="Time until loss",
+    description="Time until the broker may delete the oldest record that a group has not "
+    "committed, if the group commits nothing more. No data: no record waits, or the lag monitor "
+    "may not describe the topic's configuration.",
+    unit="s",
+    expr=lambda scope: aggregate("min", (GROUP, TOPIC), scope.select(CONSUMER_RETENTION_LEFT)),
+    legend=_HOP,
+    thresholds=(Threshold(0, "critical"), Threshold(3600, "warning"), Threshold(86400, "ok")),
+    below="critical",
 )
 LOST: Final = Signal(
     title="Records lost",

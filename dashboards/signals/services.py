@@ -4,16 +4,56 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.model.labels import ERROR, OPERATION, SERVICE, TOPIC
+from dashboards.model.labels import (
+    ERROR,
+    GROUP,
+    INSTANCE,
+    OPERATION,
+    SERVICE,
+    SERVICE_VERSION,
+    TOPIC,
+)
+from dashboards.model.promql import aggregate
 from dashboards.model.signal import EACH_POINT, Signal, Threshold
 from tracing.metrics.catalog import (
     OPERATION_DURATION,
     OUTBOX_OLDEST_AGE,
     OUTBOX_PENDING,
+    PROCESS_DURATION,
     SENT_MESSAGES,
     TELEMETRY_DROPPED,
 )
 
+INSTANCES: Final = Signal(
+    title="Instances",
+    description="Processes of each service that report metrics. A fall that was not planned is a "
+    "crash; a process counts for five minutes after its end.",
+    unit="locale",
+    expr=lambda scope: aggregate(
+        "count",
+        (SERVICE,),
+        aggregate("group", (SERVICE, INSTANCE), scope.select(TELEMETRY_DROPPED)),
+    ),
+    legend=f"{{{{{SERVICE}}}}}",
+)
+VERSIONS: Final = Signal(
+    title="Service versions in flight",
+    description="Processes by version, which is service.version in OTEL_RESOURCE_ATTRIBUTES. Two "
+    "versions at once are a deployment under way, or one that got stuck.",
+    unit="locale",
+    expr=lambda scope: aggregate("count", (SERVICE, SERVICE_VERSION), scope.resources()),
+    legend=f"{{{{{SERVICE}}}}} {{{{{SERVICE_VERSION}}}}}",
+)
+BUSY: Final = Signal(
+    title="Busy share of each consumer",
+    description="Time that handlers are at work, as a share of the time that passes. A consumer "
+    "that handles one record at a time is saturated at 100 %; one that handles several at once can "
+    "have more.",
+    unit="percentunit",
+    expr=lambda scope: scope.rate(PROCESS_DURATION, by=(SERVICE, INSTANCE, GROUP), part="sum"),
+    legend=f"{{{{{GROUP}}}}} {{{{{INSTANCE}}}}}",
+    thresholds=(Threshold(0.7, "warning"), Threshold(0.9, "critical")),
+)
 PRODUCED: Final = Signal(
     title="Sent by topic",
     description="Records per second that the broker acknowledged.",

@@ -15,7 +15,7 @@ from dashboards.config import Config
 from dashboards.model.board import SignalPanel, title_of
 from dashboards.model.promql import Scope
 from dashboards.render.panels import expressions_of
-from dashboards.signals import catch_up, dead_letters, flows, hop_time, lag, sagas
+from dashboards.signals import catch_up, dead_letters, flows, hop_time, lag, sagas, services
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
@@ -242,6 +242,54 @@ CASES = (
         series=_buckets(50),
         expr=SCOPE.quantile(0.75, catalog.WAIT_DURATION),
         value=1.75,
+    ),
+    Case(
+        about="replicas are counted by process",
+        series={
+            f'pipeline_telemetry_dropped_total{{job="s", instance="{name}", reason="{reason}"}}': (
+                "0x200"
+            )
+            for name in "abc"
+            for reason in ("queue", "links")
+        },
+        expr=services.INSTANCES.expr(SCOPE),
+        value=3,
+    ),
+    Case(
+        about="processes are counted by version",
+        series={
+            f'target_info{{job="s", instance="{name}", service_version="{version}"}}': "1x200"
+            for name, version in (("a", "1"), ("b", "1"), ("c", "2"))
+        },
+        expr=f"{services.VERSIONS.expr(SCOPE)} and on (service_version) label_replace("
+        'vector(1), "service_version", "1", "", "")',
+        value=2,
+    ),
+    Case(
+        about="a handler that works for 27 s in each 30 s is busy for 90 %",
+        series={f'messaging_process_duration_seconds_sum{{{HOP}, instance="a"}}': "0+27x200"},
+        expr=services.BUSY.expr(SCOPE),
+        value=0.9,
+    ),
+    Case(
+        about="attempts are those of retried records alone, over their message types",
+        series={
+            f'pipeline_retries_total{{{HOP}, message_type="{name}", error_type="E"}}': "0+6x200"
+            for name in ("a", "b")
+        }
+        | {f'pipeline_retry_duration_seconds_count{{{HOP}, pipeline="p"}}': "0+4x200"},
+        expr=dead_letters.ATTEMPTS.expr(SCOPE),
+        value=4,
+    ),
+    Case(
+        about="the partition with the least time left decides",
+        series={
+            f"pipeline_consumer_retention_left_seconds{{{HOP}, "
+            f'messaging_destination_partition_id="{number}"}}': f"{left}x200"
+            for number, left in ((0, 600), (1, 60))
+        },
+        expr=lag.RETENTION_LEFT.expr(SCOPE),
+        value=60,
     ),
     Case(
         about="without events, a line says that there are none while something reports",
