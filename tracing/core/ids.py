@@ -114,3 +114,9 @@ def child_ids(flags: bytes) -> IdStock:
         flags: The trace flags, two hexadecimal digits.
     """
     return IdStock(b"%b-" + flags, 16)
+
+
+# The flags of a sampled parent with a random trace id have the second bit.
+_CHILDREN: Final = IdStock(b"-%b-01", 16), IdStock(b"-%b-03", 16)
+BELOW_SAMPLED: Final = {b"%02x" % flags: _CHILDREN[flags >> 1 & 1] for flags in range(1, 256, 2)}
+"""By the flags of a sampled parent: what its child's `traceparent` has behind the trace id."""

@@ -45,6 +45,18 @@ is_version_00: Final = re.compile(
     rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 ).fullmatch
 """Match a `traceparent` of version 00, as bytes."""
+HEX_AS_ZERO: Final = bytes(48 if chr(at) in "0123456789abcdef" else at for at in range(256))
+"""A table for `bytes.translate`: of version 00 it makes `SHAPE_00`.
+
+The pattern takes three times as long as these steps: the shape; above `LOWEST_00` and below
+`HIGHEST_00`; and between its last two dashes not `NO_SPAN`.
+"""
+SHAPE_00: Final = b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"
+LOWEST_00: Final = b"00-" + b"0" * 32 + b"-g"
+"""Of this shape, those are below it that have no trace id."""
+HIGHEST_00: Final = b"00-g"
+"""Of this shape, those are above it that are of other versions."""
+NO_SPAN: Final = b"0" * 16
 # Versions to come may append fields; 00 may not, and ff is invalid.
 _LATER_VERSION = re.compile(
     rb"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"

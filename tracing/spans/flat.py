@@ -279,8 +279,7 @@ class FlatSpans:
     def of(cls, starter: SpanStarter) -> FlatSpans | None:
         """Return flat spans beside what a starter starts; `None` where they would not be equal.
 
-        They need proven light spans without limits, and random ids of the SDK, for which the
-        library may make its own.
+        They need proven light spans without limits, and the SDK's random ids.
         """
         if type(starter) is not LightSpans:
             return None
@@ -296,6 +295,12 @@ class FlatSpans:
         """Return the class of this tracer's spans of a kind."""
         made: type[Flat] = type(base.__name__, (base,), {**self._bound, "__doc__": base.__doc__})
         return made
+
+    def ready(self) -> bool:
+        """Let `hand_over` look at the processors; return whether the tracer is switched on."""
+        if self.hand_over.multi._span_processors is not self.hand_over.seen:
+            self.hand_over.look()
+        return self._tracer._tracer_config.is_enabled
 
     def root(self) -> bytes | None:
         """Return the `traceparent` of the root of a new trace that is sampled.

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Final
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
 from tracing.core.text import name_in
-from tracing.headers.cloudevents import TYPE
-from tracing.headers.codec import MAX_SCANNED
-from tracing.headers.dead_letter import REPLAY_GROUP
 from tracing.headers.flow import EARLIEST_MS, MAX_ORIGIN, MAX_SKEW_MS, NO_FLOW
-from tracing.headers.w3c import BAGGAGE, TRACEPARENT, TRACESTATE, format_baggage, is_version_00
+from tracing.headers.w3c import format_baggage, is_version_00
 from tracing.messaging.fan_in import FanIn
+from tracing.messaging.flat.header_layout import HeaderLayouts, taken_apart
 from tracing.messaging.flat.process_flow import FlowReader
 from tracing.messaging.message_type import described
 from tracing.spans.message_links import LinkPlan
@@ -56,7 +54,8 @@ class FlatFanIn:
     """
 
     __slots__ = (
-        "_fallbacks", "_flows", "_max_age_ms", "_own", "_plans", "_size", "_taken", "_telemetry",
+        "_fallbacks", "_flows", "_layout", "_layouts", "_max_age_ms", "_own", "_plans", "_size",
+        "_taken", "_telemetry",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, telemetry: Telemetry) -> None:
@@ -67,6 +66,9 @@ class FlatFanIn:
         self._own = format_baggage({semconv.PIPELINE: telemetry.pipeline, semconv.ORIGIN: ""})[0]
         self._size = len(self._own)
         self._flows = FlowReader(telemetry.pipeline)
+        self._layouts = HeaderLayouts()
+        # Of the last record: the next one mostly has the same.
+        self._layout = self._layouts.of(())
         self._plans: BoundedDict[SubscribedLane, _Types] = BoundedDict(self._new_plans)
 
     def read(  # noqa: C901, PLR0912, PLR0915 - calls cost more
@@ -82,6 +84,7 @@ class FlatFanIn:
         read = FanIn(self._telemetry, now_ms, max_links)
         lanes, arrived, link = read.lanes, read.arrived, read.links.add
         own, size, max_age_ms = self._own, self._size, self._max_age_ms
+        layout = self._layout
         latest_ms, oldest_ms = now_ms + MAX_SKEW_MS, inf
         reason: Reason | None
         last: SubscribedLane | None = None
@@ -93,22 +96,26 @@ class FlatFanIn:
             try:
                 if subscribed is not last:
                     last, plans = subscribed, self._plans[subscribed]
-                headers = record.headers
-                present = dict(headers)
-                plan = plans[present.get(TYPE)]
-                above = present.get(TRACEPARENT)
-                header: Any = present.get(BAGGAGE)
+                try:
+                    names, values = taken_apart(record.headers)
+                    if names != layout.names:
+                        layout = self._layouts.of(names)
+                except (TypeError, ValueError):
+                    oldest_ms = self._add_generally(record, subscribed, read, "headers")
+                    continue
+                plan = plans[values[layout.event_type]]
+                above, header = values[layout.traceparent], values[layout.baggage]
                 timestamp, offset = record.timestamp, record.offset
                 if plan is None:
                     reason = "topic"
-                elif len(present) != len(headers) or len(present) > MAX_SCANNED:
-                    reason = "headers"
-                elif TRACESTATE in present or not (
-                    TRACEPARENT not in present if above is None else is_version_00(above)
+                elif layout.reason is not None:
+                    reason = layout.reason
+                elif (
+                    layout.has_parent
+                    if above is None
+                    else type(above) is not bytes or not is_version_00(above)
                 ):
                     reason = "context_headers"
-                elif REPLAY_GROUP in present:
-                    reason = "replayed"
                 elif (
                     not type(offset) is type(timestamp) is int
                     or timestamp < EARLIEST_MS
@@ -119,6 +126,8 @@ class FlatFanIn:
                     reason = None
                     if header is None:
                         flow = NO_FLOW
+                    elif type(header) is not bytes:
+                        reason = "baggage"
                     elif header.startswith(own) and (digits := header[size:]).isdigit():
                         # Most are of the service's own pipeline, and have no other baggage.
                         origin_ms = int(digits) if len(digits) <= MAX_ORIGIN else -1
@@ -134,8 +143,7 @@ class FlatFanIn:
                     ):
                         reason = "baggage"
             except Exception:
-                # Such as headers that are no pairs: the general code knows what to do about them.
-                oldest_ms = self._add_generally(record, subscribed, read, "record")
+                oldest_ms = self._add_generally(record, subscribed, read, "fault")
                 continue
             if reason is not None or plan is None:
                 oldest_ms = self._add_generally(record, subscribed, read, reason or "topic")
@@ -164,6 +172,7 @@ class FlatFanIn:
             arrived.append((record, now_ms - timestamp, origin_ms, arrivals))
             taken += 1
         self._taken["batch"] += taken
+        self._layout = layout
         return read
 
     def _add_generally(

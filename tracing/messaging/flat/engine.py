@@ -40,6 +40,7 @@ Reason = Literal[
     "suppressed",
     "tracer",
     "record",
+    "fault",
 ]
 """Why a message goes through the general code.
 
@@ -53,12 +54,13 @@ Reason = Literal[
 - `schema`: its schema is described, or its body read on demand
 - `suppressed`: the application turned instrumentation off
 - `tracer`: the tracer was turned off
-- `record`: anything else about it, such as a missing timestamp or a tombstone
+- `record`: anything else about it, such as a missing timestamp, or history of a new group
+- `fault`: reading it failed, which is a mistake in the library, or a record like no client's
 """
 
 _REASONS: Final[tuple[Reason, ...]] = (
     "topic", "parent", "baggage", "headers", "context_headers", "replayed", "schema", "suppressed",
-    "tracer", "record",
+    "tracer", "record", "fault",
 )  # fmt: skip
 
 

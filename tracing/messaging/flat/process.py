@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Link
 
-from tracing.core import semconv
+from tracing.core.ids import BELOW_SAMPLED
 from tracing.core.otel_context import (
-    BAGGAGE_KEY,
-    FLOW_KEY,
     PROCESSING_KEY,
     RECORD_KEY,
     SPAN_KEY,
     SUPPRESSED,
 )
-from tracing.core.text import name_in
-from tracing.headers.cloudevents import ID, MAX_VALUE, SUBJECT, TIME, TYPE
-from tracing.headers.codec import MAX_SCANNED
+from tracing.headers.cloudevents import MAX_VALUE
 from tracing.headers.context import continuing
-from tracing.headers.dead_letter import REPLAY_GROUP
 from tracing.headers.flow import EARLIEST_MS, MAX_SKEW_MS
-from tracing.headers.w3c import BAGGAGE, TRACEPARENT, TRACESTATE, RemoteSpan, is_version_00
+from tracing.headers.w3c import (
+    HEX_AS_ZERO,
+    HIGHEST_00,
+    LOWEST_00,
+    NO_SPAN,
+    SHAPE_00,
+    RemoteSpan,
+)
+from tracing.messaging.flat.header_layout import HeaderLayouts, taken_apart
 from tracing.messaging.flat.process_flow import FlowReader
-from tracing.messaging.flat.process_plan import ProcessPlan, is_usual
+from tracing.messaging.flat.process_plan import is_usual, plan_of
 from tracing.messaging.flat.process_span import ProcessSpan, UnrecordedProcess
 from tracing.messaging.flat.processing import general_of
 from tracing.metrics.instruments import Count
@@ -39,14 +42,15 @@ if TYPE_CHECKING:
     from tracing.messaging.catch_up import LaneCatchUp
     from tracing.messaging.flat.engine import Engine, Reason
     from tracing.messaging.flat.handling import FlatHandling
+    from tracing.messaging.flat.process_plan import ProcessPlan
     from tracing.messaging.receive import Polling
     from tracing.messaging.subscription import SubscribedLane
     from tracing.telemetry import Telemetry
 
 _new: Final = object.__new__
-_SAMPLED: Final = b"13579bdf"
-# No name of a type.
-_MIXED: Final = b""
+# Of so many records, the values may wait to be counted.
+_UNCOUNTED: Final = 0x3FF
+_FAR_MS: Final = -MAX_SKEW_MS
 
 
 class FlatProcesses:
@@ -60,9 +64,10 @@ class FlatProcesses:
     """
 
     __slots__ = (
-        "_current", "_fallbacks", "_flows", "_hand_over", "_lane", "_lanes", "_link_after_ms",
-        "_links", "_max_age_ms", "_partition", "_place", "_plans", "_poll", "_polling", "_recorded",
-        "_spans", "_taken", "_topic", "telemetry",
+        "_current", "_drops_unsampled", "_fallbacks", "_flat", "_flows", "_hand_over",
+        "_lane", "_lanes", "_layout", "_layouts", "_link_after_ms", "_links",
+        "_max_age_ms", "_partition", "_place", "_plan", "_poll", "_polling", "_ready", "_recorded",
+        "_samples_remote", "_spans", "_taken", "_topic", "telemetry",
     )  # fmt: skip
 
     def __init__(
@@ -73,10 +78,13 @@ class FlatProcesses:
         polling: Polling,
     ) -> None:
         self.telemetry = telemetry
-        self._current = engine.current
         self._fallbacks = engine.fallbacks
         self._taken = engine.taken
+        self._current = engine.current
         self._spans = spans = engine.spans
+        self._drops_unsampled = spans.drops_unsampled
+        self._samples_remote = spans.samples_remote
+        self._ready = spans.ready
         self._hand_over = spans.hand_over
         self._lanes = lanes
         self._polling = polling
@@ -84,17 +92,20 @@ class FlatProcesses:
         self._link_after_ms = telemetry.link_after_ms
         self._max_age_ms = telemetry.window.max_age_ms
         self._recorded = spans.kind(ProcessSpan)
-        # Of the lane of the last record: the next one is mostly of the same.
+        # Of the last record: the next one mostly has the same.
         self._topic: object = None
         self._partition: object = None
         self._place: tuple[str, int] = "", -1
         self._lane: SubscribedLane | None = None
-        self._plans: dict[bytes | None, ProcessPlan] | None = None
+        self._flat = False
+        self._plan: ProcessPlan | None = None
+        self._layouts = HeaderLayouts()
+        self._layout = self._layouts.of(())
         # To the last poll: many records are linked to the same.
         self._poll: SpanContext | None = None
         self._links: tuple[Link, ...] = ()
 
-    def begin(self, record: Any) -> FlatHandling | None:  # noqa: C901, PLR0912, PLR0915 - calls cost more
+    def begin(self, record: Any) -> FlatHandling | None:  # noqa: C901, PLR0911, PLR0912, PLR0915 - calls cost more
         """Begin to handle a record in the running task. Never raises.
 
         Returns:
@@ -105,87 +116,120 @@ class FlatProcesses:
         reason: Reason | None = None
         catching: LaneCatchUp | None = None
         own: bytes | None = None
-        span: ProcessSpan | None = None
         try:
-            topic, partition, headers = record.topic, record.partition, record.headers
+            topic, partition = record.topic, record.partition
             if partition != self._partition or topic != self._topic:
                 self._enter(topic, partition)
-            plans = self._plans
-            if plans is None:
+            if not self._flat:
                 return self._no("topic")
-            present = dict(headers)
-            message_type = present.get(TYPE)
-            plan = plans.get(message_type)
-            if plan is None or plan.attributes is not plan.lane.attributes:
-                plan = self._plan(message_type)
+            headers, timestamp = record.headers, record.timestamp
+            try:
+                # As an event of this library has them without others.
+                if len(headers) == 7:  # noqa: PLR2004 - see `taken_apart`
+                    (a, av), (b, bv), (c, cv), (d, dv), (e, ev), (f, fv), (g, gv) = headers
+                    names: tuple[str, ...] = a, b, c, d, e, f, g
+                    values: tuple[Any, ...] = av, bv, cv, dv, ev, fv, gv, None
+                else:
+                    names, values = taken_apart(headers)
+                layout = self._layout
+                if names != layout.names:
+                    self._layout = layout = self._layouts.of(names)
+            except (TypeError, ValueError):
+                return self._no("headers")
+            if layout.reason is not None:
+                return self._no(layout.reason)
+            message_type = values[layout.event_type]
+            plan = self._plan
+            if (
+                plan is None
+                or message_type != plan.message_type
+                or plan.attributes is not plan.lane.attributes
+            ):
+                plan = self._plan_of(message_type)
                 if plan is None:
                     return self._no("record")
             ambient = self._current.get()
-            above: Any = present.get(TRACEPARENT)
-            header = present.get(BAGGAGE)
-            timestamp = record.timestamp
-            offset, tombstone = record.offset, record.value is None
-            event_id, subject, created = present.get(ID), present.get(SUBJECT), present.get(TIME)
+            above = values[layout.traceparent]
+            header = values[layout.baggage]
             polling = self._polling
             polled = polling.poll_of(record, self._place) if polling.remembered else None
+            if type(timestamp) is not int:
+                return self._no("record")
             now_ns = time_ns()
             now_ms = now_ns // 1_000_000
             wait_ms = now_ms - timestamp
-            if (
-                len(present) != len(headers)
-                or len(present) > MAX_SCANNED
-                # The span keeps them until it is exported.
-                or (event_id is not None and len(event_id) > MAX_VALUE)
-                or (subject is not None and len(subject) > MAX_VALUE)
-                or (created is not None and len(created) > MAX_VALUE)
-            ):
-                reason = "headers"
-            elif TRACESTATE in present or not (
-                TRACEPARENT not in present
-                if above is None
-                else type(above) is bytes and is_version_00(above)
-            ):
-                reason = "context_headers"
-            elif REPLAY_GROUP in present:
-                reason = "replayed"
-            elif ambient and (SPAN_KEY in ambient or ambient.get(SUPPRESSED)):
+            if ambient and (SPAN_KEY in ambient or ambient.get(SUPPRESSED)):
                 reason = "parent" if SPAN_KEY in ambient else "suppressed"
             elif (
-                not type(offset) is type(timestamp) is int
+                wait_ms > self._link_after_ms
                 or timestamp < EARLIEST_MS
-                or wait_ms > self._link_after_ms
-                or ((catching := plan.lane.catch_up) is not None and not catching.is_past(offset))
+                or (
+                    (catching := plan.lane.catch_up) is not None
+                    and not catching.is_past(record.offset)
+                )
             ):
                 reason = "record"
             elif (header != plan.header and not plan.read(header)) or (
-                plan.origin_ms is not None
                 # As `OriginWindow.holds`.
-                and not min(timestamp, now_ms) - self._max_age_ms
-                <= plan.origin_ms
-                <= now_ms + MAX_SKEW_MS
+                plan.origin_ms is not None
+                and (
+                    (age_ms := now_ms - plan.origin_ms) < _FAR_MS
+                    or (age_ms > self._max_age_ms and timestamp - plan.origin_ms > self._max_age_ms)
+                )
             ):
                 reason = "baggage"
-            elif above is not None and above[54] not in _SAMPLED:
-                if polled is not None or not self._spans.drops_unsampled:
+            elif above is None:
+                if layout.has_parent:
+                    reason = "context_headers"
+                elif not self._spans.samples_roots:
                     reason = "parent"
-            elif not (self._spans.samples_roots if above is None else self._spans.samples_remote):
-                reason = "parent"
+                else:
+                    own = self._spans.root()
+                    reason = "tracer" if own is None else None
+            elif (
+                # As `is_version_00`.
+                type(above) is not bytes
+                or above.translate(HEX_AS_ZERO) != SHAPE_00
+                or not LOWEST_00 < above < HIGHEST_00
+            ):
+                reason = "context_headers"
             else:
-                own = self._spans.root() if above is None else self._spans.child(above)
-                if own is None:
+                head, parent, flags = above.rsplit(b"-", 2)
+                if parent == NO_SPAN:
+                    reason = "context_headers"
+                elif flags not in BELOW_SAMPLED:
+                    if polled is not None or not self._drops_unsampled:
+                        reason = "parent"
+                elif not self._samples_remote:
+                    reason = "parent"
+                elif not self._ready():
                     reason = "tracer"
+                else:
+                    ids = BELOW_SAMPLED[flags]
+                    take = ids.take
+                    try:
+                        own = head + take()
+                    except IndexError:
+                        own = head + ids.new()
             if reason is not None:
                 return self._no(reason)
-        except Exception:
-            # Such as headers that are no pairs: the general code knows what to do about anything.
-            return self._no("record")
-        handling: FlatHandling
-        flow, arrival = plan.flow, plan.arrival
-        try:
+            handling: ProcessSpan | UnrecordedProcess
             if own is None:
-                handling = _new(UnrecordedProcess)
+                span = None
+                handling = UnrecordedProcess()
                 handling.traceparent = above
             else:
+                event_id, subject = values[layout.event_id], values[layout.subject]
+                created, offset = values[layout.created], record.offset
+                if (
+                    # The span keeps them until it is exported.
+                    (event_id is not None and len(event_id) > MAX_VALUE)
+                    or (subject is not None and len(subject) > MAX_VALUE)
+                    or (created is not None and len(created) > MAX_VALUE)
+                ):
+                    return self._no("headers")
+                if type(offset) is not int:
+                    return self._no("record")
                 handling = span = _new(self._recorded)
                 span.traceparent = own
                 span.above = above
@@ -197,50 +241,57 @@ class FlatProcesses:
                 span.created = created
                 span.offset = offset
                 span.timestamp = timestamp
-                span.tombstone = tombstone
-                span.pipeline = cast("str | None", flow.get(semconv.PIPELINE))
+                span.tombstone = record.value is None
+                span.pipeline = plan.pipeline
                 span.ended_well = False
+            # All slots, before anything sees it.
+            handling.plan = plan
+            handling.started = started
+            handling.flow = flow = plan.flow
+            handling.baggage = plan.reusable
+            handling.origin_ms = plan.origin_ms
+            handling.arrival = arrival = plan.arrival
+            handling.entered = handling.token = handling.view = None
+        except Exception:
+            return self._no("fault")
+        try:
+            if span is not None:
                 if plan.lane.mixed:
                     span.mixed_type = message_type
                 if polled is not None:
                     span.link_only(self._links_to(polled))
-            handling.plan = plan
-            handling.started = started
-            handling.flow = flow
-            handling.baggage = plan.reusable
-            handling.origin_ms = plan.origin_ms
-            handling.arrival = arrival
-            handling.entered = handling.token = handling.view = None
-            entries = {
-                RECORD_KEY: record,
-                BAGGAGE_KEY: flow,
-                FLOW_KEY: flow,
-                SPAN_KEY: handling,
-                PROCESSING_KEY: handling,
-            }
-            if span is not None and (start := self._hand_over.start) is not None:
-                span.announce(start, _parent_context(above, flow, ambient))
+                if (start := self._hand_over.start) is not None:
+                    span.announce(start, _parent_context(above, flow, ambient))
             if catching is not None:
                 # It is no history, and may be the record after which none is.
                 catching.takes(record)
             if wait_ms < 0:
                 self.telemetry.diagnostics.clock_skew.value += 1
                 wait_ms = 0
-            arrival.wait.record(wait_ms / 1000, handling)
-            handling.entered = context = Context({**ambient, **entries} if ambient else entries)
+            wait_s, wait = wait_ms / 1000, arrival.wait
+            if wait.later is not None and (span is None or wait.low < wait_s <= wait.high):
+                wait.later(wait_s)
+            else:
+                wait.record(wait_s, handling)
+            entries = plan.entries
+            entries[RECORD_KEY] = record
+            entries[SPAN_KEY] = entries[PROCESSING_KEY] = handling
+            context = Context({**ambient, **entries} if ambient else entries)
+            entries[RECORD_KEY] = entries[SPAN_KEY] = entries[PROCESSING_KEY] = None
+            handling.entered = context
             handling.token = self._current.set(context)
         except Exception as fault:
             self.telemetry.diagnostics.failed("process", fault)
             handling.broken = True
             general_of(handling)
-        self._taken["process"] += 1
+        taken = self._taken
+        taken["process"] = number = taken["process"] + 1
+        if not number & _UNCOUNTED:
+            self.telemetry.metrics.count_later()
         return handling
 
     def delivered(self, plan: ProcessPlan) -> Count:
-        """Make the counter of the records of a plan that a loop hands to the application.
-
-        Never raises.
-        """
+        """Make the counter of a plan's records that a loop hands over. Never raises."""
         try:
             count = self._polling.count(plan.lane.topic, plan.message_type)
         except Exception as fault:
@@ -265,31 +316,21 @@ class FlatProcesses:
         if not isinstance(topic, str):
             raise TypeError("a record without a topic")
         # First of all, so that a failure leaves nothing half done.
-        self._topic = None
+        self._topic = self._plan = None
         place = topic, partition
         self._lane = lane = self._lanes[place]
         if lane.flat is None:
             lane.flat = is_usual(self.telemetry, lane)
-        self._plans = lane.plans if lane.flat else None
+        self._flat = lane.flat
         self._topic, self._partition, self._place = topic, partition, place
 
-    def _plan(self, message_type: object) -> ProcessPlan | None:
-        """Make the plan of a type in the lane of the last record; `None` if it has none."""
-        lane, plans = self._lane, self._plans
-        if lane is None or plans is None:
-            return None
-        # Others are counted where the general code asks for their series.
-        if message_type is not None and not (type(message_type) is bytes and name_in(message_type)):
-            return None
-        typed = lane.types[message_type]
-        # Types without a label of their own share a plan: there may be any number of them.
-        kept = _MIXED if typed.mixed else message_type
-        plan = plans.get(kept)
-        if plan is None or plan.attributes is not typed.attributes:
-            plan = plans[kept] = ProcessPlan(
-                self.telemetry, typed, message_type, flows=self._flows, current=self._current
+    def _plan_of(self, message_type: Any) -> ProcessPlan | None:
+        """Return the plan of a type in the lane of the last record; `None` if it has none."""
+        if self._lane is not None:
+            self._plan = plan_of(
+                message_type, self._lane, self.telemetry, flows=self._flows, current=self._current
             )
-        return plan
+        return self._plan
 
     def _links_to(self, polled: SpanContext) -> tuple[Link, ...]:
         if polled is not self._poll:

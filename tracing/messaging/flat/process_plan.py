@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from opentelemetry.trace import SpanKind
 
 from tracing.core import semconv
+from tracing.core.otel_context import (
+    BAGGAGE_KEY,
+    FLOW_KEY,
+    PROCESSING_KEY,
+    RECORD_KEY,
+    SPAN_KEY,
+)
+from tracing.core.text import name_in
 from tracing.headers.flow import MAX_ORIGIN, NO_FLOW
 from tracing.headers.w3c import format_baggage
 from tracing.spans.flat import SpanPlan
@@ -20,11 +28,13 @@ if TYPE_CHECKING:
 
     from tracing.messaging.flat.process_flow import FlowReader
     from tracing.messaging.flow_lag import ArrivalDurations
-    from tracing.messaging.subscription import TypedLane
-    from tracing.metrics.instruments import Count
+    from tracing.messaging.subscription import SubscribedLane, TypedLane
+    from tracing.metrics.instruments import Count, Durations
     from tracing.telemetry import Telemetry
 
 _NOTHING_READ: Final[Any] = object()
+# No name of a type.
+_MIXED: Final = b""
 
 
 class ProcessPlan(SpanPlan):
@@ -45,18 +55,22 @@ class ProcessPlan(SpanPlan):
         telemetry: The same.
         current: The same.
         message_type: The same.
-        succeeded: Records the duration of a handling that succeeded.
+        succeeded: Receives the durations of handlings that succeeded, in seconds.
         delivered: Counts the records that a loop hands to the application; `None` before the first.
         header: The baggage header that was read last.
+        pipeline: The name of its flow; `None` without one.
         flow: The baggage in it. Records share it: it never changes.
         origin_ms: Its origin, unix ms, plausible or not; `None` without one.
         reusable: The header, if a sender would write the same for this flow; else `None`.
         arrival: Records wait and end-to-end lag of its pipeline.
+        entries: The entries of a handler's context, with `flow`. The record and its handling are
+            `None` in it, but while a context is made of it.
     """
 
     __slots__ = (
-        "_flows", "_pipeline", "_prefix", "arrival", "current", "delivered", "flow", "header",
-        "lane", "message_type", "origin_ms", "reusable", "succeeded", "telemetry",
+        "_flows", "_pipeline", "_prefix", "arrival", "current", "delivered", "entries", "flow",
+        "header", "lane", "message_type", "origin_ms", "pipeline", "reusable", "succeeded",
+        "telemetry",
     )  # fmt: skip
 
     arrival: ArrivalDurations
@@ -75,15 +89,24 @@ class ProcessPlan(SpanPlan):
         self.current = current
         self.message_type = message_type
         self.lane = lane
-        self.succeeded = lane.series.succeeded.record
+        self.succeeded: Durations = lane.series.succeeded
         self.delivered: Count | None = None
         self.header: object = _NOTHING_READ
+        self.pipeline: str | None = None
         self.flow: Mapping[str, object] = NO_FLOW
+        self.entries: dict[str, object] = {
+            RECORD_KEY: None,
+            BAGGAGE_KEY: NO_FLOW,
+            FLOW_KEY: NO_FLOW,
+            SPAN_KEY: None,
+            PROCESSING_KEY: None,
+        }
         self.origin_ms: int | None = None
         self.reusable: bytes | None = None
         self._flows = flows
         self._pipeline = telemetry.pipeline
-        self._prefix = format_baggage({semconv.PIPELINE: self._pipeline, semconv.ORIGIN: ""})[0]
+        own = format_baggage({semconv.PIPELINE: self._pipeline, semconv.ORIGIN: ""})[0]
+        self._prefix = own.removesuffix(b"=")
 
     def read(self, header: object) -> bool:
         """Read a baggage header, `None` of a record without one; return whether that could be.
@@ -99,8 +122,8 @@ class ProcessPlan(SpanPlan):
             return False
         else:
             # Most records are of the service's own pipeline, and have no other baggage.
-            digits = header[len(self._prefix) :]
-            if header.startswith(self._prefix) and digits.isdigit() and len(digits) <= MAX_ORIGIN:
+            prefix, _, digits = header.rpartition(b"=")
+            if prefix == self._prefix and digits.isdigit() and len(digits) <= MAX_ORIGIN:
                 flow = {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: digits.decode()}
                 origin_ms, reusable = int(digits), header
             else:
@@ -109,7 +132,9 @@ class ProcessPlan(SpanPlan):
                     return False
                 flow, origin_ms, reusable = read
         self.arrival = self.lane.arrivals.of(flow)
+        self.pipeline = cast("str | None", flow.get(semconv.PIPELINE))
         self.flow, self.origin_ms, self.reusable = flow, origin_ms, reusable
+        self.entries[BAGGAGE_KEY] = self.entries[FLOW_KEY] = flow
         self.header = header
         return True
 
@@ -122,3 +147,38 @@ def is_usual(telemetry: Telemetry, lane: TypedLane) -> bool:
         and lane.transport.system == semconv.SYSTEM_KAFKA
         and not telemetry.propagation.has_boundary(lane.topic)
     )
+
+
+def plan_of(
+    message_type: Any,
+    lane: SubscribedLane,
+    telemetry: Telemetry,
+    *,
+    flows: FlowReader,
+    current: ContextVar[Context],
+) -> ProcessPlan | None:
+    """Return the plan of a type in a lane, made once; `None` of what is no name of a type.
+
+    Args:
+        message_type: The type; `None` of records without one.
+        lane: The lane, which keeps the plan.
+        telemetry: What the service's clients share.
+        flows: See `ProcessPlan`.
+        current: The variable that holds the current context.
+    """
+    plans: dict[bytes | None, ProcessPlan] = lane.plans
+    # Others are counted where the general code asks for their series.
+    if message_type is not None and not (type(message_type) is bytes and name_in(message_type)):
+        return None
+    plan = plans.get(message_type)
+    # The attributes become others once the cluster's id is known.
+    if plan is None or plan.attributes is not plan.lane.attributes:
+        typed = lane.types[message_type]
+        # Types without a label of their own share a plan: there may be any number of them.
+        kept = _MIXED if typed.mixed else message_type
+        plan = plans.get(kept)
+        if plan is None or plan.attributes is not typed.attributes:
+            plan = plans[kept] = ProcessPlan(
+                telemetry, typed, message_type, flows=flows, current=current
+            )
+    return plan

@@ -93,9 +93,12 @@ class ProcessSpan(FlatHandling, FlatSpan):
         }
     )  # fmt: skip
 
-    def end_handling(self, error: BaseException | None = None) -> None:
+    def end_handling(  # noqa: C901, PLR0912 - calls cost more
+        self, error: BaseException | None = None
+    ) -> None:
         """End the handling with its outcome, and the span with it. Never raises."""
-        if error is not None or self.general is not None:
+        # Without a view there is no general handling either.
+        if error is not None or (self.view is not None and self.general is not None):
             general_of(self).end(error)
             return
         duration = perf_counter() - self.started
@@ -115,14 +118,22 @@ class ProcessSpan(FlatHandling, FlatSpan):
                 self.detach(current)
         self.view = None
         try:
-            plan.succeeded(duration, self)
+            series = plan.succeeded
+            if series.later is not None and series.low < duration <= series.high:
+                series.later(duration)
+            else:
+                series.record(duration, self)
             origin_ms = self.origin_ms
             if origin_ms is not None:
                 lag_ms = end_ns // 1_000_000 - origin_ms
                 if lag_ms < 0:
                     plan.telemetry.diagnostics.origin_skew.value += 1
                     lag_ms = 0
-                self.arrival.end_to_end.record(lag_ms / 1000, self)
+                lag_s, series = lag_ms / 1000, self.arrival.end_to_end
+                if series.later is not None and series.low < lag_s <= series.high:
+                    series.later(lag_s)
+                else:
+                    series.record(lag_s, self)
             self.flow, self.baggage = NO_FLOW, None
             if self._end_time is None and not self._built:
                 # As `finish`, which is for all others.
@@ -259,12 +270,15 @@ class UnrecordedProcess(FlatHandling, RemoteSpan):
     recorded = False
     sampled = False
     # Of `RemoteSpan`, whose constructor does not run.
+    # Nothing runs: all slots are filled afterwards.
+    __init__ = object.__init__
     _state: object = None
     _parsed: SpanContext | None = None
 
     def end_handling(self, error: BaseException | None = None) -> None:
         """End the handling with its outcome. Never raises."""
-        if error is not None or self.general is not None:
+        # Without a view there is no general handling either.
+        if error is not None or (self.view is not None and self.general is not None):
             general_of(self).end(error)
             return
         duration = perf_counter() - self.started
@@ -283,13 +297,21 @@ class UnrecordedProcess(FlatHandling, RemoteSpan):
                 self.detach(current)
         self.view = None
         try:
-            plan.succeeded(duration)
+            series = plan.succeeded
+            if series.later is None:
+                series.record(duration)
+            else:
+                series.later(duration)
             origin_ms = self.origin_ms
             if origin_ms is not None:
                 lag_ms = time_ns() // 1_000_000 - origin_ms
                 if lag_ms < 0:
                     plan.telemetry.diagnostics.origin_skew.value += 1
                     lag_ms = 0
-                self.arrival.end_to_end.record(lag_ms / 1000, self)
+                series = self.arrival.end_to_end
+                if series.later is None:
+                    series.record(lag_ms / 1000, self)
+                else:
+                    series.later(lag_ms / 1000)
         except Exception as fault:
             plan.telemetry.diagnostics.failed("process", fault)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tracing import Boundary, Telemetry, TracedConsumer
 from tracing.messaging.fan_in import FanIn
+from tracing.messaging.flat import batch
 from tracing.messaging.flat.batch import FlatFanIn
 from tracing.messaging.flat.engine import Engine, engine_of
 from tracing.testing import Capture, InMemoryBroker, InMemoryConsumer
@@ -131,7 +132,7 @@ def test_an_ordinary_record_is_read_flat(ways: tuple[Way, Way], headers: Any) ->
         (record(instead("baggage", b"")), "baggage"),
         (record(instead("baggage", ORIGIN + b"1")), "baggage"),
         (record(instead("baggage", ORIGIN + b"9" * 20)), "baggage"),
-        (record(instead("baggage", "text")), "record"),
+        (record(instead("baggage", "text")), "baggage"),
         (record(instead("ce_type", b"\xff")), "topic"),
         (record(instead("ce_type", "text")), "topic"),
         (
@@ -143,8 +144,9 @@ def test_an_ordinary_record_is_read_flat(ways: tuple[Way, Way], headers: Any) ->
         (record(timestamp=-1), "record"),
         (record(timestamp=1000), "record"),
         (record(timestamp=None), "record"),
-        (record(None), "record"),
-        (record("none"), "record"),
+        (record(None), "headers"),
+        (record("none"), "headers"),
+        (record([*USUAL, ("a", b"b", b"c")]), "headers"),
     ],
 )
 def test_an_unusual_record_is_left_to_the_general_code(
@@ -157,6 +159,17 @@ def test_an_unusual_record_is_left_to_the_general_code(
     assert flat.engine is not None
     assert {reason: 1} == {each: n for each, n in flat.engine.fallbacks.items() if n}
     assert 2 == taken(flat.engine)
+
+
+def test_a_mistake_of_the_library_is_counted_as_such(
+    ways: tuple[Way, Way], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "EARLIEST_MS", "no number")
+    general, flat = ways
+
+    assert general.read([record()], flat=False) == flat.read([record()], flat=True)
+    assert flat.engine is not None
+    assert {"fault": 1} == {each: n for each, n in flat.engine.fallbacks.items() if n}
 
 
 def test_a_topic_with_a_boundary_is_left_to_the_general_code() -> None:

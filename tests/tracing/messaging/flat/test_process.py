@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.context import get_current
+from opentelemetry.sdk.trace import TracerProvider
 
 import tracing
 from tests.tracing.messaging.flat.both_ways import (
@@ -14,18 +17,25 @@ from tests.tracing.messaging.flat.both_ways import (
     NOW_MS,
     PARENT,
     UNSAMPLED,
+    Records,
     Way,
     both_ways,
     headers,
     record,
 )
+from tracing import Telemetry, TracedConsumer
 from tracing.export.span_encoding import SpanEncoder
+from tracing.headers.w3c import is_version_00
 from tracing.kafka.transport import KAFKA
 from tracing.messaging.catch_up import LaneCatchUp
+from tracing.messaging.flat import process
+from tracing.messaging.flat.engine import engine_of
 from tracing.metrics.instruments import Count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_PROVIDER = TracerProvider(shutdown_on_exit=False)
 
 MANY = b",".join([BAGGAGE, *(b"key.%d=value%%20%d" % (number, number) for number in range(9))])
 
@@ -160,8 +170,9 @@ UNUSUAL: dict[str, tuple[str, Callable[[], Any]]] = {
     "parent is no bytes": ("context_headers", lambda: record([("traceparent", "text")])),
     "long subject": ("headers", lambda: record([("ce_subject", b"y" * 2000)])),
     "duplicated": ("headers", lambda: record(headers(("ce_id", b"4712")))),
-    "no pairs": ("record", lambda: record(["header"])),
-    "no headers": ("record", lambda: record(None)),
+    "no pairs": ("headers", lambda: record(["header"])),
+    "no pairs of many": ("headers", lambda: record([("a", b"b", b"c")] * 7)),
+    "no headers": ("headers", lambda: record(None)),
     "type is no name": ("record", lambda: record([("ce_type", b"\x00")])),
     "type is no bytes": ("record", lambda: record([("ce_type", "text")])),
     "malformed baggage": ("baggage", lambda: record(headers(("baggage", b"\xff")))),
@@ -188,3 +199,40 @@ async def test_an_unusual_record_is_left_to_the_general_code_and_counted(
     assert flat.engine is not None
     assert {reason: 1} == {each: count for each, count in flat.engine.fallbacks.items() if count}
     assert 0 == flat.engine.taken["process"]
+
+
+async def test_a_mistake_of_the_library_is_counted_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "EARLIEST_MS", "no number")
+
+    flat = await both_ways(monkeypatch, lambda: [record(headers())], _loop)
+
+    assert flat.engine is not None
+    assert {"fault": 1} == {each: count for each, count in flat.engine.fallbacks.items() if count}
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 54), st.sampled_from(b"0123456789abcdefABFGg-_ +.\xff\0")),
+        max_size=3,
+    ),
+    st.sampled_from([PARENT, UNSAMPLED, b"00-%032d-%016d-01" % (1, 1)]),
+    st.sampled_from([0, 55, 54, 36, 3]),
+)
+def test_a_traceparent_is_flat_if_it_is_one_of_version_00(
+    changes: list[tuple[int, int]], valid: bytes, cut: int
+) -> None:
+    header = bytearray(valid)
+    for at, byte in changes:
+        header[at] = byte
+    parent = bytes(header[cut:])
+    consumer = TracedConsumer(Records([]), Telemetry("orders", tracer_provider=_PROVIDER))  # type: ignore[arg-type]  # a double
+    flat, engine = consumer._flat, engine_of(consumer.telemetry)
+    assert flat is not None
+    assert engine is not None
+
+    handling = flat.begin(record(headers(parent=parent)))
+
+    if handling is not None:
+        handling.end_handling()
+    assert (is_version_00(parent) is not None) == (handling is not None)
+    assert (handling is None) == engine.fallbacks["context_headers"]
