@@ -292,8 +292,10 @@ def outcome(scenario: Scenario, *, fast: bool = True) -> list[str]:
         world = World(scenario, clock, fast=fast)
         try:
             asyncio.run(world.live())
-            # The SDK warns of changes after the end, of each or of several at once.
-            lines = [*world.lines(), *sorted(set(logged.lines))]
+            # The SDK warns of changes after the end, of each or of several at once. Lines that
+            # differ in a random id alone stay in their order.
+            warned = sorted(dict.fromkeys(logged.lines), key=lambda line: _HEX.sub("", line))
+            lines = [*world.lines(), *warned]
         finally:
             world.close()
     ids = Ids(_HEX.findall(repr(scenario)))
