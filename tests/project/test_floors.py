@@ -134,6 +134,8 @@ SHORT = {
     "tracing.core.otel_context": "constants, and the variable that they are read from",
     "tracing.metrics.buckets": "only constants",
     "tracing.metrics.schema_metrics": "only constants",
+    "tracing.messaging.flat.near": "only constants",
+    "tracing.spans.on_demand": "two descriptors, below the spans that have them",
 }
 
 

@@ -10,8 +10,12 @@ the protobuf encoding specification.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SPAN_ATTRIBUTE: Final = b"\x4a"
 """The tag of `attributes` in a span."""
@@ -20,10 +24,13 @@ EVENT_ATTRIBUTE: Final = b"\x1a"
 LINK_ATTRIBUTE: Final = b"\x22"
 """The tag of `attributes` in a link of a span."""
 
-_KEY: Final = b"\x0a"
+KEY: Final = b"\x0a"
+"""The tag of an attribute's name."""
 _VALUE: Final = b"\x12"
-_TEXT: Final = b"\x0a"
-_INT: Final = b"\x18"
+TEXT: Final = b"\x0a"
+"""The tag of a value that is a text."""
+INT: Final = b"\x18"
+"""The tag of a value that is an integer."""
 _DOUBLE_TAG: Final = b"\x21"
 _ARRAY: Final = b"\x2a"
 _ITEM: Final = b"\x0a"
@@ -35,11 +42,53 @@ _MORE: Final = tuple(bytes((number | 0x80,)) for number in range(0x80))
 _64_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _LOWEST: Final = -(1 << 63)
 _HIGHEST: Final = (1 << 63) - 1
-# Texts up to this size, in bytes, have their prefix made in advance.
-_PREPARED: Final = 128
+PREPARED: Final = 128
+"""Texts of fewer bytes have their prefix made in advance."""
+
+START_TIME: Final = b"\x39"
+"""The tag of a span's start, in unix ns; 64 bits follow."""
+END_TIME: Final = b"\x41"
+"""The tag of its end."""
+
+_HAS_IS_REMOTE: Final = 0x100
+_IS_REMOTE: Final = 0x200
+_FLAGS: Final = Struct("<BBI").pack
+_UNSET_STATUS: Final = b"\x7a\x00"
+LOCAL: Final = _UNSET_STATUS + _FLAGS(0x85, 0x01, _HAS_IS_REMOTE)
+"""Status and flags of a span without a parent in another process; a status may come later."""
+REMOTE: Final = _UNSET_STATUS + _FLAGS(0x85, 0x01, _HAS_IS_REMOTE | _IS_REMOTE)
+"""The same of a span whose parent is in another process."""
+
+_TIMES: Final = Struct("<cQcQ").pack
+_LINK_FLAGS: Final = Struct("<BI").pack
+
+read_own_ids: Final = Struct("3x32sx16s3x").unpack
+"""Read the digits of a span's own ids in its `traceparent`."""
+read_ids: Final = Struct("3x32sx16s39x16s3x").unpack
+"""Read the same, and the digits of its parent's id, in its `traceparent` and then its parent's."""
 
 pack_double: Final = Struct("<d").pack
 """Write a double."""
+
+
+@lru_cache(maxsize=256)
+def packer(layout: str) -> Callable[..., bytes]:
+    """Return what writes values of a layout of `struct`, which must begin with `<`.
+
+    Code that writes the same fields for many spans writes them in one step: constants, whose sizes
+    are in the layout, and numbers.
+    """
+    return Struct(layout).pack
+
+
+def link_flags(*, is_remote: bool) -> bytes:
+    """Write the flags of a link."""
+    return _LINK_FLAGS(0x35, _HAS_IS_REMOTE | _IS_REMOTE if is_remote else _HAS_IS_REMOTE)
+
+
+def span_times(start_ns: int, end_ns: int) -> bytes:
+    """Write the start and the end of a span, in unix ns."""
+    return _TIMES(START_TIME, start_ns, END_TIME, end_ns)
 
 
 def varint(number: int) -> bytes:
@@ -77,17 +126,17 @@ def attribute(tag: bytes, name: str, value: object) -> bytes:
         OverflowError: The integer has more than 64 bits.
         UnicodeEncodeError: A text has no UTF-8, as with half of a surrogate pair.
     """
-    return delimited(tag, delimited(_KEY, name.encode()) + delimited(_VALUE, _any(value)))
+    return delimited(tag, delimited(KEY, name.encode()) + delimited(_VALUE, _any(value)))
 
 
 def _any(value: Any) -> bytes:
     kind = type(value)
     if kind is str:
-        return delimited(_TEXT, value.encode())
+        return delimited(TEXT, value.encode())
     if kind is bool:
         return _TRUE if value else _FALSE
     if kind is int:
-        return _INT + _int64(value)
+        return INT + int64(value)
     if kind is float:
         return _DOUBLE_TAG + pack_double(value)
     if kind is tuple:
@@ -95,7 +144,12 @@ def _any(value: Any) -> bytes:
     raise TypeError(kind)
 
 
-def _int64(number: int) -> bytes:
+def int64(number: int) -> bytes:
+    """Write an integer.
+
+    Raises:
+        OverflowError: It has more than 64 bits.
+    """
     if not _LOWEST <= number <= _HIGHEST:
         raise OverflowError(number)
     return varint(number & _64_BITS)
@@ -115,19 +169,29 @@ class TextAttribute:
     __slots__ = ("_key", "prefixes")
 
     def __init__(self, name: str) -> None:
-        self._key = delimited(_KEY, name.encode())
-        self.prefixes: tuple[bytes, ...] = tuple(map(self._prefix, range(_PREPARED)))
+        self._key = delimited(KEY, name.encode())
+        self.prefixes: tuple[bytes, ...] = tuple(map(self._prefix, range(PREPARED)))
 
     def append(self, fields: list[bytes], text: bytes) -> None:
         """Append the attribute; `text` is UTF-8, which is not checked."""
         size = len(text)
-        fields.append(self.prefixes[size] if size < _PREPARED else self._prefix(size))
+        fields.append(self.prefixes[size] if size < PREPARED else self._prefix(size))
         fields.append(text)
 
     def _prefix(self, size: int) -> bytes:
-        text = _TEXT + varint(size)
-        value = _VALUE + varint(len(text) + size) + text
-        return SPAN_ATTRIBUTE + varint(len(self._key) + len(value) + size) + self._key + value
+        return prefix_of(self._key, TEXT + varint(size), size)
+
+
+def prefix_of(key: bytes, start: bytes, size: int) -> bytes:
+    """Return what comes before the last bytes of a span's attribute.
+
+    Args:
+        key: The attribute's key, as a field.
+        start: How the value begins.
+        size: How many bytes follow.
+    """
+    value = _VALUE + varint(len(start) + size) + start
+    return SPAN_ATTRIBUTE + varint(len(key) + len(value) + size) + key + value
 
 
 class IntAttribute:
@@ -136,10 +200,10 @@ class IntAttribute:
     __slots__ = ("_last", "_prefixes")
 
     def __init__(self, name: str) -> None:
-        key = delimited(_KEY, name.encode())
+        key = delimited(KEY, name.encode())
         # By the size of the number, which is 1 to 10 bytes.
         self._prefixes = tuple(
-            SPAN_ATTRIBUTE + varint(len(key) + size + 3) + key + _VALUE + varint(size + 1) + _INT
+            SPAN_ATTRIBUTE + varint(len(key) + size + 3) + key + _VALUE + varint(size + 1) + INT
             for size in range(11)
         )
         # Times and offsets of spans that follow each other differ in their lowest bits alone.
@@ -155,7 +219,7 @@ class IntAttribute:
         """
         high, prefix, end = self._last
         if number >> 14 != high or high == 0:
-            content = _int64(number)
+            content = int64(number)
             prefix = self._prefixes[len(content)]
             if number < 1 << 14:
                 fields.append(prefix)
@@ -167,6 +231,27 @@ class IntAttribute:
         fields.append(_MORE[number & 0x7F])
         fields.append(_MORE[number >> 7 & 0x7F])
         fields.append(end)
+
+    def near(self, number: int, octets: int) -> tuple[int, bytes, bytes]:
+        """Return how numbers are written that differ from this one in their lowest bits alone.
+
+        Args:
+            number: One of them, which needs more octets.
+            octets: How many octets differ, of seven bits each.
+
+        Returns:
+            The least of these numbers, and what comes before and after the octets that differ.
+            All of these octets have their highest bit set.
+
+        Raises:
+            OverflowError: The number has more than 64 bits.
+            ValueError: It needs no more octets.
+        """
+        content = int64(number)
+        if len(content) <= octets:
+            raise ValueError(number)
+        bits = 7 * octets
+        return number >> bits << bits, self._prefixes[len(content)], content[octets:]
 
 
 class DoubleAttribute:

@@ -10,7 +10,6 @@ For whatever reads it, a flat span is the same span of the SDK's class.
 
 from __future__ import annotations
 
-from operator import attrgetter
 from time import time_ns
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
@@ -24,9 +23,10 @@ from tracing.spans.fast import LightSpans
 from tracing.spans.hand_over import HandOver
 from tracing.spans.light import LightSpan
 from tracing.spans.light_values import updated
+from tracing.spans.on_demand import OfPlan, OnDemand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from opentelemetry.trace import Link, SpanKind
 
@@ -64,39 +64,6 @@ class SpanPlan:
         self.kind = kind
         self.attributes = attributes
         self.encoded: bytes | None = None
-
-
-class _OfPlan:
-    """An attribute of the SDK's span that comes from the plan, unless something replaces it."""
-
-    def __init__(self, name: str) -> None:
-        self._of_plan = attrgetter(name)
-
-    def __get__(self, span: Any, owner: type | None = None) -> Any:
-        return self if span is None else self._of_plan(span.plan)
-
-
-class _OnDemand:
-    """An attribute of the SDK's span that is made when it is first read, unless replaced.
-
-    It is kept in a slot, which only this class reads: a span whose dictionary is empty is one of
-    which nothing was replaced.
-    """
-
-    def __init__(self, slot: str, make: Callable[[Any], object]) -> None:
-        self._slot = slot
-        self._make = make
-
-    def __get__(self, span: Any, owner: type | None = None) -> Any:
-        if span is None:
-            return self
-        try:
-            return getattr(span, self._slot)
-        except AttributeError:
-            # Two threads make equal values.
-            value = self._make(span)
-            setattr(span, self._slot, value)
-            return value
 
 
 class FlatSpan(LightSpan):
@@ -146,6 +113,13 @@ class FlatSpan(LightSpan):
 
     def encode_end(self, fields: list[bytes]) -> None:
         """Append `end_attributes` as attributes of a span in OTLP's wire format."""
+
+    def encode_usual(self) -> bytes | None:
+        """Return the span in OTLP's wire format, if that can be done in few steps; else `None`.
+
+        Only for a span that has nothing beyond its slots; it raises whatever makes it unusual.
+        """
+        return None
 
     def finish(self, end_ns: int) -> None:
         """End the span, with `end_attributes`, and hand it over to the processors.
@@ -212,10 +186,10 @@ class FlatSpan(LightSpan):
     def _make_parent(self) -> SpanContext | None:
         return None if self.above is None else _context(self.above, is_remote=self.above_is_remote)
 
-    _context: Any = _OnDemand("_made_context", _make_context)
-    _parent: Any = _OnDemand("_made_parent", _make_parent)
-    _name: Any = _OfPlan("name")
-    _kind: Any = _OfPlan("kind")
+    _context: Any = OnDemand("_made_context", _make_context)
+    _parent: Any = OnDemand("_made_parent", _make_parent)
+    _name: Any = OfPlan("name")
+    _kind: Any = OfPlan("kind")
 
 
 # Public names of the same two slots.

@@ -16,6 +16,8 @@ from tracing.core.otlp_wire import (
     IntAttribute,
     TextAttribute,
     attribute,
+    packer,
+    span_times,
 )
 
 NAMES = st.one_of(st.text(min_size=1, max_size=20), st.text(min_size=100, max_size=200))
@@ -82,6 +84,33 @@ def test_integers_of_one_name(name: str, numbers: list[int]) -> None:
 
     expected = [KeyValue(key=name, value=AnyValue(int_value=number)) for number in numbers]
     assert expected == read(fields)
+
+
+@given(
+    st.one_of(INTS, st.sampled_from([1 << 7, 1 << 14, (1 << 35) - 1])),
+    st.integers(1, 2),
+    st.integers(0, (1 << 14) - 1),
+)
+def test_what_is_around_the_last_octets_of_a_number(number: int, octets: int, rest: int) -> None:
+    offset = IntAttribute("offset")
+    if 0 <= number < 1 << 7 * octets:
+        with pytest.raises(ValueError, match=str(number)):
+            offset.near(number, octets)
+        return
+    rest %= 1 << 7 * octets
+    first, before, after = offset.near(number, octets)
+    last = bytes((rest & 0x7F | 0x80, rest >> 7 | 0x80))[:octets]
+
+    assert 0 <= number - first < 1 << 7 * octets
+    (read_back,) = read([before, last, after])
+    assert first + rest == read_back.value.int_value
+
+
+def test_a_span_has_its_times() -> None:
+    span = Span.FromString(span_times(7, (1 << 64) - 1))
+
+    assert (7, (1 << 64) - 1) == (span.start_time_unix_nano, span.end_time_unix_nano)
+    assert b"ab\x07" == packer("<2sB")(b"ab", 7)
 
 
 @given(NAMES, st.lists(FLOATS, max_size=3))

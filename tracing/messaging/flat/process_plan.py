@@ -17,6 +17,7 @@ from tracing.core.otel_context import (
 from tracing.core.text import name_in
 from tracing.headers.flow import MAX_ORIGIN, NO_FLOW
 from tracing.headers.w3c import format_baggage
+from tracing.messaging.flat.near import NO_NUMBERS
 from tracing.spans.flat import SpanPlan
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
+    from tracing.messaging.flat.near import ProcessNumbers
     from tracing.messaging.flat.process_flow import FlowReader
     from tracing.messaging.flow_lag import ArrivalDurations
     from tracing.messaging.subscription import SubscribedLane, TypedLane
@@ -65,12 +67,13 @@ class ProcessPlan(SpanPlan):
         arrival: Records wait and end-to-end lag of its pipeline.
         entries: The entries of a handler's context, with `flow`. The record and its handling are
             `None` in it, but while a context is made of it.
+        numbers: What the spans of its last records share as an exporter of OTLP writes them.
     """
 
     __slots__ = (
         "_flows", "_pipeline", "_prefix", "arrival", "current", "delivered", "entries", "flow",
-        "header", "lane", "message_type", "origin_ms", "pipeline", "reusable", "succeeded",
-        "telemetry",
+        "header", "lane", "message_type", "numbers", "origin_ms", "pipeline", "reusable",
+        "succeeded", "telemetry",
     )  # fmt: skip
 
     arrival: ArrivalDurations
@@ -103,6 +106,7 @@ class ProcessPlan(SpanPlan):
         }
         self.origin_ms: int | None = None
         self.reusable: bytes | None = None
+        self.numbers: ProcessNumbers = NO_NUMBERS
         self._flows = flows
         self._pipeline = telemetry.pipeline
         own = format_baggage({semconv.PIPELINE: self._pipeline, semconv.ORIGIN: ""})[0]

@@ -9,13 +9,8 @@ from __future__ import annotations
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from tracing.core import semconv
-from tracing.core.otlp_wire import SPAN_ATTRIBUTE, IntAttribute, TextAttribute, attribute
-from tracing.headers.cloudevents import MAX_VALUE
-from tracing.headers.codec import text
-from tracing.headers.flow import parse_origin
+from tracing.messaging.flat.send_content import SendContent
 from tracing.messaging.send import SENT, Sending
-from tracing.spans.flat import FlatSpan
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -24,19 +19,12 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from tracing.core.semconv import AttributeValue
     from tracing.headers.codec import Header
     from tracing.messaging.flat.send_plan import SendPlan
     from tracing.metrics.instruments import Durations
+    from tracing.spans.flat import FlatSpan
 
 _UNSEEN: Final = object()
-
-_PIPELINE: Final = TextAttribute(semconv.PIPELINE)
-_ORIGIN: Final = IntAttribute(semconv.ORIGIN)
-_MESSAGE_ID: Final = TextAttribute(semconv.MESSAGE_ID)
-_CONVERSATION_ID: Final = TextAttribute(semconv.CONVERSATION_ID)
-_PARTITION: Final = TextAttribute(semconv.PARTITION)
-_OFFSET: Final = IntAttribute(semconv.OFFSET)
 
 
 class FlatSending:
@@ -98,36 +86,11 @@ class FlatSending:
         general.failed(error)
 
 
-class SentSpan(FlatSending, FlatSpan):
-    """A recorded send, and its span.
+class SentSpan(FlatSending, SendContent):
+    """A recorded send, and its span."""
 
-    Attributes:
-        pipeline: The pipeline of its flow, as baggage has it.
-        origin: The origin of its flow, as baggage has it, or unix ms as a number.
-        message_id: The event's id, as the header has it.
-        subject: What the event is about, as the header has it.
-        rare: Attributes that few messages have; `None` where it has none of them.
-        placed: Partition and offset of the record; `None` until the broker acknowledges it.
-    """
-
-    __slots__ = (
-        "created_ms", "ends_in", "headers", "message_id", "origin", "pipeline", "placed",
-        "published", "rare", "send", "sent_in", "started", "subject",
-    )  # fmt: skip
-
-    own_names = frozenset(
-        {
-            semconv.PIPELINE, semconv.ORIGIN, semconv.MESSAGE_ID, semconv.CONVERSATION_ID,
-            semconv.TOMBSTONE, semconv.PARTITION, semconv.OFFSET,
-        }
-    )  # fmt: skip
-
-    pipeline: object
-    origin: object
-    message_id: bytes | None
-    subject: bytes | None
-    rare: dict[str, AttributeValue] | None
-    placed: tuple[Any, Any] | None
+    if not TYPE_CHECKING:
+        __slots__ = ("created_ms", "ends_in", "headers", "published", "sent_in", "started")
 
     @property
     def span(self) -> SentSpan:
@@ -182,56 +145,6 @@ class SentSpan(FlatSending, FlatSpan):
         super().failed(error)
         self.headers, self.sent_in = SENT, None
 
-    def own_attributes(self) -> dict[str, AttributeValue]:
-        """Describe the flow, the event and what is rare."""
-        attributes: dict[str, AttributeValue] = {}
-        if isinstance(self.pipeline, str):
-            attributes[semconv.PIPELINE] = self.pipeline
-        if (origin_ms := _origin_ms(self.origin)) is not None:
-            attributes[semconv.ORIGIN] = origin_ms
-        if (written := text(self.message_id, MAX_VALUE)) is not None:
-            attributes[semconv.MESSAGE_ID] = written
-        if (written := text(self.subject, MAX_VALUE)) is not None:
-            attributes[semconv.CONVERSATION_ID] = written
-        if self.rare is not None:
-            attributes.update(self.rare)
-        return attributes
-
-    def end_attributes(self) -> dict[str, AttributeValue]:
-        """Describe where the record is."""
-        if self.placed is None:
-            return {}
-        partition, offset = self.placed
-        return {semconv.PARTITION: str(partition), semconv.OFFSET: offset}
-
-    def encode_own(self, fields: list[bytes]) -> None:
-        """Append `own_attributes` in OTLP's wire format."""
-        if isinstance(self.pipeline, str):
-            _PIPELINE.append(fields, self.pipeline.encode())
-        if (origin_ms := _origin_ms(self.origin)) is not None:
-            _ORIGIN.append(fields, origin_ms)
-        message_id, subject = self.message_id, self.subject
-        if message_id is not None and text(message_id, MAX_VALUE) is not None:
-            _MESSAGE_ID.append(fields, message_id)
-        if subject is not None and text(subject, MAX_VALUE) is not None:
-            _CONVERSATION_ID.append(fields, subject)
-        if self.rare is not None:
-            rare = self.rare
-            if semconv.PARTITION in rare and self.placed is not None:
-                rare = {**rare, semconv.PARTITION: str(self.placed[0])}
-            for name, value in rare.items():
-                fields.append(attribute(SPAN_ATTRIBUTE, name, value))
-
-    def encode_end(self, fields: list[bytes]) -> None:
-        """Append `end_attributes` in OTLP's wire format."""
-        if self.placed is not None:
-            partition, offset = self.placed
-            # It is there already where the application chose it; see `announce` for `added`.
-            known = self.rare or self.added
-            if known is None or semconv.PARTITION not in known:
-                _PARTITION.append(fields, str(partition).encode())
-            _OFFSET.append(fields, offset)
-
 
 class UnrecordedSending(FlatSending):
     """A send without a span: its trace is not sampled."""
@@ -254,7 +167,3 @@ class UnrecordedSending(FlatSending):
                 (published.later or published.record)(publish_s)
         except Exception as fault:
             send.diagnostics.failed("send", fault)
-
-
-def _origin_ms(origin: object) -> int | None:
-    return origin if isinstance(origin, int) else parse_origin(origin)

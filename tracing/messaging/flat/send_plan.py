@@ -14,6 +14,7 @@ from tracing.headers.context import continuing
 from tracing.headers.dead_letter import REPLAY_HEADERS
 from tracing.headers.flow import NO_FLOW
 from tracing.messaging.flat.handling import FlatHandling
+from tracing.messaging.flat.near import NO_FLOW_YET
 from tracing.spans.flat import SpanPlan
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tracing.headers.context import Propagation
     from tracing.messaging.destination import Destination, TypedDestination
     from tracing.messaging.flat.engine import Reason
+    from tracing.messaging.flat.near import SendFlow, SendPlace
     from tracing.metrics.instruments import Durations
     from tracing.telemetry import Telemetry
 
@@ -120,10 +122,15 @@ class TopicPlan:
             are no events.
         begun: Receives the publish times of flows that begin with a send; `None` before the first.
         destination: The topic.
+        flow: What the spans of the last sends share as an exporter of OTLP writes them.
+        places: The same of each partition; the exporter's, who keeps it small.
         plain: The plan of messages without a type of their own; `None` before the first.
     """
 
-    __slots__ = ("_by_type", "_shapes", "_telemetry", "begun", "constant", "destination", "plain")
+    __slots__ = (
+        "_by_type", "_shapes", "_telemetry", "begun", "constant", "destination", "flow", "places",
+        "plain",
+    )  # fmt: skip
 
     def __init__(self, telemetry: Telemetry, destination: Destination) -> None:
         self._telemetry = telemetry
@@ -133,6 +140,8 @@ class TopicPlan:
         self._shapes: dict[tuple[str, ...], HeaderShape] = {}
         self.plain: SendPlan | None = None
         self.begun: Durations | None = None
+        self.flow: SendFlow = NO_FLOW_YET
+        self.places: dict[int, SendPlace] = {}
 
     def published(self) -> Durations:
         """Return `begun`, and make it for the first of these messages."""
