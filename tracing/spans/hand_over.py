@@ -82,8 +82,9 @@ class HandOver:
         """
         if self.multi._span_processors is not self.seen:
             self.look()
-        for processor in self._endings:
-            processor._on_ending(span)
+        if self._endings:
+            for processor in self._endings:
+                processor._on_ending(span)
         for processor, batch, queue, size, room in self._ends:
             if batch is not None and not batch._shutdown:
                 waiting = len(queue)

@@ -6,6 +6,7 @@ are the same; most of them are made when the span is read or encoded, if at all.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,10 +63,15 @@ class FlatSending:
             # Future.exception() would also silence asyncio's warning for an error that the
             # application never looks at.
             error = getattr(future, "_exception", _UNSEEN)
-            if future.cancelled():
-                self.failed(None)
-            elif error is None or (error is _UNSEEN and future.exception() is None):
-                self.acknowledged(future.result())
+            if error is _UNSEEN and not future.cancelled():
+                error = future.exception()
+            if error is None or error is _UNSEEN:
+                try:
+                    metadata = future.result()
+                except CancelledError:
+                    self.failed(None)
+                    return
+                self.acknowledged(metadata)
             else:
                 self.failed(error if isinstance(error, BaseException) else future.exception())
         except Exception as fault:

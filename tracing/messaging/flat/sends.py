@@ -112,9 +112,13 @@ class FlatSends:
         """
         try:
             context = sent_in = self._current()
-            # First of all: what is not measured has no series.
-            if context and context.get(SUPPRESSED):
-                return self._unusual("suppressed", topic, value, key, partition, headers)
+            current: Any = None
+            entries: object = None
+            if context:
+                # First of all: what is not measured has no series.
+                if context.get(SUPPRESSED):
+                    return self._unusual("suppressed", topic, value, key, partition, headers)
+                current, entries = context.get(SPAN_KEY), context.get(BAGGAGE_KEY)
             topic_plan = self._topics[topic]
             if topic_plan is None:
                 return self._unusual("topic", topic, value, key, partition, headers)
@@ -129,11 +133,11 @@ class FlatSends:
                         continues = True
                     else:
                         context, own = stored(telemetry.propagation, headers, present)
+                        current, entries = context.get(SPAN_KEY), context.get(BAGGAGE_KEY)
             else:
                 present, shape, send = _NONE, None, topic_plan.plain or topic_plan.assumed()
             if send is None:
                 return self._unusual("record", topic, value, key, partition, headers)
-            current: Any = context.get(SPAN_KEY) if context else None
             if current is None:
                 above, remote = None, False
                 if spans.samples_roots:
@@ -162,7 +166,7 @@ class FlatSends:
             pipeline: object = self._pipeline
             origin: object = now_ms
             published = topic_plan.begun or topic_plan.published()
-            if context and (entries := context.get(BAGGAGE_KEY)):
+            if entries:
                 handling = context.get(PROCESSING_KEY)
                 if (
                     isinstance(handling, FlatHandling)
