@@ -44,9 +44,12 @@ class _ConfigType(click.ParamType[Config]):
         if ctx is not None:
             ctx.meta[_CONFIG_FILE] = value
         try:
-            return load_config(Path(str(value)))
+            config = load_config(Path(str(value)))
+            make_boards(config)
+            make_alerts(config)
         except ConfigError as error:
             self.fail(str(error), param, ctx)
+        return config
 
 
 _CONFIG = click.option(

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from dashboards.own import Own
 from tracing.metrics.catalog import END_TO_END_DURATION
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         native_histograms: Whether Prometheus stores histograms as native ones, by
             `convert_histograms_to_nhcb` or because services send exponential ones.
         kubernetes: The metadata of Kubernetes resources.
+        own: Signals, panels, alerts and dashboards that are added.
     """
 
     prefix: str = "pipeline"
@@ -127,6 +129,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     recording_rules: bool = False
     native_histograms: bool = False
     kubernetes: Kubernetes = msgspec.field(default_factory=Kubernetes)
+    own: Own = msgspec.field(default_factory=Own)
 
 
 def load_config(file: Path) -> Config:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dashboards.boards.consumer_lag import consumer_lag_board
 from dashboards.boards.dead_letters import dead_letters_board
 from dashboards.boards.overview import overview_board
+from dashboards.boards.own import with_own
 from dashboards.boards.runbook import runbook_board
 from dashboards.boards.saga_health import saga_health_board
 from dashboards.boards.service import service_board
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
 
 
 def make_boards(config: Config) -> tuple[Board, ...]:
-    """Make all dashboards."""
-    return (
+    """Make all dashboards, with what the user adds.
+
+    Raises:
+        ConfigError: What the user adds does not fit.
+    """
+    boards = (
         overview_board(config),
         consumer_lag_board(),
         dead_letters_board(),
@@ -28,5 +33,6 @@ def make_boards(config: Config) -> tuple[Board, ...]:
         service_board(),
         trace_finder_board(),
         telemetry_board(),
-        runbook_board(),
+        runbook_board(config),
     )
+    return with_own(boards, config)

@@ -20,6 +20,7 @@ from dashboards.model.labels import (
 from dashboards.model.promql import Scope, aggregate
 from dashboards.model.rule import Alert
 from dashboards.rules.burn_rate import burn_rate_alerts
+from dashboards.rules.own import own_alerts
 from dashboards.signals import dead_letters, lag, replays, sagas, schemas, services
 from tracing.metrics.catalog import CONSUMER_STATUS, DEAD_LETTERS, SAGA_ENDED, TELEMETRY_DROPPED
 
@@ -46,9 +47,12 @@ def make_alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
         config: The configuration.
         recorded: Whether the alerts may query recorded series. Only the Prometheus that evaluates
             the recording rules has them.
+
+    Raises:
+        ConfigError: An alert that the user adds does not fit.
     """
     scope = replace(Scope.of(config, window="15m"), ruleset=config.prefix if recorded else "")
-    return (
+    built_in = (
         *burn_rate_alerts(scope, config.objectives),
         *_consumer_alerts(scope),
         *_dead_letter_alerts(scope),
@@ -58,6 +62,7 @@ def make_alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
         *_service_alerts(scope),
         *_telemetry_alerts(scope),
     )
+    return (*built_in, *own_alerts(scope, config, [alert.name for alert in built_in]))
 
 
 def _consumer_alerts(scope: Scope) -> tuple[Alert, ...]:

@@ -55,5 +55,5 @@ def _runbook_url(alert: Alert, config: Config) -> str:
     """Link to the configured runbook, or else to the dashboard with the runbook."""
     if config.runbook_url:
         return f"{config.runbook_url}#{alert.name.lower()}"
-    panel = list(runbook_sections()).index(alert.name) + 1
+    panel = list(runbook_sections(config)).index(alert.name) + 1
     return f"{config.grafana_url}/d/{config.prefix}-{RUNBOOK}?viewPanel={panel}"

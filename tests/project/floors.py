@@ -31,6 +31,7 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
         ("__main__",),
     ),
     "dashboards": (
+        ("own",),
         ("config",),
         ("model",),
         ("render", "signals"),
