@@ -47,17 +47,20 @@ class DataSources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A service-level objective for the end-to-end lag of pipelines.
 
+    Each type of message at each hop is judged by itself, and the worst one counts: lag adds up
+    along a flow, so that is one at a last hop. Without names, an objective is thus about the last
+    hops of every pipeline.
+
     Attributes:
         name: The name on graphs and in alerts.
         pipeline: A regular expression for the pipelines; by default all.
         destination: A regular expression for the topic of the hop at which a flow counts as
-            arrived; by default any. Name the last hop: early hops are rarely late, and would hide
-            that the last one is.
+            arrived; by default any. Name the hop that matters, if it is not the last one.
         group: A regular expression for the group of that hop; by default any.
         within_s: The seconds within which a flow must arrive; must be a bucket bound of
             `pipeline.end_to_end.duration`.
         ratio: The share of flows that must arrive in time, such as 0.99.
-        at_least: The arrivals that an alert's long window must have before it fires, because one
+        at_least: The flows that an alert's long window must have before it fires, because one
             late flow among a few says little. Lower it for a pipeline with few flows.
     """
 

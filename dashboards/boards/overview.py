@@ -27,7 +27,7 @@ def overview_board(config: Config) -> Board:
                 (
                     SignalPanel(
                         kind="stat",
-                        signals=(flows.slowest_arrival(slow_s),),
+                        signals=(objectives.lateness(slow_s),),
                         width=4,
                         height=5,
                         over=INTERVAL,

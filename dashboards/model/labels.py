@@ -40,6 +40,10 @@ OBJECTIVE: Final = "objective"
 """The name of an objective; queries add it."""
 BOUND: Final = "le"
 """The upper bound of a bucket."""
+COUNTED: Final = "counted"
+"""What a count of flows is by: a hop or a saga; queries add it."""
+NOTE: Final = "note"
+"""What a number means at the moment; queries add it."""
 COMMAND: Final = "command"
 """A command to run; queries add it."""
 RULESET: Final = "ruleset"
@@ -70,11 +74,11 @@ RECORDED_LAG: Final = f"group_topic:{CONSUMER_LAG.prometheus}:sum"
 RECORDED_LAG_TIME: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
 
 
-def recorded_burn_rate(window: str) -> str:
-    """Return the name of the recorded burn rates over a window."""
-    return f"pipeline_objective:{END_TO_END_DURATION.prometheus}:burn_rate{window}"
+def recorded_late_share(window: str) -> str:
+    """Return the name of the recorded shares of late flows over a window."""
+    return f"pipeline_objective:{END_TO_END_DURATION.prometheus}:late_share{window}"
 
 
-def recorded_arrivals(window: str) -> str:
-    """Return the name of the recorded arrivals in a window, kept only if there are enough."""
+def recorded_flows(window: str) -> str:
+    """Return the name of the recorded flows in a window, kept only if there are enough."""
     return f"pipeline_objective:{END_TO_END_DURATION.prometheus}:enough{window}"

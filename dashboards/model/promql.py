@@ -70,8 +70,8 @@ _WITHOUT_SERVICE: Final = frozenset(
         SAGA_OLDEST_AGE,
     }
 )
-# A series that returns within this time is not new.
-_REMEMBERED_FOR: Final = "6h"
+REMEMBERED_FOR: Final = "6h"
+"""A series that returns within this time is not new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,15 +110,16 @@ class Scope:
             native=config.native_histograms,
         )
 
-    def select_recorded(self, record: str, *labels: str) -> str:
-        """Select a recorded series, filtered by the variables of its labels."""
+    def select_recorded(self, record: str, *labels: str, where: str = "") -> str:
+        """Select a recorded series, filtered by the variables of its labels and by a matcher."""
         matchers = [
             f'{label}=~"${VARIABLE_OF[label]}"'
             for label in labels
             if VARIABLE_OF.get(label) in self.variables
         ]
         matchers.append(f'{RULESET}="{self.ruleset}"')
-        return f"{record}{{{', '.join([*matchers, *self._selector_matchers()])}}}"
+        matchers += self._selector_matchers()
+        return f"{record}{{{', '.join([*matchers, where] if where else matchers)}}}"
 
     def select(
         self, metric: Metric, *where: str, part: str = "", among: Collection[str] | None = None
@@ -181,7 +182,7 @@ class Scope:
         metrics of a service does not count its old events again.
         """
         series = self.select(metric, *where, part=part, among=among)
-        earlier = f"last_over_time({series}[{_REMEMBERED_FOR}] offset {self.window})"
+        earlier = f"last_over_time({series}[{REMEMBERED_FOR}] offset {self.window})"
         last = f"last_over_time({series}[{self.window}])"
         # A process that restarts as the same series counts from 0 again.
         grown = f"{last} unless {earlier} or increase({series}[{self.window}])"
@@ -220,7 +221,7 @@ class Scope:
         series = self.select(metric, *where)
         now = aggregate("max", by, f"last_over_time({series}[5m])")
         before = aggregate(
-            "max", by, f"last_over_time({series}[{_REMEMBERED_FOR}] offset {self.window})"
+            "max", by, f"last_over_time({series}[{REMEMBERED_FOR}] offset {self.window})"
         )
         highest = aggregate("max", by, f"max_over_time({series}[{self.window}])")
         lowest = aggregate("min", by, f"min_over_time({series}[{self.window}])")
@@ -289,6 +290,24 @@ class Scope:
     def highest(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
         """Return a gauge's highest value over all other labels."""
         return aggregate("max", by, self.select(metric, *where))
+
+    def newest(self, metric: Metric, *where: str, of: Sequence[str], by: Sequence[str] = ()) -> str:
+        """Return a gauge that several processes read from one store: the newest sample decides.
+
+        A process that has ended counts for minutes. What its successor reads is right, also where
+        it is lower.
+
+        Args:
+            metric: The gauge.
+            where: More matchers.
+            of: The labels of what one process reports as a whole, such as the sagas of a name.
+            by: The labels to keep.
+        """
+        series = self.select(metric, *where)
+        latest = f"timestamp({series}) == on ({', '.join(of)}) group_left () " + aggregate(
+            "max", of, f"timestamp({series})"
+        )
+        return aggregate("max", by, f"{series} and {latest}")
 
     def _selector_matchers(self) -> list[str]:
         return [f'{label}="{value}"' for label, value in self.selector.items()]

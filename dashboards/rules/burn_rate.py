@@ -1,8 +1,10 @@
 """Alerts on how fast an error budget is spent.
 
 Two windows have to agree: the long one shows that enough of the budget is lost to matter, the
-short one that the loss continues. The long window must also hold enough arrivals.
-The factors are those of the Site Reliability Workbook, chapter 5, for a budget of 30 days.
+short one that the loss continues. The long window must also hold enough flows.
+The factors are those of the Site Reliability Workbook, chapter 5, for a budget of 30 days. Their
+shortest window takes nine minutes to notice that nothing arrives at all, so an alert on the share
+itself comes before them.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ from typing import TYPE_CHECKING, Final
 from dashboards.model.labels import (
     OBJECTIVE,
     PIPELINE,
-    recorded_arrivals,
-    recorded_burn_rate,
+    recorded_flows,
+    recorded_late_share,
 )
 from dashboards.model.rule import Alert
-from dashboards.signals.objectives import burn_rates, enough_arrivals
+from dashboards.signals.objectives import enough_flows, late_shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,31 +28,52 @@ if TYPE_CHECKING:
     from dashboards.model.promql import Scope
     from dashboards.model.rule import Severity
 
+OUTAGE_SHARE: Final = 0.3
+"""Share of flows in five minutes that makes an outage: all of them for a minute and a half."""
+
 
 @dataclass(frozen=True, slots=True)
 class BurnWindow:
     """The windows and the factor of one alert.
 
     Attributes:
-        name: The part of the alert's name.
+        name: The alert's name.
         long: The long window.
         short: The short window.
-        factor: The burn rate above which the alert fires; 1 spends exactly the budget.
+        factor: The burn rate above which the alert fires; 1 spends exactly the budget. Without
+            one, it fires above the share of an outage.
+        wait: How long that must hold.
         severity: The alert's severity.
+        spent: What the rate means, in words.
     """
 
     name: str
     long: str
     short: str
-    factor: float
+    factor: float | None
+    wait: str
     severity: Severity
+    spent: str
 
 
 WINDOWS: Final = (
-    BurnWindow("Fast", "1h", "5m", 14.4, "critical"),
-    BurnWindow("Medium", "6h", "30m", 6.0, "critical"),
-    BurnWindow("Slow", "3d", "6h", 1.0, "warning"),
-)
+    BurnWindow(
+        "EndToEndOutage", "5m", "5m", None, "30s", "critical",
+        "Something in the pipeline does not work at all."
+    ),
+    BurnWindow(
+        "EndToEndErrorBudgetFastBurn", "1h", "5m", 14.4, "2m", "critical",
+        "At this rate, the error budget of 30 days is spent in two days."
+    ),
+    BurnWindow(
+        "EndToEndErrorBudgetMediumBurn", "6h", "30m", 6.0, "2m", "critical",
+        "At this rate, the error budget of 30 days is spent in five days."
+    ),
+    BurnWindow(
+        "EndToEndErrorBudgetSlowBurn", "3d", "6h", 1.0, "2m", "warning",
+        "That is more than the objective allows. It can wait for working hours."
+    ),
+)  # fmt: skip
 
 
 def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Alert, ...]:
@@ -62,20 +85,14 @@ def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Ale
     """
     return tuple(
         Alert(
-            name=f"EndToEndErrorBudget{window.name}Burn",
-            expr=" and ".join(
-                (
-                    f"{_burn_rate(scope, objectives, window.long)} > {window.factor:g}",
-                    f"{_burn_rate(scope, objectives, window.short)} > {window.factor:g}",
-                    _enough_arrivals(scope, objectives, window.long),
-                )
-            ),
-            wait="2m",
+            name=window.name,
+            expr=" or ".join(_too_many_late(scope, each, window) for each in objectives),
+            wait=window.wait,
             severity=window.severity,
-            summary=f"Pipeline {{{{ $labels.{PIPELINE} }}}}: too many flows arrive late for the "
-            f"objective {{{{ $labels.{OBJECTIVE} }}}}",
-            description=f"Over the last {window.long}, so many flows arrived late that the error "
-            "budget is being spent {{ $value | humanize }} times faster than allowed. See at which "
+            summary=f"Pipeline {{{{ $labels.{PIPELINE} }}}}: {{{{ $value | humanizePercentage }}}} "
+            f"of the flows of the last {window.long} are late or stuck",
+            description=f"They miss the objective {{{{ $labels.{OBJECTIVE} }}}}: they arrived "
+            f"late, wait, became dead letters, or are overdue sagas. {window.spent} See at which "
             "hop the lag begins.",
             board="overview",
             panel="Error budget left",
@@ -85,13 +102,27 @@ def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Ale
     )
 
 
-def _burn_rate(scope: Scope, objectives: Sequence[Objective], window: str) -> str:
-    if scope.ruleset:
-        return scope.select_recorded(recorded_burn_rate(window))
-    return f"({burn_rates(replace(scope, window=window), objectives)})"
+def _too_many_late(scope: Scope, objective: Objective, window: BurnWindow) -> str:
+    # Windows are compared before the worst series is chosen: it may differ between them.
+    limit = f"{window.factor * (1 - objective.ratio) if window.factor else OUTAGE_SHARE:.6g}"
+    late = [f"{_late_share(scope, objective, window.long)} > {limit}"]
+    if window.short != window.long:
+        late.append(f"{_late_share(scope, objective, window.short)} > {limit}")
+    both = " and ".join([*late, _enough_flows(scope, objective, window.long)])
+    return f"max by ({PIPELINE}, {OBJECTIVE}) ({both})"
 
 
-def _enough_arrivals(scope: Scope, objectives: Sequence[Objective], window: str) -> str:
+def _late_share(scope: Scope, objective: Objective, window: str) -> str:
     if scope.ruleset:
-        return scope.select_recorded(recorded_arrivals(window))
-    return f"({enough_arrivals(replace(scope, window=window), objectives)})"
+        return scope.select_recorded(recorded_late_share(window), where=_of(objective))
+    return f"({late_shares(replace(scope, window=window), [objective])})"
+
+
+def _enough_flows(scope: Scope, objective: Objective, window: str) -> str:
+    if scope.ruleset:
+        return scope.select_recorded(recorded_flows(window), where=_of(objective))
+    return f"({enough_flows(replace(scope, window=window), [objective])})"
+
+
+def _of(objective: Objective) -> str:
+    return f'{OBJECTIVE}="{objective.name}"'

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 from dashboards.model.labels import (
     RECORDED_LAG,
     RECORDED_LAG_TIME,
-    recorded_arrivals,
-    recorded_burn_rate,
+    recorded_flows,
+    recorded_late_share,
 )
 from dashboards.model.promql import Scope
 from dashboards.model.rule import Recording
 from dashboards.rules.burn_rate import WINDOWS
 from dashboards.signals import lag
-from dashboards.signals.objectives import burn_rates, enough_arrivals, seconds_of
+from dashboards.signals.objectives import enough_flows, late_shares, seconds_of
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -39,8 +39,8 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
                 slow=seconds_of(window) > _SLOW_FROM_S,
             )
             for record, make, chosen in (
-                (recorded_burn_rate, burn_rates, windows),
-                (recorded_arrivals, enough_arrivals, sorted(longs, key=seconds_of)),
+                (recorded_late_share, late_shares, windows),
+                (recorded_flows, enough_flows, sorted(longs, key=seconds_of)),
             )
             for window in chosen
         ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.model.labels import BOUND, ERROR, GROUP, PIPELINE, SERVICE, TOPIC, TYPE
-from dashboards.model.promql import aggregate
 from dashboards.model.signal import EACH_POINT, Signal, Threshold
 from tracing.metrics.catalog import (
     BODY_SIZE,
@@ -32,22 +31,6 @@ def end_to_end(share: float, slow_s: float) -> Signal:
         legend=f"{{{{{PIPELINE}}}}} p{share * 100:g}",
         thresholds=(Threshold(slow_s, "warning"), Threshold(slow_s * 2, "critical")),
         exemplars=True,
-    )
-
-
-def slowest_arrival(slow_s: float) -> Signal:
-    """Make the signal for the end-to-end lag at the slowest hop, by pipeline."""
-    hops = (PIPELINE, GROUP, TOPIC)
-    return Signal(
-        title="End-to-end lag p95",
-        description="The end-to-end lag at the hop where it is highest, usually the last one. Over "
-        "all hops together, the early hops would hide it.",
-        unit="s",
-        expr=lambda scope: aggregate(
-            "max", (PIPELINE,), f"{scope.quantile(0.95, END_TO_END_DURATION, by=hops)} >= 0"
-        ),
-        legend=f"{{{{{PIPELINE}}}}}",
-        thresholds=(Threshold(slow_s, "warning"), Threshold(slow_s * 2, "critical")),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from dashboards.model.labels import GROUP, OBJECTIVE, PIPELINE, TOPIC
-from dashboards.model.promql import ALL
+from dashboards.model.labels import GROUP, NOTE, OBJECTIVE, PIPELINE, TOPIC
+from dashboards.model.promql import REMEMBERED_FOR, aggregate
 from dashboards.model.signal import Signal, Threshold
-from tracing.metrics.catalog import END_TO_END_DURATION
+from dashboards.signals.late_flows import KIND, counted, known_hops, matchers
+from tracing.metrics.catalog import CONSUMER_LAG_TIME, END_TO_END_DURATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,23 +16,34 @@ if TYPE_CHECKING:
     from dashboards.config import Objective
     from dashboards.model.promql import Scope
 
+_HOP: Final = (GROUP, TOPIC)
 
-def burn_rates(scope: Scope, objectives: Sequence[Objective]) -> str:
-    """Return a query for the burn rate of each error budget; 1 spends exactly the budget."""
+
+def late_shares(scope: Scope, objectives: Sequence[Objective]) -> str:
+    """Return a query for the share of flows that are late or stuck, by what they are counted by."""
     return _for_each(
         objectives,
-        lambda objective: f"({_late_share(scope, objective)}) / {1 - objective.ratio:.6g}",
+        lambda objective: " or ".join(each.late_share for each in counted(scope, objective)),
     )
 
 
-def enough_arrivals(scope: Scope, objectives: Sequence[Objective]) -> str:
-    """Return a query for the arrivals in the window; objectives with too few give nothing."""
-    return _for_each(
-        objectives,
-        lambda objective: (
-            f"{_arrivals(scope, objective)} * {seconds_of(scope.window)} >= {objective.at_least}"
-        ),
-    )
+def enough_flows(scope: Scope, objectives: Sequence[Objective]) -> str:
+    """Return a query for the flows in the window, with the labels of the late shares.
+
+    It returns nothing where there are too few to judge, or where the pipeline is younger than the
+    window: one bad quarter of an hour would otherwise be the result of three days.
+    """
+
+    def enough(objective: Objective) -> str:
+        arrivals = scope.select(END_TO_END_DURATION, *matchers(objective), part="count")
+        old = aggregate(
+            "group", (PIPELINE,), f"last_over_time({arrivals}[{REMEMBERED_FOR}] offset "
+            f"{scope.window})",
+        )  # fmt: skip
+        flows = " or ".join(each.total for each in counted(scope, objective))
+        return f"(({flows}) >= {objective.at_least} and on ({PIPELINE}) {old})"
+
+    return _for_each(objectives, enough)
 
 
 def seconds_of(window: str) -> int:
@@ -46,32 +58,6 @@ def _for_each(objectives: Sequence[Objective], expr: Callable[[Objective], str])
     )
 
 
-def _late_share(scope: Scope, objective: Objective) -> str:
-    """Return a query for the share of flows in the window that arrived late."""
-    on_time = scope.increase_up_to(
-        objective.within_s, END_TO_END_DURATION, *_where(objective), by=(PIPELINE,)
-    )
-    arrivals = scope.increase(END_TO_END_DURATION, *_where(objective), by=(PIPELINE,), part="count")
-    return f"1 - {on_time} / {arrivals}"
-
-
-def _arrivals(scope: Scope, objective: Objective) -> str:
-    """Return a query for arrivals per second."""
-    return scope.rate(END_TO_END_DURATION, *_where(objective), by=(PIPELINE,), part="count")
-
-
-def _where(objective: Objective) -> list[str]:
-    return [
-        f'{label}=~"{chosen}"'
-        for label, chosen in (
-            (PIPELINE, objective.pipeline),
-            (TOPIC, objective.destination),
-            (GROUP, objective.group),
-        )
-        if chosen != ALL
-    ]
-
-
 def budget_left(objectives: Sequence[Objective]) -> Signal:
     """Make the signal for the rest of each error budget."""
     promised = "; ".join(
@@ -79,13 +65,57 @@ def budget_left(objectives: Sequence[Objective]) -> Signal:
         f"within {objective.within_s:g} s"
         for objective in objectives
     )
+
+    def left(scope: Scope) -> str:
+        return " or ".join(
+            f"1 - max by ({PIPELINE}, {OBJECTIVE}) ({late_shares(scope, [objective])}) "
+            f"/ {1 - objective.ratio:.6g}"
+            for objective in objectives
+        )
+
     return Signal(
         title="Error budget left",
         description="The share of the error budget that is left over the time shown; below 0 the "
-        f"objective is missed. Objectives: {promised}.",
+        "objective is missed. Records that wait too long, dead letters and overdue sagas count as "
+        "late. Each type of message at each hop is judged by itself, and the worst one counts: a "
+        f"last hop. Objectives: {promised}. Set your own with objectives in the configuration.",
         unit="percentunit",
-        expr=lambda scope: f"1 - ({burn_rates(scope, objectives)})",
+        expr=left,
         legend=f"{{{{{PIPELINE}}}}} {{{{{OBJECTIVE}}}}}",
         thresholds=(Threshold(0, "warning"), Threshold(0.25, "ok")),
         below="critical",
     )
+
+
+def lateness(slow_s: float) -> Signal:
+    """Make the signal for how late flows are: those that arrive, or else those that wait."""
+
+    def late(scope: Scope) -> str:
+        arrived = aggregate(
+            "max", (PIPELINE,), f"{scope.quantile(0.95, END_TO_END_DURATION, by=KIND)} >= 0"
+        )
+        oldest = scope.newest(CONSUMER_LAG_TIME, of=(GROUP,), by=_HOP)
+        hops = f"{known_hops(scope)} * on ({', '.join(_HOP)}) group_left () {oldest}"
+        behind = f"({aggregate('max', (PIPELINE,), hops)} > {slow_s:g})"
+        return f" or on ({PIPELINE}) ".join(
+            (
+                _noted(f"{behind} unless on ({PIPELINE}) {arrived}", "nothing arrives, behind by"),
+                _noted(f"{behind} > on ({PIPELINE}) {arrived}", "behind by"),
+                _noted(arrived, "p95"),
+            )
+        )
+
+    return Signal(
+        title="End-to-end lag p95",
+        description="p95 of the end-to-end lag at the last hop, which is where it is highest. Over "
+        "all hops together, the early ones would hide it. While records wait longer than that, it "
+        "is the age of the oldest: nothing late arrives as long as nothing arrives.",
+        unit="s",
+        expr=late,
+        legend=f"{{{{{PIPELINE}}}}} {{{{{NOTE}}}}}",
+        thresholds=(Threshold(slow_s, "warning"), Threshold(slow_s * 2, "critical")),
+    )
+
+
+def _noted(query: str, note: str) -> str:
+    return f'label_replace({query}, "{NOTE}", "{note}", "", "")'

@@ -25,13 +25,13 @@ from tracing.metrics.catalog import METRICS
 OTHER_LABELS = {
     "le", "job", "instance", "id", "source", "target", "title", "subtitle", "way", "command",
     "objective",
-    "strokedasharray",
+    "strokedasharray", "counted", "note",
 }  # fmt: skip
 NO_LABELS = {
     "by", "increase", "group", "group_left", "clamp_min", "sum", "max", "count", "topk",
     "histogram_quantile", "label_replace",
     "label_join", "on", "offset", "or", "and", "unless", "sort_desc", "last_over_time",
-    "max_over_time", "min_over_time", "min", "__name__", "m",
+    "max_over_time", "min_over_time", "min", "timestamp", "__name__", "m",
 }  # fmt: skip
 
 

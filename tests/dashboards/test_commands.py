@@ -144,13 +144,14 @@ def test_a_configuration_changes_names_data_sources_and_objectives(tmp_path: Pat
 
     overview = (out / "overview.json").read_text()
     rules = " ".join((out / "rules/recordings.yaml").read_text().split())
+    alerts = " ".join((out / "rules/alerts.yaml").read_text().split())
     assert "shop-overview" == json.loads(overview)["uid"]
     assert '"value": "mimir"' in overview
     assert 'cluster=\\"eu\\"' in overview
     assert 'le=~"2\\\\.5"' in rules
     assert 'messaging_consumer_group_name=~"last"' in rules
-    assert '/ 0.001, "objective", "fast"' in rules
-    assert '/ 0.1, "objective", "end-to-end"' in rules
+    assert 'objective="fast"} > 0.0144' in alerts
+    assert 'objective="end-to-end"} > 0.6' in alerts
 
 
 @pytest.mark.parametrize(

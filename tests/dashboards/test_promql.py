@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dashboards.boards.dead_letters import dead_letters_board
-from dashboards.config import Config
+from dashboards.config import Config, Objective
 from dashboards.model.board import SignalPanel, title_of
 from dashboards.model.promql import Scope
 from dashboards.render.panels import expressions_of
-from dashboards.signals import catch_up, dead_letters, flows, hop_time, lag, sagas, services
+from dashboards.signals import (
+    catch_up,
+    dead_letters,
+    hop_time,
+    lag,
+    objectives,
+    sagas,
+    services,
+)
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
@@ -123,6 +131,27 @@ BOARD = dead_letters_board()
 PANELS = {title_of(panel): panel for _, panel in BOARD.numbered() if isinstance(panel, SignalPanel)}
 COUNTS, NUMBER = PANELS["Dead letters by hop"], PANELS["Dead letters"]
 ONE_PIPELINE = Scope.of(Config(), window="10m", variables=("pipeline",))
+
+
+def _consumer_dead_for(minutes: int) -> dict[str, str]:
+    """Return ten flows a second that arrive in time, until the consumer of the last hop dies."""
+    alive = 120 - 2 * minutes
+    hop = f'pipeline="p", {HOP}'
+    name = catalog.END_TO_END_DURATION.prometheus
+    return {
+        **{f'{name}_bucket{{{hop}, le="{le}"}}': f"0+300x{alive}" for le in ("5", "+Inf")},
+        f"{name}_count{{{hop}}}": f"0+300x{alive}",
+        f"pipeline_consumer_lag{{{HOP}}}": f"0x{alive} 0+300x100",
+        f"pipeline_consumer_lag_time_seconds{{{HOP}}}": f"0x{alive} 0+30x100",
+    }
+
+
+def _noted(note: str) -> str:
+    """Return a query for the lag of a pipeline, if it has that note."""
+    noted = f'label_replace(vector(1), "note", "{note}", "", "")'
+    return f"{objectives.lateness(5).expr(SCOPE)} and on (note) {noted}"
+
+
 WAIT = catalog.WAIT_DURATION.prometheus
 CASES = (
     Case(
@@ -486,8 +515,33 @@ CASES = (
             for topic, in_time in (("early", "0+1000x200"), ("last", "0x200"))
             for bound, values in (("1", in_time), ("30", "0+1000x200"), ("+Inf", "0+1000x200"))
         },
-        expr=flows.slowest_arrival(5).expr(SCOPE),
+        expr=objectives.lateness(5).expr(SCOPE),
         value=1 + 0.95 * 29,
+    ),
+    Case(
+        about="while records wait, their age is the lag of the pipeline",
+        series=_consumer_dead_for(6),
+        expr=_noted("behind by"),
+        value=6 * 60 - 30,
+    ),
+    Case(
+        about="when nothing arrives any more, the lag is the age of what waits",
+        series=_consumer_dead_for(20),
+        expr=_noted("nothing arrives, behind by"),
+        value=20 * 60 - 30,
+    ),
+    Case(
+        about="without records that wait, the lag is that of arrivals",
+        series=_consumer_dead_for(0),
+        expr=_noted("p95"),
+        value=5 * 0.95,
+    ),
+    Case(
+        about="what waits for a dead consumer spends the error budget",
+        series=_consumer_dead_for(6),
+        # 3,300 wait, the youngest of them for less than 5 s; 2,400 arrived.
+        expr=objectives.budget_left([Objective(ratio=0.5)]).expr(SCOPE),
+        value=1 - 3250 / (2400 + 3250) / 0.5,
     ),
     Case(
         about="dead letters have a label with the replay command",

@@ -1,0 +1,193 @@
+"""Flows that count against an objective: those that arrived late, and those that did not arrive.
+
+Arrivals alone would call an outage healthy, because nothing late arrives while nothing arrives. So
+these count as late as well: records that have waited longer than the objective allows, records
+that a group gave up on, and sagas that became overdue.
+
+Each *kind* of arrival is judged by itself: the messages of one type at one hop. Lag adds up along a
+flow, so the kind with the largest late share is at a last hop, whatever the topology. Over all hops
+together, the early ones would hide the last, and over all types of a hop, the first event of a flow
+would hide its last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dashboards.model.labels import (
+    COUNTED,
+    GROUP,
+    OUTCOME,
+    PARTITION,
+    PIPELINE,
+    SAGA,
+    SERVICE,
+    TOPIC,
+    TYPE,
+)
+from dashboards.model.promql import ALL, REMEMBERED_FOR, aggregate
+from tracing.metrics.catalog import (
+    CONSUMER_LAG,
+    CONSUMER_LAG_TIME,
+    DEAD_LETTERS,
+    END_TO_END_DURATION,
+    SAGA_ENDED,
+    SAGA_OVERDUE,
+    SENT_MESSAGES,
+)
+
+if TYPE_CHECKING:
+    from dashboards.config import Objective
+    from dashboards.model.promql import Scope
+
+_HOP: Final = (GROUP, TOPIC)
+_FLOW_HOP: Final = (PIPELINE, *_HOP)
+KIND: Final = (*_FLOW_HOP, TYPE)
+"""The labels that distinguish kinds of arrivals."""
+_DEAD_LETTER_TOPIC: Final = ".+[.]dlq"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Two queries with the same labels, for counts in the window of a scope.
+
+    Attributes:
+        in_time: Flows that arrived in time.
+        total: All flows, in time or not.
+    """
+
+    in_time: str
+    total: str
+
+    @property
+    def late_share(self) -> str:
+        """Query for the share of flows that are not in time."""
+        return f"1 - {self.in_time} / {self.total}"
+
+
+def counted(scope: Scope, objective: Objective) -> tuple[Counted, ...]:
+    """Return the flows of an objective, counted by kind, by hop and by saga."""
+    return (_by_kind(scope, objective), _by_hop(scope, objective), _by_saga(scope, objective))
+
+
+def known_hops(scope: Scope, *where: str, by: tuple[str, ...] = _FLOW_HOP) -> str:
+    """Return a query for the hops that flows arrived at, with the value 1.
+
+    It remembers them for hours: what waits for a dead consumer still belongs to its pipeline.
+    """
+    arrivals = scope.select(END_TO_END_DURATION, *where, part="count")
+    return aggregate("group", by, f"last_over_time({arrivals}[{REMEMBERED_FOR}])")
+
+
+def matchers(objective: Objective) -> list[str]:
+    """Return the matchers of the hops at which an objective's flows arrive."""
+    return [
+        f'{label}=~"{chosen}"'
+        for label, chosen in (
+            (PIPELINE, objective.pipeline),
+            (TOPIC, objective.destination),
+            (GROUP, objective.group),
+        )
+        if chosen != ALL
+    ]
+
+
+def _by_kind(scope: Scope, objective: Objective) -> Counted:
+    """Count arrivals."""
+    where = matchers(objective)
+    return Counted(
+        scope.increase_up_to(objective.within_s, END_TO_END_DURATION, *where, by=KIND),
+        scope.increase(END_TO_END_DURATION, *where, by=KIND, part="count"),
+    )
+
+
+def _by_hop(scope: Scope, objective: Objective) -> Counted:
+    """Count arrivals, and records that wait at the same hop or became dead letters there.
+
+    What waits at a hop will arrive there, so one hop's records are compared with its own arrivals.
+    At hops before those of the objective, arrivals are never late.
+    """
+    pipeline = matchers(objective)[: objective.pipeline != ALL]
+    hops = _hops_on_the_way(scope, objective, pipeline)
+    arrived = scope.increase(END_TO_END_DURATION, *pipeline, by=_FLOW_HOP, part="count")
+    sources = {
+        "arrived": arrived,
+        "waiting": f"{hops} * on ({', '.join(_HOP)}) group_left () {_waiting(scope, objective)}",
+        "given up": f"{hops} * on ({', '.join(_HOP)}) group_left () "
+        f"{scope.increase(DEAD_LETTERS, by=_HOP)}",
+    }
+    together = " or ".join(
+        f'label_replace({query}, "{COUNTED}", "{name}", "", "")' for name, query in sources.items()
+    )
+    total = aggregate("sum", _FLOW_HOP, together)
+    in_time = scope.increase_up_to(
+        objective.within_s, END_TO_END_DURATION, *matchers(objective), by=_FLOW_HOP
+    )
+    return Counted(
+        _labelled(f"({in_time} or {arrived} or {total} * 0)", "hop"), _labelled(total, "hop")
+    )
+
+
+def _by_saga(scope: Scope, objective: Objective) -> Counted:
+    """Count sagas that ended, and those that became overdue.
+
+    A saga belongs to the pipeline whose records its service processes, if that is only one.
+    """
+    overdue = scope.newest(SAGA_OVERDUE, of=(SAGA,), by=(SERVICE, SAGA))
+    earlier = aggregate(
+        "max",
+        (SERVICE, SAGA),
+        f"last_over_time({scope.select(SAGA_OVERDUE)}[10m] offset {scope.window})",
+    )
+    became = f"(clamp_min({overdue} - {earlier}, 0) or {overdue})"
+    ended = aggregate("sum", (SAGA,), scope.max_increase(SAGA_ENDED, by=(SAGA, OUTCOME)))
+    total = f"({became} + on ({SAGA}) group_left () {ended} or {became})"
+    where = matchers(objective)[: objective.pipeline != ALL]
+    pairs = known_hops(scope, *where, by=(SERVICE, PIPELINE))
+    pipelines = f"({pairs} and on ({SERVICE}) count by ({SERVICE}) ({pairs}) == 1)"
+    in_time, all_of_them = (
+        _labelled(
+            aggregate(
+                "sum",
+                (PIPELINE, SAGA),
+                f"{count} * on ({SERVICE}) group_left ({PIPELINE}) {pipelines}",
+            ),
+            "saga",
+        )
+        for count in (f"({total} - {became})", total)
+    )
+    return Counted(in_time, all_of_them)
+
+
+def _hops_on_the_way(scope: Scope, objective: Objective, pipeline: list[str]) -> str:
+    """Return a query for the hops whose stuck records never arrive in time.
+
+    These are the objective's own hops and those of services that send records on. Without the
+    latter condition, a side branch would count against the objective of another.
+    """
+    chosen = known_hops(scope, *matchers(objective))
+    if matchers(objective) == pipeline:
+        return chosen
+    sent = scope.select(SENT_MESSAGES, f'{TOPIC}!~"{_DEAD_LETTER_TOPIC}"')
+    senders = aggregate("group", (SERVICE,), f"last_over_time({sent}[{REMEMBERED_FOR}])")
+    every = known_hops(scope, *pipeline, by=(SERVICE, *_FLOW_HOP))
+    before = aggregate("group", _FLOW_HOP, f"{every} and on ({SERVICE}) {senders}")
+    return f"({chosen} or {before})"
+
+
+def _waiting(scope: Scope, objective: Objective) -> str:
+    """Return a query for the records that have waited longer than the objective allows.
+
+    Of a partition whose oldest record is 60 s old, and with 5 s allowed, that is eleven twelfths.
+    """
+    place = (*_HOP, PARTITION)
+    records = scope.newest(CONSUMER_LAG, of=(GROUP,), by=place)
+    oldest = scope.newest(CONSUMER_LAG_TIME, of=(GROUP,), by=place)
+    late = f"{records} * clamp_min(1 - {objective.within_s:g} / {oldest}, 0)"
+    return aggregate("sum", _HOP, late)
+
+
+def _labelled(query: str, counted_as: str) -> str:
+    """Keep series apart that have no message type from those that count by type."""
+    return f'label_replace({query}, "{COUNTED}", "{counted_as}", "", "")'
