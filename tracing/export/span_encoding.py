@@ -7,7 +7,6 @@ the SDK's encoder: protobuf defines that two encoded requests, one after the oth
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     _Encode = Callable[[ReadableSpan], bytes | None]
-    _Place = tuple[_Encode, _Encode, Callable[[bytes], object]]
+    _Place = tuple[_Encode, _Encode, list[bytes]]
 
 _MAX_CACHED: Final = 1024
 # Takes less than 1 ms, a delay that an event loop in another thread can bear.
@@ -59,9 +58,9 @@ class SpanEncoder:
             part = spans[first : first + _SLICE]
             for span in part:
                 try:
-                    encode_usual, encode, append = places[type(span)]
+                    encode_usual, encode, group = places[type(span)]
                 except KeyError:
-                    encode_usual, encode, append = places[type(span)] = self._place(span, groups)
+                    encode_usual, encode, group = places[type(span)] = self._place(span, groups)
                 try:
                     # Few spans have anything that is not in a slot; `vars` costs twice as much.
                     encoded = None if span.__dict__ else encode_usual(span)
@@ -72,7 +71,9 @@ class SpanEncoder:
                     if encoded is None:
                         others.append(span)
                         continue
-                append(encoded)
+                size = len(encoded)
+                group.append(_SIZED[size] if size < _SHORT else b"\x12" + varint(size))
+                group.append(encoded)
             if pause is not None and len(part) == _SLICE:
                 pause()
         requests = [
@@ -86,7 +87,7 @@ class SpanEncoder:
     def _place(
         self, span: ReadableSpan, groups: dict[tuple[int, int], tuple[ReadableSpan, list[bytes]]]
     ) -> _Place:
-        """Return how spans of this one's class are encoded, and what takes the results.
+        """Return how spans of this one's class are encoded, and where they go.
 
         The first way is for those that have nothing in their dictionary, and may return `None`.
         """
@@ -97,9 +98,9 @@ class SpanEncoder:
         elif isinstance(span, LightSpan):
             encode = self._light.light
         else:
-            return _not_here, _not_here, _drop
+            return _not_here, _not_here, []
         key = (id(span.resource), id(span.instrumentation_scope))
-        return encode_usual, encode, groups.setdefault(key, (span, []))[1].append
+        return encode_usual, encode, groups.setdefault(key, (span, []))[1]
 
     def _request(self, key: tuple[int, int], example: ReadableSpan, spans: list[bytes]) -> bytes:
         cached = self._scopes.get(key)
@@ -124,26 +125,12 @@ class SpanEncoder:
                 self._scopes.clear()
             self._scopes[key] = cached
         _, resource, scope, scope_schema, resource_schema = cached
-        sizes = [*map(len, spans)]
-        prefix = _SIZED.__getitem__ if max(sizes) < _SHORT else _sized
-        fields = [*chain.from_iterable(zip(map(prefix, sizes), spans, strict=True))]
-        content_size = len(scope) + sum(map(len, fields)) + len(scope_schema)
-        before_content = b"\x12" + varint(content_size)
-        whole = len(resource) + len(before_content) + content_size + len(resource_schema)
-        # Once for all: a batch has some hundred kilobytes, which are copied only here.
-        return b"".join(
-            (b"\x0a", varint(whole), resource, before_content, scope, *fields, scope_schema,
-             resource_schema)
-        )  # fmt: skip
-
-
-def _sized(size: int) -> bytes:
-    return b"\x12" + varint(size)
+        # A batch has some hundred kilobytes: the fewer copies, the better.
+        content = b"".join((scope, *spans, scope_schema))
+        before = b"\x12" + varint(len(content))
+        whole = len(resource) + len(before) + len(content) + len(resource_schema)
+        return b"".join((b"\x0a", varint(whole), resource, before, content, resource_schema))
 
 
 def _not_here(_span: ReadableSpan) -> bytes | None:
     return None
-
-
-def _drop(_encoded: bytes) -> None:
-    """Do nothing: there is nothing to keep."""
