@@ -178,16 +178,23 @@ class FlatSends:
                     written, flow = telemetry.propagation.flow_sent(context, now_ms)
                 baggage = (BAGGAGE, written)
                 pipeline, origin = flow.get(semconv.PIPELINE), flow.get(semconv.ORIGIN)
-                published = topic_plan.destination.publications.of(flow)
+                if pipeline != self._pipeline:
+                    published = topic_plan.destination.publications.of(flow)
             made = subject = None
             created_ms: int | None = now_ms
             added: list[Header]
             if shape is not None:
-                made, subject = present.get(ID), present.get(SUBJECT)
                 added = []
                 if shape.needs_id:
-                    made = random_id()
+                    try:
+                        made = _take_id()
+                    except IndexError:
+                        made = random_id()
                     added.append((ID, made))
+                elif sampled:
+                    made = _short(present.get(ID))
+                if sampled and (subject := present.get(SUBJECT)) is not None:
+                    subject = _short(subject)
                 if shape.needs_time:
                     added.append(time)
                 added += (*shape.constant, (TRACEPARENT, traceparent), baggage)
@@ -218,12 +225,8 @@ class FlatSends:
                 span.added = None
                 span.pipeline = pipeline
                 span.origin = origin
-                if shape is None:
-                    span.message_id = made
-                    span.subject = None
-                else:
-                    span.message_id = _short(made)
-                    span.subject = _short(subject)
+                span.message_id = made
+                span.subject = subject
                 span.rare = span.placed = None
                 if value is None or partition is not None:
                     span.rare = _rare(value, partition)

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.tracing.messaging.flat.send_world import SendWorld, current
 from tracing.core import semconv
-from tracing.metrics.histograms import Aggregator
+from tracing.metrics.histograms import Aggregator, LocalHistogram
 from tracing.testing import eventually
 
 REQUEST: ContextVar[str] = ContextVar("request", default="none")
@@ -148,3 +148,17 @@ async def test_a_send_under_way_keeps_no_variables_of_a_task_that_has_ended(
 
     (span,) = exported()
     assert 7 == (span.attributes or {})[semconv.OFFSET]
+
+
+async def test_what_sends_took_does_not_wait_for_a_collection_without_end() -> None:
+    world, _ = _world_of_batches()
+    async with world.producer as producer:
+        for _ in range(5000):
+            begun = producer._begin("orders", b"v", None, None, [])
+            assert begun is not None
+            begun.acknowledged(None)
+        typed = producer._destinations["orders"].types[b"orders"]
+
+    durations = typed.series.succeeded
+    assert isinstance(durations, LocalHistogram)
+    assert len(durations._waiting) < 2000
