@@ -17,7 +17,8 @@ from tracing.kafka.coexistence import beneath, call_beneath, present
 from tracing.kafka.committed import end_of, is_assigned, read_committed, takes_metadata
 from tracing.kafka.consumer_methods import ConsumerMethods
 from tracing.kafka.forwarding import argument, like, takes, with_argument
-from tracing.kafka.iteration import Iterations, TracedRecords, next_beneath, topic_of
+from tracing.kafka.iteration import Iterations, TracedRecords
+from tracing.kafka.next_record import next_beneath, topic_of
 from tracing.kafka.offset_methods import OffsetMethods
 from tracing.kafka.port import KafkaConsumerPort
 from tracing.kafka.rebalance import RebalanceRelay

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from sys import modules
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 from opentelemetry.context import attach, get_current
 
-from tracing.core.log import EventLog, warn_once
+from tracing.core.log import warn_once
 from tracing.core.otel_context import PROCESSING_KEY
 from tracing.headers.codec import latest
 from tracing.headers.dead_letter import REPLAY_GROUP
-from tracing.kafka.coexistence import TracedCall, beneath, present, traced_call, without_official
+from tracing.kafka.coexistence import OFFICIAL, ZeroCode
+from tracing.kafka.next_record import is_skipped, next_beneath, only_gets_one, topic_of
 from tracing.messaging.flat.handling import FlatHandling
 from tracing.messaging.flat.processing import FlatProcessing, general_of
 from tracing.messaging.handling import running_task
 from tracing.messaging.process import Processing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from aiokafka.structs import ConsumerRecord
 
     from tracing.messaging.flat.process import FlatProcesses
     from tracing.telemetry import Telemetry
-
-_logger = EventLog("tracing")
-_fields: Final = attrgetter("topic", "headers", "partition", "offset", "timestamp", "value")
-_AIOKAFKA: Final = "aiokafka."
 
 
 class Handling(Protocol):
@@ -97,6 +94,33 @@ class Iterations:
                 records.fail(error, task)
 
 
+class _Loop:
+    """What a loop needs for each record: of an object with `__getattr__`, to read it costs more.
+
+    Attributes:
+        iterator: What the consumer gave for the loop.
+        flat: Begins the handling of ordinary records; `None` where none may be flat.
+        handling: The record in the loop's body, if it is handled on the flat path; else `None`.
+        processing: The same, if the general code handles it.
+        gets_one: Whether the iterator only calls `getone`, as aiokafka's: that is called instead.
+    """
+
+    __slots__ = ("flat", "gets_one", "handling", "iterator", "processing")
+
+    def __init__(self, iterator: Any, flat: FlatProcesses | None) -> None:
+        self.iterator = iterator
+        self.flat = flat
+        self.handling: FlatHandling | None = None
+        self.processing: Processing | None = None
+        self.gets_one = only_gets_one(iterator)
+
+    def take(self) -> Processing | FlatHandling | None:
+        """Return how the record in the body is handled, once."""
+        current = self.handling or self.processing
+        self.handling = self.processing = None
+        return current
+
+
 class TracedRecords:
     """One `async for` over a consumer, around the iterator that the consumer gave for it.
 
@@ -115,17 +139,14 @@ class TracedRecords:
     or the methods of a consumer that is its own iterator, are those of that.
     """
 
-    _current: Processing | FlatHandling | None = None
-
     def __init__(
         self, consumer: Handling, iterations: Iterations, iterator: Any, client: object
     ) -> None:
         self._consumer = consumer
         self._iterations = iterations
+        self._loop = _Loop(iterator, iterations.flat)
         self._iterator = iterator
         self._client = client
-        self._delivered = iterations.delivered
-        self._flat = iterations.flat
         # By its number: the error itself would keep this object, by its traceback.
         self._around = id(sys.exc_info()[1])
         iterations.begin(self)
@@ -134,31 +155,37 @@ class TracedRecords:
         return self
 
     async def __anext__(self) -> ConsumerRecord[Any, Any]:
-        current = self._current
-        if current is not None:
-            self._current = None
-            if isinstance(current, FlatHandling):
-                # It began outside of any handling: nothing can have been left behind.
-                current.end_handling()
-            else:
-                task = asyncio.current_task()
-                current.end(None, task)
-                _leave_ended(task)
+        loop = self._loop
+        if (handling := loop.handling) is not None:
+            # It began outside of any handling: nothing can have been left behind.
+            loop.handling = None
+            handling.end_handling()
+        elif (processing := loop.processing) is not None:
+            loop.processing = None
+            task = asyncio.current_task()
+            processing.end(None, task)
+            _leave_ended(task)
         item: Any
         received: Any
         while True:
-            if present():
-                item, received = await next_beneath(self._iterator, self._client)
+            # As `present`, which would be one more call.
+            if ZeroCode.active or OFFICIAL in modules:
+                item, received = await next_beneath(loop.iterator, self._client)
+            elif loop.gets_one:
+                # One coroutine less.
+                try:
+                    item = received = await loop.iterator.getone()
+                except Exception as error:
+                    if is_skipped(error):
+                        continue
+                    raise
             else:
-                item = received = await self._iterator.__anext__()
-            flat = self._flat
-            if flat is not None:
-                handling = flat.begin(received)
-                if handling is not None:
-                    plan = handling.plan
-                    (plan.delivered or flat.delivered(plan)).value += 1
-                    self._current = handling
-                    return item  # type: ignore[no-any-return]  # what the iterator yields
+                item = received = await loop.iterator.__anext__()
+            if (flat := loop.flat) is not None and (handling := flat.begin(received)) is not None:
+                plan = handling.plan
+                (plan.delivered or flat.delivered(plan)).value += 1
+                loop.handling = handling
+                return item  # type: ignore[no-any-return]  # what the iterator yields
             if self._begin(item, received):
                 return item  # type: ignore[no-any-return]  # as above
 
@@ -169,7 +196,7 @@ class TracedRecords:
             if not isinstance(topic, str):
                 return self._without_span(item, None)
             headers = latest(received.headers)
-            self._delivered(topic, received, headers)
+            self._iterations.delivered(topic, received, headers)
             if REPLAY_GROUP in headers and self._consumer.addressed_elsewhere(received):
                 return False
             current = self._consumer.process(received)
@@ -179,12 +206,12 @@ class TracedRecords:
             current._headers = headers  # noqa: SLF001 - no public name for this alone
         except Exception as fault:
             return self._without_span(item, fault)
-        self._current = current
+        self._loop.processing = current
         current.start(asyncio.current_task())
         return True
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"_iterator", "_consumer"}:  # before the constructor ran
+        if name in {"_iterator", "_consumer", "_loop"}:  # before the constructor ran
             raise AttributeError(name)
         return getattr(self._stands_for(), name)
 
@@ -194,7 +221,7 @@ class TracedRecords:
 
     def finish(self) -> None:
         """End the handling of the last record, if there was one."""
-        current, self._current = self._current, None
+        current = self._loop.take()
         if isinstance(current, FlatHandling):
             current.end_handling()
         elif current is not None:
@@ -205,15 +232,16 @@ class TracedRecords:
 
         An error that was being handled when the loop began has nothing to do with it.
         """
-        current = self._current
+        loop = self._loop
+        current = loop.handling or loop.processing
         if current is None or id(error) == self._around:
             return
         if isinstance(current, FlatHandling):
             if current.handled_here(current.plan.current):
-                self._current = None
+                loop.handling = None
                 current.end_handling(error)
         elif current.handled_in(task):
-            self._current = None
+            loop.processing = None
             current.end(error, task)
             _leave_ended(task)
 
@@ -228,7 +256,8 @@ class TracedRecords:
         return True
 
     def __del__(self) -> None:
-        current = self._current
+        loop = vars(self).get("_loop")
+        current = None if loop is None else loop.take()
         if current is None:
             return
         if isinstance(current, FlatHandling):
@@ -254,68 +283,3 @@ def _leave_ended(task: asyncio.Task[Any] | None) -> None:
         context = before
     if context is not current:
         attach(context)
-
-
-def topic_of(record: Any) -> str | None:
-    """Return a record's topic; `None` of anything that is no record. Never raises."""
-    try:
-        topic = _fields(record)[0]
-    except Exception:
-        # An iterator may yield anything, also objects that raise when they are looked at.
-        return None
-    return topic if isinstance(topic, str) else None
-
-
-async def next_beneath(iterator: Any, client: object) -> tuple[Any, Any]:
-    """Get an iterator's next item beneath instrumentation that would repeat ours.
-
-    Args:
-        iterator: What the client gave to iterate by, as a rule itself.
-        client: The client.
-
-    Returns:
-        The item, and the record that is to be handled: the item itself, unless it is no record,
-        but a record was seen to be received for it.
-    """
-    getone: Any = getattr(iterator, "getone", None)
-    own = without_official(getone)
-    if own is not getone and _is_aiokafkas(iterator):
-        # aiokafka's iterator would call the getone that the official instrumentation put in.
-        item = await next_as_aiokafka(beneath(own, client))
-        return item, item
-    with TracedCall(client) as call:
-        item = await iterator.__anext__()
-    received = call.received
-    return item, item if received is None or topic_of(item) is not None else received
-
-
-def received(client: object, record: object) -> bool:
-    """Report what a consumer's own `getone` returned; whether a traced call is under way."""
-    call = traced_call(client)
-    if call is None:
-        return False
-    call.received = record
-    return True
-
-
-async def next_as_aiokafka(
-    getone: Callable[[], Awaitable[ConsumerRecord[Any, Any]]],
-) -> ConsumerRecord[Any, Any]:
-    """Get the next record by `getone`, with the errors that `AIOKafkaConsumer.__anext__` has."""
-    while True:
-        try:
-            return await getone()
-        except Exception as error:
-            # By name: aiokafka itself is no dependency.
-            match type(error).__name__:
-                case "ConsumerStoppedError":
-                    raise StopAsyncIteration from None
-                case "RecordTooLargeError":
-                    _logger.exception("a record is too large for the consumer and is skipped")
-                case _:
-                    raise
-
-
-def _is_aiokafkas(iterator: object) -> bool:
-    module = getattr(getattr(type(iterator), "__anext__", None), "__module__", None)
-    return isinstance(module, str) and module.startswith(_AIOKAFKA)

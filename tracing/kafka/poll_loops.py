@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.context import Context, attach, get_current
 
 from tracing.core.otel_context import PROCESSING_KEY, RECORD_KEY
-from tracing.kafka.iteration import topic_of
+from tracing.kafka.next_record import topic_of
 from tracing.messaging.process_batch import BatchProcessing
 
 if TYPE_CHECKING:

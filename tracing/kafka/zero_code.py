@@ -13,8 +13,9 @@ from tracing.kafka import coexistence
 from tracing.kafka.cluster_id import cluster_of
 from tracing.kafka.coexistence import OfficialInstrumentation
 from tracing.kafka.consumer import TracedConsumer
-from tracing.kafka.iteration import TracedRecords, received
+from tracing.kafka.iteration import TracedRecords
 from tracing.kafka.method_replacement import Replacement
+from tracing.kafka.next_record import received
 from tracing.kafka.poll_loops import PollLoops
 from tracing.kafka.producer import TracedProducer
 from tracing.kafka.traced_methods import Parameters, TracedMethods, asynchronous, synchronous

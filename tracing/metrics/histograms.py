@@ -46,8 +46,8 @@ class LocalHistogram:
     """
 
     __slots__ = (
-        "_bounds", "_counts", "_covered", "_lock", "_max", "_min", "_sum", "_waiting", "exemplars",
-        "high", "later", "low",
+        "_bounds", "_counts", "_lock", "_max", "_min", "_sum", "_waiting", "exemplars", "high",
+        "later", "low",
     )  # fmt: skip
 
     _nothing_shown: ClassVar[tuple[float, float]] = (math.inf, -math.inf)
@@ -69,8 +69,6 @@ class LocalHistogram:
         self._max = 0.0
         self.exemplars: dict[int, Exemplar] = {}
         """An example of each bucket that got a value since they were last taken."""
-        # The most buckets in a row that have an exemplar, and what is below and in them.
-        self._covered = 0
         self.low, self.high = self._nothing_shown
 
     def record(self, value: float, span: Span | None = None) -> None:
@@ -81,10 +79,8 @@ class LocalHistogram:
         """
         waiting = self._waiting
         waiting.append(value)
-        if span is not None and not self.low < value <= self.high:
-            bucket = bisect_left(self._bounds, value)
-            if bucket not in self.exemplars and span.is_recording():
-                self._show(bucket, value, span)
+        if span is not None and not self.low < value <= self.high and span.is_recording():
+            self._show(value, span)
         if len(waiting) >= _WAITING:
             self.count()
 
@@ -96,31 +92,32 @@ class LocalHistogram:
         if span is not None and span.is_recording():
             for value in waiting[before:]:
                 if not self.low < value <= self.high:
-                    bucket = bisect_left(self._bounds, value)
-                    if bucket not in self.exemplars:
-                        self._show(bucket, value, span)
+                    self._show(value, span)
         if len(waiting) >= _WAITING:
             self.count()
 
-    def _show(self, bucket: int, value: float, span: Span) -> None:
-        """Make a recorded span the exemplar of a value, where it is sampled."""
-        context = span.get_span_context()
+    def _show(self, value: float, span: Span) -> None:
+        """Make a recorded span the exemplar of its value's bucket, if it has none and is sampled.
+
+        From then on, values in the buckets around that one need none as far as those have one.
+        """
         # A collection takes the exemplars, and what is known of them. Then a later value has one.
-        if not context.trace_flags.sampled or not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(blocking=False):
             return
         try:
-            shown = self.exemplars
-            shown[bucket] = Exemplar(value, time_ns(), context.trace_id, context.span_id)
-            first = last = bucket
+            shown, bounds = self.exemplars, self._bounds
+            first = last = bucket = bisect_left(bounds, value)
+            if bucket not in shown:
+                context = span.get_span_context()
+                if not context.trace_flags.sampled:
+                    return
+                shown[bucket] = Exemplar(value, time_ns(), context.trace_id, context.span_id)
             while first - 1 in shown:
                 first -= 1
             while last + 1 in shown:
                 last += 1
-            if last - first >= self._covered:
-                self._covered = last - first + 1
-                bounds = self._bounds
-                self.low = bounds[first - 1] if first else -math.inf
-                self.high = bounds[last] if last < len(bounds) else math.inf
+            self.low = bounds[first - 1] if first else -math.inf
+            self.high = bounds[last] if last < len(bounds) else math.inf
         finally:
             self._lock.release()
 
@@ -172,7 +169,6 @@ class LocalHistogram:
                 mine + theirs for mine, theirs in zip(self._counts, point.counts, strict=True)
             )
             taken, self.exemplars = self.exemplars, {}
-            self._covered = 0
             self.low, self.high = self._nothing_shown
             exemplars = {**point.exemplars, **taken}
             least, most = self._min, self._max
