@@ -43,8 +43,26 @@ class ExportSession(requests.Session):
         super().__init__()
         self.headers["accept-encoding"] = "identity"
         self._adapter = _Adapter(signal)
+        self._settings: tuple[object, dict[str, Any]] = (None, {})
         for scheme in ("http://", "https://"):
             self.mount(scheme, self._adapter)
+
+    def merge_environment_settings(
+        self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> dict[str, Any]:
+        """Add what the environment says, such as proxies, which is read at the first request.
+
+        The base class reads all variables for every request, which costs as much as to encode a
+        hundred spans.
+        """
+        if proxies:
+            return dict(super().merge_environment_settings(url, proxies, stream, verify, cert))
+        asked = (url, stream, verify, cert)
+        known, settings = self._settings
+        if asked != known:
+            settings = dict(super().merge_environment_settings(url, {}, stream, verify, cert))
+            self._settings = asked, settings
+        return {**settings, "proxies": {**settings["proxies"]}}
 
     def last_answer(self) -> Accepted:
         """Return the last successful answer, once."""
