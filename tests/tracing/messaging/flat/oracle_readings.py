@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import tracing
-from tracing import DeadLetters, Retry
+from tracing import DeadLetters, EventIdentity, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -136,10 +136,69 @@ async def _batch(world: World, handle: _Handle, goes_on: _GoesOn) -> None:
     while goes_on():
         polled = await world.consumer.getmany(timeout_ms=1000, max_records=5)
         several = [each for records in polled.values() for each in records]
-        for record in several:
-            if record.value == _END:
+        await _safely(world, all_of(await _without_ends(several, handle)))
+
+
+async def _without_ends(records: list[Any], handle: _Handle) -> list[Any]:
+    """Handle the ends of partitions, which no error may leave out; return the other records."""
+    for record in records:
+        if record.value == _END:
+            await handle(record)
+    return [each for each in records if each.value != _END]
+
+
+async def _batches(world: World, handle: _Handle, goes_on: _GoesOn) -> None:
+    """A batch of each partition, and one of what the last two polls brought; with duplicates."""
+
+    async def all_of(records: list[Any]) -> None:
+        with world.consumer.process_batch(records) as handling:
+            for number, record in enumerate(records):
+                if number % 3 == 1:
+                    handling.duplicate(EventIdentity.of(record))
                 await handle(record)
-        await _safely(world, all_of([each for each in several if each.value != _END]))
+        world.note("batch", len(handling.records), handling.span.is_recording())
+
+    before: list[Any] = []
+    while goes_on():
+        polled = await world.consumer.getmany(timeout_ms=1000, max_records=4)
+        for records in polled.values():
+            await _safely(world, all_of(await _without_ends(records, handle)))
+        several = [each for records in polled.values() for each in records]
+        async with world.consumer.process_batch(iter([*before, *several])) as handling:
+            world.note("again", len(handling.records), handling.span.get_span_context())
+        before = several
+
+
+async def _batch_again(world: World, handle: _Handle, goes_on: _GoesOn) -> None:
+    """A batch that is handled again after an error, with handlings of single records within."""
+
+    async def single(record: Any) -> None:
+        async with world.consumer.process(record):
+            world.note("within", record.offset)
+
+    while goes_on():
+        polled = await world.consumer.getmany(timeout_ms=1000, max_records=6)
+        several = [each for records in polled.values() for each in records]
+        records = await _without_ends(several, handle)
+        handling = world.consumer.process_batch(records)
+        for _ in range(2):
+            handling.start()
+            error: BaseException | None = None
+            try:
+                for record in records:
+                    await handle(record)
+                    await single(record)
+            except BaseException as raised:
+                error = raised
+            world.clock.advance(7)
+            handling.end(error)
+            world.note("batch", type(error), handling.span.get_span_context())
+            if error is None:
+                break
+        # Ended already, and without records.
+        handling.end(ValueError("late"))
+        with world.consumer.process_batch(()):
+            pass
 
 
 async def _consume(world: World, handle: _Handle, goes_on: _GoesOn) -> None:
@@ -237,6 +296,8 @@ _READINGS: dict[str, Callable[[World, _Handle, _GoesOn], Awaitable[None]]] = {
     "getone": _getone,
     "getmany": _getmany,
     "batch": _batch,
+    "batches": _batches,
+    "batch_again": _batch_again,
     "consume": _consume,
     "nested": _nested,
     "concurrent": _concurrent,

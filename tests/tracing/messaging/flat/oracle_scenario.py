@@ -8,8 +8,8 @@ from typing import Any, Literal
 Step = tuple[Any, ...]
 """What code does next: the name of a step, and its arguments. `oracle_steps` lists them."""
 Reading = Literal[
-    "for", "break", "anext", "wait_for", "getone", "getmany", "batch", "consume", "nested",
-    "concurrent", "manual",
+    "for", "break", "anext", "wait_for", "getone", "getmany", "batch", "batches", "batch_again",
+    "consume", "nested", "concurrent", "manual",
 ]  # fmt: skip
 """How records are read and handled."""
 

@@ -229,7 +229,7 @@ def _programs(max_size: int) -> st.SearchStrategy[Any]:
 
 
 _handlers: st.SearchStrategy[Any] = st.tuples(
-    _programs(4), _mostly(st.just(()), _failures.map(lambda failure: (failure,)), of=3)
+    _programs(4), _mostly(st.just(()), _failures.map(lambda failure: (failure,)), of=2)
 ).map(lambda each: each[0] + each[1])
 
 
@@ -297,13 +297,14 @@ setups = st.builds(
     client_id=st.sampled_from([None, "client"]),
     ambient=_mostly(st.just("none"), _entries_by_name, of=6),
 )
+_BATCHES: Final = ("getmany", "batch", "batches", "batch_again")
 _scenarios = st.builds(
     Scenario,
     setup=setups,
     before=_programs(3),
     records=st.lists(_received, min_size=1, max_size=6).map(tuple),
     handlers=st.lists(_handlers, min_size=1, max_size=3).map(tuple),
-    reading=st.sampled_from(get_args(Reading)),
+    reading=_mostly(st.sampled_from(get_args(Reading)), st.sampled_from(_BATCHES), of=4),
     after=st.one_of(st.just(()), _programs(2), st.just((("late",),))),
 )
 
