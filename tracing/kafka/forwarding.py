@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -104,8 +105,13 @@ def parameters(method: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of a method's parameters, if all can be passed by position and by name.
 
     Empty for a method with parameters of other kinds, with other defaults than `None`, or with
-    hidden parameters.
+    hidden parameters: a replacement may show those of the method that it replaces, and yet handle
+    arguments by name alone.
     """
+    # A proxy has every attribute of what it stands for.
+    function = method.__func__ if type(method) is MethodType else method
+    if type(function) is not FunctionType or "__signature__" in vars(function):
+        return ()
     try:
         # Without `follow_wrapped`: `functools.wraps` shows other parameters than it accepts.
         accepted = inspect.signature(method, follow_wrapped=False).parameters.values()

@@ -158,7 +158,7 @@ class TracedProducer(ProducerMethods):
             # A copy of the sender's variables, for each record, would cost more than to end it.
             future.add_done_callback(sending, context=variables)
         else:
-            future.add_done_callback(sending)
+            self._end_with(future, sending)
         return future
 
     @like(ProducerMethods.send)
@@ -173,7 +173,7 @@ class TracedProducer(ProducerMethods):
                 sending.failed(error)
             raise
         if sending is not None:
-            future.add_done_callback(sending.done)
+            self._end_with(future, sending)
         return future
 
     async def send_and_wait(
@@ -253,8 +253,20 @@ class TracedProducer(ProducerMethods):
         except BaseException as error:
             sending.failed(error)
             raise
-        future.add_done_callback(sending.done)
+        self._end_with(future, sending)
         return future
+
+    def _end_with(self, future: Any, sending: Begun) -> None:
+        """End a send as its future ends. Never raises: the record is on its way."""
+        try:
+            end_with = getattr(future, "add_done_callback", None)
+            if end_with is None:
+                # The method has waited, and returned what nobody but the application knows.
+                sending.acknowledged(None)
+            else:
+                end_with(sending.done)
+        except Exception as fault:
+            self._telemetry.diagnostics.failed("send", fault)
 
     def _arranged(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], taken: tuple[bool, Any]
@@ -290,7 +302,8 @@ class TracedProducer(ProducerMethods):
     def _look_at_send(self) -> None:
         # A subclass of the producer, or a double, may take other arguments than aiokafka's.
         send = self._producer.send
-        if parameters(send) == _PARAMETERS:
+        # A call goes to what the official instrumentation has replaced.
+        if parameters(without_official(send)) == _PARAMETERS:
             self.__dict__.pop("send", None)
         else:
             self.__dict__["send"] = self._send_as_given
