@@ -40,7 +40,7 @@ def _signed(send: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Proxied(InMemoryProducer):
-    send = _proxied(InMemoryProducer.send)
+    send: Any = _proxied(InMemoryProducer.send)
 
 
 class _Signed(InMemoryProducer):

@@ -42,6 +42,7 @@ _NONE: Final[Mapping[str, bytes | None]] = {}
 _UNCOUNTED: Final = 0x3FF
 
 _SECOND_MS: Final = 1000
+_NEVER_MS: Final = 1 << 63
 _DIGITS: Final = tuple(b"%03d" % number for number in range(_SECOND_MS))
 
 _take_id: Final = MESSAGE_IDS.take
@@ -77,7 +78,7 @@ class FlatSends:
         self._parents = SendParents(engine.spans, telemetry.spans)
         self._moment: _Moment = (0, 0, 0, (TIME, b""), (BAGGAGE, b""))
         # What its time and baggage begin with, in the second that begins then, unix ms.
-        self._second_ms = 0
+        self._second_ms = _NEVER_MS
         self._second = b"", b""
         # Ends without calls of the user's code need no copy of the sender's variables.
         local = telemetry.metrics.aggregates
@@ -269,13 +270,18 @@ class FlatSends:
             self._second = time_prefix(second), self._telemetry.propagation.begun(second)
             self._second_ms = now_ms - milliseconds
         time, written = self._second
+        if now_ms < _SECOND_MS:
+            # A clock that was never set: these have no whole seconds, or another sign.
+            baggage = self._telemetry.propagation.begun(now_ms)
+        else:
+            baggage = written + _DIGITS[milliseconds]
         since_ns = now_ms * 1_000_000
         moment = self._moment = (
             since_ns,
             since_ns + 1_000_000,
             now_ms,
             (TIME, time + MILLISECONDS[milliseconds]),
-            (BAGGAGE, written + _DIGITS[milliseconds]),
+            (BAGGAGE, baggage),
         )
         return moment
 
