@@ -23,7 +23,6 @@ from tracing.kafka.coexistence import (
     ZeroCode,
     beneath,
     call_beneath,
-    present,
     without_official,
 )
 from tracing.kafka.forwarding import argument, like, parameters, preset, takes, with_argument
@@ -186,22 +185,18 @@ class TracedProducer(ProducerMethods):
         headers: Iterable[Header] | None = None,
     ) -> RecordMetadata:
         """Send a record and wait for its acknowledgement, as `AIOKafkaProducer.send_and_wait`."""
-        if present():
+        if ZeroCode.active or OFFICIAL in modules:  # as in `send`
             return await self._wait_as_given(topic, value, key, partition, timestamp_ms, headers)
+        own = self.__dict__
         own_headers = [] if headers is None else list(headers)
-        sending = self._begin(topic, value, key, partition, own_headers)
+        sending = (own.get("_begin") or self._begin)(topic, value, key, partition, own_headers)
         if sending is None:
             own_headers = unmarked(own_headers, latest(own_headers))
         else:
             own_headers = sending.headers
         try:
-            metadata: RecordMetadata = await self._producer.send_and_wait(
-                topic,
-                value,
-                key=key,
-                partition=partition,
-                timestamp_ms=timestamp_ms,
-                headers=own_headers,
+            metadata: RecordMetadata = await own["_producer"].send_and_wait(
+                topic, value, key, partition, timestamp_ms, own_headers
             )
         except BaseException as error:
             if sending is not None:
