@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import BOUND, INSTANCE, PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
 from tracing.metrics.catalog import (
+    COMMAND_READERS,
     CONSUMER_CATCH_UP_TIME,
     CONSUMER_CAUSE,
     CONSUMER_LAG,
@@ -49,6 +50,7 @@ BUCKET: Final = "bucket"
 # by a service must not hide that its group is dead.
 _WITHOUT_SERVICE: Final = frozenset(
     {
+        COMMAND_READERS,
         CONSUMER_CATCH_UP_TIME,
         CONSUMER_CAUSE,
         CONSUMER_LAG,
@@ -282,10 +284,6 @@ class Scope:
             others = self.increase(besides, *where, by=by, among=among)
             count = f"({count} + {others} or {count} or {others})"
         return f"{total} / ({count} > 0)"
-
-    def total(self, metric: Metric, *where: str, by: Sequence[str], each: Sequence[str]) -> str:
-        """Return a gauge summed over `each`; if several report the same, the highest counts."""
-        return aggregate("sum", by, self.highest(metric, *where, by=(*by, *each)))
 
     def highest(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
         """Return a gauge's highest value over all other labels."""

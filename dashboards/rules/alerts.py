@@ -68,7 +68,7 @@ def make_alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
 def _consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
     seconds = lag.SECONDS.expr(scope)
     used = lag.RETENTION_USED
-    stalled = scope.highest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', by=(GROUP,))
+    stalled = scope.newest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', of=(GROUP,), by=(GROUP,))
     return (
         Alert(
             name="ConsumerStalled",
@@ -189,7 +189,7 @@ def _read_model_alerts(scope: Scope) -> tuple[Alert, ...]:
         Alert(
             name="ReadModelStale",
             expr=f"{age.expr(scope)} > {age.thresholds[-1].value:g}",
-            wait="2m",
+            wait="6m",
             severity="warning",
             summary=f"{_SERVICE}: the read model {{{{ $labels.{PROJECTION} }}}} is out of date",
             description="The oldest record that it has not applied is {{ $value | "
@@ -207,7 +207,7 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
         Alert(
             name="SagaOverdue",
             expr=f"{sagas.OVERDUE.expr(scope)} > 0",
-            wait="5m",
+            wait="6m",
             severity="warning",
             summary=f"{_SAGA}: sagas are past their deadline",
             description="Sagas that have not ended by their deadline: {{ $value | humanize }}. See "
@@ -251,7 +251,7 @@ def _service_alerts(scope: Scope) -> tuple[Alert, ...]:
         Alert(
             name="OutboxStuck",
             expr=f"{oldest.expr(scope)} > {oldest.thresholds[-1].value:g}",
-            wait="2m",
+            wait="6m",
             severity="critical",
             summary=f"The outbox of {_SERVICE} is stuck",
             description="Its oldest message has waited for {{ $value | humanizeDuration }}. The "

@@ -59,7 +59,7 @@ DEPTH: Final = Signal(
     title="Dead letters waiting",
     description="Records in the dead-letter topics, as the lag monitor sees them.",
     unit="locale",
-    expr=lambda scope: scope.highest(DEAD_LETTERS_DEPTH, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.newest(DEAD_LETTERS_DEPTH, of=(GROUP, TOPIC), by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(1, "warning"), Threshold(100, "critical")),
 )
@@ -68,7 +68,7 @@ OLDEST: Final = Signal(
     description="How long the oldest dead letter has waited. Kafka deletes it when the topic's "
     "retention ends: replay it before that.",
     unit="s",
-    expr=lambda scope: scope.highest(DEAD_LETTERS_OLDEST_AGE, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.newest(DEAD_LETTERS_OLDEST_AGE, of=(GROUP, TOPIC), by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(3600, "warning"), Threshold(86400, "critical")),
 )
@@ -148,7 +148,7 @@ def _replayable(scope: Scope) -> str:
 
     PromQL cannot quote for a shell, so only a group whose name needs no quotes has a command.
     """
-    kept = f"{scope.highest(DEAD_LETTERS_DEPTH, by=(GROUP, TOPIC))} > 0"
+    kept = f"{scope.newest(DEAD_LETTERS_DEPTH, of=(GROUP, TOPIC), by=(GROUP, TOPIC))} > 0"
     command = "python -m tracing dlq replay --group $1 --dry-run"
     return f'label_replace({kept}, "{COMMAND}", "{command}", "{GROUP}", "{_SHELL_WORD}")'
 

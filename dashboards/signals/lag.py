@@ -14,6 +14,7 @@ from dashboards.model.labels import (
 )
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import EACH_POINT, Signal, Threshold, ValueMapping
+from dashboards.signals.catch_up import NEVER_S
 from tracing.metrics.catalog import (
     CONSUMER_CATCH_UP_TIME,
     CONSUMER_LAG,
@@ -38,7 +39,11 @@ RECORDS: Final = Signal(
     expr=lambda scope: (
         scope.select_recorded(RECORDED_LAG, GROUP, TOPIC)
         if scope.ruleset
-        else scope.total(CONSUMER_LAG, by=(GROUP, TOPIC), each=(PARTITION,))
+        else aggregate(
+            "sum",
+            (GROUP, TOPIC),
+            scope.newest(CONSUMER_LAG, of=(GROUP,), by=(GROUP, TOPIC, PARTITION)),
+        )
     ),
     legend=_HOP,
 )
@@ -50,24 +55,26 @@ SECONDS: Final = Signal(
     expr=lambda scope: (
         scope.select_recorded(RECORDED_LAG_TIME, GROUP, TOPIC)
         if scope.ruleset
-        else scope.highest(CONSUMER_LAG_TIME, by=(GROUP, TOPIC))
+        else scope.newest(CONSUMER_LAG_TIME, of=(GROUP,), by=(GROUP, TOPIC))
     ),
     legend=_HOP,
     thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
 )
 
 
-_STATUSES: Final = ("ok", "catching_up", "lagging", "stalled", "dead")
+# From the worst to the best: monitors that look at different moments may disagree.
+_NUMBER_OF: Final = {
+    "dead": 4, "stalled": 3, "lagging": 2, "catching_up": 1, "ok": 0, "abandoned": 5
+}  # fmt: skip
 
 
 def _status(scope: Scope) -> str:
     """Return a query for each group's status, as the number that the signal maps to a text."""
-    # The worst status wins: monitors that look at different moments may disagree.
     return " or ".join(
         f"{number} * ("
-        + scope.highest(CONSUMER_STATUS, f'{STATUS}="{status}"', by=(GROUP,))
+        + scope.newest(CONSUMER_STATUS, f'{STATUS}="{status}"', of=(GROUP,), by=(GROUP,))
         + " == 1)"
-        for number, status in reversed(tuple(enumerate(_STATUSES)))
+        for status, number in _NUMBER_OF.items()
     )
 
 
@@ -76,7 +83,7 @@ TOP_PARTITIONS_BY_SECONDS: Final = Signal(
     description="A single partition points at a poison record, a hot key or a stuck handler.",
     unit="s",
     expr=lambda scope: (
-        f"topk(10, {scope.highest(CONSUMER_LAG_TIME, by=(GROUP, TOPIC, PARTITION))})"
+        f"topk(10, {scope.newest(CONSUMER_LAG_TIME, of=(GROUP,), by=(GROUP, TOPIC, PARTITION))})"
     ),
     legend=_PLACE,
     thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
@@ -85,14 +92,16 @@ TOP_PARTITIONS_BY_RECORDS: Final = Signal(
     title="Top 10 partitions by lag in records",
     description="Records that a group has not committed. A single partition points at a hot key.",
     unit="locale",
-    expr=lambda scope: f"topk(10, {scope.highest(CONSUMER_LAG, by=(GROUP, TOPIC, PARTITION))})",
+    expr=lambda scope: (
+        f"topk(10, {scope.newest(CONSUMER_LAG, of=(GROUP,), by=(GROUP, TOPIC, PARTITION))})"
+    ),
     legend=_PLACE,
 )
 GROUP_STATUS: Final = Signal(
     title="Group status",
     description="Status of each group over a sliding window: ok, catching up (works off history, "
-    "which is no lag), lagging (behind, but committing), stalled (behind, no commits) or dead "
-    "(behind, no members).",
+    "which is no lag), lagging (behind, but committing), stalled (behind, no commits), dead "
+    "(behind, no members) or abandoned (it has left all its topics).",
     unit="locale",
     expr=_status,
     legend=f"{{{{{GROUP}}}}}",
@@ -102,6 +111,7 @@ GROUP_STATUS: Final = Signal(
         ValueMapping(2, "lagging", "warning"),
         ValueMapping(3, "stalled", "critical"),
         ValueMapping(4, "dead", "critical"),
+        ValueMapping(5, "abandoned", "ok"),
     ),
 )
 STALLED_OR_DEAD: Final = Signal(
@@ -110,7 +120,9 @@ STALLED_OR_DEAD: Final = Signal(
     "start python -m tracing lag --daemon.",
     unit="locale",
     expr=lambda scope: aggregate(
-        "sum", (), scope.highest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', by=(GROUP,))
+        "sum",
+        (),
+        scope.newest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', of=(GROUP,), by=(GROUP,)),
     ),
     legend="stalled or dead",
     thresholds=(Threshold(1, "critical"),),
@@ -119,10 +131,11 @@ STALLED_OR_DEAD: Final = Signal(
 CATCH_UP: Final = Signal(
     title="Time to catch up",
     description="How long the group needs until it has no lag, if it and its producers go on like "
-    "this. A year stands for never: the group falls behind, or does not catch up.",
+    "this, by the slope of the lag. Never, if the lag does not fall.",
     unit="s",
-    expr=lambda scope: scope.highest(CONSUMER_CATCH_UP_TIME, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.newest(CONSUMER_CATCH_UP_TIME, of=(GROUP,), by=(GROUP, TOPIC)),
     legend=_HOP,
+    mappings=(ValueMapping(NEVER_S, "never", "critical"),),
 )
 RETENTION_USED: Final = Signal(
     title="Retention used",
@@ -130,7 +143,7 @@ RETENTION_USED: Final = Signal(
     "committed has used, by time or bytes. From 100 % on, the broker may delete the record with "
     "its segment. No data: the lag monitor may not describe the topic's configuration.",
     unit="percentunit",
-    expr=lambda scope: scope.highest(CONSUMER_RETENTION_USED, by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.newest(CONSUMER_RETENTION_USED, of=(GROUP,), by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(0.5, "warning"), Threshold(0.8, "critical")),
 )

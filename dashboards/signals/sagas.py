@@ -41,14 +41,14 @@ ACTIVE: Final = Signal(
     description="Sagas that have not ended, by the state they are in. If a state keeps growing, "
     "its step does not answer.",
     unit="locale",
-    expr=lambda scope: scope.highest(SAGA_ACTIVE, by=(SAGA, STATE)),
+    expr=lambda scope: scope.newest(SAGA_ACTIVE, of=(SAGA,), by=(SAGA, STATE)),
     legend=f"{_NAME}: {{{{{STATE}}}}}",
 )
 OVERDUE: Final = Signal(
     title="Overdue sagas",
     description="Sagas that have not ended and are past their deadline.",
     unit="locale",
-    expr=lambda scope: scope.highest(SAGA_OVERDUE, by=(SAGA,)),
+    expr=lambda scope: scope.newest(SAGA_OVERDUE, of=(SAGA,), by=(SAGA,)),
     legend=_NAME,
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
 )
@@ -56,7 +56,7 @@ OLDEST: Final = Signal(
     title="Age of the oldest active saga",
     description="Age of the oldest saga that has not ended; 0 if there is none.",
     unit="s",
-    expr=lambda scope: scope.highest(SAGA_OLDEST_AGE, by=(SAGA,)),
+    expr=lambda scope: scope.newest(SAGA_OLDEST_AGE, of=(SAGA,), by=(SAGA,)),
     legend=_NAME,
 )
 STARTED: Final = Signal(

@@ -85,7 +85,7 @@ OUTBOX: Final = Signal(
     title="Pending in the outbox",
     description="Messages that are stored and that the broker has not acknowledged.",
     unit="locale",
-    expr=lambda scope: scope.highest(OUTBOX_PENDING, by=(SERVICE,)),
+    expr=lambda scope: scope.newest(OUTBOX_PENDING, of=(SERVICE,), by=(SERVICE,)),
     legend=f"{{{{{SERVICE}}}}}",
 )
 OUTBOX_AGE: Final = Signal(
@@ -93,7 +93,7 @@ OUTBOX_AGE: Final = Signal(
     description="How long the oldest pending message has waited. If it rises, the relay is down or "
     "the broker rejects its messages.",
     unit="s",
-    expr=lambda scope: scope.highest(OUTBOX_OLDEST_AGE, by=(SERVICE,)),
+    expr=lambda scope: scope.newest(OUTBOX_OLDEST_AGE, of=(SERVICE,), by=(SERVICE,)),
     legend=f"{{{{{SERVICE}}}}}",
     thresholds=(Threshold(30, "warning"), Threshold(300, "critical")),
 )

@@ -28,7 +28,8 @@ OTHER_LABELS = {
     "strokedasharray", "counted", "note",
 }  # fmt: skip
 NO_LABELS = {
-    "by", "increase", "group", "group_left", "clamp_min", "sum", "max", "count", "topk",
+    "by", "increase", "group", "group_left", "clamp_min", "clamp_max", "deriv", "sum", "max",
+    "count", "topk",
     "histogram_quantile", "label_replace",
     "label_join", "on", "offset", "or", "and", "unless", "sort_desc", "last_over_time",
     "max_over_time", "min_over_time", "min", "timestamp", "__name__", "m",

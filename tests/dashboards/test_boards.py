@@ -84,6 +84,7 @@ def test_thresholds_and_value_mappings_have_the_right_colours() -> None:
         "2": "lagging",
         "3": "stalled",
         "4": "dead",
+        "5": "abandoned",
     } == {value: mapping["text"] for value, mapping in status["options"].items()}
 
 

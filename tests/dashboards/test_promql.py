@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 SCOPE = Scope.of(Config(), window="10m")
 HOP = 'messaging_consumer_group_name="g", messaging_destination_name="t"'
 HOPS = ("messaging_consumer_group_name", "messaging_destination_name")
-STATUSES = ("ok", "catching_up", "lagging", "stalled", "dead")
+STATUSES = ("ok", "catching_up", "lagging", "stalled", "dead", "abandoned")
 DEAD_LETTERS = "pipeline_dead_letters_total"
 
 
@@ -468,15 +468,47 @@ CASES = (
     Case(
         about="the time until a group has caught up is that of all its consumers",
         series={
-            f'{metric.prometheus}{{{HOP}, instance="{name}"}}': f"{value}x200"
-            for metric, values in (
-                (catalog.CATCH_UP_REMAINING, (900, 100)),
-                (catalog.CATCH_UP_RATE, (15, 10)),
-            )
-            for name, value in zip("ab", values, strict=True)
+            f'{catalog.CATCH_UP_REMAINING.prometheus}{{{HOP}, instance="{name}"}}': values
+            for name, values in (("a", "54900-450x200"), ("b", "36100-300x200"))
         },
         expr=catch_up.TIME_LEFT.expr(SCOPE),
         value=40,
+    ),
+    Case(
+        about="a group whose history does not shrink never catches up",
+        series={f"{catalog.CATCH_UP_REMAINING.prometheus}{{{HOP}}}": "900x200"},
+        expr=catch_up.TIME_LEFT.expr(SCOPE),
+        value=catch_up.NEVER_S,
+    ),
+    Case(
+        about="a group that left all its topics is abandoned",
+        series=_statuses(g="abandoned"),
+        expr=lag.GROUP_STATUS.expr(SCOPE),
+        value=5,
+    ),
+    *(
+        Case(
+            about=f"what a process that has ended reported no longer counts: {signal.title}",
+            series={
+                f'{metric.prometheus}{{{labels}, instance="a"}}': "7x119 _x80",
+                f'{metric.prometheus}{{{labels}, instance="b"}}': "_x119 3x80",
+            },
+            expr=signal.expr(SCOPE),
+            value=3,
+        )
+        for signal, metric, labels in (
+            (sagas.OVERDUE, catalog.SAGA_OVERDUE, 'saga="s"'),
+            (sagas.ACTIVE, catalog.SAGA_ACTIVE, 'saga="s", state="paying"'),
+            (sagas.OLDEST, catalog.SAGA_OLDEST_AGE, 'saga="s"'),
+            (services.OUTBOX, catalog.OUTBOX_PENDING, 'job="orders"'),
+            (services.OUTBOX_AGE, catalog.OUTBOX_OLDEST_AGE, 'job="orders"'),
+            (dead_letters.DEPTH, catalog.DEAD_LETTERS_DEPTH, HOP),
+            (dead_letters.OLDEST, catalog.DEAD_LETTERS_OLDEST_AGE, HOP),
+            (lag.RECORDS, catalog.CONSUMER_LAG, HOP),
+            (lag.SECONDS, catalog.CONSUMER_LAG_TIME, HOP),
+            (lag.CATCH_UP, catalog.CONSUMER_CATCH_UP_TIME, HOP),
+            (lag.RETENTION_USED, catalog.CONSUMER_RETENTION_USED, HOP),
+        )
     ),
     Case(
         about="a group that works off history is catching up",
