@@ -41,7 +41,8 @@ _SHORT: Final = tuple(bytes((number,)) for number in range(0x80))
 _MORE: Final = tuple(bytes((number | 0x80,)) for number in range(0x80))
 _64_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _LOWEST: Final = -(1 << 63)
-_HIGHEST: Final = (1 << 63) - 1
+HIGHEST: Final = (1 << 63) - 1
+"""The highest integer."""
 PREPARED: Final = 128
 """Texts of fewer bytes have their prefix made in advance."""
 
@@ -150,7 +151,7 @@ def int64(number: int) -> bytes:
     Raises:
         OverflowError: It has more than 64 bits.
     """
-    if not _LOWEST <= number <= _HIGHEST:
+    if not _LOWEST <= number <= HIGHEST:
         raise OverflowError(number)
     return varint(number & _64_BITS)
 
