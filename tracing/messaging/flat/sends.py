@@ -174,11 +174,11 @@ class FlatSends:
                     and entries is handling.flow
                     and handling.baggage
                 ):
-                    written, flow = handling.baggage, handling.flow
+                    written, flow, origin = handling.baggage, handling.flow, handling.origin_ms
                 else:
                     written, flow = telemetry.propagation.flow_sent(context, now_ms)
-                baggage = (BAGGAGE, written)
-                pipeline, origin = flow.get(semconv.PIPELINE), flow.get(semconv.ORIGIN)
+                    origin = flow.get(semconv.ORIGIN)
+                baggage, pipeline = (BAGGAGE, written), flow.get(semconv.PIPELINE)
                 if pipeline != self._pipeline:
                     published = topic_plan.destination.publications.of(flow)
             made = subject = None
