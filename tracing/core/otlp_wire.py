@@ -183,16 +183,17 @@ class TextAttribute:
         return prefix_of(self._key, TEXT + varint(size), size)
 
 
-def prefix_of(key: bytes, start: bytes, size: int) -> bytes:
-    """Return what comes before the last bytes of a span's attribute.
+def prefix_of(key: bytes, start: bytes, size: int, tag: bytes = SPAN_ATTRIBUTE) -> bytes:
+    """Return what comes before the last bytes of an attribute.
 
     Args:
         key: The attribute's key, as a field.
         start: How the value begins.
         size: How many bytes follow.
+        tag: The tag of the field that holds it.
     """
     value = _VALUE + varint(len(start) + size) + start
-    return SPAN_ATTRIBUTE + varint(len(key) + len(value) + size) + key + value
+    return tag + varint(len(key) + len(value) + size) + key + value
 
 
 class IntAttribute:

@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 
-from tracing.core.otlp_wire import LINK_ATTRIBUTE, attribute, delimited
+from tracing.core.otlp_wire import (
+    HIGHEST,
+    INT,
+    KEY,
+    LINK_ATTRIBUTE,
+    attribute,
+    delimited,
+    int64,
+    link_flags,
+    prefix_of,
+    read_own_ids,
+    varint,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,9 +34,10 @@ if TYPE_CHECKING:
 _SAMPLED: Final = b"13579bdf"
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(256))
 _FLAGS_AT: Final = 54
-# The tag of `links` in a span, and the `flags` of a link: the span is remote, as is known.
+# The tag of `links` in a span, and how a link begins.
 _LINK: Final = b"\x6a"
-_REMOTE: Final = b"\x35\x00\x03\x00\x00"
+_TRACE_ID: Final = b"\x0a\x10"
+_IDS_SIZE: Final = len(b"\x0a\x10") + 16 + len(b"\x12\x08") + 8
 
 
 class LinkPlan:
@@ -36,28 +49,32 @@ class LinkPlan:
         after: The attributes after it.
     """
 
-    __slots__ = ("_after", "_before", "_encoded", "_number")
+    __slots__ = ("_after", "_around", "_before", "_number")
 
     def __init__(self, before: Attributes, number: str, after: Attributes) -> None:
         self._before = before
         self._number = number
         self._after = after
-        self._encoded: tuple[bytes, bytes] | None = None
+        self._around: dict[int, tuple[bytes, bytes, bytes]] = {}
 
     def attributes(self, number: int) -> Attributes:
         """Return the attributes of one link."""
         return {**self._before, self._number: number, **self._after}
 
-    def encode(self, number: int) -> bytes:
-        """Return the attributes of one link as a link of OTLP has them.
+    def around(self, size: int) -> tuple[bytes, bytes, bytes]:
+        """Return what a link of OTLP has before its ids, and before and after its number.
 
-        Raises:
-            OverflowError: The number has more than 64 bits.
+        Args:
+            size: How many bytes the number has as a varint, 1 to 10.
         """
-        if self._encoded is None:
-            self._encoded = _attributes(self._before), _attributes(self._after)
-        before, after = self._encoded
-        return before + attribute(LINK_ATTRIBUTE, self._number, number) + after
+        known = self._around.get(size)
+        if known is None:
+            number = prefix_of(delimited(KEY, self._number.encode()), INT, size, LINK_ATTRIBUTE)
+            before = _attributes(self._before) + number
+            after = _attributes(self._after) + link_flags(is_remote=True)
+            whole = _IDS_SIZE + len(before) + size + len(after)
+            known = self._around[size] = _LINK + varint(whole) + _TRACE_ID, before, after
+        return known
 
 
 # A link, or what it is made of: the header, what it shares with others, and its number.
@@ -117,8 +134,10 @@ class MessageLinks(Sequence[Link]):
         for entry in self._entries:
             if isinstance(entry, tuple):
                 traceparent, plan, number = entry
-                ids = unhexlify(b"0a10%b1208%b" % (traceparent[3:35], traceparent[36:52]))
-                fields.append(delimited(_LINK, ids + plan.encode(number) + _REMOTE))
+                content = varint(number) if 0 <= number <= HIGHEST else int64(number)
+                start, before, after = plan.around(len(content))
+                ids = unhexlify(b"%b1208%b" % read_own_ids(traceparent))
+                fields += (start, ids, before, content, after)
             else:
                 fields.append(encode_link(entry))
 
