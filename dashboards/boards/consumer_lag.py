@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.model.board import Board, Row, SignalPanel
 from dashboards.model.labels import GROUP, TOPIC
-from dashboards.signals import catch_up, flows, lag, replays
+from dashboards.signals import catch_up, cluster, flows, lag, replays
 
 
 def consumer_lag_board() -> Board:
@@ -66,6 +66,27 @@ def consumer_lag_board() -> Board:
                         width=12,
                         column="Records",
                     ),
+                ),
+            ),
+            Row(
+                "Is it Kafka or us?",
+                (
+                    *(
+                        SignalPanel(kind="stat", signals=(signal,), width=3, height=4)
+                        for signal in (
+                            cluster.REACHABLE,
+                            cluster.BROKERS,
+                            cluster.OFFLINE,
+                            cluster.UNDER_REPLICATED,
+                        )
+                    ),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(cluster.CLIENT_P95,),
+                        width=6,
+                        drill_down="service",
+                    ),
+                    SignalPanel(kind="counts", signals=(cluster.LEADER_CHANGES,), width=6),
                 ),
             ),
             Row(

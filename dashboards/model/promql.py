@@ -6,29 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import BOUND, INSTANCE, PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
-from tracing.metrics.catalog import (
-    COMMAND_READERS,
-    CONSUMER_CATCH_UP_TIME,
-    CONSUMER_CAUSE,
-    CONSUMER_LAG,
-    CONSUMER_LAG_TIME,
-    CONSUMER_LOST,
-    CONSUMER_RETENTION_LEFT,
-    CONSUMER_RETENTION_USED,
-    CONSUMER_STATUS,
-    DEAD_LETTERS_DEPTH,
-    DEAD_LETTERS_OLDEST_AGE,
-    DEAD_LETTERS_REPLAYED,
-    METRICS,
-    SAGA_ACTIVE,
-    SAGA_COMPENSATIONS,
-    SAGA_DURATION,
-    SAGA_ENDED,
-    SAGA_OLDEST_AGE,
-    SAGA_OVERDUE,
-    SAGA_STARTED,
-    SAGA_STEP_DURATION,
-)
+from dashboards.model.series import bucket_of, labels_of, series_name
+from tracing.metrics.catalog import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -46,32 +25,6 @@ ALL: Final = ".*"
 BUCKET: Final = "bucket"
 """The part of a histogram that has its distribution."""
 
-# The lag monitor and the saga engines report these, not the service that they describe. Filtering
-# by a service must not hide that its group is dead.
-_WITHOUT_SERVICE: Final = frozenset(
-    {
-        COMMAND_READERS,
-        CONSUMER_CATCH_UP_TIME,
-        CONSUMER_CAUSE,
-        CONSUMER_LAG,
-        CONSUMER_LAG_TIME,
-        CONSUMER_LOST,
-        CONSUMER_RETENTION_LEFT,
-        CONSUMER_RETENTION_USED,
-        CONSUMER_STATUS,
-        DEAD_LETTERS_DEPTH,
-        DEAD_LETTERS_OLDEST_AGE,
-        DEAD_LETTERS_REPLAYED,
-        SAGA_STARTED,
-        SAGA_ENDED,
-        SAGA_DURATION,
-        SAGA_STEP_DURATION,
-        SAGA_COMPENSATIONS,
-        SAGA_ACTIVE,
-        SAGA_OVERDUE,
-        SAGA_OLDEST_AGE,
-    }
-)
 REMEMBERED_FOR: Final = "6h"
 """A series that returns within this time is not new."""
 
@@ -206,7 +159,7 @@ class Scope:
             by: The labels to keep.
         """
         if not self.native:
-            return self.increase(metric, *where, _bound(bound), by=by, part=BUCKET)
+            return self.increase(metric, *where, bucket_of(bound), by=by, part=BUCKET)
         values = self.increase(metric, *where, by=by, part=BUCKET)
         # Without values there is no share of them.
         share = f"(histogram_fraction(-Inf, {bound:g}, {values}) >= 0)"
@@ -309,23 +262,6 @@ class Scope:
 
     def _selector_matchers(self) -> list[str]:
         return [f'{label}="{value}"' for label, value in self.selector.items()]
-
-
-def labels_of(metric: Metric) -> frozenset[str]:
-    """Return the labels of a metric, and that of the service unless it describes another one."""
-    service = () if metric in _WITHOUT_SERVICE else (SERVICE, INSTANCE)
-    return frozenset((*metric.prometheus_labels, *service))
-
-
-def series_name(metric: Metric, part: str, *, native: bool) -> str:
-    """Return the name of the series that have a part of a histogram, or that are the metric."""
-    return f"{metric.prometheus}_{part}" if part and not native else metric.prometheus
-
-
-def _bound(bound: float) -> str:
-    """Return a matcher for a bucket's bound: `5` over OTLP, `5.0` when scraped."""
-    whole, _, rest = str(float(bound)).partition(".")
-    return f'{BOUND}=~"' + (rf"{whole}(\\.0)?" if rest == "0" else rf"{whole}\\.{rest}") + '"'
 
 
 def aggregate(how: str, by: Sequence[str], inner: str) -> str:

@@ -29,7 +29,8 @@ from dashboards.model.labels import (
     TYPE,
     VARIABLE_OF,
 )
-from dashboards.model.promql import ALL, INTERVAL, any_of, series_name
+from dashboards.model.promql import ALL, INTERVAL, any_of
+from dashboards.model.series import series_name
 from tracing.metrics.catalog import (
     CONSUMED_MESSAGES,
     CONSUMER_LAG,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import COMMAND, ERROR, GROUP, TOPIC
-from dashboards.model.promql import labels_of
+from dashboards.model.series import labels_of
 from dashboards.model.signal import EACH_POINT, Signal, Threshold
 from tracing.metrics.catalog import (
     DEAD_LETTERS,

@@ -97,7 +97,9 @@ def test_every_metric_is_filtered_by_the_variables_of_its_labels(board: Board) -
             for label, variable in VARIABLE_OF.items():
                 if label in {"job", "instance"}:
                     # Lag monitors and saga engines report these, not the service itself.
-                    has = not re.match(r"pipeline_(saga|consumer_|dead_letters_.+[a-z]{3})", name)
+                    has = not re.match(
+                        r"pipeline_(saga|cluster_|consumer_|dead_letters_.+[a-z]{3})", name
+                    )
                     has = has or "pipeline_dead_letters_total" == name
                 else:
                     has = label in labels_of[name]

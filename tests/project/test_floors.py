@@ -133,7 +133,9 @@ SHORT = {
     "tracing.__main__": "the entry point: it runs, and explains itself, without the extra `cli`",
     "tracing.core.otel_context": "constants, and the variable that they are read from",
     "tracing.metrics.buckets": "only constants",
+    "tracing.metrics.cluster_metrics": "only constants",
     "tracing.metrics.schema_metrics": "only constants",
+    "tracing.metrics.telemetry_metrics": "only constants",
     "tracing.messaging.flat.near": "only constants",
     "tracing.spans.on_demand": "two descriptors, below the spans that have them",
 }

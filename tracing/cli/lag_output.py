@@ -56,6 +56,7 @@ def document(sweep: Sweep) -> dict[str, Any]:
             for depth in sweep.dead_letters
         ],
         "commands": [asdict(topic) for topic in sweep.commands],
+        "cluster": None if sweep.cluster is None else asdict(sweep.cluster),
         "missing_rights": list(sweep.missing_rights),
         "unanswered": list(sweep.unanswered),
         "unknown_retention": list(sweep.unknown_retention),

@@ -13,14 +13,20 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
-from tracing.kafka.topic_ids import DescribeTopicIds, Log, ids_by_topic
+from tracing.kafka.topic_ids import (
+    DescribeTopicIds,
+    Log,
+    ids_by_topic,
+    replication_by_topic,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from aiokafka.protocol.api import Request
 
     from tracing.kafka.connection import Connection
+    from tracing.kafka.topic_ids import Replication
 
 LATEST: Final = -1
 EARLIEST: Final = -2
@@ -83,6 +89,7 @@ class Cluster:
         self._silent: set[int] = set()
         self._partitions: dict[TopicPartition, TopicPartition] = {}
         self._topic_ids: dict[str, str] = {}
+        self._replication: dict[str, Replication] = {}
         self.remarks = Remarks()
 
     async def __aenter__(self) -> Self:
@@ -139,8 +146,10 @@ class Cluster:
             answer = await self.send(self._client.get_random_node(), DescribeTopicIds())
         except (errors.KafkaError, NotImplementedError):
             # The ids of the last answer remain. Without any, names have to do.
+            self._replication = {}
             return
         self._topic_ids = ids_by_topic(answer)
+        self._replication = replication_by_topic(answer)
 
     async def _ask_why_hidden(self, topics: list[str]) -> None:
         # A request for all topics silently omits those that may not be described.
@@ -164,6 +173,14 @@ class Cluster:
         It changes when the topic is deleted and created again, if the brokers know topic ids.
         """
         return Log(tp.topic, self._topic_ids.get(tp.topic), tp.partition)
+
+    @property
+    def replication(self) -> Mapping[Log, Replication]:
+        """How topics are replicated, by their id, as of the last refresh; empty if unknown."""
+        return {
+            Log(topic, self._topic_ids.get(topic), 0): replication
+            for topic, replication in self._replication.items()
+        }
 
     @property
     def nodes(self) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from io import SEEK_CUR
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiokafka.protocol.abstract import AbstractType
@@ -57,29 +58,53 @@ class _Uuid(AbstractType[bytes]):
         return value
 
 
+class Replication(NamedTuple):
+    """How the partitions of a topic, or of several, are replicated.
+
+    Attributes:
+        under_replicated: Number of partitions of which fewer replicas are in sync than there are.
+        offline: Number of partitions without a leader.
+        elections: Number of leaders that the partitions have had, one after the other.
+    """
+
+    under_replicated: int
+    offline: int
+    elections: int
+
+
 # Error code, number, leader and leader epoch.
-_PARTITION_BYTES: Final = 14
-# Replicas, those in sync, and those offline.
-_NODE_LISTS: Final = 3
+_PARTITION: Final = Struct(">hiii")
+# After the replicas and those in sync come those offline.
 _NODE_BYTES: Final = 4
 
 
-class _Partitions(AbstractType[bytes]):
-    """A topic's partitions, undecoded: to decode them took nine tenths of the time."""
+class _Partitions(AbstractType[Any]):
+    """A topic's partitions, counted: to decode them took nine tenths of the time."""
 
     @classmethod
     def encode(cls, value: bytes) -> bytes:
         return value
 
     @classmethod
-    def decode(cls, data: BytesIO) -> bytes:
-        start = data.tell()
+    def decode(cls, data: BytesIO) -> Replication:
+        under_replicated = offline = elections = 0
         for _ in range(_count(data)):
-            data.seek(_PARTITION_BYTES, SEEK_CUR)
-            for _ in range(_NODE_LISTS):
-                data.seek(_count(data) * _NODE_BYTES, SEEK_CUR)
+            fields = data.read(_PARTITION.size)
+            if len(fields) != _PARTITION.size:
+                raise ValueError("the answer ends within a partition")
+            _code, _number, leader, epoch = _PARTITION.unpack(fields)
+            replicas, in_sync, _offline = (_skipped_nodes(data) for _ in range(3))
             TaggedFields.decode(data)
-        return bytes(data.getbuffer()[start : data.tell()])
+            under_replicated += in_sync < replicas
+            offline += leader < 0
+            elections += max(0, epoch)
+        return Replication(under_replicated, offline, elections)
+
+
+def _skipped_nodes(data: BytesIO) -> int:
+    count = _count(data)
+    data.seek(count * _NODE_BYTES, SEEK_CUR)
+    return count
 
 
 def _count(data: BytesIO) -> int:
@@ -148,3 +173,8 @@ def ids_by_topic(answer: Any) -> dict[str, str]:
         # Topics of clusters that were upgraded from before Kafka 2.8 may still lack an id.
         if not code and topic_id != _NONE
     }
+
+
+def replication_by_topic(answer: Any) -> dict[str, Replication]:
+    """Return how the partitions of each topic are replicated, from the same answer."""
+    return {name: partitions for code, name, _, _, partitions, *_ in answer.topics if not code}

@@ -5,6 +5,7 @@ Needs the extra `cli`, which brings aiokafka. The command line is `python -m tra
 
 from tracing.headers.dead_letter_formats import DeadLetterFormats
 from tracing.kafka.connection import Connection
+from tracing.lag.brokers import ClusterState
 from tracing.lag.catch_up import CatchUp
 from tracing.lag.inflow import InflowShare
 from tracing.lag.model import (
@@ -23,6 +24,7 @@ from tracing.lag.velocity import Velocity
 __all__ = [
     "CatchUp",
     "Cause",
+    "ClusterState",
     "CommandTopic",
     "Connection",
     "DeadLetterDepth",

@@ -44,9 +44,10 @@ class LagGauges:
         self._max_series = max_series
         self._outlook = OutlookSeries(partitions=partitions, max_series=max_series)
         self._shown: dict[str, list[_Series]] = {}
-        self._valid_until = 0.0
+        self._valid_until = self._unreachable_until = 0.0
         self._ends: list[Callable[[], None]] = []
         self._skews = metrics.count(catalog.CLOCK_SKEW, {semconv.REASON: _SKEW})
+        self._leader_changes = metrics.count(catalog.CLUSTER_LEADER_CHANGES, {})
         self._dropped = metrics.count(catalog.TELEMETRY_DROPPED, {semconv.REASON: _REASON})
 
     def start(self) -> None:
@@ -64,6 +65,10 @@ class LagGauges:
             catalog.COMMAND_READERS,
             catalog.DEAD_LETTERS_DEPTH,
             catalog.DEAD_LETTERS_OLDEST_AGE,
+            catalog.CLUSTER_REACHABLE,
+            catalog.CLUSTER_BROKERS,
+            catalog.CLUSTER_UNDER_REPLICATED,
+            catalog.CLUSTER_OFFLINE,
         ):
             self._ends.append(
                 self._metrics.observe(
@@ -94,13 +99,28 @@ class LagGauges:
             ],
             catalog.DEAD_LETTERS_DEPTH.name: depth,
             catalog.DEAD_LETTERS_OLDEST_AGE.name: oldest,
+            **_cluster_series(sweep),
             **self._outlook.of(sweep),
         }
+        if sweep.cluster is not None:
+            self._leader_changes.value += sweep.cluster.leader_changes
         self._valid_until = monotonic() + valid_s
+
+    def unreachable(self, *, valid_s: float) -> None:
+        """Report that no broker answered a sweep, for at most `valid_s` seconds.
+
+        What an earlier sweep found is reported as long as it is valid.
+        """
+        earlier = self._shown if monotonic() < self._valid_until else {}
+        self._shown = {**earlier, catalog.CLUSTER_REACHABLE.name: [({}, 0.0)]}
+        self._unreachable_until = monotonic() + valid_s
 
     def _readings(self, name: str) -> Readings:
         def read() -> Iterable[_Series]:
-            return self._shown.get(name, ()) if monotonic() < self._valid_until else ()
+            until = self._valid_until
+            if name == catalog.CLUSTER_REACHABLE.name:
+                until = max(until, self._unreachable_until)
+            return self._shown.get(name, ()) if monotonic() < until else ()
 
         return read
 
@@ -147,6 +167,20 @@ def _by_topic(group: GroupLag, partitions: Iterable[PartitionLag]) -> Iterable[_
     for topic, parts in topics.items():
         lag_s = longest([part.flow_lag_s for part in parts])
         yield (group.group, topic), sum(part.lag for part in parts), lag_s
+
+
+def _cluster_series(sweep: Sweep) -> dict[str, list[_Series]]:
+    state = sweep.cluster
+    values = {catalog.CLUSTER_REACHABLE.name: 1.0} | (
+        {
+            catalog.CLUSTER_BROKERS.name: state.brokers,
+            catalog.CLUSTER_UNDER_REPLICATED.name: state.under_replicated,
+            catalog.CLUSTER_OFFLINE.name: state.offline,
+        }
+        if state is not None
+        else {}
+    )
+    return {name: [({}, float(value))] for name, value in values.items() if value is not None}
 
 
 def _status_series(sweep: Sweep) -> list[_Series]:

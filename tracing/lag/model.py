@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from tracing.lag.brokers import ClusterState
     from tracing.lag.catch_up import CatchUp
     from tracing.lag.inflow import InflowShare
     from tracing.lag.retention import RetentionUse
@@ -239,6 +240,7 @@ class Sweep:
         unknown_retention: The rights and answers without which some figures of retention are
             unknown, for example `DescribeConfigs on topic orders`.
         commands: The topics of commands that some group reads now, sorted by name.
+        cluster: The cluster itself; `None` where nothing is known.
     """
 
     at: float
@@ -250,6 +252,7 @@ class Sweep:
     clock_skews: int = 0
     unknown_retention: tuple[str, ...] = ()
     commands: tuple[CommandTopic, ...] = ()
+    cluster: ClusterState | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
+from aiokafka.errors import KafkaError
+
 from tracing.core.log import EventLog
 from tracing.headers.dead_letter_formats import FORMATS
 from tracing.kafka.cluster import Cluster
@@ -153,8 +155,13 @@ class LagMonitor:
             TimeoutError: The sweep took longer than `timeout_s`.
         """
         reading_until = monotonic() + self._timeout_s * _READING
-        async with asyncio.timeout(self._timeout_s):
-            result = await self._sweeper.sweep(until=reading_until)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                result = await self._sweeper.sweep(until=reading_until)
+        except (KafkaError, TimeoutError):
+            if self._gauges is not None:
+                self._gauges.unreachable(valid_s=self._valid_s)
+            raise
         self._last = result
         for remark in sorted(set(result.remarks) - self._remarked):
             _remarks.warning("%s", remark)

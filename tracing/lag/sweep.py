@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tracing.kafka.cluster import EARLIEST, LATEST
 from tracing.kafka.groups import Groups
+from tracing.lag.brokers import Brokers
 from tracing.lag.catch_up import Births, CatchUps, Seen, catch_up
 from tracing.lag.causes import Rebalances, cause_of, partition_cause
 from tracing.lag.depth import depths
@@ -73,6 +74,7 @@ class Sweeper:
         self._existing: frozenset[Log] = frozenset()
         self._previous: frozenset[Log] | None = None
         self._births = Births()
+        self._brokers = Brokers()
         self._skewed = 0
 
     async def sweep(self, *, until: float) -> Sweep:
@@ -87,6 +89,8 @@ class Sweeper:
         began, started = time(), monotonic()
         self._skewed = 0
         await self._cluster.refresh(self._choice.topics)
+        # Now: a broker that stops answering during the sweep is not forgotten.
+        cluster = self._brokers.observe(len(self._cluster.nodes), self._cluster.replication)
         self._existing = frozenset(map(self._cluster.log, self._cluster.partitions))
         commits = await self._commits()
         self._births.observe(
@@ -131,6 +135,7 @@ class Sweeper:
             clock_skews=self._skewed,
             unknown_retention=self._retentions.missing,
             commands=readers_of_commands(groups, self._choice.is_command),
+            cluster=cluster,
         )
 
     async def _commits(self) -> list[_Commits]:

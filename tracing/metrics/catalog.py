@@ -6,7 +6,13 @@ A metric or label that is recorded and not in here, or in here and not recorded,
 from typing import Final
 
 from tracing.core import semconv
-from tracing.metrics import catch_up_metrics, lag_metrics, schema_metrics
+from tracing.metrics import (
+    catch_up_metrics,
+    cluster_metrics,
+    lag_metrics,
+    schema_metrics,
+    telemetry_metrics,
+)
 from tracing.metrics.buckets import (
     BODY_BUCKETS,
     DURATION_BUCKETS,
@@ -265,35 +271,16 @@ CONSUMER_LOST: Final = lag_metrics.CONSUMER_LOST
 COMMAND_READERS: Final = lag_metrics.COMMAND_READERS
 DEAD_LETTERS_DEPTH: Final = lag_metrics.DEAD_LETTERS_DEPTH
 DEAD_LETTERS_OLDEST_AGE: Final = lag_metrics.DEAD_LETTERS_OLDEST_AGE
+CLUSTER_REACHABLE: Final = cluster_metrics.CLUSTER_REACHABLE
+CLUSTER_BROKERS: Final = cluster_metrics.CLUSTER_BROKERS
+CLUSTER_UNDER_REPLICATED: Final = cluster_metrics.CLUSTER_UNDER_REPLICATED
+CLUSTER_OFFLINE: Final = cluster_metrics.CLUSTER_OFFLINE
+CLUSTER_LEADER_CHANGES: Final = cluster_metrics.CLUSTER_LEADER_CHANGES
 SCHEMA_RECORDS: Final = schema_metrics.SCHEMA_RECORDS
-CONTEXT_INVALID: Final = Metric(
-    name="pipeline.context.invalid",
-    kind="counter",
-    unit="{header}",
-    description="Headers that could not be used and were treated as absent.",
-    labels=(semconv.REASON,),
-)
-CLOCK_SKEW: Final = Metric(
-    name="pipeline.clock_skew",
-    kind="counter",
-    unit="{duration}",
-    description="Negative durations between hosts that were clamped to zero.",
-    labels=(semconv.REASON,),
-)
-TELEMETRY_DROPPED: Final = Metric(
-    name="pipeline.telemetry.dropped",
-    kind="counter",
-    unit="{item}",
-    description="Telemetry that was dropped so that the application could continue.",
-    labels=(semconv.REASON,),
-)
-EXPORT_TIME: Final = Metric(
-    name="pipeline.telemetry.export.time",
-    kind="counter",
-    unit="s",
-    description="CPU time that encoding and sending telemetry took, by signal.",
-    labels=(semconv.SIGNAL,),
-)
+CONTEXT_INVALID: Final = telemetry_metrics.CONTEXT_INVALID
+CLOCK_SKEW: Final = telemetry_metrics.CLOCK_SKEW
+TELEMETRY_DROPPED: Final = telemetry_metrics.TELEMETRY_DROPPED
+EXPORT_TIME: Final = telemetry_metrics.EXPORT_TIME
 
 METRICS: Final = (
     SENT_MESSAGES,
@@ -340,6 +327,11 @@ METRICS: Final = (
     COMMAND_READERS,
     DEAD_LETTERS_DEPTH,
     DEAD_LETTERS_OLDEST_AGE,
+    CLUSTER_REACHABLE,
+    CLUSTER_BROKERS,
+    CLUSTER_UNDER_REPLICATED,
+    CLUSTER_OFFLINE,
+    CLUSTER_LEADER_CHANGES,
     SCHEMA_RECORDS,
     CONTEXT_INVALID,
     CLOCK_SKEW,

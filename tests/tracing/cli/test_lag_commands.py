@@ -74,8 +74,8 @@ def test_json_is_one_document(scene: Scene, capsys: pytest.CaptureFixture[str]) 
         ],
     } == document["groups"][0]  # fmt: skip
     assert {
-        "at", "took_s", "groups", "dead_letters", "commands", "missing_rights", "unanswered",
-        "unknown_retention",
+        "at", "took_s", "groups", "dead_letters", "cluster", "commands", "missing_rights",
+        "unanswered", "unknown_retention",
     } == set(document)  # fmt: skip
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from typing import Any
 
+import pytest
 from aiokafka.protocol.types import CompactArray, Int16, Int32, TaggedFields
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,12 @@ from tracing.kafka.group_protocol import (
     assigned_to,
     subscribed_by,
 )
-from tracing.kafka.topic_ids import DescribeTopicIds, ids_by_topic
+from tracing.kafka.topic_ids import (
+    DescribeTopicIds,
+    Replication,
+    ids_by_topic,
+    replication_by_topic,
+)
 
 ASSIGNMENT = (
     b"\x00\x00\x00\x00\x00\x01\x00\x01t\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x01"
@@ -91,7 +98,8 @@ PARTITIONS = CompactArray(
 def test_topic_ids_are_decoded_as_kafka_prints_them() -> None:
     response: Any = DescribeTopicIds().prepare({3: (10, 10)}).RESPONSE_TYPE
     partitions = PARTITIONS.encode([
-        (0, number, 1, 7, [1, 2], [1], [2] * number, {1: b"\x01t"} if number else {})
+        (0, number, 1 - 2 * (number < 3), 7, [1, 2], [1, 2][: 1 + (number >= 20)], [2] * number,
+         {1: b"\x01t"} if number else {})
         for number in range(200)
     ])  # fmt: skip
     topics: Any = [
@@ -103,5 +111,11 @@ def test_topic_ids_are_decoded_as_kafka_prints_them() -> None:
 
     decoded = response.decode(BytesIO(answer.encode()))
 
-    assert topics == decoded.topics
+    counted = [Replication(20, 3, 1400), Replication(0, 0, 0), Replication(0, 0, 0)]
+    assert [
+        (*topic[:4], count, *topic[5:]) for topic, count in zip(topics, counted, strict=True)
+    ] == (decoded.topics)
+    assert {"orders": counted[0], "old": counted[1]} == replication_by_topic(decoded)
+    with pytest.raises((ValueError, struct.error)):
+        response.decode(BytesIO(answer.encode()[:300]))
     assert {"orders": "8PHy8_T19vf4-fr7_P3-_w"} == ids_by_topic(decoded)

@@ -23,6 +23,7 @@ from tracing.export.account import ExportAccount
 from tracing.export.metrics import AggregatedMetricExporter
 from tracing.headers.identity import EventIdentity
 from tracing.lag import (
+    ClusterState,
     CommandTopic,
     DeadLetterDepth,
     GroupLag,
@@ -60,6 +61,7 @@ _SWEEP: Final = Sweep(
               Status.OK),),
     (DeadLetterDepth("orders", "g", "orders.g.dlq", 1, 1.0),),
     commands=(CommandTopic("orders", ("g",)),),
+    cluster=ClusterState(1, 0, 0, 0),
 )  # fmt: skip
 
 

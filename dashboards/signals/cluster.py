@@ -1,0 +1,73 @@
+"""The Kafka cluster, as the lag monitor and the clients see it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.model.labels import OPERATION
+from dashboards.model.promql import aggregate
+from dashboards.model.signal import EACH_POINT, Signal, Threshold, ValueMapping
+from tracing.metrics.catalog import (
+    CLUSTER_BROKERS,
+    CLUSTER_LEADER_CHANGES,
+    CLUSTER_OFFLINE,
+    CLUSTER_REACHABLE,
+    CLUSTER_UNDER_REPLICATED,
+    CONSUMER_STATUS,
+    OPERATION_DURATION,
+)
+
+REACHABLE: Final = Signal(
+    title="Brokers answer",
+    description="Whether brokers answered the last sweep of the lag monitor. If they do not, look "
+    "at Kafka and at the network before the services.",
+    unit="locale",
+    # One monitor that cannot reach them is enough to look.
+    expr=lambda scope: aggregate("min", (), scope.select(CLUSTER_REACHABLE)),
+    legend="brokers answer",
+    thresholds=(Threshold(1, "ok"),),
+    below="critical",
+    mappings=(ValueMapping(0, "no", "critical"), ValueMapping(1, "yes", "ok")),
+)
+BROKERS: Final = Signal(
+    title="Brokers",
+    description="Brokers that are part of the cluster. One fewer than there should be is down.",
+    unit="locale",
+    expr=lambda scope: aggregate("min", (), scope.select(CLUSTER_BROKERS)),
+    legend="brokers",
+)
+OFFLINE: Final = Signal(
+    title="Offline partitions",
+    description="Partitions without a leader: nothing can be sent to them or read from them.",
+    unit="locale",
+    expr=lambda scope: scope.highest(CLUSTER_OFFLINE),
+    legend="offline",
+    thresholds=(Threshold(1, "critical"),),
+)
+UNDER_REPLICATED: Final = Signal(
+    title="Under-replicated partitions",
+    description="Partitions of which fewer replicas are in sync than there should be: a broker is "
+    "down or slow. Sends with acks=all may wait or fail.",
+    unit="locale",
+    expr=lambda scope: scope.highest(CLUSTER_UNDER_REPLICATED),
+    legend="under-replicated",
+    thresholds=(Threshold(1, "warning"),),
+)
+LEADER_CHANGES: Final = Signal(
+    title="Leader changes",
+    description="Elections of a new leader of a partition. Many at once are a broker that went or "
+    f"came back; a few all the time are an overloaded one. {EACH_POINT}",
+    unit="locale",
+    expr=lambda scope: scope.increase(CLUSTER_LEADER_CHANGES),
+    legend="leader changes",
+    reporter=CONSUMER_STATUS,
+)
+CLIENT_P95: Final = Signal(
+    title="Sends, polls and commits of all services, p95",
+    description="Time that the clients measure, including the acknowledgement. If it rises for all "
+    "services, it is Kafka; if it is low while lag grows, it is the handlers.",
+    unit="s",
+    expr=lambda scope: scope.quantile(0.95, OPERATION_DURATION, by=(OPERATION,)),
+    legend=f"{{{{{OPERATION}}}}}",
+    exemplars=True,
+)
