@@ -72,12 +72,13 @@ def _filters(node: dict[str, Any]) -> set[tuple[str, ...]]:
 
 
 def _uneven(tree: dict[str, Any]) -> list[set[tuple[str, ...]]]:
-    """Return the filters of fractions whose parts are not filtered by the same labels."""
-    return [
-        filters
+    """Return by what the parts of fractions are filtered, of those where it is not the same."""
+    parts = [
+        (_filters(node["lhs"]), _filters(node["rhs"]))
         for node in _nodes(tree)
-        if "/" == node.get("op") and len(filters := _filters(node)) > 1
+        if "/" == node.get("op")
     ]
+    return [above ^ below for above, below in parts if above and below and above != below]
 
 
 def _as_grafana_sends(query: str) -> str:
