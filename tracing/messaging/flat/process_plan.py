@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import SpanKind
 
@@ -117,28 +117,32 @@ class ProcessPlan(SpanPlan):
 
         Otherwise the general code has to, and the plan stays as it was.
         """
-        flow: Mapping[str, object]
-        origin_ms: int | None
-        reusable: bytes | None
-        if header is None:
-            flow, origin_ms, reusable = NO_FLOW, None, None
-        elif type(header) is not bytes:
-            return False
-        else:
+        pipeline: object = self._pipeline
+        if type(header) is bytes:
             # Most records are of the service's own pipeline, and have no other baggage.
             prefix, _, digits = header.rpartition(b"=")
             if prefix == self._prefix and digits.isdigit() and len(digits) <= MAX_ORIGIN:
-                flow = {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: digits.decode()}
-                origin_ms, reusable = int(digits), header
+                flow: Mapping[str, object] = {
+                    semconv.PIPELINE: pipeline,
+                    semconv.ORIGIN: digits.decode(),
+                }
+                self.origin_ms, self.reusable = int(digits), header
             else:
                 read = self._flows.read(header)
                 if read is None:
                     return False
-                flow, origin_ms, reusable = read
-        self.arrival = self.lane.arrivals.of(flow)
-        self.pipeline = cast("str | None", flow.get(semconv.PIPELINE))
-        self.flow, self.origin_ms, self.reusable = flow, origin_ms, reusable
-        self.entries[BAGGAGE_KEY] = self.entries[FLOW_KEY] = flow
+                flow, self.origin_ms, self.reusable = read
+                pipeline = flow.get(semconv.PIPELINE)
+        elif header is None:
+            flow, pipeline, self.origin_ms, self.reusable = NO_FLOW, None, None, None
+        else:
+            return False
+        if pipeline != self.pipeline or self.header is _NOTHING_READ:
+            self.arrival = self.lane.arrivals.of(flow)
+            # `FlowReader` reads text alone.
+            self.pipeline = pipeline  # type: ignore[assignment]  # as said
+        entries = self.entries
+        self.flow = entries[BAGGAGE_KEY] = entries[FLOW_KEY] = flow
         self.header = header
         return True
 
