@@ -145,8 +145,9 @@ def overview_board(config: Config) -> Board:
                         height=14,
                         title="Services and topics",
                         description="Which service sends to and receives from each topic, in "
-                        "records per second. The data comes from metrics, so sampling hides "
-                        "nothing.",
+                        "records per second, with the mean time of a send or of processing and "
+                        "the share that failed. Dashed lines are events, red ones have failures. "
+                        "The data comes from metrics, so sampling hides nothing.",
                     ),
                 ),
             ),

@@ -85,8 +85,9 @@ def _dashboard(board: Board, config: Config) -> Dashboard:
     for annotation in _annotations(board, config):
         made.annotation(annotation)
     numbers = {id(panel): number for number, panel in board.numbered()}
-    for row, heading, places in _placed(board.rows):
-        made.with_row(Row(row.title).grid_pos(heading))
+    # Without an id, Grafana would give a heading one when it loads the dashboard.
+    for number, (row, heading, places) in enumerate(_placed(board.rows), start=len(numbers) + 1):
+        made.with_row(Row(row.title).grid_pos(heading).id(number))
         for panel, place in zip(row.panels, places, strict=True):
             made.with_panel(panel_of(panel, board, config, place).id(numbers[id(panel)]))
     return made

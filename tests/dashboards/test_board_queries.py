@@ -24,12 +24,12 @@ from tracing.metrics.catalog import METRICS
 
 OTHER_LABELS = {
     "le", "job", "instance", "id", "source", "target", "title", "subtitle", "way", "command",
-    "objective",
+    "objective", "color", "secondarystat", "detail__milliseconds", "detail__failed_percent",
     "strokedasharray", "counted", "note",
 }  # fmt: skip
 NO_LABELS = {
-    "by", "increase", "group", "group_left", "clamp_min", "clamp_max", "deriv", "sum", "max",
-    "count", "topk",
+    "by", "increase", "count_values", "round", "group", "group_left", "clamp_min", "clamp_max",
+    "deriv", "sum", "max", "count", "topk",
     "histogram_quantile", "label_replace",
     "label_join", "on", "offset", "or", "and", "unless", "sort_desc", "last_over_time",
     "max_over_time", "min_over_time", "min", "timestamp", "__name__", "m",

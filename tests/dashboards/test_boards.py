@@ -35,6 +35,44 @@ def test_panels_neither_overlap_nor_leave_the_grid(board: Board) -> None:
         taken |= cells
 
 
+@each_board
+def test_every_panel_and_heading_has_an_id_of_its_own(board: Board) -> None:
+    ids = [panel["id"] for panel in document(board)["panels"]]
+    assert len(ids) == len(set(ids))
+    assert all(number > 0 for number in ids)
+
+
+@each_board
+def test_every_query_goes_to_the_data_source_that_is_chosen_above(board: Board) -> None:
+    dashboard = document(board)
+    chosen = {
+        f"${{{each['name']}}}": each["query"]
+        for each in dashboard["templating"].get("list", ())
+        if "datasource" == each["type"]
+    }
+    asked = [
+        source["datasource"]
+        for panel in dashboard["panels"]
+        for source in (panel, *panel.get("targets", ()))
+        if "datasource" in source
+    ]
+    assert all(source["type"] == chosen[source["uid"]] for source in asked)
+
+
+@each_board
+def test_titles_are_unique_so_that_links_find_one_panel(board: Board) -> None:
+    titles = [title_of(panel) for _, panel in board.numbered()]
+    assert sorted(set(titles)) == sorted(titles)
+
+
+@each_board
+def test_a_generated_dashboard_cannot_be_edited_by_accident(board: Board) -> None:
+    dashboard = document(board)
+    assert dashboard["editable"] is False
+    assert "" != dashboard["uid"]
+    assert {"pipeline-tracing", "pipeline"} == set(dashboard["tags"])
+
+
 def test_the_stat_panels_of_the_overview_are_visible_without_scrolling() -> None:
     # Grafana's own bars leave about 900 of 1080 pixels; a grid row has 38.
     answers = [panel for panel in panels(BOARDS[0]) if panel["type"] == "stat"]

@@ -196,7 +196,7 @@ def _replay(servers: str) -> None:
 def _as_grafana_sends(query: str, window: str = "2m", **chosen: str) -> str:
     """Replace the variables of a query by the chosen values, or by `.*`."""
     query = re.sub(r"\$(__rate_interval|__interval|__range|interval)\b", window, query)
-    return re.sub(r'"\$([a-z]+)"', lambda name: f'"{chosen.get(name[1], ".*")}"', query)
+    return re.sub(r'"\$([a-z_]+)"', lambda name: f'"{chosen.get(name[1], ".*")}"', query)
 
 
 def _queries_of(

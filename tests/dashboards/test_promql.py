@@ -23,6 +23,7 @@ from dashboards.signals import (
     objectives,
     sagas,
     services,
+    topology,
 )
 from tracing.metrics import catalog
 
@@ -109,6 +110,27 @@ def _parallel_hops() -> dict[str, str]:
         series[f"pipeline_publish_duration_seconds_sum{{{where}}}"] = f"0+{mean * 1000:g}x200"
         series[f"pipeline_publish_duration_seconds_count{{{where}}}"] = "0+1000x200"
     return series
+
+
+def _edge() -> dict[str, str]:
+    """Return a service that sends, one whose handlers fail at times, and one that only receives."""
+    sends = 'job="s", messaging_destination_name="t", messaging_operation_name="send"'
+    reads, only = (
+        'job="r", messaging_destination_name="t"',
+        'job="o", messaging_destination_name="t"',
+    )
+    took = "messaging_process_duration_seconds"
+    return {
+        f"messaging_client_sent_messages_total{{{sends}}}": "0+30x200",
+        f"messaging_client_operation_duration_seconds_sum{{{sends}}}": "0+0.6x200",
+        f"messaging_client_operation_duration_seconds_count{{{sends}}}": "0+30x200",
+        f"messaging_client_consumed_messages_total{{{reads}}}": "0+60x200",
+        f"messaging_client_consumed_messages_total{{{only}}}": "0+90x200",
+        f"{took}_sum{{{reads}}}": "0+19x200",
+        f"{took}_count{{{reads}}}": "0+70x200",
+        f'{took}_sum{{{reads}, error_type="E"}}': "0+1x200",
+        f'{took}_count{{{reads}, error_type="E"}}': "0+10x200",
+    }
 
 
 def _reporting(values: str) -> dict[str, str]:
@@ -271,6 +293,27 @@ CASES = (
         series=_buckets(50),
         expr=SCOPE.quantile(0.75, catalog.WAIT_DURATION),
         value=1.75,
+    ),
+    *(
+        Case(
+            about=f"an edge of the map has its rate, and {about}",
+            series=_edge(),
+            expr=f"count by (secondarystat, color) ({topology.EDGES.expr(SCOPE)}) and on "
+            f'(secondarystat, color) label_replace(label_replace(vector(1), "secondarystat", '
+            f'"{stat}", "", ""), "color", "{colour}", "", "")',
+            value=1,
+        )
+        for about, stat, colour in (
+            ("how long processing took and failed", "250 ms, 12.5 % failed", "red"),
+            ("how long sends took", "20 ms, 0 % failed", ""),
+            ("nothing else where nothing else is known", "", ""),
+        )
+    ),
+    Case(
+        about="edges of the map have the rates of records",
+        series=_edge(),
+        expr=topology.EDGES.expr(SCOPE),
+        value=1 + 2 + 3,
     ),
     Case(
         about="replicas are counted by process",
