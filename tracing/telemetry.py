@@ -20,6 +20,7 @@ from tracing.core import semconv
 from tracing.core.callables import discard, require_sync
 from tracing.core.environment import fast_paths, order_topics, service_name, type_label
 from tracing.core.log import warn_once
+from tracing.core.otel_context import without_record
 from tracing.core.semconv import AttributeValue
 from tracing.core.text import MAX_NAME, is_name, plain_text
 from tracing.headers import cloudevents
@@ -282,7 +283,7 @@ class Telemetry:
         try:
             self._logger.emit(
                 LogRecord(
-                    context=context,
+                    context=without_record(context),
                     severity_number=SeverityNumber.WARN,
                     severity_text="WARN",
                     event_name=semconv.exception_event(operation),

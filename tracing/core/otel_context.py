@@ -29,6 +29,16 @@ SUPPRESSED: Final = "suppress_instrumentation"
 """The key by which OpenTelemetry asks instrumentation to do nothing."""
 
 
+def without_record(context: Context) -> Context:
+    """Return a context for what outlives the handling, such as a log record in a queue.
+
+    The record's value may be large, and is nothing that telemetry reads.
+    """
+    return Context(
+        {key: kept for key, kept in context.items() if key not in {RECORD_KEY, PROCESSING_KEY}}
+    )
+
+
 def context_variable() -> ContextVar[Context] | None:
     """Return the variable that holds the current context.
 

@@ -176,6 +176,7 @@ class Loop:
                 await self._change_subscription()
                 continue
             self._workers.dispatch(await self._poll())
+            self._runners.wake()
             if self._commits.due:
                 await self._workers.pass_over()
                 self._workers.forget_spent()

@@ -64,6 +64,11 @@ class Runners:
         self._ready.append(lane)
         self._schedule()
 
+    def wake(self) -> None:
+        """Run the lanes that wait for a task which other code has cancelled before it began."""
+        if self._ready:
+            self._schedule()
+
     async def _run(self) -> None:
         if self._creating:
             # An eager task factory began it at once, within a lane or within `add`.
