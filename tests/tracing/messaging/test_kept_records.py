@@ -31,11 +31,13 @@ async def test_the_log_events_of_failed_handlings_keep_no_record(
     consumer = TracedConsumer(bare, telemetry, group="g")
     del values
 
-    for _ in kept:
+    async def fail() -> None:
         received = await bare.getone()
         with pytest.raises(ValueError, match="no"), consumer.process(received):
             raise ValueError("no")
-    del received
+
+    for _ in kept:
+        await fail()
     gc.collect()
 
     assert [None] * 3 == [reference() for reference in kept]
