@@ -82,8 +82,10 @@ class Runners:
         if ready and self._within:
             # A handler waits, so the next ones may too: with one task after another, the last
             # lane would begin late.
-            self._context.run(_run_each, [*ready])
+            waiting = [*ready]
             ready.clear()
+            # In a copy: an eager task factory begins them at once, and what they run may add lanes.
+            self._context.copy().run(_run_each, waiting)
         try:
             while True:
                 if ready:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka.structs import TopicPartition
 
-from tracing import consume
 from tracing.delivery.failure_handling import FailureHandling
 from tracing.delivery.lane import LaneWorker
 from tracing.delivery.runners import HANDLED_BY, Runners
@@ -168,36 +167,6 @@ async def test_a_task_that_is_cancelled_before_it_begins_stops_no_lane() -> None
     await eventually(lambda: len(ran) == 2)
 
     assert ["first", "second"] == names(ran)
-
-
-async def test_a_loop_goes_on_although_the_task_of_its_only_lane_was_cancelled_before_it_began(
-    memory: _InMemory,
-) -> None:
-    topic = await memory.topic_with_a_record()
-    consumer = await memory.consumer(topic, group="g")
-    handled: list[int] = []
-    stop, running = asyncio.Event(), asyncio.get_running_loop()
-
-    async def handle(record: Any) -> None:
-        handled.append(record.offset)
-
-    def cancelling(
-        loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
-    ) -> asyncio.Task[Any]:
-        task = asyncio.Task(coroutine, loop=loop, **options)
-        if coroutine.__qualname__ == "Runners._run":
-            loop.set_task_factory(None)
-            task.cancel()
-        return task
-
-    running.set_task_factory(cancelling)
-    loop = asyncio.create_task(consume(consumer, handle, stop=stop))
-    await eventually(lambda: handled)
-    stop.set()
-    await loop
-
-    assert running.get_task_factory() is None
-    assert [0] == handled
 
 
 async def test_lanes_know_their_task_before_it_begins() -> None:
