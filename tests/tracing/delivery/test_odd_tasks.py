@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +49,8 @@ async def test_a_loop_goes_on_although_the_task_of_its_only_lane_was_cancelled_b
 def eagerly(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
     """Create a task as an eager task factory does: what comes before its first wait runs now."""
     waits_for: list[Any] = []
-    try:
+    with suppress(StopIteration):
         waits_for.append(work.send(None))
-    except StopIteration:
-        pass
 
     @coroutine
     def rest() -> Generator[Any, Any, None]:
