@@ -197,9 +197,13 @@ def prefix_of(key: bytes, start: bytes, size: int, tag: bytes = SPAN_ATTRIBUTE) 
 
 
 class IntAttribute:
-    """A span's attribute with this name and an integer."""
+    """A span's attribute with this name and an integer.
 
-    __slots__ = ("_last", "_prefixes")
+    Attributes:
+        before_octet: What comes before a number of 0 to 127, which is one octet.
+    """
+
+    __slots__ = ("_last", "_prefixes", "before_octet")
 
     def __init__(self, name: str) -> None:
         key = delimited(KEY, name.encode())
@@ -208,6 +212,7 @@ class IntAttribute:
             SPAN_ATTRIBUTE + varint(len(key) + size + 3) + key + _VALUE + varint(size + 1) + INT
             for size in range(11)
         )
+        self.before_octet = self._prefixes[1]
         # Times and offsets of spans that follow each other differ in their lowest bits alone.
         # This is what the last number's higher bits were, and how an attribute begins and ends
         # with them.

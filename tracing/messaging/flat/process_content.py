@@ -166,7 +166,9 @@ class ProcessContent(FlatSpan):
         first_offset, first_origin, pipeline, before, between, after, own, undated = plan.numbers
         octet, rest = offset - first_offset, origin_ms - first_origin
         if not OCTET <= octet <= LAST_OCTET or not 0 <= rest < ORIGINS or self.pipeline != pipeline:
-            plan.numbers = numbers = _numbers(offset, origin_ms, self.pipeline)
+            numbers = _numbers(offset, origin_ms, self.pipeline)
+            if offset >= OCTET:
+                plan.numbers = numbers
             first_offset, first_origin, pipeline, before, between, after, own, undated = numbers
             octet, rest = offset - first_offset, origin_ms - first_origin
         start_ns, end_ns, timestamp = self.start_ns, self.end_ns, self.timestamp
@@ -257,12 +259,15 @@ class ProcessContent(FlatSpan):
 
 
 def _numbers(offset: int, origin_ms: int, pipeline: str | None) -> ProcessNumbers:
-    """Make what spans with such numbers share.
+    """Make what spans with such numbers share. An offset of a single octet shares nothing.
 
     Raises:
-        ValueError: A number is too small: it has no other octets than those that differ.
+        ValueError: The origin is too small: it has no other octets than those that differ.
     """
-    first_offset, before, end_of_offset = _OFFSET.near(offset, 1)
+    if offset < OCTET:
+        first_offset, before, end_of_offset = OCTET, _OFFSET.before_octet, b""
+    else:
+        first_offset, before, end_of_offset = _OFFSET.near(offset, 1)
     first_origin, before_origin, end_of_origin = _ORIGIN.near(origin_ms, 2)
     fields = [end_of_offset]
     if pipeline is not None:

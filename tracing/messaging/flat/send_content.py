@@ -148,9 +148,11 @@ class SendContent(FlatSpan):
             first_offset, before_offset, after_offset, write_end = NO_PLACE
         octet = offset - first_offset
         if not OCTET <= octet <= LAST_OCTET:
-            if len(places) >= _MAX_PLACES:
-                places.clear()
-            places[partition] = place = _place(partition, offset)
+            place = _place(partition, offset)
+            if offset >= OCTET:
+                if len(places) >= _MAX_PLACES:
+                    places.clear()
+                places[partition] = place
             first_offset, before_offset, after_offset, write_end = place
             octet = offset - first_offset
         above, start = self.above, _START
@@ -211,10 +213,13 @@ def _flow(origin_ms: int, pipeline: object) -> SendFlow:
 
 
 def _place(partition: int, offset: int) -> SendPlace:
-    """Make what spans with such an offset share; raises `ValueError` if it is too small."""
+    """Make what spans with such an offset share. One of a single octet has nothing to share."""
     fields: list[bytes] = []
     _PARTITION.append(fields, str(partition).encode())
-    first, before, after = _OFFSET.near(offset, 1)
+    if offset < OCTET:
+        first, before, after = OCTET, _OFFSET.before_octet, b""
+    else:
+        first, before, after = _OFFSET.near(offset, 1)
     before = b"".join((*fields, before))
     layout = f"<{len(before)}sB{len(after)}s{len(_START)}sQcQ"
     return first - OCTET, before, after, packer(layout)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -187,12 +188,12 @@ SENDS: Final = st.builds(
 STEPS: Final = st.one_of(st.integers(-140, 140), st.sampled_from([-(1 << 14), 1 << 14, 300_000]))
 
 
-def _run(shapes: list[tuple[str, int, int, int, str]]) -> list[FlatSpan]:
+def _run(first: int, shapes: list[tuple[str, int, int, int, str]]) -> list[FlatSpan]:
     """Return usual spans of one lane, whose numbers are near those of the span before."""
-    offset, origin_ms = 1 << 14, BORDER_MS
+    offset, origin_ms = first, BORDER_MS
     spans = []
     for kind, step, origin_step, created_step, pipeline in shapes:
-        offset += step
+        offset = max(0, offset + step)
         origin_ms += origin_step
         common: dict[str, Any] = {"above": ABOVE, "added": None, "pipeline": pipeline}
         times = _times(origin_ms + 5, 7_000_000)
@@ -214,17 +215,21 @@ def _run(shapes: list[tuple[str, int, int, int, str]]) -> list[FlatSpan]:
     return spans
 
 
-RUNS: Final = st.lists(
-    st.tuples(
-        st.sampled_from(["process", "process", "send"]),
-        STEPS,
-        STEPS,
-        st.one_of(STEPS, st.integers(299_990, 300_010), st.just(-31 * 86_400_000)),
-        st.sampled_from(["orders", "orders", "billing"]),
+RUNS: Final = st.builds(
+    _run,
+    st.sampled_from([0, 128, 1 << 14]),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["process", "process", "send"]),
+            STEPS,
+            STEPS,
+            st.one_of(STEPS, st.integers(299_990, 300_010), st.just(-31 * 86_400_000)),
+            st.sampled_from(["orders", "orders", "billing"]),
+        ),
+        min_size=1,
+        max_size=12,
     ),
-    min_size=1,
-    max_size=12,
-).map(_run)
+)
 
 
 def same(encoder: SpanEncoder, spans: list[ReadableSpan]) -> None:
@@ -243,3 +248,9 @@ def test_spans_of_any_shape(spans: list[ReadableSpan]) -> None:
 @given(RUNS)
 def test_spans_whose_numbers_are_near_each_other(spans: list[ReadableSpan]) -> None:
     same(SpanEncoder(), spans)
+
+
+@pytest.mark.parametrize("kind", ["process", "send"])
+@pytest.mark.parametrize("border", [1 << 7, 1 << 8, 1 << 14, 1 << 21])
+def test_offsets_that_get_more_octets(border: int, kind: str) -> None:
+    same(SpanEncoder(), [*_run(border - 3, [(kind, 1, 1, 0, "orders")] * 5)])
