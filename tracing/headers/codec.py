@@ -14,7 +14,6 @@ MAX_SCANNED: Final = 256
 """How many headers of a record are looked at, from the end, where instrumentation appends."""
 
 _SHOWN: Final = 100
-_PAIR: Final = 2
 
 
 class Record(Protocol):
@@ -71,10 +70,10 @@ def reversed_pairs(headers: object) -> Iterator[Header]:
 def last_value(headers: object, name: str) -> object:
     """Return the last value of one header, as `latest(headers).get(name)`, without the map."""
     try:
-        if isinstance(headers, tuple | list) and len(headers) <= MAX_SCANNED:
-            for pair in reversed(headers):
-                if pair[0] == name and len(pair) == _PAIR:
-                    return pair[1]
+        if (type(headers) is tuple or type(headers) is list) and len(headers) <= MAX_SCANNED:
+            for each, value in reversed(headers):
+                if each == name:
+                    return value
             return None
     except Exception:
         # The other way knows what to do about headers that are none.

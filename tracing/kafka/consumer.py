@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
 from tracing.core.log import warn_once
-from tracing.headers.codec import latest
 from tracing.kafka.client import client_info
 from tracing.kafka.cluster_id import cluster_of
 from tracing.kafka.coexistence import beneath, call_beneath, present
@@ -266,7 +265,7 @@ class TracedConsumer(OffsetMethods):
     def _received(self, record: Any) -> None:
         topic = topic_of(record)
         if topic is not None:
-            self._polling.delivered(topic, record, latest(record.headers))
+            self._polling.received(topic, record)
 
     def _poll_of(self, record: ConsumerRecord[Any, Any]) -> SpanContext | None:
         # TopicPartition is a named tuple, so a plain pair finds it.

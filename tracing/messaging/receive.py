@@ -71,6 +71,19 @@ class Polling:
             message_type = type_of(self._telemetry, record, present)
         self._delivered[topic][message_type].value += 1
 
+    def received(self, topic: str, record: Any) -> None:
+        """Count a record handed to the application, whose headers were not looked at before.
+
+        Args:
+            topic: Its topic.
+            record: The record.
+        """
+        message_type = last_value(record.headers, cloudevents.TYPE)
+        if type(message_type) is bytes and self._telemetry.message_type is None:
+            self._delivered[topic][message_type].value += 1
+        else:
+            self.delivered(topic, record, latest(record.headers))
+
     def count(self, topic: str, message_type: bytes | None) -> Count:
         """Return the counter of a topic's delivered records of a type."""
         return self._delivered[topic][message_type]
