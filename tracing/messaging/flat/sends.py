@@ -61,8 +61,9 @@ class FlatSends:
     """
 
     __slots__ = (
-        "_current", "_ends_in", "_engine", "_general", "_moment", "_parents", "_pipeline",
-        "_recorded", "_second", "_second_ms", "_spans", "_taken", "_telemetry", "_topics",
+        "_current", "_dropped_root", "_ends_in", "_engine", "_general", "_moment", "_parents",
+        "_pipeline", "_recorded", "_second", "_second_ms", "_spans", "_taken", "_telemetry",
+        "_topics",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,7 @@ class FlatSends:
         general: General,
     ) -> None:
         self._current = engine.current.get
+        self._dropped_root = telemetry.spans.dropped_root
         self._engine = engine
         self._general = general
         self._parents = SendParents(engine.spans, telemetry.spans)
@@ -143,6 +145,8 @@ class FlatSends:
                 above, remote = None, False
                 if spans.samples_roots:
                     sampled, traceparent = True, spans.root()
+                elif spans.drops_roots:
+                    sampled, traceparent = False, self._dropped_root()
                 else:
                     sampled, traceparent = parents.root()
             elif type(current) in parents.flat_kinds:
