@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dashboards.boards.between import between_board
 from dashboards.boards.consumer_lag import consumer_lag_board
 from dashboards.boards.dead_letters import dead_letters_board
 from dashboards.boards.overview import overview_board
@@ -27,6 +28,7 @@ def make_boards(config: Config) -> tuple[Board, ...]:
     """
     boards = (
         overview_board(config),
+        between_board(),
         consumer_lag_board(),
         dead_letters_board(),
         saga_health_board(),

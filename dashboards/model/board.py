@@ -113,11 +113,13 @@ class Box:
         name: Its name in queries.
         label: Its name on the dashboard.
         choices: The choices, the first one preselected; empty for free text.
+        values_of: A label of the end-to-end lag, whose values are the choices.
     """
 
     name: str
     label: str
     choices: tuple[str, ...] = ()
+    values_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

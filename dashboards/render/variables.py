@@ -29,12 +29,13 @@ from dashboards.model.labels import (
     TYPE,
     VARIABLE_OF,
 )
-from dashboards.model.promql import ALL, INTERVAL, any_of
+from dashboards.model.promql import ALL, INTERVAL, Scope, any_of
 from dashboards.model.series import series_name
 from tracing.metrics.catalog import (
     CONSUMED_MESSAGES,
     CONSUMER_LAG,
     CONSUMER_STATUS,
+    END_TO_END_DURATION,
     SAGA_STARTED,
     SENT_MESSAGES,
     TELEMETRY_DROPPED,
@@ -98,7 +99,7 @@ def variables_of(board: Board, config: Config) -> Iterator[Builder[VariableModel
     ):
         yield _service_name(config)
     for box in board.boxes:
-        yield _box(box)
+        yield _box(box, config)
     if any(isinstance(panel, SignalPanel) and panel.over == INTERVAL for panel in panels):
         yield (
             CustomVariable("interval")
@@ -165,7 +166,17 @@ def _service_name(config: Config) -> QueryVariable:
     )
 
 
-def _box(box: Box) -> Builder[VariableModel]:
+def _box(box: Box, config: Config) -> Builder[VariableModel]:
+    if box.values_of:
+        arrivals = Scope.of(config).select(END_TO_END_DURATION, part="count")
+        return (
+            QueryVariable(box.name)
+            .label(box.label)
+            .datasource(PROMETHEUS)
+            .query(f"label_values({arrivals}, {box.values_of})")
+            .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+            .sort(VariableSort.ALPHABETICAL_ASC)
+        )
     if box.choices:
         first = VariableOption(text=box.choices[0], value=box.choices[0])
         return (

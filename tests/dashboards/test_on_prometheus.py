@@ -196,6 +196,7 @@ def _replay(servers: str) -> None:
 def _as_grafana_sends(query: str, window: str = "2m", **chosen: str) -> str:
     """Replace the variables of a query by the chosen values, or by `.*`."""
     query = re.sub(r"\$(__rate_interval|__interval|__range|interval)\b", window, query)
+    query = query.replace('"$from"', '"orders.events"').replace('"$to"', '"shipping.events"')
     return re.sub(r'"\$([a-z_]+)"', lambda name: f'"{chosen.get(name[1], ".*")}"', query)
 
 

@@ -16,6 +16,7 @@ from dashboards.model.board import SignalPanel, title_of
 from dashboards.model.promql import Scope
 from dashboards.render.panels import expressions_of
 from dashboards.signals import (
+    between,
     catch_up,
     dead_letters,
     hop_time,
@@ -314,6 +315,12 @@ CASES = (
         series=_edge(),
         expr=topology.EDGES.expr(SCOPE),
         value=1 + 2 + 3,
+    ),
+    Case(
+        about="the time between two points is that from the first group at one to the other",
+        series=_parallel_hops(),
+        expr=between.BETWEEN.expr(SCOPE).replace("$from", "events").replace("$to", "commands"),
+        value=0.5,
     ),
     Case(
         about="replicas are counted by process",

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dashboards.cli import cli
+from tests.dashboards.board_documents import BOARDS
 from tests.dashboards.fake_grafana import TOKEN, FakeGrafana, fake_grafana
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ def _publish(grafana: FakeGrafana, *options: str, token: str = TOKEN) -> Result:
 def test_dashboards_are_created_once_and_then_unchanged(grafana: FakeGrafana) -> None:
     first = _publish(grafana, "--folder", "shop")
 
-    assert (0, 8) == (first.exit_code, len(grafana.dashboards))
-    assert 8 == first.output.count(": new\n")
+    assert (0, len(BOARDS)) == (first.exit_code, len(grafana.dashboards))
+    assert len(BOARDS) == first.output.count(": new\n")
     assert ["shop"] == grafana.folders
     assert {"shop"} == {stored["meta"]["folderUid"] for stored in grafana.dashboards.values()}
     grafana.posts.clear()
     second = _publish(grafana, "--folder", "shop")
     assert (0, []) == (second.exit_code, grafana.posts)
-    assert 8 == second.output.count(": unchanged\n")
+    assert len(BOARDS) == second.output.count(": unchanged\n")
 
 
 def test_a_changed_field_is_shown_and_restored(grafana: FakeGrafana) -> None:
@@ -57,7 +58,7 @@ def test_an_added_field_is_shown_and_removed(grafana: FakeGrafana) -> None:
     _publish(grafana)
     held = grafana.dashboards["pipeline-lag"]["dashboard"]
     held["panels"][1]["hideTimeOverride"] = True
-    assert 8 == _publish(grafana).output.count(": unchanged\n")
+    assert len(BOARDS) == _publish(grafana).output.count(": unchanged\n")
 
     grafana.notes["pipeline-lag"] = ""
     done = _publish(grafana)
@@ -65,7 +66,7 @@ def test_an_added_field_is_shown_and_removed(grafana: FakeGrafana) -> None:
     assert '- "version"' not in done.output
     assert "pipeline-lag: changed\n" in done.output
     assert "hideTimeOverride" not in str(grafana.dashboards["pipeline-lag"]["dashboard"])
-    assert 8 == _publish(grafana).output.count(": unchanged\n")
+    assert len(BOARDS) == _publish(grafana).output.count(": unchanged\n")
 
 
 @pytest.mark.parametrize("history", [None, (200, []), (200, {"versions": [{}]}), (404, {})])
@@ -81,13 +82,13 @@ def test_if_grafana_hides_the_history_added_fields_count_as_its_own(
     if history == (200, []):
         assert "does not answer like Grafana" in done.output
     else:
-        assert 8 == done.output.count(": unchanged\n")
+        assert len(BOARDS) == done.output.count(": unchanged\n")
 
 
 def test_a_dry_run_shows_the_changes_and_makes_none(grafana: FakeGrafana) -> None:
     done = _publish(grafana, "--dry-run", "--folder", "shop")
     assert (0, [], {}) == (done.exit_code, grafana.posts, grafana.dashboards)
-    assert 8 == done.output.count(": new (dry run)\n")
+    assert len(BOARDS) == done.output.count(": new (dry run)\n")
 
     _publish(grafana)
     grafana.dashboards["pipeline-lag"]["dashboard"]["title"] = "Mine"
@@ -102,7 +103,7 @@ def test_without_a_folder_option_dashboards_stay_in_their_folder(grafana: FakeGr
     _publish(grafana)
     assert {"shop"} == {stored["meta"]["folderUid"] for stored in grafana.dashboards.values()}
     moved = _publish(grafana, "--folder", "other")
-    assert 8 == moved.output.count(": moved\n")
+    assert len(BOARDS) == moved.output.count(": moved\n")
     grafana.dashboards["pipeline-lag"]["dashboard"]["title"] = "Mine"
     both = _publish(grafana, "--folder", "third")
     assert "pipeline-lag: changed and moved\n" in both.output
@@ -120,7 +121,7 @@ def test_a_number_in_another_form_is_not_a_change(grafana: FakeGrafana) -> None:
     _publish(grafana)
     for held in grafana.dashboards.values():
         held["dashboard"] = json.loads(json.dumps(held["dashboard"]).replace(".0,", ","))
-    assert 8 == _publish(grafana).output.count(": unchanged\n")
+    assert len(BOARDS) == _publish(grafana).output.count(": unchanged\n")
 
 
 def test_an_added_or_reordered_list_item_is_a_change(grafana: FakeGrafana) -> None:
@@ -158,15 +159,19 @@ def test_after_a_failure_the_message_says_how_many_were_done(
     grafana.answers["/api/dashboards/uid/pipeline-sagas"] = (500, {"message": "too busy"})
     done = _publish(grafana)
     assert 1 == done.exit_code
-    assert 3 == done.output.count(": new\n")
-    assert done.output.endswith("3 of 8 dashboards were done before pipeline-sagas failed\n")
+    assert 4 == done.output.count(": new\n")
+    assert done.output.endswith(
+        f"4 of {len(BOARDS)} dashboards were done before pipeline-sagas failed\n"
+    )
 
 
 def test_a_rejected_dashboard_is_named(grafana: FakeGrafana) -> None:
     grafana.refuse_with, grafana.refuse_path = 500, "/api/dashboards"
     done = _publish(grafana)
     assert "Error: pipeline-overview: Grafana reports an error" in done.output
-    assert done.output.endswith("0 of 8 dashboards were done before pipeline-overview failed\n")
+    assert done.output.endswith(
+        f"0 of {len(BOARDS)} dashboards were done before pipeline-overview failed\n"
+    )
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])
@@ -294,7 +299,7 @@ def test_an_old_grafana_is_rejected(grafana: FakeGrafana) -> None:
 def test_a_grafana_that_hides_its_version_is_accepted(grafana: FakeGrafana) -> None:
     grafana.version = ""
     done = _publish(grafana)
-    assert (0, 8) == (done.exit_code, len(grafana.dashboards))
+    assert (0, len(BOARDS)) == (done.exit_code, len(grafana.dashboards))
     assert "hides its version" in done.output
 
 
