@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 
+from tracing.core.log import warn_once
 from tracing.core.otlp_wire import delimited, varint
 from tracing.export.light_encoding import FAULTS, LightEncoder
 from tracing.spans.flat import FlatSpan
@@ -39,11 +40,14 @@ class SpanEncoder:
 
     Attributes:
         left_to_sdk: How many spans the SDK's encoder had to encode so far.
+        left_out: How many spans so far nothing could encode, such as one whose status has half of a
+            surrogate pair. One of them does not take the others of its batch with it.
     """
 
     def __init__(self, pause: Callable[[], object] | None = None) -> None:
         self._pause = pause
         self.left_to_sdk = 0
+        self.left_out = 0
         self._light = LightEncoder()
         self._scopes: dict[tuple[int, int], tuple[object, bytes, bytes, bytes, bytes]] = {}
 
@@ -81,8 +85,19 @@ class SpanEncoder:
         ]
         if others:
             self.left_to_sdk += len(others)
-            requests.append(encode_spans(others).SerializeToString())
+            requests.append(self._by_the_sdk(others))
         return b"".join(requests)
+
+    def _by_the_sdk(self, spans: Sequence[ReadableSpan]) -> bytes:
+        try:
+            encoded: bytes = encode_spans(spans).SerializeToString()
+        except Exception as fault:
+            if len(spans) > 1:
+                return b"".join([self._by_the_sdk((span,)) for span in spans])
+            self.left_out += 1
+            warn_once("a span cannot be encoded and is left out", error=fault)
+            return b""
+        return encoded
 
     def _place(
         self, span: ReadableSpan, groups: dict[tuple[int, int], tuple[ReadableSpan, list[bytes]]]

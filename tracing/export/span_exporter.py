@@ -50,6 +50,9 @@ class LightSpanExporter(http.OTLPSpanExporter):
     Args:
         session: The session to send with; by default the SDK's own.
         pauses: Called between slices of the encoding, and before sending.
+
+    Attributes:
+        left_out: How many spans of the last export could not be encoded.
     """
 
     _MAX_SIZE = 32 * 1024 * 1024
@@ -60,14 +63,18 @@ class LightSpanExporter(http.OTLPSpanExporter):
         super().__init__(session=session)
         self._pauses = pauses
         self._encoder = SpanEncoder(pauses)
+        self.left_out = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Encode spans and send them."""
+        self.left_out = 0
         send = getattr(getattr(self, "_client", None), "export", None)
         if send is None or self._shutdown:
             return super().export(spans)
         try:
+            before = self._encoder.left_out
             encoded = self._encoder.encode(spans)
+            self.left_out = self._encoder.left_out - before
         except Exception as error:
             warn_once("light spans cannot be encoded directly; the SDK encodes them", error=error)
             return super().export(spans)

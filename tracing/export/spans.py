@@ -41,6 +41,11 @@ class AccountedSpanExporter(SpanExporter):
             result = self._exporter.export(spans)
             if result is SpanExportResult.SUCCESS:
                 succeeded.append(True)
+        if result is SpanExportResult.SUCCESS:
+            # Those of another exporter are all or nothing.
+            self._account.lost(
+                getattr(self._exporter, "left_out", 0), "traces", "export", "not encodable"
+            )
         return result
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
