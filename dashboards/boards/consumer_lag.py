@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.model.board import Board, Row, SignalPanel
 from dashboards.model.labels import GROUP, TOPIC
-from dashboards.signals import catch_up, cluster, flows, lag, replays
+from dashboards.signals import catch_up, cluster, flows, lag, order, replays
 
 
 def consumer_lag_board() -> Board:
@@ -102,6 +102,13 @@ def consumer_lag_board() -> Board:
                 tuple(
                     SignalPanel(kind="timeseries", signals=(signal,), width=8)
                     for signal in (catch_up.REMAINING, catch_up.RATE, catch_up.TIME_LEFT)
+                ),
+            ),
+            Row(
+                "Is anything done twice, or in the wrong order?",
+                (
+                    SignalPanel(kind="timeseries", signals=(order.COMMAND_READERS,), width=12),
+                    SignalPanel(kind="counts", signals=(order.OUT_OF_ORDER,), width=12),
                 ),
             ),
             Row(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dashboards.boards.all_boards import make_boards
 from dashboards.boards.runbook import RUNBOOK, runbook_sections
+from dashboards.model.board import title_of
 from dashboards.model.labels import VARIABLE_OF
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def annotations_of(alert: Alert, config: Config, value: str = "$value") -> dict[
         value: The template expression for the value, which Grafana names differently.
     """
     return {
-        "summary": alert.summary,
+        "summary": alert.summary.replace("$value", value),
         "description": alert.description.replace("$value", value),
         "dashboard_url": _dashboard_url(alert, config),
         "runbook_url": _runbook_url(alert, config),
@@ -40,6 +41,15 @@ def board_of(alert: Alert, config: Config) -> Board:
     return next(board for board in make_boards(config) if board.name == alert.board)
 
 
+def panel_of(alert: Alert, config: Config) -> int:
+    """Return the number of the panel that an alert links to."""
+    return next(
+        number
+        for number, panel in board_of(alert, config).numbered()
+        if title_of(panel) == alert.panel
+    )
+
+
 def _dashboard_url(alert: Alert, config: Config) -> str:
     variables = board_of(alert, config).variables
     chosen = [
@@ -47,8 +57,8 @@ def _dashboard_url(alert: Alert, config: Config) -> str:
         for label in alert.labels
         if VARIABLE_OF.get(label) in variables
     ]
-    url = f"{config.grafana_url}/d/{config.prefix}-{alert.board}"
-    return "?".join([url, "&".join(chosen)]) if chosen else url
+    opened = "&".join([f"viewPanel={panel_of(alert, config)}", *chosen])
+    return f"{config.grafana_url}/d/{config.prefix}-{alert.board}?{opened}"
 
 
 def _runbook_url(alert: Alert, config: Config) -> str:

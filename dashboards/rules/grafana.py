@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from dashboards.model.board import title_of
 from dashboards.rules.alerts import make_alerts
-from dashboards.rules.annotations import annotations_of, board_of, labels_of
+from dashboards.rules.annotations import annotations_of, labels_of, panel_of
 from dashboards.rules.files import yaml_of
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def _rule(alert: Alert, config: Config) -> dict[str, Any]:
             **annotations_of(alert, config, value="$values.A.Value"),
             # Grafana does not start if only one of the two is set.
             "__dashboardUid__": f"{config.prefix}-{alert.board}",
-            "__panelId__": str(_panel(alert, config)),
+            "__panelId__": str(panel_of(alert, config)),
         },
         "data": [
             {
@@ -95,12 +94,3 @@ def _uid(alert: Alert, config: Config) -> str:
         return uid
     digest = hashlib.sha256(uid.encode()).hexdigest()[:_DIGEST]
     return f"{uid[: _UID_MAX - _DIGEST - 1]}-{digest}"
-
-
-def _panel(alert: Alert, config: Config) -> int:
-    """Return the number of the panel that the alert links to."""
-    return next(
-        number
-        for number, panel in board_of(alert, config).numbered()
-        if title_of(panel) == alert.panel
-    )

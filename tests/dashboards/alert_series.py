@@ -117,3 +117,7 @@ def stale(value: str, instance: str = "a") -> dict[str, str]:
 def alive(job: str, value: str, instance: str = "a") -> dict[str, str]:
     labels = f'job="{job}", reason="links", instance="{instance}"'
     return {f"pipeline_telemetry_dropped_total{{{labels}}}": value}
+
+
+def cause(name: str, value: str) -> dict[str, str]:
+    return {f'pipeline_consumer_cause{{messaging_consumer_group_name="g", cause="{name}"}}': value}

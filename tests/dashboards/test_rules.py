@@ -16,6 +16,7 @@ from dashboards.config import Config, Kubernetes, Objective
 from dashboards.model.board import title_of
 from dashboards.model.promql import Scope
 from dashboards.rules.alerts import make_alerts
+from dashboards.rules.annotations import annotations_of
 from dashboards.rules.files import alerts_file, prometheus_rule_resource, recordings_file
 from dashboards.rules.grafana import grafana_alerting
 from dashboards.signals import lag
@@ -54,6 +55,18 @@ def _write_rules(folder: Path, *configs: Config) -> list[str]:
             names.append(f"{config.prefix}-{what}.yaml")
             (folder / names[-1]).write_text(made(config))
     return names
+
+
+def _write_one(folder: Path, name: str) -> list[str]:
+    """Write an alert with the recording rules that it needs: to evaluate all takes seconds."""
+    (alerts,) = yaml.safe_load(alerts_file(CONFIG))["groups"]
+    (alert,) = (rule for rule in alerts["rules"] if name == rule["alert"])
+    groups = [{**alerts, "rules": [alert]}]
+    for group in yaml.safe_load(recordings_file(CONFIG))["groups"]:
+        rules = [rule for rule in group["rules"] if f"{rule['record']}{{" in alert["expr"]]
+        groups.insert(0, {**group, "rules": rules})
+    (folder / "rules.yaml").write_text(json.dumps({"groups": groups}))
+    return ["rules.yaml"]
 
 
 @pytest.mark.integration
@@ -98,9 +111,9 @@ def _query_of(case: Case) -> str:
 def _check_query(
     binaries: Path, folder: Path, case: Case, query: str, expected: dict[str, float]
 ) -> None:
-    """Check a query at the time of a case; with all rules loaded, if it asks for alerts."""
+    """Check a query at the time of a case; with its alert loaded, if it asks for alerts."""
     document = {
-        "rule_files": _write_rules(folder, CONFIG) if "ALERTS{" in query else [],
+        "rule_files": _write_one(folder, case.alert) if "ALERTS{" in query else [],
         "evaluation_interval": "30s",
         "tests": [
             {
@@ -175,8 +188,39 @@ def test_every_alert_has_a_section_in_the_runbook() -> None:
     sections = re.split(r"^## ", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]
     assert NAMES == [section.splitlines()[0] for section in sections]
     for section in sections:
-        for part in ("**Meaning.**", "**Diagnosis.**", "**Fix.**"):
+        for part in ("**Meaning.**", "**Timing.**", "**Diagnosis.**", "**Fix.**"):
             assert 1 == section.count(part), section
+
+
+def test_the_runbook_says_how_soon_an_alert_fires_and_when_it_resolves() -> None:
+    sections = re.split(r"^## ", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]
+    units = {"s": "seconds", "m": "minutes"}
+    for alert, section in zip(make_alerts(CONFIG), sections, strict=True):
+        number, unit = int(alert.wait[:-1]), units[alert.wait[-1]]
+        wait = f"after {number} {unit.removesuffix('s') if number == 1 else unit}"
+        timing = " ".join(
+            section.partition("**Timing.**")[2].partition("**Diagnosis.**")[0].split()
+        )
+        assert timing.startswith(f"Fires {wait if number else 'at once'} "), alert.name
+        assert "Resolves " in timing, alert.name
+
+
+def test_alerts_on_gauges_of_stores_outlast_what_an_ended_process_reported() -> None:
+    stores = ("saga_overdue", "outbox_", "dead_letters_oldest", "projection_staleness")
+    for alert in make_alerts(CONFIG):
+        if any(f"pipeline_{store}" in alert.expr for store in stores):
+            assert 5 < int(alert.wait.removesuffix("m")), alert.name
+
+
+def test_every_summary_is_different_and_says_what_it_is_about() -> None:
+    alerts = make_alerts(CONFIG)
+    assert len(alerts) == len({alert.summary for alert in alerts})
+    for alert in alerts:
+        text = alert.summary + alert.description
+        for label in set(alert.labels) - {"pipeline"}:
+            assert f"$labels.{label} " in text, alert.name
+        notes = annotations_of(alert, CONFIG, value="$values.A.Value")
+        assert "$value " not in notes["summary"] + notes["description"]
 
 
 def test_alerts_link_to_a_panel_and_to_the_runbook() -> None:
@@ -202,9 +246,10 @@ def test_an_alert_opens_its_dashboard_filtered_by_its_labels() -> None:
     (group,) = yaml.safe_load(alerts_file(CONFIG))["groups"]
     urls = {rule["alert"]: rule["annotations"]["dashboard_url"] for rule in group["rules"]}
     assert urls["ConsumerStalled"].endswith(
-        "/d/pipeline-lag?var-group={{ $labels.messaging_consumer_group_name | urlquery }}"
+        "/d/pipeline-lag?viewPanel=2&var-group="
+        "{{ $labels.messaging_consumer_group_name | urlquery }}"
     )
-    assert urls["TelemetryAbsent"].endswith("/d/pipeline-telemetry")
+    assert "/d/pipeline-telemetry?viewPanel=" in urls["TelemetryAbsent"]
 
 
 def test_alerts_link_to_a_configured_runbook() -> None:

@@ -1,0 +1,197 @@
+"""Alerts on consumer groups: lag, lost records, order, second readers and dead letters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from dashboards.model.labels import CAUSE, ERROR, GROUP, PIPELINE, STATUS, TOPIC
+from dashboards.model.promql import aggregate
+from dashboards.model.rule import Alert
+from dashboards.signals import dead_letters, lag, order
+from dashboards.signals.late_flows import known_hops
+from tracing.metrics.catalog import CONSUMER_CAUSE, CONSUMER_STATUS, DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from dashboards.model.promql import Scope
+
+_GROUP: Final = f"Group {{{{ $labels.{GROUP} }}}}"
+_TOPIC: Final = f"{{{{ $labels.{TOPIC} }}}}"
+_COUNT: Final = '{{ $value | printf "%.0f" }}'
+_DURATION: Final = "{{ $value | humanizeDuration }}"
+
+
+def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
+    """Make the alerts on lag, on what it leads to, and on the monitor that measures it."""
+    seconds = lag.SECONDS.expr(scope)
+    used = lag.RETENTION_USED
+    cause = scope.newest(CONSUMER_CAUSE, f'{CAUSE}="one_partition"', of=(GROUP,), by=(GROUP,))
+    return (
+        Alert(
+            name="ConsumerStalled",
+            expr=_stalled(scope),
+            wait="2m",
+            severity="critical",
+            summary=f"{_GROUP} processes nothing: it is stalled or has no members",
+            description="Its records wait{{ if gt $value 1.0 }}, the oldest for "
+            f"{_DURATION}{{{{ end }}}}. Either its members commit nothing (stalled), or it has "
+            "none (dead): its service is down or hangs.",
+            board="lag",
+            panel="Group status",
+            labels=(GROUP, PIPELINE),
+        ),
+        Alert(
+            name="ConsumerLagGrowing",
+            expr=f"{seconds} > {lag.SECONDS.thresholds[-1].value:g} "
+            f"and deriv(({seconds})[{scope.window}:1m]) > 0",
+            wait="15m",
+            severity="warning",
+            summary=f"{_GROUP} is {_DURATION} behind on {_TOPIC}, and falls further behind",
+            description="Records arrive faster than the group processes them.",
+            board="lag",
+            panel="Lag in seconds",
+            labels=(GROUP, TOPIC),
+        ),
+        Alert(
+            name="HotPartition",
+            expr=f"{cause} == 1",
+            wait="10m",
+            severity="warning",
+            summary=f"{_GROUP} is behind on one partition only",
+            description="Its other partitions keep up. One key has most of the records, or one "
+            'record blocks those behind it. "Top 10 partitions by lag in seconds" names the '
+            "partition.",
+            board="lag",
+            panel="Top 10 partitions by lag in seconds",
+            labels=(GROUP,),
+        ),
+        Alert(
+            name="RetentionNearlyUsed",
+            expr=f"{used.expr(scope)} > {used.thresholds[-1].value:g}",
+            wait="1m",
+            severity="critical",
+            summary=f"{_GROUP} is about to lose records of {_TOPIC}",
+            description="Its oldest uncommitted record has used {{ $value | humanizePercentage }} "
+            "of the topic's retention. From 100 % on, the broker may delete it at any time, "
+            "together with the records after it in its segment.",
+            board="lag",
+            panel="Retention used",
+            labels=(GROUP, TOPIC),
+        ),
+        Alert(
+            name="RecordsLost",
+            expr=f"{lag.LOST.expr(scope)} > 0",
+            wait="0m",
+            severity="critical",
+            summary=f"{_GROUP} has lost {_COUNT} records of {_TOPIC}",
+            description=f"They were deleted within {scope.window} before the group committed "
+            "them: it can no longer process them.",
+            board="lag",
+            panel="Records lost",
+            labels=(GROUP, TOPIC),
+        ),
+        Alert(
+            name="LagMonitorDown",
+            expr=_monitor_disappeared(scope),
+            wait="5m",
+            severity="critical",
+            summary="The lag monitor is down",
+            description="It stopped reporting. Until it is back, no alert fires for stalled "
+            "consumers, growing lag, losses or old dead letters.",
+            board="lag",
+            panel="Stalled or dead groups",
+        ),
+    )
+
+
+def order_alerts(scope: Scope) -> tuple[Alert, ...]:
+    """Make the alerts on events out of order and on commands that two groups carry out."""
+    return (
+        Alert(
+            name="CommandReadTwice",
+            expr=f"{order.COMMAND_READERS.expr(scope)} > 1",
+            wait="10m",
+            severity="critical",
+            summary=f"{_COUNT} groups carry out the commands of {_TOPIC}",
+            description="Each of them carries out every command, such as charging a card. A topic "
+            "of commands should have one group.",
+            board="lag",
+            panel="Groups that read commands",
+            labels=(TOPIC,),
+        ),
+        Alert(
+            name="RecordsOutOfOrder",
+            expr=f"{order.OUT_OF_ORDER.expr(scope)} > 0",
+            wait="0m",
+            severity="warning",
+            summary=f"{_GROUP} processed {_COUNT} records of {_TOPIC} out of order",
+            description=f"Within {scope.window}, a key was in two partitions, or an older event "
+            "came after a newer one: what the group stored may be out of date.",
+            board="lag",
+            panel="Records out of order",
+            labels=(GROUP, TOPIC),
+        ),
+    )
+
+
+def dead_letter_alerts(scope: Scope) -> tuple[Alert, ...]:
+    """Make the alerts on dead letters."""
+    oldest = dead_letters.OLDEST
+    return (
+        Alert(
+            name="DeadLettersGrowing",
+            expr=_new_dead_letters(scope),
+            wait="0m",
+            severity="warning",
+            summary=f"{_GROUP} gave up on {_COUNT} records of {_TOPIC}: {{{{ $labels.{ERROR} }}}}",
+            description="The work for them was not done. Find the reason, fix the cause, replay "
+            "them, then purge them.",
+            board="dead-letters",
+            panel="Dead letters by reason",
+            labels=(GROUP, TOPIC, ERROR),
+        ),
+        Alert(
+            name="DeadLetterAgeHigh",
+            expr=f"{oldest.expr(scope)} > {oldest.thresholds[-1].value:g}",
+            wait="10m",
+            severity="warning",
+            summary=f"{_GROUP} has a dead letter of {_TOPIC} that is {_DURATION} old",
+            description="Kafka deletes it when the retention of its topic ends: replay it before "
+            "that.",
+            board="dead-letters",
+            panel="Age of the oldest dead letter",
+            labels=(GROUP, TOPIC),
+        ),
+    )
+
+
+def _stalled(scope: Scope) -> str:
+    """Return a query for groups that process nothing, with their pipeline and seconds behind."""
+    status = scope.newest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', of=(GROUP,), by=(GROUP,))
+    behind = aggregate("max", (GROUP,), lag.SECONDS.expr(scope))
+    groups = f"({behind} > 1 and {status} == 1 or {status} == 1)"
+    known = known_hops(scope, by=(PIPELINE, GROUP))
+    return f"{known} * on ({GROUP}) group_left () {groups} or {groups} unless on ({GROUP}) {known}"
+
+
+def _new_dead_letters(scope: Scope) -> str:
+    """Return a query for new dead letters, and for those of the day that are still there.
+
+    DeadLetterAgeHigh takes over after a day. Without the lag monitor, only the new ones count.
+    """
+    by = (GROUP, TOPIC, ERROR)
+    new = scope.increase(DEAD_LETTERS, by=by)
+    of_the_day = replace(scope, window="1d").increase(DEAD_LETTERS, by=by)
+    waiting = f"{dead_letters.DEPTH.expr(scope)} > 0"
+    return f"({of_the_day} > 0 and on ({GROUP}, {TOPIC}) {waiting}) or {new} > 0"
+
+
+def _monitor_disappeared(scope: Scope) -> str:
+    """Return a query for a monitor that reported within a week, which is longer than a weekend.
+
+    One look an hour is enough: to read all samples of a week takes seconds with many groups.
+    """
+    series = scope.select(CONSUMER_STATUS)
+    recently = aggregate("group", (), f"last_over_time({series}[2h])")
+    before = f"group(last_over_time(group({series})[7d:1h]))"
+    return f"({recently} or {before}) unless group({series})"
