@@ -12,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import TracebackType
     from typing import Self
 
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -85,8 +86,7 @@ class Transactions:
         """
         engine = self._engine
         if isinstance(engine, AsyncEngine):
-            async with engine.begin() as connection:
-                return await connection.run_sync(work, *args, **kwargs)
+            return await self._on_driver(engine, engine.begin, work, *args, **kwargs)
         return await self._in_thread(engine.begin, work, *args, **kwargs)
 
     async def read(
@@ -98,9 +98,37 @@ class Transactions:
         """Call a function that only reads: like `run`, without the commit."""
         engine = self._engine
         if isinstance(engine, AsyncEngine):
-            async with engine.connect() as connection:
-                return await connection.run_sync(work, *args, **kwargs)
+            return await self._on_driver(engine, engine.connect, work, *args, **kwargs)
         return await self._in_thread(engine.connect, work, *args, **kwargs)
+
+    async def _on_driver(
+        self,
+        engine: AsyncEngine,
+        connect: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+        work: Callable[Concatenate[Connection, P], Result],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Result:
+        cancelled = False
+
+        async def transaction() -> Result:
+            async with connect() as connection:
+                result = await connection.run_sync(work, *args, **kwargs)
+                if cancelled:
+                    raise _CancelledInThread
+                return result
+
+        if engine.dialect.name != "sqlite":
+            return await transaction()
+        # A task that was interrupted within a statement would leave its connection to the driver's
+        # thread, with an open transaction that locks the file.
+        running = asyncio.create_task(transaction())
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            cancelled = True
+            await _ended(running)
+            raise
 
     async def _in_thread(
         self,

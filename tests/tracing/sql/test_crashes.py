@@ -132,12 +132,13 @@ async def test_a_crash_between_acknowledgement_and_deletion_resends_the_same_eve
     database: Database, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     broker, reached, delete = Broker(), asyncio.Event(), OutboxRows.delete
+    killed = asyncio.Event()
 
     def hang(*args: Any) -> None:
         if after:
             delete(*args)
         reached.set()
-        await_only(asyncio.Event().wait())
+        await_only(killed.wait())
 
     await database.add(b"1", b"2", b"3")
     with monkeypatch.context() as broken:
@@ -145,7 +146,12 @@ async def test_a_crash_between_acknowledgement_and_deletion_resends_the_same_eve
         producer = ScriptedProducer(broker, [])
         running = asyncio.create_task(relay_of(database, producer).run(asyncio.Event()))
         await reached.wait()
-        await crash(running)
+        running.cancel()
+        await asyncio.sleep(0)
+        # On SQLite, a cancelled task waits for its transaction, which is rolled back.
+        killed.set()
+        with suppress(asyncio.CancelledError):
+            await running
     assert 3 == await database.count("outbox")
 
     await relay_all(database, ScriptedProducer(broker, []))

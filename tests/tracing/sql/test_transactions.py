@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +16,7 @@ from tests.tracing.sql.conftest import EFFECTS, Database, one_hop, plain_engine
 from tracing import cloudevent
 from tracing.headers import w3c
 from tracing.sql import SqlInbox, SqlOutbox, Transactions
-from tracing.sql.outbox_rows import unpack
+from tracing.sql.outbox_rows import OutboxRows, unpack
 from tracing.testing import eventually
 
 if TYPE_CHECKING:
@@ -181,6 +183,34 @@ async def test_a_cancelled_task_leaves_no_transaction_behind(sqlite: Database) -
             with pytest.raises(asyncio.CancelledError):
                 await each
     assert 0 == await sqlite.count("outbox")
+
+
+async def test_a_cancelled_task_leaves_no_transaction_of_an_asyncio_driver_behind(
+    sqlite: Database,
+) -> None:
+    rows, transactions = OutboxRows(sqlite.outbox.table), Transactions(sqlite.engine)
+
+    def work(connection: Connection) -> None:
+        rows.delete(connection, range(1, 200, 2))
+
+    began = perf_counter()
+    await transactions.run(work)
+    duration_s = perf_counter() - began
+    await sqlite.add(b"v", b"v")
+    # At once, at its end, and between.
+    for number in range(40):
+        running = asyncio.create_task(transactions.run(work))
+        await asyncio.sleep(duration_s * number / 40)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        # It would wait for a lock that was left behind.
+        other = create_engine(
+            f"sqlite:///{sqlite.engine.url.database}", connect_args={"timeout": 0}
+        )
+        with other.begin() as connection:
+            connection.execute(insert(EFFECTS), {"what": str(number)})
+        other.dispose()
 
 
 async def test_duplicates_in_many_threads_are_all_counted(

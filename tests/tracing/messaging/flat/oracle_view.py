@@ -185,10 +185,11 @@ def metric_lines(data: MetricsData | None, aggregator: Aggregator | None) -> lis
 def _point_line(name: str, point: Any) -> str:
     parts = ("value", "count", "sum", "min", "max", "bucket_counts")
     values = [getattr(point, part, None) for part in parts]
-    examples = sorted(
+    # In the order of their buckets: ids, which are random, would give another one in each run.
+    examples = [
         f"{each.value:.9f} {each.trace_id or 0:032x} {each.span_id or 0:016x}"
         for each in point.exemplars or ()
-    )
+    ]
     return f"{name} {sorted((point.attributes or {}).items())} {shown(values)} {examples}"
 
 
