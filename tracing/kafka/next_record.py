@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from operator import attrgetter
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing.core.log import EventLog
@@ -97,8 +98,11 @@ def is_skipped(error: Exception) -> bool:
 
 def only_gets_one(iterator: object) -> bool:
     """Return whether an iterator is aiokafka's, and does no more than in the versions we know."""
-    code = getattr(getattr(type(iterator), "__anext__", None), "__code__", None)
-    return _is_aiokafkas(iterator) and set(getattr(code, "co_names", ())) == _GETS_ONE
+    method = getattr(type(iterator), "__anext__", None)
+    # A proxy around the method shows the code of what is inside.
+    if type(method) is not FunctionType or not _is_aiokafkas(iterator):
+        return False
+    return set(method.__code__.co_names) == _GETS_ONE
 
 
 def _is_aiokafkas(iterator: object) -> bool:
