@@ -145,5 +145,7 @@ async def left(wrapper: Any, client: Any, *error: Any) -> Any:
 def _of_its_own(client: Any, name: str) -> Any:
     # These only call start() and stop(), which the wrapper has and its subclasses may extend.
     method = getattr(client, name, None)
-    module = str(getattr(method, "__module__", None))
+    function = method.__func__ if type(method) is MethodType else None
+    # Not by `__module__`, which a replacement copies.
+    module = function.__globals__["__name__"] if type(function) is FunctionType else ""
     return None if module.startswith(("aiokafka.", "tracing.testing.")) else method

@@ -1,4 +1,4 @@
-"""A replacement of aiokafka's `__anext__` is called, whatever it shows of the method inside."""
+"""Replacements of aiokafka's methods are called, whatever they show of the method inside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import wrapt
 from aiokafka import AIOKafkaConsumer
 
 from tests.tracing.messaging.flat.both_ways import headers, record
-from tracing import TracedConsumer
+from tracing import TracedConsumer, TracedProducer
+from tracing.testing import InMemoryBroker, InMemoryProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,42 @@ def _wrapped(method: Callable[..., Any]) -> Callable[..., Any]:
         return await _not_the_first(functools.partial(method, consumer))
 
     return replacing
+
+
+class _Opened(InMemoryProducer):
+    """A producer that notes when it is opened."""
+
+    opened = False
+
+
+@wrapt.decorator
+async def _proxied_opening(method: Any, producer: Any, args: Any, kwargs: Any) -> Any:
+    producer.opened = True
+    return await method(*args, **kwargs)
+
+
+def _wrapped_opening(method: Callable[..., Any]) -> Any:
+    @functools.wraps(method)
+    async def replacing(producer: _Opened) -> Any:
+        producer.opened = True
+        return await method(producer)
+
+    return replacing
+
+
+@pytest.mark.parametrize("replacement", [_proxied_opening, _wrapped_opening])
+async def test_a_with_block_calls_the_replacement(
+    replacement: Callable[..., Any], telemetry: Telemetry
+) -> None:
+    class Producer(_Opened):
+        __aenter__ = replacement(InMemoryProducer.__aenter__)
+
+    bare: Any = Producer(InMemoryBroker())
+
+    async with TracedProducer(bare, telemetry) as producer:
+        assert isinstance(producer, TracedProducer)
+
+    assert bare.opened
 
 
 def _plain(method: Callable[..., Any]) -> Callable[..., Any]:
