@@ -10,6 +10,7 @@ from dashboards.boards.all_boards import make_boards
 from dashboards.render.dashboard import dashboard_json
 from dashboards.rules.files import alerts_file, prometheus_rule_resource, recordings_file
 from dashboards.rules.grafana import grafana_alerting
+from dashboards.rules.inhibition import alertmanager_file, grafana_policies
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -48,6 +49,8 @@ def generated(config: Config, form: Format = "grafana") -> dict[str, str]:
         "rules/alerts.yaml": alerts_file(config),
         "rules/grafana-alerting.yaml": grafana_alerting(config),
         "rules/prometheusrule.yaml": prometheus_rule_resource(config),
+        "rules/alertmanager.yaml": alertmanager_file(config),
+        "rules/grafana-policies.yaml": grafana_policies(config),
     }
 
 
