@@ -24,7 +24,7 @@ def _run(*arguments: str | Path) -> Result:
 
 def test_the_committed_files_are_up_to_date() -> None:
     done = _run("generate", "--check")
-    assert (0, "all 13 files are up to date\n") == (done.exit_code, done.output)
+    assert (0, "all 15 files are up to date\n") == (done.exit_code, done.output)
 
 
 def test_check_names_stale_files_and_the_fix_and_writes_nothing(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_check_names_stale_files_and_the_fix_and_writes_nothing(tmp_path: Path) 
     done = _run("generate", "--out", tmp_path, "--check")
 
     assert 1 == done.exit_code
-    assert "2 of 13 files" in done.output
+    assert "2 of 15 files" in done.output
     command = (
         f"overview.json, lag.json; to fix it, run: python -m dashboards generate --out {tmp_path}\n"
     )
