@@ -271,7 +271,8 @@ def test_variables_have_values_and_annotation_queries_are_valid(
             selector, label = re.fullmatch(
                 r"label_values\((\w*\{.*\}), (\w+)\)", _as_grafana_sends(variable["query"])
             ).groups()  # type: ignore[union-attr]  # all query variables have this form
-            assert server.query(f'count by ({label}) ({selector[:-1]}, {label}!=""}})'), variable
+            chosen = selector[:-1] + ("" if selector.endswith("{}") else ", ")
+            assert server.query(f'count by ({label}) ({chosen}{label}!=""}})'), variable
     for mark in document["annotations"].get("list", ()):
         if "expr" in mark:
             server.query(_as_grafana_sends(mark["expr"]))
