@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from dashboards.config import Config
 from dashboards.files import generated
 from demo_pipeline.broker import KafkaCluster
+from demo_pipeline.domain.events import OrderPlaced
 from demo_pipeline.services import SERVICES
 from tests.chaos.collector import Collector
 from tests.chaos.customers import Customers
@@ -23,6 +24,7 @@ from tests.chaos.shop import Shop
 from tests.dashboards.prometheus_server import prometheus_server
 from tests.outage.alert_log import AlertLog
 from tests.outage.figures import figures
+from tracing.headers import cloudevents
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -156,7 +158,12 @@ async def _payment_scaled(shop: Shop, length_s: float) -> None:
 async def _poison(shop: Shop, length_s: float) -> None:
     async with AIOKafkaProducer(bootstrap_servers=shop.bootstrap_servers) as producer:
         for _ in range(_POISON):
-            await producer.send_and_wait("orders.events", b"\x00 no event", key=b"poison")
+            await producer.send_and_wait(
+                "orders.events",
+                b"\x00 no event",
+                key=b"poison",
+                headers=[(cloudevents.TYPE, OrderPlaced.__name__.encode())],
+            )
     await asyncio.sleep(length_s)
 
 
