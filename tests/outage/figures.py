@@ -73,7 +73,7 @@ async def figures(
     behind = _shown(server, lag.RECORDS, window_s, GROUP, TOPIC)
     gave_up = _shown(server, dead_letters.RATE, window_s, GROUP, TOPIC)
     made = [
-        Figure(f"sent to {topic}", sent.get((topic,)), float(ends[topic]), 0.02)
+        Figure(f"sent to {topic}", sent.get((topic,)), float(ends[topic]), 0.05)
         for topic in sorted(ALL_TOPICS.keys() - DEAD_LETTER_TOPICS.keys())
     ]
     for (group, topic), offset in sorted(committed.items()):

@@ -24,7 +24,7 @@ from tests.chaos.shop import Shop
 from tests.dashboards.prometheus_server import prometheus_server
 from tests.outage.alert_log import AlertLog
 from tests.outage.figures import figures
-from tracing.headers import cloudevents
+from tracing import cloudevent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -162,7 +162,7 @@ async def _poison(shop: Shop, length_s: float) -> None:
                 "orders.events",
                 b"\x00 no event",
                 key=b"poison",
-                headers=[(cloudevents.TYPE, OrderPlaced.__name__.encode())],
+                headers=cloudevent(type=OrderPlaced.__name__),
             )
     await asyncio.sleep(length_s)
 
