@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from demo_pipeline.broker import EmbeddedBroker, KafkaCluster
 from demo_pipeline.broker.apicurio import APICURIO
@@ -33,6 +34,9 @@ def pytest_configure() -> None:
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # On a busy machine any example may take long; no test is about time.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
 
 
 def pytest_collection_finish() -> None:
