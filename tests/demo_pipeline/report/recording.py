@@ -131,7 +131,7 @@ class Recorder:
         if wait is not None:
             attributes["pipeline.wait.duration"] = wait / 1000
         if connection is not None:
-            attributes["db.client.connection.wait_time"] = connection / 1000
+            attributes["demo.connection.wait_time"] = connection / 1000
         if end_to_end is not None:
             attributes["pipeline.end_to_end.duration"] = end_to_end / 1000
         return self.span(
@@ -162,7 +162,7 @@ class Recorder:
         """Record another attempt, `backoff` ms after the previous one."""
         attributes = _about("retry", topic, order) | {
             "pipeline.retry.backoff": backoff / 1000,
-            "db.client.connection.wait_time": connection / 1000,
+            "demo.connection.wait_time": connection / 1000,
         }
         return self.span(
             service,

@@ -13,7 +13,7 @@ from sqlalchemy import event, insert, select
 from sqlalchemy.exc import OperationalError
 
 from demo_pipeline.runtime import database_outage
-from demo_pipeline.runtime.connection_waits import WAIT, ConnectionWaits
+from demo_pipeline.runtime.connection_waits import SPAN_WAIT, WAIT, ConnectionWaits
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.runtime.group_commit import GroupCommit, group_commit
 from demo_pipeline.services import SERVICES
@@ -190,4 +190,4 @@ async def test_the_wait_for_the_transaction_is_on_the_span_of_the_work(
         tracer: Any = capture.tracer_provider.get_tracer("test")
         with tracer.start_as_current_span("handles") as span:
             await shop.commits.run(shop.ship, "a", patient=False)
-    assert 0 < span.attributes[WAIT]
+    assert 0 < span.attributes[SPAN_WAIT]

@@ -157,8 +157,10 @@ def encoded(span: sdk.ReadableSpan, *, by_the_sdk: bool) -> object:
                 if by_the_sdk
                 else ExportTraceServiceRequest.FromString(SpanEncoder().encode([span]))
             )
-        except Exception as error:
-            return type(error)
+        except Exception:
+            return None  # it is left out
+    if not request.resource_spans:
+        return None
     (message,) = request.resource_spans[0].scope_spans[0].spans
     message.trace_id = message.span_id = b""
     return request.SerializeToString(deterministic=True)
