@@ -11,7 +11,14 @@ from typing import Any, Final
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBased, Sampler
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    ParentBasedTraceIdRatio,
+    Sampler,
+)
 from opentelemetry.trace import (
     INVALID_SPAN_CONTEXT,
     Link,
@@ -36,6 +43,8 @@ __all__ = ["LightSpan", "LightSpans"]
 _SAMPLED: Final = 0x01
 _RANDOM: Final = 0x02
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
+PARENT_BASED: Final = frozenset({ParentBased, ParentBasedTraceIdRatio})
+"""The SDK's samplers that ask others by parent; its environment variables make the second one."""
 
 
 class LightSpans:
@@ -215,7 +224,7 @@ def _constant_decisions(sampler: Sampler) -> dict[tuple[bool, int] | None, bool]
     constant = {ALWAYS_ON: True, ALWAYS_OFF: False}
     if sampler in constant:
         return dict.fromkeys(_PARENTS, constant[sampler])
-    if type(sampler) is not ParentBased:
+    if type(sampler) not in PARENT_BASED:
         return {}
     by_parent = {
         None: getattr(sampler, "_root", None),

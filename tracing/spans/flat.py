@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from tracing.core.ids import child_ids, root_ids
-from tracing.spans.fast import LightSpans
+from tracing.spans.fast import PARENT_BASED, LightSpans
 from tracing.spans.hand_over import HandOver
 from tracing.spans.light import LightSpan
 from tracing.spans.light_values import updated
@@ -241,7 +241,7 @@ class FlatSpans:
         sampler = getattr(tracer.sampler, "_root", None)
         self.ratio_bound: int | None = (
             sampler.bound
-            if type(tracer.sampler) is ParentBased and type(sampler) is TraceIdRatioBased
+            if type(tracer.sampler) in PARENT_BASED and type(sampler) is TraceIdRatioBased
             else None
         )
         self.samples_remote = decisions.get((True, _SAMPLED))

@@ -58,6 +58,20 @@ def test_samplers_that_decide_by_the_parent_have_an_engine(sampler: Sampler) -> 
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["always_on", "always_off", "parentbased_always_on", "parentbased_always_off",
+     "parentbased_traceidratio"],
+)  # fmt: skip
+def test_so_have_those_that_the_environment_names(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", name)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.05")
+
+    assert why_not(_telemetry(TracerProvider())) is None
+
+
+@pytest.mark.parametrize(
     ("telemetry", "reason"),
     [
         (_telemetry(fast=False), "fast paths"),
