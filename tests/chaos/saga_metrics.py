@@ -64,7 +64,17 @@ class SagaMetrics:
         return [(labels, value) for labels, value in series if labels[semconv.SAGA_LABEL] == saga]
 
     def active(self, service: str, saga: str) -> int:
-        """Return the number of sagas that had not ended."""
+        """Return the number of sagas that had not ended.
+
+        A process that has seen no active saga exports no series of them; those of the killed one
+        before it are then not of the last export.
+        """
+        exported_ns, seen_ns = (
+            self._last.get((service, metric.name), (0, {}))[0]
+            for metric in (catalog.SAGA_STARTED, catalog.SAGA_ACTIVE)
+        )
+        if seen_ns < exported_ns:
+            return 0
         series = self.last(service, catalog.SAGA_ACTIVE.name, saga)
         return int(sum(value for _, value in series))
 
