@@ -131,7 +131,7 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
             name="SagaCompensationRateHigh",
             # Among fewer than ten sagas, a high share may be chance.
             expr=f"{share.expr(scope)} > {share.thresholds[-1].value:g} and "
-            f"sum by ({SAGA}) ({scope.max_increase(SAGA_ENDED, by=(SAGA, OUTCOME))}) >= 10",
+            f"sum by ({SAGA}) ({scope.shared_increase(SAGA_ENDED, by=(SAGA, OUTCOME))}) >= 10",
             wait="5m",
             severity="warning",
             summary=f"{{{{ $value | humanizePercentage }}}} of sagas {_SAGA} are undone or fail",

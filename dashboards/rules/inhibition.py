@@ -50,7 +50,7 @@ INHIBITIONS: Final = (
 def alertmanager_file(config: Config) -> str:
     """Return a configuration of Alertmanager: routes, and rules that silence symptoms.
 
-    Its receivers notify nobody: they are where the user's own integrations go.
+    Its receivers are empty: the user's own integrations go there.
     """
     names = "|".join(alert.name for alert in make_alerts(config))
     return yaml_of(

@@ -180,7 +180,7 @@ async def _slow_store(shop: Shop, length_s: float) -> None:
 def _lock(file: Path, seconds: float) -> None:
     with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")
-        time.sleep(seconds)
+        time.sleep(seconds)  # the fault itself: others wait for the lock meanwhile
         database.execute("ROLLBACK")
 
 

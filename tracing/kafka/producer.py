@@ -256,7 +256,7 @@ class TracedProducer(ProducerMethods):
         try:
             end_with = getattr(future, "add_done_callback", None)
             if end_with is None:
-                # The method has waited, and returned what nobody but the application knows.
+                # The method has waited, and returned what only the application knows.
                 sending.acknowledged(None)
             else:
                 end_with(sending.done)

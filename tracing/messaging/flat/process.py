@@ -253,6 +253,8 @@ class FlatProcesses:
             handling.arrival = arrival = plan.arrival
             handling.entered = handling.token = handling.view = None
         except Exception:
+            # A mistake of ours or of a processor: the general code, which copes with either, begins
+            # anew, and `fallbacks` shows that it had to.
             return self._no("fault")
         try:
             if span is not None:
