@@ -43,6 +43,7 @@ def saga_health_board() -> Board:
             Row(
                 "What delays them?",
                 (
+                    SignalPanel(kind="timeseries", signals=(sagas.OLDEST_IN_STATES,), width=24),
                     SignalPanel(
                         kind="timeseries",
                         signals=tuple(sagas.duration(share) for share in (0.5, 0.95, 0.99)),

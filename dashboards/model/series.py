@@ -30,6 +30,7 @@ from tracing.metrics.catalog import (
     SAGA_OLDEST_AGE,
     SAGA_OVERDUE,
     SAGA_STARTED,
+    SAGA_STATE_OLDEST_AGE,
     SAGA_STEP_DURATION,
 )
 
@@ -65,6 +66,7 @@ _WITHOUT_SERVICE: Final = frozenset(
         SAGA_ACTIVE,
         SAGA_OVERDUE,
         SAGA_OLDEST_AGE,
+        SAGA_STATE_OLDEST_AGE,
     }
 )
 

@@ -14,6 +14,7 @@ from tracing.metrics.catalog import (
     SAGA_OLDEST_AGE,
     SAGA_OVERDUE,
     SAGA_STARTED,
+    SAGA_STATE_OLDEST_AGE,
     SAGA_STEP_DURATION,
     TELEMETRY_DROPPED,
 )
@@ -58,6 +59,15 @@ OLDEST: Final = Signal(
     unit="s",
     expr=lambda scope: scope.newest(SAGA_OLDEST_AGE, of=(SAGA,), by=(SAGA,)),
     legend=_NAME,
+)
+OLDEST_IN_STATES: Final = Signal(
+    title="Longest wait in each state",
+    description="How long the saga that has been in a state the longest has been in it. Where "
+    "states are named after steps, it is the wait for that step since its first request: the step "
+    "whose line rises by a second each second does not answer.",
+    unit="s",
+    expr=lambda scope: scope.newest(SAGA_STATE_OLDEST_AGE, of=(SAGA,), by=(SAGA, STATE)),
+    legend=f"{_NAME}: {{{{{STATE}}}}}",
 )
 STARTED: Final = Signal(
     title="Started",

@@ -550,6 +550,11 @@ CASES = (
             (sagas.OVERDUE, catalog.SAGA_OVERDUE, 'saga="s"'),
             (sagas.ACTIVE, catalog.SAGA_ACTIVE, 'saga="s", state="paying"'),
             (sagas.OLDEST, catalog.SAGA_OLDEST_AGE, 'saga="s"'),
+            (
+                sagas.OLDEST_IN_STATES,
+                catalog.SAGA_STATE_OLDEST_AGE,
+                'saga="s", state="paying"',
+            ),
             (services.OUTBOX, catalog.OUTBOX_PENDING, 'job="orders"'),
             (services.OUTBOX_AGE, catalog.OUTBOX_OLDEST_AGE, 'job="orders"'),
             (dead_letters.DEPTH, catalog.DEAD_LETTERS_DEPTH, HOP),

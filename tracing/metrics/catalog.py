@@ -10,6 +10,7 @@ from tracing.metrics import (
     catch_up_metrics,
     cluster_metrics,
     lag_metrics,
+    saga_metrics,
     schema_metrics,
     telemetry_metrics,
 )
@@ -18,7 +19,6 @@ from tracing.metrics.buckets import (
     DURATION_BUCKETS,
     LAG_BUCKETS,
     RETRY_BUCKETS,
-    SAGA_BUCKETS,
 )
 from tracing.metrics.metric import Metric
 
@@ -195,67 +195,15 @@ OUTBOX_OLDEST_AGE: Final = Metric(
     description="How long the oldest of the pending messages has waited; 0 if there is none.",
     labels=(semconv.SERVICE,),
 )
-SAGA_STARTED: Final = Metric(
-    name="pipeline.saga.started",
-    kind="counter",
-    unit="{saga}",
-    description="Sagas that have started. With a durable store, all replicas report the same "
-    "number: take the maximum, not the sum.",
-    labels=(semconv.SAGA_LABEL,),
-)
-SAGA_ENDED: Final = Metric(
-    name="pipeline.saga.ended",
-    kind="counter",
-    unit="{saga}",
-    description="Sagas that have ended, by outcome. With a durable store, take the maximum too.",
-    labels=(semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
-)
-SAGA_DURATION: Final = Metric(
-    name="pipeline.saga.duration",
-    kind="histogram",
-    unit="s",
-    description="From a saga's start to its end, as the service that ended it measures it.",
-    labels=(semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
-    buckets=SAGA_BUCKETS,
-)
-SAGA_STEP_DURATION: Final = Metric(
-    name="pipeline.saga.step.duration",
-    kind="histogram",
-    unit="s",
-    description="Duration of one step of a saga, from its command to its answer.",
-    labels=(semconv.SAGA_LABEL, semconv.STEP_LABEL, semconv.OUTCOME_LABEL),
-    buckets=SAGA_BUCKETS,
-)
-SAGA_COMPENSATIONS: Final = Metric(
-    name="pipeline.saga.compensations",
-    kind="counter",
-    unit="{step}",
-    description="Compensations that were done, by name. With a durable store, take the maximum "
-    "too.",
-    labels=(semconv.SAGA_LABEL, semconv.STEP_LABEL),
-)
-SAGA_ACTIVE: Final = Metric(
-    name="pipeline.saga.active",
-    kind="gauge",
-    unit="{saga}",
-    description="Sagas that have not ended, by state. Read from the durable store, so correct "
-    "after a crash; all replicas report the same number.",
-    labels=(semconv.SAGA_LABEL, semconv.STATE_LABEL),
-)
-SAGA_OVERDUE: Final = Metric(
-    name="pipeline.saga.overdue",
-    kind="gauge",
-    unit="{saga}",
-    description="Sagas that have not ended and are older than their deadline.",
-    labels=(semconv.SAGA_LABEL,),
-)
-SAGA_OLDEST_AGE: Final = Metric(
-    name="pipeline.saga.oldest_age",
-    kind="gauge",
-    unit="s",
-    description="Age of the oldest saga that has not ended; 0 if there is none.",
-    labels=(semconv.SAGA_LABEL,),
-)
+SAGA_STARTED: Final = saga_metrics.SAGA_STARTED
+SAGA_ENDED: Final = saga_metrics.SAGA_ENDED
+SAGA_DURATION: Final = saga_metrics.SAGA_DURATION
+SAGA_STEP_DURATION: Final = saga_metrics.SAGA_STEP_DURATION
+SAGA_COMPENSATIONS: Final = saga_metrics.SAGA_COMPENSATIONS
+SAGA_ACTIVE: Final = saga_metrics.SAGA_ACTIVE
+SAGA_OVERDUE: Final = saga_metrics.SAGA_OVERDUE
+SAGA_OLDEST_AGE: Final = saga_metrics.SAGA_OLDEST_AGE
+SAGA_STATE_OLDEST_AGE: Final = saga_metrics.SAGA_STATE_OLDEST_AGE
 CATCH_UP_RECORDS: Final = catch_up_metrics.CATCH_UP_RECORDS
 CATCH_UP_REMAINING: Final = catch_up_metrics.CATCH_UP_REMAINING
 CATCH_UP_RATE: Final = catch_up_metrics.CATCH_UP_RATE
@@ -312,6 +260,7 @@ METRICS: Final = (
     SAGA_ACTIVE,
     SAGA_OVERDUE,
     SAGA_OLDEST_AGE,
+    SAGA_STATE_OLDEST_AGE,
     CATCH_UP_RECORDS,
     CATCH_UP_REMAINING,
     CATCH_UP_RATE,

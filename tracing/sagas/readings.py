@@ -52,6 +52,7 @@ class SagaReadings:
         self._frozen = False
         self._states: dict[str, None] = {}
         self._compensated: dict[str, None] = {}
+        self._waits: dict[str, None] = {}
         self._refresh: asyncio.Task[None] | None = None
         instruments: tuple[tuple[Metric, Callable[[SagaHealth], Series]], ...] = (
             (catalog.SAGA_STARTED, self._started),
@@ -60,6 +61,7 @@ class SagaReadings:
             (catalog.SAGA_ACTIVE, self._active),
             (catalog.SAGA_OVERDUE, self._overdue),
             (catalog.SAGA_OLDEST_AGE, self._oldest_age),
+            (catalog.SAGA_STATE_OLDEST_AGE, self._oldest_in_states),
         )
         for metric, series in instruments:
             # Keyed by name: of several trackers with one name, the last one reports.
@@ -153,8 +155,15 @@ class SagaReadings:
     def _active(self, health: SagaHealth) -> Series:
         yield from self._capped(semconv.STATE_LABEL, health.active, self._states)
 
-    def _capped(self, label: str, counts: Mapping[str, int], seen: dict[str, None]) -> Series:
-        """Yield a series for each name, and one for all names beyond the cap.
+    def _capped(
+        self,
+        label: str,
+        counts: Mapping[str, int],
+        seen: dict[str, None],
+        *,
+        together: Callable[[Iterable[int]], int] = sum,
+    ) -> Series:
+        """Yield a series for each name, and one for all names beyond the cap together.
 
         Names seen before continue with 0, so that a graph falls instead of ending.
         """
@@ -163,9 +172,9 @@ class SagaReadings:
                 seen.setdefault(name)
             elif name not in seen:
                 seen.setdefault(OTHER)
-        others = sum(number for name, number in counts.items() if name not in seen)
+        others = [number for name, number in counts.items() if name not in seen or name == OTHER]
         for name in seen:
-            number = counts.get(name, 0) + (others if name == OTHER else 0)
+            number = together([0, *others]) if name == OTHER else counts.get(name, 0)
             yield self._series(**{label: name}), number
 
     def _overdue(self, health: SagaHealth) -> Series:
@@ -175,6 +184,12 @@ class SagaReadings:
         started_ns = health.oldest_started_ns
         age_ns = 0 if started_ns is None else max(0, time_ns() - started_ns)
         yield self._series(), age_ns / 1e9
+
+    def _oldest_in_states(self, health: SagaHealth) -> Series:
+        now_ns = time_ns()
+        ages = {state: max(0, now_ns - since) for state, since in health.moved_ns.items()}
+        for labels, age_ns in self._capped(semconv.STATE_LABEL, ages, self._waits, together=max):
+            yield labels, age_ns / 1e9
 
     def _series(self, **labels: str) -> Labels:
         return {semconv.SAGA_LABEL: self._saga, **labels}

@@ -20,6 +20,8 @@ class SagaHealth:
         active: Active sagas, by state. Use few, fixed states: they are a metric label.
         overdue: Active sagas that are past their deadline.
         oldest_started_ns: When the oldest active saga started, unix ns; `None` without any.
+        moved_ns: When the active saga that has been in a state the longest came into it, by state,
+            unix ns. Empty if the store does not know.
         started: All sagas that ever started.
         ended: All sagas that ever ended, by outcome.
         compensations: All steps ever undone, by the name of the compensation.
@@ -28,6 +30,7 @@ class SagaHealth:
     active: Mapping[str, int] = field(default_factory=dict)
     overdue: int = 0
     oldest_started_ns: int | None = None
+    moved_ns: Mapping[str, int] = field(default_factory=dict)
     started: int = 0
     ended: Mapping[SagaOutcome, int] = field(default_factory=dict)
     compensations: Mapping[str, int] = field(default_factory=dict)

@@ -37,6 +37,7 @@ class StoredSagaHealth:
                 func.count().label("number"),
                 overdue.label("overdue"),
                 func.min(sagas.started_ns).label("oldest_ns"),
+                func.min(sagas.moved_ns).label("moved_ns"),
             )
             .where(
                 sagas.saga == bindparam("saga"),
@@ -46,7 +47,7 @@ class StoredSagaHealth:
             .group_by(sagas.state)
         )
         all_time = (
-            select(totals.figure, totals.label, func.sum(totals.number), literal(0), null())
+            select(totals.figure, totals.label, func.sum(totals.number), literal(0), null(), null())
             .where(totals.saga == bindparam("saga"))
             .group_by(totals.figure, totals.label)
         )
@@ -59,13 +60,13 @@ class StoredSagaHealth:
             sqlalchemy.exc.DBAPIError: The database failed.
         """
         rows = await self._transactions.read(self._rows, {"saga": saga, "now_ns": now_ns})
-        active = {label: int(number) for figure, label, number, _, _ in rows if figure == "active"}
-        totals = {(figure, label): int(number) for figure, label, number, _, _ in rows}
-        oldest = [int(oldest_ns) for *_, oldest_ns in rows if oldest_ns is not None]
+        active = [row for row in rows if row.figure == "active"]
+        totals = {(row.figure, row.label): int(row.number) for row in rows}
         return SagaHealth(
-            active=active,
-            overdue=sum(int(overdue) for *_, overdue, _ in rows),
-            oldest_started_ns=min(oldest, default=None),
+            active={row.label: int(row.number) for row in active},
+            overdue=sum(int(row.overdue) for row in active),
+            oldest_started_ns=min((int(row.oldest_ns) for row in active), default=None),
+            moved_ns={row.label: int(row.moved_ns) for row in active},
             started=totals.get(("started", ""), 0),
             ended={outcome: totals.get(("ended", outcome), 0) for outcome in SAGA_OUTCOMES},
             compensations={

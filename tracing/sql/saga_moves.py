@@ -143,7 +143,10 @@ class SagaMoves:
             index_elements=list(table.primary_key.columns),
             set_={
                 "state": new.state,
-                "moved_ns": new.moved_ns,
+                # A step that is requested once more does not begin the wait for it anew.
+                "moved_ns": case(
+                    (columns.state == new.state, columns.moved_ns), else_=new.moved_ns
+                ),
                 "ended_ns": new.ended_ns,
                 "outcome": new.outcome,
                 "deadline_ns": func.coalesce(new.deadline_ns, columns.deadline_ns),

@@ -6,7 +6,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from sqlalchemy import MetaData, and_, bindparam, delete, or_, select, update
+from sqlalchemy import MetaData, and_, bindparam, case, delete, or_, select, update
 
 from tracing.core.text import text_of
 from tracing.headers.identity import bounded
@@ -49,6 +49,10 @@ class SagaWrites:
         sagas, steps, totals = self._tables.sagas, self._tables.steps, self._tables.totals
         self._start = Upsert(USER, lambda insert: insert(sagas).on_conflict_do_nothing())
         self._change = update(sagas).where(*_named(sagas), sagas.c.ended_ns.is_(None))
+        moved = case(
+            (sagas.c.state == bindparam("to_state"), sagas.c.moved_ns), else_=bindparam("at_ns")
+        )
+        self._move = self._change.values(state=bindparam("to_state"), moved_ns=moved)
         self._begin_step = Upsert(USER, lambda insert: _step_begun(insert(steps), steps))
         self._end_step = (
             update(steps)
@@ -103,8 +107,8 @@ class SagaWrites:
         moved_ns: int | None = None,
     ) -> None:
         """Record a saga's new state, and the reason if it is compensated; an ended saga stays."""
-        values = {"state": state, "moved_ns": time_ns() if moved_ns is None else moved_ns}
-        connection.execute(self._change, _of(saga, saga_id) | values | _reason(reason))
+        values = {"to_state": state, "at_ns": time_ns() if moved_ns is None else moved_ns}
+        connection.execute(self._move, _of(saga, saga_id) | values | _reason(reason))
 
     def begin_step_in(
         self,

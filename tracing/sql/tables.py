@@ -145,6 +145,7 @@ def _sagas(metadata: MetaData, name: str) -> Table:
         table.c.state,
         table.c.started_ns,
         table.c.deadline_ns,
+        table.c.moved_ns,
         sqlite_where=active,
         postgresql_where=active,
     )

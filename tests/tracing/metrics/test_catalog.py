@@ -72,6 +72,7 @@ async def _fail(_record: Any) -> None:
 async def _health() -> SagaHealth:
     return SagaHealth(
         active={"charge-card": 1}, overdue=1, oldest_started_ns=1, started=2,
+        moved_ns={"charge-card": 1},
         ended={"completed": 1}, compensations={"refund-card": 1},
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import time_ns
 from typing import Any
 
 import pytest
@@ -88,6 +89,27 @@ async def test_too_many_states_share_one_series() -> None:
         assert 68 == await asyncio.to_thread(
             capture.metric, "pipeline.saga.active", {"state": "_OTHER"}
         )
+
+
+async def test_the_longest_wait_of_each_state_is_reported() -> None:
+    store = Store()
+    waits = {"charge": 60, "ship": 5}
+    store.answer = lambda: SagaHealth(
+        moved_ns={state: time_ns() - seconds * 10**9 for state, seconds in waits.items()}
+    )
+    with Capture() as capture:
+        SagaTracker("place-order", _telemetry(capture), health=store)
+
+        async def wait_for(state: str) -> Any:
+            name = "pipeline.saga.state.oldest_age"
+            return await asyncio.to_thread(capture.metric, name, {"state": state})
+
+        assert 60 <= await wait_for("charge") < 120
+        assert 5 <= await wait_for("ship") < 60
+        # The last saga leaves the state, and those of many more states share a series.
+        waits = {f"state-{number}": number for number in range(1000, 1100)}
+        assert 0 == await wait_for("charge")
+        assert 1099 <= await wait_for("_OTHER") < 1200
 
 
 async def test_a_failing_store_leaves_a_gap_and_is_read_once_per_collection() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 
 from tests.tracing.sql.conftest import Database
 from tracing import SagaContext, SagaHealth
-from tracing.sql import SagaView, SqlSagas
+from tracing.sql import SagaMove, SagaView, SqlSagas
 
 S = 1_000_000_000
 NAME = "place-order"
@@ -106,6 +106,21 @@ async def test_health_reports_states_overdue_sagas_and_the_oldest(
         latest = await view.sagas(connection, saga=NAME, limit=2)
     assert ["o-2", "o-1", "o-0"] == [saga.saga_id for saga in overdue]
     assert ["o-3", "o-2"] == [saga.saga_id for saga in latest]
+
+
+async def test_the_longest_wait_of_each_state_does_not_restart_with_a_repeated_request(
+    sagas: SqlSagas, database: Database
+) -> None:
+    for number in range(3):
+        await _start(sagas, database, f"o-{number}", (10 + number) * S)
+    again = SagaMove(saga_id="o-0", state="charge", at_ns=40 * S, begun_step="charge", attempts=2)
+    shipped = SagaMove(saga_id="o-1", state="ship", at_ns=30 * S)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(sagas.record_in, NAME, [again, shipped])
+        await sagas.move(connection, NAME, "o-1", "ship", moved_ns=41 * S)
+        await sagas.move(connection, NAME, "o-2", "refund", moved_ns=35 * S)
+    health = await _health(sagas, database)
+    assert {"charge": 10 * S, "ship": 30 * S, "refund": 35 * S} == health.moved_ns
 
 
 async def test_health_is_one_statement(sagas: SqlSagas, database: Database) -> None:
