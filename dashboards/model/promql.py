@@ -246,23 +246,34 @@ class Scope:
         """Return a gauge's highest value over all other labels."""
         return aggregate("max", by, self.select(metric, *where))
 
-    def newest(self, metric: Metric, *where: str, of: Sequence[str], by: Sequence[str] = ()) -> str:
+    def newest(
+        self,
+        metric: Metric,
+        *where: str,
+        of: Sequence[str],
+        by: Sequence[str] = (),
+        beside: Metric | None = None,
+        how: str = "max",
+    ) -> str:
         """Return a gauge that several processes read from one store: the newest sample decides.
 
         A process that has ended counts for minutes. What its successor reads is right, also where
-        it is lower.
+        it is lower, and where it is nothing.
 
         Args:
             metric: The gauge.
             where: More matchers.
             of: The labels of what one process reports as a whole, such as the sagas of a name.
             by: The labels to keep.
+            beside: A gauge that a process reports at the same time, also while it has no value of
+                this one.
+            how: How to aggregate what one process reports.
         """
         series = self.select(metric, *where)
-        latest = f"timestamp({series}) == on ({', '.join(of)}) group_left () " + aggregate(
-            "max", of, f"timestamp({series})"
-        )
-        return aggregate("max", by, f"{series} and {latest}")
+        times = f"timestamp({series})"
+        reported = f"timestamp({self.select(beside)}) or {times}" if beside else times
+        latest = f"{times} == on ({', '.join(of)}) group_left () " + aggregate("max", of, reported)
+        return aggregate(how, by, f"{series} and {latest}")
 
     def _selector_matchers(self) -> list[str]:
         return [f'{label}="{value}"' for label, value in self.selector.items()]

@@ -17,6 +17,7 @@ from dashboards.model.signal import EACH_POINT, Signal, Threshold, ValueMapping
 from dashboards.signals.catch_up import NEVER_S
 from tracing.metrics.catalog import (
     CONSUMER_CATCH_UP_TIME,
+    CONSUMER_CAUSE,
     CONSUMER_LAG,
     CONSUMER_LAG_TIME,
     CONSUMER_LOST,
@@ -133,7 +134,9 @@ CATCH_UP: Final = Signal(
     description="How long the group needs until it has no lag, if it and its producers go on like "
     "this, by the slope of the lag. Never, if the lag does not fall.",
     unit="s",
-    expr=lambda scope: scope.newest(CONSUMER_CATCH_UP_TIME, of=(GROUP,), by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.newest(
+        CONSUMER_CATCH_UP_TIME, of=(GROUP,), by=(GROUP, TOPIC), beside=CONSUMER_CAUSE
+    ),
     legend=_HOP,
     mappings=(ValueMapping(NEVER_S, "never", "critical"),),
 )
@@ -143,7 +146,9 @@ RETENTION_USED: Final = Signal(
     "committed has used, by time or bytes. From 100 % on, the broker may delete the record with "
     "its segment. No data: the lag monitor may not describe the topic's configuration.",
     unit="percentunit",
-    expr=lambda scope: scope.newest(CONSUMER_RETENTION_USED, of=(GROUP,), by=(GROUP, TOPIC)),
+    expr=lambda scope: scope.newest(
+        CONSUMER_RETENTION_USED, of=(GROUP,), by=(GROUP, TOPIC), beside=CONSUMER_CAUSE
+    ),
     legend=_HOP,
     thresholds=(Threshold(0.5, "warning"), Threshold(0.8, "critical")),
 )
@@ -153,7 +158,9 @@ RETENTION_LEFT: Final = Signal(
     "committed, if the group commits nothing more. No data: no record waits, or the lag monitor "
     "may not describe the topic's configuration.",
     unit="s",
-    expr=lambda scope: aggregate("min", (GROUP, TOPIC), scope.select(CONSUMER_RETENTION_LEFT)),
+    expr=lambda scope: scope.newest(
+        CONSUMER_RETENTION_LEFT, of=(GROUP,), by=(GROUP, TOPIC), beside=CONSUMER_CAUSE, how="min"
+    ),
     legend=_HOP,
     thresholds=(Threshold(0, "critical"), Threshold(3600, "warning"), Threshold(86400, "ok")),
     below="critical",

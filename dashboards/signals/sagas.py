@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import OUTCOME, SAGA, STATE, STEP
+from dashboards.model.promql import aggregate
 from dashboards.model.signal import Signal, Threshold
 from tracing.metrics.catalog import (
     SAGA_ACTIVE,
@@ -37,12 +38,19 @@ def _steps(scope: Scope) -> str:
     return scope.increase(SAGA_STEP_DURATION, by=(SAGA, STEP, OUTCOME), part="count")
 
 
+def _active(scope: Scope) -> str:
+    """Return a query for the active sagas by name and state; 0 where a store reports none."""
+    active = scope.newest(SAGA_ACTIVE, of=(SAGA,), by=(SAGA, STATE), beside=SAGA_OVERDUE)
+    reported = aggregate("group", (SAGA,), scope.select(SAGA_OVERDUE))
+    return f'{active} or on ({SAGA}) label_replace(0 * {reported}, "{STATE}", "none", "", "")'
+
+
 ACTIVE: Final = Signal(
     title="Active sagas by state",
     description="Sagas that have not ended, by the state they are in. If a state keeps growing, "
     "its step does not answer.",
     unit="locale",
-    expr=lambda scope: scope.newest(SAGA_ACTIVE, of=(SAGA,), by=(SAGA, STATE)),
+    expr=_active,
     legend=f"{_NAME}: {{{{{STATE}}}}}",
 )
 OVERDUE: Final = Signal(

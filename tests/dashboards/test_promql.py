@@ -38,6 +38,8 @@ HOP = 'messaging_consumer_group_name="g", messaging_destination_name="t"'
 HOPS = ("messaging_consumer_group_name", "messaging_destination_name")
 STATUSES = ("ok", "catching_up", "lagging", "stalled", "dead", "abandoned")
 DEAD_LETTERS = "pipeline_dead_letters_total"
+_OVERDUE = 'pipeline_saga_overdue{saga="s"'
+_CAUSE = 'pipeline_consumer_cause{messaging_consumer_group_name="g", cause="one_partition"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -563,7 +565,45 @@ CASES = (
             (lag.SECONDS, catalog.CONSUMER_LAG_TIME, HOP),
             (lag.CATCH_UP, catalog.CONSUMER_CATCH_UP_TIME, HOP),
             (lag.RETENTION_USED, catalog.CONSUMER_RETENTION_USED, HOP),
+            (lag.RETENTION_LEFT, catalog.CONSUMER_RETENTION_LEFT, HOP),
         )
+    ),
+    *(
+        Case(
+            about=f"a newer process without a value overrules one that has ended: {signal.title}",
+            series={
+                f'{metric.prometheus}{{{labels}, instance="a"}}': "7x115 _x80",
+                f'{beside}, instance="a"}}': "0x115 _x80",
+                f'{beside}, instance="b"}}': "_x118 0x80",
+            },
+            expr=f"count({signal.expr(SCOPE)}) or vector(0)",
+            value=0,
+        )
+        for signal, metric, labels, beside in (
+            (lag.CATCH_UP, catalog.CONSUMER_CATCH_UP_TIME, HOP, _CAUSE),
+            (lag.RETENTION_USED, catalog.CONSUMER_RETENTION_USED, HOP, _CAUSE),
+            (lag.RETENTION_LEFT, catalog.CONSUMER_RETENTION_LEFT, HOP, _CAUSE),
+        )
+    ),
+    Case(
+        about="a newer process without an active saga overrules one that was killed",
+        series={
+            'pipeline_saga_active{saga="s", state="paying", instance="a"}': "7x115 _x80",
+            f'{_OVERDUE}, instance="a"}}': "0x115 _x80",
+            f'{_OVERDUE}, instance="b"}}': "_x118 0x80",
+        },
+        expr=sagas.ACTIVE.expr(SCOPE),
+        value=0,
+    ),
+    Case(
+        about="sagas are active in two states, and nothing is added for none",
+        series={
+            'pipeline_saga_active{saga="s", state="paying"}': "7x200",
+            'pipeline_saga_active{saga="s", state="shipping"}': "2x200",
+            f"{_OVERDUE}}}": "0x200",
+        },
+        expr=f"sum({sagas.ACTIVE.expr(SCOPE)}) * count({sagas.ACTIVE.expr(SCOPE)})",
+        value=18,
     ),
     Case(
         about="a group that works off history is catching up",
