@@ -36,6 +36,7 @@ class Shop:
     Attributes:
         bootstrap_servers: The cluster.
         folder: Folder for the databases and the services' logs.
+        environment: The environment of its processes, without that of single services.
         unclean: Services that did not stop cleanly on SIGTERM.
     """
 
@@ -48,7 +49,7 @@ class Shop:
         with listen(0) as probe:
             self._port = probe.getsockname()[1]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._environment = {
+        self.environment = {
             **os.environ,
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url,
             "OTEL_LOGS_EXPORTER": "none",
@@ -59,7 +60,7 @@ class Shop:
         }
         self._reporting = frozenset(SERVICES if metrics_url else SAGAS)
         if metrics_url:
-            self._environment |= {
+            self.environment |= {
                 "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": metrics_url,
                 "OTEL_METRIC_EXPORT_INTERVAL": "5000",
             }
@@ -102,7 +103,7 @@ class Shop:
             self._processes[replica or service] = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=self._environment
+                env=self.environment
                 | {"OTEL_METRICS_EXPORTER": "otlp" if service in self._reporting else "none"},
                 stdout=log,
                 stderr=log,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from math import ceil
 from statistics import quantiles
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from dashboards.signals import dead_letters, flows, lag, sagas
 from demo_pipeline.services import ALL_TOPICS, DEAD_LETTER_TOPICS, SERVICES
 from tests.chaos.databases import SAGAS
 from tests.chaos.saga_counts import counts_from_rows
+from tests.outage.figure import Figure, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,33 +29,6 @@ if TYPE_CHECKING:
 
 _CONFIG = Config()
 _ENOUGH = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One number that a dashboard shows.
-
-    Attributes:
-        name: What it is.
-        shown: What its query returns; `None` for nothing.
-        truth: What it should be.
-        within: The tolerance, as a share of the truth.
-    """
-
-    name: str
-    shown: float | None
-    truth: float
-    within: float
-
-    @property
-    def fits(self) -> bool:
-        """Whether it is within its tolerance; nothing is as good as 0."""
-        return abs((self.shown or 0.0) - self.truth) <= self.within * self.truth
-
-    def __str__(self) -> str:
-        shown = "nothing" if self.shown is None else f"{self.shown:,.2f}"
-        mark = "  " if self.fits else "! "
-        return f"{mark}{self.name:<58}{shown:>12}{self.truth:>12,.2f}   ± {self.within:.0%}"
 
 
 async def figures(
@@ -102,16 +75,16 @@ def _saga_figures(server: PrometheusServer, folder: Path, window_s: int) -> list
 
 
 def _lags(server: PrometheusServer, collector: Collector, window_s: int) -> list[Figure]:
-    shown = _shown(server, flows.END_TO_END_BY_HOP, window_s, GROUP, TOPIC)
+    p95_s = _shown(server, flows.END_TO_END_BY_HOP, window_s, GROUP, TOPIC)
     return [
         Figure(
             f"end-to-end p95 of {group} on {topic}, s",
-            shown.get((group, topic)),
+            p95_s.get((group, topic)),
             quantiles(values, n=20)[-1],
             0.15,
         )
         for (group, topic), values in sorted(collector.end_to_end_s.items())
-        if len(values) >= _ENOUGH and (group, topic) in shown
+        if len(values) >= _ENOUGH and (group, topic) in p95_s
     ]
 
 
@@ -119,11 +92,8 @@ def _shown(
     server: PrometheusServer, signal: Signal, window_s: int, *labels: str, factor: float = 1.0
 ) -> dict[tuple[str, ...], float]:
     """Return what a signal shows over the window, summed by these labels."""
-    found: Counter[tuple[str, ...]] = Counter()
-    for series in server.query(signal.expr(Scope.of(_CONFIG, window=f"{window_s}s"))):
-        key = tuple(series["metric"].get(label, "") for label in labels)
-        found[key] += float(series["value"][1]) * factor  # type: ignore[assignment]  # a float
-    return dict(found)
+    query = signal.expr(Scope.of(_CONFIG, window=f"{window_s}s"))
+    return {key: value * factor for key, value in shown(server, query, *labels).items()}
 
 
 async def _offsets(

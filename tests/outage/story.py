@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -24,6 +25,7 @@ from tests.chaos.shop import Shop
 from tests.dashboards.prometheus_server import prometheus_server
 from tests.outage.alert_log import AlertLog
 from tests.outage.figures import figures
+from tests.outage.returns import Returns
 from tracing import cloudevent
 
 if TYPE_CHECKING:
@@ -31,11 +33,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.dashboards.prometheus_server import PrometheusServer
-    from tests.outage.figures import Figure
+    from tests.outage.figure import Figure
 
 _POLL_S = 5.0
 _SETTLE_S = 60.0
 _POISON = 10
+_TOPIC_ABSENT_S = 20.0
 ODD_GROUP = "x $(touch pwned)"
 """The name of a consumer group that nothing may run as a command."""
 
@@ -72,6 +75,19 @@ class Story:
     accepted: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What chapters act on.
+
+    Attributes:
+        shop: The services.
+        returns: The pipelines beside the orders.
+    """
+
+    shop: Shop
+    returns: Returns
+
+
 async def run_story(
     binaries: Path,
     folder: Path,
@@ -98,23 +114,32 @@ async def run_story(
         servers = kafka.bootstrap_servers
         with prometheus_server(binaries, folder, rules) as server, Collector() as collector:
             shop = Shop(servers, folder, collector.url, metrics_url=server.otlp_metrics)
-            async with _watching(server, story.alerts, began), shop, _lag_monitor(server, servers):
+            returns = Returns(servers, folder, shop.environment)
+            stage = Stage(shop, returns)
+            async with (
+                _watching(server, story.alerts, began),
+                shop,
+                returns,
+                _lag_monitor(server, servers),
+            ):
                 customers = Customers(shop.url, rate)
                 placing = asyncio.create_task(customers.run())
                 try:
                     for name in chapters:
                         report(f"{time.monotonic() - began:6.0f} s  {name}")
                         start_s = time.monotonic() - began
-                        await CHAPTERS[name](shop, minutes * 60)
+                        await CHAPTERS[name](stage, minutes * 60)
                         end_s = time.monotonic() - began
                         story.chapters.append(Chapter(name, start_s, end_s))
                 finally:
                     customers.stop()
                     await placing
+                await returns.stop()
                 report(f"{time.monotonic() - began:6.0f} s  settle")
                 await asyncio.sleep(_SETTLE_S)
                 story.accepted = len(customers.accepted)
                 story.shown = await figures(server, servers, folder, collector)
+                story.shown += returns.figures(server, ceil(server.age_s()))
     return story
 
 
@@ -127,36 +152,36 @@ def _rules(folder: Path) -> list[Path]:
     return files
 
 
-async def _steady(_shop: Shop, length_s: float) -> None:
+async def _steady(_stage: Stage, length_s: float) -> None:
     await asyncio.sleep(length_s)
 
 
-async def _payment_killed(shop: Shop, length_s: float) -> None:
-    shop.kill("payment")
+async def _payment_killed(stage: Stage, length_s: float) -> None:
+    stage.shop.kill("payment")
     await asyncio.sleep(length_s)
-    shop.start("payment")
+    stage.shop.start("payment")
     await asyncio.sleep(length_s)
 
 
-async def _rolling_restart(shop: Shop, length_s: float) -> None:
+async def _rolling_restart(stage: Stage, length_s: float) -> None:
     for service in SERVICES:
-        await shop.stop(service)
-        shop.start(service)
+        await stage.shop.stop(service)
+        stage.shop.start(service)
         await asyncio.sleep(5.0)
     await asyncio.sleep(length_s)
 
 
-async def _payment_scaled(shop: Shop, length_s: float) -> None:
+async def _payment_scaled(stage: Stage, length_s: float) -> None:
     replicas = ("payment-2", "payment-3")
     for replica in replicas:
-        shop.start("payment", replica)
+        stage.shop.start("payment", replica)
     await asyncio.sleep(length_s)
     for replica in replicas:
-        await shop.stop(replica)
+        await stage.shop.stop(replica)
 
 
-async def _poison(shop: Shop, length_s: float) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=shop.bootstrap_servers) as producer:
+async def _poison(stage: Stage, length_s: float) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=stage.shop.bootstrap_servers) as producer:
         for _ in range(_POISON):
             await producer.send_and_wait(
                 "orders.events",
@@ -167,10 +192,10 @@ async def _poison(shop: Shop, length_s: float) -> None:
     await asyncio.sleep(length_s)
 
 
-async def _slow_store(shop: Shop, length_s: float) -> None:
+async def _slow_store(stage: Stage, length_s: float) -> None:
     """Hold the write lock of a service's database nine of ten seconds."""
     end = time.monotonic() + length_s
-    file = shop.folder / "inventory.sqlite3"
+    file = stage.shop.folder / "inventory.sqlite3"
     while time.monotonic() < end:
         await asyncio.to_thread(_lock, file, 0.9)
         await asyncio.sleep(0.1)
@@ -184,11 +209,11 @@ def _lock(file: Path, seconds: float) -> None:
         database.execute("ROLLBACK")
 
 
-async def _odd_names(shop: Shop, length_s: float) -> None:
+async def _odd_names(stage: Stage, length_s: float) -> None:
     """Read as a group with an odd name, and leave it behind."""
     async with AIOKafkaConsumer(
         "orders.events",
-        bootstrap_servers=shop.bootstrap_servers,
+        bootstrap_servers=stage.shop.bootstrap_servers,
         group_id=ODD_GROUP,
         auto_offset_reset="earliest",
     ) as consumer:
@@ -197,14 +222,27 @@ async def _odd_names(shop: Shop, length_s: float) -> None:
     await asyncio.sleep(length_s)
 
 
-async def _quiet_half_hour(shop: Shop, _length_s: float) -> None:
+async def _quiet_half_hour(stage: Stage, _length_s: float) -> None:
     for _ in range(2):
         await asyncio.sleep(600)
-        await _rolling_restart(shop, 0)
+        await _rolling_restart(stage, 0)
     await asyncio.sleep(600)
 
 
-CHAPTERS: Mapping[str, Callable[[Shop, float], Awaitable[None]]] = {
+async def _topic_recreated(stage: Stage, length_s: float) -> None:
+    await stage.returns.start()
+    await asyncio.sleep(length_s / 2)
+    await stage.returns.recreate_topic(_TOPIC_ABSENT_S)
+    await asyncio.sleep(length_s)
+
+
+async def _two_pipelines(stage: Stage, length_s: float) -> None:
+    """Let two more pipelines share a topic and a group; they go on until the end."""
+    await stage.returns.start()
+    await asyncio.sleep(length_s)
+
+
+CHAPTERS: Mapping[str, Callable[[Stage, float], Awaitable[None]]] = {
     "steady": _steady,
     "payment-killed": _payment_killed,
     "rolling-restart": _rolling_restart,
@@ -212,6 +250,8 @@ CHAPTERS: Mapping[str, Callable[[Shop, float], Awaitable[None]]] = {
     "poison": _poison,
     "slow-store": _slow_store,
     "odd-names": _odd_names,
+    "two-pipelines": _two_pipelines,
+    "topic-recreated": _topic_recreated,
     "quiet-half-hour": _quiet_half_hour,
 }
 """What can happen, by name, in the order of a whole run."""
