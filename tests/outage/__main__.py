@@ -64,12 +64,8 @@ def _show(story: Story) -> None:
     click.echo(f"{story.accepted} orders")
     for chapter in story.chapters:
         click.echo(f"\n{chapter.name}: {chapter.start_s:.0f} to {chapter.end_s:.0f} s")
-        for alert in story.alerts.fired(chapter.start_s, chapter.end_s):
-            fired_s = (alert.fired_s or 0.0) - chapter.start_s
-            resolved = "still there"
-            if alert.resolved_s is not None:
-                resolved = f"resolved at {alert.resolved_s - chapter.start_s:.0f} s"
-            click.echo(f"  {alert.name:<30} fired at {fired_s:4.0f} s, {resolved}: {alert.text}")
+        for line in story.alert_lines(chapter):
+            click.echo(line)
     click.echo(f"\n  {'what':<58}{'shown':>12}{'truth':>12}")
     for figure in story.shown:
         click.echo(figure)

@@ -32,6 +32,14 @@ class Alert:
     fired_s: float | None = None
     resolved_s: float | None = None
 
+    def line(self, since_s: float) -> str:
+        """Describe it in one line, with times since a moment of the run."""
+        fired_s = (self.fired_s or 0.0) - since_s
+        resolved = "still there"
+        if self.resolved_s is not None:
+            resolved = f"resolved at {self.resolved_s - since_s:.0f} s"
+        return f"  {self.name:<30} fired at {fired_s:4.0f} s, {resolved}: {self.text}"
+
 
 @dataclass(slots=True)
 class AlertLog:

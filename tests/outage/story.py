@@ -74,6 +74,13 @@ class Story:
     shown: list[Figure] = field(default_factory=list)
     accepted: int = 0
 
+    def alert_lines(self, chapter: Chapter) -> list[str]:
+        """Describe the alerts that fired in a chapter, a line each."""
+        return [
+            alert.line(chapter.start_s)
+            for alert in self.alerts.fired(chapter.start_s, chapter.end_s)
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -131,6 +138,9 @@ async def run_story(
                         await CHAPTERS[name](stage, minutes * 60)
                         end_s = time.monotonic() - began
                         story.chapters.append(Chapter(name, start_s, end_s))
+                        # At once, too: what comes later may fail.
+                        for line in story.alert_lines(story.chapters[-1]):
+                            report(line)
                 finally:
                     customers.stop()
                     await placing

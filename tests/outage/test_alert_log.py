@@ -36,3 +36,13 @@ def test_an_alert_that_comes_back_is_a_second_one() -> None:
     assert [0, 2] == [alert.fired_s for alert in log.fired()]
     assert [2] == [alert.fired_s for alert in log.fired(start_s=1)]
     assert [0] == [alert.fired_s for alert in log.fired(end_s=1)]
+
+
+def test_the_line_of_an_alert_has_times_since_a_chapter_began() -> None:
+    log = AlertLog()
+    for second, seen in ((70, [_listed("A", "firing")]), (85, [])):
+        log.take(second, seen)
+
+    assert "  A                              fired at   10 s, resolved at 25 s: A!" == (
+        log.alerts[0].line(since_s=60)
+    )
