@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from tracing.metrics.catalog import TELEMETRY_DROPPED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 Level = Literal["ok", "warning", "critical"]
 OK: Final[Level] = "ok"
+NO_SERVICE: Final = "no service reports"
+NO_MONITOR: Final = "the lag monitor reports nothing"
+NO_SAGAS: Final = "no service reports sagas"
 EACH_POINT: Final = "Each bar counts what is new since the one before it."
 """Describes panels of rare events, which show counts: a rate would be 0.00 something."""
 
@@ -60,8 +65,12 @@ class Signal:
         below: The level below the first threshold.
         mappings: Texts for values that encode states.
         exemplars: Whether its points have exemplars that link to traces.
-        reporter: Of events, a metric that exists while they would be counted: with it and without
-            events, all is well; without both, nothing reports.
+        reporter: A metric that exists while this would be measured; by default, of any service.
+            With it and without results, there is nothing to show, and a series says so; without
+            both, nothing reports. Signals without one have results whenever something reports:
+            what is read from a store has none while the store cannot be read.
+        nothing: The value of that series; by default none at all.
+        empty: What an empty panel means.
     """
 
     title: str
@@ -73,4 +82,6 @@ class Signal:
     below: Level = OK
     mappings: tuple[ValueMapping, ...] = ()
     exemplars: bool = False
-    reporter: Metric | None = None
+    reporter: Metric | None = TELEMETRY_DROPPED
+    nothing: float | None = None
+    empty: str = NO_SERVICE

@@ -55,8 +55,6 @@ if TYPE_CHECKING:
 COLOURS: Final[Mapping[Level, str]] = {"ok": "green", "warning": "orange", "critical": "red"}
 QUERIES: Final = "ABCDEFGH"
 """The ids of a panel's queries, in order."""
-NO_DATA: Final = "no data"
-"""What a panel says that has no value in the time shown."""
 _COMMAND_WIDTH: Final = 560
 
 

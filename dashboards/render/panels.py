@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from grafana_foundation_sdk.builders import dashboard, logs, loki, table, tempo, text
@@ -9,6 +10,7 @@ from grafana_foundation_sdk.builders.dashboard import DashboardLink, ThresholdsC
 from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.models.dashboard import (
     DashboardLinkType,
+    DynamicConfigValue,
     ThresholdsMode,
     ValueMap,
     ValueMappingResult,
@@ -27,9 +29,9 @@ from dashboards.model.board import (
     description_of,
     title_of,
 )
-from dashboards.model.labels import VARIABLE_OF
+from dashboards.model.labels import COLUMN_OF, COMMAND, VARIABLE_OF
 from dashboards.model.promql import RATE_INTERVAL, STEP, Scope, aggregate
-from dashboards.render.kinds import COLOURS, KINDS, NO_DATA, QUERIES
+from dashboards.render.kinds import COLOURS, KINDS, QUERIES
 from dashboards.render.variables import LOKI, PROMETHEUS, TEMPO
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ if TYPE_CHECKING:
     from dashboards.model.signal import Signal
 
 _NONE: Final = "none"
-_NOTHING_REPORTS: Final = "nothing reports"
+_LABEL: Final = re.compile(r"\{\{(\w+)\}\}")
+_COUNTS: Final = frozenset({"locale", "recps", "cps"})
+# A map and a distribution have no series for nothing.
+_WITHOUT_NONE: Final = frozenset({"graph", "heatmap"})
 _MAX_TRACES: Final = 50
 _INSTANT: Final = frozenset({"stat", "table", "graph", "funnel"})
 
@@ -69,17 +74,25 @@ def scope_of(panel: SignalPanel, board: Board, config: Config) -> Scope:
 
 
 def expressions_of(panel: SignalPanel, board: Board, config: Config) -> list[str]:
-    """Return a panel's queries. Of rare events, one more or a part shows that there were none."""
+    """Return a panel's queries. The first one has a result while it would have been measured."""
     scope = scope_of(panel, board, config)
     queries = [signal.expr(scope) for signal in panel.signals]
-    if (reporter := panel.signals[0].reporter) is None:
+    first = panel.signals[0]
+    if first.reporter is None or panel.kind in _WITHOUT_NONE:
         return queries
-    none = f"0 * {aggregate('group', (), scope.select(reporter))}"
-    if panel.kind == "stat":
-        return [f"{queries[0]} or on () {none}", *queries[1:]]
-    if panel.kind == "counts":
-        return [*queries, f"{none} unless on () {aggregate('group', (), queries[0])}"]
-    return queries
+    none = f"{_nothing(panel)} * {aggregate('group', (), scope.select(first.reporter))}"
+    labels = _LABEL.findall(first.legend)
+    if labels:
+        none = f'label_replace({none}, "{labels[0]}", "{_NONE}", "", "")'
+    return [f"{queries[0]} or on () {none}", *queries[1:]]
+
+
+def _nothing(panel: SignalPanel) -> str:
+    """Return the value that says that there was nothing: a line at 0 would be a duration of 0."""
+    first = panel.signals[0]
+    if first.nothing is not None:
+        return f"{first.nothing:g}"
+    return "0" if first.unit in _COUNTS or panel.kind in _INSTANT else "NaN"
 
 
 def _signals(panel: SignalPanel, board: Board, config: Config) -> Any:
@@ -92,24 +105,30 @@ def _signals(panel: SignalPanel, board: Board, config: Config) -> Any:
             made.decimals(0)
     if first.mappings:
         made.mappings([_value_map(first)])
-    if panel.kind not in {"table", "graph"}:  # where it would stand in cells without a value
-        made.no_value(_NOTHING_REPORTS if first.reporter else NO_DATA)
-    signals = (*panel.signals, None)
+    if panel.kind == "table":
+        # In cells without a value, it would stand as well.
+        made.no_value(first.empty).override_by_name(
+            COLUMN_OF[COMMAND], [DynamicConfigValue("noValue", " ")]
+        )
+    elif panel.kind != "graph":  # which has a text of its own
+        made.no_value(first.empty)
+    if (none := _LABEL.sub("", _LABEL.sub(_NONE, first.legend, count=1))) != first.legend:
+        made.override_by_name(none, [DynamicConfigValue("displayName", _NONE)])
     for number, expr in enumerate(expressions_of(panel, board, config)):
-        query = _query(expr, signals[number], panel)
+        query = _query(expr, panel.signals[number], panel)
         made.with_target(query.ref_id(QUERIES[number]).interval(config.min_step))
     if panel.drill_down:
         made.data_links([_link(panel, board, config)])
     return made
 
 
-def _query(expr: str, signal: Signal | None, panel: SignalPanel) -> Dataquery:
+def _query(expr: str, signal: Signal, panel: SignalPanel) -> Dataquery:
     query = Dataquery().datasource(PROMETHEUS).expr(expr)
-    query.legend_format((signal.legend or "__auto") if signal else _NONE)
+    query.legend_format(signal.legend or "__auto")
     if panel.kind in _INSTANT:
         query.instant()
     else:
-        query.range().exemplar(signal is not None and signal.exemplars)
+        query.range().exemplar(signal.exemplars)
     if panel.kind in {"table", "graph"}:
         query.format(PromQueryFormat.TABLE)
     elif panel.kind == "heatmap":

@@ -6,7 +6,7 @@ from typing import Final
 
 from dashboards.model.labels import OPERATION
 from dashboards.model.promql import aggregate
-from dashboards.model.signal import EACH_POINT, Signal, Threshold, ValueMapping
+from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold, ValueMapping
 from tracing.metrics.catalog import (
     CLUSTER_BROKERS,
     CLUSTER_LEADER_CHANGES,
@@ -28,6 +28,8 @@ REACHABLE: Final = Signal(
     thresholds=(Threshold(1, "ok"),),
     below="critical",
     mappings=(ValueMapping(0, "no", "critical"), ValueMapping(1, "yes", "ok")),
+    reporter=None,
+    empty=NO_MONITOR,
 )
 BROKERS: Final = Signal(
     title="Brokers",
@@ -35,6 +37,8 @@ BROKERS: Final = Signal(
     unit="locale",
     expr=lambda scope: aggregate("min", (), scope.select(CLUSTER_BROKERS)),
     legend="brokers",
+    reporter=None,
+    empty=NO_MONITOR,
 )
 OFFLINE: Final = Signal(
     title="Offline partitions",
@@ -43,6 +47,8 @@ OFFLINE: Final = Signal(
     expr=lambda scope: scope.highest(CLUSTER_OFFLINE),
     legend="offline",
     thresholds=(Threshold(1, "critical"),),
+    reporter=None,
+    empty=NO_MONITOR,
 )
 UNDER_REPLICATED: Final = Signal(
     title="Under-replicated partitions",
@@ -52,6 +58,8 @@ UNDER_REPLICATED: Final = Signal(
     expr=lambda scope: scope.highest(CLUSTER_UNDER_REPLICATED),
     legend="under-replicated",
     thresholds=(Threshold(1, "warning"),),
+    reporter=None,
+    empty=NO_MONITOR,
 )
 LEADER_CHANGES: Final = Signal(
     title="Leader changes",
@@ -61,6 +69,7 @@ LEADER_CHANGES: Final = Signal(
     expr=lambda scope: scope.increase(CLUSTER_LEADER_CHANGES),
     legend="leader changes",
     reporter=CONSUMER_STATUS,
+    empty=NO_MONITOR,
 )
 CLIENT_P95: Final = Signal(
     title="Sends, polls and commits of all services, p95",

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import COMMAND, ERROR, GROUP, TOPIC
 from dashboards.model.series import labels_of
-from dashboards.model.signal import EACH_POINT, Signal, Threshold
+from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold
 from tracing.metrics.catalog import (
+    CONSUMER_STATUS,
     DEAD_LETTERS,
     DEAD_LETTERS_DEPTH,
     DEAD_LETTERS_OLDEST_AGE,
@@ -16,7 +17,6 @@ from tracing.metrics.catalog import (
     REPLAY_SKIPPED,
     RETRIES,
     RETRY_DURATION,
-    TELEMETRY_DROPPED,
     UNREADABLE_SKIPPED,
 )
 
@@ -35,7 +35,6 @@ RATE: Final = Signal(
     expr=lambda scope: scope.increase(DEAD_LETTERS, by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
-    reporter=TELEMETRY_DROPPED,
 )
 COUNT: Final = Signal(
     title="Dead letters",
@@ -44,7 +43,6 @@ COUNT: Final = Signal(
     expr=lambda scope: scope.increase(DEAD_LETTERS),
     legend="dead letters",
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
-    reporter=TELEMETRY_DROPPED,
 )
 BY_REASON: Final = Signal(
     title="Dead letters by reason",
@@ -53,7 +51,6 @@ BY_REASON: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(DEAD_LETTERS, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
     legend=_WHY,
-    reporter=TELEMETRY_DROPPED,
 )
 DEPTH: Final = Signal(
     title="Dead letters waiting",
@@ -62,6 +59,8 @@ DEPTH: Final = Signal(
     expr=lambda scope: scope.newest(DEAD_LETTERS_DEPTH, of=(GROUP, TOPIC), by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(1, "warning"), Threshold(100, "critical")),
+    reporter=CONSUMER_STATUS,
+    empty=NO_MONITOR,
 )
 OLDEST: Final = Signal(
     title="Age of the oldest dead letter",
@@ -71,6 +70,8 @@ OLDEST: Final = Signal(
     expr=lambda scope: scope.newest(DEAD_LETTERS_OLDEST_AGE, of=(GROUP, TOPIC), by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(3600, "warning"), Threshold(86400, "critical")),
+    reporter=CONSUMER_STATUS,
+    empty=NO_MONITOR,
 )
 RETRIES_BY_REASON: Final = Signal(
     title="Retries by reason",
@@ -79,7 +80,6 @@ RETRIES_BY_REASON: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(RETRIES, f'{ERROR}!=""', by=(GROUP, TOPIC, ERROR)),
     legend=_WHY,
-    reporter=TELEMETRY_DROPPED,
 )
 RETRY_P95: Final = Signal(
     title="Time spent on retries, p95",
@@ -111,7 +111,6 @@ REPLAYED: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(DEAD_LETTERS_REPLAYED, by=(GROUP, TOPIC)),
     legend=_HOP,
-    reporter=TELEMETRY_DROPPED,
 )
 REPLAYS_SKIPPED: Final = Signal(
     title="Replays skipped by other groups",
@@ -120,7 +119,6 @@ REPLAYS_SKIPPED: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(REPLAY_SKIPPED, by=(GROUP, TOPIC)),
     legend=_HOP,
-    reporter=TELEMETRY_DROPPED,
 )
 UNREADABLE: Final = Signal(
     title="Unreadable records skipped",
@@ -130,7 +128,6 @@ UNREADABLE: Final = Signal(
     expr=lambda scope: scope.increase(UNREADABLE_SKIPPED, by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(1, "warning"),),
-    reporter=TELEMETRY_DROPPED,
 )
 DUPLICATES_SKIPPED: Final = Signal(
     title="Duplicates skipped",
@@ -139,7 +136,6 @@ DUPLICATES_SKIPPED: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(DUPLICATES, by=(GROUP, TOPIC)),
     legend=_HOP,
-    reporter=TELEMETRY_DROPPED,
 )
 
 
@@ -161,4 +157,6 @@ REPLAYABLE: Final = Signal(
     unit="locale",
     expr=_replayable,
     legend=_HOP,
+    reporter=CONSUMER_STATUS,
+    empty=NO_MONITOR,
 )

@@ -12,7 +12,6 @@ from tracing.metrics.catalog import (
     END_TO_END_DURATION,
     PROCESS_DURATION,
     SENT_MESSAGES,
-    TELEMETRY_DROPPED,
 )
 
 _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
@@ -42,6 +41,7 @@ END_TO_END_DISTRIBUTION: Final = Signal(
     expr=lambda scope: scope.rate(END_TO_END_DURATION, by=(BOUND,), part="bucket"),
     legend="{{le}}",
     exemplars=True,
+    empty="nothing has arrived, or no service reports",
 )
 END_TO_END_BY_HOP: Final = Signal(
     title="End-to-end lag p95 by hop",
@@ -84,7 +84,6 @@ FAILED: Final = Signal(
     ),
     legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}: {{{{{ERROR}}}}}",
     thresholds=(Threshold(1, "warning"), Threshold(100, "critical")),
-    reporter=TELEMETRY_DROPPED,
 )
 PROCESSING_P95: Final = Signal(
     title="Processing p95",

@@ -18,7 +18,6 @@ DROPPED: Final = Signal(
     expr=lambda scope: scope.increase(TELEMETRY_DROPPED, by=(SERVICE, REASON)),
     legend=_WHY,
     thresholds=(Threshold(1, "warning"), Threshold(100, "critical")),
-    reporter=TELEMETRY_DROPPED,
 )
 INVALID: Final = Signal(
     title="Invalid headers",
@@ -28,7 +27,6 @@ INVALID: Final = Signal(
     expr=lambda scope: scope.increase(CONTEXT_INVALID, by=(SERVICE, REASON)),
     legend=_WHY,
     thresholds=(Threshold(1, "warning"),),
-    reporter=TELEMETRY_DROPPED,
 )
 SKEW: Final = Signal(
     title="Clock skew",
@@ -38,7 +36,6 @@ SKEW: Final = Signal(
     expr=lambda scope: scope.increase(CLOCK_SKEW, by=(SERVICE, REASON)),
     legend=_WHY,
     thresholds=(Threshold(10, "warning"),),
-    reporter=TELEMETRY_DROPPED,
 )
 SERIES: Final = Signal(
     title="Series by service",

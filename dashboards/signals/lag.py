@@ -13,7 +13,7 @@ from dashboards.model.labels import (
     TOPIC,
 )
 from dashboards.model.promql import aggregate
-from dashboards.model.signal import EACH_POINT, Signal, Threshold, ValueMapping
+from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold, ValueMapping
 from dashboards.signals.catch_up import NEVER_S
 from tracing.metrics.catalog import (
     CONSUMER_CATCH_UP_TIME,
@@ -47,6 +47,8 @@ RECORDS: Final = Signal(
         )
     ),
     legend=_HOP,
+    reporter=None,
+    empty=NO_MONITOR,
 )
 SECONDS: Final = Signal(
     title="Lag in seconds",
@@ -60,6 +62,8 @@ SECONDS: Final = Signal(
     ),
     legend=_HOP,
     thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
+    reporter=None,
+    empty=NO_MONITOR,
 )
 
 
@@ -88,6 +92,8 @@ TOP_PARTITIONS_BY_SECONDS: Final = Signal(
     ),
     legend=_PLACE,
     thresholds=(Threshold(60, "warning"), Threshold(300, "critical")),
+    reporter=None,
+    empty=NO_MONITOR,
 )
 TOP_PARTITIONS_BY_RECORDS: Final = Signal(
     title="Top 10 partitions by lag in records",
@@ -97,6 +103,8 @@ TOP_PARTITIONS_BY_RECORDS: Final = Signal(
         f"topk(10, {scope.newest(CONSUMER_LAG, of=(GROUP,), by=(GROUP, TOPIC, PARTITION))})"
     ),
     legend=_PLACE,
+    reporter=None,
+    empty=NO_MONITOR,
 )
 GROUP_STATUS: Final = Signal(
     title="Group status",
@@ -114,6 +122,8 @@ GROUP_STATUS: Final = Signal(
         ValueMapping(4, "dead", "critical"),
         ValueMapping(5, "abandoned", "ok"),
     ),
+    reporter=None,
+    empty=NO_MONITOR,
 )
 STALLED_OR_DEAD: Final = Signal(
     title="Stalled or dead groups",
@@ -128,6 +138,7 @@ STALLED_OR_DEAD: Final = Signal(
     legend="stalled or dead",
     thresholds=(Threshold(1, "critical"),),
     reporter=CONSUMER_STATUS,
+    empty=NO_MONITOR,
 )
 CATCH_UP: Final = Signal(
     title="Time to catch up",
@@ -139,6 +150,8 @@ CATCH_UP: Final = Signal(
     ),
     legend=_HOP,
     mappings=(ValueMapping(NEVER_S, "never", "critical"),),
+    reporter=CONSUMER_STATUS,
+    empty=NO_MONITOR,
 )
 RETENTION_USED: Final = Signal(
     title="Retention used",
@@ -151,6 +164,8 @@ RETENTION_USED: Final = Signal(
     ),
     legend=_HOP,
     thresholds=(Threshold(0.5, "warning"), Threshold(0.8, "critical")),
+    reporter=CONSUMER_STATUS,
+    empty=NO_MONITOR,
 )
 RETENTION_LEFT: Final = Signal(
     title="Time until loss",
@@ -164,6 +179,8 @@ RETENTION_LEFT: Final = Signal(
     legend=_HOP,
     thresholds=(Threshold(0, "critical"), Threshold(3600, "warning"), Threshold(86400, "ok")),
     below="critical",
+    reporter=CONSUMER_STATUS,
+    empty=NO_MONITOR,
 )
 LOST: Final = Signal(
     title="Records lost",
@@ -176,4 +193,5 @@ LOST: Final = Signal(
     legend=_HOP,
     thresholds=(Threshold(1, "critical"),),
     reporter=CONSUMER_STATUS,
+    empty=NO_MONITOR,
 )

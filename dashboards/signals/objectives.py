@@ -84,6 +84,8 @@ def budget_left(objectives: Sequence[Objective]) -> Signal:
         legend=f"{{{{{PIPELINE}}}}} {{{{{OBJECTIVE}}}}}",
         thresholds=(Threshold(0, "warning"), Threshold(0.25, "ok")),
         below="critical",
+        # Without flows, nothing is spent.
+        nothing=1,
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.model.labels import GROUP, TOPIC
-from dashboards.model.signal import EACH_POINT, Signal, Threshold
+from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold
 from tracing.metrics.catalog import COMMAND_READERS as READERS
+from tracing.metrics.catalog import CONSUMER_STATUS
 from tracing.metrics.catalog import OUT_OF_ORDER as FAULTS
-from tracing.metrics.catalog import TELEMETRY_DROPPED
 
 OUT_OF_ORDER: Final = Signal(
     title="Records out of order",
@@ -17,7 +17,6 @@ OUT_OF_ORDER: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(FAULTS, by=(GROUP, TOPIC)),
     legend=f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}",
-    reporter=TELEMETRY_DROPPED,
     thresholds=(Threshold(1, "warning"),),
 )
 COMMAND_READERS: Final = Signal(
@@ -28,4 +27,6 @@ COMMAND_READERS: Final = Signal(
     expr=lambda scope: scope.newest(READERS, of=(TOPIC,), by=(TOPIC,)),
     legend=f"{{{{{TOPIC}}}}}",
     thresholds=(Threshold(2, "critical"),),
+    reporter=CONSUMER_STATUS,
+    empty=NO_MONITOR,
 )

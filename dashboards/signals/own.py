@@ -26,6 +26,9 @@ def _signal(signal: OwnSignal) -> Signal:
         expr=lambda scope: _filled(signal.query, scope),
         legend=signal.legend,
         thresholds=tuple(Threshold(each.value, each.level) for each in signal.thresholds),
+        # Which service reports the user's metric is unknown.
+        reporter=None,
+        empty="no data",
     )
 
 

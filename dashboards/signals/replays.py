@@ -35,4 +35,6 @@ STALENESS: Final = Signal(
     expr=lambda scope: scope.highest(PROJECTION_STALENESS, by=(SERVICE, PROJECTION)),
     legend=f"{{{{{SERVICE}}}}}: {{{{{PROJECTION}}}}}",
     thresholds=(Threshold(30, "warning"), Threshold(300, "critical")),
+    reporter=None,
+    empty="no service reports read models",
 )

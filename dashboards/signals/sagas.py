@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import OUTCOME, SAGA, STATE, STEP
 from dashboards.model.promql import aggregate
-from dashboards.model.signal import Signal, Threshold
+from dashboards.model.signal import NO_SAGAS, Signal, Threshold
 from tracing.metrics.catalog import (
     SAGA_ACTIVE,
     SAGA_COMPENSATIONS,
@@ -17,11 +17,11 @@ from tracing.metrics.catalog import (
     SAGA_STARTED,
     SAGA_STATE_OLDEST_AGE,
     SAGA_STEP_DURATION,
-    TELEMETRY_DROPPED,
 )
 
 if TYPE_CHECKING:
     from dashboards.model.promql import Scope
+    from tracing.metrics.metric import Metric
 
 _NAMED: Final = f'{STEP}!=""'
 _NAME: Final = f"{{{{{SAGA}}}}}"
@@ -38,9 +38,9 @@ def _steps(scope: Scope) -> str:
     return scope.increase(SAGA_STEP_DURATION, by=(SAGA, STEP, OUTCOME), part="count")
 
 
-def _active(scope: Scope) -> str:
-    """Return a query for the active sagas by name and state; 0 where a store reports none."""
-    active = scope.newest(SAGA_ACTIVE, of=(SAGA,), by=(SAGA, STATE), beside=SAGA_OVERDUE)
+def _by_state(scope: Scope, metric: Metric) -> str:
+    """Return a query for a gauge of active sagas by name and state; 0 where a store has none."""
+    active = scope.newest(metric, of=(SAGA,), by=(SAGA, STATE), beside=SAGA_OVERDUE)
     reported = aggregate("group", (SAGA,), scope.select(SAGA_OVERDUE))
     return f'{active} or on ({SAGA}) label_replace(0 * {reported}, "{STATE}", "none", "", "")'
 
@@ -50,8 +50,10 @@ ACTIVE: Final = Signal(
     description="Sagas that have not ended, by the state they are in. If a state keeps growing, "
     "its step does not answer.",
     unit="locale",
-    expr=_active,
+    expr=lambda scope: _by_state(scope, SAGA_ACTIVE),
     legend=f"{_NAME}: {{{{{STATE}}}}}",
+    reporter=None,
+    empty=NO_SAGAS,
 )
 OVERDUE: Final = Signal(
     title="Overdue sagas",
@@ -60,6 +62,8 @@ OVERDUE: Final = Signal(
     expr=lambda scope: scope.newest(SAGA_OVERDUE, of=(SAGA,), by=(SAGA,)),
     legend=_NAME,
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
+    reporter=None,
+    empty=NO_SAGAS,
 )
 OLDEST: Final = Signal(
     title="Age of the oldest active saga",
@@ -67,6 +71,8 @@ OLDEST: Final = Signal(
     unit="s",
     expr=lambda scope: scope.newest(SAGA_OLDEST_AGE, of=(SAGA,), by=(SAGA,)),
     legend=_NAME,
+    reporter=None,
+    empty=NO_SAGAS,
 )
 OLDEST_IN_STATES: Final = Signal(
     title="Longest wait in each state",
@@ -74,8 +80,10 @@ OLDEST_IN_STATES: Final = Signal(
     "states are named after steps, it is the wait for that step since its first request: the step "
     "whose line rises by a second each second does not answer.",
     unit="s",
-    expr=lambda scope: scope.newest(SAGA_STATE_OLDEST_AGE, of=(SAGA,), by=(SAGA, STATE)),
+    expr=lambda scope: _by_state(scope, SAGA_STATE_OLDEST_AGE),
     legend=f"{_NAME}: {{{{{STATE}}}}}",
+    reporter=None,
+    empty=NO_SAGAS,
 )
 STARTED: Final = Signal(
     title="Started",
@@ -101,7 +109,8 @@ FAILED: Final = Signal(
     expr=lambda scope: scope.shared_increase(SAGA_ENDED, f'{OUTCOME}="failed"', by=(SAGA,)),
     legend=_NAME,
     thresholds=(Threshold(1, "critical"),),
-    reporter=TELEMETRY_DROPPED,
+    reporter=None,
+    empty=NO_SAGAS,
 )
 COMPENSATION_RATE: Final = Signal(
     title="Share of sagas compensated or failed",

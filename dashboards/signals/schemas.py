@@ -6,7 +6,7 @@ from typing import Final
 
 from dashboards.model.labels import OUTCOME, SERVICE, SUBJECT, VERSION
 from dashboards.model.signal import EACH_POINT, Signal, Threshold
-from tracing.metrics.catalog import SCHEMA_RECORDS, TELEMETRY_DROPPED
+from tracing.metrics.catalog import SCHEMA_RECORDS
 
 _VERSION: Final = f"{{{{{SUBJECT}}}}} version {{{{{VERSION}}}}}"
 _CODED: Final = f'{OUTCOME}=~"written|read"'
@@ -32,5 +32,4 @@ FAILURES: Final = Signal(
     expr=lambda scope: scope.increase(SCHEMA_RECORDS, _FAILED, by=_FAILURE),
     legend=f"{{{{{SERVICE}}}}} ← {_VERSION}: {{{{{OUTCOME}}}}}",
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
-    reporter=TELEMETRY_DROPPED,
 )

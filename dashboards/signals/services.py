@@ -71,7 +71,6 @@ CLIENT_ERRORS: Final = Signal(
     ),
     legend=f"{{{{{SERVICE}}}}} {{{{{OPERATION}}}}}: {{{{{ERROR}}}}}",
     thresholds=(Threshold(1, "critical"),),
-    reporter=TELEMETRY_DROPPED,
 )
 CLIENT_P95: Final = Signal(
     title="Duration of sends, polls and commits, p95",
@@ -87,6 +86,8 @@ OUTBOX: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.newest(OUTBOX_PENDING, of=(SERVICE,), by=(SERVICE,)),
     legend=f"{{{{{SERVICE}}}}}",
+    reporter=None,
+    empty="no service reports an outbox",
 )
 OUTBOX_AGE: Final = Signal(
     title="Oldest message in the outbox",
@@ -96,4 +97,6 @@ OUTBOX_AGE: Final = Signal(
     expr=lambda scope: scope.newest(OUTBOX_OLDEST_AGE, of=(SERVICE,), by=(SERVICE,)),
     legend=f"{{{{{SERVICE}}}}}",
     thresholds=(Threshold(30, "warning"), Threshold(300, "critical")),
+    reporter=None,
+    empty="no service reports an outbox",
 )

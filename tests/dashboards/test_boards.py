@@ -126,14 +126,6 @@ def test_thresholds_and_value_mappings_have_the_right_colours() -> None:
     } == {value: mapping["text"] for value, mapping in status["options"].items()}
 
 
-def test_a_panel_without_data_says_so() -> None:
-    for board in BOARDS:
-        for panel in panels(board):
-            if panel["type"] in {"stat", "timeseries"}:
-                text = panel["fieldConfig"]["defaults"]["noValue"]
-                assert text in {"no data", "nothing reports"}
-
-
 def test_bars_of_several_series_do_not_hide_each_other() -> None:
     for board in BOARDS:
         for panel in panels(board):
@@ -141,18 +133,6 @@ def test_bars_of_several_series_do_not_hide_each_other() -> None:
             if "bars" == style.get("drawStyle"):
                 assert "normal" == style["stacking"]["mode"], panel["title"]
                 assert ["sum", "max"] == panel["options"]["legend"]["calcs"]
-
-
-def test_every_count_of_events_says_whether_there_were_none_or_nothing_reports() -> None:
-    counts = [
-        panel
-        for board in BOARDS
-        for panel in board_panels(board)
-        if panel.kind == "counts" or (panel.kind == "stat" and panel.over == "$interval")
-    ]
-    # Shares and durations have no value without events.
-    without = {title_of(panel) for panel in counts if panel.signals[0].reporter is None}
-    assert {"End-to-end lag p95", "Share of sagas compensated or failed"} == without
 
 
 def test_panels_are_drawn_as_their_kind_requires() -> None:
