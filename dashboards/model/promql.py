@@ -27,6 +27,8 @@ BUCKET: Final = "bucket"
 
 REMEMBERED_FOR: Final = "6h"
 """A series that returns within this time is not new."""
+LEAST_WAIT_S: Final = 120
+"""How long a condition on single samples must hold at least: two of them have to agree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,10 @@ class Scope:
         selector: Labels that every series must have, such as `cluster: eu`.
         only: Regular expressions for labels that no variable filters.
         ruleset: The prefix of the recording rules to use; empty if they are not loaded.
+        export_s: The interval at which services export metrics, in seconds.
+        fresh: Whether samples of gauges count only until the next one is overdue, instead of for
+            Prometheus' five minutes. A condition that must hold for `wait` then does not hold that
+            long by the last sample of a process that has ended.
         native: Whether Prometheus stores histograms as native ones, which have no `_bucket`,
             `_sum` and `_count` series.
     """
@@ -48,6 +54,8 @@ class Scope:
     selector: Mapping[str, str] = field(default_factory=dict)
     only: Mapping[str, str] = field(default_factory=dict)
     ruleset: str = ""
+    export_s: int = 60
+    fresh: bool = False
     native: bool = False
 
     @classmethod
@@ -62,8 +70,14 @@ class Scope:
             selector=config.selector,
             only={label: pattern for label, pattern in chosen.items() if pattern != ALL},
             ruleset=config.prefix if config.recording_rules else "",
+            export_s=seconds_of(config.min_step),
             native=config.native_histograms,
         )
+
+    @property
+    def wait(self) -> str:
+        """How long a condition must hold until two exports in a row confirm it."""
+        return f"{max(LEAST_WAIT_S, 2 * self.export_s) // 60}m"
 
     def select_recorded(self, record: str, *labels: str, where: str = "") -> str:
         """Select a recorded series, filtered by the variables of its labels and by a matcher."""
@@ -194,9 +208,21 @@ class Scope:
         """Return the rate per second of a counter that all replicas read from one store."""
         return f"({self.shared_increase(metric, *where, by=by)} / {self.window})"
 
-    def max_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
-        """Return the highest increase of any replica: for frequent events of a shared store."""
-        return aggregate("max", by, f"increase({self.select(metric, *where)}[{self.window}])")
+    def stored_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
+        """Return the increase in the window of a counter that is always read from a store.
+
+        It is `shared_increase` in short. All processes report the same total, which no restart
+        resets, so it is the highest value in the window minus the last one before it. To a new
+        Prometheus, what an old store has counted is not new.
+        """
+        series = self.select(metric, *where)
+        before = f"last_over_time({series}[{REMEMBERED_FOR}] offset {self.window})"
+        start = (
+            f"({aggregate('max', by, before)} or "
+            f"{aggregate('min', by, f'min_over_time({series}[{self.window}])')})"
+        )
+        highest = aggregate("max", by, f"max_over_time({series}[{self.window}])")
+        return f"clamp_min({highest} - {start}, 0)"
 
     def quantile(self, share: float, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
         """Return a quantile of a histogram, in its unit.
@@ -273,10 +299,17 @@ class Scope:
         times = f"timestamp({series})"
         reported = f"timestamp({self.select(beside)}) or {times}" if beside else times
         latest = f"{times} == on ({', '.join(of)}) group_left () " + aggregate("max", of, reported)
+        if self.fresh:
+            latest = f"({latest}) > time() - {self.export_s * 5 // 3}"
         return aggregate(how, by, f"{series} and {latest}")
 
     def _selector_matchers(self) -> list[str]:
         return [f'{label}="{value}"' for label, value in self.selector.items()]
+
+
+def seconds_of(window: str) -> int:
+    """Return the length of a window such as `5m`, in seconds."""
+    return int(window[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[window[-1]]
 
 
 def aggregate(how: str, by: Sequence[str], inner: str) -> str:

@@ -42,7 +42,7 @@ class BurnWindow:
         short: The short window.
         factor: The burn rate above which the alert fires; 1 spends exactly the budget. Without
             one, it fires above the share of an outage.
-        wait: How long that must hold.
+        wait: How long that must hold; by default until two exports confirm it.
         severity: The alert's severity.
         spent: What the rate means, in words.
     """
@@ -51,7 +51,7 @@ class BurnWindow:
     long: str
     short: str
     factor: float | None
-    wait: str
+    wait: str | None
     severity: Severity
     spent: str
 
@@ -62,15 +62,15 @@ WINDOWS: Final = (
         "Something in the pipeline does not work at all."
     ),
     BurnWindow(
-        "EndToEndErrorBudgetFastBurn", "1h", "5m", 14.4, "2m", "critical",
+        "EndToEndErrorBudgetFastBurn", "1h", "5m", 14.4, None, "critical",
         "At this rate, the error budget of 30 days is spent in two days."
     ),
     BurnWindow(
-        "EndToEndErrorBudgetMediumBurn", "6h", "30m", 6.0, "2m", "critical",
+        "EndToEndErrorBudgetMediumBurn", "6h", "30m", 6.0, None, "critical",
         "At this rate, the error budget of 30 days is spent in five days."
     ),
     BurnWindow(
-        "EndToEndErrorBudgetSlowBurn", "3d", "6h", 1.0, "2m", "warning",
+        "EndToEndErrorBudgetSlowBurn", "3d", "6h", 1.0, None, "warning",
         "That is more than the objective allows. It can wait for working hours."
     ),
 )  # fmt: skip
@@ -87,7 +87,7 @@ def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Ale
         Alert(
             name=window.name,
             expr=" or ".join(_too_many_late(scope, each, window) for each in objectives),
-            wait=window.wait,
+            wait=window.wait or scope.wait,
             severity=window.severity,
             summary=f"Pipeline {{{{ $labels.{PIPELINE} }}}}: {{{{ $value | humanizePercentage }}}} "
             f"of the flows of the last {window.long} are late or stuck",
@@ -115,13 +115,13 @@ def _too_many_late(scope: Scope, objective: Objective, window: BurnWindow) -> st
 def _late_share(scope: Scope, objective: Objective, window: str) -> str:
     if scope.ruleset:
         return scope.select_recorded(recorded_late_share(window), where=_of(objective))
-    return f"({late_shares(replace(scope, window=window), [objective])})"
+    return f"({late_shares(replace(scope, window=window, fresh=True), [objective])})"
 
 
 def _enough_flows(scope: Scope, objective: Objective, window: str) -> str:
     if scope.ruleset:
         return scope.select_recorded(recorded_flows(window), where=_of(objective))
-    return f"({enough_flows(replace(scope, window=window), [objective])})"
+    return f"({enough_flows(replace(scope, window=window, fresh=True), [objective])})"
 
 
 def _of(objective: Objective) -> str:

@@ -29,8 +29,8 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
     return (
         Alert(
             name="ConsumerStalled",
-            expr=_stalled(scope),
-            wait="2m",
+            expr=_stalled(replace(scope, fresh=True)),
+            wait=scope.wait,
             severity="critical",
             summary=f"{_GROUP} processes nothing: it is stalled or has no members",
             description="Its records wait{{ if gt $value 1.0 }}, the oldest for "
@@ -67,8 +67,8 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="RetentionNearlyUsed",
-            expr=f"{used.expr(scope)} > {used.thresholds[-1].value:g}",
-            wait="1m",
+            expr=f"{used.expr(replace(scope, fresh=True))} > {used.thresholds[-1].value:g}",
+            wait=scope.wait,
             severity="critical",
             summary=f"{_GROUP} is about to lose records of {_TOPIC}",
             description="Its oldest uncommitted record has used {{ $value | humanizePercentage }} "

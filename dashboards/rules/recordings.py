@@ -11,11 +11,11 @@ from dashboards.model.labels import (
     recorded_flows,
     recorded_late_share,
 )
-from dashboards.model.promql import Scope
+from dashboards.model.promql import Scope, seconds_of
 from dashboards.model.rule import Recording
 from dashboards.rules.burn_rate import WINDOWS
 from dashboards.signals import lag
-from dashboards.signals.objectives import enough_flows, late_shares, seconds_of
+from dashboards.signals.objectives import enough_flows, late_shares
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -35,7 +35,7 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
         *(
             Recording(
                 record=record(window),
-                expr=make(replace(scope, window=window), config.objectives),
+                expr=make(replace(scope, window=window, fresh=True), config.objectives),
                 slow=seconds_of(window) > _SLOW_FROM_S,
             )
             for record, make, chosen in (

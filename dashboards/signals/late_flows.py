@@ -130,7 +130,7 @@ def _by_hop(scope: Scope, objective: Objective) -> Counted:
 
 
 def _by_saga(scope: Scope, objective: Objective) -> Counted:
-    """Count sagas that ended, and those that became overdue.
+    """Count sagas that ended, and those that became overdue, which only a store knows.
 
     A saga belongs to the pipeline whose records its service processes, if that is only one.
     """
@@ -141,7 +141,7 @@ def _by_saga(scope: Scope, objective: Objective) -> Counted:
         f"last_over_time({scope.select(SAGA_OVERDUE)}[10m] offset {scope.window})",
     )
     became = f"(clamp_min({overdue} - {earlier}, 0) or {overdue})"
-    ended = aggregate("sum", (SAGA,), scope.max_increase(SAGA_ENDED, by=(SAGA, OUTCOME)))
+    ended = aggregate("sum", (SAGA,), scope.stored_increase(SAGA_ENDED, by=(SAGA, OUTCOME)))
     total = f"({became} + on ({SAGA}) group_left () {ended} or {became})"
     where = matchers(objective)[: objective.pipeline != ALL]
     pairs = known_hops(scope, *where, by=(SERVICE, PIPELINE))

@@ -46,11 +46,6 @@ def enough_flows(scope: Scope, objectives: Sequence[Objective]) -> str:
     return _for_each(objectives, enough)
 
 
-def seconds_of(window: str) -> int:
-    """Return the length of a window such as `5m`, in seconds."""
-    return int(window[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[window[-1]]
-
-
 def _for_each(objectives: Sequence[Objective], expr: Callable[[Objective], str]) -> str:
     return " or ".join(
         f'label_replace({expr(objective)}, "{OBJECTIVE}", "{objective.name}", "", "")'

@@ -21,6 +21,7 @@ from dashboards.signals import (
     dead_letters,
     hop_time,
     lag,
+    late_flows,
     objectives,
     sagas,
     services,
@@ -590,6 +591,43 @@ CASES = (
             (lag.CATCH_UP, catalog.CONSUMER_CATCH_UP_TIME, HOP, _CAUSE),
             (lag.RETENTION_USED, catalog.CONSUMER_RETENTION_USED, HOP, _CAUSE),
             (lag.RETENTION_LEFT, catalog.CONSUMER_RETENTION_LEFT, HOP, _CAUSE),
+        )
+    ),
+    *(
+        Case(
+            about=f"of sagas in a store, each that ended counts once: {about}",
+            series={
+                **{
+                    f'pipeline_saga_ended_total{{saga="s", outcome="{outcome}", '
+                    f'instance="{name}"}}': values
+                    for name, outcome, values in ended
+                },
+                **{f'{_OVERDUE}, job="o", instance="{name}"}}': "0x200" for name, _, _ in ended},
+                f'pipeline_end_to_end_duration_seconds_count{{pipeline="p", job="o", {HOP}}}': (
+                    "0+1x200"
+                ),
+            },
+            expr=late_flows.counted(SCOPE, Objective())[2].total,
+            value=value,
+        )
+        for about, ended, value in (
+            (
+                "a restart",
+                (
+                    ("a", "completed", "0+10x109 _x90"),
+                    ("b", "completed", "_x112 1120+10x90"),
+                    ("a", "failed", "0x109 _x90"),
+                    ("b", "failed", "_x112 7x90"),
+                ),
+                207,
+            ),
+            (
+                "two replicas",
+                (("a", "completed", "0+10x200"), ("b", "completed", "_x112 1120+10x90")),
+                200,
+            ),
+            ("a new Prometheus and an old store", (("a", "completed", "_x112 1120+10x90"),), 80),
+            ("a store that was replaced", (("a", "completed", "900+1x100 0+10x90"),), 0),
         )
     ),
     Case(
