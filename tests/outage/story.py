@@ -190,15 +190,18 @@ async def _payment_scaled(stage: Stage, length_s: float) -> None:
         await stage.shop.stop(replica)
 
 
+def poison(number: int) -> tuple[bytes, list[tuple[str, bytes | None]]]:
+    """Return value and headers of a record that claims to be one of the shop's events."""
+    # Without an id and a source it would claim nothing, and be skipped.
+    kind = OrderPlaced.__name__
+    return b"\x00 no event", cloudevent(type=kind, id=f"poison-{number}", source="/poison")
+
+
 async def _poison(stage: Stage, length_s: float) -> None:
     async with AIOKafkaProducer(bootstrap_servers=stage.shop.bootstrap_servers) as producer:
-        for _ in range(_POISON):
-            await producer.send_and_wait(
-                "orders.events",
-                b"\x00 no event",
-                key=b"poison",
-                headers=cloudevent(type=OrderPlaced.__name__),
-            )
+        for number in range(_POISON):
+            value, headers = poison(number)
+            await producer.send_and_wait("orders.events", value, key=b"poison", headers=headers)
     await asyncio.sleep(length_s)
 
 
