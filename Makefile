@@ -3,15 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := tracing dashboards demo_pipeline tests benchmarks
+SOURCES := tracing dashboards demo_pipeline tests benchmarks examples
 
-.PHONY: help demo test lint fmt types unit bench figures requirements clean
+.PHONY: help demo test lint fmt types unit docs bench figures requirements clean
 
 help:
 	@echo "make demo    set up and run the demo pipeline once, then show one order's trace"
 	@echo "make test    set up and run everything CI runs: lint, format, types, tests"
 	@echo "make lint    lint and check the formatting        make fmt    format and fix"
 	@echo "make types   check the types (mypy, strict)       make unit   run only the tests"
+	@echo "make docs    build the documentation, as pages in build/docs"
 	@echo "make bench   measure the cost per message, compared with the official instrumentation"
 	@echo "make figures measure it for docs/cost.md and README.md"
 	@echo "make clean   remove the virtual environment and all caches"
@@ -46,6 +47,10 @@ WORKERS ?= 3
 unit: $(READY)
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
+# Without the theme's notice about its successor; `pyproject.toml` has it.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # For example: make bench BENCH="--rows encoded,consume --rounds 9"
 bench: $(READY)
 	$(BIN)/python -m benchmarks.overhead $(BENCH)
@@ -58,7 +63,7 @@ figures: $(READY)
 # Resolves the pins again. The file names no package index, so it works with any.
 requirements:
 	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --no-header --no-annotate --extra test -o requirements.txt pyproject.toml requirements.in
+	  --no-header --no-annotate --extra test --group docs -o requirements.txt pyproject.toml requirements.in
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -54,7 +54,7 @@ class _ConfigType(click.ParamType[Config]):
 
 _CONFIG = click.option(
     "--config", type=_ConfigType(), default=Config(), show_default="built-in", metavar="FILE",
-    help="YAML file with names, selectors, data sources and objectives; the README has an example.",
+    help="YAML file with names, selectors, data sources and objectives; an example is in docs.",
 )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-import dashboards
 from dashboards.__main__ import main
 from dashboards.cli import cli
 from dashboards.config import Config, ConfigError, load_config
 from tests.dashboards.board_documents import BOARDS
+from tests.dashboards.guide import guide_block
 
 
 def _run(*arguments: str | Path) -> Result:
@@ -268,11 +267,9 @@ def test_an_empty_configuration_is_the_default(tmp_path: Path) -> None:
         assert Config() == load_config(config)
 
 
-def test_the_readmes_configuration_works(tmp_path: Path) -> None:
-    readme = (Path(dashboards.__file__).parents[1] / "README.md").read_text()
-    (text,) = re.findall(r"```yaml\n(# shop\.yaml.*?)```", readme, re.DOTALL)
+def test_the_configuration_of_the_guide_works(tmp_path: Path) -> None:
     config = tmp_path / "shop.yaml"
-    config.write_text(text)
+    config.write_text(guide_block("# shop[.]yaml"))
     assert "shop" == load_config(config).prefix
     for form in ("grafana", "provisioning", "configmap"):
         out = tmp_path / form

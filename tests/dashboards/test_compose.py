@@ -47,9 +47,11 @@ def test_images_are_pinned_and_ports_are_on_loopback(compose: dict[str, Any]) ->
             assert port.startswith("127.0.0.1:"), name
 
 
-def test_the_ports_in_the_readme_are_not_those_of_the_containers(compose: dict[str, Any]) -> None:
-    readme = (ROOT / "README.md").read_text()
-    ports = set(re.findall(r"--(?:views|http)-port (\d+)", readme))
+def test_the_ports_in_the_guide_are_not_those_of_the_containers(
+    compose: dict[str, Any],
+) -> None:
+    page = (ROOT / "docs" / "demo.md").read_text()
+    ports = set(re.findall(r"--(?:views|http)-port (\d+)", page))
 
     assert ports
     assert not ports & {

@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from dashboards.cli import cli
 from dashboards.config import load_config
 from dashboards.files import generated
-from tests.dashboards.readme import readme_block
+from tests.dashboards.guide import guide_block
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-EXAMPLE = readme_block("own:")
+EXAMPLE = guide_block("own:")
 ADDED: dict[str, Any] = yaml.safe_load(EXAMPLE)
 
 
@@ -29,7 +29,7 @@ def config_file(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_example_of_the_readme_adds_a_panel_and_a_dashboard(config_file: Path) -> None:
+def test_the_example_of_the_guide_adds_a_panel_and_a_dashboard(config_file: Path) -> None:
     files = generated(load_config(config_file))
     service, carts = json.loads(files["service.json"]), json.loads(files["carts.json"])
     assert "shop-carts" == carts["uid"]
@@ -46,7 +46,7 @@ def test_the_example_of_the_readme_adds_a_panel_and_a_dashboard(config_file: Pat
 
 @pytest.mark.integration
 @pytest.mark.timeout(900)
-def test_the_example_of_the_readme_adds_an_alert(
+def test_the_example_of_the_guide_adds_an_alert(
     config_file: Path, binaries: Path, tmp_path: Path
 ) -> None:
     files = generated(load_config(config_file))

@@ -89,8 +89,8 @@ def test_only_the_testing_package_imports_test_doubles() -> None:
     ]
 
 
-def test_the_readme_lists_every_package_of_the_library_once_on_its_floor() -> None:
-    section = (ROOT / "README.md").read_text().partition("## Where things are")[2]
+def test_the_documentation_lists_every_package_of_the_library_once_on_its_floor() -> None:
+    section = (ROOT / "docs" / "contributing.md").read_text().partition("## Where things are")[2]
     # The first table of the section: it ends with the first line that is no row.
     rows = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
     assert rows is not None

@@ -1,4 +1,4 @@
-"""Zero-code started as the README shows, and the names that it uses."""
+"""Zero-code started as the guide shows, and the names that it uses."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-def readme_line() -> str:
-    """The command that the README gives."""
+def guide_line() -> str:
+    """The command that the guide gives."""
     (line,) = re.findall(
-        r"^.*opentelemetry-instrument python your_service.py$", README, re.MULTILINE
+        r"^.*opentelemetry-instrument python your_service.py$", GUIDE, re.MULTILINE
     )
     return str(line)
 
 
-README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "docs" / "guides" / "zero-code.md").read_text()
 
 
 def start(
     line: str, program: Path, servers: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command line of the README in the environment of these tests and of nothing else."""
+    """Run a command line of the guide in the environment of these tests and of nothing else."""
     return subprocess.run(
         ["/bin/sh", "-c", line.replace("your_service.py", f"{program} {servers}")],
         env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables},
@@ -75,12 +75,10 @@ def start(
 
 
 @pytest.mark.integration
-def test_the_command_of_the_readme_exports_spans_and_metrics(
+def test_the_command_of_the_guide_exports_spans_and_metrics(
     embedded_servers: str, collector: Collector, program: Path
 ) -> None:
-    done = start(
-        readme_line(), program, embedded_servers, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url
-    )
+    done = start(guide_line(), program, embedded_servers, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
 
     assert (0, "") == (done.returncode, done.stderr)
     spans, services = [], set()
@@ -106,12 +104,12 @@ def test_the_command_of_the_readme_exports_spans_and_metrics(
     assert [2] == sent
 
 
-def test_the_extra_of_the_readme_installs_what_its_command_needs() -> None:
+def test_the_extra_of_the_guide_installs_what_its_command_needs() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
 
-    assert "pip install 'pipeline-tracing[zero-code]'" in README
+    assert "pip install 'PATH/TO/CHECKOUT[zero-code]'" in GUIDE
     brought = " ".join([*extras["zero-code"], *extras["otlp"]])
     assert "pipeline-tracing[otlp]" in brought
     for needed in (
@@ -125,7 +123,7 @@ def test_the_extra_of_the_readme_installs_what_its_command_needs() -> None:
 @pytest.mark.integration
 def test_one_warning_says_that_no_sdk_is_set_up(embedded_servers: str, program: Path) -> None:
     done = start(
-        readme_line(),
+        guide_line(),
         program,
         embedded_servers,
         OTEL_PYTHON_CONFIGURATOR="none-of-these",

@@ -1,9 +1,7 @@
-"""The example of the README, as it stands there."""
+"""The example of the guide, as it stands there."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -12,6 +10,7 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerialize
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 import tracing
+from tests.docs.pages import ROOT, blocks_of
 from tests.tracing.delivery.giving_up import given_up
 from tests.tracing.schemas.decoding import framed
 from tests.tracing.schemas.test_confluent import ORDER, V1, V2
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from tests.tracing.conftest import _InMemory
     from tests.tracing.schemas.decoding import Meter
 
-README: Final = Path(__file__).parents[3] / "README.md"
+GUIDE: Final = ROOT / "docs" / "guides" / "schemas.md"
 
 
 class _Codec:
@@ -35,8 +34,7 @@ class _Codec:
 @pytest.fixture
 def example(memory: _InMemory) -> dict[str, Any]:
     """Run the example, and return its names."""
-    section = README.read_text().partition("\n### Schemas\n")[2].partition("\n### ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (block,) = blocks_of(GUIDE)
     names: dict[str, Any] = {
         "tracing": tracing,
         "telemetry": memory.telemetry,
@@ -48,7 +46,7 @@ def example(memory: _InMemory) -> dict[str, Any]:
         "order_placed": V2,
         "codec": _Codec(),
     }
-    exec(compile(code, README, "exec"), names)  # noqa: S102 - our own README
+    exec(compile(block.source, GUIDE, "exec"), names)  # noqa: S102 - our own documentation
     return names
 
 

@@ -1,9 +1,9 @@
-"""The example of the README, as it stands there."""
+"""The examples of the guide, as they stand there."""
 
 from __future__ import annotations
 
 import ast
-import re
+import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,10 +12,13 @@ import pytest
 from sqlalchemy import MetaData, select
 
 import tracing.replay
+from tests.docs.pages import ROOT, blocks_of
 from tests.tracing.replay.doubles import VIEW, Log, LogSource, Record, decode
 from tests.tracing.sql.conftest import sqlite_engine
+from tracing import TracedConsumer
 from tracing.replay import LogPartition
-from tracing.sql import Projection, SqlProjections, keep_highest
+from tracing.sql import keep_highest
+from tracing.testing import InMemoryBroker, InMemoryConsumer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -24,17 +27,16 @@ if TYPE_CHECKING:
 
     from tracing import Telemetry
 
-README: Final = Path(__file__).parents[3] / "README.md"
+GUIDE: Final = ROOT / "docs" / "guides" / "replay.md"
 
 
 def _examples() -> list[str]:
-    section = README.read_text().partition("\n### Replay read models\n")[2].partition("\n### ")[0]
-    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    return [block.source for block in blocks_of(GUIDE)]
 
 
 async def _run(code: str, names: dict[str, Any]) -> None:
-    compiled = compile(code, README, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    running = eval(compiled, names)  # noqa: S307 - our own README
+    compiled = compile(code, GUIDE, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    running = eval(compiled, names)  # noqa: S307 - our own documentation
     if running is not None:
         await running
 
@@ -68,10 +70,12 @@ async def test_the_examples_make_a_read_model_apply_a_record_and_replay_it(
         "decode": decode,
         "telemetry": telemetry,
         "servers": "localhost:9092",
-        "SqlProjections": SqlProjections,
-        "Projection": Projection,
+        "consumer": TracedConsumer(
+            InMemoryConsumer("orders.events", broker=InMemoryBroker()), telemetry
+        ),
+        "asyncio": asyncio,
     }
-    live, replayed = _examples()[:2]
+    live, replayed, measured = _examples()
 
     async def rows() -> list[tuple[Any, ...]]:
         async with engine.connect() as connection:
@@ -86,7 +90,13 @@ async def test_the_examples_make_a_read_model_apply_a_record_and_replay_it(
         await _run(f"async with {rest}", names)
         applied = await rows()
         await _run(replayed, names)
+        await _run(measured, names)
+        await asyncio.sleep(0)
+        running = not names["measuring"].done()
+        names["measuring"].cancel()
+        await asyncio.wait([names["measuring"]])
 
+        assert running
         assert [(1, "a", 1)] == applied
         assert [(2, "a", 1)] == await rows()
     finally:
