@@ -54,8 +54,9 @@ _RELAY_STOP_S: Final = 2.0
 # process, which wakes its relay after each commit.
 _POLL_S: Final = 0.1
 _POLL_ALONE_S: Final = 1.0
-# One commit deletes what was sent meanwhile; an inbox skips what a crash sends again.
-_DELETION_DELAY_S: Final = 0.25
+# The relay measures its backlog once a second, and deletes then what was sent: one commit for
+# both. An inbox skips what a crash sends again.
+_DELETION_DELAY_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from demo_pipeline.domain.messages import Handler, Message
     from demo_pipeline.runtime.group_commit import Piece
     from demo_pipeline.runtime.service_context import ServiceContext
+    from tracing.sql import StoredRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,19 @@ class _Handling:
     message: Message | PlaceOrder
     service: ServiceContext
     record: ConsumerRecord[Any, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Handled:
+    """What came of a message.
+
+    Attributes:
+        messages: The messages to publish; `None` if it was handled before.
+        stored: All records that its transaction added to the outbox.
+    """
+
+    messages: tuple[Message, ...] | None
+    stored: Sequence[StoredRecord]
 
 
 async def perform(
@@ -50,15 +64,13 @@ async def perform(
         The messages to publish; `None` if the record was handled before.
     """
     handling = _Handling(handler, message, context, record)
-    messages = await context.commits.run(_handle_all, handling, patient=record is not None)
-    if messages:
-        context.committed()
-    return messages
+    handled = await context.commits.run(_handle_all, handling, patient=record is not None)
+    if handled.messages:
+        context.committed(handled.stored)
+    return handled.messages
 
 
-def _handle_all(
-    connection: Connection, pieces: Sequence[Piece[_Handling]]
-) -> list[tuple[Message, ...] | None]:
+def _handle_all(connection: Connection, pieces: Sequence[Piece[_Handling]]) -> list[_Handled]:
     """Handle the messages of one service, each in the context of its own task."""
     service = pieces[0].work.service
     new = accepted(connection, service, [(each, each.work.record) for each in pieces])
@@ -73,8 +85,8 @@ def _handle_all(
         for piece, messages in zip(alike, answered, strict=True):
             answers[id(piece)] = messages
             rows += piece.context.run(rows_of, messages, service)
-    service.outbox.add_all_in(connection, rows)
-    return [answers.get(id(piece)) for piece in pieces]
+    stored = service.outbox.hand_over_in(connection, rows)
+    return [_Handled(answers.get(id(piece)), stored) for piece in pieces]
 
 
 def _answers(

@@ -14,7 +14,7 @@ from demo_pipeline.runtime.faults import no_faults
 from tracing.replay import LogEnds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import httpx
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from demo_pipeline.runtime.faults import Faults
     from demo_pipeline.runtime.group_commit import GroupCommit
     from tracing import Telemetry
-    from tracing.sql import SqlInbox, SqlOutbox
+    from tracing.sql import SqlInbox, SqlOutbox, StoredRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ServiceContext:
         commits: Does work in transactions of it.
         inbox: Recognises messages that were handled before.
         outbox: Stores the messages to send.
-        committed: Called after a commit that may have added to the outbox.
+        committed: Called after a commit that may have added to the outbox, with the records.
         faults: Deliberate faults.
         deadlines: The deadlines of its sagas, if it has any.
         pace: How fast the shop runs; deadlines stretch with it.
@@ -53,7 +53,7 @@ class ServiceContext:
     commits: GroupCommit
     inbox: SqlInbox
     outbox: SqlOutbox
-    committed: Callable[[], None]
+    committed: Callable[[Sequence[StoredRecord]], None]
     faults: Faults = field(default_factory=no_faults)
     deadlines: Deadlines = PATIENT
     pace: Pace = field(default_factory=steady_pace)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from demo_pipeline.sagas.machine import Happening
     from demo_pipeline.sagas.store import SagaStore, StoredSaga
     from tracing import SagaTracker
-    from tracing.sql import SqlSagas
+    from tracing.sql import SqlSagas, StoredRecord
 
 _logger = logging.getLogger("demo_pipeline.orchestrator")
 
@@ -41,6 +41,8 @@ class _Moved:
     commands: tuple[Command, ...]
     step_started_ns: int | None
     at_ns: int
+    # All records that the transaction added to the outbox.
+    stored: Sequence[StoredRecord] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Orchestrator:
 
     def _committed(self, moved: _Moved) -> None:
         if moved.commands:
-            self._context.committed()
+            self._context.committed(moved.stored)
 
     def _take(
         self, connection: Connection, pieces: Sequence[Piece[_Taking]]
@@ -117,8 +119,9 @@ class Orchestrator:
                 stored[order_id] = one.saga
                 rows += piece.context.run(rows_of, one.commands, self._context)
         kept = self._keep(connection, list(moved.values()))
-        self._context.outbox.add_all_in(connection, rows)
-        result = dict(zip(moved, kept, strict=True))
+        stored_records = self._context.outbox.hand_over_in(connection, rows)
+        results = [replace(each, stored=stored_records) for each in kept]
+        result = dict(zip(moved, results, strict=True))
         return [result.get(id(each)) for each in pieces]
 
     def _look_after(
@@ -143,8 +146,8 @@ class Orchestrator:
             if moved is None:
                 return None
             (kept,) = self._keep(connection, [moved])
-            self._context.outbox.add_all_in(connection, rows_of(kept.commands, self._context))
-        return kept
+            rows = rows_of(kept.commands, self._context)
+            return replace(kept, stored=self._context.outbox.hand_over_in(connection, rows))
 
     def _moved(
         self, stored: StoredSaga | None, happening: Happening, deadlines: Deadlines

@@ -15,6 +15,7 @@ extra `sql`, and the driver of the database.
 
 from tracing.sql.inbox import SqlInbox
 from tracing.sql.outbox import SqlOutbox
+from tracing.sql.outbox_rows import StoredRecord
 from tracing.sql.projection import Projection, ProjectionTables, projection_tables
 from tracing.sql.projection_replay import SqlReplayStore
 from tracing.sql.projection_rows import keep_highest, keep_highest_in
@@ -46,6 +47,7 @@ __all__ = [
     "SqlSagaLog",
     "SqlSagas",
     "StepRecord",
+    "StoredRecord",
     "Transactions",
     "inbox_table",
     "keep_highest",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from time import time_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import get_current
 from opentelemetry.trace import get_current_span
@@ -17,7 +17,7 @@ from tracing.headers import cloudevents
 from tracing.headers.codec import latest, without
 from tracing.headers.dead_letter import unmarked
 from tracing.kafka.transport import is_topic_name
-from tracing.sql.outbox_rows import checked, pack
+from tracing.sql.outbox_rows import StoredRecord, checked, pack
 from tracing.sql.tables import outbox_table
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class SqlOutbox:
         self._table = outbox_table(MetaData() if metadata is None else metadata, table_name)
         # Without the number that the database gives the row: reading it would cost a round trip.
         self._insert = insert(self._table).inline()
+        self._insert_numbered = insert(self._table).returning(self._table.c.sequence)
         self._completions = BoundedDict(partial(cloudevents.Completion, telemetry.source))
 
     @property
@@ -150,6 +151,41 @@ class SqlOutbox:
         """
         if rows:
             connection.execute(self._insert, rows)
+
+    def hand_over_in(
+        self, connection: Connection, rows: Sequence[Mapping[str, Any]]
+    ) -> tuple[StoredRecord, ...]:
+        """Do the same as `add_all_in`; return the records for `OutboxRelay.wake`.
+
+        After the commit, a relay in the same process sends them without reading them again::
+
+            def place(connection: Connection) -> tuple[StoredRecord, ...]:
+                ...  # the effect
+                return outbox.hand_over_in(connection, [outbox.row("orders", value, key=key)])
+
+            relay.wake(await transactions.run(place))
+
+        Args:
+            connection: Inside the transaction that applies the effects.
+            rows: What `row` returned for each of them.
+
+        Returns:
+            The records; none on PostgreSQL, where a relay has to read them: others may have added
+            earlier ones of the same key.
+        """
+        if connection.dialect.name != "sqlite":
+            self.add_all_in(connection, rows)
+            return ()
+        if not rows:
+            return ()
+        # SQLite numbers rows in the order of the statement, and may return them in another one.
+        numbers = sorted(connection.scalars(self._insert_numbered, rows))
+        return tuple(
+            StoredRecord(
+                number, row["topic"], row["key"], row["value"], row["partition"], row["headers"]
+            )
+            for number, row in zip(numbers, rows, strict=True)
+        )
 
     def row(
         self,

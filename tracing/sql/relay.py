@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from inspect import isawaitable
 from math import inf
 from time import monotonic
-from types import CoroutineType
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.context import Context, attach, detach
-
 from tracing.core import semconv
-from tracing.core.callables import not_awaitable, require_event
+from tracing.core.callables import require_event
 from tracing.core.log import EventLog
 from tracing.delivery.retry import Retry
-from tracing.headers.codec import latest
-from tracing.headers.dead_letter import unmarked
 from tracing.sql.backlog import Backlog
 from tracing.sql.drain_waiters import DrainWaiters, Wakeup
 from tracing.sql.ordered_sends import OrderedSends
-from tracing.sql.outbox_rows import OutboxRows, unpack
+from tracing.sql.outbox_rows import OutboxRows
 from tracing.sql.relay_exchange import Exchange, Reading
+from tracing.sql.relay_handover import HandOver
 from tracing.sql.relay_lock import OtherRelayError
 from tracing.sql.relay_options import check_engine, check_positive, check_sender
+from tracing.sql.relay_sending import RecordSending
 from tracing.sql.relay_session import RelaySession
 from tracing.sql.send_failures import DatabaseOutage, SendFailures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from tracing.sql.outbox import SqlOutbox
@@ -112,7 +110,6 @@ class OutboxRelay:
         if deletion_delay_s < 0:
             raise ValueError(f"deletion_delay_s must not be negative, not {deletion_delay_s!r}")
         telemetry = outbox.telemetry
-        self._producer = producer
         self._batch = batch
         self._poll_interval_s = poll_interval_s
         self._deletion_delay_s = deletion_delay_s
@@ -124,7 +121,11 @@ class OutboxRelay:
         self._failures = SendFailures(delays, telemetry.message_of)
         self._wakeup = Wakeup()
         self._many = max(1, batch // 2)
-        self._sends = OrderedSends(self._send, self._failures, self._wakeup.set, many=self._many)
+        self._sending = RecordSending(producer, self._wakeup.set)
+        self._sends = OrderedSends(
+            self._sending.send, self._failures, self._wakeup.set, many=self._many
+        )
+        self._handover = HandOver(batch)
         self._outage = DatabaseOutage(delays, telemetry.message_of)
         self._drains = DrainWaiters()
         self._started = False
@@ -132,11 +133,17 @@ class OutboxRelay:
         self._unread = True
         self._read_at = -inf
         self._delete_at = inf
-        self._unusable: TypeError | None = None
 
-    def wake(self) -> None:
-        """Read the outbox now. Call it after a commit, in the relay's event loop."""
-        self._unread = True
+    def wake(self, records: Sequence[StoredRecord] = ()) -> None:
+        """Send what was committed now. Call it after a commit, in the relay's event loop.
+
+        Args:
+            records: What `SqlOutbox.hand_over_in` returned in the transaction that is committed:
+                the relay sends these records without reading them, if nothing is before them.
+                Without them, or in doubt, it reads the outbox.
+        """
+        if not records or not self._handover.offer(records):
+            self._unread = True
         # A relay on standby would request the lock at every commit of its service.
         if not self._standby:
             self._wakeup.set()
@@ -163,7 +170,7 @@ class OutboxRelay:
         stopping = asyncio.create_task(stop.wait(), name="outbox waits for its end")
         stopping.add_done_callback(lambda _done: self._wakeup.set())
         try:
-            while not (stop.is_set() or self._unusable):
+            while not (stop.is_set() or self._sending.fault):
                 self._wakeup.clear()
                 delay_s = await self._turn()
                 if delay_s:
@@ -178,8 +185,8 @@ class OutboxRelay:
                 await self._sends.cut_off()
             finally:
                 await self._close()
-        if self._unusable is not None:
-            raise self._unusable
+        if self._sending.fault is not None:
+            raise self._sending.fault
 
     async def drain(self, timeout_s: float = 10.0) -> bool:
         """Wait until this relay has sent everything that is committed now.
@@ -211,6 +218,7 @@ class OutboxRelay:
     async def _exchange(self) -> float:
         draining = self._drains.waiting()
         sends, failures = self._sends, self._failures
+        self._take_handed_over()
         acknowledged, waiting = self._to_delete(draining=bool(draining)), failures.waiting()
         reading = self._reading(sends.held - acknowledged, waiting)
         # Computed together with `waiting`, so that a key that becomes due later is in neither.
@@ -234,6 +242,8 @@ class OutboxRelay:
         if not reads:
             return self._pause_s(waiting, full=reading.limit <= 0)
         self._read_at = monotonic()
+        full = len(answer.records) == answer.capacity
+        self._handover.was_read(answer.highest, complete=reading.is_of_all and not full)
         if len(answer.retried) < reading.share:
             # An operator has removed a record that could not be sent.
             for key in tried - {record.order_key for record in answer.retried}:
@@ -242,11 +252,23 @@ class OutboxRelay:
         if answer.capacity > 0 and not (records or reading.in_progress or failures):
             self._drains.settle(draining, empty=True)
         sends.take(answer.retried)
-        taken, full = sends.take(records), len(records) == answer.capacity
+        taken = sends.take(records)
         if full or reading.left_out:
             self._unread = True
         # A key refused some, so there is room for records of others.
         return 0.0 if full and 0 < taken < len(records) else self._pause_s(waiting)
+
+    def _take_handed_over(self) -> None:
+        """Send the records that come next; those before them are read first."""
+        records, read = self._handover.take(
+            self._batch - len(self._sends.held), behind=self._unread or self._left_some()
+        )
+        self._sends.take(records)
+        self._unread = self._unread or read
+
+    def _left_some(self) -> bool:
+        """Return whether the outbox has records that were seen and have to be read again."""
+        return self._sends.left_records or len(self._failures) > 0
 
     def _to_delete(self, *, draining: bool) -> frozenset[int]:
         """Return the records to delete now: all that the broker has, or none yet."""
@@ -290,7 +312,7 @@ class OutboxRelay:
 
     def _is_worth_reading(self) -> bool:
         """Return whether the outbox may have records to send that were not read."""
-        left = self._unread or self._sends.left_records or len(self._failures) > 0
+        left = self._unread or self._left_some()
         return left or monotonic() >= self._read_at + self._poll_interval_s
 
     def _pause_s(self, waiting: set[OrderKey], *, full: bool = False) -> float:
@@ -301,27 +323,6 @@ class OutboxRelay:
         if not full:
             poll_s += min(0.0, self._read_at - now)
         return max(0.0, min(poll_s, self._delete_at - now, self._failures.due_in_s(waiting)))
-
-    async def _send(self, record: StoredRecord) -> None:
-        headers = unpack(record.headers)
-        # In an empty context, so that the send's span continues the stored one.
-        token = attach(Context())
-        try:
-            sending: object = self._producer.send_and_wait(
-                record.topic,
-                record.value,
-                record.key,
-                record.partition,
-                headers=unmarked(headers, latest(headers)),
-            )
-            if type(sending) is not CoroutineType and not isawaitable(sending):
-                # The record may have been sent, and every retry would send it again.
-                self._unusable = not_awaitable(self._producer.send_and_wait, sending)
-                self._wakeup.set()
-                raise self._unusable
-            await sending
-        finally:
-            detach(token)
 
     async def _clear(self) -> None:
         """Delete the records sent last; if the database fails, they will be sent again."""

@@ -33,6 +33,11 @@ class Reading:
     blocked: Collection[str] = ()
     share: int = 0
 
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it leaves out no records but those that are being sent."""
+        return not (self.left_out or self.failing or self.blocked)
+
 
 @dataclass(slots=True)
 class Answer:
@@ -50,6 +55,12 @@ class Answer:
     records: list[StoredRecord] = field(default_factory=list)
     capacity: int = 0
     backlog: tuple[int, int | None] | None = None
+
+    @property
+    def highest(self) -> int:
+        """The highest sequence of a record; 0 without any."""
+        # Each list is in the order of the sequences.
+        return max((each[-1].sequence for each in (self.retried, self.records) if each), default=0)
 
 
 @dataclass(frozen=True, slots=True)

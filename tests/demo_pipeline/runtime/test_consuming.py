@@ -114,7 +114,7 @@ async def test_a_failed_record_has_no_effect_until_the_next_delivery(
     handle = record_handler(SERVICES["payment"], context)
     record = await _record_of(ChargeCard(make_order()))
     with monkeypatch.context() as broken:
-        broken.setattr(type(context.outbox), "add_all_in", fail)
+        broken.setattr(type(context.outbox), "hand_over_in", fail)
         with pytest.raises(ConnectionError):
             await handle(record)
     async with context.database.connect() as connection:
@@ -124,15 +124,15 @@ async def test_a_failed_record_has_no_effect_until_the_next_delivery(
     assert await _sent_messages(expected) == await _published(context)
 
 
-async def test_the_relay_is_woken_after_the_commit(
+async def test_the_relay_gets_the_records_after_the_commit(
     open_context: Any, make_order: Callable[..., Any]
 ) -> None:
     context = await open_context("payment")
     seen: list[Any] = []
-    pending = dataclasses.replace(context, committed=lambda: seen.append("woken"))
+    pending = dataclasses.replace(context, committed=seen.extend)
     handle = record_handler(SERVICES["payment"], pending)
     await handle(await _record_of(ChargeCard(make_order())))
-    assert ["woken"] == seen
+    assert [("payment.events", b"user-07")] == [(each.topic, each.key) for each in seen]
 
 
 async def test_a_service_ignores_messages_without_a_handler(

@@ -194,7 +194,7 @@ async def test_a_transition_whose_commands_cannot_be_sent_is_rolled_back(
 
     async with at_work() as desk:
         with monkeypatch.context() as broken:
-            broken.setattr(type(desk.context.outbox), "add_all_in", fail)
+            broken.setattr(type(desk.context.outbox), "hand_over_in", fail)
             with pytest.raises(ConnectionError):
                 await desk.take(OrderPlaced(order))
         assert None is await shown(desk.context.database, "o-1", observed=False)
