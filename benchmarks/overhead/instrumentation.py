@@ -54,7 +54,7 @@ class Instrumented:
         consumer: Wraps a consumer.
         around: Adds to the handler what the user has to.
         set_attributes: Sets three attributes on the span that is current in the handler.
-        flush: Ends what is still to be done, such as encoding.
+        flush: Ends what messages have left to be done, such as encoding.
         verify: Ends this process if telemetry failed: the result would be meaningless.
         flat_path: Returns how many messages took the flat path.
     """
@@ -137,7 +137,14 @@ def _ours(variant: Variant) -> Instrumented:
     options = {"max_series": 10 * variant.work.topics} if variant.work.topics > 1 else {}
     telemetry = providers.telemetry("bench", **options)
 
+    def flush() -> None:
+        # What messages leave to be done. A collection of the metrics is not that: it is due once a
+        # minute, whatever the number of messages, and would be shared by those of a phase alone.
+        providers.tracer_provider.force_flush()
+        providers.aggregator.count()
+
     def verify() -> None:
+        providers.force_flush()
         if exporter.dropped:
             sys.exit(f"telemetry of {exporter.dropped} messages failed")
 
@@ -145,7 +152,7 @@ def _ours(variant: Variant) -> Instrumented:
         producer=lambda client: tracing.TracedProducer(client, telemetry),
         consumer=lambda client: tracing.TracedConsumer(client, telemetry),
         set_attributes=_describe_current_span,
-        flush=providers.force_flush,
+        flush=flush,
         verify=verify,
         flat_path=lambda: flat_path(telemetry),
     )
