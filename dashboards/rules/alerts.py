@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import (
     OUTCOME,
+    PIPELINE,
     PROJECTION,
     REASON,
     SAGA,
@@ -113,7 +114,7 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
             "which step they wait for: its service is down or slow, or gave up on the command.",
             board="sagas",
             panel="Overdue sagas",
-            labels=(SAGA,),
+            labels=(PIPELINE, SAGA),
         ),
         Alert(
             name="SagaFailed",
@@ -125,13 +126,14 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
             "should be undone is still reserved, charged or sent.",
             board="sagas",
             panel="Failed sagas",
-            labels=(SAGA,),
+            labels=(PIPELINE, SAGA),
         ),
         Alert(
             name="SagaCompensationRateHigh",
             # Among fewer than ten sagas, a high share may be chance.
             expr=f"{share.expr(scope)} > {share.thresholds[-1].value:g} and "
-            f"sum by ({SAGA}) ({scope.shared_increase(SAGA_ENDED, by=(SAGA, OUTCOME))}) >= 10",
+            f"sum by ({PIPELINE}, {SAGA}) ("
+            f"{scope.shared_increase(SAGA_ENDED, by=(PIPELINE, SAGA, OUTCOME))}) >= 10",
             wait="5m",
             severity="warning",
             summary=f"{{{{ $value | humanizePercentage }}}} of sagas {_SAGA} are undone or fail",
@@ -139,7 +141,7 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
             "which step rejects them or fails.",
             board="sagas",
             panel="Share of sagas compensated or failed",
-            labels=(SAGA,),
+            labels=(PIPELINE, SAGA),
         ),
     )
 

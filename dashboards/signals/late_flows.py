@@ -130,34 +130,15 @@ def _by_hop(scope: Scope, objective: Objective) -> Counted:
 
 
 def _by_saga(scope: Scope, objective: Objective) -> Counted:
-    """Count sagas that ended, and those that became overdue, which only a store knows.
-
-    A saga belongs to the pipeline whose records its service processes, if that is only one.
-    """
-    overdue = scope.newest(SAGA_OVERDUE, of=(SAGA,), by=(SERVICE, SAGA))
-    earlier = aggregate(
-        "max",
-        (SERVICE, SAGA),
-        f"last_over_time({scope.select(SAGA_OVERDUE)}[10m] offset {scope.window})",
-    )
-    became = f"(clamp_min({overdue} - {earlier}, 0) or {overdue})"
-    ended = aggregate("sum", (SAGA,), scope.stored_increase(SAGA_ENDED, by=(SAGA, OUTCOME)))
-    total = f"({became} + on ({SAGA}) group_left () {ended} or {became})"
+    """Count sagas that ended, and those that became overdue, which only a store knows."""
     where = matchers(objective)[: objective.pipeline != ALL]
-    pairs = known_hops(scope, *where, by=(SERVICE, PIPELINE))
-    pipelines = f"({pairs} and on ({SERVICE}) count by ({SERVICE}) ({pairs}) == 1)"
-    in_time, all_of_them = (
-        _labelled(
-            aggregate(
-                "sum",
-                (PIPELINE, SAGA),
-                f"{count} * on ({SERVICE}) group_left ({PIPELINE}) {pipelines}",
-            ),
-            "saga",
-        )
-        for count in (f"({total} - {became})", total)
-    )
-    return Counted(in_time, all_of_them)
+    by = (PIPELINE, SAGA)
+    overdue = scope.newest(SAGA_OVERDUE, *where, of=by, by=by)
+    before = f"last_over_time({scope.select(SAGA_OVERDUE, *where)}[10m] offset {scope.window})"
+    became = f"(clamp_min({overdue} - {aggregate('max', by, before)}, 0) or {overdue})"
+    ended = aggregate("sum", by, scope.stored_increase(SAGA_ENDED, *where, by=(*by, OUTCOME)))
+    total = f"({became} + {ended} or {became})"
+    return Counted(_labelled(f"({total} - {became})", "saga"), _labelled(total, "saga"))
 
 
 def _hops_on_the_way(scope: Scope, objective: Objective, pipeline: list[str]) -> str:

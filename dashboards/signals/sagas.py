@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.labels import OUTCOME, SAGA, STATE, STEP
+from dashboards.model.labels import OUTCOME, PIPELINE, SAGA, STATE, STEP
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import NO_SAGAS, Signal, Threshold
 from tracing.metrics.catalog import (
@@ -24,25 +24,29 @@ if TYPE_CHECKING:
     from tracing.metrics.metric import Metric
 
 _NAMED: Final = f'{STEP}!=""'
-_NAME: Final = f"{{{{{SAGA}}}}}"
+# Shops that share a Prometheus may have sagas of one name.
+_SAGA: Final = (PIPELINE, SAGA)
+_NAME: Final = f"{{{{{PIPELINE}}}}} {{{{{SAGA}}}}}"
 
 _COMPENSATED_OR_FAILED: Final = f'{OUTCOME}=~"compensated|failed"'
 
 
 def _ended(scope: Scope, *where: str) -> str:
     """Return a query for the sagas that ended in the window, by name."""
-    return f"sum by ({SAGA}) ({scope.shared_increase(SAGA_ENDED, *where, by=(SAGA, OUTCOME))})"
+    increase = scope.shared_increase(SAGA_ENDED, *where, by=(*_SAGA, OUTCOME))
+    return aggregate("sum", _SAGA, increase)
 
 
 def _steps(scope: Scope) -> str:
-    return scope.increase(SAGA_STEP_DURATION, by=(SAGA, STEP, OUTCOME), part="count")
+    return scope.increase(SAGA_STEP_DURATION, by=(*_SAGA, STEP, OUTCOME), part="count")
 
 
 def _by_state(scope: Scope, metric: Metric) -> str:
     """Return a query for a gauge of active sagas by name and state; 0 where a store has none."""
-    active = scope.newest(metric, of=(SAGA,), by=(SAGA, STATE), beside=SAGA_OVERDUE)
-    reported = aggregate("group", (SAGA,), scope.select(SAGA_OVERDUE))
-    return f'{active} or on ({SAGA}) label_replace(0 * {reported}, "{STATE}", "none", "", "")'
+    active = scope.newest(metric, of=_SAGA, by=(*_SAGA, STATE), beside=SAGA_OVERDUE)
+    reported = aggregate("group", _SAGA, scope.select(SAGA_OVERDUE))
+    none = f'label_replace(0 * {reported}, "{STATE}", "none", "", "")'
+    return f"{active} or on ({', '.join(_SAGA)}) {none}"
 
 
 ACTIVE: Final = Signal(
@@ -59,7 +63,7 @@ OVERDUE: Final = Signal(
     title="Overdue sagas",
     description="Sagas that have not ended and are past their deadline.",
     unit="locale",
-    expr=lambda scope: scope.newest(SAGA_OVERDUE, of=(SAGA,), by=(SAGA,)),
+    expr=lambda scope: scope.newest(SAGA_OVERDUE, of=_SAGA, by=_SAGA),
     legend=_NAME,
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
     reporter=None,
@@ -69,7 +73,7 @@ OLDEST: Final = Signal(
     title="Age of the oldest active saga",
     description="Age of the oldest saga that has not ended; 0 if there is none.",
     unit="s",
-    expr=lambda scope: scope.newest(SAGA_OLDEST_AGE, of=(SAGA,), by=(SAGA,)),
+    expr=lambda scope: scope.newest(SAGA_OLDEST_AGE, of=_SAGA, by=_SAGA),
     legend=_NAME,
     reporter=None,
     empty=NO_SAGAS,
@@ -90,7 +94,7 @@ STARTED: Final = Signal(
     description="Sagas that start or end, per second. Replicas share a store, so the highest count "
     "is the one of all.",
     unit="cps",
-    expr=lambda scope: scope.shared_rate(SAGA_STARTED, by=(SAGA,)),
+    expr=lambda scope: scope.shared_rate(SAGA_STARTED, by=_SAGA),
     legend=f"{_NAME} started",
 )
 ENDED: Final = Signal(
@@ -98,7 +102,7 @@ ENDED: Final = Signal(
     description="Sagas that end, per second. Compensated sagas were undone cleanly; failed ones "
     "need manual repair.",
     unit="cps",
-    expr=lambda scope: scope.shared_rate(SAGA_ENDED, by=(SAGA, OUTCOME)),
+    expr=lambda scope: scope.shared_rate(SAGA_ENDED, by=(*_SAGA, OUTCOME)),
     legend=f"{_NAME} {{{{{OUTCOME}}}}}",
 )
 FAILED: Final = Signal(
@@ -106,7 +110,7 @@ FAILED: Final = Signal(
     description="Sagas whose compensation could not finish, within the interval. Each needs manual "
     "repair.",
     unit="locale",
-    expr=lambda scope: scope.shared_increase(SAGA_ENDED, f'{OUTCOME}="failed"', by=(SAGA,)),
+    expr=lambda scope: scope.shared_increase(SAGA_ENDED, f'{OUTCOME}="failed"', by=_SAGA),
     legend=_NAME,
     thresholds=(Threshold(1, "critical"),),
     reporter=None,
@@ -128,7 +132,7 @@ def duration(share: float) -> Signal:
         title=f"Duration p{share * 100:g}",
         description="Time from a saga's start to its end, by outcome.",
         unit="s",
-        expr=lambda scope: scope.quantile(share, SAGA_DURATION, by=(SAGA, OUTCOME)),
+        expr=lambda scope: scope.quantile(share, SAGA_DURATION, by=(*_SAGA, OUTCOME)),
         legend=f"{_NAME} {{{{{OUTCOME}}}}} p{share * 100:g}",
         exemplars=True,
     )
@@ -146,7 +150,7 @@ STEP_P95: Final = Signal(
     title="Step duration p95",
     description="Time from a step's command to its reply.",
     unit="s",
-    expr=lambda scope: scope.quantile(0.95, SAGA_STEP_DURATION, by=(SAGA, STEP)),
+    expr=lambda scope: scope.quantile(0.95, SAGA_STEP_DURATION, by=(*_SAGA, STEP)),
     legend=f"{_NAME} {{{{{STEP}}}}}",
     exemplars=True,
 )
@@ -154,6 +158,6 @@ COMPENSATIONS: Final = Signal(
     title="Compensations",
     description="Compensations that were completed, per second, by name.",
     unit="cps",
-    expr=lambda scope: scope.shared_rate(SAGA_COMPENSATIONS, _NAMED, by=(SAGA, STEP)),
+    expr=lambda scope: scope.shared_rate(SAGA_COMPENSATIONS, _NAMED, by=(*_SAGA, STEP)),
     legend=f"{_NAME} {{{{{STEP}}}}}",
 )

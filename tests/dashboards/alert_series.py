@@ -59,7 +59,7 @@ def outage(of: str = HOP, kills_at: int = 120, until: int = 40) -> dict[str, str
 
 
 def overdue(value: str, instance: str = "a") -> dict[str, str]:
-    labels = f'saga="place-order", job="orders", instance="{instance}"'
+    labels = f'pipeline="orders", saga="place-order", instance="{instance}"'
     return {f"pipeline_saga_overdue{{{labels}}}": value}
 
 
@@ -95,7 +95,7 @@ def late_joiner() -> dict[str, str]:
 
 
 def ended(outcome: str, value: str, instance: str = "a") -> dict[str, str]:
-    labels = f'saga="place-order", outcome="{outcome}", instance="{instance}"'
+    labels = f'pipeline="orders", saga="place-order", outcome="{outcome}", instance="{instance}"'
     return {f"pipeline_saga_ended_total{{{labels}}}": value}
 
 

@@ -640,6 +640,22 @@ CASES = (
         expr=sagas.ACTIVE.expr(SCOPE),
         value=0,
     ),
+    *(
+        Case(
+            about=f"sagas of one name in two pipelines do not mix: {signal.title}",
+            series={
+                f'{metric.prometheus}{{pipeline="{name}", saga="s", state="paying"}}': values
+                for name, values in (("p", "_x2 7x200"), ("q", "2x119 3x80"))
+            },
+            expr=f"sum({signal.expr(SCOPE)})",
+            value=10,
+        )
+        for signal, metric in (
+            (sagas.ACTIVE, catalog.SAGA_ACTIVE),
+            (sagas.OVERDUE, catalog.SAGA_OVERDUE),
+            (sagas.OLDEST, catalog.SAGA_OLDEST_AGE),
+        )
+    ),
     Case(
         about="sagas are active in two states, and nothing is added for none",
         series={

@@ -15,21 +15,21 @@ SAGA_STARTED: Final = Metric(
     unit="{saga}",
     description="Sagas that have started. With a durable store, all replicas report the same "
     "number: take the maximum, not the sum.",
-    labels=(semconv.SAGA_LABEL,),
+    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL),
 )
 SAGA_ENDED: Final = Metric(
     name="pipeline.saga.ended",
     kind="counter",
     unit="{saga}",
     description="Sagas that have ended, by outcome. With a durable store, take the maximum too.",
-    labels=(semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
+    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
 )
 SAGA_DURATION: Final = Metric(
     name="pipeline.saga.duration",
     kind="histogram",
     unit="s",
     description="From a saga's start to its end, as the service that ended it measures it.",
-    labels=(semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
+    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
     buckets=SAGA_BUCKETS,
 )
 SAGA_STEP_DURATION: Final = Metric(
@@ -37,7 +37,7 @@ SAGA_STEP_DURATION: Final = Metric(
     kind="histogram",
     unit="s",
     description="Duration of one step of a saga, from its command to its answer.",
-    labels=(semconv.SAGA_LABEL, semconv.STEP_LABEL, semconv.OUTCOME_LABEL),
+    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL, semconv.STEP_LABEL, semconv.OUTCOME_LABEL),
     buckets=SAGA_BUCKETS,
 )
 SAGA_COMPENSATIONS: Final = Metric(
@@ -46,7 +46,7 @@ SAGA_COMPENSATIONS: Final = Metric(
     unit="{step}",
     description="Compensations that were done, by name. With a durable store, take the maximum "
     "too.",
-    labels=(semconv.SAGA_LABEL, semconv.STEP_LABEL),
+    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL, semconv.STEP_LABEL),
 )
 SAGA_ACTIVE: Final = Metric(
     name="pipeline.saga.active",
@@ -54,21 +54,21 @@ SAGA_ACTIVE: Final = Metric(
     unit="{saga}",
     description="Sagas that have not ended, by state. Read from the durable store, so correct "
     "after a crash; all replicas report the same number.",
-    labels=(semconv.SAGA_LABEL, semconv.STATE_LABEL),
+    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL, semconv.STATE_LABEL),
 )
 SAGA_OVERDUE: Final = Metric(
     name="pipeline.saga.overdue",
     kind="gauge",
     unit="{saga}",
     description="Sagas that have not ended and are older than their deadline.",
-    labels=(semconv.SAGA_LABEL,),
+    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL),
 )
 SAGA_OLDEST_AGE: Final = Metric(
     name="pipeline.saga.oldest_age",
     kind="gauge",
     unit="s",
     description="Age of the oldest saga that has not ended; 0 if there is none.",
-    labels=(semconv.SAGA_LABEL,),
+    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL),
 )
 SAGA_STATE_OLDEST_AGE: Final = Metric(
     name="pipeline.saga.state.oldest_age",
@@ -77,5 +77,5 @@ SAGA_STATE_OLDEST_AGE: Final = Metric(
     description="How long the active saga that has been in a state the longest has been in it; 0 "
     "if there is none. Where states are named after the steps that sagas wait for, it is the wait "
     "for that step, however often it was requested.",
-    labels=(semconv.SAGA_LABEL, semconv.STATE_LABEL),
+    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL, semconv.STATE_LABEL),
 )

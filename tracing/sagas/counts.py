@@ -10,8 +10,9 @@ from tracing.metrics.series import OTHER
 from tracing.sagas.context import SAGA_OUTCOMES, STEP_OK, STEP_OUTCOMES
 
 if TYPE_CHECKING:
-    from tracing.metrics.instruments import Count, Durations, Metrics
+    from tracing.metrics.instruments import Count, Durations
     from tracing.sagas.context import SagaOutcome, StepOutcome
+    from tracing.telemetry import Telemetry
 
 _MAX_STEPS: Final = 64
 
@@ -20,14 +21,17 @@ class SagaSeries:
     """The metric series of the sagas of one name. For one thread.
 
     Args:
-        metrics: The instruments.
+        telemetry: The service's telemetry; its pipeline is that of the sagas.
         saga: The name of the sagas.
         counting: Whether to count as well; a durable store counts more reliably.
     """
 
-    def __init__(self, metrics: Metrics, saga: str, *, counting: bool) -> None:
-        self._metrics = metrics
-        self._attributes = {semconv.SAGA_LABEL: saga}
+    def __init__(self, telemetry: Telemetry, saga: str, *, counting: bool) -> None:
+        metrics = self._metrics = telemetry.metrics
+        self._attributes = {
+            semconv.PIPELINE_LABEL: telemetry.pipeline,
+            semconv.SAGA_LABEL: saga,
+        }
         self._counting = counting
         self._steps: dict[tuple[str, StepOutcome], Durations] = {}
         self._undone: dict[str, Count] = {}

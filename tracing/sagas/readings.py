@@ -64,8 +64,9 @@ class SagaReadings:
             (catalog.SAGA_STATE_OLDEST_AGE, self._oldest_in_states),
         )
         for metric, series in instruments:
-            # Keyed by name: of several trackers with one name, the last one reports.
-            telemetry.metrics.observe(metric, self._observer(metric, series), key=saga)
+            # Of several trackers with one name in one pipeline, the last one reports.
+            key = f"{telemetry.pipeline}/{saga}"
+            telemetry.metrics.observe(metric, self._observer(metric, series), key=key)
 
     async def finish(self) -> None:
         """Read a last time, for 1 s at most; the metrics keep that reading. Never raises."""
@@ -192,7 +193,11 @@ class SagaReadings:
             yield labels, age_ns / 1e9
 
     def _series(self, **labels: str) -> Labels:
-        return {semconv.SAGA_LABEL: self._saga, **labels}
+        return {
+            semconv.PIPELINE_LABEL: self._telemetry.pipeline,
+            semconv.SAGA_LABEL: self._saga,
+            **labels,
+        }
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

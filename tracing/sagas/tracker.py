@@ -80,7 +80,7 @@ class SagaTracker:
         self._saga = saga
         self._telemetry = telemetry
         self._spans = SagaSpans(telemetry, saga)
-        self._series = SagaSeries(telemetry.metrics, saga, counting=health is None)
+        self._series = SagaSeries(telemetry, saga, counting=health is None)
         self._readings = None if health is None else SagaReadings(telemetry, saga, health)
 
     @property
