@@ -6,6 +6,7 @@ from typing import Final
 
 from dashboards.model.labels import BOUND, ERROR, GROUP, PIPELINE, SERVICE, TOPIC, TYPE
 from dashboards.model.signal import EACH_POINT, Signal, Threshold
+from dashboards.signals.chosen_pipeline import of_chosen_pipeline
 from tracing.metrics.catalog import (
     BODY_SIZE,
     CONSUMED_MESSAGES,
@@ -56,7 +57,7 @@ SENT: Final = Signal(
     title="Sent",
     description="Records per second that the broker acknowledged, by topic.",
     unit="recps",
-    expr=lambda scope: scope.rate(SENT_MESSAGES, by=(TOPIC,)),
+    expr=lambda scope: of_chosen_pipeline(scope, scope.rate(SENT_MESSAGES, by=(TOPIC,)), TOPIC),
     legend=f"{{{{{TOPIC}}}}}",
 )
 CONSUMED: Final = Signal(
@@ -64,7 +65,9 @@ CONSUMED: Final = Signal(
     description="Records per second that the application receives, by hop. A group falls behind if "
     "it consumes less than is sent to its topic.",
     unit="recps",
-    expr=lambda scope: scope.rate(CONSUMED_MESSAGES, by=(GROUP, TOPIC)),
+    expr=lambda scope: of_chosen_pipeline(
+        scope, scope.rate(CONSUMED_MESSAGES, by=(GROUP, TOPIC)), GROUP, TOPIC
+    ),
     legend=_HOP,
 )
 PROCESSED: Final = Signal(

@@ -15,6 +15,7 @@ from dashboards.model.labels import (
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold, ValueMapping
 from dashboards.signals.catch_up import NEVER_S
+from dashboards.signals.chosen_pipeline import of_chosen_pipeline
 from tracing.metrics.catalog import (
     CONSUMER_CATCH_UP_TIME,
     CONSUMER_CAUSE,
@@ -133,7 +134,11 @@ STALLED_OR_DEAD: Final = Signal(
     expr=lambda scope: aggregate(
         "sum",
         (),
-        scope.newest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', of=(GROUP,), by=(GROUP,)),
+        of_chosen_pipeline(
+            scope,
+            scope.newest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', of=(GROUP,), by=(GROUP,)),
+            GROUP,
+        ),
     ),
     legend="stalled or dead",
     thresholds=(Threshold(1, "critical"),),

@@ -13,12 +13,14 @@ import pytest
 from dashboards.boards.dead_letters import dead_letters_board
 from dashboards.config import Config, Objective
 from dashboards.model.board import SignalPanel, title_of
+from dashboards.model.labels import GROUP, TOPIC
 from dashboards.model.promql import Scope
 from dashboards.render.panels import expressions_of
 from dashboards.signals import (
     between,
     catch_up,
     dead_letters,
+    flows,
     hop_time,
     lag,
     late_flows,
@@ -88,6 +90,24 @@ def _pipelines(metric: str, **values: tuple[str, str]) -> dict[str, str]:
         for pipeline, both in values.items()
         for part, value in zip(("sum", "count"), both, strict=True)
     }
+
+
+def _hops_of_two_pipelines(metric: str, *labels: str) -> dict[str, str]:
+    """Return four hops of which the second is of q only, and a series of each: 1, 10, 100, 1000.
+
+    The first is of p, the third of both, and at the fourth nothing has ever arrived.
+    """
+    series = {}
+    for number, pipelines in enumerate(("p", "q", "pq", "")):
+        names = {GROUP: f"g{number}", TOPIC: f"t{number}"}
+        hop = ", ".join(f'{label}="{name}"' for label, name in names.items())
+        for pipeline in pipelines:
+            name = catalog.END_TO_END_DURATION.prometheus
+            series[f'{name}_count{{{hop}, pipeline="{pipeline}"}}'] = "0+5x200"
+        where = ", ".join((f'{each}="{names[each]}"' if each in names else each) for each in labels)
+        grows = "1x200" if "status" in where else f"0x100 {10**number}x100"
+        series[f"{metric}{{{where}}}"] = grows
+    return series
 
 
 def _parallel_hops() -> dict[str, str]:
@@ -500,6 +520,24 @@ CASES = (
         },
         expr=f"{hop_time.PROCESSING.expr(ONE_PIPELINE)} or vector(-1)",
         value=-1,
+    ),
+    *(
+        Case(
+            about=f"{signal.title}: without the hops of other pipelines, {value} of {signal.unit}",
+            series=_hops_of_two_pipelines(metric.prometheus, *labels),
+            expr=f"sum({signal.expr(scope)}) * {factor}",
+            value=value,
+        )
+        for signal, metric, labels, factor in (
+            (flows.SENT, catalog.SENT_MESSAGES, (TOPIC,), 600),
+            (flows.CONSUMED, catalog.CONSUMED_MESSAGES, (GROUP, TOPIC), 600),
+            (dead_letters.COUNT, catalog.DEAD_LETTERS, (GROUP, TOPIC), 1),
+            (lag.STALLED_OR_DEAD, catalog.CONSUMER_STATUS, (GROUP, 'status="dead"'), 1),
+        )
+        for scope, value in (
+            (ONE_PIPELINE, 3 if signal is lag.STALLED_OR_DEAD else 1101),
+            (SCOPE, 4 if signal is lag.STALLED_OR_DEAD else 1111),
+        )
     ),
     Case(
         about="what is stacked adds up to the end-to-end lag beside it, without parallel hops",
