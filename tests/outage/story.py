@@ -13,6 +13,8 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from dashboards.config import Config
 from dashboards.files import generated
@@ -223,7 +225,7 @@ def _lock(file: Path, seconds: float) -> None:
 
 
 async def _odd_names(stage: Stage, length_s: float) -> None:
-    """Read as a group with an odd name, and leave it behind."""
+    """Read as a group with an odd name, leave it behind, and delete it in the end."""
     async with AIOKafkaConsumer(
         "orders.events",
         bootstrap_servers=stage.shop.bootstrap_servers,
@@ -233,6 +235,14 @@ async def _odd_names(stage: Stage, length_s: float) -> None:
         await consumer.getmany(timeout_ms=5_000, max_records=10)
         await consumer.commit()
     await asyncio.sleep(length_s)
+    admin = AIOKafkaAdminClient(bootstrap_servers=stage.shop.bootstrap_servers)
+    await admin.start()
+    try:
+        node = await admin.find_coordinator(ODD_GROUP)
+        # aiokafka has no method for it.
+        await admin._send_request_to_node(node, DeleteGroupsRequest([ODD_GROUP]))
+    finally:
+        await admin.close()
 
 
 async def _quiet_half_hour(stage: Stage, _length_s: float) -> None:
