@@ -300,8 +300,17 @@ class Scope:
         reported = f"timestamp({self.select(beside)}) or {times}" if beside else times
         latest = f"{times} == on ({', '.join(of)}) group_left () " + aggregate("max", of, reported)
         if self.fresh:
-            latest = f"({latest}) > time() - {self.export_s * 5 // 3}"
+            latest = f"({latest}) > {self._overdue_before}"
         return aggregate(how, by, f"{series} and {latest}")
+
+    def alive(self, series: str) -> str:
+        """Return the series of processes that still report: what one has ended counts no more."""
+        return f"({series} and timestamp({series}) > {self._overdue_before})"
+
+    @property
+    def _overdue_before(self) -> str:
+        """An export that is older should have been followed by another."""
+        return f"time() - {self.export_s * 5 // 3}"
 
     def _selector_matchers(self) -> list[str]:
         return [f'{label}="{value}"' for label, value in self.selector.items()]

@@ -20,7 +20,7 @@ _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
 
 def _added_up(scope: Scope, metric: Metric) -> str:
     """Return a gauge of which each consumer reports its own share."""
-    return aggregate("sum", (GROUP, TOPIC), scope.select(metric))
+    return aggregate("sum", (GROUP, TOPIC), scope.alive(scope.select(metric)))
 
 
 REMAINING: Final = Signal(

@@ -27,12 +27,12 @@ from tracing.metrics.catalog import (
 INSTANCES: Final = Signal(
     title="Instances",
     description="Processes of each service that report metrics. A fall that was not planned is a "
-    "crash; a process counts for five minutes after its end.",
+    "crash; a process counts until its next report is overdue.",
     unit="locale",
     expr=lambda scope: aggregate(
         "count",
         (SERVICE,),
-        aggregate("group", (SERVICE, INSTANCE), scope.select(TELEMETRY_DROPPED)),
+        aggregate("group", (SERVICE, INSTANCE), scope.alive(scope.select(TELEMETRY_DROPPED))),
     ),
     legend=f"{{{{{SERVICE}}}}}",
 )
@@ -41,7 +41,9 @@ VERSIONS: Final = Signal(
     description="Processes by version, which is service.version in OTEL_RESOURCE_ATTRIBUTES. Two "
     "versions at once are a deployment under way, or one that got stuck.",
     unit="locale",
-    expr=lambda scope: aggregate("count", (SERVICE, SERVICE_VERSION), scope.resources()),
+    expr=lambda scope: aggregate(
+        "count", (SERVICE, SERVICE_VERSION), scope.alive(scope.resources())
+    ),
     legend=f"{{{{{SERVICE}}}}} {{{{{SERVICE_VERSION}}}}}",
 )
 BUSY: Final = Signal(

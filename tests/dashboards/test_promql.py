@@ -680,6 +680,23 @@ CASES = (
     ),
     *(
         Case(
+            about=f"a process that ended two minutes ago is not added: {signal.title}",
+            series={
+                f'{metric}{{{labels}, instance="{name}"}}': values
+                for name, values in (("a", "5x116 _x80"), ("b", "_x110 3x80"))
+            },
+            expr=signal.expr(SCOPE),
+            value=value,
+        )
+        for signal, metric, labels, value in (
+            (catch_up.REMAINING, catalog.CATCH_UP_REMAINING.prometheus, HOP, 3),
+            (catch_up.RATE, catalog.CATCH_UP_RATE.prometheus, HOP, 3),
+            (services.INSTANCES, catalog.TELEMETRY_DROPPED.prometheus, 'job="orders"', 1),
+            (services.VERSIONS, "target_info", 'job="orders", service_version="1"', 1),
+        )
+    ),
+    *(
+        Case(
             about=f"sagas of one name in two pipelines do not mix: {signal.title}",
             series={
                 f'{metric.prometheus}{{pipeline="{name}", saga="s", state="paying"}}': values
