@@ -269,8 +269,8 @@ class Scope:
         return f"{total} / ({count} > 0)"
 
     def highest(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
-        """Return a gauge's highest value over all other labels."""
-        return aggregate("max", by, self.select(metric, *where))
+        """Return a gauge's highest value that any living process reports."""
+        return aggregate("max", by, self.alive(self.select(metric, *where)))
 
     def newest(
         self,

@@ -23,7 +23,7 @@ REACHABLE: Final = Signal(
     "at Kafka and at the network before the services.",
     unit="locale",
     # One monitor that cannot reach them is enough to look.
-    expr=lambda scope: aggregate("min", (), scope.select(CLUSTER_REACHABLE)),
+    expr=lambda scope: aggregate("min", (), scope.alive(scope.select(CLUSTER_REACHABLE))),
     legend="brokers answer",
     thresholds=(Threshold(1, "ok"),),
     below="critical",
@@ -35,7 +35,7 @@ BROKERS: Final = Signal(
     title="Brokers",
     description="Brokers that are part of the cluster. One fewer than there should be is down.",
     unit="locale",
-    expr=lambda scope: aggregate("min", (), scope.select(CLUSTER_BROKERS)),
+    expr=lambda scope: aggregate("min", (), scope.alive(scope.select(CLUSTER_BROKERS))),
     legend="brokers",
     reporter=None,
     empty=NO_MONITOR,

@@ -19,12 +19,14 @@ from dashboards.render.panels import expressions_of
 from dashboards.signals import (
     between,
     catch_up,
+    cluster,
     dead_letters,
     flows,
     hop_time,
     lag,
     late_flows,
     objectives,
+    replays,
     sagas,
     services,
     topology,
@@ -683,16 +685,20 @@ CASES = (
             about=f"a process that ended two minutes ago is not added: {signal.title}",
             series={
                 f'{metric}{{{labels}, instance="{name}"}}': values
-                for name, values in (("a", "5x116 _x80"), ("b", "_x110 3x80"))
+                for name, values in (("a", f"{ended}x116 _x80"), ("b", "_x110 3x80"))
             },
             expr=signal.expr(SCOPE),
             value=value,
         )
-        for signal, metric, labels, value in (
-            (catch_up.REMAINING, catalog.CATCH_UP_REMAINING.prometheus, HOP, 3),
-            (catch_up.RATE, catalog.CATCH_UP_RATE.prometheus, HOP, 3),
-            (services.INSTANCES, catalog.TELEMETRY_DROPPED.prometheus, 'job="orders"', 1),
-            (services.VERSIONS, "target_info", 'job="orders", service_version="1"', 1),
+        for signal, metric, labels, ended, value in (
+            (catch_up.REMAINING, catalog.CATCH_UP_REMAINING.prometheus, HOP, 5, 3),
+            (catch_up.RATE, catalog.CATCH_UP_RATE.prometheus, HOP, 5, 3),
+            (services.INSTANCES, catalog.TELEMETRY_DROPPED.prometheus, 'job="orders"', 5, 1),
+            (replays.REMAINING, catalog.REPLAY_REMAINING.prometheus, 'projection="o"', 5, 3),
+            (replays.STALENESS, catalog.PROJECTION_STALENESS.prometheus, 'projection="o"', 5, 3),
+            (cluster.REACHABLE, catalog.CLUSTER_REACHABLE.prometheus, 'job="m"', 0, 3),
+            (cluster.OFFLINE, catalog.CLUSTER_OFFLINE.prometheus, 'job="m"', 5, 3),
+            (services.VERSIONS, "target_info", 'job="orders", service_version="1"', 5, 1),
         )
     ),
     *(
