@@ -217,16 +217,21 @@ class Telemetry:
         return next((kind for pattern, kind in self._kinds if pattern.fullmatch(topic)), None)
 
     def by_type(
-        self, make: Callable[[str | None], Value], *, count_invalid: bool = True
+        self,
+        make: Callable[[str | None], Value],
+        *,
+        count_invalid: bool = True,
+        name: Callable[[Value, str], Value] | None = None,
     ) -> ByType[Value]:
         """Return what keeps a value for each type of a destination's messages.
 
         Args:
             make: Makes the value of a label; of `None` for messages without a type.
             count_invalid: Whether to count types that cannot be used.
+            name: See `ByType`.
         """
         invalid = partial(self.diagnostics.invalid, "ce_type") if count_invalid else None
-        return ByType(self.metrics.message_types, make, invalid)
+        return ByType(self.metrics.message_types, make, invalid, name)
 
     def type_labels(self, label: str | None) -> dict[str, str | int]:
         """Return the metric labels of a type; none without a type, or if they are switched off."""

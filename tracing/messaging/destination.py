@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tracing.core import semconv
 from tracing.headers import cloudevents
 from tracing.messaging.flow_lag import Publications
+from tracing.messaging.message_type import named
 from tracing.metrics import catalog
 from tracing.metrics.series import OperationSeries
 
@@ -53,7 +54,8 @@ class Destination:
         }
         series = OperationSeries(telemetry.metrics, described, durations=catalog.OPERATION_DURATION)
         self.types: ByType[TypedDestination] = telemetry.by_type(
-            partial(TypedDestination, telemetry, info, described, series)
+            partial(TypedDestination, telemetry, info, described, series),
+            name=partial(named, broker=info.broker),
         )
 
 
@@ -70,7 +72,7 @@ class TypedDestination:
     Attributes:
         attributes: The attributes of their spans.
         messages: Counts the sent messages.
-        mixed: Whether the messages are of several types, which share a label.
+        mixed: Whether the messages are of several types, which share a label and this.
         name: The name of their spans.
         series: The durations of the operation.
         topic: Where they go.

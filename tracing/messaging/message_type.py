@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tracing.core import semconv
 from tracing.core.callables import discard
@@ -16,10 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tracing.core.semconv import AttributeValue
-    from tracing.messaging.transport import Message
+    from tracing.messaging.transport import BrokerFacts, Message
     from tracing.metrics.message_types import ByType
     from tracing.metrics.metric import Labels, Metric
     from tracing.telemetry import Telemetry
+
+
+class _OfTypes(Protocol):
+    attributes: dict[str, AttributeValue]
+    mixed: bool
+
+
+_Shared = TypeVar("_Shared", bound=_OfTypes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +104,21 @@ def error_counts(telemetry: Telemetry, metric: Metric, labels: Labels) -> ByType
         ),
         count_invalid=False,
     )
+
+
+def named(shared: _Shared, name: str, broker: BrokerFacts) -> _Shared:
+    """Return what the messages of one type share that metrics count with those of others.
+
+    Args:
+        shared: What they share with the messages of these types.
+        name: The type.
+        broker: Describes them, as all others.
+    """
+    made = copy(shared)
+    made.mixed = False
+    made.attributes = {**shared.attributes, semconv.EVENT_TYPE: name}
+    broker.keep_described(made)
+    return made
 
 
 def described(message_type: bytes | None) -> dict[str, AttributeValue]:

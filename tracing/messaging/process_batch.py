@@ -143,11 +143,16 @@ class BatchProcessing(Handling):
             semconv.BATCH_COUNT: len(self.records),
         }
         # What differs among the records is on their links.
-        if len({lane.series for lane in read.lanes}) == 1:
-            (lane, *_) = read.lanes
+        lanes = set(read.lanes)
+        if len({lane.series for lane in lanes}) == 1:
+            (lane, *_) = lanes
             self._series = lane.series
-            if semconv.EVENT_TYPE in lane.attributes:
-                attributes[semconv.EVENT_TYPE] = lane.attributes[semconv.EVENT_TYPE]
+            message_type = lane.attributes.get(semconv.EVENT_TYPE)
+            # Types that share the series are different ones all the same.
+            if message_type is not None and all(
+                each.attributes.get(semconv.EVENT_TYPE) == message_type for each in lanes
+            ):
+                attributes[semconv.EVENT_TYPE] = message_type
         if read.arrived:
             longest_ms = max(wait_ms for _, wait_ms, _, _ in read.arrived)
             attributes[semconv.WAIT] = max(0, longest_ms) / 1000

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
 from tracing.messaging.flow_lag import Arrivals
+from tracing.messaging.message_type import named
 from tracing.metrics import catalog
 from tracing.metrics.series import OperationSeries
 
@@ -112,6 +113,7 @@ class TypedLane:
 
     Attributes:
         catch_up: Decides which records are history to the group; `None` once none is.
+        mixed: Whether its records are of several types, which share a label and this.
         types: The same for the lane's records of all types.
     """
 
@@ -159,8 +161,9 @@ class SubscribedLane(TypedLane):
     ) -> None:
         super().__init__(subscription.labelled[None], lane, order)
         self.flat: bool | None = None
-        self.plans: dict[bytes | None, Any] = {}
+        self.plans: dict[Any, Any] = {}
         self._typed: list[TypedLane] = [self]
+        broker = subscription.labelled[None].info.broker
 
         def typed(label: str | None) -> TypedLane:
             made = TypedLane(subscription.labelled[label], lane, order)
@@ -169,7 +172,12 @@ class SubscribedLane(TypedLane):
             self._typed.append(made)
             return made
 
-        types = self.types = subscription.telemetry.by_type(typed)
+        def of_one(shared: TypedLane, name: str) -> TypedLane:
+            made = named(shared, name, broker)
+            self._typed.append(made)
+            return made
+
+        types = self.types = subscription.telemetry.by_type(typed, name=of_one)
         types[None] = self
 
     def catching_up(self, catch_up: LaneCatchUp | None) -> None:

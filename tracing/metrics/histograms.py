@@ -6,6 +6,7 @@ every call. Here a series is looked up once, and recording appends to a list.
 """
 
 import math
+import operator
 import sys
 import threading
 from bisect import bisect_left, bisect_right
@@ -21,6 +22,8 @@ from tracing.metrics.metric import Labels, LabelSet, Metric
 
 _WAITING: Final = 100
 """Values of a series that are counted at once: 3 KB, of as many series as there are."""
+_MANY: Final = 16
+"""Values of a series that are worth counting: those of a thousand topics are counted rarely."""
 
 
 class Exemplar(NamedTuple):
@@ -121,10 +124,14 @@ class LocalHistogram:
         finally:
             self._lock.release()
 
-    def count(self) -> None:
-        """Count what waits, unless another call does. Safe in any thread."""
+    def count(self, least: int = 1) -> None:
+        """Count what waits, unless another call does. Safe in any thread.
+
+        Args:
+            least: How many values have to wait.
+        """
         # To wait would be a deadlock where the garbage collector ends a handling in here.
-        if self._waiting and self._lock.acquire(blocking=False):
+        if len(self._waiting) >= least and self._lock.acquire(blocking=False):
             try:
                 self._count()
             finally:
@@ -154,29 +161,20 @@ class LocalHistogram:
                 counted = upto
             bucket += 1
 
-    def add_to(
-        self, point: "HistogramTotals", *, restart_extremes: bool = False
-    ) -> "HistogramTotals":
-        """Merge what was recorded so far into a point of the same bounds; take the exemplars.
+    def totals(self, *, restart_extremes: bool = False) -> "HistogramTotals":
+        """Return what was recorded so far, and take the exemplars.
 
         Args:
-            point: What other threads have recorded.
             restart_extremes: Whether the smallest and largest value start anew.
         """
         with self._lock:
             self._count()
-            counts = tuple(
-                mine + theirs for mine, theirs in zip(self._counts, point.counts, strict=True)
-            )
             taken, self.exemplars = self.exemplars, {}
             self.low, self.high = self._nothing_shown
-            exemplars = {**point.exemplars, **taken}
-            least, most = self._min, self._max
+            totals = HistogramTotals(tuple(self._counts), self._sum, self._min, self._max, taken)
             if restart_extremes:
                 self._min, self._max = sys.float_info.max, 0.0
-        return HistogramTotals(
-            counts, self._sum + point.sum, min(least, point.min), max(most, point.max), exemplars
-        )
+        return totals
 
 
 class _WithoutExemplars(LocalHistogram):
@@ -203,6 +201,16 @@ class HistogramTotals:
     def count(self) -> int:
         """Number of values."""
         return sum(self.counts)
+
+    def __add__(self, other: "HistogramTotals") -> "HistogramTotals":
+        """Return the totals of both; of two exemplars of a bucket, the other's."""
+        return HistogramTotals(
+            tuple(map(operator.add, self.counts, other.counts)),
+            self.sum + other.sum,
+            min(self.min, other.min),
+            max(self.max, other.max),
+            {**self.exemplars, **other.exemplars},
+        )
 
 
 class Aggregator:
@@ -243,7 +251,7 @@ class Aggregator:
             return found
 
     def count(self) -> None:
-        """Count what waits in all series, so that it takes no more memory."""
+        """Count what waits in the series where that is much, so that it takes no more memory."""
         # To wait would be a deadlock where the garbage collector calls this within another method.
         if self._lock.acquire(blocking=False):
             try:
@@ -251,7 +259,9 @@ class Aggregator:
             finally:
                 self._lock.release()
             for each in series:
-                each.count()
+                # Of a thousand topics, most series have a value or two: to count them all at once
+                # would stall an event loop, and to count one costs as much as to count several.
+                each.count(_MANY)
 
     def totals(
         self, *, restart_extremes: bool = False
@@ -264,16 +274,11 @@ class Aggregator:
         """
         with self._lock:
             series = list(self._series.items())
-        result: dict[Metric, dict[LabelSet, HistogramTotals]] = {}
+        by_name: dict[str, dict[LabelSet, HistogramTotals]] = {}
         for (name, attributes, _thread), histogram in series:
-            metric = self._metrics[name]
-            points = result.setdefault(metric, {})
-            empty = HistogramTotals(
-                (0,) * (len(metric.buckets) + 1), 0.0, sys.float_info.max, 0.0, {}
-            )
-            point = histogram.add_to(
-                points.get(attributes, empty), restart_extremes=restart_extremes
-            )
+            point = histogram.totals(restart_extremes=restart_extremes)
             if point.count:
-                points[attributes] = point
-        return result
+                points = by_name.setdefault(name, {})
+                others = points.get(attributes)
+                points[attributes] = point if others is None else others + point
+        return {self._metrics[name]: points for name, points in by_name.items()}

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_TYPES: Final = 64
 """Types that the metrics of one process name; further ones share one series."""
+MAX_OTHER_TYPES: Final = 64
+"""Types without a label for which one destination has values of their own."""
 
 Value = TypeVar("Value")
 
@@ -48,12 +50,14 @@ class ByType(dict[bytes | None, Value]):
     """The values of one destination by the type of its messages, as bytes. For one thread.
 
     A hit costs what it costs in a plain dict. The types that share a label share a value, so it
-    holds no more values than there are labels.
+    holds no more values than there are labels, and `MAX_OTHER_TYPES` made by `name`.
 
     Args:
         names: The types that have a label of their own.
         make: Makes the value of a label; of `None` for messages without a type.
         invalid: Called for a type that cannot be used; such a message counts as untyped.
+        name: Makes the value of a type without a label of its own from the shared value, for the
+            first of these types. By default all of them have the shared value itself.
 
     Example::
 
@@ -61,19 +65,22 @@ class ByType(dict[bytes | None, Value]):
         sent[b"OrderPlaced"].value += 1
     """
 
-    __slots__ = ("_invalid", "_make", "_names", "_other")
+    __slots__ = ("_invalid", "_make", "_name", "_names", "_other", "_others_left")
 
     def __init__(
         self,
         names: TypeNames,
         make: Callable[[str | None], Value],
         invalid: Callable[[], None] | None = None,
+        name: Callable[[Value, str], Value] | None = None,
     ) -> None:
         super().__init__()
         self._names = names
         self._make = make
         self._invalid = invalid
+        self._name = name
         self._other: Value | None = None
+        self._others_left = MAX_OTHER_TYPES
 
     def __missing__(self, message_type: bytes | None) -> Value:
         """Return the value of a type, and keep it unless it is the shared one."""
@@ -86,6 +93,10 @@ class ByType(dict[bytes | None, Value]):
         if label == semconv.OTHER:
             if self._other is None:
                 self._other = self._make(label)
-            return self._other
+            if self._name is None or name is None or not self._others_left:
+                return self._other
+            self._others_left -= 1
+            value = self[message_type] = self._name(self._other, name)
+            return value
         value = self[message_type] = self._make(label)
         return value

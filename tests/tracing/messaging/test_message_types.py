@@ -379,6 +379,22 @@ async def test_a_thousand_types_share_a_bounded_number_of_series(capture: Captur
     assert "T999" == (sends[-1].attributes or {})["cloudevents.event_type"]
 
 
+async def test_a_batch_names_its_type_also_if_metrics_do_not(capture: Capture) -> None:
+    telemetry = _telemetry(capture)
+    messages = [(b"v", cloudevent(type=f"T{number}")) for number in range(66)]
+    records = await _through(telemetry, messages, sender=telemetry)
+    bare: Any = InMemoryConsumer("orders", broker=InMemoryBroker())
+    consumer = TracedConsumer(bare, telemetry)
+    capture.clear()
+
+    for batch in (records[64:], records[65:] * 2):
+        async with consumer.process_batch(batch):
+            pass
+
+    types = [(span.attributes or {}).get("cloudevents.event_type") for span in capture.spans()]
+    assert [None, "T65"] == types
+
+
 async def test_the_bound_holds_for_all_topics_of_a_process_together(capture: Capture) -> None:
     broker = InMemoryBroker()
     producer = TracedProducer(InMemoryProducer(broker), _telemetry(capture))

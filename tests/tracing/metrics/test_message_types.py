@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tracing.metrics.message_types import MAX_MESSAGE_TYPES, ByType, TypeNames
+from tracing.metrics.message_types import (
+    MAX_MESSAGE_TYPES,
+    MAX_OTHER_TYPES,
+    ByType,
+    TypeNames,
+)
 
 
 def test_values_by_type_are_no_more_than_labels() -> None:
@@ -21,6 +26,19 @@ def test_values_by_type_are_no_more_than_labels() -> None:
     # Each once, also the shared one and that of messages without a type.
     assert [*named, "_OTHER", None] == made
     assert MAX_MESSAGE_TYPES + 1 == len(values)
+
+
+def test_types_without_a_label_have_values_of_their_own_within_a_bound() -> None:
+    values = ByType[str](TypeNames(), str, name=lambda shared, name: f"{shared} {name}")
+    types = [b"T%d" % number for number in range(1000)]
+    made = [values[each] for each in types]
+
+    assert [values[each] for each in types] == made
+    named = [f"T{number}" for number in range(MAX_MESSAGE_TYPES)]
+    others = [f"_OTHER T{MAX_MESSAGE_TYPES + number}" for number in range(MAX_OTHER_TYPES)]
+    assert [*named, *others] == made[: MAX_MESSAGE_TYPES + MAX_OTHER_TYPES]
+    assert {"_OTHER"} == set(made[MAX_MESSAGE_TYPES + MAX_OTHER_TYPES :])
+    assert MAX_MESSAGE_TYPES + MAX_OTHER_TYPES == len(values)
 
 
 def test_a_type_named_like_the_shared_label_takes_no_place() -> None:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from tracing.telemetry import Telemetry
 
 _NOTHING_READ: Final[Any] = object()
-# No name of a type.
-_MIXED: Final = b""
+# No type.
+_MIXED: Final = "mixed"
 
 
 class ProcessPlan(SpanPlan):
@@ -174,13 +174,15 @@ def plan_of(
         flows: See `ProcessPlan`.
         current: The variable that holds the current context.
     """
-    plans: dict[bytes | None, ProcessPlan] = lane.plans
-    # Others are counted where the general code asks for their series.
-    if message_type is not None and not (type(message_type) is bytes and name_in(message_type)):
+    if message_type is not None and type(message_type) is not bytes:
         return None
+    plans: dict[object, ProcessPlan] = lane.plans
     plan = plans.get(message_type)
     # The attributes become others once the cluster's id is known.
     if plan is None or plan.attributes is not plan.lane.attributes:
+        # What is no name is counted where the general code asks for its series.
+        if message_type is not None and name_in(message_type) is None:
+            return None
         typed = lane.types[message_type]
         # Types without a label of their own share a plan: there may be any number of them.
         kept = _MIXED if typed.mixed else message_type

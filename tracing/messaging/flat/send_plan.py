@@ -154,7 +154,7 @@ class TopicPlan:
         return self.plain
 
     def of(self, message_type: object) -> SendPlan | None:
-        """Return the plan of a type; `None` where it is no name, or has no label of its own."""
+        """Return the plan of a type; `None` where it is no name, or one of too many."""
         if message_type is not None and type(message_type) is not bytes:
             return None
         plan = self._by_type.get(message_type)
@@ -190,8 +190,7 @@ class TopicPlan:
         return shape
 
     def _made(self, message_type: bytes | None) -> SendPlan | None:
-        # Types without end must not fill the process; those of which a metric has no series share
-        # one, and their spans each have their own.
+        # Types without end must not fill the process: the spans of most have each their own.
         if message_type is not None and name_in(message_type) is None:
             return None
         typed = self.destination.types[message_type]

@@ -25,8 +25,9 @@ def differences(scenario: Scenario) -> list[str]:
 def difference(flat: list[str], general: list[str]) -> list[str]:
     """Return the lines that come out one way alone, and the first one in another place."""
     moved = next((f"{a} | {b}" for a, b in zip(flat, general, strict=False) if a != b), None)
+    either = set(flat), set(general)
     return [
-        *(f"flat: {line}" for line in flat if line not in general),
-        *(f"general: {line}" for line in general if line not in flat),
+        *(f"flat: {line}" for line in flat if line not in either[1]),
+        *(f"general: {line}" for line in general if line not in either[0]),
         *([] if moved is None else [f"first: {moved}"]),
     ]

@@ -21,13 +21,14 @@ _BEGIN = b"__begin__"
 _END = b"__end__"
 _PATIENCE_S = 60
 _MOST_ROUNDS = 100
+"""Of a scenario with as many records as are generated."""
 
 
 async def read(world: World) -> None:
     """Read and handle all records of a scenario."""
     left = 2 * len(world.topics)
     number = 0
-    rounds = _MOST_ROUNDS
+    rounds = max(_MOST_ROUNDS, 2 * (2 * left + len(world.scenario.records)))
 
     async def handle(record: Any) -> None:
         nonlocal left, number

@@ -12,6 +12,7 @@ from tests.tracing.messaging.flat.oracle_run import World
 from tests.tracing.messaging.flat.oracle_scenario import Message, Reading, Scenario, Setup
 from tracing import cloudevent
 from tracing.messaging.flat.engine import engine_of, why_not
+from tracing.metrics.message_types import MAX_MESSAGE_TYPES, MAX_OTHER_TYPES
 
 if TYPE_CHECKING:
     from tracing.messaging.flat.engine import Engine
@@ -100,3 +101,31 @@ def test_ordinary_sends_take_it(headers: Any, ambient: str) -> None:
 
     assert {"send": 3, "process": 0, "batch": 0} == engine.taken
     assert not any(engine.fallbacks.values())
+
+
+def test_messages_of_more_topics_than_types_have_labels_take_it() -> None:
+    topics = [f"orders-{number}" for number in range(2 * MAX_MESSAGE_TYPES)]
+    engine = run(
+        Scenario(
+            before=tuple(("send", Message(topic=topic)) for topic in (*topics, *topics)),
+            records=tuple(
+                Message(topic=topic, headers=(PARENT, OWN, ("ce_type", topic.encode())))
+                for topic in topics
+            ),
+        )
+    )
+
+    assert 2 * len(topics) == engine.taken["send"]
+    # With those at the end of each partition.
+    assert 3 * len(topics) == engine.taken["process"]
+
+
+def test_types_without_end_take_it_up_to_a_bound() -> None:
+    within = MAX_MESSAGE_TYPES + MAX_OTHER_TYPES
+    messages = [
+        Message(headers=tuple(cloudevent(type=f"Type-{number}"))) for number in range(within + 5)
+    ]
+    engine = run(Scenario(before=tuple(("send", message) for message in (*messages, *messages))))
+
+    assert 2 * within == engine.taken["send"]
+    assert 2 * 5 == engine.fallbacks["record"]

@@ -31,6 +31,7 @@ from tracing.messaging.catch_up import LaneCatchUp
 from tracing.messaging.flat import process
 from tracing.messaging.flat.engine import engine_of
 from tracing.metrics.instruments import Count
+from tracing.metrics.message_types import MAX_MESSAGE_TYPES, MAX_OTHER_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,17 +109,19 @@ async def test_an_ordinary_record(
 async def test_types_beyond_those_with_a_label_share_a_plan(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    many = [[("ce_type", b"Type%d" % number)] for number in range(70)]
+    bound = MAX_MESSAGE_TYPES + MAX_OTHER_TYPES
+    many = [[("ce_type", b"Type%d" % number)] for number in range(bound + 6)]
 
     flat = await both_ways(
         monkeypatch, lambda: [record(carried, at) for at, carried in enumerate(many)], _loop
     )
 
     assert flat.engine is not None
-    assert 70 == flat.engine.taken["process"]
-    assert "Type69" == (flat.capture.spans()[-1].attributes or {})["cloudevents.event_type"]
+    assert bound + 6 == flat.engine.taken["process"]
+    last = f"Type{bound + 5}"
+    assert last == (flat.capture.spans()[-1].attributes or {})["cloudevents.event_type"]
     encoded = SpanEncoder().encode(flat.capture.spans()[-1:])
-    assert 1 == encoded.count(b"Type69")
+    assert 1 == encoded.count(last.encode())
 
 
 async def test_records_behind_the_history_of_a_group_are_flat(
