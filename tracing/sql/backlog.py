@@ -10,11 +10,17 @@ from tracing.core.log import warn_once
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
+    from tracing.sql.outbox_rows import StoredRecord
     from tracing.telemetry import Telemetry
 
 _INTERVAL_S: Final = 1.0
+
+
+def backlog_of(records: Collection[StoredRecord]) -> tuple[int, int | None]:
+    """Return the number of records and when the oldest was stored, unix ms; `None` without any."""
+    return len(records), min((each.created_at for each in records), default=None)
 
 
 class Backlog:

@@ -69,6 +69,10 @@ class OrderedSends:
         """Return the keys that have records in their queue."""
         return set(self._queues)
 
+    def unsent(self) -> list[StoredRecord]:
+        """Return the held records that the broker has not acknowledged."""
+        return [record for queue in self._queues.values() for record in queue]
+
     def queued_for(self, topics: Collection[str]) -> int:
         """Return the number of queued records of some topics."""
         return sum(len(queue) for queue in self._queues.values() if queue[0].topic in topics)

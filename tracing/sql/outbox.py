@@ -182,7 +182,13 @@ class SqlOutbox:
         numbers = sorted(connection.scalars(self._insert_numbered, rows))
         return tuple(
             StoredRecord(
-                number, row["topic"], row["key"], row["value"], row["partition"], row["headers"]
+                number,
+                row["topic"],
+                row["key"],
+                row["value"],
+                row["partition"],
+                row["headers"],
+                row["created_at"],
             )
             for number, row in zip(numbers, rows, strict=True)
         )

@@ -42,6 +42,7 @@ class StoredRecord(NamedTuple):
         value: Its value.
         partition: Its partition; `None` if the producer chooses.
         headers: Its packed headers.
+        created_at: When it was stored, unix ms.
     """
 
     sequence: int
@@ -50,6 +51,7 @@ class StoredRecord(NamedTuple):
     value: bytes | None
     partition: int | None
     headers: bytes
+    created_at: int
 
     @property
     def order_key(self) -> OrderKey:
@@ -72,7 +74,15 @@ class OutboxRows:
             for column in (columns.key, columns.value, columns.headers)
         )
         self._lowest = (
-            select(columns.sequence, columns.topic, key, value, columns.partition, headers)
+            select(
+                columns.sequence,
+                columns.topic,
+                key,
+                value,
+                columns.partition,
+                headers,
+                columns.created_at,
+            )
             .order_by(columns.sequence)
             .limit(bindparam("limit", type_=Integer))
         )

@@ -11,7 +11,7 @@ from tracing.core import semconv
 from tracing.core.callables import require_event
 from tracing.core.log import EventLog
 from tracing.delivery.retry import Retry
-from tracing.sql.backlog import Backlog
+from tracing.sql.backlog import Backlog, backlog_of
 from tracing.sql.drain_waiters import DrainWaiters, Wakeup
 from tracing.sql.ordered_sends import OrderedSends
 from tracing.sql.outbox_rows import OutboxRows
@@ -223,10 +223,11 @@ class OutboxRelay:
         reading = self._reading(sends.held - acknowledged, waiting)
         # Computed together with `waiting`, so that a key that becomes due later is in neither.
         tried = failures.keys_of(reading.failing) - waiting - sends.busy()
-        reads = reading.limit > 0 and (bool(draining) or self._is_worth_reading())
-        exchange = Exchange(
-            self._rows, acknowledged, reading if reads else None, measures=self._backlog.due
-        )
+        measures = self._backlog.due
+        # A read of everything shows the backlog as well, for one statement instead of two.
+        worth = bool(draining) or self._is_worth_reading() or (measures and reading.is_of_all)
+        reads = reading.limit > 0 and worth
+        exchange = Exchange(self._rows, acknowledged, reading if reads else None, measures=measures)
         if exchange.is_empty:
             return self._pause_s(waiting, full=reading.limit <= 0)
         answer = await self._answer(exchange)
@@ -234,8 +235,9 @@ class OutboxRelay:
             self._backlog.unknown()
             self._drains.settle(draining, empty=False)
             return _STANDBY_S
-        if answer.backlog is not None:
-            self._backlog.measured(*answer.backlog)
+        if measures:
+            unsent = (*sends.unsent(), *answer.records)
+            self._backlog.measured(*(answer.backlog or backlog_of(unsent)))
         sends.forget(acknowledged)
         if acknowledged:
             self._delete_at = inf
@@ -243,7 +245,7 @@ class OutboxRelay:
             return self._pause_s(waiting, full=reading.limit <= 0)
         self._read_at = monotonic()
         full = len(answer.records) == answer.capacity
-        self._handover.was_read(answer.highest, complete=reading.is_of_all and not full)
+        self._handover.was_read(answer.highest, complete=answer.complete)
         if len(answer.retried) < reading.share:
             # An operator has removed a record that could not be sent.
             for key in tried - {record.order_key for record in answer.retried}:

@@ -47,6 +47,7 @@ class Answer:
         retried: The records of failing topics.
         records: The other records.
         capacity: The maximum number of the other records.
+        complete: Whether they are all records of the outbox but those that are being sent.
         backlog: The number of records in the outbox and when the oldest was stored, unix ms; `None`
             if it was not measured.
     """
@@ -54,6 +55,7 @@ class Answer:
     retried: list[StoredRecord] = field(default_factory=list)
     records: list[StoredRecord] = field(default_factory=list)
     capacity: int = 0
+    complete: bool = False
     backlog: tuple[int, int | None] | None = None
 
     @property
@@ -71,7 +73,7 @@ class Exchange:
         rows: The outbox.
         acknowledged: The sequences of the records to delete.
         reading: What to read; `None` for nothing.
-        measures: Whether to measure the backlog.
+        measures: Whether to measure the backlog, unless the records that are read show it.
     """
 
     rows: OutboxRows
@@ -91,7 +93,7 @@ class Exchange:
             self.rows.delete(connection, self.acknowledged)
         if self.reading is not None:
             self._read(connection, self.reading, answer)
-        if self.measures:
+        if self.measures and not answer.complete:
             answer.backlog = self.rows.measure(connection)
         return answer
 
@@ -113,3 +115,4 @@ class Exchange:
             without_keys=reading.left_out,
             without_topics={*reading.failing, *reading.blocked},
         )
+        answer.complete = reading.is_of_all and len(answer.records) < answer.capacity

@@ -204,3 +204,32 @@ async def test_order_and_number_hold_whatever_is_handed_over_or_fails(
         for key in added
     }
     assert 0 == await sqlite.count("outbox")
+
+
+async def test_a_read_of_all_records_shows_the_backlog_as_well(
+    sqlite: Database, broker: InMemoryBroker
+) -> None:
+    gate = asyncio.Event()
+
+    class Slow(InMemoryProducer):
+        async def send_and_wait(self, *args: Any, **options: Any) -> Any:
+            await gate.wait()
+            return await super().send_and_wait(*args, **options)
+
+    async with one_hop(sqlite) as transactions:
+        log = Log(transactions)
+        at_work = relay_in_one_hop(sqlite, transactions, Slow(broker), poll_interval_s=NEVER_S)
+        async with at_work as relay:
+            assert await relay.drain()
+            assert (0, None) == relay._backlog._measured
+            quiet(relay)
+            (first,) = await hand_over(sqlite, transactions, relay, b"a")
+            await hand_over(sqlite, transactions, relay, b"b", key=b"other")
+            await sqlite.add(b"c", key=None)
+            log.take()
+            relay._backlog._due_at = 0.0
+            relay.wake()
+            assert await eventually(lambda: relay._backlog._measured == (3, first.created_at))
+            assert ["SELECT"] == log.take()
+            gate.set()
+            assert await relay.drain()

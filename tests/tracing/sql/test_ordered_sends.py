@@ -14,7 +14,7 @@ from tracing.testing import eventually
 
 
 def record(sequence: int, key: bytes | None = b"k") -> StoredRecord:
-    return StoredRecord(sequence, "orders", key, b"v", None, b"[]")
+    return StoredRecord(sequence, "orders", key, b"v", None, b"[]", 1)
 
 
 class Sent:

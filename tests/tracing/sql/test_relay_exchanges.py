@@ -343,7 +343,7 @@ async def test_sends_that_are_cut_off_before_they_begin_are_released() -> None:
         raise AssertionError("not to be sent")
 
     sends = OrderedSends(send, SendFailures(Retry(delay_s=0), str), lambda: None, many=2)
-    sends.take([StoredRecord(number, "orders", b"k", b"v", None, b"[]") for number in (1, 2)])
+    sends.take([StoredRecord(number, "orders", b"k", b"v", None, b"[]", 1) for number in (1, 2)])
     await sends.cut_off()
 
     assert (frozenset(), set()) == (sends.held, sends.busy())
