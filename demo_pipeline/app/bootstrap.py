@@ -20,6 +20,7 @@ from demo_pipeline.broker import has_progress
 from demo_pipeline.domain.codec import Codec
 from demo_pipeline.domain.pace import steady_pace
 from demo_pipeline.domain.topics import KINDS, PIPELINE
+from demo_pipeline.runtime.commit_budget import CommitBudget
 from demo_pipeline.runtime.connection_waits import ConnectionWaits
 from demo_pipeline.runtime.consuming import record_handler
 from demo_pipeline.runtime.database import open_database
@@ -157,7 +158,8 @@ async def start_service(
         )
         database = await stack.enter_async_context(open_database(service, database_url, late=late))
         waits = ConnectionWaits(service.name, providers.meter_provider)
-        commits = await stack.enter_async_context(group_commit(database, waits))
+        budget = CommitBudget(service.commits_per_s)
+        commits = await stack.enter_async_context(group_commit(database, waits, budget=budget))
         producer = _producer(service, cluster, telemetry)
         # Before the start: a producer that is interrupted while it starts must be closed as well.
         stack.push_async_callback(_close, producer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from demo_pipeline.runtime.commit_budget import CommitBudget
     from demo_pipeline.runtime.connection_waits import ConnectionWaits
     from tracing.sql import Transactions
 
@@ -28,6 +30,9 @@ Result = TypeVar("Result")
 
 MOST: Final = 64
 """How many pieces of work share a transaction at most, so that none waits long for others."""
+
+ENOUGH: Final = 8
+"""How many pieces begin a transaction without waiting for others."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,13 +61,15 @@ class _Waiting:
     do: Do
     piece: Piece[Any]
     result: asyncio.Future[Any]
+    at_once: bool
 
 
 class GroupCommit:
     """Does pieces of work in transactions of one database. For one event loop.
 
-    While a transaction is under way, further pieces wait, and then share the next one. So a busy
-    service commits less often, and an idle one waits for nothing. If a piece fails, the transaction
+    While a transaction is under way, further pieces wait, and then share the next one. A busy
+    service has a budget of transactions besides, and pieces wait for the next one in it. So it
+    commits less often, and an idle service waits for nothing. If a piece fails, the transaction
     is rolled back and each of its pieces gets one of its own: none fails because of another.
 
     On PostgreSQL every piece has a transaction of its own, and several run at once: there, two
@@ -72,14 +79,23 @@ class GroupCommit:
         transactions: Runs the transactions.
         waits: Records how long each piece waited for its transaction.
         most: How many pieces share a transaction; 1 for none.
+        budget: How many transactions it makes; by default as many as the database can.
     """
 
     def __init__(
-        self, transactions: Transactions, waits: ConnectionWaits, *, most: int = MOST
+        self,
+        transactions: Transactions,
+        waits: ConnectionWaits,
+        *,
+        most: int = MOST,
+        budget: CommitBudget | None = None,
     ) -> None:
         self._transactions = transactions
         self._waits = waits
         self._most = most
+        self._budget = budget
+        self._hurry = asyncio.Event()
+        self._closing = False
         self._waiting: deque[_Waiting] = deque()
         self._working: asyncio.Task[None] | None = None
 
@@ -94,6 +110,7 @@ class GroupCommit:
         work: Work,
         *,
         patient: bool,
+        at_once: bool = False,
     ) -> Result:
         """Do a piece of work in a transaction, perhaps together with others; wait for the commit.
 
@@ -103,6 +120,7 @@ class GroupCommit:
                 runs what concerns a piece alone, such as its spans, in the piece's context.
             work: What to do.
             patient: Whether to wait while the database is unavailable, instead of raising.
+            at_once: Whether to begin the next transaction whatever the budget says.
 
         Raises:
             Exception: What `do` raised for this piece alone.
@@ -111,7 +129,7 @@ class GroupCommit:
         while True:
             piece = Piece(work)
             try:
-                result: Result = await self._done(do, piece)
+                result: Result = await self._done(do, piece, at_once=at_once)
             except Exception as error:
                 if not patient or not is_away(error, connected=piece.began_at is not None):
                     raise
@@ -123,16 +141,20 @@ class GroupCommit:
                     self._waits.waited(piece.began_at - piece.asked_at)
 
     async def close(self) -> None:
-        """Wait for the transaction that is under way."""
+        """Wait for the transaction that is under way, and for what waits for the next one."""
+        self._closing = True
+        self._hurry.set()
         if self._working is not None:
             await asyncio.wait({self._working})
 
-    async def _done(self, do: Do, piece: Piece[Any]) -> Any:
+    async def _done(self, do: Do, piece: Piece[Any], *, at_once: bool) -> Any:
         if self._most == 1:
             (result,) = await self._transactions.run(_begun, do, [piece])
             return result
         result = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(do, piece, result))
+        self._waiting.append(_Waiting(do, piece, result, at_once))
+        if at_once or len(self._waiting) >= ENOUGH:
+            self._hurry.set()
         if self._working is None:
             # In an empty context: the work of one task is no part of another's trace.
             self._working = asyncio.create_task(self._work(), context=Context())
@@ -143,9 +165,26 @@ class GroupCommit:
             # Records that were fetched together arrive within two turns of the event loop.
             await asyncio.sleep(0)
             while self._waiting:
+                await self._company()
                 await self._together(self._next())
         finally:
             self._working = None
+
+    async def _company(self) -> None:
+        """Wait for further pieces until the budget has a transaction, unless one is in a hurry."""
+        if self._budget is None:
+            return
+        wait_s = self._budget.wait_s()
+        if wait_s > 0 and not self._is_pressing():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._hurry.wait()
+        self._hurry.clear()
+        self._budget.spend()
+
+    def _is_pressing(self) -> bool:
+        waiting = self._waiting
+        return self._closing or len(waiting) >= ENOUGH or any(each.at_once for each in waiting)
 
     def _next(self) -> list[_Waiting]:
         """Take the pieces of the next transaction: the oldest ones, as far as they are alike."""
@@ -182,11 +221,16 @@ class GroupCommit:
 
 
 @asynccontextmanager
-async def group_commit(engine: AsyncEngine, waits: ConnectionWaits) -> AsyncIterator[GroupCommit]:
+async def group_commit(
+    engine: AsyncEngine, waits: ConnectionWaits, *, budget: CommitBudget | None = None
+) -> AsyncIterator[GroupCommit]:
     """Return the group commit of a service's database; at the end, wait for its transaction."""
     async with one_hop(engine) as transactions:
         commits = GroupCommit(
-            transactions, waits, most=1 if engine.dialect.name == "postgresql" else MOST
+            transactions,
+            waits,
+            most=1 if engine.dialect.name == "postgresql" else MOST,
+            budget=budget,
         )
         try:
             yield commits

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from demo_pipeline.runtime.commit_budget import is_late
 from demo_pipeline.runtime.publishing import accepted
 from demo_pipeline.runtime.service import Work
 from tracing.replay import LogPartition
@@ -135,7 +136,8 @@ async def _project(
     """
     reading = tuple(each for each in projections if record.topic in each.topics)
     projecting = _Projecting(read_models, reading, context, record, message)
-    return await context.commits.run(_project_all, projecting, patient=True)
+    at_once = is_late(record.timestamp, context.pace.factor)
+    return await context.commits.run(_project_all, projecting, patient=True, at_once=at_once)
 
 
 def _project_all(connection: Connection, pieces: Sequence[Piece[_Projecting]]) -> list[bool]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from demo_pipeline.domain.codec import headers_of
 from demo_pipeline.domain.messages import Together
 from demo_pipeline.domain.topics import TOPIC_OF, key_of
+from demo_pipeline.runtime.commit_budget import is_late
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,11 @@ async def perform(
         The messages to publish; `None` if the record was handled before.
     """
     handling = _Handling(handler, message, context, record)
-    handled = await context.commits.run(_handle_all, handling, patient=record is not None)
+    # Whoever asks over HTTP waits for the answer.
+    at_once = record is None or is_late(record.timestamp, context.pace.factor)
+    handled = await context.commits.run(
+        _handle_all, handling, patient=record is not None, at_once=at_once
+    )
     if handled.messages:
         context.committed(handled.stored)
     return handled.messages

@@ -51,6 +51,7 @@ class Service:
         other_topics: Topics that it reads without having handlers for their messages.
         attempts: How often it tries a record before it becomes a dead letter.
         asks_orders: Whether it calls the orders API.
+        commits_per_s: How many transactions a second it makes when it is busy, on SQLite.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Service:
     other_topics: tuple[str, ...] = ()
     attempts: int = 3
     asks_orders: bool = False
+    commits_per_s: float = 12.0
 
     @property
     def topics(self) -> tuple[str, ...]:

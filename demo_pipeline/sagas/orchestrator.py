@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
+from demo_pipeline.runtime.commit_budget import is_late
 from demo_pipeline.runtime.publishing import accepted, rows_of
 from demo_pipeline.sagas.facts import facts_of
 from demo_pipeline.sagas.machine import DeadlinePassed, TimedOut, advance
@@ -80,7 +81,8 @@ class Orchestrator:
         """Apply an event to its saga."""
         # The pace belongs to the event loop, and the transaction to another thread.
         taking = _Taking(event, record, self._deadlines())
-        moved = await self._context.commits.run(self._take, taking, patient=True)
+        at_once = is_late(record.timestamp, self._context.pace.factor)
+        moved = await self._context.commits.run(self._take, taking, patient=True, at_once=at_once)
         if moved is not None:
             self._committed(moved)
             self._record(moved)
@@ -88,7 +90,9 @@ class Orchestrator:
     async def look_after(self, order_id: str) -> None:
         """Apply a timeout to a saga, if it is still waiting."""
         waiting = _Waiting(order_id, self._deadlines())
-        moved = await self._context.commits.run(self._look_after, waiting, patient=False)
+        moved = await self._context.commits.run(
+            self._look_after, waiting, patient=False, at_once=True
+        )
         if moved is not None:
             self._committed(moved)
             with self._tracker.resumed(moved.saga.context):

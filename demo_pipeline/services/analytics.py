@@ -80,4 +80,6 @@ SERVICE: Final = Service(
     fill_late=declare_unbuilt_read_models,
     at_work=projecting("analytics", READ_MODELS, tuple(PROJECTIONS.values())),
     other_topics=ORDERS.topics,
+    # No order waits for it.
+    commits_per_s=5.0,
 )

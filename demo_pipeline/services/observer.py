@@ -16,6 +16,7 @@ from demo_pipeline.domain.events import (
     OrderShipped,
 )
 from demo_pipeline.domain.topics import NOTIFICATION, ORDERS, SHIPPING
+from demo_pipeline.runtime.commit_budget import is_late
 from demo_pipeline.runtime.service import Service, Work
 from tracing.sql import FlowNote, SagaView, SqlSagaLog, saga_tables
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from demo_pipeline.runtime.group_commit import GroupCommit, Piece
+    from demo_pipeline.runtime.group_commit import Piece
     from demo_pipeline.runtime.service_context import ServiceContext
 
 ORDER_NOTIFICATION: Final = tracing.SagaFlow(
@@ -50,9 +51,9 @@ SAGA_TABLES: Final = saga_tables(_TABLES)
 class _SharedLog:
     """A saga log whose events share transactions."""
 
-    def __init__(self, commits: GroupCommit) -> None:
-        self._commits = commits
-        self._log = SqlSagaLog(commits.transactions, metadata=_TABLES)
+    def __init__(self, context: ServiceContext) -> None:
+        self._commits, self._pace = context.commits, context.pace
+        self._log = SqlSagaLog(context.commits.transactions, metadata=_TABLES)
 
     async def health(self, saga: str, now_ns: int) -> tracing.SagaHealth:
         """Read the health of the instances of one flow."""
@@ -68,7 +69,8 @@ class _SharedLog:
     ) -> tracing.SagaHistory | None:
         """Store an event."""
         note = saga, FlowNote(event, context, deadline_ns)
-        return await self._commits.run(self._note, note, patient=False)
+        at_once = is_late(event.at_ns / 1_000_000, self._pace.factor)
+        return await self._commits.run(self._note, note, patient=False, at_once=at_once)
 
     def _note(
         self, connection: Connection, pieces: Sequence[Piece[tuple[str, FlowNote]]]
@@ -86,7 +88,7 @@ class _SharedLog:
 @asynccontextmanager
 async def observing(context: ServiceContext) -> AsyncIterator[Work]:
     """Observe events during the block."""
-    log = _SharedLog(context.commits)
+    log = _SharedLog(context)
     observer = tracing.SagaObserver([ORDER_NOTIFICATION], log, context.telemetry)
     try:
         yield Work(observer.observe)
@@ -107,4 +109,6 @@ SERVICE: Final = Service(
     tables=_TABLES,
     at_work=observing,
     other_topics=(NOTIFICATION, ORDERS, SHIPPING),
+    # No order waits for it.
+    commits_per_s=5.0,
 )

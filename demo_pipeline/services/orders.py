@@ -233,4 +233,6 @@ SERVICE: Final = Service(
         **dict.fromkeys(_FOLLOWED, Together(follow)),
     },
     at_work=at_work,
+    # A new order waits for nothing, and takes along what its customer may see a moment later.
+    commits_per_s=10.0,
 )
