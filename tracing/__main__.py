@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
+from tracing.cli.program import Program
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FAILED: Final = 1
-_WRONG_USAGE: Final = 2
-_STOPPED: Final = 130
+_PROGRAM: Final = Program("tracing", "tracing.cli.main:cli", "cli", script="pipeline-tracing")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,18 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 for success, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C.
     """
-    try:
-        from tracing.cli.main import run  # noqa: PLC0415 - needs packages that may be missing
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("tracing"):
-            raise
-        sys.stderr.write(
-            f"tracing: the command line needs {error.name}: pip install 'pipeline-tracing[cli]'\n"
-        )
-        return _FAILED
-    except KeyboardInterrupt:
-        return _STOPPED
-    return run(arguments)
+    return _PROGRAM.main(arguments)
 
 
 if __name__ == "__main__":

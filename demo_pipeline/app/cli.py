@@ -1,262 +1,45 @@
-"""The command line: the commands `run` and `serve`, groups such as `saga`, and their exit codes."""
+"""The commands of `python -m demo_pipeline`, none of which is imported before it runs."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
-
 import click
-from rich.console import Console
 
-from demo_pipeline.app.load import Load
-from demo_pipeline.app.logs import console_logs
-from demo_pipeline.app.options import check_writable, service_options
-from demo_pipeline.app.progress import live_progress
-from demo_pipeline.app.replay_cli import replay_command
-from demo_pipeline.app.run import RunOptions, run
-from demo_pipeline.app.run_record import RunRecord
-from demo_pipeline.app.saga_cli import saga_group
-from demo_pipeline.app.schemas_cli import schemas_group
-from demo_pipeline.app.serve import ServeOptions, serve
-from demo_pipeline.app.stock_cli import stock_group
-from demo_pipeline.report import ReportNotWrittenError, check_traces, print_summary, write_report
-from demo_pipeline.runtime.errors import BrokerError, DemoError, StoppedError, UsageError
-from demo_pipeline.runtime.scenarios import SCENARIOS, STEADY
-from demo_pipeline.services import SERVICES
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
-
-    from demo_pipeline.app.bootstrap import RunningService
-    from demo_pipeline.app.logs import LogLevels
-    from demo_pipeline.app.run import RunOutcome
-    from demo_pipeline.report import RunResult
-
-Result = TypeVar("Result")
-
-_SHOWN_PROBLEMS: Final = 10
-_FAILED: Final = 1
-_WRONG_USAGE: Final = 2
-_STOPPED: Final = 130
-_CODES: Final[dict[type[Exception], int]] = {UsageError: _WRONG_USAGE, StoppedError: _STOPPED}
+from tracing.cli.groups import LazyGroup, version_option
 
 
-def _by_scenario(field: str) -> str:
-    """Return the defaults of an option that depend on the scenario, for its help."""
-    usual = getattr(SCENARIOS[STEADY], field)
-    values = {name: getattr(each, field) for name, each in SCENARIOS.items()}
-    others = [f"{name}: {value:g}" for name, value in values.items() if value != usual]
-    return "; ".join([f"{usual:g}", *others])
-
-
-@click.group()
+@click.group(cls=LazyGroup, explain="demo_pipeline.app.failures:explained")
+@version_option
 def cli() -> None:
     """A shop of eight services that shows what pipeline-tracing records."""
 
 
-cli.add_command(replay_command)
-cli.add_command(saga_group)
-cli.add_command(stock_group)
-cli.add_command(schemas_group)
-
-
-@cli.command("run")
-@click.option(
-    "--orders",
-    type=click.IntRange(min=1),
-    show_default=_by_scenario("orders"),
-    help="Number of orders.",
+cli.add_lazy(
+    "run",
+    "demo_pipeline.app.run_cli:run_command",
+    "Run all services, place orders, and show where their time went.",
 )
-@click.option(
-    "--rate",
-    type=click.FloatRange(min=0, min_open=True),
-    show_default=_by_scenario("rate"),
-    help="Orders per second; in a burst, ten times as many.",
+cli.add_lazy(
+    "serve",
+    "demo_pipeline.app.serve_cli:serve_command",
+    "Run one SERVICE until Ctrl-C or SIGTERM.",
 )
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="The same seed gives the same orders."
+cli.add_lazy(
+    "replay",
+    "demo_pipeline.app.replay_cli:replay_command",
+    "Rebuild a read model of analytics from the log.",
 )
-@click.option(
-    "--kafka",
-    is_flag=True,
-    help="Start Apache Kafka for the run; this needs Java 17 and, the first time, Maven.",
+cli.add_lazy(
+    "saga",
+    "demo_pipeline.app.saga_cli:saga_group",
+    "List sagas, or show one in detail.",
 )
-@click.option(
-    "--scenario",
-    type=click.Choice(tuple(SCENARIOS)),
-    default=STEADY,
-    show_default=True,
-    help=" ".join(f"{name}: {each.described}" for name, each in SCENARIOS.items()),
+cli.add_lazy(
+    "stock",
+    "demo_pipeline.app.stock_cli:stock_group",
+    "Show the stock of products, now or earlier, or check its log.",
 )
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Write report.html, traces.jsonl and metrics.jsonl to this folder.",
+cli.add_lazy(
+    "schemas",
+    "demo_pipeline.app.schemas_cli:schemas_group",
+    "Check, compare and register the Avro schemas of the messages.",
 )
-@click.option(
-    "--databases",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Keep the services' databases in this folder, for `saga list`, `stock list` and "
-    "the commands beside them.",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    help="Seconds to wait for the placed orders to end; proportionally more on a busy machine.",
-)
-@click.option(
-    "--views-port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    help="The port on 127.0.0.1 of the views, as in /views/orders.  [default: a free port]",
-)
-@service_options
-def run_command(
-    *,
-    orders: int | None,
-    rate: float | None,
-    seed: int,
-    kafka: bool,
-    scenario: str,
-    report: Path | None,
-    databases: Path | None,
-    timeout: float,
-    views_port: int,
-    bootstrap_servers: str | None,
-    http_port: int,
-    log_levels: LogLevels,
-) -> None:
-    """Run all services, place orders, and show where their time went.
-
-    Without --bootstrap-servers or --kafka, a small embedded broker is started for the run. Schemas
-    are those of this package, unless the environment variable SCHEMA_REGISTRY_URL names a registry.
-    """
-    if kafka and bootstrap_servers:
-        raise UsageError(
-            "--kafka starts a cluster, --bootstrap-servers (or KAFKA_BOOTSTRAP_SERVERS) names an "
-            "existing one: use one of the two"
-        )
-    for option, folder in (("--report", report), ("--databases", databases)):
-        if folder is not None:
-            check_writable(folder, option)
-    story = SCENARIOS[scenario]
-    options = RunOptions(
-        load=Load(orders=orders or story.orders, rate=rate or story.rate, seed=seed),
-        scenario=scenario,
-        bootstrap_servers=bootstrap_servers or None,
-        kafka=kafka,
-        http_port=http_port,
-        timeout_s=timeout,
-        databases=databases,
-        views_port=views_port,
-    )
-    record = RunRecord(scenario)
-    try:
-        with console_logs(log_levels):
-            outcome = _until_stopped(_run(options, record))
-    except UsageError:
-        raise
-    except (DemoError, BrokerError) as error:
-        if report is not None:
-            # A partial report is useful, and an older one must not be mistaken for it.
-            _show(record.result([_why(error)]), report)
-        raise
-    _show(outcome.result, report)
-    problems = (*outcome.problems, *check_traces(outcome.result))
-    if problems:
-        raise DemoError(_listed(problems))
-
-
-@cli.command("serve")
-@click.argument("service", metavar="SERVICE", type=click.Choice(tuple(SERVICES)))
-@service_options
-def serve_command(
-    *, service: str, bootstrap_servers: str | None, http_port: int, log_levels: LogLevels
-) -> None:
-    """Run one SERVICE until Ctrl-C or SIGTERM.
-
-    The shop needs all of orders, orchestrator, inventory, payment, shipping, notification,
-    analytics and observer.
-
-    The database is the file SERVICE.sqlite3 in the current folder, unless the environment
-    variable SERVICE_DATABASE_URL (such as ORDERS_DATABASE_URL) names another one. Schemas are those
-    of this package, unless SCHEMA_REGISTRY_URL names a registry.
-    """
-    if not bootstrap_servers:
-        raise UsageError(
-            "serve needs a Kafka cluster: use --bootstrap-servers HOST:PORT or set "
-            "KAFKA_BOOTSTRAP_SERVERS"
-        )
-
-    def ready(running: RunningService) -> None:
-        where = f" and listens on {running.url}" if running.url else ""
-        click.echo(f"{service} reads {', '.join(running.service.topics)}{where}")
-
-    with console_logs(log_levels):
-        _until_stopped(serve(ServeOptions(service, bootstrap_servers, http_port), ready))
-
-
-def _until_stopped(work: Coroutine[None, None, Result]) -> Result:
-    try:
-        return asyncio.run(work)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise StoppedError("stopped") from None
-
-
-async def _run(options: RunOptions, record: RunRecord) -> RunOutcome:
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    if task is not None:
-        # asyncio does the same on Ctrl-C.
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        with live_progress(Console(stderr=True), options.load.orders) as progress:
-            return await run(options, progress, record)
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, StoppedError):
-        return "the run was stopped before all of its orders had ended"
-    return str(error)
-
-
-def _show(result: RunResult, report: Path | None) -> None:
-    print_summary(result, Console())
-    if report is not None:
-        for file in write_report(result, report):
-            click.echo(f"wrote {file}")
-
-
-def _listed(problems: tuple[str, ...]) -> str:
-    more = len(problems) - _SHOWN_PROBLEMS
-    lines = [*problems[:_SHOWN_PROBLEMS], *([f"... and {more} more"] if more > 0 else [])]
-    return "\n".join(lines)
-
-
-def run_command_line(arguments: Sequence[str] | None) -> int:
-    """Run the command that `arguments` name, and return its exit code."""
-    try:
-        cli.main(arguments, prog_name="demo_pipeline", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as help_wanted:
-        click.echo(help_wanted.format_message(), err=True)
-        return _WRONG_USAGE
-    except click.ClickException as error:
-        return _end(error.format_message(), error.exit_code)
-    except (DemoError, BrokerError, ReportNotWrittenError) as error:
-        return _end(str(error), _CODES.get(type(error), _FAILED))
-    except click.Abort:
-        return _end("stopped", _STOPPED)
-    return 0
-
-
-def _end(message: str, code: int) -> int:
-    click.echo(f"demo_pipeline: {message}", err=True)
-    return code

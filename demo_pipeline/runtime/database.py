@@ -37,6 +37,7 @@ _MAX_PORT: Final = 65_535
 # Eight services and their replicas share a server that allows 100 connections by default.
 _POOL: Final = {"pool_size": 2, "max_overflow": 3}
 _SETTING_UP: Final = 0x64656D6F
+_OWN_DRIVER: Final = "aiosqlite"
 
 
 def database_url(service: str, folder: Path) -> str:
@@ -193,6 +194,9 @@ def _engine(service: str, url: str) -> AsyncEngine:
         ModuleNotFoundError,
         ValueError,
     ) as error:
+        if getattr(error, "name", None) == _OWN_DRIVER:
+            # The command line says what installs it.
+            raise
         # Without the error's text, which may repeat the URL.
         raise UsageError(
             f"{variable} names no usable database ({type(error).__name__}): write "

@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from dashboards.__main__ import main
-from dashboards.cli import cli
+from dashboards.cli.main import cli
 from dashboards.config import Config, ConfigError, load_config
 from tests.dashboards.board_documents import BOARDS
 from tests.dashboards.guide import guide_block

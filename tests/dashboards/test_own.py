@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from dashboards.cli import cli
+from dashboards.cli.main import cli
 from dashboards.config import load_config
 from dashboards.files import generated
 from tests.dashboards.guide import guide_block

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from dashboards.cli import cli
+from dashboards.cli.main import cli
 from tests.dashboards.board_documents import BOARDS
 from tests.dashboards.fake_grafana import TOKEN, FakeGrafana, fake_grafana
 

@@ -65,12 +65,16 @@ PUBLIC: Final = frozenset(
 )
 """The modules of `tracing` that applications import."""
 
+COMMAND_LINE: Final = frozenset({"tracing.cli.groups", "tracing.cli.program"})
+"""What every command line is made of: one style of errors, exit codes, versions and help."""
+
 OUTSIDE: Final[Mapping[str, frozenset[str]]] = {
     "tracing": frozenset(),
     "dashboards": frozenset(
         {"tracing.core.semconv", "tracing.metrics.catalog", "tracing.metrics.metric"}
-    ),
-    "demo_pipeline": PUBLIC,
+    )
+    | COMMAND_LINE,
+    "demo_pipeline": PUBLIC | COMMAND_LINE,
 }
 """What a top-level package imports of the others."""
 

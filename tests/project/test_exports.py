@@ -4,9 +4,15 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+import tracing
+
+ROOT = Path(__file__).parents[2]
 
 PUBLIC = [
     "tracing", "tracing.dlq", "tracing.lag", "tracing.replay", "tracing.sql", "tracing.testing",
@@ -27,12 +33,44 @@ def test_all_lists_exactly_the_names_that_the_module_exports(name: str) -> None:
     tree = ast.parse(Path(module.__file__).read_text())
     imported = {
         alias.asname or alias.name
-        for node in tree.body
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tracing.")
+        for alias in node.names
+    }
+
+    assert imported == set(module.__all__)
+
+
+def test_every_name_that_is_loaded_late_is_that_of_the_module_that_type_checkers_read() -> None:
+    tree = ast.parse(Path(tracing.__file__).read_text())
+    for_checkers = {
+        alias.name: node.module
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
 
-    assert imported - {"annotations"} == set(module.__all__)
+    assert for_checkers.keys() == set(tracing.__all__)
+    assert all(
+        getattr(importlib.import_module(str(module)), name) is getattr(tracing, name)
+        for name, module in for_checkers.items()
+    )
+    with pytest.raises(AttributeError, match="has no attribute 'Telemetri'"):
+        tracing.Telemetri  # type: ignore[attr-defined]  # noqa: B018 - the test's subject
+
+
+def test_importing_the_library_alone_loads_almost_nothing() -> None:
+    program = (
+        "import sys, tracing; print(sorted(m for m in sys.modules if m.startswith('tracing.'))); "
+        "print(dir(tracing) > ['Aggregator'], tracing.Retry.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert ["[]", "True Retry"] == done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -130,7 +130,7 @@ LONGEST = 350
 SHORTEST = 60
 SHORT = {
     "tracing.metrics.catch_up_metrics": "three definitions for which the catalogue has no room",
-    "tracing.__main__": "the entry point: it runs, and explains itself, without the extra `cli`",
+    "tracing.__main__": "the entry point",
     "tracing.metrics.buckets": "only constants",
     "tracing.metrics.cluster_metrics": "only constants",
     "tracing.metrics.schema_metrics": "only constants",

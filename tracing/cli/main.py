@@ -1,86 +1,64 @@
-"""Run a command, and turn its end into an exit code and one line that explains it."""
+"""The commands of `python -m tracing`, none of which is imported before it runs."""
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Final
-
 import click
-from aiokafka import errors
 
-from tracing.cli.dlq import dlq
-from tracing.cli.lag import lag_command
-from tracing.cli.metrics import metrics_command
-from tracing.core.text import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-_FAILED: Final = 1
-_WRONG_USAGE: Final = 2
-_STOPPED: Final = 130
-_ADVICE: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
-    ((errors.KafkaConnectionError,), ("no Kafka broker answers; check the address and the "
-     "security settings of --command-config")),
-    ((errors.SaslAuthenticationFailed, errors.AuthenticationFailedError,
-      errors.AuthenticationMethodNotSupported),
-     "the cluster refuses the credentials; check those in the file of --command-config"),
-    ((errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError,
-      errors.GroupAuthorizationFailedError),
-     ("the cluster does not allow this; lag needs the rights to describe groups and topics and to "
-     "read topics; dlq needs those to describe and read the dead-letter topic and --replay-topic, "
-     "replay and edit also to write to the source topic and --replay-topic, purge also to delete")),
-    ((errors.PolicyViolationError, errors.UnsupportedVersionError,
-      errors.IncompatibleBrokerVersion),
-     "the broker cannot do this with this topic; a topic that is only compacted cannot be purged"),
-    ((errors.KafkaTimeoutError, TimeoutError),
-     "the cluster did not answer in time; check its health, or raise --timeout"),
-)  # fmt: skip
+from tracing.cli.attempts import connection_attempts
+from tracing.cli.groups import LazyGroup, version_option
 
 
-@click.group()
-def cli() -> None:
+@click.group(cls=LazyGroup, explain="tracing.cli.failures:explained")
+@version_option
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Inspect a Kafka pipeline from outside."""
+    context.with_resource(connection_attempts())
+
+
+@click.group(cls=LazyGroup)
+def dlq() -> None:
+    """Inspect, replay, edit, purge and skip dead letters."""
 
 
 cli.add_command(dlq)
-cli.add_command(lag_command)
-cli.add_command(metrics_command)
-
-
-def run(arguments: Sequence[str] | None) -> int:
-    """Run the command that `arguments` name, and return its exit code."""
-    # aiokafka logs every refused connection; one error at the end is enough.
-    logger = logging.getLogger("aiokafka")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        code = cli.main(arguments, prog_name="python -m tracing", standalone_mode=False)
-    except (click.Abort, KeyboardInterrupt):
-        return _end("stopped", _STOPPED)
-    except click.exceptions.NoArgsIsHelpError as help_wanted:
-        click.echo(help_wanted.format_message(), err=True)
-        return _WRONG_USAGE
-    except (click.ClickException, errors.KafkaError, LookupError, OSError, ValueError) as error:
-        return _end(
-            _explained(error), _WRONG_USAGE if isinstance(error, click.UsageError) else _FAILED
-        )
-    finally:
-        logger.setLevel(level)
-    return code if isinstance(code, int) else 0
-
-
-def _explained(error: Exception) -> str:
-    if isinstance(error, click.ClickException):
-        return error.format_message()
-    for kinds, advice in _ADVICE:
-        if isinstance(error, kinds):
-            return f"{advice} ({type(error).__name__}: {error})"
-    if isinstance(error, (LookupError, ValueError)):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
-
-
-def _end(message: str, code: int) -> int:
-    click.echo(f"tracing: {printable(' '.join(message.split()))}", err=True)
-    return code
+dlq.add_lazy(
+    "list",
+    "tracing.cli.dlq_list:list_command",
+    "List dead letters by topic, group and error, and which of them were replayed.",
+)
+dlq.add_lazy(
+    "show",
+    "tracing.cli.dlq_show:show_command",
+    "Show why the dead letter ID (TOPIC/PARTITION/OFFSET) failed, and its trace.",
+)
+dlq.add_lazy(
+    "replay",
+    "tracing.cli.dlq_replay:replay_command",
+    "Send dead letters back to their topics, for the groups that gave them up.",
+)
+dlq.add_lazy(
+    "edit",
+    "tracing.cli.dlq_edit:edit_command",
+    "Edit the value of the dead letter ID (TOPIC/PARTITION/OFFSET), and replay it.",
+)
+dlq.add_lazy(
+    "purge",
+    "tracing.cli.dlq_purge:purge_command",
+    "Delete dead letters permanently, oldest first.",
+)
+dlq.add_lazy(
+    "skip",
+    "tracing.cli.dlq_skip:skip_command",
+    "Move a stopped group past its next record, and keep that record.",
+)
+cli.add_lazy(
+    "lag",
+    "tracing.cli.lag:lag_command",
+    "Show the lag of consumer groups, in records and in seconds, and their status.",
+)
+cli.add_lazy(
+    "metrics",
+    "tracing.cli.metrics:metrics_command",
+    "List all metrics with their labels and their names in Prometheus.",
+)

@@ -1,4 +1,4 @@
-"""The command `dlq show`, and the group `dlq`."""
+"""The command `dlq show`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracing.cli.dlq_edit import edit_command
-from tracing.cli.dlq_list import list_command
 from tracing.cli.dlq_one import lookup_of
 from tracing.cli.dlq_output import dead_letter_document, print_document
-from tracing.cli.dlq_purge import purge_command
-from tracing.cli.dlq_replay import replay_command
-from tracing.cli.dlq_skip import skip_command
 from tracing.cli.dlq_state import replay_topic_option
 from tracing.cli.option_types import DeadLetterName
 from tracing.cli.options import (
@@ -31,19 +26,7 @@ if TYPE_CHECKING:
     from tracing.dlq.places import LetterId
 
 
-@click.group()
-def dlq() -> None:
-    """Inspect, replay, edit, purge and skip dead letters."""
-
-
-dlq.add_command(list_command)
-dlq.add_command(replay_command)
-dlq.add_command(edit_command)
-dlq.add_command(purge_command)
-dlq.add_command(skip_command)
-
-
-@dlq.command("show")
+@click.command("show")
 @click.argument("dead_letter_id", metavar="ID", type=DeadLetterName())
 @connecting
 @naming

@@ -1,0 +1,94 @@
+"""Groups of commands that are imported only when they run, and the option `--version`."""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import Any, Final
+
+import click
+
+_DISTRIBUTION: Final = "pipeline-tracing"
+
+
+class LazyCommand(click.Command):
+    """Stands for a command in the help of its group and for a shell's completion.
+
+    Args:
+        name: The command's name.
+        place: Where the command is, as `module:name`.
+        short_help: The first sentence of its help.
+    """
+
+    def __init__(self, name: str, place: str, short_help: str) -> None:
+        super().__init__(name, short_help=short_help)
+        self._place = place
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        command: click.Command = _at(self._place)
+        return command
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command only to run it, to show its help or to complete its options.
+
+    Each command imports clients, tables and formats that the others do not need.
+
+    Args:
+        explain: Where the function is that turns an exception into a `click.ClickException`, or
+            returns `None` for a mistake in the program, as `module:function`; empty for none.
+    """
+
+    def __init__(self, *args: Any, explain: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._explain = explain
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and explain why it failed."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, ModuleNotFoundError):
+            raise
+        except Exception as error:
+            explained = _at(self._explain)(error) if self._explain else None
+            if explained is None:
+                raise
+            raise explained from error
+
+    def add_lazy(self, name: str, place: str, short_help: str) -> None:
+        """Add a command; the arguments are those of `LazyCommand`."""
+        self.add_command(LazyCommand(name, place, short_help))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name, and import it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, LazyCommand) else command, rest
+
+
+def _at(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _print_version(context: click.Context, _option: click.Parameter, wanted: Any) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    try:
+        click.echo(f"{_DISTRIBUTION} {metadata.version(_DISTRIBUTION)}")
+    except metadata.PackageNotFoundError:
+        raise click.ClickException(
+            f"{_DISTRIBUTION} is not installed here, so its version is not known"
+        ) from None
+    context.exit()
+
+
+version_option: Final = click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
