@@ -18,7 +18,7 @@ from tracing.cli.groups import LazyCommand
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROGRAMS = {
     "tracing": "tracing.cli.main",
     "dashboards": "dashboards.cli.main",
