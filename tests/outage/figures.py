@@ -18,6 +18,7 @@ from demo_pipeline.services import ALL_TOPICS, DEAD_LETTER_TOPICS, SERVICES
 from tests.chaos.databases import SAGAS
 from tests.chaos.saga_counts import counts_from_rows
 from tests.outage.figure import Figure, shown
+from tracing.metrics.catalog import SAGA_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,14 +61,18 @@ async def figures(
 
 def _saga_figures(server: PrometheusServer, folder: Path, window_s: int) -> list[Figure]:
     ended = _shown(server, sagas.ENDED, window_s, SAGA, OUTCOME, factor=window_s)
+    # What a store had counted before Prometheus first heard of it is not new to Prometheus.
+    lowest = f"min_over_time({SAGA_ENDED.prometheus}[{window_s}s])"
+    earlier = shown(server, f"min by ({SAGA}, {OUTCOME}) ({lowest})", SAGA, OUTCOME)
     active = _shown(server, sagas.ACTIVE, window_s, SAGA)
     overdue = _shown(server, sagas.OVERDUE, window_s, SAGA)
     made = []
     for service, saga in SAGAS.items():
         counts = counts_from_rows(folder, service)
         for outcome, number in sorted(counts.ended.items()):
-            name = f"{saga}: {outcome}"
-            made.append(Figure(name, ended.get((saga, outcome)), number, 0.02))
+            key = saga, outcome
+            later = number - earlier.get(key, 0.0)
+            made.append(Figure(f"{saga}: {outcome}", ended.get(key), later, 0.02))
         running = counts.started - sum(counts.ended.values())
         made.append(Figure(f"{saga}: active", active.get((saga,)), running, 0))
         made.append(Figure(f"{saga}: overdue", overdue.get((saga,)), 0, 0))
