@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import ERROR, KIND, OPERATION, SERVICE, TOPIC
+from dashboards.model.promql import aggregate
 from dashboards.model.signal import Signal
+from dashboards.signals.chosen_pipeline import of_chosen_pipeline
 from tracing.metrics.catalog import (
     CONSUMED_MESSAGES,
     OPERATION_DURATION,
@@ -34,19 +36,22 @@ _SEND: Final = "send"
 def _edges(scope: Scope) -> str:
     sent = _with_stats(
         scope,
-        scope.rate(SENT_MESSAGES, by=(*_ENDS, KIND)),
+        _rates(scope, SENT_MESSAGES, KIND),
         OPERATION_DURATION,
         f'{OPERATION}="{_SEND}"',
     )
-    received = _with_stats(
-        scope, scope.rate(CONSUMED_MESSAGES, by=(*_ENDS, KIND)), PROCESS_DURATION
-    )
+    received = _with_stats(scope, _rates(scope, CONSUMED_MESSAGES, KIND), PROCESS_DURATION)
     out = _label(_label(sent, "source", "service $1", SERVICE), "target", "topic $1", TOPIC)
     into = _label(_label(received, "source", "topic $1", TOPIC), "target", "service $1", SERVICE)
     dashed = f'label_replace({out} or {into}, "{_DASHES}", "6 4", "{KIND}", "event")'
     red = f'label_replace({dashed}, "{_COLOUR}", "red", "{_FAILED}", ".*[1-9].*")'
     # With the kind: while a new declaration is rolled out, one service may report two.
     return f'label_join({red}, "{_ID}", " to ", "source", "target", "{KIND}")'
+
+
+def _rates(scope: Scope, metric: Metric, *labels: str) -> str:
+    """Return the rates of all edges of a chosen pipeline, by their ends and these labels."""
+    return of_chosen_pipeline(scope, scope.rate(metric, by=(*_ENDS, *labels)), TOPIC)
 
 
 def _with_stats(scope: Scope, rates: str, duration: Metric, *where: str) -> str:
@@ -78,7 +83,12 @@ def _nodes(scope: Scope) -> str:
     services only receive, so nodes come from both directions.
     """
     rates = " or ".join(
-        _label(_node(kind, label, scope.rate(metric, by=(label,))), "way", direction, label)
+        _label(
+            _node(kind, label, aggregate("sum", (label,), _rates(scope, metric))),
+            "way",
+            direction,
+            label,
+        )
         for kind, label in (("service", SERVICE), ("topic", TOPIC))
         for metric, direction in ((SENT_MESSAGES, "out"), (CONSUMED_MESSAGES, "in"))
     )

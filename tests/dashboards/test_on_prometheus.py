@@ -291,6 +291,7 @@ def test_services_that_only_receive_can_be_chosen(
         {},
         {"service": "analytics"},
         {"service": "payment"},
+        {"pipeline": "orders"},
         {"destination": "shipping[.]commands"},
         {"group": "observer"},
     ],

@@ -534,6 +534,9 @@ CASES = (
             (flows.SENT, catalog.SENT_MESSAGES, (TOPIC,), 600),
             (flows.CONSUMED, catalog.CONSUMED_MESSAGES, (GROUP, TOPIC), 600),
             (dead_letters.COUNT, catalog.DEAD_LETTERS, (GROUP, TOPIC), 1),
+            (topology.EDGES, catalog.SENT_MESSAGES, (TOPIC, 'job="s"'), 600),
+            # A sender and each of its topics are nodes.
+            (topology.NODES, catalog.SENT_MESSAGES, (TOPIC, 'job="s"'), 300),
             (lag.STALLED_OR_DEAD, catalog.CONSUMER_STATUS, (GROUP, 'status="dead"'), 1),
         )
         for scope, value in (
