@@ -77,7 +77,12 @@ class Scope:
     @property
     def wait(self) -> str:
         """How long a condition must hold until two exports in a row confirm it."""
-        return f"{max(LEAST_WAIT_S, 2 * self.export_s) // 60}m"
+        return f"{self._wait_s // 60}m"
+
+    @property
+    def _wait_s(self) -> int:
+        whole_minutes = -(-2 * self.export_s // 60) * 60
+        return max(LEAST_WAIT_S, whole_minutes)
 
     def select_recorded(self, record: str, *labels: str, where: str = "") -> str:
         """Select a recorded series, filtered by the variables of its labels and by a matcher."""
@@ -309,8 +314,11 @@ class Scope:
 
     @property
     def _overdue_before(self) -> str:
-        """An export that is older should have been followed by another."""
-        return f"time() - {self.export_s * 5 // 3}"
+        """The time before which an export is too old: the next one is overdue.
+
+        As late as an alert's wait allows: exports are delayed, and clocks differ.
+        """
+        return f"time() - {self._wait_s - 5}"
 
     def _selector_matchers(self) -> list[str]:
         return [f'{label}="{value}"' for label, value in self.selector.items()]
