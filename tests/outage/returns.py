@@ -16,7 +16,7 @@ from dashboards.model.labels import GROUP as GROUP_LABEL
 from dashboards.model.labels import PIPELINE
 from dashboards.model.labels import TOPIC as TOPIC_LABEL
 from dashboards.model.promql import Scope
-from dashboards.signals import flows, lag
+from dashboards.signals import dead_letters, flows, lag, sagas
 from demo_pipeline.broker import create_topics
 from tests.outage.figure import Figure, shown
 from tests.outage.returns_service import GROUP, PIPELINES, TOPIC
@@ -100,6 +100,10 @@ class Returns:
             name = f"{pipeline}: arrived"
             made.append(Figure(name, found.pop((pipeline,), None), len(ages_s), 0.02))
             made.append(Figure(f"{pipeline}: of other pipelines", sum(found.values()), 0, 0))
+            # The orders have sagas and dead letters, these have none.
+            for signal in (sagas.ENDED, dead_letters.COUNT):
+                others = sum(shown(server, signal.expr(scope)).values())
+                made.append(Figure(f"{pipeline}: {signal.title} of orders", others, 0, 0))
             if len(ages_s) >= _ENOUGH:
                 p95 = shown(server, flows.end_to_end(0.95, 5).expr(scope), PIPELINE)
                 age_s = quantiles(ages_s, n=20)[-1]
