@@ -99,7 +99,8 @@ def overview_board(config: Config) -> Board:
                         description="The layers add up to the end-to-end lag at one hop: that "
                         "with the oldest flows among the groups and topics chosen above, over all "
                         "of the time shown. To walk back along a flow, choose the group and topic "
-                        "of an earlier hop.",
+                        "of an earlier hop. Where pipelines share a hop, its processing is the "
+                        "mean of all of them, and what differs is in the layer before this hop.",
                         drill_down="service",
                         picks=(TOPIC,),
                     ),
