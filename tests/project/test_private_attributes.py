@@ -31,6 +31,7 @@ ELSEWHERE = {
     ("tracing/", "_mapping"): "SQLAlchemy documents it as the way to a row's names",
     ("tracing/", "_replace"): "typing.NamedTuple documents it",
     ("tracing/", "_exception"): "asyncio: exception() would hide an error that nothing else reads",
+    ("tracing/messaging/flat/send.py", "_result"): "asyncio: says at once whether a send succeeded",
     ("tracing/kafka/coexistence.py", "_self_wrapper"): "wrapt documents it, and no client has it",
     ("tracing/kafka/traced_methods.py", "_pipeline_tracing"): "the library's own mark on a client",
     ("tracing/kafka/proxy.py", "_completed"): "the wrapper's own mark on itself",

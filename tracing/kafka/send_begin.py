@@ -39,10 +39,12 @@ def flat_begin(
     engine = engine_of(telemetry)
     if engine is None:
         return None
-    from tracing.messaging.flat.sends import FlatSends  # noqa: PLC0415 - needs the SDK
+    from tracing.messaging.flat.dropped_sends import dropped_first  # noqa: PLC0415 - needs the SDK
+    from tracing.messaging.flat.sends import FlatSends  # noqa: PLC0415 - as above
 
     general = partial(begin_send_or_none, telemetry, destinations)
-    return FlatSends(engine, telemetry, destinations, general).begin
+    sends = FlatSends(engine, telemetry, destinations, general)
+    return dropped_first(sends, engine, telemetry) if engine.spans.drops_roots else sends.begin
 
 
 def begin_send_or_none(

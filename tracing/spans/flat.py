@@ -220,19 +220,21 @@ class FlatSpans:
         samples_remote: The same below a remote parent that is sampled.
         samples_local: The same below a local parent that is sampled.
         drops_roots: Whether a new trace is dropped for certain.
+        dropped_roots: The `traceparent` headers of new traces that are dropped.
         drops_unsampled: Whether every span below an unsampled parent is dropped for certain.
     """
 
     __slots__ = (
-        "_bound", "_children", "_random_children", "_roots", "_tracer", "drops_roots",
-        "drops_unsampled", "hand_over", "ratio_bound", "samples_local", "samples_remote",
-        "samples_roots",
+        "_bound", "_children", "_random_children", "_roots", "_tracer", "dropped_roots",
+        "drops_roots", "drops_unsampled", "hand_over", "ratio_bound", "samples_local",
+        "samples_remote", "samples_roots",
     )  # fmt: skip
 
     def __init__(self, starter: LightSpans) -> None:
         tracer, decisions = starter.tracer, starter.decisions
         self._tracer = tracer
         self._roots = root_ids(b"%02x" % (starter.new_random | _SAMPLED))
+        self.dropped_roots = root_ids(b"%02x" % starter.new_random)
         self._children = child_ids(b"%02x" % _SAMPLED)
         self._random_children = child_ids(b"%02x" % (_RANDOM | _SAMPLED))
         self.hand_over = HandOver(tracer)

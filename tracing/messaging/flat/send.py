@@ -157,6 +157,29 @@ class UnrecordedSending(FlatSending):
 
     __slots__ = ("created_ms", "ends_in", "headers", "published", "send", "sent_in", "started")
 
+    def __call__(self, future: Future[Any]) -> None:
+        """End the send as asyncio's own future ended. As a callback it never raises."""
+        # Of one that has no result, the questions are those of `done`.
+        metadata = getattr(future, "_result", None)
+        if metadata is None:
+            self.done(future)
+            return
+        # As `acknowledged`: calls cost more.
+        send = self.send
+        try:
+            durations = send.durations
+            (durations.later or durations.record)(perf_counter() - self.started)
+            send.messages.value += 1
+            if self.created_ms is not None:
+                publish_s = (metadata.timestamp - self.created_ms) / 1000
+                if publish_s < 0:
+                    send.diagnostics.publish_skew.value += 1
+                    publish_s = 0.0
+                published = self.published
+                (published.later or published.record)(publish_s)
+        except Exception as fault:
+            send.diagnostics.failed("send", fault)
+
     def acknowledged(self, metadata: Any) -> None:
         """End the send with the broker's acknowledgement; `None` without one (acks=0)."""
         send = self.send

@@ -11,9 +11,10 @@ from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
 from tracing.core.ids import MESSAGE_IDS, random_id
 from tracing.core.otel_context import BAGGAGE_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
-from tracing.headers.cloudevents import ID, MAX_VALUE, MILLISECONDS, SUBJECT, TIME, time_prefix
+from tracing.headers.cloudevents import ID, MAX_VALUE, SUBJECT
 from tracing.headers.w3c import BAGGAGE, TRACEPARENT
 from tracing.messaging.flat.handling import FlatHandling
+from tracing.messaging.flat.moments import Moments
 from tracing.messaging.flat.send import SentSpan, UnrecordedSending
 from tracing.messaging.flat.send_parents import SendParents
 from tracing.messaging.flat.send_plan import TopicPlan, Unusual, forwarded, stored
@@ -27,12 +28,9 @@ if TYPE_CHECKING:
     from tracing.messaging.destination import Destination
     from tracing.messaging.flat.engine import Engine, Reason
     from tracing.messaging.flat.send import FlatSending
+    from tracing.messaging.flat.send_plan import SendPlan
     from tracing.messaging.send import Sending
     from tracing.telemetry import Telemetry
-
-    _Moment = tuple[int, int, int, Header, Header]
-    """What root messages of one millisecond share: its start and end, unix ns; itself, unix ms;
-    their time and their baggage."""
 
     General = Callable[[str, object, object, object, list[Header]], Sending | None]
 
@@ -40,10 +38,6 @@ _NONE: Final[Mapping[str, bytes | None]] = {}
 
 # How often waiting values are counted: at every 1,024th send.
 _UNCOUNTED: Final = 0x3FF
-
-_SECOND_MS: Final = 1000
-_NEVER_MS: Final = 1 << 63
-_DIGITS: Final = tuple(b"%03d" % number for number in range(_SECOND_MS))
 
 _take_id: Final = MESSAGE_IDS.take
 _new: Final = object.__new__
@@ -58,12 +52,15 @@ class FlatSends:
         destinations: The values that sends to a topic share, by topic.
         general: Begins a send in the general way; it takes topic, value, key, partition and
             headers, and never raises.
+
+    Attributes:
+        ends_in: See `FlatSending`; for sends that are not recorded.
+        moments: When they begin.
     """
 
     __slots__ = (
-        "_current", "_dropped_root", "_ends_in", "_engine", "_general", "_moment", "_parents",
-        "_pipeline", "_recorded", "_second", "_second_ms", "_spans", "_taken", "_telemetry",
-        "_topics",
+        "_current", "_dropped_root", "_engine", "_general", "_parents", "_pipeline", "_recorded",
+        "_spans", "_taken", "_telemetry", "_topics", "ends_in", "moments",
     )  # fmt: skip
 
     def __init__(
@@ -78,13 +75,10 @@ class FlatSends:
         self._engine = engine
         self._general = general
         self._parents = SendParents(engine.spans, telemetry.spans)
-        self._moment: _Moment = (0, 0, 0, (TIME, b""), (BAGGAGE, b""))
-        # What its time and baggage begin with, in the second that begins then, unix ms.
-        self._second_ms = _NEVER_MS
-        self._second = b"", b""
+        self.moments = Moments(telemetry.propagation)
         # Ends without calls of the user's code need no copy of the sender's variables.
         local = telemetry.metrics.aggregates
-        self._ends_in = (
+        self.ends_in = (
             TaskContext()
             if local(catalog.OPERATION_DURATION) and local(catalog.PUBLISH_DURATION)
             else None
@@ -165,9 +159,9 @@ class FlatSends:
             if not number & _UNCOUNTED:
                 telemetry.metrics.count_later()
             now_ns = time_ns()
-            since_ns, until_ns, now_ms, time, baggage = self._moment
+            since_ns, until_ns, now_ms, time, baggage = self.moments.last
             if not since_ns <= now_ns < until_ns:
-                _, _, now_ms, time, baggage = self._moment_at(now_ns)
+                _, _, now_ms, time, baggage = self.moments.at(now_ns)
             pipeline: object = self._pipeline
             origin: object = now_ms
             published = topic_plan.begun or topic_plan.published()
@@ -238,10 +232,10 @@ class FlatSends:
                 hand_over = spans.hand_over
                 if hand_over.start is not None:
                     span.announce(hand_over.start, context)
-                sending.ends_in = self._ends_in if hand_over.calls_nobody else None
+                sending.ends_in = self.ends_in if hand_over.calls_nobody else None
             else:
                 sending = UnrecordedSending()
-                sending.ends_in = self._ends_in
+                sending.ends_in = self.ends_in
             # Last of all: where something fails, they go out as they were given.
             if headers:
                 own += added
@@ -260,34 +254,19 @@ class FlatSends:
             self._telemetry.diagnostics.failed("send", fault)
             return None
 
+    def plan_of_plain(self, topic: str) -> SendPlan | None:
+        """Return the plan of sends without headers of their own to a topic.
+
+        `None` where those of the topic cannot be flat, or have no label of their own. Without side
+        effects, besides the series of what is sent.
+        """
+        plan = self._topics[topic]
+        return None if plan is None else plan.plain or plan.assumed()
+
     def _unusual(self, reason: Reason, *record: Any) -> Sending | None:
         """Begin a send in the general way, and count why."""
         self._engine.fallbacks[reason] += 1
         return self._general(*record)
-
-    def _moment_at(self, now_ns: int) -> _Moment:
-        now_ms = now_ns // 1_000_000
-        milliseconds = now_ms - self._second_ms
-        if not 0 <= milliseconds < _SECOND_MS:
-            milliseconds = now_ms % _SECOND_MS
-            second = now_ms // _SECOND_MS
-            self._second = time_prefix(second), self._telemetry.propagation.begun(second)
-            self._second_ms = now_ms - milliseconds
-        time, written = self._second
-        if now_ms < _SECOND_MS:
-            # A clock that was never set: these have no whole seconds, or another sign.
-            baggage = self._telemetry.propagation.begun(now_ms)
-        else:
-            baggage = written + _DIGITS[milliseconds]
-        since_ns = now_ms * 1_000_000
-        moment = self._moment = (
-            since_ns,
-            since_ns + 1_000_000,
-            now_ms,
-            (TIME, time + MILLISECONDS[milliseconds]),
-            (BAGGAGE, baggage),
-        )
-        return moment
 
 
 def _topic_plan(

@@ -7,6 +7,7 @@ from random import Random
 from typing import Final
 
 import pytest
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 from tests.tracing.messaging.flat.send_world import SendWorld
 
@@ -20,15 +21,18 @@ MOMENTS_MS: Final = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("sampler", "module"), [(ALWAYS_ON, "sends"), (ALWAYS_OFF, "dropped_sends")]
+)
 @pytest.mark.parametrize("first_ms", MOMENTS_MS)
 async def test_a_clock_may_step_to_any_moment_and_back(
-    first_ms: int, monkeypatch: pytest.MonkeyPatch
+    first_ms: int, sampler: Sampler, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_ms = 0
     monkeypatch.setattr(
-        "tracing.messaging.flat.sends.time_ns", lambda: now_ms * 1_000_000 + 999_999
+        f"tracing.messaging.flat.{module}.time_ns", lambda: now_ms * 1_000_000 + 999_999
     )
-    world = SendWorld()
+    world = SendWorld(sampler)
 
     for now_ms in [first_ms, *Random(first_ms).choices(MOMENTS_MS, k=100)]:
         await world.producer.send("orders", b"v")
