@@ -39,7 +39,8 @@ MAX_BAGGAGE: Final = 8192
 MAX_BAGGAGE_ENTRIES: Final = 64
 """The number of entries that the Baggage specification obliges every platform to carry."""
 
-_SAMPLED = b"13579bdf"
+SAMPLED: Final = b"13579bdf"
+"""The last digits of flags that have the one for sampled."""
 _SAMPLING = sampling_state.KEY.encode()
 is_version_00: Final = re.compile(
     rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -84,7 +85,7 @@ class RemoteSpan(NonRecordingSpan):
 
     def __init__(self, traceparent: bytes, state: object) -> None:
         self.traceparent = traceparent
-        self.sampled = traceparent[54] in _SAMPLED
+        self.sampled = traceparent[54] in SAMPLED
         self._state = state
         self._parsed: SpanContext | None = None
 

@@ -23,6 +23,12 @@ _MAX_LAYOUTS: Final = 256
 _MAX_NAMES: Final = 512
 _MAX_UNPACKED: Final = 16
 
+PLAIN_EVENT: Final = (
+    cloudevents.ID, cloudevents.TIME, cloudevents.SPECVERSION, cloudevents.SOURCE, cloudevents.TYPE,
+    w3c.TRACEPARENT, w3c.BAGGAGE,
+)  # fmt: skip
+"""The names of a message's headers where the application gave it none, in their order."""
+
 _Parts = tuple[tuple[str, ...], tuple[Any, ...]]
 
 

@@ -23,10 +23,11 @@ from tracing.headers.w3c import (
     HIGHEST_00,
     LOWEST_00,
     NO_SPAN,
+    SAMPLED,
     SHAPE_00,
     RemoteSpan,
 )
-from tracing.messaging.flat.header_layout import HeaderLayouts, taken_apart
+from tracing.messaging.flat.header_layout import PLAIN_EVENT, HeaderLayouts, taken_apart
 from tracing.messaging.flat.process_flow import FlowReader
 from tracing.messaging.flat.process_plan import is_usual, plan_of
 from tracing.messaging.flat.process_span import ProcessSpan, UnrecordedProcess
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _new: Final = object.__new__
 # Of so many records, the values may wait to be counted.
 _UNCOUNTED: Final = 0x3FF
+_ABSENT: Final[tuple[Any, ...]] = (None,) * 5
 _FAR_MS: Final = -MAX_SKEW_MS
 
 
@@ -124,21 +126,28 @@ class FlatProcesses:
                 return self._no("topic")
             headers, timestamp = record.headers, record.timestamp
             try:
-                # As an event of this library has them without others.
-                if len(headers) == 7:  # noqa: PLR2004 - see `taken_apart`
-                    (a, av), (b, bv), (c, cv), (d, dv), (e, ev), (f, fv), (g, gv) = headers
+                subject, has_parent = None, True
+                if len(headers) == 7:  # noqa: PLR2004 - so many does a plain event have
+                    (
+                        (a, event_id), (b, created), (c, _), (d, _), (e, message_type), (f, above),
+                        (g, header),
+                    ) = headers  # fmt: skip
                     names: tuple[str, ...] = a, b, c, d, e, f, g
-                    values: tuple[Any, ...] = av, bv, cv, dv, ev, fv, gv, None
                 else:
+                    names, event_id, created, message_type, above, header = (), *_ABSENT
+                if names != PLAIN_EVENT:
                     names, values = taken_apart(headers)
-                layout = self._layout
-                if names != layout.names:
-                    self._layout = layout = self._layouts.of(names)
+                    layout = self._layout
+                    if names != layout.names:
+                        self._layout = layout = self._layouts.of(names)
+                    if layout.reason is not None:
+                        return self._no(layout.reason)
+                    message_type, subject = values[layout.event_type], values[layout.subject]
+                    event_id, created = values[layout.event_id], values[layout.created]
+                    above, header = values[layout.traceparent], values[layout.baggage]
+                    has_parent = layout.has_parent
             except (TypeError, ValueError):
                 return self._no("headers")
-            if layout.reason is not None:
-                return self._no(layout.reason)
-            message_type = values[layout.event_type]
             plan = self._plan
             if (
                 plan is None
@@ -149,8 +158,6 @@ class FlatProcesses:
                 if plan is None:
                     return self._no("record")
             ambient = self._current.get()
-            above = values[layout.traceparent]
-            header = values[layout.baggage]
             polling = self._polling
             polled = polling.poll_of(record, self._place) if polling.remembered else None
             if type(timestamp) is not int:
@@ -179,7 +186,7 @@ class FlatProcesses:
             ):
                 reason = "baggage"
             elif above is None:
-                if layout.has_parent:
+                if has_parent:
                     reason = "context_headers"
                 elif not self._spans.samples_roots:
                     reason = "parent"
@@ -191,26 +198,23 @@ class FlatProcesses:
                 type(above) is not bytes
                 or above.translate(HEX_AS_ZERO) != SHAPE_00
                 or not LOWEST_00 < above < HIGHEST_00
+                or above[36:52] == NO_SPAN
             ):
                 reason = "context_headers"
-            else:
-                head, parent, flags = above.rsplit(b"-", 2)
-                if parent == NO_SPAN:
-                    reason = "context_headers"
-                elif flags not in BELOW_SAMPLED:
-                    if polled is not None or not self._drops_unsampled:
-                        reason = "parent"
-                elif not self._samples_remote:
+            elif above[54] not in SAMPLED:
+                if polled is not None or not self._drops_unsampled:
                     reason = "parent"
-                elif not self._ready():
-                    reason = "tracer"
-                else:
-                    ids = BELOW_SAMPLED[flags]
-                    take = ids.take
-                    try:
-                        own = head + take()
-                    except IndexError:
-                        own = head + ids.new()
+            elif not self._samples_remote:
+                reason = "parent"
+            elif not self._ready():
+                reason = "tracer"
+            else:
+                ids = BELOW_SAMPLED[above[53:]]
+                take = ids.take
+                try:
+                    own = above[:35] + take()
+                except IndexError:
+                    own = above[:35] + ids.new()
             if reason is not None:
                 return self._no(reason)
             handling: ProcessSpan | UnrecordedProcess
@@ -219,8 +223,7 @@ class FlatProcesses:
                 handling = UnrecordedProcess()
                 handling.traceparent = above
             else:
-                event_id, subject = values[layout.event_id], values[layout.subject]
-                created, offset = values[layout.created], record.offset
+                offset = record.offset
                 if (
                     # The span keeps them until it is exported.
                     (event_id is not None and len(event_id) > MAX_VALUE)
