@@ -32,7 +32,7 @@ from opentelemetry.trace import (
     get_current_span,
 )
 
-from tracing.core.ids import root_ids
+from tracing.core.ids import dropped_root_ids
 from tracing.core.otel_context import SPAN_KEY
 from tracing.core.semconv import Attributes, AttributeValue
 from tracing.spans.light import LightSpan
@@ -89,7 +89,7 @@ class LightSpans:
         # Older SDKs lack the random flag of Trace Context level 2.
         is_random = getattr(generator, "is_trace_id_random", None)
         self.new_random = _RANDOM if is_random is not None and is_random() else 0
-        self._dropped = root_ids(b"%02x" % self.new_random)
+        self._dropped = dropped_root_ids(b"%02x" % self.new_random)
         self.bound = {
             "_tracer": tracer,
             "_instrumentation_info": tracer.instrumentation_info,

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from tracing.core.ids import child_ids, root_ids
+from tracing.core.ids import child_ids, dropped_root_ids, root_ids
 from tracing.spans.fast import PARENT_BASED, LightSpans
 from tracing.spans.hand_over import HandOver
 from tracing.spans.light import LightSpan
@@ -234,7 +234,7 @@ class FlatSpans:
         tracer, decisions = starter.tracer, starter.decisions
         self._tracer = tracer
         self._roots = root_ids(b"%02x" % (starter.new_random | _SAMPLED))
-        self.dropped_roots = root_ids(b"%02x" % starter.new_random)
+        self.dropped_roots = dropped_root_ids(b"%02x" % starter.new_random)
         self._children = child_ids(b"%02x" % _SAMPLED)
         self._random_children = child_ids(b"%02x" % (_RANDOM | _SAMPLED))
         self.hand_over = HandOver(tracer)

@@ -5,7 +5,7 @@ import random
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from tracing.core.ids import child_ids, random_id, root_ids
+from tracing.core.ids import child_ids, dropped_root_ids, random_id, root_ids
 
 
 def test_an_id_is_32_hexadecimal_digits() -> None:
@@ -19,6 +19,17 @@ def test_ids_have_the_form_of_what_they_are_for() -> None:
     assert 300 == len(roots) == len(children)
     assert all(re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-03", root) for root in roots)
     assert all(re.fullmatch(rb"[0-9a-f]{16}-01", child) for child in children)
+
+
+def test_new_traces_that_nothing_records_differ_where_samplers_look() -> None:
+    roots = {dropped_root_ids(b"02").new() for _ in range(1000)}
+
+    assert all(re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-02", root) for root in roots)
+    assert 1000 == len({root[19:35] for root in roots})
+    # What some have in common is random as well, and changes.
+    assert 1 < len({root[3:19] for root in roots})
+    assert 1 < len({root[36:52] for root in roots})
+    assert not {root[3:19] for root in roots} & {root[36:52] for root in roots}
 
 
 def test_threads_never_get_the_same_id() -> None:
