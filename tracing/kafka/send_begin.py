@@ -44,7 +44,9 @@ def flat_begin(
 
     general = partial(begin_send_or_none, telemetry, destinations)
     sends = FlatSends(engine, telemetry, destinations, general)
-    return dropped_first(sends, engine, telemetry) if engine.spans.drops_roots else sends.begin
+    if engine.spans.drops_roots or engine.spans.ratio_bound is not None:
+        return dropped_first(sends, engine, telemetry)
+    return sends.begin
 
 
 def begin_send_or_none(

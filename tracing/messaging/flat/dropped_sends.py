@@ -1,7 +1,7 @@
 """Sends that begin traces which the sampler drops: the shortest way through the flat path.
 
-Where a service samples nothing, most of its messages are such: without a span around them and
-without headers of their own. Nothing has to be asked about them, and what they share is there.
+Where a service samples little or nothing, most of its messages are such: without a span around them
+and without headers of their own. Nothing has to be asked about them, and what they share is there.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def dropped_first(  # noqa: C901 - calls cost more
 
     Args:
         sends: Begins all others.
-        engine: The telemetry's; its sampler drops new traces for certain.
+        engine: The telemetry's; its sampler drops new traces for certain, or a ratio of them.
         telemetry: What the service's clients share.
     """
 
@@ -64,10 +64,11 @@ def dropped_first(  # noqa: C901 - calls cost more
         version, source, kind = send.topic.constant
         return _Plain(send, version, source, kind, send.topic.begun or send.topic.published())
 
+    spans = engine.spans
+    ratio_bound, root_by_ratio = spans.ratio_bound, spans.root_by_ratio
     current, taken, begin = engine.current.get, engine.taken, sends.begin
     moments, ends_in = sends.moments, sends.ends_in
-    roots = engine.spans.dropped_roots
-    take_root, new_root = roots.take, roots.new
+    take_root, new_root = spans.dropped_roots.take, spans.dropped_roots.new
     take_id, topics = MESSAGE_IDS.take, BoundedDict(plain)
     make = UnrecordedSending
 
@@ -81,10 +82,16 @@ def dropped_first(  # noqa: C901 - calls cost more
             shared = topics[topic]
             if shared is None:
                 return begin(topic, value, key, partition, headers)
-            try:
-                traceparent = take_root()
-            except IndexError:
-                traceparent = new_root()
+            if ratio_bound is None:
+                try:
+                    traceparent = take_root()
+                except IndexError:
+                    traceparent = new_root()
+            else:
+                sampled, root = root_by_ratio(ratio_bound)
+                if sampled or root is None:
+                    return begin(topic, value, key, partition, headers, root)
+                traceparent = root
             taken["send"] = number = taken["send"] + 1
             if not number & _UNCOUNTED:
                 telemetry.metrics.count_later()

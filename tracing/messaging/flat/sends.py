@@ -93,7 +93,13 @@ class FlatSends:
         )
 
     def begin(  # noqa: C901, PLR0911, PLR0912, PLR0915 - without a call for each part
-        self, topic: str, value: object, key: object, partition: object, headers: list[Header]
+        self,
+        topic: str,
+        value: object,
+        key: object,
+        partition: object,
+        headers: list[Header],
+        root: bytes | None = None,
     ) -> Sending | FlatSending | None:
         """Begin a send: its span and the headers to send. Never raises.
 
@@ -103,6 +109,8 @@ class FlatSends:
             key: Its key.
             partition: Its partition, where the application chose one.
             headers: The application's headers, in a list of our own.
+            root: The `traceparent` of the new trace, known to be sampled, that it begins without a
+                span around it; `None` leaves to the sampler what it is.
 
         Returns:
             What ends the send; `None` where it has no telemetry.
@@ -135,9 +143,12 @@ class FlatSends:
                 present, shape, send = _NONE, None, topic_plan.plain or topic_plan.assumed()
             if send is None:
                 return self._unusual("record", topic, value, key, partition, headers)
+            traceparent: bytes | None
             if current is None:
                 above, remote = None, False
-                if spans.samples_roots:
+                if root is not None:
+                    sampled, traceparent = True, root
+                elif spans.samples_roots:
                     sampled, traceparent = True, spans.root()
                 elif spans.drops_roots:
                     sampled, traceparent = False, self._dropped_root()
