@@ -49,8 +49,8 @@ class LocalHistogram:
     """
 
     __slots__ = (
-        "_bounds", "_counts", "_lock", "_max", "_min", "_sum", "_waiting", "exemplars", "high",
-        "later", "low",
+        "_bounds", "_counts", "_in_one_bucket", "_lock", "_max", "_min", "_sum", "_waiting",
+        "exemplars", "high", "later", "low",
     )  # fmt: skip
 
     _nothing_shown: ClassVar[tuple[float, float]] = (math.inf, -math.inf)
@@ -67,6 +67,8 @@ class LocalHistogram:
         self._lock = threading.Lock()
         self._waiting.clear()
         self._counts = [0] * (len(self._bounds) + 1)
+        # Whether the values that were counted last are.
+        self._in_one_bucket = True
         self._sum = 0.0
         self._min = sys.float_info.max
         self._max = 0.0
@@ -145,11 +147,22 @@ class LocalHistogram:
         del self._waiting[: len(values)]
         # In the order in which they came, so that the sum does not depend on who asks when.
         self._sum = sum(values, self._sum)
-        values.sort()
-        self._min = min(self._min, values[0])
-        self._max = max(self._max, values[-1])
+        if not self._in_one_bucket:
+            values.sort()
+            least, most = values[0], values[-1]
+        else:
+            # Mostly they are again, as those of a quick handler, and need not be sorted.
+            least, most = min(values), max(values)
+        self._min, self._max = min(self._min, least), max(self._max, most)
         bounds, counts, last = self._bounds, self._counts, len(values)
-        bucket = bisect_left(bounds, values[0])
+        bucket = bisect_left(bounds, least)
+        if bucket == len(bounds) or most <= bounds[bucket]:
+            self._in_one_bucket = True
+            counts[bucket] += last
+            return
+        if self._in_one_bucket:
+            self._in_one_bucket = False
+            values.sort()
         counted = 0
         while counted < last:
             if bucket == len(bounds):

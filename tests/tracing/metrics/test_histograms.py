@@ -42,6 +42,36 @@ def test_a_local_histogram_equals_the_sdks(values: list[float]) -> None:
     provider.shutdown()
 
 
+@given(
+    st.lists(
+        st.lists(
+            # Both within one bucket and over all of them.
+            st.floats(0, 100) | st.floats(0, 0.005) | st.sampled_from(PROCESS_DURATION.buckets),
+            max_size=8,
+        )
+    )
+)
+def test_values_are_counted_in_their_buckets_however_many_at_once(
+    groups: list[list[float]],
+) -> None:
+    aggregator = Aggregator()
+    series = aggregator.series(PROCESS_DURATION, LABELS)
+    expected = [0] * (len(PROCESS_DURATION.buckets) + 1)
+    for group in groups:
+        for value in group:
+            series.later(value)
+            expected[bisect_left(PROCESS_DURATION.buckets, value)] += 1
+        series.count()
+
+    values = [value for group in groups for value in group]
+    totals = aggregator.totals()
+    if values:
+        actual = totals[PROCESS_DURATION][frozenset(LABELS.items())]
+        assert (tuple(expected), min(values), max(values)) == (
+            actual.counts, actual.min, actual.max
+        )  # fmt: skip
+
+
 @given(st.lists(st.floats(0, 100), max_size=20), st.booleans(), st.booleans())
 def test_several_values_at_once_count_as_one_after_another(
     values: list[float], sampled: bool, exemplars: bool
