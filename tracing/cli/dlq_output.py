@@ -16,6 +16,7 @@ from tracing.cli.dlq_state import (
     status_document,
     status_words,
 )
+from tracing.cli.tables import print_table
 from tracing.cli.terminal import age, iso_time
 from tracing.core.text import printable
 from tracing.headers.cloudevents import CloudEvent
@@ -69,7 +70,7 @@ def print_summary(summary: Summary, console: Console, history: ReplayHistory) ->
                 Text(printable(str(counted.example))),
                 *([counted.written_by] if of_others else []),
             )
-        console.print(table)
+        print_table(table, console)
         console.print(f"{summary.letters:,} dead letters", highlight=False)
     if summary.not_dead_letters:
         console.print(

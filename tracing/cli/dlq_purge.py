@@ -25,7 +25,7 @@ from tracing.cli.terminal import confirm, iso_time
 from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.claims import forget_deleted
 from tracing.dlq.purging import purge, purgeable
-from tracing.dlq.reading import letters
+from tracing.dlq.reading import letters, topics_of
 from tracing.dlq.replay_log import ReplayLog
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tracing.dlq.places import LetterId
     from tracing.dlq.purging import Purge
     from tracing.headers.dead_letter_formats import DeadLetterFormats
+    from tracing.kafka.connection import Connection
 
 
 @click.command("purge")
@@ -91,6 +92,7 @@ def purge_command(
     connection = connection_of(options, timeout)
 
     async def look() -> Purge:
+        await _check_existing(connection, topics, replay_topic, names, suffix, formats)
         dead_letters = letters(connection, topics, timeout_s=timeout, formats=formats)
         return await purgeable(dead_letters, before_ms=before, up_to=up_to or None)
 
@@ -127,6 +129,32 @@ def purge_command(
         click.echo(
             f"{plan.blocked} of the kept ones are selected, but lie behind others that are not: "
             "Kafka deletes only from the beginning of a partition"
+        )
+
+
+async def _check_existing(
+    connection: Connection,
+    topics: tuple[str, ...],
+    replay_topic: str,
+    names: DeadLetterNames,
+    suffix: str | None,
+    formats: DeadLetterFormats,
+) -> None:
+    """Check that the topics exist, before a request for one of them may create it.
+
+    Raises:
+        click.UsageError: One does not.
+    """
+    existing = await topics_of(connection)
+    if missing := sorted(set(topics) - existing):
+        others = sorted(
+            topic
+            for topic in existing - {replay_topic}
+            if is_dead_letter_topic(topic, names, suffix, formats)
+        )
+        raise click.UsageError(
+            f"there is no topic {', '.join(missing)}; "
+            f"dead-letter topics: {', '.join(others) or 'none'}"
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracing.cli.lag_check import LagCheck
+from tracing.cli.lag_measure import USUAL_S, Measuring
 from tracing.cli.lag_output import document, print_sweep
 from tracing.cli.option_types import Duration, NamePattern, Positive
 from tracing.cli.options import (
@@ -25,7 +26,7 @@ from tracing.cli.terminal import console, fail, iso_time
 from tracing.lag.monitor import REMARKS, LagMonitor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tracing.lag.model import Sweep
     from tracing.telemetry import Telemetry
@@ -50,6 +51,10 @@ _INTERVAL_S = 5.0
               "reported; repeatable.")  # fmt: skip
 @click.option("--each", is_flag=True, help="One line for each partition.")
 @click.option("--watch", type=Positive(), metavar="SECONDS", help="Measure again at this interval.")
+@click.option("--for", "for_s", type=click.FloatRange(0, 86_400), metavar="SECONDS",
+              help="Measure for this long, and print one result. A status takes several "
+              f"measurements, so a table takes up to {USUAL_S:g} seconds by default, while --json "
+              "and --fail-if-over measure once.")  # fmt: skip
 @click.option("--window", type=Positive(), metavar="SECONDS",
               help="Judge groups over this time; by default 30, but at least six times "
               "--watch.")  # fmt: skip
@@ -74,6 +79,7 @@ def lag_command(
     command_topics: Sequence[str],
     each: bool,
     watch: float | None,
+    for_s: float | None,
     window: float | None,
     no_read: bool,
     daemon: bool,
@@ -100,7 +106,10 @@ def lag_command(
     once = watch is None and not daemon
     if fail_if_over is not None and not once:
         raise click.UsageError("--fail-if-over measures once: omit --watch and --daemon")
-    interval_s = watch or _INTERVAL_S
+    measuring = Measuring.of(
+        for_s, once=once, at_once_by_default=as_json or fail_if_over is not None
+    )
+    interval_s = watch or measuring.interval_s or _INTERVAL_S
     if window is not None:
         _check_window(window, interval_s, once=once)
     connection = connection_of(options, timeout)
@@ -112,7 +121,7 @@ def lag_command(
                 connection,
                 telemetry,
                 interval_s=interval_s,
-                window_s=window,
+                window_s=window or measuring.window_s,
                 timeout_s=timeout,
                 read=not no_read,
                 groups=groups,
@@ -132,7 +141,7 @@ def lag_command(
             asyncio.run(_serve(monitor(telemetry)))
     else:
         with _remarks_unlogged():
-            asyncio.run(_look(monitor(), groups, topics, show, once=once))
+            asyncio.run(measuring.show(monitor(), groups, topics, show))
     if show.check is not None and not show.check.passed:
         fail(str(show.check), quiet=as_json)
 
@@ -183,50 +192,6 @@ def _check_window(window_s: float, interval_s: float, *, once: bool) -> None:
         raise click.UsageError("--window needs --watch or --daemon: one measurement has no window")
     if window_s < 2 * interval_s:
         raise click.UsageError(f"--window must be at least twice --watch, {2 * interval_s:g}")
-
-
-async def _look(
-    monitor: LagMonitor,
-    groups: Sequence[str],
-    topics: Sequence[str],
-    show: Callable[[Sweep], None],
-    *,
-    once: bool,
-) -> None:
-    async with monitor, aclosing(monitor.sweeps()) as sweeps:
-        first = True
-        async for sweep in sweeps:
-            if first:
-                _check_named(sweep, groups, topics)
-                first = False
-            show(sweep)
-            if once:
-                return
-
-
-def _check_named(sweep: Sweep, groups: Sequence[str], topics: Sequence[str]) -> None:
-    """Explain why a named group or topic is missing.
-
-    Raises:
-        click.ClickException: One is missing.
-    """
-    present_groups = {group.group for group in sweep.groups}
-    present_topics = {part.topic for group in sweep.groups for part in group.partitions}
-    present_topics |= {depth.topic for depth in sweep.dead_letters}
-    missing = [f"group {name}" for name in groups if name not in present_groups]
-    missing += [f"topic {name}" for name in topics if name not in present_topics]
-    if not missing:
-        return
-    for what in missing:
-        if (right := f"Describe on {what}") in sweep.missing_rights:
-            raise click.ClickException(f"the cluster does not allow {right}")
-        for answer in sweep.unanswered:
-            if answer.startswith(f"{what}: "):
-                raise click.ClickException(f"the cluster does not answer for {answer}")
-    raise click.ClickException(
-        f"no offset is committed for {' and '.join(missing)}; check the name, and whether the "
-        "cluster allows Describe on it"
-    )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracing.cli.lag_figures import described, figures_of, hot, words
+from tracing.cli.tables import print_table
 from tracing.cli.terminal import UNKNOWN, duration, iso_time
 from tracing.core.text import printable
 from tracing.lag.model import Status, longest, worst
@@ -73,7 +74,7 @@ def _described(measured: PartitionLag | DeadLetterDepth) -> dict[str, Any]:
 def print_sweep(sweep: Sweep, console: Console, *, each: bool) -> None:
     """Print a line for each group and topic, or for each partition, then notes."""
     if sweep.groups:
-        console.print(_table_of(sweep.groups, each=each))
+        print_table(_table_of(sweep.groups, each=each), console)
     else:
         console.print("no consumer group that may be described has committed an offset")
     dead_letters = [topic for topic in sweep.dead_letters if topic.depth]
@@ -86,7 +87,7 @@ def print_sweep(sweep: Sweep, console: Console, *, each: bool) -> None:
                 *(Text(printable(name)) for name in (topic.topic, topic.destination)),
                 Text(printable(topic.group or UNKNOWN)),
             )
-        console.print(table)
+        print_table(table, console)
     for note in _notes(sweep):
         console.print(Text(printable(note)), soft_wrap=True)
 
@@ -140,7 +141,7 @@ def _table(right: Sequence[str], left: Sequence[str]) -> Table:
 
 def _notes(sweep: Sweep) -> Iterable[str]:
     if any(group.status is None for group in sweep.groups):
-        yield "status ?: not watched for long enough; --watch 5 keeps watching, and shows rates"
+        yield "status ?: not measured for long enough; --for 30 takes longer, --watch 5 goes on"
     if any(part.catch_up is not None for group in sweep.groups for part in group.partitions):
         yield "catching up: the group started on history, which is no lag of the flow"
     if any(group.abandoned for group in sweep.groups):

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from tracing.cli.tables import print_table
+from tracing.cli.terminal import console
 from tracing.core.environment import TYPE_LABEL_VARIABLE
 from tracing.messaging.order_memory import MAX_KEYS
 from tracing.metrics import catalog
@@ -76,7 +76,7 @@ def metrics_command(*, as_markdown: bool, as_json: bool) -> None:
     elif as_json:
         click.echo(json.dumps(document(), indent=2))
     else:
-        Console().print(_table())
+        print_table(_table(), console())
 
 
 def markdown() -> str:
@@ -116,10 +116,10 @@ def _cells(metric: Metric) -> tuple[str, ...]:
 
 def _table() -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("metric, in Prometheus", "kind", "labels"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("metric", "in Prometheus", "kind", "labels"):
+        table.add_column(heading)
     for metric in catalog.METRICS:
-        name = Text.assemble(metric.name, "\n", (metric.prometheus, "dim"))
         unit = "" if metric.unit.startswith("{") else f", {metric.unit}"
-        table.add_row(name, metric.kind + unit, "\n".join(metric.prometheus_labels))
+        kind, labels = metric.kind + unit, " ".join(metric.prometheus_labels)
+        table.add_row(metric.name, metric.prometheus, kind, labels)
     return table

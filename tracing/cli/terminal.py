@@ -12,23 +12,24 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from tracing.cli.tables import WIDEST
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 """The units of ages, in seconds."""
 
 UNKNOWN: Final = "?"
 
-_WIDE: Final = 180
 # The end of the year 9999. Headers can hold any number.
 _LATEST_MS: Final = 253_402_300_799_000
 
 
 def console() -> Console:
-    """Return a console on standard output, wide enough for tables if it is not a terminal."""
+    """Return a console on standard output, on which nothing is wrapped if it is not a terminal."""
     terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=_WIDE)
+    return terminal if terminal.is_terminal else Console(width=WIDEST)
 
 
 def iso_time(moment_ms: int) -> str:
@@ -88,6 +89,26 @@ def counting(what: str) -> Iterator[ProgressCallback]:
                 progress.advance(task, number)
 
         yield report
+
+
+@contextmanager
+def waiting(what: str, seconds: float | None) -> Iterator[Callable[[], None]]:
+    """Say on standard error, if that is a terminal, what the command does and for how long.
+
+    Args:
+        what: What it does.
+        seconds: For how long; nothing is said if that is 0 or `None`.
+
+    Yields:
+        A function that removes the line, before anything else is printed.
+    """
+    console = Console(stderr=True)
+    status = console.status(f"{what} for up to {seconds:g} s") if seconds else None
+    if status is None or not console.is_terminal:
+        yield lambda: None
+        return
+    with status:
+        yield status.stop
 
 
 def confirm(

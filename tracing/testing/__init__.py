@@ -4,13 +4,21 @@ Needs the OpenTelemetry SDK, for example from the extra `otlp`. aiokafka's own t
 it is installed.
 """
 
-from tracing.testing.broker import InMemoryBroker
-from tracing.testing.capture import Capture
-from tracing.testing.consumer import InMemoryConsumer
-from tracing.testing.metric_values import HistogramValue
-from tracing.testing.producer import InMemoryProducer
-from tracing.testing.span_trees import assert_span_tree, span_tree
-from tracing.testing.waiting import eventually
+try:
+    from tracing.testing.broker import InMemoryBroker
+    from tracing.testing.capture import Capture
+    from tracing.testing.consumer import InMemoryConsumer
+    from tracing.testing.metric_values import HistogramValue
+    from tracing.testing.producer import InMemoryProducer
+    from tracing.testing.span_trees import assert_span_tree, span_tree
+    from tracing.testing.waiting import eventually
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("opentelemetry."):
+        raise
+    raise ModuleNotFoundError(
+        "tracing.testing needs the OpenTelemetry SDK: pip install 'pipeline-tracing[otlp]'",
+        name=error.name,
+    ) from error
 
 __all__ = [
     "Capture",

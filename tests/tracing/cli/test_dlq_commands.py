@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -282,3 +283,16 @@ async def test_a_topic_that_cannot_be_purged_is_reported_in_one_line(
     assert "" == captured.out
     assert 1 == len(captured.err.splitlines())
     assert "a topic that is only compacted cannot be purged" in captured.err
+
+
+def test_a_purge_of_a_topic_that_does_not_exist_is_refused_and_creates_none(
+    kafka_servers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = f"orders-{uuid4().hex[:8]}.payment.dlq"
+    command = ["dlq", "purge", "--topic", topic, "--all", "--yes"]
+
+    for _ in range(2):
+        assert 2 == main([*command, "--bootstrap-servers", kafka_servers])
+        captured = capsys.readouterr()
+        assert "" == captured.out
+        assert f"tracing: there is no topic {topic}; dead-letter topics: " in captured.err

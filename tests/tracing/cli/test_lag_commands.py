@@ -82,7 +82,7 @@ def test_json_is_one_document(scene: Scene, capsys: pytest.CaptureFixture[str]) 
 def test_the_table_has_a_line_for_each_topic(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert 0 == main(arguments(scene))
+    assert 0 == main(arguments(scene, "--for", "0"))
 
     heading, _, row, note = capsys.readouterr().out.splitlines()
     assert "lag oldest waits status cause group members topic partition" == " ".join(
@@ -108,14 +108,16 @@ async def test_an_abandoned_topic_is_shown_and_explained(
 
         async def listed() -> list[str]:
             # On a busy machine the group may rebalance at first.
-            assert 0 == await asyncio.to_thread(main, [*command, "--each"])
+            assert 0 == await asyncio.to_thread(main, [*command, "--each", "--for", "0"])
             lines = capsys.readouterr().out.splitlines()
             return lines if any("--delete-offsets" in line for line in lines) else []
 
         lines = await eventually(listed, timeout_s=60)
         assert 0 == await asyncio.to_thread(main, [*command, "--json"])
         (group,) = json.loads(capsys.readouterr().out)["groups"]
-        assert 0 == await asyncio.to_thread(main, [*command, "--exclude-topic", left.topic])
+        assert 0 == await asyncio.to_thread(
+            main, [*command, "--exclude-topic", left.topic, "--for", "0"]
+        )
         without = capsys.readouterr().out
 
     # The cluster may have dead-letter topics of other tests, which have a table of their own.
@@ -129,10 +131,20 @@ async def test_an_abandoned_topic_is_shown_and_explained(
     assert left.topic not in without
 
 
+def test_after_a_few_seconds_the_table_has_a_status(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 0 == main(arguments(scene, "--for", "2"))
+
+    output = capsys.readouterr().out
+    assert "dead" in output.splitlines()[2]
+    assert "?" not in output
+
+
 def test_with_each_the_table_has_a_line_for_each_partition_and_marks_estimates(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert 0 == main(arguments(scene, "--each", "--no-read"))
+    assert 0 == main(arguments(scene, "--each", "--no-read", "--for", "0"))
 
     lines = capsys.readouterr().out.splitlines()
     assert [["2", "?", "?"], ["0", "0.0", "s"]] == [line.split()[:3] for line in lines[2:4]]
@@ -238,6 +250,8 @@ async def test_a_daemon_that_cannot_start_says_why_and_ends() -> None:
         (["--window", "10", "--watch", "8"], 2, "at least twice --watch"),
         (["--daemon", "--json"], 2, "--daemon prints nothing"),
         (["--by-topic"], 2, "needs --daemon"),
+        (["--for", "5", "--watch", "5"], 2, "--for prints one result"),
+        (["--for", "5", "--daemon"], 2, "--for prints one result"),
         (["--exclude-group", "console-["], 2, "'console-[' is not a regular expression"),
         (["--exclude-topic", "*.dlq"], 2, "'*.dlq' is not a regular expression"),
         (["--group", "a", "--exclude-group", "a|b"], 2, "group a is named and also excluded"),

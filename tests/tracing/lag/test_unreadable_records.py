@@ -57,7 +57,7 @@ def test_the_command_shows_the_remark_in_table_and_json(
 ) -> None:
     arguments = ["lag", "--bootstrap-servers", scene.servers, "--group", scene.group]
 
-    assert 0 == main(arguments)
+    assert 0 == main([*arguments, "--for", "0"])
     output = capsys.readouterr().out
     assert f"group {scene.group} on {scene.topic}[1]: the record at offset 1" in output
     assert 0 == main([*arguments, "--json"])
