@@ -24,7 +24,7 @@ except ImportError as missing:
 
 from tracing.core.environment import fast_paths
 from tracing.export.account import ExportAccount
-from tracing.export.exporters import Made, log_exporter, otlp_metric_exporter, span_exporter
+from tracing.export.exporters import Made, log_exporters, metric_exporters, span_exporters
 from tracing.export.logs import AccountedBatchLogProcessor, AccountedLogExporter
 from tracing.export.metrics import AccountedMetricReader, AggregatedMetricExporter
 from tracing.export.sdk_settings import local_durations
@@ -143,23 +143,27 @@ def counting_span_processor(
             also counts the spans that the collector rejects.
 
     Raises:
-        ValueError: The environment asks for an exporter or protocol that is not supported, or for
-            none.
+        ValueError: The environment asks for an exporter or protocol that is not supported, for
+            several, or for none.
         ImportError: The environment asks for gRPC and its exporter is not installed.
     """
-    made = span_exporter(fast=telemetry.fast) if exporter is None else Made(exporter)
-    if made is None:
+    made = span_exporters(fast=telemetry.fast) if exporter is None else [Made(exporter)]
+    if not made:
         raise ValueError(
             "OTEL_TRACES_EXPORTER=none: there is nothing to export to; leave the processor out"
         )
+    if len(made) > 1:
+        raise ValueError(
+            "OTEL_TRACES_EXPORTER names several exporters; make a processor for each of them"
+        )
     account = ExportAccount()
     account.report_with(telemetry.metrics)
-    return _batches(made, account)
+    return _batches(made[0], account)
 
 
 def _batches(made: Made[SpanExporter], account: ExportAccount) -> AccountedBatchSpanProcessor:
     exporter = AccountedSpanExporter(made.exporter, account, made.session)
-    processor = AccountedBatchSpanProcessor(exporter, account)
+    processor = AccountedBatchSpanProcessor(exporter, account, made.delay_ms)
     if made.pauses is not None:
         made.pauses.queue = processor.queue.waiting
     return processor
@@ -186,10 +190,13 @@ def configure(
 
     Args:
         service_name: The service's name; by default `OTEL_SERVICE_NAME`.
-        span_processor: Where spans go; by default in batches to the OTLP endpoint.
-        metric_exporter: Where metrics go; by default to the OTLP endpoint, every
-            `OTEL_METRIC_EXPORT_INTERVAL` milliseconds (60,000).
-        log_processor: Where log records go; by default in batches to the OTLP endpoint.
+        span_processor: Where spans go; by default in batches to what `OTEL_TRACES_EXPORTER` names:
+            `otlp` for the OTLP endpoint, `console` for trees on standard error (see
+            `tracing.console`), both with a comma between them, or `none`.
+        metric_exporter: Where metrics go; by default to what `OTEL_METRICS_EXPORTER` names, every
+            `OTEL_METRIC_EXPORT_INTERVAL` milliseconds (60,000). The console gets JSON.
+        log_processor: Where log records go; by default in batches to what `OTEL_LOGS_EXPORTER`
+            names. The console gets JSON.
         views: Views of the meter provider. The SDK aggregates the durations that one of them
             changes, at its own cost.
         fast: Whether fast paths are on, as for `Telemetry`; without them, the SDK encodes spans
@@ -203,36 +210,39 @@ def configure(
     resource = Resource.create({SERVICE_NAME: service_name} if service_name else {})
     fast, account = fast_paths(fast=fast), ExportAccount()
     queues: list[BatchQueue] = []
-    if span_processor is None and (made := span_exporter(fast=fast)) is not None:
-        spans = _batches(made, account)
-        queues.append(spans.queue)
-        span_processor = spans
-    if log_processor is None and (logging := log_exporter()) is not None:
-        logs = AccountedBatchLogProcessor(
-            AccountedLogExporter(logging.exporter, account, logging.session), account
+    span_processors, log_processors = [span_processor], [log_processor]
+    if span_processor is None:
+        spans = [_batches(made, account) for made in span_exporters(fast=fast)]
+        queues += [each.queue for each in spans]
+        span_processors = [*spans]
+    if log_processor is None:
+        logs = [
+            AccountedBatchLogProcessor(
+                AccountedLogExporter(made.exporter, account, made.session), account
+            )
+            for made in log_exporters()
+        ]
+        queues += [each.queue for each in logs]
+        log_processors = [*logs]
+    measuring = [Made(metric_exporter)] if metric_exporter is not None else metric_exporters()
+    local = local_durations([made.exporter for made in measuring], views)
+    aggregator = Aggregator(local.by_the_sdk, exemplars=local.exemplars)
+    readers = [
+        AccountedMetricReader(
+            AggregatedMetricExporter(made.exporter, aggregator, account, made.session), account
         )
-        queues.append(logs.queue)
-        log_processor = logs
-    measuring = Made(metric_exporter) if metric_exporter is not None else otlp_metric_exporter()
-    readers = []
-    aggregator = Aggregator()
-    if measuring is not None:
-        local = local_durations(measuring.exporter, views)
-        aggregator = Aggregator(local.by_the_sdk, exemplars=local.exemplars)
-        exporter = AggregatedMetricExporter(
-            measuring.exporter, aggregator, account, measuring.session
-        )
-        readers.append(AccountedMetricReader(exporter, account))
+        for made in measuring
+    ]
     # The interpreter's exit is bounded too, and does not take one signal after the other.
     tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     meter_provider = MeterProvider(
         resource=resource, metric_readers=readers, views=views, shutdown_on_exit=False
     )
     logger_provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-    if span_processor is not None:
-        tracer_provider.add_span_processor(span_processor)
-    if log_processor is not None:
-        logger_provider.add_log_record_processor(log_processor)
+    for each in filter(None, span_processors):
+        tracer_provider.add_span_processor(each)
+    for processor in filter(None, log_processors):
+        logger_provider.add_log_record_processor(processor)
 
     def by(deadline: float, shutdown: Callable[[], None]) -> None:
         for queue in queues:

@@ -21,7 +21,7 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
         # Public doubles for users' tests: they build on nothing, and nothing builds on them.
         ("testing",),
         ("core",),
-        ("headers", "metrics", "spans"),
+        ("console", "headers", "metrics", "spans"),
         ("export", "telemetry"),
         ("messaging", "otlp"),
         ("delivery", "kafka", "sagas", "schemas"),
@@ -55,6 +55,7 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 PUBLIC: Final = frozenset(
     {
         "tracing",
+        "tracing.console",
         "tracing.dlq",
         "tracing.lag",
         "tracing.otlp",

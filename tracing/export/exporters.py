@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
-from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
 from tracing.core.log import warn_once
 from tracing.export.endpoint import check_endpoint
@@ -25,9 +24,12 @@ if TYPE_CHECKING:
     from tracing.export.session import ExportSession
     from tracing.export.span_exporter import Pauses
 
-_SUPPORTED: Final = frozenset({"", "console", "otlp", "none"})
-# The SDK writes it to standard output, as JSON.
+_OTLP: Final = "otlp"
+_NONE: Final = "none"
+# Metrics and logs: the SDK writes them to standard output, as JSON.
 _CONSOLE: Final = "console"
+# People wait for what the console shows.
+_SOON_MS: Final = 100.0
 _PROTOCOLS: Final = frozenset({"http/protobuf", "grpc"})
 _PROVIDER: Final = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}CREDENTIAL_PROVIDER"
 
@@ -42,15 +44,23 @@ Exporter = TypeVar("Exporter")
 
 @dataclass(frozen=True, slots=True)
 class Made(Generic[Exporter]):
-    """An exporter, with its session and its pauses where the library made them."""
+    """An exporter, with its session and its pauses where the library made them.
+
+    Attributes:
+        exporter: The exporter.
+        session: Its session.
+        pauses: Its pauses.
+        delay_ms: How long it lets spans wait for others, in milliseconds; `None` for the SDK's.
+    """
 
     exporter: Exporter
     session: ExportSession | None = None
     pauses: Pauses | None = None
+    delay_ms: float | None = None
 
 
-def span_exporter(*, fast: bool = True) -> Made[SpanExporter] | None:
-    """Make the exporter of spans; `None` where the environment wants none.
+def span_exporters(*, fast: bool = True) -> list[Made[SpanExporter]]:
+    """Make the exporters of spans; none where the environment wants none.
 
     Args:
         fast: Whether the library may encode its light spans itself; else the SDK encodes all.
@@ -59,11 +69,19 @@ def span_exporter(*, fast: bool = True) -> Made[SpanExporter] | None:
         ValueError: The environment asks for an exporter or protocol that is not supported.
         ImportError: The environment asks for gRPC and its exporter is not installed.
     """
+    return [
+        _trace_trees() if name == _CONSOLE else _otlp_spans(fast=fast) for name in _names("traces")
+    ]
+
+
+def _trace_trees() -> Made[SpanExporter]:
+    from tracing.console import TraceTreeExporter  # noqa: PLC0415 - nothing for production
+
+    return Made(TraceTreeExporter(), delay_ms=_SOON_MS)
+
+
+def _otlp_spans(*, fast: bool) -> Made[SpanExporter]:
     protocol = _protocol("traces")
-    if protocol is None:
-        return None
-    if protocol == _CONSOLE:
-        return Made(ConsoleSpanExporter(out=sys.stdout))
     if protocol == "grpc":
         return Made(_grpc("trace_exporter", "OTLPSpanExporter"))
     session = _session("traces")
@@ -82,13 +100,16 @@ def span_exporter(*, fast: bool = True) -> Made[SpanExporter] | None:
     return Made(LightSpanExporter(session, pauses), session, pauses)
 
 
-def otlp_metric_exporter() -> Made[MetricExporter] | None:
-    """Make the exporter of metrics, as `span_exporter` makes its own."""
+def metric_exporters() -> list[Made[MetricExporter]]:
+    """Make the exporters of metrics, as `span_exporters` makes its own."""
+    return [
+        Made(ConsoleMetricExporter(out=sys.stdout)) if name == _CONSOLE else _otlp_metrics()
+        for name in _names("metrics")
+    ]
+
+
+def _otlp_metrics() -> Made[MetricExporter]:
     protocol = _protocol("metrics")
-    if protocol is None:
-        return None
-    if protocol == _CONSOLE:
-        return Made(ConsoleMetricExporter(out=sys.stdout))
     _explain_temporality()
     if protocol == "grpc":
         return Made(_grpc("metric_exporter", "OTLPMetricExporter"))
@@ -113,13 +134,16 @@ def _explain_temporality() -> None:
         )
 
 
-def log_exporter() -> Made[LogRecordExporter] | None:
-    """Make the exporter of log records, as `span_exporter` makes its own."""
+def log_exporters() -> list[Made[LogRecordExporter]]:
+    """Make the exporters of log records, as `span_exporters` makes its own."""
+    return [
+        Made(ConsoleLogRecordExporter(out=sys.stdout)) if name == _CONSOLE else _otlp_logs()
+        for name in _names("logs")
+    ]
+
+
+def _otlp_logs() -> Made[LogRecordExporter]:
     protocol = _protocol("logs")
-    if protocol is None:
-        return None
-    if protocol == _CONSOLE:
-        return Made(ConsoleLogRecordExporter(out=sys.stdout))
     if protocol == "grpc":
         return Made(_grpc("_log_exporter", "OTLPLogExporter"))
     from opentelemetry.exporter.otlp.proto.http._log_exporter import (  # noqa: PLC0415 - an extra
@@ -143,18 +167,26 @@ def _session(signal: Signal) -> ExportSession | None:
     return ExportSession(signal)
 
 
-def _protocol(signal: Signal) -> str | None:
-    """Return the protocol for a signal, or the console; `None` if nothing is to be exported."""
-    exporter = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower()
-    if exporter not in _SUPPORTED:
+def _names(signal: Signal) -> list[str]:
+    """Return the names of a signal's exporters, each once."""
+    variable = f"OTEL_{signal.upper()}_EXPORTER"
+    text = os.environ.get(variable, "")
+    names = list(dict.fromkeys(filter(None, (name.strip().lower() for name in text.split(",")))))
+    if unknown := [name for name in names if name not in {_OTLP, _CONSOLE, _NONE}]:
         raise ValueError(
-            f"OTEL_{signal.upper()}_EXPORTER={exporter}: tracing.otlp exports by one of otlp, "
-            "console and none; pass another exporter to configure()"
+            f"{variable}={text}: tracing.otlp does not know {', '.join(unknown)}; it exports by "
+            "otlp and console, one or both with a comma between them, or by none; pass another "
+            "exporter to configure()"
         )
-    if exporter == "none":
-        return None
-    if exporter == _CONSOLE:
-        return _CONSOLE
+    if _NONE in names:
+        if len(names) > 1:
+            raise ValueError(f"{variable}={text}: none excludes the others")
+        return []
+    return names or [_OTLP]
+
+
+def _protocol(signal: Signal) -> str:
+    """Return the protocol of OTLP for a signal."""
     protocol = (
         os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
         or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")

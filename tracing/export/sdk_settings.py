@@ -55,13 +55,20 @@ class LocalDurations:
     exemplars: bool
 
 
-def local_durations(exporter: MetricExporter, views: Sequence[View]) -> LocalDurations:
+def local_durations(exporters: Sequence[MetricExporter], views: Sequence[View]) -> LocalDurations:
     """Return which durations can be aggregated locally.
 
+    For several exporters, the SDK aggregates all: each needs extremes of its own intervals.
+
     Args:
-        exporter: Where they go; its preferences count.
+        exporters: Where they go; their preferences count.
         views: The views of the meter provider.
     """
+    if not exporters:
+        return LocalDurations(frozenset(), exemplars=True)
+    if len(exporters) > 1:
+        return LocalDurations(frozenset(metric.name for metric in _HISTOGRAMS), exemplars=False)
+    (exporter,) = exporters
     found = {metric.name: _exemplars_of(metric, exporter, views) for metric in _HISTOGRAMS}
     exemplars = _OF_SAMPLED_SPANS in found.values()
     expected = _OF_SAMPLED_SPANS if exemplars else _NO_EXEMPLARS

@@ -70,10 +70,14 @@ class AccountedBatchSpanProcessor(BatchSpanProcessor):
     Args:
         exporter: Where the spans go.
         account: Counts the dropped spans.
+        delay_ms: How long spans wait for others, in milliseconds; by default as
+            `OTEL_BSP_SCHEDULE_DELAY` says.
     """
 
-    def __init__(self, exporter: SpanExporter, account: ExportAccount) -> None:
-        super().__init__(exporter)
+    def __init__(
+        self, exporter: SpanExporter, account: ExportAccount, delay_ms: float | None = None
+    ) -> None:
+        super().__init__(exporter, schedule_delay_millis=delay_ms)
         self._account = account
         self.queue = BatchQueue(self, "traces", account)
         self._waiting = self.queue.waiting

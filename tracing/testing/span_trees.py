@@ -22,6 +22,7 @@ def span_tree(
     attributes: Sequence[str] = (),
     links: bool = False,
     types: bool = False,
+    durations: bool = False,
 ) -> str:
     """Return finished spans as text: a line each, children indented two spaces below their parent.
 
@@ -35,6 +36,7 @@ def span_tree(
         links: Whether to show links; `?` stands for a linked span that is not among `spans`.
         types: Whether to show the type of the message after the name, as in
             `process payment.events · PaymentDeclined CONSUMER`.
+        durations: Whether to show how long each span took, after its kind, for a person to read.
 
     Returns:
         The lines joined by newlines, without one at the end. A span whose parent is not among
@@ -50,7 +52,8 @@ def span_tree(
     pending = [(span, 0) for span in _ordered(children.get(None, ()), backwards=True)]
     while pending:
         span, level = pending.pop()
-        lines.append("  " * level + _line(span, by_key, attributes, links=links, types=types))
+        line = _line(span, by_key, attributes, links=links, types=types, durations=durations)
+        lines.append("  " * level + line)
         pending += [
             (child, level + 1)
             for child in _ordered(children.get(_own_key(span), ()), backwards=True)
@@ -94,9 +97,12 @@ def _line(
     *,
     links: bool,
     types: bool,
+    durations: bool,
 ) -> str:
     present = span.attributes or {}
     parts = [_named(span, types=types), span.kind.name]
+    if durations and span.start_time is not None and span.end_time is not None:
+        parts.append(f"{max(0, span.end_time - span.start_time) / 1e6:,.1f} ms")
     if span.status.status_code is StatusCode.ERROR:
         parts.append("ERROR")
     parts += [f"{key}={present[key]!s}" for key in attributes if key in present]

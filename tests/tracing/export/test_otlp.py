@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from opentelemetry._logs import LogRecord
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.metrics.export import (
@@ -16,7 +17,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.trace import SpanProcessor
 
 from tests.tracing.kept_metrics import KeptMetrics
-from tracing import TracedProducer, otlp
+from tracing import Telemetry, TracedProducer, otlp
 from tracing.export.endpoint import check_endpoint
 from tracing.testing import InMemoryBroker, InMemoryProducer
 
@@ -278,3 +279,47 @@ def test_a_receiver_that_refuses_delta_temporality_is_named_at_the_start(
         otlp.configure("s").shutdown(timeout_s=0)
     lines = [each for each in caplog.messages if "TEMPORALITY_PREFERENCE" in each]
     assert [preference in line for line in lines] == [True] * explained
+
+
+async def test_several_exporters_get_everything(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for signal in ("TRACES", "METRICS", "LOGS"):
+        monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", " console, otlp,,Console")
+    providers = otlp.configure("payment")
+    providers.logger_provider.get_logger("t").emit(LogRecord(body="a log record"))
+
+    await send(providers, 3)
+    providers.shutdown()
+
+    assert {"/v1/traces", "/v1/metrics", "/v1/logs"} <= collector.received.keys()
+    body = b"".join(collector.received["/v1/metrics"])
+    captured = capsys.readouterr()
+    for name in ("messaging.client.sent.messages", "messaging.client.operation.duration"):
+        assert name.encode() in body
+        assert name in captured.out
+    assert '"body": "a log record"' in captured.out
+    assert 3 == captured.err.count("send orders · orders PRODUCER")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("none,otlp", "none excludes the others"),
+        ("otlp,zipkin,jaeger", "does not know zipkin, jaeger"),
+    ],
+)
+def test_a_list_of_exporters_that_makes_no_sense_is_refused(
+    value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", value)
+
+    with pytest.raises(ValueError, match=f"OTEL_TRACES_EXPORTER={value}: .*{message}"):
+        otlp.configure("s")
+
+
+def test_a_processor_of_ones_own_has_one_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console,otlp")
+
+    with pytest.raises(ValueError, match="a processor for each"):
+        otlp.counting_span_processor(Telemetry("orders"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from opentelemetry.sdk.metrics.view import (
     View,
 )
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
 from tests.tracing.kept_metrics import KeptMetrics
 from tracing import TracedProducer, otlp
@@ -189,11 +191,15 @@ async def test_limits_of_attributes_hold_for_light_spans(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name, value in {**limits, "OTEL_TRACES_EXPORTER": "console"}.items():
+    for name, value in limits.items():
         monkeypatch.setenv(name, value)
     attributes = []
     for fast in (True, False):
-        await send_one(otlp.configure("s", metric_exporter=KeptMetrics(), fast=fast))
+        processor = SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stdout))
+        providers = otlp.configure(
+            "s", span_processor=processor, metric_exporter=KeptMetrics(), fast=fast
+        )
+        await send_one(providers)
         attributes.append(json.loads(capsys.readouterr().out)["attributes"])
 
     light, plain = (
@@ -221,8 +227,9 @@ async def test_the_console_is_an_exporter_of_every_signal(
 
     await send_one(providers)
 
-    printed = capsys.readouterr().out
-    assert '"name": "send orders"' in printed
+    captured = capsys.readouterr()
+    printed = captured.out
+    assert "send orders · orders PRODUCER" in captured.err
     assert '"name": "messaging.client.operation.duration"' in printed
     assert '"messaging.client.sent.messages"' in printed
     assert '"body": "a log record"' in printed
