@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Group
 from rich.text import Text
 
-from demo_pipeline.report.plain import WIDE, plain_table, print_plainly, width_of
+from demo_pipeline.report.plain import WIDE, list_width, plain_table, print_plainly
 from demo_pipeline.report.wording import NOTHING, printable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def print_sagas(sagas: Sequence[SagaStatus], console: Console) -> None:
     if not sagas:
         console.print("no sagas found")
         return
-    width = width_of(console)
+    width = list_width(console)
     table = plain_table(width, tight=True)
     # Never wrapped, so that it can be copied.
     table.add_column("saga id", no_wrap=width >= WIDE, overflow="fold")
@@ -48,7 +48,7 @@ def print_sagas(sagas: Sequence[SagaStatus], console: Console) -> None:
 
 def print_saga(saga: SagaStatus, console: Console) -> None:
     """Print one saga in detail."""
-    width = width_of(console)
+    width = list_width(console)
     parts: list[RenderableType] = [
         Text.assemble(
             (f"{printable(saga.saga)} ", "bold"),

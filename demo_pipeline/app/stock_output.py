@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from demo_pipeline.report.plain import plain_table, print_plainly, width_of
+from demo_pipeline.report.plain import list_width, plain_table, print_plainly
 from demo_pipeline.report.wording import NOTHING, counted, printable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def print_stock(stock: Sequence[StockStatus], console: Console) -> None:
     if not stock:
         console.print("no products found")
         return
-    width = width_of(console)
+    width = list_width(console)
     table = plain_table(width, tight=True)
     table.add_column("product", overflow="fold")
     for heading in ("available", "received", "reserved", "released", "events"):
@@ -42,7 +42,7 @@ def print_stock(stock: Sequence[StockStatus], console: Console) -> None:
 
 def print_product(stock: StockStatus, console: Console) -> None:
     """Print one product with its last events."""
-    width = width_of(console)
+    width = list_width(console)
     origin = f"snapshot {stock.snapshot}" if stock.snapshot else "the beginning"
     available, *totals = _figures(stock.available, stock.received, stock.reserved, stock.released)
     parts: list[RenderableType] = [
@@ -60,7 +60,7 @@ def print_product(stock: StockStatus, console: Console) -> None:
 
 def print_check(check: StockCheck, console: Console) -> None:
     """Print one line per product that was checked."""
-    width = width_of(console)
+    width = list_width(console)
     table = plain_table(width, tight=True)
     table.add_column("product", overflow="fold")
     for heading in ("events", "snapshots", "available"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +18,11 @@ from demo_pipeline.runtime.errors import BrokerError
 # With three replicas, one broker may fail.
 _REPLICAS = 3
 _CLOSE_S = 5.0
+_CAUSES: tuple[tuple[type[Exception], str], ...] = (
+    (socket.gaierror, "the name cannot be resolved"),
+    (ConnectionRefusedError, "the connection is refused"),
+    (TimeoutError, "no answer in time"),
+)
 _TOPIC_EXISTS = TopicAlreadyExistsError.errno
 
 
@@ -37,8 +43,8 @@ async def wait_until_reachable(bootstrap_servers: str, *, timeout_s: float = 10.
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
             if monotonic() >= deadline:
                 raise BrokerError(
-                    f"no Kafka broker answers at {bootstrap_servers} ({type(error).__name__}); "
-                    "is it running, and is the address right?"
+                    f"no Kafka broker answers at {bootstrap_servers} "
+                    f"({await _cause(bootstrap_servers)}); is it running, and is the address right?"
                 ) from error
             await asyncio.sleep(0.05)
         else:
@@ -134,6 +140,23 @@ async def has_progress(
         await admin.close()
     # Some brokers have 0 for partitions without a record.
     return any(committed)
+
+
+async def _cause(bootstrap_servers: str) -> str:
+    """Return in words why there is no broker; aiokafka only says that there is none."""
+    causes: dict[str, None] = {}
+    for address in bootstrap_servers.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            writer.close()
+        except (OSError, TimeoutError, ValueError) as error:
+            words = next((words for kind, words in _CAUSES if isinstance(error, kind)), str(error))
+            causes[words] = None
+        else:
+            causes["what listens there does not answer as Kafka does"] = None
+    return ", ".join(causes)
 
 
 def _admin(bootstrap_servers: str) -> AIOKafkaAdminClient:

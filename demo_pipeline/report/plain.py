@@ -10,6 +10,8 @@ from rich.table import Table
 WIDE: Final = 100
 """From this many columns on, tables are padded."""
 
+_ENDLESS: Final = 100_000
+
 # Keeps the waterfall's glyphs distinct in ASCII.
 _STAND_INS: Final = str.maketrans(
     "░▒█╌▓✕═▄─━│├└·←…▁▂▃▅▆▇\N{REPLACEMENT CHARACTER}", ".=#:%X_+--||`,<~.:-=*%?"
@@ -19,6 +21,11 @@ _STAND_INS: Final = str.maketrans(
 def width_of(console: Console) -> int:
     """Return the columns to use: the terminal's own, or at least `WIDE` in a pipe or a file."""
     return console.width if console.is_terminal else max(WIDE, console.width)
+
+
+def list_width(console: Console) -> int:
+    """Return the columns for a list: in a pipe or a file, as many as its longest row needs."""
+    return console.width if console.is_terminal else _ENDLESS
 
 
 def plain_table(width: int, *, tight: bool = False) -> Table:

@@ -71,6 +71,34 @@ def test_a_missing_broker_is_one_line_and_exit_1(
     assert f"127.0.0.1:{port}" in _one_line(capsys)
 
 
+@pytest.mark.parametrize(
+    ("address", "cause"),
+    [
+        ("broker.invalid:9092", "the name cannot be resolved"),
+        ("127.0.0.1:1", "the connection is refused"),
+        ("broker.invalid:9092,127.0.0.1:1", "the name cannot be resolved, the connection is"),
+    ],
+)
+def test_a_missing_broker_is_reported_with_the_cause(
+    address: str, cause: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo_pipeline.app.run.REACH_S", 0.2)
+
+    assert 1 == main(["run", "--bootstrap-servers", address])
+    assert f"at {address} ({cause}" in _one_line(capsys)
+
+
+def test_a_port_on_which_something_else_listens_is_reported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo_pipeline.app.run.REACH_S", 0.2)
+    with listen(0) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        assert 1 == main(["run", "--bootstrap-servers", address])
+
+    assert "what listens there does not answer as Kafka does" in _one_line(capsys)
+
+
 @pytest.mark.parametrize("option", ["--http-port", "--views-port"])
 def test_a_port_that_is_taken_is_one_line_and_exit_1(
     option: str, capsys: pytest.CaptureFixture[str]

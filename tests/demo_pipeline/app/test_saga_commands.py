@@ -98,6 +98,19 @@ def test_sagas_are_listed_the_latest_first(
 
 
 @pytest.mark.usefixtures("folder")
+def test_behind_a_pipe_a_saga_is_one_line_however_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    assert 0 == main(["saga", "list"])
+
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    assert ["declined", "stuck", "done"] == [row.split()[0] for row in rows]
+    assert rows[0].rstrip().endswith("card declined")
+    assert all(len(row) < 200 for row in rows)
+
+
+@pytest.mark.usefixtures("folder")
 def test_one_saga_is_shown_with_steps_times_commands_and_trace(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
