@@ -129,7 +129,7 @@ async def run_story(
                 _watching(server, story.alerts, began),
                 shop,
                 returns,
-                _lag_monitor(server, servers),
+                lag_monitor(server, servers),
             ):
                 customers = Customers(shop.url, rate)
                 placing = asyncio.create_task(customers.run())
@@ -297,7 +297,8 @@ async def _watching(server: PrometheusServer, log: AlertLog, began: float) -> As
 
 
 @asynccontextmanager
-async def _lag_monitor(server: PrometheusServer, bootstrap_servers: str) -> AsyncIterator[None]:
+async def lag_monitor(server: PrometheusServer, bootstrap_servers: str) -> AsyncIterator[None]:
+    """Run the lag monitor as a process of its own, which reports to this Prometheus."""
     monitor = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tracing", "lag", "--daemon"),
         *("--bootstrap-servers", bootstrap_servers, "--command-topic", ".*[.]commands"),
