@@ -14,10 +14,19 @@ import {
 import { lastValueFrom } from 'rxjs';
 import { Panel } from './model';
 
-// What an override may set; Grafana's panels register the same and many more.
-const SETTABLE = ['unit', 'decimals', 'min', 'max', 'noValue', 'displayName', 'color', 'thresholds', 'mappings', 'links',
-  'custom.width', 'custom.axisPlacement', 'custom.stacking', 'custom.lineStyle', 'custom.fillOpacity', 'custom.drawStyle',
-  'custom.hideFrom', 'custom.align', 'custom.cellOptions', 'custom.lineWidth'];
+// Defaults of Grafana's panels, which a dashboard need not repeat.
+const GRAPH = {
+  drawStyle: 'line', lineInterpolation: 'linear', lineWidth: 1, fillOpacity: 0, gradientMode: 'none', spanNulls: false,
+  showPoints: 'auto', pointSize: 5, barAlignment: 0, barWidthFactor: 0.6, axisPlacement: 'auto', axisLabel: '',
+  axisColorMode: 'text', axisBorderShow: false, axisCenteredZero: false, scaleDistribution: { type: 'linear' },
+  stacking: { mode: 'none', group: 'A' }, thresholdsStyle: { mode: 'off' }, hideFrom: { tooltip: false, viz: false, legend: false },
+};
+// What a dashboard may set: the standard options, and those of graphs and tables. What is not listed
+// is left out, without an error.
+const SETTABLE = [
+  ...['unit', 'decimals', 'min', 'max', 'noValue', 'displayName', 'color', 'thresholds', 'mappings', 'links'],
+  ...[...Object.keys(GRAPH), 'lineStyle', 'axisSoftMin', 'axisSoftMax', 'fillBelowTo', 'width', 'align', 'cellOptions', 'inspect'].map((name) => `custom.${name}`),
+];
 
 const registry = new FieldConfigOptionsRegistry(() =>
   SETTABLE.map((id) => ({
@@ -32,13 +41,6 @@ const registry = new FieldConfigOptionsRegistry(() =>
   })) as any
 );
 
-// Defaults of Grafana's panels, which a dashboard need not repeat.
-const GRAPH = {
-  drawStyle: 'line', lineInterpolation: 'linear', lineWidth: 1, fillOpacity: 0, gradientMode: 'none', spanNulls: false,
-  showPoints: 'auto', pointSize: 5, barAlignment: 0, barWidthFactor: 0.6, axisPlacement: 'auto', axisLabel: '',
-  axisColorMode: 'text', axisBorderShow: false, axisCenteredZero: false, scaleDistribution: { type: 'linear' },
-  stacking: { mode: 'none', group: 'A' }, thresholdsStyle: { mode: 'off' }, hideFrom: { tooltip: false, viz: false, legend: false },
-};
 const PALETTE = new Set(['timeseries']);
 
 standardTransformersRegistry.setInit(() =>
