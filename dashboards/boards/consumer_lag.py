@@ -46,7 +46,7 @@ def consumer_lag_board() -> Board:
             Row(
                 "Will it catch up?",
                 (
-                    SignalPanel(kind="timeseries", signals=(lag.CATCH_UP,), width=12),
+                    SignalPanel(kind="timeseries", signals=(lag.CATCH_UP,), width=12, far=True),
                     SignalPanel(
                         kind="timeseries",
                         signals=(flows.CONSUMED,),
@@ -72,7 +72,7 @@ def consumer_lag_board() -> Board:
                 "Is it Kafka or us?",
                 (
                     *(
-                        SignalPanel(kind="stat", signals=(signal,), width=3, height=4)
+                        SignalPanel(kind="stat", signals=(signal,), width=3)
                         for signal in (
                             cluster.REACHABLE,
                             cluster.BROKERS,

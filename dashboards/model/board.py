@@ -36,6 +36,8 @@ class SignalPanel:
         drill_down: Name of the dashboard with more detail.
         picks: Labels of the clicked series that select what that dashboard shows.
         column: In a table, the heading of the value.
+        far: In a graph, whether one value may be far above all others, as "never" is. Above a
+            minute, each step of the axis is then ten times the one below.
     """
 
     kind: Kind
@@ -48,6 +50,7 @@ class SignalPanel:
     drill_down: str = ""
     picks: tuple[str, ...] = ()
     column: str = "Value"
+    far: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

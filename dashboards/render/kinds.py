@@ -16,6 +16,7 @@ from grafana_foundation_sdk.builders import (
 from grafana_foundation_sdk.builders.common import (
     GraphThresholdsStyleConfig,
     ReduceDataOptions,
+    ScaleDistributionConfig,
     StackingConfig,
     TableSortByFieldState,
     VizLegendOptions,
@@ -32,6 +33,7 @@ from grafana_foundation_sdk.models.common import (
     GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
+    ScaleDistribution,
     SortOrder,
     StackingMode,
     TooltipDisplayMode,
@@ -56,6 +58,7 @@ COLOURS: Final[Mapping[Level, str]] = {"ok": "green", "warning": "orange", "crit
 QUERIES: Final = "ABCDEFGH"
 """The ids of a panel's queries, in order."""
 _COMMAND_WIDTH: Final = 560
+_LINEAR_S: Final = 60
 
 
 def _legend(calculated: str = "lastNotNull", *, sort_by: str = "Max") -> VizLegendOptions:
@@ -71,8 +74,8 @@ def _legend(calculated: str = "lastNotNull", *, sort_by: str = "Max") -> VizLege
     )
 
 
-def _timeseries(_: SignalPanel) -> timeseries.Panel:
-    return (
+def _timeseries(panel: SignalPanel) -> timeseries.Panel:
+    made = (
         timeseries.Panel()
         .min(0)
         .fill_opacity(8)
@@ -82,6 +85,10 @@ def _timeseries(_: SignalPanel) -> timeseries.Panel:
         .legend(_legend())
         .tooltip(VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
     )
+    if panel.far:
+        scale = ScaleDistributionConfig().type(ScaleDistribution.SYMLOG)
+        made.scale_distribution(scale.log(10).linear_threshold(_LINEAR_S))
+    return made
 
 
 def _counts(panel: SignalPanel) -> timeseries.Panel:

@@ -126,6 +126,22 @@ def test_thresholds_and_value_mappings_have_the_right_colours() -> None:
     } == {value: mapping["text"] for value, mapping in status["options"].items()}
 
 
+def test_never_does_not_flatten_the_times_to_catch_up_beside_it() -> None:
+    graph = next(
+        panel for board in BOARDS for panel in panels(board) if "Time to catch up" == panel["title"]
+    )
+    scale = graph["fieldConfig"]["defaults"]["custom"]["scaleDistribution"]
+    assert {"type": "symlog", "log": 10, "linearThreshold": 60} == scale
+
+
+def test_rows_of_panels_have_no_holes() -> None:
+    for board in BOARDS:
+        heights: dict[int, set[int]] = {}
+        for panel in panels(board):
+            heights.setdefault(panel["gridPos"].get("y", 0), set()).add(panel["gridPos"]["h"])
+        assert all(len(each) == 1 for each in heights.values()), board.name
+
+
 def test_bars_of_several_series_do_not_hide_each_other() -> None:
     for board in BOARDS:
         for panel in panels(board):
