@@ -31,7 +31,7 @@ export function StateTimeline({ frames, width, height, theme, shown }: Drawn) {
           <g key={number}>
             <text x={LABELS - 8} y={(number + 0.5) * row + 4} textAnchor="end">{getFieldDisplayName(field, frame, frames)}</text>
             {runs.map((run) => {
-              const [left, right] = [x(run.from), Math.min(x(run.to), width)];
+              const [left, right] = [Math.max(x(run.from), LABELS), Math.min(x(run.to), width)];
               return (
                 <g key={run.from}>
                   <rect x={left} y={number * row + row * 0.1} width={Math.max(right - left, 1)} height={row * 0.8} fill={run.color} />
