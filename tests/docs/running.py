@@ -23,6 +23,7 @@ class Page:
     """What the hidden blocks of a page take their clients from; the name `page`.
 
     Attributes:
+        path: The page itself.
         servers: The bootstrap servers of a broker that only this page uses.
         folder: An empty folder.
         capture: The telemetry of the clients.
@@ -30,6 +31,7 @@ class Page:
         stack: Stops what the page starts.
     """
 
+    path: Path
     servers: str
     folder: Path
     capture: Capture
@@ -63,7 +65,7 @@ async def run_page(path: Path, servers: str, folder: Path) -> dict[str, Any]:
             meter_provider=capture.meter_provider,
             logger_provider=capture.logger_provider,
         )
-        page = Page(servers, folder, capture, telemetry, stack)
+        page = Page(path, servers, folder, capture, telemetry, stack)
         names: dict[str, Any] = {"__name__": path.stem, "page": page}
         for block in blocks_of(path):
             if block.title:
