@@ -23,6 +23,18 @@ def test_every_attribute_and_span_event_is_in_the_reference() -> None:
     assert [] == [name for name in sorted(written) if f"`{name}`" not in text]
 
 
+def test_every_variable_of_the_environment_is_in_the_reference() -> None:
+    text = (REFERENCE / "options.md").read_text()
+    read = {
+        name
+        for path in (ROOT / "tracing").rglob("*.py")
+        for name in re.findall(r"PIPELINE_TRACING_[A-Z_]+[A-Z]", path.read_text())
+    }
+
+    assert len(read) > 10
+    assert [] == [name for name in sorted(read) if f"`{name}`" not in text]
+
+
 def test_every_header_is_in_the_reference() -> None:
     text = (REFERENCE / "headers.md").read_text()
     errors = {name.removeprefix(dead_letter.ERRORS) for name in dead_letter.ERROR_HEADERS}
