@@ -33,7 +33,7 @@ class StubLog:
     def __init__(self, kept: set[str]) -> None:
         self._kept = kept
         self._records: deque[Any] = deque()
-        self._offset = 0
+        self._offsets: dict[str, int] = dict.fromkeys(kept, 0)
         log = self
 
         async def send(
@@ -63,7 +63,7 @@ class StubLog:
         headers: Any,
     ) -> asyncio.Future[RecordMetadata]:
         """Add a message, and return its acknowledgement, which is there already."""
-        offset = self._offset = self._offset + 1
+        offset = self._offsets[topic] = self._offsets.get(topic, 0) + 1
         timestamp = int(time.time() * 1000) if timestamp_ms is None else timestamp_ms
         if topic in self._kept:
             self._records.append((topic, partition, offset, timestamp, key, value, headers))

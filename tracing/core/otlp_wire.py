@@ -197,13 +197,9 @@ def prefix_of(key: bytes, start: bytes, size: int, tag: bytes = SPAN_ATTRIBUTE) 
 
 
 class IntAttribute:
-    """A span's attribute with this name and an integer.
+    """A span's attribute with this name and an integer."""
 
-    Attributes:
-        before_octet: What comes before a number of 0 to 127, which is one octet.
-    """
-
-    __slots__ = ("_last", "_prefixes", "before_octet")
+    __slots__ = ("_last", "_prefixes")
 
     def __init__(self, name: str) -> None:
         key = delimited(KEY, name.encode())
@@ -212,7 +208,6 @@ class IntAttribute:
             SPAN_ATTRIBUTE + varint(len(key) + size + 3) + key + _VALUE + varint(size + 1) + INT
             for size in range(11)
         )
-        self.before_octet = self._prefixes[1]
         # Times and offsets of spans that follow each other differ in their lowest bits alone.
         # This is what the last number's higher bits were, and how an attribute begins and ends
         # with them.
@@ -238,6 +233,18 @@ class IntAttribute:
         fields.append(_MORE[number & 0x7F])
         fields.append(_MORE[number >> 7 & 0x7F])
         fields.append(end)
+
+    def by_octet(self, number: int) -> tuple[int, bytes, bytes]:
+        """Return how numbers are written that differ from this one in their lowest 7 bits alone.
+
+        Returns:
+            The highest bit of the octet with these bits, and what comes before and after it.
+
+        Raises:
+            OverflowError: The number has more than 64 bits.
+        """
+        content = int64(number)
+        return content[0] & 0x80, self._prefixes[len(content)], content[1:]
 
     def near(self, number: int, octets: int) -> tuple[int, bytes, bytes]:
         """Return how numbers are written that differ from this one in their lowest bits alone.

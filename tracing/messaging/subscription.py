@@ -152,9 +152,10 @@ class SubscribedLane(TypedLane):
     Attributes:
         flat: Whether its records may take the flat path; `None` before that was asked.
         plans: What the flat path makes for its records, by their type.
+        plan: That of its last record.
     """
 
-    __slots__ = ("_typed", "flat", "plans")
+    __slots__ = ("_typed", "flat", "plan", "plans")
 
     def __init__(
         self, subscription: Subscription, lane: Attributes, order: LaneOrder | None = None
@@ -162,6 +163,7 @@ class SubscribedLane(TypedLane):
         super().__init__(subscription.labelled[None], lane, order)
         self.flat: bool | None = None
         self.plans: dict[Any, Any] = {}
+        self.plan: Any = None
         self._typed: list[TypedLane] = [self]
         broker = subscription.labelled[None].info.broker
 

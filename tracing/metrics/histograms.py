@@ -23,7 +23,9 @@ from tracing.metrics.metric import Labels, LabelSet, Metric
 _WAITING: Final = 100
 """Values of a series that are counted at once: 3 KB, of as many series as there are."""
 _MANY: Final = 16
-"""Values of a series that are worth counting: those of a thousand topics are counted rarely."""
+"""Values of a series that are worth counting."""
+_SERIES: Final = 512
+"""As many series are looked at for each 1,024 messages."""
 
 
 class Exemplar(NamedTuple):
@@ -240,6 +242,8 @@ class Aggregator:
         self._lock = threading.Lock()
         self._series: dict[tuple[str, LabelSet, int], LocalHistogram] = {}
         self._metrics: dict[str, Metric] = {}
+        # How often it was asked for nothing.
+        self._asked = 0
         in_forked_child(self._begin_anew)
 
     def _begin_anew(self) -> None:
@@ -264,7 +268,22 @@ class Aggregator:
             return found
 
     def count(self) -> None:
-        """Count what waits in the series where that is much, so that it takes no more memory."""
+        """Count what waits in all series, so that it takes no more memory."""
+        self._count_those(1)
+
+    def count_some(self) -> None:
+        """Count what waits in the series where that is much. Call it at every 1,024th message.
+
+        Of a thousand topics, most series have a value or two by then. To count them all would stall
+        an event loop, and to count one costs as much as to count several.
+        """
+        self._asked += 1
+        if self._asked * _SERIES < len(self._series):
+            return
+        self._asked = 0
+        self._count_those(_MANY)
+
+    def _count_those(self, least: int) -> None:
         # To wait would be a deadlock where the garbage collector calls this within another method.
         if self._lock.acquire(blocking=False):
             try:
@@ -272,9 +291,7 @@ class Aggregator:
             finally:
                 self._lock.release()
             for each in series:
-                # Of a thousand topics, most series have a value or two: to count them all at once
-                # would stall an event loop, and to count one costs as much as to count several.
-                each.count(_MANY)
+                each.count(least)
 
     def totals(
         self, *, restart_extremes: bool = False

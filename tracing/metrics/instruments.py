@@ -181,9 +181,12 @@ class Metrics:
         return self._aggregator is not None and self._aggregator.takes(metric)
 
     def count_later(self) -> None:
-        """Count what was recorded to the histograms' `later`, so that it takes no more memory."""
+        """Count what was recorded to the histograms' `later`, so that it takes no more memory.
+
+        Call it at every 1,024th message.
+        """
         if self._aggregator is not None:
-            self._aggregator.count()
+            self._aggregator.count_some()
 
     def gauge(self, metric: Metric, attributes: Labels, reading: Reading) -> Callable[[], None]:
         """Let a gauge be read from now on.

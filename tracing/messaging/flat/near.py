@@ -14,10 +14,11 @@ from typing import Final
 Pack = Callable[..., bytes]
 """Writes constants and numbers in one step."""
 
-OCTET: Final = 0x80
-"""The first value of the one octet of an offset that differs: all but the last octet of a number
-have this bit, so a number needs at least two."""
-LAST_OCTET: Final = 0xFF
+BITS: Final = 7
+"""How many bits of a number an octet has."""
+LOW: Final = 0x7F
+"""The bits of an offset in the one octet that differs; its highest bit, the mark, is set where
+further octets follow."""
 ORIGINS: Final = 1 << 14
 """How many origins differ in their last two octets alone."""
 UPPER: Final = 0x3F80
@@ -27,18 +28,18 @@ OCTETS: Final = 0x8080
 _FAR: Final = 1 << 64
 """What nothing is near to."""
 
-ProcessNumbers = tuple[int, int, str | None, bytes, bytes, bytes, Pack, Pack]
-"""Of process spans: what to subtract from an offset for its last octet, the first origin, the
-pipeline, what comes before, between and after the octets that differ, and what writes all that with
-a publish time and without."""
-NO_NUMBERS: Final[ProcessNumbers] = (_FAR, _FAR, None, b"", b"", b"", bytes, bytes)
+ProcessNumbers = tuple[int, int, int, str | None, bytes, bytes, bytes, Pack, Pack]
+"""Of process spans: an offset's bits above the octet that differs, the mark in that octet, the
+first origin, the pipeline, what comes before, between and after the octets that differ, and what
+writes all that with a publish time and without."""
+NO_NUMBERS: Final[ProcessNumbers] = (_FAR, 0, _FAR, None, b"", b"", b"", bytes, bytes)
 
 SendFlow = tuple[int, object, bytes, bytes, Pack]
 """Of spans of sends: the first origin, the pipeline, what comes before and after the octets that
 differ, and what writes all that."""
 NO_FLOW_YET: Final[SendFlow] = (_FAR, None, b"", b"", bytes)
 
-SendPlace = tuple[int, bytes, bytes, Pack]
-"""Of spans of sends to one partition: what to subtract from an offset for its last octet, what
-comes before and after it, and what writes all that."""
-NO_PLACE: Final[SendPlace] = (_FAR, b"", b"", bytes)
+SendPlace = tuple[int, int, bytes, bytes, Pack]
+"""Of spans of sends to one partition: an offset's bits above the octet that differs, the mark in
+that octet, what comes before and after it, and what writes all that."""
+NO_PLACE: Final[SendPlace] = (_FAR, 0, b"", b"", bytes)

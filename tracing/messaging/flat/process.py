@@ -328,12 +328,14 @@ class FlatProcesses:
             lane.flat = is_usual(self.telemetry, lane)
         self._flat = lane.flat
         self._topic, self._partition, self._place = topic, partition, place
+        self._plan = lane.plan
 
     def _plan_of(self, message_type: Any) -> ProcessPlan | None:
         """Return the plan of a type in the lane of the last record; `None` if it has none."""
-        if self._lane is not None:
-            self._plan = plan_of(
-                message_type, self._lane, self.telemetry, flows=self._flows, current=self._current
+        lane = self._lane
+        if lane is not None:
+            self._plan = lane.plan = plan_of(
+                message_type, lane, self.telemetry, flows=self._flows, current=self._current
             )
         return self._plan
 

@@ -29,7 +29,7 @@ from tracing.core.otlp_wire import (
 from tracing.headers import cloudevents
 from tracing.headers.codec import text
 from tracing.headers.flow import MAX_SKEW_MS
-from tracing.messaging.flat.near import LAST_OCTET, OCTET, OCTETS, ORIGINS, UPPER
+from tracing.messaging.flat.near import BITS, LOW, OCTETS, ORIGINS, UPPER
 from tracing.messaging.message_type import described
 from tracing.messaging.outcome import OK
 from tracing.spans.flat import FlatSpan
@@ -163,14 +163,13 @@ class ProcessContent(FlatSpan):
             before_subject = _SUBJECTS[len(subject)]
         else:
             return None
-        first_offset, first_origin, pipeline, before, between, after, own, undated = plan.numbers
-        octet, rest = offset - first_offset, origin_ms - first_origin
-        if not OCTET <= octet <= LAST_OCTET or not 0 <= rest < ORIGINS or self.pipeline != pipeline:
-            numbers = _numbers(offset, origin_ms, self.pipeline)
-            if offset >= OCTET:
-                plan.numbers = numbers
-            first_offset, first_origin, pipeline, before, between, after, own, undated = numbers
-            octet, rest = offset - first_offset, origin_ms - first_origin
+        high, mark, first, pipeline, before, between, after, own, undated = plan.numbers
+        rest = origin_ms - first
+        if offset >> BITS != high or not 0 <= rest < ORIGINS or self.pipeline != pipeline:
+            plan.numbers = numbers = _numbers(offset, origin_ms, self.pipeline)
+            high, mark, first, pipeline, before, between, after, own, undated = numbers
+            rest = origin_ms - first
+        octet = offset & LOW | mark
         start_ns, end_ns, timestamp = self.start_ns, self.end_ns, self.timestamp
         start_ms = start_ns // 1_000_000
         wait_ms = start_ms - timestamp
@@ -259,15 +258,12 @@ class ProcessContent(FlatSpan):
 
 
 def _numbers(offset: int, origin_ms: int, pipeline: str | None) -> ProcessNumbers:
-    """Make what spans with such numbers share. An offset of a single octet shares nothing.
+    """Make what spans with such numbers share.
 
     Raises:
         ValueError: The origin is too small: it has no other octets than those that differ.
     """
-    if offset < OCTET:
-        first_offset, before, end_of_offset = OCTET, _OFFSET.before_octet, b""
-    else:
-        first_offset, before, end_of_offset = _OFFSET.near(offset, 1)
+    mark, before, end_of_offset = _OFFSET.by_octet(offset)
     first_origin, before_origin, end_of_origin = _ORIGIN.near(origin_ms, 2)
     fields = [end_of_offset]
     if pipeline is not None:
@@ -276,7 +272,7 @@ def _numbers(offset: int, origin_ms: int, pipeline: str | None) -> ProcessNumber
     between, after = b"".join(fields), end_of_origin + _WAIT.prefix
     layout = f"<{len(before)}sB{len(between)}sH{len(after)}sd"
     return (
-        first_offset - OCTET, first_origin, pipeline, before, between, after,
+        offset >> BITS, mark, first_origin, pipeline, before, between, after,
         packer(f"{layout}{len(_BEFORE_PUBLISH)}sd"), packer(layout),
     )  # fmt: skip
 

@@ -26,14 +26,7 @@ from tracing.core.otlp_wire import (
 from tracing.headers.cloudevents import MAX_VALUE
 from tracing.headers.codec import text
 from tracing.headers.flow import parse_origin
-from tracing.messaging.flat.near import (
-    LAST_OCTET,
-    NO_PLACE,
-    OCTET,
-    OCTETS,
-    ORIGINS,
-    UPPER,
-)
+from tracing.messaging.flat.near import BITS, LOW, NO_PLACE, OCTETS, ORIGINS, UPPER
 from tracing.spans.flat import FlatSpan
 
 if TYPE_CHECKING:
@@ -143,18 +136,14 @@ class SendContent(FlatSpan):
         partition, offset = placed
         places = topic.places
         try:
-            first_offset, before_offset, after_offset, write_end = places[partition]
+            high, mark, before_offset, after_offset, write_end = places[partition]
         except KeyError:
-            first_offset, before_offset, after_offset, write_end = NO_PLACE
-        octet = offset - first_offset
-        if not OCTET <= octet <= LAST_OCTET:
-            place = _place(partition, offset)
-            if offset >= OCTET:
-                if len(places) >= _MAX_PLACES:
-                    places.clear()
-                places[partition] = place
-            first_offset, before_offset, after_offset, write_end = place
-            octet = offset - first_offset
+            high, mark, before_offset, after_offset, write_end = NO_PLACE
+        if offset >> BITS != high:
+            if len(places) >= _MAX_PLACES:
+                places.clear()
+            places[partition] = place = _place(partition, offset)
+            high, mark, before_offset, after_offset, write_end = place
         above, start = self.above, _START
         if above is None:
             ids = unhexlify(b"0a10%b1208%b" % read_own_ids(self.traceparent))
@@ -168,7 +157,8 @@ class SendContent(FlatSpan):
                 write_flow(before_origin, rest + (rest & UPPER) + OCTETS, after_origin),
                 before_id, event_id, before_subject, subject,
                 write_end(
-                    before_offset, octet, after_offset, start, self.start_ns, END_TIME, self.end_ns
+                    before_offset, offset & LOW | mark, after_offset,
+                    start, self.start_ns, END_TIME, self.end_ns,
                 ),
             )
         )  # fmt: skip
@@ -213,16 +203,13 @@ def _flow(origin_ms: int, pipeline: object) -> SendFlow:
 
 
 def _place(partition: int, offset: int) -> SendPlace:
-    """Make what spans with such an offset share. One of a single octet has nothing to share."""
+    """Make what spans with such an offset share."""
     fields: list[bytes] = []
     _PARTITION.append(fields, str(partition).encode())
-    if offset < OCTET:
-        first, before, after = OCTET, _OFFSET.before_octet, b""
-    else:
-        first, before, after = _OFFSET.near(offset, 1)
+    mark, before, after = _OFFSET.by_octet(offset)
     before = b"".join((*fields, before))
     layout = f"<{len(before)}sB{len(after)}s{len(_START)}sQcQ"
-    return first - OCTET, before, after, packer(layout)
+    return offset >> BITS, mark, before, after, packer(layout)
 
 
 def _origin_ms(origin: object) -> int | None:
