@@ -16,6 +16,7 @@ from tracing.core.text import name_in
 from tracing.headers.flow import EARLIEST_MS, MAX_ORIGIN, MAX_SKEW_MS, NO_FLOW
 from tracing.headers.w3c import format_baggage, is_version_00
 from tracing.messaging.fan_in import FanIn
+from tracing.messaging.flat.engine import log_fault
 from tracing.messaging.flat.header_layout import HeaderLayouts, taken_apart
 from tracing.messaging.flat.process_flow import FlowReader
 from tracing.messaging.message_type import described
@@ -142,7 +143,8 @@ class FlatFanIn:
                         <= latest_ms
                     ):
                         reason = "baggage"
-            except Exception:
+            except Exception as fault:
+                log_fault(fault)
                 oldest_ms = self._add_generally(record, subscribed, read, "fault")
                 continue
             if reason is not None or plan is None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakKeyDictionary
 
 from tracing.core.environment import flat_path
+from tracing.core.log import warn_once
 from tracing.core.otel_context import context_variable
 from tracing.spans.choose import ApiSpans
 
@@ -55,7 +56,8 @@ Reason = Literal[
 - `suppressed`: the application turned instrumentation off
 - `tracer`: the tracer was turned off
 - `record`: anything else about it, such as a missing timestamp, or history of a new group
-- `fault`: reading it failed, which is a mistake in the library, or a record like no client's
+- `fault`: reading it failed, which is a mistake in the library, or a record like no client's; the
+  first one is logged
 """
 
 _REASONS: Final[tuple[Reason, ...]] = (
@@ -109,6 +111,15 @@ def _made(telemetry: Telemetry) -> Engine | None:
 
     current, spans = context_variable(), FlatSpans.of(telemetry.spans)
     return None if current is None or spans is None else Engine(current, spans)
+
+
+def log_fault(fault: Exception) -> None:
+    """Log the first of the faults by which a record leaves the flat path. Never raises."""
+    warn_once(
+        "a record could not be read on the flat path; the general code handles it and all like it, "
+        "at a higher cost; this is a mistake in the library, so please report it",
+        error=fault,
+    )
 
 
 def why_not(telemetry: Telemetry) -> str | None:

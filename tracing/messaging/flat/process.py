@@ -27,6 +27,7 @@ from tracing.headers.w3c import (
     SHAPE_00,
     RemoteSpan,
 )
+from tracing.messaging.flat.engine import log_fault
 from tracing.messaging.flat.header_layout import PLAIN_EVENT, HeaderLayouts, taken_apart
 from tracing.messaging.flat.process_flow import FlowReader
 from tracing.messaging.flat.process_plan import is_usual, plan_of
@@ -255,9 +256,9 @@ class FlatProcesses:
             handling.origin_ms = plan.origin_ms
             handling.arrival = arrival = plan.arrival
             handling.entered = handling.token = handling.view = None
-        except Exception:
-            # A mistake of ours or of a processor: the general code, which copes with either, begins
-            # anew, and `fallbacks` shows that it had to.
+        except Exception as fault:
+            # A mistake of ours, or a record like no client's: the general code copes with either.
+            log_fault(fault)
             return self._no("fault")
         try:
             if span is not None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracing import Boundary, Telemetry, TracedConsumer
+from tracing.core import log
 from tracing.messaging.fan_in import FanIn
 from tracing.messaging.flat import batch
 from tracing.messaging.flat.batch import FlatFanIn
@@ -161,15 +162,17 @@ def test_an_unusual_record_is_left_to_the_general_code(
     assert 2 == taken(flat.engine)
 
 
-def test_a_mistake_of_the_library_is_counted_as_such(
-    ways: tuple[Way, Way], monkeypatch: pytest.MonkeyPatch
+def test_a_mistake_of_the_library_is_counted_as_such_and_logged(
+    ways: tuple[Way, Way], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(batch, "EARLIEST_MS", "no number")
+    monkeypatch.setattr(log, "_warned", set())
     general, flat = ways
 
     assert general.read([record()], flat=False) == flat.read([record()], flat=True)
     assert flat.engine is not None
     assert {"fault": 1} == {each: n for each, n in flat.engine.fallbacks.items() if n}
+    assert 1 == sum("flat path" in each.getMessage() for each in caplog.records)
 
 
 def test_a_topic_with_a_boundary_is_left_to_the_general_code() -> None:

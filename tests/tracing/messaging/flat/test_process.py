@@ -24,6 +24,7 @@ from tests.tracing.messaging.flat.both_ways import (
     record,
 )
 from tracing import Telemetry, TracedConsumer
+from tracing.core import log
 from tracing.export.span_encoding import SpanEncoder
 from tracing.headers.w3c import is_version_00
 from tracing.kafka.transport import KAFKA
@@ -204,13 +205,19 @@ async def test_an_unusual_record_is_left_to_the_general_code_and_counted(
     assert 0 == flat.engine.taken["process"]
 
 
-async def test_a_mistake_of_the_library_is_counted_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_mistake_of_the_library_is_counted_as_such_and_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(process, "EARLIEST_MS", "no number")
+    monkeypatch.setattr(log, "_warned", set())
 
-    flat = await both_ways(monkeypatch, lambda: [record(headers())], _loop)
+    flat = await both_ways(monkeypatch, lambda: [record(headers())] * 2, _loop)
 
     assert flat.engine is not None
-    assert {"fault": 1} == {each: count for each, count in flat.engine.fallbacks.items() if count}
+    assert {"fault": 2} == {each: count for each, count in flat.engine.fallbacks.items() if count}
+    (line,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+    assert "flat path" in line
+    assert "TypeError" in line
 
 
 @given(
