@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracing.core import semconv
 from tracing.core.text import is_name
-from tracing.headers.flow import MAX_ORIGIN
+from tracing.headers.flow import MAX_ORIGIN, NO_FLOW
 from tracing.headers.w3c import format_baggage, parse_baggage
 
 if TYPE_CHECKING:
@@ -49,12 +49,19 @@ class FlowReader:
 
     Args:
         pipeline: The service's own pipeline.
+
+    Attributes:
+        header: The header that a plan has read last.
+        last: Its entries, its origin, and the header if a sender would write the same; see
+            `ReadFlow`.
     """
 
-    __slots__ = ("_forms", "_pipeline")
+    __slots__ = ("_forms", "_pipeline", "header", "last")
 
     def __init__(self, pipeline: str) -> None:
         self._pipeline = pipeline
+        self.header: bytes | None = None
+        self.last: tuple[Mapping[str, object], int | None, bytes | None] = NO_FLOW, None, None
         self._forms: dict[tuple[bytes, bytes | None], _Form | None] = {}
 
     def read(self, header: bytes) -> ReadFlow | None:

@@ -113,26 +113,29 @@ class ProcessPlan(SpanPlan):
         self._prefix = own.removesuffix(b"=")
 
     def read(self, header: object) -> bool:
-        """Read a baggage header, `None` of a record without one; return whether that could be.
+        """Read a baggage header, `None` of a record without one; return whether that was possible.
 
         Otherwise the general code has to, and the plan stays as it was.
         """
-        pipeline: object = self._pipeline
+        flow: Mapping[str, object]
+        pipeline: object
         if type(header) is bytes:
-            # Most records are of the service's own pipeline, and have no other baggage.
-            prefix, _, digits = header.rpartition(b"=")
-            if prefix == self._prefix and digits.isdigit() and len(digits) <= MAX_ORIGIN:
-                flow: Mapping[str, object] = {
-                    semconv.PIPELINE: pipeline,
-                    semconv.ORIGIN: digits.decode(),
-                }
-                self.origin_ms, self.reusable = int(digits), header
-            else:
-                read = self._flows.read(header)
-                if read is None:
-                    return False
-                flow, self.origin_ms, self.reusable = read
-                pipeline = flow.get(semconv.PIPELINE)
+            flows = self._flows
+            # Messages of one millisecond have the same, whatever their topics.
+            if header != flows.header:
+                # Most records are of the service's own pipeline, and have no other baggage.
+                prefix, _, digits = header.rpartition(b"=")
+                if prefix == self._prefix and digits.isdigit() and len(digits) <= MAX_ORIGIN:
+                    flow = {semconv.PIPELINE: self._pipeline, semconv.ORIGIN: digits.decode()}
+                    flows.last = flow, int(digits), header
+                else:
+                    other = flows.read(header)
+                    if other is None:
+                        return False
+                    flows.last = other
+                flows.header = header
+            flow, self.origin_ms, self.reusable = flows.last
+            pipeline = flow.get(semconv.PIPELINE)
         elif header is None:
             flow, pipeline, self.origin_ms, self.reusable = NO_FLOW, None, None, None
         else:
