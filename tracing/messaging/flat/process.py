@@ -16,7 +16,6 @@ from tracing.core.otel_context import (
     SUPPRESSED,
 )
 from tracing.headers.cloudevents import MAX_VALUE
-from tracing.headers.context import continuing
 from tracing.headers.flow import EARLIEST_MS, MAX_SKEW_MS
 from tracing.headers.w3c import (
     HEX_AS_ZERO,
@@ -25,19 +24,16 @@ from tracing.headers.w3c import (
     NO_SPAN,
     SAMPLED,
     SHAPE_00,
-    RemoteSpan,
 )
 from tracing.messaging.flat.engine import log_fault
 from tracing.messaging.flat.header_layout import PLAIN_EVENT, HeaderLayouts, taken_apart
 from tracing.messaging.flat.process_flow import FlowReader
 from tracing.messaging.flat.process_plan import is_usual, plan_of
-from tracing.messaging.flat.process_span import ProcessSpan, UnrecordedProcess
+from tracing.messaging.flat.process_span import ProcessSpan, UnrecordedProcess, parent_context
 from tracing.messaging.flat.processing import general_of
 from tracing.metrics.instruments import Count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from opentelemetry.trace import SpanContext
 
     from tracing.core.bounded import BoundedDict
@@ -267,7 +263,7 @@ class FlatProcesses:
                 if polled is not None:
                     span.link_only(self._links_to(polled))
                 if (start := self._hand_over.start) is not None:
-                    span.announce(start, _parent_context(above, flow, ambient))
+                    span.announce(start, parent_context(above, flow, ambient))
             if catching is not None:
                 # It is no history, and may be the record after which none is.
                 catching.takes(record)
@@ -344,10 +340,3 @@ class FlatProcesses:
         if polled is not self._poll:
             self._poll, self._links = polled, (Link(polled),)
         return self._links
-
-
-def _parent_context(above: bytes | None, flow: Mapping[str, object], ambient: Context) -> Context:
-    """Return the context that processors see at the start of the span, as of the general code."""
-    if above is None:
-        return ambient
-    return continuing((RemoteSpan(above, None), flow, Context()))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING
 
+from opentelemetry.context import Context
+
+from tracing.headers.context import continuing
 from tracing.headers.flow import NO_FLOW
 from tracing.headers.w3c import RemoteSpan
 from tracing.messaging.flat.handling import FlatHandling
@@ -12,9 +15,8 @@ from tracing.messaging.flat.process_content import ProcessContent
 from tracing.messaging.flat.processing import general_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Span
     from opentelemetry.trace import Link, SpanContext
 
@@ -167,3 +169,10 @@ class UnrecordedProcess(FlatHandling, RemoteSpan):
                     series.later(lag_ms / 1000)
         except Exception as fault:
             plan.telemetry.diagnostics.failed("process", fault)
+
+
+def parent_context(above: bytes | None, flow: Mapping[str, object], ambient: Context) -> Context:
+    """Return the context that processors see at the start of the span, as of the general code."""
+    if above is None:
+        return ambient
+    return continuing((RemoteSpan(above, None), flow, Context()))
