@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 from dashboards.model.board import Board, Row, SignalPanel
 from dashboards.model.labels import GROUP, TOPIC
 from dashboards.model.promql import INTERVAL
-from dashboards.signals import dead_letters, flows, hop_time, lag, objectives, sagas, topology
+from dashboards.signals import (
+    dead_letters,
+    flows,
+    held_up,
+    hop_time,
+    lag,
+    mean_flow,
+    objectives,
+    sagas,
+    topology,
+)
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -91,6 +101,21 @@ def overview_board(config: Config) -> Board:
             Row(
                 "Where does the time go?",
                 (
+                    SignalPanel(
+                        kind="funnel",
+                        signals=(held_up.HELD_UP,),
+                        width=24,
+                        drill_down="lag",
+                        picks=(GROUP, TOPIC),
+                    ),
+                    SignalPanel(
+                        kind="waterfall",
+                        signals=mean_flow.PARTS,
+                        width=24,
+                        height=16,
+                        over="$__range",
+                        title="A mean flow, step by step",
+                    ),
                     SignalPanel(
                         kind="stacked",
                         signals=hop_time.LAYERS,

@@ -9,7 +9,16 @@ if TYPE_CHECKING:
     from dashboards.model.signal import Signal
 
 Kind = Literal[
-    "timeseries", "counts", "stacked", "stat", "heatmap", "table", "timeline", "graph", "funnel"
+    "timeseries",
+    "counts",
+    "stacked",
+    "stat",
+    "heatmap",
+    "table",
+    "timeline",
+    "graph",
+    "funnel",
+    "waterfall",
 ]
 
 SERVICE_NAME: Final = "service_name"

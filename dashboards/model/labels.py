@@ -44,6 +44,8 @@ BOUND: Final = "le"
 """The upper bound of a bucket."""
 COUNTED: Final = "counted"
 """What a count of flows is by: a hop or a saga; queries add it."""
+STOP: Final = "stop"
+"""A type of message at a hop, as one text; queries add it."""
 NOTE: Final = "note"
 """What a number means at the moment; queries add it."""
 COMMAND: Final = "command"
@@ -74,6 +76,8 @@ VARIABLE_OF: Final[Mapping[str, str]] = {
 # Recorded series are named `level:metric:operations`, as Prometheus advises.
 RECORDED_LAG: Final = f"group_topic:{CONSUMER_LAG.prometheus}:sum"
 RECORDED_LAG_TIME: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
+
+RECORDED_HELD_UP: Final = "pipeline_group_topic:pipeline_held_up_seconds:max"
 
 
 def recorded_late_share(window: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,20 @@ class Recording:
     slow: bool = False
 
 
+def found_by(query: str, label: str, text: str) -> str:
+    """Return a sentence about the first result of a query, for `Alert.found`; else nothing.
+
+    Args:
+        query: PromQL; `%[1]q` stands for the value of the alert's label, quoted.
+        label: That label.
+        text: The sentence; `.Labels` and `.Value` are those of the result.
+    """
+    form = query.replace("%", "%%").replace("%%[1]q", "%[1]q")
+    # JSON quotes like Go does.
+    asked = f"printf {json.dumps(form)} $labels.{label} | query"
+    return f"{{{{ with {asked} }}}}{{{{ with first . }}}} {text}{{{{ end }}}}{{{{ end }}}}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """A condition that needs attention.
@@ -38,6 +53,9 @@ class Alert:
         board: The name of the dashboard to open.
         panel: The title of the panel to look at.
         labels: The labels that distinguish its series.
+        found: A sentence that Prometheus adds to the description, with a query of its own, such as
+            for the step that is to blame. Labels would make another alert of it whenever that
+            changes, and Grafana's templates cannot query.
     """
 
     name: str
@@ -49,3 +67,4 @@ class Alert:
     board: str
     panel: str
     labels: tuple[str, ...] = ()
+    found: str = ""

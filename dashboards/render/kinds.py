@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from grafana_foundation_sdk.builders import (
+    barchart,
     bargauge,
     heatmap,
     nodegraph,
@@ -46,7 +47,7 @@ from grafana_foundation_sdk.models.dashboard import (
     MatcherConfig,
 )
 
-from dashboards.model.labels import COLUMN_OF, COMMAND
+from dashboards.model.labels import COLUMN_OF, COMMAND, STOP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -189,6 +190,54 @@ def _graph(panel: SignalPanel) -> nodegraph.Panel:
     return made
 
 
+def _waterfall(panel: SignalPanel) -> barchart.Panel:
+    # Prometheus returns a column for each query, which has the query's id in its name.
+    columns = {
+        f"Value #{query}": signal.title
+        for query, signal in zip(QUERIES, panel.signals, strict=False)
+    }
+    before = panel.signals[0].title
+    invisible = {"mode": "fixed", "fixedColor": "transparent"}
+    return (
+        barchart.Panel()
+        .orientation(VizOrientation.HORIZONTAL)
+        .stacking(StackingMode.NORMAL)
+        .show_value(VisibilityMode.NEVER)
+        .x_field(STOP)
+        .bar_width(0.9)
+        .fill_opacity(80)
+        .legend(VizLegendOptions().placement(LegendPlacement.BOTTOM).show_legend(True))
+        .tooltip(VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
+        .with_transformation(DataTransformerConfig(id_val="merge", options={}))
+        .with_transformation(
+            DataTransformerConfig(
+                id_val="organize",
+                options={
+                    "excludeByName": {"Time": True},
+                    "indexByName": {name: place for place, name in enumerate((STOP, *columns))},
+                    "renameByName": columns,
+                },
+            )
+        )
+        .with_transformation(
+            DataTransformerConfig(
+                id_val="sortBy", options={"fields": {}, "sort": [{"field": before, "desc": False}]}
+            )
+        )
+        .override_by_name(
+            before,
+            [
+                DynamicConfigValue("color", invisible),
+                DynamicConfigValue("custom.lineWidth", 0),
+                DynamicConfigValue("custom.fillOpacity", 0),
+                DynamicConfigValue(
+                    "custom.hideFrom", {"legend": True, "tooltip": False, "viz": False}
+                ),
+            ],
+        )
+    )
+
+
 KINDS: Final[Mapping[Kind, Callable[[SignalPanel], Any]]] = {
     "timeseries": _timeseries,
     "counts": _counts,
@@ -199,4 +248,5 @@ KINDS: Final[Mapping[Kind, Callable[[SignalPanel], Any]]] = {
     "timeline": _timeline,
     "graph": _graph,
     "funnel": _funnel,
+    "waterfall": _waterfall,
 }

@@ -44,10 +44,11 @@ if TYPE_CHECKING:
 _NONE: Final = "none"
 _LABEL: Final = re.compile(r"\{\{(\w+)\}\}")
 _COUNTS: Final = frozenset({"locale", "recps", "cps"})
-# A map and a distribution have no series for nothing.
-_WITHOUT_NONE: Final = frozenset({"graph", "heatmap"})
+# These have no series for nothing.
+_WITHOUT_NONE: Final = frozenset({"graph", "heatmap", "waterfall"})
 _MAX_TRACES: Final = 50
-_INSTANT: Final = frozenset({"stat", "table", "graph", "funnel"})
+_TABLES: Final = frozenset({"table", "graph", "waterfall"})
+_INSTANT: Final = _TABLES | {"stat", "funnel"}
 
 
 def panel_of(panel: Panel, board: Board, config: Config, place: GridPos) -> Any:
@@ -129,7 +130,7 @@ def _query(expr: str, signal: Signal, panel: SignalPanel) -> Dataquery:
         query.instant()
     else:
         query.range().exemplar(signal.exemplars)
-    if panel.kind in {"table", "graph"}:
+    if panel.kind in _TABLES:
         query.format(PromQueryFormat.TABLE)
     elif panel.kind == "heatmap":
         query.format(PromQueryFormat.HEATMAP)

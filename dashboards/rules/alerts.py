@@ -12,16 +12,22 @@ from dashboards.model.labels import (
     REASON,
     SAGA,
     SERVICE,
+    STATE,
     SUBJECT,
     VERSION,
 )
 from dashboards.model.promql import Scope, aggregate
-from dashboards.model.rule import Alert
+from dashboards.model.rule import Alert, found_by
 from dashboards.rules.burn_rate import burn_rate_alerts
 from dashboards.rules.consumer_alerts import consumer_alerts, dead_letter_alerts, order_alerts
 from dashboards.rules.own import own_alerts
 from dashboards.signals import replays, sagas, schemas, services
-from tracing.metrics.catalog import SAGA_ENDED, TELEMETRY_DROPPED
+from tracing.metrics.catalog import (
+    SAGA_ENDED,
+    SAGA_OVERDUE,
+    SAGA_STATE_OLDEST_AGE,
+    TELEMETRY_DROPPED,
+)
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -110,11 +116,12 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
             wait="6m",
             severity="warning",
             summary=f"{_COUNT} sagas {_SAGA} are past their deadline",
-            description='They should have ended, and have not. "Active sagas by state" shows '
+            description='They should have ended, and have not. "Longest wait in each state" shows '
             "which step they wait for: its service is down or slow, or gave up on the command.",
             board="sagas",
             panel="Overdue sagas",
             labels=(PIPELINE, SAGA),
+            found=_longest_wait(scope),
         ),
         Alert(
             name="SagaFailed",
@@ -143,6 +150,18 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
             panel="Share of sagas compensated or failed",
             labels=(PIPELINE, SAGA),
         ),
+    )
+
+
+def _longest_wait(scope: Scope) -> str:
+    waits = scope.newest(
+        SAGA_STATE_OLDEST_AGE, f"{SAGA}=%[1]q", of=(SAGA,), by=(STATE,), beside=SAGA_OVERDUE
+    )
+    return found_by(
+        f"topk(1, {waits} > 0)",
+        SAGA,
+        f"The longest wait is in state {{{{ .Labels.{STATE} }}}}: "
+        "{{ .Value | humanizeDuration }}.",
     )
 
 

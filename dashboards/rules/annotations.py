@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dashboards.boards.all_boards import make_boards
 from dashboards.boards.runbook import RUNBOOK, runbook_sections
@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from dashboards.model.board import Board
     from dashboards.model.rule import Alert
 
+_PROMETHEUS: Final = "$value"
+
 
 def labels_of(alert: Alert, config: Config) -> dict[str, str]:
     """Return the labels that Alertmanager routes by."""
     return {**config.labels, "severity": alert.severity}
 
 
-def annotations_of(alert: Alert, config: Config, value: str = "$value") -> dict[str, str]:
+def annotations_of(alert: Alert, config: Config, value: str = _PROMETHEUS) -> dict[str, str]:
     """Return an alert's texts, with links to its dashboard and its runbook section.
 
     Args:
@@ -28,9 +30,10 @@ def annotations_of(alert: Alert, config: Config, value: str = "$value") -> dict[
         config: The addresses of Grafana and of the runbook.
         value: The template expression for the value, which Grafana names differently.
     """
+    description = alert.description.replace(_PROMETHEUS, value)
     return {
-        "summary": alert.summary.replace("$value", value),
-        "description": alert.description.replace("$value", value),
+        "summary": alert.summary.replace(_PROMETHEUS, value),
+        "description": description + (alert.found if value == _PROMETHEUS else ""),
         "dashboard_url": _dashboard_url(alert, config),
         "runbook_url": _runbook_url(alert, config),
     }

@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import (
+    GROUP,
     OBJECTIVE,
     PIPELINE,
+    RECORDED_HELD_UP,
+    TOPIC,
     recorded_flows,
     recorded_late_share,
 )
-from dashboards.model.rule import Alert
+from dashboards.model.rule import Alert, found_by
 from dashboards.signals.objectives import enough_flows, late_shares
 
 if TYPE_CHECKING:
@@ -97,8 +100,22 @@ def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Ale
             board="overview",
             panel="Error budget left",
             labels=(PIPELINE, OBJECTIVE),
+            found=_where(scope),
         )
         for window in WINDOWS
+    )
+
+
+def _where(scope: Scope) -> str:
+    """Return a sentence about the hop that holds the pipeline's flows up the longest."""
+    if not scope.ruleset:
+        return ""
+    hops = scope.select_recorded(RECORDED_HELD_UP, where=f"{PIPELINE}=%[1]q")
+    return found_by(
+        f"topk(1, {hops} > 0)",
+        PIPELINE,
+        f"The longest hold-up is at group {{{{ .Labels.{GROUP} }}}} on {{{{ .Labels.{TOPIC} }}}}: "
+        "{{ .Value | humanizeDuration }}.",
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import (
+    RECORDED_HELD_UP,
     RECORDED_LAG,
     RECORDED_LAG_TIME,
     recorded_flows,
@@ -15,11 +16,13 @@ from dashboards.model.promql import Scope, seconds_of
 from dashboards.model.rule import Recording
 from dashboards.rules.burn_rate import WINDOWS
 from dashboards.signals import lag
+from dashboards.signals.held_up import held_up
 from dashboards.signals.objectives import enough_flows, late_shares
 
 if TYPE_CHECKING:
     from dashboards.config import Config
 
+_HELD_UP_OVER: Final = "5m"
 _SLOW_FROM_S: Final = 2 * 3600
 
 
@@ -32,6 +35,9 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
     return (
         Recording(record=RECORDED_LAG, expr=lag.RECORDS.expr(scope)),
         Recording(record=RECORDED_LAG_TIME, expr=lag.SECONDS.expr(scope)),
+        Recording(
+            record=RECORDED_HELD_UP, expr=held_up(replace(scope, window=_HELD_UP_OVER, fresh=True))
+        ),
         *(
             Recording(
                 record=record(window),

@@ -61,7 +61,7 @@ def _by_hop(scope: Scope, mean: str, *labels: str) -> str:
     return f"({none} + on ({', '.join(labels)}) group_left () ({mean}) or {none})"
 
 
-def _layers(scope: Scope) -> tuple[str, ...]:
+def layers_of(scope: Scope) -> tuple[str, ...]:
     """Return queries for what each hop adds: publish, wait, retry and processing."""
     return (
         _by_hop(scope, _publish(scope), PIPELINE, TOPIC),
@@ -69,6 +69,11 @@ def _layers(scope: Scope) -> tuple[str, ...]:
         _by_hop(scope, _retry(scope), *_HOPS),
         _by_hop(scope, _processing(scope), GROUP, TOPIC),
     )
+
+
+def own_time(scope: Scope) -> str:
+    """Return a query for the mean time that a record takes at each hop, 0 where none passes."""
+    return f"({' + '.join(layers_of(scope))})"
 
 
 def _processing_of_chosen(scope: Scope) -> str:
@@ -83,8 +88,7 @@ def _arriving(scope: Scope, expr: str) -> str:
 
 
 def _before(scope: Scope) -> str:
-    added = " + ".join(_layers(scope))
-    return _arriving(scope, f"clamp_min({_age(scope)} - {_ON_HOP} ({added}), 0)")
+    return _arriving(scope, f"clamp_min({_age(scope)} - {_ON_HOP} {own_time(scope)}, 0)")
 
 
 def _layer(name: str, description: str, expr: Callable[[Scope], str]) -> Signal:
@@ -96,13 +100,13 @@ def _layer(name: str, description: str, expr: Callable[[Scope], str]) -> Signal:
 LAYERS: Final = (
     _layer("Before this hop", "Mean age of flows when their record here is created.", _before),
     _layer("Publish", "Mean time from the event's creation to its record.",
-           lambda scope: _arriving(scope, _layers(scope)[0])),
+           lambda scope: _arriving(scope, layers_of(scope)[0])),
     _layer("Wait", "Mean time from the record's timestamp to the start of its processing.",
-           lambda scope: _arriving(scope, _layers(scope)[1])),
+           lambda scope: _arriving(scope, layers_of(scope)[1])),
     _layer("Retry", "Mean time from the first to the last attempt, over all records.",
-           lambda scope: _arriving(scope, _layers(scope)[2])),
+           lambda scope: _arriving(scope, layers_of(scope)[2])),
     _layer("Processing", "Mean processing time of a record, over all its attempts.",
-           lambda scope: _arriving(scope, _layers(scope)[3])),
+           lambda scope: _arriving(scope, layers_of(scope)[3])),
 )  # fmt: skip
 """They add up to `TOTAL`, at one hop: what hops do in parallel is in no sum."""
 TOTAL: Final = Signal(

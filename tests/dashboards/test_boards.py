@@ -157,6 +157,13 @@ def test_panels_are_drawn_as_their_kind_requires() -> None:
     assert all(target["exemplar"] for target in lag["targets"])
     where = by_title["Mean time of flows that arrive"]
     assert "normal" == where["fieldConfig"]["defaults"]["custom"]["stacking"]["mode"]
+    flow = by_title["A mean flow, step by step"]
+    assert ("barchart", "normal") == (flow["type"], flow["options"]["stacking"])
+    renamed = flow["transformations"][1]["options"]["renameByName"]
+    assert {f"Value #{target['refId']}" for target in flow["targets"]} == set(renamed)
+    (hidden,) = flow["fieldConfig"]["overrides"]
+    assert renamed["Value #A"] == hidden["matcher"]["options"]
+    assert {"id": "custom.fillOpacity", "value": 0} in hidden["properties"]
     graph = by_title["Services and topics"]
     # The panel finds the field by this name, so it must be set in each query, not as a title.
     assert [("A", "mainstat"), ("B", "mainstat")] == [

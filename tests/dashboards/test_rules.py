@@ -239,7 +239,7 @@ def test_alerts_link_to_a_panel_and_to_the_runbook() -> None:
         assert "https://g.example/d/shop-runbook" == url
         assert rule["alert"] == title_of(runbook[int(number)])
         assert notes["summary"]
-        assert notes["description"].endswith(".")
+        assert notes["description"].removesuffix("{{ end }}{{ end }}").endswith(".")
 
 
 def test_an_alert_opens_its_dashboard_filtered_by_its_labels() -> None:

@@ -1,0 +1,111 @@
+"""What Prometheus finds and writes into the text of an alert: the step that is to blame."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from dashboards.config import Config
+from dashboards.rules.alerts import make_alerts
+from dashboards.rules.annotations import annotations_of
+from dashboards.rules.files import recordings_file
+from dashboards.rules.grafana import grafana_alerting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dashboards.model.rule import Alert
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+CONFIG = Config(selector={"cluster": "100 % eu"})
+ALERTS = {alert.name: alert for alert in make_alerts(CONFIG)}
+EU = 'cluster="100 % eu"'
+
+
+def _text(
+    alert: Alert,
+    series: dict[str, str],
+    labels: dict[str, str],
+    binaries: Path,
+    folder: Path,
+) -> str:
+    """Return the description of an alert that fires with these labels, without its own text."""
+    found = annotations_of(alert, CONFIG)["description"].removeprefix(alert.description)
+    assert found
+    expr = "vector(1)"
+    for label, value in labels.items():
+        expr = f'label_replace({expr}, {json.dumps(label)}, {json.dumps(value)}, "", "")'
+    rule = {"alert": "A", "expr": expr, "annotations": {"found": f"<{found}>"}}
+    rules: dict[str, Any] = yaml.safe_load(recordings_file(CONFIG))
+    rules["groups"].append({"name": "alerts", "rules": [rule]})
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
+    test = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": "30s",
+        "tests": [
+            {
+                "interval": "30s",
+                "input_series": [{"series": k, "values": v} for k, v in series.items()],
+                "alert_rule_test": [{"eval_time": "60m", "alertname": "A", "exp_alerts": []}],
+            }
+        ],
+    }
+    (folder / "test.yaml").write_text(json.dumps(test))
+    done = subprocess.run(
+        [binaries / "promtool", "test", "rules", folder / "test.yaml"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    # promtool prints what it got, since no alert was expected.
+    _, _, rest = (done.stdout + done.stderr).partition("<")
+    return rest.partition(">")[0]
+
+
+def _hop(group: str, seconds: str) -> dict[str, str]:
+    hop = f'messaging_consumer_group_name="{group}", messaging_destination_name="{group}.commands"'
+    return {
+        f'pipeline_end_to_end_duration_seconds_count{{{EU}, pipeline="p", {hop}}}': "0+30x200",
+        f"pipeline_consumer_lag_time_seconds{{{EU}, {hop}}}": seconds,
+    }
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in ALERTS if name.startswith(("EndToEndOutage", "EndToEndError"))]
+)
+def test_an_alert_on_the_budget_names_the_hop_that_holds_its_pipeline_up(
+    name: str, binaries: Path, tmp_path: Path
+) -> None:
+    series = {**_hop("payment", "90x200"), **_hop("shipping", "30x200")}
+    assert " The longest hold-up is at group payment on payment.commands: 1m 30s." == _text(
+        ALERTS[name], series, {"pipeline": "p"}, binaries, tmp_path
+    )
+
+
+def test_an_alert_names_no_hop_of_another_pipeline(binaries: Path, tmp_path: Path) -> None:
+    series = _hop("payment", "90x200")
+    assert "" == _text(ALERTS["EndToEndOutage"], series, {"pipeline": 'o"ther'}, binaries, tmp_path)
+
+
+def test_the_alert_on_overdue_sagas_names_the_step_that_they_wait_for(
+    binaries: Path, tmp_path: Path
+) -> None:
+    series = {
+        f'pipeline_saga_state_oldest_age_seconds{{{EU}, saga="{saga}", state="{state}"}}': value
+        for saga, state, value in (
+            ("place-order", "charge-card", "600x200"),
+            ("place-order", "ship", "60x200"),
+            ("return", "refund", "9000x200"),
+        )
+    }
+    series[f'pipeline_saga_overdue{{{EU}, saga="place-order"}}'] = "1x200"
+    assert " The longest wait is in state charge-card: 10m 0s." == _text(
+        ALERTS["SagaOverdue"], series, {"saga": "place-order"}, binaries, tmp_path
+    )
+
+
+def test_grafanas_alerts_have_no_queries_in_their_texts() -> None:
+    assert "| query" not in grafana_alerting(CONFIG)
