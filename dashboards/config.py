@@ -114,6 +114,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             the recorded lag by group and topic instead of the lag of all partitions.
         native_histograms: Whether Prometheus stores histograms as native ones, by
             `convert_histograms_to_nhcb` or because services send exponential ones.
+        broker_tag: The tag of dashboards about the brokers themselves, such as those of
+            kafka-exporter or a JMX exporter; *Consumer lag* and *Overview* link to all that have
+            it. Empty for no link.
         kubernetes: The metadata of Kubernetes resources.
         own: Signals, panels, alerts and dashboards that are added.
     """
@@ -131,6 +134,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     recording_rules: bool = False
     native_histograms: bool = False
+    broker_tag: str = ""
     kubernetes: Kubernetes = msgspec.field(default_factory=Kubernetes)
     own: Own = msgspec.field(default_factory=Own)
 
@@ -166,6 +170,7 @@ def _checked(config: Config) -> Config:
     if config.runbook_url:
         _check_url("runbook_url", config.runbook_url)
     _check_url("grafana_url", config.grafana_url)
+    _check("broker_tag", config.broker_tag, r"[^\"\\\n]*", "a tag without quotes and backslashes")
     _check("min_step", config.min_step, r"[1-9][0-9]*[sm]", "a duration such as 15s or 1m")
     for name, labels in (("selector", config.selector), ("labels", config.labels)):
         for label, value in labels.items():

@@ -58,9 +58,12 @@ def dead_letters_board() -> Board:
                     SignalPanel(
                         kind="counts",
                         signals=(dead_letters.RETRIES_BY_REASON,),
-                        width=12,
+                        width=24,
                         drill_down="service",
                         picks=(TOPIC,),
+                    ),
+                    SignalPanel(
+                        kind="heatmap", signals=(dead_letters.ATTEMPTS_DISTRIBUTION,), width=12
                     ),
                     SignalPanel(
                         kind="timeseries",

@@ -80,6 +80,14 @@ def _dashboard(board: Board, config: Config) -> Dashboard:
             .keep_time(True)
         )
     )
+    if config.broker_tag and "group" in board.variables:
+        made.link(
+            DashboardLink("Kafka itself")
+            .type(DashboardLinkType.DASHBOARDS)
+            .tags([config.broker_tag])
+            .as_dropdown(True)
+            .keep_time(True)
+        )
     for variable in variables_of(board, config):
         made.with_variable(variable)
     for annotation in _annotations(board, config):

@@ -130,8 +130,8 @@ def _funnel(_: SignalPanel) -> bargauge.Panel:
     )
 
 
-def _heatmap(_: SignalPanel) -> heatmap.Panel:
-    return heatmap.Panel().y_axis(YAxisConfig().unit("s")).show_legend()
+def _heatmap(panel: SignalPanel) -> heatmap.Panel:
+    return heatmap.Panel().y_axis(YAxisConfig().unit(panel.signals[0].unit)).show_legend()
 
 
 def _table(panel: SignalPanel) -> table.Panel:

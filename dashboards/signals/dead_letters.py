@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.labels import COMMAND, ERROR, GROUP, TOPIC
+from dashboards.model.labels import BOUND, COMMAND, ERROR, GROUP, TOPIC
 from dashboards.model.promql import aggregate
 from dashboards.model.series import labels_of
 from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold
@@ -18,6 +18,7 @@ from tracing.metrics.catalog import (
     DUPLICATES,
     REPLAY_SKIPPED,
     RETRIES,
+    RETRY_ATTEMPTS,
     RETRY_DURATION,
     UNREADABLE_SKIPPED,
 )
@@ -110,6 +111,16 @@ ATTEMPTS: Final = Signal(
     unit="locale",
     expr=_attempts,
     legend=_HOP,
+)
+ATTEMPTS_DISTRIBUTION: Final = Signal(
+    title="Retry depth",
+    description="How many records needed each number of attempts, of those that needed more than "
+    "one, at the groups and topics chosen above. A band at the limit that the service sets are "
+    "records that no retry helps; one at 2 is trouble that passes.",
+    unit="locale",
+    expr=lambda scope: scope.increase(RETRY_ATTEMPTS, by=(BOUND,), part="bucket"),
+    legend="{{le}}",
+    empty="no record needed a second attempt, or no service reports",
 )
 REPLAYED: Final = Signal(
     title="Replayed",

@@ -29,6 +29,7 @@ _STAT: Final = "secondarystat"
 # Rows with this beginning are listed in the menu of an edge.
 _TOOK: Final = "detail__milliseconds"
 _FAILED: Final = "detail__failed_percent"
+_DEAD_LETTER_TOPIC: Final = ".+[.]dlq"
 _ENDS: Final = (SERVICE, TOPIC)
 _SEND: Final = "send"
 
@@ -92,7 +93,11 @@ def _nodes(scope: Scope) -> str:
         for kind, label in (("service", SERVICE), ("topic", TOPIC))
         for metric, direction in ((SENT_MESSAGES, "out"), (CONSUMED_MESSAGES, "in"))
     )
-    return f"sum by ({_ID}, {_TITLE}, {_KIND}) ({rates})"
+    named = (
+        f'label_replace({rates}, "{_KIND}", "dead letters", "{_ID}", "topic {_DEAD_LETTER_TOPIC}")'
+    )
+    red = f'label_replace({named}, "{_COLOUR}", "red", "{_KIND}", "dead letters")'
+    return f"sum by ({_ID}, {_TITLE}, {_KIND}, {_COLOUR}) ({red})"
 
 
 def _node(kind: str, label: str, rate: str) -> str:
@@ -115,7 +120,7 @@ EDGES: Final = Signal(
 NODES: Final = Signal(
     title="Services and topics",
     description="Records per second that a service sends and receives, or that go into a topic and "
-    "out of it.",
+    "out of it. Topics of dead letters are red.",
     unit="recps",
     expr=_nodes,
 )

@@ -208,6 +208,18 @@ def test_clicking_a_series_filters_the_linked_dashboard_by_it() -> None:
     } == set(query.split("&"))
 
 
+def test_dashboards_about_groups_link_to_those_about_brokers_if_these_have_a_tag() -> None:
+    linked = {
+        board.name: link
+        for board in BOARDS
+        for link in document(board, Config(broker_tag="kafka-exporter"))["links"]
+        if ["kafka-exporter"] == link["tags"]
+    }
+    assert {"overview", "lag", "dead-letters"} == set(linked)
+    assert all(link["keepTime"] and link["type"] == "dashboards" for link in linked.values())
+    assert all(1 == len(document(board)["links"]) for board in BOARDS)
+
+
 def test_links_between_dashboards_have_a_target() -> None:
     names = {board.name for board in BOARDS}
     targets = {panel.drill_down for board in BOARDS for panel in board_panels(board)} - {""}

@@ -52,6 +52,7 @@ ALWAYS = {
     "Under-replicated partitions": NO_MONITOR,
     # A distribution, rows of a flow and a map have no series for nothing, and the map has no text.
     "End-to-end lag distribution": "nothing has arrived, or no service reports",
+    "Retry depth": "no record needed a second attempt, or no service reports",
     "A mean flow, step by step": "nothing has arrived, or no service reports",
     "Services and topics": None,
 }

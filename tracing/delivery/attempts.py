@@ -206,9 +206,12 @@ class Attempts:
     def _end(self, retried: RetriedAttempt | None, error: BaseException | None) -> None:
         if retried is not None:
             retried.end(error)
-        if self._failure is not None and self._number > 1 and self._processing.counts_in_flow:
+        if self._failure is not None and self._number > 1:
+            retry_s = self._last_started - self._first_ended
             self._handling.ended(
-                self._processing.record.topic, self._last_started - self._first_ended
+                self._processing.record.topic,
+                self._number,
+                retry_s if self._processing.counts_in_flow else None,
             )
         self._processing.end(error)
 

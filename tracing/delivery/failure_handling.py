@@ -54,6 +54,7 @@ class FailureHandling:
         self._telemetry = consumer.telemetry
         self._retries = BoundedDict(self._new_retries)
         self._durations = BoundedDict(self._new_durations)
+        self._depths = BoundedDict(self._new_depths)
 
     def prepare(self, topic: str) -> None:
         """Create a topic's counters, at 0, before there is anything to count."""
@@ -83,16 +84,28 @@ class FailureHandling:
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
-    def ended(self, topic: str, retry_s: float) -> None:
-        """Record the time from the first attempt's end to the last one's start. Never raises."""
+    def ended(self, topic: str, attempts: int, retry_s: float | None) -> None:
+        """Record the attempts of a record that needed several. Never raises.
+
+        Args:
+            topic: Its topic.
+            attempts: Their number.
+            retry_s: Seconds from the first one's end to the last one's start, for a record whose
+                times count.
+        """
         try:
-            self._durations[topic].record(max(retry_s, 0.0))
+            self._depths[topic].record(attempts)
+            if retry_s is not None:
+                self._durations[topic].record(max(retry_s, 0.0))
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
     def _new_durations(self, topic: str) -> Durations:
         labels = {semconv.PIPELINE_LABEL: self._telemetry.pipeline, **self._labels(topic)}
         return self._telemetry.metrics.durations(catalog.RETRY_DURATION, labels)
+
+    def _new_depths(self, topic: str) -> Durations:
+        return self._telemetry.metrics.durations(catalog.RETRY_ATTEMPTS, self._labels(topic))
 
     def _new_retries(self, topic: str) -> ByType[ErrorCounts]:
         return error_counts(self._telemetry, catalog.RETRIES, self._labels(topic))

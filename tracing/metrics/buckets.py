@@ -36,6 +36,9 @@ LAG_BUCKETS: Final = (*DURATION_BUCKETS, 300.0, 900.0, 3600.0, 14400.0)
 RETRY_BUCKETS: Final = (*DURATION_BUCKETS, 120.0, 300.0, 600.0, 1800.0)
 """To many minutes of backoff."""
 
+ATTEMPT_BUCKETS: Final = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 50.0)
+"""Numbers of attempts: each by itself up to what most services allow."""
+
 BODY_BUCKETS: Final = tuple(float(64 << step) for step in range(19))
 """Upper bounds in bytes, from 64 to 16 MiB, each twice the one below: sizes differ by orders of
 magnitude, and an estimate in the right power of two says what a message costs. 1 MiB, Kafka's own

@@ -15,6 +15,7 @@ from tracing.metrics import (
     telemetry_metrics,
 )
 from tracing.metrics.buckets import (
+    ATTEMPT_BUCKETS,
     BODY_BUCKETS,
     DURATION_BUCKETS,
     LAG_BUCKETS,
@@ -110,6 +111,14 @@ RETRY_DURATION: Final = Metric(
     "and history are not included.",
     labels=_FLOW,
     buckets=RETRY_BUCKETS,
+)
+RETRY_ATTEMPTS: Final = Metric(
+    name="pipeline.retry.attempts",
+    kind="histogram",
+    unit="{attempt}",
+    description="Attempts of a message that needed more than one, when it needs no more.",
+    labels=_HOP,
+    buckets=ATTEMPT_BUCKETS,
 )
 DEAD_LETTERS: Final = Metric(
     name="pipeline.dead_letters",
@@ -241,6 +250,7 @@ METRICS: Final = (
     BODY_SIZE,
     RETRIES,
     RETRY_DURATION,
+    RETRY_ATTEMPTS,
     DEAD_LETTERS,
     DEAD_LETTERS_REPLAYED,
     REPLAY_SKIPPED,

@@ -125,6 +125,18 @@ async def test_attempts_are_counted_and_timed_one_by_one(
     assert 2 == count(capture.metric(durations, {**operation, **failed}))
     assert 3 == count(capture.metric(durations, {**operation, **labels}))
     assert 1 == count(capture.metric("pipeline.retry.duration", {**labels, "pipeline": "orders"}))
+    assert HistogramValue(1, 3) == capture.metric("pipeline.retry.attempts", labels)
+
+
+async def test_records_that_needed_one_attempt_have_no_retry_depth(
+    memory: _InMemory, capture: Capture
+) -> None:
+    topic = await memory.topic_with_a_record()
+    handler = Failing(0)
+
+    await consumed(memory, topic, handler, until=lambda: handler.handled, retry=NOW)
+
+    assert capture.metric("pipeline.retry.attempts") is None
 
 
 async def test_the_retry_counter_exists_before_the_first_retry(
