@@ -10,7 +10,8 @@ so the rules are worded differently. The first rule that matches decides:
    **stalled** if a member had the partition at any time in the newer half of the window, else
    **dead**. (Burrow's rules 2 and 4.)
 3. Everything that the partition held half a window ago is committed: **ok**. (Burrow's rule 1, for
-   consumers that commit while records keep arriving.)
+   consumers that commit while records keep arriving.) So it is if no record waited at any moment
+   since then, even if the samples begin there.
 4. The samples cover the window, and the smallest lag of its newer half is not below that of its
    older half: **lagging**. (Burrow's rule 3. The smallest lag, because lag always grows between two
    commits.)
@@ -95,6 +96,8 @@ def judge(samples: Sequence[Sample], window_s: float) -> Status | None:
         held = any(sample.assigned is not False for sample in newer)
         return Status.STALLED if held else Status.DEAD
     if older and now.committed >= older[-1].end:
+        return Status.OK
+    if any(not sample.lag for sample in newer):
         return Status.OK
     if not covered:
         return None

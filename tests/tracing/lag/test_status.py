@@ -104,6 +104,17 @@ def judged(
     return history.judge("g", log, sample)
 
 
+def test_a_record_that_waits_when_the_monitor_looks_does_not_make_the_status_unknown() -> None:
+    # On a busy topic there is one at most moments. An unknown status is not reported, and
+    # Prometheus then returns the last one for five minutes.
+    history = History(WINDOW_S)
+    seen = [
+        history.judge("g", LOG, Sample(at, 10 * at - at % 2, 10 * at, at % 2 == 1, assigned=True))
+        for at in range(30)
+    ]
+    assert [Status.OK] * 30 == seen
+
+
 @pytest.mark.parametrize("lag", [0, 5])
 def test_a_partition_is_abandoned_from_the_first_sample_on_with_and_without_lag(lag: int) -> None:
     history = History(WINDOW_S)
