@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from demo_pipeline.domain.messages import Handler, Message
     from demo_pipeline.runtime.group_commit import Piece
     from demo_pipeline.runtime.service_context import ServiceContext
-    from tracing.sql import StoredRecord
+    from tracing.sql import AddedRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class _Handled:
     """
 
     messages: tuple[Message, ...] | None
-    stored: Sequence[StoredRecord]
+    stored: AddedRecords
 
 
 async def perform(

@@ -14,7 +14,7 @@ from demo_pipeline.runtime.faults import no_faults
 from tracing.replay import LogEnds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import httpx
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from demo_pipeline.runtime.faults import Faults
     from demo_pipeline.runtime.group_commit import GroupCommit
     from tracing import Telemetry
-    from tracing.sql import SqlInbox, SqlOutbox, StoredRecord
+    from tracing.sql import AddedRecords, SqlInbox, SqlOutbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class ServiceContext:
     commits: GroupCommit
     inbox: SqlInbox
     outbox: SqlOutbox
-    committed: Callable[[Sequence[StoredRecord]], None]
+    committed: Callable[[AddedRecords | None], None]
     faults: Faults = field(default_factory=no_faults)
     deadlines: Deadlines = PATIENT
     pace: Pace = field(default_factory=steady_pace)

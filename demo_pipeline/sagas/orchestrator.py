@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from demo_pipeline.sagas.machine import Happening
     from demo_pipeline.sagas.store import SagaStore, StoredSaga
     from tracing import SagaTracker
-    from tracing.sql import SqlSagas, StoredRecord
+    from tracing.sql import AddedRecords, SqlSagas
 
 _logger = logging.getLogger("demo_pipeline.orchestrator")
 
@@ -43,7 +43,7 @@ class _Moved:
     step_started_ns: int | None
     at_ns: int
     # All records that the transaction added to the outbox.
-    stored: Sequence[StoredRecord] = ()
+    stored: AddedRecords | None = None
 
 
 @dataclass(frozen=True, slots=True)

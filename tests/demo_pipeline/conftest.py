@@ -82,7 +82,7 @@ async def open_context(open_service_database: OpenDatabase) -> AsyncIterator[Ope
             await stack.enter_async_context(group_commit(database, ConnectionWaits(name))),
             SqlInbox(telemetry, group=name, metadata=tables),
             SqlOutbox(telemetry, service=name, metadata=tables),
-            lambda _records: None,
+            lambda _added: None,
         )
 
     async with AsyncExitStack() as stack:

@@ -18,7 +18,7 @@ from tracing.core.extras import missing_extra
 try:
     from tracing.sql.inbox import SqlInbox
     from tracing.sql.outbox import SqlOutbox
-    from tracing.sql.outbox_rows import StoredRecord
+    from tracing.sql.outbox_rows import AddedRecords, StoredRecord
     from tracing.sql.projection import Projection, ProjectionTables, projection_tables
     from tracing.sql.projection_replay import SqlReplayStore
     from tracing.sql.projection_rows import keep_highest, keep_highest_in
@@ -35,6 +35,7 @@ except ModuleNotFoundError as error:
     raise missing_extra("tracing.sql", "sql", error) from error
 
 __all__ = [
+    "AddedRecords",
     "FlowNote",
     "LoggedRecord",
     "OutboxRelay",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from time import time
 from typing import TYPE_CHECKING
 
@@ -158,6 +159,9 @@ class SqlInbox:
             }
             for each in identities
         ]
+        # In the order of their keys: transactions that store the same identities then wait for each
+        # other in turn, and never in a circle.
+        rows.sort(key=itemgetter("source", "id"))
         stored = connection.execute(self._insert_all.on(connection), rows)
         new = {(source, number) for source, number in stored}
         answers = []

@@ -17,7 +17,7 @@ from tracing.headers import cloudevents
 from tracing.headers.codec import latest, without
 from tracing.headers.dead_letter import unmarked
 from tracing.kafka.transport import is_topic_name
-from tracing.sql.outbox_rows import StoredRecord, checked, pack
+from tracing.sql.outbox_rows import AddedRecords, StoredRecord, checked, pack, place_of
 from tracing.sql.tables import outbox_table
 
 if TYPE_CHECKING:
@@ -154,12 +154,12 @@ class SqlOutbox:
 
     def hand_over_in(
         self, connection: Connection, rows: Sequence[Mapping[str, Any]]
-    ) -> tuple[StoredRecord, ...]:
+    ) -> AddedRecords:
         """Do the same as `add_all_in`; return the records for `OutboxRelay.wake`.
 
         After the commit, a relay in the same process sends them without reading them again::
 
-            def place(connection: Connection) -> tuple[StoredRecord, ...]:
+            def place(connection: Connection) -> AddedRecords:
                 ...  # the effect
                 return outbox.hand_over_in(connection, [outbox.row("orders", value, key=key)])
 
@@ -170,17 +170,17 @@ class SqlOutbox:
             rows: What `row` returned for each of them.
 
         Returns:
-            The records; none on PostgreSQL, where a relay has to read them: others may have added
-            earlier ones of the same key.
+            The records. Pass them on only after the commit: a relay sends them at once, also if
+            their transaction is rolled back. It has none on PostgreSQL, where a relay has to read
+            them: others may have added earlier ones of the same key.
         """
-        if connection.dialect.name != "sqlite":
+        outbox = place_of(connection.engine, self._table)
+        if connection.dialect.name != "sqlite" or not rows:
             self.add_all_in(connection, rows)
-            return ()
-        if not rows:
-            return ()
+            return AddedRecords(outbox)
         # SQLite numbers rows in the order of the statement, and may return them in another one.
         numbers = sorted(connection.scalars(self._insert_numbered, rows))
-        return tuple(
+        records = (
             StoredRecord(
                 number,
                 row["topic"],
@@ -192,6 +192,7 @@ class SqlOutbox:
             )
             for number, row in zip(numbers, rows, strict=True)
         )
+        return AddedRecords(outbox, tuple(records))
 
     def row(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +25,7 @@ from tracing.headers.codec import header_fault
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection, Engine, Table
 
     from tracing.headers.codec import Header
 
@@ -57,6 +58,27 @@ class StoredRecord(NamedTuple):
     def order_key(self) -> OrderKey:
         """The key of the records that it must not overtake."""
         return self.sequence if self.key is None else (self.topic, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class AddedRecords:
+    """The records that a transaction added to an outbox, for `OutboxRelay.wake`.
+
+    Attributes:
+        outbox: The database and the table.
+        records: The records, in their order; none where a relay has to read them.
+    """
+
+    outbox: tuple[object, str]
+    # Left out of texts: values and keys are no part of logs.
+    records: tuple[StoredRecord, ...] = field(default=(), repr=False)
+
+
+def place_of(engine: Engine, table: Table) -> tuple[object, str]:
+    """Return which outbox a table in the database of an engine is."""
+    database = engine.url.database
+    # A database in memory belongs to its pool.
+    return (engine.pool if database in {None, "", ":memory:"} else database), table.fullname
 
 
 class OutboxRows:

@@ -24,12 +24,10 @@ from tracing.sql.relay_session import RelaySession
 from tracing.sql.send_failures import DatabaseOutage, SendFailures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from tracing.sql.outbox import SqlOutbox
-    from tracing.sql.outbox_rows import OrderKey, StoredRecord
+    from tracing.sql.outbox_rows import AddedRecords, OrderKey
     from tracing.sql.relay_exchange import Answer
     from tracing.sql.relay_options import RecordSender
     from tracing.sql.transactions import Transactions
@@ -125,7 +123,7 @@ class OutboxRelay:
         self._sends = OrderedSends(
             self._sending.send, self._failures, self._wakeup.set, many=self._many
         )
-        self._handover = HandOver(batch)
+        self._handover = HandOver(self._session.outbox, batch)
         self._outage = DatabaseOutage(delays, telemetry.message_of)
         self._drains = DrainWaiters()
         self._started = False
@@ -134,15 +132,15 @@ class OutboxRelay:
         self._read_at = -inf
         self._delete_at = inf
 
-    def wake(self, records: Sequence[StoredRecord] = ()) -> None:
+    def wake(self, added: AddedRecords | None = None) -> None:
         """Send what was committed now. Call it after a commit, in the relay's event loop.
 
         Args:
-            records: What `SqlOutbox.hand_over_in` returned in the transaction that is committed:
+            added: What `SqlOutbox.hand_over_in` returned in the transaction that is committed:
                 the relay sends these records without reading them, if nothing is before them.
                 Without them, or in doubt, it reads the outbox.
         """
-        if not records or not self._handover.offer(records):
+        if added is None or not self._handover.offer(added):
             self._unread = True
         # A relay on standby would request the lock at every commit of its service.
         if not self._standby:

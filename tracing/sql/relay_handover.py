@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracing.sql.outbox_rows import StoredRecord
+    from tracing.sql.outbox_rows import AddedRecords, StoredRecord
 
 
 class HandOver:
@@ -19,22 +19,30 @@ class HandOver:
     After any doubt, the relay reads the outbox, which has everything.
 
     Args:
+        outbox: The relay's outbox; see `place_of`.
         most: How many records are kept until the relay takes them.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, outbox: tuple[object, str], most: int) -> None:
+        self._outbox = outbox
         self._most = most
         self._offered: list[StoredRecord] = []
+        self._last: AddedRecords | None = None
         self._highest: int | None = None
         self._complete = False
 
-    def offer(self, records: Sequence[StoredRecord]) -> bool:
-        """Keep committed records for the next `take`; return whether there was room."""
-        if len(self._offered) + len(records) > self._most:
+    def offer(self, added: AddedRecords) -> bool:
+        """Keep committed records for the next `take`; return whether they need not be read."""
+        if added is self._last:
+            # Several pieces of work that shared a transaction hand over the same.
+            return True
+        if not added.records or added.outbox != self._outbox:
+            return False
+        if len(self._offered) + len(added.records) > self._most:
             self._offered.clear()
             return False
-        if not self._offered or records[-1].sequence > self._offered[-1].sequence:
-            self._offered += records
+        self._last = added
+        self._offered += added.records
         return True
 
     def was_read(self, highest: int, *, complete: bool) -> None:
@@ -56,12 +64,9 @@ class HandOver:
             behind: Whether the outbox has records that were left there.
         """
         offered, self._offered = self._offered, []
-        highest = self._highest
-        if highest is not None:
-            # Seen by a read meanwhile, or offered by each of several that shared a transaction.
-            offered = [each for each in offered if each.sequence > highest]
         if not offered:
             return (), False
+        highest = self._highest
         if behind or not self._complete or highest is None or len(offered) > room:
             return (), True
         expected = range(highest + 1, highest + 1 + len(offered))

@@ -9,6 +9,7 @@ from sqlalchemy import Text, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tracing.core.log import EventLog
+from tracing.sql.outbox_rows import place_of
 from tracing.sql.relay_lock import SqliteRelayLock
 from tracing.sql.transactions import transactions_on
 
@@ -39,11 +40,13 @@ class RelaySession:
 
     def __init__(self, engine: AsyncEngine | Transactions, table: Table) -> None:
         self._transactions = transactions_on(engine)
+        self._table = table
         database = self._transactions.engine
         asyncio_engine = database if isinstance(database, AsyncEngine) else None
         plain = database.sync_engine if isinstance(database, AsyncEngine) else database
         # The constructor of the relay admits PostgreSQL only with an asyncio engine.
         self._locking = asyncio_engine if plain.dialect.name == "postgresql" else None
+        self._plain = plain
         self._file_lock = SqliteRelayLock(plain, table)
         # The name includes the schema: tenants of one database may each have an outbox.
         schema = func.current_schema() if table.schema is None else literal(table.schema, Text)
@@ -52,8 +55,12 @@ class RelaySession:
         self._lock = select(func.pg_try_advisory_lock(number))
         self._unlock = select(func.pg_advisory_unlock(number))
         self._connection: AsyncConnection | None = None
-        self._table_name = table.fullname
         self._stands_by = False
+
+    @property
+    def outbox(self) -> tuple[object, str]:
+        """The database and the table of the outbox; see `place_of`."""
+        return place_of(self._plain, self._table)
 
     @property
     def exclusive(self) -> bool:
@@ -123,7 +130,7 @@ class RelaySession:
             message = "another relay sends the records of %s; this one stands by"
         else:
             message = "this relay takes over: it sends the records of %s from now on"
-        _logger.info(message, self._table_name)
+        _logger.info(message, self._table.fullname)
 
     async def _locked(self, engine: AsyncEngine) -> AsyncConnection | None:
         connection = await engine.connect()

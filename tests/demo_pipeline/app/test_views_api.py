@@ -99,7 +99,7 @@ async def _opened(url: str) -> AsyncIterator[Shop]:
             await stack.enter_async_context(group_commit(database, waits)),
             SqlInbox(telemetry, group=service.name, metadata=service.tables),
             SqlOutbox(telemetry, service=service.name, metadata=service.tables),
-            lambda _records: None,
+            lambda _added: None,
             ends=ends,
             arrivals=Arrivals(most=3),
         )

@@ -129,10 +129,12 @@ async def test_the_relay_gets_the_records_after_the_commit(
 ) -> None:
     context = await open_context("payment")
     seen: list[Any] = []
-    pending = dataclasses.replace(context, committed=seen.extend)
+    pending = dataclasses.replace(context, committed=seen.append)
     handle = record_handler(SERVICES["payment"], pending)
     await handle(await _record_of(ChargeCard(make_order())))
-    assert [("payment.events", b"user-07")] == [(each.topic, each.key) for each in seen]
+    assert [("payment.events", b"user-07")] == [
+        (each.topic, each.key) for added in seen for each in added.records
+    ]
 
 
 async def test_a_service_ignores_messages_without_a_handler(

@@ -105,7 +105,7 @@ def at_work(tmp_path: Path, capture: Capture) -> AtWork:
                 await stack.enter_async_context(group_commit(database, waits)),
                 SqlInbox(telemetry, group=service.name, metadata=service.tables),
                 SqlOutbox(telemetry, service=service.name, metadata=service.tables),
-                lambda _records: None,
+                lambda _added: None,
                 deadlines=deadlines,
             )
             context = dataclasses.replace(context, **changes)

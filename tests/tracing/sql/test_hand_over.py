@@ -9,10 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaConnectionError
+from sqlalchemy import text
 
 from tests.tracing.sql.conftest import Database, one_hop
 from tests.tracing.sql.test_relay import Refusing, values
 from tests.tracing.sql.test_relay_exchanges import Log, relay_in_one_hop
+from tracing.sql import SqlOutbox
 from tracing.sql.ordered_sends import MAX_QUEUED
 from tracing.testing import InMemoryBroker, InMemoryProducer, eventually
 
@@ -21,15 +23,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from tracing.sql import Transactions
-    from tracing.sql.outbox_rows import StoredRecord
+    from tracing.sql import AddedRecords, Transactions
 
 NEVER_S = 3600.0
 
 
 def stored(
     connection: Connection, database: Database, added: Sequence[tuple[bytes, bytes | None]]
-) -> tuple[StoredRecord, ...]:
+) -> AddedRecords:
     outbox = database.outbox
     rows = [outbox.row("orders", value, key=key) for value, key in added]
     return outbox.hand_over_in(connection, rows)
@@ -41,7 +42,7 @@ async def hand_over(
     relay: Any,
     *added: bytes,
     key: bytes | None = b"k",
-) -> tuple[StoredRecord, ...]:
+) -> AddedRecords:
     """Add records in a transaction, and hand them to the relay."""
     records = await transactions.run(stored, database, [(value, key) for value in added])
     relay.wake(records)
@@ -170,7 +171,8 @@ async def test_on_postgresql_the_relay_reads_what_was_added(
         at_work = relay_in_one_hop(postgresql, transactions, producer, poll_interval_s=NEVER_S)
         async with at_work as relay:
             assert await relay.drain()
-            assert () == await hand_over(postgresql, transactions, relay, b"a", b"b")
+            added = await hand_over(postgresql, transactions, relay, b"a", b"b")
+            assert () == added.records
             assert await eventually(lambda: values(broker) == [b"a", b"b"])
 
 
@@ -223,13 +225,58 @@ async def test_a_read_of_all_records_shows_the_backlog_as_well(
             assert await relay.drain()
             assert (0, None) == relay._backlog._measured
             quiet(relay)
-            (first,) = await hand_over(sqlite, transactions, relay, b"a")
+            added = await hand_over(sqlite, transactions, relay, b"a")
             await hand_over(sqlite, transactions, relay, b"b", key=b"other")
             await sqlite.add(b"c", key=None)
             log.take()
             relay._backlog._due_at = 0.0
             relay.wake()
-            assert await eventually(lambda: relay._backlog._measured == (3, first.created_at))
+            assert await eventually(
+                lambda: relay._backlog._measured == (3, added.records[0].created_at)
+            )
             assert ["SELECT"] == log.take()
             gate.set()
             assert await relay.drain()
+
+
+async def test_records_of_another_outbox_are_not_sent_by_a_relay_that_is_given_them(
+    sqlite: Database, broker: InMemoryBroker
+) -> None:
+    other = SqlOutbox(
+        sqlite.telemetry, service="other", metadata=sqlite.metadata, table_name="other_outbox"
+    )
+
+    def added_elsewhere(connection: Connection) -> AddedRecords:
+        return other.hand_over_in(connection, [other.row("orders", b"other", key=b"k")])
+
+    async with one_hop(sqlite) as transactions:
+        await transactions.run(sqlite.metadata.create_all)
+        producer = InMemoryProducer(broker)
+        at_work = relay_in_one_hop(sqlite, transactions, producer, poll_interval_s=NEVER_S)
+        async with at_work as relay:
+            await hand_over(sqlite, transactions, relay, b"1")
+            assert await relay.drain()
+            await transactions.run(added_elsewhere)
+            # The number that the relay expects next.
+            relay.wake(await transactions.run(added_elsewhere))
+            await hand_over(sqlite, transactions, relay, b"2")
+            assert await relay.drain()
+    assert [b"1", b"2"] == values(broker)
+    assert 2 == await sqlite.count("other_outbox")
+
+
+async def test_records_that_are_numbered_anew_are_sent_at_once(
+    sqlite: Database, broker: InMemoryBroker
+) -> None:
+    async with one_hop(sqlite) as transactions:
+        producer = InMemoryProducer(broker)
+        at_work = relay_in_one_hop(sqlite, transactions, producer, poll_interval_s=NEVER_S)
+        async with at_work as relay:
+            await hand_over(sqlite, transactions, relay, b"1", b"2", b"3")
+            assert await relay.drain()
+            # As an operator does who empties all tables.
+            async with sqlite.engine.begin() as connection:
+                await connection.execute(text("DELETE FROM sqlite_sequence"))
+            await hand_over(sqlite, transactions, relay, b"4")
+            assert await eventually(lambda: len(values(broker)) == 4)
+    assert [b"1", b"2", b"3", b"4"] == values(broker)

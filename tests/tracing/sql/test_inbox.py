@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import trace
-from sqlalchemy import MetaData, Table, insert
+from sqlalchemy import MetaData, Table, insert, text
 
 from tests.tracing.sql.conftest import EFFECTS
 from tracing import Replay, Telemetry
@@ -214,3 +214,32 @@ async def test_very_long_group_names_stay_distinct(
         assert await one.accept(connection, make_record())
         assert await other.accept(connection, make_record())
         assert not await one.accept(connection, make_record())
+
+
+async def test_transactions_that_accept_the_same_events_do_not_wait_in_a_circle(
+    postgresql: Database, make_record: Callable[..., Any]
+) -> None:
+    first, middle, last = (
+        make_record(("ce_source", b"/orders"), ("ce_id", each)) for each in (b"a", b"m", b"z")
+    )
+    inbox, engine = postgresql.inbox, postgresql.engine
+    blocked = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+    async def accept_all(*records: Any) -> list[bool]:
+        async with engine.begin() as connection:
+            return await connection.run_sync(inbox.accept_all_in, records)
+
+    async def both_wait() -> bool:
+        async with engine.connect() as connection:
+            return await connection.scalar(blocked) == 2
+
+    async with engine.connect() as connection:
+        assert await inbox.accept(connection, middle)
+        accepting = [
+            asyncio.create_task(accept_all(last, middle, first)),
+            asyncio.create_task(accept_all(first, middle, last)),
+        ]
+        assert await eventually(both_wait)
+        await connection.rollback()
+    accepted = await asyncio.gather(*accepting)
+    assert [[False] * 3, [True] * 3] == sorted(accepted)
