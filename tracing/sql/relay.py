@@ -18,7 +18,7 @@ from tracing.sql.outbox_rows import OutboxRows
 from tracing.sql.relay_exchange import Exchange, Reading
 from tracing.sql.relay_handover import HandOver
 from tracing.sql.relay_lock import OtherRelayError
-from tracing.sql.relay_options import check_engine, check_positive, check_sender
+from tracing.sql.relay_options import check_batch, check_engine, check_positive, check_sender
 from tracing.sql.relay_sending import RecordSending
 from tracing.sql.relay_session import RelaySession
 from tracing.sql.send_failures import DatabaseOutage, SendFailures
@@ -67,7 +67,7 @@ class OutboxRelay:
         producer: Sends the records. It needs acknowledgements, no serializers and no transactional
             id: inside a transaction an acknowledgement is provisional (KIP-98), and an abort would
             remove records whose rows are already deleted.
-        batch: The maximum number of records being sent.
+        batch: The maximum number of records being sent, up to 10,000.
         poll_interval_s: The maximum time that a record waits without a `wake`, in seconds.
         retry_delay_s: The maximum delay after a first failure, in seconds; it doubles each time.
         max_retry_delay_s: The upper limit of that delay, in seconds.
@@ -98,8 +98,8 @@ class OutboxRelay:
     ) -> None:
         check_sender(producer)
         check_engine(engine)
+        check_batch(batch)
         check_positive(
-            batch=batch,
             poll_interval_s=poll_interval_s,
             retry_delay_s=retry_delay_s,
             max_retry_delay_s=max_retry_delay_s,

@@ -11,6 +11,9 @@ from tracing.kafka.client import client_info
 from tracing.messaging.transport import check_durable, sender_of
 from tracing.sql.transactions import Transactions
 
+MAX_BATCH: Final = 10_000
+"""The largest batch: a read names the records in progress, and databases limit parameters."""
+
 _DIALECTS: Final = ("postgresql", "sqlite")
 
 
@@ -64,6 +67,17 @@ def check_engine(engine: AsyncEngine | Transactions) -> None:
         raise ValueError(
             "on PostgreSQL, OutboxRelay takes an AsyncEngine: it keeps a connection for its lock"
         )
+
+
+def check_batch(batch: int) -> None:
+    """Refuse a batch whose numbers are more than a statement can name.
+
+    Raises:
+        ValueError: It is not positive, or too large.
+    """
+    check_positive(batch=batch)
+    if batch > MAX_BATCH:
+        raise ValueError(f"batch must be at most {MAX_BATCH}, not {batch!r}")
 
 
 def check_positive(**options: float) -> None:

@@ -189,20 +189,23 @@ STEPS = ("sent", "sent", "refused", "unknown", "crash before", "crash after")
     keys=st.lists(st.sampled_from([b"a", b"b", None]), min_size=1, max_size=12),
     script=st.lists(st.sampled_from(STEPS), max_size=20),
     late=st.integers(min_value=0, max_value=12),
+    handed_over=st.booleans(),
 )
 def test_first_deliveries_keep_the_order_of_their_key_after_any_failure(
-    keys: list[bytes | None], script: list[str], late: int
+    keys: list[bytes | None], script: list[str], late: int, handed_over: bool
 ) -> None:
     async def play() -> None:
         with TemporaryDirectory() as folder:
             engine = sqlite_engine(Path(folder) / "test.sqlite3")
             async with opened(engine, Telemetry("orders")) as database:
-                await _play(database, keys, script, late)
+                await _play(database, keys, script, late, handed_over=handed_over)
 
     asyncio.run(play())
 
 
-async def _play(database: Database, keys: list[bytes | None], script: list[str], late: int) -> None:
+async def _play(
+    database: Database, keys: list[bytes | None], script: list[str], late: int, *, handed_over: bool
+) -> None:
     broker = Broker()
     values = [(key, b"%d" % number) for number, key in enumerate(keys)]
     for key, value in values[late:]:
@@ -214,8 +217,14 @@ async def _play(database: Database, keys: list[bytes | None], script: list[str],
         relay, stop = relay_of(database, producer), asyncio.Event()
         running = asyncio.create_task(relay.run(stop))
         for key, value in late_records:
-            await database.add(value, key=key)
-            relay.wake()
+            if handed_over:
+                row = database.outbox.row("orders", value, key=key)
+                async with database.engine.begin() as connection:
+                    added = await connection.run_sync(database.outbox.hand_over_in, [row])
+                relay.wake(added)
+            else:
+                await database.add(value, key=key)
+                relay.wake()
         drained = asyncio.create_task(relay.drain())
         crashed = asyncio.create_task(producer.crashed.wait())
         await asyncio.wait({drained, crashed}, return_when=asyncio.FIRST_COMPLETED)

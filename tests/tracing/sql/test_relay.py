@@ -17,7 +17,8 @@ from sqlalchemy import delete, insert, text
 from tracing import Replay, TracedProducer
 from tracing.headers import w3c
 from tracing.sql import OutboxRelay
-from tracing.sql.outbox_rows import pack
+from tracing.sql.outbox_rows import OutboxRows, pack
+from tracing.sql.relay_options import MAX_BATCH
 from tracing.sql.send_failures import SendFailures
 from tracing.testing import Capture, InMemoryBroker, InMemoryProducer, eventually
 
@@ -443,6 +444,19 @@ async def test_numbers_that_are_not_positive_are_refused(
     options: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match=name):
         OutboxRelay(sqlite.outbox, sqlite.engine, producer, **options)
+
+
+async def test_a_batch_of_more_records_than_a_statement_can_name_is_refused(
+    database: Database, producer: TracedProducer
+) -> None:
+    with pytest.raises(ValueError, match="batch must be at most 10000, not 10001"):
+        OutboxRelay(database.outbox, database.engine, producer, batch=MAX_BATCH + 1)
+    rows = OutboxRows(database.outbox.table)
+    async with database.engine.connect() as connection:
+        in_progress = range(MAX_BATCH)
+        assert [] == await connection.run_sync(
+            rows.read, MAX_BATCH, without=in_progress, without_keys=()
+        )
 
 
 async def test_a_sender_that_returns_nothing_to_await_ends_the_relay_and_its_records_stay(
