@@ -73,6 +73,9 @@ class Statements:
         connection.info[_WROTE] = connection.info.get(_WROTE) or not text.startswith(_READS)
 
     def _end(self, connection: Connection) -> None:
+        if connection.invalidated:
+            # It was cut off, and has no state to ask.
+            return
         ended = self.committed if connection.info.pop(_WROTE, False) else self.read
         ended[_service(connection)] += 1
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 SAVED: Final = 8.0
 """How many transactions a quiet database saves up: more than an order needs of any service."""
 
-_LATE_S: Final = 0.25
+_LATE_S: Final = 0.5
 
 
 class CommitBudget:

@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 MOST: Final = 64
 """How many pieces of work share a transaction at most, so that none waits long for others."""
 
-ENOUGH: Final = 8
+ENOUGH: Final = 12
 """How many pieces begin a transaction without waiting for others."""
 
 
