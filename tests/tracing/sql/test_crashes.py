@@ -220,8 +220,8 @@ async def _play(
             if handed_over:
                 row = database.outbox.row("orders", value, key=key)
                 async with database.engine.begin() as connection:
-                    added = await connection.run_sync(database.outbox.hand_over_in, [row])
-                relay.wake(added)
+                    records = await connection.run_sync(database.outbox.hand_over_in, [row])
+                relay.wake(records)
             else:
                 await database.add(value, key=key)
                 relay.wake()

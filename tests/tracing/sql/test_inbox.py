@@ -231,7 +231,7 @@ async def test_transactions_that_accept_the_same_events_do_not_wait_in_a_circle(
 
     async def both_wait() -> bool:
         async with engine.connect() as connection:
-            return await connection.scalar(blocked) == 2
+            return bool(await connection.scalar(blocked) == 2)
 
     async with engine.connect() as connection:
         assert await inbox.accept(connection, middle)
