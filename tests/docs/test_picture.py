@@ -22,7 +22,7 @@ def test_the_waterfall_is_cut_out_of_what_the_demo_prints_and_drawn() -> None:
 
 
 def test_the_picture_of_the_readme_exists_and_is_of_that_kind() -> None:
-    (path,) = re.findall(r"^!\[.*?\]\((.*?)\)$", README.read_text(), re.MULTILINE)
+    path = re.findall(r"^!\[.*?\]\((.*?)\)$", README.read_text(), re.MULTILINE)[0]
 
     assert ROOT / path == PICTURE
     svg = PICTURE.read_text()
