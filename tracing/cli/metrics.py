@@ -40,9 +40,10 @@ Made from `tracing/metrics/catalog.py` by `python -m tracing metrics --markdown`
   sets the limit. Names of pipelines that arrive with messages, error types, steps and states have
   lower limits of 32 or 64; the rest is `_OTHER`.
 - All durations share the bounds of their buckets between 5 ms and 60 s, each at most 1.15 times the
-  one below. A quantile in that range is wrong by less than 15 %, whatever the distribution. In
-  Prometheus, a histogram has {min(_PARTS)} to {max(_PARTS)} series for each set of labels: its
-  buckets, sum and count. Where a backend stores native histograms, it is one series with
+  one below; those of lag, waits, retries and sagas go on like this up to 300 s. A quantile in that
+  range is wrong by less than 15 %, whatever the distribution. In Prometheus, a histogram has
+  {min(_PARTS)} to {max(_PARTS)} series for each set of labels: its buckets, sum and count.
+  Where a backend stores native histograms, it is one series with
   `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=base2_exponential_bucket_histogram`;
   the dashboards do not read that. Views can choose fewer bounds. Either costs more CPU time,
   because the SDK aggregates then: `python -m benchmarks.duration_buckets` measures it.

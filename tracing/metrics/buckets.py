@@ -5,9 +5,10 @@ as spread evenly. So an estimate and the true quantile lie in one bucket, and di
 its width. With the 14 bounds that the conventions advise, a constant 1.3 s and a constant 2.3 s
 have the same 95th percentile, 2.4 s.
 
-Here each bound between 5 ms and 60 s is at most 1.15 times the one below. Any quantile in that
-range is wrong by less than 15 %, whatever the distribution. Among the bounds are all that the
-conventions advise: queries with these still hold, also beside services in other languages.
+Here each bound between 5 ms and 60 s is at most 1.15 times the one below, and up to 300 s where
+records, retries and sagas may have to wait for a service that is down. Any quantile in that range
+is wrong by less than 15 %, whatever the distribution. Among the bounds are all that the conventions
+advise: queries with these still hold, also beside services in other languages.
 
 The bounds are explicit, because every receiver takes explicit buckets, and dashboards and alerts
 read them. Exponential histograms need a receiver that stores them as native histograms, and other
@@ -30,10 +31,16 @@ DURATION_BUCKETS: Final = (
 )  # fmt: skip
 """Upper bounds in seconds, for operations and handlers: most time-outs are shorter."""
 
-LAG_BUCKETS: Final = (*DURATION_BUCKETS, 300.0, 900.0, 3600.0, 14400.0)
+# An outage of some minutes is what a graph is read for: its quantiles are as good as all others.
+_TO_MINUTES: Final = (
+    *DURATION_BUCKETS,
+    68.9, 79.1, 90.9, 104.4, 120.0, 136.8, 156.0, 178.0, 203.0, 231.0, 264.0, 300.0,
+)  # fmt: skip
+
+LAG_BUCKETS: Final = (*_TO_MINUTES, 900.0, 3600.0, 14400.0)
 """To hours, when a consumer was down over night."""
 
-RETRY_BUCKETS: Final = (*DURATION_BUCKETS, 120.0, 300.0, 600.0, 1800.0)
+RETRY_BUCKETS: Final = (*_TO_MINUTES, 600.0, 1800.0)
 """To many minutes of backoff."""
 
 ATTEMPT_BUCKETS: Final = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 50.0)
@@ -44,5 +51,5 @@ BODY_BUCKETS: Final = tuple(float(64 << step) for step in range(19))
 magnitude, and an estimate in the right power of two says what a message costs. 1 MiB, Kafka's own
 limit (`max.request.size`, `message.max.bytes`), is one of the bounds."""
 
-SAGA_BUCKETS: Final = (*DURATION_BUCKETS, 300.0, 900.0, 3600.0, 21600.0, 86400.0, 604800.0)
+SAGA_BUCKETS: Final = (*_TO_MINUTES, 900.0, 3600.0, 21600.0, 86400.0, 604800.0)
 """To flows that wait for people: a saga may take days."""

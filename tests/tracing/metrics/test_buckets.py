@@ -30,6 +30,9 @@ ADVISED: Final = (
 DURATIONS: Final = [
     metric for metric in METRICS if metric.kind == "histogram" and metric.unit == "s"
 ]
+LONGEST: Final = 300.0
+# A service that is down makes records, retries and sagas wait.
+WAITS: Final = [metric for metric in DURATIONS if metric.buckets[-1] > MOST]
 NORMAL: Final = NormalDist()
 
 # Distributions by their inverse: the value below which a share of all values lies.
@@ -83,6 +86,19 @@ def test_1_3_and_2_3_seconds_differ() -> None:
     assert estimated(ADVISED, [1.3] * 50) == estimated(ADVISED, [2.3] * 50) == 2.425
     assert 1.29 == pytest.approx(estimated(PROCESS_DURATION.buckets, [1.3] * 50), abs=0.01)
     assert 2.48 == pytest.approx(estimated(PROCESS_DURATION.buckets, [2.3] * 50), abs=0.01)
+
+
+@pytest.mark.parametrize("metric", WAITS, ids=lambda metric: metric.name)
+@given(
+    st.lists(st.floats(LEAST, LONGEST, exclude_min=True), min_size=1, max_size=60),
+    st.sampled_from([0.5, 0.95]),
+)
+def test_waits_for_a_service_that_is_down_are_within_15_percent_up_to_five_minutes(
+    metric: Metric, values: list[float], share: float
+) -> None:
+    true = true_quantile(share, values)
+
+    assert abs(estimated(metric.buckets, values, share) / true - 1) <= ERROR
 
 
 @pytest.mark.parametrize("metric", DURATIONS, ids=lambda metric: metric.name)
