@@ -81,5 +81,5 @@ SERVICE: Final = Service(
     at_work=projecting("analytics", READ_MODELS, tuple(PROJECTIONS.values())),
     other_topics=ORDERS.topics,
     # No order waits for it.
-    commits_per_s=5.0,
+    commits_per_s=4.0,
 )

@@ -110,5 +110,5 @@ SERVICE: Final = Service(
     at_work=observing,
     other_topics=(NOTIFICATION, ORDERS, SHIPPING),
     # No order waits for it.
-    commits_per_s=5.0,
+    commits_per_s=4.0,
 )
