@@ -40,7 +40,7 @@ Made from `tracing/metrics/catalog.py` by `python -m tracing metrics --markdown`
   sets the limit. Names of pipelines that arrive with messages, error types, steps and states have
   lower limits of 32 or 64; the rest is `_OTHER`.
 - All durations share the bounds of their buckets between 5 ms and 60 s, each at most 1.15 times the
-  one below; those of lag, waits, retries and sagas go on like this up to 300 s. A quantile in that
+  one below; those of lag, waits, retries and sagas go on like this up to 900 s. A quantile in that
   range is wrong by less than 15 %, whatever the distribution. In Prometheus, a histogram has
   {min(_PARTS)} to {max(_PARTS)} series for each set of labels: its buckets, sum and count.
   Where a backend stores native histograms, it is one series with
