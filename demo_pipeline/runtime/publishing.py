@@ -65,7 +65,7 @@ async def perform(
         The messages to publish; `None` if the record was handled before.
     """
     handling = _Handling(handler, message, context, record)
-    # Whoever asks over HTTP waits for the answer.
+    # An HTTP client waits for the answer.
     at_once = record is None or is_late(record.timestamp, context.pace.factor)
     handled = await context.commits.run(
         _handle_all, handling, patient=record is not None, at_once=at_once

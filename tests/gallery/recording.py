@@ -35,7 +35,7 @@ async def recorded_shop(
     Args:
         binaries: The folder with Prometheus.
         folder: For databases, logs and Prometheus.
-        minutes: The length of each of the four parts: all is well; after records that nobody can
+        minutes: The length of each of the four parts: all is well; after records that no group can
             read; payment is dead; it has come back.
         rate: Orders per second.
         report: Gets a line for each part.
