@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from tracing.sql.ordered_sends import MAX_QUEUED
 from tracing.testing import InMemoryBroker, InMemoryProducer, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -47,6 +48,18 @@ async def hand_over(
     records = await transactions.run(stored, database, [(value, key) for value in added])
     relay.wake(records)
     return records
+
+
+@asynccontextmanager
+async def relaying(
+    database: Database, broker: InMemoryBroker
+) -> AsyncIterator[tuple[Transactions, Any]]:
+    """Run a relay that hardly reads by itself, beside the transactions of its service."""
+    async with one_hop(database) as transactions:
+        producer = InMemoryProducer(broker)
+        at_work = relay_in_one_hop(database, transactions, producer, poll_interval_s=NEVER_S)
+        async with at_work as relay:
+            yield transactions, relay
 
 
 def quiet(relay: Any) -> None:
@@ -77,15 +90,12 @@ async def test_records_that_are_handed_over_are_sent_without_being_read(
 async def test_the_relay_reads_first_what_another_writer_added_before(
     sqlite: Database, broker: InMemoryBroker
 ) -> None:
-    async with one_hop(sqlite) as transactions:
-        producer = InMemoryProducer(broker)
-        at_work = relay_in_one_hop(sqlite, transactions, producer, poll_interval_s=NEVER_S)
-        async with at_work as relay:
-            await sqlite.add(b"0")
-            assert await relay.drain()
-            await sqlite.add(b"1")
-            await hand_over(sqlite, transactions, relay, b"2")
-            assert await eventually(lambda: len(values(broker)) == 3)
+    async with relaying(sqlite, broker) as (transactions, relay):
+        await sqlite.add(b"0")
+        assert await relay.drain()
+        await sqlite.add(b"1")
+        await hand_over(sqlite, transactions, relay, b"2")
+        assert await eventually(lambda: len(values(broker)) == 3)
     assert [b"0", b"1", b"2"] == values(broker)
 
 
@@ -133,18 +143,15 @@ async def test_a_key_with_many_records_keeps_their_order(
 async def test_each_record_is_sent_once_also_if_several_hand_it_over(
     sqlite: Database, broker: InMemoryBroker
 ) -> None:
-    async with one_hop(sqlite) as transactions:
-        producer = InMemoryProducer(broker)
-        at_work = relay_in_one_hop(sqlite, transactions, producer, poll_interval_s=NEVER_S)
-        async with at_work as relay:
-            await hand_over(sqlite, transactions, relay, b"first")
-            assert await relay.drain()
-            records = await hand_over(sqlite, transactions, relay, b"a", b"b")
-            relay.wake(records)
-            assert await eventually(lambda: len(values(broker)) == 3)
-            relay.wake(records)
-            await hand_over(sqlite, transactions, relay, b"c")
-            assert await relay.drain()
+    async with relaying(sqlite, broker) as (transactions, relay):
+        await hand_over(sqlite, transactions, relay, b"first")
+        assert await relay.drain()
+        records = await hand_over(sqlite, transactions, relay, b"a", b"b")
+        relay.wake(records)
+        assert await eventually(lambda: len(values(broker)) == 3)
+        relay.wake(records)
+        await hand_over(sqlite, transactions, relay, b"c")
+        assert await relay.drain()
     assert [b"first", b"a", b"b", b"c"] == values(broker)
 
 
@@ -268,15 +275,12 @@ async def test_records_of_another_outbox_are_not_sent_by_a_relay_that_is_given_t
 async def test_records_that_are_numbered_anew_are_sent_at_once(
     sqlite: Database, broker: InMemoryBroker
 ) -> None:
-    async with one_hop(sqlite) as transactions:
-        producer = InMemoryProducer(broker)
-        at_work = relay_in_one_hop(sqlite, transactions, producer, poll_interval_s=NEVER_S)
-        async with at_work as relay:
-            await hand_over(sqlite, transactions, relay, b"1", b"2", b"3")
-            assert await relay.drain()
-            # As an operator does who empties all tables.
-            async with sqlite.engine.begin() as connection:
-                await connection.execute(text("DELETE FROM sqlite_sequence"))
-            await hand_over(sqlite, transactions, relay, b"4")
-            assert await eventually(lambda: len(values(broker)) == 4)
+    async with relaying(sqlite, broker) as (transactions, relay):
+        await hand_over(sqlite, transactions, relay, b"1", b"2", b"3")
+        assert await relay.drain()
+        # As an operator does who empties all tables.
+        async with sqlite.engine.begin() as connection:
+            await connection.execute(text("DELETE FROM sqlite_sequence"))
+        await hand_over(sqlite, transactions, relay, b"4")
+        assert await eventually(lambda: len(values(broker)) == 4)
     assert [b"1", b"2", b"3", b"4"] == values(broker)
