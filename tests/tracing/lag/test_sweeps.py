@@ -44,7 +44,7 @@ async def test_lag_is_measured_in_records_and_seconds_and_grows_without_a_consum
     scene: Scene,
 ) -> None:
     await scene.create()
-    await scene.produce(ago_ms(90), ago_ms(60), ago_ms(30))
+    await scene.produce(ago_ms(900), ago_ms(600), ago_ms(300))
     await scene.commit({0: 1})
     async with scene.monitor() as monitor:
         began = monotonic()
@@ -56,7 +56,7 @@ async def test_lag_is_measured_in_records_and_seconds_and_grows_without_a_consum
         assert second == only(monitor.last)
 
     assert (1, 3, 2, True) == (first.committed, first.end, first.lag, first.exact)
-    assert first.lag_s == pytest.approx(60, abs=5)
+    assert first.lag_s == pytest.approx(600, abs=45)
     assert first.lag_s is not None
     assert second.lag_s is not None
     assert 0.4 < second.lag_s - first.lag_s < longest_s + 0.1
@@ -81,20 +81,20 @@ async def test_a_record_in_the_middle_of_a_batch_is_read(
 ) -> None:
     expected_to_fail(request, "batches")
     await scene.create()
-    await scene.batch([ago_ms(50), ago_ms(40), ago_ms(30), ago_ms(20)], compression)
+    await scene.batch([ago_ms(500), ago_ms(400), ago_ms(300), ago_ms(200)], compression)
     await scene.commit({0: 2})
     async with scene.monitor() as monitor:
         partition = only(await monitor.sweep())
 
     assert partition.exact
-    assert partition.lag_s == pytest.approx(30, abs=5)
+    assert partition.lag_s == pytest.approx(300, abs=45)
 
 
 async def test_groups_at_different_offsets_of_a_partition_have_their_own_times(
     scene: Scene,
 ) -> None:
     await scene.create()
-    await scene.produce(*(ago_ms(60 - 10 * number) for number in range(5)))
+    await scene.produce(*(ago_ms(600 - 100 * number) for number in range(5)))
     groups = [f"{scene.group}-{offset}" for offset in range(6)]
     for offset, group in enumerate(groups):
         await scene.commit({0: offset}, group)
@@ -102,8 +102,8 @@ async def test_groups_at_different_offsets_of_a_partition_have_their_own_times(
         sweep = await monitor.sweep()
 
     assert groups == [group.group for group in sweep.groups]
-    for expected, each in zip([60, 50, 40, 30, 20, 0], sweep.groups, strict=True):
-        assert each.lag_s == pytest.approx(expected, abs=5)
+    for expected, each in zip([600, 500, 400, 300, 200, 0], sweep.groups, strict=True):
+        assert each.lag_s == pytest.approx(expected, abs=45)
 
 
 async def test_without_reading_times_are_estimated_from_the_growth_of_the_log(scene: Scene) -> None:
@@ -113,15 +113,17 @@ async def test_without_reading_times_are_estimated_from_the_growth_of_the_log(sc
     await scene.commit({0: 1})
     async with scene.monitor(read=False) as monitor:
         before = only(await monitor.sweep())
+        began = monotonic()
         await scene.produce(ago_ms(5000))
-        produced = time()
         await monitor.sweep()
         await asyncio.sleep(1)
         partition = only(await monitor.sweep())
+        longest_s = monotonic() - began
 
     assert (0, 0.0, True) == (before.lag, before.lag_s, before.exact)
     assert (1, False) == (partition.lag, partition.exact)
-    assert partition.lag_s == pytest.approx(time() - produced, abs=1)
+    assert partition.lag_s is not None
+    assert 0.9 < partition.lag_s < longest_s + 0.1
 
 
 async def test_without_reading_the_first_sweep_knows_no_time(scene: Scene) -> None:
@@ -129,12 +131,15 @@ async def test_without_reading_the_first_sweep_knows_no_time(scene: Scene) -> No
     await scene.produce(ago_ms(50))
     await scene.commit({0: 0})
     async with scene.monitor(read=False) as monitor:
+        began = monotonic()
         first = only(await monitor.sweep())
         await asyncio.sleep(0.3)
         second = only(await monitor.sweep())
+        longest_s = monotonic() - began
 
     assert (1, None, False) == (first.lag, first.lag_s, first.exact)
-    assert second.lag_s == pytest.approx(0.3, abs=0.25)
+    assert second.lag_s is not None
+    assert 0.2 < second.lag_s < longest_s + 0.1
 
 
 async def test_without_a_commit_lag_counts_from_the_first_sweep(
@@ -226,10 +231,10 @@ def test_invalid_options_are_refused(options: dict[str, int]) -> None:
 async def test_many_partitions_with_large_batches_are_all_read(scene: Scene) -> None:
     await scene.create(12)
     for number in range(12):
-        await scene.large(number, ago_ms(100 + number), 300_000)
+        await scene.large(number, ago_ms(1000 + 100 * number), 300_000)
     await scene.commit(dict.fromkeys(range(12), 0))
     async with scene.monitor() as monitor:
         parts = partitions(await monitor.sweep())
 
     assert all(part.exact for part in parts.values())
-    assert parts[7].lag_s == pytest.approx(107, abs=10)
+    assert parts[7].lag_s == pytest.approx(1700, abs=45)
