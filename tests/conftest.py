@@ -14,11 +14,13 @@ from demo_pipeline.broker import EmbeddedBroker, KafkaCluster
 from demo_pipeline.broker.apicurio import APICURIO
 from demo_pipeline.broker.kafka_jars import KAFKA
 from tests.brokers import running_broker, running_registry, unavailable
+from tests.browser.chromium import new_page, running_chromium
 from tests.reports import plain_report, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from tests.browser.chromium import Browser, Page
     from tests.scheduling import Scheduling
 
 
@@ -106,3 +108,17 @@ def registry_url() -> Iterator[str]:
         unavailable(missing)
     with running_registry() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return Chromium, which the tests of one file share."""
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Return a new tab; see `tests/browser/chromium.py`."""
+    with new_page(browser) as page:
+        yield page

@@ -9,7 +9,8 @@ import pytest
 
 from tests.brokers import unavailable
 from tests.dashboards.board_documents import BOARDS, document
-from tests.dashboards.typescript import HOW_TO_GET_IT, type_errors
+from tests.dashboards.typescript import type_errors
+from tests.npm_packages import HOW_TO_GET_NPM
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -32,7 +33,7 @@ def _broken() -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def errors(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     if shutil.which("npm") is None:
-        unavailable(HOW_TO_GET_IT)
+        unavailable(HOW_TO_GET_NPM)
     dashboards = {board.name: document(board) for board in BOARDS} | _broken()
     return type_errors(
         {(name, version): each for name, each in dashboards.items() for version in VERSIONS},

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.npm_packages import installed_packages
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-HOW_TO_GET_IT: Final = "npm is not installed; Debian's package of that name has it"
 _TYPES: Final = Path(__file__).parent / "types"
-_CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 # The types of a panel's options and of its fields' options; traces has none.
 _PANELS: Final = {
     "bargauge": "BarGauge", "heatmap": "Heatmap", "logs": "Logs", "nodeGraph": "NodeGraph",
@@ -50,7 +48,7 @@ def type_errors(dashboards: Mapping[tuple[str, int], dict[str, Any]], folder: Pa
     Raises:
         FileNotFoundError: npm is not installed.
     """
-    installed = _installed() / "node_modules"
+    installed = installed_packages(_TYPES / "package.json")
     (folder / "node_modules").symlink_to(installed)
     shutil.copy(_TYPES / "json.ts", folder)
     for (name, version), document in dashboards.items():
@@ -101,25 +99,3 @@ def _lines(document: dict[str, Any], package: str) -> Iterator[str]:
         if fields and kind in _WITH_FIELDS:
             type_ = f"Json<Partial<{_PANELS[kind]}.FieldConfig>>"
             yield f"export const fields{number}: {type_} = {json.dumps(fields)};"
-
-
-def _installed() -> Path:
-    """Return the folder with the pinned packages, which npm fetches once."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise FileNotFoundError(HOW_TO_GET_IT)
-    pins = (_TYPES / "package.json").read_bytes()
-    folder = _CACHE / "pipeline-tracing" / f"types-{hashlib.sha256(pins).hexdigest()[:12]}"
-    if not folder.exists():
-        new = folder.with_name(f"{folder.name}.{os.getpid()}")
-        new.mkdir(parents=True)
-        (new / "package.json").write_bytes(pins)
-        subprocess.run(
-            [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"],
-            check=True, capture_output=True, cwd=new,
-        )  # fmt: skip
-        try:
-            new.rename(folder)
-        except OSError:  # another process was faster
-            shutil.rmtree(new)
-    return folder
