@@ -6,7 +6,7 @@ COPY requirements.txt pyproject.toml README.md LICENSE ./
 COPY tracing tracing
 COPY dashboards dashboards
 COPY demo_pipeline demo_pipeline
-RUN pip install --no-cache-dir --constraint requirements.txt '.[demo]'
+RUN pip install --no-cache-dir --constraint requirements.txt . ./demo_pipeline
 
 # A run writes only temporary databases.
 USER nobody

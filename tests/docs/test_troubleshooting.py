@@ -8,7 +8,10 @@ import re
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "guides" / "troubleshooting.md"
-NOT_OURS = {"ImportError: cannot import name 'Telemetry' from 'tracing'"}
+NOT_OURS = {
+    "ImportError: cannot import name 'Telemetry' from 'tracing'",
+    "No module named dashboards",
+}
 
 
 def _texts() -> str:

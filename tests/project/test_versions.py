@@ -5,16 +5,27 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
+import tracing
 from tracing.core import semconv
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_instrumentation_scope_has_the_version_of_the_distribution() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+def test_the_version_of_the_library_is_that_of_its_spans_and_of_the_changelog() -> None:
+    assert tracing.__version__ == semconv.SCOPE_VERSION
+    newest = re.search(r"^## \[?([0-9.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert tracing.__version__ == newest[1]
 
-    assert semconv.SCOPE_VERSION == project["version"]
-    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+@pytest.mark.parametrize("package", ["dashboards", "demo_pipeline"])
+def test_the_other_distributions_require_the_library_of_the_same_version(package: str) -> None:
+    project = tomllib.loads((ROOT / package / "pyproject.toml").read_text())["project"]
+
+    (library,) = (each for each in project["dependencies"] if each.startswith("pipeline-tracing"))
+    assert f"=={tracing.__version__}" == re.sub(r"^pipeline-tracing(\[[a-z,]+\])?", "", library)
 
 
 def test_requirements_are_pinned_and_name_no_host() -> None:

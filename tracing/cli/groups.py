@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any, Final
 
 import click
+
+from tracing.core.version import __version__
 
 _DISTRIBUTION: Final = "pipeline-tracing"
 
@@ -75,12 +77,7 @@ def _at(place: str) -> Any:
 def _print_version(context: click.Context, _option: click.Parameter, wanted: Any) -> None:
     if not wanted or context.resilient_parsing:
         return
-    try:
-        click.echo(f"{_DISTRIBUTION} {metadata.version(_DISTRIBUTION)}")
-    except metadata.PackageNotFoundError:
-        raise click.ClickException(
-            f"{_DISTRIBUTION} is not installed here, so its version is not known"
-        ) from None
+    click.echo(f"{_DISTRIBUTION} {__version__}")
     context.exit()
 
 

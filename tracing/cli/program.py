@@ -34,13 +34,13 @@ class Program:
     Attributes:
         package: The package that `python -m` runs; error lines begin with it.
         commands: Its commands, as `module:group`.
-        extra: The extra of the distribution that installs what the commands need.
+        needs: The distribution that installs what the commands need, with its extras.
         script: The console script that runs the same commands; empty without one.
     """
 
     package: str
     commands: str
-    extra: str
+    needs: str
     script: str = ""
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
@@ -60,9 +60,7 @@ class Program:
             missing = (error.name or "").partition(".")[0]
             if not missing or missing in _OWN:
                 raise
-            return self._end(
-                f"{missing} is not installed: pip install 'pipeline-tracing[{self.extra}]'", FAILED
-            )
+            return self._end(f"{missing} is not installed: pip install {quote(self.needs)}", FAILED)
         except KeyboardInterrupt:
             return self._end("stopped", STOPPED)
 

@@ -7,11 +7,13 @@ development). What the conventions do not define lives under `pipeline.`, outsid
 from collections.abc import Mapping
 from typing import Final
 
+from tracing.core.version import __version__
+
 AttributeValue = str | bool | int | float
 Attributes = Mapping[str, AttributeValue]
 
 SCOPE_NAME: Final = "pipeline-tracing"
-SCOPE_VERSION: Final = "0.1.0"
+SCOPE_VERSION: Final = __version__
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.45.0"
 
 SYSTEM: Final = "messaging.system.name"
