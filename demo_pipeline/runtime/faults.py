@@ -32,28 +32,33 @@ class ReturnsClosedError(tracing.Unprocessable):
 class _Outage:
     """Something that is away for a while, once.
 
+    It begins with a use, not at a time, so every run that is long enough sees it: a slow machine
+    may have nothing to do for seconds, and then all at once.
+
     Args:
-        after_s: Seconds from its first use until it goes away.
+        begins_at: The use with which it begins, from 1 on.
         lasts_s: How long it is away, in seconds; 0 for never.
         pace: Stretches that.
     """
 
-    def __init__(self, after_s: float, lasts_s: float, pace: Pace) -> None:
-        self._after_s = after_s
+    def __init__(self, begins_at: int, lasts_s: float, pace: Pace) -> None:
+        self._uses_before = begins_at - 1
         self._lasts_s = lasts_s
         self._pace = pace
-        self._first_use: float | None = None
+        self._began: float | None = None
         self._over = lasts_s <= 0
 
     def is_on(self) -> bool:
         """Return whether it is away; call it at each use."""
+        if self._uses_before:
+            self._uses_before -= 1
+            return False
         now = monotonic()
-        if self._first_use is None:
-            self._first_use = now
-        away_for = now - self._first_use - self._after_s
+        if self._began is None:
+            self._began = now
         # Once over, the outage stays over, however slow the shop becomes.
-        self._over |= away_for >= self._lasts_s * self._pace.factor
-        return away_for >= 0 and not self._over
+        self._over |= now - self._began >= self._lasts_s * self._pace.factor
+        return not self._over
 
 
 class Faults:
@@ -70,8 +75,8 @@ class Faults:
         self._events = 0
         self._records = 0
         self._order_events = 0
-        self._card_provider = _Outage(scenario.outage_after_s, scenario.outage_s, pace)
-        self._orders_api = _Outage(scenario.api_outage_after_s, scenario.api_outage_s, pace)
+        self._card_provider = _Outage(scenario.outage_from, scenario.outage_s, pace)
+        self._orders_api = _Outage(scenario.api_outage_from, scenario.api_outage_s, pace)
 
     def value_to_publish(self, message: Message, value: bytes) -> bytes:
         """Return a message's value, or half of it where a broken writer is simulated."""

@@ -24,11 +24,11 @@ class Scenario:
         story: What happens, in a sentence or two.
         panels: The panels of the dashboards that show it best.
         spoiled_every: Every nth `OrderPlaced` event cannot be decoded; 0 for none.
-        outage_after_s: Seconds from the first charge to the card provider's outage.
-        outage_s: How long the outage lasts, in seconds.
+        outage_from: The charge with which the card provider's outage begins, from 1 on.
+        outage_s: How long the outage lasts, in seconds; 0 for none.
         notices: Whether orders also publishes notices without state, whose reader calls back.
-        api_outage_after_s: Seconds from the first call-back to the outage of the orders API.
-        api_outage_s: How long that outage lasts, in seconds.
+        api_outage_from: The call-back with which the outage of the orders API begins, from 1 on.
+        api_outage_s: How long that outage lasts, in seconds; 0 for none.
         guests: The services that run in this scenario only.
         repeated_every: Every nth record is sent twice; 0 for none.
         repartitioned_every: Every nth record of `orders.events` is written by a client with another
@@ -55,10 +55,10 @@ class Scenario:
     story: str
     panels: tuple[str, ...] = ()
     spoiled_every: int = 0
-    outage_after_s: float = 0.0
+    outage_from: int = 1
     outage_s: float = 0.0
     notices: bool = False
-    api_outage_after_s: float = 0.0
+    api_outage_from: int = 1
     api_outage_s: float = 0.0
     guests: tuple[str, ...] = ()
     repeated_every: int = 0
@@ -97,7 +97,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         story="The card provider is down for two seconds. Charges are retried with growing delays; "
         "those still failing after the last attempt become dead letters. Their sagas get no "
         "answer, repeat the command after a timeout, and continue.",
-        outage_after_s=1.0,
+        outage_from=5,
         outage_s=2.0,
     ),
     "duplicates": Scenario(
@@ -138,7 +138,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         "of the report compares the two.",
         panels=("Message size p95", "Failed attempts"),
         notices=True,
-        api_outage_after_s=1.0,
+        api_outage_from=5,
         api_outage_s=2.0,
         guests=("receipts",),
     ),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +12,6 @@ from demo_pipeline.report import check_traces
 from demo_pipeline.report.coupling import couplings
 from demo_pipeline.report.delivery import deliveries
 from demo_pipeline.report.facts import read_spans
-from demo_pipeline.runtime.scenarios import SCENARIOS
 from tests.demo_pipeline.app.silent import Silent
 from tracing.testing import assert_span_tree
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from demo_pipeline.report import RunResult
-    from demo_pipeline.runtime.scenarios import Scenario
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -78,13 +75,7 @@ async def test_both_patterns_of_an_order_are_in_one_trace() -> None:
         )
 
 
-async def test_while_the_orders_api_is_down_notices_wait_and_nothing_is_lost(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # From the first call-back on, so that no machine is too fast or too slow to see it.
-    story = replace(SCENARIOS["notification"], api_outage_after_s=0.0)
-    monkeypatch.setitem(cast("dict[str, Scenario]", SCENARIOS), "notification", story)
-
+async def test_while_the_orders_api_is_down_notices_wait_and_nothing_is_lost() -> None:
     outcome = await _run(orders=12, rate=20)
 
     assert () == outcome.problems
