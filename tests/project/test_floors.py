@@ -135,6 +135,7 @@ SHORT = {
     "tracing.__main__": "the entry point",
     "tracing.core.version": "one constant, which builds read, too",
     "tracing.core.extras": "one error, below all parts that raise it",
+    "tracing.core.times": "three formats, below the libraries and the commands that show times",
     "tracing.metrics.buckets": "only constants",
     "tracing.metrics.cluster_metrics": "only constants",
     "tracing.metrics.schema_metrics": "only constants",

@@ -12,7 +12,6 @@ import click
 from tracing.cli.dlq_chosen import chosen
 from tracing.cli.dlq_output import (
     check_complete,
-    dead_letter_document,
     dead_letter_line,
     print_summary,
     summary_document,
@@ -34,6 +33,7 @@ from tracing.cli.options import (
     trace_url_option,
 )
 from tracing.cli.terminal import console, counting, fail
+from tracing.dlq.documents import dead_letter_document
 from tracing.dlq.replay_log import ReplayLog
 from tracing.dlq.selection import limited, selected, unreplayed
 from tracing.dlq.summary import Summary

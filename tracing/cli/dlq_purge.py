@@ -21,7 +21,8 @@ from tracing.cli.options import (
     recognising,
     yes_option,
 )
-from tracing.cli.terminal import confirm, iso_time
+from tracing.cli.terminal import confirm
+from tracing.core.times import iso_time
 from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.claims import forget_deleted
 from tracing.dlq.purging import purge, purgeable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracing.cli.dlq_one import lookup_of
-from tracing.cli.dlq_output import dead_letter_document, print_document
+from tracing.cli.dlq_output import print_document
 from tracing.cli.dlq_state import replay_topic_option
 from tracing.cli.option_types import DeadLetterName
 from tracing.cli.options import (
@@ -20,6 +20,7 @@ from tracing.cli.options import (
     trace_url_option,
 )
 from tracing.cli.terminal import console
+from tracing.dlq.documents import dead_letter_document
 
 if TYPE_CHECKING:
     from tracing.delivery.dead_letter_names import DeadLetterNames

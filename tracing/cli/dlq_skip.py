@@ -18,8 +18,9 @@ from tracing.cli.options import (
     naming,
     yes_option,
 )
-from tracing.cli.terminal import confirm, iso_time
+from tracing.cli.terminal import confirm
 from tracing.core.text import printable
+from tracing.core.times import iso_time
 from tracing.dlq.skipping import bury, save, skip_to, skippable
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import click
 
 from tracing.cli.option_types import TopicName
-from tracing.cli.terminal import iso_time
 from tracing.core.text import printable
+from tracing.core.times import iso_time
 from tracing.dlq.replayed import REPLAY_TOPIC, ReplayState
 
 if TYPE_CHECKING:
@@ -102,31 +102,6 @@ def counts_document(counted: Counted, history: ReplayHistory) -> dict[str, Any]:
         "replayed": counted.replayed if known else None,
         "perhaps_replayed": counted.perhaps_replayed if known else None,
     }
-
-
-def status_document(status: ReplayStatus) -> dict[str, Any]:
-    """Return what is known about the replays of a dead letter, as data for JSON."""
-    document: dict[str, Any] = {"replayed": status.state.value}
-    if status.state is ReplayState.YES:
-        document |= {
-            "replayed_at": iso_time(status.at_ms),
-            "replays": status.times,
-            "edited": status.edited,
-        }
-    elif status.state is ReplayState.PERHAPS:
-        document["replay_begun_at"] = iso_time(status.at_ms)
-    return document
-
-
-def status_words(status: ReplayStatus) -> str | None:
-    """Return what is known about the replays of a dead letter; `None` if there was none."""
-    if status.state is ReplayState.YES:
-        edited = " edited," if status.edited else ""
-        times = f" {status.times} times, last" if status.times > 1 else ""
-        return f"replayed{edited}{times} at {iso_time(status.at_ms)}"
-    if status.state is ReplayState.PERHAPS:
-        return f"perhaps replayed at {iso_time(status.at_ms)}"
-    return "perhaps replayed" if status.state is ReplayState.UNKNOWN else None
 
 
 def history_lines(history: ReplayHistory) -> Iterable[str]:

@@ -22,7 +22,8 @@ from tracing.cli.options import (
     json_option,
     recognising,
 )
-from tracing.cli.terminal import console, fail, iso_time
+from tracing.cli.terminal import console, fail
+from tracing.core.times import iso_time
 from tracing.lag.monitor import REMARKS, LagMonitor
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tracing.cli.terminal import duration
 from tracing.core.text import printable
+from tracing.core.times import duration
 
 if TYPE_CHECKING:
     from tracing.lag.model import Sweep

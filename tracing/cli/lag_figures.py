@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 
-from tracing.cli.terminal import UNKNOWN, duration
+from tracing.core.times import UNKNOWN, duration
 from tracing.lag.causes import cause_of
 from tracing.lag.model import Cause, longest
 from tracing.lag.retention import worst_use

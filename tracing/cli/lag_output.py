@@ -11,8 +11,8 @@ from rich.text import Text
 
 from tracing.cli.lag_figures import described, figures_of, hot, words
 from tracing.cli.tables import print_table
-from tracing.cli.terminal import UNKNOWN, duration, iso_time
 from tracing.core.text import printable
+from tracing.core.times import UNKNOWN, duration, iso_time
 from tracing.lag.model import Status, longest, worst
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from tracing.cli.terminal import UNITS
+from tracing.core.times import UNITS
 from tracing.delivery.dead_letter_names import DeadLetterNames
 from tracing.dlq.places import LetterId
 from tracing.headers.dead_letter_formats import ORIGIN_FIELDS

@@ -61,7 +61,7 @@ def note(troubles: Troubles | None, partitions: Iterable[TopicPartition], error:
 async def partitions_of(
     connection: Connection,
     topics: Collection[str],
-    only: LetterId | None,
+    only: Collection[LetterId],
     troubles: Troubles | None,
 ) -> list[TopicPartition]:
     """Return the partitions to read.
@@ -85,25 +85,35 @@ async def partitions_of(
         if troubles is None or not partitions_by_topic:
             raise error
         troubles.update(dict.fromkeys(missing, error))
+    wanted = {(each.topic, each.partition) for each in only}
     return sorted(
         TopicPartition(topic, partition["partition"])
         for topic, partitions in partitions_by_topic.items()
         for partition in partitions
-        if only is None or (topic, partition["partition"]) == (only.topic, only.partition)
+        if not only or (topic, partition["partition"]) in wanted
     )
 
 
 async def begin(
     consumer: AIOKafkaConsumer,
     partitions: list[TopicPartition],
-    only: LetterId | None,
+    only: Collection[LetterId],
+    after: Collection[LetterId],
     troubles: Troubles | None,
 ) -> dict[TopicPartition, int]:
     """Seek to the first dead letters; return the end offsets of the partitions that have any."""
     extents = await _extents(consumer, partitions, troubles)
-    if only is not None:
+    for each in after:
+        tp = TopicPartition(each.topic, each.partition)
+        if tp in extents:
+            start, end = extents[tp]
+            extents[tp] = max(start, each.offset + 1), end
+    if only:
+        offsets: dict[TopicPartition, list[int]] = {}
+        for each in only:
+            offsets.setdefault(TopicPartition(each.topic, each.partition), []).append(each.offset)
         extents = {
-            tp: (max(start, only.offset), min(end, only.offset + 1))
+            tp: (max(start, min(offsets[tp])), min(end, max(offsets[tp]) + 1))
             for tp, (start, end) in extents.items()
         }
     places = {tp: extent for tp, extent in extents.items() if extent[0] < extent[1]}

@@ -64,7 +64,7 @@ class Letter:
         formats: DeadLetterFormats = FORMATS,
     ) -> Letter:
         """Return a record as a dead letter."""
-        position = LetterId(record.topic, record.partition, record.offset)
+        position = _place(record)
         provenance = formats.provenance(
             record.headers, topic=record.topic, timestamp_ms=record.timestamp
         )
@@ -144,7 +144,8 @@ async def letters(
     connection: Connection,
     topics: Collection[str],
     *,
-    only: LetterId | None = None,
+    only: LetterId | Collection[LetterId] | None = None,
+    after: Collection[LetterId] = (),
     timeout_s: float = 30.0,
     troubles: Troubles | None = None,
     formats: DeadLetterFormats = FORMATS,
@@ -157,7 +158,9 @@ async def letters(
     Args:
         connection: The cluster.
         topics: The dead-letter topics.
-        only: Yield this dead letter alone.
+        only: Yield this dead letter alone, or these. Of each partition, what lies between the
+            first and the last of them is read.
+        after: Where to go on: places, at most one of each partition, behind which to begin.
         timeout_s: How long to wait for a broker that sends nothing, in seconds.
         troubles: Receives the partitions that cannot be read, with the reason, while the others
             are read. By default the error is raised.
@@ -168,12 +171,16 @@ async def letters(
         TimeoutError: The brokers sent nothing for `timeout_s`.
         KafkaError: The cluster does not answer, or refuses.
     """
-    partitions = await partitions_of(connection, topics, only, troubles)
+    single = isinstance(only, LetterId)
+    wanted = frozenset((only,) if isinstance(only, LetterId) else only or ())
+    if only is not None and not wanted:
+        return
+    partitions = await partitions_of(connection, topics, wanted, troubles)
     if not partitions:
         return
     async with reader(connection) as consumer:
         # Later records are not read: on a busy topic this would never end.
-        ends = await begin(consumer, partitions, only, troubles)
+        ends = await begin(consumer, partitions, wanted, after, troubles)
         polls = ReadablePolls(consumer)
         last_answer = monotonic()
         while ends:
@@ -186,7 +193,9 @@ async def letters(
                 continue
             for tp, records in batches.items():
                 for record in records:
-                    if record.offset < ends.get(tp, 0):
+                    if record.offset < ends.get(tp, 0) and (
+                        single or not wanted or _place(record) in wanted
+                    ):
                         yield Letter.of(record, formats)
             done = [tp for tp, end in ends.items() if await polls.position(tp) >= end]
             _leave(consumer, ends, done)
@@ -196,6 +205,10 @@ async def letters(
                 silent = TimeoutError(f"the cluster sent no record for {timeout_s:g} s")
                 note(troubles, tuple(ends), silent)
                 return
+
+
+def _place(record: ConsumerRecord[Any, Any] | BrokenRecord) -> LetterId:
+    return LetterId(record.topic, record.partition, record.offset)
 
 
 def _leave(

@@ -7,7 +7,7 @@ from time import time
 import pytest
 
 from tracing.cli.option_types import parse_moment
-from tracing.cli.terminal import age, iso_time
+from tracing.core.times import age, iso_time
 
 
 @pytest.mark.parametrize(

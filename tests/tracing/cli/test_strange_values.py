@@ -9,10 +9,10 @@ from aiokafka.structs import ConsumerRecord
 
 from tracing import Provenance, Telemetry
 from tracing.__main__ import main
-from tracing.cli.dlq_output import dead_letter_document
 from tracing.cli.option_types import parse_moment
-from tracing.cli.terminal import age, iso_time
+from tracing.core.times import age, iso_time
 from tracing.dlq import Connection, Letter, replay
+from tracing.dlq.documents import dead_letter_document
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
