@@ -27,6 +27,7 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
         ("delivery", "kafka", "sagas", "schemas"),
         ("replay",),
         ("dlq", "lag", "sql"),
+        ("dlq_web",),
         ("cli",),
         ("__main__",),
     ),
@@ -80,9 +81,12 @@ OUTSIDE: Final[Mapping[str, frozenset[str]]] = {
 """What a top-level package imports of the others."""
 
 CLIENT_LIBRARIES: Final[Mapping[str, frozenset[str]]] = {
-    "aiokafka": frozenset({"cli", "dlq", "kafka", "lag", "replay", "testing"}),
+    "aiokafka": frozenset({"cli", "dlq", "dlq_web", "kafka", "lag", "replay", "testing"}),
     "click": frozenset({"__main__", "cli"}),
+    "jinja2": frozenset({"dlq_web"}),
     "rich": frozenset({"__main__", "cli"}),
+    "starlette": frozenset({"dlq_web"}),
+    "uvicorn": frozenset({"dlq_web"}),
 }
 """Which packages of `tracing` may import a library; the others stay free of it."""
 

@@ -52,6 +52,11 @@ def failed_attempts() -> list[Attempt]:
     return list(_attempts.by_broker.values())
 
 
+def forget_attempts() -> None:
+    """Forget the connections that failed so far, in a program that goes on after a failure."""
+    _attempts.by_broker.clear()
+
+
 @contextmanager
 def connection_attempts() -> Iterator[None]:
     """Keep the reasons of failed connections, and keep aiokafka from logging them."""

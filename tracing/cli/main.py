@@ -52,6 +52,11 @@ dlq.add_lazy(
     "tracing.cli.dlq_skip:skip_command",
     "Move a stopped group past its next record, and keep that record.",
 )
+dlq.add_lazy(
+    "serve",
+    "tracing.cli.dlq_serve:serve_command",
+    "Show dead letters in a browser, until Ctrl-C.",
+)
 cli.add_lazy(
     "lag",
     "tracing.cli.lag:lag_command",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.tracing.dlq.cluster import Cluster
 from tracing import Provenance
+from tracing.dlq import Connection, LetterId, letters
 
 pytestmark = pytest.mark.integration
 
@@ -43,6 +45,22 @@ def test_each_with_json_is_one_document(
     absent = ("--topic", cluster.of_payment, "--group", "absent")
     assert 0 == cluster.run("list", *absent, "--each", "--json")
     assert [] == json.loads(capsys.readouterr().out)
+
+
+async def test_some_dead_letters_can_be_read_alone_and_others_behind_a_place(
+    cluster: Cluster,
+) -> None:
+    topic = cluster.of_payment
+
+    async def read(**options: Any) -> list[int]:
+        reading = letters(Connection(cluster.servers), [topic], **options)
+        return [dead_letter.id.offset async for dead_letter in reading]
+
+    assert [0, 2] == await read(only=[LetterId(topic, 0, 2), LetterId(topic, 0, 0)])
+    assert [1] == await read(only=LetterId(topic, 0, 1))
+    assert [] == await read(only=[])
+    assert [1, 2] == await read(after=[LetterId(topic, 0, 0), LetterId(topic, 1, 5)])
+    assert [] == await read(after=[LetterId(topic, 0, 2)])
 
 
 def test_text_from_a_dead_letter_is_escaped(

@@ -1,0 +1,113 @@
+"""The command that serves dead letters to a browser."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tracing.__main__ import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVE = ("dlq", "serve", "--bootstrap-servers", "127.0.0.1:1")
+PORT = ("--port", "0")
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the server; yield its process and the line that it prints."""
+    command = [sys.executable, "-m", "tracing", *SERVE, *PORT, "--timeout", "1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            yield process, process.stderr.readline()
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_the_printed_address_opens_the_pages_until_a_signal_and_is_never_printed_again(
+    server: tuple[subprocess.Popen[str], str], stop: signal.Signals
+) -> None:
+    process, line = server
+    (address,) = re.findall(r"http://127\.0\.0\.1:\d+/\S+", line)
+    token = address.partition("token=")[2]
+    with httpx.Client(follow_redirects=True) as browser:
+        page = browser.get(address)
+        assert HTTPStatus.SERVICE_UNAVAILABLE == page.status_code
+        assert "connection refused" in page.text
+        assert token not in str(page.url)
+        assert token not in page.text
+    with httpx.Client() as stranger:
+        assert HTTPStatus.FORBIDDEN == stranger.get(address.partition("?")[0]).status_code
+
+    process.send_signal(stop)
+
+    output, rest = process.communicate(timeout=30)
+    assert 0 == process.returncode
+    assert "" == output
+    assert token not in rest
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])  # noqa: S104
+def test_an_address_that_others_can_reach_is_refused_unless_it_is_wanted(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 2 == main([*SERVE, *PORT, "--host", host])
+
+    assert "--allow-remote" in capsys.readouterr().err
+
+
+def test_a_port_that_is_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert 1 == main([*SERVE, "--port", port])
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"cannot listen on 127.0.0.1:{port}" in line
+    assert "choose another --port" in line
+
+
+def test_a_trace_url_that_is_no_page_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main([*SERVE, *PORT, "--trace-url", "javascript:alert('{trace_id}')"])
+
+    assert "--trace-url is not the URL of a page" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["starlette", "jinja2", "uvicorn"])
+def test_a_missing_package_names_the_extra(
+    missing: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("tracing.dlq_web", missing))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    assert 1 == main([*SERVE, *PORT])
+
+    assert "pip install 'pipeline-tracing[web]'" in capsys.readouterr().err
+
+
+def test_the_help_needs_none_of_these_packages() -> None:
+    program = (
+        "import sys\n"
+        "from tracing.__main__ import main\n"
+        "main(['dlq', 'serve', '--help'])\n"
+        "print([name for name in ('starlette', 'jinja2', 'uvicorn') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+
+    assert "[]" == done.stdout.splitlines()[-1]

@@ -1,0 +1,131 @@
+"""The command `dlq serve`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from tracing.cli.attempts import forget_attempts
+from tracing.cli.dlq_chosen import is_dead_letter_topic
+from tracing.cli.dlq_state import replay_topic_option
+from tracing.cli.failures import explained
+from tracing.cli.option_types import Positive
+from tracing.cli.options import (
+    connecting,
+    connection_of,
+    formats_of,
+    naming,
+    recognising,
+    trace_url_option,
+)
+from tracing.core.extras import missing_extra
+
+if TYPE_CHECKING:
+    from tracing.delivery.dead_letter_names import DeadLetterNames
+
+_PORT: Final = 8430
+
+
+@click.command("serve")
+@connecting
+@naming
+@recognising
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=_PORT,
+    show_default=True,
+    help="The port to listen on; 0 for a free one.",
+)
+@click.option(
+    "--allow-remote",
+    is_flag=True,
+    help="Listen on a --host that other machines can reach. There is no TLS: who sees the traffic "
+    "can use the server.",
+)
+@click.option(
+    "--show-payload",
+    is_flag=True,
+    help="Let pages show key, value, stack trace and all headers, which may hold personal data.",
+)
+@click.option(
+    "--read-time",
+    type=Positive(),
+    default=10.0,
+    show_default=True,
+    help="Seconds to read for one page; a page says if that was not enough.",
+)
+@replay_topic_option
+@trace_url_option
+def serve_command(
+    *,
+    host: str,
+    port: int,
+    allow_remote: bool,
+    show_payload: bool,
+    read_time: float,
+    replay_topic: str,
+    trace_url: str | None,
+    timeout: float,
+    names: DeadLetterNames,
+    suffix: str | None,
+    **options: Any,
+) -> None:
+    """Show dead letters in a browser, until Ctrl-C.
+
+    The server is for one operator on this machine. Open the address that it prints: a token in it
+    opens a session in that browser alone, until the server ends.
+
+    It only reads. A page shows keys and values on request, and only with --show-payload.
+    """
+    try:
+        from tracing.dlq_web.app import application  # noqa: PLC0415 - the extra may be missing
+        from tracing.dlq_web.guard import Secrets  # noqa: PLC0415
+        from tracing.dlq_web.server import in_url, is_loopback, listening, serve  # noqa: PLC0415
+        from tracing.dlq_web.settings import Settings  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(missing_extra("dlq serve", "web", error))) from error
+
+    if not is_loopback(host) and not allow_remote:
+        raise click.UsageError(
+            f"{host} can be reached from other machines: listen on 127.0.0.1 and use an SSH tunnel "
+            "or kubectl port-forward, or add --allow-remote"
+        )
+    if trace_url is not None and not trace_url.startswith(("http://", "https://")):
+        raise click.UsageError("--trace-url is not the URL of a page: it begins with https://")
+    formats = formats_of(options)
+    settings = Settings(
+        connection=connection_of(options, timeout),
+        is_dead_letter_topic=lambda topic: is_dead_letter_topic(topic, names, suffix, formats),
+        explain=_explain,
+        template=names.template,
+        formats=formats,
+        replay_topic=replay_topic,
+        timeout_s=timeout,
+        read_s=read_time,
+        trace_url=trace_url,
+        show_payload=show_payload,
+    )
+    secrets = Secrets()
+    try:
+        with listening(host, port) as listener:
+            address = f"{in_url(host)}:{listener.getsockname()[1]}"
+            click.echo(
+                f"dead letters of {settings.connection.bootstrap_servers}, until Ctrl-C: "
+                f"http://{address}{secrets.entry}",
+                err=True,
+            )
+            serve(application(settings, secrets, frozenset({in_url(host).lower()})), listener)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another --port, or 0"
+        ) from error
+
+
+def _explain(error: Exception) -> str | None:
+    explanation = explained(error)
+    # The next failure may have other reasons.
+    forget_attempts()
+    return None if explanation is None else explanation.format_message()
