@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from tracing.cli.attempts import forget_attempts
 from tracing.cli.dlq_chosen import is_dead_letter_topic
+from tracing.cli.dlq_sending import replay_telemetry
 from tracing.cli.dlq_state import replay_topic_option
 from tracing.cli.failures import explained
 from tracing.cli.option_types import Positive
@@ -46,6 +48,11 @@ _PORT: Final = 8430
     "can use the server.",
 )
 @click.option(
+    "--allow-replay",
+    is_flag=True,
+    help="Let pages replay dead letters, after a dry run; without it, the server only reads.",
+)
+@click.option(
     "--show-payload",
     is_flag=True,
     help="Let pages show key, value, stack trace and all headers, which may hold personal data.",
@@ -64,6 +71,7 @@ def serve_command(
     host: str,
     port: int,
     allow_remote: bool,
+    allow_replay: bool,
     show_payload: bool,
     read_time: float,
     replay_topic: str,
@@ -78,7 +86,9 @@ def serve_command(
     The server is for one operator on this machine. Open the address that it prints: a token in it
     opens a session in that browser alone, until the server ends.
 
-    It only reads. A page shows keys and values on request, and only with --show-payload.
+    It only reads, unless --allow-replay is set. Then a page shows in a dry run which dead letters
+    would go where, and sends just these once that is confirmed. Keys and values are shown on
+    request, and only with --show-payload.
     """
     try:
         from tracing.dlq_web.app import application  # noqa: PLC0415 - the extra may be missing
@@ -96,32 +106,36 @@ def serve_command(
     if trace_url is not None and not trace_url.startswith(("http://", "https://")):
         raise click.UsageError("--trace-url is not the URL of a page: it begins with https://")
     formats = formats_of(options)
-    settings = Settings(
-        connection=connection_of(options, timeout),
-        is_dead_letter_topic=lambda topic: is_dead_letter_topic(topic, names, suffix, formats),
-        explain=_explain,
-        template=names.template,
-        formats=formats,
-        replay_topic=replay_topic,
-        timeout_s=timeout,
-        read_s=read_time,
-        trace_url=trace_url,
-        show_payload=show_payload,
-    )
     secrets = Secrets()
-    try:
-        with listening(host, port) as listener:
-            address = f"{in_url(host)}:{listener.getsockname()[1]}"
-            click.echo(
-                f"dead letters of {settings.connection.bootstrap_servers}, until Ctrl-C: "
-                f"http://{address}{secrets.entry}",
-                err=True,
-            )
-            serve(application(settings, secrets, frozenset({in_url(host).lower()})), listener)
-    except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {host}:{port} ({error.strerror}): choose another --port, or 0"
-        ) from error
+    connection = connection_of(options, timeout)
+    with ExitStack() as stack:
+        telemetry = stack.enter_context(replay_telemetry()) if allow_replay else None
+        settings = Settings(
+            connection=connection,
+            is_dead_letter_topic=lambda topic: is_dead_letter_topic(topic, names, suffix, formats),
+            explain=_explain,
+            template=names.template,
+            formats=formats,
+            replay_topic=replay_topic,
+            timeout_s=timeout,
+            read_s=read_time,
+            trace_url=trace_url,
+            show_payload=show_payload,
+            telemetry=telemetry,
+        )
+        try:
+            listener = stack.enter_context(listening(host, port))
+        except OSError as error:
+            raise click.ClickException(
+                f"cannot listen on {host}:{port} ({error.strerror}): choose another --port, or 0"
+            ) from error
+        address = f"{in_url(host)}:{listener.getsockname()[1]}"
+        click.echo(
+            f"dead letters of {connection.bootstrap_servers}, until Ctrl-C: "
+            f"http://{address}{secrets.entry}",
+            err=True,
+        )
+        serve(application(settings, secrets, frozenset({in_url(host).lower()})), listener)
 
 
 def _explain(error: Exception) -> str | None:

@@ -17,6 +17,8 @@ from tracing.dlq_web.pages import Pages
 from tracing.dlq_web.problems import PageError, no_answer
 from tracing.dlq_web.reading import Reading
 from tracing.dlq_web.rendering import Rendering
+from tracing.dlq_web.replay_pages import ReplayPages
+from tracing.dlq_web.replay_plans import Plans
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,13 +39,18 @@ def application(
         hosts: Names of this host that browsers may use, besides those of the loopback interface.
     """
     rendering = Rendering(settings, secrets)
-    pages = Pages(settings, Reading(settings), rendering)
+    reading = Reading(settings)
+    pages = Pages(settings, reading, rendering)
+    replays = ReplayPages(settings, Plans(settings, reading), rendering, secrets)
     style = (files("tracing.dlq_web") / "style.css").read_bytes()
     failures = _Failures(settings, rendering)
     routes = [
         Route("/", pages.overview),
         Route("/letters", pages.letters),
         Route("/letter", pages.letter),
+        Route("/replay", replays.make, methods=["POST"]),
+        Route("/replay/{plan}", replays.show),
+        Route("/replay/{plan}/send", replays.send, methods=["POST"]),
         Route("/style.css", lambda _: Response(style, media_type="text/css")),
     ]
     app = Starlette(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html import unescape
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
@@ -59,6 +60,17 @@ class Browser:
     def follow(self, link: str) -> Response:
         response: Any = self.client.get(link)
         return response  # type: ignore[no-any-return]
+
+    def post(self, path: str, **fields: str | list[str]) -> Response:
+        """Send a form as a page of this server does, and return the answer, or where it leads."""
+        answer: Any = self.client.post(
+            f"{self.secrets.base}/{path}",
+            data={"form_secret": self.secrets.form, **fields},
+            headers={"origin": f"http://{HOST}"},
+        )
+        if answer.status_code == HTTPStatus.SEE_OTHER:
+            return self.follow(answer.headers["location"])
+        return answer  # type: ignore[no-any-return]
 
 
 def links(response: Response) -> dict[str, str]:

@@ -1,0 +1,287 @@
+"""A replay sends what its dry run has shown, once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
+from httpx import ASGITransport, AsyncClient
+
+from demo_pipeline.broker import create_topics
+from tests.tracing.dlq.cluster import Cluster
+from tests.tracing.dlq_web.browsing import HOST, Browser, add, rows
+from tracing import Telemetry
+from tracing.dlq import letters, replaying
+from tracing.dlq_web import replay_plans
+from tracing.headers.dead_letter import REPLAY_GROUP
+
+if TYPE_CHECKING:
+    from httpx import Response
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(params=["embedded_servers", pytest.param("kafka_servers", marks=pytest.mark.kafka)])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    cluster = Cluster(request.getfixturevalue(request.param))
+    asyncio.run(cluster.fill())
+    return cluster
+
+
+@pytest.fixture
+def browser(cluster: Cluster) -> Browser:
+    return Browser(cluster.servers, telemetry=Telemetry("dead-letters"))
+
+
+def places(cluster: Cluster, *offsets: int) -> list[str]:
+    return [f"{cluster.of_payment}/0/{offset}" for offset in offsets]
+
+
+def values(cluster: Cluster) -> list[Any]:
+    return sorted(record.value for record in asyncio.run(cluster.records()))
+
+
+def plan_of(page: Response) -> str:
+    """Return the path of the form that confirms a dry run."""
+    found = re.search(r'action="/[^/"]+/(replay/[^/"]+/send)"', page.text)
+    assert found is not None, page.text
+    return found[1]
+
+
+def test_a_dry_run_shows_what_goes_where_and_sends_nothing(
+    cluster: Cluster, browser: Browser
+) -> None:
+    page = browser.post("replay", id=places(cluster, 0, 2))
+
+    assert "Replay 2 dead letters?" in page.text
+    assert [
+        f"{cluster.of_payment}/0/0 {cluster.topic}, partition 1 payment ConnectionError no",
+        f"{cluster.of_payment}/0/2 {cluster.topic}, partition 1 payment KeyError no",
+    ] == rows(page)
+    assert [] == values(cluster)
+
+
+def test_a_confirmed_replay_sends_these_dead_letters_alone(
+    cluster: Cluster, browser: Browser
+) -> None:
+    dry_run = browser.post("replay", id=places(cluster, 0, 2))
+    asyncio.run(add(cluster, 2))
+
+    page = browser.post(plan_of(dry_run))
+
+    assert "2 dead letters replayed" in page.text
+    assert ["sent", "sent"] == [row.rpartition(" ")[2] for row in rows(page)]
+    assert [b"secret-1", b"secret-5"] == values(cluster)
+    (record, _) = asyncio.run(cluster.records())
+    assert b"payment" == dict(record.headers)[REPLAY_GROUP]
+    listed = rows(browser.get("letters", topic=cluster.of_payment))
+    assert 2 == sum("replayed at 20" in row for row in listed)
+
+
+def test_a_form_that_is_sent_twice_replays_once(cluster: Cluster, browser: Browser) -> None:
+    path = plan_of(browser.post("replay", id=places(cluster, 0)))
+
+    for _ in range(3):
+        page = browser.post(path)
+        assert "1 dead letter replayed" in page.text
+        assert rows(page)[0].endswith("ConnectionError sent")
+        assert "1 dead letter replayed" in browser.get(path.removesuffix("/send")).text
+
+    assert [b"secret-1"] == values(cluster)
+
+
+async def test_forms_at_the_same_time_replay_once(cluster: Cluster) -> None:
+    def make() -> tuple[Browser, str]:
+        browser = Browser(cluster.servers, telemetry=Telemetry("dead-letters"))
+        return browser, plan_of(browser.post("replay", id=places(cluster, 0, 1)))
+
+    # Two servers have made a dry run of the same dead letters, and each form is sent three times.
+    made = [await asyncio.to_thread(make) for _ in range(2)]
+
+    async def send(browser: Browser, path: str) -> None:
+        transport = ASGITransport(app=browser.client.app)
+        async with AsyncClient(transport=transport, base_url=f"http://{HOST}") as client:
+            await client.post(
+                f"{browser.secrets.base}/{path}",
+                data={"form_secret": browser.secrets.form},
+                headers={
+                    "origin": f"http://{HOST}",
+                    "cookie": f"dead_letters={browser.secrets.session}",
+                },
+            )
+
+    await asyncio.gather(*(send(*each) for each in made * 3))
+
+    assert [b"secret-1", b"secret-3"] == sorted(each.value for each in await cluster.records())
+
+
+def test_what_another_replay_has_sent_since_the_dry_run_is_left_out(
+    cluster: Cluster, browser: Browser
+) -> None:
+    path = plan_of(browser.post("replay", id=places(cluster, 0, 1)))
+    assert 0 == cluster.run("replay", "--id", *places(cluster, 0))
+
+    page = browser.post(path)
+
+    assert "1 dead letter replayed" in page.text
+    assert "replayed after the dry run" in rows(page)[0]
+    assert [b"secret-1", b"secret-3"] == values(cluster)
+
+
+def test_another_record_at_the_place_of_a_dead_letter_is_not_sent(
+    cluster: Cluster, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = plan_of(browser.post("replay", id=places(cluster, 0, 1)))
+
+    async def changed(*arguments: Any, **options: Any) -> Any:
+        async for dead_letter in letters(*arguments, **options):
+            if dead_letter.id.offset == 0:
+                object.__setattr__(dead_letter.record, "timestamp", 1)
+                yield dead_letter
+
+    monkeypatch.setattr(replay_plans, "letters", changed)
+    page = browser.post(path)
+
+    assert "0 dead letters replayed" in page.text
+    assert "another record is at its place now" in rows(page)[0]
+    assert "no longer there" in rows(page)[1]
+    assert [] == values(cluster)
+
+
+def test_dead_letters_that_were_replayed_are_sent_again_only_on_request(
+    cluster: Cluster, browser: Browser
+) -> None:
+    assert 0 == cluster.run("replay", "--id", *places(cluster, 0))
+
+    page = browser.post("replay", shown=places(cluster, 0, 1), all="yes")
+
+    assert "Replay 1 dead letter?" in page.text
+    assert "replayed at 20" in rows(page)[1]
+    again = browser.post("replay", id=places(cluster, 0, 1), again="yes")
+    assert "Replay 2 dead letters?" in again.text
+    assert "2 dead letters replayed" in browser.post(plan_of(again)).text
+    assert [b"secret-1", b"secret-1", b"secret-3"] == values(cluster)
+
+
+def test_what_cannot_be_replayed_is_listed_with_the_reason(
+    cluster: Cluster, browser: Browser
+) -> None:
+    asyncio.run(add(cluster, 1, topic="elsewhere"))
+
+    page = browser.post("replay", id=[f"{cluster.of_payment}/1/0", *places(cluster, 0, 99)])
+
+    assert "Replay 1 dead letter?" in page.text
+    assert "whose dead letters do not go to" in page.text
+    assert "it is not there" in page.text
+    assert 1 == len(rows(page))
+    # Where nothing is left, there is nothing to confirm.
+    assert "/send" not in browser.post("replay", id=f"{cluster.of_payment}/1/0").text
+
+
+def test_dead_letters_of_other_systems_need_a_tick(cluster: Cluster, browser: Browser) -> None:
+    source = cluster.topic
+    lies_in = f"{source}-dlt"
+    options = {
+        "telemetry": Telemetry("dead-letters"),
+        "is_dead_letter_topic": lambda topic: topic == lies_in,
+    }
+    asyncio.run(_write_of_spring(cluster, lies_in))
+    other = Browser(cluster.servers, **options)
+    page = other.post("replay", id=f"{lies_in}/0/0")
+    assert "all groups" in page.text
+
+    assert 400 == other.post(plan_of(page)).status_code
+    assert [] == values(cluster)
+    assert "1 dead letter replayed" in other.post(plan_of(page), others="yes").text
+    assert [b"spring"] == values(cluster)
+
+
+async def _write_of_spring(cluster: Cluster, topic: str) -> None:
+    await create_topics(cluster.servers, {topic: 1})
+    async with AIOKafkaProducer(bootstrap_servers=cluster.servers) as producer:
+        headers = [
+            ("kafka_dlt-original-topic", cluster.topic.encode()),
+            ("kafka_dlt-original-partition", (0).to_bytes(4)),
+            ("kafka_dlt-original-offset", (3).to_bytes(8)),
+            ("kafka_dlt-original-consumer-group", b"payment"),
+            ("kafka_dlt-exception-fqcn", b"java.lang.IllegalStateException"),
+        ]
+        await producer.send_and_wait(topic, b"spring", b"k", headers=headers)
+
+
+def test_a_server_that_only_reads_has_no_forms_and_replays_nothing(
+    cluster: Cluster, browser: Browser
+) -> None:
+    reader = Browser(cluster.servers)
+    for page in (
+        reader.get("letters", topic=cluster.of_payment),
+        reader.get("letter", id=places(cluster, 0)[0]),
+    ):
+        assert 'method="post"' not in page.text
+
+    assert 403 == reader.post("replay", id=places(cluster, 0)).status_code
+    assert 403 == reader.post("replay/any/send").status_code
+    assert 'method="post"' in browser.get("letters", topic=cluster.of_payment).text
+    assert [] == values(cluster)
+
+
+def test_forms_that_select_nothing_or_too_much_are_refused(
+    cluster: Cluster, browser: Browser
+) -> None:
+    for chosen in (
+        [],
+        ["nonsense"],
+        [*places(cluster, 0), f"{cluster.of_shipping}/0/0"],
+        [f"{cluster.of_payment}/0/{offset}" for offset in range(51)],
+    ):
+        assert 400 == browser.post("replay", id=chosen).status_code
+    assert 404 == browser.post("replay", id=f"{cluster.topic}/0/0").status_code
+    assert 404 == browser.post("replay/guessed/send").status_code
+
+
+def test_an_old_dry_run_cannot_be_confirmed(
+    cluster: Cluster, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = plan_of(browser.post("replay", id=places(cluster, 0)))
+    monkeypatch.setattr(replay_plans, "_VALID_S", -1)
+
+    answer = browser.post(path)
+
+    assert 404 == answer.status_code
+    assert "Nothing was sent" in answer.text
+    assert [] == values(cluster)
+
+
+def test_a_replay_that_ends_early_says_why_and_what_is_not_known(
+    cluster: Cluster, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = plan_of(browser.post("replay", id=places(cluster, 0)))
+
+    async def broken(*_: Any, **__: Any) -> None:
+        raise KafkaConnectionError("gone")
+
+    monkeypatch.setattr(replay_plans, "replay", broken)
+    page = browser.post(path)
+
+    assert "It ended early" in page.text
+    assert "no Kafka broker answers" in page.text
+    assert "its page shows whether it was sent" in rows(page)[0]
+
+
+def test_a_dead_letter_that_the_broker_refuses_is_listed_with_the_reason(
+    cluster: Cluster, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = plan_of(browser.post("replay", id=places(cluster, 0)))
+
+    async def failing(*_: Any) -> None:
+        raise KafkaConnectionError("gone")
+
+    monkeypatch.setattr(replaying, "send_raw", failing)
+    page = browser.post(path)
+
+    assert "0 dead letters replayed" in page.text
+    assert "not sent: KafkaConnectionError" in rows(page)[0]
