@@ -85,7 +85,7 @@ def chart_section(chart: Chart, note: str) -> str:
     return (
         f'<section aria-labelledby="{title}"><h2 id="{title}">{chart.title}</h2>'
         f'<p class="quiet">{note}</p>'
-        f'<div class="scroll" role="region" aria-labelledby="{title}" tabindex="0">'
+        f'<div class="scroll" role="group" aria-labelledby="{title}" tabindex="0">'
         f"{_drawing(chart)}</div></section>"
     )
 

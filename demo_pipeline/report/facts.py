@@ -7,7 +7,7 @@ from opentelemetry.sdk.metrics.export import MetricsData, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
-from demo_pipeline.report.model import Role, SagaFacts, SpanFacts
+from demo_pipeline.report.model import EventFacts, Role, SagaFacts, SpanFacts
 
 _OPERATION: Final = "messaging.operation.name"
 _TOPIC: Final = "messaging.destination.name"
@@ -81,7 +81,8 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         out_of_order=any(event.name == _ORDER_EVENT for event in span.events),
         catch_up=attributes.get(_CATCH_UP) is True,
         saga=_read_saga(attributes) if role in _OF_SAGAS else None,
-        attributes={**attributes, **_status(span), **_events(span)},
+        attributes={**attributes, **_status(span)},
+        events=_events(span),
     )
 
 
@@ -144,11 +145,7 @@ def _status(span: ReadableSpan) -> dict[str, object]:
     return {"status": span.status.description} if span.status.description else {}
 
 
-def _events(span: ReadableSpan) -> dict[str, object]:
-    """Return span events, mostly exceptions, as attributes for people to read."""
-    return {
-        f"event {number} {event.name}": "; ".join(
-            f"{key}: {value!s}" for key, value in (event.attributes or {}).items()
-        )
-        for number, event in enumerate(span.events, 1)
-    }
+def _events(span: ReadableSpan) -> tuple[EventFacts, ...]:
+    return tuple(
+        EventFacts(event.name, event.timestamp, event.attributes or {}) for event in span.events
+    )

@@ -27,6 +27,6 @@ def html_table(title_id: str, caption: str, headings: Sequence[str], groups: Ite
     head += "".join(f'<th scope="col">{heading}</th>' for heading in others)
     bodies = "".join(f"<tbody>{rows}</tbody>" for rows in groups)
     return (
-        f'<div class="scroll" role="region" aria-labelledby="{title_id}" tabindex="0"><table>'
-        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead>{bodies}</table></div>"
+        f'<div class="scroll" role="group" aria-labelledby="{title_id}" tabindex="0"><table>'
+        f"<caption><span>{caption}</span></caption><thead><tr>{head}</tr></thead>{bodies}</table></div>"
     )

@@ -76,6 +76,15 @@ class SagaFacts:
     overdue: bool
 
 
+@dataclass(frozen=True, slots=True)
+class EventFacts:
+    """An event of a span, for example an exception; `at_ns` is its time, unix ns."""
+
+    name: str
+    at_ns: int
+    attributes: Mapping[str, object]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SpanFacts:
     """One span, read tolerantly: an attribute that is missing or of a wrong type is neutral.
@@ -116,6 +125,7 @@ class SpanFacts:
     catch_up: bool
     saga: SagaFacts | None
     attributes: Mapping[str, object]
+    events: tuple[EventFacts, ...]
 
     @property
     def title(self) -> str:

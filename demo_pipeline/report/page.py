@@ -13,12 +13,14 @@ from demo_pipeline.report.catch_up_table import catch_up_section
 from demo_pipeline.report.coupling_table import coupling_section
 from demo_pipeline.report.lag_chart import backlog_section, lag_section
 from demo_pipeline.report.model import Hop, RunResult
-from demo_pipeline.report.page_data import page_data
+from demo_pipeline.report.page_data import orders_on_page, page_data
+from demo_pipeline.report.page_orders import left_out_note, state_options, troubled_tile
 from demo_pipeline.report.page_sections import delivery_section, message_section, saga_section
 from demo_pipeline.report.schema_table import schema_section
 from demo_pipeline.report.wording import (
     counted,
     escaped,
+    human,
     milliseconds,
     per_second,
     percentiles,
@@ -26,13 +28,24 @@ from demo_pipeline.report.wording import (
 )
 
 _ASSETS: Final = resources.files("demo_pipeline.report") / "assets"
+# Joined in this order: each uses the ones before it.
+_STYLES: Final = ("base.css", "tables.css", "orders.css", "waterfall.css", "sequence.css")
+_SCRIPTS: Final = (
+    "base.js",
+    "search.js",
+    "span_detail.js",
+    "waterfall.js",
+    "sequence.js",
+    "order.js",
+    "list.js",
+)
 _NS: Final = 1_000_000_000
 
 
 def render_page(result: RunResult, analysis: Analysis) -> str:
     """Render the page; everything from events and spans is escaped."""
-    style = _asset("report.css")
-    script = _asset("report.js")
+    style = "".join(map(_asset, _STYLES))
+    script = "".join(map(_asset, _SCRIPTS))
     started = datetime.fromtimestamp(result.started_unix_ns // _NS, UTC)
     return Template(_asset("report.html.tmpl")).substitute(
         # The policy allows these hashes only: injected markup could not run or load anything.
@@ -45,8 +58,11 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         started_shown=f"{started:%Y-%m-%d %H:%M:%S} UTC",
         orders=f"{len(analysis.orders):,}",
         throughput=per_second(len(analysis.orders), result.duration_s),
-        duration=f"{result.duration_s:.1f} s",
-        median=milliseconds(analysis.end_to_end.p50 if analysis.end_to_end else None),
+        duration=human(round(result.duration_s * _NS)),
+        median=human(analysis.end_to_end.p50 if analysis.end_to_end else None),
+        troubled=troubled_tile(analysis.orders),
+        states=state_options(orders_on_page(analysis)),
+        left_out=left_out_note(analysis),
         verdict=_verdict(result, analysis),
         hops="".join(map(_hop, analysis.hops))
         or '<tr><td colspan="16">Nothing was processed.</td></tr>',

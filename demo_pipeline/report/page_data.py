@@ -1,30 +1,55 @@
 """The data from which the page's script draws orders and waterfalls, as compact JSON.
 
 Texts repeat from span to span, so each is written once and referred to by its index. A trace is
-written once, even if orders share it. `assets/report.js` reads this layout: change both together.
+written once, even if orders share it. `assets/base.js` reads this layout: change both together.
 """
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from demo_pipeline.report.analysis import Analysis
-from demo_pipeline.report.model import OrderReport, SpanFacts, Trace
+from demo_pipeline.report.model import EventFacts, OrderReport, SpanFacts, Trace
+from demo_pipeline.report.order_state import is_troubled, state_of
 from demo_pipeline.report.tree import rows
 
-_NS_PER_US = 1_000
+_NS_PER_US: Final = 1_000
+MOST_ORDERS: Final = 1_000
+"""The page has no more: its size, and the time to search it, are bounded."""
 
 
-def page_data(analysis: Analysis, started_unix_ns: int) -> str:
-    """Return orders and traces as JSON that is safe inside a `<script>` element."""
+def orders_on_page(analysis: Analysis) -> Sequence[OrderReport]:
+    """Return the orders on the page: those that need a person, then the slowest."""
+    ranked = sorted(analysis.orders, key=lambda report: not is_troubled(report))
+    kept = {report.order.order_id for report in ranked[:MOST_ORDERS]}
+    return [report for report in analysis.orders if report.order.order_id in kept]
+
+
+def page_data(
+    analysis: Analysis, started_unix_ns: int, users: Mapping[str, str] | None = None
+) -> str:
+    """Return orders and traces as JSON that is safe inside a `<script>` element.
+
+    Args:
+        analysis: The analysed run.
+        started_unix_ns: When the run started, unix ns.
+        users: The users of orders by order id, if the page may name them.
+    """
+    reports = orders_on_page(analysis)
     texts: dict[str, int] = {}
     shapes: dict[tuple[int, ...], int] = {}
 
     def text(value: str) -> int:
         return texts.setdefault(value, len(texts))
 
-    def span_row(span: SpanFacts, depth: int) -> list[int | str]:
+    def event_row(event: EventFacts) -> list[object]:
+        pairs = [[text(key), text(_shown(value))] for key, value in event.attributes.items()]
+        return [_us(event.at_ns - started_unix_ns), text(event.name), *pairs]
+
+    def span_row(span: SpanFacts, depth: int) -> list[object]:
         keys = tuple(text(key) for key in span.attributes)
         return [
-            text(span.title),
+            text(span.name),
             text(span.service),
             text(span.role.value),
             text(span.kind),
@@ -34,19 +59,20 @@ def page_data(analysis: Analysis, started_unix_ns: int) -> str:
             -1 if span.lead_ns is None else _us(span.lead_ns),
             text("error" if span.failed else span.mark),
             f"{span.span_id:016x}",
+            [event_row(event) for event in span.events],
             shapes.setdefault(keys, len(shapes)),
             *(text(_shown(value)) for value in span.attributes.values()),
         ]
 
     numbers: dict[Trace, int] = {}
-    for report in analysis.orders:
+    for report in reports:
         for trace in report.order.traces:
             numbers.setdefault(trace, len(numbers))
     traces = [
         [f"{trace.trace_id:032x}", [span_row(row.span, row.depth) for row in rows(trace.spans)]]
         for trace in numbers
     ]
-    orders = [_order(report, numbers) for report in analysis.orders]
+    orders = [_order(report, numbers, users or {}) for report in reports]
     data = {
         "orders": orders,
         "traces": traces,
@@ -58,7 +84,9 @@ def page_data(analysis: Analysis, started_unix_ns: int) -> str:
     return encoded.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _order(report: OrderReport, numbers: dict[Trace, int]) -> list[object]:
+def _order(
+    report: OrderReport, numbers: Mapping[Trace, int], users: Mapping[str, str]
+) -> list[object]:
     timing = report.timing
     return [
         report.order.order_id,
@@ -66,7 +94,9 @@ def _order(report: OrderReport, numbers: dict[Trace, int]) -> list[object]:
         _us(timing.duration_ns) if timing else None,
         [_us(duration) for _, duration in timing.breakdown.parts()] if timing else [],
         report.fault,
-        int(report.dead_lettered),
+        state_of(report).value,
+        int(is_troubled(report)),
+        users.get(report.order.order_id, ""),
     ]
 
 

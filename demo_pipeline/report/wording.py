@@ -13,6 +13,9 @@ KEPT: Final = "Counts are totals in the databases; times are from this run."
 LIST_DEAD_LETTERS: Final = "python -m tracing dlq list --bootstrap-servers HOST:PORT"
 _NS_PER_MS: Final = 1_000_000
 _LONGEST: Final = 160
+# Below the first figure, in µs, a duration is shown in this unit.
+_UNITS: Final = ((999.5, 1, "µs"), (999_500, 1_000, "ms"), (99_950_000, 1_000_000, "s"))
+_HOUR_S: Final = 3600
 
 
 def printable(text: str) -> str:
@@ -37,6 +40,29 @@ def milliseconds(duration_ns: int | None) -> str:
         if round(value, digits) < limit:
             return f"{value:.{digits}f}"
     return f"{value:,.0f}"
+
+
+def human(duration_ns: int | None) -> str:
+    """Format a duration with its unit: `420 µs`, `5.35 ms`, `622 ms`, `54.3 s`, `2 min 5 s`."""
+    if duration_ns is None:
+        return NOTHING
+    us = duration_ns / 1000
+    if us <= 0:
+        return "0 ms"
+    for limit, unit_us, unit in _UNITS:
+        if us < limit:
+            value = us / unit_us
+            return f"{value:.{_digits(value) if unit_us > 1 else 0}f} {unit}"
+    seconds = round(us / 1_000_000)
+    if seconds < _HOUR_S:
+        return f"{seconds // 60} min {seconds % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def _digits(value: float) -> int:
+    """Return the decimals of three significant digits."""
+    return next((digits for limit, digits in ((9.995, 2), (99.95, 1)) if value < limit), 0)
 
 
 def percentiles(spread: Distribution | None) -> tuple[str, str, str]:

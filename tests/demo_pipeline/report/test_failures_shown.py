@@ -194,7 +194,8 @@ def test_the_page_links_to_a_dead_lettered_orders_trace(outage: RunResult, tmp_p
         if tag == "button" and "data-trace" in attributes
     ]
     orders = {order[0]: order for order in shown.data["orders"]}
-    assert {"lost": 1, "lost-too": 1, "slow": 0} == {id_: row[5] for id_, row in orders.items()}
+    states = {"lost": "dead-lettered", "lost-too": "dead-lettered", "slow": "completed"}
+    assert states == {order_id: row[5] for order_id, row in orders.items()}
     assert shown.data["traces"][orders["lost"][1][0]][0] == wanted
     assert orders["lost"][3] == [13_000, 82_000, 3_000, 400_000, 2_000]
     texts = shown.data["texts"]
@@ -205,7 +206,6 @@ def test_the_page_links_to_a_dead_lettered_orders_trace(outage: RunResult, tmp_p
         ("retry", 300_000),
         ("dead_letter", -1),
     ]
-    assert "dead letters first" in shown.text
 
 
 def test_nothing_about_failures_becomes_markup(recorder: "Recorder", tmp_path: Path) -> None:

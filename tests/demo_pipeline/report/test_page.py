@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from demo_pipeline.report.page_data import MOST_ORDERS
 from tests.demo_pipeline.report.showing import Page, page
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def test_the_page_refers_to_nothing_outside(recorder: "Recorder", tmp_path: Path
     assert [
         attributes
         for _, attributes in shown.elements
-        if {"src", "href", "style"} & attributes.keys()
+        if {"src", "style"} & attributes.keys()
+        or not (attributes.get("href") or "#").startswith("#")
     ] == []
     scripts_and_styles = "".join(text for texts in shown.raw.values() for text in texts)
     assert not re.search(r"https?://|url\(|@import|innerHTML", scripts_and_styles)
@@ -93,20 +95,29 @@ def test_orders_are_embedded_slowest_first_with_their_spans(
     data = page(recorder.result("quick", "lost", "slow"), tmp_path).data
 
     assert [order[0] for order in data["orders"]] == ["slow", "quick", "lost"]
-    order_id, (trace,), took, parts, fault, dead_lettered = data["orders"][0]
-    assert (
+    order_id, (trace,), *rest = data["orders"][0]
+    assert ("slow", [120_000, [89_000, 24_000, 5_000, 0, 2_000], None, "completed", 0, ""]) == (
         order_id,
-        took,
-        parts,
-        fault,
-        dead_lettered,
-    ) == ("slow", 120_000, [89_000, 24_000, 5_000, 0, 2_000], None, 0)
+        rest,
+    )
     trace_id, spans = data["traces"][trace]
     assert f"{request.get_span_context().trace_id:032x}" == trace_id
     assert len(spans) == 12
-    name, service, role, kind, depth, start, duration, wait, mark, span_id, shape, *values = next(
-        span for span in spans if span[7] == 50_000
-    )
+    (
+        name,
+        service,
+        role,
+        kind,
+        depth,
+        start,
+        duration,
+        wait,
+        mark,
+        span_id,
+        events,
+        shape,
+        *values,
+    ) = next(span for span in spans if span[7] == 50_000)
     texts = data["texts"]
     assert [texts[number] for number in (name, service, role, kind)] == [
         "process inventory.events",
@@ -116,13 +127,15 @@ def test_orders_are_embedded_slowest_first_with_their_spans(
     ]
     assert (depth, start, duration, texts[mark]) == (4, 70_000, 11_000, "")
     assert re.fullmatch("[0-9a-f]{16}", span_id)
+    assert [] == events
     attributes = {
         texts[key]: texts[value] for key, value in zip(data["shapes"][shape], values, strict=True)
     }
     assert attributes["messaging.message.conversation_id"] == "slow"
     assert attributes["kafka.offset"] == "7"
     assert wait == 50_000
-    assert data["orders"][2] == ["lost", [], None, [], "order lost has no trace", 0]
+    fault = "order lost has no trace"
+    assert ["lost", [], None, [], fault, "unfinished", 1, ""] == data["orders"][2]
 
 
 def test_a_trace_that_orders_share_is_embedded_once(recorder: "Recorder", tmp_path: Path) -> None:
@@ -137,15 +150,34 @@ def test_a_trace_that_orders_share_is_embedded_once(recorder: "Recorder", tmp_pa
     assert [order[1] for order in data["orders"]] == [[0], [0]]
 
 
-def test_exceptions_are_among_the_attributes(recorder: "Recorder", tmp_path: Path) -> None:
+def test_exceptions_are_embedded_with_their_span(recorder: "Recorder", tmp_path: Path) -> None:
     request = recorder.request(0, 5)
     recorder.process("payment", "t", "a", 6, 9, request, error=ValueError("card store is down"))
 
-    texts = page(recorder.result("a"), tmp_path).data["texts"]
+    data = page(recorder.result("a"), tmp_path).data
 
-    assert "event 1 exception" in texts
-    assert "card store is down" in texts
-    assert any("exception.message: card store is down" in text for text in texts)
+    texts, ((_, (_, span)),) = data["texts"], data["traces"]
+    ((at, name, *pairs),) = span[10]
+    assert (9_000, "exception") == (at, texts[name])
+    shown = {texts[key]: texts[value] for key, value in pairs}
+    assert "card store is down" == shown["exception.message"]
+
+
+def test_a_page_is_bounded_and_keeps_the_orders_that_need_a_person(
+    recorder: "Recorder", tmp_path: Path
+) -> None:
+    request = recorder.order("fine")
+    for number in range(MOST_ORDERS + 20):
+        recorder.process("payment", "t", f"o{number}", 6, 9 + number / 1000, request)
+    recorder.given_up("given up")
+
+    order_ids = ["fine", "given up", *(f"o{number}" for number in range(MOST_ORDERS + 20))]
+    shown = page(recorder.result(*order_ids), tmp_path)
+
+    kept = [order[0] for order in shown.data["orders"]]
+    assert MOST_ORDERS == len(kept)
+    assert "given up" in kept
+    assert "22 more orders can be found in traces.jsonl" in " ".join(shown.text.split())
 
 
 def test_tables_and_verdict_need_no_script(recorder: "Recorder", tmp_path: Path) -> None:

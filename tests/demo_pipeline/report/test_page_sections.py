@@ -28,7 +28,7 @@ def test_the_pages_tables_are_named_captioned_and_scrollable(
 ) -> None:
     elements = page(mixed_sagas, tmp_path).elements
 
-    regions = [attributes for _, attributes in elements if attributes.get("role") == "region"]
+    regions = [attributes for _, attributes in elements if attributes.get("role") == "group"]
     ours = [each for each in regions if each.get("aria-labelledby") == "sagas-title"]
     assert [each.get("tabindex") for each in ours] == ["0", "0"]
     tags = [tag for tag, _ in elements]
@@ -59,10 +59,10 @@ def test_the_page_has_a_pattern_and_an_explanation_for_each_role(
     shown = page(mixed_sagas, tmp_path)
 
     (style,), script = shown.raw["style"], shown.raw["script"][1]
-    for role, name, meaning in (("saga", "saga", "saga"), ("saga.step", "step", "saga step")):
+    for role, name, meaning in (("saga", "whole", "saga"), ("saga.step", "step", "saga step")):
         assert f'["{name}", "{meaning}", "{role}"]' in script
         assert f"\n.{name} {{ background:" in style
-    assert 'saga: "saga", "saga.step": "step"' in script
+    assert 'saga: "whole", "saga.step": "step"' in script
 
 
 def test_nothing_about_sagas_becomes_markup(recorder: "Recorder", tmp_path: Path) -> None:
