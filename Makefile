@@ -27,7 +27,7 @@ $(READY): requirements.txt pyproject.toml dashboards/pyproject.toml demo_pipelin
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python -m demo_pipeline run
+	$(BIN)/python -m demo_pipeline run --tables
 
 test: lint types unit
 

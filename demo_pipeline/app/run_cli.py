@@ -72,6 +72,11 @@ def _by_scenario(field: str) -> str:
     help="Write report.html, traces.jsonl and metrics.jsonl to this folder.",
 )
 @click.option(
+    "--tables",
+    is_flag=True,
+    help="Print the whole waterfall, and below it all tables: hops, lag, sagas, deliveries.",
+)
+@click.option(
     "--databases",
     type=click.Path(path_type=Path),
     metavar="DIR",
@@ -100,6 +105,7 @@ def run_command(
     kafka: bool,
     scenario: str,
     report: Path | None,
+    tables: bool,
     databases: Path | None,
     timeout: float,
     views_port: int,
@@ -140,9 +146,9 @@ def run_command(
     except (DemoError, BrokerError) as error:
         if report is not None:
             # A partial report is useful, and an older one must not be mistaken for it.
-            _show(record.result([_why(error)]), report)
+            _show(record.result([_why(error)]), report, tables=tables)
         raise
-    _show(outcome.result, report)
+    _show(outcome.result, report, tables=tables)
     problems = (*outcome.problems, *check_traces(outcome.result))
     if problems:
         raise DemoError(_listed(problems))
@@ -167,8 +173,8 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def _show(result: RunResult, report: Path | None) -> None:
-    print_summary(result, Console())
+def _show(result: RunResult, report: Path | None, *, tables: bool) -> None:
+    print_summary(result, Console(), tables=tables)
     if report is not None:
         for file in write_report(result, report):
             click.echo(f"wrote {file}")

@@ -12,13 +12,22 @@ from demo_pipeline.report.backlog_table import backlog_part
 from demo_pipeline.report.catch_up_table import catch_up_part
 from demo_pipeline.report.coupling_table import coupling_part
 from demo_pipeline.report.delivery_table import delivery_part
+from demo_pipeline.report.figure_lines import figure_lines
 from demo_pipeline.report.hop_table import hop_part
 from demo_pipeline.report.message_table import message_part
+from demo_pipeline.report.order_state import OrderState, is_troubled, state_of
 from demo_pipeline.report.plain import WIDE, plain_table, print_plainly, width_of
 from demo_pipeline.report.saga_table import saga_part
 from demo_pipeline.report.schema_table import schema_part
 from demo_pipeline.report.waterfall import order_part
-from demo_pipeline.report.wording import counted, milliseconds, per_second, percentiles, printable
+from demo_pipeline.report.wording import (
+    counted,
+    human,
+    milliseconds,
+    per_second,
+    percentiles,
+    printable,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,15 +36,52 @@ if TYPE_CHECKING:
     from demo_pipeline.report.analysis import Analysis
     from demo_pipeline.report.model import Distribution, RunResult
 
+_NS: Final = 1_000_000_000
 _NARROW: Final = 40
 _FAULTS_AT_MOST: Final = 5
+_MOST_ROWS: Final = 60
+# With headline, legend, figures and the names of the written files, 40 lines.
+_FEW_ROWS: Final = 18
+_SEVERITY: Final = {state: place for place, state in enumerate(OrderState)}
 
 
-def print_summary(result: RunResult, console: Console) -> None:
-    """Print the summary of a run at the terminal's width, or in at least 100 columns elsewhere."""
+def print_summary(result: RunResult, console: Console, *, tables: bool = False) -> None:
+    """Print the summary of a run at the terminal's width, or in at least 100 columns elsewhere.
+
+    The verdict and one order's waterfall come first; they and the figures fit on one screen.
+
+    Args:
+        result: The run.
+        console: Where to print.
+        tables: Whether to print all tables, and the whole waterfall.
+    """
     analysis = analyse(result)
     width = max(_NARROW, width_of(console))
-    parts: list[RenderableType] = [*_headline(result, analysis), ""]
+    parts: list[RenderableType] = [*_headline(result, analysis)]
+    parts += _examples(analysis, width, tables=tables)
+    parts += ["", *(_tables(analysis, width) if tables else figure_lines(analysis))]
+    print_plainly(console, Group(*parts), width)
+
+
+def _examples(analysis: Analysis, width: int, *, tables: bool) -> list[RenderableType]:
+    """Show the worst order; with tables, also the slowest."""
+    timed = [order for order in analysis.orders if order.timing]
+    if not timed:
+        return []
+    slowest = timed[0]
+    worst = min(timed, key=lambda order: (not is_troubled(order), _SEVERITY[state_of(order)]))
+    most = _MOST_ROWS if tables else _FEW_ROWS
+    if worst is slowest or not is_troubled(worst):
+        state = f", {state_of(slowest)}" if is_troubled(slowest) else ""
+        return ["", *order_part(f"Slowest order{state}", slowest, width, most)]
+    parts = ["", *order_part(f"{state_of(worst).capitalize()} order", worst, width, most)]
+    if tables:
+        parts += ["", *order_part("Slowest order", slowest, width, most)]
+    return parts
+
+
+def _tables(analysis: Analysis, width: int) -> list[RenderableType]:
+    parts: list[RenderableType] = []
     parts += message_part(analysis.messages, width)
     parts += coupling_part(analysis.couplings, width)
     parts += schema_part(analysis.schemas, width)
@@ -45,15 +91,7 @@ def print_summary(result: RunResult, console: Console) -> None:
     parts += backlog_part(analysis.backlogs, analysis.answers, width)
     parts += catch_up_part(analysis.catch_ups, width)
     parts += saga_part(analysis.sagas, width)
-    parts += [*delivery_part(analysis, width), ""]
-    slowest = next((order for order in analysis.orders if order.timing), None)
-    dead_lettered = analysis.dead_lettered_order
-    if slowest:
-        both = "Slowest order, dead-lettered"
-        parts += order_part(both if slowest is dead_lettered else "Slowest order", slowest, width)
-    if dead_lettered and dead_lettered is not slowest:
-        parts += ["", *order_part("Dead-lettered order", dead_lettered, width)]
-    print_plainly(console, Group(*parts), width)
+    return [*parts, *delivery_part(analysis, width), ""]
 
 
 def _headline(result: RunResult, analysis: Analysis) -> list[Text]:
@@ -61,7 +99,7 @@ def _headline(result: RunResult, analysis: Analysis) -> list[Text]:
     figures = (
         counted(orders, "order"),
         per_second(orders, result.duration_s),
-        f"{result.duration_s:.1f} s",
+        human(round(result.duration_s * _NS)),
         f"scenario {printable(result.scenario)}",
     )
     faults = analysis.faults

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from demo_pipeline.report.model import SpanFacts
+from demo_pipeline.report.model import Role, SpanFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +50,28 @@ def rows(spans: Sequence[SpanFacts]) -> tuple[Row, ...]:
                 Row(child, (*row.more, place > 0)) for place, child in enumerate(reversed(below))
             )
     return tuple(ordered)
+
+
+def longest(spans: Sequence[SpanFacts], most: int) -> Sequence[SpanFacts]:
+    """Return at most so many spans, failed ones before long ones, with all spans above them."""
+    if len(spans) <= most:
+        return spans
+    by_id = {span.span_id: span for span in spans}
+    kept: dict[int, SpanFacts] = {}
+    for span in sorted(spans, key=lambda span: (not _is_bad(span), -_length(span), span.start_ns)):
+        added: dict[int, SpanFacts] = {}
+        above: SpanFacts | None = span
+        while above is not None and above.span_id not in kept and above.span_id not in added:
+            added[above.span_id] = above
+            above = None if above.parent_id is None else by_id.get(above.parent_id)
+        if len(kept) + len(added) <= most:
+            kept |= added
+    return tuple(kept.values())
+
+
+def _is_bad(span: SpanFacts) -> bool:
+    return span.failed or span.role is Role.DEAD_LETTER
+
+
+def _length(span: SpanFacts) -> int:
+    return span.duration_ns + (span.lead_ns or 0)

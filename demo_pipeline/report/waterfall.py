@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from demo_pipeline.report.model import Breakdown, OrderReport, Role, SpanFacts
-from demo_pipeline.report.tree import Row, rows
-from demo_pipeline.report.wording import counted, milliseconds, printable, shares
+from demo_pipeline.report.tree import Row, longest, rows
+from demo_pipeline.report.wording import counted, human, printable, shares
 
 _WAIT: Final = ("░", "yellow")
 _SEND: Final = ("▒", "magenta")
@@ -43,7 +43,7 @@ _STYLES: Final = {
 
 _MOST_ROWS: Final = 60
 _WIDE: Final = 100
-_FIGURES: Final = 8
+_FIGURES: Final = 10
 _GAP: Final = 3
 
 
@@ -62,8 +62,17 @@ class _Axis:
         return min(max(at, 0), self.columns)
 
 
-def order_part(title: str, report: OrderReport, width: int) -> list[RenderableType]:
-    """Show an order's waterfall, and where its time went; nothing for an order without timing."""
+def order_part(
+    title: str, report: OrderReport, width: int, most_rows: int = _MOST_ROWS
+) -> list[RenderableType]:
+    """Show an order's waterfall, and where its time went; nothing for an order without timing.
+
+    Args:
+        title: What the order is an example of.
+        report: The order.
+        width: The columns to use.
+        most_rows: The most spans to show.
+    """
     timing = report.timing
     if timing is None:
         return []
@@ -73,23 +82,22 @@ def order_part(title: str, report: OrderReport, width: int) -> list[RenderableTy
         Text.assemble(
             (f"{title} ", "bold"),
             (printable(report.order.order_id), "bold"),
-            f" · {milliseconds(timing.duration_ns)} ms",
+            f" · {human(timing.duration_ns)}",
         ),
         Text(f"trace {traces}", "dim"),
-        "",
-        *waterfall(spans, width),
-        "",
+        *waterfall(spans, width, most_rows),
         *legend(spans, width),
         _where_it_went(timing.breakdown),
     ]
 
 
-def waterfall(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
-    """Draw a trace in lines of at most `width` columns."""
+def waterfall(
+    spans: Sequence[SpanFacts], width: int, most_rows: int = _MOST_ROWS
+) -> tuple[Text, ...]:
+    """Draw a trace in lines of at most `width` columns, without the shortest of too many spans."""
     if not spans:
         return ()
-    tree = rows(spans)
-    shown = tree[:_MOST_ROWS]
+    shown = rows(longest(spans, most_rows))
     indent = 2 if width >= _WIDE else 1
     labels = [_tree_lines(row, indent) + _name(row.span) for row in shown]
     services = [printable(row.span.service) for row in shown]
@@ -112,18 +120,18 @@ def waterfall(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
             overflow="ignore",
         )
 
-    head = line("span", "service", Text(_ruler(axis)), "wait ms", "took ms")
+    head = line("span", "service", Text(_ruler(axis)), "wait", "took")
     head.stylize("bold")
     lines = [head]
     for row, label, service in zip(shown, labels, services, strict=True):
         span = row.span
-        wait = milliseconds(span.lead_ns) if span.lead_ns is not None else ""
-        drawn = line(label, service, _bar(span, axis), wait, milliseconds(span.duration_ns))
+        wait = human(span.lead_ns) if span.lead_ns is not None else ""
+        drawn = line(label, service, _bar(span, axis), wait, human(span.duration_ns))
         if span.failed:
             drawn.stylize("red", 0, label_width)
         lines.append(drawn)
-    if len(tree) > len(shown):
-        lines.append(Text(f"... and {counted(len(tree) - len(shown), 'more span')}"))
+    if len(spans) > len(shown):
+        lines.append(Text(f"... and {counted(len(spans) - len(shown), 'shorter span')}", "dim"))
     return tuple(lines)
 
 
@@ -147,9 +155,9 @@ def _where_it_went(breakdown: Breakdown) -> Text:
     parts = breakdown.parts()
     percent = shares([duration for _, duration in parts])
     return Text.assemble(
-        (f"Critical path {milliseconds(breakdown.total_ns)} ms: ", "bold"),
+        (f"Critical path {human(breakdown.total_ns)}: ", "bold"),
         ", ".join(
-            f"{name} {milliseconds(duration)} ms ({share} %)"
+            f"{name} {human(duration)} ({share} %)"
             for (name, duration), share in zip(parts, percent, strict=True)
             # Most orders have no retries, and need no word about them.
             if duration or name != "retry"
@@ -167,8 +175,8 @@ def _axis(spans: Sequence[SpanFacts], columns: int) -> _Axis:
 
 
 def _ruler(axis: _Axis) -> str:
-    end = f"{milliseconds(axis.length_ns)} ms"
-    middle = milliseconds(axis.length_ns // 2)
+    end = human(axis.length_ns)
+    middle = human(axis.length_ns // 2)
     left = ("0".ljust(axis.columns // 2) + middle)[: axis.columns]
     if len(left) + len(end) + _GAP > axis.columns:
         left = "0"

@@ -20,7 +20,7 @@ from tests.docs.pages import ROOT
 
 PICTURE: Final = ROOT / "docs" / "images" / "waterfall.svg"
 WIDTH: Final = 110
-_DEMO: Final = ("-m", "demo_pipeline", "run", "--orders", "5", "--rate", "1")
+_DEMO: Final = ("-m", "demo_pipeline", "run", "--orders", "5", "--rate", "1", "--tables")
 # rich names a font of a foreign host, which a picture in a page cannot load, and its own.
 _FOREIGN: Final = re.compile(r"\s*(?:@font-face \{.*?\}|<!--.*?-->)", re.DOTALL)
 
@@ -30,7 +30,8 @@ def waterfall_of(printed: str) -> str:
     lines = printed.splitlines()
     plain = [Text.from_ansi(line).plain for line in lines]
     first = next(number for number, line in enumerate(plain) if line.startswith("span  "))
-    return "\n".join(lines[first:]).rstrip()
+    below = next((number for number in range(first, len(plain)) if not plain[number]), len(plain))
+    return "\n".join(lines[first:below]).rstrip()
 
 
 def drawn(text: str) -> str:

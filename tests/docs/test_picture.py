@@ -10,12 +10,13 @@ from tests.docs.picture import PICTURE, drawn, waterfall_of
 
 
 def test_the_waterfall_is_cut_out_of_what_the_demo_prints_and_drawn() -> None:
-    printed = "hops\n\x1b[1mspan   \x1b[0mservice\nPOST /orders orders \x1b[34m─\x1b[0m\n"
+    printed = "hops\n\x1b[1mspan   \x1b[0mservice\nPOST /orders orders \x1b[34m─\x1b[0m\n\nsagas\n"
 
     svg = drawn(waterfall_of(printed))
 
     text = "".join(ET.fromstring(svg).itertext())  # noqa: S314 - our own picture
     assert "hops" not in text
+    assert "sagas" not in text
     assert "POST" in text
     assert "─" in text
     assert "http" not in svg.replace("http://www.w3.org/", "")

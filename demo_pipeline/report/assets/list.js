@@ -1,5 +1,5 @@
 // The list of orders: search, filter, sort, selection, and links to one order.
-const PAGE = 100;
+const PAGE = 50;
 const PAUSE_MS = 120;
 const list = byId("list");
 const search = byId("search");

@@ -11,13 +11,14 @@ from rich.console import Console
 from demo_pipeline.report import RunResult, print_summary, write_report
 
 
-def printed(result: RunResult, width: int | None = None) -> str:
+def printed(result: RunResult, width: int | None = None, *, tables: bool = True) -> str:
     """Print to a terminal of this width, or to a pipe without a width."""
     file = io.StringIO()
     terminal = width is not None
     print_summary(
         result,
         Console(file=file, width=width, force_terminal=terminal, color_system=None, _environ={}),
+        tables=tables,
     )
     return file.getvalue()
 
