@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from demo_pipeline.report.backlog import backlogs
+from demo_pipeline.report.backlog import backlogs, left_behind
 from demo_pipeline.report.catch_up import catch_ups
 from demo_pipeline.report.coupling import couplings
 from demo_pipeline.report.delivery import dead_letter_kinds, deliveries
@@ -14,12 +14,13 @@ from demo_pipeline.report.hops import lags_over_time, sum_up_hops
 from demo_pipeline.report.message_map import message_map
 from demo_pipeline.report.model import OrderReport
 from demo_pipeline.report.order_traces import fault_finder, join
+from demo_pipeline.report.outbox import outboxes
 from demo_pipeline.report.sagas import sum_up_sagas
 from demo_pipeline.report.schema_versions import schema_versions
 from demo_pipeline.report.timing import add, distribution, time_order, time_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from demo_pipeline.report.backlog import Backlogs
     from demo_pipeline.report.catch_up import CatchUp
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from demo_pipeline.report.hops import LagsOverTime
     from demo_pipeline.report.message_map import MappedTopic
     from demo_pipeline.report.model import Breakdown, Distribution, Hop, RunResult
+    from demo_pipeline.report.outbox import Outbox
     from demo_pipeline.report.sagas import Saga
     from demo_pipeline.report.schema_versions import SchemaVersions
 
@@ -50,6 +52,8 @@ class Analysis:
     backlogs: Backlogs | None = None
     catch_ups: tuple[CatchUp, ...] = ()
     answers: Distribution | None = None
+    outboxes: tuple[Outbox, ...] = ()
+    left_behind: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def dead_lettered_order(self) -> OrderReport | None:
@@ -93,6 +97,8 @@ def analyse(result: RunResult) -> Analysis:
         backlogs=backlogs(spans),
         catch_ups=catch_ups(spans),
         answers=distribution(_answers_ns(reports)),
+        outboxes=outboxes(spans),
+        left_behind=left_behind(spans),
     )
 
 

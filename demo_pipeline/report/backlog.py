@@ -83,6 +83,22 @@ def backlogs(spans: Sequence[SpanFacts]) -> Backlogs | None:
     return Backlogs(start, end, hops)
 
 
+def left_behind(spans: Sequence[SpanFacts]) -> Mapping[str, int]:
+    """Return how many sent messages each hop had not handled when the run ended, by its name."""
+    sent: defaultdict[str, set[object]] = defaultdict(set)
+    handled: defaultdict[tuple[str, str], set[object]] = defaultdict(set)
+    for span in spans:
+        message_id = span.attributes.get(_MESSAGE_ID)
+        if span.role is Role.SEND and message_id is not None:
+            sent[span.topic].add(message_id)
+        elif span.role is Role.PROCESS:
+            handled[span.reader, span.topic].add(message_id)
+    return {
+        f"{reader} ← {topic}": len(sent[topic] - message_ids)
+        for (reader, topic), message_ids in handled.items()
+    }
+
+
 def first_sends(spans: Iterable[SpanFacts]) -> Mapping[tuple[str, object], int]:
     """Return when each message was first on the broker, unix ns, by topic and id."""
     sent: dict[tuple[str, object], int] = {}

@@ -15,6 +15,7 @@ _GROUP: Final = "messaging.consumer.group.name"
 _CONVERSATION: Final = "messaging.message.conversation_id"
 _MESSAGE_TYPE: Final = "cloudevents.event_type"
 _WAIT_S: Final = "pipeline.wait.duration"
+_PUBLISH_S: Final = "pipeline.publish.duration"
 _CONNECTION_S: Final = "demo.connection.wait_time"
 _BACKOFF_S: Final = "pipeline.retry.backoff"
 _END_TO_END_S: Final = "pipeline.end_to_end.duration"
@@ -70,6 +71,7 @@ def read_span(span: ReadableSpan) -> SpanFacts:
         # A clock that was set back, or a span that never ended, counts as a duration of 0.
         end_ns=max(start, span.end_time or start),
         wait_ns=_duration_ns(attributes.get(_WAIT_S)),
+        publish_ns=_duration_ns(attributes.get(_PUBLISH_S)),
         connection_ns=_duration_ns(attributes.get(_CONNECTION_S)),
         backoff_ns=_duration_ns(attributes.get(_BACKOFF_S)),
         end_to_end_ns=_duration_ns(attributes.get(_END_TO_END_S)),

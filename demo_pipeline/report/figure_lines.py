@@ -27,6 +27,10 @@ def figure_lines(analysis: Analysis) -> list[Text]:
         longest, hop = max(waited, key=lambda each: each[0])
         name = f"{printable(hop.reader)} ← {printable(hop.topic)}"
         lines.append(_line("Longest wait", [f"{human(longest)} at {name}"]))
+    if analysis.outboxes:
+        slowest = max(analysis.outboxes, key=lambda outbox: outbox.delay.max)
+        name = f"{printable(slowest.service)} → {printable(slowest.topic)}"
+        lines.append(_line("Longest in an outbox", [f"{human(slowest.delay.max)} at {name}"]))
     lines += [_line(f"Saga {printable(saga.name)}", _endings(saga)) for saga in analysis.sagas[:3]]
     return [*lines, _deliveries(analysis), Text("All tables: run with --tables", "dim")]
 

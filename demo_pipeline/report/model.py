@@ -90,6 +90,7 @@ class SpanFacts:
     """One span, read tolerantly: an attribute that is missing or of a wrong type is neutral.
 
     Times are unix ns. `wait_ns` is how long the record spent in the broker before a process span,
+    `publish_ns` is how long it took from the creation of its event until it was written,
     `connection_ns` is how long the work of the span waited for its database,
     `backoff_ns` is the pause before a retry, and `end_to_end_ns` is the age of the flow when the
     processing ended; each is `None` if the span lacks it. `attempts` is the number of attempts of a
@@ -113,6 +114,7 @@ class SpanFacts:
     start_ns: int
     end_ns: int
     wait_ns: int | None
+    publish_ns: int | None
     connection_ns: int | None
     backoff_ns: int | None
     end_to_end_ns: int | None

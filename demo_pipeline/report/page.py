@@ -16,6 +16,7 @@ from demo_pipeline.report.model import Hop, RunResult
 from demo_pipeline.report.page_data import orders_on_page, page_data
 from demo_pipeline.report.page_orders import left_out_note, state_options, troubled_tile
 from demo_pipeline.report.page_sections import delivery_section, message_section, saga_section
+from demo_pipeline.report.queue_tables import queue_section
 from demo_pipeline.report.schema_table import schema_section
 from demo_pipeline.report.wording import (
     counted,
@@ -66,6 +67,7 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         verdict=_verdict(result, analysis),
         hops="".join(map(_hop, analysis.hops))
         or '<tr><td colspan="16">Nothing was processed.</td></tr>',
+        queues=queue_section(analysis),
         lags=lag_section(analysis.lags),
         backlogs=backlog_section(analysis.backlogs),
         catch_ups=catch_up_section(analysis.catch_ups),

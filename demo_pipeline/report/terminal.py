@@ -17,6 +17,7 @@ from demo_pipeline.report.hop_table import hop_part
 from demo_pipeline.report.message_table import message_part
 from demo_pipeline.report.order_state import OrderState, is_troubled, state_of
 from demo_pipeline.report.plain import WIDE, plain_table, print_plainly, width_of
+from demo_pipeline.report.queue_tables import queue_part
 from demo_pipeline.report.saga_table import saga_part
 from demo_pipeline.report.schema_table import schema_part
 from demo_pipeline.report.waterfall import order_part
@@ -89,6 +90,7 @@ def _tables(analysis: Analysis, width: int) -> list[RenderableType]:
     if analysis.end_to_end:
         parts += [Text("End to end (ms)", "bold"), _end_to_end(analysis, analysis.end_to_end), ""]
     parts += backlog_part(analysis.backlogs, analysis.answers, width)
+    parts += queue_part(analysis, width)
     parts += catch_up_part(analysis.catch_ups, width)
     parts += saga_part(analysis.sagas, width)
     return [*parts, *delivery_part(analysis, width), ""]

@@ -111,6 +111,7 @@ class Recorder:
         body_size: int | None = None,
         catch_up: bool = False,
         connection: float | None = None,
+        publish: float | None = None,
     ) -> Span:
         attributes = (
             _about("process", topic, order)
@@ -130,6 +131,8 @@ class Recorder:
             attributes["messaging.message.body.size"] = body_size
         if wait is not None:
             attributes["pipeline.wait.duration"] = wait / 1000
+        if publish is not None:
+            attributes["pipeline.publish.duration"] = publish / 1000
         if connection is not None:
             attributes["demo.connection.wait_time"] = connection / 1000
         if end_to_end is not None:

@@ -60,7 +60,8 @@ def test_sagas_are_shown_between_the_end_to_end_time_and_delivery(
 
     elements = page(mixed_sagas, tmp_path).elements
     ids = [attributes.get("id") for tag, attributes in elements if tag == "h2"]
-    assert ids == ["orders-title", "hops-title", "total-title", "sagas-title", "delivery-title"]
+    assert ids[:3] == ["orders-title", "hops-title", "total-title"]
+    assert ids[-2:] == ["sagas-title", "delivery-title"]
 
 
 def test_a_narrow_terminal_has_the_same_figures_below_each_other(mixed_sagas: RunResult) -> None:
