@@ -84,6 +84,7 @@ def test_orders_that_need_a_person_come_first_with_a_red_badge(report: Page) -> 
     report.locator("#state").select_option("compensated")
     assert ["undone"] == found(report)
     report.locator(".tiles .bad a").click()
+    report.locator("#found", has_text="2 of 5 orders").wait_for()
     assert ["given-up", "stuck"] == found(report)
 
 
@@ -111,7 +112,7 @@ def test_an_order_is_found_by_its_trace(report: Page) -> None:
 
 
 def test_typing_refreshes_the_list_once_after_a_pause(report: Page) -> None:
-    report.evaluate(
+    at_once = report.evaluate(
         """() => {
           window.refreshes = 0;
           const count = (all) => (window.refreshes += all.some((each) => each.removedNodes.length));
@@ -121,9 +122,10 @@ def test_typing_refreshes_the_list_once_after_a_pause(report: Page) -> None:
             search.value = text;
             search.dispatchEvent(new Event("input"));
           }
+          return document.getElementById("list").childElementCount;
         }"""
     )
-    assert 5 == len(found(report))
+    assert 5 == at_once
     report.locator("#found", has_text="1 of 5 orders").wait_for()
 
     assert ["fine"] == found(report)
@@ -138,9 +140,10 @@ def test_a_link_opens_its_order_and_the_address_follows_the_selection(
     page.locator("#list").get_by_text("undone").click()
     assert page.url.endswith("#order=undone")
     page.goto(f"{address}#state=failed")
+    page.locator("#found", has_text="1 of 5 orders").wait_for()
     assert ["stuck"] == found(page)
     page.goto(f"{address}#order=slow")
-    assert "slow" == page.locator(CHOSEN).text_content()
+    page.locator(CHOSEN, has_text="slow").wait_for()
 
 
 def test_the_keyboard_reaches_everything(report: Page) -> None:
