@@ -69,13 +69,15 @@ def _declined(load: Load, number: int) -> bool:
     return bool(every) and number % every == 2 % every
 
 
-async def place_orders(url: str, load: Load, accepted: Callable[[str], None]) -> tuple[str, ...]:
+async def place_orders(
+    url: str, load: Load, accepted: Callable[[str, str], object]
+) -> tuple[str, ...]:
     """Place all orders at their rate, without waiting for earlier answers.
 
     Args:
         url: The base URL of the orders API.
         load: The orders.
-        accepted: Called with the id of each accepted order.
+        accepted: Called with the id and the customer of each accepted order.
 
     Returns:
         The reasons of all orders that were not accepted.
@@ -90,7 +92,7 @@ async def place_orders(url: str, load: Load, accepted: Callable[[str], None]) ->
             refused.append(type(error).__name__)
             return
         if response.status_code == httpx.codes.ACCEPTED:
-            accepted(response.json()["order_id"])
+            accepted(response.json()["order_id"], str(body["user_id"]))
         else:
             refused.append(f"HTTP {response.status_code}")
 

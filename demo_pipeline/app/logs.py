@@ -102,6 +102,8 @@ def console_logs(levels: LogLevels) -> Iterator[None]:
         "opentelemetry.exporter": max(levels.general, logging.ERROR),
         **levels.named,
     }
+    # Others may need more lines of these loggers, for the report or for an exporter.
+    handler.addFilter(lambda record: record.levelno >= _level_of(record.name, wanted))
     before = {name: logging.getLogger(name).level for name in wanted}
     root = logging.getLogger()
     root.addHandler(handler)
@@ -114,6 +116,13 @@ def console_logs(levels: LogLevels) -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
         root.removeHandler(handler)
         handler.close()
+
+
+def _level_of(name: str, levels: Mapping[str, int]) -> int:
+    """Return the level of a logger, or of the closest one above it."""
+    while name not in levels:
+        name = name.rpartition(".")[0]
+    return levels[name]
 
 
 @contextmanager

@@ -56,6 +56,7 @@ class RunOptions:
         timeout_s: Seconds to wait for the placed orders to end, on an idle machine; see `Pace`.
         databases: The folder that keeps the services' databases; by default they are deleted.
         views_port: The port of the views of analytics; 0 uses a free one.
+        name_users: Whether the result names the customers of orders; they are personal data.
     """
 
     load: Load
@@ -66,6 +67,7 @@ class RunOptions:
     timeout_s: float
     databases: Path | None = None
     views_port: int = 0
+    name_users: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +167,10 @@ async def _play(
 ) -> tuple[str, ...]:
     """Place all orders and wait for their end, then for latecomers; return the problems."""
 
-    def accepted(order_id: str) -> None:
+    def accepted(order_id: str, user_id: str) -> None:
         record.order_ids.append(order_id)
+        if options.name_users:
+            record.users[order_id] = user_id
         progress.placed()
 
     url = running["orders"].url

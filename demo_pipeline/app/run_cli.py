@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -72,6 +73,12 @@ def _by_scenario(field: str) -> str:
     help="Write report.html, traces.jsonl and metrics.jsonl to this folder.",
 )
 @click.option(
+    "--name-users",
+    is_flag=True,
+    help="Name the customer of each order in report.html, and find orders by `user:`. These are "
+    "personal data: telemetry never has them.",
+)
+@click.option(
     "--tables",
     is_flag=True,
     help="Print the whole waterfall, and below it all tables: hops, lag, sagas, deliveries.",
@@ -105,6 +112,7 @@ def run_command(
     kafka: bool,
     scenario: str,
     report: Path | None,
+    name_users: bool,
     tables: bool,
     databases: Path | None,
     timeout: float,
@@ -136,10 +144,13 @@ def run_command(
         timeout_s=timeout,
         databases=databases,
         views_port=views_port,
+        name_users=name_users,
     )
     record = RunRecord(scenario)
     try:
-        with console_logs(log_levels):
+        # Only the page shows them.
+        kept = record.logs.kept() if report is not None else nullcontext()
+        with console_logs(log_levels), kept:
             outcome = until_stopped(_run(options, record))
     except UsageError:
         raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from demo_pipeline.app.recording import Recording
+from demo_pipeline.app.span_logs import SpanLogs
 from demo_pipeline.domain.topics import ORDERS
 from demo_pipeline.report import RunResult
 from demo_pipeline.runtime.scenarios import SCENARIOS
@@ -33,6 +34,8 @@ class RunRecord:
         scenario: The name of the scenario.
         recording: The spans and metrics of its services.
         order_ids: The accepted orders.
+        users: The customers of orders by order id, if the run may name them.
+        logs: The log lines of its spans, if the run keeps them.
         started_unix_ns: When customers began to place orders, unix ns; until then, when the record
             was created.
         duration_s: How long placing the orders and waiting for their end took, in seconds; 0 until
@@ -42,6 +45,8 @@ class RunRecord:
     scenario: str
     recording: Recording = field(default_factory=Recording)
     order_ids: list[str] = field(default_factory=list)
+    users: dict[str, str] = field(default_factory=dict)
+    logs: SpanLogs = field(default_factory=SpanLogs)
     started_unix_ns: int = field(default_factory=time.time_ns)
     duration_s: float = 0.0
 
@@ -61,6 +66,8 @@ class RunRecord:
             started_unix_ns=self.started_unix_ns,
             duration_s=self.duration_s,
             problems=tuple(problems),
+            users=self.users,
+            logs=self.logs.lines,
         )
 
 

@@ -2,10 +2,11 @@
 
 from demo_pipeline.report.analysis import check_traces
 from demo_pipeline.report.files import ReportNotWrittenError, write_report
-from demo_pipeline.report.model import RunResult
+from demo_pipeline.report.model import LogLine, RunResult
 from demo_pipeline.report.terminal import print_summary
 
 __all__ = [
+    "LogLine",
     "ReportNotWrittenError",
     "RunResult",
     "check_traces",

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that a service logged inside a span; `at_ns` is its time, unix ns."""
+
+    at_ns: int
+    level: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,8 @@ class RunResult:
         duration_s: How long the run took, in seconds.
         problems: What went wrong with the run as a whole, one line each: it was stopped, a service
             failed, orders were refused or did not end.
+        users: The customers of orders by order id; empty unless the run may name them.
+        logs: The log lines of spans, by trace id and span id; empty unless the run kept them.
     """
 
     spans: tuple[ReadableSpan, ...]
@@ -37,6 +48,8 @@ class RunResult:
     started_unix_ns: int
     duration_s: float
     problems: tuple[str, ...] = ()
+    users: Mapping[str, str] = field(default_factory=dict)
+    logs: Mapping[tuple[int, int], Sequence[LogLine]] = field(default_factory=dict)
 
 
 _NOT_COMPLETED: Final = frozenset({"compensated", "failed"})

@@ -78,7 +78,7 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         schemas=schema_section(analysis.schemas),
         sagas=saga_section(analysis.sagas),
         delivery=delivery_section(analysis),
-        data=page_data(analysis, result.started_unix_ns),
+        data=page_data(analysis, result),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from demo_pipeline.report.analysis import Analysis
-from demo_pipeline.report.model import EventFacts, OrderReport, SpanFacts, Trace
+from demo_pipeline.report.model import EventFacts, LogLine, OrderReport, RunResult, SpanFacts, Trace
 from demo_pipeline.report.order_state import is_troubled, state_of
 from demo_pipeline.report.tree import rows
 
@@ -25,17 +25,10 @@ def orders_on_page(analysis: Analysis) -> Sequence[OrderReport]:
     return [report for report in analysis.orders if report.order.order_id in kept]
 
 
-def page_data(
-    analysis: Analysis, started_unix_ns: int, users: Mapping[str, str] | None = None
-) -> str:
-    """Return orders and traces as JSON that is safe inside a `<script>` element.
-
-    Args:
-        analysis: The analysed run.
-        started_unix_ns: When the run started, unix ns.
-        users: The users of orders by order id, if the page may name them.
-    """
+def page_data(analysis: Analysis, result: RunResult) -> str:
+    """Return orders and traces of a run as JSON that is safe inside a `<script>` element."""
     reports = orders_on_page(analysis)
+    started_unix_ns = result.started_unix_ns
     texts: dict[str, int] = {}
     shapes: dict[tuple[int, ...], int] = {}
 
@@ -45,6 +38,10 @@ def page_data(
     def event_row(event: EventFacts) -> list[object]:
         pairs = [[text(key), text(_shown(value))] for key, value in event.attributes.items()]
         return [_us(event.at_ns - started_unix_ns), text(event.name), *pairs]
+
+    def log_row(line: LogLine) -> list[object]:
+        at_us = _us(line.at_ns - started_unix_ns)
+        return [at_us, text("log"), [text(line.level), text(line.text)]]
 
     def span_row(span: SpanFacts, depth: int) -> list[object]:
         keys = tuple(text(key) for key in span.attributes)
@@ -59,7 +56,10 @@ def page_data(
             -1 if span.lead_ns is None else _us(span.lead_ns),
             text("error" if span.failed else span.mark),
             f"{span.span_id:016x}",
-            [event_row(event) for event in span.events],
+            [
+                *map(event_row, span.events),
+                *map(log_row, result.logs.get((span.trace_id, span.span_id), ())),
+            ],
             shapes.setdefault(keys, len(shapes)),
             *(text(_shown(value)) for value in span.attributes.values()),
         ]
@@ -72,7 +72,7 @@ def page_data(
         [f"{trace.trace_id:032x}", [span_row(row.span, row.depth) for row in rows(trace.spans)]]
         for trace in numbers
     ]
-    orders = [_order(report, numbers, users or {}) for report in reports]
+    orders = [_order(report, numbers, result.users) for report in reports]
     data = {
         "orders": orders,
         "traces": traces,

@@ -48,8 +48,10 @@ async def test_accepted_orders_are_named_and_refused_ones_counted() -> None:
     app = Starlette(
         routes=[Route("/health", health), Route("/orders", place, methods=["POST"])],
     )
-    accepted: list[str] = []
+    load = Load(orders=5, rate=1000, seed=1)
+    accepted: dict[str, str] = {}
     async with serving(app, listen(0)) as url:
-        refused = await place_orders(url, Load(orders=5, rate=1000, seed=1), accepted.append)
+        refused = await place_orders(url, load, accepted.setdefault)
     assert ["o-0", "o-1", "o-2"] == sorted(accepted)
+    assert set(accepted.values()) <= {body["user_id"] for body in order_bodies(load)}
     assert ("HTTP 503", "HTTP 503") == refused

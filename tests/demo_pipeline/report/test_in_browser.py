@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from demo_pipeline.report import write_report
+from demo_pipeline.report import LogLine, write_report
 from tests.browser.chromium import new_page, violations
 from tests.demo_pipeline.report.recording import Recorder
 from tests.demo_pipeline.report.saga_recording import completed_order, refused_order, saga, step
@@ -38,7 +39,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         "orchestrator", "orders.events", "slow", 1310, 1320, sent, message_type="OrderPlaced"
     )
     folder = tmp_path_factory.mktemp("report")
-    write_report(recorder.result("fine", "undone", "stuck", "given-up", "slow"), folder)
+    result = recorder.result("fine", "undone", "stuck", "given-up", "slow")
+    (retry, *_) = [span for span in recorder.spans if span.name.startswith("retry")]
+    context = retry.get_span_context()
+    assert context is not None
+    line = LogLine(retry.end_time or 0, "WARNING", "the provider is down <b>again</b>")
+    result = replace(
+        result,
+        users={"slow": "user-07"},
+        logs={(context.trace_id, context.span_id): [line]},
+    )
+    write_report(result, folder)
     return (folder / "report.html").as_uri()
 
 
@@ -96,6 +107,7 @@ def test_orders_that_need_a_person_come_first_with_a_red_badge(report: Page) -> 
         (["slow"], "orderplaced type:placed"),
         (["fine"], "event:EVENT-OF-FINE-payment"),
         (["given-up"], "error:connectionerror"),
+        (["slow"], "user:user-07"),
         ([], "type:fine"),
     ],
 )
@@ -188,6 +200,15 @@ def test_a_span_shows_its_type_and_its_exception(page: Page, address: str) -> No
     assert "error" == retry.locator(".flag").text_content()
     retry.locator(".open").click()
     assert page.get_by_text("ConnectionError: no card provider").first.is_visible()
+
+
+def test_a_span_shows_the_lines_that_were_logged_in_it(page: Page, address: str) -> None:
+    page.goto(f"{address}#order=given-up")
+    page.locator(".open", has_text="retry").first.click()
+    line = page.locator(".attributes:visible .event", has_text="WARNING")
+    assert "WARNING the provider is down <b>again</b> 10.0 ms after the start" == (
+        line.text_content()
+    )
 
 
 def test_services_have_colours_of_their_own_with_a_legend(page: Page, address: str) -> None:

@@ -232,3 +232,14 @@ def test_a_run_that_was_stopped_before_its_first_order_is_not_shown_as_good(
 
     assert "verdict bad" in [attributes.get("class") for _, attributes in shown.elements]
     assert "the run was stopped" in shown.text
+
+
+def test_users_are_on_the_page_only_if_the_run_may_name_them(
+    recorder: "Recorder", tmp_path: Path
+) -> None:
+    recorder.order("a")
+    result = recorder.result("a")
+
+    assert [""] == [order[7] for order in page(result, tmp_path / "1").data["orders"]]
+    named = page(replace(result, users={"a": "user-07"}), tmp_path / "2").data
+    assert ["user-07"] == [order[7] for order in named["orders"]]
