@@ -25,7 +25,6 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
     """Make the alerts on lag, on what it leads to, and on the monitor that measures it."""
     seconds = lag.SECONDS.expr(scope)
     used = lag.RETENTION_USED
-    cause = scope.newest(CONSUMER_CAUSE, f'{CAUSE}="one_partition"', of=(GROUP,), by=(GROUP,))
     return (
         Alert(
             name="ConsumerStalled",
@@ -41,6 +40,19 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
             labels=(GROUP, PIPELINE),
         ),
         Alert(
+            name="GroupReplaced",
+            expr=f"{_of_cause(scope, 'replaced')} == 1",
+            wait="10m",
+            severity="warning",
+            summary=f"{_GROUP} has no members: its application reads as another group now",
+            description="The log of the lag monitor names the other group. What the old one has "
+            "not committed counts as abandoned: it is no lag, and does not page. Delete the old "
+            "group. If its service should run as well, this is an outage: start it.",
+            board="lag",
+            panel="Group status",
+            labels=(GROUP,),
+        ),
+        Alert(
             name="ConsumerLagGrowing",
             expr=f"{seconds} > {lag.SECONDS.thresholds[-1].value:g} "
             f"and deriv(({seconds})[{scope.window}:1m]) > 0",
@@ -54,7 +66,7 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="HotPartition",
-            expr=f"{cause} == 1",
+            expr=f"{_of_cause(scope, 'one_partition')} == 1",
             wait="10m",
             severity="warning",
             summary=f"{_GROUP} is behind on one partition only",
@@ -95,9 +107,9 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
             expr=_monitor_disappeared(scope),
             wait="5m",
             severity="critical",
-            summary="The lag monitor is down",
-            description="It stopped reporting. Until it is back, no alert fires for stalled "
-            "consumers, growing lag, losses or old dead letters.",
+            summary="The lag monitor is down, or the cluster does not answer it",
+            description="It reports no groups any longer. Until it does, no alert fires for "
+            "stalled consumers, growing lag, losses or old dead letters.",
             board="lag",
             panel="Stalled or dead groups",
         ),
@@ -165,6 +177,10 @@ def dead_letter_alerts(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
+def _of_cause(scope: Scope, cause: str) -> str:
+    return scope.newest(CONSUMER_CAUSE, f'{CAUSE}="{cause}"', of=(GROUP,), by=(GROUP,))
+
+
 def _stalled(scope: Scope) -> str:
     """Return a query for groups that process nothing, with their pipeline and seconds behind."""
     status = scope.newest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', of=(GROUP,), by=(GROUP,))
@@ -190,8 +206,9 @@ def _monitor_disappeared(scope: Scope) -> str:
     """Return a query for a monitor that reported within a week, which is longer than a weekend.
 
     One look an hour is enough: to read all samples of a week takes seconds with many groups.
+    Without answers of the cluster, it reports statuses that are unknown, and no causes.
     """
-    series = scope.select(CONSUMER_STATUS)
+    series = scope.select(CONSUMER_CAUSE)
     recently = aggregate("group", (), f"last_over_time({series}[2h])")
     before = f"group(last_over_time(group({series})[7d:1h]))"
     return f"({recently} or {before}) unless group({series})"

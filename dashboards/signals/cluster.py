@@ -13,7 +13,7 @@ from tracing.metrics.catalog import (
     CLUSTER_OFFLINE,
     CLUSTER_REACHABLE,
     CLUSTER_UNDER_REPLICATED,
-    CONSUMER_STATUS,
+    CONSUMER_CAUSE,
     OPERATION_DURATION,
 )
 
@@ -68,7 +68,7 @@ LEADER_CHANGES: Final = Signal(
     unit="locale",
     expr=lambda scope: scope.increase(CLUSTER_LEADER_CHANGES),
     legend="leader changes",
-    reporter=CONSUMER_STATUS,
+    reporter=CONSUMER_CAUSE,
     empty=NO_MONITOR,
 )
 CLIENT_P95: Final = Signal(

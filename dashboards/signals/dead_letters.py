@@ -10,7 +10,7 @@ from dashboards.model.series import labels_of
 from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold
 from dashboards.signals.chosen_pipeline import of_chosen_pipeline
 from tracing.metrics.catalog import (
-    CONSUMER_STATUS,
+    CONSUMER_CAUSE,
     DEAD_LETTERS,
     DEAD_LETTERS_DEPTH,
     DEAD_LETTERS_OLDEST_AGE,
@@ -66,7 +66,7 @@ DEPTH: Final = Signal(
     expr=lambda scope: scope.newest(DEAD_LETTERS_DEPTH, of=(GROUP, TOPIC), by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(1, "warning"), Threshold(100, "critical")),
-    reporter=CONSUMER_STATUS,
+    reporter=CONSUMER_CAUSE,
     empty=NO_MONITOR,
 )
 OLDEST: Final = Signal(
@@ -77,7 +77,7 @@ OLDEST: Final = Signal(
     expr=lambda scope: scope.newest(DEAD_LETTERS_OLDEST_AGE, of=(GROUP, TOPIC), by=(GROUP, TOPIC)),
     legend=_HOP,
     thresholds=(Threshold(3600, "warning"), Threshold(86400, "critical")),
-    reporter=CONSUMER_STATUS,
+    reporter=CONSUMER_CAUSE,
     empty=NO_MONITOR,
 )
 RETRIES_BY_REASON: Final = Signal(
@@ -174,6 +174,6 @@ REPLAYABLE: Final = Signal(
     unit="locale",
     expr=_replayable,
     legend=_HOP,
-    reporter=CONSUMER_STATUS,
+    reporter=CONSUMER_CAUSE,
     empty=NO_MONITOR,
 )

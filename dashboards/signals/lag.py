@@ -11,6 +11,7 @@ from dashboards.model.labels import (
     RECORDED_LAG_TIME,
     STATUS,
     TOPIC,
+    UNKNOWN,
 )
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold, ValueMapping
@@ -70,7 +71,7 @@ SECONDS: Final = Signal(
 
 # From the worst to the best: monitors that look at different moments may disagree.
 _NUMBER_OF: Final = {
-    "dead": 4, "stalled": 3, "lagging": 2, "catching_up": 1, "ok": 0, "abandoned": 5
+    "dead": 4, "stalled": 3, "lagging": 2, "catching_up": 1, "ok": 0, "abandoned": 5, UNKNOWN: 6
 }  # fmt: skip
 
 
@@ -82,6 +83,15 @@ def _status(scope: Scope) -> str:
         + " == 1)"
         for status, number in _NUMBER_OF.items()
     )
+
+
+def _halted(scope: Scope) -> str:
+    """Return a query for the groups with a known status: 1 if they process nothing, else 0."""
+    halted, unknown = (
+        scope.newest(CONSUMER_STATUS, f'{STATUS}=~"{status}"', of=(GROUP,), by=(GROUP,))
+        for status in ("stalled|dead", UNKNOWN)
+    )
+    return f"({halted} unless {unknown} == 1)"
 
 
 TOP_PARTITIONS_BY_SECONDS: Final = Signal(
@@ -111,7 +121,8 @@ GROUP_STATUS: Final = Signal(
     title="Group status",
     description="Status of each group over a sliding window: ok, catching up (works off history, "
     "which is no lag), lagging (behind, but committing), stalled (behind, no commits), dead "
-    "(behind, no members) or abandoned (it has left all its topics).",
+    "(behind, no members), abandoned (it has left all its topics, or another group of its "
+    "application has replaced it) or unknown (the cluster does not answer for it).",
     unit="locale",
     expr=_status,
     legend=f"{{{{{GROUP}}}}}",
@@ -122,27 +133,24 @@ GROUP_STATUS: Final = Signal(
         ValueMapping(3, "stalled", "critical"),
         ValueMapping(4, "dead", "critical"),
         ValueMapping(5, "abandoned", "ok"),
+        ValueMapping(6, "unknown", "warning"),
     ),
     reporter=None,
     empty=NO_MONITOR,
 )
 STALLED_OR_DEAD: Final = Signal(
     title="Stalled or dead groups",
-    description="Groups that process nothing. If there is no data, the lag monitor does not run: "
-    "start python -m tracing lag --daemon.",
+    description="Groups that process nothing. If there is no data, the lag monitor (python -m "
+    "tracing lag --daemon) does not run, or the cluster does not answer it.",
     unit="locale",
     expr=lambda scope: aggregate(
         "sum",
         (),
-        of_chosen_pipeline(
-            scope,
-            scope.newest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', of=(GROUP,), by=(GROUP,)),
-            GROUP,
-        ),
+        of_chosen_pipeline(scope, _halted(scope), GROUP),
     ),
     legend="stalled or dead",
     thresholds=(Threshold(1, "critical"),),
-    reporter=CONSUMER_STATUS,
+    reporter=CONSUMER_CAUSE,
     empty=NO_MONITOR,
 )
 CATCH_UP: Final = Signal(
@@ -155,7 +163,7 @@ CATCH_UP: Final = Signal(
     ),
     legend=_HOP,
     mappings=(ValueMapping(NEVER_S, "never", "critical"),),
-    reporter=CONSUMER_STATUS,
+    reporter=CONSUMER_CAUSE,
     empty=NO_MONITOR,
 )
 RETENTION_USED: Final = Signal(
@@ -169,7 +177,7 @@ RETENTION_USED: Final = Signal(
     ),
     legend=_HOP,
     thresholds=(Threshold(0.5, "warning"), Threshold(0.8, "critical")),
-    reporter=CONSUMER_STATUS,
+    reporter=CONSUMER_CAUSE,
     empty=NO_MONITOR,
 )
 RETENTION_LEFT: Final = Signal(
@@ -184,7 +192,7 @@ RETENTION_LEFT: Final = Signal(
     legend=_HOP,
     thresholds=(Threshold(0, "critical"), Threshold(3600, "warning"), Threshold(86400, "ok")),
     below="critical",
-    reporter=CONSUMER_STATUS,
+    reporter=CONSUMER_CAUSE,
     empty=NO_MONITOR,
 )
 LOST: Final = Signal(
@@ -197,6 +205,6 @@ LOST: Final = Signal(
     ),
     legend=_HOP,
     thresholds=(Threshold(1, "critical"),),
-    reporter=CONSUMER_STATUS,
+    reporter=CONSUMER_CAUSE,
     empty=NO_MONITOR,
 )

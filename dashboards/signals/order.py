@@ -7,7 +7,7 @@ from typing import Final
 from dashboards.model.labels import GROUP, TOPIC
 from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold
 from tracing.metrics.catalog import COMMAND_READERS as READERS
-from tracing.metrics.catalog import CONSUMER_STATUS
+from tracing.metrics.catalog import CONSUMER_CAUSE
 from tracing.metrics.catalog import OUT_OF_ORDER as FAULTS
 
 OUT_OF_ORDER: Final = Signal(
@@ -27,6 +27,6 @@ COMMAND_READERS: Final = Signal(
     expr=lambda scope: scope.newest(READERS, of=(TOPIC,), by=(TOPIC,)),
     legend=f"{{{{{TOPIC}}}}}",
     thresholds=(Threshold(2, "critical"),),
-    reporter=CONSUMER_STATUS,
+    reporter=CONSUMER_CAUSE,
     empty=NO_MONITOR,
 )

@@ -123,6 +123,7 @@ def test_thresholds_and_value_mappings_have_the_right_colours() -> None:
         "3": "stalled",
         "4": "dead",
         "5": "abandoned",
+        "6": "unknown",
     } == {value: mapping["text"] for value, mapping in status["options"].items()}
 
 

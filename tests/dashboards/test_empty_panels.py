@@ -28,6 +28,8 @@ IDLE = {
     'pipeline_telemetry_dropped_total{job="s", instance="a", reason="queue"}': "0x200",
     'pipeline_consumer_status{job="m", instance="b", messaging_consumer_group_name="g", '
     'status="ok"}': "1x200",
+    'pipeline_consumer_cause{job="m", instance="b", messaging_consumer_group_name="g", '
+    'cause="no_members"}': "0x200",
 }
 # These have a result whenever what they are about is reported at all; then, a text is enough.
 ALWAYS = {

@@ -41,7 +41,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 SCOPE = Scope.of(Config(), window="10m")
 HOP = 'messaging_consumer_group_name="g", messaging_destination_name="t"'
 HOPS = ("messaging_consumer_group_name", "messaging_destination_name")
-STATUSES = ("ok", "catching_up", "lagging", "stalled", "dead", "abandoned")
+STATUSES = ("ok", "catching_up", "lagging", "stalled", "dead", "abandoned", "unknown")
 DEAD_LETTERS = "pipeline_dead_letters_total"
 _OVERDUE = 'pipeline_saga_overdue{saga="s"'
 _CAUSE = 'pipeline_consumer_cause{messaging_consumer_group_name="g", cause="one_partition"'
@@ -743,6 +743,12 @@ CASES = (
         value=4,
     ),
     Case(
+        about="a group for which the cluster does not answer has an unknown status",
+        series=_statuses(g="unknown"),
+        expr=lag.GROUP_STATUS.expr(SCOPE),
+        value=6,
+    ),
+    Case(
         about="if two monitors disagree, the worse status wins",
         series={
             f'pipeline_consumer_status{{messaging_consumer_group_name="g", instance="{name}", '
@@ -758,6 +764,12 @@ CASES = (
         series=_statuses(g="dead", h="stalled", i="ok"),
         expr=lag.STALLED_OR_DEAD.expr(SCOPE),
         value=2,
+    ),
+    Case(
+        about="groups with an unknown status are not called healthy",
+        series=_statuses(g="unknown", h="unknown"),
+        expr=f"absent({lag.STALLED_OR_DEAD.expr(SCOPE)})",
+        value=1,
     ),
     Case(
         about="the slowest hop counts, not the mean of all",

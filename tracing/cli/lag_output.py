@@ -45,6 +45,7 @@ def document(sweep: Sweep) -> dict[str, Any]:
                 "lag": group.lag,
                 "lag_s": _rounded(group.lag_s),
                 "cause": group.cause,
+                "replaced_by": group.replaced_by,
                 "partitions": [
                     {**_described(part), "lag_s": _rounded(part.lag_s), **described(part)}
                     for part in group.partitions
@@ -61,6 +62,7 @@ def document(sweep: Sweep) -> dict[str, Any]:
         "missing_rights": list(sweep.missing_rights),
         "unanswered": list(sweep.unanswered),
         "unknown_retention": list(sweep.unknown_retention),
+        "silent": list(sweep.silent),
     }
 
 
@@ -146,8 +148,8 @@ def _notes(sweep: Sweep) -> Iterable[str]:
         yield "catching up: the group started on history, which is no lag of the flow"
     if any(group.abandoned for group in sweep.groups):
         yield (
-            "abandoned: the group has members, and none subscribes to the topic; "
-            "kafka-consumer-groups --delete-offsets removes its old offsets"
+            "abandoned: no member of the group subscribes to the topic, or another group has "
+            "replaced it; kafka-consumer-groups --delete-offsets removes its old offsets"
         )
     if any(not part.exact for group in sweep.groups for part in group.partitions):
         yield "~: estimated from the times at which the log was seen to grow"

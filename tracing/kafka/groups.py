@@ -34,6 +34,9 @@ _EMPTY: Final = "Empty"
 # Groups that only commit have no kind. Groups of Connect and share groups commit nothing.
 _KINDS: Final = frozenset({"", "consumer", "streams"})
 _CONSUMERS: Final = "consumer"
+# The places of the client id in the description of a member, by the older and the newer protocol.
+_CLIENT_ID: Final = 1
+_NEWER_CLIENT_ID: Final = 4
 # States of the newer protocol in which targets belong to the group's present subscriptions.
 _TARGETED: Final = frozenset({"Stable", "Reconciling"})
 
@@ -49,6 +52,7 @@ class Group:
         members: Number of members; `None` if unknown.
         assigned: The partitions that members have; `None` if unknown.
         subscribed: The topics that members subscribe to; `None` if unknown.
+        clients: The client ids of its members.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Group:
     members: int | None = None
     assigned: frozenset[TopicPartition] | None = None
     subscribed: frozenset[str] | None = None
+    clients: frozenset[str] = frozenset()
 
     @property
     def reads(self) -> bool:
@@ -162,7 +167,8 @@ class Groups:
                 subscribed = _all_of(
                     subscribed_by(member[-2]) if kind == _CONSUMERS else None for member in members
                 )
-                groups[name] = self._group(node, name, state, assignments, subscribed)
+                clients = frozenset(member[_CLIENT_ID] for member in members)
+                groups[name] = self._group(node, name, state, assignments, subscribed, clients)
         if newer:
             groups |= await self._described_newer(node, newer)
         return list(groups.values())
@@ -181,7 +187,8 @@ class Groups:
                     for member in members
                 ]
                 subscribed = _subscribed(state, members)
-                groups[name] = self._group(node, name, state, assignments, subscribed)
+                clients = frozenset(member[_NEWER_CLIENT_ID] for member in members)
+                groups[name] = self._group(node, name, state, assignments, subscribed, clients)
         return groups
 
     def _group(
@@ -191,6 +198,7 @@ class Groups:
         state: str,
         assignments: Sequence[list[tuple[str, int]] | None],
         subscribed: frozenset[str] | None,
+        clients: frozenset[str],
     ) -> Group:
         readable = [pairs for pairs in assignments if pairs is not None]
         held = frozenset(
@@ -202,7 +210,7 @@ class Groups:
         # Not complete before the group's leader has assigned partitions.
         complete = len(readable) == len(assignments)
         assigned = held if complete else None
-        return Group(name, node, state, len(assignments), assigned, subscribed)
+        return Group(name, node, state, len(assignments), assigned, subscribed, clients)
 
     async def commits(self, group: Group) -> GroupCommits | None:
         """Return a group's committed offsets; `None` without an answer, as the remarks say."""

@@ -133,9 +133,13 @@ class Births:
         self._known = existing if complete else None
         self._at = at
 
+    def absent_at(self, group: str) -> float | None:
+        """Return when a group last had neither; `None` if it was always there."""
+        return self._absent_at.get(group)
+
     def absent_s(self, group: str, at: float) -> float | None:
         """Return how long ago a group had neither; `None` if it was always there."""
-        absent_at = self._absent_at.get(group)
+        absent_at = self.absent_at(group)
         return None if absent_at is None else max(0.0, at - absent_at)
 
 

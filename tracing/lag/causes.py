@@ -9,6 +9,8 @@ abandoned:
 4. It is stalled, or lagging without a commit in the newer half of the window: **stalled_commits**.
 5. It is lagging, is committed to, and does not catch up: **inflow_above_capacity**.
 
+A group that another one has replaced is **replaced** (`tracing.lag.successors`).
+
 Where exactly one partition of a topic is behind and the status of the others is ok, the cause of
 the group is **one_partition**: a record that blocks it, a hot key or a stuck handler.
 """

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from tracing.core import semconv
+from tracing.lag.group_status import GroupStatuses
 from tracing.lag.model import Cause, Status, longest
 from tracing.lag.outlook_series import OutlookSeries
 from tracing.metrics import catalog
@@ -22,6 +23,9 @@ _REASON: Final = "lag_series"
 _SKEW: Final = "lag"
 
 _LABELS: Final = (semconv.GROUP, semconv.DESTINATION, semconv.PARTITION)
+
+_WITHOUT_ANSWER: Final = frozenset({catalog.CLUSTER_REACHABLE.name, catalog.CONSUMER_STATUS.name})
+"""What is reported although no broker answers."""
 
 _Series = tuple["Labels", float]
 _Row = tuple[tuple[str, ...], int, float | None]
@@ -43,6 +47,7 @@ class LagGauges:
         self._partitions = partitions
         self._max_series = max_series
         self._outlook = OutlookSeries(partitions=partitions, max_series=max_series)
+        self._statuses = GroupStatuses()
         self._shown: dict[str, list[_Series]] = {}
         self._valid_until = self._unreachable_until = 0.0
         self._ends: list[Callable[[], None]] = []
@@ -74,7 +79,7 @@ class LagGauges:
                 self._metrics.observe(
                     metric,
                     self._readings(metric.name),
-                    max_series=self._max_series * max(len(Status), len(Cause)),
+                    max_series=self._max_series * max(len(Status) + 1, len(Cause)),
                 )
             )
 
@@ -91,7 +96,7 @@ class LagGauges:
         self._shown = {
             catalog.CONSUMER_LAG.name: lag,
             catalog.CONSUMER_LAG_TIME.name: lag_time,
-            catalog.CONSUMER_STATUS.name: _status_series(sweep),
+            catalog.CONSUMER_STATUS.name: self._statuses.of(sweep, valid_s=valid_s),
             catalog.CONSUMER_ABANDONED.name: self._abandoned_series(sweep),
             catalog.COMMAND_READERS.name: [
                 ({semconv.DESTINATION: each.topic}, float(len(each.groups)))
@@ -109,16 +114,21 @@ class LagGauges:
     def unreachable(self, *, valid_s: float) -> None:
         """Report that no broker answered a sweep, for at most `valid_s` seconds.
 
-        What an earlier sweep found is reported as long as it is valid.
+        What an earlier sweep found is reported as long as it is valid. After that, the status of
+        each group is unknown, so that a dashboard does not go on to show the last one.
         """
         earlier = self._shown if monotonic() < self._valid_until else {}
-        self._shown = {**earlier, catalog.CLUSTER_REACHABLE.name: [({}, 0.0)]}
+        self._shown = {
+            **earlier,
+            catalog.CONSUMER_STATUS.name: self._statuses.unanswered(),
+            catalog.CLUSTER_REACHABLE.name: [({}, 0.0)],
+        }
         self._unreachable_until = monotonic() + valid_s
 
     def _readings(self, name: str) -> Readings:
         def read() -> Iterable[_Series]:
             until = self._valid_until
-            if name == catalog.CLUSTER_REACHABLE.name:
+            if name in _WITHOUT_ANSWER:
                 until = max(until, self._unreachable_until)
             return self._shown.get(name, ()) if monotonic() < until else ()
 
@@ -181,19 +191,6 @@ def _cluster_series(sweep: Sweep) -> dict[str, list[_Series]]:
         else {}
     )
     return {name: [({}, float(value))] for name, value in values.items() if value is not None}
-
-
-def _status_series(sweep: Sweep) -> list[_Series]:
-    return [
-        (
-            {semconv.GROUP: group.group, semconv.STATUS_LABEL: status.value},
-            float(group.status is status),
-        )
-        for group in sweep.groups
-        # An unknown status is not reported.
-        if group.status is not None
-        for status in Status
-    ]
 
 
 def _dead_letter_series(sweep: Sweep) -> tuple[list[_Series], list[_Series]]:

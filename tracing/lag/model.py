@@ -36,10 +36,12 @@ class Status(StrEnum):
     DEAD = "dead"
     """Records wait, no member has the partition, and nothing is committed."""
     ABANDONED = "abandoned"
-    """The group has members, but none has the partition or subscribes to its topic."""
+    """The group has left the topic, or its application has left the group for another one."""
 
 
 SEVERITY: Final = {status: number for number, status in enumerate(Status)}
+UNKNOWN: Final = "unknown"
+"""The status of a group in metrics while the cluster does not answer for it."""
 
 
 class Cause(StrEnum):
@@ -55,6 +57,8 @@ class Cause(StrEnum):
     """One partition of a topic is behind, and the others are not."""
     INFLOW_ABOVE_CAPACITY = "inflow_above_capacity"
     """Records arrive as fast as the group commits, or faster."""
+    REPLACED = "replaced"
+    """The group has no members, and its application reads as another group."""
 
 
 def worst(statuses: list[Status | None]) -> Status | None:
@@ -144,6 +148,8 @@ class GroupLag:
         status: That of the worst partition that is not abandoned; `None` until the monitor has
             watched for long enough.
         cause: Why the group is behind; `None` if it is not, or if unknown.
+        replaced_by: The group as which its application reads now; `None` if there is none. The
+            rules are in `tracing.lag.successors`.
     """
 
     group: str
@@ -152,6 +158,7 @@ class GroupLag:
     partitions: tuple[PartitionLag, ...]
     status: Status | None
     cause: Cause | None = None
+    replaced_by: str | None = None
 
     @property
     def current(self) -> tuple[PartitionLag, ...]:
@@ -241,6 +248,8 @@ class Sweep:
             unknown, for example `DescribeConfigs on topic orders`.
         commands: The topics of commands that some group reads now, sorted by name.
         cluster: The cluster itself; `None` where nothing is known.
+        silent: The groups of earlier sweeps about which the cluster did not answer in this one,
+            sorted by name.
     """
 
     at: float
@@ -253,12 +262,19 @@ class Sweep:
     unknown_retention: tuple[str, ...] = ()
     commands: tuple[CommandTopic, ...] = ()
     cluster: ClusterState | None = None
+    silent: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What needs a look: unreadable records that block a reader, commands read twice."""
+        """What needs a look: unreadable records, commands read twice, groups left behind."""
         return (
             *(topic.remark for topic in self.commands if topic.remark is not None),
+            *(
+                f"group {group.group} has no members, and its application reads as "
+                f"{group.replaced_by} now: delete the group if that is meant to stay"
+                for group in self.groups
+                if group.replaced_by is not None
+            ),
             *(
                 f"group {group.group} on {part.topic}[{part.partition}]: {part.remark}"
                 for group in self.groups

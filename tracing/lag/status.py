@@ -23,7 +23,8 @@ dead or stalled. A consumer should commit at least every half window.
 
 Before these rules: a partition is **abandoned** while the group has members, and none of them has
 the partition or subscribes to its topic. A group that rebalances does not say so, and one without
-members has no subscription: half a window later, the rules above decide again.
+members has no subscription: half a window later, the rules above decide again. All partitions of a
+group without members are abandoned while another group has replaced it (`tracing.lag.successors`).
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Sample(NamedTuple):
         waiting: Whether a record waits; not every offset has one.
         assigned: Whether a member has the partition; `None` if unknown.
         abandoned: Whether the group has members, but none has the partition or subscribes to its
-            topic; `None` if unknown, or without members.
+            topic, or another group has replaced it; `None` if unknown, or without members.
     """
 
     at: float

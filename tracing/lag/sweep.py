@@ -14,10 +14,11 @@ from tracing.lag.causes import Rebalances, cause_of, partition_cause
 from tracing.lag.depth import depths
 from tracing.lag.inflow import Inflows
 from tracing.lag.losses import Losses
-from tracing.lag.model import GroupLag, PartitionLag, Sweep, readers_of_commands, worst
+from tracing.lag.model import Cause, GroupLag, PartitionLag, Sweep, readers_of_commands, worst
 from tracing.lag.oldest import OldestReader, Place, RememberingReader
 from tracing.lag.retention import Retentions
 from tracing.lag.status import History, Sample, with_history
+from tracing.lag.successors import Reader, Successors
 from tracing.lag.timeline import Timelines
 from tracing.lag.velocity import Point, Velocities
 
@@ -74,6 +75,9 @@ class Sweeper:
         self._existing: frozenset[Log] = frozenset()
         self._previous: frozenset[Log] | None = None
         self._births = Births()
+        self._successors = Successors()
+        self._replaced: dict[str, str] = {}
+        self._named: frozenset[str] = frozenset()
         self._brokers = Brokers()
         self._skewed = 0
 
@@ -98,11 +102,17 @@ class Sweeper:
             frozenset(each.group.name for each in commits if each.offsets or each.group.reads),
             complete=not self._cluster.remarks.unanswered,
         )
+        self._replaced = self._successors.observe(
+            began,
+            [Reader(each.group, frozenset(tp.topic for tp in each.offsets)) for each in commits],
+            self._births.absent_at,
+            complete=not self._cluster.remarks.unanswered,
+        )
         dead_letters = self._dead_letters()
         logs = await self._logs(commits, dead_letters, until)
         # After all else: a broker that does not know these requests may end the connection.
         await self._retentions.refresh(_partitions(commits), logs.ends)
-        groups = [self._group(each, logs) for each in commits]
+        groups = [group for each in commits if (group := self._group(each, logs)).partitions]
         for memory in (self._history, self._velocities, self._rebalances):
             memory.forget_before(began - self._window_s)
         self._previous = self._existing
@@ -117,9 +127,7 @@ class Sweeper:
         return Sweep(
             at=began,
             took_s=monotonic() - started,
-            groups=tuple(
-                sorted((group for group in groups if group.partitions), key=lambda each: each.group)
-            ),
+            groups=tuple(sorted(groups, key=lambda each: each.group)),
             dead_letters=depths(
                 dead_letters,
                 logs.starts,
@@ -136,7 +144,19 @@ class Sweeper:
             unknown_retention=self._retentions.missing,
             commands=readers_of_commands(groups, self._choice.is_command),
             cluster=cluster,
+            silent=self._silent({group.group for group in groups}),
         )
+
+    def _silent(self, answered: set[str]) -> tuple[str, ...]:
+        """Return the groups of earlier sweeps that may still exist, but are not answered for."""
+        remarks = self._cluster.remarks
+        silent = {
+            name
+            for name in self._named - answered
+            if remarks.unanswered or f"Describe on group {name}" in remarks.missing_rights
+        }
+        self._named = frozenset(answered | silent)
+        return tuple(sorted(silent))
 
     async def _commits(self) -> list[_Commits]:
         groups = await self._groups.described(self._choice.groups, self._choice.has_group)
@@ -222,9 +242,16 @@ class Sweeper:
             for tp in commits.uncommitted & logs.ends.keys()
         ]
         partitions.sort(key=lambda each: (each.topic, each.partition))
-        status = worst([each.status for each in partitions])
-        cause = cause_of(partitions)
-        return GroupLag(group.name, group.state, group.members, tuple(partitions), status, cause)
+        successor = self._replaced.get(group.name)
+        return GroupLag(
+            group.name,
+            group.state,
+            group.members,
+            tuple(partitions),
+            worst([each.status for each in partitions]),
+            cause_of(partitions) if successor is None else Cause.REPLACED,
+            successor,
+        )
 
     def _partition(
         self,
@@ -248,7 +275,7 @@ class Sweeper:
         lag_s, exact = self._waited(place, end, at, logs)
         waiting = lag > 0 and not (exact and lag_s is None)
         assigned = None if group.assigned is None else tp in group.assigned
-        abandoned = group.has_abandoned(tp)
+        abandoned = True if group.name in self._replaced else group.has_abandoned(tp)
         sample = Sample(at, counted_from, end, waiting, assigned, abandoned)
         status = self._history.judge(group.name, log, sample)
         point = Point(at, counted_from, end, sample.lag)

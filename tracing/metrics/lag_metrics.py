@@ -30,16 +30,17 @@ CONSUMER_STATUS: Final = Metric(
     name="pipeline.consumer.status",
     kind="gauge",
     unit="{group}",
-    description="1 for the status that a group is in (ok, catching_up, lagging, stalled or dead, "
-    "or abandoned if it has left all its topics), 0 for others.",
+    description="1 for the status that a group is in (ok, catching_up, lagging, stalled or dead; "
+    "abandoned if it has left all its topics or another group has replaced it; unknown while the "
+    "cluster does not answer), 0 for others.",
     labels=(semconv.GROUP, semconv.STATUS_LABEL),
 )
 CONSUMER_ABANDONED: Final = Metric(
     name="pipeline.consumer.abandoned",
     kind="gauge",
     unit="{message}",
-    description="Uncommitted records of a topic that a group with members no longer subscribes to. "
-    "They are not part of the group's lag or status.",
+    description="Uncommitted records of a topic that a group with members no longer subscribes to, "
+    "or of a group that another one has replaced. They are not part of the group's lag or status.",
     labels=_HOP,
 )
 CONSUMER_CAUSE: Final = Metric(
@@ -47,7 +48,7 @@ CONSUMER_CAUSE: Final = Metric(
     kind="gauge",
     unit="{group}",
     description="1 for the cause of a group's status, 0 for others: no_members, rebalancing, "
-    "stalled_commits, one_partition or inflow_above_capacity.",
+    "stalled_commits, one_partition, inflow_above_capacity or replaced.",
     labels=(semconv.GROUP, semconv.CAUSE_LABEL),
 )
 CONSUMER_CATCH_UP_TIME: Final = Metric(

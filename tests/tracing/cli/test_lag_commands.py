@@ -66,6 +66,7 @@ def test_json_is_one_document(scene: Scene, capsys: pytest.CaptureFixture[str]) 
         "lag": 2,
         "lag_s": lag_s,
         "cause": "no_members",
+        "replaced_by": None,
         "partitions": [
             {**shared, "partition": 0, "committed": 1, "end": 3, "lag": 2, "lag_s": lag_s,
              "status": None, "cause": "no_members"},
@@ -75,7 +76,7 @@ def test_json_is_one_document(scene: Scene, capsys: pytest.CaptureFixture[str]) 
     } == document["groups"][0]  # fmt: skip
     assert {
         "at", "took_s", "groups", "dead_letters", "cluster", "commands", "missing_rights",
-        "unanswered", "unknown_retention",
+        "unanswered", "unknown_retention", "silent",
     } == set(document)  # fmt: skip
 
 

@@ -80,11 +80,14 @@ class Scene:
             await consumer.commit({self.tp(number): offset for number, offset in offsets.items()})
 
     @asynccontextmanager
-    async def member(self, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    async def member(
+        self, group: str | None = None, **options: Any
+    ) -> AsyncIterator[AIOKafkaConsumer]:
         """Start a member of the group that never commits by itself."""
         consumer = AIOKafkaConsumer(
             self.topic, bootstrap_servers=self.servers, group_id=group or self.group,
             enable_auto_commit=False, auto_offset_reset="latest", metadata_max_age_ms=300,
+            **options,
         )  # fmt: skip
         async with consumer:
             yield consumer

@@ -11,7 +11,7 @@ import pytest
 from tests.tracing.lag.newer_member import newer_member
 from tests.tracing.lag.scene import Scene
 from tracing import Telemetry
-from tracing.lag import Status
+from tracing.lag import Cause, Status
 from tracing.testing import Capture, eventually
 
 if TYPE_CHECKING:
@@ -112,6 +112,40 @@ async def test_an_outage_of_a_group_that_has_left_a_topic_stays_visible(
     )  # fmt: skip
     assert ("Empty", Status.DEAD) == (empty.state, dead.status)
     assert "Stable" == again.state
+
+
+@pytest.mark.parametrize(
+    ("client", "status"), [("payment", Status.ABANDONED), ("fraud", Status.DEAD)]
+)
+async def test_a_group_that_its_application_has_renamed_is_abandoned_and_a_killed_one_is_dead(
+    scene: Scene, client: str, status: Status
+) -> None:
+    await scene.create()
+    await scene.produce(None)
+    await scene.commit({0: 0})
+    new = f"{scene.group}-new"
+    async with scene.monitor(groups=[scene.group, new], interval_s=0.1, window_s=1) as monitor:
+        async with scene.member(client_id="payment") as member:
+            await eventually(lambda: bool(member.assignment()))
+            await monitor.sweep()
+        async with scene.member(new, client_id=client) as member:
+            await eventually(lambda: bool(member.assignment()))
+
+            async def sweep() -> GroupLag | None:
+                groups = {group.group: group for group in (await monitor.sweep()).groups}
+                old = groups.get(scene.group)
+                return old if old is not None and old.status is status else None
+
+            old = await eventually(sweep, timeout_s=30)
+            assert old is not None
+            assert monitor.last is not None
+            remarks = monitor.last.remarks
+
+    expected = (
+        (new, Cause.REPLACED, 1) if status is Status.ABANDONED else (None, Cause.NO_MEMBERS, 0)
+    )
+    assert expected == (old.replaced_by, old.cause, len(remarks))
+    assert ("Empty", 0) == (old.state, old.members)
 
 
 async def test_one_member_that_still_subscribes_is_enough(scene: Scene, left: Scene) -> None:

@@ -82,16 +82,61 @@ def test_series_by_topic_sum_up_partitions(capture: Capture) -> None:
     assert capture.metric(LAG, {PARTITION: "0"}) is None
 
 
-def test_one_status_is_1_and_an_unknown_status_has_no_series(capture: Capture) -> None:
+def statuses(capture: Capture) -> set[str]:
+    """Return the statuses that are reported as 1, if each of the others is reported as 0."""
+    values = {
+        status: capture.metric(STATUS, {GROUP: "payment", "status": status})
+        for status in (*Status, "unknown")
+    }
+    assert set(values.values()) <= {0, 1}, values
+    return {status for status, value in values.items() if value}
+
+
+def test_one_status_is_1_and_the_others_are_0(capture: Capture) -> None:
+    gauges(capture).show(SWEEP, valid_s=60)
+
+    assert {"lagging"} == statuses(capture)
+
+
+UNDECIDED = replace(SWEEP, groups=(replace(SWEEP.groups[0], status=None),))
+SILENT = replace(SWEEP, groups=(), silent=("payment",))
+
+
+@pytest.mark.parametrize("without", [UNDECIDED, SILENT], ids=["undecided", "silent"])
+def test_a_status_that_is_no_longer_known_is_unknown_once_the_last_one_is_too_old(
+    capture: Capture, without: Sweep
+) -> None:
+    shown = gauges(capture)
+    for valid_s, expected in ((60, "lagging"), (-1, "unknown")):
+        shown.show(SWEEP, valid_s=valid_s)
+        shown.show(without, valid_s=60)
+
+        assert {expected} == statuses(capture)
+
+
+def test_every_status_is_unknown_while_no_broker_answers(capture: Capture) -> None:
+    shown = gauges(capture)
+    for valid_s, expected in ((60, "lagging"), (-1, "unknown")):
+        shown.show(SWEEP, valid_s=valid_s)
+        shown.unreachable(valid_s=60)
+
+        assert {expected} == statuses(capture)
+    assert capture.metric(LAG) is None
+
+
+@pytest.mark.parametrize("without", [UNDECIDED, SILENT], ids=["undecided", "silent"])
+def test_a_status_that_was_never_known_has_no_series(capture: Capture, without: Sweep) -> None:
+    # A monitor that has just started would hide what the one before it knew.
+    gauges(capture).show(without, valid_s=60)
+
+    assert capture.metric(STATUS) is None
+
+
+def test_a_group_that_was_deleted_has_no_status(capture: Capture) -> None:
     shown = gauges(capture)
     shown.show(SWEEP, valid_s=60)
-    values = {
-        status: capture.metric(STATUS, {GROUP: "payment", "status": status}) for status in Status
-    }
-    unknown = replace(SWEEP, groups=(replace(SWEEP.groups[0], status=None),))
-    shown.show(unknown, valid_s=60)
+    shown.show(replace(SWEEP, groups=()), valid_s=60)
 
-    assert {status: status is Status.LAGGING for status in Status} == values
     assert capture.metric(STATUS) is None
 
 
@@ -249,7 +294,7 @@ def test_one_cause_is_1(capture: Capture) -> None:
 
     assert {
         "no_members": 0, "rebalancing": 0, "stalled_commits": 0, "one_partition": 1,
-        "inflow_above_capacity": 0,
+        "inflow_above_capacity": 0, "replaced": 0,
     } == {
         cause: capture.metric(CAUSE, {GROUP: "payment", "cause": cause}) for cause in Cause
     }  # fmt: skip

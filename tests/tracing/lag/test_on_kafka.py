@@ -139,6 +139,7 @@ async def test_a_topic_deleted_during_a_sweep_is_left_out(
         after = await monitor.sweep()
 
     assert ((), (), ()) == (deleted.groups, deleted.unanswered, deleted.missing_rights)
+    assert () == deleted.silent
     assert () == after.groups
 
 

@@ -10,11 +10,14 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from tests.tracing.lag.scene import Scene, only, partitions
+from tracing.kafka.groups import Groups
 from tracing.lag import Connection, LagMonitor
 from tracing.testing import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tracing.kafka.groups import Group
 
 pytestmark = [pytest.mark.integration]
 
@@ -179,6 +182,26 @@ async def test_a_topic_that_a_running_group_has_left_is_abandoned(
     assert {(left.topic, "abandoned"), (scene.topic, None)} == {
         (part.topic, part.status) for part in group.partitions
     }
+
+
+async def test_a_group_that_the_cluster_does_not_answer_for_is_silent_and_not_gone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unanswered(groups: Groups, group: Group) -> None:
+        groups._cluster.remarks.unanswered.add(f"group {group.name}: RequestTimedOutError")
+
+    await scene.create()
+    await scene.commit({0: 0})
+    sweeps = []
+    async with scene.monitor() as monitor:
+        sweeps.append(await monitor.sweep())
+        with monkeypatch.context() as patch:
+            patch.setattr(Groups, "commits", unanswered)
+            sweeps += [await monitor.sweep(), await monitor.sweep()]
+        sweeps.append(await monitor.sweep())
+
+    assert [(), (scene.group,), (scene.group,), ()] == [sweep.silent for sweep in sweeps]
+    assert [1, 0, 0, 1] == [len(sweep.groups) for sweep in sweeps]
 
 
 async def test_a_record_from_the_future_has_waited_for_0_seconds(scene: Scene) -> None:
