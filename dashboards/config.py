@@ -104,8 +104,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         sagas: The sagas to show and to alert on; empty for all.
         datasources: The data sources.
         min_step: The interval at which services export metrics, as in
-            `OTEL_METRIC_EXPORT_INTERVAL`. Rates use a window four times as long. OpenTelemetry's
-            default is a minute.
+            `OTEL_METRIC_EXPORT_INTERVAL`. It is the *Min step* of every query, rounded up to what
+            Grafana uses itself, such as 90 s to two minutes; the scrape interval of the data source
+            does not matter. Rates use a window four times as long. OpenTelemetry's default is a
+            minute.
         objectives: The objectives for end-to-end lag.
         grafana_url: Grafana's address, for links in alerts.
         runbook_url: The runbook's address, for links in alerts; empty for the runbook dashboard.

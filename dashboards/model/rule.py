@@ -40,6 +40,35 @@ def found_by(query: str, label: str, text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """A second query of a rule in Grafana, whose result its templates can name.
+
+    Grafana joins the results of two queries if the labels of one include those of the other.
+
+    Attributes:
+        query: PromQL. Each result has all labels of an alert, and more; of each alert at most one.
+        label: One of the labels that it adds.
+        text: A sentence; `.Labels` and `.Value` are those of the result.
+    """
+
+    query: str
+    label: str
+    text: str
+
+    def sentence(self, name: str) -> str:
+        """Return the template of the sentence, which is empty without a result.
+
+        Args:
+            name: Grafana's name of the query.
+        """
+        asked = f"with index $values {json.dumps(name)}"
+        return (
+            f"{{{{ {asked} }}}}{{{{ if .Labels.{self.label} }}}} {self.text}"
+            "{{ end }}{{ end }}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """A condition that needs attention.
 
@@ -55,7 +84,8 @@ class Alert:
         labels: The labels that distinguish its series.
         found: A sentence that Prometheus adds to the description, with a query of its own, such as
             for the step that is to blame. Labels would make another alert of it whenever that
-            changes, and Grafana's templates cannot query.
+            changes.
+        beside: What Grafana adds instead, whose templates cannot query.
     """
 
     name: str
@@ -68,3 +98,4 @@ class Alert:
     panel: str
     labels: tuple[str, ...] = ()
     found: str = ""
+    beside: Beside | None = None

@@ -29,10 +29,12 @@ from dashboards.model.board import (
     description_of,
     title_of,
 )
-from dashboards.model.labels import COLUMN_OF, COMMAND, VARIABLE_OF
-from dashboards.model.promql import RATE_INTERVAL, STEP, Scope, aggregate
+from dashboards.model.labels import COLUMN_OF, COMMAND, GROUP, PIPELINE, TOPIC, VARIABLE_OF
+from dashboards.model.promql import RATE_INTERVAL, STEP, Scope, aggregate, step_of
+from dashboards.model.series import labels_of
 from dashboards.render.kinds import COLOURS, KINDS, QUERIES
 from dashboards.render.variables import LOKI, PROMETHEUS, TEMPO
+from tracing.metrics.catalog import METRICS
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import GridPos
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from dashboards.config import Config
     from dashboards.model.board import Board, Panel
     from dashboards.model.signal import Signal
+    from tracing.metrics.metric import Metric
 
 _NONE: Final = "none"
 _LABEL: Final = re.compile(r"\{\{(\w+)\}\}")
@@ -47,6 +50,8 @@ _COUNTS: Final = frozenset({"locale", "recps", "cps"})
 # These have no series for nothing.
 _WITHOUT_NONE: Final = frozenset({"graph", "heatmap", "waterfall"})
 _MAX_TRACES: Final = 50
+SHARED: Final = "Figures of a hop that several pipelines share are those of all of them."
+"""What panels say of metrics that do not have the pipeline, where one can be chosen."""
 _TABLES: Final = frozenset({"table", "graph", "waterfall"})
 _INSTANT: Final = _TABLES | {"stat", "funnel"}
 
@@ -64,8 +69,24 @@ def panel_of(panel: Panel, board: Board, config: Config, place: GridPos) -> Any:
         made = _trace(panel)
     else:
         made = text.Panel().content(panel.content)
-    made.title(title_of(panel)).description(description_of(panel)).grid_pos(place)
+    made.title(title_of(panel)).description(_description(panel, board, config)).grid_pos(place)
     return made
+
+
+def _description(panel: Panel, board: Board, config: Config) -> str:
+    """Return a panel's description; with what a chosen pipeline cannot filter, if that matters."""
+    described = description_of(panel)
+    if not isinstance(panel, SignalPanel) or VARIABLE_OF[PIPELINE] not in board.variables:
+        return described
+    scope = scope_of(panel, board, config)
+    queries = " ".join(signal.expr(scope) for signal in panel.signals)
+    shared = any(metric.prometheus in queries for metric in METRICS if _is_of_hops_only(metric))
+    return f"{described} {SHARED}" if shared else described
+
+
+def _is_of_hops_only(metric: Metric) -> bool:
+    labels = labels_of(metric)
+    return bool(labels & {GROUP, TOPIC}) and PIPELINE not in labels
 
 
 def scope_of(panel: SignalPanel, board: Board, config: Config) -> Scope:
@@ -117,7 +138,7 @@ def _signals(panel: SignalPanel, board: Board, config: Config) -> Any:
         made.override_by_name(none, [DynamicConfigValue("displayName", _NONE)])
     for number, expr in enumerate(expressions_of(panel, board, config)):
         query = _query(expr, panel.signals[number], panel)
-        made.with_target(query.ref_id(QUERIES[number]).interval(config.min_step))
+        made.with_target(query.ref_id(QUERIES[number]).interval(step_of(config.min_step)))
     if panel.drill_down:
         made.data_links([_link(panel, board, config)])
     return made

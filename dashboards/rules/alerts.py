@@ -17,7 +17,7 @@ from dashboards.model.labels import (
     VERSION,
 )
 from dashboards.model.promql import Scope, aggregate
-from dashboards.model.rule import Alert, found_by
+from dashboards.model.rule import Alert, Beside, found_by
 from dashboards.rules.burn_rate import burn_rate_alerts
 from dashboards.rules.consumer_alerts import consumer_alerts, dead_letter_alerts, order_alerts
 from dashboards.rules.own import own_alerts
@@ -39,6 +39,9 @@ _SERVICE = f"{{{{ $labels.{SERVICE} }}}}"
 _NOT_LINKS: Final = f'{REASON}!="links"'
 # Most services export once a minute: this leaves out commands that end within ten minutes.
 _MIN_EXPORTS: Final = 10
+_WAITS_IN: Final = (
+    f"The longest wait is in state {{{{ .Labels.{STATE} }}}}: {{{{ .Value | humanizeDuration }}}}."
+)
 _SERVICE_REMEMBERED_FOR: Final = "6h"
 # A burst of less than five minutes, such as at the end of a process, is no reason to act.
 _DROPS_WINDOW: Final = "3m"
@@ -122,6 +125,7 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
             panel="Overdue sagas",
             labels=(PIPELINE, SAGA),
             found=_longest_wait(scope),
+            beside=_longest_waits(scope),
         ),
         Alert(
             name="SagaFailed",
@@ -157,12 +161,13 @@ def _longest_wait(scope: Scope) -> str:
     waits = scope.newest(
         SAGA_STATE_OLDEST_AGE, f"{SAGA}=%[1]q", of=(SAGA,), by=(STATE,), beside=SAGA_OVERDUE
     )
-    return found_by(
-        f"topk(1, {waits} > 0)",
-        SAGA,
-        f"The longest wait is in state {{{{ .Labels.{STATE} }}}}: "
-        "{{ .Value | humanizeDuration }}.",
-    )
+    return found_by(f"topk(1, {waits} > 0)", SAGA, _WAITS_IN)
+
+
+def _longest_waits(scope: Scope) -> Beside:
+    by = (PIPELINE, SAGA)
+    waits = scope.newest(SAGA_STATE_OLDEST_AGE, of=by, by=(*by, STATE), beside=SAGA_OVERDUE)
+    return Beside(query=f"topk by ({', '.join(by)}) (1, {waits} > 0)", label=STATE, text=_WAITS_IN)
 
 
 def _service_alerts(scope: Scope) -> tuple[Alert, ...]:

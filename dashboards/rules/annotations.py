@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from dashboards.model.rule import Alert
 
 _PROMETHEUS: Final = "$value"
+BESIDE: Final = "C"
+"""Grafana's name of the second query of an alert."""
 
 
 def labels_of(alert: Alert, config: Config) -> dict[str, str]:
@@ -31,9 +33,13 @@ def annotations_of(alert: Alert, config: Config, value: str = _PROMETHEUS) -> di
         value: The template expression for the value, which Grafana names differently.
     """
     description = alert.description.replace(_PROMETHEUS, value)
+    if value == _PROMETHEUS:
+        description += alert.found
+    elif alert.beside is not None:
+        description += alert.beside.sentence(BESIDE)
     return {
         "summary": alert.summary.replace(_PROMETHEUS, value),
-        "description": description + (alert.found if value == _PROMETHEUS else ""),
+        "description": description,
         "dashboard_url": _dashboard_url(alert, config),
         "runbook_url": _runbook_url(alert, config),
     }

@@ -21,7 +21,9 @@ from dashboards.model.labels import (
     recorded_flows,
     recorded_late_share,
 )
-from dashboards.model.rule import Alert, found_by
+from dashboards.model.rule import Alert, Beside, found_by
+from dashboards.signals import lag
+from dashboards.signals.late_flows import known_hops
 from dashboards.signals.objectives import enough_flows, late_shares
 
 if TYPE_CHECKING:
@@ -66,11 +68,11 @@ WINDOWS: Final = (
     ),
     BurnWindow(
         "EndToEndErrorBudgetFastBurn", "1h", "5m", 14.4, None, "critical",
-        "At this rate, the error budget of 30 days is spent in two days."
+        "At this rate, the error budget of 30 days is spent within two days."
     ),
     BurnWindow(
         "EndToEndErrorBudgetMediumBurn", "6h", "30m", 6.0, None, "critical",
-        "At this rate, the error budget of 30 days is spent in five days."
+        "At this rate, the error budget of 30 days is spent within five days."
     ),
     BurnWindow(
         "EndToEndErrorBudgetSlowBurn", "3d", "6h", 1.0, None, "warning",
@@ -101,6 +103,7 @@ def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Ale
             panel="Error budget left",
             labels=(PIPELINE, OBJECTIVE),
             found=_where(scope),
+            beside=_where_records_wait(scope, objectives),
         )
         for window in WINDOWS
     )
@@ -116,6 +119,22 @@ def _where(scope: Scope) -> str:
         PIPELINE,
         f"The longest hold-up is at group {{{{ .Labels.{GROUP} }}}} on {{{{ .Labels.{TOPIC} }}}}: "
         "{{ .Value | humanizeDuration }}.",
+    )
+
+
+def _where_records_wait(scope: Scope, objectives: Sequence[Objective]) -> Beside:
+    """Return the hop of each pipeline at which the oldest record waits, which is cheap to ask."""
+    on = f"on ({GROUP}, {TOPIC})"
+    oldest = f"{known_hops(scope)} * {on} group_left () {lag.SECONDS.expr(scope)} > 0"
+    first = f"topk by ({PIPELINE}) (1, {oldest})"
+    return Beside(
+        query=" or ".join(
+            f'label_replace({first}, "{OBJECTIVE}", "{objective.name}", "", "")'
+            for objective in objectives
+        ),
+        label=GROUP,
+        text=f"The oldest record waits for group {{{{ .Labels.{GROUP} }}}} on "
+        f"{{{{ .Labels.{TOPIC} }}}}: {{{{ .Value | humanizeDuration }}}}.",
     )
 
 

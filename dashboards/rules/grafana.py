@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from dashboards.rules.alerts import make_alerts
-from dashboards.rules.annotations import annotations_of, labels_of, panel_of
+from dashboards.rules.annotations import BESIDE, annotations_of, labels_of, panel_of
 from dashboards.rules.files import yaml_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ def grafana_alerting(config: Config) -> str:
 
 
 def _rule(alert: Alert, config: Config) -> dict[str, Any]:
-    source = config.datasources.prometheus
+    queries = [_query("A", alert.expr, config)]
+    if alert.beside is not None:
+        # One query without a result is no data for the whole rule, which then does not fire.
+        queries.append(_query(BESIDE, f"{alert.beside.query} or on () vector(0)", config))
     # No data is normal, so it must not fire. Alerts on absence use queries that return a value.
     return {
         "uid": _uid(alert, config),
@@ -60,18 +63,7 @@ def _rule(alert: Alert, config: Config) -> dict[str, Any]:
             "__panelId__": str(panel_of(alert, config)),
         },
         "data": [
-            {
-                "refId": "A",
-                "relativeTimeRange": {"from": _QUERY_RANGE_S, "to": 0},
-                "datasourceUid": source,
-                "model": {
-                    "refId": "A",
-                    "datasource": {"type": "prometheus", "uid": source},
-                    "expr": alert.expr,
-                    "instant": True,
-                    "range": False,
-                },
-            },
+            *queries,
             {
                 "refId": "B",
                 "datasourceUid": "__expr__",
@@ -84,6 +76,22 @@ def _rule(alert: Alert, config: Config) -> dict[str, Any]:
                 },
             },
         ],
+    }
+
+
+def _query(name: str, expr: str, config: Config) -> dict[str, Any]:
+    source = config.datasources.prometheus
+    return {
+        "refId": name,
+        "relativeTimeRange": {"from": _QUERY_RANGE_S, "to": 0},
+        "datasourceUid": source,
+        "model": {
+            "refId": name,
+            "datasource": {"type": "prometheus", "uid": source},
+            "expr": expr,
+            "instant": True,
+            "range": False,
+        },
     }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import GROUP, NOTE, OBJECTIVE, PIPELINE, TOPIC
 from dashboards.model.promql import REMEMBERED_FOR, aggregate
-from dashboards.model.signal import Signal, Threshold
+from dashboards.model.signal import Signal, Threshold, ValueMapping
 from dashboards.signals.late_flows import KIND, counted, known_hops, matchers
 from tracing.metrics.catalog import CONSUMER_LAG_TIME, END_TO_END_DURATION
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dashboards.model.promql import Scope
 
 _HOP: Final = (GROUP, TOPIC)
+_TWICE: Final = -1
+"""The rest of a budget of which twice as much is spent; how much more is nothing to act on."""
 
 
 def late_shares(scope: Scope, objectives: Sequence[Objective]) -> str:
@@ -63,22 +65,24 @@ def budget_left(objectives: Sequence[Objective]) -> Signal:
 
     def left(scope: Scope) -> str:
         return " or ".join(
-            f"1 - max by ({PIPELINE}, {OBJECTIVE}) ({late_shares(scope, [objective])}) "
-            f"/ {1 - objective.ratio:.6g}"
+            f"clamp_min(1 - max by ({PIPELINE}, {OBJECTIVE}) "
+            f"({late_shares(scope, [objective])}) / {1 - objective.ratio:.6g}, {_TWICE})"
             for objective in objectives
         )
 
     return Signal(
         title="Error budget left",
         description="The share of the error budget that is left over the time shown; below 0 the "
-        "objective is missed. Records that wait too long, dead letters and overdue sagas count as "
-        "late. Each type of message at each hop is judged by itself, and the worst one counts: a "
-        f"last hop. Objectives: {promised}. Set your own with objectives in the configuration.",
+        "objective is missed, and at -100 % twice the budget is spent, or more. Records that wait "
+        "too long, dead letters and overdue sagas count as late. Each type of message at each hop "
+        "is judged by itself, and the worst one counts: a last hop. "
+        f"Objectives: {promised}. Set your own with objectives in the configuration.",
         unit="percentunit",
         expr=left,
         legend=f"{{{{{PIPELINE}}}}} {{{{{OBJECTIVE}}}}}",
         thresholds=(Threshold(0, "warning"), Threshold(0.25, "ok")),
         below="critical",
+        mappings=(ValueMapping(_TWICE, "spent twice or more", "critical"),),
         # Without flows, nothing is spent.
         nothing=1,
     )

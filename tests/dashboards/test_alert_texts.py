@@ -14,6 +14,7 @@ from dashboards.rules.alerts import make_alerts
 from dashboards.rules.annotations import annotations_of
 from dashboards.rules.files import recordings_file
 from dashboards.rules.grafana import grafana_alerting
+from tests.dashboards.promtool import check_queries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,3 +110,61 @@ def test_the_alert_on_overdue_sagas_names_the_step_that_they_wait_for(
 
 def test_grafanas_alerts_have_no_queries_in_their_texts() -> None:
     assert "| query" not in grafana_alerting(CONFIG)
+
+
+BESIDE = {
+    alert.name: alert.beside.query
+    for alert in make_alerts(CONFIG, recorded=False)
+    if alert.beside is not None
+}
+OF_TWO_SAGAS = {
+    f'pipeline_saga_state_oldest_age_seconds{{{EU}, pipeline="p", saga="{saga}", '
+    f'state="{state}"}}': value
+    for saga, state, value in (
+        ("place-order", "charge-card", "600x200"),
+        ("place-order", "ship", "60x200"),
+        ("return", "refund", "9000x200"),
+        ("idle", "none", "0x200"),
+    )
+}
+
+
+def test_the_alerts_with_a_text_that_prometheus_finds_have_a_second_query_in_grafana() -> None:
+    assert set(BESIDE) == {name for name, alert in ALERTS.items() if alert.found}
+
+
+def test_grafanas_second_query_has_one_step_for_each_alert_on_overdue_sagas(
+    binaries: Path, tmp_path: Path
+) -> None:
+    query = BESIDE["SagaOverdue"]
+    text = f'label_join({query}, "text", " ", "pipeline", "saga", "state")'
+    expected: list[tuple[str, float | None]] = [(f"count({query})", 2)]
+    for steps, seconds in (("p place-order charge-card", 600), ("p return refund", 9000)):
+        only = f'label_replace(vector(1), "text", "{steps}", "", "")'
+        expected.append((f"sum({text} and on (text) {only})", seconds))
+    check_queries(expected, OF_TWO_SAGAS, binaries, tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in BESIDE if "SagaOverdue" != name])
+def test_grafanas_second_query_has_one_hop_for_each_alert_on_the_budget(
+    name: str, binaries: Path, tmp_path: Path
+) -> None:
+    query = BESIDE[name]
+    labels = "pipeline, objective, messaging_consumer_group_name, messaging_destination_name"
+    check_queries(
+        [
+            (f"count(count by ({labels}) ({query}))", 1),
+            (f"sum({query})", 90),
+        ],
+        {**_hop("payment", "90x200"), **_hop("shipping", "30x200")}, binaries, tmp_path,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(BESIDE))
+def test_grafanas_second_query_has_a_result_without_labels_if_there_is_nothing(
+    name: str, binaries: Path, tmp_path: Path
+) -> None:
+    (group,) = yaml.safe_load(grafana_alerting(CONFIG))["groups"]
+    (rule,) = (rule for rule in group["rules"] if name == rule["title"])
+    query = rule["data"][1]["model"]["expr"]
+    check_queries([(query, 0.0)], {f"up{{{EU}}}": "1x200"}, binaries, tmp_path)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.config import Config
 from dashboards.model.board import Board, title_of
+from dashboards.render.panels import SHARED
 from tests.dashboards.board_documents import (
     BOARDS,
     CONFIG,
@@ -175,6 +177,42 @@ def test_panels_are_drawn_as_their_kind_requires() -> None:
             for target in panel.get("targets", ()):
                 if "expr" in target and "prometheus" == target["datasource"]["type"]:
                     assert CONFIG.min_step == target["interval"], panel["title"]
+
+
+@pytest.mark.parametrize(
+    ("min_step", "shown"),
+    [("15s", "15s"), ("1m", "1m"), ("90s", "2m"), ("3m", "5m"), ("45s", "1m")],
+)
+def test_the_distance_of_points_is_one_that_grafana_writes_without_a_rest(
+    min_step: str, shown: str
+) -> None:
+    # Grafana would write 90 s as a minute, and leave a third of all events out of each bar.
+    targets = [
+        target
+        for panel in document(BOARDS[0], Config(min_step=min_step))["panels"]
+        for target in panel.get("targets", ())
+    ]
+    assert {shown} == {target["interval"] for target in targets if "expr" in target}
+
+
+def test_panels_of_a_chosen_pipeline_say_what_they_cannot_filter() -> None:
+    shared = {
+        title_of(panel): SHARED in described["description"]
+        for board in BOARDS
+        if "pipeline" in board.variables
+        for (_, panel), described in zip(board.numbered(), panels(board), strict=True)
+    }
+    for title in ("Where flows are held up", "A mean flow, step by step", "Services and topics",
+                  "Consumed", "Error budget left"):  # fmt: skip
+        assert shared[title], title
+    for title in ("End-to-end lag distribution", "Overdue sagas"):
+        assert not shared[title], title
+    assert not any(
+        SHARED in panel["description"]
+        for board in BOARDS
+        if "pipeline" not in board.variables
+        for panel in panels(board)
+    )
 
 
 @each_board

@@ -808,6 +808,15 @@ CASES = (
         value=1 - 3250 / (2400 + 3250) / 0.5,
     ),
     Case(
+        about="an error budget that is spent a hundred times over is spent, not at -9900 %",
+        series={
+            f'pipeline_end_to_end_duration_seconds_bucket{{pipeline="p", le="5", {HOP}}}': "0x200",
+            f'pipeline_end_to_end_duration_seconds_count{{pipeline="p", {HOP}}}': "0+300x200",
+        },
+        expr=objectives.budget_left([Objective()]).expr(SCOPE),
+        value=-1,
+    ),
+    Case(
         about="dead letters have a label with the replay command",
         series={f"pipeline_dead_letters_depth{{{HOP}}}": "4x200"},
         expr=f"count by (command) ({dead_letters.REPLAYABLE.expr(SCOPE)}) "

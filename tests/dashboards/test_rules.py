@@ -282,7 +282,7 @@ def test_grafanas_alerting_has_the_same_alerts() -> None:
     assert "" != group["folder"]
     boards = {f"pipeline-{board.name}": board for board in make_boards(CONFIG)}
     for rule, alert in zip(group["rules"], make_alerts(CONFIG), strict=True):
-        query, condition = rule["data"]
+        query, *beside, condition = rule["data"]
         # The data source may not have the recording rules.
         assert "group_topic:" not in query["model"]["expr"]
         assert "pipeline_objective:" not in query["model"]["expr"]
@@ -293,6 +293,11 @@ def test_grafanas_alerting_has_the_same_alerts() -> None:
         assert alert.wait == rule["for"]
         notes = rule["annotations"]
         assert "$value " not in notes["description"]
+        # Without a result of one query, the whole rule would not fire.
+        assert all(each["model"]["expr"].endswith(" or on () vector(0)") for each in beside)
+        assert (alert.beside is not None) == bool(beside)
+        for each in beside:
+            assert f'with index $values "{each["refId"]}"' in notes["description"]
         # Grafana does not start if only one of the two is set.
         panels = dict(boards[notes["__dashboardUid__"]].numbered())
         assert alert.panel == title_of(panels[int(notes["__panelId__"])])

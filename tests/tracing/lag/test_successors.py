@@ -63,6 +63,15 @@ def test_a_killed_group_is_not_replaced_by_what_was_there_before_it() -> None:
     assert {} == monitor.sweep(5, LEFT, NEW)
 
 
+def test_a_killed_group_is_not_replaced_by_one_that_came_before_it() -> None:
+    monitor = Monitor()
+    monitor.sweep(0)
+    monitor.sweep(5, NEW)
+    monitor.sweep(10, OLD, NEW)
+
+    assert {} == monitor.sweep(15, LEFT, NEW)
+
+
 def test_what_the_monitor_did_not_see_running_may_have_been_killed() -> None:
     monitor = Monitor()
     monitor.sweep(0, LEFT)
