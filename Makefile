@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := tracing dashboards demo_pipeline tests benchmarks examples
 
-.PHONY: help demo test lint fmt types unit docs bench figures requirements clean
+.PHONY: help demo test lint fmt types unit compatibility compatibility-oldest compatibility-newest \
+  docs bench figures dist requirements clean
 
 help:
 	@echo "make demo    set up and run the demo pipeline once, then show one order's trace"
 	@echo "make test    set up and run everything CI runs: lint, format, types, tests"
 	@echo "make lint    lint and check the formatting        make fmt    format and fix"
 	@echo "make types   check the types (mypy, strict)       make unit   run only the tests"
+	@echo "make compatibility  a part of the tests with the oldest dependencies, and on a newer Python"
 	@echo "make docs    build the documentation, as pages in build/docs"
 	@echo "make bench   measure the cost per message, compared with the official instrumentation"
 	@echo "make figures measure it for docs/cost.md and README.md"
@@ -48,6 +50,15 @@ WORKERS ?= 3
 unit: $(READY)
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
+# NEWER is found by itself.
+compatibility: compatibility-oldest compatibility-newest
+
+compatibility-oldest:
+	.ci/compatibility oldest $(PYTHON)
+
+compatibility-newest:
+	.ci/compatibility newest $(NEWER)
+
 # Without the theme's notice about its successor; `pyproject.toml` has it.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -61,13 +72,26 @@ figures: $(READY)
 	$(BIN)/python -m benchmarks.overhead --output benchmarks/results/overhead.json
 	$(BIN)/python -m benchmarks.cost_table
 
+# One sdist, of all three distributions, and their wheels.
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python -m hatchling build -t sdist -t wheel -d $(CURDIR)/dist
+	cd dashboards && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
+	cd demo_pipeline && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
+
 DISTRIBUTIONS := pipeline-tracing pipeline-tracing-dashboards pipeline-tracing-demo
 
-# Resolves the pins again. The file names no package index, so it works with any.
+COMPILE = $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+  --no-header --no-annotate
+
+# Resolves the pins again. The files name no package index, so they work with any.
 requirements:
-	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --no-header --no-annotate $(foreach each,$(DISTRIBUTIONS),--no-emit-package $(each)) \
+	$(COMPILE) $(foreach each,$(DISTRIBUTIONS),--no-emit-package $(each)) \
 	  --group dev -o requirements.txt requirements.in
+	$(COMPILE) --constraint requirements.txt --all-extras --group unit \
+	  -o tests/compatibility/newest.txt pyproject.toml
+	$(COMPILE) --resolution lowest-direct --all-extras --group unit \
+	  -o tests/compatibility/oldest.txt pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
