@@ -2,63 +2,43 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import socket
 import subprocess
 import sys
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from tests.tracing.dlq_web.serving import serving
 from tracing.__main__ import main
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SERVE = ("dlq", "serve", "--bootstrap-servers", "127.0.0.1:1")
 PORT = ("--port", "0")
 
 
-@pytest.fixture
-def server() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the server; yield its process and the line that it prints."""
-    command = [sys.executable, "-m", "tracing", *SERVE, *PORT, "--timeout", "1"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        try:
-            yield process, process.stderr.readline()
-        finally:
-            if process.poll() is None:
-                process.kill()
-
-
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_the_printed_address_opens_the_pages_until_a_signal_and_is_never_printed_again(
-    server: tuple[subprocess.Popen[str], str], stop: signal.Signals
+    stop: signal.Signals,
 ) -> None:
-    process, line = server
-    (address,) = re.findall(r"http://127\.0\.0\.1:\d+/\S+", line)
-    token = address.partition("token=")[2]
-    with httpx.Client(follow_redirects=True) as browser:
-        page = browser.get(address)
-        assert HTTPStatus.SERVICE_UNAVAILABLE == page.status_code
-        assert "connection refused" in page.text
-        assert token not in str(page.url)
-        assert token not in page.text
-    with httpx.Client() as stranger:
-        assert HTTPStatus.FORBIDDEN == stranger.get(address.partition("?")[0]).status_code
+    with serving("127.0.0.1:1", "--timeout", "1") as (process, address):
+        token = address.partition("token=")[2]
+        with httpx.Client(follow_redirects=True) as browser:
+            page = browser.get(address)
+            assert HTTPStatus.SERVICE_UNAVAILABLE == page.status_code
+            assert "connection refused" in page.text
+            assert token not in str(page.url)
+            assert token not in page.text
+        with httpx.Client() as stranger:
+            assert HTTPStatus.FORBIDDEN == stranger.get(address.partition("?")[0]).status_code
 
-    process.send_signal(stop)
+        process.send_signal(stop)
 
-    output, rest = process.communicate(timeout=30)
-    assert 0 == process.returncode
-    assert "" == output
-    assert token not in rest
+        output, rest = process.communicate(timeout=30)
+        assert 0 == process.returncode
+        assert "" == output
+        assert token not in rest
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])  # noqa: S104
