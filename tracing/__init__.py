@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tracing.messaging.process import Processing
     from tracing.messaging.process_batch import BatchProcessing
     from tracing.messaging.unreadable import UnreadableRecord
+    from tracing.messaging.waiting import waited_for, waiting_for
     from tracing.metrics.histograms import Aggregator
     from tracing.sagas.context import SagaContext, SagaOutcome, StepOutcome
     from tracing.sagas.flow import FlowEvent, SagaFlow
@@ -85,6 +86,8 @@ __all__ = [
     "current_batch",
     "current_processing",
     "schema_id",
+    "waited_for",
+    "waiting_for",
 ]
 
 # A command line that prints its help, or a service that only replays, needs a few of them.
@@ -131,6 +134,8 @@ _MODULES: Final = {
     "current_batch": "tracing.messaging.current",
     "current_processing": "tracing.messaging.current",
     "schema_id": "tracing.schemas.wire",
+    "waited_for": "tracing.messaging.waiting",
+    "waiting_for": "tracing.messaging.waiting",
 }
 
 

@@ -215,5 +215,8 @@ def _attributes(attributes: Mapping[str, Any], own: frozenset[str]) -> Iterator[
 def _name(name: str, own: frozenset[str]) -> Iterator[str]:
     if name in model.DEPRECATED:
         yield f"{name} is deprecated"
+    elif own is _OWN and name.startswith(f"{semconv.RESOURCE_WAIT}."):
+        # Ends with the name of a resource.
+        return
     elif name not in model.ATTRIBUTES and name not in own:
         yield f"{name} is in neither the conventions nor ours"

@@ -31,6 +31,15 @@ class Handling:
         self._outcome = REJECTED
         self._reason = label_of(reason)
 
+    def waited(self, resource: str, seconds: float) -> None:
+        """Record a wait of the handler; see `tracing.waited_for`. Never raises.
+
+        Args:
+            resource: What it waited for.
+            seconds: For how long, until now.
+        """
+        raise NotImplementedError
+
     def start(self) -> None:
         """Start the handling."""
         raise NotImplementedError

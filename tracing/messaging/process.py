@@ -57,25 +57,10 @@ class Processing(Handling):
 
     # Slots and flat code below: one of these is made for every record.
     __slots__ = (
-        "_arrival",
-        "_attempts",
-        "_before",
-        "_context",
-        "_duration",
-        "_ended_ns",
-        "_failed_as",
-        "_headers",
-        "_lane",
-        "_origin",
-        "_polled",
-        "_recording",
-        "_started",
-        "_task",
-        "_telemetry",
-        "_token",
-        "record",
-        "span",
-    )
+        "_arrival", "_attempt", "_attempts", "_before", "_context", "_duration", "_ended_ns",
+        "_failed_as", "_headers", "_lane", "_origin", "_polled", "_recording", "_started", "_task",
+        "_telemetry", "_token", "_waits", "record", "span",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -104,12 +89,23 @@ class Processing(Handling):
         self._reason: str | None = None
         self._failed_as: Outcome = ERROR
         self._attempts = 1
+        self._attempt: RetriedAttempt | None = None
+        self._waits: dict[str, float] = {}
         self._arrival: ArrivalDurations | None = None
         self._origin: int | None = None
 
     def duplicate(self) -> None:
         """Note a duplicate: the record's event is not counted in the flow's lag."""
         self._origin = None
+
+    def waited(self, resource: str, seconds: float) -> None:
+        """Record that the handler waited until now; see `tracing.waited_for`. Never raises."""
+        # Between two attempts, and after the last one, no handler waits.
+        if self._token is not None and self._duration is None:
+            span = self.span if self._attempt is None else self._attempt.span
+            self._lane.waits.note(
+                resource, seconds, started=self._started, noted=self._waits, span=span
+            )
 
     def dead_lettered(self) -> None:
         """The record failed and was moved to the dead letters; `end` it with its error."""
@@ -195,7 +191,8 @@ class Processing(Handling):
         """
         self._attempts = number
         self._duration = None
-        attempt = RetriedAttempt(
+        self._waits = {}
+        self._attempt = attempt = RetriedAttempt(
             self._telemetry,
             self._lane,
             self._context or get_current(),

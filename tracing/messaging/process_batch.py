@@ -20,6 +20,7 @@ from tracing.messaging.flat.batch import FlatFanIn
 from tracing.messaging.flat.engine import engine_of
 from tracing.messaging.handling import Handling, running_task
 from tracing.messaging.outcome import ERROR, OK, Rejected, decisive
+from tracing.messaging.resource_waits import ResourceWaits
 from tracing.metrics import catalog
 from tracing.metrics.series import OperationSeries
 
@@ -76,8 +77,10 @@ class BatchProcessing(Handling):
         self.span: Span = INVALID_SPAN
         topic = one_topic(handled)
         operation = _operation(info)
+        self._group = {semconv.GROUP: info.group} if info.group is not None else {}
         if topic is not None:
             operation[semconv.DESTINATION] = topic
+        self._topic = topic
         self._name = semconv.span_name(semconv.PROCESS, topic)
         kind = None if topic is None else telemetry.kind(topic)
         if kind is not None:
@@ -94,6 +97,7 @@ class BatchProcessing(Handling):
         self._started = 0.0
         self._outcome: Outcome = OK
         self._reason: str | None = None
+        self._waits: dict[str, float] = {}
         self._arrived: Sequence[Arrived] = ()
         self._duplicates: set[EventIdentity] = set()
         self._sized = not telemetry.body_sizes
@@ -101,6 +105,16 @@ class BatchProcessing(Handling):
     def duplicate(self, identity: EventIdentity) -> None:
         """Note a duplicate in the batch: the event is not counted in its flow's lag."""
         self._duplicates.add(identity)
+
+    def waited(self, resource: str, seconds: float) -> None:
+        """Record that the handler waited until now; see `tracing.waited_for`. Never raises."""
+        if self._token is None:
+            return
+        waits = self._handled[0][1].waits
+        if self._topic is None:
+            # As its duration, it names no destination.
+            waits = ResourceWaits(self._telemetry, self._group)
+        waits.note(resource, seconds, started=self._started, noted=self._waits, span=self.span)
 
     def start(self) -> None:
         """Start the span and make it current in the running task. Never raises."""
@@ -131,6 +145,7 @@ class BatchProcessing(Handling):
             return
         self._started = perf_counter()
         self._outcome, self._reason = OK, None
+        self._waits = {}
         self._duplicates.clear()
         telemetry, now_ns = self._telemetry, time_ns()
         read = self._read(now_ns // 1_000_000)

@@ -177,6 +177,11 @@ class RetriedAttempt:
         except Exception as fault:
             telemetry.diagnostics.failed("process", fault)
 
+    @property
+    def span(self) -> Span | None:
+        """Its span; `None` where there is none, or once it has ended."""
+        return self._span
+
     def end(self, error: BaseException | None) -> None:
         """End the attempt as the handler ended."""
         token, self._token = self._token, None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
 from tracing.messaging.flow_lag import Arrivals
 from tracing.messaging.message_type import named
+from tracing.messaging.resource_waits import ResourceWaits
 from tracing.metrics import catalog
 from tracing.metrics.series import OperationSeries
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from tracing.metrics.instruments import Durations
     from tracing.metrics.message_types import ByType
     from tracing.telemetry import Telemetry
+
+_HOP: Final = (semconv.DESTINATION, semconv.GROUP)
 
 
 class Subscription:
@@ -58,11 +61,12 @@ class TypedSubscription:
     Attributes:
         mixed: Whether the records are of several types, which share a label.
         sizes: The sizes of the records' values; `None` where they are not recorded.
+        waits: How long handlers wait for shared resources.
     """
 
     __slots__ = (
         "__weakref__", "arrivals", "attributes", "info", "mixed", "name", "relation", "series",
-        "sizes", "topic",
+        "sizes", "topic", "waits",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +100,8 @@ class TypedSubscription:
             telemetry.metrics, {**operation, **labels}, durations=catalog.PROCESS_DURATION
         )
         self.arrivals = Arrivals(telemetry, topic, info.group, labels)
+        hop: dict[str, str | int] = {key: operation[key] for key in _HOP if key in operation}
+        self.waits = ResourceWaits(telemetry, hop)
         self.sizes: Durations | None = None
         if telemetry.body_sizes:
             self.sizes = telemetry.metrics.durations(
@@ -119,7 +125,7 @@ class TypedLane:
 
     __slots__ = (
         "__weakref__", "arrivals", "attributes", "catch_up", "mixed", "name", "order", "relation",
-        "series", "sizes", "topic", "transport", "types",
+        "series", "sizes", "topic", "transport", "types", "waits",
     )  # fmt: skip
 
     types: ByType[TypedLane]
@@ -137,6 +143,7 @@ class TypedLane:
         self.series = subscription.series
         self.arrivals = subscription.arrivals
         self.sizes = subscription.sizes
+        self.waits = subscription.waits
         self.attributes: dict[str, AttributeValue] = {**subscription.attributes, **lane}
         subscription.info.broker.keep_described(self)
 

@@ -61,6 +61,15 @@ PROCESS_DURATION: Final = Metric(
     labels=(*_OPERATION, semconv.GROUP, semconv.MESSAGE_TYPE, semconv.ERROR_TYPE),
     buckets=DURATION_BUCKETS,
 )
+RESOURCE_WAIT_DURATION: Final = Metric(
+    name="pipeline.resource.wait.duration",
+    kind="histogram",
+    unit="s",
+    description="How long a handler waited for what it shares with others, such as a database; "
+    "each wait is part of the duration of its processing. Handlers report it.",
+    labels=(*_HOP, semconv.RESOURCE_LABEL),
+    buckets=DURATION_BUCKETS,
+)
 END_TO_END_DURATION: Final = Metric(
     name="pipeline.end_to_end.duration",
     kind="histogram",
@@ -244,6 +253,7 @@ METRICS: Final = (
     CONSUMED_MESSAGES,
     OPERATION_DURATION,
     PROCESS_DURATION,
+    RESOURCE_WAIT_DURATION,
     END_TO_END_DURATION,
     PUBLISH_DURATION,
     WAIT_DURATION,

@@ -118,6 +118,7 @@ class Metrics:
         self._limit = SeriesLimit(max_series)
         self.message_types = TypeNames()
         self.schema_subjects = TypeNames()
+        self.resources = TypeNames()
         self._lock = threading.Lock()
         in_forked_child(self._begin_anew)
         self._counts: dict[str, dict[tuple[LabelSet, int], Count]] = {}

@@ -66,6 +66,7 @@ _SWEEP: Final = Sweep(
 
 
 async def _fail(_record: Any) -> None:
+    tracing.waited_for("database", 0.0)
     raise ConnectionError
 
 

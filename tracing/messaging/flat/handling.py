@@ -52,6 +52,7 @@ class FlatHandling:
         view: What the application sees of it; `None` if it has not asked, or once it has ended.
         general: The general handling that took over; `None` on the flat path.
         broken: Whether its beginning failed: the record is handled without a span.
+        waits: How long the handler has waited, by resource, in seconds; `None` if it has not.
         left: Of a context that was left before a later one, see `left_behind`.
     """
 
@@ -72,11 +73,30 @@ class FlatHandling:
     view: Processing | None
     general: Processing | None = None
     broken: bool = False
+    waits: dict[str, float] | None = None
     left: tuple[weakref.ref[Context], Context, asyncio.Task[Any] | None] | None = None
 
     def end_handling(self, error: BaseException | None = None) -> None:
         """End the handling with its outcome, and its span. Never raises."""
         raise NotImplementedError
+
+    def waited(self, resource: str, seconds: float) -> None:
+        """Record a wait of the handler; see `tracing.waited_for`. Never raises.
+
+        Args:
+            resource: What it waited for.
+            seconds: For how long, until now.
+        """
+        if self.general is not None:
+            self.general.waited(resource, seconds)
+        elif self.entered is not None:
+            noted = self.waits
+            if noted is None:
+                noted = self.waits = {}
+            own_span: Any = self if self.recorded else None
+            self.plan.lane.waits.note(
+                resource, seconds, started=self.started, noted=noted, span=own_span
+            )
 
     def detach(self, current: ContextVar[Context]) -> None:
         """Restore the context from before, unless this is another task than the handler's.

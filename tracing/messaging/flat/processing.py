@@ -98,6 +98,8 @@ class FlatProcessing(Processing):
         self._started = flat.started
         self._arrival = flat.arrival
         self._origin = flat.origin_ms
+        if flat.waits is not None:
+            self._waits = flat.waits
         flat.general = self
         if flat.broken:
             # Only its duration counts.
@@ -212,6 +214,13 @@ class FlatProcessing(Processing):
         """
         self.take_over()
         super().reject(reason)
+
+    def waited(self, resource: str, seconds: float) -> None:
+        """Record that the handler waited until now; see `tracing.waited_for`. Never raises."""
+        if self._general:
+            super().waited(resource, seconds)
+        elif self._flat is not None:
+            self._flat.waited(resource, seconds)
 
     def duplicate(self) -> None:
         """Note a duplicate: the record's event is not counted in the flow's lag."""

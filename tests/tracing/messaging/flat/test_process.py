@@ -107,6 +107,23 @@ async def test_an_ordinary_record(
     assert len(_records(ORDINARY[name]())) == flat.engine.taken["process"]
 
 
+@pytest.mark.parametrize("parent", [PARENT, UNSAMPLED])
+async def test_a_wait_of_the_handler_stays_on_the_flat_path(
+    parent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handle(way: Way) -> None:
+        async for _ in way.consumer:
+            tracing.waited_for("database", 0.0)
+
+    flat = await both_ways(monkeypatch, lambda: [record(headers(parent=parent))], handle)
+
+    waits: Any = flat.capture.metric("pipeline.resource.wait.duration", {"resource": "database"})
+    assert 1 == waits.count
+    assert flat.engine
+    assert 1 == flat.engine.taken["process"]
+    assert not any(flat.engine.fallbacks.values())
+
+
 async def test_types_beyond_those_with_a_label_share_a_plan(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
