@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.model.board import Board, Row, SignalPanel
 from dashboards.model.labels import GROUP, TOPIC
-from dashboards.signals import catch_up, cluster, flows, lag, order, replays
+from dashboards.signals import catch_up, cluster, flows, hop_time, lag, order, replays
 
 
 def consumer_lag_board() -> Board:
@@ -41,6 +41,25 @@ def consumer_lag_board() -> Board:
                         drill_down="service",
                         picks=(TOPIC,),
                     ),
+                ),
+            ),
+            Row(
+                "Where does a record's time go?",
+                tuple(
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(signal,),
+                        width=width,
+                        drill_down="service",
+                        picks=(TOPIC,),
+                    )
+                    for signal, width in (
+                        (hop_time.PUBLISH, 8),
+                        (hop_time.WAIT, 8),
+                        (hop_time.RETRY, 8),
+                        (hop_time.RESOURCE_WAIT, 12),
+                        (hop_time.PROCESSING, 12),
+                    )
                 ),
             ),
             Row(

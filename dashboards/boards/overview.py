@@ -130,21 +130,6 @@ def overview_board(config: Config) -> Board:
                         picks=(TOPIC,),
                     ),
                     SignalPanel(kind="timeseries", signals=(hop_time.TOTAL,), width=8),
-                    *(
-                        SignalPanel(
-                            kind="timeseries",
-                            signals=(signal,),
-                            width=6,
-                            drill_down="service",
-                            picks=(TOPIC,),
-                        )
-                        for signal in (
-                            hop_time.PUBLISH,
-                            hop_time.WAIT,
-                            hop_time.PROCESSING,
-                            hop_time.RETRY,
-                        )
-                    ),
                 ),
             ),
             Row(

@@ -21,21 +21,28 @@ def service_board() -> Board:
                     SignalPanel(
                         kind="timeseries",
                         signals=(flows.PROCESSED,),
-                        width=6,
+                        width=8,
                         drill_down="lag",
                         picks=(TOPIC,),
                     ),
                     SignalPanel(
-                        kind="counts", signals=(flows.FAILED,), width=6, drill_down="dead-letters"
+                        kind="counts", signals=(flows.FAILED,), width=8, drill_down="dead-letters"
                     ),
                     SignalPanel(
                         kind="timeseries",
                         signals=(flows.PROCESSING_P95,),
-                        width=6,
+                        width=8,
                         drill_down="lag",
                         picks=(TOPIC,),
                     ),
-                    SignalPanel(kind="timeseries", signals=(flows.MESSAGE_SIZE,), width=6),
+                    SignalPanel(
+                        kind="timeseries",
+                        signals=(flows.RESOURCE_WAIT_P95,),
+                        width=12,
+                        drill_down="lag",
+                        picks=(TOPIC,),
+                    ),
+                    SignalPanel(kind="timeseries", signals=(flows.MESSAGE_SIZE,), width=12),
                 ),
             ),
             Row(

@@ -251,8 +251,10 @@ class Scope:
         metric: Metric,
         *where: str,
         by: Sequence[str] = (),
+        of_each: Sequence[str] = (),
         over: Metric | None = None,
         besides: Metric | None = None,
+        less: Metric | None = None,
     ) -> str:
         """Return the mean of a histogram, in its unit; nothing if there were no values.
 
@@ -263,20 +265,27 @@ class Scope:
             metric: The histogram.
             where: More matchers.
             by: The labels to keep.
+            of_each: Labels to keep that `over` lacks; each of their values is divided by the same.
             over: Another histogram whose count to divide by.
             besides: A counter of values that are in `metric` and not in `over`.
+            less: A histogram of parts of the values; what remains is averaged.
         """
         over = over or metric
         among = labels_of(metric) & labels_of(over)
-        if besides is not None:
-            among &= labels_of(besides)
-        total = self.increase(metric, *where, by=by, part="sum", among=among)
+        for other in (besides, less):
+            among &= among if other is None else labels_of(other)
+        total = self.increase(metric, *where, by=(*by, *of_each), part="sum", among=among)
+        if less is not None:
+            parts = self.increase(less, *where, by=by, part="sum", among=among)
+            # A part may be recorded earlier than the whole.
+            total = f"(clamp_min({total} - {parts}, 0) or {total})"
         count = self.increase(over, *where, by=by, part="count", among=among)
         if besides is not None:
             # Without a series of one of them, the other counts alone.
             others = self.increase(besides, *where, by=by, among=among)
             count = f"({count} + {others} or {count} or {others})"
-        return f"{total} / ({count} > 0)"
+        same = f"on ({', '.join(by)}) group_left () " if of_each else ""
+        return f"{total} / {same}({count} > 0)"
 
     def highest(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
         """Return a gauge's highest value that any living process reports."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.model.labels import BOUND, ERROR, GROUP, PIPELINE, SERVICE, TOPIC, TYPE
+from dashboards.model.labels import BOUND, ERROR, GROUP, PIPELINE, RESOURCE, SERVICE, TOPIC, TYPE
 from dashboards.model.signal import EACH_POINT, Signal, Threshold
 from dashboards.signals.chosen_pipeline import of_chosen_pipeline
 from tracing.metrics.catalog import (
@@ -12,6 +12,7 @@ from tracing.metrics.catalog import (
     CONSUMED_MESSAGES,
     END_TO_END_DURATION,
     PROCESS_DURATION,
+    RESOURCE_WAIT_DURATION,
     SENT_MESSAGES,
 )
 
@@ -90,11 +91,22 @@ FAILED: Final = Signal(
 )
 PROCESSING_P95: Final = Signal(
     title="Processing p95",
-    description="95 of 100 processing attempts took less time.",
+    description="95 of 100 processing attempts took less time, waits for resources included.",
     unit="s",
     expr=lambda scope: scope.quantile(0.95, PROCESS_DURATION, by=(SERVICE, TOPIC)),
     legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}",
     exemplars=True,
+)
+RESOURCE_WAIT_P95: Final = Signal(
+    title="Resource wait p95",
+    description="95 of 100 waits of handlers for what they share, such as a database, took less "
+    "time. They are part of the processing time. If they are long, look at the resource: its "
+    "connections, its locks, or what else uses it.",
+    unit="s",
+    expr=lambda scope: scope.quantile(0.95, RESOURCE_WAIT_DURATION, by=(SERVICE, TOPIC, RESOURCE)),
+    legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}: {{{{{RESOURCE}}}}}",
+    exemplars=True,
+    empty="no handler reports waits, or nothing is processed",
 )
 PROCESSED_BY_TYPE: Final = Signal(
     title="Processed by message type",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.labels import GROUP, PIPELINE, TOPIC
+from dashboards.model.labels import GROUP, PIPELINE, RESOURCE, TOPIC
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import Signal
 from tracing.metrics.catalog import (
@@ -13,6 +13,7 @@ from tracing.metrics.catalog import (
     END_TO_END_DURATION,
     PROCESS_DURATION,
     PUBLISH_DURATION,
+    RESOURCE_WAIT_DURATION,
     RETRY_DURATION,
     WAIT_DURATION,
 )
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dashboards.model.promql import Scope
+    from tracing.metrics.metric import Metric
 
 _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
 _HOPS: Final = (PIPELINE, GROUP, TOPIC)
 _ON_HOP: Final = f"on ({', '.join(_HOPS)})"
 _SHOWN: Final = "$__range"
 """All of the time that the dashboard shows."""
+LAYER_NAMES: Final = ("Publish", "Wait", "Retry", "Resource wait", "Processing")
+"""What a hop adds to the age of a flow."""
 
 
 def _age(scope: Scope) -> str:
@@ -45,11 +49,27 @@ def _retry(scope: Scope) -> str:
     return scope.mean(RETRY_DURATION, by=_HOPS, over=WAIT_DURATION)
 
 
-def _processing(scope: Scope) -> str:
+def _handling(scope: Scope, less: Metric | None = None) -> str:
     """Return a query for the mean over all pipelines of a hop, which handlers do not count by."""
     return scope.mean(
-        PROCESS_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION, besides=CATCH_UP_RECORDS
+        PROCESS_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION, besides=CATCH_UP_RECORDS, less=less
     )
+
+
+def _resource_wait(scope: Scope, *each: str) -> str:
+    """Return a query for the part of the handling that is a wait, of the same records."""
+    return scope.mean(
+        RESOURCE_WAIT_DURATION,
+        by=(GROUP, TOPIC),
+        of_each=each,
+        over=WAIT_DURATION,
+        besides=CATCH_UP_RECORDS,
+    )
+
+
+def _processing(scope: Scope) -> str:
+    """Return a query for the rest of the handling."""
+    return _handling(scope, less=RESOURCE_WAIT_DURATION)
 
 
 def _by_hop(scope: Scope, mean: str, *labels: str) -> str:
@@ -62,23 +82,31 @@ def _by_hop(scope: Scope, mean: str, *labels: str) -> str:
 
 
 def layers_of(scope: Scope) -> tuple[str, ...]:
-    """Return queries for what each hop adds: publish, wait, retry and processing."""
+    """Return queries for what each hop adds, in the order of `LAYER_NAMES`."""
     return (
-        _by_hop(scope, _publish(scope), PIPELINE, TOPIC),
-        _by_hop(scope, _wait(scope), *_HOPS),
-        _by_hop(scope, _retry(scope), *_HOPS),
+        *_before_handling(scope),
+        _by_hop(scope, _resource_wait(scope), GROUP, TOPIC),
         _by_hop(scope, _processing(scope), GROUP, TOPIC),
     )
 
 
 def own_time(scope: Scope) -> str:
     """Return a query for the mean time that a record takes at each hop, 0 where none passes."""
-    return f"({' + '.join(layers_of(scope))})"
+    handling = _by_hop(scope, _handling(scope), GROUP, TOPIC)
+    return f"({' + '.join((*_before_handling(scope), handling))})"
 
 
-def _processing_of_chosen(scope: Scope) -> str:
+def _before_handling(scope: Scope) -> tuple[str, ...]:
+    return (
+        _by_hop(scope, _publish(scope), PIPELINE, TOPIC),
+        _by_hop(scope, _wait(scope), *_HOPS),
+        _by_hop(scope, _retry(scope), *_HOPS),
+    )
+
+
+def _of_chosen(scope: Scope, mean: str) -> str:
     chosen = scope.select(WAIT_DURATION, part="count")
-    return f"{_processing(scope)} and on ({GROUP}, {TOPIC}) {chosen}"
+    return f"{mean} and on ({GROUP}, {TOPIC}) {chosen}"
 
 
 def _arriving(scope: Scope, expr: str) -> str:
@@ -105,8 +133,11 @@ LAYERS: Final = (
            lambda scope: _arriving(scope, layers_of(scope)[1])),
     _layer("Retry", "Mean time from the first to the last attempt, over all records.",
            lambda scope: _arriving(scope, layers_of(scope)[2])),
-    _layer("Processing", "Mean processing time of a record, over all its attempts.",
+    _layer("Resource wait", "Mean time that handlers wait for what they share, such as a database.",
            lambda scope: _arriving(scope, layers_of(scope)[3])),
+    _layer("Processing", "Mean processing time of a record, over all its attempts, without waits "
+           "for resources.",
+           lambda scope: _arriving(scope, layers_of(scope)[4])),
 )  # fmt: skip
 """They add up to `TOTAL`, at one hop: what hops do in parallel is in no sum."""
 TOTAL: Final = Signal(
@@ -133,11 +164,21 @@ WAIT: Final = Signal(
 )
 PROCESSING: Final = Signal(
     title="Processing by hop, mean",
-    description="Mean processing time of a record, over all its attempts. Of a hop that several "
-    "pipelines share it is the mean of all of them.",
+    description="Mean processing time of a record, over all its attempts, without the waits for "
+    "resources beside it. Of a hop that several pipelines share it is the mean of all of them.",
     unit="s",
-    expr=_processing_of_chosen,
+    expr=lambda scope: _of_chosen(scope, _processing(scope)),
     legend=_HOP,
+)
+RESOURCE_WAIT: Final = Signal(
+    title="Resource wait by hop, mean",
+    description="Mean time that the handler of a record waits for what it shares with others, such "
+    "as a database. If it is high, the handler is not slow: it is not its turn. Handlers report it "
+    "with `tracing.waiting_for`.",
+    unit="s",
+    expr=lambda scope: _of_chosen(scope, _resource_wait(scope, RESOURCE)),
+    legend=f"{_HOP}: {{{{{RESOURCE}}}}}",
+    empty="no handler reports waits, or nothing is processed",
 )
 RETRY: Final = Signal(
     title="Retry by hop, mean",

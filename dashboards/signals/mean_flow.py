@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from dashboards.model.labels import GROUP, PIPELINE, STOP, TOPIC, TYPE
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import Signal
-from dashboards.signals.hop_time import layers_of, own_time
+from dashboards.signals.hop_time import LAYER_NAMES, layers_of, own_time
 from tracing.metrics.catalog import END_TO_END_DURATION
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ def _signal(name: str, number: int | None) -> Signal:
         description="One row for each type of message at each hop of a mean flow, from top to "
         "bottom in the order in which they are created. A row begins at the age of the flow when "
         "its message is created, and ends at its age when the message is processed. Read it like a "
-        "trace: rows below each other are steps, rows beside each other run at once. Publish, wait "
-        "and retry are those of all types at the hop.",
+        "trace: rows below each other are steps, rows beside each other run at once. The parts are "
+        "those of all types at the hop. In a resource wait, handlers wait for their turn, such as "
+        "for a database.",
         unit="s",
         expr=lambda scope: _before(scope) if number is None else _layer(scope, number),
         empty="nothing has arrived, or no service reports",
@@ -54,6 +55,6 @@ def _signal(name: str, number: int | None) -> Signal:
 
 PARTS: Final = (
     _signal("Before", None),
-    *(_signal(name, n) for n, name in enumerate(("Publish", "Wait", "Retry", "Processing"))),
+    *(_signal(name, n) for n, name in enumerate(LAYER_NAMES)),
 )
 """Add up to the mean age of flows in each row; the first one is not drawn."""

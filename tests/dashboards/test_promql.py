@@ -116,7 +116,8 @@ def _parallel_hops() -> dict[str, str]:
     """Return a root hop that two groups read, and the hop after one of them, of 1,000 flows each.
 
     Flows are 0.1 s old when `first` begins and 0.4 s when it ends; then they wait 0.2 s more for
-    `last`, which takes 0.3 s. Meanwhile, `other` has taken 0.6 s.
+    `last`, which takes 0.3 s, of which its handler waits 0.2 s for the database. Meanwhile, `other`
+    has taken 0.6 s.
     """
     values = {
         ("first", "events"): {"end_to_end": 0.4, "wait": 0.09, "process": 0.3},
@@ -131,6 +132,10 @@ def _parallel_hops() -> dict[str, str]:
             where += "" if name == "process" else ', pipeline="p"'
             series[f"{full}_duration_seconds_sum{{{where}}}"] = f"0+{mean * 1000:g}x200"
             series[f"{full}_duration_seconds_count{{{where}}}"] = "0+1000x200"
+    where = 'messaging_consumer_group_name="last", messaging_destination_name="commands"'
+    where += ', resource="database"'
+    series[f"pipeline_resource_wait_duration_seconds_sum{{{where}}}"] = "0+200x200"
+    series[f"pipeline_resource_wait_duration_seconds_count{{{where}}}"] = "0+1000x200"
     for topic, mean in (("events", 0.01), ("commands", 0.03)):
         where = f'messaging_destination_name="{topic}", pipeline="p"'
         series[f"pipeline_publish_duration_seconds_sum{{{where}}}"] = f"0+{mean * 1000:g}x200"
@@ -505,6 +510,20 @@ CASES = (
         expr=hop_time.PROCESSING.expr(SCOPE),
         value=2,
     ),
+    *(
+        Case(
+            about=f"waits are a part of the handling of the same records: {signal.title}",
+            series={
+                **_hop(WAIT, "0+0.1x200", "0+10x200"),
+                **_hop(catalog.PROCESS_DURATION.prometheus, "0+30x200", "0+15x200"),
+                **_hop(catalog.RESOURCE_WAIT_DURATION.prometheus, "0+24x200", "0+12x200"),
+                f"{catalog.CATCH_UP_RECORDS.prometheus}{{{HOP}}}": "0+5x200",
+            },
+            expr=signal.expr(SCOPE),
+            value=value,
+        )
+        for signal, value in ((hop_time.RESOURCE_WAIT, 1.6), (hop_time.PROCESSING, 0.4))
+    ),
     Case(
         about="with a pipeline chosen, sum and count of a mean are of the same records",
         series={
@@ -566,7 +585,7 @@ CASES = (
             expr=layer.expr(SCOPE),
             value=value,
         )
-        for layer, value in zip(hop_time.LAYERS, (0.4, 0.03, 0.17, 0, 0.3), strict=True)
+        for layer, value in zip(hop_time.LAYERS, (0.4, 0.03, 0.17, 0, 0.2, 0.1), strict=True)
     ),
     Case(
         about="the time until a group has caught up is that of all its consumers",

@@ -8,7 +8,7 @@ import pytest
 
 from dashboards.config import Config
 from dashboards.model.promql import Scope
-from dashboards.signals import mean_flow
+from dashboards.signals import hop_time, mean_flow
 from dashboards.signals.held_up import HELD_UP
 from tests.dashboards.promtool import check_queries
 
@@ -36,7 +36,8 @@ def _flow() -> dict[str, str]:
     """Return a root hop that two groups read at once, and the hop after the first of them.
 
     Flows are 0.1 s old when `first` begins and 0.4 s when it ends; then they wait 0.2 s more for
-    `last`, which takes 0.3 s. Meanwhile, `other` has taken 0.6 s.
+    `last`, which takes 0.3 s, of which its handler waits 0.2 s for the database and 0.05 s for a
+    lock. Meanwhile, `other` has taken 0.6 s.
     """
     series: dict[str, str] = {}
     for group, topic, name, age, wait, took in (
@@ -49,6 +50,9 @@ def _flow() -> dict[str, str]:
         series |= _mean("pipeline_end_to_end", kind, age)
         series |= _mean("pipeline_wait", f'{hop}, pipeline="p"', wait)
         series |= _mean("messaging_process", hop, took)
+    for resource, seconds in (("database", 0.2), ("lock", 0.05)):
+        waited = f'{_hop("last", "commands")}, resource="{resource}"'
+        series |= _mean("pipeline_resource_wait", waited, seconds)
     for topic, seconds in (("events", 0.01), ("commands", 0.03)):
         series |= _mean(
             "pipeline_publish", f'messaging_destination_name="{topic}", pipeline="p"', seconds
@@ -65,15 +69,38 @@ def _row(number: int, stop: str) -> str:
 @pytest.mark.parametrize(
     ("stop", "parts"),
     [
-        ("p first events Placed", (0, 0.01, 0.09, 0, 0.3)),
-        ("p other events Placed", (0, 0.01, 0.09, 0, 0.6)),
-        ("p last commands Ship", (0.4, 0.03, 0.17, 0, 0.3)),
+        ("p first events Placed", (0, 0.01, 0.09, 0, 0, 0.3)),
+        ("p other events Placed", (0, 0.01, 0.09, 0, 0, 0.6)),
+        ("p last commands Ship", (0.4, 0.03, 0.17, 0, 0.25, 0.05)),
     ],
 )
 def test_each_row_of_the_waterfall_adds_up_to_the_age_of_flows(
     stop: str, parts: tuple[float, ...], binaries: Path, tmp_path: Path
 ) -> None:
     expected = [(_row(number, stop), part) for number, part in enumerate(parts)]
+    check_queries(expected, _flow(), binaries, tmp_path)
+
+
+def test_waits_of_handlers_are_beside_their_processing_by_resource(
+    binaries: Path, tmp_path: Path
+) -> None:
+    last = 'label_replace(vector(1), "messaging_consumer_group_name", "last", "", "")'
+
+    def at_last(query: str) -> str:
+        return f"round(sum({query} and on (messaging_consumer_group_name) {last}), 0.001)"
+
+    def of(resource: str) -> str:
+        named = f'label_replace(vector(1), "resource", "{resource}", "", "")'
+        return f"round(sum({hop_time.RESOURCE_WAIT.expr(SCOPE)} and on (resource) {named}), 0.001)"
+
+    expected = [
+        (of("database"), 0.2),
+        (of("lock"), 0.05),
+        (at_last(hop_time.RESOURCE_WAIT.expr(SCOPE)), 0.25),
+        (at_last(hop_time.PROCESSING.expr(SCOPE)), 0.05),
+        # Without waits, all of the handling is processing.
+        (f"round(sum({hop_time.PROCESSING.expr(SCOPE)}), 0.001)", 0.3 + 0.6 + 0.05),
+    ]
     check_queries(expected, _flow(), binaries, tmp_path)
 
 

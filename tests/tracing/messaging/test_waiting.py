@@ -43,12 +43,12 @@ class Reader:
             yield consumer, await consumer.getone()
 
 
-def _sum(capture: Capture, name: str, **labels: str) -> tuple[int, float]:
+def _sum(capture: Capture, name: str, **labels: str) -> tuple[int, Any]:
     found: Any = capture.metric(name, {**HOP, **labels})
     return (0, 0.0) if found is None else (found.count, found.sum)
 
 
-def _noted(capture: Capture, operation: str = "process") -> list[dict[str, float]]:
+def _noted(capture: Capture, operation: str = "process") -> list[dict[str, Any]]:
     """Return the waits on the spans of an operation, by resource."""
     return [
         {
