@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry import metrics, trace
+from opentelemetry import metrics
+
+import tracing
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
 WAIT: Final = "db.client.connection.wait_time"
 """The metric, as OpenTelemetry's conventions for databases name it."""
-SPAN_WAIT: Final = "demo.connection.wait_time"
-"""The attribute of the span in which the work is done, in seconds; the conventions have none."""
+RESOURCE: Final = "database"
+"""What a handler waits for, where the work belongs to one."""
 
 _SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.45.0"
 _POOL: Final = "db.client.connection.pool.name"
@@ -24,7 +26,7 @@ _BUCKETS_S: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 1
 class ConnectionWaits:
     """Records how long the work of one service waits for a connection. For one event loop.
 
-    It is a metric, and an attribute of the span in which the work is done.
+    It is a metric of the service, and of a handler also a wait for a shared resource.
 
     Args:
         service: The service, whose database it is.
@@ -46,4 +48,4 @@ class ConnectionWaits:
     def waited(self, seconds: float) -> None:
         """Record that the current task got its connection, after so many seconds."""
         self._wait.record(seconds, self._labels)
-        trace.get_current_span().set_attribute(SPAN_WAIT, seconds)
+        tracing.waited_for(RESOURCE, seconds)

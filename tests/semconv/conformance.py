@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, Sum
 from opentelemetry.trace import SpanKind, StatusCode
 
-from demo_pipeline.runtime.connection_waits import SPAN_WAIT
 from tests.semconv import model
 from tracing.core import semconv
 from tracing.metrics import catalog
@@ -28,7 +27,7 @@ _SCOPES: Final = frozenset({semconv.SCOPE_NAME, "demo_pipeline"})
 _HTTP_SCHEMAS: Final = frozenset({"https://opentelemetry.io/schemas/1.21.0", model.SCHEMA_URL})
 _OWN: Final = frozenset(
     value
-    for value in (*vars(semconv).values(), SPAN_WAIT)
+    for value in vars(semconv).values()
     if isinstance(value, str) and "." in value and value.partition(".")[0] not in model.NAMESPACES
 )
 _CATALOG: Final = {metric.name: metric for metric in catalog.METRICS}

@@ -134,7 +134,7 @@ class Recorder:
         if publish is not None:
             attributes["pipeline.publish.duration"] = publish / 1000
         if connection is not None:
-            attributes["demo.connection.wait_time"] = connection / 1000
+            attributes["pipeline.resource.wait.database"] = connection / 1000
         if end_to_end is not None:
             attributes["pipeline.end_to_end.duration"] = end_to_end / 1000
         return self.span(
@@ -165,7 +165,7 @@ class Recorder:
         """Record another attempt, `backoff` ms after the previous one."""
         attributes = _about("retry", topic, order) | {
             "pipeline.retry.backoff": backoff / 1000,
-            "demo.connection.wait_time": connection / 1000,
+            "pipeline.resource.wait.database": connection / 1000,
         }
         return self.span(
             service,

@@ -13,12 +13,12 @@ from sqlalchemy import event, insert, select
 from sqlalchemy.exc import OperationalError
 
 from demo_pipeline.runtime import database_outage
-from demo_pipeline.runtime.connection_waits import SPAN_WAIT, WAIT, ConnectionWaits
+from demo_pipeline.runtime.connection_waits import WAIT, ConnectionWaits
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.runtime.group_commit import GroupCommit, group_commit
 from demo_pipeline.services import SERVICES
-from tracing import Retry
-from tracing.testing import Capture, eventually
+from tracing import Retry, Telemetry, TracedConsumer, TracedProducer
+from tracing.testing import Capture, InMemoryBroker, InMemoryConsumer, InMemoryProducer, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -182,12 +182,30 @@ async def test_the_wait_for_the_database_is_reported_apart_from_the_work(
     assert measured.sum > 0
 
 
-async def test_the_wait_for_the_transaction_is_on_the_span_of_the_work(
+async def test_a_handlers_wait_for_its_transaction_is_apart_from_its_processing(
     open_shop: Callable[[], Any], capture: Capture
 ) -> None:
-    async with open_shop() as shop:
+    telemetry = Telemetry(
+        "orders", tracer_provider=capture.tracer_provider, meter_provider=capture.meter_provider
+    )
+    broker = InMemoryBroker()
+    bare = InMemoryConsumer("orders", broker=broker, auto_offset_reset="earliest")
+    async with (
+        open_shop() as shop,
+        TracedProducer(InMemoryProducer(broker), telemetry) as producer,
+        TracedConsumer(bare, telemetry, group="g") as consumer,
+    ):
         shop.go_on.set()
-        tracer: Any = capture.tracer_provider.get_tracer("test")
-        with tracer.start_as_current_span("handles") as span:
+        await producer.send_and_wait("orders", b"a")
+        async with consumer.process(await consumer.getone()) as processing:
             await shop.commits.run(shop.ship, "a", patient=False)
-    assert 0 < span.attributes[SPAN_WAIT]
+
+    waited: Any = capture.metric(
+        "pipeline.resource.wait.duration",
+        {"messaging.destination.name": "orders", "resource": "database"},
+    )
+    took: Any = capture.metric("messaging.process.duration")
+    assert 1 == waited.count
+    assert 0 < waited.sum < took.sum
+    span: Any = processing.span
+    assert waited.sum == span.attributes["pipeline.resource.wait.database"]
