@@ -106,7 +106,6 @@ RESOURCE_WAIT_P95: Final = Signal(
     expr=lambda scope: scope.quantile(0.95, RESOURCE_WAIT_DURATION, by=(SERVICE, TOPIC, RESOURCE)),
     legend=f"{{{{{SERVICE}}}}} ← {{{{{TOPIC}}}}}: {{{{{RESOURCE}}}}}",
     exemplars=True,
-    empty="no handler reports waits, or nothing is processed",
 )
 PROCESSED_BY_TYPE: Final = Signal(
     title="Processed by message type",

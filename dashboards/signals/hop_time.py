@@ -178,7 +178,6 @@ RESOURCE_WAIT: Final = Signal(
     unit="s",
     expr=lambda scope: _of_chosen(scope, _resource_wait(scope, RESOURCE)),
     legend=f"{_HOP}: {{{{{RESOURCE}}}}}",
-    empty="no handler reports waits, or nothing is processed",
 )
 RETRY: Final = Signal(
     title="Retry by hop, mean",

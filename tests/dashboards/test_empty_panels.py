@@ -52,9 +52,6 @@ ALWAYS = {
     "Top 10 partitions by lag in records": NO_MONITOR,
     "Top 10 partitions by lag in seconds": NO_MONITOR,
     "Under-replicated partitions": NO_MONITOR,
-    # From handlers that wait for what they share.
-    "Resource wait by hop, mean": "no handler reports waits, or nothing is processed",
-    "Resource wait p95": "no handler reports waits, or nothing is processed",
     # A distribution, rows of a flow and a map have no series for nothing, and the map has no text.
     "End-to-end lag distribution": "nothing has arrived, or no service reports",
     "Retry depth": "no record needed a second attempt, or no service reports",
