@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from demo_pipeline.report.model import Hop, Role
-from demo_pipeline.report.timing import distribution, pauses_by_span
+from demo_pipeline.report.timing import distribution, pauses_by_span, waits_by_span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from demo_pipeline.report.model import SpanFacts
 
@@ -57,7 +57,10 @@ def sum_up_hops(spans: Sequence[SpanFacts]) -> tuple[Hop, ...]:
         parent: pauses[-1].end_ns - pauses[0].start_ns
         for parent, pauses in pauses_by_span(spans).items()
     }
-    connections = _connections(spans)
+    # What the attempts between the first and the last one wait is part of the retry.
+    connections = {
+        span_id: waits[0] + sum(waits[1:][-1:]) for span_id, waits in waits_by_span(spans).items()
+    }
     by_hop: defaultdict[tuple[str, str, str], list[SpanFacts]] = defaultdict(list)
     for span in spans:
         if span.role is Role.PROCESS:
@@ -110,24 +113,6 @@ def lags_over_time(spans: Sequence[SpanFacts]) -> LagsOverTime | None:
     return LagsOverTime(
         start, end, tuple(HopLag(name, tuple(slots)) for name, slots in by_hop.items())
     )
-
-
-def _connections(spans: Iterable[SpanFacts]) -> Mapping[int, int]:
-    """Return how long process spans waited for a connection, in ns, by span.
-
-    That is in the first and in the last attempt: those between are part of the retry.
-    """
-    waited: defaultdict[int, int] = defaultdict(int)
-    last: dict[int, int] = {}
-    for span in spans:
-        if span.role is Role.RETRY and span.parent_id is not None:
-            last[span.parent_id] = span.connection_ns or 0
-        elif span.connection_ns is not None:
-            waited[span.span_id] = span.connection_ns
-    for parent, waited_ns in last.items():
-        if waited_ns:
-            waited[parent] += waited_ns
-    return waited
 
 
 def _known(durations_ns: Iterable[int | None]) -> Iterable[int]:

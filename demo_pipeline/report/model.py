@@ -246,13 +246,17 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """Where the time on an order's critical path went, in ns; the parts add up to the whole."""
+    """Where the time on an order's critical path went, in ns; the parts add up to the whole.
+
+    `database_ns` is how long handlers waited for their database, and no part of `processing_ns`.
+    """
 
     wait_ns: int = 0
     processing_ns: int = 0
     publish_ns: int = 0
     retry_ns: int = 0
     other_ns: int = 0
+    database_ns: int = 0
 
     @property
     def total_ns(self) -> int:
@@ -263,6 +267,7 @@ class Breakdown:
         """Return the parts by name; `retry` is backoff."""
         return (
             ("wait", self.wait_ns),
+            ("database wait", self.database_ns),
             ("processing", self.processing_ns),
             ("publish", self.publish_ns),
             ("retry", self.retry_ns),

@@ -19,6 +19,7 @@ from demo_pipeline.report.page_sections import delivery_section, message_section
 from demo_pipeline.report.queue_tables import queue_section
 from demo_pipeline.report.schema_table import schema_section
 from demo_pipeline.report.wording import (
+    RARE_PARTS,
     counted,
     escaped,
     human,
@@ -137,9 +138,10 @@ def _where_it_went(analysis: Analysis) -> str:
     parts = analysis.breakdown.parts()
     percent = shares([duration for _, duration in parts])
     items = "".join(
-        f'<li><span class="key {name}" aria-hidden="true"></span> {name} <b>{share} %</b></li>'
+        f'<li><span class="key {name.partition(" ")[0]}" aria-hidden="true"></span> {name} '
+        f"<b>{share} %</b></li>"
         for (name, duration), share in zip(parts, percent, strict=True)
-        if duration or name != "retry"
+        if duration or name not in RARE_PARTS
     )
     # The script draws the bar, because the policy forbids inline styles.
     drawn = " ".join(str(duration) for _, duration in parts)

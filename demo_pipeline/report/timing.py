@@ -15,6 +15,14 @@ class Pause:
     end_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempts:
+    """The pauses between the attempts of each process span, and the waits in them, by its id."""
+
+    pauses: Mapping[int, Sequence[Pause]]
+    waits: Mapping[int, Sequence[int]]
+
+
 def distribution(durations_ns: Iterable[int]) -> Distribution | None:
     """Summarise durations by nearest rank; return `None` without any."""
     ordered = sorted(durations_ns)
@@ -30,7 +38,7 @@ def distribution(durations_ns: Iterable[int]) -> Distribution | None:
 def add(breakdowns: Iterable[Breakdown]) -> Breakdown:
     """Add breakdowns up, part by part."""
     columns = zip(*(each.parts() for each in breakdowns), strict=True)
-    return _breakdown({part[0][0]: sum(spent for _, spent in part) for part in columns})
+    return _breakdown({_field(part[0][0]): sum(spent for _, spent in part) for part in columns})
 
 
 def time_trace(trace: Trace) -> Timing | None:
@@ -54,7 +62,8 @@ def time_trace(trace: Trace) -> Timing | None:
     start = min(start, last.end_ns)
     path = _path_to(last, trace.spans)
     sagas = frozenset(span.span_id for span in trace.spans if span.role is Role.SAGA)
-    return Timing(start, last.end_ns, _break_down(start, path, pauses_by_span(trace.spans), sagas))
+    attempts = _Attempts(pauses_by_span(trace.spans), waits_by_span(trace.spans))
+    return Timing(start, last.end_ns, _break_down(start, path, attempts, sagas))
 
 
 def time_order(timings: Iterable[Timing | None]) -> Timing | None:
@@ -75,11 +84,34 @@ def pauses_by_span(spans: Iterable[SpanFacts]) -> Mapping[int, tuple[Pause, ...]
     The first attempt has no span of its own: it counts as ended when the backoff before the second
     attempt began, which that attempt's span records. Any other attempt ends with its span.
     """
-    attempts: defaultdict[int, list[SpanFacts]] = defaultdict(list)
+    return {parent: _pauses_between(retries) for parent, retries in _retries(spans).items()}
+
+
+def waits_by_span(spans: Sequence[SpanFacts]) -> Mapping[int, tuple[int, ...]]:
+    """Return how long each attempt of a process span waited for the database, in ns, by its id.
+
+    Only of spans with such a wait.
+    """
+    retries = _retries(spans)
+    waits = {
+        span.span_id: (span.connection_ns, *(each.connection_ns for each in retries[span.span_id]))
+        for span in spans
+        if span.role is Role.PROCESS
+    }
+    return {
+        span_id: tuple(wait_ns or 0 for wait_ns in of_attempts)
+        for span_id, of_attempts in waits.items()
+        if any(wait_ns is not None for wait_ns in of_attempts)
+    }
+
+
+def _retries(spans: Iterable[SpanFacts]) -> defaultdict[int, list[SpanFacts]]:
+    """Return the attempts after the first of each process span, in the order of time."""
+    retries: defaultdict[int, list[SpanFacts]] = defaultdict(list)
     for span in sorted(spans, key=lambda span: (span.start_ns, span.end_ns)):
         if span.role is Role.RETRY and span.parent_id is not None:
-            attempts[span.parent_id].append(span)
-    return {parent: _pauses_between(retries) for parent, retries in attempts.items()}
+            retries[span.parent_id].append(span)
+    return retries
 
 
 def _pauses_between(retries: list[SpanFacts]) -> tuple[Pause, ...]:
@@ -109,24 +141,29 @@ def _path_to(last: SpanFacts, spans: Sequence[SpanFacts]) -> tuple[SpanFacts, ..
 def _break_down(
     start_ns: int,
     path: Sequence[SpanFacts],
-    pauses: Mapping[int, Sequence[Pause]],
+    attempts: _Attempts,
     sagas: Container[int | None],
 ) -> Breakdown:
     """Divide the time along a path into its parts, without gaps and overlaps."""
     spent: defaultdict[str, int] = defaultdict(int)
     now = start_ns
 
-    def until(moment_ns: int, part: str) -> None:
+    def until(moment_ns: int, part: str, waited_ns: int = 0) -> None:
         nonlocal now
-        spent[part] += max(0, moment_ns - now)
+        took_ns = max(0, moment_ns - now)
+        # What a handler sends, it sends after the wait.
+        waited_ns = min(waited_ns, took_ns)
+        spent["database"] += waited_ns
+        spent[part] += took_ns - waited_ns
         now = max(now, moment_ns)
 
     def worked(span: SpanFacts, moment_ns: int) -> None:
         part = "processing" if span.role is Role.PROCESS else "other"
-        for pause in pauses.get(span.span_id, ()):
-            until(min(pause.start_ns, moment_ns), part)
+        waits = iter(attempts.waits.get(span.span_id, ()))
+        for pause in attempts.pauses.get(span.span_id, ()):
+            until(min(pause.start_ns, moment_ns), part, next(waits, 0))
             until(min(pause.end_ns, moment_ns), "retry")
-        until(moment_ns, part)
+        until(moment_ns, part, next(waits, 0))
 
     working: SpanFacts | None = None
     sent: SpanFacts | None = None
@@ -150,6 +187,10 @@ def _break_down(
     if working is not None:
         worked(working, working.end_ns)
     return _breakdown(spent)
+
+
+def _field(part: str) -> str:
+    return part.partition(" ")[0]
 
 
 def _breakdown(spent: Mapping[str, int]) -> Breakdown:

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from demo_pipeline.report.model import Breakdown, OrderReport, Role, SpanFacts
 from demo_pipeline.report.tree import Row, longest, rows
-from demo_pipeline.report.wording import counted, human, printable, shares
+from demo_pipeline.report.wording import RARE_PARTS, counted, human, printable, shares
 
 _WAIT: Final = ("░", "yellow")
+_DATABASE: Final = ("┈", "yellow")
 _SEND: Final = ("▒", "magenta")
 _PROCESSING: Final = ("█", "green")
 _BACKOFF: Final = ("╌", "yellow")
@@ -23,6 +24,7 @@ _SAGA_STEP: Final = ("▄", "bright_blue")
 _OTHER: Final = ("─", "blue")
 _LEGEND: Final = (
     (_WAIT, "wait in the broker", None),
+    (_DATABASE, "wait for the database, drawn first", None),
     (_PROCESSING, "processing", None),
     (_SEND, "send", None),
     (_BACKOFF, "backoff", Role.RETRY),
@@ -142,6 +144,8 @@ def legend(spans: Sequence[SpanFacts], width: int) -> tuple[Text, ...]:
     for sign, meaning, role in _LEGEND:
         if role is not None and role not in roles:
             continue
+        if sign is _DATABASE and not any(span.connection_ns for span in spans):
+            continue
         entry = Text.assemble(sign, f" {meaning}")
         if lines and lines[-1].cell_len + _GAP + entry.cell_len <= width:
             lines[-1].append(" " * _GAP).append_text(entry)
@@ -159,8 +163,7 @@ def _where_it_went(breakdown: Breakdown) -> Text:
         ", ".join(
             f"{name} {human(duration)} ({share} %)"
             for (name, duration), share in zip(parts, percent, strict=True)
-            # Most orders have no retries, and need no word about them.
-            if duration or name != "retry"
+            if duration or name not in RARE_PARTS
         ),
     )
 
@@ -188,13 +191,15 @@ def _bar(span: SpanFacts, axis: _Axis) -> Text:
     first = min(axis.column(span.start_ns), axis.columns - 1)
     # Every span is visible, however short, and so is every wait if there is room.
     after = max(first + 1, axis.column(span.end_ns))
+    begun = min(max(first, axis.column(span.start_ns + (span.connection_ns or 0))), after - 1)
     waited = max(0, min(waited, first - 1)) if span.lead_ns else first
     lead, lead_style = _BACKOFF if span.role is Role.RETRY else _WAIT
     glyph, style = _STYLES.get(span.role, _OTHER)
     return Text.assemble(
         " " * waited,
         (lead * (first - waited), lead_style),
-        (glyph * (after - first), "red" if span.failed else style),
+        (_DATABASE[0] * (begun - first), _DATABASE[1]),
+        (glyph * (after - begun), "red" if span.failed else style),
         " " * (axis.columns - after),
     )
 

@@ -11,6 +11,8 @@ NOTHING: Final = "-"
 KEPT: Final = "Counts are totals in the databases; times are from this run."
 """The note beside figures of which some come from a database and some from the run."""
 LIST_DEAD_LETTERS: Final = "python -m tracing dlq list --bootstrap-servers HOST:PORT"
+RARE_PARTS: Final = frozenset({"database wait", "retry"})
+"""Parts of a critical path that need no word where they are 0."""
 _NS_PER_MS: Final = 1_000_000
 _LONGEST: Final = 160
 # Below the first figure, in µs, a duration is shown in this unit.

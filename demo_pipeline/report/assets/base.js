@@ -2,7 +2,8 @@
 // All scripts of the page are one, in the order of page.py.
 const data = JSON.parse(document.getElementById("data").textContent);
 const texts = data.texts;
-const PARTS = ["wait", "processing", "publish", "retry", "other"];
+const PARTS = ["wait", "database wait", "processing", "publish", "retry", "other"];
+const RARE_PARTS = new Set(["database wait", "retry"]);
 const COLOURS = 10;
 
 // Rows of page_data.py, by position.
@@ -73,7 +74,7 @@ const shareBar = (parts, className) => {
   const bar = make("span", { class: className, "aria-hidden": "true" });
   parts.forEach((part, place) => {
     if (part <= 0) return;
-    const piece = make("span", { class: PARTS[place] });
+    const piece = make("span", { class: PARTS[place].split(" ")[0] });
     piece.style.flexGrow = part;
     bar.append(piece);
   });

@@ -26,7 +26,7 @@ const traceLine = (id) => {
 const breakdown = (order) => {
   const shares = percents(order.parts);
   const words = PARTS.map((name, place) => `${name} ${human(order.parts[place])} (${shares[place]} %)`).filter(
-    (_, place) => PARTS[place] !== "retry" || order.parts[place] > 0,
+    (_, place) => !RARE_PARTS.has(PARTS[place]) || order.parts[place] > 0,
   );
   return make("div", { class: "breakdown" }, shareBar(order.parts, "share"), make("p", {}, `Critical path: ${words.join(", ")}`));
 };

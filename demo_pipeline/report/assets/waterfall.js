@@ -4,6 +4,7 @@ const KIND_OF_ROLE = { process: "work", send: "sent", retry: "again", dead_lette
 
 const KINDS = [
   ["waited", "wait in the broker"],
+  ["turn", "wait for the database, drawn first", "database"],
   ["work", "processing"],
   ["sent", "send"],
   ["pause", "backoff", "retry"],
@@ -17,7 +18,7 @@ const KINDS = [
 // Rare kinds are explained only if they occur.
 const legends = (spans) => {
   const services = [...new Set(spans.map((span) => span.service))];
-  const kinds = KINDS.filter(([, , role]) => role === undefined || spans.some((span) => span.role === role));
+  const kinds = KINDS.filter(([, , role]) => role === undefined || spans.some((span) => (role === "database" ? databaseWait(span) > 0 : span.role === role)));
   return make(
     "div",
     { class: "legends" },
@@ -39,6 +40,9 @@ const axisOf = (spans) => {
   return { start, length: Math.max(end - start, 1) };
 };
 
+// In µs; part of the time that the span takes.
+const databaseWait = (span) => 1e6 * (Number(attributeOf(span, "pipeline.resource.wait.database")) || 0);
+
 const barOf = (span, axis) => {
   const track = make("span", { class: `track ${colours.get(span.service)}`, "aria-hidden": "true" });
   const piece = (from, until, className) => {
@@ -51,6 +55,8 @@ const barOf = (span, axis) => {
   };
   if (span.wait > 0) piece(span.start - span.wait, span.start, span.role === "retry" ? "pause" : "waited");
   piece(span.start, span.start + span.took, `own ${KIND_OF_ROLE[span.role] ?? "else"}${span.mark === "error" ? " failed" : ""}`);
+  const turn = Math.min(databaseWait(span), span.took);
+  if (turn > 0) piece(span.start, span.start + turn, "turn");
   return track;
 };
 

@@ -198,7 +198,7 @@ def test_the_page_links_to_a_dead_lettered_orders_trace(outage: RunResult, tmp_p
     states = {"lost": "dead-lettered", "lost-too": "dead-lettered", "slow": "completed"}
     assert states == {order_id: row[5] for order_id, row in orders.items()}
     assert shown.data["traces"][orders["lost"][1][0]][0] == wanted
-    assert orders["lost"][3] == [13_000, 82_000, 3_000, 400_000, 2_000]
+    assert orders["lost"][3] == [13_000, 0, 82_000, 3_000, 400_000, 2_000]
     texts = shown.data["texts"]
     spans = shown.data["traces"][orders["lost"][1][0]][1]
     # The role, and the backoff instead of the wait.

@@ -96,7 +96,7 @@ def test_orders_are_embedded_slowest_first_with_their_spans(
 
     assert [order[0] for order in data["orders"]] == ["slow", "quick", "lost"]
     order_id, (trace,), *rest = data["orders"][0]
-    assert ("slow", [120_000, [89_000, 24_000, 5_000, 0, 2_000], None, "completed", 0, ""]) == (
+    assert ("slow", [120_000, [89_000, 0, 24_000, 5_000, 0, 2_000], None, "completed", 0, ""]) == (
         order_id,
         rest,
     )

@@ -16,9 +16,15 @@ MS = 1_000_000
 
 
 def in_ms(
-    wait: float, processing: float, publish: float, other: float, retry: float = 0
+    wait: float,
+    processing: float,
+    publish: float,
+    other: float,
+    retry: float = 0,
+    database: float = 0,
 ) -> Breakdown:
-    return Breakdown(*(round(part * MS) for part in (wait, processing, publish, retry, other)))
+    parts = wait, processing, publish, retry, other, database
+    return Breakdown(*(round(part * MS) for part in parts))
 
 
 def timing_of(recorder: "Recorder", order: str) -> "Timing":
@@ -88,6 +94,48 @@ def test_backoff_on_the_critical_path_counts_as_retry(recorder: "Recorder") -> N
     # backoff took longer than planned: it counts from the end of the previous attempt.
     assert in_ms(wait=25, processing=50, publish=3, retry=250, other=2) == timing.breakdown
     assert timing.duration_ns == timing.breakdown.total_ns == 330 * MS
+
+
+def test_waits_for_the_database_are_apart_from_processing(recorder: "Recorder") -> None:
+    request = recorder.request(0, 5)
+    sent = recorder.send("orders", "orders.events", "a", 2, 4, request)
+    stock = recorder.process("inventory", "orders.events", "a", 10, 60, sent, wait=6, connection=40)
+    # Its outbox is quicker than the end of the work.
+    sent = recorder.send("inventory", "inventory.events", "a", 58, 59, stock)
+    recorder.process("payment", "inventory.events", "a", 70, 80, sent, wait=8, connection=7)
+
+    timing = timing_of(recorder, "a")
+
+    assert in_ms(wait=14, processing=8 + 3, publish=6, other=2, database=47) == timing.breakdown
+    assert timing.duration_ns == timing.breakdown.total_ns == 80 * MS
+
+
+def test_each_attempt_on_the_critical_path_waits_for_the_database_itself(
+    recorder: "Recorder",
+) -> None:
+    request = recorder.request(0, 5)
+    stock = recorder.process(
+        "inventory", "orders.events", "a", 10, 170, request, attempts=3, connection=15
+    )
+    recorder.retry("inventory", "orders.events", "a", 50, 70, stock, backoff=20, connection=9)
+    recorder.retry("inventory", "orders.events", "a", 100, 160, stock, backoff=30, connection=50)
+
+    timing = timing_of(recorder, "a")
+
+    # 20 of the first attempt, 20 of the second, and 70 from the start of the last one.
+    waits = 15 + 9 + 50
+    assert timing.breakdown == in_ms(
+        wait=0, processing=20 + 20 + 70 - waits, publish=0, other=10, retry=50, database=waits
+    )
+
+
+def test_a_wait_for_the_database_is_no_longer_than_its_attempt(recorder: "Recorder") -> None:
+    request = recorder.request(0, 5)
+    recorder.process("inventory", "orders.events", "a", 10, 20, request, connection=4000)
+
+    assert in_ms(wait=0, processing=0, publish=0, other=10, database=10) == (
+        timing_of(recorder, "a").breakdown
+    )
 
 
 def test_backoff_before_a_dead_letter_is_part_of_its_orders_time(recorder: "Recorder") -> None:
