@@ -6,9 +6,12 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from threading import Event
+from time import perf_counter
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tracing.messaging.waiting import waited_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +47,8 @@ class Transactions:
         engine: The database. It stays the caller's, who disposes of it after `close`.
         threads: How many transactions run at once on a plain engine. SQLite has one writer at a
             time, so one thread is right: others would wait for its lock.
+        resource: As what handlers report their waits for a thread and a connection, such as
+            `database`; see `tracing.waiting_for`. By default they report none.
 
     Raises:
         ValueError: `threads` is not positive.
@@ -51,8 +56,11 @@ class Transactions:
     Task safety: any number of tasks of one event loop.
     """
 
-    def __init__(self, engine: Engine | AsyncEngine, *, threads: int = 1) -> None:
+    def __init__(
+        self, engine: Engine | AsyncEngine, *, threads: int = 1, resource: str | None = None
+    ) -> None:
         self._engine = engine
+        self._resource = resource
         if threads < 1:
             raise ValueError(f"threads must be positive, not {threads!r}")
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="transactions")
@@ -110,9 +118,11 @@ class Transactions:
         **kwargs: P.kwargs,
     ) -> Result:
         cancelled = False
+        asked = perf_counter()
 
         async def transaction() -> Result:
             async with connect() as connection:
+                self._begun(asked)
                 result = await connection.run_sync(work, *args, **kwargs)
                 if cancelled:
                     raise _CancelledInThread
@@ -138,11 +148,13 @@ class Transactions:
         **kwargs: P.kwargs,
     ) -> Result:
         cancelled = Event()
+        asked = perf_counter()
 
         def transaction() -> Result:
             if cancelled.is_set():
                 raise _CancelledInThread
             with connect() as connection:
+                self._begun(asked)
                 result = work(connection, *args, **kwargs)
                 if cancelled.is_set():
                     raise _CancelledInThread
@@ -156,6 +168,10 @@ class Transactions:
             cancelled.set()
             await _ended(running)
             raise
+
+    def _begun(self, asked: float) -> None:
+        if self._resource is not None:
+            waited_for(self._resource, perf_counter() - asked)
 
     async def close(self) -> None:
         """Wait for the transactions that run, and end the threads. Nothing runs afterwards."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,14 @@ from sqlalchemy import Connection, create_engine, event, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.tracing.sql.conftest import EFFECTS, Database, one_hop, plain_engine
-from tracing import cloudevent
+from tracing import TracedConsumer, TracedProducer, cloudevent
 from tracing.headers import w3c
 from tracing.sql import SqlInbox, SqlOutbox, Transactions
 from tracing.sql.outbox_rows import OutboxRows, unpack
-from tracing.testing import eventually
+from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from tracing import Telemetry
     from tracing.testing import Capture
@@ -269,3 +269,68 @@ async def test_an_outbox_that_fails_in_its_telemetry_stores_and_counts_in_any_th
 
     assert 101 == await sqlite.count("outbox")
     assert 101 == capture.metric("pipeline.telemetry.dropped", {"reason": "send"})
+
+
+def _no_work(_: Connection) -> None:
+    pass
+
+
+def _waits(capture: Capture) -> tuple[int, float]:
+    waits: Any = capture.metric("pipeline.resource.wait.duration", {"resource": "database"})
+    return waits.count, waits.sum
+
+
+@asynccontextmanager
+async def _handling(telemetry: Telemetry) -> AsyncIterator[None]:
+    """Handle a record during the block."""
+    broker = InMemoryBroker()
+    bare = InMemoryConsumer("orders", broker=broker, auto_offset_reset="earliest")
+    async with (
+        TracedProducer(InMemoryProducer(broker), telemetry) as producer,
+        TracedConsumer(bare, telemetry, group="g") as consumer,
+    ):
+        await producer.send_and_wait("orders", b"1")
+        async with consumer.process(await consumer.getone()):
+            yield
+
+
+async def test_handlers_report_how_long_they_wait_for_a_thread(
+    sqlite: Database, telemetry: Telemetry, capture: Capture
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def block(_: Connection) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    engine = plain_engine(sqlite)
+    async with Transactions(engine, resource="database") as transactions:
+        other = asyncio.create_task(transactions.run(block))
+        assert await eventually(begun.is_set)
+        async with _handling(telemetry):
+            own = asyncio.create_task(transactions.run(_no_work))
+            await asyncio.sleep(0.02)
+            go_on.set()
+            await own
+        await other
+    engine.dispose()
+
+    count, waited_s = _waits(capture)
+    assert 1 == count
+    assert waited_s >= 0.015
+
+
+async def test_handlers_report_how_long_they_wait_for_a_connection(
+    sqlite: Database, telemetry: Telemetry, capture: Capture
+) -> None:
+    async with Transactions(sqlite.engine, resource="database") as transactions:
+        connection = await sqlite.engine.connect()
+        async with _handling(telemetry):
+            own = asyncio.create_task(transactions.run(_no_work))
+            await asyncio.sleep(0.02)
+            await connection.close()
+            await own
+
+    count, waited_s = _waits(capture)
+    assert 1 == count
+    assert waited_s >= 0.015
