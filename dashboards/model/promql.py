@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from dashboards.model.durations import seconds_of
 from dashboards.model.labels import BOUND, INSTANCE, PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
 from dashboards.model.series import bucket_of, labels_of, series_name
 from tracing.metrics.catalog import METRICS
@@ -25,11 +26,6 @@ ALL: Final = ".*"
 BUCKET: Final = "bucket"
 """The part of a histogram that has its distribution."""
 
-# What Grafana rounds longer distances to, as far as one may export so seldom.
-_STEPS: Final = (
-    "1s", "2s", "5s", "10s", "15s", "20s", "30s", "1m", "2m", "5m", "10m", "15m", "20m", "30m",
-    "1h", "2h", "3h", "6h", "12h",
-)  # fmt: skip
 REMEMBERED_FOR: Final = "6h"
 """A series that returns within this time is not new."""
 LEAST_WAIT_S: Final = 120
@@ -336,22 +332,6 @@ class Scope:
 
     def _selector_matchers(self) -> list[str]:
         return [f'{label}="{value}"' for label, value in self.selector.items()]
-
-
-def seconds_of(window: str) -> int:
-    """Return the length of a window such as `5m`, in seconds."""
-    return int(window[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[window[-1]]
-
-
-def step_of(export_interval: str) -> str:
-    """Return the shortest distance of points that has an export in it and that Grafana can write.
-
-    Grafana writes `$__interval` in one unit and cuts the rest off: 90 s become windows of a minute
-    at a distance of 90 s, and a third of all events is in no window. Distances of 3 minutes become
-    2 as soon as a graph has too many points.
-    """
-    export_s = seconds_of(export_interval)
-    return next((step for step in _STEPS if seconds_of(step) >= export_s), _STEPS[-1])
 
 
 def aggregate(how: str, by: Sequence[str], inner: str) -> str:

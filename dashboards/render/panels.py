@@ -29,8 +29,9 @@ from dashboards.model.board import (
     description_of,
     title_of,
 )
+from dashboards.model.durations import step_of
 from dashboards.model.labels import COLUMN_OF, COMMAND, GROUP, PIPELINE, TOPIC, VARIABLE_OF
-from dashboards.model.promql import RATE_INTERVAL, STEP, Scope, aggregate, step_of
+from dashboards.model.promql import RATE_INTERVAL, STEP, Scope, aggregate
 from dashboards.model.series import labels_of
 from dashboards.render.kinds import COLOURS, KINDS, QUERIES
 from dashboards.render.variables import LOKI, PROMETHEUS, TEMPO

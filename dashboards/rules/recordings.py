@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from dashboards.model.durations import seconds_of
 from dashboards.model.labels import (
     RECORDED_HELD_UP,
     RECORDED_LAG,
@@ -12,7 +13,7 @@ from dashboards.model.labels import (
     recorded_flows,
     recorded_late_share,
 )
-from dashboards.model.promql import Scope, seconds_of
+from dashboards.model.promql import Scope
 from dashboards.model.rule import Recording
 from dashboards.rules.burn_rate import WINDOWS
 from dashboards.signals import lag

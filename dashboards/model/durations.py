@@ -1,0 +1,27 @@
+"""Durations as Grafana and Prometheus write them, such as `5m`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# What Grafana rounds longer distances to, as far as one may export so seldom.
+_STEPS: Final = (
+    "1s", "2s", "5s", "10s", "15s", "20s", "30s", "1m", "2m", "5m", "10m", "15m", "20m", "30m",
+    "1h", "2h", "3h", "6h", "12h",
+)  # fmt: skip
+
+
+def seconds_of(window: str) -> int:
+    """Return the length of a window such as `5m`, in seconds."""
+    return int(window[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[window[-1]]
+
+
+def step_of(export_interval: str) -> str:
+    """Return the shortest distance of points that has an export in it and that Grafana can write.
+
+    Grafana writes `$__interval` in one unit and cuts the rest off: 90 s become windows of a minute
+    at a distance of 90 s, and a third of all events is in no window. Distances of 3 minutes become
+    2 as soon as a graph has too many points.
+    """
+    export_s = seconds_of(export_interval)
+    return next((step for step in _STEPS if seconds_of(step) >= export_s), _STEPS[-1])
