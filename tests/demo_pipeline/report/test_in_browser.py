@@ -252,3 +252,13 @@ def test_nothing_is_cut_on_a_phone(report: Page) -> None:
             || each.getBoundingClientRect().right > innerWidth)
           .map((each) => each.outerHTML)"""
     )
+
+
+def test_a_phone_has_the_sequence_as_lines(page: Page, address: str) -> None:
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type, unused-ignore]
+    page.goto(f"{address}#order=fine")
+    page.get_by_role("button", name="Sequence").click()
+    first = page.locator(".sequence li .what").first
+    assert "outside to orders: POST /orders" == first.inner_text()
+    box = page.locator(".sequence")
+    assert box.evaluate("each => each.scrollWidth <= each.clientWidth")
