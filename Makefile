@@ -36,6 +36,7 @@ test: lint types unit
 lint: $(READY)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/codespell README.md CHANGELOG.md docs $(SOURCES)
 
 fmt: $(READY)
 	$(BIN)/ruff check --fix $(SOURCES)
