@@ -8,6 +8,7 @@ would cost three times as much.
 from __future__ import annotations
 
 from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing.headers import cloudevents, w3c
@@ -43,6 +44,10 @@ class HeaderLayout:
 
     Attributes:
         names: The same.
+        count: How many they are.
+        unpack: Takes so many headers apart, see `taken_apart`; a call of that would cost more.
+        pick: Returns the id, the time, the type, the subject, the sender's span and the baggage of
+            a tuple of values.
         reason: Why a record with them goes through the general code; `None` if it need not.
         baggage: The position of the baggage.
         created: That of the event's time.
@@ -54,20 +59,26 @@ class HeaderLayout:
     """
 
     __slots__ = (
-        "baggage", "created", "event_id", "event_type", "has_parent", "names", "reason", "subject",
-        "traceparent",
+        "baggage", "count", "created", "event_id", "event_type", "has_parent", "names", "pick",
+        "reason", "subject", "traceparent", "unpack",
     )  # fmt: skip
 
     def __init__(self, names: tuple[str, ...]) -> None:
         places = {name: place for place, name in enumerate(names)}
         absent = len(names)
         self.names = names
+        self.count = absent
+        self.unpack = unpacking(absent)
         self.baggage = places.get(w3c.BAGGAGE, absent)
         self.created = places.get(cloudevents.TIME, absent)
         self.event_id = places.get(cloudevents.ID, absent)
         self.event_type = places.get(cloudevents.TYPE, absent)
         self.subject = places.get(cloudevents.SUBJECT, absent)
         self.traceparent = places.get(w3c.TRACEPARENT, absent)
+        self.pick: Callable[[tuple[Any, ...]], tuple[Any, ...]] = itemgetter(
+            self.event_id, self.created, self.event_type, self.subject, self.traceparent,
+            self.baggage,
+        )  # fmt: skip
         self.has_parent = w3c.TRACEPARENT in places
         self.reason: Reason | None = None
         if len(places) != len(names):
@@ -111,10 +122,16 @@ def taken_apart(headers: Any) -> _Parts:
         TypeError: They are no headers.
         ValueError: They are no pairs, or too many.
     """
-    count = len(headers)
-    if count <= _MAX_UNPACKED:
-        return _unpacking(count)(headers)
-    if count > MAX_SCANNED:
+    return unpacking(len(headers))(headers)
+
+
+def unpacking(count: int) -> Callable[[Any], _Parts]:
+    """Return the function that takes so many headers apart; see `taken_apart`."""
+    return _unpacking(count) if count <= _MAX_UNPACKED else _many
+
+
+def _many(headers: Any) -> _Parts:
+    if len(headers) > MAX_SCANNED:
         raise ValueError("more headers than are looked at")
     return tuple(name for name, _ in headers), (*(value for _, value in headers), None)
 

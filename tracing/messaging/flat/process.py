@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _new: Final = object.__new__
 # Of so many records, the values may wait to be counted.
 _UNCOUNTED: Final = 0x3FF
-_ABSENT: Final[tuple[Any, ...]] = (None,) * 5
+_UNREAD: Final[Any] = (), None, None, None, None, None
 _FAR_MS: Final = -MAX_SKEW_MS
 
 
@@ -123,25 +123,25 @@ class FlatProcesses:
                 return self._no("topic")
             headers, timestamp = record.headers, record.timestamp
             try:
-                subject, has_parent = None, True
-                if len(headers) == 7:  # noqa: PLR2004 - so many does a plain event have
+                if (count := len(headers)) == 7:  # noqa: PLR2004 - so many does a plain event have
                     (
                         (a, event_id), (b, created), (c, _), (d, _), (e, message_type), (f, above),
                         (g, header),
                     ) = headers  # fmt: skip
                     names: tuple[str, ...] = a, b, c, d, e, f, g
                 else:
-                    names, event_id, created, message_type, above, header = (), *_ABSENT
+                    names, event_id, created, message_type, above, header = _UNREAD
+                subject, has_parent = None, True
                 if names != PLAIN_EVENT:
-                    names, values = taken_apart(headers)
                     layout = self._layout
+                    unpack = layout.unpack if count == layout.count else taken_apart
+                    names, values = unpack(headers)
                     if names != layout.names:
-                        self._layout = layout = self._layouts.of(names)
-                    if layout.reason is not None:
-                        return self._no(layout.reason)
-                    message_type, subject = values[layout.event_type], values[layout.subject]
-                    event_id, created = values[layout.event_id], values[layout.created]
-                    above, header = values[layout.traceparent], values[layout.baggage]
+                        layout = self._layouts.of(names)
+                        if layout.reason is not None:
+                            return self._no(layout.reason)
+                        self._layout = layout
+                    event_id, created, message_type, subject, above, header = layout.pick(values)
                     has_parent = layout.has_parent
             except (TypeError, ValueError):
                 return self._no("headers")

@@ -103,6 +103,15 @@ class SentSpan(FlatSending, SendContent):
         """The span of the send: itself."""
         return self
 
+    def __call__(self, future: Future[Any]) -> None:
+        """End the send as asyncio's own future ended. As a callback it never raises."""
+        # Of one that has no result, the questions are those of `done`.
+        metadata = getattr(future, "_result", None)
+        if metadata is None:
+            self.done(future)
+        else:
+            self.acknowledged(metadata)
+
     def announce(self, start: Callable[[FlatSpan, Context], None], context: Context) -> None:
         """Let processors see the start, where one of them needs it.
 
@@ -142,7 +151,12 @@ class SentSpan(FlatSending, SendContent):
             send.diagnostics.failed("send", fault)
         self.headers, self.sent_in = SENT, None
         try:
-            self.finish(time_ns())
+            if self._end_time is None and not self._built:
+                # As `finish`, which is for all others.
+                self._end_time = time_ns()
+                self._hand_over.end(self)
+            else:
+                self.finish(time_ns())
         except Exception as fault:
             send.diagnostics.failed("send", fault)
 

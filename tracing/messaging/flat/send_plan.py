@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
@@ -14,11 +15,12 @@ from tracing.headers.context import continuing
 from tracing.headers.dead_letter import REPLAY_HEADERS
 from tracing.headers.flow import NO_FLOW
 from tracing.messaging.flat.handling import FlatHandling
+from tracing.messaging.flat.header_layout import taken_apart, unpacking
 from tracing.messaging.flat.near import NO_FLOW_YET
 from tracing.spans.flat import SpanPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable
 
     from tracing.headers.codec import Header
     from tracing.headers.context import Propagation
@@ -87,20 +89,37 @@ class HeaderShape:
         constant: The headers that complete an event; `None` where messages are no events.
 
     Attributes:
-        constant: Those of them that the message lacks.
+        names: The same.
+        count: How many they are.
+        unpack: Takes so many headers apart, see `taken_apart`.
+        pick: Returns the type, the id and the subject of the values that `unpack` gives.
+        constant: Those of the headers that complete an event which the message lacks.
         has_context: Whether it has the context of a message.
         has_time: Whether it has the time of its event.
         has_type: Whether it has the type of its event.
         is_replayed: Whether it has the marks of a replay.
         needs_id: Whether its event needs an id.
         needs_time: Whether its event needs a time.
+        needs_both: Whether it needs both.
     """
 
     __slots__ = (
-        "constant", "has_context", "has_time", "has_type", "is_replayed", "needs_id", "needs_time",
+        "constant", "count", "has_context", "has_time", "has_type", "is_replayed", "names",
+        "needs_both", "needs_id", "needs_time", "pick", "unpack",
     )  # fmt: skip
 
-    def __init__(self, names: Collection[str], constant: list[Header] | None) -> None:
+    def __init__(self, names: tuple[str, ...], constant: list[Header] | None) -> None:
+        # Where there are two of a name, the last one counts.
+        places = {name: place for place, name in enumerate(names)}
+        self.names = names
+        self.count = absent = len(names)
+        self.unpack = unpacking(absent)
+        self.pick: Callable[[tuple[Any, ...]], tuple[Any, ...]] = itemgetter(
+            *(
+                places.get(each, absent)
+                for each in (cloudevents.TYPE, cloudevents.ID, cloudevents.SUBJECT)
+            )
+        )
         self.constant = [header for header in constant or () if header[0] not in names]
         self.has_context = not w3c.FIELDS.isdisjoint(names)
         self.has_time = cloudevents.TIME in names
@@ -108,6 +127,7 @@ class HeaderShape:
         self.is_replayed = not REPLAY_HEADERS.isdisjoint(names)
         self.needs_id = constant is not None and cloudevents.ID not in names
         self.needs_time = constant is not None and not self.has_time
+        self.needs_both = self.needs_id and self.needs_time
 
 
 class TopicPlan:
@@ -128,8 +148,8 @@ class TopicPlan:
     """
 
     __slots__ = (
-        "_by_type", "_shapes", "_telemetry", "begun", "constant", "destination", "flow", "places",
-        "plain",
+        "_by_type", "_shape", "_shapes", "_telemetry", "begun", "constant", "destination", "flow",
+        "places", "plain",
     )  # fmt: skip
 
     def __init__(self, telemetry: Telemetry, destination: Destination) -> None:
@@ -138,6 +158,8 @@ class TopicPlan:
         self.constant = destination.completion.constant if telemetry.cloudevents else None
         self._by_type: dict[object, SendPlan] = {}
         self._shapes: dict[tuple[str, ...], HeaderShape] = {}
+        # Of the last message: the next one mostly has the same.
+        self._shape = HeaderShape((), self.constant)
         self.plain: SendPlan | None = None
         self.begun: Durations | None = None
         self.flow: SendFlow = NO_FLOW_YET
@@ -162,28 +184,33 @@ class TopicPlan:
 
     def read(
         self, headers: list[Header]
-    ) -> tuple[Mapping[str, bytes | None], HeaderShape, SendPlan | None]:
-        """Map the application's headers; return also what they say, and the plan of their type.
+    ) -> tuple[HeaderShape, SendPlan | None, bytes | None, bytes | None]:
+        """Return what the application's headers say, and the plan of their type, id and subject.
 
         Raises:
             Unusual: They are no ordinary headers.
         """
+        shape = self._shape
         try:
-            present = dict(headers)
+            count = len(headers)
+            unpack = shape.unpack if count == shape.count else taken_apart
+            names, values = unpack(headers)
+            if names != shape.names:
+                shape = self._shapes.get(names) or self._shape_of(names)
+                if shape.is_replayed:
+                    raise Unusual("replayed")
+                self._shape = shape
         except (TypeError, ValueError):
             raise Unusual("headers") from None
-        if len(headers) > MAX_HEADERS:
-            raise Unusual("headers")
-        names = tuple(present)
-        shape = self._shapes.get(names) or self._shape_of(names)
-        if shape.is_replayed:
-            raise Unusual("replayed")
+        message_type, event_id, subject = shape.pick(values)
         if shape.has_type:
-            return present, shape, self.of(present[cloudevents.TYPE])
-        return present, shape, self.plain or self.assumed()
+            return shape, self.of(message_type), event_id, subject
+        return shape, self.plain or self.assumed(), event_id, subject
 
     def _shape_of(self, names: tuple[str, ...]) -> HeaderShape:
         """Make what the names of a message's headers say about it."""
+        if len(names) > MAX_HEADERS:
+            raise Unusual("headers")
         shape = HeaderShape(names, self.constant)
         if len(self._shapes) < _MAX_SHAPES:
             self._shapes[names] = shape
@@ -200,9 +227,7 @@ class TopicPlan:
         return plan
 
 
-def forwarded(
-    headers: list[Header], present: Mapping[str, object], current: object
-) -> list[Header]:
+def forwarded(headers: list[Header], current: object) -> list[Header]:
     """Leave the context of a message out of headers that its own handler hands on.
 
     Raises:
@@ -212,6 +237,7 @@ def forwarded(
     if isinstance(current, FlatHandling):
         # What an unrecorded one has instead of a parent is the message's own context.
         above = getattr(current, "above", None) or current.traceparent
+        present = dict(headers)
         if (
             w3c.TRACESTATE not in present
             and present.get(w3c.TRACEPARENT, above) == above
@@ -221,14 +247,13 @@ def forwarded(
     raise Unusual("context_headers")
 
 
-def stored(
-    propagation: Propagation, headers: list[Header], present: Mapping[str, object]
-) -> tuple[Context, list[Header]]:
+def stored(propagation: Propagation, headers: list[Header]) -> tuple[Context, list[Header]]:
     """Return the context of a stored message, and its other headers: an outbox has such ones.
 
     Raises:
         Unusual: The context is no ordinary one; the general code continues it.
     """
+    present = dict(headers)
     creation = w3c.parse_traceparent(present.get(w3c.TRACEPARENT))
     flow = propagation.ordinary_flow(present.get(w3c.BAGGAGE))
     if creation is None or flow is None or w3c.TRACESTATE in present:

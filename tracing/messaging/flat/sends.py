@@ -11,7 +11,7 @@ from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
 from tracing.core.ids import MESSAGE_IDS, random_id
 from tracing.core.otel_context import BAGGAGE_KEY, PROCESSING_KEY, SPAN_KEY, SUPPRESSED
-from tracing.headers.cloudevents import ID, MAX_VALUE, SUBJECT
+from tracing.headers.cloudevents import ID, MAX_VALUE
 from tracing.headers.w3c import BAGGAGE, TRACEPARENT
 from tracing.messaging.flat.handling import FlatHandling
 from tracing.messaging.flat.moments import Moments
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
     from tracing.messaging.destination import Destination
     from tracing.messaging.flat.engine import Engine, Reason
     from tracing.messaging.flat.send import FlatSending
-    from tracing.messaging.flat.send_plan import SendPlan
+    from tracing.messaging.flat.send_plan import HeaderShape, SendPlan
     from tracing.messaging.send import Sending
     from tracing.telemetry import Telemetry
 
     General = Callable[[str, object, object, object, list[Header]], Sending | None]
 
-_NONE: Final[Mapping[str, bytes | None]] = {}
-
+_PIPELINE: Final = semconv.PIPELINE
 # How often waiting values are counted: at every 1,024th send.
 _UNCOUNTED: Final = 0x3FF
 
@@ -131,16 +130,20 @@ class FlatSends:
             if telemetry.describe_schema is not None:
                 return self._unusual("schema", topic, value, key, partition, headers)
             continues, own = False, headers
+            shape: HeaderShape | None
+            made: bytes | None
+            subject: bytes | None
             if headers:
-                present, shape, send = topic_plan.read(headers)
+                shape, send, made, subject = topic_plan.read(headers)
                 if shape.has_context:
                     if context:
                         continues = True
                     else:
-                        context, own = stored(telemetry.propagation, headers, present)
+                        context, own = stored(telemetry.propagation, headers)
                         current, entries = context.get(SPAN_KEY), context.get(BAGGAGE_KEY)
             else:
-                present, shape, send = _NONE, None, topic_plan.plain or topic_plan.assumed()
+                shape = made = subject = None
+                send = topic_plan.plain or topic_plan.assumed()
             if send is None:
                 return self._unusual("record", topic, value, key, partition, headers)
             traceparent: bytes | None
@@ -162,7 +165,7 @@ class FlatSends:
             if traceparent is None:
                 return self._unusual("tracer", topic, value, key, partition, headers)
             if continues:
-                own = forwarded(headers, present, current)
+                own = forwarded(headers, current)
 
             # From here on there are side effects.
             taken = self._taken
@@ -181,46 +184,48 @@ class FlatSends:
                 if (
                     isinstance(handling, FlatHandling)
                     and entries is handling.flow
-                    and handling.baggage
+                    and (written := handling.baggage)
                 ):
-                    written, flow, origin = handling.baggage, handling.flow, handling.origin_ms
+                    flow, origin = handling.flow, handling.origin_ms
                 else:
                     written, flow = telemetry.propagation.flow_sent(context, now_ms)
                     origin = flow.get(semconv.ORIGIN)
-                baggage, pipeline = (BAGGAGE, written), flow.get(semconv.PIPELINE)
+                baggage, pipeline = (BAGGAGE, written), flow.get(_PIPELINE)
                 if pipeline != self._pipeline:
                     published = topic_plan.destination.publications.of(flow)
-            made = subject = None
             created_ms: int | None = now_ms
-            added: list[Header]
-            if shape is not None:
-                added = []
+            # Where something fails, the application's own go out as they were given.
+            sent: list[Header]
+            if shape is not None and not shape.needs_both:
+                sent = [*own]
                 if shape.needs_id:
-                    try:
-                        made = _take_id()
-                    except IndexError:
-                        made = random_id()
-                    added.append((ID, made))
-                elif sampled:
-                    made = _short(present.get(ID))
-                if sampled and (subject := present.get(SUBJECT)) is not None:
-                    subject = _short(subject)
+                    made = random_id()
+                    sent.append((ID, made))
+                elif made is not None:
+                    made = _short(made)
                 if shape.needs_time:
-                    added.append(time)
-                added += (*shape.constant, (TRACEPARENT, traceparent), baggage)
+                    sent.append(time)
+                sent += (*shape.constant, (TRACEPARENT, traceparent), baggage)
                 if shape.has_time:
-                    created_ms = telemetry.created_ms(present)
+                    created_ms = telemetry.created_ms(dict(headers))
             elif topic_plan.constant is None:
-                added = [(TRACEPARENT, traceparent), baggage]
+                sent = [(TRACEPARENT, traceparent), baggage]
             else:
                 try:
                     made = _take_id()
                 except IndexError:
                     made = random_id()
-                version, source, kind = topic_plan.constant
-                added = [
-                    (ID, made), time, version, source, kind, (TRACEPARENT, traceparent), baggage,
-                ]  # fmt: skip
+                if shape is None:
+                    version, source, kind = topic_plan.constant
+                    sent = [
+                        (ID, made), time, version, source, kind, (TRACEPARENT, traceparent),
+                        baggage,
+                    ]  # fmt: skip
+                else:
+                    sent = [
+                        *own, (ID, made), time, *shape.constant, (TRACEPARENT, traceparent),
+                        baggage,
+                    ]  # fmt: skip
 
             sending: Any
             if sampled:
@@ -236,6 +241,9 @@ class FlatSends:
                 span.pipeline = pipeline
                 span.origin = origin
                 span.message_id = made
+                if subject is not None and (type(subject) is not bytes or len(subject) > MAX_VALUE):
+                    # As `_short`.
+                    subject = None
                 span.subject = subject
                 span.rare = span.placed = None
                 if value is None or partition is not None:
@@ -247,12 +255,7 @@ class FlatSends:
             else:
                 sending = UnrecordedSending()
                 sending.ends_in = self.ends_in
-            # Last of all: where something fails, they go out as they were given.
-            if headers:
-                own += added
-                sending.headers = own
-            else:
-                sending.headers = added
+            sending.headers = sent
             sending.send = send
             sending.sent_in = sent_in
             sending.created_ms = created_ms

@@ -58,6 +58,20 @@ async def _in_a_transaction_of_the_sdk(producer: TracedProducer) -> None:
         await sends()(producer)
 
 
+async def _sets_of_names_in_turns(producer: TracedProducer) -> None:
+    for headers in (
+        cloudevent(type="OrderPlaced", subject="order-7"),
+        cloudevent(type="OrderPaid", subject="order-8"),
+        [("ce_subject", b"order-9"), ("ce_type", b"OrderPaid")],
+        [("ce_subject", b"order-10"), ("ce_id", b"e-1")],
+        [("ce_type", b"OrderPlaced"), ("ce_type", b"OrderPaid")],
+        [(REPLAY_GROUP, b"shipping"), ("ce_type", b"OrderPlaced")],
+        [(REPLAY_GROUP, b"shipping"), ("ce_type", b"OrderPlaced")],
+        cloudevent(type="OrderPlaced", subject="order-7"),
+    ):
+        await sends(headers)(producer)
+
+
 FLOW = {"pipeline.name": "orders", "pipeline.origin": f"{int(MOMENT.timestamp() * 1000)}"}
 MANY = {f"name-{number}": f"a value, é {number}" for number in range(8)}
 
@@ -127,6 +141,19 @@ async def test_ordinary_sends_take_the_flat_path(case: str) -> None:
 
     assert 2 == world.engine.taken["send"]
     assert not any(world.engine.fallbacks.values())
+
+
+async def test_sends_with_other_names_of_headers_in_turns_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flat = SendWorld()
+    by_both = await flat.left_by(_sets_of_names_in_turns)
+    monkeypatch.setenv("PIPELINE_TRACING_FLAT", "off")
+
+    assert await SendWorld().left_by(_sets_of_names_in_turns) == by_both
+    # Two of each are sent.
+    assert 12 == flat.engine.taken["send"]
+    assert 4 == flat.engine.fallbacks["replayed"]
 
 
 async def test_it_takes_messages_without_events(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,11 @@ def test_a_value_is_where_its_name_is_and_an_absent_one_is_none(count: int, kind
     assert (b"4711" if count else None) == values[layout.event_id]
     assert values[layout.subject] is None
     assert layout.reason is None
+    assert count == layout.count
+    assert (names, values) == layout.unpack(kind(headers))
+    event_id, *others = layout.pick(values)
+    assert (b"4711" if count else None) == event_id
+    assert [None] * 5 == others
 
 
 @pytest.mark.parametrize("count", [3, 40])
