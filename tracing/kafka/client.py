@@ -152,6 +152,25 @@ def reads_uncommitted(consumer: object) -> bool:
     return getattr(consumer, "_isolation_level", "") == "read_uncommitted"
 
 
+def resets_to_latest(consumer: object) -> bool:
+    """Return whether a consumer is known to go on at the end where its offset is out of range."""
+    return _attribute(consumer, "_auto_offset_reset") == "latest"
+
+
+def position_mark(consumer: object, partition: object) -> object:
+    """Return an object that a reset of a partition's position replaces; `None` for a double.
+
+    aiokafka waits for a new position with a new future, and has no public sign of it.
+    """
+    try:
+        assignment = getattr(subscription_state(consumer).subscription, "assignment", None)
+        state = None if assignment is None else assignment.state_value(partition)
+    except Exception:
+        # No longer assigned, or a double without it.
+        return None
+    return getattr(state, "_position_fut", None)
+
+
 def subscription_state(consumer: object) -> Any:
     """Return what holds a consumer's subscription with its listener; a double holds it itself."""
     return getattr(consumer, "_subscription", consumer)

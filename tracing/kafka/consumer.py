@@ -21,6 +21,7 @@ from tracing.kafka.next_record import next_beneath, topic_of
 from tracing.kafka.offset_methods import OffsetMethods
 from tracing.kafka.port import KafkaConsumerPort
 from tracing.kafka.rebalance import RebalanceRelay
+from tracing.kafka.skipped import SkippedOffsets
 from tracing.messaging.body_size import processing_type
 from tracing.messaging.catch_ups import CatchUps
 from tracing.messaging.flat.engine import engine_of
@@ -128,10 +129,11 @@ class TracedConsumer(OffsetMethods):
         self._polling = Polling(telemetry, self._info)
         self._skips = ReplaySkips(telemetry, self._info.group)
         order = OrderCheck(telemetry, self._info)
+        self._skipped = SkippedOffsets(telemetry, self._info, consumer)
         self._catch_ups = CatchUps(
             telemetry,
             self._info,
-            read_committed=partial(read_committed, consumer),
+            read_committed=self._skipped.learning(partial(read_committed, consumer)),
             end_of=partial(end_of, consumer),
             reads=partial(is_assigned, consumer),
             takes_metadata=takes_metadata(consumer),
@@ -142,6 +144,7 @@ class TracedConsumer(OffsetMethods):
         self._committing = Committing(telemetry, self._info)
         self._rebalances = RebalanceRelay(self._polling.forget)
         self._rebalances.add(order)
+        self._rebalances.add(self._skipped)
         self._rebalances.add(self._catch_ups)
         self._flat = _flat_processes(telemetry, self._lanes, self._polling)
         self._iterations = Iterations(self._polling.delivered, self._flat)
@@ -240,6 +243,7 @@ class TracedConsumer(OffsetMethods):
             getmany, self._consumer
         )(*args, **kwargs)
         if records:
+            self._skipped.delivered(records)
             self._polling.polled(records, started, started_ns)
         return records
 
@@ -289,6 +293,7 @@ class TracedConsumer(OffsetMethods):
         """Leave the group and close, as `AIOKafkaConsumer.stop`."""
         self._iterations.left(sys.exc_info()[1])
         self._catch_ups.closing()
+        self._skipped.closing()
         await beneath(self._target.stop, self._consumer)()
         self._catch_ups.closed()
 

@@ -9,8 +9,10 @@ from tracing.kafka.client import consumed_offsets
 from tracing.kafka.coexistence import beneath
 from tracing.kafka.consumer_methods import ConsumerMethods
 from tracing.kafka.forwarding import argument, like, with_argument
+from tracing.kafka.skipped import END
 
 if TYPE_CHECKING:
+    from tracing.kafka.skipped import SkippedOffsets
     from tracing.messaging.catch_ups import CatchUps
     from tracing.messaging.settle import Committing
 
@@ -28,6 +30,7 @@ class OffsetMethods(ConsumerMethods):
     _target: Any
     _committing: Committing
     _catch_ups: CatchUps
+    _skipped: SkippedOffsets
 
     @like(ConsumerMethods.commit)
     async def commit(self, *args: Any, **kwargs: Any) -> Any:
@@ -51,7 +54,17 @@ class OffsetMethods(ConsumerMethods):
     def seek(self, *args: Any, **kwargs: Any) -> Any:
         """Set the offset to read from, as `AIOKafkaConsumer.seek`."""
         result = self._target.seek(*args, **kwargs)
-        self._catch_ups.sought(argument(args, kwargs, _PARTITION), argument(args, kwargs, _OFFSET))
+        tp, offset = argument(args, kwargs, _PARTITION), argument(args, kwargs, _OFFSET)
+        self._catch_ups.sought(tp, offset)
+        self._skipped.sought(tp, offset)
+        return result
+
+    @like(ConsumerMethods.seek_to_end)
+    async def seek_to_end(self, *args: Any, **kwargs: Any) -> Any:
+        """Read only new records, as `AIOKafkaConsumer.seek_to_end`."""
+        result = await self._target.seek_to_end(*args, **kwargs)
+        for tp in self._chosen(args):
+            self._skipped.sought(tp, END)
         return result
 
     @like(ConsumerMethods.seek_to_beginning)
@@ -65,12 +78,18 @@ class OffsetMethods(ConsumerMethods):
         return result
 
     def _rewound(self, partitions: tuple[Any, ...]) -> None:
+        self._catch_ups.rewound(self._chosen(partitions))
+
+    def _chosen(self, partitions: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the assigned partitions among some, of which none means all."""
         with suppress(Exception):
             assigned = self._consumer.assignment()
-            chosen = assigned.intersection(partitions) if partitions else assigned
-            self._catch_ups.rewound(tuple(chosen))
+            return tuple(assigned.intersection(partitions) if partitions else assigned)
+        return ()
 
     def _started(self) -> None:
         """Let partitions that no rebalance has announced begin now."""
         with suppress(Exception):
-            self._catch_ups.started(self._consumer.assignment())
+            assigned = self._consumer.assignment()
+            self._skipped.arriving(assigned)
+            self._catch_ups.started(assigned)

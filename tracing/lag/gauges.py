@@ -67,6 +67,8 @@ class LagGauges:
             catalog.CONSUMER_RETENTION_USED,
             catalog.CONSUMER_RETENTION_LEFT,
             catalog.CONSUMER_LOST,
+            catalog.CONSUMER_COMMITTED,
+            catalog.CONSUMER_REWOUND,
             catalog.COMMAND_READERS,
             catalog.DEAD_LETTERS_DEPTH,
             catalog.DEAD_LETTERS_OLDEST_AGE,

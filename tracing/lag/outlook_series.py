@@ -1,11 +1,12 @@
-"""Series of a sweep about what comes next: losses, catching up, and the causes of lag."""
+"""Series of a sweep about commits and what comes next: losses, catching up, causes of lag."""
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracing.core import semconv
-from tracing.lag.losses import LossCounter
+from tracing.lag.counters import LossCounter, RewindCounter
 from tracing.lag.model import Cause, Status
 from tracing.lag.retention import worst_use
 from tracing.metrics import catalog
@@ -45,6 +46,7 @@ class OutlookSeries:
         self._partitions = partitions
         self._max_series = max_series
         self._losses = LossCounter(partitions=partitions, max_series=max_series)
+        self._rewinds = RewindCounter(partitions=partitions, max_series=max_series)
 
     def of(self, sweep: Sweep) -> Mapping[str, list[Series]]:
         """Return the series of a sweep by the name of the metric."""
@@ -57,6 +59,8 @@ class OutlookSeries:
             catalog.CONSUMER_RETENTION_LEFT.name: _series((row.key, row.left_s) for row in rows),
             catalog.CONSUMER_CATCH_UP_TIME.name: _series((row.key, row.catch_up_s) for row in rows),
             catalog.CONSUMER_LOST.name: _series(self._losses.count(sweep)),
+            catalog.CONSUMER_REWOUND.name: _series(self._rewinds.count(sweep)),
+            catalog.CONSUMER_COMMITTED.name: _series(self._committed(sweep)),
             catalog.CONSUMER_CAUSE.name: [
                 (
                     {semconv.GROUP: group.group, semconv.CAUSE_LABEL: cause.value},
@@ -66,6 +70,15 @@ class OutlookSeries:
                 for cause in Cause
             ],
         }
+
+    def _committed(self, sweep: Sweep) -> Iterable[tuple[tuple[str, ...], int | None]]:
+        # Offsets of several partitions have no sum that a new partition would not change.
+        places = (
+            ((group.group, part.topic, str(part.partition)), part.committed)
+            for group in sweep.groups
+            for part in group.current
+        )
+        return islice(places, self._max_series) if self._partitions else ()
 
     def _parts_by_key(self, sweep: Sweep) -> Mapping[tuple[str, ...], list[PartitionLag]]:
         parts: dict[tuple[str, ...], list[PartitionLag]] = {}

@@ -199,7 +199,8 @@ class Sweeper:
             if offset < ends.get(tp, 0)
         }
         starts = await self._cluster.offsets(behind | uncommitted | set(dead_letters), EARLIEST)
-        lost = await self._losses.find([(each.group, each.offsets) for each in commits], starts)
+        committed = [(each.group, each.offsets) for each in commits]
+        lost = await self._losses.find(committed, starts)
         logs = _Logs(ends, starts, {}, shares, lost)
         if not self._choice.read:
             return logs
@@ -217,7 +218,10 @@ class Sweeper:
         waiting = {
             place: ends[place.tp] for place in places if place.offset < ends.get(place.tp, 0)
         }
-        return logs._replace(oldest=await self._reader.read(waiting, until=until))
+        oldest = await self._reader.read(waiting, until=until)
+        empty = {place for place, record in oldest.items() if record is None}
+        self._losses.note_empty(committed, starts, ends, empty)
+        return logs._replace(oldest=oldest)
 
     def _counted_from(self, commits: _Commits, tp: TopicPartition, logs: _Logs) -> int:
         """Return the offset to count lag from without a commit: older records do not count."""

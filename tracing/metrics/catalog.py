@@ -184,6 +184,16 @@ UNREADABLE_SKIPPED: Final = Metric(
     description="Messages that a group skipped because the client cannot read them.",
     labels=_HOP,
 )
+CONSUMER_SKIPPED: Final = Metric(
+    name="pipeline.consumer.skipped",
+    kind="counter",
+    unit="{offset}",
+    description="Offsets that a group's consumer jumped over: they were deleted before it read "
+    "them (deleted), it went on at the end of the log after that (reset), or the application "
+    "sought past them (seek). Transaction markers and compacted records do not count by "
+    "themselves.",
+    labels=(*_HOP, semconv.REASON),
+)
 DUPLICATES: Final = Metric(
     name="pipeline.duplicates",
     kind="counter",
@@ -234,6 +244,8 @@ CONSUMER_CATCH_UP_TIME: Final = lag_metrics.CONSUMER_CATCH_UP_TIME
 CONSUMER_RETENTION_USED: Final = lag_metrics.CONSUMER_RETENTION_USED
 CONSUMER_RETENTION_LEFT: Final = lag_metrics.CONSUMER_RETENTION_LEFT
 CONSUMER_LOST: Final = lag_metrics.CONSUMER_LOST
+CONSUMER_COMMITTED: Final = lag_metrics.CONSUMER_COMMITTED
+CONSUMER_REWOUND: Final = lag_metrics.CONSUMER_REWOUND
 COMMAND_READERS: Final = lag_metrics.COMMAND_READERS
 DEAD_LETTERS_DEPTH: Final = lag_metrics.DEAD_LETTERS_DEPTH
 DEAD_LETTERS_OLDEST_AGE: Final = lag_metrics.DEAD_LETTERS_OLDEST_AGE
@@ -268,6 +280,7 @@ METRICS: Final = (
     REPLAY_REMAINING,
     PROJECTION_STALENESS,
     UNREADABLE_SKIPPED,
+    CONSUMER_SKIPPED,
     DUPLICATES,
     OUT_OF_ORDER,
     OUTBOX_PENDING,
@@ -293,6 +306,8 @@ METRICS: Final = (
     CONSUMER_RETENTION_USED,
     CONSUMER_RETENTION_LEFT,
     CONSUMER_LOST,
+    CONSUMER_COMMITTED,
+    CONSUMER_REWOUND,
     COMMAND_READERS,
     DEAD_LETTERS_DEPTH,
     DEAD_LETTERS_OLDEST_AGE,

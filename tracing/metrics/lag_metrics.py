@@ -84,6 +84,22 @@ CONSUMER_LOST: Final = Metric(
     "start of a log passed the committed offset.",
     labels=(*_HOP, semconv.PARTITION),
 )
+CONSUMER_COMMITTED: Final = Metric(
+    name="pipeline.consumer.committed",
+    kind="gauge",
+    unit="{offset}",
+    description="The offset that a group has committed in a partition. Its growth and that of the "
+    "lag are what was written. Absent where the monitor has no series by partition.",
+    labels=(*_HOP, semconv.PARTITION),
+)
+CONSUMER_REWOUND: Final = Metric(
+    name="pipeline.consumer.rewound",
+    kind="counter",
+    unit="{offset}",
+    description="Offsets by which a group's committed offset went back, so that the group reads "
+    "them again: an operator has reset it, or a member has committed late.",
+    labels=(*_HOP, semconv.PARTITION),
+)
 COMMAND_READERS: Final = Metric(
     name="pipeline.command.readers",
     kind="gauge",

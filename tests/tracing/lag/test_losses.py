@@ -8,9 +8,10 @@ import pytest
 from aiokafka.structs import TopicPartition
 
 from tracing.kafka.groups import Group, GroupCommits
-from tracing.lag import GroupLag, PartitionLag, Sweep
-from tracing.lag import losses as losses_module
-from tracing.lag.losses import LossCounter, Losses
+from tracing.lag import GroupLag, PartitionLag, Sweep, counters
+from tracing.lag.counters import LossCounter
+from tracing.lag.losses import Losses
+from tracing.lag.oldest import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +67,48 @@ async def test_a_loss_is_checked_again_only_when_it_has_changed() -> None:
 
     assert [3, 3, 3] == [await find(watched, 5, 8) for _ in range(3)]
     assert 6 == await find(watched, 5, 11)
+
+
+@pytest.mark.parametrize(
+    ("committed", "start", "lost"),
+    [
+        # What an earlier sweep saw to hold no records, from 5 to before 8.
+        (5, 8, None),
+        (5, 7, None),
+        (5, 10, 2),
+        # It says nothing about another offset.
+        (4, 8, 4),
+    ],
+)
+async def test_what_held_no_records_is_not_lost(
+    committed: int, start: int, lost: int | None
+) -> None:
+    watched = losses({TP: committed})
+    watched.note_empty([(GROUP, {TP: 5})], {TP: 0}, {TP: 8}, {Place(TP, 5)})
+
+    assert lost == await find(watched, committed, start)
+
+
+async def test_what_holds_no_records_grows_with_the_log() -> None:
+    watched = losses({TP: 5}, {TP: 5}, {TP: 5})
+    commits = [(GROUP, {TP: 5})]
+    watched.note_empty(commits, {TP: 0}, {TP: 8}, {Place(TP, 5)})
+    # Markers of further transactions, while the first ones are deleted.
+    watched.note_empty(commits, {TP: 7}, {TP: 9}, {Place(TP, 7)})
+    assert await find(watched, 5, 9) is None
+    # A record arrives.
+    watched.note_empty(commits, {TP: 9}, {TP: 12}, ())
+    assert 3 == await find(watched, 5, 12)
+
+
+async def test_a_start_behind_it_ends_what_holds_no_records() -> None:
+    watched = losses({TP: 5})
+    commits = [(GROUP, {TP: 5})]
+    watched.note_empty(commits, {TP: 0}, {TP: 8}, {Place(TP, 5)})
+    # Records may have been between 8 and 20.
+    watched.note_empty(commits, {TP: 20}, {TP: 21}, {Place(TP, 20)})
+
+    assert 13 == await find(watched, 5, 21)
 
 
 def sweep(
@@ -159,7 +202,7 @@ def test_more_series_than_allowed_share_one_that_never_falls() -> None:
 
 def test_groups_that_are_long_gone_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(losses_module, "monotonic", lambda: now)
+    monkeypatch.setattr(counters, "monotonic", lambda: now)
     counter = LossCounter(partitions=True, max_series=1)
     counter.count(sweep((5, 1), group="old"))
     now = 3601.0

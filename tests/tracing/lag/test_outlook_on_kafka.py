@@ -16,10 +16,12 @@ from tracing import Telemetry
 from tracing.kafka.cluster import Cluster
 from tracing.kafka.log_dirs import DescribeLogDirs
 from tracing.lag import GroupLag, RetentionUse
-from tracing.testing import Capture
+from tracing.testing import Capture, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tracing.lag import LagMonitor, PartitionLag
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
@@ -238,3 +240,29 @@ async def test_nothing_is_lost_before_its_retention_is_used() -> None:
     assert 6 == only(sweep).lost
     assert sweep.at + sweep.took_s >= written + 6
     assert sorted(used) == used
+
+
+async def test_a_deleted_transaction_marker_is_no_loss(scene: Scene) -> None:
+    await scene.create()
+    producer = AIOKafkaProducer(bootstrap_servers=scene.servers, transactional_id=scene.name)
+    async with producer, producer.transaction():
+        await producer.send_and_wait(scene.topic, b"v", partition=0)
+    # As after `commit({tp: record.offset + 1})`: the marker is behind it.
+    await scene.commit({0: 1})
+    async with scene.admin() as admin, scene.monitor() as monitor:
+        before = await eventually(lambda: ended_at(monitor, 2))
+        await admin.delete_records({scene.tp(): RecordsToDelete(2)})
+        after = only(await monitor.sweep())
+        await scene.produce(*[None] * 3)
+        await admin.delete_records({scene.tp(): RecordsToDelete(4)})
+        later = only(await monitor.sweep())
+
+    assert before is not None
+    assert (1, 0, 0) == (before.lag, before.lost, after.lost)
+    # Two records, after all.
+    assert 2 == later.lost
+
+
+async def ended_at(monitor: LagMonitor, end: int) -> PartitionLag | None:
+    partition = only(await monitor.sweep())
+    return partition if partition.end == end else None
