@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashboards.model.board import Board, Row, SignalPanel, TextPanel, TracesPanel
 from dashboards.model.labels import GROUP, TOPIC
 from dashboards.model.promql import INTERVAL
-from dashboards.signals import dead_letters
+from dashboards.signals import completeness, dead_letters
 
 _COMMANDS = """\
 Run these on a machine that reaches the brokers in `KAFKA_BOOTSTRAP_SERVERS` (security settings:
@@ -50,6 +50,20 @@ def dead_letters_board() -> Board:
                     ),
                     SignalPanel(kind="timeseries", signals=(dead_letters.DEPTH,), width=12),
                     SignalPanel(kind="timeseries", signals=(dead_letters.OLDEST,), width=12),
+                ),
+            ),
+            Row(
+                "Has everything else been handled?",
+                (
+                    SignalPanel(
+                        kind="table",
+                        signals=completeness.BALANCE,
+                        width=24,
+                        title="Balance of each group",
+                        over="$__range",
+                    ),
+                    SignalPanel(kind="counts", signals=(completeness.SKIPPED,), width=12),
+                    SignalPanel(kind="counts", signals=(completeness.REWOUND,), width=12),
                 ),
             ),
             Row(

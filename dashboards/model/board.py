@@ -44,7 +44,8 @@ class SignalPanel:
         over: Window of its queries, if it differs from the graph's resolution.
         drill_down: Name of the dashboard with more detail.
         picks: Labels of the clicked series that select what that dashboard shows.
-        column: In a table, the heading of the value.
+        column: In a table of one signal, the heading of the value. Of several, their titles are
+            the headings.
         far: In a graph, whether one value may be far above all others, as "never" is. Above a
             minute, each step of the axis is then ten times the one below.
     """

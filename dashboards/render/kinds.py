@@ -135,24 +135,33 @@ def _heatmap(panel: SignalPanel) -> heatmap.Panel:
 
 
 def _table(panel: SignalPanel) -> table.Panel:
-    first = panel.signals[0]
-    columns = {**COLUMN_OF, "Value": panel.column}
-    return (
-        table.Panel()
-        .sort_by([TableSortByFieldState().display_name(panel.column).desc(True)])
-        .with_transformation(
-            DataTransformerConfig(
-                id_val="organize",
-                options={
-                    "excludeByName": {"Time": True},
-                    "indexByName": {name: place for place, name in enumerate(columns)},
-                    "renameByName": columns,
-                },
-            )
+    if len(panel.signals) == 1:
+        values = {"Value": panel.column}
+        made = table.Panel()
+    else:
+        # Prometheus returns a table for each query, whose values have the query's id in their name.
+        values = {
+            f"Value #{query}": signal.title
+            for query, signal in zip(QUERIES, panel.signals, strict=False)
+        }
+        made = table.Panel().with_transformation(DataTransformerConfig(id_val="merge", options={}))
+    columns = {**COLUMN_OF, **values}
+    made.sort_by([TableSortByFieldState().display_name([*values.values()][-1]).desc(True)])
+    made.with_transformation(
+        DataTransformerConfig(
+            id_val="organize",
+            options={
+                "excludeByName": {"Time": True},
+                "indexByName": {name: place for place, name in enumerate(columns)},
+                "renameByName": columns,
+            },
         )
-        # Only this column: labels may look like numbers, and have no unit.
-        .override_by_name(panel.column, [DynamicConfigValue("unit", first.unit)])
-        .override_by_name(COLUMN_OF[COMMAND], [DynamicConfigValue("custom.width", _COMMAND_WIDTH)])
+    )
+    for heading, signal in zip(values.values(), panel.signals, strict=True):
+        # Only these columns: labels may look like numbers, and have no unit.
+        made.override_by_name(heading, [DynamicConfigValue("unit", signal.unit)])
+    return made.override_by_name(
+        COLUMN_OF[COMMAND], [DynamicConfigValue("custom.width", _COMMAND_WIDTH)]
     )
 
 

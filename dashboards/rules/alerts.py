@@ -21,6 +21,7 @@ from dashboards.model.rule import Alert, Beside, found_by
 from dashboards.rules.burn_rate import burn_rate_alerts
 from dashboards.rules.consumer_alerts import consumer_alerts, dead_letter_alerts, order_alerts
 from dashboards.rules.own import own_alerts
+from dashboards.rules.skipped_alert import skipped_alerts
 from dashboards.signals import replays, sagas, schemas, services
 from tracing.metrics.catalog import (
     SAGA_ENDED,
@@ -62,6 +63,7 @@ def make_alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
     built_in = (
         *burn_rate_alerts(scope, config.objectives),
         *consumer_alerts(scope),
+        *skipped_alerts(scope),
         *order_alerts(scope),
         *dead_letter_alerts(scope),
         *_schema_alerts(scope),

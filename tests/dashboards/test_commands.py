@@ -282,7 +282,7 @@ def test_the_configuration_of_the_guide_works(tmp_path: Path) -> None:
 def test_dashboards_and_alerts_are_listed_as_text_and_as_json() -> None:
     assert "pipeline-overview" in _run("list").output
     document = json.loads(_run("list", "--json").output)
-    assert (len(BOARDS), 24) == (len(document["dashboards"]), len(document["alerts"]))
+    assert (len(BOARDS), 25) == (len(document["dashboards"]), len(document["alerts"]))
 
 
 @pytest.mark.parametrize(
