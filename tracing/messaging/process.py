@@ -101,7 +101,7 @@ class Processing(Handling):
     def waited(self, resource: str, seconds: float) -> None:
         """Record that the handler waited until now; see `tracing.waited_for`. Never raises."""
         # Between two attempts, and after the last one, no handler waits.
-        if self._token is not None and self._duration is None:
+        if self._duration is None:
             span = self.span if self._attempt is None else self._attempt.span
             self._lane.waits.note(
                 resource, seconds, started=self._started, noted=self._waits, span=span

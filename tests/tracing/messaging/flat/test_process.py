@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,9 +112,18 @@ async def test_an_ordinary_record(
 async def test_a_wait_of_the_handler_stays_on_the_flat_path(
     parent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def afterwards(ended: asyncio.Event) -> None:
+        await ended.wait()
+        tracing.waited_for("database", 0.0)
+
     async def handle(way: Way) -> None:
+        ended = asyncio.Event()
+        left_over = []
         async for _ in way.consumer:
             tracing.waited_for("database", 0.0)
+            left_over.append(asyncio.create_task(afterwards(ended)))
+        ended.set()
+        await asyncio.gather(*left_over)
 
     flat = await both_ways(monkeypatch, lambda: [record(headers(parent=parent))], handle)
 
@@ -122,6 +132,54 @@ async def test_a_wait_of_the_handler_stays_on_the_flat_path(
     assert flat.engine
     assert 1 == flat.engine.taken["process"]
     assert not any(flat.engine.fallbacks.values())
+
+
+async def test_waits_before_and_after_the_general_code_takes_over_add_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def handle(way: Way) -> None:
+        async for _ in way.consumer:
+            await asyncio.sleep(0.02)
+            tracing.waited_for("database", 0.005)
+            processing = tracing.current_processing()
+            assert processing is not None
+            processing.reject("sold out")
+            tracing.waited_for("database", 0.005)
+
+    flat = await both_ways(monkeypatch, lambda: [record(headers())], handle)
+
+    assert flat.engine
+    assert 1 == flat.engine.taken["process"]
+    (span,) = flat.capture.spans()
+    assert 0.01 == (span.attributes or {})["pipeline.resource.wait.database"]
+
+
+async def test_a_wait_in_another_attempt_is_on_the_span_of_that_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def handle(way: Way) -> None:
+        async for _ in way.consumer:
+            await asyncio.sleep(0.02)
+            tracing.waited_for("database", 0.005)
+            processing = tracing.current_processing()
+            assert processing is not None
+            error = ConnectionError()
+            processing.attempt_failed(error)
+            # Between the attempts, no handler waits.
+            tracing.waited_for("database", 0.001)
+            attempt = processing.retry(2, 0.0, error)
+            await asyncio.sleep(0.02)
+            tracing.waited_for("database", 0.003)
+            attempt.end(None)
+
+    flat = await both_ways(monkeypatch, lambda: [record(headers())], handle)
+
+    assert flat.engine
+    assert 1 == flat.engine.taken["process"]
+    waits = [
+        (span.attributes or {})["pipeline.resource.wait.database"] for span in flat.capture.spans()
+    ]
+    assert [0.003, 0.005] == waits
 
 
 async def test_types_beyond_those_with_a_label_share_a_plan(
