@@ -28,4 +28,4 @@ def serving(servers: str, *options: str) -> Iterator[tuple[subprocess.Popen[str]
             yield process, address
         finally:
             if process.poll() is None:
-                process.kill()
+                process.terminate()
