@@ -10,7 +10,7 @@ SOURCES := tracing dashboards demo_pipeline tests benchmarks examples
 
 help:
 	@echo "make demo    set up and run the demo pipeline once, then show one order's trace"
-	@echo "make test    set up and run everything CI runs: lint, format, types, tests"
+	@echo "make test    set up and run everything CI runs: lint, format, types, tests, other versions"
 	@echo "make lint    lint and check the formatting        make fmt    format and fix"
 	@echo "make types   check the types (mypy, strict)       make unit   run only the tests"
 	@echo "make compatibility  a part of the tests with the oldest dependencies, and on a newer Python"
@@ -31,7 +31,7 @@ $(READY): requirements.txt pyproject.toml dashboards/pyproject.toml demo_pipelin
 demo: $(READY)
 	$(BIN)/python -m demo_pipeline run --tables
 
-test: lint types unit
+test: lint types unit compatibility
 
 lint: $(READY)
 	$(BIN)/ruff check $(SOURCES)
