@@ -1,4 +1,4 @@
-"""The status of each group as series, also while the cluster does not answer for it.
+"""The status of each group as series, also while it is not known.
 
 A series that ends keeps its last value in Prometheus for five minutes. So a status that is known no
 longer is reported as *unknown*, and all others as 0.

@@ -41,7 +41,11 @@ class Status(StrEnum):
 
 SEVERITY: Final = {status: number for number, status in enumerate(Status)}
 UNKNOWN: Final = "unknown"
-"""The status of a group in metrics while the cluster does not answer for it."""
+"""The status of a group in metrics while it is not known any longer.
+
+The cluster does not answer, or the monitor has not watched long enough to judge, such as after
+partitions were added.
+"""
 
 
 class Cause(StrEnum):

@@ -17,6 +17,7 @@ from tracing.lag.losses import Losses
 from tracing.lag.model import Cause, GroupLag, PartitionLag, Sweep, readers_of_commands, worst
 from tracing.lag.oldest import OldestReader, Place, RememberingReader
 from tracing.lag.retention import Retentions
+from tracing.lag.silent import GroupRemarks, SilentGroups
 from tracing.lag.status import History, Sample, with_history
 from tracing.lag.successors import Reader, Successors
 from tracing.lag.timeline import Timelines
@@ -77,7 +78,7 @@ class Sweeper:
         self._births = Births()
         self._successors = Successors()
         self._replaced: dict[str, str] = {}
-        self._named: frozenset[str] = frozenset()
+        self._silent = SilentGroups()
         self._brokers = Brokers()
         self._skewed = 0
 
@@ -97,6 +98,7 @@ class Sweeper:
         cluster = self._brokers.observe(len(self._cluster.nodes), self._cluster.replication)
         self._existing = frozenset(map(self._cluster.log, self._cluster.partitions))
         commits = await self._commits()
+        about_groups = GroupRemarks.of(self._cluster.remarks)
         self._births.observe(
             began,
             frozenset(each.group.name for each in commits if each.offsets or each.group.reads),
@@ -144,19 +146,13 @@ class Sweeper:
             unknown_retention=self._retentions.missing,
             commands=readers_of_commands(groups, self._choice.is_command),
             cluster=cluster,
-            silent=self._silent({group.group for group in groups}),
+            silent=self._silent.observe(
+                {group.group for group in groups},
+                {each.group.name for each in commits if each.offsets or each.uncommitted},
+                about_groups,
+                complete=not remarks.unanswered,
+            ),
         )
-
-    def _silent(self, answered: set[str]) -> tuple[str, ...]:
-        """Return the groups of earlier sweeps that may still exist, but are not answered for."""
-        remarks = self._cluster.remarks
-        silent = {
-            name
-            for name in self._named - answered
-            if remarks.unanswered or f"Describe on group {name}" in remarks.missing_rights
-        }
-        self._named = frozenset(answered | silent)
-        return tuple(sorted(silent))
 
     async def _commits(self) -> list[_Commits]:
         groups = await self._groups.described(self._choice.groups, self._choice.has_group)

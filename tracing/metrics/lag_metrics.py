@@ -32,7 +32,7 @@ CONSUMER_STATUS: Final = Metric(
     unit="{group}",
     description="1 for the status that a group is in (ok, catching_up, lagging, stalled or dead; "
     "abandoned if it has left all its topics or another group has replaced it; unknown while the "
-    "cluster does not answer), 0 for others.",
+    "cluster does not answer, or the monitor has not watched long enough to judge), 0 for others.",
     labels=(semconv.GROUP, semconv.STATUS_LABEL),
 )
 CONSUMER_ABANDONED: Final = Metric(

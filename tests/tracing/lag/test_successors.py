@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tracing.kafka.groups import Group
+from tracing.lag.catch_up import Births
 from tracing.lag.successors import Reader, Successors
 
 if TYPE_CHECKING:
@@ -31,16 +32,12 @@ class Monitor:
 
     def __init__(self) -> None:
         self.successors = Successors()
-        self.came: dict[str, float] = {}
-        self._seen: set[str] | None = None
-        self._at = 0.0
+        self.births = Births()
 
     def sweep(self, at: float, *readers: Reader, complete: bool = True) -> dict[str, str]:
-        names = {each.group.name for each in readers}
-        if self._seen is not None:
-            self.came.update(dict.fromkeys(names - self._seen, self._at))
-        self._seen, self._at = names | (self._seen or set()), at
-        return self.successors.observe(at, readers, self.came.get, complete=complete)
+        existing = frozenset(each.group.name for each in readers)
+        self.births.observe(at, existing, complete=complete)
+        return self.successors.observe(at, readers, self.births.absent_at, complete=complete)
 
 
 OLD = reader("old", client="payment")
@@ -95,8 +92,13 @@ def test_a_killed_group_is_not_replaced_by_a_group_that_came_then(other: Reader)
 
 
 @pytest.mark.parametrize(
-    "client", ["aiokafka-0.14.0", "rdkafka", "consumer-payment-1", "kafka-python-2.2", "sarama", ""]
-)
+    "client",
+    [
+        "", "aiokafka-0.14.0", "console-consumer", "console-producer", "console-share-consumer",
+        "consumer-payment-1", "kafka-node-client", "kafka-python-2.2", "kafkajs", "kgo",
+        "no-kafka-client", "pykafka", "rdkafka", "rskafka", "ruby-kafka", "sarama",
+    ],
+)  # fmt: skip
 def test_the_name_of_a_client_library_is_no_application(client: str) -> None:
     monitor = Monitor()
     monitor.sweep(0, reader("old", client=client))
@@ -111,6 +113,62 @@ def test_two_groups_that_ran_side_by_side_for_a_day_are_both_in_use() -> None:
         monitor.sweep(last, OLD, NEW)
 
         assert replaced == monitor.sweep(last + 5, LEFT, NEW)
+
+
+@pytest.mark.parametrize(("gap_s", "replaced"), [(3599, {"old": "new"}), (3600, {}), (DAY_S, {})])
+def test_a_group_that_comes_long_after_an_outage_does_not_end_it(
+    gap_s: float, replaced: dict[str, str]
+) -> None:
+    monitor = Monitor()
+    monitor.sweep(0, OLD)
+    monitor.sweep(gap_s, LEFT)
+
+    assert replaced == monitor.sweep(gap_s + 5, LEFT, NEW)
+
+
+def test_a_killed_group_is_not_replaced_by_one_that_a_sweep_has_missed() -> None:
+    monitor = Monitor()
+    monitor.sweep(0, OLD, NEW)
+    monitor.sweep(5, OLD)
+    monitor.sweep(10, OLD, NEW)
+
+    assert {} == monitor.sweep(15, LEFT, NEW)
+
+
+def test_a_group_that_a_sweep_has_missed_still_has_its_successor() -> None:
+    for missing in ([NEW], [LEFT], []):
+        monitor = Monitor()
+        monitor.sweep(0, OLD)
+        monitor.sweep(5, LEFT, NEW)
+        monitor.sweep(2 * DAY_S, LEFT, NEW)
+        monitor.sweep(2 * DAY_S + 5, *missing)
+
+        assert {"old": "new"} == monitor.sweep(2 * DAY_S + 10, LEFT, NEW)
+
+
+def test_a_name_that_was_free_for_a_day_is_that_of_another_group() -> None:
+    monitor = Monitor()
+    monitor.sweep(0, OLD, NEW)
+    monitor.sweep(5, OLD)
+    monitor.sweep(5 + DAY_S, OLD)
+
+    assert {"old": "new"} == monitor.sweep(10 + DAY_S, LEFT, NEW)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param(reader("new", client="payment", topics=["refunds"]), id="other topics"),
+        pytest.param(reader("new", client=None, topics=["refunds"]), id="no members"),
+        pytest.param(reader("new", client=None, topics=()), id="neither members nor offsets"),
+    ],
+)
+def test_a_successor_that_no_longer_reads_the_topics_leaves_an_outage(later: Reader) -> None:
+    monitor = Monitor()
+    monitor.sweep(0, OLD)
+    assert {"old": "new"} == monitor.sweep(5, LEFT, NEW)
+
+    assert {} == monitor.sweep(10, LEFT, later)
 
 
 def test_a_group_with_new_members_or_without_its_successor_is_no_longer_replaced() -> None:

@@ -10,6 +10,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from tests.tracing.lag.scene import Scene, only, partitions
+from tracing.kafka.cluster import Cluster
 from tracing.kafka.groups import Groups
 from tracing.lag import Connection, LagMonitor
 from tracing.testing import eventually
@@ -17,7 +18,9 @@ from tracing.testing import eventually
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tracing.kafka.groups import Group
+    from aiokafka.structs import TopicPartition
+
+    from tracing.kafka.groups import Group, GroupCommits
 
 pytestmark = [pytest.mark.integration]
 
@@ -202,6 +205,39 @@ async def test_a_group_that_the_cluster_does_not_answer_for_is_silent_and_not_go
 
     assert [(), (scene.group,), (scene.group,), ()] == [sweep.silent for sweep in sweeps]
     assert [1, 0, 0, 1] == [len(sweep.groups) for sweep in sweeps]
+
+
+async def test_a_deleted_group_is_gone_while_partitions_of_others_have_no_leader(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Cluster.offsets
+
+    async def offsets(
+        cluster: Cluster, asked: set[TopicPartition], which: int
+    ) -> dict[TopicPartition, int]:
+        cluster.remarks.unanswered.add("1 partitions: no leader")
+        return {
+            tp: end
+            for tp, end in (await original(cluster, asked, which)).items()
+            if tp.partition == 0
+        }
+
+    async def no_commits(groups: Groups, group: Group) -> GroupCommits | None:
+        commits = await commits_of(groups, group)
+        return commits if commits is None or group.name != deleted else commits._replace(offsets={})
+
+    await scene.create(2)
+    deleted, leaderless = f"{scene.group}-deleted", f"{scene.group}-leaderless"
+    await scene.commit({0: 0}, deleted)
+    await scene.commit({1: 0}, leaderless)
+    async with scene.monitor(groups=[deleted, leaderless]) as monitor:
+        before = await monitor.sweep()
+        commits_of = Groups.commits
+        monkeypatch.setattr(Groups, "commits", no_commits)
+        monkeypatch.setattr(Cluster, "offsets", offsets)
+        after = await monitor.sweep()
+
+    assert [(), (leaderless,)] == [before.silent, after.silent]
 
 
 async def test_a_record_from_the_future_has_waited_for_0_seconds(scene: Scene) -> None:
