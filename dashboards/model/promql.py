@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.durations import seconds_of
+from dashboards.durations import seconds_of
 from dashboards.model.labels import BOUND, INSTANCE, PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
 from dashboards.model.series import bucket_of, labels_of, series_name
 from tracing.metrics.catalog import METRICS

@@ -21,6 +21,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
+from dashboards.durations import step_of
 from dashboards.model.board import (
     LogsPanel,
     SignalPanel,
@@ -29,7 +30,6 @@ from dashboards.model.board import (
     description_of,
     title_of,
 )
-from dashboards.model.durations import step_of
 from dashboards.model.labels import COLUMN_OF, COMMAND, GROUP, PIPELINE, TOPIC, VARIABLE_OF
 from dashboards.model.promql import RATE_INTERVAL, STEP, Scope, aggregate
 from dashboards.model.series import labels_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.labels import CAUSE, ERROR, GROUP, PIPELINE, STATUS, TOPIC
+from dashboards.model.labels import CAUSE, ERROR, GROUP, PIPELINE, STATUS, TOPIC, UNKNOWN
 from dashboards.model.promql import aggregate
 from dashboards.model.rule import Alert
 from dashboards.signals import dead_letters, lag, order
@@ -103,6 +103,19 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
             labels=(GROUP, TOPIC),
         ),
         Alert(
+            name="GroupStatusUnknown",
+            expr=f"{_unknown(scope)} == 1",
+            wait="10m",
+            severity="warning",
+            summary=f"{_GROUP} may be dead: its status is not known any longer",
+            description="The cluster does not answer the lag monitor, or the monitor has not "
+            "watched long enough to judge. Until it does, ConsumerStalled cannot fire for the "
+            "group.",
+            board="lag",
+            panel="Group status",
+            labels=(GROUP,),
+        ),
+        Alert(
             name="LagMonitorDown",
             expr=_monitor_disappeared(scope),
             wait="5m",
@@ -179,6 +192,10 @@ def dead_letter_alerts(scope: Scope) -> tuple[Alert, ...]:
 
 def _of_cause(scope: Scope, cause: str) -> str:
     return scope.newest(CONSUMER_CAUSE, f'{CAUSE}="{cause}"', of=(GROUP,), by=(GROUP,))
+
+
+def _unknown(scope: Scope) -> str:
+    return scope.newest(CONSUMER_STATUS, f'{STATUS}="{UNKNOWN}"', of=(GROUP,), by=(GROUP,))
 
 
 def _stalled(scope: Scope) -> str:

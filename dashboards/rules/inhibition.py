@@ -43,6 +43,9 @@ INHIBITIONS: Final = (
     Inhibition("EndToEndOutage", _BURNS, (PIPELINE, OBJECTIVE)),
     Inhibition(_BURNS[0], _BURNS[1:], (PIPELINE, OBJECTIVE)),
     Inhibition(_BURNS[1], _BURNS[2:], (PIPELINE, OBJECTIVE)),
+    Inhibition("LagMonitorDown", ("GroupStatusUnknown",), ()),
+    # Both come from one deletion. What the reset left out can still be read, so it is more urgent.
+    Inhibition("RecordsSkipped", ("RecordsLost",), (GROUP, TOPIC)),
     Inhibition("RecordsLost", ("RetentionNearlyUsed", "ConsumerLagGrowing"), (GROUP, TOPIC)),
 )
 

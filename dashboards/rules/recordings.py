@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.durations import seconds_of
+from dashboards.durations import seconds_of
 from dashboards.model.labels import (
     RECORDED_HELD_UP,
     RECORDED_LAG,

@@ -122,7 +122,8 @@ GROUP_STATUS: Final = Signal(
     description="Status of each group over a sliding window: ok, catching up (works off history, "
     "which is no lag), lagging (behind, but committing), stalled (behind, no commits), dead "
     "(behind, no members), abandoned (it has left all its topics, or another group of its "
-    "application has replaced it) or unknown (the cluster does not answer for it).",
+    "application has replaced it) or unknown (the cluster does not answer, or the monitor has not "
+    "watched long enough to judge).",
     unit="locale",
     expr=_status,
     legend=f"{{{{{GROUP}}}}}",

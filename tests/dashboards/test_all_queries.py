@@ -10,7 +10,7 @@ import pytest
 
 from dashboards.boards.all_boards import make_boards
 from dashboards.config import Config
-from dashboards.model.durations import seconds_of
+from dashboards.durations import seconds_of
 from dashboards.model.labels import VARIABLE_OF
 from dashboards.model.promql import Scope
 from dashboards.rules.alerts import make_alerts

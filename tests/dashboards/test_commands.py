@@ -205,6 +205,8 @@ def test_a_configuration_changes_names_data_sources_and_objectives(tmp_path: Pat
         ),
         ("pipelines: ['a|b']", "pipelines[0]: 'a|b' must be letters, digits"),
         ("min_step: 15", "Expected `str`, got `int` - at `$.min_step`"),
+        ("min_step: 721m", "min_step: '721m' must be 12 hours or less, such as 720m"),
+        ("min_step: 43201s", "min_step: '43201s' must be 12 hours or less"),
         ("min_step: soon", "min_step: 'soon' must be a duration such as 15s or 1m"),
         ("title: ''", "title: '' must be one or more words"),
         ("grafana_url: https://g/", "grafana_url: 'https://g/' must be an http(s) address"),
@@ -244,6 +246,7 @@ def test_an_invalid_configuration_is_an_error_that_names_the_reason(
     [
         "objectives: [{group: '(?:a|b)-.*'}]",
         "objectives: [{group: '(?i)shop'}]",
+        "min_step: 720m",
         "grafana_url: https://example.com/grafana",
         "kubernetes: {namespace: shop-1, labels: {example.com/release: kube-prometheus, a: ''}}",
         "datasources: {tempo: tempo_eu-1}",
@@ -282,7 +285,7 @@ def test_the_configuration_of_the_guide_works(tmp_path: Path) -> None:
 def test_dashboards_and_alerts_are_listed_as_text_and_as_json() -> None:
     assert "pipeline-overview" in _run("list").output
     document = json.loads(_run("list", "--json").output)
-    assert (len(BOARDS), 25) == (len(document["dashboards"]), len(document["alerts"]))
+    assert (len(BOARDS), 26) == (len(document["dashboards"]), len(document["alerts"]))
 
 
 @pytest.mark.parametrize(

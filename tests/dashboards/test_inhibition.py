@@ -38,6 +38,19 @@ def test_a_cause_silences_only_alerts_that_are_no_more_urgent_and_have_itslabels
             assert set(rule.same) <= set(cause.labels) & set(ALERTS[name].labels), rule
 
 
+def test_of_lost_and_left_out_records_only_those_speak_that_can_still_be_read() -> None:
+    skipped = labels("RecordsSkipped")
+    assert {"RecordsSkipped"} == audible([skipped, labels("RecordsLost")])
+    for other in ("messaging_consumer_group_name", "messaging_destination_name"):
+        lost = labels("RecordsLost", **{other: "other"})
+        assert {"RecordsSkipped", "RecordsLost"} == audible([skipped, lost])
+
+
+def test_a_monitor_without_answers_is_one_alert_and_not_one_for_each_group() -> None:
+    firing = [labels("LagMonitorDown"), labels("GroupStatusUnknown")]
+    assert {"LagMonitorDown"} == audible(firing)
+
+
 def test_of_the_budget_alerts_the_fastest_one_speaks() -> None:
     burns = [name for name in ALERTS if name.startswith("EndToEnd")]
     for faster, slower in pairwise(burns):

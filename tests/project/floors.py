@@ -32,7 +32,7 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
         ("__main__",),
     ),
     "dashboards": (
-        ("own",),
+        ("durations", "own"),
         ("config",),
         ("model",),
         ("render", "signals"),
