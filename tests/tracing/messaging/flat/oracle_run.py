@@ -31,7 +31,7 @@ from tests.tracing.messaging.flat.oracle_view import (
     record_lines,
     shown,
 )
-from tracing import Telemetry, TracedConsumer, TracedProducer
+from tracing import Telemetry, TracedConsumer, TracedProducer, delivery, messaging, spans
 from tracing.core import log as library_log
 from tracing.messaging import flat
 from tracing.metrics.histograms import Aggregator
@@ -47,9 +47,10 @@ BEGIN: Final = b"__begin__"
 END: Final = b"__end__"
 PARTITIONS: Final = 2
 _HEX: Final = re.compile(r"[0-9a-f]{16,32}")
-# All of its modules, before their clocks are replaced: some are only imported when they are needed.
-for _module in pkgutil.iter_modules(flat.__path__, f"{flat.__name__}."):
-    importlib.import_module(_module.name)
+# All modules, before their clocks are replaced: some are only imported when they are needed.
+for _package in (delivery, flat, messaging, spans):
+    for _module in pkgutil.iter_modules(_package.__path__, f"{_package.__name__}."):
+        importlib.import_module(_module.name)
 _RESOURCE: Final = Resource({"service.name": "shop"})
 
 
