@@ -27,7 +27,8 @@ def waiting_for(resource: str) -> Iterator[None]:
         with tracing.waiting_for("database"):
             connection = await pool.acquire()
 
-    The wait is recorded if the block raises, too. See `waited_for` for where it appears.
+    The wait is recorded if the block raises, too. See `waited_for` for where it appears. Report a
+    wait once: one inside another, or around a transaction that reports its own, counts twice.
 
     Args:
         resource: What is shared, such as `database` or `card-provider-quota`: a fixed word or two,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack
 from contextvars import copy_context
 from threading import Event
 from time import perf_counter
@@ -48,7 +49,9 @@ class Transactions:
         threads: How many transactions run at once on a plain engine. SQLite has one writer at a
             time, so one thread is right: others would wait for its lock.
         resource: As what handlers report their waits for a thread and a connection, such as
-            `database`; see `tracing.waiting_for`. By default they report none.
+            `database`; see `tracing.waiting_for`. A wait that ends without a connection counts,
+            too. Report these waits only here: one that is also reported elsewhere counts twice. By
+            default they report none.
 
     Raises:
         ValueError: `threads` is not positive.
@@ -121,8 +124,11 @@ class Transactions:
         asked = perf_counter()
 
         async def transaction() -> Result:
-            async with connect() as connection:
-                self._begun(asked)
+            async with AsyncExitStack() as stack:
+                try:
+                    connection = await stack.enter_async_context(connect())
+                finally:
+                    self._waited_since(asked)
                 result = await connection.run_sync(work, *args, **kwargs)
                 if cancelled:
                     raise _CancelledInThread
@@ -151,10 +157,13 @@ class Transactions:
         asked = perf_counter()
 
         def transaction() -> Result:
-            if cancelled.is_set():
-                raise _CancelledInThread
-            with connect() as connection:
-                self._begun(asked)
+            with ExitStack() as stack:
+                try:
+                    if cancelled.is_set():
+                        raise _CancelledInThread
+                    connection = stack.enter_context(connect())
+                finally:
+                    self._waited_since(asked)
                 result = work(connection, *args, **kwargs)
                 if cancelled.is_set():
                     raise _CancelledInThread
@@ -169,7 +178,7 @@ class Transactions:
             await _ended(running)
             raise
 
-    def _begun(self, asked: float) -> None:
+    def _waited_since(self, asked: float) -> None:
         if self._resource is not None:
             waited_for(self._resource, perf_counter() - asked)
 

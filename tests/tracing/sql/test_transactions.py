@@ -9,8 +9,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, event, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, QueuePool, create_engine, event, insert, select
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from tests.tracing.sql.conftest import EFFECTS, Database, one_hop, plain_engine
 from tracing import TracedConsumer, TracedProducer, cloudevent
@@ -21,6 +22,10 @@ from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer, 
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from tracing import Telemetry
     from tracing.testing import Capture
@@ -280,6 +285,20 @@ def _waits(capture: Capture) -> tuple[int, float]:
     return waits.count, waits.sum
 
 
+async def _timed(transactions: Transactions, asking: asyncio.Event) -> float:
+    """Run a transaction; return how long it took, in seconds, with its wait."""
+    began = perf_counter()
+    asking.set()
+    await transactions.run(_no_work)
+    return perf_counter() - began
+
+
+async def _held_since(moment: float) -> float:
+    """Wait a little; return how long ago a moment was, in seconds."""
+    assert await eventually(lambda: perf_counter() > moment + 0.01)
+    return perf_counter() - moment
+
+
 @asynccontextmanager
 async def _handling(telemetry: Telemetry) -> AsyncIterator[None]:
     """Handle a record during the block."""
@@ -297,7 +316,7 @@ async def _handling(telemetry: Telemetry) -> AsyncIterator[None]:
 async def test_handlers_report_how_long_they_wait_for_a_thread(
     sqlite: Database, telemetry: Telemetry, capture: Capture
 ) -> None:
-    begun, go_on = threading.Event(), threading.Event()
+    begun, go_on, asking = threading.Event(), threading.Event(), asyncio.Event()
 
     def block(_: Connection) -> None:
         begun.set()
@@ -308,29 +327,56 @@ async def test_handlers_report_how_long_they_wait_for_a_thread(
         other = asyncio.create_task(transactions.run(block))
         assert await eventually(begun.is_set)
         async with _handling(telemetry):
-            own = asyncio.create_task(transactions.run(_no_work))
-            await asyncio.sleep(0.02)
+            own = asyncio.create_task(_timed(transactions, asking))
+            await asking.wait()
+            held_s = await _held_since(perf_counter())
             go_on.set()
-            await own
+            took_s = await own
         await other
     engine.dispose()
 
     count, waited_s = _waits(capture)
     assert 1 == count
-    assert waited_s >= 0.015
+    assert 0 < held_s <= waited_s <= took_s
 
 
 async def test_handlers_report_how_long_they_wait_for_a_connection(
     sqlite: Database, telemetry: Telemetry, capture: Capture
 ) -> None:
+    asking = asyncio.Event()
     async with Transactions(sqlite.engine, resource="database") as transactions:
         connection = await sqlite.engine.connect()
         async with _handling(telemetry):
-            own = asyncio.create_task(transactions.run(_no_work))
-            await asyncio.sleep(0.02)
+            own = asyncio.create_task(_timed(transactions, asking))
+            await asking.wait()
+            held_s = await _held_since(perf_counter())
             await connection.close()
-            await own
+            took_s = await own
 
     count, waited_s = _waits(capture)
     assert 1 == count
-    assert waited_s >= 0.015
+    assert 0 < held_s <= waited_s <= took_s
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_handlers_report_a_wait_that_ends_without_a_connection(
+    in_thread: bool, telemetry: Telemetry, capture: Capture, tmp_path: Path
+) -> None:
+    one: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.05}
+    file = tmp_path / "one.sqlite3"
+    bare = create_async_engine(f"sqlite+aiosqlite:///{file}", **one)
+    plain = create_engine(f"sqlite:///{file}", poolclass=QueuePool, **one)
+    engine: Engine | AsyncEngine = plain if in_thread else bare
+    async with Transactions(engine, resource="database") as transactions, bare.connect():
+        with plain.connect():
+            async with _handling(telemetry):
+                began = perf_counter()
+                with pytest.raises(PoolTimeoutError):
+                    await transactions.run(_no_work)
+                took_s = perf_counter() - began
+    await bare.dispose()
+    plain.dispose()
+
+    count, waited_s = _waits(capture)
+    assert 1 == count
+    assert 0 < waited_s <= took_s
