@@ -72,6 +72,15 @@ def _processing(scope: Scope) -> str:
     return _handling(scope, less=RESOURCE_WAIT_DURATION)
 
 
+def _waited_within(scope: Scope) -> str:
+    """Return a query for all waits, as long as the handling at most.
+
+    A wait is recorded when it ends, and so before its handling: in a window of long handlers there
+    can be more of it.
+    """
+    return f"({_handling(scope)} - {_processing(scope)})"
+
+
 def _by_hop(scope: Scope, mean: str, *labels: str) -> str:
     """Return a mean by hop that is known by fewer labels; 0 if there is none, as of retries."""
     hops = aggregate("group", _HOPS, scope.select(END_TO_END_DURATION, part="count"))
@@ -85,7 +94,7 @@ def layers_of(scope: Scope) -> tuple[str, ...]:
     """Return queries for what each hop adds, in the order of `LAYER_NAMES`."""
     return (
         *_before_handling(scope),
-        _by_hop(scope, _resource_wait(scope), GROUP, TOPIC),
+        _by_hop(scope, _waited_within(scope), GROUP, TOPIC),
         _by_hop(scope, _processing(scope), GROUP, TOPIC),
     )
 
@@ -174,7 +183,8 @@ RESOURCE_WAIT: Final = Signal(
     title="Resource wait by hop, mean",
     description="Mean time that the handler of a record waits for what it shares with others, such "
     "as a database. If it is high, the handler is not slow: it is not its turn. Handlers report it "
-    "with `tracing.waiting_for`.",
+    "with `tracing.waiting_for`, when a wait ends: while a long handler runs, its waits are here "
+    "and its processing is not yet.",
     unit="s",
     expr=lambda scope: _of_chosen(scope, _resource_wait(scope, RESOURCE)),
     legend=f"{_HOP}: {{{{{RESOURCE}}}}}",

@@ -81,6 +81,16 @@ def test_each_row_of_the_waterfall_adds_up_to_the_age_of_flows(
     check_queries(expected, _flow(), binaries, tmp_path)
 
 
+def test_waits_of_handlers_that_have_not_ended_do_not_lengthen_a_row(
+    binaries: Path, tmp_path: Path
+) -> None:
+    waited = f'{_hop("last", "commands")}, resource="quota"'
+    series = _flow() | _mean("pipeline_resource_wait", waited, 2)
+    parts = (0.4, 0.03, 0.17, 0, 0.3, 0)
+    expected = [(_row(number, "p last commands Ship"), part) for number, part in enumerate(parts)]
+    check_queries(expected, series, binaries, tmp_path)
+
+
 def test_waits_of_handlers_are_beside_their_processing_by_resource(
     binaries: Path, tmp_path: Path
 ) -> None:
