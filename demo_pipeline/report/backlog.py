@@ -1,7 +1,8 @@
 """Records behind: how many records each hop had not yet handled, over the run.
 
 Computed from spans: a record is behind from the broker's acknowledgement of its send until the end
-of its processing. A group counts from its first record on: before, it was not there.
+of its processing; one that the group never handles stays behind. A group counts from its first
+record on: before, it was not there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from demo_pipeline.report.model import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from demo_pipeline.report.model import SpanFacts
 
@@ -32,13 +33,13 @@ class HopBacklog:
         name: The hop, as `service ← topic`.
         most: The highest number in each slot; `None` before the group was there.
         peak_ns: When the number was highest, unix ns.
-        drained_ns: When it was 0 again after that, unix ns.
+        drained_ns: When it was 0 again after that, unix ns; `None` if the run ended before.
     """
 
     name: str
     most: tuple[int | None, ...]
     peak_ns: int
-    drained_ns: int
+    drained_ns: int | None
 
     @property
     def highest(self) -> int:
@@ -52,7 +53,7 @@ class Backlogs:
 
     Attributes:
         start_ns: When the first record was sent, unix ns.
-        end_ns: When the last one was handled.
+        end_ns: When the last one was handled, or sent if it never was.
         hops: The hops, in the order of their first records.
     """
 
@@ -78,13 +79,23 @@ def backlogs(spans: Sequence[SpanFacts]) -> Backlogs | None:
     if not by_hop:
         return None
     start = min(arrived for handled in by_hop.values() for arrived, _, _ in handled)
-    end = max(ended for handled in by_hop.values() for _, _, ended in handled)
-    hops = tuple(_hop(name, handled, start, end) for name, handled in by_hop.items())
+    left = {
+        name: [sent[topic, message_id] for topic, message_id in messages]
+        for name, messages in _never_handled(spans).items()
+    }
+    ends = [ended for handled in by_hop.values() for _, _, ended in handled]
+    end = max(*ends, *(arrived for arrivals in left.values() for arrived in arrivals), start)
+    hops = tuple(_hop(name, handled, left[name], start, end) for name, handled in by_hop.items())
     return Backlogs(start, end, hops)
 
 
 def left_behind(spans: Sequence[SpanFacts]) -> Mapping[str, int]:
     """Return how many sent messages each hop had not handled when the run ended, by its name."""
+    return {name: len(messages) for name, messages in _never_handled(spans).items()}
+
+
+def _never_handled(spans: Iterable[SpanFacts]) -> Mapping[str, Collection[tuple[str, object]]]:
+    """Return the topics and ids of the messages that each hop did not handle, by its name."""
     sent: defaultdict[str, set[object]] = defaultdict(set)
     handled: defaultdict[tuple[str, str], set[object]] = defaultdict(set)
     for span in spans:
@@ -94,7 +105,7 @@ def left_behind(spans: Sequence[SpanFacts]) -> Mapping[str, int]:
         elif span.role is Role.PROCESS:
             handled[span.reader, span.topic].add(message_id)
     return {
-        f"{reader} ← {topic}": len(sent[topic] - message_ids)
+        f"{reader} ← {topic}": [(topic, each) for each in sent[topic] - message_ids]
         for (reader, topic), message_ids in handled.items()
     }
 
@@ -118,12 +129,16 @@ def arrived_at(span: SpanFacts, sent: Mapping[tuple[str, object], int]) -> int:
 
 
 def _hop(
-    name: str, handled: Sequence[tuple[int, int, int]], start_ns: int, end_ns: int
+    name: str,
+    handled: Sequence[tuple[int, int, int]],
+    left: Sequence[int],
+    start_ns: int,
+    end_ns: int,
 ) -> HopBacklog:
     there_ns = min(started for _, started, _ in handled)
     changes = sorted(
         # What was there before the group is behind from its first record on.
-        [(max(arrived, there_ns), 1) for arrived, _, _ in handled]
+        [(max(arrived, there_ns), 1) for arrived in (*(first for first, _, _ in handled), *left)]
         + [(ended, -1) for _, _, ended in handled],
         # At the same moment, arrivals first: no record is handled before it is there.
         key=lambda change: (change[0], -change[1]),
@@ -131,7 +146,8 @@ def _hop(
     length = max(1, end_ns - start_ns)
     most: list[int | None] = [None] * _SLOTS
     behind = highest = 0
-    peak_ns = drained_ns = there_ns
+    peak_ns = there_ns
+    drained_ns: int | None = None
     filled = min(_SLOTS - 1, (there_ns - start_ns) * _SLOTS // length)
     for at_ns, change in changes:
         slot = min(_SLOTS - 1, (at_ns - start_ns) * _SLOTS // length)
@@ -142,8 +158,8 @@ def _hop(
         behind += change
         most[slot] = max(most[slot] or 0, behind)
         if behind > highest:
-            highest, peak_ns, drained_ns = behind, at_ns, end_ns
-        elif behind == 0 and drained_ns == end_ns:
+            highest, peak_ns, drained_ns = behind, at_ns, None
+        elif behind == 0 and drained_ns is None:
             drained_ns = at_ns
     for after in range(filled + 1, _SLOTS):
         most[after] = behind

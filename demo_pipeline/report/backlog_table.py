@@ -45,7 +45,7 @@ def backlog_part(
             Text(_line(hop, 40 if width >= WIDE else 24)),
             f"{hop.highest:,}",
             seconds(hop.peak_ns - backlogs.start_ns),
-            seconds(hop.drained_ns - backlogs.start_ns),
+            "no" if hop.drained_ns is None else seconds(hop.drained_ns - backlogs.start_ns),
         )
     parts: list[RenderableType] = [Text("Records behind", "bold"), table]
     if answers is not None:

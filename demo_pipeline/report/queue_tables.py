@@ -37,7 +37,8 @@ def queue_section(analysis: Analysis) -> str:
         tables += html_table(
             _TITLE,
             "Consumer lag: records on the broker that a group had not yet handled, at most and "
-            "when the run ended, and the longest time that one of them waited.",
+            "when the run ended, and the longest time that a handled one waited. A group that "
+            "handled no record of a topic has no row.",
             _LAG,
             [_rows(_lag_rows(analysis))],
         )
