@@ -75,8 +75,8 @@ def _by_scenario(field: str) -> str:
 @click.option(
     "--name-users",
     is_flag=True,
-    help="Name the customer of each order in report.html, and find orders by `user:`. These are "
-    "personal data: telemetry never has them.",
+    help="With --report: name the customer of each order in report.html, and find orders by "
+    "`user:`. These are personal data: telemetry never has them.",
 )
 @click.option(
     "--tables",
@@ -131,6 +131,8 @@ def run_command(
             "--kafka starts a cluster, --bootstrap-servers (or KAFKA_BOOTSTRAP_SERVERS) names an "
             "existing one: use one of the two"
         )
+    if name_users and report is None:
+        raise UsageError("--name-users names customers in the report: add --report DIR")
     for option, folder in (("--report", report), ("--databases", databases)):
         if folder is not None:
             check_writable(folder, option)

@@ -65,6 +65,7 @@ def render_page(result: RunResult, analysis: Analysis) -> str:
         troubled=troubled_tile(analysis.orders),
         states=state_options(orders_on_page(analysis)),
         left_out=left_out_note(analysis),
+        by_user=", <code>user:</code>" if result.users else "",
         verdict=_verdict(result, analysis),
         hops="".join(map(_hop, analysis.hops))
         or '<tr><td colspan="16">Nothing was processed.</td></tr>',

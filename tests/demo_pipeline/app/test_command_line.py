@@ -47,6 +47,7 @@ def _one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["run", "--bootstrap-servers", "user:secret@host:9092"], "HOST:PORT"),
         (["run", "--http-port", "abc"], "--http-port"),
         (["run", "--views-port", "65536"], "--views-port"),
+        (["run", "--name-users"], "--report DIR"),
         (["run", "--log-level", "loud"], "'loud'"),
         (["run", "--log-level", "aiokafka=loud"], "'aiokafka=loud'"),
         (["run", "--log-level", "=debug"], "'=debug'"),

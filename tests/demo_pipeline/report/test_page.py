@@ -240,6 +240,10 @@ def test_users_are_on_the_page_only_if_the_run_may_name_them(
     recorder.order("a")
     result = recorder.result("a")
 
-    assert [""] == [order[7] for order in page(result, tmp_path / "1").data["orders"]]
-    named = page(replace(result, users={"a": "user-07"}), tmp_path / "2").data
-    assert ["user-07"] == [order[7] for order in named["orders"]]
+    unnamed = page(result, tmp_path / "1")
+    assert [""] == [order[7] for order in unnamed.data["orders"]]
+    assert "topic:, service:" in unnamed.text
+    assert "user:" not in unnamed.text
+    named = page(replace(result, users={"a": "user-07"}), tmp_path / "2")
+    assert ["user-07"] == [order[7] for order in named.data["orders"]]
+    assert "topic:, service:, user:" in named.text
