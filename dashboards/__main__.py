@@ -10,7 +10,12 @@ from tracing.cli.program import Program
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PROGRAM: Final = Program("dashboards", "dashboards.cli.main:cli", "pipeline-tracing-dashboards")
+_PROGRAM: Final = Program(
+    "dashboards",
+    "dashboards.cli.main:cli",
+    "pipeline-tracing-dashboards",
+    "PATH/TO/CHECKOUT PATH/TO/CHECKOUT/dashboards",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ _PROGRAM: Final = Program(
     "demo_pipeline",
     "demo_pipeline.app.cli:cli",
     "pipeline-tracing-demo",
+    "PATH/TO/CHECKOUT PATH/TO/CHECKOUT/demo_pipeline",
     script="pipeline-demo",
 )
 

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PROGRAM: Final = Program(
-    "tracing", "tracing.cli.main:cli", "pipeline-tracing[cli]", script="pipeline-tracing"
+    "tracing",
+    "tracing.cli.main:cli",
+    "pipeline-tracing[cli]",
+    "'PATH/TO/CHECKOUT[cli]'",
+    script="pipeline-tracing",
 )
 
 

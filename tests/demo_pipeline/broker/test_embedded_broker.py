@@ -135,7 +135,10 @@ def test_without_a_binary_the_error_names_the_alternatives(
     with pytest.raises(BrokerError) as caught:
         find_broker(tmp_path)
 
-    for alternative in ("tansu", "--bootstrap-servers", "KAFKA_BOOTSTRAP_SERVERS"):
+    from_checkout = "pip install PATH/TO/CHECKOUT PATH/TO/CHECKOUT/demo_pipeline"
+    for alternative in (
+        "tansu", "--bootstrap-servers", "KAFKA_BOOTSTRAP_SERVERS", from_checkout
+    ):  # fmt: skip
         assert alternative in str(caught.value)
 
 

@@ -24,6 +24,11 @@ PROGRAMS = {
     "dashboards": "dashboards.cli.main",
     "demo_pipeline": "demo_pipeline.app.cli",
 }
+CHECKOUT = {
+    "tracing": "'PATH/TO/CHECKOUT[cli]'",
+    "dashboards": "PATH/TO/CHECKOUT PATH/TO/CHECKOUT/dashboards",
+    "demo_pipeline": "PATH/TO/CHECKOUT PATH/TO/CHECKOUT/demo_pipeline",
+}
 SCRIPTS = ("pipeline-tracing", "pipeline-demo")
 HEAVY = (
     "aiokafka", "aiosqlite", "asyncio", "fastavro", "grafana_foundation_sdk", "httpx", "msgspec",
@@ -172,7 +177,9 @@ def test_a_missing_package_is_named_with_what_installs_it(
     assert (1, "") == (done.returncode, done.stdout)
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"{package}: ")
-    assert line.endswith(f"pip install {needs}")
+    assert line.endswith(
+        f"pip install {needs}, or from a checkout: pip install {CHECKOUT[package]}"
+    )
     assert missing.partition(".")[0] in line
 
 
