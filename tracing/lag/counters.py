@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -54,74 +55,18 @@ class _Totals:
             del self._totals[key]
 
 
-class _Counted(NamedTuple):
-    start: int
+class _Seen(NamedTuple):
+    offset: int
     topic_id: str | None
-    seen_at: float
+    at: float
 
     def is_of(self, topic_id: str | None) -> bool:
         """Return whether this may be about the log of a topic with an id, which can be unknown."""
         return None in {self.topic_id, topic_id} or self.topic_id == topic_id
 
 
-class LossCounter:
-    """Adds up losses, each once, by series. For one task.
-
-    A loss that exists at the monitor's start counts, too: it may have happened while no monitor
-    ran.
-
-    Args:
-        partitions: Whether each partition has a series, instead of each topic.
-        max_series: Largest number of series; others share one.
-    """
-
-    def __init__(self, *, partitions: bool, max_series: int) -> None:
-        self._totals = _Totals(partitions=partitions, max_series=max_series)
-        self._counted: dict[tuple[str, str, int], _Counted] = {}
-
-    def count(self, sweep: Sweep) -> list[tuple[tuple[str, ...], int]]:
-        """Add the losses of a sweep; return label values and totals of the series that it has."""
-        now = monotonic()
-        present = {}
-        for group in sweep.groups:
-            for part in group.current:
-                key, total = self._totals.of(group.group, part, now)
-                present[key] = total
-                if part.lost and part.committed is not None:
-                    total.value += self._new(group.group, part, part.committed, now)
-        self._forget_before(now - _REMEMBERED_S)
-        return [(key, total.value) for key, total in present.items()]
-
-    def _forget_before(self, moment: float) -> None:
-        self._totals.forget_before(moment)
-        for place in [place for place, each in self._counted.items() if each.seen_at < moment]:
-            del self._counted[place]
-
-    def _new(self, group: str, part: PartitionLag, committed: int, now: float) -> int:
-        """Return how many of a partition's lost offsets have not been counted yet."""
-        place = (group, part.topic, part.partition)
-        start = committed + part.lost
-        before = self._counted.get(place)
-        if before is not None and not before.is_of(part.topic_id):
-            before = None
-        topic_id = part.topic_id or (None if before is None else before.topic_id)
-        self._counted[place] = _Counted(start, topic_id, now)
-        # Without topic ids, a log that starts earlier belongs to a new topic of the same name.
-        if before is None or start < before.start:
-            return part.lost
-        return start - max(committed, before.start)
-
-
-class _Seen(NamedTuple):
-    committed: int
-    topic_id: str | None
-    at: float
-
-
-class RewindCounter:
-    """Adds up by how much committed offsets went back between sweeps. For one task.
-
-    An offset that goes back and forth between two sweeps is not seen.
+class _Counter(ABC):
+    """Adds up something of the partitions of all sweeps, by series. For one task.
 
     Args:
         partitions: Whether each partition has a series, instead of each topic.
@@ -133,7 +78,7 @@ class RewindCounter:
         self._seen: dict[tuple[str, str, int], _Seen] = {}
 
     def count(self, sweep: Sweep) -> list[tuple[tuple[str, ...], int]]:
-        """Add the rewinds since the last sweep; return label values and totals of its series."""
+        """Add what a sweep has; return label values and totals of its series."""
         now = monotonic()
         present = {}
         for group in sweep.groups:
@@ -141,22 +86,59 @@ class RewindCounter:
                 key, total = self._totals.of(group.group, part, now)
                 present[key] = total
                 if part.committed is not None:
-                    total.value += self._back(group.group, part, part.committed, now)
-        self._totals.forget_before(now - _REMEMBERED_S)
-        for place in [place for place, each in self._seen.items() if each.at < now - _REMEMBERED_S]:
-            del self._seen[place]
+                    total.value += self._new(group.group, part, part.committed, now)
+        self._forget_before(now - _REMEMBERED_S)
         return [(key, total.value) for key, total in present.items()]
 
-    def _back(self, group: str, part: PartitionLag, committed: int, now: float) -> int:
+    @abstractmethod
+    def _new(self, group: str, part: PartitionLag, committed: int, now: float) -> int:
+        """Return what a partition has that was not counted before."""
+
+    def _replace(self, group: str, part: PartitionLag, offset: int, now: float) -> _Seen | None:
+        """Remember an offset of a partition; return what was remembered of it before."""
         place = (group, part.topic, part.partition)
         before = self._seen.get(place)
+        if before is not None and not before.is_of(part.topic_id):
+            before = None
         topic_id = part.topic_id or (None if before is None else before.topic_id)
-        self._seen[place] = _Seen(committed, topic_id, now)
+        self._seen[place] = _Seen(offset, topic_id, now)
+        return before
+
+    def _forget_before(self, moment: float) -> None:
+        self._totals.forget_before(moment)
+        for place in [place for place, each in self._seen.items() if each.at < moment]:
+            del self._seen[place]
+
+
+class LossCounter(_Counter):
+    """Adds up losses, each once.
+
+    A loss that exists at the monitor's start counts, too: it may have happened while no monitor
+    ran.
+    """
+
+    def _new(self, group: str, part: PartitionLag, committed: int, now: float) -> int:
+        if not part.lost:
+            return 0
+        start = committed + part.lost
+        before = self._replace(group, part, start, now)
+        # Without topic ids, a log that starts earlier belongs to a new topic of the same name.
+        if before is None or start < before.offset:
+            return part.lost
+        return start - max(committed, before.offset)
+
+
+class RewindCounter(_Counter):
+    """Adds up by how much committed offsets went back between sweeps.
+
+    An offset that goes back and forth between two sweeps is not seen.
+    """
+
+    def _new(self, group: str, part: PartitionLag, committed: int, now: float) -> int:
+        before = self._replace(group, part, committed, now)
         if before is None:
             return 0
-        if None not in {before.topic_id, part.topic_id}:
-            same = before.topic_id == part.topic_id
-        else:
-            # Without topic ids, a log that ends earlier belongs to a new topic of the same name.
-            same = part.end >= before.committed
-        return max(0, before.committed - committed) if same else 0
+        # Without topic ids, a log that ends earlier belongs to a new topic of the same name.
+        if None in {before.topic_id, part.topic_id} and part.end < before.offset:
+            return 0
+        return max(0, before.offset - committed)
