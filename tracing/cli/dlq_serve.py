@@ -48,6 +48,14 @@ _PORT: Final = 8430
     "can use the server.",
 )
 @click.option(
+    "--allow-host",
+    "allowed_hosts",
+    metavar="NAME",
+    multiple=True,
+    help="A name or an address under which browsers reach this machine, without port; repeatable. "
+    "It is needed for a --host that stands for all addresses, such as 0.0.0.0.",
+)
+@click.option(
     "--allow-replay",
     is_flag=True,
     help="Let pages replay dead letters, after a dry run; without it, the server only reads.",
@@ -71,6 +79,7 @@ def serve_command(
     host: str,
     port: int,
     allow_remote: bool,
+    allowed_hosts: tuple[str, ...],
     allow_replay: bool,
     show_payload: bool,
     read_time: float,
@@ -93,7 +102,7 @@ def serve_command(
     try:
         from tracing.dlq_web.app import application  # noqa: PLC0415 - the extra may be missing
         from tracing.dlq_web.guard import Secrets  # noqa: PLC0415
-        from tracing.dlq_web.server import in_url, is_loopback, listening, serve  # noqa: PLC0415
+        from tracing.dlq_web.server import is_loopback, listening, names_of, serve  # noqa: PLC0415
         from tracing.dlq_web.settings import Settings  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise click.ClickException(str(missing_extra("dlq serve", "web", error))) from error
@@ -129,13 +138,16 @@ def serve_command(
             raise click.ClickException(
                 f"cannot listen on {host}:{port} ({error.strerror}): choose another --port, or 0"
             ) from error
-        address = f"{in_url(host)}:{listener.getsockname()[1]}"
+        try:
+            hosts = names_of(listener, host, allowed_hosts)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
         click.echo(
             f"dead letters of {connection.bootstrap_servers}, until Ctrl-C: "
-            f"http://{address}{secrets.entry}",
+            f"http://{hosts[0]}:{listener.getsockname()[1]}{secrets.entry}",
             err=True,
         )
-        serve(application(settings, secrets, frozenset({in_url(host).lower()})), listener)
+        serve(application(settings, secrets, frozenset(hosts)), listener)
 
 
 def _explain(error: Exception) -> str | None:

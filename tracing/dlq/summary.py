@@ -11,6 +11,7 @@ from tracing.headers.dead_letter import WRITTEN_BY
 if TYPE_CHECKING:
     from tracing.dlq.places import LetterId
     from tracing.dlq.reading import Letter
+    from tracing.headers.dead_letter import Provenance
 
 _FIRST: Final = 10
 
@@ -41,9 +42,17 @@ class Group:
 
 
 class Summary:
-    """Counts dead letters while they are read; memory grows only with the number of groups."""
+    """Counts dead letters while they are read; memory grows only with the number of groups.
 
-    def __init__(self) -> None:
+    Args:
+        most: Number of groups to keep; by default all. Of dead letters that belong to a further
+            group, only the number is kept.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self.beyond = 0
+        """Number of dead letters that belong to no group that is kept."""
         self.groups: dict[tuple[str, str, str, str], Group] = {}
         """By dead-letter topic, source topic, consumer group and error type."""
         self.not_dead_letters = 0
@@ -67,7 +76,7 @@ class Summary:
     @property
     def letters(self) -> int:
         """Number of dead letters."""
-        return sum(group.letters for group in self.groups.values())
+        return sum(group.letters for group in self.groups.values()) + self.beyond
 
     @property
     def replayed(self) -> int:
@@ -108,10 +117,16 @@ class Summary:
             if len(self.first_not_dead_letters) < _FIRST:
                 self.first_not_dead_letters.append(dead_letter.id)
             return
+        self._count(dead_letter, provenance, replayed)
+
+    def _count(self, dead_letter: Letter, provenance: Provenance, replayed: ReplayState) -> None:
         failed_at_ms = provenance.failed_at_ms
         key = (dead_letter.id.topic, provenance.topic, provenance.group, provenance.exception)
         group = self.groups.get(key)
         if group is None:
+            if self._most is not None and len(self.groups) >= self._most:
+                self.beyond += 1
+                return
             group = self.groups[key] = Group(
                 0, provenance.attempts, failed_at_ms, failed_at_ms, dead_letter.id,
                 provenance.written_by,

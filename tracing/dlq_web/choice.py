@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import QueryParams
 
+_LONGEST = 1000
 _WILD = frozenset("*?[")
 
 
@@ -80,6 +81,18 @@ class Choice:
         pairs += [("state", "waiting")] if self.waiting else []
         pairs += [("after", f"{each.partition}/{each.offset}") for each in self.after]
         return urlencode(pairs, errors="replace")
+
+    @property
+    def linkable(self) -> Choice:
+        """The choice for a link: without texts that are too long for an address.
+
+        Anyone who may write to a topic chooses them, and a page has hundreds of links.
+        """
+        group, error = (
+            None if text is not None and len(text) > _LONGEST else text
+            for text in (self.group, self.error)
+        )
+        return replace(self, group=group, error=error)
 
     def first(self, *, waiting: bool | None = None) -> Choice:
         """Return the choice from its beginning, of all states or of one."""

@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+HOST: Final = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:.]+\]")
+"""A name or an address of a host as it stands in a URL, in lower case."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 FORM: Final = "tracing.dlq_web.form"
 """Where in a request's scope the fields of its form are, once the request was let in."""
 
 _COOKIE: Final = "dead_letters"
-_HOST: Final = re.compile(r"([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_WITH_PORT: Final = re.compile(rf"({HOST.pattern})(?::[0-9]{{1,5}})?")
 _LARGEST: Final = 256 * 1024
 _MOST_FIELDS: Final = 1000
 _HEADERS: Final = {
@@ -141,7 +143,7 @@ class Guard:
 
     def _host(self, headers: Headers) -> str:
         named = headers.getlist("host")
-        parts = _HOST.fullmatch(named[0].lower()) if len(named) == 1 else None
+        parts = _WITH_PORT.fullmatch(named[0].lower()) if len(named) == 1 else None
         if parts is None or parts[1] not in self._hosts:
             raise PageError(
                 HTTPStatus.MISDIRECTED_REQUEST,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tracing.dlq_web.rendering import Rendering
     from tracing.dlq_web.settings import Settings
 
+_MOST_ROWS: Final = 500
 _MOST_HEADERS: Final = 256
 _VALUE: Final = 500
 # What these hold is made by this library or by CloudEvents, and no application's secret.
@@ -80,16 +81,25 @@ class Pages:
         wanted = {name: query.get(name, "").strip() for name in ("topic", "group", "error")}
         waiting = query.get("state") == "waiting"
         overview = await self._reading.overview(wanted["topic"])
-        rows = [
-            Row(group_choice(key, waiting=waiting), counted)
+        fitting = [
+            (key, counted)
             for key, counted in overview.summary.groups.items()
             if fits(wanted["group"], key[2])
             and fits(wanted["error"], key[3])
             and not (waiting and counted.replayed == counted.letters)
         ]
-        rows.sort(key=lambda row: (-row.counted.letters, row.choice.query))
+        fitting.sort(key=lambda each: (-each[1].letters, each[0]))
+        rows = [
+            Row(group_choice(key, waiting=waiting), counted)
+            for key, counted in fitting[:_MOST_ROWS]
+        ]
         return self._rendering.page(
-            "overview", overview=overview, rows=rows, wanted=wanted, waiting=waiting
+            "overview",
+            overview=overview,
+            rows=rows,
+            more=len(fitting) > len(rows),
+            wanted=wanted,
+            waiting=waiting,
         )
 
     async def letters(self, request: Request) -> Response:

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from markupsafe import escape as escape_html
 from starlette.responses import HTMLResponse
 
 from tracing.core.text import printable
@@ -54,10 +55,12 @@ class Rendering:
             "form_secret": secrets.form,
             "servers": settings.connection.bootstrap_servers,
             "settings": settings,
-            "letter_path": lambda place, **more: (
+            "letter_path": lambda place, **more: _whole(
                 f"{secrets.base}/letter?{urlencode({'id': str(place), **more}, errors='replace')}"
             ),
-            "letters_path": lambda choice: f"{secrets.base}/letters?{choice.query}",
+            "letters_path": lambda choice: _whole(
+                f"{secrets.base}/letters?{choice.linkable.query}"
+            ),
         }
         self._environment.filters |= {"age": age, "time": iso_time, "state": status_words}
 
@@ -79,7 +82,7 @@ class Rendering:
             error: The error.
             retry: The address that may work later.
         """
-        return self.page("problem", error.status, error=error, retry=retry)
+        return self.page("problem", error.status, error=error, retry=retry and _whole(retry))
 
 
 def group_choice(key: tuple[str, str, str, str], *, waiting: bool = False) -> Choice:
@@ -103,6 +106,11 @@ def command_for(choice: Choice) -> str:
     options += [("--error", escape(choice.error))] if choice.error else []
     chosen = [f"{name} {quote(printable(text))}" for name, text in options]
     return f"python -m tracing dlq replay {' '.join(chosen)} --dry-run"
+
+
+def _whole(text: str) -> Markup:
+    """Return a text that is of use only as a whole: an address, or a command."""
+    return Markup(escape_html(text))  # noqa: S704 - it is escaped
 
 
 def _shown(value: Any) -> Any:

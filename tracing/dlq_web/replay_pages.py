@@ -63,7 +63,8 @@ class ReplayPages:
         """Send what a dry run has shown."""
         form = self._form(request)
         plan = self._plans.find(request.path_params["plan"])
-        if plan.of_others and "others" not in form:
+        # What was sent before is shown, however the form is sent again.
+        if plan.can_be_sent and plan.of_others and "others" not in form:
             raise PageError(
                 HTTPStatus.BAD_REQUEST,
                 "Nothing was sent",

@@ -7,6 +7,7 @@ the same dead letters, here or by the command line, is noticed by the marks of b
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -158,10 +159,16 @@ class Plans:
             plan.add(each)
         for place in sorted({*places} - {each.dead_letter.id for each in found}):
             plan.refused[place] = "it is not there; it may have been purged"
+        self._forget_some()
         self._plans[plan.id] = plan
-        while len(self._plans) > _MOST:
-            del self._plans[next(iter(self._plans))]
         return plan
+
+    def _forget_some(self) -> None:
+        """Make room for an open plan: many dry runs hide no result, and many results no dry run."""
+        for state in (PlanState.OPEN, PlanState.ENDED):
+            names = [name for name, plan in self._plans.items() if plan.state is state]
+            for name in names[: len(names) - _MOST + 1]:
+                del self._plans[name]
 
     def find(self, plan_id: str) -> Plan:
         """Return a plan.
@@ -170,14 +177,10 @@ class Plans:
             PageError: There is none, or it is too old to be carried out.
         """
         plan = self._plans.get(plan_id)
-        too_old = plan is not None and monotonic() - plan.made_at > _VALID_S
-        if plan is None or (plan.state is PlanState.OPEN and too_old):
-            raise PageError(
-                HTTPStatus.NOT_FOUND,
-                "This dry run is over",
-                f"It can be confirmed for {_VALID_S // 60} minutes, while the server runs. Nothing "
-                "was sent. Select the dead letters again.",
-            )
+        if plan is None:
+            raise _over("What it sent, if anything, is shown with each dead letter.")
+        if plan.state is PlanState.OPEN and monotonic() - plan.made_at > _VALID_S:
+            raise _over("Nothing was sent. Select the dead letters again.")
         return plan
 
     async def carry_out(self, plan: Plan) -> None:
@@ -228,8 +231,24 @@ class Plans:
             timeout_s=settings.timeout_s,
             formats=settings.formats,
         )
+        missing = "it is no longer there"
+        left_s = settings.read_s
         async with aclosing(reading):
-            async for dead_letter in reading:
+            while planned:
+                begun = monotonic()
+                clock = asyncio.timeout(left_s)
+                try:
+                    # Not around the sends: what is under way must not be cancelled.
+                    async with clock:
+                        dead_letter = await anext(reading, None)
+                except TimeoutError:
+                    if not clock.expired():
+                        raise
+                    missing = f"it could not be read within {settings.read_s:g} s"
+                    break
+                if dead_letter is None:
+                    break
+                left_s -= monotonic() - begun
                 change = planned.pop(dead_letter.id).change(
                     dead_letter, history.status(dead_letter)
                 )
@@ -237,4 +256,9 @@ class Plans:
                     yield dead_letter
                 else:
                     plan.left_out[dead_letter.id] = change
-        plan.left_out |= dict.fromkeys(planned, "it is no longer there")
+        plan.left_out |= dict.fromkeys(planned, missing)
+
+
+def _over(what_was_sent: str) -> PageError:
+    limit = f"It can be confirmed for {_VALID_S // 60} minutes, while the server runs."
+    return PageError(HTTPStatus.NOT_FOUND, "This dry run is over", f"{limit} {what_was_sent}")

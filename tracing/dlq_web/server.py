@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from tracing.dlq_web.guard import HOST
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from starlette.types import ASGIApp
 
@@ -29,9 +31,35 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def in_url(host: str) -> str:
-    """Return an address as it stands in a URL."""
-    return f"[{host}]" if ":" in host else host
+def names_of(listener: socket.socket, host: str, allowed: Sequence[str]) -> list[str]:
+    """Return the names of this server in URLs, first the one to open it by.
+
+    Args:
+        listener: The open port.
+        host: The address or name that it was opened for.
+        allowed: Further names and addresses that browsers may use.
+
+    Raises:
+        ValueError: There is none that a browser can use, or one is not a name or an address.
+    """
+    address: str = listener.getsockname()[0]
+    names = [_in_url(each) for each in allowed]
+    for name, given in zip(names, allowed, strict=True):
+        if HOST.fullmatch(name) is None:
+            raise ValueError(f"--allow-host {given} is no name or address of a host, without port")
+    if not ip_address(address).is_unspecified:
+        # A browser may take localhost for ::1, where nothing listens.
+        return [*names, address if host == "localhost" else _in_url(host)]
+    if not names:
+        raise ValueError(
+            f"--host {host} stands for all addresses of this machine: add --allow-host with the "
+            "name or address by which browsers reach it"
+        )
+    return names
+
+
+def _in_url(host: str) -> str:
+    return (f"[{host}]" if ":" in host and not host.startswith("[") else host).lower()
 
 
 @contextmanager

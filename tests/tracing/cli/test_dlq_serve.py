@@ -50,6 +50,45 @@ def test_an_address_that_others_can_reach_is_refused_unless_it_is_wanted(
     assert "--allow-remote" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "0", ""])  # noqa: S104
+def test_all_addresses_need_the_name_that_browsers_use(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 2 == main([*SERVE, *PORT, "--allow-remote", "--host", host])
+
+    assert "add --allow-host" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["http://dlq.example", "dlq.example:8430", "a b", ""])
+def test_a_name_that_no_browser_sends_is_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 2 == main([*SERVE, *PORT, "--allow-host", name])
+
+    assert "is no name or address of a host" in capsys.readouterr().err
+
+
+def test_an_allowed_name_opens_the_pages_on_all_addresses_and_no_other_does() -> None:
+    remote = ("--host", "0.0.0.0", "--allow-remote", "--allow-host", "DLQ.example")  # noqa: S104
+    with serving("127.0.0.1:1", *remote) as (_, address), httpx.Client() as browser:
+        printed = httpx.URL(address)
+        assert "dlq.example" == printed.host
+        local = printed.copy_with(host="127.0.0.1")
+
+        def status(host: str) -> int:
+            return browser.get(local, headers={"host": host}).status_code
+
+        assert HTTPStatus.SEE_OTHER == status(f"dlq.example:{printed.port}")
+        assert HTTPStatus.SEE_OTHER == status(f"127.0.0.1:{printed.port}")
+        assert HTTPStatus.MISDIRECTED_REQUEST == status("0.0.0.0")  # noqa: S104
+        assert HTTPStatus.MISDIRECTED_REQUEST == status("evil.example")
+
+
+def test_localhost_is_printed_as_the_address_that_is_listened_on() -> None:
+    with serving("127.0.0.1:1", "--host", "localhost") as (_, address):
+        assert "127.0.0.1" == httpx.URL(address).host
+
+
 def test_a_port_that_is_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

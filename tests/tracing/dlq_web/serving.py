@@ -24,7 +24,7 @@ def serving(servers: str, *options: str) -> Iterator[tuple[subprocess.Popen[str]
     ) as process:
         try:
             assert process.stderr is not None
-            (address,) = re.findall(r"http://127\.0\.0\.1:\d+/\S+", process.stderr.readline())
+            (address,) = re.findall(r"http://[\w.-]+:\d+/\S+", process.stderr.readline())
             yield process, address
         finally:
             if process.poll() is None:

@@ -197,6 +197,7 @@ def test_dead_letters_of_other_systems_need_a_tick(cluster: Cluster, browser: Br
     assert 400 == other.post(plan_of(page)).status_code
     assert [] == values(cluster)
     assert "1 dead letter replayed" in other.post(plan_of(page), others="yes").text
+    assert "1 dead letter replayed" in other.post(plan_of(page)).text
     assert [b"spring"] == values(cluster)
 
 
@@ -285,3 +286,45 @@ def test_a_dead_letter_that_the_broker_refuses_is_listed_with_the_reason(
 
     assert "0 dead letters replayed" in page.text
     assert "not sent: KafkaConnectionError" in rows(page)[0]
+
+
+async def test_selected_dead_letters_that_are_not_read_in_time_are_not_sent(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await asyncio.to_thread(
+        lambda: Browser(cluster.servers, telemetry=Telemetry("dead-letters"), read_s=2.0)
+    )
+    path = plan_of(await asyncio.to_thread(browser.post, "replay", id=places(cluster, 0, 1)))
+
+    async def slow(*arguments: Any, **options: Any) -> Any:
+        async for dead_letter in letters(*arguments, **options):
+            yield dead_letter
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(replay_plans, "letters", slow)
+    page = await asyncio.to_thread(browser.post, path)
+
+    assert "1 dead letter replayed" in page.text
+    assert "could not be read within 2 s" in rows(page)[1]
+    assert [b"secret-1"] == await asyncio.to_thread(values, cluster)
+
+
+def test_many_dry_runs_hide_neither_a_result_nor_each_other(
+    cluster: Cluster, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_plans, "_MOST", 2)
+    sent = plan_of(browser.post("replay", id=places(cluster, 0)))
+    browser.post(sent)
+    opened = [plan_of(browser.post("replay", id=places(cluster, 1))) for _ in range(3)]
+
+    assert "1 dead letter replayed" in browser.get(sent.removesuffix("/send")).text
+    assert [404, 200, 200] == [
+        browser.get(each.removesuffix("/send")).status_code for each in opened
+    ]
+
+
+def test_a_plan_that_is_not_known_claims_nothing_about_what_was_sent(browser: Browser) -> None:
+    answer = browser.get("replay/guessed")
+
+    assert "What it sent, if anything, is shown with each dead letter" in answer.text
+    assert "Nothing was sent" not in answer.text
