@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -14,9 +14,7 @@ from dashboards.rules.inhibition import alertmanager_file, grafana_policies
 
 if TYPE_CHECKING:
     from dashboards.config import Config
-
-Format = Literal["grafana", "configmap", "provisioning"]
-FORMATS: Final[tuple[Format, ...]] = ("grafana", "configmap", "provisioning")
+    from dashboards.formats import Format
 
 
 def generated(config: Config, form: Format = "grafana") -> dict[str, str]:

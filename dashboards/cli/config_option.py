@@ -7,9 +7,7 @@ from typing import Final
 
 import click
 
-from dashboards.boards.all_boards import make_boards
 from dashboards.config import Config, ConfigError, load_config
-from dashboards.rules.alerts import make_alerts
 
 CONFIG_FILE: Final = "dashboards.config_file"
 """Where the context of a command has the name of the file."""
@@ -24,6 +22,9 @@ class _ConfigType(click.ParamType[Config]):
         """Read the file."""
         if isinstance(value, Config):
             return value
+        from dashboards.boards.all_boards import make_boards
+        from dashboards.rules.alerts import make_alerts
+
         if ctx is not None:
             ctx.meta[CONFIG_FILE] = value
         try:

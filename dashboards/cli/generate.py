@@ -12,10 +12,10 @@ from click.core import ParameterSource
 
 from dashboards.cli.config_option import CONFIG_FILE, config_option
 from dashboards.config import Config
-from dashboards.files import FORMATS, generated
+from dashboards.formats import FORMATS
 
 if TYPE_CHECKING:
-    from dashboards.files import Format
+    from dashboards.formats import Format
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _GENERATED: Final = _PACKAGE / "generated"
@@ -43,6 +43,8 @@ def generate_command(
     context: click.Context, *, config: Config, out: Path | None, form: str, check: bool
 ) -> None:
     """Generate dashboards and rules."""
+    from dashboards.files import generated
+
     files = generated(config, cast("Format", form))
     if out is None:
         if not _CHECKOUT.is_file():

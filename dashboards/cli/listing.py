@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dashboards.boards.all_boards import make_boards
 from dashboards.cli.config_option import config_option
-from dashboards.render.dashboard import uid_of
-from dashboards.rules.alerts import make_alerts
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -21,6 +18,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(*, config: Config, as_json: bool) -> None:
     """List dashboards and alerts."""
+    from dashboards.boards.all_boards import make_boards
+    from dashboards.render.dashboard import uid_of
+    from dashboards.rules.alerts import make_alerts
+
     boards = [
         {"uid": uid_of(board.name, config), "title": board.title, "answers": board.description}
         for board in make_boards(config)

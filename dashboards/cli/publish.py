@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from dashboards.boards.all_boards import make_boards
 from dashboards.cli.config_option import config_option
-from dashboards.publish.grafana_api import TOKEN_VARIABLE, GrafanaApi, PublishError
-from dashboards.publish.publish import check_version, publish_dashboards
-from dashboards.render.dashboard import dashboard_json
 
 if TYPE_CHECKING:
     from dashboards.config import Config
@@ -35,6 +31,11 @@ def publish_command(*, config: Config, url: str, folder: str, dry_run: bool) -> 
     Editor. Dashboards that are up to date are not touched. Alerts are not uploaded: load them into
     Prometheus, or provision Grafana with them.
     """
+    from dashboards.boards.all_boards import make_boards
+    from dashboards.publish.grafana_api import TOKEN_VARIABLE, GrafanaApi, PublishError
+    from dashboards.publish.publish import check_version, publish_dashboards
+    from dashboards.render.dashboard import dashboard_json
+
     dashboards = [dashboard_json(board, config) for board in make_boards(config)]
     try:
         with GrafanaApi(url, os.environ.get(TOKEN_VARIABLE, "")) as grafana:

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.instrumentation.logging.handler import LoggingHandler
-
 import tracing
-from tracing import otlp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from tracing import otlp
 
 _LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -128,6 +127,10 @@ def _level_of(name: str, levels: Mapping[str, int]) -> int:
 @contextmanager
 def exported_logs(service: str, providers: otlp.Providers) -> Iterator[None]:
     """Export a service's log lines by OTLP, from INFO up, if an endpoint is set."""
+    from opentelemetry.instrumentation.logging.handler import LoggingHandler
+
+    from tracing import otlp
+
     if not otlp.configured("logs"):
         yield
         return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from typing import TYPE_CHECKING, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,10 +17,45 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from click.shell_completion import CompletionItem
+
     from demo_pipeline.app.logs import LogLevels
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/@]+)(?::([0-9]{1,5}))?")
 _MAX_PORT: Final = 65_535
+
+
+class LazyChoice(click.ParamType[str]):
+    """One of several values, which are imported only to check or to complete one.
+
+    An option needs a metavar: its help is shown without the values.
+
+    Args:
+        place: Where the values are, as `module:name`.
+    """
+
+    name = "choice"
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the value."""
+        return self._choice().convert(value, param, ctx)
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
+        """Return the values to choose from."""
+        return self._choice().get_missing_message(param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete a value."""
+        return self._choice().shell_complete(ctx, param, incomplete)
+
+    def _choice(self) -> click.Choice[str]:
+        module, _, name = self._place.partition(":")
+        return click.Choice(tuple(getattr(import_module(module), name)))
 
 
 def cluster_option(command: Callable[..., None]) -> Callable[..., None]:

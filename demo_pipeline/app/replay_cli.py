@@ -13,22 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 import msgspec
-from rich import progress as bars
-from rich.console import Console
 
 from demo_pipeline.app.logs import LogLevels, console_logs
-from demo_pipeline.app.options import cluster_option
-from demo_pipeline.app.replay import ReplayCommand, run_replay
+from demo_pipeline.app.options import LazyChoice, cluster_option
 from demo_pipeline.runtime.errors import StoppedError, UsageError
-from demo_pipeline.services import analytics
-from demo_pipeline.services.read_models import PROJECTIONS
 from tracing import Unprocessable
-from tracing.replay import AtOffset, AtTime, ReplayOptions, refused_for_good
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tracing.replay import End, ReplayProgress, Start
+    from demo_pipeline.app.replay import ReplayCommand
+    from tracing.replay import AtOffset, AtTime, End, ReplayProgress, Start
 
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
@@ -36,8 +31,9 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 @click.command("replay")
 @click.option(
     "--read-model",
-    type=click.Choice(tuple(PROJECTIONS)),
+    type=LazyChoice("demo_pipeline.services.read_models:PROJECTIONS"),
     required=True,
+    metavar="[orders|products]",
     help="The read model to rebuild.",
 )
 @click.option(
@@ -115,6 +111,10 @@ def replay_command(
     ANALYTICS_DATABASE_URL names another database than analytics.sqlite3 in the folder. Schemas come
     from this package, unless SCHEMA_REGISTRY_URL names a registry.
     """
+    from demo_pipeline.app.replay import ReplayCommand
+    from demo_pipeline.services import analytics
+    from tracing.replay import ReplayOptions, refused_for_good
+
     if not bootstrap_servers:
         raise UsageError(
             "replay needs the Kafka cluster that holds the events: use --bootstrap-servers "
@@ -150,6 +150,8 @@ def _unprocessable(error: Exception) -> bool:
 async def _until_terminated(
     command: ReplayCommand, show: Callable[[ReplayProgress], None]
 ) -> ReplayProgress:
+    from demo_pipeline.app.replay import run_replay
+
     task = asyncio.current_task()
     if task is not None:
         # asyncio does the same on Ctrl-C.
@@ -184,6 +186,9 @@ def _summary(result: ReplayProgress, *, live: bool) -> str:
 @contextmanager
 def _shown(*, quiet: bool) -> Iterator[Callable[[ReplayProgress], None]]:
     """Show the progress on a terminal during the block; remove it afterwards."""
+    from rich import progress as bars
+    from rich.console import Console
+
     console = Console(stderr=True)
     live = bars.Progress(
         bars.TextColumn("{task.description}"),
@@ -226,6 +231,8 @@ def _place(text: str, word: str) -> AtOffset | AtTime:
     Raises:
         click.BadParameter: The text is neither.
     """
+    from tracing.replay import AtOffset, AtTime
+
     if _NUMBER.fullmatch(text.strip()):
         return AtOffset(int(text))
     try:

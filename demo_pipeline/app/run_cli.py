@@ -9,22 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
 
-from demo_pipeline.app.load import Load
 from demo_pipeline.app.logs import console_logs
 from demo_pipeline.app.options import check_writable, service_options
-from demo_pipeline.app.progress import live_progress
-from demo_pipeline.app.run import RunOptions, run
-from demo_pipeline.app.run_record import RunRecord
 from demo_pipeline.app.stopping import until_stopped
-from demo_pipeline.report import check_traces, print_summary, write_report
 from demo_pipeline.runtime.errors import BrokerError, DemoError, StoppedError, UsageError
 from demo_pipeline.runtime.scenarios import SCENARIOS, STEADY
 
 if TYPE_CHECKING:
     from demo_pipeline.app.logs import LogLevels
-    from demo_pipeline.app.run import RunOutcome
+    from demo_pipeline.app.run import RunOptions, RunOutcome
+    from demo_pipeline.app.run_record import RunRecord
     from demo_pipeline.report import RunResult
 
 _SHOWN_PROBLEMS: Final = 10
@@ -126,6 +121,11 @@ def run_command(
     Without --bootstrap-servers or --kafka, a small embedded broker is started for the run. Schemas
     are those of this package, unless the environment variable SCHEMA_REGISTRY_URL names a registry.
     """
+    from demo_pipeline.app.load import Load
+    from demo_pipeline.app.run import RunOptions
+    from demo_pipeline.app.run_record import RunRecord
+    from demo_pipeline.report import check_traces
+
     if kafka and bootstrap_servers:
         raise UsageError(
             "--kafka starts a cluster, --bootstrap-servers (or KAFKA_BOOTSTRAP_SERVERS) names an "
@@ -168,6 +168,11 @@ def run_command(
 
 
 async def _run(options: RunOptions, record: RunRecord) -> RunOutcome:
+    from rich.console import Console
+
+    from demo_pipeline.app.progress import live_progress
+    from demo_pipeline.app.run import run
+
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     if task is not None:
@@ -187,6 +192,10 @@ def _why(error: Exception) -> str:
 
 
 def _show(result: RunResult, report: Path | None, *, tables: bool) -> None:
+    from rich.console import Console
+
+    from demo_pipeline.report import print_summary, write_report
+
     print_summary(result, Console(), tables=tables)
     if report is not None:
         for file in write_report(result, report):

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 import msgspec
-from rich.console import Console
 
-from demo_pipeline.app.saga_output import print_saga, print_sagas
-from demo_pipeline.app.saga_status import STATES, SagaSelection, listed, shown
-from demo_pipeline.runtime.database import database_url, existing_database
+from demo_pipeline.app.options import LazyChoice
 from demo_pipeline.runtime.errors import DemoError
 
 if TYPE_CHECKING:
@@ -46,7 +43,7 @@ def saga_group() -> None:
 @click.option(
     "--state",
     "states",
-    type=click.Choice(STATES),
+    type=LazyChoice("demo_pipeline.app.saga_status:STATES"),
     multiple=True,
     metavar="STATE",
     help="Only sagas in this state, such as charge-card, compensated or failed; may be repeated.",
@@ -65,6 +62,11 @@ def list_command(
     as_json: bool,
 ) -> None:  # fmt: skip
     """List sagas, latest first."""
+    from rich.console import Console
+
+    from demo_pipeline.app.saga_output import print_sagas
+    from demo_pipeline.app.saga_status import SagaSelection, listed
+
     selection = SagaSelection(states=states, active=active, overdue=overdue, limit=limit)
     sagas = _read(
         lambda database: listed(database, selection, observed=observed), observed=observed
@@ -81,6 +83,11 @@ def list_command(
 @_JSON
 def show_command(*, saga_id: str, observed: bool, as_json: bool) -> None:
     """Show the saga of the order ID, step by step."""
+    from rich.console import Console
+
+    from demo_pipeline.app.saga_output import print_saga
+    from demo_pipeline.app.saga_status import shown
+
     saga = _read(lambda database: shown(database, saga_id, observed=observed), observed=observed)
     if saga is None:
         raise DemoError(f"there is no saga {saga_id}; `saga list` lists all sagas")
@@ -91,6 +98,8 @@ def show_command(*, saga_id: str, observed: bool, as_json: bool) -> None:
 
 
 def _read(read: Callable[[AsyncEngine], Awaitable[Result]], *, observed: bool) -> Result:
+    from demo_pipeline.runtime.database import database_url, existing_database
+
     service = "observer" if observed else "orchestrator"
 
     async def reading() -> Result:

@@ -8,23 +8,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 import msgspec
-from rich.console import Console
 
-from demo_pipeline.app.schemas_output import (
-    print_changes,
-    print_findings,
-    print_registered,
-    summary,
-)
-from demo_pipeline.domain.schemas import FOLDER
 from demo_pipeline.domain.topics import TOPIC_OF
-from demo_pipeline.evolution.check import check_folder
-from demo_pipeline.evolution.comparison import between, steps, unregistered_changes
-from demo_pipeline.evolution.folder import read_folder
 from demo_pipeline.evolution.modes import Mode
-from demo_pipeline.evolution.registering import blocking, register
-from demo_pipeline.evolution.registry import open_registry
-from demo_pipeline.report.wording import counted
 from demo_pipeline.runtime.errors import DemoError, UsageError
 from demo_pipeline.runtime.registry_client import URL_VARIABLE, USER_VARIABLE
 
@@ -39,12 +25,19 @@ Result = TypeVar("Result")
 
 _MESSAGES: Final = frozenset(message.__name__ for message in TOPIC_OF)
 
+
+def _own_folder() -> Path:
+    from demo_pipeline.domain.schemas import FOLDER
+
+    return Path(str(FOLDER))
+
+
 _NAMES = click.argument("names", metavar="[NAME]...", nargs=-1)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _FOLDER = click.option(
     "--folder",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    default=Path(str(FOLDER)),
+    default=_own_folder,
     metavar="DIR",
     help="The folder with the schemas and their history.  [default: the demo's]",
 )
@@ -111,6 +104,13 @@ def check_command(
 
     Exit codes: 0 if the schemas may be released, 1 if not, 2 for wrong usage.
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    from rich.console import Console
+
+    from demo_pipeline.app.schemas_output import print_findings
+    from demo_pipeline.evolution.check import check_folder
+    from demo_pipeline.evolution.folder import read_folder
+    from demo_pipeline.report.wording import counted
+
     schemas = read_folder(folder)
     chosen = _chosen(schemas, names)
     findings = check_folder(schemas, mode, messages=_MESSAGES, names=chosen)
@@ -168,6 +168,12 @@ def diff_command(
       python -m demo_pipeline schemas diff OrderPlaced --from 1 --to 3
       python -m demo_pipeline schemas diff --registry-url http://localhost:8081
     """  # noqa: D301 - as above
+    from rich.console import Console
+
+    from demo_pipeline.app.schemas_output import print_changes
+    from demo_pipeline.evolution.comparison import between, steps, unregistered_changes
+    from demo_pipeline.evolution.folder import read_folder
+
     schemas = read_folder(folder)
     chosen = _chosen(schemas, names)
     if new is not None and old is None:
@@ -211,6 +217,13 @@ def register_command(
       python -m demo_pipeline schemas register OrderPlaced
       python -m demo_pipeline schemas register --registry-url http://localhost:8081
     """  # noqa: D301 - as above
+    from rich.console import Console
+
+    from demo_pipeline.app.schemas_output import print_findings, print_registered
+    from demo_pipeline.evolution.check import check_folder
+    from demo_pipeline.evolution.folder import read_folder
+    from demo_pipeline.evolution.registering import blocking, register
+
     schemas = read_folder(folder)
     chosen = _chosen(schemas, names)
     findings = blocking(check_folder(schemas, mode, messages=_MESSAGES, names=chosen))
@@ -251,6 +264,8 @@ def _chosen(schemas: SchemaFolder, names: Sequence[str]) -> list[str]:
 
 
 def _with_registry(url: str, work: Callable[[Registry], Awaitable[Result]]) -> Result:
+    from demo_pipeline.evolution.registry import open_registry
+
     async def working() -> Result:
         async with open_registry(url) as registry:
             return await work(registry)
@@ -259,6 +274,8 @@ def _with_registry(url: str, work: Callable[[Registry], Awaitable[Result]]) -> R
 
 
 def _fail_for(findings: Sequence[Finding]) -> None:
+    from demo_pipeline.app.schemas_output import summary
+
     if findings:
         raise DemoError(f"{summary(findings)}: the schemas may not be released")
 

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from demo_pipeline.app.logs import console_logs
-from demo_pipeline.app.options import service_options
-from demo_pipeline.app.serve import ServeOptions, serve
+from demo_pipeline.app.options import LazyChoice, service_options
 from demo_pipeline.app.stopping import until_stopped
 from demo_pipeline.runtime.errors import UsageError
-from demo_pipeline.services import SERVICES
 
 if TYPE_CHECKING:
     from demo_pipeline.app.bootstrap import RunningService
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("serve")
-@click.argument("service", metavar="SERVICE", type=click.Choice(tuple(SERVICES)))
+@click.argument("service", metavar="SERVICE", type=LazyChoice("demo_pipeline.services:SERVICES"))
 @service_options
 def serve_command(
     *, service: str, bootstrap_servers: str | None, http_port: int, log_levels: LogLevels
@@ -33,6 +31,8 @@ def serve_command(
     variable SERVICE_DATABASE_URL (such as ORDERS_DATABASE_URL) names another one. Schemas are those
     of this package, unless SCHEMA_REGISTRY_URL names a registry.
     """
+    from demo_pipeline.app.serve import ServeOptions, serve
+
     if not bootstrap_servers:
         raise UsageError(
             "serve needs a Kafka cluster: use --bootstrap-servers HOST:PORT or set "

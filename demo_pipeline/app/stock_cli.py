@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
-from rich.console import Console
 
-from demo_pipeline.app.stock_output import print_check, print_product, print_stock
-from demo_pipeline.app.stock_status import Until, listed, parse_until, shown
-from demo_pipeline.app.stock_verify import verified
-from demo_pipeline.runtime.database import database_url, existing_database
 from demo_pipeline.runtime.errors import DemoError
-from demo_pipeline.services import inventory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from demo_pipeline.app.stock_status import Until
 
 Result = TypeVar("Result")
 
@@ -34,7 +30,7 @@ _DATABASES = click.option(
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class _Until(click.ParamType[Until]):
+class _Until(click.ParamType["Until"]):
     """How far to read a stream."""
 
     name = "TIME|SEQUENCE"
@@ -43,12 +39,21 @@ class _Until(click.ParamType[Until]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Until:
         """Convert the text."""
+        from demo_pipeline.app.stock_status import Until, parse_until
+
         if isinstance(value, Until):
             return value
         try:
             return parse_until(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def _everything() -> Until:
+    """Return the bound of a stream that is read to its end."""
+    from demo_pipeline.app.stock_status import Until
+
+    return Until()
 
 
 @click.group("stock")
@@ -69,6 +74,11 @@ def stock_group() -> None:
 @_JSON
 def list_command(*, databases: Path, as_json: bool) -> None:
     """List the stock of all products."""
+    from rich.console import Console
+
+    from demo_pipeline.app.stock_output import print_stock
+    from demo_pipeline.app.stock_status import listed
+
     stock = _read(databases, listed)
     if as_json:
         _print_json(stock)
@@ -82,7 +92,7 @@ def list_command(*, databases: Path, as_json: bool) -> None:
     "--at",
     "until",
     type=_Until(),
-    default=Until(),
+    default=_everything,
     help="The stock after this event (its number in the product's log), or at this time: ISO 8601, "
     "UTC without a zone, or an age such as 15m or 2d.  [default: now]",
 )
@@ -100,6 +110,11 @@ def show_command(
     *, sku: str, until: Until, from_beginning: bool, events: int, databases: Path, as_json: bool
 ) -> None:
     """Show the stock of the product SKU, and the events that led to it."""
+    from rich.console import Console
+
+    from demo_pipeline.app.stock_output import print_product
+    from demo_pipeline.app.stock_status import shown
+
     stock = _read(
         databases,
         lambda database: shown(database, sku, until, from_beginning=from_beginning, events=events),
@@ -119,6 +134,11 @@ def verify_command(*, databases: Path, as_json: bool) -> None:
     The result has to be equal to every snapshot, to the current stock and to what each order was
     answered. Exits with 1 if something differs. Services may run meanwhile.
     """
+    from rich.console import Console
+
+    from demo_pipeline.app.stock_output import print_check
+    from demo_pipeline.app.stock_verify import verified
+
     check = _read(databases, verified)
     if as_json:
         _print_json(check)
@@ -133,6 +153,9 @@ def _print_json(value: object) -> None:
 
 
 def _read(folder: Path, read: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:
+    from demo_pipeline.runtime.database import database_url, existing_database
+    from demo_pipeline.services import inventory
+
     name = inventory.SERVICE.name
 
     async def reading() -> Result:

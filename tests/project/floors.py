@@ -32,7 +32,7 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
         ("__main__",),
     ),
     "dashboards": (
-        ("durations", "own"),
+        ("durations", "formats", "own"),
         ("config",),
         ("model",),
         ("render", "signals"),

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from tracing.cli.dlq_one import lookup_of
 from tracing.cli.dlq_sending import confirm_other_system, remember_option, replay_telemetry
-from tracing.cli.dlq_state import Again, ask_again, replay_topic_option
 from tracing.cli.editor import edit_file, private_file
 from tracing.cli.option_types import DeadLetterName
 from tracing.cli.options import (
@@ -19,20 +17,18 @@ from tracing.cli.options import (
     json_option,
     naming,
     recognising,
+    replay_topic_option,
     yes_option,
 )
 from tracing.cli.terminal import confirm
 from tracing.core.text import printable
-from tracing.dlq.editing import Draft
-from tracing.dlq.originals import Originals
-from tracing.dlq.reading import reader
-from tracing.dlq.replaying import replay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tracing.cli.dlq_one import Lookup
     from tracing.delivery.dead_letter_names import DeadLetterNames
+    from tracing.dlq.editing import Draft
     from tracing.dlq.places import LetterId
     from tracing.dlq.reading import Letter
     from tracing.dlq.replayed import ReplayStatus
@@ -78,6 +74,9 @@ def edit_command(
     JSON has to stay JSON. The dead letter itself stays in its topic, unchanged. A consumer with an
     inbox that has already applied the event skips it.
     """
+    from tracing.cli.dlq_one import lookup_of
+    from tracing.dlq.editing import Draft
+
     del suffix  # Not needed for one dead letter; accepted for users who always set it.
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask at: add --yes")
@@ -120,6 +119,9 @@ def edit_command(
 
 async def _whole(lookup: Lookup, dead_letter: Letter, provenance: Provenance) -> Letter:
     """Return a dead letter with the value of its record, which it may only refer to."""
+    from tracing.dlq.originals import Originals
+    from tracing.dlq.reading import reader
+
     if lookup.formats.copies_records(provenance):
         return dead_letter
     async with reader(lookup.connection) as consumer:
@@ -127,6 +129,8 @@ async def _whole(lookup: Lookup, dead_letter: Letter, provenance: Provenance) ->
 
 
 def _ask_again(status: ReplayStatus, *, yes: bool) -> None:
+    from tracing.cli.dlq_state import Again, ask_again
+
     again = Again()
     again.add(status)
     ask_again(again, yes=yes)
@@ -157,6 +161,8 @@ def _edited(draft: Draft, *, yes: bool) -> bytes:
 async def _send(
     lookup: Lookup, dead_letter: Letter, seen: ReplayStatus, *, remember: bool, yes: bool
 ) -> Replayed:
+    from tracing.dlq.replaying import replay
+
     async def alone() -> AsyncIterator[Letter]:
         yield dead_letter
 

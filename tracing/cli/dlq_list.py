@@ -3,48 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracing.cli.dlq_chosen import chosen
-from tracing.cli.dlq_output import (
-    check_complete,
-    dead_letter_line,
-    print_summary,
-    summary_document,
-    trouble,
-)
-from tracing.cli.dlq_state import (
-    history_lines,
-    is_pending,
-    not_replayed_option,
-    note_missing,
-    replay_topic_option,
-)
 from tracing.cli.options import (
     connecting,
     connection_of,
     formats_of,
     json_option,
+    not_replayed_option,
+    replay_topic_option,
     selecting,
     trace_url_option,
 )
-from tracing.cli.terminal import console, counting, fail
-from tracing.dlq.documents import dead_letter_document
-from tracing.dlq.replay_log import ReplayLog
-from tracing.dlq.selection import limited, selected, unreplayed
-from tracing.dlq.summary import Summary
+from tracing.cli.terminal import fail
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from tracing.dlq.origins import Origins
     from tracing.dlq.places import Troubles
-    from tracing.dlq.reading import Letter
-    from tracing.dlq.replayed import ReplayHistory
 
 
 @click.command("list")
@@ -82,13 +58,19 @@ def list_command(
     If a topic or partition cannot be read, the others are listed, and the exit code is 1. If a
     topic of --topic does not exist, and no dead letter came from it, the exit code is 2.
     """
+    from tracing.cli.dlq_chosen import chosen
+    from tracing.cli.dlq_listing import Format, Listing
+    from tracing.cli.dlq_state import note_missing
+    from tracing.dlq.replay_log import ReplayLog
+    from tracing.dlq.selection import selected, unreplayed
+
     if limit is not None and not each:
         raise click.UsageError("--limit needs --each: groups are always counted in full")
     if limit is not None and fail_if_any:
         raise click.UsageError("--fail-if-any looks at all selected dead letters: omit --limit")
     connection = connection_of(options, timeout)
     formats = formats_of(options)
-    format_ = _Format(limit, trace_url, as_json)
+    format_ = Format(limit, trace_url, as_json)
 
     async def run() -> int:
         topics, selection, origins, sources = await chosen(
@@ -105,7 +87,7 @@ def list_command(
         )
         if not_replayed:
             dead_letters = unreplayed(dead_letters, history)
-        listing = _Listing(origins, history, troubles, format_)
+        listing = Listing(origins, history, troubles, format_)
         await (listing.print_each if each else listing.print_summary)(dead_letters)
         if not listing.cut:
             sources.check()
@@ -114,92 +96,3 @@ def list_command(
     pending = asyncio.run(run())
     if fail_if_any and pending:
         fail(f"{pending} dead letters are not known to have been replayed", quiet=as_json)
-
-
-class _Format(NamedTuple):
-    """How to print dead letters."""
-
-    limit: int | None
-    trace_url: str | None
-    as_json: bool
-
-
-class _Listing:
-    """Prints dead letters, and counts those that may wait for a replay.
-
-    Attributes:
-        pending: Number of those.
-        cut: Whether the limit was reached, so that others may not have been read.
-    """
-
-    def __init__(
-        self, origins: Origins, history: ReplayHistory, troubles: Troubles, format_: _Format
-    ) -> None:
-        self._origins = origins
-        self._history = history
-        self._troubles = troubles
-        self._format = format_
-        self.pending = 0
-        self.cut = False
-
-    async def print_summary(self, dead_letters: AsyncGenerator[Letter, None]) -> None:
-        """Print them by topic, group and error."""
-        history, troubles = self._history, self._troubles
-        summary = Summary()
-        with counting("dead letters read") as read:
-            async for dead_letter in self._counted(dead_letters):
-                refusal = self._origins.refusal(dead_letter)
-                summary.add(dead_letter, refusal, history.status(dead_letter).state)
-                read(1)
-        if self._format.as_json:
-            document = {
-                **summary_document(summary, history),
-                "replays_unknown": history.problem,
-                "unread": {name: trouble(error) for name, error in troubles.items()},
-            }
-            click.echo(json.dumps(document, indent=2))
-        elif summary.read or not troubles:
-            print_summary(summary, console(), history)
-        check_complete(troubles, read=bool(summary.read) or self._format.as_json)
-
-    async def print_each(self, dead_letters: AsyncGenerator[Letter, None]) -> None:
-        """Print them one by one, as they arrive."""
-        printing = self._print_documents if self._format.as_json else self._print_lines
-        async with aclosing(limited(self._counted(dead_letters), self._format.limit)) as few:
-            number = await printing(few)
-        self.cut = number == self._format.limit
-        for line in history_lines(self._history):
-            click.echo(line, err=True)
-        check_complete(self._troubles, read=bool(number))
-
-    async def _counted(
-        self, dead_letters: AsyncGenerator[Letter, None]
-    ) -> AsyncGenerator[Letter, None]:
-        async with aclosing(dead_letters):
-            async for dead_letter in dead_letters:
-                self.pending += is_pending(dead_letter, self._history.status(dead_letter))
-                yield dead_letter
-
-    async def _print_lines(self, few: AsyncGenerator[Letter, None]) -> int:
-        number = 0
-        async for dead_letter in few:
-            refusal = self._origins.refusal(dead_letter)
-            click.echo(dead_letter_line(dead_letter, refusal, self._history.status(dead_letter)))
-            number += 1
-        return number
-
-    async def _print_documents(self, few: AsyncGenerator[Letter, None]) -> int:
-        """Print one JSON document, without holding all dead letters in memory."""
-        number = 0
-        async for dead_letter in few:
-            document = dead_letter_document(
-                dead_letter,
-                trace_url=self._format.trace_url,
-                refusal=self._origins.refusal(dead_letter),
-                status=self._history.status(dead_letter),
-            )
-            start = "," if number else "["
-            click.echo(f"{start}\n  {json.dumps(document)}", nl=False)
-            number += 1
-        click.echo("\n]" if number else "[]")
-        return number

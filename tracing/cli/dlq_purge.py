@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracing.cli.dlq_chosen import SUFFIX, is_dead_letter_topic
-from tracing.cli.dlq_state import replay_topic_option
 from tracing.cli.option_types import DeadLetterName, Moment
 from tracing.cli.options import (
     connecting,
@@ -19,15 +17,12 @@ from tracing.cli.options import (
     json_option,
     naming,
     recognising,
+    replay_topic_option,
     yes_option,
 )
 from tracing.cli.terminal import confirm
 from tracing.core.times import iso_time
 from tracing.delivery.dead_letter_names import TOPIC
-from tracing.dlq.claims import forget_deleted
-from tracing.dlq.purging import purge, purgeable
-from tracing.dlq.reading import letters, topics_of
-from tracing.dlq.replay_log import ReplayLog
 
 if TYPE_CHECKING:
     from tracing.delivery.dead_letter_names import DeadLetterNames
@@ -83,6 +78,11 @@ def purge_command(
     those after it. What --replay-topic remembers of deleted dead letters is deleted as well, where
     the cluster allows it.
     """
+    from tracing.dlq.claims import forget_deleted
+    from tracing.dlq.purging import purge, purgeable
+    from tracing.dlq.reading import letters
+    from tracing.dlq.replay_log import ReplayLog
+
     if (before is not None) + bool(up_to) + everything != 1:
         raise click.UsageError("say what to delete, one of: --before AGE, --up-to ID, --all")
     topics = topics or tuple(sorted({chosen.topic for chosen in up_to}))
@@ -146,6 +146,9 @@ async def _check_existing(
     Raises:
         click.UsageError: One does not.
     """
+    from tracing.cli.dlq_chosen import is_dead_letter_topic
+    from tracing.dlq.reading import topics_of
+
     existing = await topics_of(connection)
     if missing := sorted(set(topics) - existing):
         others = sorted(
@@ -165,6 +168,8 @@ def _check_names(
     suffix: str | None,
     formats: DeadLetterFormats,
 ) -> None:
+    from tracing.cli.dlq_chosen import SUFFIX, is_dead_letter_topic
+
     for topic in topics:
         if not is_dead_letter_topic(topic, names, suffix, formats):
             end = suffix or (SUFFIX if names.template == TOPIC else None)

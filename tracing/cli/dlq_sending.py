@@ -10,13 +10,13 @@ import click
 
 from tracing.cli.terminal import confirm
 from tracing.headers.dead_letter import WRITTEN_BY
-from tracing.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tracing.dlq.places import LetterId
     from tracing.headers.dead_letter import Provenance
+    from tracing.telemetry import Telemetry
 
 _PIPELINE: Final = "dead-letters"
 
@@ -53,8 +53,10 @@ def replay_telemetry() -> Iterator[Telemetry]:
 
     What the environment wants on the console goes to standard error.
     """
+    from tracing.telemetry import Telemetry
+
     try:
-        from tracing import otlp  # noqa: PLC0415 - the extra `cli` brings no SDK
+        from tracing import otlp  # the extra `cli` brings no SDK
     except ImportError:
         yield Telemetry(_PIPELINE)
         return

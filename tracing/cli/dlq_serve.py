@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from tracing.cli.attempts import forget_attempts
-from tracing.cli.dlq_chosen import is_dead_letter_topic
 from tracing.cli.dlq_sending import replay_telemetry
-from tracing.cli.dlq_state import replay_topic_option
-from tracing.cli.failures import explained
 from tracing.cli.option_types import Positive
 from tracing.cli.options import (
     connecting,
@@ -19,6 +16,7 @@ from tracing.cli.options import (
     formats_of,
     naming,
     recognising,
+    replay_topic_option,
     trace_url_option,
 )
 from tracing.core.extras import missing_extra
@@ -99,11 +97,13 @@ def serve_command(
     would go where, and sends just these once that is confirmed. Keys and values are shown on
     request, and only with --show-payload.
     """
+    from tracing.cli.dlq_chosen import is_dead_letter_topic
+
     try:
-        from tracing.dlq_web.app import application  # noqa: PLC0415 - the extra may be missing
-        from tracing.dlq_web.guard import Secrets  # noqa: PLC0415
-        from tracing.dlq_web.server import is_loopback, listening, names_of, serve  # noqa: PLC0415
-        from tracing.dlq_web.settings import Settings  # noqa: PLC0415
+        from tracing.dlq_web.app import application  # the extra may be missing
+        from tracing.dlq_web.guard import Secrets
+        from tracing.dlq_web.server import is_loopback, listening, names_of, serve
+        from tracing.dlq_web.settings import Settings
     except ModuleNotFoundError as error:
         raise click.ClickException(str(missing_extra("dlq serve", "web", error))) from error
 
@@ -151,6 +151,8 @@ def serve_command(
 
 
 def _explain(error: Exception) -> str | None:
+    from tracing.cli.failures import explained
+
     explanation = explained(error)
     # The next failure may have other reasons.
     forget_attempts()

@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracing.cli.dlq_one import lookup_of
-from tracing.cli.dlq_output import print_document
-from tracing.cli.dlq_state import replay_topic_option
 from tracing.cli.option_types import DeadLetterName
 from tracing.cli.options import (
     connecting,
     json_option,
     naming,
     recognising,
+    replay_topic_option,
     trace_url_option,
 )
 from tracing.cli.terminal import console
-from tracing.dlq.documents import dead_letter_document
 
 if TYPE_CHECKING:
     from tracing.delivery.dead_letter_names import DeadLetterNames
@@ -60,6 +57,10 @@ def show_command(
 
     It also shows whether the dead letter was replayed.
     """
+    from tracing.cli.dlq_one import lookup_of
+    from tracing.cli.dlq_output import print_document
+    from tracing.dlq.documents import dead_letter_document
+
     del suffix  # Not needed for one dead letter; accepted for users who always set it.
     lookup = lookup_of(
         options, dead_letter_id, names=names, replay_topic=replay_topic, timeout_s=timeout

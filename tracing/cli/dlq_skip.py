@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from aiokafka.structs import TopicPartition
 
 from tracing.cli.options import (
     connecting,
@@ -21,7 +20,6 @@ from tracing.cli.options import (
 from tracing.cli.terminal import confirm
 from tracing.core.text import printable
 from tracing.core.times import iso_time
-from tracing.dlq.skipping import bury, save, skip_to, skippable
 
 if TYPE_CHECKING:
     from tracing.delivery.dead_letter_names import DeadLetterNames
@@ -77,6 +75,10 @@ def skip_command(
     Use it for a record that the group's clients cannot read. When the group is started again, it
     continues after that record.
     """
+    from aiokafka.structs import TopicPartition
+
+    from tracing.dlq.skipping import bury, save, skip_to, skippable
+
     del suffix  # Not needed: this command does not search for dead-letter topics.
     if to_dead_letters and file is not None:
         raise click.UsageError("--save and --to-dead-letters exclude each other")

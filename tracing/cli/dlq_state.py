@@ -1,18 +1,18 @@
-"""Whether dead letters were replayed: the options, words and questions of the commands."""
+"""Whether dead letters were replayed: the words and questions of the commands."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from tracing.cli.option_types import TopicName
 from tracing.core.text import printable
 from tracing.core.times import iso_time
-from tracing.dlq.replayed import REPLAY_TOPIC, ReplayState
+from tracing.delivery.dead_letter_names import REPLAY_TOPIC
+from tracing.dlq.replayed import ReplayState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from tracing.dlq.reading import Letter
     from tracing.dlq.replay_log import ReplayLog
     from tracing.dlq.replayed import ReplayHistory, ReplayStatus
-
-replay_topic_option: Final = click.option(
-    "--replay-topic",
-    type=TopicName(),
-    default=REPLAY_TOPIC,
-    show_default=True,
-    envvar="PIPELINE_TRACING_REPLAY_TOPIC",
-    help="The topic that remembers what was replayed (or PIPELINE_TRACING_REPLAY_TOPIC).",
-)
-not_replayed_option: Final = click.option(
-    "--not-replayed",
-    is_flag=True,
-    help="Leave out the dead letters that are known to have been replayed.",
-)
 
 
 class Counted(Protocol):

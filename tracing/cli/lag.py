@@ -13,7 +13,6 @@ import click
 
 from tracing.cli.lag_check import LagCheck
 from tracing.cli.lag_measure import USUAL_S, Measuring
-from tracing.cli.lag_output import document, print_sweep
 from tracing.cli.option_types import Duration, NamePattern, Positive
 from tracing.cli.options import (
     connecting,
@@ -24,12 +23,12 @@ from tracing.cli.options import (
 )
 from tracing.cli.terminal import console, fail
 from tracing.core.times import iso_time
-from tracing.lag.monitor import REMARKS, LagMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tracing.lag.model import Sweep
+    from tracing.lag.monitor import LagMonitor
     from tracing.telemetry import Telemetry
 
 _SERVICE = "pipeline-lag-monitor"
@@ -100,6 +99,8 @@ def lag_command(
     that clients cannot read, and commands with several readers are shown as remarks; the exit code
     is still 0, unless --fail-if-over is set.
     """
+    from tracing.lag.monitor import LagMonitor
+
     if daemon and (as_json or each):
         raise click.UsageError("--daemon prints nothing: omit --json and --each")
     if by_topic and not daemon:
@@ -168,6 +169,8 @@ class _Show:
         self.check: LagCheck | None = None
 
     def __call__(self, sweep: Sweep) -> None:
+        from tracing.cli.lag_output import document, print_sweep
+
         if self._limit_s is not None:
             self.check = LagCheck.of(sweep, self._limit_s)
         if self._as_json:
@@ -198,6 +201,8 @@ def _check_window(window_s: float, interval_s: float, *, once: bool) -> None:
 @contextmanager
 def _remarks_unlogged() -> Iterator[None]:
     """Log no remarks, which the output shows."""
+    from tracing.lag.monitor import REMARKS
+
     logger = logging.getLogger(REMARKS)
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -210,7 +215,7 @@ def _remarks_unlogged() -> Iterator[None]:
 @contextmanager
 def _exporting() -> Iterator[Telemetry]:
     try:
-        from tracing import otlp  # noqa: PLC0415 - an extra that only this option needs
+        from tracing import otlp  # an extra that only this option needs
     except ImportError as missing:
         raise click.ClickException(str(missing)) from None
     try:

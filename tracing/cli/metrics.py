@@ -6,9 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.table import Table
 
-from tracing.cli.tables import print_table
 from tracing.cli.terminal import console
 from tracing.core.environment import TYPE_LABEL_VARIABLE
 from tracing.messaging.order_memory import MAX_KEYS
@@ -17,6 +15,8 @@ from tracing.metrics.cardinality import DEFAULT_MAX_SERIES
 from tracing.metrics.message_types import MAX_MESSAGE_TYPES
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from tracing.metrics.metric import Metric
 
 HEADINGS: Final = ("metric", "kind", "unit", "labels", "in Prometheus", "meaning")
@@ -70,6 +70,8 @@ Made from `tracing/metrics/catalog.py` by `python -m tracing metrics --markdown`
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for machines.")
 def metrics_command(*, as_markdown: bool, as_json: bool) -> None:
     """List all metrics with their labels and their names in Prometheus."""
+    from tracing.cli.tables import print_table
+
     if as_markdown and as_json:
         raise click.UsageError("--markdown and --json exclude each other")
     if as_markdown:
@@ -116,6 +118,8 @@ def _cells(metric: Metric) -> tuple[str, ...]:
 
 
 def _table() -> Table:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for heading in ("metric", "in Prometheus", "kind", "labels"):
         table.add_column(heading)

@@ -6,16 +6,17 @@ import math
 import re
 from datetime import UTC, datetime
 from time import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from tracing.core.times import UNITS
 from tracing.delivery.dead_letter_names import DeadLetterNames
-from tracing.dlq.places import LetterId
 from tracing.headers.dead_letter_formats import ORIGIN_FIELDS
 from tracing.kafka.transport import is_topic_name
-from tracing.lag.choice import patterns
+
+if TYPE_CHECKING:
+    from tracing.dlq.places import LetterId
 
 _LONGEST_S = 86_400.0
 _address = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/@]+)(?::([0-9]{1,5}))?").fullmatch
@@ -36,7 +37,7 @@ class Moment(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-class DeadLetterName(click.ParamType[LetterId]):
+class DeadLetterName(click.ParamType["LetterId"]):
     """A dead letter's id."""
 
     name = "TOPIC/PARTITION/OFFSET"
@@ -45,6 +46,8 @@ class DeadLetterName(click.ParamType[LetterId]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> LetterId:
         """Convert the text."""
+        from tracing.dlq.places import LetterId
+
         try:
             return LetterId.parse(str(value))
         except ValueError as error:
@@ -142,6 +145,8 @@ class NamePattern(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Check the text."""
+        from tracing.lag.choice import patterns
+
         try:
             patterns([str(value)])
         except ValueError as error:

@@ -15,9 +15,9 @@ from tracing.cli.option_types import (
     OriginHeader,
     Positive,
     Template,
+    TopicName,
 )
-from tracing.delivery.dead_letter_names import TOPIC
-from tracing.dlq.replayed import REPLAY_TOPIC
+from tracing.delivery.dead_letter_names import REPLAY_TOPIC, TOPIC
 from tracing.headers.dead_letter_formats import DeadLetterFormats
 from tracing.kafka.connection import Connection, read_command_config
 
@@ -36,6 +36,19 @@ trace_url_option: Final = click.option(
     envvar="PIPELINE_TRACING_TRACE_URL",
     metavar="URL",
     help="The URL of a trace, with {trace_id} for its id (or PIPELINE_TRACING_TRACE_URL).",
+)
+replay_topic_option: Final = click.option(
+    "--replay-topic",
+    type=TopicName(),
+    default=REPLAY_TOPIC,
+    show_default=True,
+    envvar="PIPELINE_TRACING_REPLAY_TOPIC",
+    help="The topic that remembers what was replayed (or PIPELINE_TRACING_REPLAY_TOPIC).",
+)
+not_replayed_option: Final = click.option(
+    "--not-replayed",
+    is_flag=True,
+    help="Leave out the dead letters that are known to have been replayed.",
 )
 
 

@@ -71,7 +71,7 @@ class Program:
             return self._end("stopped", STOPPED)
 
     def _run(self, arguments: Sequence[str] | None) -> int:
-        import click  # noqa: PLC0415 - may be missing
+        import click  # may be missing
 
         module, _, group = self.commands.partition(":")
         commands: click.Group = getattr(import_module(module), group)

@@ -7,17 +7,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import click
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-from tracing.cli.tables import WIDEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.console import Console
+
 
 def console() -> Console:
     """Return a console on standard output, on which nothing is wrapped if it is not a terminal."""
+    from rich.console import Console
+
+    from tracing.cli.tables import WIDEST
+
     terminal = Console()
     return terminal if terminal.is_terminal else Console(width=WIDEST)
 
@@ -32,6 +34,9 @@ class ProgressCallback(Protocol):
 @contextmanager
 def counting(what: str) -> Iterator[ProgressCallback]:
     """Show a running count on standard error, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(),
@@ -63,6 +68,8 @@ def waiting(what: str, seconds: float | None) -> Iterator[Callable[[], None]]:
     Yields:
         A function that removes the line, before anything else is printed.
     """
+    from rich.console import Console
+
     console = Console(stderr=True)
     status = console.status(f"{what} for up to {seconds:g} s") if seconds else None
     if status is None or not console.is_terminal:

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 TOPIC: Final = "{topic}.{group}.dlq"
 """The name of a dead-letter topic, unless `DeadLetters(topic=...)` chose another."""
 
+REPLAY_TOPIC: Final = "__pipeline_dead_letter_replays"
+"""The topic that remembers replays, unless another one is named.
+
+No dead letter can write to it: a topic with such a name never receives replays.
+"""
+
 _ANYTHING: Final = "(.+)"
 
 

@@ -12,9 +12,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.structs import TopicPartition
 
+from tracing.delivery.dead_letter_names import REPLAY_TOPIC
 from tracing.dlq.places import extents_at_once
 from tracing.dlq.reading import reader
-from tracing.dlq.replayed import REPLAY_TOPIC, ReplayHistory
+from tracing.dlq.replayed import ReplayHistory
 from tracing.kafka.cluster import EARLIEST, Cluster
 from tracing.kafka.readable_polls import ReadablePolls
 

@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 
     from tracing.dlq.reading import Letter
 
-REPLAY_TOPIC: Final = "__pipeline_dead_letter_replays"
-"""The topic of the marks, unless another one is named.
-
-No dead letter can write to it: a topic with such a name never receives replays.
-"""
-
 _VERSION: Final = 1
 _BEGUN: Final = "begun"
 _SENT: Final = "sent"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tracing.delivery.dead_letter_names import TOPIC
-from tracing.dlq.replayed import REPLAY_TOPIC
+from tracing.delivery.dead_letter_names import REPLAY_TOPIC, TOPIC
 from tracing.headers.dead_letter_formats import FORMATS
 
 if TYPE_CHECKING:

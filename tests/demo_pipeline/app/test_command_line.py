@@ -14,6 +14,7 @@ from demo_pipeline.broker import EmbeddedBroker
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.runtime.errors import DemoError, UsageError
 from demo_pipeline.services import SERVICES
+from demo_pipeline.services.read_models import PROJECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,6 +155,19 @@ def test_an_unusable_registry_url_is_wrong_usage(
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["run", "--help"])
     assert "--scenario" in capsys.readouterr().out
+
+
+def test_the_help_of_replay_names_the_read_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["replay", "--help"])
+    assert f"--read-model [{'|'.join(PROJECTIONS)}]" in capsys.readouterr().out
+
+
+def test_an_unknown_service_is_refused_with_the_names_of_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert 2 == main(["serve", "shop"])
+    line = _one_line(capsys)
+    assert [] == [name for name in SERVICES if repr(name) not in line]
 
 
 @pytest.mark.integration

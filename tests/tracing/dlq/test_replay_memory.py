@@ -16,9 +16,9 @@ from aiokafka.structs import TopicPartition
 
 from tests.tracing.dlq.cluster import Cluster
 from tracing import Replay, Telemetry
+from tracing.delivery.dead_letter_names import REPLAY_TOPIC
 from tracing.dlq import Connection, Purge, ReplayLog, letters, purge, replay, replaying
 from tracing.dlq.claims import Claims
-from tracing.dlq.replayed import REPLAY_TOPIC
 from tracing.lag import LagMonitor
 from tracing.testing import Capture
 

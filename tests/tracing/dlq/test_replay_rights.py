@@ -11,7 +11,7 @@ import pytest
 from tests.tracing.dlq.cluster import Cluster
 from tests.tracing.lag.guarded import DESCRIBE, READ, TOPIC, GuardedKafka
 from tracing.__main__ import main
-from tracing.dlq.replayed import REPLAY_TOPIC
+from tracing.delivery.dead_letter_names import REPLAY_TOPIC
 
 if TYPE_CHECKING:
     from pathlib import Path
