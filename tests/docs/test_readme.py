@@ -15,7 +15,7 @@ from tracing.testing import eventually
 @pytest.mark.integration
 async def test_the_service_runs_fails_retries_gives_up_and_is_replayed(tmp_path: Path) -> None:
     export, service, order = commands(README, "See it")
-    outage, second, listing, mended, replay, lag = commands(README, "Retries and dead letters")
+    outage, second, _, listing, mended, replay, lag = commands(README, "Retries and dead letters")
     for title in ("payment.py", "order.py"):
         (tmp_path / title).write_text(file_in(README, title))
     shell = Terminal(tmp_path)

@@ -23,7 +23,7 @@ async def test_the_shop_charges_fails_keeps_and_replays(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     _, export, saga, payment, orders = commands(TUTORIAL, "Run it")
     (order,) = commands(TUTORIAL, "Place an order")
-    outage, second, listing, mended, replay = commands(TUTORIAL, "Let it fail")
+    outage, second, _, listing, mended, replay = commands(TUTORIAL, "Let it fail")
     port = str(free_ports(1)[0])
     shell = Terminal(tmp_path)
     async with AsyncExitStack() as stack:
