@@ -102,6 +102,8 @@ def serve_command(
     try:
         from tracing.dlq_web.app import application  # the extra may be missing
         from tracing.dlq_web.guard import Secrets
+        from tracing.dlq_web.reading import Reading
+        from tracing.dlq_web.replay_plans import Plans
         from tracing.dlq_web.server import is_loopback, listening, names_of, serve
         from tracing.dlq_web.settings import Settings
     except ModuleNotFoundError as error:
@@ -147,7 +149,14 @@ def serve_command(
             f"http://{hosts[0]}:{listener.getsockname()[1]}{secrets.entry}",
             err=True,
         )
-        serve(application(settings, secrets, frozenset(hosts)), listener)
+        plans = Plans(settings, Reading(settings))
+
+        def is_replaying() -> bool:
+            if plans.running:
+                click.echo("a replay is under way: waiting up to 10 s for its end", err=True)
+            return plans.running
+
+        serve(application(settings, secrets, frozenset(hosts), plans), listener, is_replaying)
 
 
 def _explain(error: Exception) -> str | None:

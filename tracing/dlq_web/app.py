@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 
 def application(
-    settings: Settings, secrets: Secrets, hosts: frozenset[str] = frozenset()
+    settings: Settings,
+    secrets: Secrets,
+    hosts: frozenset[str] = frozenset(),
+    plans: Plans | None = None,
 ) -> ASGIApp:
     """Return the application.
 
@@ -37,11 +40,12 @@ def application(
         settings: The options of the server.
         secrets: The secrets of this start.
         hosts: Names of this host that browsers may use, besides those of the loopback interface.
+        plans: The plans of replays, for callers that ask for their state.
     """
+    plans = plans or Plans(settings, Reading(settings))
     rendering = Rendering(settings, secrets)
-    reading = Reading(settings)
-    pages = Pages(settings, reading, rendering)
-    replays = ReplayPages(settings, Plans(settings, reading), rendering, secrets)
+    pages = Pages(settings, plans.reading, rendering)
+    replays = ReplayPages(settings, plans, rendering, secrets)
     style = (files("tracing.dlq_web") / "style.css").read_bytes()
     failures = _Failures(settings, rendering)
     routes = [

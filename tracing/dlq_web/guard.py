@@ -6,16 +6,17 @@ that the address in the terminal opens, and, to change something, an origin and 
 pages of this server know.
 
 Cookies are sent to all ports of a host. So the path of this one is a name that no other server on
-this host is asked for.
+this host is asked for, and its name is one that no other server sets.
 """
 
 from __future__ import annotations
 
 import re
+from asyncio import CancelledError
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from http import HTTPStatus
-from secrets import token_urlsafe
+from secrets import token_hex, token_urlsafe
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
@@ -23,7 +24,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse
 
-from tracing.dlq_web.problems import ASK_THE_TERMINAL, PageError
+from tracing.dlq_web.problems import ASK_THE_TERMINAL, PageError, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +38,6 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 FORM: Final = "tracing.dlq_web.form"
 """Where in a request's scope the fields of its form are, once the request was let in."""
 
-_COOKIE: Final = "dead_letters"
 _WITH_PORT: Final = re.compile(rf"({HOST.pattern})(?::[0-9]{{1,5}})?")
 _LARGEST: Final = 256 * 1024
 _MOST_FIELDS: Final = 1000
@@ -63,6 +63,7 @@ class Secrets:
     Attributes:
         token: In the address that the terminal shows; opens a session.
         session: In the cookie.
+        cookie: The name of the cookie; no secret.
         form: In each form.
         base: The path of all pages; no secret by itself.
     """
@@ -70,6 +71,7 @@ class Secrets:
     token: str = field(default_factory=token_urlsafe, repr=False)
     session: str = field(default_factory=token_urlsafe, repr=False)
     form: str = field(default_factory=token_urlsafe, repr=False)
+    cookie: str = field(default_factory=lambda: f"dead_letters_{token_hex(4)}")
     base: str = field(default_factory=lambda: f"/{token_urlsafe(9)}")
 
     @property
@@ -105,18 +107,30 @@ class Guard:
         if scope["type"] != "http":
             return
 
+        begun = False
+
         async def restricted(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
+        try:
+            await (await self._answer(scope, receive))(scope, receive, restricted)
+        except CancelledError:
+            # Only the end of the server cancels a request.
+            if not begun:
+                await self._refuse(stopped())(scope, receive, restricted)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> ASGIApp:
         try:
             answer = self._admit(scope)
             if answer is None and scope["method"] == "POST":
                 scope[FORM] = self._form(await _body(receive))
         except PageError as error:
-            answer = self._refuse(error)
-        await (answer or self._app)(scope, receive, restricted)
+            return self._refuse(error)
+        return answer or self._app
 
     def _admit(self, scope: Scope) -> Response | None:
         """Return the answer that opens a session; `None` for a request of a session.
@@ -136,7 +150,7 @@ class Guard:
             return None
         elif tokens := parse_qs(scope["query_string"].decode("latin-1")).get("token"):
             return self._open(tokens[0])
-        session = cookie_parser(headers.get("cookie", "")).get(_COOKIE, "")
+        session = cookie_parser(headers.get("cookie", "")).get(self._secrets.cookie, "")
         if not _same(session, self._secrets.session):
             raise PageError(HTTPStatus.FORBIDDEN, "This browser has no session", ASK_THE_TERMINAL)
         return None
@@ -158,7 +172,7 @@ class Guard:
             raise PageError(HTTPStatus.FORBIDDEN, "This address is not valid now", ASK_THE_TERMINAL)
         answer = RedirectResponse(f"{self._secrets.base}/", HTTPStatus.SEE_OTHER)
         answer.set_cookie(
-            _COOKIE,
+            self._secrets.cookie,
             self._secrets.session,
             path=f"{self._secrets.base}/",
             httponly=True,
@@ -197,6 +211,8 @@ async def _body(receive: Receive) -> bytes:
     body = b""
     while True:
         message: Mapping[str, Any] = await receive()
+        if message["type"] == "http.disconnect":
+            raise PageError(HTTPStatus.BAD_REQUEST, "This form has no end", "Nothing was done.")
         part: bytes = message.get("body", b"")
         body += part
         if len(body) > _LARGEST:

@@ -110,7 +110,7 @@ class Pages:
             raise not_valid(error) from None
         page = await self._reading.page(choice)
         return self._rendering.page(
-            "letters", choice=choice, page=page, command=command_for(choice)
+            "letters", choice=choice, page=page, command=command_for(choice, self._settings)
         )
 
     async def letter(self, request: Request) -> Response:

@@ -58,3 +58,12 @@ def not_allowed() -> PageError:
 def no_answer(why: str) -> PageError:
     """Return the error of a cluster that cannot be used."""
     return PageError(HTTPStatus.SERVICE_UNAVAILABLE, "The cluster cannot be read", why)
+
+
+def stopped() -> PageError:
+    """Return the error of a page that was not made before the server ended."""
+    return PageError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The server was stopped",
+        "Start it again. What it sent, if anything, is shown with each dead letter.",
+    )

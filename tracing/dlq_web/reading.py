@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
 from tracing.dlq.origins import Origins
 from tracing.dlq.places import LetterId
-from tracing.dlq.reading import letters, topics_of
+from tracing.dlq.reading import letters, reader, topics_of
 from tracing.dlq.replay_log import ReplayLog
 from tracing.dlq.replayed import ReplayState
 from tracing.dlq.summary import Summary
@@ -19,6 +22,8 @@ from tracing.dlq_web.problems import not_found, too_far_apart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection
+
+    from aiokafka import AIOKafkaConsumer
 
     from tracing.dlq.places import Troubles
     from tracing.dlq.reading import Letter
@@ -191,6 +196,24 @@ class Reading:
                 raise too_far_apart(self._settings.read_s)
         return sorted(found, key=lambda each: each.dead_letter.id), history.problem
 
+    async def empty(self, partitions: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Return the partitions, each with its topic, that never held a record.
+
+        Those of topics that the cluster refuses are left out: a replay cannot send to them.
+
+        Raises:
+            PageError: The cluster does not say so in time.
+            KafkaError: The cluster does not answer.
+        """
+        clock = asyncio.timeout(self._settings.read_s)
+        try:
+            async with self._turn, clock, reader(self._settings.connection) as consumer:
+                return await _empty(consumer, partitions)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            raise too_far_apart(self._settings.read_s) from None
+
     async def _topics(self) -> tuple[list[str], Origins]:
         settings = self._settings
         existing = await topics_of(settings.connection) - {settings.replay_topic}
@@ -239,6 +262,22 @@ class Reading:
                 if monotonic() > ends_at:
                     extract.out_of_time = True
                     return
+
+
+async def _empty(
+    consumer: AIOKafkaConsumer, partitions: Collection[tuple[str, int]]
+) -> set[tuple[str, int]]:
+    empty: set[tuple[str, int]] = set()
+    await consumer.topics()
+    for topic in sorted({topic for topic, _ in partitions}):
+        there = consumer.partitions_for_topic(topic) or set()
+        asked = [TopicPartition(*each) for each in partitions if each[0] == topic]
+        try:
+            ends = await consumer.end_offsets([tp for tp in asked if tp.partition in there])
+        except KafkaError:
+            continue
+        empty |= {(tp.topic, tp.partition) for tp, end in ends.items() if end == 0}
+    return empty
 
 
 def _last(dead_letter: Letter) -> LetterId:

@@ -99,13 +99,21 @@ def trace_link(settings: Settings, dead_letter: Letter) -> str | None:
     return settings.trace_url.replace("{trace_id}", f"{context.trace_id:032x}")
 
 
-def command_for(choice: Choice) -> str:
-    """Return the command that replays all dead letters of a choice, for a shell."""
-    options = [("--topic", choice.topic)]
-    options += [("--group", choice.group)] if choice.group else []
-    options += [("--error", escape(choice.error))] if choice.error else []
-    chosen = [f"{name} {quote(printable(text))}" for name, text in options]
-    return f"python -m tracing dlq replay {' '.join(chosen)} --dry-run"
+def command_for(choice: Choice, settings: Settings) -> Markup | None:
+    """Return the command that replays all dead letters of a choice, for a shell.
+
+    It is `None` if a text cannot be typed: the command would select others.
+    """
+    servers = settings.connection.bootstrap_servers
+    options = [("--bootstrap-servers", servers), ("--topic", choice.topic)]
+    # An empty text selects, too: those without a group, or without an error.
+    options += [("--group", choice.group)] if choice.group is not None else []
+    options += [("--error", escape(choice.error))] if choice.error is not None else []
+    if any(printable(text) != text for _, text in options):
+        return None
+    chosen = [f"{name} {quote(text)}" for name, text in options]
+    chosen += ["--not-replayed"] if choice.waiting else []
+    return _whole(f"python -m tracing dlq replay {' '.join(chosen)} --dry-run")
 
 
 def _whole(text: str) -> Markup:

@@ -61,6 +61,11 @@ class Planned:
     provenance: Provenance
     status: ReplayStatus
 
+    @property
+    def partition(self) -> tuple[str, int]:
+        """The topic and the partition that it goes to."""
+        return self.provenance.topic, self.provenance.partition
+
     def change(self, dead_letter: Letter, status: ReplayStatus) -> str | None:
         """Return why a record is not the dead letter that was planned; `None` if it is."""
         seen = (self.place, self.written_ms, self.provenance)
@@ -82,6 +87,8 @@ class Plan:
         sending: The dead letters to send.
         before: Dead letters that are not sent because they were, or may have been, replayed.
         refused: Dead letters that are never sent, with the reasons.
+        empty: Topics and partitions to send to that held no record at the dry run. Marks do not
+            work there, so all groups handle what is sent.
         id: Names the plan in addresses.
         made_at: When it was made, on the monotonic clock, in seconds.
         state: How far it is.
@@ -96,6 +103,7 @@ class Plan:
     sending: list[Planned] = field(default_factory=list)
     before: list[Planned] = field(default_factory=list)
     refused: dict[LetterId, str] = field(default_factory=dict)
+    empty: set[tuple[str, int]] = field(default_factory=set)
     id: str = field(default_factory=lambda: token_urlsafe(9))
     made_at: float = field(default_factory=monotonic)
     state: PlanState = PlanState.OPEN
@@ -120,6 +128,11 @@ class Plan:
         return [each for each in self.sending if each.provenance.written_by != WRITTEN_BY]
 
     @property
+    def to_empty(self) -> list[Planned]:
+        """The dead letters to send that go to an empty partition, and so to all groups."""
+        return [each for each in self.sending if each.partition in self.empty]
+
+    @property
     def can_be_sent(self) -> bool:
         """Whether there is something to send, and its replay can be remembered."""
         return self.state is PlanState.OPEN and bool(self.sending) and self.problem is None
@@ -139,12 +152,20 @@ class Plans:
     Args:
         settings: The options of the server.
         reading: Reads the dead letters to plan for.
+
+    Attributes:
+        reading: Reads the dead letters to plan for.
     """
 
     def __init__(self, settings: Settings, reading: Reading) -> None:
         self._settings = settings
-        self._reading = reading
+        self.reading = reading
         self._plans: dict[str, Plan] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether a plan is being carried out."""
+        return any(plan.state is PlanState.RUNNING for plan in self._plans.values())
 
     async def make(self, places: Sequence[LetterId], *, again: bool) -> Plan:
         """Make a plan for dead letters of one topic: a dry run.
@@ -153,12 +174,13 @@ class Plans:
             PageError: There is no such dead-letter topic, or they cannot be read in time.
             KafkaError: The cluster does not answer, or refuses.
         """
-        found, problem = await self._reading.these(places)
+        found, problem = await self.reading.these(places)
         plan = Plan(places[0].topic, again, problem)
         for each in found:
             plan.add(each)
         for place in sorted({*places} - {each.dead_letter.id for each in found}):
             plan.refused[place] = "it is not there; it may have been purged"
+        plan.empty = await self.reading.empty({each.partition for each in plan.sending})
         self._forget_some()
         self._plans[plan.id] = plan
         return plan

@@ -13,11 +13,12 @@ import uvicorn
 from tracing.dlq_web.guard import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from starlette.types import ASGIApp
 
-_STOP_S = 10
+_STOP_S = 1
+_STOP_REPLAYING_S = 10
 _WAITING = 16
 
 
@@ -78,8 +79,14 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM; requests that are under way end first."""
+def serve(app: ASGIApp, listener: socket.socket, is_replaying: Callable[[], bool]) -> None:
+    """Serve until SIGINT or SIGTERM; requests that are under way end first.
+
+    Args:
+        app: The application.
+        listener: The open port.
+        is_replaying: Called at the end: returns whether to wait longer.
+    """
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -92,10 +99,20 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=_STOP_S,
     )
-    _Server(config).run(sockets=[listener])
+    _Server(config, is_replaying).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, is_replaying: Callable[[], bool]) -> None:
+        super().__init__(config)
+        self._is_replaying = is_replaying
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for requests: a replay may end, but a cluster that is silent may stay so."""
+        if self._is_replaying():
+            self.config.timeout_graceful_shutdown = _STOP_REPLAYING_S
+        await super().shutdown(sockets)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """End on a signal without raising it again, so that spans are still exported."""

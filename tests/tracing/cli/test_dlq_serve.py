@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
 import httpx
@@ -87,6 +88,24 @@ def test_an_allowed_name_opens_the_pages_on_all_addresses_and_no_other_does() ->
 def test_localhost_is_printed_as_the_address_that_is_listened_on() -> None:
     with serving("127.0.0.1:1", "--host", "localhost") as (_, address):
         assert "127.0.0.1" == httpx.URL(address).host
+
+
+def test_a_signal_ends_pages_that_wait_for_a_silent_cluster_without_a_traceback() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        serving(f"127.0.0.1:{silent.getsockname()[1]}") as (process, address),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        page = pool.submit(httpx.get, address, follow_redirects=True, timeout=60)
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(signal.SIGINT)
+            _, rest = process.communicate(timeout=60)
+
+        assert 0 == process.returncode
+        assert "Traceback" not in rest
+        assert HTTPStatus.SERVICE_UNAVAILABLE == page.result().status_code
+        assert "The server was stopped" in page.result().text
 
 
 def test_a_port_that_is_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

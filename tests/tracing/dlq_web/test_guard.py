@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from tests.tracing.dlq_web.browsing import HOST, Browser
-from tracing.dlq_web.guard import Secrets
+from tracing.dlq_web.guard import Guard, Secrets
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
 
 NOWHERE = "127.0.0.1:1"
 
@@ -49,7 +55,7 @@ def test_another_token_opens_nothing(browser: Browser, token: str) -> None:
 
 def test_the_session_of_an_earlier_start_is_over(browser: Browser) -> None:
     browser.client.cookies.clear()
-    browser.client.cookies.set("dead_letters", Secrets().session)
+    browser.client.cookies.set(browser.secrets.cookie, Secrets().session)
 
     assert 403 == style(browser)
 
@@ -75,7 +81,7 @@ def test_a_name_of_another_site_is_refused_even_with_a_session(browser: Browser,
 def test_the_names_of_the_loopback_interface_are_accepted_on_any_port(
     browser: Browser, host: str
 ) -> None:
-    cookie = f"dead_letters={browser.secrets.session}"
+    cookie = f"{browser.secrets.cookie}={browser.secrets.session}"
     answer = browser.client.get(
         f"{browser.secrets.base}/nowhere", headers={"host": host, "cookie": cookie}
     )
@@ -140,3 +146,72 @@ def test_a_form_of_this_server_needs_a_session_and_a_bounded_size(browser: Brows
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "TRACE"])
 def test_other_methods_are_refused(browser: Browser, method: str) -> None:
     assert 405 == browser.client.request(method, f"{browser.secrets.base}/").status_code
+
+
+def test_a_cookie_that_another_port_has_set_does_not_lock_the_operator_out(
+    browser: Browser,
+) -> None:
+    for name in ("dead_letters", Secrets().cookie):
+        browser.client.cookies.set(name, "of-another-port")
+
+    assert 404 == style(browser)
+
+
+class Exchange:
+    """A request without a browser; `sent` has what was answered."""
+
+    def __init__(self, browser: Browser, *messages: Message) -> None:
+        secrets = browser.secrets
+        headers = {
+            "host": HOST,
+            "origin": f"http://{HOST}",
+            "cookie": f"{secrets.cookie}={secrets.session}",
+        }
+        self.scope: Scope = {
+            "type": "http",
+            "method": "POST",
+            "path": f"{secrets.base}/nowhere",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+        self.sent: list[Any] = []
+        self._messages = list(messages)
+
+    async def receive(self) -> Message:
+        return self._messages.pop(0)
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+
+async def test_a_form_that_ends_early_is_refused() -> None:
+    browser = await asyncio.to_thread(Browser, NOWHERE)
+    whole = f"form_secret={browser.secrets.form}".encode()
+    part = {"type": "http.request", "body": whole, "more_body": True}
+    exchange = Exchange(browser, part, {"type": "http.disconnect"})
+
+    await browser.client.app(exchange.scope, exchange.receive, exchange.send)
+
+    assert 400 == exchange.sent[0]["status"]
+
+
+async def test_a_request_that_the_end_of_the_server_cancels_is_answered() -> None:
+    browser = await asyncio.to_thread(Browser, NOWHERE)
+    begun = asyncio.Event()
+
+    async def endless(_: Scope, __: Receive, ___: Send) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    guard: Any = browser.client.app
+    stopping = Guard(endless, browser.secrets, frozenset({"127.0.0.1"}), guard._refuse)
+    body = f"form_secret={browser.secrets.form}".encode()
+    exchange = Exchange(browser, {"type": "http.request", "body": body})
+    request = asyncio.create_task(stopping(exchange.scope, exchange.receive, exchange.send))
+    await begun.wait()
+
+    request.cancel()
+    await request
+
+    assert 503 == exchange.sent[0]["status"]
+    assert b"The server was stopped" in exchange.sent[1]["body"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from html import unescape
 
 import pytest
 
@@ -201,3 +203,30 @@ def test_a_dead_broker_is_a_page_that_says_how_to_go_on() -> None:
         assert "The cluster cannot be read" in page.text
         assert "no Kafka broker answers" in page.text
         assert path in links(page)["Try again"].replace("%2F", "/")
+
+
+def test_the_command_selects_what_the_page_shows(cluster: Cluster, browser: Browser) -> None:
+    def command(**query: str) -> str:
+        page = browser.get("letters", topic=cluster.of_payment, after="0/0", **query)
+        found = re.search(r"<pre><code>(.*?)</code></pre>", page.text)
+        return "" if found is None else unescape(found[1])
+
+    start = f"python -m tracing dlq replay --bootstrap-servers {cluster.servers}"
+    start += f" --topic {cluster.of_payment}"
+    assert f"{start} --dry-run" == command()
+    assert f"{start} --group '' --error '' --dry-run" == command(group="", error="")
+    long = "E" * 5000
+    assert f"{start} --error {long} --not-replayed --dry-run" == command(
+        error=long, state="waiting"
+    )
+    assert "" == command(error="away\x1b[31m")
+
+
+def test_an_empty_error_selects_only_dead_letters_without_one(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(add(cluster, 1, exception=""))
+
+    assert 0 == cluster.run("replay", "--topic", cluster.of_payment, "--error", "", "--dry-run")
+
+    assert "1 dead letter" in "".join(capsys.readouterr())

@@ -110,7 +110,7 @@ async def test_forms_at_the_same_time_replay_once(cluster: Cluster) -> None:
                 data={"form_secret": browser.secrets.form},
                 headers={
                     "origin": f"http://{HOST}",
-                    "cookie": f"dead_letters={browser.secrets.session}",
+                    "cookie": f"{browser.secrets.cookie}={browser.secrets.session}",
                 },
             )
 
@@ -328,3 +328,21 @@ def test_a_plan_that_is_not_known_claims_nothing_about_what_was_sent(browser: Br
 
     assert "What it sent, if anything, is shown with each dead letter" in answer.text
     assert "Nothing was sent" not in answer.text
+
+
+def test_a_dry_run_warns_of_partitions_where_marks_do_not_work(
+    embedded_servers: str,
+) -> None:
+    class Emptied(Cluster):
+        async def write_originals(self, producer: AIOKafkaProducer) -> None:
+            """Leave the source topic as it is after it was created anew."""
+
+    cluster = Emptied(embedded_servers)
+    asyncio.run(cluster.fill())
+    emptied = Browser(cluster.servers, telemetry=Telemetry("dead-letters"))
+
+    dry_run = emptied.post("replay", id=places(cluster, 0, 1))
+
+    assert "2 dead letters to partitions that are empty" in dry_run.text
+    assert all("all groups: the partition is empty" in row for row in rows(dry_run))
+    assert "2 of them are for every group" in emptied.post(plan_of(dry_run)).text
