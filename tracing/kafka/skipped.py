@@ -93,7 +93,7 @@ class SkippedOffsets:
             }
             self._new.difference_update(committed)
             if offsets:
-                self._check(self._out_of_range(offsets, {}))
+                self._check(offsets, {})
             return committed
 
         return reading
@@ -155,7 +155,7 @@ class SkippedOffsets:
             end = gap.end if sought == END else min(sought, gap.end)
             self._count(tp, "seek", _Gap(gap.start, end))
         elif reset:
-            self._check(self._out_of_range({tp: gap.start}, {tp: gap.end}))
+            self._check({tp: gap.start}, {tp: gap.end})
 
     async def _out_of_range(self, offsets: Mapping[Any, int], arrived: Mapping[Any, int]) -> None:
         """Count what was skipped where the log starts behind an offset.
@@ -183,14 +183,17 @@ class SkippedOffsets:
         own = [tp for tp in self._client.assignment() if tp in wanted]
         return dict(await ask(own)) if own else {}
 
-    def _check(self, check: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._checked(check), name="skipped offsets")
+    def _check(self, offsets: Mapping[Any, int], arrived: Mapping[Any, int]) -> None:
+        task = asyncio.get_running_loop().create_task(
+            self._checked(offsets, arrived), name="skipped offsets"
+        )
         self._checks.add(task)
         task.add_done_callback(self._checks.discard)
 
-    async def _checked(self, check: Coroutine[Any, Any, None]) -> None:
+    async def _checked(self, offsets: Mapping[Any, int], arrived: Mapping[Any, int]) -> None:
+        # Made here, the coroutine is awaited: a task may be cancelled before it begins.
         try:
-            await check
+            await self._out_of_range(offsets, arrived)
         except Exception as error:
             # Without an answer nothing counts: better than a loss that is none.
             _logger.debug("cannot check for skipped offsets: %s", described(error))

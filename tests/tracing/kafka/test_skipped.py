@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -238,3 +240,19 @@ async def test_the_log_says_what_was_skipped_once_a_minute(
 
     (logged,) = caplog.messages
     assert logged.startswith("group payment skipped 9 offsets of orders[0], from 1 on: they were")
+
+
+async def test_a_check_that_ends_before_it_begins_leaves_no_coroutine_behind(run: Run) -> None:
+    run.poll(0, 1, 2)
+    run.client.reset()
+    run.client.start = 6
+    run.poll(7)
+    run.skipped.closing()
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        await eventually(lambda: not run.skipped._checks)
+        gc.collect()
+
+    assert [] == warned
+    assert 0 == run.client.asked
