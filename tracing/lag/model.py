@@ -84,9 +84,9 @@ def worst(statuses: list[Status | None]) -> Status | None:
 class PartitionLag:
     """Lag of a group on one partition.
 
-    A partition without a committed offset is listed only while a member is assigned to it. Its
-    lag then counts from the moment when the monitor first saw that, whatever the member's
-    `auto_offset_reset` is.
+    A partition without a committed offset is listed while a member is assigned to it, and if it was
+    the last one, until Kafka forgets the group. Its lag then counts from the moment when the
+    monitor first saw that, whatever the member's `auto_offset_reset` is.
 
     Attributes:
         topic: The topic.

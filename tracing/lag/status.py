@@ -130,7 +130,6 @@ class History:
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
         self._samples: dict[tuple[str, Log], tuple[Sample, ...]] = {}
-        self._counted_from: dict[tuple[str, Log], int] = {}
         self._abandoned_at: dict[tuple[str, Log], float] = {}
 
     def judge(self, group: str, log: Log, sample: Sample) -> Status | None:
@@ -157,18 +156,9 @@ class History:
             self._abandoned_at.pop((group, log), None)
         return sample.abandoned
 
-    def count_from(self, group: str, log: Log, offset: int) -> int:
-        """Return the offset to count lag from if nothing is committed: that of the first call."""
-        return self._counted_from.setdefault((group, log), offset)
-
-    def committed(self, group: str, log: Log) -> None:
-        """Forget the offset to count from, as the group has committed."""
-        self._counted_from.pop((group, log), None)
-
     def forget_before(self, moment: float) -> None:
         """Forget logs whose last sample is older than a moment, in unix seconds."""
         gone = [key for key, samples in self._samples.items() if samples[-1].at < moment]
         for key in gone:
             del self._samples[key]
-            self._counted_from.pop(key, None)
             self._abandoned_at.pop(key, None)

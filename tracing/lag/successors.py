@@ -4,7 +4,8 @@ A killed service leaves an empty group behind, and so does an application that n
 group. From outside they differ in one way only: of the latter, the same application still reads the
 topics. So a group without members is *replaced* by another group when all of this holds:
 
-1. The other group subscribes to every topic on which the group has offsets.
+1. The other group subscribes to every topic on which the group has offsets, or which its last
+   member was assigned.
 2. A member of the other group has the client id of a member that the group had. Kafka defines
    `client.id` as the logical name of an application. Names that client libraries choose by
    themselves say nothing about the application.
@@ -48,7 +49,7 @@ class Reader(NamedTuple):
 
     Attributes:
         group: The group.
-        topics: The topics on which it has offsets.
+        topics: The topics on which it has offsets, or which its last members were assigned.
     """
 
     group: Group

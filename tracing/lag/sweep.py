@@ -21,6 +21,7 @@ from tracing.lag.silent import GroupRemarks, SilentGroups
 from tracing.lag.status import History, Sample, with_history
 from tracing.lag.successors import Reader, Successors
 from tracing.lag.timeline import Timelines
+from tracing.lag.uncommitted import Uncommitted
 from tracing.lag.velocity import Point, Velocities
 
 if TYPE_CHECKING:
@@ -39,9 +40,14 @@ class _Commits(NamedTuple):
     at: float
     offsets: dict[TopicPartition, int]
     uncommitted: frozenset[TopicPartition]
-    """Partitions that members are assigned to, without a committed offset."""
+    """Partitions that it reads, or read with its last member, without a committed offset."""
     until: dict[TopicPartition, int]
     """The ends of the histories on which it was at work when it committed."""
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics that it reads, or read with its last member."""
+        return frozenset(tp.topic for tp in (*self.offsets, *self.uncommitted))
 
 
 class _Logs(NamedTuple):
@@ -72,6 +78,7 @@ class Sweeper:
         self._rebalances = Rebalances(window_s)
         self._retentions = Retentions(cluster)
         self._losses = Losses(self._groups)
+        self._uncommitted = Uncommitted()
         self._catch_ups = CatchUps()
         self._existing: frozenset[Log] = frozenset()
         self._previous: frozenset[Log] | None = None
@@ -106,7 +113,7 @@ class Sweeper:
         )
         self._replaced = self._successors.observe(
             began,
-            [Reader(each.group, frozenset(tp.topic for tp in each.offsets)) for each in commits],
+            [Reader(each.group, each.topics) for each in commits],
             self._births.absent_at,
             complete=not self._cluster.remarks.unanswered,
         )
@@ -156,6 +163,8 @@ class Sweeper:
 
     async def _commits(self) -> list[_Commits]:
         groups = await self._groups.described(self._choice.groups, self._choice.has_group)
+        if not self._cluster.remarks.unanswered:
+            self._uncommitted.keep({group.name for group in groups}, self._existing)
         answers = await asyncio.gather(*(self._groups.commits(group) for group in groups))
         commits = []
         for group, answer in zip(groups, answers, strict=True):
@@ -168,8 +177,8 @@ class Sweeper:
             }
             uncommitted = frozenset(
                 tp
-                for tp in (group.assigned or ())
-                if tp not in offsets and self._choice.has_topic(tp.topic)
+                for tp in self._uncommitted.of(group, offsets)
+                if self._choice.has_topic(tp.topic) and self._cluster.partition(*tp) is not None
             )
             commits.append(_Commits(group, answer.at, offsets, uncommitted, answer.until))
         return commits
@@ -227,7 +236,7 @@ class Sweeper:
             (log, log._replace(topic_id=None))
         )
         first = logs.starts.get(tp, logs.ends[tp]) if new else logs.ends[tp]
-        return self._history.count_from(commits.group.name, log, first)
+        return self._uncommitted.count_from(commits.group.name, log, first)
 
     def _group(self, commits: _Commits, logs: _Logs) -> GroupLag:
         group = commits.group
@@ -269,7 +278,7 @@ class Sweeper:
             counted_from = self._counted_from(commits, tp, logs)
         else:
             counted_from = committed
-            self._history.committed(group.name, log)
+            self._uncommitted.committed(group.name, log)
         lag = max(0, end - counted_from)
         place = logs.place(tp, counted_from)
         lag_s, exact = self._waited(place, end, at, logs)

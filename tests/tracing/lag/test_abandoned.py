@@ -148,6 +148,25 @@ async def test_a_group_that_its_application_has_renamed_is_abandoned_and_a_kille
     assert ("Empty", 0) == (old.state, old.members)
 
 
+async def test_a_group_that_ends_before_its_first_commit_is_dead(scene: Scene) -> None:
+    await scene.create()
+    async with scene.monitor(groups=[], interval_s=0.1, window_s=1) as monitor:
+        async with scene.member() as member:
+            await eventually(lambda: bool(member.assignment()))
+            await monitor.sweep()
+        await scene.produce(None)
+        dead = await until(monitor, scene.topic, Status.DEAD)
+        async with scene.member() as member:
+            await eventually(lambda: bool(member.assignment()))
+            await member.commit({scene.tp(): 1})
+        caught_up = await until(monitor, scene.topic, Status.OK)
+
+    (partition,) = dead.partitions
+    assert ("Empty", 0, Cause.NO_MEMBERS) == (dead.state, dead.members, dead.cause)
+    assert (None, 1, False) == (partition.committed, partition.lag, partition.assigned)
+    assert (1, 0) == (caught_up.partitions[0].committed, caught_up.lag)
+
+
 async def test_one_member_that_still_subscribes_is_enough(scene: Scene, left: Scene) -> None:
     await leave_behind(scene, left)
     async with AsyncExitStack() as members:
