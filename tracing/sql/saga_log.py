@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,7 @@ class SqlSagaLog:
     ) -> list[SagaHistory | None]:
         """Do the same as `note` for several events of one flow, in a plain function.
 
-        Events of many instances take as many statements as one event.
+        Events of many instances take as many statements as the events of the one that has most.
 
         Args:
             connection: Inside a transaction.
@@ -141,10 +142,11 @@ class SqlSagaLog:
         Raises:
             sqlalchemy.exc.DBAPIError: The database failed.
         """
-        histories: list[SagaHistory | None] = []
+        histories: dict[int, SagaHistory | None] = {}
         for turn in _turns(notes):
-            histories += self._note(connection, saga, turn)
-        return histories
+            noted = self._note(connection, saga, [notes[index] for index in turn])
+            histories |= zip(turn, noted, strict=True)
+        return [histories[index] for index in range(len(notes))]
 
     def _note(
         self, connection: Connection, saga: str, notes: Sequence[FlowNote]
@@ -261,15 +263,17 @@ def _row_locked(insert: Any, sagas: Table) -> Any:
     ).returning(*sagas.c)
 
 
-def _turns(notes: Sequence[FlowNote]) -> list[list[FlowNote]]:
-    """Return the events in groups, each with consecutive events of different instances."""
-    turns: list[list[FlowNote]] = []
-    seen: set[str] = set()
-    for each in notes:
+def _turns(notes: Sequence[FlowNote]) -> list[list[int]]:
+    """Return the indices of events in groups: first events of all instances, second ones, ....
+
+    So there are as few groups as possible, and the first one locks all instances.
+    """
+    turns: list[list[int]] = []
+    earlier: Counter[str] = Counter()
+    for index, each in enumerate(notes):
         saga_id = bounded_id(each.event.saga_id)
-        if not turns or saga_id in seen:
+        if earlier[saga_id] == len(turns):
             turns.append([])
-            seen.clear()
-        seen.add(saga_id)
-        turns[-1].append(each)
+        turns[earlier[saga_id]].append(index)
+        earlier[saga_id] += 1
     return turns

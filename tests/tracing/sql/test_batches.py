@@ -313,3 +313,6 @@ async def test_events_of_many_instances_take_as_many_statements_as_one(database:
     async with one_hop(database) as transactions:
         assert 3 == await transactions.run(note, ["o-1"])
         assert 3 == await transactions.run(note, [f"o-{number}" for number in range(2, 30)])
+        alternating = await transactions.run(note, ["o-31", "o-31", "o-32", "o-32", "o-33"])
+        # A repeated start changes nothing, so its turn only locks the instances.
+        assert 3 + 1 == alternating
