@@ -29,6 +29,7 @@ from tests.outage.alert_log import AlertLog
 from tests.outage.figures import figures
 from tests.outage.returns import Returns
 from tracing import cloudevent
+from tracing.testing import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -134,6 +135,8 @@ async def run_story(
                 customers = Customers(shop.url, rate)
                 placing = asyncio.create_task(customers.run())
                 try:
+                    # Of a service that never read anything, Kafka knows nothing.
+                    await _all_committed(servers)
                     for name in chapters:
                         report(f"{time.monotonic() - began:6.0f} s  {name}")
                         start_s = time.monotonic() - began
@@ -153,6 +156,20 @@ async def run_story(
                 story.shown = await figures(server, servers, folder, collector)
                 story.shown += returns.figures(server, ceil(server.age_s()))
     return story
+
+
+async def _all_committed(bootstrap_servers: str) -> None:
+    """Wait until the group of each service has committed."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+
+    async def each_has() -> bool:
+        return all([await admin.list_consumer_group_offsets(group) for group in SERVICES])
+
+    try:
+        await eventually(each_has, timeout_s=_SETTLE_S)
+    finally:
+        await admin.close()
 
 
 def _rules(folder: Path) -> list[Path]:
