@@ -11,7 +11,7 @@ import msgspec
 
 from dashboards.durations import LONGEST_STEP_S, seconds_of
 from dashboards.own import Own
-from tracing.metrics.catalog import END_TO_END_DURATION
+from tracing.metrics.catalog import END_TO_END_DURATION, METRICS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +27,17 @@ _KUBERNETES_LABEL: Final = (
     r"(?!grafana_dashboard$)([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?"
 )
 _KUBERNETES_VALUE: Final = r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?"
-# Prometheus reserves labels that begin with `__`; the rules set the others.
-_LABEL: Final = r"(?!__|(?:ruleset|alertname|severity)$)[a-zA-Z_][a-zA-Z0-9_]*"
+# Prometheus reserves labels that begin with `__`.
+_LABEL: Final = r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*"
+# The rules, their queries, Prometheus, Alertmanager and Grafana set these.
+_ADDED: Final = (
+    "alertname alertstate command counted grafana_folder instance job le note objective quantile "
+    "ruleset service_version severity stop"
+)
+_RESERVED: Final = frozenset(_ADDED.split()).union(
+    *(metric.prometheus_labels for metric in METRICS)
+)
+"""Labels by which alerts or series differ: one value for all would make them the same."""
 _PLAIN: Final = r'[^"\\\n${}]+'
 _PLAIN_WORDS: Final = "a text without quotes, backslashes, dollars and braces"
 
@@ -180,6 +189,11 @@ def _checked(config: Config) -> Config:
     for name, labels in (("selector", config.selector), ("labels", config.labels)):
         for label, value in labels.items():
             _check(name, label, _LABEL, "a label name that is not reserved")
+            if label in _RESERVED:
+                raise ConfigError(
+                    f"{name}: {label!r} must be a label name that is not reserved: metrics or "
+                    "alerts have it, with values of their own"
+                )
             _check(f"{name}.{label}", value, _PLAIN, _PLAIN_WORDS)
     for name in ("pipelines", "sagas"):
         for number, value in enumerate(getattr(config, name)):
@@ -248,6 +262,15 @@ def _check_url(name: str, value: str) -> None:
         valid = False
     if not valid:
         raise ConfigError(f"{name}: {value!r} must have a port from 1 to 65535")
+
+
+def check_filled(name: str, value: str) -> None:
+    """Check that a text is not blank.
+
+    Raises:
+        ConfigError: It is.
+    """
+    _check(name, value, r"(?s:.*\S.*)", "a text that is not empty")
 
 
 def _check(name: str, value: str, pattern: str, words: str) -> None:

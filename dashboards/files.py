@@ -8,7 +8,12 @@ import yaml
 
 from dashboards.boards.all_boards import make_boards
 from dashboards.render.dashboard import dashboard_json
-from dashboards.rules.files import alerts_file, prometheus_rule_resource, recordings_file
+from dashboards.rules.files import (
+    alerts_file,
+    own_alerts_file,
+    prometheus_rule_resource,
+    recordings_file,
+)
 from dashboards.rules.grafana import grafana_alerting
 from dashboards.rules.inhibition import alertmanager_file, grafana_policies
 
@@ -45,6 +50,7 @@ def generated(config: Config, form: Format = "grafana") -> dict[str, str]:
         **boards,
         "rules/recordings.yaml": recordings_file(config),
         "rules/alerts.yaml": alerts_file(config),
+        **({"rules/own-alerts.yaml": own_alerts_file(config)} if config.own.alerts else {}),
         "rules/grafana-alerting.yaml": grafana_alerting(config),
         "rules/prometheusrule.yaml": prometheus_rule_resource(config),
         "rules/alertmanager.yaml": alertmanager_file(config),

@@ -6,10 +6,11 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from dashboards.config import ConfigError
+from dashboards.config import ConfigError, check_filled
 from dashboards.model.board import Board, Row, SignalPanel, title_of
 from dashboards.model.labels import VARIABLE_OF
-from dashboards.signals.own import own_signals
+from dashboards.model.promql import INTERVAL, Scope
+from dashboards.signals.own import GRAFANAS, own_signals, variables_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = 24
 _LOWEST: Final = 3
+_HIGHEST: Final = 100
 # Grafana's uids have up to 40 characters, of which the prefix and a dash take 21.
 _NAME: Final = r"[a-z][a-z0-9-]{0,18}"
 
@@ -55,6 +57,7 @@ def with_own(boards: Sequence[Board], config: Config) -> tuple[Board, ...]:
             raise ConfigError(
                 f"own.panels[{number}]: {panel.board} has a panel named {title_of(added)!r}"
             )
+        _check_variables(f"own.panels[{number}]", added, board, config)
         every[panel.board] = replace(board, rows=_with_panel(board.rows, panel.row, added))
     return tuple(every.values())
 
@@ -67,6 +70,7 @@ def _with_panel(rows: tuple[Row, ...], title: str, panel: SignalPanel) -> tuple[
 
 def _check_boards(own: Own, boards: Sequence[Board]) -> None:
     taken = {board.name for board in boards}
+    titles = {board.title for board in boards}
     for number, board in enumerate(own.boards):
         where = f"own.boards[{number}]"
         if not re.fullmatch(_NAME, board.name):
@@ -77,8 +81,16 @@ def _check_boards(own: Own, boards: Sequence[Board]) -> None:
         if board.name in taken:
             raise ConfigError(f"{where}.name: there is a dashboard {board.name!r} already")
         taken.add(board.name)
+        check_filled(f"{where}.title", board.title)
+        check_filled(f"{where}.description", board.description)
+        if board.title in titles:
+            # Grafana does not load two dashboards of a folder with the same title.
+            raise ConfigError(f"{where}.title: there is a dashboard titled {board.title!r} already")
+        titles.add(board.title)
         for variable in board.variables:
             _check_known(f"{where}.variables", variable, VARIABLE_OF.values())
+        if len(board.variables) > len(set(board.variables)):
+            raise ConfigError(f"{where}.variables: each must be there once")
 
 
 def _check_panels(own: Own, boards: dict[str, Board]) -> None:
@@ -89,10 +101,26 @@ def _check_panels(own: Own, boards: dict[str, Board]) -> None:
         where = f"own.panels[{number}]"
         _check_known(f"{where}.signal", panel.signal, names)
         _check_known(f"{where}.board", panel.board, boards)
-        if not 1 <= panel.width <= _COLUMNS or panel.height < _LOWEST:
+        check_filled(f"{where}.row", panel.row)
+        if not 1 <= panel.width <= _COLUMNS or not _LOWEST <= panel.height <= _HIGHEST:
             raise ConfigError(
-                f"{where}: width must be 1 to {_COLUMNS}, and height {_LOWEST} or more"
+                f"{where}: width must be 1 to {_COLUMNS}, and height {_LOWEST} to {_HIGHEST}"
             )
+
+
+def _check_variables(where: str, panel: SignalPanel, board: Board, config: Config) -> None:
+    """Check that a panel uses only variables of its dashboard: others stay as they are written."""
+    (signal,) = panel.signals
+    used = variables_in(signal.expr(Scope.of(config, window="5m")))
+    used |= variables_in(f"{signal.title} {signal.description} {signal.legend}")
+    has = GRAFANAS | {*board.variables, *(box.name for box in board.boxes)}
+    if any(each.over == INTERVAL for _, each in board.numbered() if isinstance(each, SignalPanel)):
+        has |= {INTERVAL.removeprefix("$")}
+    for name in sorted(used - has):
+        raise ConfigError(
+            f"{where}: {signal.title!r} uses ${name}, but the dashboard {board.name} has no such "
+            f"variable; it has {', '.join(board.variables) or 'none'}"
+        )
 
 
 def _check_known(where: str, name: str, known: Iterable[str]) -> None:

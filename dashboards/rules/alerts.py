@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _SAGA = f"{{{{ $labels.{SAGA} }}}}"
 _COUNT: Final = '{{ $value | printf "%.0f" }}'
 _SERVICE = f"{{{{ $labels.{SERVICE} }}}}"
+_WINDOW: Final = "15m"
 # Links beyond the limit of a batch are dropped on purpose.
 _NOT_LINKS: Final = f'{REASON}!="links"'
 # Most services export once a minute: this leaves out commands that end within ten minutes.
@@ -59,8 +60,23 @@ def make_alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
     Raises:
         ConfigError: An alert that the user adds does not fit.
     """
-    scope = replace(Scope.of(config, window="15m"), ruleset=config.prefix if recorded else "")
-    built_in = (
+    return (*built_in_alerts(config, recorded=recorded), *added_alerts(config))
+
+
+def added_alerts(config: Config) -> tuple[Alert, ...]:
+    """Make the alerts that the user adds.
+
+    Raises:
+        ConfigError: One of them does not fit.
+    """
+    taken = [alert.name for alert in built_in_alerts(config)]
+    return own_alerts(Scope.of(config, window=_WINDOW), config, taken)
+
+
+def built_in_alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
+    """Make the alerts that every configuration has; `recorded` is as in `make_alerts`."""
+    scope = replace(Scope.of(config, window=_WINDOW), ruleset=config.prefix if recorded else "")
+    return (
         *burn_rate_alerts(scope, config.objectives),
         *consumer_alerts(scope),
         *skipped_alerts(scope),
@@ -72,7 +88,6 @@ def make_alerts(config: Config, *, recorded: bool = True) -> tuple[Alert, ...]:
         *_service_alerts(scope),
         *_telemetry_alerts(scope),
     )
-    return (*built_in, *own_alerts(scope, config, [alert.name for alert in built_in]))
 
 
 def _schema_alerts(scope: Scope) -> tuple[Alert, ...]:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from dashboards.model.labels import RULESET
-from dashboards.rules.alerts import make_alerts
+from dashboards.rules.alerts import added_alerts, built_in_alerts
 from dashboards.rules.annotations import annotations_of, labels_of
 from dashboards.rules.recordings import make_recordings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dashboards.config import Config
-    from dashboards.model.rule import Recording
+    from dashboards.model.rule import Alert, Recording
 
 _OFTEN: Final = "30s"
 # Prometheus returns the last value for five minutes, so a longer interval would leave gaps.
@@ -29,8 +31,13 @@ def recordings_file(config: Config) -> str:
 
 
 def alerts_file(config: Config) -> str:
-    """Return the alerts as a rule file; they need the recording rules."""
-    return yaml_of({"groups": [_alert_group(config)]})
+    """Return the built-in alerts as a rule file; they need the recording rules."""
+    return yaml_of({"groups": [_alert_group("alerts", built_in_alerts(config), config)]})
+
+
+def own_alerts_file(config: Config) -> str:
+    """Return the user's alerts as a rule file of their own: it may fail without the other."""
+    return yaml_of({"groups": _own_groups(config)})
 
 
 def prometheus_rule_resource(config: Config) -> str:
@@ -40,7 +47,13 @@ def prometheus_rule_resource(config: Config) -> str:
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "PrometheusRule",
             "metadata": config.kubernetes.metadata(f"{config.prefix}-rules"),
-            "spec": {"groups": [*_recording_groups(config), _alert_group(config)]},
+            "spec": {
+                "groups": [
+                    *_recording_groups(config),
+                    _alert_group("alerts", built_in_alerts(config), config),
+                    *_own_groups(config),
+                ]
+            },
         }
     )
 
@@ -71,9 +84,14 @@ def _recording(rule: Recording, config: Config) -> dict[str, Any]:
     }
 
 
-def _alert_group(config: Config) -> dict[str, Any]:
+def _own_groups(config: Config) -> list[dict[str, Any]]:
+    alerts = added_alerts(config)
+    return [_alert_group("own-alerts", alerts, config)] if alerts else []
+
+
+def _alert_group(name: str, alerts: Sequence[Alert], config: Config) -> dict[str, Any]:
     return {
-        "name": f"{config.prefix}-alerts",
+        "name": f"{config.prefix}-{name}",
         "interval": _OFTEN,
         "rules": [
             {
@@ -83,6 +101,6 @@ def _alert_group(config: Config) -> dict[str, Any]:
                 "labels": labels_of(alert, config),
                 "annotations": annotations_of(alert, config),
             }
-            for alert in make_alerts(config)
+            for alert in alerts
         ],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from dashboards.rules.alerts import make_alerts
+from dashboards.rules.alerts import added_alerts, built_in_alerts
 from dashboards.rules.annotations import BESIDE, annotations_of, labels_of, panel_of
 from dashboards.rules.files import yaml_of
 
@@ -30,13 +30,16 @@ def grafana_alerting(config: Config) -> str:
             "groups": [
                 {
                     "orgId": 1,
-                    "name": f"{config.prefix}-alerts",
+                    "name": f"{config.prefix}-{name}",
                     "folder": config.title,
                     "interval": "1m",
-                    "rules": [
-                        _rule(alert, config) for alert in make_alerts(config, recorded=False)
-                    ],
+                    "rules": [_rule(alert, config) for alert in alerts],
                 }
+                for name, alerts in (
+                    ("alerts", built_in_alerts(config, recorded=False)),
+                    ("own-alerts", added_alerts(config)),
+                )
+                if alerts
             ],
         }
     )

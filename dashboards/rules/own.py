@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Final
 
-from dashboards.config import ConfigError
+from dashboards.config import ConfigError, check_filled
+from dashboards.durations import seconds_of
+from dashboards.model.alert_text import TextError, check_text
+from dashboards.model.labels import VARIABLE_OF
 from dashboards.model.rule import Alert
-from dashboards.signals.own import own_signals
+from dashboards.signals.own import own_signals, result_of, variables_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -16,8 +20,10 @@ if TYPE_CHECKING:
     from dashboards.model.promql import Scope
     from dashboards.own import OwnAlert
 
-_NAME: Final = r"[A-Za-z][A-Za-z0-9]*"
-_WAIT: Final = r"[0-9]+[smhd]"
+# Grafana's titles have up to 190 characters.
+_NAME: Final = r"[A-Za-z][A-Za-z0-9]{0,99}"
+_WAIT: Final = r"[0-9]{1,7}[smhd]"
+_LONGEST_WAIT: Final = "7d"
 
 
 def own_alerts(scope: Scope, config: Config, taken: Collection[str]) -> tuple[Alert, ...]:
@@ -45,19 +51,25 @@ def own_alerts(scope: Scope, config: Config, taken: Collection[str]) -> tuple[Al
 
 def _alert(alert: OwnAlert, scope: Scope, config: Config, where: str) -> Alert:
     if not re.fullmatch(_NAME, alert.name):
-        raise ConfigError(f"{where}.name: {alert.name!r} must be letters and digits")
+        raise ConfigError(f"{where}.name: {alert.name!r} must be letters and digits, up to 100")
     if not re.fullmatch(_WAIT, alert.wait):
         raise ConfigError(f"{where}.wait: {alert.wait!r} must be a duration such as 5m")
+    if seconds_of(alert.wait) > seconds_of(_LONGEST_WAIT):
+        raise ConfigError(f"{where}.wait: {alert.wait!r} must be {_LONGEST_WAIT} or less")
+    if not math.isfinite(alert.above):
+        raise ConfigError(f"{where}.above: {alert.above} must be a number")
     signal = own_signals(config).get(alert.signal)
     boards = [panel.board for panel in config.own.panels if panel.signal == alert.signal]
     if signal is None or not boards:
         raise ConfigError(f"{where}.signal: {alert.signal!r} must be a signal that has a panel")
     query = signal.expr(scope)
-    if "$" in query:
+    if variables_in(query):
         raise ConfigError(f"{where}.signal: alerts have no variables, but the query is {query!r}")
+    _check_texts(alert, result_of(query).labels, where)
     return Alert(
         name=alert.name,
-        expr=f"({query}) > {alert.above:g}",
+        # The query may end with a comment.
+        expr=f"({query}\n) > {alert.above!r}",
         wait=alert.wait,
         severity=alert.severity,
         summary=alert.summary,
@@ -66,3 +78,24 @@ def _alert(alert: OwnAlert, scope: Scope, config: Config, where: str) -> Alert:
         panel=signal.title,
         labels=alert.labels,
     )
+
+
+def _check_texts(alert: OwnAlert, kept: Collection[str] | None, where: str) -> None:
+    for name in ("summary", "description"):
+        text = getattr(alert, name)
+        check_filled(f"{where}.{name}", text)
+        try:
+            check_text(text, kept)
+        except TextError as error:
+            raise ConfigError(f"{where}.{name}: {text!r} {error}") from error
+    check_filled(f"{where}.runbook", alert.runbook)
+    for label in alert.labels:
+        if label not in VARIABLE_OF:
+            raise ConfigError(
+                f"{where}.labels: no dashboard is filtered by {label!r}; it must be one of "
+                f"{', '.join(VARIABLE_OF)}"
+            )
+        if kept is not None and label not in kept:
+            raise ConfigError(
+                f"{where}.labels: the query of {alert.signal!r} does not keep the label {label!r}"
+            )

@@ -51,7 +51,7 @@ def test_the_example_of_the_guide_adds_an_alert(
 ) -> None:
     files = generated(load_config(config_file))
     rules = tmp_path / "alerts.yaml"
-    rules.write_text(files["rules/alerts.yaml"])
+    rules.write_text(files["rules/own-alerts.yaml"])
     test = {
         "rule_files": [str(rules)],
         "evaluation_interval": "1m",
@@ -92,8 +92,8 @@ def test_the_example_of_the_guide_adds_an_alert(
 
 def test_the_alert_of_a_user_links_to_its_panel_and_to_its_runbook(config_file: Path) -> None:
     files = generated(load_config(config_file))
-    (group,) = yaml.safe_load(files["rules/alerts.yaml"])["groups"]
-    rule = group["rules"][-1]
+    (group,) = yaml.safe_load(files["rules/own-alerts.yaml"])["groups"]
+    (rule,) = group["rules"]
     notes = rule["annotations"]
     assert "ManyCartsLeft" == rule["alert"]
     assert "/d/shop-carts?" in notes["dashboard_url"]
@@ -105,7 +105,7 @@ def test_the_alert_of_a_user_links_to_its_panel_and_to_its_runbook(config_file: 
     )  # fmt: skip
     assert "ManyCartsLeft" == section["title"]
     assert "payment" in section["options"]["content"]
-    grafana = yaml.safe_load(files["rules/grafana-alerting.yaml"])["groups"][0]["rules"][-1]
+    grafana = yaml.safe_load(files["rules/grafana-alerting.yaml"])["groups"][-1]["rules"][-1]
     assert "shop-carts" == grafana["annotations"]["__dashboardUid__"]
 
 
