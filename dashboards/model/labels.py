@@ -81,6 +81,7 @@ VARIABLE_OF: Final[Mapping[str, str]] = {
 RECORDED_LAG: Final = f"group_topic:{CONSUMER_LAG.prometheus}:sum"
 RECORDED_LAG_TIME: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
 
+RECORDED_ARRIVED: Final = f"pipeline_group_topic:{END_TO_END_DURATION.prometheus}:arrived"
 RECORDED_HELD_UP: Final = "pipeline_group_topic:pipeline_held_up_seconds:max"
 
 

@@ -23,7 +23,7 @@ from dashboards.model.labels import (
 )
 from dashboards.model.rule import Alert, Beside, found_by
 from dashboards.signals import lag
-from dashboards.signals.late_flows import known_hops
+from dashboards.signals.known_hops import known_hops
 from dashboards.signals.objectives import enough_flows, late_shares
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dashboards.model.labels import CAUSE, ERROR, GROUP, PIPELINE, STATUS, TOPIC
 from dashboards.model.promql import aggregate
 from dashboards.model.rule import Alert
 from dashboards.signals import dead_letters, lag, order
-from dashboards.signals.late_flows import known_hops
+from dashboards.signals.known_hops import known_hops
 from tracing.metrics.catalog import CONSUMER_CAUSE, CONSUMER_STATUS, DEAD_LETTERS
 
 if TYPE_CHECKING:

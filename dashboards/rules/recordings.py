@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.durations import seconds_of
 from dashboards.model.labels import (
+    RECORDED_ARRIVED,
     RECORDED_HELD_UP,
     RECORDED_LAG,
     RECORDED_LAG_TIME,
@@ -18,6 +19,7 @@ from dashboards.model.rule import Recording
 from dashboards.rules.burn_rate import WINDOWS
 from dashboards.signals import lag
 from dashboards.signals.held_up import held_up
+from dashboards.signals.known_hops import remembered_arrivals
 from dashboards.signals.objectives import enough_flows, late_shares
 
 if TYPE_CHECKING:
@@ -29,20 +31,20 @@ _SLOW_FROM_S: Final = 2 * 3600
 
 def make_recordings(config: Config) -> tuple[Recording, ...]:
     """Make all recording rules."""
-    # Recording rules query the metrics themselves, never other recorded series.
+    # Recording rules query the metrics themselves, except for the hops of a week.
     scope = replace(Scope.of(config), ruleset="")
+    with_hops = replace(scope, ruleset=config.prefix, fresh=True)
     longs = {window.long for window in WINDOWS}
     windows = sorted({*longs, *(window.short for window in WINDOWS)}, key=seconds_of)
     return (
         Recording(record=RECORDED_LAG, expr=lag.RECORDS.expr(scope)),
         Recording(record=RECORDED_LAG_TIME, expr=lag.SECONDS.expr(scope)),
-        Recording(
-            record=RECORDED_HELD_UP, expr=held_up(replace(scope, window=_HELD_UP_OVER, fresh=True))
-        ),
+        Recording(record=RECORDED_ARRIVED, expr=remembered_arrivals(with_hops)),
+        Recording(record=RECORDED_HELD_UP, expr=held_up(replace(with_hops, window=_HELD_UP_OVER))),
         *(
             Recording(
                 record=record(window),
-                expr=make(replace(scope, window=window, fresh=True), config.objectives),
+                expr=make(replace(with_hops, window=window), config.objectives),
                 slow=seconds_of(window) > _SLOW_FROM_S,
             )
             for record, make, chosen in (

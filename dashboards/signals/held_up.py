@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import GROUP, PIPELINE, RECORDED_HELD_UP, TOPIC
 from dashboards.model.signal import Signal
 from dashboards.signals import lag
 from dashboards.signals.hop_time import own_time
-from dashboards.signals.late_flows import known_hops
+from dashboards.signals.known_hops import known_hops
 
 if TYPE_CHECKING:
     from dashboards.model.promql import Scope
@@ -23,8 +24,10 @@ def held_up(scope: Scope) -> str:
     age of the oldest that waits, if that is longer: a hop that processes nothing has no mean.
     """
     taken = own_time(scope)
+    # What is recorded of the lag may be minutes old.
+    measured = replace(scope, ruleset="")
     on = f"on ({GROUP}, {TOPIC})"
-    waiting = f"({known_hops(scope)} * {on} group_left () {lag.SECONDS.expr(scope)})"
+    waiting = f"({known_hops(scope)} * {on} group_left () {lag.SECONDS.expr(measured)})"
     return f"({waiting} > {taken} or {taken} or {waiting})"
 
 

@@ -27,6 +27,7 @@ from dashboards.model.labels import (
     TYPE,
 )
 from dashboards.model.promql import ALL, REMEMBERED_FOR, aggregate
+from dashboards.signals.known_hops import FLOW_HOP, HOP, known_hops
 from tracing.metrics.catalog import (
     CONSUMER_LAG,
     CONSUMER_LAG_TIME,
@@ -41,9 +42,7 @@ if TYPE_CHECKING:
     from dashboards.config import Objective
     from dashboards.model.promql import Scope
 
-_HOP: Final = (GROUP, TOPIC)
-_FLOW_HOP: Final = (PIPELINE, *_HOP)
-KIND: Final = (*_FLOW_HOP, TYPE)
+KIND: Final = (*FLOW_HOP, TYPE)
 """The labels that distinguish kinds of arrivals."""
 _DEAD_LETTER_TOPIC: Final = ".+[.]dlq"
 
@@ -69,15 +68,6 @@ class Counted:
 def counted(scope: Scope, objective: Objective) -> tuple[Counted, ...]:
     """Return the flows of an objective, counted by kind, by hop and by saga."""
     return (_by_kind(scope, objective), _by_hop(scope, objective), _by_saga(scope, objective))
-
-
-def known_hops(scope: Scope, *where: str, by: tuple[str, ...] = _FLOW_HOP) -> str:
-    """Return a query for the hops that flows arrived at, with the value 1.
-
-    It remembers them for hours: what waits for a dead consumer still belongs to its pipeline.
-    """
-    arrivals = scope.select(END_TO_END_DURATION, *where, part="count")
-    return aggregate("group", by, f"last_over_time({arrivals}[{REMEMBERED_FOR}])")
 
 
 def matchers(objective: Objective) -> list[str]:
@@ -110,19 +100,19 @@ def _by_hop(scope: Scope, objective: Objective) -> Counted:
     """
     pipeline = matchers(objective)[: objective.pipeline != ALL]
     hops = _hops_on_the_way(scope, objective, pipeline)
-    arrived = scope.increase(END_TO_END_DURATION, *pipeline, by=_FLOW_HOP, part="count")
+    arrived = scope.increase(END_TO_END_DURATION, *pipeline, by=FLOW_HOP, part="count")
     sources = {
         "arrived": arrived,
-        "waiting": f"{hops} * on ({', '.join(_HOP)}) group_left () {_waiting(scope, objective)}",
-        "given up": f"{hops} * on ({', '.join(_HOP)}) group_left () "
-        f"{scope.increase(DEAD_LETTERS, by=_HOP)}",
+        "waiting": f"{hops} * on ({', '.join(HOP)}) group_left () {_waiting(scope, objective)}",
+        "given up": f"{hops} * on ({', '.join(HOP)}) group_left () "
+        f"{scope.increase(DEAD_LETTERS, by=HOP)}",
     }
     together = " or ".join(
         f'label_replace({query}, "{COUNTED}", "{name}", "", "")' for name, query in sources.items()
     )
-    total = aggregate("sum", _FLOW_HOP, together)
+    total = aggregate("sum", FLOW_HOP, together)
     in_time = scope.increase_up_to(
-        objective.within_s, END_TO_END_DURATION, *matchers(objective), by=_FLOW_HOP
+        objective.within_s, END_TO_END_DURATION, *matchers(objective), by=FLOW_HOP
     )
     return Counted(
         _labelled(f"({in_time} or {arrived} or {total} * 0)", "hop"), _labelled(total, "hop")
@@ -130,14 +120,25 @@ def _by_hop(scope: Scope, objective: Objective) -> Counted:
 
 
 def _by_saga(scope: Scope, objective: Objective) -> Counted:
-    """Count sagas that ended, and those that became overdue, which only a store knows."""
+    """Count sagas that ended, and those that became overdue, which only a store knows.
+
+    Those that have ended since were late as well, so the highest number in the window counts.
+    """
     where = matchers(objective)[: objective.pipeline != ALL]
     by = (PIPELINE, SAGA)
     overdue = scope.newest(SAGA_OVERDUE, *where, of=by, by=by)
-    before = f"last_over_time({scope.select(SAGA_OVERDUE, *where)}[10m] offset {scope.window})"
-    became = f"(clamp_min({overdue} - {aggregate('max', by, before)}, 0) or {overdue})"
+    series = scope.select(SAGA_OVERDUE, *where)
+    before = aggregate("max", by, f"last_over_time({series}[10m] offset {scope.window})")
+
+    def since(number: str) -> str:
+        return f"(clamp_min({number} - {before}, 0) or {number})"
+
+    highest = aggregate("max", by, f"max_over_time({series}[{scope.window}])")
+    became = since(highest)
     ended = aggregate("sum", by, scope.stored_increase(SAGA_ENDED, *where, by=(*by, OUTCOME)))
-    total = f"({became} + {ended} or {became})"
+    # Those that became overdue and have ended are among both.
+    flows = f"({since(overdue)} + {ended} or {ended} and {became} or {became})"
+    total = f"({flows} > {became} or {became})"
     return Counted(_labelled(f"({total} - {became})", "saga"), _labelled(total, "saga"))
 
 
@@ -152,8 +153,9 @@ def _hops_on_the_way(scope: Scope, objective: Objective, pipeline: list[str]) ->
         return chosen
     sent = scope.select(SENT_MESSAGES, f'{TOPIC}!~"{_DEAD_LETTER_TOPIC}"')
     senders = aggregate("group", (SERVICE,), f"last_over_time({sent}[{REMEMBERED_FOR}])")
-    every = known_hops(scope, *pipeline, by=(SERVICE, *_FLOW_HOP))
-    before = aggregate("group", _FLOW_HOP, f"{every} and on ({SERVICE}) {senders}")
+    arrivals = scope.select(END_TO_END_DURATION, *pipeline, part="count")
+    every = f"last_over_time({arrivals}[{REMEMBERED_FOR}])"
+    before = aggregate("group", FLOW_HOP, f"{every} and on ({SERVICE}) {senders}")
     return f"({chosen} or {before})"
 
 
@@ -162,11 +164,11 @@ def _waiting(scope: Scope, objective: Objective) -> str:
 
     Of a partition whose oldest record is 60 s old, and with 5 s allowed, that is eleven twelfths.
     """
-    place = (*_HOP, PARTITION)
+    place = (*HOP, PARTITION)
     records = scope.newest(CONSUMER_LAG, of=(GROUP,), by=place)
     oldest = scope.newest(CONSUMER_LAG_TIME, of=(GROUP,), by=place)
     late = f"{records} * clamp_min(1 - {objective.within_s:g} / {oldest}, 0)"
-    return aggregate("sum", _HOP, late)
+    return aggregate("sum", HOP, late)
 
 
 def _labelled(query: str, counted_as: str) -> str:

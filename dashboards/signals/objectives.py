@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import GROUP, NOTE, OBJECTIVE, PIPELINE, TOPIC
-from dashboards.model.promql import REMEMBERED_FOR, aggregate
+from dashboards.model.promql import aggregate
 from dashboards.model.signal import Signal, Threshold, ValueMapping
-from dashboards.signals.late_flows import KIND, counted, known_hops, matchers
+from dashboards.signals.known_hops import known_hops, known_pipelines_before
+from dashboards.signals.late_flows import KIND, counted, matchers
 from tracing.metrics.catalog import CONSUMER_LAG_TIME, END_TO_END_DURATION
 
 if TYPE_CHECKING:
@@ -37,11 +38,7 @@ def enough_flows(scope: Scope, objectives: Sequence[Objective]) -> str:
     """
 
     def enough(objective: Objective) -> str:
-        arrivals = scope.select(END_TO_END_DURATION, *matchers(objective), part="count")
-        old = aggregate(
-            "group", (PIPELINE,), f"last_over_time({arrivals}[{REMEMBERED_FOR}] offset "
-            f"{scope.window})",
-        )  # fmt: skip
+        old = known_pipelines_before(scope, *matchers(objective))
         flows = " or ".join(each.total for each in counted(scope, objective))
         return f"(({flows}) >= {objective.at_least} and on ({PIPELINE}) {old})"
 

@@ -58,6 +58,19 @@ def outage(of: str = HOP, kills_at: int = 120, until: int = 40) -> dict[str, str
     }
 
 
+def of_the_consumer(series: dict[str, str]) -> dict[str, str]:
+    """Return the series of one consumer only."""
+    return {name: values for name, values in series.items() if HOP in name}
+
+
+def without_lag(series: dict[str, str]) -> dict[str, str]:
+    """Return series of which the lag monitor reports none any longer, since the consumer died."""
+    return {
+        name: values.partition(" ")[0] if "consumer_lag" in name else values
+        for name, values in series.items()
+    }
+
+
 def overdue(value: str, instance: str = "a") -> dict[str, str]:
     labels = f'pipeline="orders", saga="place-order", instance="{instance}"'
     return {f"pipeline_saga_overdue{{{labels}}}": value}

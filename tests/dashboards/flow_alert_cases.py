@@ -12,8 +12,10 @@ from tests.dashboards.alert_series import (
     arrivals,
     dead_letters,
     ended,
+    of_the_consumer,
     outage,
     overdue,
+    without_lag,
 )
 
 FLOW_CASES: Final = (
@@ -21,6 +23,8 @@ FLOW_CASES: Final = (
          at="63m", firing=1),
     Case(alert="EndToEndOutage", about="a consumer died an hour ago", series=outage(until=130),
          at="124m", firing=1),
+    Case(alert="EndToEndOutage", about="the only consumer died more than six hours ago",
+         series=of_the_consumer(outage(until=750)), at="7h10m", firing=1),
     Case(alert="EndToEndOutage", about="a consumer restarted within a minute",
          series={**outage(), f"{AGE}{{{HOP}}}": "0x120 30 60 20 0x40",
                  "pipeline_consumer_lag{" + HOP + "}": "0x120 300 600 200 0x40"},
@@ -46,6 +50,12 @@ FLOW_CASES: Final = (
          series=arrivals(500), at="30m", firing=0),
     Case(alert="EndToEndErrorBudgetFastBurn", about="a consumer died twelve minutes ago",
          series=outage(), at="72m", firing=1),
+    Case(alert="EndToEndErrorBudgetFastBurn", about="a consumer died three days ago",
+         series=outage(until=8700), at="73h", days=True, firing=1),
+    Case(alert="EndToEndErrorBudgetFastBurn", about="the only consumer died ten hours ago",
+         series=of_the_consumer(outage(until=1300)), at="11h", days=True, firing=1),
+    Case(alert="EndToEndErrorBudgetFastBurn", about="a removed consumer, ten hours ago",
+         series=without_lag(outage(until=1300)), at="11h", days=True, firing=0),
     Case(alert="EndToEndErrorBudgetFastBurn", about="one in ten is late", series=arrivals(100),
          at="90m", firing=0),
     Case(

@@ -827,6 +827,15 @@ CASES = (
         value=1 - 3250 / (2400 + 3250) / 0.5,
     ),
     Case(
+        about="sagas that were overdue and have ended since spend the error budget",
+        series={
+            'pipeline_saga_overdue{pipeline="p", saga="s"}': "0x104 100x8 0x100",
+            'pipeline_saga_ended_total{pipeline="p", saga="s", outcome="completed"}': "0x112 200x9",
+        },
+        expr=objectives.budget_left([Objective(ratio=0.25)]).expr(SCOPE),
+        value=1 - 100 / 200 / 0.75,
+    ),
+    Case(
         about="an error budget that is spent a hundred times over is spent, not at -9900 %",
         series={
             f'pipeline_end_to_end_duration_seconds_bucket{{pipeline="p", le="5", {HOP}}}': "0x200",

@@ -62,11 +62,26 @@ def _write_one(folder: Path, name: str) -> list[str]:
     (alerts,) = yaml.safe_load(alerts_file(CONFIG))["groups"]
     (alert,) = (rule for rule in alerts["rules"] if name == rule["alert"])
     groups = [{**alerts, "rules": [alert]}]
-    for group in yaml.safe_load(recordings_file(CONFIG))["groups"]:
-        rules = [rule for rule in group["rules"] if f"{rule['record']}{{" in alert["expr"]]
+    recordings = yaml.safe_load(recordings_file(CONFIG))["groups"]
+    needed = _recorded(alert["expr"], [rule for each in recordings for rule in each["rules"]])
+    for group in recordings:
+        rules = [rule for rule in group["rules"] if rule["record"] in needed]
         groups.insert(0, {**group, "rules": rules})
     (folder / "rules.yaml").write_text(json.dumps({"groups": groups}))
     return ["rules.yaml"]
+
+
+def _recorded(expr: str, rules: list[dict[str, str]]) -> set[str]:
+    """Return the names of the series that a query needs, and those that they need themselves."""
+    needed: set[str] = set()
+    queries = [expr]
+    while queries:
+        query = queries.pop()
+        for rule in rules:
+            if f"{rule['record']}{{" in query and rule["record"] not in needed:
+                needed.add(rule["record"])
+                queries.append(rule["expr"])
+    return needed
 
 
 @pytest.mark.integration

@@ -1,0 +1,108 @@
+"""The hops of each pipeline, remembered for a week: what waits at a dead one is still its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from dashboards.model.labels import GROUP, PIPELINE, RECORDED_ARRIVED, TOPIC
+from dashboards.model.promql import REMEMBERED_FOR, aggregate
+from dashboards.model.series import labels_of
+from tracing.metrics.catalog import CONSUMER_LAG, END_TO_END_DURATION
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from dashboards.model.promql import Scope
+
+HOP: Final = (GROUP, TOPIC)
+FLOW_HOP: Final = (PIPELINE, *HOP)
+OF_ALL_PIPELINES: Final = labels_of(END_TO_END_DURATION) - {PIPELINE}
+"""The labels that variables filter where the flows of all pipelines count."""
+_LATELY: Final = "15m"
+_WEEK: Final = "7d:1h"
+
+
+def known_hops(scope: Scope, *where: str, by: Sequence[str] = FLOW_HOP) -> str:
+    """Return a query for the hops that flows arrived at within a week, with the value 1.
+
+    Args:
+        scope: The scope of the query; with a ruleset, it uses the recorded hops.
+        where: Matchers of pipeline, topic and group.
+        by: The labels to keep.
+    """
+    return aggregate("group", by, known_arrivals(scope, *where))
+
+
+def known_arrivals(scope: Scope, *where: str) -> str:
+    """Return a query for the hops as in `known_hops`, with the flows that arrived there last.
+
+    The numbers compare the pipelines of a hop. Without recorded ones, they are totals.
+    """
+    if scope.ruleset:
+        return _recorded(scope, *where)
+    earlier = f"last_over_time({_counted(scope, _arrivals(scope, *where))}[{_WEEK}])"
+    hours = f"last_over_time({_arrivals(scope, *where)}[{REMEMBERED_FOR}])"
+    return f"({_counted(scope, hours)} or ({earlier} unless on ({_on_hop()}) {_heard_of(scope)}))"
+
+
+def known_pipelines_before(scope: Scope, *where: str) -> str:
+    """Return a query for the pipelines that had a known hop before the window of the scope."""
+    offset = f"offset {scope.window}"
+    hours = f"last_over_time({_arrivals(scope, *where)}[{REMEMBERED_FOR}] {offset})"
+    if scope.ruleset:
+        earlier = f"{_recorded(scope, *where)} {offset}"
+    else:
+        earlier = f"last_over_time({_counted(scope, _arrivals(scope, *where))}[{_WEEK}] {offset})"
+    each = (aggregate("group", (PIPELINE,), query) for query in (hours, earlier))
+    return f"({' or '.join(each)})"
+
+
+def remembered_arrivals(scope: Scope) -> str:
+    """Return the query whose result is recorded: where flows arrived lately, or did so last.
+
+    The number of a hop at which nothing arrives any longer is the one before, for as long as a
+    process or the lag monitor reports its group. That number is a recorded series itself: to read
+    the histograms of a week again each time would take seconds. A pipeline that others have
+    replaced at a hop is forgotten.
+    """
+    lately = replace(scope, window=_LATELY).increase(
+        END_TO_END_DURATION, by=FLOW_HOP, part="count", among=OF_ALL_PIPELINES
+    )
+    recorded = scope.select_recorded(RECORDED_ARRIVED)
+    hours = _counted(scope, f"last_over_time({_arrivals(scope, among=OF_ALL_PIPELINES)}"
+                     f"[{REMEMBERED_FOR}])")  # fmt: skip
+    before = _else(recorded, _else(hours, f"last_over_time({recorded}[{_WEEK}])"))
+    reported = (
+        f"({aggregate('group', (GROUP,), scope.select(CONSUMER_LAG))} or {_heard_of(scope, GROUP)})"
+    )
+    return _else(f"({lately} > 0)", f"({before} and on ({GROUP}) {reported})")
+
+
+def _recorded(scope: Scope, *where: str) -> str:
+    only = [f'{PIPELINE}=~"{scope.only[PIPELINE]}"'] if PIPELINE in scope.only else []
+    return scope.select_recorded(RECORDED_ARRIVED, *FLOW_HOP, where=", ".join([*only, *where]))
+
+
+def _else(query: str, other: str) -> str:
+    """Return a query for one, and for the other at hops that the first does not have."""
+    return f"({query} or ({other} unless on ({_on_hop()}) {query}))"
+
+
+def _heard_of(scope: Scope, *by: str) -> str:
+    """Return a query for the hops, or groups, whose consumers reported arrivals within hours."""
+    series = f"last_over_time({_arrivals(scope, among=OF_ALL_PIPELINES)}[{REMEMBERED_FOR}])"
+    return aggregate("group", by or HOP, series)
+
+
+def _arrivals(scope: Scope, *where: str, among: Collection[str] | None = None) -> str:
+    return scope.select(END_TO_END_DURATION, *where, part="count", among=among)
+
+
+def _counted(scope: Scope, series: str) -> str:
+    total = aggregate("sum", FLOW_HOP, series)
+    return f"histogram_count({total})" if scope.native else total
+
+
+def _on_hop() -> str:
+    return ", ".join(HOP)
