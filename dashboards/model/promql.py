@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from dashboards.durations import seconds_of
+from dashboards.model.counting import added, last_before, nearly_added
 from dashboards.model.labels import BOUND, INSTANCE, PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
 from dashboards.model.series import bucket_of, labels_of, series_name
 from tracing.metrics.catalog import METRICS
@@ -26,8 +27,6 @@ ALL: Final = ".*"
 BUCKET: Final = "bucket"
 """The part of a histogram that has its distribution."""
 
-REMEMBERED_FOR: Final = "6h"
-"""A series that returns within this time is not new."""
 LEAST_WAIT_S: Final = 120
 """How long a condition on single samples must hold at least: two of them have to agree."""
 
@@ -150,26 +149,34 @@ class Scope:
     ) -> str:
         """Return the increase in the window, new series included, summed over all other labels.
 
-        It is the last value minus the last one before the window, so that adjacent windows add up
-        and counts are whole numbers. PromQL's `rate()` and `increase()` extrapolate, and ignore the
-        first value of a series. After a restart, that is all that a service did until its first
-        export; of a rare event, it may be all there is. A new series began at 0, so its last value
-        is its increase. It is new only if it was absent for hours before the window: a gap in the
-        metrics of a service does not count its old events again.
-
-        Buckets are thousands of series: `exact=False` costs a quarter, and extrapolates old series.
+        It is exact unless a process restarts as the same series: see `counting`. Buckets are
+        thousands of series: `exact=False` costs a quarter, and extrapolates.
         """
-        series = self.select(metric, *where, part=part, among=among)
-        earlier = f"last_over_time({series}[{REMEMBERED_FOR}] offset {self.window})"
-        last = f"last_over_time({series}[{self.window}])"
-        # A process that restarts as the same series counts from 0 again.
-        grown = f"{last} unless {earlier} or increase({series}[{self.window}])"
-        if not (self.native and part):
-            whole = f"{last} - {earlier} >= 0 or {grown} or {last}"
-            return aggregate("sum", by, whole if exact else grown)
-        # Native histograms cannot be compared with 0.
-        total = aggregate("sum", [label for label in by if label != BOUND], grown)
-        return total if part == BUCKET else f"histogram_{part}({total})"
+        return self._increase(metric, where, by=by, part=part, among=among, exact=exact)
+
+    def _increase(
+        self,
+        metric: Metric,
+        where: Sequence[str],
+        *,
+        by: Sequence[str],
+        part: str,
+        bucket: Sequence[str] = (),
+        among: Collection[str] | None = None,
+        exact: bool = True,
+    ) -> str:
+        """Return the increase; of a part of a histogram, that of the matched `bucket`."""
+        series = self.select(metric, *where, *bucket, part=part, among=among)
+        if self.native and part:
+            # Native histograms cannot be compared with 0.
+            labels = [label for label in by if label != BOUND]
+            total = aggregate("sum", labels, nearly_added(series, self.window))
+            return total if part == BUCKET else f"histogram_{part}({total})"
+        if not exact:
+            return aggregate("sum", by, nearly_added(series, self.window))
+        counts = self.select(metric, *where, part="count", among=among) if part else ""
+        whole = added(series, self.window, counts, buckets=part == BUCKET)
+        return aggregate("sum", by, whole)
 
     def increase_up_to(
         self, bound: float, metric: Metric, *where: str, by: Sequence[str] = ()
@@ -183,7 +190,8 @@ class Scope:
             by: The labels to keep.
         """
         if not self.native:
-            return self.increase(metric, *where, bucket_of(bound), by=by, part=BUCKET)
+            bucket = (bucket_of(bound),)
+            return self._increase(metric, where, by=by, part=BUCKET, bucket=bucket)
         values = self.increase(metric, *where, by=by, part=BUCKET)
         # Without values there is no share of them.
         share = f"(histogram_fraction(-Inf, {bound:g}, {values}) >= 0)"
@@ -199,9 +207,7 @@ class Scope:
         """
         series = self.select(metric, *where)
         now = aggregate("max", by, f"last_over_time({series}[5m])")
-        before = aggregate(
-            "max", by, f"last_over_time({series}[{REMEMBERED_FOR}] offset {self.window})"
-        )
+        before = aggregate("max", by, last_before(series, self.window))
         highest = aggregate("max", by, f"max_over_time({series}[{self.window}])")
         lowest = aggregate("min", by, f"min_over_time({series}[{self.window}])")
         by_process = self.increase(metric, *where, by=by)
@@ -222,9 +228,8 @@ class Scope:
         Prometheus, what an old store has counted is not new.
         """
         series = self.select(metric, *where)
-        before = f"last_over_time({series}[{REMEMBERED_FOR}] offset {self.window})"
         start = (
-            f"({aggregate('max', by, before)} or "
+            f"({aggregate('max', by, last_before(series, self.window))} or "
             f"{aggregate('min', by, f'min_over_time({series}[{self.window}])')})"
         )
         highest = aggregate("max", by, f"max_over_time({series}[{self.window}])")

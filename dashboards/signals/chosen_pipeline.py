@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dashboards.model.counting import REMEMBERED_FOR
 from dashboards.model.labels import PIPELINE, VARIABLE_OF
-from dashboards.model.promql import REMEMBERED_FOR, aggregate
+from dashboards.model.promql import aggregate
 from dashboards.model.series import labels_of
 from tracing.metrics.catalog import END_TO_END_DURATION
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from dashboards.model.counting import REMEMBERED_FOR
 from dashboards.model.labels import GROUP, PIPELINE, RECORDED_ARRIVED, TOPIC
-from dashboards.model.promql import REMEMBERED_FOR, aggregate
+from dashboards.model.promql import aggregate
 from dashboards.model.series import labels_of
 from tracing.metrics.catalog import CONSUMER_LAG, END_TO_END_DURATION
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from dashboards.model.counting import REMEMBERED_FOR
 from dashboards.model.labels import (
     COUNTED,
     GROUP,
@@ -26,7 +27,7 @@ from dashboards.model.labels import (
     TOPIC,
     TYPE,
 )
-from dashboards.model.promql import ALL, REMEMBERED_FOR, aggregate
+from dashboards.model.promql import ALL, aggregate
 from dashboards.signals.known_hops import FLOW_HOP, HOP, known_hops
 from tracing.metrics.catalog import (
     CONSUMER_LAG,

@@ -22,11 +22,13 @@ from tests.dashboards.alert_series import (
     status,
 )
 from tests.dashboards.flow_alert_cases import FLOW_CASES
+from tests.dashboards.restart_alert_cases import RESTART_CASES
 from tests.dashboards.skipped_alert_cases import SKIPPED_CASES
 
 CASES: Final = (
     *FLOW_CASES,
     *SKIPPED_CASES,
+    *RESTART_CASES,
     Case(alert="ConsumerStalled", about="members commit nothing",
          series=status("stalled", "1x20"), at="5m", firing=1),
     Case(alert="ConsumerStalled", about="the group lags but commits",

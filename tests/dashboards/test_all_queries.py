@@ -37,9 +37,12 @@ QUERIES = sorted(
 )
 LAST = r"last_over_time\(\1\[\2\]\)"
 EARLIER = r"last_over_time\(\1\[6h\] offset \2\)"
+# What decides whether a series has restarted: its own values, or the count of its histogram.
+MATCHING = r"(?: ignoring \(le\))?"
 COUNTED = re.compile(
-    r"last_over_time\(([^\[]+)\[([^\]]+)\]\) - "
-    rf"{EARLIER} >= 0 or {LAST} unless {EARLIER} or increase\(\1\[\2\]\) or {LAST}"
+    r"\(increase\(([^\[]+)\[([^\]]+)\]\) and" + MATCHING + r" resets\(([^\[]+)\[\2\]\) > 0\) "
+    rf"or {LAST} - \((?:{EARLIER} unless{MATCHING} )?last_over_time\(\3\[6h\] offset \2\) "
+    rf"(?:<=|>) min_over_time\(\3\[\2\]\)\) >= 0 or {LAST}"
 )
 # Of buckets, of which there are thousands.
 EXTRAPOLATED = re.compile(

@@ -29,7 +29,7 @@ OTHER_LABELS = {
 }  # fmt: skip
 NO_LABELS = {
     "by", "increase", "count_values", "round", "group", "group_left", "clamp_min", "clamp_max",
-    "deriv", "sum", "max", "count", "topk",
+    "deriv", "sum", "max", "count", "topk", "resets", "ignoring",
     "histogram_quantile", "label_replace",
     "label_join", "on", "offset", "or", "and", "unless", "sort_desc", "last_over_time",
     "max_over_time", "min_over_time", "min", "timestamp", "time", "__name__", "m",

@@ -1,0 +1,62 @@
+"""What counters have added in a window: the queries for one series of a counter or of a histogram.
+
+PromQL's `rate()` and `increase()` extrapolate, and ignore the first value of a series. After a
+restart, that is all that a service did until its first export; of a rare event, it may be all there
+is. So the increase is the last value minus the last one before the window: adjacent windows add up,
+and counts are whole numbers. A new series began at 0, so its last value is its increase.
+
+A process may restart as the same series, if its instance has a fixed name, and count from 0 again.
+Its last value says nothing about that: it may be higher than before. Two things show a restart: a
+value that falls within the window, where `increase()` adds up what came before and after it, or a
+value in the window that is lower than the last one before it, where the last value is what has been
+counted since.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.model.labels import BOUND
+
+REMEMBERED_FOR: Final = "6h"
+"""A series that returns within this time is not new: its old events do not count again."""
+
+
+def last_of(series: str, window: str) -> str:
+    """Return a query for the last values in the window."""
+    return f"last_over_time({series}[{window}])"
+
+
+def last_before(series: str, window: str) -> str:
+    """Return a query for the last values before the window."""
+    return f"last_over_time({series}[{REMEMBERED_FOR}] offset {window})"
+
+
+def added(series: str, window: str, counts: str = "", *, buckets: bool = False) -> str:
+    """Return a query for what each series has added in the window.
+
+    Args:
+        series: The series.
+        window: The window.
+        counts: Of a sum or a bucket of a histogram, the series of its count. They decide whether
+            it has restarted, so that all parts of a histogram are counted in the same way: a
+            bucket that was 0 before a restart does not fall.
+        buckets: Whether the series are buckets.
+    """
+    matching = f" ignoring ({BOUND})" if buckets else ""
+    decides = counts or series
+    restarted = f"and{matching} resets({decides}[{window}]) > 0"
+    before = last_before(series, window)
+    first = f"min_over_time({decides}[{window}])"
+    if decides == series:
+        unbroken = f"{before} <= {first}"
+    else:
+        unbroken = f"{before} unless{matching} {last_before(decides, window)} > {first}"
+    last = last_of(series, window)
+    return f"(increase({series}[{window}]) {restarted}) or {last} - ({unbroken}) >= 0 or {last}"
+
+
+def nearly_added(series: str, window: str) -> str:
+    """Return a query like that of `added` at a quarter of its cost: it extrapolates old series."""
+    last = last_of(series, window)
+    return f"{last} unless {last_before(series, window)} or increase({series}[{window}])"

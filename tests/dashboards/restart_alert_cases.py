@@ -1,0 +1,28 @@
+"""Series of processes that restart, and alerts that must not fire by that."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.dashboards.alert_series import HOP, LATE, Case
+
+_ARRIVALS: Final = f'pipeline="orders", {HOP}, message_type="First", instance="orders-0"'
+
+RESTART_CASES: Final = (
+    *(
+        Case(
+            alert="EndToEndOutage",
+            about=f"a process restarts as the same series, and flows arrive in time: {about}",
+            series={
+                f'{LATE}_bucket{{{_ARRIVALS}, le="5"}}': f"{in_time}x119 {since}",
+                f"{LATE}_count{{{_ARRIVALS}}}": f"100x119 {since}",
+            },
+            at="65m",
+            firing=0,
+        )
+        for about, in_time, since in (
+            ("half of them before", 50, "0 20 40 55 60 62 64 66 68 70 72"),
+            ("none of them before", 0, "4 20 40 55 60 62 64 66 68 70 72"),
+        )
+    ),
+)

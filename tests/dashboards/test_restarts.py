@@ -1,0 +1,85 @@
+"""What counters show of processes that restart, as a new series or as the same one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from dashboards.config import Config
+from dashboards.model.labels import GROUP, TOPIC
+from dashboards.model.promql import Scope
+from dashboards.signals import flows, hop_time
+from tests.dashboards.alert_series import HOP
+from tests.dashboards.promtool import check_queries
+from tracing.metrics import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+SCOPE: Final = Scope.of(Config(), window="10m")
+CONSUMED: Final = 'messaging_client_consumed_messages_total{instance="orders-0"}'
+WAIT: Final = catalog.WAIT_DURATION.prometheus
+EXTRAPOLATED: Final = 20 / 19
+"""Prometheus extrapolates the 19 intervals that are in the window to 20."""
+
+
+def _waits(in_time: str, count: str, total: str = "0x200") -> dict[str, str]:
+    return {
+        f'{WAIT}_bucket{{{HOP}, le="1"}}': in_time,
+        f"{WAIT}_count{{{HOP}}}": count,
+        f"{WAIT}_sum{{{HOP}}}": total,
+    }
+
+
+def _late_share() -> str:
+    in_time = SCOPE.increase_up_to(1, catalog.WAIT_DURATION, by=(GROUP, TOPIC))
+    total = SCOPE.increase(catalog.WAIT_DURATION, by=(GROUP, TOPIC), part="count")
+    return f"round(sum(1 - {in_time} / {total}), 0.001)"
+
+
+@pytest.mark.parametrize(
+    ("values", "counted"),
+    [
+        pytest.param("100x105 0+12x14", 168 * EXTRAPOLATED, id="within the window"),
+        pytest.param("100x100 20+10x19", 210, id="just before the window"),
+        pytest.param("100x100 _x19 30", 30, id="just before the window, with one value in it"),
+        pytest.param(
+            # Of the first values of a series, Prometheus leaves out what came before them.
+            "_x102 5+5x8 3+3x9",
+            70 * 555 / 540,
+            id="soon after it has begun as a new series",
+        ),
+        pytest.param("100+5x120", 100, id="never"),
+    ],
+)
+def test_a_process_that_restarts_as_the_same_series_counts_from_zero(
+    values: str, counted: float, binaries: Path, tmp_path: Path
+) -> None:
+    query = f"sum({flows.CONSUMED.expr(SCOPE)}) * 600"
+    check_queries([(query, counted)], {CONSUMED: values}, binaries, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("series", "late"),
+    [
+        pytest.param(_waits("50x105 0+12x14", "100x105 0+12x14"), 0.0, id="within the window"),
+        pytest.param(_waits("50x100 20+10x19", "100x100 20+10x19"), 0.0, id="just before it"),
+        pytest.param(
+            _waits("0x100 20+10x19", "100x100 20+10x19"), 0.0, id="all were late before it"
+        ),
+        pytest.param(_waits("50x100 0+5x19", "100x100 0+10x19"), 0.5, id="half are late since"),
+    ],
+)
+def test_the_parts_of_a_histogram_count_a_restart_alike(
+    series: Mapping[str, str], late: float, binaries: Path, tmp_path: Path
+) -> None:
+    check_queries([(_late_share(), late)], series, binaries, tmp_path)
+
+
+def test_the_mean_after_a_restart_is_that_of_the_new_values(binaries: Path, tmp_path: Path) -> None:
+    series = _waits("0x200", "100x100 1+1x19", "10x100 2+2x19")
+    check_queries([(f"sum({hop_time.WAIT.expr(SCOPE)})", 2)], series, binaries, tmp_path)
