@@ -40,6 +40,9 @@ class KafkaCluster:
         BrokerError: On entering: Java or Maven is missing, or Kafka does not start.
     """
 
+    _format_options: tuple[str, ...] = ()
+    """Further options for formatting the storage of a node, such as its first users."""
+
     def __init__(self, nodes: int = 1, *, settings: Mapping[str, str] | None = None) -> None:
         self._stack = ExitStack()
         self._processes: dict[int, asyncio.subprocess.Process] = {}
@@ -119,6 +122,7 @@ class KafkaCluster:
                 "java", *_JVM, "-cp", f"{self._jars}/*", "kafka.tools.StorageTool",
                 # One id in 64 begins with a dash, and would look like an option.
                 "format", f"--cluster-id={cluster_id}", "-c", str(self._configuration(node)),
+                *self._format_options,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, umask=PRIVATE_UMASK,
             )  # fmt: skip
         if await process.wait():

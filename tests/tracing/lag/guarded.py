@@ -6,11 +6,12 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.protocol.admin import CreateAclsRequest
+from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest
 
 from demo_pipeline.broker import KafkaCluster
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 USER: Final = "watcher"
@@ -27,17 +28,24 @@ _ALLOW: Final = 3
 
 
 class GuardedKafka(KafkaCluster):
-    """One node. Anonymous clients may do everything; the watcher needs grants."""
+    """One node. Anonymous clients may do everything; users need grants.
 
-    def __init__(self) -> None:
+    Args:
+        users: The passwords of users, for the mechanism PLAIN; by default of the watcher.
+    """
+
+    protocol = "SASL_PLAINTEXT"
+
+    def __init__(self, users: Mapping[str, str] | None = None) -> None:
         super().__init__()
+        self._users = {USER: PASSWORD} if users is None else dict(users)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._guarded_port = probe.getsockname()[1]
 
     @property
     def guarded_servers(self) -> str:
-        """Address for the watcher."""
+        """Address for users."""
         return f"127.0.0.1:{self._guarded_port}"
 
     def command_config(self, folder: Path) -> Path:
@@ -51,32 +59,44 @@ class GuardedKafka(KafkaCluster):
 
     async def grant(self, kind: int, name: str, operation: int) -> None:
         """Allow the watcher an operation."""
+        await self.grant_all([(USER, kind, name, operation)])
+
+    async def grant_all(self, grants: Iterable[tuple[str, int, str, int]]) -> None:
+        """Allow users operations on resources, and wait until the broker applies that."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
         await admin.start()
         try:
-            answer: Any = await admin._send_request(
-                CreateAclsRequest(kind, name, _LITERAL, f"User:{USER}", "*", operation, _ALLOW)
-            )
+            for user, kind, name, operation in grants:
+                grant = (kind, name, _LITERAL, f"User:{user}", "*", operation, _ALLOW)
+                answer: Any = await admin._send_request(CreateAclsRequest(*grant))
+                assert [0] == [code for code, _ in answer.creation_responses]
+                applied: Any = None
+                while applied is None or not applied.resources:
+                    applied = await admin._send_request(DescribeAclsRequest(*grant))
         finally:
             await admin.close()
-        assert [0] == [code for code, _ in answer.creation_responses]
 
     def _properties(self, node: int) -> str:
-        listener = f"SASL_PLAINTEXT://{self.guarded_servers}"
-        protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT"
-        module = "org.apache.kafka.common.security.plain.PlainLoginModule"
-        login = f'{module} required user_{USER}="{PASSWORD}";'
+        listener = f"{self.protocol}://{self.guarded_servers}"
         lines = [
             f"{line},{listener}"
             if line.startswith(("listeners=", "advertised.listeners="))
             else line
             for line in super()._properties(node).splitlines()
         ]
-        lines += [
-            f"listener.security.protocol.map={protocols}",
-            "sasl.enabled.mechanisms=PLAIN",
-            f"listener.name.sasl_plaintext.plain.sasl.jaas.config={login}",
-            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users=User:ANONYMOUS",
-        ]
+        lines += [f"{name}={value}" for name, value in self._guard().items()]
         return "".join(f"{line}\n" for line in lines)
+
+    def _guard(self) -> dict[str, object]:
+        """Return the settings of the users' listener and of access control."""
+        module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+        users = " ".join(f'user_{name}="{password}"' for name, password in self._users.items())
+        name = f"listener.name.{self.protocol.lower()}"
+        own = f"{self.protocol}:{self.protocol}"
+        return {
+            "listener.security.protocol.map": f"PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,{own}",
+            "sasl.enabled.mechanisms": "PLAIN",
+            f"{name}.plain.sasl.jaas.config": f"{module} required {users};",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+        }
