@@ -18,6 +18,7 @@ from aiokafka.errors import (
 from aiokafka.structs import TopicPartition
 
 import tracing
+from tests.tracing.dlq.other_systems import share_group
 from tests.tracing.lag.guarded import CLUSTER, GROUP, TOPIC
 from tracing import DeadLetters, Provenance, Telemetry, TracedConsumer, TracedProducer
 from tracing.__main__ import main
@@ -72,6 +73,7 @@ class Work:
             "the original topic": (TOPIC, self._topic),
             "the topics that handlers send to": (TOPIC, self._output),
             "the dead-letter topic": (TOPIC, self._dead),
+            "the share group's dead-letter topic": (TOPIC, f"dlq.{self._topic}"),
             "`__pipeline_dead_letter_replays`": (TOPIC, self._replays),
             "the group": (GROUP, self._group),
             "the transactional id": (_TRANSACTIONAL_ID, self._user),
@@ -86,7 +88,7 @@ class Work:
         limits = {"retention.ms": "600000", "retention.bytes": "1000000"}
         topics = [
             NewTopic(name, 1, 1, topic_configs=limits)
-            for name in (self._topic, self._dead, self._output)
+            for name in (self._topic, self._dead, self._output, f"dlq.{self._topic}")
         ]
         await admin.create_topics(topics)
         await admin.close()
@@ -161,6 +163,14 @@ class Work:
             "edit", f"{self._dead}/0/0", "--replay-topic", self._replays, "--yes"
         )
         return bool(edited["sent"])
+
+    async def replay_for_a_share_group(self) -> bool:
+        headers = share_group(self._topic, 0, 0, group=self._group)
+        async with AIOKafkaProducer(bootstrap_servers=self._kafka.bootstrap_servers) as producer:
+            await producer.send_and_wait(f"dlq.{self._topic}", b"{}", headers=headers)
+        topics = ("--topic", f"dlq.{self._topic}", "--topic", self._topic)
+        replayed = await self._json("replay", *topics, "--replay-topic", self._replays, "--yes")
+        return bool(replayed["replayed"] == 1)
 
     async def purge(self) -> bool:
         purged = await self._json("purge", *self._of_dead_letters(), "--all", "--yes")
@@ -279,6 +289,7 @@ LINES: Final[dict[str, Callable[[Work], Awaitable[bool]]]] = {
     "`lag` with shares of the retention": Work.lag_and_retention,
     "`dlq list`, `dlq show`": Work.list_and_show,
     "`dlq replay`, `dlq edit`": Work.replay_and_edit,
+    "`dlq replay`, for a share group": Work.replay_for_a_share_group,
     "`dlq purge`": Work.purge,
     "`dlq skip`": Work.skip,
     "`dlq skip --to-dead-letters`": Work.skip_to_dead_letters,

@@ -34,7 +34,7 @@ class Originals:
     def __init__(self, consumer: AIOKafkaConsumer, formats: DeadLetterFormats) -> None:
         self._formats = formats
         self._consumer = consumer
-        self._fetch = RawFetch(consumer)
+        self._fetch = RawFetch(consumer, may_refuse=True)
         self._extents: dict[TopicPartition, tuple[int, int]] = {}
 
     async def whole(self, dead_letter: Letter, provenance: Provenance) -> Letter:
@@ -48,7 +48,8 @@ class Originals:
             provenance: Where it came from; the partition exists.
 
         Raises:
-            LookupError: The topic no longer holds the record, and neither does the dead letter.
+            LookupError: The topic no longer holds the record, and neither does the dead letter; or
+                the cluster does not allow to read the topic.
             KafkaError: The cluster does not answer, or refuses.
         """
         if self._formats.copies_records(provenance):

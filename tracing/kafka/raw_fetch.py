@@ -23,6 +23,11 @@ _DELAY_S: Final = 0.5
 _WAIT_MS: Final = 500
 # The first batch of a request comes however large it is.
 _BYTES: Final = 1024 * 1024
+_TOPIC_AUTHORIZATION_FAILED: Final = 29
+
+
+class ReadRefusedError(LookupError):
+    """The cluster does not allow to read a topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,18 @@ class RawFetch:
         consumer: An aiokafka consumer, or a double.
         committed_only: Whether to leave out records of aborted and undecided transactions; by
             default as the consumer does.
+        may_refuse: Whether to raise that the cluster does not allow to read, instead of returning
+            nothing.
 
     Task safety: one event loop, that of the consumer.
     """
 
-    def __init__(self, consumer: object, *, committed_only: bool | None = None) -> None:
+    def __init__(
+        self, consumer: object, *, committed_only: bool | None = None, may_refuse: bool = False
+    ) -> None:
         self._consumer = consumer
         self._committed_only = committed_only
+        self._may_refuse = may_refuse
 
     @property
     def able(self) -> bool:
@@ -62,13 +72,18 @@ class RawFetch:
         """Read the first batch at or after an offset that a consumer would receive.
 
         Returns:
-            The batch; `None` where there is none, or no broker answers. Never raises.
+            The batch; `None` where there is none, or no broker answers.
+
+        Raises:
+            ReadRefusedError: With `may_refuse` only.
         """
         left = _ATTEMPTS if self.able else 0
         while left:
             try:
                 part, reached = await self._ask(tp, offset)
-            except Exception:
+            except Exception as error:
+                if self._may_refuse and isinstance(error, ReadRefusedError):
+                    raise
                 # The leader may have moved, or the connection broken: try again.
                 part, reached = None, offset
             if part is not None:
@@ -122,6 +137,8 @@ class RawFetch:
         )
         parts = answered(answer).get((tp.topic, tp.partition))
         if parts is None or parts["error_code"]:
+            if parts is not None and parts["error_code"] == _TOPIC_AUTHORIZATION_FAILED:
+                raise ReadRefusedError(f"the cluster does not allow Read on topic {tp.topic}")
             return None, offset
         aborted = parts.get("aborted_transactions") if isolation else None
         return _first(parts["message_set"] or b"", offset, aborted, parts["highwater_offset"])
