@@ -35,7 +35,7 @@ except ImportError as missing:
 from tracing.core import semconv
 from tracing.core.ids import in_forked_child
 from tracing.core.log import warn_once
-from tracing.core.text import printable
+from tracing.core.text import counted, printable
 from tracing.testing.span_trees import span_tree
 
 if TYPE_CHECKING:
@@ -192,10 +192,10 @@ class TraceTreeExporter(SpanExporter):
         ).split("\n")
         shown = [f"  {printable(line, _WIDEST)}" for line in lines[: self._max_spans]]
         if more := len(lines) - len(shown):
-            shown.append(f"  ... and {more} more spans")
+            shown.append(f"  ... and {counted(more, 'more span')}")
         head = (
             f"trace {trace_id:032x}{' continued' if continued else ''} {_service(spans)}, "
-            f"{len(spans)} {'span' if len(spans) == 1 else 'spans'}, {_took_ms(spans):,.1f} ms"
+            f"{counted(len(spans), 'span')}, {_took_ms(spans):,.1f} ms"
         )
         return "\n".join((printable(head, _WIDEST), *shown)) + "\n"
 

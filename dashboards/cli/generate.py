@@ -81,13 +81,10 @@ def _check(context: click.Context, out: Path, files: dict[str, str]) -> None:
     stale, unexpected = _stale(out, files), _unexpected(out, files)
     problems = []
     if unexpected:
-        problems.append(
-            f"{len(unexpected)} files in {out} are not generated: {_joined(unexpected)}; "
-            "remove them"
-        )
+        problems.append(f"not generated, and to be removed from {out}: {_joined(unexpected)}")
     if stale:
         problems.append(
-            f"{len(stale)} of {len(files)} files in {out} are out of date: {_joined(stale)}; "
+            f"out of date in {out}, {len(stale)} of {len(files)} files: {_joined(stale)}; "
             f"to fix it, run: python -m dashboards generate{_same_options(context)}"
         )
     if problems:

@@ -88,7 +88,7 @@ def publish_dashboards(
             published = _publish(grafana, wanted, folder, note, dry_run=dry_run)
         except PublishError as error:
             uid, count = wanted["uid"], f"{done} of {len(dashboards)} dashboards"
-            raise PublishError(f"{uid}: {error}\n{count} were done before {uid} failed") from error
+            raise PublishError(f"{uid}: {error}\n{uid} failed after {count}") from error
         yield published
 
 

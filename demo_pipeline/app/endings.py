@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from demo_pipeline.app.run_record import unreadable_orders
+from demo_pipeline.report.wording import counted
 from demo_pipeline.services import analytics, loyalty, observer, orders, receipts
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Endings:
             if not unfinished:
                 return ()
             if time.monotonic() - started >= timeout_s:
-                orders = f"{len(unfinished)} of {len(self.record.order_ids)} orders"
+                orders = f"{len(unfinished):,} of {counted(len(self.record.order_ids), 'order')}"
                 more = ", ..." if len(unfinished) > _NAMED else ""
                 named = ", ".join(unfinished[:_NAMED]) + more
                 return (f"{orders} did not end within {timeout_s:.3g} s (--timeout): {named}",)

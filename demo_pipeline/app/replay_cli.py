@@ -161,6 +161,8 @@ async def _until_terminated(
 
 def _summary(result: ReplayProgress, *, live: bool) -> str:
     """Return the result in words."""
+    from demo_pipeline.report.wording import counted
+
     left_out = [
         f"{number:,} {what}"
         for number, what in (
@@ -177,7 +179,8 @@ def _summary(result: ReplayProgress, *, live: bool) -> str:
     )
     return (
         f"{result.read_model}: generation {result.generation} {ended}\n"
-        f"{result.applied:,} events applied{' after a resumption' if result.resumed else ''} in "
+        f"{counted(result.applied, 'event')} applied"
+        f"{' after a resumption' if result.resumed else ''} in "
         f"{result.elapsed_s:.1f} s ({rate:,.0f} records/s)"
         + (f"; left out: {', '.join(left_out)}" if left_out else "")
     )

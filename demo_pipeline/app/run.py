@@ -19,6 +19,7 @@ from demo_pipeline.app.load import place_orders
 from demo_pipeline.app.run_record import RunRecord
 from demo_pipeline.broker import EmbeddedBroker, KafkaCluster, create_topics, wait_until_reachable
 from demo_pipeline.domain.pace import Pace
+from demo_pipeline.report.wording import counted
 from demo_pipeline.runtime.database import database_url
 from demo_pipeline.runtime.errors import DemoError
 from demo_pipeline.runtime.orders_api import OrdersApi
@@ -187,7 +188,7 @@ async def _play(
     problems = []
     if refused:
         problems.append(
-            f"{len(refused)} of {options.load.orders} orders were not accepted: "
+            f"{len(refused):,} of {counted(options.load.orders, 'order')} could not be placed: "
             f"{', '.join(sorted(set(refused)))}"
         )
     progress.step("waiting for the orders to end")

@@ -9,6 +9,7 @@ from sqlalchemy import case, func, or_, select
 
 from demo_pipeline.app.stock_status import one_moment, products
 from demo_pipeline.domain.stock import EMPTY, FOLD_VERSION, BrokenStreamError, StockChange, fold
+from demo_pipeline.report.wording import counted
 from demo_pipeline.services.inventory import RESERVATIONS, RESERVED
 from demo_pipeline.services.stock_history import decoded_snapshot, history
 from demo_pipeline.services.stock_log import load
@@ -186,9 +187,4 @@ def _orders(connection: Connection) -> list[str]:
     if not orders:
         return []
     named = ", ".join(orders[:_NAMED]) + (", ..." if len(orders) > _NAMED else "")
-    whose = (
-        "1 order got another answer than its"
-        if len(orders) == 1
-        else (f"{len(orders)} orders got another answer than their")
-    )
-    return [f"{whose} events say: {named}"]
+    return [f"{counted(len(orders), 'order')} got another answer than the events say: {named}"]

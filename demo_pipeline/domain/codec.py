@@ -170,7 +170,7 @@ def _read(value: bytes, written: Schema, schema: Schema, message: type[Message])
     left = len(value) - data.tell()
     if left:
         raise tracing.UndecodableRecord(
-            f"the value is longer than {written}: {left} bytes are left"
+            f"the value is longer than {written}; bytes left over: {left:,}"
         )
     return read
 

@@ -128,6 +128,6 @@ def phrase(type_: AvroType) -> str:
         case Union(branches):
             return " or ".join(map(phrase, branches)) or "nothing"
         case Fixed(name, size):
-            return f"fixed {short(name)} of {size} bytes"
+            return f"fixed {short(name)} of size {size}"
         case _:
             return f"{type_.kind} {short(type_.name)}"

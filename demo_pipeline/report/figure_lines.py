@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from demo_pipeline.report.wording import human, printable
+from demo_pipeline.report.wording import counted, human, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,14 +48,18 @@ def _endings(saga: Saga) -> Iterable[str]:
 
 def _deliveries(analysis: Analysis) -> Text:
     figures = (
-        (sum(each.retries.total() for each in analysis.deliveries), "retries"),
-        (sum(each.duplicates for each in analysis.deliveries), "duplicates skipped"),
-        (sum(each.dead_letters.total() for each in analysis.deliveries), "dead letters"),
-        (sum(each.out_of_order for each in analysis.deliveries), "out of order"),
+        (sum(each.retries.total() for each in analysis.deliveries), "retry", "retries"),
+        (
+            sum(each.duplicates for each in analysis.deliveries),
+            "duplicate skipped",
+            "duplicates skipped",
+        ),
+        (sum(each.dead_letters.total() for each in analysis.deliveries), "dead letter", ""),
+        (sum(each.out_of_order for each in analysis.deliveries), "out of order", "out of order"),
     )
-    if not any(number for number, _ in figures):
+    if not any(number for number, _, _ in figures):
         return Text("No retries, duplicates, dead letters or records out of order", "dim")
-    return _line("Delivery", (f"{number:,} {name}" for number, name in figures if number))
+    return _line("Delivery", (counted(*each) for each in figures if each[0]))
 
 
 def _line(title: str, figures: Iterable[str]) -> Text:

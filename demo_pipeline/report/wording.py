@@ -91,9 +91,9 @@ def shares(parts: Sequence[int]) -> tuple[int, ...]:
     return tuple(whole)
 
 
-def counted(number: int, noun: str) -> str:
-    """Format a count with its noun: `1 order`, `1,200 orders`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """Format a count with its noun: `1 order`, `1,200 orders`; a plural without `s` is given."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def class_of(error_type: str) -> str:

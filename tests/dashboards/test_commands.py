@@ -61,12 +61,12 @@ def test_a_left_over_file_is_reported_and_fails_a_check(tmp_path: Path) -> None:
     assert "old.json was not generated; remove it" in _run("generate", "--out", tmp_path).output
     done = _run("generate", "--out", tmp_path, "--check")
     assert 1 == done.exit_code
-    assert "are not generated: old.json; remove them" in done.output
+    assert f"not generated, and to be removed from {tmp_path}: old.json\n" in done.output
 
     (tmp_path / "lag.json").unlink()
     both = _run("generate", "--out", tmp_path, "--check")
-    assert "are not generated: old.json; remove them" in both.output
-    assert "out of date: lag.json; to fix it" in both.output
+    assert f"not generated, and to be removed from {tmp_path}: old.json\n" in both.output
+    assert f"out of date in {tmp_path}, 1 of 15 files: lag.json; to fix it" in both.output
 
 
 def test_other_files_in_grafanas_folder_are_not_reported(tmp_path: Path) -> None:

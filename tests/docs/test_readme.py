@@ -39,11 +39,11 @@ async def test_the_service_runs_fails_retries_gives_up_and_is_replayed(tmp_path:
                 timeout_s=60,
             )
             assert "attempt 3 of 3" in printed.read_text()
-            assert "1 dead letters" in await shell.run(listing)
+            assert "1 dead letter\n" in await shell.run(listing)
 
             await shell.run(mended)
             sends = printed.read_text().count("send payments")
-            assert "1 dead letters replayed" in await shell.run(replay, answer="y\n")
+            assert "1 dead letter replayed" in await shell.run(replay, answer="y\n")
             assert await eventually(
                 lambda: printed.read_text().count("send payments") > sends,
                 timeout_s=60,

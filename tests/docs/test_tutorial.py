@@ -46,7 +46,7 @@ async def test_the_shop_charges_fails_keeps_and_replays(
         assert await eventually(lambda: "is now a dead letter" in paid.read_text(), timeout_s=60)
         assert "ConnectionError" in await shell.run(listing)
         await shell.run(mended)
-        assert "1 dead letters replayed" in await shell.run(replay, answer="y\n")
+        assert "1 dead letter replayed" in await shell.run(replay, answer="y\n")
         assert await eventually(
             lambda: "charged 2000 cents for teapot" in paid.read_text(), timeout_s=60
         )

@@ -18,6 +18,7 @@ from tracing.cli.options import (
     trace_url_option,
 )
 from tracing.cli.terminal import fail
+from tracing.core.text import counted
 
 if TYPE_CHECKING:
     from tracing.dlq.places import Troubles
@@ -95,4 +96,5 @@ def list_command(
 
     pending = asyncio.run(run())
     if fail_if_any and pending:
-        fail(f"{pending} dead letters are not known to have been replayed", quiet=as_json)
+        waiting = counted(pending, "dead letter is", "dead letters are")
+        fail(f"{waiting} not known to have been replayed", quiet=as_json)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tracing.cli.dlq_state import counts_document, history_lines, replayed_text
 from tracing.cli.tables import print_table
-from tracing.core.text import printable
+from tracing.core.text import counted, printable
 from tracing.core.times import age, iso_time
 from tracing.dlq.documents import status_words, trace_id_of
 from tracing.headers.cloudevents import CloudEvent
@@ -48,24 +48,24 @@ def print_summary(summary: Summary, console: Console, history: ReplayHistory) ->
         if of_others:
             table.add_column("written by", overflow="fold")
         ranked = sorted(summary.groups.items(), key=lambda item: (-item[1].letters, item[0]))
-        for (_, source_topic, group, error), counted in ranked:
+        for (_, source_topic, group, error), figures in ranked:
             table.add_row(
-                f"{counted.letters:,}",
-                replayed_text(counted, history),
+                f"{figures.letters:,}",
+                replayed_text(figures, history),
                 *(Text(printable(text) or "-") for text in (source_topic, group, error)),
-                str(counted.attempts),
-                age(counted.oldest_ms),
-                age(counted.newest_ms),
-                Text(printable(str(counted.example))),
-                *([counted.written_by] if of_others else []),
+                str(figures.attempts),
+                age(figures.oldest_ms),
+                age(figures.newest_ms),
+                Text(printable(str(figures.example))),
+                *([figures.written_by] if of_others else []),
             )
         print_table(table, console)
-        console.print(f"{summary.letters:,} dead letters", highlight=False)
+        console.print(counted(summary.letters, "dead letter"), highlight=False)
     if summary.not_dead_letters:
         console.print(
             Text(
-                f"{summary.not_dead_letters:,} records have no provenance, so they are not dead "
-                f"letters: {ids_without_provenance(summary)}"
+                "without provenance, and so not dead letters: "
+                f"{counted(summary.not_dead_letters, 'record')}, {ids_without_provenance(summary)}"
             )
         )
     for line in (
@@ -92,7 +92,8 @@ def check_complete(troubles: Troubles, *, read: bool) -> None:
     for name, error in troubles.items():
         click.echo(f"{name} was not read: {printable(trouble(error))}", err=True)
     raise click.ClickException(
-        f"{len(troubles)} partitions or topics could not be read: the output is incomplete"
+        f"{counted(len(troubles), 'partition or topic', 'partitions or topics')} could not be "
+        "read: the output is incomplete"
     )
 
 
@@ -105,7 +106,7 @@ def unreadable_lines(summary: Summary) -> Iterable[str]:
     """Yield one line for each dead letter that clients cannot read, with the reason."""
     if not summary.unreadable:
         return
-    yield f"clients cannot read {summary.unreadable:,} dead letters:"
+    yield f"clients cannot read {counted(summary.unreadable, 'dead letter')}:"
     for dead_letter_id, why in summary.first_unreadable.items():
         yield f"  {printable(str(dead_letter_id))}: {printable(why)}"
     if more := summary.unreadable - len(summary.first_unreadable):
@@ -116,7 +117,7 @@ def refused_lines(summary: Summary) -> Iterable[str]:
     """Yield one line for each dead letter that is not replayed, with the reason."""
     if not summary.refused:
         return
-    yield f"{summary.refused:,} dead letters are not replayed:"
+    yield f"{counted(summary.refused, 'dead letter is', 'dead letters are')} not replayed:"
     ids_by_reason: dict[str, list[str]] = {}
     for dead_letter_id, why in summary.first_refused.items():
         ids_by_reason.setdefault(why, []).append(printable(str(dead_letter_id)))

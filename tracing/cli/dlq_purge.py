@@ -21,6 +21,7 @@ from tracing.cli.options import (
     yes_option,
 )
 from tracing.cli.terminal import confirm
+from tracing.core.text import counted
 from tracing.core.times import iso_time
 from tracing.delivery.dead_letter_names import TOPIC
 
@@ -106,7 +107,9 @@ def purge_command(
 
     plan = asyncio.run(look())
     if plan.letters and not dry_run:
-        confirm(f"Delete {plan.letters} records of {', '.join(topics)} permanently?", yes=yes)
+        confirm(
+            f"Delete {counted(plan.letters, 'record')} of {', '.join(topics)} permanently?", yes=yes
+        )
         asyncio.run(delete(plan))
     if as_json:
         document = {
@@ -121,14 +124,15 @@ def purge_command(
         click.echo(json.dumps(document, indent=2))
         return
     verb = "would be deleted" if dry_run else "deleted"
-    click.echo(f"{plan.letters} dead letters {verb}, {plan.kept} kept")
+    click.echo(f"{counted(plan.letters, 'dead letter')} {verb}, {plan.kept} kept")
     if plan.not_dead_letters:
         click.echo(
-            f"{plan.not_dead_letters} of them have no provenance, so they are not dead letters"
+            f"without provenance, and so not dead letters: {plan.not_dead_letters:,} of them"
         )
     if plan.blocked:
         click.echo(
-            f"{plan.blocked} of the kept ones are selected, but lie behind others that are not: "
+            "selected, but kept, as they lie behind others that are not selected: "
+            f"{plan.blocked:,}. "
             "Kafka deletes only from the beginning of a partition"
         )
 

@@ -19,7 +19,7 @@ from tracing.cli.dlq_output import (
 from tracing.cli.dlq_sending import confirm_other_system, replay_telemetry
 from tracing.cli.dlq_state import ask_again, counted_again, note_missing
 from tracing.cli.terminal import confirm, console, counting
-from tracing.core.text import printable
+from tracing.core.text import counted, printable
 from tracing.dlq.replay_log import ReplayLog
 from tracing.dlq.replayed import ReplayHistory
 from tracing.dlq.replaying import Replayed, replay
@@ -171,11 +171,11 @@ class Run:
         """
         check_complete(self._troubles, read=bool(self.summary.read))
         if failures := self.result.failures:
-            raise click.ClickException(f"{failures} dead letters could not be replayed")
+            raise click.ClickException(f"{counted(failures, 'dead letter')} could not be replayed")
         if unrecorded := self.result.unrecorded:
             raise click.ClickException(
-                f"{unrecorded} dead letters were replayed, but that could not be recorded in "
-                f"{self._plan.replay_topic}: they are listed as perhaps replayed"
+                f"the replay of {counted(unrecorded, 'dead letter')} could not be recorded in "
+                f"{self._plan.replay_topic}: listed as perhaps replayed"
             )
 
     def document(self, *, ended: bool) -> dict[str, Any]:
@@ -212,21 +212,22 @@ class Run:
             return
         sent, failures = self.result.sent, self.result.failures
         not_dead_letters = self.summary.not_dead_letters
-        click.echo(f"{sent} dead letters replayed, {failures} failed")
+        click.echo(f"{counted(sent, 'dead letter')} replayed, {failures} failed")
         if not_dead_letters:
             click.echo(
-                f"{not_dead_letters} records without provenance were not sent: "
+                f"not sent: {counted(not_dead_letters, 'record')} without provenance, "
                 f"{ids_without_provenance(self.summary)}"
             )
         if unaddressed := self.result.unaddressed:
             click.echo(
-                f"{unaddressed} of them are for every group that reads their topic: their group is "
-                "unknown, or their partition was empty, where marks do not work"
+                f"{counted(unaddressed, 'of them is', 'of them are')} for every group that reads "
+                "the topic: the group is unknown, or the partition was empty, where marks do not "
+                "work"
             )
         if others := self.result.of_other_systems:
             click.echo(
-                f"{others} of them are of other systems: every group whose consumers are not of "
-                "this library handles them"
+                f"{counted(others, 'of them is', 'of them are')} of other systems: every group "
+                "whose consumers are not of this library handles what is replayed"
             )
         for dead_letter_id, why in list(self.result.failed.items())[:_SHOWN_FAILURES]:
             click.echo(f"  {printable(str(dead_letter_id))}: {printable(why)}", err=True)

@@ -18,7 +18,7 @@ from tracing.cli.options import (
     yes_option,
 )
 from tracing.cli.terminal import confirm
-from tracing.core.text import printable
+from tracing.core.text import counted, printable
 from tracing.core.times import iso_time
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def skip_command(
     if not as_json:
         _print(skip)
     if not dry_run:
-        confirm(f"Skip {len(skip.records)} records and keep them in {kept_in}?", yes=yes)
+        confirm(f"Skip {counted(len(skip.records), 'record')}, to be kept in {kept_in}?", yes=yes)
         if to_dead_letters:
             asyncio.run(bury(connection, skip, dead_letter_topic=names.template))
         else:
@@ -141,12 +141,13 @@ def _print(skip: Skip) -> None:
         why = f"cannot be read: {record.problem}" if record.problem else "can be read"
         end = record.next_offset - 1
         upto = f" to {end}" if end > record.offset else ""
-        size = "no value" if record.value is None else f"{len(record.value)} bytes"
+        size = "no value" if record.value is None else counted(len(record.value), "byte")
         at = iso_time(record.timestamp_ms)
         line = f"{partition} offset {record.offset}{upto} {why} ({at}, {size})"
         click.echo(printable(line))
     if skip.behind and any(record.problem for record in skip.records):
         click.echo(
-            f"{skip.behind} records follow in its batch. aiokafka can read them only with "
-            "consume(on_unreadable=...); --batch skips and keeps them as well"
+            f"{counted(skip.behind, 'record follows', 'records follow')} in its batch. aiokafka "
+            "can read the rest of a batch only with consume(on_unreadable=...); --batch skips and "
+            "keeps it as well"
         )

@@ -113,6 +113,17 @@ def printable(text: str, limit: int | None = None) -> str:
     return text
 
 
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """Return a count with its noun: `1 record`, `1,200 records`.
+
+    Args:
+        number: How many there are.
+        singular: What one is called.
+        plural: What several are called; by default the singular with an `s`.
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
 def _hint(value: object) -> str:
     if isinstance(value, Enum):
         return ": give its value"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import CommitFailedError
 
+from tracing.core.text import counted
 from tracing.delivery.dead_letters import DeadLetters
 from tracing.dlq.reading import reader
 from tracing.kafka.cluster import EARLIEST, Cluster
@@ -130,8 +131,8 @@ async def _position(
     # A group that does not exist has no members. The broker refuses a commit beside members.
     if group.members:
         raise ValueError(
-            f"group {name} has {group.members} members: stop them first, or they continue at the "
-            "old offset and overwrite this commit"
+            f"group {name} has {counted(group.members, 'member')}: stop all first, or the group "
+            "continues at the old offset and overwrites this commit"
         )
     return offsets.get(tp), starts[tp]
 

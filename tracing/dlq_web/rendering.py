@@ -17,7 +17,7 @@ from markupsafe import Markup
 from markupsafe import escape as escape_html
 from starlette.responses import HTMLResponse
 
-from tracing.core.text import printable
+from tracing.core.text import counted, printable
 from tracing.core.times import age, iso_time
 from tracing.dlq.documents import status_words
 from tracing.dlq_web.choice import Choice
@@ -62,7 +62,12 @@ class Rendering:
                 f"{secrets.base}/letters?{choice.linkable.query}"
             ),
         }
-        self._environment.filters |= {"age": age, "time": iso_time, "state": status_words}
+        self._environment.filters |= {
+            "age": age,
+            "counted": counted,
+            "state": status_words,
+            "time": iso_time,
+        }
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """Return a page.

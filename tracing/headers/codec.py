@@ -8,6 +8,8 @@ are looked at.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
+from tracing.core.text import counted
+
 Header = tuple[str, bytes | None]
 
 MAX_SCANNED: Final = 256
@@ -145,7 +147,7 @@ def without(headers: list[Header], names: frozenset[str]) -> list[Header]:
 
 def _kind(value: object) -> str:
     if isinstance(value, tuple):
-        return f"{len(value)} values"
+        return counted(len(value), "value")
     return type(value).__name__
 
 

@@ -13,6 +13,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
+from tracing.core.text import counted
 from tracing.kafka.topic_ids import (
     DescribeTopicIds,
     Log,
@@ -226,7 +227,7 @@ class Cluster:
                 await self._client.force_metadata_update()
             left = stale
         else:
-            self.remarks.unanswered.add(f"{len(left)} partitions: no leader")
+            self.remarks.unanswered.add(f"{counted(len(left), 'partition')}: no leader")
         return offsets
 
     async def _ask_offsets(

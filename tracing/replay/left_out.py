@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracing.core.bounded import BoundedDict
-from tracing.core.text import name_in, printable
+from tracing.core.text import counted, name_in, printable
 from tracing.headers.cloudevents import TYPE
 from tracing.replay.seams import MostLeftOutError
 
@@ -102,6 +102,6 @@ class LeftOut:
         """
         if self._all.left_out and not self._all.applied:
             raise MostLeftOutError(
-                f"nothing was applied, and {self._all.left_out:,} records cannot be decoded "
-                f"({self._all.latest}): {_ADVICE}"
+                f"nothing was applied, and {counted(self._all.left_out, 'record')} cannot be "
+                f"decoded ({self._all.latest}): {_ADVICE}"
             )

@@ -189,5 +189,5 @@ const waterfall = (spans) => {
     arrange(entries);
   });
   const rest = spans.length - MOST_ROWS;
-  return make("div", {}, legends(spans), foldAll, grid, rest > 0 ? make("p", { class: "quiet" }, `${counted(rest, "more span")} are in traces.jsonl.`) : null);
+  return make("div", {}, legends(spans), foldAll, grid, rest > 0 ? make("p", { class: "quiet" }, `${counted(rest, "more span")} in traces.jsonl.`) : null);
 };

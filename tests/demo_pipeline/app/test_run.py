@@ -288,7 +288,7 @@ async def test_orders_that_do_not_end_are_reported_as_problems(
 
     (problem,) = outcome.result.problems
     assert outcome.problems == outcome.result.problems
-    assert "1 of 1 orders did not end" in problem
+    assert "1 of 1 order did not end" in problem
 
 
 async def test_a_run_that_fails_leaves_its_record(monkeypatch: pytest.MonkeyPatch) -> None:

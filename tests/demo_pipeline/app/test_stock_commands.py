@@ -258,13 +258,13 @@ def test_a_log_that_agrees_is_verified(capsys: pytest.CaptureFixture[str]) -> No
         ),
         (
             "UPDATE reservations SET state = 'rejected' WHERE order_id = 'o-2'",
-            "1 order got another answer than its events say: o-2",
+            "1 order got another answer than the events say: o-2",
         ),
         (
             "UPDATE reservations SET state = 'reserved' WHERE order_id = 'o-6'",
-            "1 order got another answer than its events say: o-6",
+            "1 order got another answer than the events say: o-6",
         ),
-        ("DELETE FROM reservations", "5 orders got another answer than their events say: o-1, o-2"),
+        ("DELETE FROM reservations", "5 orders got another answer than the events say: o-1, o-2"),
     ],
 )
 def test_every_difference_is_named_and_ends_verify_with_1(

@@ -169,7 +169,7 @@ def test_a_value_that_is_cut_off_or_too_long_is_undecodable(make_order: Callable
             tracing.UndecodableRecord, match=r"OrderPlaced version 3\), and does not fit"
         ):
             _decoded(value[:length], _PLACED)
-    with pytest.raises(tracing.UndecodableRecord, match=r"longer than .*: 1 bytes are left"):
+    with pytest.raises(tracing.UndecodableRecord, match=r"longer than .*; bytes left over: 1"):
         _decoded(value + b"!", _PLACED)
 
 

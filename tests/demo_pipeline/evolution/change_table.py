@@ -156,8 +156,8 @@ REFUSED: Final = [
     ),
     Refusal(
         "fixed-size (backward)", [field("hash", fixed(8))], [field("hash", fixed(16))], "hash",
-        "hash changed from fixed Hash of 8 bytes in version 1 to fixed Hash of 16 bytes",
-        KEEP.format("fixed Hash of 8 bytes"),
+        "hash changed from fixed Hash of size 8 in version 1 to fixed Hash of size 16",
+        KEEP.format("fixed Hash of size 8"),
     ),
     Refusal(
         "logical-type (backward)", [field("total", decimal(2))], [field("total", decimal(3))],

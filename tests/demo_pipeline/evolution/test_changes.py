@@ -85,7 +85,7 @@ NODE = {
         (
             record(field("a", {"type": "fixed", "name": "F", "size": 1})),
             record(field("a", {"type": "fixed", "name": "F", "size": 2})),
-            [Change("a", "type", "fixed F of 1 bytes", "fixed F of 2 bytes")],
+            [Change("a", "type", "fixed F of size 1", "fixed F of size 2")],
         ),
         (
             record(field("a", "long")),

@@ -47,7 +47,7 @@ LINE = {"type": "record", "name": "Line", "fields": [{"name": "n", "type": "int"
         (field(["null", "string"], "x"), "must be a value of null"),
         (field({"type": "array", "items": "int"}, ["x"]), "must be a value of array of int"),
         (field({"type": "map", "values": "int"}, {"a": "x"}), "must be a value of map of int"),
-        (field(FIXED, "a"), "must be a value of fixed F of 2 bytes"),
+        (field(FIXED, "a"), "must be a value of fixed F of size 2"),
         (field(ENUM, "C"), "must be a value of enum E"),
         (field(LINE, {}), "must be a value of record Line"),
         (field("bytes", "\u0100"), "must be a value of bytes"),

@@ -156,7 +156,7 @@ def test_topics_with_the_names_of_share_groups_and_spring_are_found_without_opti
     assert found <= set(asyncio.run(dead_letter_topics(Connection(others.servers))))
     assert 0 == others.run("list", "--topic", others.topic, "--group", "workers", "--since", "1h")
     output = capsys.readouterr().out
-    assert "1 dead letters" in output
+    assert "1 dead letter\n" in output
     assert "share-group" in output
 
 

@@ -57,7 +57,7 @@ def test_the_record_is_shown_kept_and_skipped(
     assert 0 == main(arguments(scene, 1, "--dry-run"))
     output = capsys.readouterr().out
     assert f"{scene.topic}[0] offset 1 cannot be read: the name of a header" in output
-    assert "1 records follow in its batch" in output
+    assert "1 record follows in its batch" in output
     assert 1 == asyncio.run(committed(scene))
     assert 0 == main(arguments(scene, 1, "--yes", "--json", "--save", str(file)))
 
@@ -139,7 +139,7 @@ async def test_a_group_with_members_is_refused(
         await eventually(member.assignment, timeout_s=60)
         assert 1 == await asyncio.to_thread(main, arguments(scene, 1, "--yes"))
 
-    assert "has 1 members: stop them first" in capsys.readouterr().err
+    assert "has 1 member: stop all first" in capsys.readouterr().err
     assert 1 == await committed(scene)
 
 

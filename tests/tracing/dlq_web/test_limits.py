@@ -60,7 +60,7 @@ def test_the_overview_keeps_a_bounded_number_of_groups_and_counts_all(
 
     assert 1 == len(rows(page))
     assert "3 dead letters in" in page.text
-    assert "1 dead letters of others are in none of the rows" in page.text
+    assert "1 dead letter of others is in none of the rows" in page.text
 
 
 def test_dead_letters_that_are_not_read_in_time_are_a_page_that_says_so(

@@ -215,7 +215,7 @@ async def test_a_deleted_group_is_gone_while_partitions_of_others_have_no_leader
     async def offsets(
         cluster: Cluster, asked: set[TopicPartition], which: int
     ) -> dict[TopicPartition, int]:
-        cluster.remarks.unanswered.add("1 partitions: no leader")
+        cluster.remarks.unanswered.add("1 partition: no leader")
         return {
             tp: end
             for tp, end in (await original(cluster, asked, which)).items()

@@ -155,4 +155,4 @@ async def test_the_command_line_shows_the_reason_and_nothing_of_the_payload(
         "(shop.OrderPlaced version 2), and does not fit it (UnicodeDecodeError). Either"
     )
     assert "secret" not in str(document)
-    assert "1 dead letters" in listed
+    assert "1 dead letter\n" in listed
