@@ -77,8 +77,8 @@ figures: $(READY)
 dist: $(READY)
 	rm -rf dist
 	$(BIN)/python -m hatchling build -t sdist -t wheel -d $(CURDIR)/dist
-	cd dashboards && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
-	cd demo_pipeline && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
+	cd dashboards && $(abspath $(BIN))/python -m hatchling build -t wheel -d $(CURDIR)/dist
+	cd demo_pipeline && $(abspath $(BIN))/python -m hatchling build -t wheel -d $(CURDIR)/dist
 
 DISTRIBUTIONS := pipeline-tracing pipeline-tracing-dashboards pipeline-tracing-demo
 

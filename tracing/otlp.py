@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from tracing.export.answers import Signal
     from tracing.export.batches import BatchQueue
 
+__all__ = ["Providers", "configure", "configured", "counting_span_processor"]
+
 _LEAST_S: Final = 0.05
 # Waiting for a thread needs an upper bound.
 _MOST_S: Final = 86_400.0

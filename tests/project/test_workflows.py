@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 WORKFLOWS = {
     path.stem: yaml.safe_load(path.read_text()) for path in ROOT.glob(".github/workflows/*")
 }
+_BUILD = re.compile(r"^(?:cd (\S+) && )?(\S+)/bin/python -m hatchling", re.MULTILINE)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -46,6 +49,22 @@ def test_every_target_of_make_exists() -> None:
 
     assert len(targets) > 2
     assert targets <= TARGETS
+
+
+@pytest.mark.parametrize("folder", ["elsewhere", "/elsewhere"])
+def test_dist_takes_an_environment_of_any_path(folder: str) -> None:
+    make = which("make")
+    if make is None:
+        pytest.skip("needs make")
+    # What it would run, if the environment were ready.
+    done = subprocess.run(
+        [make, "--dry-run", f"--assume-old={folder}/.ready", "dist", f"VENV={folder}"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    builds = _BUILD.findall(done.stdout)
+    assert ["", "dashboards", "demo_pipeline"] == [place for place, _ in builds]
+    assert {ROOT / folder} == {ROOT / place / environment for place, environment in builds}
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
