@@ -11,6 +11,7 @@ PAGE = ROOT / "docs" / "guides" / "troubleshooting.md"
 NOT_OURS = {
     "ImportError: cannot import name 'Telemetry' from 'tracing'",
     "No module named dashboards",
+    "No module named 'examples'",
 }
 
 

@@ -103,10 +103,7 @@ def _table_of(groups: Sequence[GroupLag], *, each: bool) -> Table:
     for group in groups:
         rows = [(hot([part]) or str(part.partition), [part]) for part in group.partitions]
         if not each:
-            topics: dict[str, list[PartitionLag]] = {}
-            for part in group.partitions:
-                topics.setdefault(part.topic, []).append(part)
-            rows = [(_behind(parts), parts) for parts in topics.values()]
+            rows = [(_behind(parts), parts) for parts in _by_topic(group)]
         members = UNKNOWN if group.members is None else str(group.members)
         for partition, parts in rows:
             status = worst([part.status for part in parts])
@@ -127,9 +124,28 @@ def _table_of(groups: Sequence[GroupLag], *, each: bool) -> Table:
     return table
 
 
+def _by_topic(group: GroupLag) -> Iterable[Sequence[PartitionLag]]:
+    topics: dict[str, list[PartitionLag]] = {}
+    for part in group.partitions:
+        topics.setdefault(part.topic, []).append(part)
+    return topics.values()
+
+
 def _behind(parts: Sequence[PartitionLag]) -> str:
-    behind = f"{sum(part.lag > 0 for part in parts)} of {len(parts)} behind"
+    number = sum(part.lag > 0 for part in parts)
+    behind = f"{number} of {len(parts)} behind"
+    if _committed_alone(parts):
+        behind = f"{number} behind, {len(parts)} committed"
     return ", ".join(filter(None, (behind, hot(parts))))
+
+
+def _committed_alone(parts: Sequence[PartitionLag]) -> bool:
+    """Return whether these are only those partitions of a topic that a group has committed on.
+
+    It may have read no record of the others. While members are known to read the topic, the others
+    are listed, too.
+    """
+    return not any(part.assigned or part.committed is None for part in parts)
 
 
 def _table(right: Sequence[str], left: Sequence[str]) -> Table:
@@ -150,6 +166,11 @@ def _notes(sweep: Sweep) -> Iterable[str]:
         yield (
             "abandoned: no member of the group subscribes to the topic, or another group has "
             "replaced it; kafka-consumer-groups --delete-offsets removes its old offsets"
+        )
+    if any(_committed_alone(parts) for group in sweep.groups for parts in _by_topic(group)):
+        yield (
+            "committed: no member is known to read the topic, so only partitions with a committed "
+            "offset are counted; the group may never have read the others"
         )
     if any(not part.exact for group in sweep.groups for part in group.partitions):
         yield "~: estimated from the times at which the log was seen to grow"

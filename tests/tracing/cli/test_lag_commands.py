@@ -85,14 +85,15 @@ def test_the_table_has_a_line_for_each_topic(
 ) -> None:
     assert 0 == main(arguments(scene, "--for", "0"))
 
-    heading, _, row, note = capsys.readouterr().out.splitlines()
+    heading, _, row, unmeasured, committed = capsys.readouterr().out.splitlines()
     assert "lag oldest waits status cause group members topic partition" == " ".join(
         heading.split()
     )
-    assert f"2 ? no members {scene.group} 0 {scene.topic} 1 of 2 behind" == " ".join(
+    assert f"2 ? no members {scene.group} 0 {scene.topic} 1 behind, 2 committed" == " ".join(
         word for word in row.split() if not word.startswith("6") and word != "s"
     )
-    assert "--watch" in note
+    assert "--watch" in unmeasured
+    assert committed.startswith("committed: ")
 
 
 async def test_an_abandoned_topic_is_shown_and_explained(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from math import inf
 
@@ -56,6 +57,32 @@ def table(shown: Sweep, *, each: bool = False) -> list[str]:
         for line in lines
         if "───" not in line
     ]
+
+
+@pytest.mark.parametrize(
+    ("assigned", "committed", "words"),
+    [
+        ((True, True), (0, 0), "2 of 2 behind"),
+        ((True, False), (0, 0), "2 of 2 behind"),
+        # The last member left, and one partition has no commit: all are known.
+        ((False, False), (0, None), "2 of 2 behind"),
+        # Nothing is known of further partitions of the topic.
+        ((False, False), (0, 0), "2 behind, 2 committed"),
+        ((None, None), (0, 0), "2 behind, 2 committed"),
+    ],
+)
+def test_a_group_that_is_known_by_its_commits_alone_is_not_called_up_to_date_elsewhere(
+    assigned: tuple[bool | None, ...], committed: tuple[int | None, ...], words: str
+) -> None:
+    parts = [
+        replace(part(number), assigned=assigned[number], committed=committed[number])
+        for number in range(2)
+    ]
+    _, row, *notes = table(sweep(*parts))
+
+    assert words == row.rpartition("|")[2]
+    assert words.endswith("committed") == any(note.startswith("committed: ") for note in notes)
+    assert notes == table(sweep(*parts), each=True)[3:]
 
 
 def test_columns_that_are_unknown_for_all_are_left_out() -> None:
