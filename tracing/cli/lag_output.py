@@ -124,7 +124,7 @@ def _table_of(groups: Sequence[GroupLag], *, each: bool) -> Table:
     return table
 
 
-def _by_topic(group: GroupLag) -> Iterable[Sequence[PartitionLag]]:
+def _by_topic(group: GroupLag) -> Iterable[list[PartitionLag]]:
     topics: dict[str, list[PartitionLag]] = {}
     for part in group.partitions:
         topics.setdefault(part.topic, []).append(part)

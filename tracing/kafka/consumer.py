@@ -15,7 +15,7 @@ from tracing.kafka.cluster_id import cluster_of
 from tracing.kafka.coexistence import beneath, call_beneath, present
 from tracing.kafka.committed import end_of, is_assigned, read_committed, takes_metadata
 from tracing.kafka.consumer_methods import ConsumerMethods
-from tracing.kafka.forwarding import argument, like, takes, with_argument
+from tracing.kafka.forwarding import argument, like, stop_in_full, takes, with_argument
 from tracing.kafka.iteration import Iterations, TracedRecords
 from tracing.kafka.next_record import next_beneath, topic_of
 from tracing.kafka.offset_methods import OffsetMethods
@@ -294,7 +294,7 @@ class TracedConsumer(OffsetMethods):
         self._iterations.left(sys.exc_info()[1])
         self._catch_ups.closing()
         self._skipped.closing()
-        await beneath(self._target.stop, self._consumer)()
+        await stop_in_full(beneath(self._target.stop, self._consumer), self._consumer)
         self._catch_ups.closed()
 
     async def __aenter__(self) -> Self:

@@ -6,13 +6,16 @@ is called exactly as without the wrapper.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from tracing.kafka.client import broker_client, layers
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 _Declared = TypeVar("_Declared", bound="Callable[..., Any]")
 
@@ -140,6 +143,31 @@ async def left(wrapper: Any, client: Any, *error: Any) -> Any:
     """Leave the client's `async with` block; return whether its class suppresses the error."""
     leave = _of_its_own(client, "__aexit__")
     return await wrapper.stop() if leave is None else await leave(*error)
+
+
+async def stop_in_full(stop: Callable[[], Awaitable[Any]], consumer: object) -> None:
+    """Stop a consumer, also if its broker ends at the same time.
+
+    aiokafka cancels its fetches, and waits for each. One that is about to try again after a lost
+    connection raises `CancelledError` then, which aiokafka 0.14 lets out of `stop`, with its
+    connections still open (aiokafka #647). To a program, that looks like a cancellation of its
+    own.
+
+    Args:
+        stop: The client's own `stop`.
+        consumer: The client.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    try:
+        await stop()
+    except asyncio.CancelledError:
+        if task is None or task.cancelling() > before:
+            raise
+        for connections in filter(None, map(broker_client, layers(consumer))):
+            await connections.close()
+            return
+        raise
 
 
 def _of_its_own(client: Any, name: str) -> Any:
