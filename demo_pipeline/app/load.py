@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from demo_pipeline.app.http_limits import HttpLimits
 from demo_pipeline.domain.burst import steady_moments
 from demo_pipeline.domain.catalogue import PRICES
 from demo_pipeline.services.payment import DECLINED_CARD
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S: Final = 30.0
 _KEEP_ALIVE_S: Final = 1.0
+# If orders come faster than they are accepted, further ones wait here: the server would end
+# connections beyond its limit, and with them requests that it has not read yet.
+_CONNECTIONS: Final = HttpLimits().connections // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def _declined(load: Load, number: int) -> bool:
 async def place_orders(
     url: str, load: Load, accepted: Callable[[str, str], object]
 ) -> tuple[str, ...]:
-    """Place all orders at their rate, without waiting for earlier answers.
+    """Place all orders at their rate, without waiting for earlier answers, up to 128 at once.
 
     Args:
         url: The base URL of the orders API.
@@ -98,7 +102,7 @@ async def place_orders(
 
     timeout = httpx.Timeout(_TIMEOUT_S, pool=None)
     # Shorter than the server's: an order must not be sent on a connection that is closing.
-    limits = httpx.Limits(keepalive_expiry=_KEEP_ALIVE_S)
+    limits = httpx.Limits(max_connections=_CONNECTIONS, keepalive_expiry=_KEEP_ALIVE_S)
     # Without the environment's proxies, which cannot reach a loopback address.
     async with (
         httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False) as client,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -29,7 +30,8 @@ async def test_a_consumer_whose_broker_is_gone_stops_without_an_error(
         await consumer.seek_to_end()
         polling = asyncio.create_task(consumer.getmany(timeout_ms=60_000))
         # The fetch is on its way.
-        await eventually(lambda: bool(bare._fetcher._pending_tasks))
+        fetcher: Any = bare._fetcher
+        await eventually(lambda: bool(fetcher._pending_tasks))
     with caplog.at_level(logging.ERROR, "aiokafka"):
         await eventually(lambda: "Failed fetch messages" in caplog.text)
 
