@@ -14,9 +14,12 @@ counted since.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import BOUND
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 REMEMBERED_FOR: Final = "6h"
 """A series that returns within this time is not new: its old events do not count again."""
@@ -60,3 +63,34 @@ def nearly_added(series: str, window: str) -> str:
     """Return a query like that of `added` at a quarter of its cost: it extrapolates old series."""
     last = last_of(series, window)
     return f"{last} unless {last_before(series, window)} or increase({series}[{window}])"
+
+
+def fallen(series: str, window: str) -> str:
+    """Return a query for the series that have restarted within the window or just before it."""
+    first = f"min_over_time({series}[{window}])"
+    return f"resets({series}[{window}]) > 0 or {last_before(series, window)} > {first}"
+
+
+def new_values(series: str, window: str) -> str:
+    """Return a query for the last values of the series that have begun in the window."""
+    return f"{last_of(series, window)} unless {last_before(series, window)}"
+
+
+def shared(*, by_process: str, alone: Sequence[str], highest: str, before: str, lowest: str) -> str:
+    """Return a query for what a counter has added that several processes report.
+
+    A total that all of them read from one store only grows: the highest value in the window is
+    compared with the highest before it, so a restart neither hides nor invents events. Where there
+    was none before, it is compared with the lowest value in the window: to a new Prometheus, what
+    an old store has counted is not new.
+
+    Args:
+        by_process: What each process has added, together.
+        alone: What only is if each process counts for itself, and from 0 after a restart. Then
+            `by_process` is right.
+        highest: The highest values in the window.
+        before: The highest values before it.
+        lowest: The lowest values in the window.
+    """
+    one_store = f"{highest} - {before} or {highest} - {lowest}"
+    return f"(({by_process} and ({' or '.join(alone)})) or {one_store})"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dashboards.durations import seconds_of
-from dashboards.model.counting import added, last_before, nearly_added
-from dashboards.model.labels import BOUND, INSTANCE, PIPELINE, RULESET, SAGA, SERVICE, VARIABLE_OF
-from dashboards.model.series import bucket_of, labels_of, series_name
-from tracing.metrics.catalog import METRICS
+from dashboards.model.counting import added, fallen, last_before, nearly_added, new_values, shared
+from dashboards.model.labels import BOUND, PIPELINE, SAGA
+from dashboards.model.selection import Selection
+from dashboards.model.series import bucket_of, labels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from dashboards.config import Config
     from tracing.metrics.metric import Metric
@@ -32,31 +32,20 @@ LEAST_WAIT_S: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(Selection):
     """The series and the window that queries use.
 
     Attributes:
         window: The window of rates, such as `5m`.
-        variables: The dashboard's variables; each filters the metrics that have its label.
-        selector: Labels that every series must have, such as `cluster: eu`.
-        only: Regular expressions for labels that no variable filters.
-        ruleset: The prefix of the recording rules to use; empty if they are not loaded.
         export_s: The interval at which services export metrics, in seconds.
         fresh: Whether samples of gauges count only until the next one is overdue, instead of for
             Prometheus' five minutes. A condition that must hold for `wait` then does not hold that
             long by the last sample of a process that has ended.
-        native: Whether Prometheus stores histograms as native ones, which have no `_bucket`,
-            `_sum` and `_count` series.
     """
 
     window: str = RATE_INTERVAL
-    variables: frozenset[str] = frozenset()
-    selector: Mapping[str, str] = field(default_factory=dict)
-    only: Mapping[str, str] = field(default_factory=dict)
-    ruleset: str = ""
     export_s: int = 60
     fresh: bool = False
-    native: bool = False
 
     @classmethod
     def of(
@@ -84,55 +73,6 @@ class Scope:
         whole_minutes = -(-2 * self.export_s // 60) * 60
         return max(LEAST_WAIT_S, whole_minutes)
 
-    def select_recorded(self, record: str, *labels: str, where: str = "") -> str:
-        """Select a recorded series, filtered by the variables of its labels and by a matcher."""
-        matchers = [
-            f'{label}=~"${VARIABLE_OF[label]}"'
-            for label in labels
-            if VARIABLE_OF.get(label) in self.variables
-        ]
-        matchers.append(f'{RULESET}="{self.ruleset}"')
-        matchers += self._selector_matchers()
-        return f"{record}{{{', '.join([*matchers, where] if where else matchers)}}}"
-
-    def select(
-        self, metric: Metric, *where: str, part: str = "", among: Collection[str] | None = None
-    ) -> str:
-        """Select the series of a metric.
-
-        Args:
-            metric: The metric.
-            where: More matchers, such as `outcome="failed"`.
-            part: `bucket`, `sum` or `count` of a histogram; a native one has all in one series.
-            among: The labels that variables may filter; by default all that the metric has.
-        """
-        name = series_name(metric, part, native=self.native)
-        has = labels_of(metric) if among is None else labels_of(metric) & set(among)
-        matchers = []
-        for label, variable in VARIABLE_OF.items():
-            if label in has and variable in self.variables:
-                matchers.append(f'{label}=~"${variable}"')
-            elif label in has and label in self.only:
-                matchers.append(f'{label}=~"{self.only[label]}"')
-        return f"{name}{{{', '.join([*matchers, *self._selector_matchers(), *where])}}}"
-
-    def all_metrics(self) -> str:
-        """Select all series of all metrics in the catalogue."""
-        names = "|".join(f"{metric.prometheus}(_bucket|_sum|_count)?" for metric in METRICS)
-        matchers = [f'__name__=~"{names}"']
-        if VARIABLE_OF[SERVICE] in self.variables:
-            matchers.append(f'{SERVICE}=~"${VARIABLE_OF[SERVICE]}"')
-        return f"{{{', '.join([*matchers, *self._selector_matchers()])}}}"
-
-    def resources(self, *where: str) -> str:
-        """Select what Prometheus knows of each process: the attributes of its resource."""
-        matchers = [
-            f'{label}=~"${VARIABLE_OF[label]}"'
-            for label in (SERVICE, INSTANCE)
-            if VARIABLE_OF[label] in self.variables
-        ]
-        return f"target_info{{{', '.join([*matchers, *self._selector_matchers(), *where])}}}"
-
     def rate(self, metric: Metric, *where: str, by: Sequence[str] = (), part: str = "") -> str:
         """Return the rate per second, summed over all other labels, new series included."""
         # A duration is a number of seconds, also as a dashboard variable.
@@ -146,13 +86,26 @@ class Scope:
         part: str = "",
         among: Collection[str] | None = None,
         exact: bool = True,
+        together: str = "sum",
     ) -> str:
-        """Return the increase in the window, new series included, summed over all other labels.
+        """Return the increase in the window, new series included.
 
-        It is exact unless a process restarts as the same series: see `counting`. Buckets are
-        thousands of series: `exact=False` costs a quarter, and extrapolates.
+        It is exact unless a process restarts as the same series: see `counting`.
+
+        Args:
+            metric: The counter or histogram.
+            where: More matchers.
+            by: The labels to keep.
+            part: `bucket`, `sum` or `count` of a histogram.
+            among: The labels that variables may filter; by default all that the metric has.
+            exact: Whether not to extrapolate. Buckets are thousands of series, and to extrapolate
+                costs a quarter.
+            together: How to aggregate over all other labels: `max` if processes count the same.
         """
-        return self._increase(metric, where, by=by, part=part, among=among, exact=exact)
+        if not exact and not self.native:
+            series = self.select(metric, *where, part=part, among=among)
+            return aggregate(together, by, nearly_added(series, self.window))
+        return self._increase(metric, where, by=by, part=part, among=among, together=together)
 
     def _increase(
         self,
@@ -163,7 +116,7 @@ class Scope:
         part: str,
         bucket: Sequence[str] = (),
         among: Collection[str] | None = None,
-        exact: bool = True,
+        together: str = "sum",
     ) -> str:
         """Return the increase; of a part of a histogram, that of the matched `bucket`."""
         series = self.select(metric, *where, *bucket, part=part, among=among)
@@ -172,11 +125,9 @@ class Scope:
             labels = [label for label in by if label != BOUND]
             total = aggregate("sum", labels, nearly_added(series, self.window))
             return total if part == BUCKET else f"histogram_{part}({total})"
-        if not exact:
-            return aggregate("sum", by, nearly_added(series, self.window))
         counts = self.select(metric, *where, part="count", among=among) if part else ""
         whole = added(series, self.window, counts, buckets=part == BUCKET)
-        return aggregate("sum", by, whole)
+        return aggregate(together, by, whole)
 
     def increase_up_to(
         self, bound: float, metric: Metric, *where: str, by: Sequence[str] = ()
@@ -197,23 +148,34 @@ class Scope:
         share = f"(histogram_fraction(-Inf, {bound:g}, {values}) >= 0)"
         return f"({share} * histogram_count({values}) or histogram_count({values}))"
 
-    def shared_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
-        """Return the increase in the window of a counter that all replicas read from one store.
+    def shared_increase(
+        self, metric: Metric, *where: str, by: Sequence[str], together: str = "sum"
+    ) -> str:
+        """Return the increase in the window of a counter that several processes share.
 
-        It compares the highest value of any replica now and before the window, so a restart neither
-        hides nor invents events. Where there was none before, it compares with the lowest value in
-        the window: to a new Prometheus, what an old store has counted is not new. Without a store,
-        a restart begins at 0: then the increases that each process saw count.
+        Args:
+            metric: The counter.
+            where: More matchers.
+            by: The labels to keep.
+            together: How to aggregate what processes have counted that read no store: `sum` if
+                each counts its own events, `max` if all count the same ones.
         """
-        series = self.select(metric, *where)
+        series, window = self.select(metric, *where), self.window
         now = aggregate("max", by, f"last_over_time({series}[5m])")
-        before = aggregate("max", by, last_before(series, self.window))
-        highest = aggregate("max", by, f"max_over_time({series}[{self.window}])")
-        lowest = aggregate("min", by, f"min_over_time({series}[{self.window}])")
-        by_process = self.increase(metric, *where, by=by)
-        return (
-            f"({now} - {before} > 0 or ({by_process} and {now} < {before}) "
-            f"or ({by_process} and {now} < {highest}) or {highest} - {lowest})"
+        before = aggregate("max", by, last_before(series, window))
+        highest = aggregate("max", by, f"max_over_time({series}[{window}])")
+        alone = (
+            aggregate("max", by, fallen(series, window)),
+            f"{aggregate('min', by, new_values(series, window))} < {before}",
+            f"{now} < {before}",
+            f"{now} < {highest}",
+        )
+        return shared(
+            by_process=self.increase(metric, *where, by=by, together=together),
+            alone=alone,
+            highest=highest,
+            before=before,
+            lowest=aggregate("min", by, f"min_over_time({series}[{window}])"),
         )
 
     def shared_rate(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
@@ -334,9 +296,6 @@ class Scope:
         As late as an alert's wait allows: exports are delayed, and clocks differ.
         """
         return f"time() - {self._wait_s - 5}"
-
-    def _selector_matchers(self) -> list[str]:
-        return [f'{label}="{value}"' for label, value in self.selector.items()]
 
 
 def aggregate(how: str, by: Sequence[str], inner: str) -> str:

@@ -66,7 +66,8 @@ LEADER_CHANGES: Final = Signal(
     description="Elections of a new leader of a partition. Many at once are a broker that went or "
     f"came back; a few all the time are an overloaded one. {EACH_POINT}",
     unit="locale",
-    expr=lambda scope: scope.increase(CLUSTER_LEADER_CHANGES),
+    # Each monitor counts the same elections.
+    expr=lambda scope: scope.increase(CLUSTER_LEADER_CHANGES, together="max"),
     legend="leader changes",
     reporter=CONSUMER_CAUSE,
     empty=NO_MONITOR,

@@ -75,7 +75,9 @@ REWOUND: Final = Signal(
     unit="locale",
     # As for lost records: each monitor reports the same.
     expr=lambda scope: aggregate(
-        "sum", _HOP, scope.shared_increase(CONSUMER_REWOUND, by=(*_HOP, PARTITION))
+        "sum",
+        _HOP,
+        scope.shared_increase(CONSUMER_REWOUND, by=(*_HOP, PARTITION), together="max"),
     ),
     legend=_LEGEND,
     reporter=CONSUMER_STATUS,

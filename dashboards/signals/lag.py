@@ -200,9 +200,11 @@ LOST: Final = Signal(
     title="Records lost",
     description=f"Records that were deleted before the group committed them. {EACH_POINT}",
     unit="locale",
-    # As for sagas: each monitor reports the same losses, and a new one those of the last one.
+    # Each monitor reports the same losses, and a new one those of the last one.
     expr=lambda scope: aggregate(
-        "sum", (GROUP, TOPIC), scope.shared_increase(CONSUMER_LOST, by=(GROUP, TOPIC, PARTITION))
+        "sum",
+        (GROUP, TOPIC),
+        scope.shared_increase(CONSUMER_LOST, by=(GROUP, TOPIC, PARTITION), together="max"),
     ),
     legend=_HOP,
     thresholds=(Threshold(1, "critical"),),

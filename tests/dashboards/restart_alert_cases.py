@@ -1,10 +1,10 @@
-"""Series of processes that restart, and alerts that must not fire by that."""
+"""Series of processes that restart, by which no alert must fire."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from tests.dashboards.alert_series import HOP, LATE, Case
+from tests.dashboards.alert_series import HOP, LATE, LOST, Case, ended
 
 _ARRIVALS: Final = f'pipeline="orders", {HOP}, message_type="First", instance="orders-0"'
 
@@ -24,5 +24,22 @@ RESTART_CASES: Final = (
             ("half of them before", 50, "0 20 40 55 60 62 64 66 68 70 72"),
             ("none of them before", 0, "4 20 40 55 60 62 64 66 68 70 72"),
         )
+    ),
+    Case(
+        alert="RecordsLost",
+        about="the monitor restarted, and the group has committed since it lost records",
+        series={
+            f'{LOST}{{{HOP}, instance="{name}"}}': values
+            for name, values in (("a", "7x80 _x80"), ("b", "_x82 0x80"))
+        },
+        at="60m",
+        firing=0,
+    ),
+    Case(
+        alert="SagaFailed",
+        about="some failed long ago, before a restart without a store",
+        series={**ended("failed", "3x80 _x80"), **ended("failed", "_x82 0x80", "b")},
+        at="60m",
+        firing=0,
     ),
 )

@@ -9,20 +9,34 @@ import pytest
 from dashboards.config import Config
 from dashboards.model.labels import GROUP, TOPIC
 from dashboards.model.promql import Scope
-from dashboards.signals import flows, hop_time
+from dashboards.signals import cluster, completeness, flows, hop_time, lag, sagas
 from tests.dashboards.alert_series import HOP
 from tests.dashboards.promtool import check_queries
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
+
+    from dashboards.model.signal import Signal
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 SCOPE: Final = Scope.of(Config(), window="10m")
 CONSUMED: Final = 'messaging_client_consumed_messages_total{instance="orders-0"}'
 WAIT: Final = catalog.WAIT_DURATION.prometheus
+PART: Final = f'{HOP}, messaging_destination_partition_id="0"'
+# Counters that several processes share: sagas of one store, and what each monitor sees.
+SHARED: Final = {
+    sagas.FAILED: 'pipeline_saga_ended_total{saga="s", outcome="failed"',
+    sagas.ENDED: 'pipeline_saga_ended_total{saga="s", outcome="failed"',
+    sagas.STARTED: 'pipeline_saga_started_total{saga="s"',
+    sagas.COMPENSATIONS: 'pipeline_saga_compensations_total{saga="s", step="refund"',
+    lag.LOST: f"pipeline_consumer_lost_total{{{PART}",
+    completeness.REWOUND: f"pipeline_consumer_rewound_total{{{PART}",
+    cluster.LEADER_CHANGES: 'pipeline_cluster_leader_changes_total{job="m"',
+}
+OF_MONITORS: Final = (lag.LOST, completeness.REWOUND, cluster.LEADER_CHANGES)
 EXTRAPOLATED: Final = 20 / 19
 """Prometheus extrapolates the 19 intervals that are in the window to 20."""
 
@@ -83,3 +97,54 @@ def test_the_parts_of_a_histogram_count_a_restart_alike(
 def test_the_mean_after_a_restart_is_that_of_the_new_values(binaries: Path, tmp_path: Path) -> None:
     series = _waits("0x200", "100x100 1+1x19", "10x100 2+2x19")
     check_queries([(f"sum({hop_time.WAIT.expr(SCOPE)})", 2)], series, binaries, tmp_path)
+
+
+def _check_shared(
+    values: Mapping[str, str],
+    counted: float,
+    signals: Collection[Signal],
+    binaries: Path,
+    folder: Path,
+) -> None:
+    """Check counters that several processes report, each with its values."""
+    series = {
+        f'{SHARED[signal]}, instance="{name}"}}': value
+        for signal in signals
+        for name, value in values.items()
+    }
+    expected = [
+        (f"sum({signal.expr(SCOPE)}) * {600 if signal.unit == 'cps' else 1}", counted)
+        for signal in signals
+    ]
+    check_queries(expected, series, binaries, folder)
+
+
+@pytest.mark.parametrize("ended", [117, 114, 106])
+def test_what_an_ended_process_has_counted_is_not_new(
+    ended: int, binaries: Path, tmp_path: Path
+) -> None:
+    values = {"a": f"7x{ended} _x80", "b": f"_x{ended + 2} 0x80"}
+    _check_shared(values, 0, SHARED, binaries, tmp_path)
+
+
+def test_without_a_store_a_new_process_counts_from_zero_while_the_old_one_is_remembered(
+    binaries: Path, tmp_path: Path
+) -> None:
+    _check_shared({"a": "7x110 _x80", "b": "_x112 0x3 2x80"}, 2, SHARED, binaries, tmp_path)
+
+
+@pytest.mark.parametrize("since", ["0 9x80", "1+1x8 9x80"])
+def test_without_a_store_a_process_counts_from_zero_also_as_the_same_series(
+    since: str, binaries: Path, tmp_path: Path
+) -> None:
+    _check_shared({"a": f"5x100 {since}"}, 9, SHARED, binaries, tmp_path)
+
+
+def test_what_two_monitors_see_counts_once(binaries: Path, tmp_path: Path) -> None:
+    _check_shared({"a": "0x110 3x80", "b": "0x110 3x80"}, 3, OF_MONITORS, binaries, tmp_path)
+
+
+def test_what_a_second_monitor_sees_counts_once_although_it_has_begun_later(
+    binaries: Path, tmp_path: Path
+) -> None:
+    _check_shared({"a": "7x112 9x80", "b": "_x104 0x8 2x80"}, 2, OF_MONITORS, binaries, tmp_path)
