@@ -35,15 +35,21 @@ def known_hops(scope: Scope, *where: str, by: Sequence[str] = FLOW_HOP) -> str:
     return aggregate("group", by, known_arrivals(scope, *where))
 
 
-def known_arrivals(scope: Scope, *where: str) -> str:
+def known_arrivals(scope: Scope, *where: str, among: Collection[str] | None = None) -> str:
     """Return a query for the hops as in `known_hops`, with the flows that arrived there last.
 
     The numbers compare the pipelines of a hop. Without recorded ones, they are totals.
+
+    Args:
+        scope: The scope of the query; with a ruleset, it uses the recorded hops.
+        where: Matchers of pipeline, topic and group.
+        among: The labels that variables may filter; by default all.
     """
     if scope.ruleset:
-        return _recorded(scope, *where)
-    earlier = f"last_over_time({_counted(scope, _arrivals(scope, *where))}[{_WEEK}])"
-    hours = f"last_over_time({_arrivals(scope, *where)}[{REMEMBERED_FOR}])"
+        return aggregate("sum", FLOW_HOP, _recorded(scope, *where, among=among))
+    arrivals = _arrivals(scope, *where, among=among)
+    earlier = f"last_over_time({_counted(scope, arrivals)}[{_WEEK}])"
+    hours = f"last_over_time({arrivals}[{REMEMBERED_FOR}])"
     return f"({_counted(scope, hours)} or ({earlier} unless on ({_on_hop()}) {_heard_of(scope)}))"
 
 
@@ -80,9 +86,12 @@ def remembered_arrivals(scope: Scope) -> str:
     return _else(f"({lately} > 0)", f"({before} and on ({GROUP}) {reported})")
 
 
-def _recorded(scope: Scope, *where: str) -> str:
-    only = [f'{PIPELINE}=~"{scope.only[PIPELINE]}"'] if PIPELINE in scope.only else []
-    return scope.select_recorded(RECORDED_ARRIVED, *FLOW_HOP, where=", ".join([*only, *where]))
+def _recorded(scope: Scope, *where: str, among: Collection[str] | None = None) -> str:
+    labels = [label for label in FLOW_HOP if among is None or label in among]
+    matchers = [
+        f'{label}=~"{scope.only[label]}"' for label in labels if label in scope.only
+    ]  # fmt: skip
+    return scope.select_recorded(RECORDED_ARRIVED, *labels, where=", ".join([*matchers, *where]))
 
 
 def _else(query: str, other: str) -> str:

@@ -28,7 +28,7 @@ from dashboards.model.labels import (
     TYPE,
 )
 from dashboards.model.promql import ALL, aggregate
-from dashboards.signals.known_hops import FLOW_HOP, HOP, known_hops
+from dashboards.signals.known_hops import FLOW_HOP, HOP, known_arrivals, known_hops
 from tracing.metrics.catalog import (
     CONSUMER_LAG,
     CONSUMER_LAG_TIME,
@@ -40,6 +40,8 @@ from tracing.metrics.catalog import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dashboards.config import Objective
     from dashboards.model.promql import Scope
 
@@ -97,27 +99,51 @@ def _by_hop(scope: Scope, objective: Objective) -> Counted:
     """Count arrivals, and records that wait at the same hop or became dead letters there.
 
     What waits at a hop will arrive there, so one hop's records are compared with its own arrivals.
-    At hops before those of the objective, arrivals are never late.
+    Each pipeline has the part of them that it has of the arrivals: an idle one at a busy hop has
+    next to none. At hops before those of the objective, arrivals are never late.
     """
     pipeline = matchers(objective)[: objective.pipeline != ALL]
     hops = _hops_on_the_way(scope, objective, pipeline)
     arrived = scope.increase(END_TO_END_DURATION, *pipeline, by=FLOW_HOP, part="count")
-    sources = {
-        "arrived": arrived,
-        "waiting": f"{hops} * on ({', '.join(HOP)}) group_left () {_waiting(scope, objective)}",
-        "given up": f"{hops} * on ({', '.join(HOP)}) group_left () "
-        f"{scope.increase(DEAD_LETTERS, by=HOP)}",
-    }
-    together = " or ".join(
-        f'label_replace({query}, "{COUNTED}", "{name}", "", "")' for name, query in sources.items()
+    total = _added_up(
+        FLOW_HOP,
+        arrived=arrived,
+        stuck=f"({_stuck(scope, objective, arrived, pipeline)} and {hops})",
     )
-    total = aggregate("sum", FLOW_HOP, together)
     in_time = scope.increase_up_to(
         objective.within_s, END_TO_END_DURATION, *matchers(objective), by=FLOW_HOP
     )
     return Counted(
-        _labelled(f"({in_time} or {arrived} or {total} * 0)", "hop"), _labelled(total, "hop")
+        _labelled(f"({in_time} or {arrived} or 0 * {hops})", "hop"), _labelled(total, "hop")
     )
+
+
+def _stuck(scope: Scope, objective: Objective, arrived: str, pipeline: list[str]) -> str:
+    """Return a query for the records of each pipeline that wait or became dead letters.
+
+    Neither lag nor dead letters have a pipeline. Where nothing arrived in the window, the arrivals
+    before decide.
+    """
+    stuck = _added_up(
+        HOP,
+        waiting=_waiting(scope, objective),
+        given_up=scope.increase(DEAD_LETTERS, by=HOP, among=HOP),
+    )
+    some = f"({scope.increase(END_TO_END_DURATION, by=HOP, part='count', among=HOP)} > 0)"
+    before = f"({aggregate('sum', HOP, known_arrivals(scope, among=HOP))} > 0)"
+    each = f"* on ({', '.join(HOP)}) group_left ()"
+    return (
+        f"({arrived} {each} ({stuck} / {some}) or {known_arrivals(scope, *pipeline)} {each} "
+        f"({stuck} / ({before} unless on ({', '.join(HOP)}) {some})))"
+    )
+
+
+def _added_up(by: Sequence[str], **queries: str) -> str:
+    """Return a query for the sum of all that have a result."""
+    together = " or ".join(
+        f'label_replace({query}, "{COUNTED}", "{name}", "", "")' for name, query in queries.items()
+    )
+    return aggregate("sum", by, together)
 
 
 def _by_saga(scope: Scope, objective: Objective) -> Counted:

@@ -58,6 +58,22 @@ def outage(of: str = HOP, kills_at: int = 120, until: int = 40) -> dict[str, str
     }
 
 
+def idle(pipeline: str = "returns", count: str = "40x400") -> dict[str, str]:
+    """Return arrivals of another pipeline at the same hop, all in time."""
+    labels = f'pipeline="{pipeline}", {HOP}, message_type="First", job="any"'
+    return {f'{LATE}_bucket{{{labels}, le="5"}}': count, f"{LATE}_count{{{labels}}}": count}
+
+
+def ends_after(series: dict[str, str], samples: int) -> dict[str, str]:
+    """Return series that are gone after so many samples."""
+    return {name: f"{values.partition('x')[0]}x{samples} _x500" for name, values in series.items()}
+
+
+def waiting(records: str, seconds: str) -> dict[str, str]:
+    """Return records that wait, and the age of the oldest."""
+    return {f"pipeline_consumer_lag{{{HOP}}}": records, f"{AGE}{{{HOP}}}": seconds}
+
+
 def of_the_consumer(series: dict[str, str]) -> dict[str, str]:
     """Return the series of one consumer only."""
     return {name: values for name, values in series.items() if HOP in name}

@@ -85,11 +85,15 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _filters(node: dict[str, Any]) -> set[tuple[str, ...]]:
-    """Return the labels that each selector filters, without those after `and` and `unless`."""
+    """Return the labels that each selector filters, without those after `and` and `unless`.
+
+    Neither does a factor count that is joined: it scales what has the labels.
+    """
     if node["type"] in {"vectorSelector", "matrixSelector"}:
         chosen = {each["name"] for each in node["matchers"] if "=~" == each["type"]}
         return {tuple(sorted(chosen & set(VARIABLE_OF)))}
-    if node.get("op") in {"and", "unless"}:
+    joined = (node.get("matching") or {}).get("card") == "many-to-one"
+    if node.get("op") in {"and", "unless"} or ("*" == node.get("op") and joined):
         return _filters(node["lhs"])
     return {labels for child in _children(node) for labels in _filters(child)}
 
