@@ -115,9 +115,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         datasources: The data sources.
         min_step: The interval at which services export metrics, as in
             `OTEL_METRIC_EXPORT_INTERVAL`. It is the *Min step* of every query, rounded up to what
-            Grafana uses itself, such as 90 s to two minutes, and at most 12 hours. The scrape
-            interval of the data source does not matter. Rates use a window four times as long.
-            OpenTelemetry's default is a minute.
+            Grafana uses itself, such as 90 s to two minutes, and at most two minutes: alerts do not
+            see what is exported more seldom. The scrape interval of the data source does not
+            matter. Rates use a window four times as long. OpenTelemetry's default is a minute.
         objectives: The objectives for end-to-end lag.
         grafana_url: Grafana's address, for links in alerts.
         runbook_url: The runbook's address, for links in alerts; empty for the runbook dashboard.
@@ -185,7 +185,11 @@ def _checked(config: Config) -> Config:
     _check("broker_tag", config.broker_tag, r"[^\"\\\n]*", "a tag without quotes and backslashes")
     _check("min_step", config.min_step, r"[1-9][0-9]*[sm]", "a duration such as 15s or 1m")
     if seconds_of(config.min_step) > LONGEST_STEP_S:
-        raise ConfigError(f"min_step: {config.min_step!r} must be 12 hours or less, such as 720m")
+        raise ConfigError(
+            f"min_step: {config.min_step!r} must be 2m or less: Prometheus forgets a value after "
+            "five minutes, so alerts would not see what is exported more seldom, and would not "
+            "fire; let the services export more often (OTEL_METRIC_EXPORT_INTERVAL=60000)"
+        )
     for name, labels in (("selector", config.selector), ("labels", config.labels)):
         for label, value in labels.items():
             _check(name, label, _LABEL, "a label name that is not reserved")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-# What Grafana rounds longer distances to, as far as one may export so seldom.
-_STEPS: Final = (
-    "1s", "2s", "5s", "10s", "15s", "20s", "30s", "1m", "2m", "5m", "10m", "15m", "20m", "30m",
-    "1h", "2h", "3h", "6h", "12h",
-)  # fmt: skip
+# What Grafana rounds longer distances to, as far as one may export so seldom: Prometheus returns a
+# sample for five minutes, in which two exports must fit, and the alerts need two in a row.
+_STEPS: Final = ("1s", "2s", "5s", "10s", "15s", "20s", "30s", "1m", "2m")
 
 
 def seconds_of(window: str) -> int:

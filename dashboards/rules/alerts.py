@@ -39,8 +39,8 @@ _SERVICE = f"{{{{ $labels.{SERVICE} }}}}"
 _WINDOW: Final = "15m"
 # Links beyond the limit of a batch are dropped on purpose.
 _NOT_LINKS: Final = f'{REASON}!="links"'
-# Most services export once a minute: this leaves out commands that end within ten minutes.
-_MIN_EXPORTS: Final = 10
+# This leaves out commands that end within ten minutes.
+_SERVICE_FROM_S: Final = 600
 _WAITS_IN: Final = (
     f"The longest wait is in state {{{{ .Labels.{STATE} }}}}: {{{{ .Value | humanizeDuration }}}}."
 )
@@ -228,7 +228,7 @@ def _telemetry_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="ServiceNotReporting",
-            expr=_disappeared(reporting, _SERVICE_REMEMBERED_FOR, SERVICE),
+            expr=_disappeared(reporting, scope, SERVICE),
             wait="10m",
             severity="warning",
             summary=f"{_SERVICE} has stopped reporting metrics",
@@ -253,7 +253,10 @@ def _telemetry_alerts(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _disappeared(series: str, within: str, *by: str) -> str:
-    """Return a query for what reported repeatedly in that time and no longer does."""
-    before = aggregate("group", by, f"count_over_time({series}[{within}]) >= {_MIN_EXPORTS}")
+def _disappeared(series: str, scope: Scope, *by: str) -> str:
+    """Return a query for what reported for ten minutes at least and no longer does."""
+    exports = -(-_SERVICE_FROM_S // scope.export_s)
+    before = aggregate(
+        "group", by, f"count_over_time({series}[{_SERVICE_REMEMBERED_FOR}]) >= {exports}"
+    )
     return f"{before} unless {aggregate('group', by, series)}"

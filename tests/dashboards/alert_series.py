@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -150,3 +151,18 @@ def alive(job: str, value: str, instance: str = "a") -> dict[str, str]:
 
 def cause(name: str, value: str) -> dict[str, str]:
     return {f'pipeline_consumer_cause{{messaging_consumer_group_name="g", cause="{name}"}}': value}
+
+
+def thinned(values: str, every: int) -> str:
+    """Return values of which only each so manyth is there, as exported that seldom."""
+    each: list[str] = []
+    for part in values.split():
+        repeated = re.fullmatch(r"(_|-?[\d.e]+)(?:([+-][\d.e]+))?x(\d+)", part)
+        if repeated is None:
+            each.append(part)
+        elif repeated[1] == "_":
+            each += ["_"] * int(repeated[3])
+        else:
+            first, step = float(repeated[1]), float(repeated[2] or 0)
+            each += [f"{first + number * step:.10g}" for number in range(int(repeated[3]) + 1)]
+    return " ".join(value if number % every == 0 else "_" for number, value in enumerate(each))

@@ -181,7 +181,7 @@ def test_panels_are_drawn_as_their_kind_requires() -> None:
 
 @pytest.mark.parametrize(
     ("min_step", "shown"),
-    [("15s", "15s"), ("1m", "1m"), ("90s", "2m"), ("3m", "5m"), ("45s", "1m")],
+    [("15s", "15s"), ("1m", "1m"), ("90s", "2m"), ("45s", "1m")],
 )
 def test_the_distance_of_points_is_one_that_grafana_writes_without_a_rest(
     min_step: str, shown: str

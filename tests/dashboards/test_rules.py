@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import yaml
 import dashboards
 from dashboards.boards.all_boards import make_boards
 from dashboards.config import Config, Kubernetes, Objective
+from dashboards.durations import seconds_of
 from dashboards.model.board import title_of
 from dashboards.model.promql import Scope
 from dashboards.rules.alerts import make_alerts
@@ -21,7 +23,7 @@ from dashboards.rules.files import alerts_file, prometheus_rule_resource, record
 from dashboards.rules.grafana import grafana_alerting
 from dashboards.signals import lag
 from tests.dashboards.alert_cases import CASES
-from tests.dashboards.alert_series import Case
+from tests.dashboards.alert_series import Case, thinned
 
 CONFIG = Config()
 RUNBOOK = Path(dashboards.__file__).parent / "runbook.md"
@@ -38,6 +40,10 @@ FULL = Config(
     recording_rules=True,
 )
 NAMES = [alert.name for alert in make_alerts(CONFIG)]
+FIRST = list(
+    {(case.alert, case.firing): case for case in reversed(CASES) if not case.days}.values()
+)
+"""Of each alert, one case that fires and one that does not."""
 
 
 def _promtool(binaries: Path, *arguments: str | Path) -> None:
@@ -57,12 +63,12 @@ def _write_rules(folder: Path, *configs: Config) -> list[str]:
     return names
 
 
-def _write_one(folder: Path, name: str) -> list[str]:
+def _write_one(folder: Path, name: str, config: Config = CONFIG) -> list[str]:
     """Write an alert with the recording rules that it needs: to evaluate all takes seconds."""
-    (alerts,) = yaml.safe_load(alerts_file(CONFIG))["groups"]
+    (alerts,) = yaml.safe_load(alerts_file(config))["groups"]
     (alert,) = (rule for rule in alerts["rules"] if name == rule["alert"])
     groups = [{**alerts, "rules": [alert]}]
-    recordings = yaml.safe_load(recordings_file(CONFIG))["groups"]
+    recordings = yaml.safe_load(recordings_file(config))["groups"]
     needed = _recorded(alert["expr"], [rule for each in recordings for rule in each["rules"]])
     for group in recordings:
         rules = [rule for rule in group["rules"] if rule["record"] in needed]
@@ -117,6 +123,25 @@ def test_alerts_for_grafana_fire_without_recorded_series(
         _check_query(binaries, tmp_path, case, _query_of(case), {"{}": case.firing})
 
 
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("case", FIRST, ids=lambda case: f"{case.alert}: {case.about}")
+def test_an_alert_fires_when_it_should_with_the_longest_export_interval(
+    case: Case, binaries: Path, tmp_path: Path
+) -> None:
+    # Two exports in a row take up to three minutes longer than those of the cases.
+    later_s = 180 if case.firing else 0
+    seldom = replace(
+        case,
+        series={name: thinned(values, 4) for name, values in case.series.items()},
+        at=f"{seconds_of(case.at) + later_s}s",
+    )
+    fired = f'ALERTS{{alertname="{case.alert}", alertstate="firing"}}'
+    seen = fired if case.before else f"last_over_time({fired}[{'3m' if case.firing else '1d'}])"
+    query = f"count({seen}) or vector(0)"
+    _check_query(binaries, tmp_path, seldom, query, {"{}": case.firing}, Config(min_step="2m"))
+
+
 def _query_of(case: Case) -> str:
     """Return a query for the number of series of a case's alert, without recorded ones."""
     alert = next(each for each in make_alerts(CONFIG, recorded=False) if each.name == case.alert)
@@ -124,11 +149,16 @@ def _query_of(case: Case) -> str:
 
 
 def _check_query(
-    binaries: Path, folder: Path, case: Case, query: str, expected: dict[str, float]
+    binaries: Path,
+    folder: Path,
+    case: Case,
+    query: str,
+    expected: dict[str, float],
+    config: Config = CONFIG,
 ) -> None:
     """Check a query at the time of a case; with its alert loaded, if it asks for alerts."""
     document = {
-        "rule_files": _write_one(folder, case.alert) if "ALERTS{" in query else [],
+        "rule_files": _write_one(folder, case.alert, config) if "ALERTS{" in query else [],
         "evaluation_interval": "30s",
         "tests": [
             {
