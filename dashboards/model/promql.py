@@ -149,7 +149,13 @@ class Scope(Selection):
         return f"({share} * histogram_count({values}) or histogram_count({values}))"
 
     def shared_increase(
-        self, metric: Metric, *where: str, by: Sequence[str], together: str = "sum"
+        self,
+        metric: Metric,
+        *where: str,
+        by: Sequence[str],
+        together: str = "sum",
+        opened: str = "",
+        opened_by: Sequence[str] = (),
     ) -> str:
         """Return the increase in the window of a counter that several processes share.
 
@@ -159,11 +165,17 @@ class Scope(Selection):
             by: The labels to keep.
             together: How to aggregate what processes have counted that read no store: `sum` if
                 each counts its own events, `max` if all count the same ones.
+            opened: A matcher for a series that is there before the others have a first value:
+                what begins after it began at 0.
+            opened_by: The labels that such a series shares with the others.
         """
         series, window = self.select(metric, *where), self.window
         now = aggregate("max", by, f"last_over_time({series}[5m])")
         before = aggregate("max", by, last_before(series, window))
         highest = aggregate("max", by, f"max_over_time({series}[{window}])")
+        if opened:
+            first = aggregate("group", opened_by, last_before(self.select(metric, opened), window))
+            before = f"({before} or 0 * {highest} and on ({', '.join(opened_by)}) {first})"
         alone = (
             aggregate("max", by, fallen(series, window)),
             f"{aggregate('min', by, new_values(series, window))} < {before}",
@@ -177,10 +189,6 @@ class Scope(Selection):
             before=before,
             lowest=aggregate("min", by, f"min_over_time({series}[{window}])"),
         )
-
-    def shared_rate(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
-        """Return the rate per second of a counter that all replicas read from one store."""
-        return f"({self.shared_increase(metric, *where, by=by)} / {self.window})"
 
     def stored_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
         """Return the increase in the window of a counter that is always read from a store.

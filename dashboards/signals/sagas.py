@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tracing.metrics.metric import Metric
 
 _NAMED: Final = f'{STEP}!=""'
+_WITHOUT_STEP: Final = f'{STEP}=""'
 # Shops that share a Prometheus may have sagas of one name.
 _SAGA: Final = (PIPELINE, SAGA)
 _NAME: Final = f"{{{{{PIPELINE}}}}} {{{{{SAGA}}}}}"
@@ -35,6 +36,17 @@ def _ended(scope: Scope, *where: str) -> str:
     """Return a query for the sagas that ended in the window, by name."""
     increase = scope.shared_increase(SAGA_ENDED, *where, by=(*_SAGA, OUTCOME))
     return aggregate("sum", _SAGA, increase)
+
+
+def _compensations(scope: Scope) -> str:
+    """Return a query for the compensations in the window, the first of each step included."""
+    return scope.shared_increase(
+        SAGA_COMPENSATIONS, _NAMED, by=(*_SAGA, STEP), opened=_WITHOUT_STEP, opened_by=_SAGA
+    )
+
+
+def _per_second(scope: Scope, increase: str) -> str:
+    return f"({increase} / {scope.window})"
 
 
 def _steps(scope: Scope) -> str:
@@ -94,7 +106,7 @@ STARTED: Final = Signal(
     description="Sagas that start or end, per second. Replicas share a store, so the highest count "
     "is the one of all.",
     unit="cps",
-    expr=lambda scope: scope.shared_rate(SAGA_STARTED, by=_SAGA),
+    expr=lambda scope: _per_second(scope, scope.shared_increase(SAGA_STARTED, by=_SAGA)),
     legend=f"{_NAME} started",
 )
 ENDED: Final = Signal(
@@ -102,7 +114,7 @@ ENDED: Final = Signal(
     description="Sagas that end, per second. Compensated sagas were undone cleanly; failed ones "
     "need manual repair.",
     unit="cps",
-    expr=lambda scope: scope.shared_rate(SAGA_ENDED, by=(*_SAGA, OUTCOME)),
+    expr=lambda scope: _per_second(scope, scope.shared_increase(SAGA_ENDED, by=(*_SAGA, OUTCOME))),
     legend=f"{_NAME} {{{{{OUTCOME}}}}}",
 )
 FAILED: Final = Signal(
@@ -158,6 +170,6 @@ COMPENSATIONS: Final = Signal(
     title="Compensations",
     description="Compensations that were completed, per second, by name.",
     unit="cps",
-    expr=lambda scope: scope.shared_rate(SAGA_COMPENSATIONS, _NAMED, by=(*_SAGA, STEP)),
+    expr=lambda scope: _per_second(scope, _compensations(scope)),
     legend=f"{_NAME} {{{{{STEP}}}}}",
 )

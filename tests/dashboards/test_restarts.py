@@ -148,3 +148,39 @@ def test_what_a_second_monitor_sees_counts_once_although_it_has_begun_later(
     binaries: Path, tmp_path: Path
 ) -> None:
     _check_shared({"a": "7x112 9x80", "b": "_x104 0x8 2x80"}, 2, OF_MONITORS, binaries, tmp_path)
+
+
+def _compensations(**processes: tuple[str, str]) -> dict[str, str]:
+    """Return the series without a step and that of a step, by process."""
+    return {
+        f'pipeline_saga_compensations_total{{saga="s"{step}, instance="{name}"}}': values
+        for name, both in processes.items()
+        for step, values in zip(("", ', step="refund"'), both, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("series", "counted"),
+    [
+        pytest.param(_compensations(a=("0x200", "_x110 4x80")), 4, id="the first ones of a step"),
+        pytest.param(_compensations(a=("0x200", "3x110 4x80")), 1, id="a later one"),
+        pytest.param(
+            _compensations(a=("0x105 _x80", "4x105 _x80"), b=("_x107 0x80", "_x107 4x80")),
+            0,
+            id="none, and a restart",
+        ),
+        pytest.param(
+            _compensations(a=("0x105 _x80", "_x200"), b=("_x107 0x80", "_x107 4x80")),
+            4,
+            id="the first ones of a step during a restart",
+        ),
+        pytest.param(
+            _compensations(a=("_x110 0x80", "_x110 4x80")), 0, id="old ones in a new Prometheus"
+        ),
+    ],
+)
+def test_the_first_compensations_of_a_step_count(
+    series: Mapping[str, str], counted: float, binaries: Path, tmp_path: Path
+) -> None:
+    query = f"sum({sagas.COMPENSATIONS.expr(SCOPE)}) * 600"
+    check_queries([(query, counted)], series, binaries, tmp_path)
