@@ -29,7 +29,7 @@ $(READY): requirements.txt pyproject.toml dashboards/pyproject.toml demo_pipelin
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python -m demo_pipeline run --tables
+	$(BIN)/python -m demo_pipeline run
 
 test: lint types unit compatibility
 

@@ -39,10 +39,12 @@ async def serve(name: str, topics: tuple[str, ...], run: Run) -> None:
     producer = TracedProducer(AIOKafkaProducer(bootstrap_servers=SERVERS), telemetry)
     engine = create_async_engine(f"sqlite+aiosqlite:///{name}.db")
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with producer, consumer:
+            # Before this, they end the start, which waits for the broker and the group.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            print(f"{name}: reading {', '.join(topics)}", flush=True)
             await run(telemetry, consumer, producer, engine, stop)
     finally:
         await engine.dispose()

@@ -12,12 +12,14 @@ hops that this process handled::
         charge INTERNAL 8.1 ms
         send payment.events · PaymentCharged PRODUCER 2.9 ms
 
-Spans that end later are printed as a tree of their own, marked `continued`. Names and error types
-are all that is printed: no keys, payloads or other attributes. Needs the OpenTelemetry SDK.
+Spans that end later are printed as a tree of their own, marked `continued`. Names, outcomes such
+as `rejected` and error types are all that is printed: no keys, payloads or other attributes. Needs
+the OpenTelemetry SDK.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -36,6 +38,7 @@ from tracing.core import semconv
 from tracing.core.ids import in_forked_child
 from tracing.core.log import warn_once
 from tracing.core.text import counted, printable
+from tracing.messaging.outcome import ERROR, OK
 from tracing.testing.span_trees import span_tree
 
 if TYPE_CHECKING:
@@ -49,6 +52,8 @@ _WIDEST: Final = 300
 # A printed trace is remembered, so that its later spans are marked.
 _REMEMBERED: Final = 1_000
 _NS: Final = 1_000_000
+# Outcomes that the line says without them.
+_SAID: Final = re.compile(rf" {re.escape(semconv.OUTCOME)}=({OK}|{ERROR})(?= |$)", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -187,9 +192,10 @@ class TraceTreeExporter(SpanExporter):
         return due
 
     def _text(self, trace_id: int, spans: list[ReadableSpan], *, continued: bool) -> str:
-        lines = span_tree(
-            spans, attributes=(semconv.ERROR_TYPE,), types=True, durations=True
-        ).split("\n")
+        tree = span_tree(
+            spans, attributes=(semconv.ERROR_TYPE, semconv.OUTCOME), types=True, durations=True
+        )
+        lines = _SAID.sub("", tree).split("\n")
         shown = [f"  {printable(line, _WIDEST)}" for line in lines[: self._max_spans]]
         if more := len(lines) - len(shown):
             shown.append(f"  ... and {counted(more, 'more span')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -49,3 +50,24 @@ async def test_the_service_runs_fails_retries_gives_up_and_is_replayed(tmp_path:
                 timeout_s=60,
             )
             assert "payment" in await shell.run(lag)
+
+
+@pytest.mark.integration
+async def test_a_service_that_waits_for_a_silent_broker_ends_when_asked(tmp_path: Path) -> None:
+    _, service, _ = commands(README, "See it")
+    (tmp_path / "payment.py").write_text(file_in(README, "payment.py"))
+    asked = asyncio.Event()
+
+    async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(never_answers, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        shell = Terminal(tmp_path)
+        shell.export(f"export KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:{port} OTEL_SDK_DISABLED=true")
+        # A request of aiokafka times out after 40 s.
+        async with asyncio.timeout(30), shell.running(service):
+            await asked.wait()

@@ -23,7 +23,7 @@ async def test_the_shop_charges_fails_keeps_and_replays(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     _, export, saga, payment, orders = commands(TUTORIAL, "Run it")
     (order,) = commands(TUTORIAL, "Place an order")
-    outage, second, _, listing, mended, replay = commands(TUTORIAL, "Let it fail")
+    outage, second, _, listing, mended, replay, dear = commands(TUTORIAL, "Let it fail")
     port = str(free_ports(1)[0])
     shell = Terminal(tmp_path)
     async with AsyncExitStack() as stack:
@@ -50,3 +50,8 @@ async def test_the_shop_charges_fails_keeps_and_replays(
         assert await eventually(
             lambda: "charged 2000 cents for teapot" in paid.read_text(), timeout_s=60
         )
+
+        await shell.run(dear.replace("8000", port))
+        assert await eventually(lambda: "outcome=rejected" in paid.read_text(), timeout_s=60)
+        assert "PaymentDeclined" in paid.read_text()
+        assert "200000" not in paid.read_text()

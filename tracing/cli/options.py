@@ -61,7 +61,8 @@ def connecting(command: Callable[..., None]) -> Callable[..., None]:
             required=True,
             type=Addresses(),
             metavar="HOST:PORT",
-            help="The cluster's addresses (or KAFKA_BOOTSTRAP_SERVERS).",
+            show_envvar=True,
+            help="The cluster's addresses.",
         ),
         click.option(
             "--command-config",

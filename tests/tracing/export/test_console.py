@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.trace import set_span_in_context
 
-from tracing import TracedConsumer, TracedProducer, otlp
+from tracing import Rejected, TracedConsumer, TracedProducer, otlp
 from tracing.console import TraceTreeExporter
 from tracing.messaging.flat.engine import engine_of
 from tracing.testing import InMemoryBroker, InMemoryConsumer, InMemoryProducer, eventually
@@ -132,6 +132,23 @@ async def test_no_payload_is_printed_and_foreign_text_is_escaped(
     assert "ERROR error.type=ValueError" in DURATION.sub("", text)
     for private in ("4111", "user-7", "\x1b"):
         assert private not in text
+
+
+@pytest.mark.usefixtures("console")
+async def test_a_rejected_record_differs_from_a_handled_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    providers = otlp.configure("shop")
+    await handle(providers)
+    with suppress(Rejected):
+        await handle(providers, error=Rejected)
+    providers.shutdown()
+
+    lines = [line for line in trees(capsys.readouterr().err).splitlines() if "process " in line]
+    handled = "    process orders · OrderPlaced CONSUMER"
+    assert [handled] * 2 + [f"{handled} pipeline.outcome=rejected"] == [
+        line.removeprefix("  ") for line in lines
+    ]
 
 
 async def test_the_console_costs_no_message_the_flat_path(
