@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sysconfig
 import threading
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tracing.core.text import MAX_PRINTABLE, printable
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _MAX_FRAMES: Final = 8
+# The standard library, installed packages, and this one, which may be a checkout.
+_LIBRARIES: Final = (
+    *{sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+    str(Path(__file__).parents[1]) + os.sep,
+    "<frozen ",
+)
 
 
 class EventLog(logging.LoggerAdapter[logging.Logger]):
@@ -53,9 +61,19 @@ class EventLog(logging.LoggerAdapter[logging.Logger]):
 
 
 def origin_of(error: BaseException) -> str:
-    """Return where an error was raised, as `file.py:12 in function`; empty where unknown."""
-    frames = _frames(error)
-    return frames[-1] if frames else ""
+    """Return where an error was raised, as `file.py:12 in function`; empty where unknown.
+
+    An error of a library comes from the last call in the application's own code, if there is one.
+    """
+    place = own = None
+    step = error.__traceback__
+    while step is not None:
+        place = step
+        if not step.tb_frame.f_code.co_filename.startswith(_LIBRARIES):
+            own = step
+        step = step.tb_next
+    step = own or place
+    return "" if step is None else _shown(step)
 
 
 def described(error: BaseException) -> str:
@@ -73,10 +91,12 @@ def _frames(error: BaseException) -> list[str]:
     while step is not None:
         last.append(step)
         step = step.tb_next
-    codes = ((each.tb_frame.f_code, each.tb_lineno) for each in last)
-    return [
-        f"{code.co_filename.rpartition('/')[2]}:{line} in {code.co_name}" for code, line in codes
-    ]
+    return [_shown(each) for each in last]
+
+
+def _shown(step: TracebackType) -> str:
+    code = step.tb_frame.f_code
+    return f"{code.co_filename.rpartition('/')[2]}:{step.tb_lineno} in {code.co_name}"
 
 
 def _harmless(value: object) -> object:

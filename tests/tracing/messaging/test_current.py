@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -126,3 +128,21 @@ def test_an_error_is_described_without_its_message_or_cause(
     assert "" == origin_of(ValueError())
     assert "in failing" in caplog.text
     assert "card" not in caplog.text
+
+
+def reading(text: str) -> Exception:
+    try:
+        json.loads(text)
+    except ValueError as error:
+        return error
+    raise AssertionError(text)
+
+
+def test_an_error_of_a_library_comes_from_the_application_that_called_it() -> None:
+    error = reading("no JSON")
+
+    assert re.fullmatch(r"test_current\.py:\d+ in reading", origin_of(error))
+    # Where no frame of an application is left, the last one is better than none.
+    assert error.__traceback__ is not None
+    inside = error.with_traceback(error.__traceback__.tb_next)
+    assert re.fullmatch(r"decoder\.py:\d+ in raw_decode", origin_of(inside))
