@@ -38,7 +38,6 @@ from tracing.core import semconv
 from tracing.core.ids import in_forked_child
 from tracing.core.log import warn_once
 from tracing.core.text import counted, printable
-from tracing.messaging.outcome import ERROR, OK
 from tracing.testing.span_trees import span_tree
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ _WIDEST: Final = 300
 _REMEMBERED: Final = 1_000
 _NS: Final = 1_000_000
 # Outcomes that the line says without them.
-_SAID: Final = re.compile(rf" {re.escape(semconv.OUTCOME)}=({OK}|{ERROR})(?= |$)", re.MULTILINE)
+_SAID: Final = re.compile(rf" {re.escape(semconv.OUTCOME)}=(ok|error)(?= |$)", re.MULTILINE)
 
 
 @dataclass(slots=True)
