@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from html import unescape
@@ -112,3 +113,18 @@ async def add(cluster: Cluster, number: int, **changes: Any) -> None:
                 ],
                 partition=1,
             )
+
+
+def places(cluster: Cluster, *offsets: int) -> list[str]:
+    return [f"{cluster.of_payment}/0/{offset}" for offset in offsets]
+
+
+def values(cluster: Cluster) -> list[Any]:
+    return sorted(record.value for record in asyncio.run(cluster.records()))
+
+
+def plan_of(page: Response) -> str:
+    """Return the path of the form that confirms a dry run."""
+    found = re.search(r'action="/[^/"]+/(replay/[^/"]+/send)"', page.text)
+    assert found is not None, page.text
+    return found[1]

@@ -14,13 +14,6 @@ from tests.tracing.dlq_web.browsing import HOSTILE, Browser, add, links, rows
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(params=["embedded_servers", pytest.param("kafka_servers", marks=pytest.mark.kafka)])
-def cluster(request: pytest.FixtureRequest) -> Cluster:
-    cluster = Cluster(request.getfixturevalue(request.param))
-    asyncio.run(cluster.fill())
-    return cluster
-
-
 @pytest.fixture
 def browser(cluster: Cluster) -> Browser:
     return Browser(cluster.servers)

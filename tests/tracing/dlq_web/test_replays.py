@@ -3,53 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError
 from httpx import ASGITransport, AsyncClient
 
 from demo_pipeline.broker import create_topics
 from tests.tracing.dlq.cluster import Cluster
-from tests.tracing.dlq_web.browsing import HOST, Browser, add, rows
+from tests.tracing.dlq_web.browsing import HOST, Browser, add, places, plan_of, rows, values
 from tracing import Telemetry
-from tracing.dlq import letters, replaying
 from tracing.dlq_web import replay_plans
 from tracing.headers.dead_letter import REPLAY_GROUP
 
 if TYPE_CHECKING:
-    from httpx import Response
+    pass
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(params=["embedded_servers", pytest.param("kafka_servers", marks=pytest.mark.kafka)])
-def cluster(request: pytest.FixtureRequest) -> Cluster:
-    cluster = Cluster(request.getfixturevalue(request.param))
-    asyncio.run(cluster.fill())
-    return cluster
 
 
 @pytest.fixture
 def browser(cluster: Cluster) -> Browser:
     return Browser(cluster.servers, telemetry=Telemetry("dead-letters"))
-
-
-def places(cluster: Cluster, *offsets: int) -> list[str]:
-    return [f"{cluster.of_payment}/0/{offset}" for offset in offsets]
-
-
-def values(cluster: Cluster) -> list[Any]:
-    return sorted(record.value for record in asyncio.run(cluster.records()))
-
-
-def plan_of(page: Response) -> str:
-    """Return the path of the form that confirms a dry run."""
-    found = re.search(r'action="/[^/"]+/(replay/[^/"]+/send)"', page.text)
-    assert found is not None, page.text
-    return found[1]
 
 
 def test_a_dry_run_shows_what_goes_where_and_sends_nothing(
@@ -132,26 +107,6 @@ def test_what_another_replay_has_sent_since_the_dry_run_is_left_out(
     assert [b"secret-1", b"secret-3"] == values(cluster)
 
 
-def test_another_record_at_the_place_of_a_dead_letter_is_not_sent(
-    cluster: Cluster, browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = plan_of(browser.post("replay", id=places(cluster, 0, 1)))
-
-    async def changed(*arguments: Any, **options: Any) -> Any:
-        async for dead_letter in letters(*arguments, **options):
-            if dead_letter.id.offset == 0:
-                object.__setattr__(dead_letter.record, "timestamp", 1)
-                yield dead_letter
-
-    monkeypatch.setattr(replay_plans, "letters", changed)
-    page = browser.post(path)
-
-    assert "0 dead letters replayed" in page.text
-    assert "another record is at its place now" in rows(page)[0]
-    assert "no longer there" in rows(page)[1]
-    assert [] == values(cluster)
-
-
 def test_dead_letters_that_were_replayed_are_sent_again_only_on_request(
     cluster: Cluster, browser: Browser
 ) -> None:
@@ -165,21 +120,6 @@ def test_dead_letters_that_were_replayed_are_sent_again_only_on_request(
     assert "Replay 2 dead letters?" in again.text
     assert "2 dead letters replayed" in browser.post(plan_of(again)).text
     assert [b"secret-1", b"secret-1", b"secret-3"] == values(cluster)
-
-
-def test_what_cannot_be_replayed_is_listed_with_the_reason(
-    cluster: Cluster, browser: Browser
-) -> None:
-    asyncio.run(add(cluster, 1, topic="elsewhere"))
-
-    page = browser.post("replay", id=[f"{cluster.of_payment}/1/0", *places(cluster, 0, 99)])
-
-    assert "Replay 1 dead letter?" in page.text
-    assert "whose dead letters do not go to" in page.text
-    assert "it is not there" in page.text
-    assert 1 == len(rows(page))
-    # Where nothing is left, there is nothing to confirm.
-    assert "/send" not in browser.post("replay", id=f"{cluster.of_payment}/1/0").text
 
 
 def test_dead_letters_of_other_systems_need_a_tick(cluster: Cluster, browser: Browser) -> None:
@@ -214,101 +154,6 @@ async def _write_of_spring(cluster: Cluster, topic: str) -> None:
         await producer.send_and_wait(topic, b"spring", b"k", headers=headers)
 
 
-def test_a_server_that_only_reads_has_no_forms_and_replays_nothing(
-    cluster: Cluster, browser: Browser
-) -> None:
-    reader = Browser(cluster.servers)
-    for page in (
-        reader.get("letters", topic=cluster.of_payment),
-        reader.get("letter", id=places(cluster, 0)[0]),
-    ):
-        assert 'method="post"' not in page.text
-
-    assert 403 == reader.post("replay", id=places(cluster, 0)).status_code
-    assert 403 == reader.post("replay/any/send").status_code
-    assert 'method="post"' in browser.get("letters", topic=cluster.of_payment).text
-    assert [] == values(cluster)
-
-
-def test_forms_that_select_nothing_or_too_much_are_refused(
-    cluster: Cluster, browser: Browser
-) -> None:
-    for chosen in (
-        [],
-        ["nonsense"],
-        [*places(cluster, 0), f"{cluster.of_shipping}/0/0"],
-        [f"{cluster.of_payment}/0/{offset}" for offset in range(51)],
-    ):
-        assert 400 == browser.post("replay", id=chosen).status_code
-    assert 404 == browser.post("replay", id=f"{cluster.topic}/0/0").status_code
-    assert 404 == browser.post("replay/guessed/send").status_code
-
-
-def test_an_old_dry_run_cannot_be_confirmed(
-    cluster: Cluster, browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = plan_of(browser.post("replay", id=places(cluster, 0)))
-    monkeypatch.setattr(replay_plans, "_VALID_S", -1)
-
-    answer = browser.post(path)
-
-    assert 404 == answer.status_code
-    assert "Nothing was sent" in answer.text
-    assert [] == values(cluster)
-
-
-def test_a_replay_that_ends_early_says_why_and_what_is_not_known(
-    cluster: Cluster, browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = plan_of(browser.post("replay", id=places(cluster, 0)))
-
-    async def broken(*_: Any, **__: Any) -> None:
-        raise KafkaConnectionError("gone")
-
-    monkeypatch.setattr(replay_plans, "replay", broken)
-    page = browser.post(path)
-
-    assert "It ended early" in page.text
-    assert "no Kafka broker answers" in page.text
-    assert "its page shows whether it was sent" in rows(page)[0]
-
-
-def test_a_dead_letter_that_the_broker_refuses_is_listed_with_the_reason(
-    cluster: Cluster, browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = plan_of(browser.post("replay", id=places(cluster, 0)))
-
-    async def failing(*_: Any) -> None:
-        raise KafkaConnectionError("gone")
-
-    monkeypatch.setattr(replaying, "send_raw", failing)
-    page = browser.post(path)
-
-    assert "0 dead letters replayed" in page.text
-    assert "not sent: KafkaConnectionError" in rows(page)[0]
-
-
-async def test_selected_dead_letters_that_are_not_read_in_time_are_not_sent(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    browser = await asyncio.to_thread(
-        lambda: Browser(cluster.servers, telemetry=Telemetry("dead-letters"), read_s=2.0)
-    )
-    path = plan_of(await asyncio.to_thread(browser.post, "replay", id=places(cluster, 0, 1)))
-
-    async def slow(*arguments: Any, **options: Any) -> Any:
-        async for dead_letter in letters(*arguments, **options):
-            yield dead_letter
-            await asyncio.Event().wait()
-
-    monkeypatch.setattr(replay_plans, "letters", slow)
-    page = await asyncio.to_thread(browser.post, path)
-
-    assert "1 dead letter replayed" in page.text
-    assert "could not be read within 2 s" in rows(page)[1]
-    assert [b"secret-1"] == await asyncio.to_thread(values, cluster)
-
-
 def test_many_dry_runs_hide_neither_a_result_nor_each_other(
     cluster: Cluster, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,13 +166,6 @@ def test_many_dry_runs_hide_neither_a_result_nor_each_other(
     assert [404, 200, 200] == [
         browser.get(each.removesuffix("/send")).status_code for each in opened
     ]
-
-
-def test_a_plan_that_is_not_known_claims_nothing_about_what_was_sent(browser: Browser) -> None:
-    answer = browser.get("replay/guessed")
-
-    assert "What it sent, if anything, is shown with each dead letter" in answer.text
-    assert "Nothing was sent" not in answer.text
 
 
 def test_a_dry_run_warns_of_partitions_where_marks_do_not_work(
