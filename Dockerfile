@@ -2,7 +2,7 @@
 FROM python:3.13-slim
 
 WORKDIR /app
-COPY requirements.txt pyproject.toml README.md LICENSE ./
+COPY requirements.txt pyproject.toml hatch_build.py README.md LICENSE ./
 COPY tracing tracing
 COPY dashboards dashboards
 COPY demo_pipeline demo_pipeline

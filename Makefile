@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := tracing dashboards demo_pipeline tests benchmarks examples
+SOURCES := tracing dashboards demo_pipeline tests benchmarks examples hatch_build.py
 
 .PHONY: help demo test lint fmt types unit compatibility compatibility-oldest compatibility-newest \
   docs bench figures dist requirements clean

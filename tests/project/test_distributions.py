@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -14,6 +15,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from hatch_build import with_absolute_links
 from tests.brokers import unavailable
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,7 @@ WHEELS = {
     "demo_pipeline": "pipeline_tracing_demo-",
 }
 OF_THE_FOLDER = {"pyproject.toml", "LICENSE"}
+_LINK = re.compile(r"(!?)\[[^\]]*\]\(([^)]+)\)")
 # For Python programs that must not see the checkout.
 ISOLATED = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
@@ -123,6 +126,37 @@ def test_an_index_accepts_the_metadata_and_shows_the_descriptions(built: Path) -
         unavailable("twine is not installed")
 
     run(sys.executable, "-m", "twine", "check", "--strict", *built.iterdir(), folder=ROOT)
+
+
+def test_all_links_of_the_description_lead_to_the_repository(built: Path) -> None:
+    with ZipFile(wheel_of("tracing", built)) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        shown = wheel.read(name).decode()
+    source = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"]
+
+    described = _LINK.findall(shown)
+    written = _LINK.findall((ROOT / "README.md").read_text())
+    assert len(written) > 10
+    assert [
+        (image, link if "://" in link else f"{source}/{'raw' if image else 'blob'}/main/{link}")
+        for image, link in written
+    ] == described
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[a](docs/a.md#b)", "[a](https://host/x/blob/main/docs/a.md#b)"),
+        ("[many\nlines](a.md) [b](b.md)",
+         "[many\nlines](https://host/x/blob/main/a.md) [b](https://host/x/blob/main/b.md)"),
+        ("![a](a.svg)", "![a](https://host/x/raw/main/a.svg)"),
+        ("[a](https://other/a.md), [b](#here)", "[a](https://other/a.md), [b](#here)"),
+        ("`handlers[0](record)`", "`handlers[0](record)`"),
+        ("```python\nhandlers[0](record)\n```\n", "```python\nhandlers[0](record)\n```\n"),
+    ],
+)  # fmt: skip
+def test_relative_links_become_absolute_and_all_else_stays(text: str, expected: str) -> None:
+    assert expected == with_absolute_links(text, "https://host/x")
 
 
 @pytest.mark.parametrize("package", FOLDERS)
