@@ -114,7 +114,7 @@ def _read_model_alerts(scope: Scope) -> tuple[Alert, ...]:
     return (
         Alert(
             name="ReadModelStale",
-            expr=f"{age.expr(scope)} > {age.thresholds[-1].value:g}",
+            expr=f"{_lasting(age.expr(scope))} > {age.thresholds[-1].value:g}",
             wait="6m",
             severity="warning",
             summary=f"{_SERVICE}: the read model {{{{ $labels.{PROJECTION} }}}} is out of date",
@@ -132,7 +132,7 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
     return (
         Alert(
             name="SagaOverdue",
-            expr=f"{sagas.OVERDUE.expr(scope)} > 0",
+            expr=f"{_lasting(sagas.OVERDUE.expr(scope))} > 0",
             wait="6m",
             severity="warning",
             summary=f"{_COUNT} sagas {_SAGA} are past their deadline",
@@ -146,11 +146,11 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="SagaFailed",
-            expr=f"{sagas.FAILED.expr(scope)} > 0",
+            expr=f"{_of_the_day(sagas.FAILED.expr(scope), scope.window)} > 0",
             wait="0m",
             severity="critical",
             summary=f'{{{{ $value | printf "%.0f" }}}} sagas {_SAGA} failed and need manual repair',
-            description=f"Within {scope.window}, compensations could not finish: something that "
+            description="Within a day, compensations could not finish: something that "
             "should be undone is still reserved, charged or sent.",
             board="sagas",
             panel="Failed sagas",
@@ -192,7 +192,7 @@ def _service_alerts(scope: Scope) -> tuple[Alert, ...]:
     return (
         Alert(
             name="OutboxStuck",
-            expr=f"{oldest.expr(scope)} > {oldest.thresholds[-1].value:g}",
+            expr=f"{_lasting(oldest.expr(scope))} > {oldest.thresholds[-1].value:g}",
             wait="6m",
             severity="critical",
             summary=f"{_SERVICE} sends nothing: its outbox is stuck",
@@ -251,6 +251,23 @@ def _telemetry_alerts(scope: Scope) -> tuple[Alert, ...]:
             panel="Services that report",
         ),
     )
+
+
+def _of_the_day(increase: str, window: str) -> str:
+    """Return a query for what adjacent windows of a day add up to, or this one, if that is more.
+
+    One window of a day would take what a process has counted before Prometheus was new for new.
+    """
+    day = f"sum_over_time({increase}[1d:{window}])"
+    return f"({day} > {increase} or {increase} or {day})"
+
+
+def _lasting(gauge: str) -> str:
+    """Return a query for a gauge, or for its last value if its processes have ended.
+
+    That a process has died repairs nothing. A new one decides again.
+    """
+    return f"({gauge} or last_over_time(({gauge})[{_SERVICE_REMEMBERED_FOR}:1m]))"
 
 
 def _disappeared(series: str, scope: Scope, *by: str) -> str:

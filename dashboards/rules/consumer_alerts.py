@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from dashboards.durations import seconds_of
 from dashboards.model.labels import CAUSE, ERROR, GROUP, PIPELINE, STATUS, TOPIC, UNKNOWN
 from dashboards.model.promql import aggregate
 from dashboards.model.rule import Alert
@@ -13,11 +14,16 @@ from dashboards.signals.known_hops import known_hops
 from tracing.metrics.catalog import CONSUMER_CAUSE, CONSUMER_STATUS, DEAD_LETTERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dashboards.model.promql import Scope
 
 _GROUP: Final = f"Group {{{{ $labels.{GROUP} }}}}"
 _TOPIC: Final = f"{{{{ $labels.{TOPIC} }}}}"
 _COUNT: Final = '{{ $value | printf "%.0f" }}'
+# A day, and an hour in which DeadLetterAgeHigh takes over.
+_DEAD_LETTERS_FOR: Final = "25h"
+_STEP: Final = "5m"
 _DURATION: Final = "{{ $value | humanizeDuration }}"
 
 
@@ -210,13 +216,31 @@ def _stalled(scope: Scope) -> str:
 def _new_dead_letters(scope: Scope) -> str:
     """Return a query for new dead letters, and for those of the day that are still there.
 
-    DeadLetterAgeHigh takes over after a day. Without the lag monitor, only the new ones count.
+    Those that came before the topic was last empty are not: they were purged. Of the others, no
+    more are there than the topic holds. DeadLetterAgeHigh takes over after a day, and waits.
+    Without the lag monitor, only the new ones count.
     """
     by = (GROUP, TOPIC, ERROR)
     new = scope.increase(DEAD_LETTERS, by=by)
-    of_the_day = replace(scope, window="1d").increase(DEAD_LETTERS, by=by)
-    waiting = f"{dead_letters.DEPTH.expr(scope)} > 0"
-    return f"({of_the_day} > 0 and on ({GROUP}, {TOPIC}) {waiting}) or {new} > 0"
+    of_the_day = f"({replace(scope, window=_DEAD_LETTERS_FOR).increase(DEAD_LETTERS, by=by)} > 0)"
+    depth = dead_letters.DEPTH.expr(scope)
+    join = f"on ({GROUP}, {TOPIC}) group_left ()"
+    still = f"({of_the_day} <= {join} {depth} or 0 * {of_the_day} + {join} {depth})"
+    return f"({still} > 0 unless {_purged(scope, by)}) or {new} > 0"
+
+
+def _purged(scope: Scope, by: Sequence[str]) -> str:
+    """Return a query for dead letters after whose last one the topic was empty.
+
+    The lag monitor sees a dead letter a step late at most.
+    """
+    series = scope.select(DEAD_LETTERS)
+    before = f"{series} offset {_STEP}"
+    grew = aggregate("group", by, f"{series} > {before} or ({series} > 0 unless {before})")
+    last = f"max_over_time((time() * {grew})[{_DEAD_LETTERS_FOR}:{_STEP}])"
+    empty = f"timestamp({dead_letters.DEPTH.expr(scope)} == 0)"
+    emptied = f"max_over_time({empty}[{_DEAD_LETTERS_FOR}:{_STEP}])"
+    return f"({last} < on ({GROUP}, {TOPIC}) group_left () ({emptied} - {seconds_of(_STEP)}))"
 
 
 def _monitor_disappeared(scope: Scope) -> str:
