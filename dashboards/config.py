@@ -109,7 +109,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         prefix: The start of uids and of rule group names.
         title: The start of titles.
-        selector: Labels that every series must have, such as `cluster: eu`.
+        selector: Labels that every series must have, such as `cluster: eu`. Alerts get them, too,
+            so that those of two configurations are not taken for the same.
         pipelines: The pipelines to show and to alert on; empty for all.
         sagas: The sagas to show and to alert on; empty for all.
         datasources: The data sources.

@@ -20,8 +20,13 @@ BESIDE: Final = "C"
 
 
 def labels_of(alert: Alert, config: Config) -> dict[str, str]:
-    """Return the labels that Alertmanager routes by."""
-    return {**config.labels, "severity": alert.severity}
+    """Return the labels that Alertmanager routes by, and that keep configurations apart."""
+    return {**config.selector, **config.labels, "severity": alert.severity}
+
+
+def shared_labels(config: Config) -> list[str]:
+    """Return the labels that all alerts of a configuration have with the same values."""
+    return list({**config.selector, **config.labels})
 
 
 def annotations_of(alert: Alert, config: Config, value: str = _PROMETHEUS) -> dict[str, str]:

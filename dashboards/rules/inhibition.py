@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dashboards.model.labels import GROUP, OBJECTIVE, PIPELINE, TOPIC
 from dashboards.rules.alerts import make_alerts
+from dashboards.rules.annotations import shared_labels
 from dashboards.rules.files import yaml_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def alertmanager_file(config: Config) -> str:
                     {
                         "matchers": [f'alertname=~"{names}"'],
                         "receiver": _TICKET,
-                        "group_by": ["alertname", PIPELINE, *config.labels],
+                        "group_by": ["alertname", PIPELINE, *shared_labels(config)],
                         "group_wait": "30s",
                         "group_interval": "5m",
                         "repeat_interval": "12h",
@@ -82,7 +83,7 @@ def alertmanager_file(config: Config) -> str:
                 {
                     "source_matchers": [f'alertname="{rule.cause}"'],
                     "target_matchers": [f'alertname=~"{"|".join(rule.symptoms)}"'],
-                    "equal": [*rule.same, *config.labels],
+                    "equal": [*rule.same, *shared_labels(config)],
                 }
                 for rule in INHIBITIONS
             ],
@@ -100,7 +101,7 @@ def grafana_policies(config: Config) -> str:
     policy: dict[str, Any] = {
         "orgId": 1,
         "receiver": "grafana-default-email",
-        "group_by": ["grafana_folder", "severity", *config.labels],
+        "group_by": ["grafana_folder", "severity", *shared_labels(config)],
         "group_wait": "30s",
         "group_interval": "5m",
         "repeat_interval": "12h",

@@ -11,7 +11,7 @@ from dashboards.config import Config
 from dashboards.rules.alerts import make_alerts
 from dashboards.rules.inhibition import alertmanager_file
 
-CONFIG = Config(labels={"team": "shop"})
+CONFIG = Config(selector={"cluster": "eu"}, labels={"team": "shop"})
 ALERTS = {alert.name: alert for alert in make_alerts(CONFIG)}
 VALUES = {
     "pipeline": "orders", "objective": "end-to-end", "job": "payment", "saga": "place-order",
@@ -33,6 +33,7 @@ def labels(name: str, **other: str) -> dict[str, str]:
         "alertname": name,
         "severity": ALERTS[name].severity,
         "team": other.get("team", "shop"),
+        "cluster": other.get("cluster", "eu"),
         **own,
     }
 

@@ -6,6 +6,9 @@ from itertools import pairwise
 
 import yaml
 
+from dashboards.config import Config
+from dashboards.rules.alerts import make_alerts
+from dashboards.rules.annotations import labels_of
 from dashboards.rules.inhibition import INHIBITIONS, alertmanager_file, grafana_policies
 from tests.dashboards.firing_alerts import (
     ALERTS,
@@ -70,4 +73,28 @@ def test_every_alert_has_a_route_and_critical_ones_have_another_receiver() -> No
 
 def test_grafana_groups_the_alerts_of_a_severity() -> None:
     (policy,) = yaml.safe_load(grafana_policies(CONFIG))["policies"]
-    assert ["grafana_folder", "severity", "team"] == policy["group_by"]
+    assert ["grafana_folder", "severity", "cluster", "team"] == policy["group_by"]
+
+
+def test_a_cause_in_one_cluster_silences_nothing_in_another() -> None:
+    for rule in INHIBITIONS:
+        for symptom in rule.symptoms:
+            firing = [labels(rule.cause), labels(symptom, cluster="us")]
+            assert {rule.cause, symptom} == audible(firing), rule
+            assert {rule.cause} == audible([labels(rule.cause), labels(symptom)]), rule
+
+
+def test_alerts_of_two_selectors_are_two_alerts_and_two_notifications() -> None:
+    eu, us = (Config(prefix=name, selector={"cluster": name}) for name in ("eu", "us"))
+    for alert in make_alerts(eu):
+        assert {"cluster": "eu"}.items() <= labels_of(alert, eu).items()
+        assert labels_of(alert, eu) != labels_of(alert, us)
+    (route,) = yaml.safe_load(alertmanager_file(eu))["route"]["routes"]
+    assert ["alertname", "pipeline", "cluster"] == route["group_by"]
+
+
+def test_a_label_of_both_kinds_is_named_once() -> None:
+    config = Config(selector={"cluster": "eu"}, labels={"cluster": "europe", "team": "shop"})
+    for rule in yaml.safe_load(alertmanager_file(config))["inhibit_rules"]:
+        assert ["cluster", "team"] == rule["equal"][-2:]
+        assert 1 == rule["equal"].count("cluster")

@@ -72,7 +72,7 @@ def test_the_example_of_the_guide_adds_an_alert(
                         "exp_samples": [
                             {
                                 "labels": 'ALERTS{alertname="ManyCartsLeft", alertstate="firing", '
-                                'job="shop", severity="warning"}',
+                                'cluster="eu", job="shop", severity="warning"}',
                                 "value": 1,
                             }
                         ][:firing],
