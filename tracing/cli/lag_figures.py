@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _BAD: Final = "bold red"
 _NEVER: Final = "never"
 _NEARLY_LOST: Final = 0.8
+# What is less is shown as 0.
+_SHOWN_SHARE: Final = 0.005
+_SHOWN_RATE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +42,21 @@ class Figures:
 
 
 def figures_of(partitions: Iterable[PartitionLag]) -> Figures:
-    """Return the columns that are known for at least one of the table's partitions."""
+    """Return the columns that say something of at least one of the table's partitions."""
     parts = list(partitions)
     retained = [part.retention for part in parts if part.retention is not None]
     numbers: dict[str, Cell] = {}
-    if retained:
+    if any(use.used >= _SHOWN_SHARE for use in retained):
         numbers["retention used"] = _used
     if any(use.left_s is not None for use in retained):
         numbers["loss in"] = _left
     if any(part.lost for part in parts):
         numbers["lost"] = _lost
-    if any(part.velocity is not None for part in parts):
-        numbers |= {"in/s": _inflow, "out/s": _commits, "caught up in": _catch_up}
+    moving = [part.velocity for part in parts if part.velocity is not None]
+    if any(max(each.inflow, each.commits) >= _SHOWN_RATE for each in moving):
+        numbers |= {"in/s": _inflow, "out/s": _commits}
+    if any(each.catch_up_s for each in moving):
+        numbers["caught up in"] = _catch_up
     if any(part.catch_up is not None for part in parts):
         numbers["history left"] = _history
     causes = any(part.cause is not None for part in parts)

@@ -159,7 +159,7 @@ def _table(right: Sequence[str], left: Sequence[str]) -> Table:
 
 def _notes(sweep: Sweep) -> Iterable[str]:
     if any(group.status is None for group in sweep.groups):
-        yield "status ?: not measured for long enough; --for 30 takes longer, --watch 5 goes on"
+        yield "status ?: known after about 30 s; --for 30 takes that long, --watch 5 goes on"
     if any(part.catch_up is not None for group in sweep.groups for part in group.partitions):
         yield "catching up: the group started on history, which is no lag of the flow"
     if any(group.abandoned for group in sweep.groups):
@@ -177,7 +177,7 @@ def _notes(sweep: Sweep) -> Iterable[str]:
     if sweep.unknown_retention:
         first, *others = sweep.unknown_retention
         more = f" and {len(others)} more" if others else ""
-        yield f"the retention of some topics is unknown without {first}{more}"
+        yield f"how much retention is used is not known without {first}{more}"
     yield from sweep.remarks
     for right in sweep.missing_rights:
         yield f"the cluster does not allow {right}"

@@ -92,6 +92,17 @@ def test_columns_that_are_unknown_for_all_are_left_out() -> None:
     ] == table(sweep(part()))
 
 
+def test_columns_of_zeros_alone_are_left_out() -> None:
+    shown = sweep(
+        part(retention=RetentionUse(0.004, None), velocity=Velocity(0.04, 0.0, True, 0.0))
+    )
+
+    assert [
+        "lag|oldest waits|status|group|members|topic|partition",
+        "5|1.0 s|ok|payment|1|orders|1 of 1 behind",
+    ] == table(shown)
+
+
 def test_a_line_shows_the_worst_of_its_partitions() -> None:
     shown = sweep(
         part(0, retention=RetentionUse(0.5, 7200.0), velocity=Velocity(1.0, 2.0, True, 5.0)),
@@ -116,12 +127,12 @@ def test_a_line_shows_the_worst_of_its_partitions() -> None:
 
 def test_each_partition_has_its_own_figures() -> None:
     shown = sweep(
-        part(0, retention=RetentionUse(0.0, None)),
+        part(0, retention=RetentionUse(0.25, None)),
         part(1, velocity=Velocity(3.0, 4.0, True, 7200.0), share=InflowShare(0.75, True)),
     )
     _, first, second = table(shown, each=True)
 
-    assert "5|1.0 s|0%|?|?|?|ok|payment|1|orders|0" == first
+    assert "5|1.0 s|25%|?|?|?|ok|payment|1|orders|0" == first
     assert "5|1.0 s|?|3.0|4.0|2.0 h|ok|payment|1|orders|1 hot: 75% of inflow" == second
 
 
@@ -138,7 +149,7 @@ def test_a_loss_that_is_due_any_time_is_in_0_seconds() -> None:
 )
 def test_a_note_says_why_retention_is_unknown(unknown: tuple[str, ...], note: str) -> None:
     assert (
-        f"the retention of some topics is unknown {note}"
+        f"how much retention is used is not known {note}"
         == table(sweep(part(), unknown=unknown))[-1]
     )
 
