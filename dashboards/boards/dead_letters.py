@@ -97,7 +97,8 @@ def dead_letters_board() -> Board:
                         title="Traces with dead letters",
                         description="Each trace shows the event's flow and the error of every "
                         "attempt.",
-                        query='{ name =~ "dead_letter ($destination)[.]($group)[.]dlq" }',
+                        query="{ name =~ "
+                        "`dead_letter (${destination:regex})[.](${group:regex})[.]dlq` }",
                     ),
                 ),
             ),

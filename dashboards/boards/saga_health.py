@@ -59,7 +59,7 @@ def saga_health_board() -> Board:
                         description="Their compensation could not finish. Each needs manual "
                         "repair.",
                         query='{ span.pipeline.saga.outcome = "failed" && '
-                        'span.pipeline.saga.name =~ "$saga" }',
+                        "span.pipeline.saga.name =~ `${saga:regex}` }",
                     ),
                 ),
             ),

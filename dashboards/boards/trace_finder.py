@@ -38,7 +38,7 @@ def trace_finder_board() -> Board:
                     TracesPanel(
                         title="Traces of this order or subject",
                         description="Traces by the CloudEvents subject, such as the order id.",
-                        query='{ span.messaging.message.conversation_id = "$subject" }',
+                        query="{ span.messaging.message.conversation_id = `$subject` }",
                         width=8,
                         height=7,
                     ),
@@ -46,14 +46,14 @@ def trace_finder_board() -> Board:
                         title="Traces of this saga",
                         description="Traces by saga id, which the spans of the saga and of its "
                         "steps have.",
-                        query='{ span.pipeline.saga.id = "$saga_id" }',
+                        query="{ span.pipeline.saga.id = `$saga_id` }",
                         width=8,
                         height=7,
                     ),
                     TracesPanel(
                         title="Traces of this event",
                         description="Traces by event id, the `ce_id` header.",
-                        query='{ span.messaging.message.id = "$event_id" }',
+                        query="{ span.messaging.message.id = `$event_id` }",
                         width=8,
                         height=7,
                     ),
@@ -68,7 +68,7 @@ def trace_finder_board() -> Board:
                     LogsPanel(
                         title="Logs of this trace",
                         description="Log lines of all services for this trace.",
-                        query='{service_name=~".+"} | trace_id != "" | trace_id = "$trace_id"',
+                        query='{service_name=~".+"} | trace_id != "" | trace_id = `$trace_id`',
                         width=10,
                         height=14,
                     ),

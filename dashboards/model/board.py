@@ -24,9 +24,14 @@ Kind = Literal[
 SERVICE_NAME: Final = "service_name"
 """The variable with the chosen services as traces name them, without a namespace."""
 CHOSEN_SERVICE: Final = (
-    f'(resource.service.name =~ "$service" || resource.service.name =~ "${SERVICE_NAME}")'
+    "(resource.service.name =~ `${service:regex}` || "
+    f"resource.service.name =~ `${{{SERVICE_NAME}:regex}}`)"
 )
-"""TraceQL for spans of the chosen services; the first part matches all if all are chosen."""
+"""TraceQL for spans of the chosen services; the first part matches all if all are chosen.
+
+Grafana puts values into TraceQL as they are, so a regular expression asks for them as such, and
+stands in backticks, in which quotes and backslashes are themselves.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

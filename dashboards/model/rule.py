@@ -82,6 +82,7 @@ class Alert:
         board: The name of the dashboard to open.
         panel: The title of the panel to look at.
         labels: The labels that distinguish its series.
+        over: How far the link of the alert looks back: as far as what made it fire.
         found: A sentence that Prometheus adds to the description, with a query of its own, such as
             for the step that is to blame. Labels would make another alert of it whenever that
             changes.
@@ -97,5 +98,6 @@ class Alert:
     board: str
     panel: str
     labels: tuple[str, ...] = ()
+    over: str = "1h"
     found: str = ""
     beside: Beside | None = None

@@ -184,7 +184,10 @@ def _link(panel: SignalPanel, board: Board, config: Config) -> DashboardLink:
     kept = [
         f"${{{name}:queryparam}}" for name in ("prometheus", *board.variables) if name not in picked
     ]
-    chosen = [f"var-{name}=${{__field.labels.{label}}}" for name, label in picked.items()]
+    # As it is, a value with & or # would end the parameter or the address.
+    chosen = [
+        f"var-{name}=${{__field.labels.{label}:percentencode}}" for name, label in picked.items()
+    ]
     return (
         DashboardLink(f"Open {panel.drill_down.replace('-', ' ')}")
         .type(DashboardLinkType.LINK)

@@ -95,7 +95,7 @@ def variables_of(board: Board, config: Config) -> Iterator[Builder[VariableModel
     for name in board.variables:
         yield _filter(name, config)
     if any(
-        isinstance(panel, TracesPanel) and f"${SERVICE_NAME}" in panel.query for panel in panels
+        isinstance(panel, TracesPanel) and f"${{{SERVICE_NAME}:" in panel.query for panel in panels
     ):
         yield _service_name(config)
     for box in board.boxes:

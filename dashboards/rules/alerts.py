@@ -238,6 +238,7 @@ def _telemetry_alerts(scope: Scope) -> tuple[Alert, ...]:
             board="telemetry",
             panel="Services that report",
             labels=(SERVICE,),
+            over=_SERVICE_REMEMBERED_FOR,
         ),
         Alert(
             name="TelemetryAbsent",

@@ -71,7 +71,8 @@ def _dashboard_url(alert: Alert, config: Config) -> str:
         for label in alert.labels
         if VARIABLE_OF.get(label) in variables
     ]
-    opened = "&".join([f"viewPanel={panel_of(alert, config)}", *chosen])
+    shown = f"from=now-{alert.over}&to=now"
+    opened = "&".join([f"viewPanel={panel_of(alert, config)}", shown, *chosen])
     return f"{config.grafana_url}/d/{config.prefix}-{alert.board}?{opened}"
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from dashboards.durations import seconds_of
 from dashboards.model.labels import (
     GROUP,
     OBJECTIVE,
@@ -102,6 +103,7 @@ def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Ale
             board="overview",
             panel="Error budget left",
             labels=(PIPELINE, OBJECTIVE),
+            over=max(window.long, "1h", key=seconds_of),
             found=_where(scope),
             beside=_where_records_wait(scope, objectives),
         )

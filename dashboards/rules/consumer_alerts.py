@@ -180,6 +180,7 @@ def dead_letter_alerts(scope: Scope) -> tuple[Alert, ...]:
             board="dead-letters",
             panel="Dead letters by reason",
             labels=(GROUP, TOPIC, ERROR),
+            over="1d",
         ),
         Alert(
             name="DeadLetterAgeHigh",

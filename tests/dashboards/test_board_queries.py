@@ -136,12 +136,38 @@ def test_trace_queries_use_only_attributes_that_spans_have(board: Board) -> None
         for target in panel.get("targets", ()):
             if "tempo" == target["datasource"]["type"]:
                 assert set(re.findall(r"span\.([a-z_.]+)", target["query"])) <= attributes
-                for variable in re.findall(r"\$(\w+)", target["query"]):
+                for variable in re.findall(r"\$\{?(\w+)", target["query"]):
                     assert variable in {
                         *board.variables,
                         SERVICE_NAME,
                         *(box.name for box in board.boxes),
                     }
+
+
+ODD = 'a"b (c) + d\\e.f|g'
+
+
+def _as_grafana_asks_tempo(query: str) -> str:
+    """Replace variables by an odd value: as it is, or for a regular expression if that is asked."""
+    asked = re.sub(r"\$\{\w+:regex\}", lambda _: re.escape(ODD), query)
+    return re.sub(r"\$(?!slower_than)\w+|\$\{\w+\}", lambda _: ODD, asked)
+
+
+@each_board
+def test_trace_queries_find_names_with_quotes_and_signs(board: Board) -> None:
+    for panel in panels(board):
+        for target in panel.get("targets", ()):
+            query = target.get("query", "")
+            if "tempo" != target["datasource"]["type"] or "{" not in query.replace("${", ""):
+                continue
+            for operator, pattern in re.findall(r"(=~?) `([^`]*)`", _as_grafana_asks_tempo(query)):
+                if "=" == operator:
+                    assert ODD == pattern
+                else:
+                    name = f"dead_letter {ODD}.{ODD}.dlq" if pattern.startswith("dead") else ODD
+                    assert re.fullmatch(pattern, name), query
+            # Between quotes, a backslash or a quote of a name would end or change the text.
+            assert "$" not in re.sub(r"`[^`]*`|\$slower_than", "", query), query
 
 
 @each_board

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -242,9 +243,17 @@ def test_clicking_a_series_filters_the_linked_dashboard_by_it() -> None:
         "${pipeline:queryparam}",
         "${service:queryparam}",
         "${saga:queryparam}",
-        "var-group=${__field.labels.messaging_consumer_group_name}",
-        "var-destination=${__field.labels.messaging_destination_name}",
+        "var-group=${__field.labels.messaging_consumer_group_name:percentencode}",
+        "var-destination=${__field.labels.messaging_destination_name:percentencode}",
     } == set(query.split("&"))
+
+
+def test_a_clicked_name_with_signs_of_addresses_stays_one_value() -> None:
+    for board in BOARDS:
+        for panel in panels(board):
+            for link in panel.get("fieldConfig", {}).get("defaults", {}).get("links", ()):
+                clicked = re.findall(r"\$\{__(?:field|data)[^}]*\}", link["url"])
+                assert all(each.endswith(":percentencode}") for each in clicked), panel["title"]
 
 
 def test_dashboards_about_groups_link_to_those_about_brokers_if_these_have_a_tag() -> None:

@@ -291,10 +291,23 @@ def test_an_alert_opens_its_dashboard_filtered_by_its_labels() -> None:
     (group,) = yaml.safe_load(alerts_file(CONFIG))["groups"]
     urls = {rule["alert"]: rule["annotations"]["dashboard_url"] for rule in group["rules"]}
     assert urls["ConsumerStalled"].endswith(
-        "/d/pipeline-lag?viewPanel=2&var-group="
+        "/d/pipeline-lag?viewPanel=2&from=now-1h&to=now&var-group="
         "{{ $labels.messaging_consumer_group_name | urlquery }}"
     )
     assert "/d/pipeline-telemetry?viewPanel=" in urls["TelemetryAbsent"]
+
+
+def test_the_link_of_an_alert_looks_back_as_far_as_what_made_it_fire() -> None:
+    (group,) = yaml.safe_load(alerts_file(CONFIG))["groups"]
+    for name, back in (
+        ("EndToEndErrorBudgetSlowBurn", "3d"),
+        ("EndToEndErrorBudgetMediumBurn", "6h"),
+        ("EndToEndOutage", "1h"),
+        ("DeadLettersGrowing", "1d"),
+        ("ServiceNotReporting", "6h"),
+    ):
+        (rule,) = (each for each in group["rules"] if name == each["alert"])
+        assert f"from=now-{back}&" in rule["annotations"]["dashboard_url"]
 
 
 def test_alerts_link_to_a_configured_runbook() -> None:
