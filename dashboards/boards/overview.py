@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def overview_board(config: Config) -> Board:
     """Make the dashboard."""
-    slow_s = min(objective.within_s for objective in config.objectives)
+    limits_s = [objective.within_s for objective in config.objectives]
     return Board(
         name="overview",
         title="overview",
@@ -37,7 +37,7 @@ def overview_board(config: Config) -> Board:
                 (
                     SignalPanel(
                         kind="stat",
-                        signals=(objectives.lateness(slow_s),),
+                        signals=(objectives.lateness(*limits_s),),
                         width=4,
                         height=5,
                         over=INTERVAL,
@@ -83,7 +83,7 @@ def overview_board(config: Config) -> Board:
                 (
                     SignalPanel(
                         kind="timeseries",
-                        signals=tuple(flows.end_to_end(q, slow_s) for q in (0.5, 0.95, 0.99)),
+                        signals=tuple(flows.end_to_end(q, *limits_s) for q in (0.5, 0.95, 0.99)),
                         width=12,
                         title="End-to-end lag",
                         drill_down="traces",

@@ -49,7 +49,7 @@ def service_board() -> Board:
                 "How many processes, and how busy?",
                 tuple(
                     SignalPanel(kind="timeseries", signals=(signal,), width=8)
-                    for signal in (services.INSTANCES, services.VERSIONS, services.BUSY)
+                    for signal in (services.INSTANCES, services.VERSIONS, services.IN_HAND)
                 ),
             ),
             Row(

@@ -36,6 +36,13 @@ class Threshold:
     level: Level
 
 
+def slower_than(*limits_s: float) -> tuple[Threshold, ...]:
+    """Return thresholds for a duration; none if there are several limits, which are of others."""
+    if len(set(limits_s)) != 1:
+        return ()
+    return (Threshold(limits_s[0], "warning"), Threshold(limits_s[0] * 2, "critical"))
+
+
 @dataclass(frozen=True, slots=True)
 class ValueMapping:
     """The text for a value that encodes a state.

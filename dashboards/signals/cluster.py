@@ -7,6 +7,7 @@ from typing import Final
 from dashboards.model.labels import OPERATION
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold, ValueMapping
+from tracing.core.semconv import POLL
 from tracing.metrics.catalog import (
     CLUSTER_BROKERS,
     CLUSTER_LEADER_CHANGES,
@@ -16,6 +17,8 @@ from tracing.metrics.catalog import (
     CONSUMER_CAUSE,
     OPERATION_DURATION,
 )
+
+_NOT_POLLS: Final = f'{OPERATION}!="{POLL}"'
 
 REACHABLE: Final = Signal(
     title="Brokers answer",
@@ -73,11 +76,12 @@ LEADER_CHANGES: Final = Signal(
     empty=NO_MONITOR,
 )
 CLIENT_P95: Final = Signal(
-    title="Sends, polls and commits of all services, p95",
+    title="Sends and commits of all services, p95",
     description="Time that the clients measure, including the acknowledgement. If it rises for all "
-    "services, it is Kafka; if it is low while lag grows, it is the handlers.",
+    "services, it is Kafka; if it is low while lag grows, it is the handlers. Polls are not among "
+    "them: they also wait for the first record.",
     unit="s",
-    expr=lambda scope: scope.quantile(0.95, OPERATION_DURATION, by=(OPERATION,)),
+    expr=lambda scope: scope.quantile(0.95, OPERATION_DURATION, _NOT_POLLS, by=(OPERATION,)),
     legend=f"{{{{{OPERATION}}}}}",
     exemplars=True,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.model.labels import BOUND, ERROR, GROUP, PIPELINE, RESOURCE, SERVICE, TOPIC, TYPE
-from dashboards.model.signal import EACH_POINT, Signal, Threshold
+from dashboards.model.signal import EACH_POINT, Signal, Threshold, slower_than
 from dashboards.signals.chosen_pipeline import of_chosen_pipeline
 from tracing.metrics.catalog import (
     BODY_SIZE,
@@ -20,8 +20,8 @@ _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
 _TYPED: Final = f"{{{{{TOPIC}}}}} {{{{{TYPE}}}}}"
 
 
-def end_to_end(share: float, slow_s: float) -> Signal:
-    """Make the signal for a quantile of the end-to-end lag, by pipeline."""
+def end_to_end(share: float, *limits_s: float) -> Signal:
+    """Make the signal for a quantile of the end-to-end lag; the limits are as in `lateness`."""
     return Signal(
         title=f"End-to-end lag p{share * 100:g}",
         description="Time from the creation of a flow's root event to the end of processing, "
@@ -30,7 +30,7 @@ def end_to_end(share: float, slow_s: float) -> Signal:
         unit="s",
         expr=lambda scope: scope.quantile(share, END_TO_END_DURATION, by=(PIPELINE,)),
         legend=f"{{{{{PIPELINE}}}}} p{share * 100:g}",
-        thresholds=(Threshold(slow_s, "warning"), Threshold(slow_s * 2, "critical")),
+        thresholds=slower_than(*limits_s),
         exemplars=True,
     )
 

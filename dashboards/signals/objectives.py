@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import GROUP, NOTE, OBJECTIVE, PIPELINE, TOPIC
 from dashboards.model.promql import aggregate
-from dashboards.model.signal import Signal, Threshold, ValueMapping
+from dashboards.model.signal import Signal, Threshold, ValueMapping, slower_than
 from dashboards.signals.known_hops import known_hops, known_pipelines_before
 from dashboards.signals.late_flows import KIND, counted, matchers
 from tracing.metrics.catalog import CONSUMER_LAG_TIME, END_TO_END_DURATION
@@ -85,8 +85,13 @@ def budget_left(objectives: Sequence[Objective]) -> Signal:
     )
 
 
-def lateness(slow_s: float) -> Signal:
-    """Make the signal for how late flows are: those that arrive, or else those that wait."""
+def lateness(*limits_s: float) -> Signal:
+    """Make the signal for how late flows are: those that arrive, or else those that wait.
+
+    Args:
+        limits_s: What the objectives allow. If they differ, no limit is right for all pipelines,
+            so it has no colours.
+    """
 
     def late(scope: Scope) -> str:
         arrived = aggregate(
@@ -94,7 +99,7 @@ def lateness(slow_s: float) -> Signal:
         )
         oldest = scope.newest(CONSUMER_LAG_TIME, of=(GROUP,), by=_HOP)
         hops = f"{known_hops(scope)} * on ({', '.join(_HOP)}) group_left () {oldest}"
-        behind = f"({aggregate('max', (PIPELINE,), hops)} > {slow_s:g})"
+        behind = f"({aggregate('max', (PIPELINE,), hops)} > {min(limits_s):g})"
         return f" or on ({PIPELINE}) ".join(
             (
                 _noted(f"{behind} unless on ({PIPELINE}) {arrived}", "nothing arrives, behind by"),
@@ -111,7 +116,7 @@ def lateness(slow_s: float) -> Signal:
         unit="s",
         expr=late,
         legend=f"{{{{{PIPELINE}}}}} {{{{{NOTE}}}}}",
-        thresholds=(Threshold(slow_s, "warning"), Threshold(slow_s * 2, "critical")),
+        thresholds=slower_than(*limits_s),
     )
 
 

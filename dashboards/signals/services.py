@@ -46,15 +46,15 @@ VERSIONS: Final = Signal(
     ),
     legend=f"{{{{{SERVICE}}}}} {{{{{SERVICE_VERSION}}}}}",
 )
-BUSY: Final = Signal(
-    title="Busy share of each consumer",
-    description="Time that handlers are at work, as a share of the time that passes. A consumer "
-    "that handles one record at a time is saturated at 100 %; one that handles several at once can "
-    "have more.",
-    unit="percentunit",
+IN_HAND: Final = Signal(
+    title="Records in hand at once",
+    description="How many records each consumer handles at the same time, on average. It cannot "
+    "handle more than one of each of its partitions: where the line stays at the number of these, "
+    "it is saturated, and more instances help as long as there are partitions for them. A record "
+    "counts once it has been handled: if the line falls while lag grows, a handler may hang.",
+    unit="short",
     expr=lambda scope: scope.rate(PROCESS_DURATION, by=(SERVICE, INSTANCE, GROUP), part="sum"),
     legend=f"{{{{{GROUP}}}}} {{{{{INSTANCE}}}}}",
-    thresholds=(Threshold(0.7, "warning"), Threshold(0.9, "critical")),
 )
 PRODUCED: Final = Signal(
     title="Sent by topic",
@@ -76,7 +76,8 @@ CLIENT_ERRORS: Final = Signal(
 )
 CLIENT_P95: Final = Signal(
     title="Duration of sends, polls and commits, p95",
-    description="Time that the client measures, including the acknowledgement.",
+    description="Time that the client measures, including the acknowledgement. A poll also waits "
+    "for its first record: a slow one means that there was nothing to do.",
     unit="s",
     expr=lambda scope: scope.quantile(0.95, OPERATION_DURATION, by=(SERVICE, OPERATION)),
     legend=f"{{{{{SERVICE}}}}} {{{{{OPERATION}}}}}",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 
-from dashboards.config import Config
+from dashboards.boards.overview import overview_board
+from dashboards.config import Config, Objective
 from dashboards.files import generated
 from dashboards.model.board import SERVICE_NAME, Board, SignalPanel
 from dashboards.model.labels import VARIABLE_OF
 from dashboards.rules.alerts import make_alerts
+from dashboards.signals import services
 from tests.dashboards.board_documents import (
     BOARDS,
     CONFIG,
@@ -287,3 +289,25 @@ def test_no_dashboard_or_alert_depends_on_an_attribute_that_the_conventions_rena
     files = generated(CONFIG)
     assert {"overview.json", "traces.json", "rules/alerts.yaml"} <= files.keys()
     assert [] == [name for name, text in files.items() if renamed.search(text)]
+
+
+def test_limits_of_several_objectives_colour_nothing() -> None:
+    fast, batch = Objective(name="fast", within_s=1.0), Objective(name="batch", within_s=60.0)
+    for objectives, colours in (
+        ((fast, batch), [(None, "text")]),
+        (
+            (fast, Objective(name="other", within_s=1.0)),
+            [(None, "green"), (1, "orange"), (2, "red")],
+        ),
+    ):
+        config = Config(objectives=objectives)
+        drawn = document(overview_board(config), config)["panels"]
+        shown = {panel["title"]: panel for panel in drawn}
+        for title in ("End-to-end lag p95", "End-to-end lag"):
+            steps = shown[title]["fieldConfig"]["defaults"]["thresholds"]["steps"]
+            assert colours == [(step["value"], step["color"]) for step in steps], title
+
+
+def test_what_has_no_limit_has_no_colours() -> None:
+    # A consumer of twelve partitions that are a tenth busy each is not saturated.
+    assert () == services.IN_HAND.thresholds

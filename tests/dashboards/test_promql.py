@@ -382,10 +382,27 @@ CASES = (
         value=2,
     ),
     Case(
-        about="a handler that works for 27 s in each 30 s is busy for 90 %",
+        about="a handler that works for 27 s in each 30 s has 0.9 records in hand",
         series={f'messaging_process_duration_seconds_sum{{{HOP}, instance="a"}}': "0+27x200"},
-        expr=services.BUSY.expr(SCOPE),
+        expr=services.IN_HAND.expr(SCOPE),
         value=0.9,
+    ),
+    Case(
+        about="an idle consumer, whose polls wait for seconds, does not make Kafka look slow",
+        series={
+            f'messaging_client_operation_duration_seconds_bucket{{job="s", le="{bound}", '
+            f'messaging_operation_name="{name}"}}': values
+            for name, bound, values in (
+                ("poll", "0.01", "0x200"),
+                ("poll", "5", "0+30x200"),
+                ("poll", "+Inf", "0+30x200"),
+                ("send", "0.01", "0+30x200"),
+                ("send", "5", "0+30x200"),
+                ("send", "+Inf", "0+30x200"),
+            )
+        },
+        expr=f"max({cluster.CLIENT_P95.expr(SCOPE)}) < 0.01",
+        value=0.0095,
     ),
     Case(
         about="attempts are those of retried records alone, over their message types",
