@@ -59,6 +59,19 @@ def added(series: str, window: str, counts: str = "", *, buckets: bool = False) 
     return f"(increase({series}[{window}]) {restarted}) or {last} - ({unbroken}) >= 0 or {last}"
 
 
+def added_natively(series: str, window: str) -> str:
+    """Return a query for what each native histogram has added in the window.
+
+    It is a histogram. Of one that restarts just before the window and soon has more values than
+    before, only what it has more is counted: the lowest of native histograms is not known.
+    """
+    last, before = last_of(series, window), last_before(series, window)
+    return (
+        f"(increase({series}[{window}]) and resets({series}[{window}]) > 0) or {last} - {before} "
+        f"and histogram_count({last}) >= histogram_count({before}) or {last}"
+    )
+
+
 def nearly_added(series: str, window: str) -> str:
     """Return a query like that of `added` at a quarter of its cost: it extrapolates old series."""
     last = last_of(series, window)

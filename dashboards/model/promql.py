@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dashboards.durations import seconds_of
-from dashboards.model.counting import added, fallen, last_before, nearly_added, new_values, shared
+from dashboards.model.counting import (
+    added,
+    added_natively,
+    fallen,
+    last_before,
+    last_of,
+    nearly_added,
+    new_values,
+    shared,
+)
 from dashboards.model.labels import BOUND, PIPELINE, SAGA
 from dashboards.model.selection import Selection
 from dashboards.model.series import bucket_of, labels_of
@@ -102,10 +111,10 @@ class Scope(Selection):
                 costs a quarter.
             together: How to aggregate over all other labels: `max` if processes count the same.
         """
-        if not exact and not self.native:
-            series = self.select(metric, *where, part=part, among=among)
-            return aggregate(together, by, nearly_added(series, self.window))
-        return self._increase(metric, where, by=by, part=part, among=among, together=together)
+        if exact:
+            return self._increase(metric, where, by=by, part=part, among=among, together=together)
+        series = self.select(metric, *where, part=part, among=among)
+        return self._total(part, by, nearly_added(series, self.window), together)
 
     def _increase(
         self,
@@ -121,13 +130,18 @@ class Scope(Selection):
         """Return the increase; of a part of a histogram, that of the matched `bucket`."""
         series = self.select(metric, *where, *bucket, part=part, among=among)
         if self.native and part:
-            # Native histograms cannot be compared with 0.
-            labels = [label for label in by if label != BOUND]
-            total = aggregate("sum", labels, nearly_added(series, self.window))
-            return total if part == BUCKET else f"histogram_{part}({total})"
-        counts = self.select(metric, *where, part="count", among=among) if part else ""
-        whole = added(series, self.window, counts, buckets=part == BUCKET)
-        return aggregate(together, by, whole)
+            whole = added_natively(series, self.window)
+        else:
+            counts = self.select(metric, *where, part="count", among=among) if part else ""
+            whole = added(series, self.window, counts, buckets=part == BUCKET)
+        return self._total(part, by, whole, together)
+
+    def _total(self, part: str, by: Sequence[str], values: str, together: str) -> str:
+        """Aggregate what series have added; of a native histogram, return the part."""
+        if not (self.native and part):
+            return aggregate(together, by, values)
+        total = aggregate(together, [label for label in by if label != BOUND], values)
+        return total if part == BUCKET else f"histogram_{part}({total})"
 
     def increase_up_to(
         self, bound: float, metric: Metric, *where: str, by: Sequence[str] = ()
@@ -146,7 +160,9 @@ class Scope(Selection):
         values = self.increase(metric, *where, by=by, part=BUCKET)
         # Without values there is no share of them.
         share = f"(histogram_fraction(-Inf, {bound:g}, {values}) >= 0)"
-        return f"({share} * histogram_count({values}) or histogram_count({values}))"
+        last = last_of(self.select(metric, *where), self.window)
+        none = f"0 * histogram_count({aggregate('sum', by, last)})"
+        return f"({share} * histogram_count({values}) or {none})"
 
     def shared_increase(
         self,
