@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _PAYLOAD = 2000
 _NAME = 200
 _NAMES = 256
+_LONGEST_LIST = 60
 
 
 def print_summary(summary: Summary, console: Console, history: ReplayHistory) -> None:
@@ -198,14 +199,18 @@ def summary_document(summary: Summary, history: ReplayHistory) -> dict[str, Any]
 
 
 def print_document(document: dict[str, Any], console: Console, indent: int = 0) -> None:
-    """Print a document, one line for each value."""
+    """Print a document, one line for each value; a long list has a line for each element."""
     for name, value in document.items():
         if isinstance(value, dict):
             console.print(Text(" " * indent + name, "bold"))
             print_document(value, console, indent + 2)
             continue
-        shown = ", ".join(value) if isinstance(value, list) else str(value)
-        console.print(
-            Text.assemble(" " * indent, (f"{name:<16} ", "bold"), printable(shown)),
-            soft_wrap=True,
-        )
+        shown = [", ".join(value)] if isinstance(value, list) else [str(value)]
+        if isinstance(value, list) and len(shown[0]) > _LONGEST_LIST:
+            shown = value
+        for number, text in enumerate(shown):
+            heading = "" if number else name
+            console.print(
+                Text.assemble(" " * indent, (f"{heading:<16} ", "bold"), printable(text)),
+                soft_wrap=True,
+            )
