@@ -240,7 +240,7 @@ class Scope(Selection):
         by: Sequence[str] = (),
         of_each: Sequence[str] = (),
         over: Metric | None = None,
-        besides: Metric | None = None,
+        repeats: Metric | None = None,
         less: Metric | None = None,
     ) -> str:
         """Return the mean of a histogram, in its unit; nothing if there were no values.
@@ -254,12 +254,12 @@ class Scope(Selection):
             by: The labels to keep.
             of_each: Labels to keep that `over` lacks; each of their values is divided by the same.
             over: Another histogram whose count to divide by.
-            besides: A counter of values that are in `metric` and not in `over`.
+            repeats: A counter of the values in `over` that are not divided by: further attempts.
             less: A histogram of parts of the values; what remains is averaged.
         """
         over = over or metric
         among = labels_of(metric) & labels_of(over)
-        for other in (besides, less):
+        for other in (repeats, less):
             among &= among if other is None else labels_of(other)
         total = self.increase(metric, *where, by=(*by, *of_each), part="sum", among=among)
         if less is not None:
@@ -267,10 +267,9 @@ class Scope(Selection):
             # A part may be recorded earlier than the whole.
             total = f"(clamp_min({total} - {parts}, 0) or {total})"
         count = self.increase(over, *where, by=by, part="count", among=among)
-        if besides is not None:
-            # Without a series of one of them, the other counts alone.
-            others = self.increase(besides, *where, by=by, among=among)
-            count = f"({count} + {others} or {count} or {others})"
+        if repeats is not None:
+            repeated = self.increase(repeats, *where, by=by, among=among)
+            count = f"({count} - {repeated} or {count})"
         same = f"on ({', '.join(by)}) group_left () " if of_each else ""
         return f"{total} / {same}({count} > 0)"
 

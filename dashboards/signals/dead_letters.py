@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import BOUND, COMMAND, ERROR, GROUP, TOPIC
 from dashboards.model.promql import aggregate
-from dashboards.model.series import labels_of
 from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold
 from dashboards.signals.chosen_pipeline import of_chosen_pipeline
 from tracing.metrics.catalog import (
@@ -98,18 +97,12 @@ RETRY_P95: Final = Signal(
 )
 
 
-def _attempts(scope: Scope) -> str:
-    by, among = (GROUP, TOPIC), labels_of(RETRIES) & labels_of(RETRY_DURATION)
-    retried = scope.increase(RETRY_DURATION, by=by, part="count", among=among)
-    return f"1 + {scope.increase(RETRIES, by=by, among=among)} / ({retried} > 0)"
-
-
 ATTEMPTS: Final = Signal(
     title="Attempts of retried records",
     description="Mean number of attempts of the records that needed more than one. Near the limit "
     "that the service sets, retries do not help; near 2, the first one does.",
     unit="locale",
-    expr=_attempts,
+    expr=lambda scope: scope.mean(RETRY_ATTEMPTS, by=(GROUP, TOPIC)),
     legend=_HOP,
 )
 ATTEMPTS_DISTRIBUTION: Final = Signal(

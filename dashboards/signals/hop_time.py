@@ -9,11 +9,11 @@ from dashboards.model.labels import GROUP, PIPELINE, RESOURCE, TOPIC
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import Signal
 from tracing.metrics.catalog import (
-    CATCH_UP_RECORDS,
     END_TO_END_DURATION,
     PROCESS_DURATION,
     PUBLISH_DURATION,
     RESOURCE_WAIT_DURATION,
+    RETRIES,
     RETRY_DURATION,
     WAIT_DURATION,
 )
@@ -50,10 +50,12 @@ def _retry(scope: Scope) -> str:
 
 
 def _handling(scope: Scope, less: Metric | None = None) -> str:
-    """Return a query for the mean over all pipelines of a hop, which handlers do not count by."""
-    return scope.mean(
-        PROCESS_DURATION, by=(GROUP, TOPIC), over=WAIT_DURATION, besides=CATCH_UP_RECORDS, less=less
-    )
+    """Return a query for the mean over all pipelines of a hop, which handlers do not count by.
+
+    Records are attempts that follow no other. Not all of them wait: replays and history have no
+    wait that counts.
+    """
+    return scope.mean(PROCESS_DURATION, by=(GROUP, TOPIC), repeats=RETRIES, less=less)
 
 
 def _resource_wait(scope: Scope, *each: str) -> str:
@@ -62,8 +64,8 @@ def _resource_wait(scope: Scope, *each: str) -> str:
         RESOURCE_WAIT_DURATION,
         by=(GROUP, TOPIC),
         of_each=each,
-        over=WAIT_DURATION,
-        besides=CATCH_UP_RECORDS,
+        over=PROCESS_DURATION,
+        repeats=RETRIES,
     )
 
 

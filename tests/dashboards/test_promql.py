@@ -405,12 +405,16 @@ CASES = (
         value=0.0095,
     ),
     Case(
-        about="attempts are those of retried records alone, over their message types",
+        about="attempts are those of retried records alone, replayed ones among them",
         series={
             f'pipeline_retries_total{{{HOP}, message_type="{name}", error_type="E"}}': "0+6x200"
             for name in ("a", "b")
         }
-        | {f'pipeline_retry_duration_seconds_count{{{HOP}, pipeline="p"}}': "0+4x200"},
+        | {
+            f'pipeline_retry_duration_seconds_count{{{HOP}, pipeline="p"}}': "0+1x200",
+            f"pipeline_retry_attempts_sum{{{HOP}}}": "0+16x200",
+            f"pipeline_retry_attempts_count{{{HOP}}}": "0+4x200",
+        },
         expr=dead_letters.ATTEMPTS.expr(SCOPE),
         value=4,
     ),
@@ -513,9 +517,19 @@ CASES = (
         series={
             **_hop(WAIT, "0+0.1x200", "0+10x200"),
             **_hop(catalog.PROCESS_DURATION.prometheus, "0+30x200", "0+15x200"),
+            f'{catalog.RETRIES.prometheus}{{{HOP}, error_type="E"}}': "0+5x200",
         },
         expr=hop_time.PROCESSING.expr(SCOPE),
         value=3,
+    ),
+    Case(
+        about="records that are replayed are among those whose processing time is averaged",
+        series={
+            **_hop(WAIT, "0+0.1x200", "0+10x200"),
+            **_hop(catalog.PROCESS_DURATION.prometheus, "0+505x200", "0+1010x200"),
+        },
+        expr=hop_time.PROCESSING.expr(SCOPE),
+        value=0.5,
     ),
     Case(
         about="records of history are among those whose processing time is averaged",
