@@ -82,6 +82,7 @@ RECORDED_LAG: Final = f"group_topic:{CONSUMER_LAG.prometheus}:sum"
 RECORDED_LAG_TIME: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
 
 RECORDED_ARRIVED: Final = f"pipeline_group_topic:{END_TO_END_DURATION.prometheus}:arrived"
+RECORDED_ON_THE_WAY: Final = f"pipeline_group_topic:{END_TO_END_DURATION.prometheus}:on_the_way"
 RECORDED_HELD_UP: Final = "pipeline_group_topic:pipeline_held_up_seconds:max"
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Severity = Literal["critical", "warning"]
 """`critical` wakes a person up; `warning` waits for working hours."""
+
+
+IN_PIPELINE: Final = "{{ with $labels.pipeline }} (pipeline {{ . }}){{ end }}"
+"""What tells the alerts of one name apart that several pipelines have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +30,18 @@ class Recording:
     slow: bool = False
 
 
-def found_by(query: str, label: str, text: str) -> str:
+def found_by(query: str, labels: tuple[str, ...], text: str) -> str:
     """Return a sentence about the first result of a query, for `Alert.found`; else nothing.
 
     Args:
-        query: PromQL; `%[1]q` stands for the value of the alert's label, quoted.
-        label: That label.
+        query: PromQL; `%[1]q` stands for the value of the first of the alert's labels, quoted.
+        labels: Those labels.
         text: The sentence; `.Labels` and `.Value` are those of the result.
     """
-    form = query.replace("%", "%%").replace("%%[1]q", "%[1]q")
+    form = re.sub(r"%%(\[\d\]q)", r"%\1", query.replace("%", "%%"))
     # JSON quotes like Go does.
-    asked = f"printf {json.dumps(form)} $labels.{label} | query"
+    values = " ".join(f"$labels.{label}" for label in labels)
+    asked = f"printf {json.dumps(form)} {values} | query"
     return f"{{{{ with {asked} }}}}{{{{ with first . }}}} {text}{{{{ end }}}}{{{{ end }}}}"
 
 

@@ -17,7 +17,7 @@ from dashboards.model.labels import (
     VERSION,
 )
 from dashboards.model.promql import Scope, aggregate
-from dashboards.model.rule import Alert, Beside, found_by
+from dashboards.model.rule import IN_PIPELINE, Alert, Beside, found_by
 from dashboards.rules.burn_rate import burn_rate_alerts
 from dashboards.rules.consumer_alerts import consumer_alerts, dead_letter_alerts, order_alerts
 from dashboards.rules.own import own_alerts
@@ -135,7 +135,7 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
             expr=f"{_lasting(sagas.OVERDUE.expr(scope))} > 0",
             wait="6m",
             severity="warning",
-            summary=f"{_COUNT} sagas {_SAGA} are past their deadline",
+            summary=f"{_COUNT} sagas {_SAGA} are past their deadline{IN_PIPELINE}",
             description='They should have ended, and have not. "Longest wait in each state" shows '
             "which step they wait for: its service is down or slow, or gave up on the command.",
             board="sagas",
@@ -176,9 +176,13 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
 
 def _longest_wait(scope: Scope) -> str:
     waits = scope.newest(
-        SAGA_STATE_OLDEST_AGE, f"{SAGA}=%[1]q", of=(SAGA,), by=(STATE,), beside=SAGA_OVERDUE
+        SAGA_STATE_OLDEST_AGE,
+        f"{PIPELINE}=%[1]q, {SAGA}=%[2]q",
+        of=(PIPELINE, SAGA),
+        by=(STATE,),
+        beside=SAGA_OVERDUE,
     )
-    return found_by(f"topk(1, {waits} > 0)", SAGA, _WAITS_IN)
+    return found_by(f"topk(1, {waits} > 0)", (PIPELINE, SAGA), _WAITS_IN)
 
 
 def _longest_waits(scope: Scope) -> Beside:

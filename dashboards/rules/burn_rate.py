@@ -24,7 +24,8 @@ from dashboards.model.labels import (
 )
 from dashboards.model.rule import Alert, Beside, found_by
 from dashboards.signals import lag
-from dashboards.signals.known_hops import known_hops
+from dashboards.signals.known_hops import FLOW_HOP
+from dashboards.signals.late_flows import hops_on_the_way
 from dashboards.signals.objectives import enough_flows, late_shares
 
 if TYPE_CHECKING:
@@ -104,21 +105,27 @@ def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Ale
             panel="Error budget left",
             labels=(PIPELINE, OBJECTIVE),
             over=max(window.long, "1h", key=seconds_of),
-            found=_where(scope),
+            found=_where(scope, objectives),
             beside=_where_records_wait(scope, objectives),
         )
         for window in WINDOWS
     )
 
 
-def _where(scope: Scope) -> str:
-    """Return a sentence about the hop that holds the pipeline's flows up the longest."""
+def _where(scope: Scope, objectives: Sequence[Objective]) -> str:
+    """Return a sentence about the hop of an objective that holds its flows up the longest."""
     if not scope.ruleset:
         return ""
     hops = scope.select_recorded(RECORDED_HELD_UP, where=f"{PIPELINE}=%[1]q")
+    on = f"on ({', '.join(FLOW_HOP)})"
+    each = " or ".join(
+        _named(f"({hops} and {on} {hops_on_the_way(scope, objective)})", objective)
+        for objective in objectives
+    )
+    chosen = f'label_replace(vector(1), "{OBJECTIVE}", %[2]q, "", "")'
     return found_by(
-        f"topk(1, {hops} > 0)",
-        PIPELINE,
+        f"topk(1, ({each}) > 0 and on ({OBJECTIVE}) {chosen})",
+        (PIPELINE, OBJECTIVE),
         f"The longest hold-up is at group {{{{ .Labels.{GROUP} }}}} on {{{{ .Labels.{TOPIC} }}}}: "
         "{{ .Value | humanizeDuration }}.",
     )
@@ -126,18 +133,23 @@ def _where(scope: Scope) -> str:
 
 def _where_records_wait(scope: Scope, objectives: Sequence[Objective]) -> Beside:
     """Return the hop of each pipeline at which the oldest record waits, which is cheap to ask."""
-    on = f"on ({GROUP}, {TOPIC})"
-    oldest = f"{known_hops(scope)} * {on} group_left () {lag.SECONDS.expr(scope)} > 0"
-    first = f"topk by ({PIPELINE}) (1, {oldest})"
+    each = f"* on ({GROUP}, {TOPIC}) group_left () {lag.SECONDS.expr(scope)}"
     return Beside(
         query=" or ".join(
-            f'label_replace({first}, "{OBJECTIVE}", "{objective.name}", "", "")'
+            _named(
+                f"topk by ({PIPELINE}) (1, {hops_on_the_way(scope, objective)} {each} > 0)",
+                objective,
+            )
             for objective in objectives
         ),
         label=GROUP,
         text=f"The oldest record waits for group {{{{ .Labels.{GROUP} }}}} on "
         f"{{{{ .Labels.{TOPIC} }}}}: {{{{ .Value | humanizeDuration }}}}.",
     )
+
+
+def _named(query: str, objective: Objective) -> str:
+    return f'label_replace({query}, "{OBJECTIVE}", "{objective.name}", "", "")'
 
 
 def _too_many_late(scope: Scope, objective: Objective, window: BurnWindow) -> str:

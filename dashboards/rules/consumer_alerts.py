@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from dashboards.durations import seconds_of
 from dashboards.model.labels import CAUSE, ERROR, GROUP, PIPELINE, STATUS, TOPIC, UNKNOWN
 from dashboards.model.promql import aggregate
-from dashboards.model.rule import Alert
+from dashboards.model.rule import IN_PIPELINE, Alert
 from dashboards.signals import dead_letters, lag, order
+from dashboards.signals.chosen_pipeline import of_chosen_pipeline
 from dashboards.signals.known_hops import known_hops
 from tracing.metrics.catalog import CONSUMER_CAUSE, CONSUMER_STATUS, DEAD_LETTERS
 
@@ -37,7 +38,7 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
             expr=_stalled(replace(scope, fresh=True)),
             wait=scope.wait,
             severity="critical",
-            summary=f"{_GROUP} processes nothing: it is stalled or has no members",
+            summary=f"{_GROUP} processes nothing: it is stalled or has no members{IN_PIPELINE}",
             description="Its records wait{{ if gt $value 1.0 }}, the oldest for "
             f"{_DURATION}{{{{ end }}}}. Either its members commit nothing (stalled), or it has "
             "none (dead): its service is down or hangs.",
@@ -47,7 +48,7 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="GroupReplaced",
-            expr=f"{_of_cause(scope, 'replaced')} == 1",
+            expr=of_chosen_pipeline(scope, f"{_of_cause(scope, 'replaced')} == 1", GROUP),
             wait="10m",
             severity="warning",
             summary=f"{_GROUP} has no members: its application reads as another group now",
@@ -60,8 +61,12 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="ConsumerLagGrowing",
-            expr=f"{seconds} > {lag.SECONDS.thresholds[-1].value:g} "
-            f"and deriv(({seconds})[{scope.window}:1m]) > 0",
+            expr=of_chosen_pipeline(
+                scope,
+                f"{seconds} > {lag.SECONDS.thresholds[-1].value:g} "
+                f"and deriv(({seconds})[{scope.window}:1m]) > 0",
+                GROUP,
+            ),
             wait="15m",
             severity="warning",
             summary=f"{_GROUP} is {_DURATION} behind on {_TOPIC}, and falls further behind",
@@ -72,7 +77,7 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="HotPartition",
-            expr=f"{_of_cause(scope, 'one_partition')} == 1",
+            expr=of_chosen_pipeline(scope, f"{_of_cause(scope, 'one_partition')} == 1", GROUP),
             wait="10m",
             severity="warning",
             summary=f"{_GROUP} is behind on one partition only",
@@ -85,7 +90,11 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="RetentionNearlyUsed",
-            expr=f"{used.expr(replace(scope, fresh=True))} > {used.thresholds[-1].value:g}",
+            expr=of_chosen_pipeline(
+                scope,
+                f"{used.expr(replace(scope, fresh=True))} > {used.thresholds[-1].value:g}",
+                GROUP,
+            ),
             wait=scope.wait,
             severity="critical",
             summary=f"{_GROUP} is about to lose records of {_TOPIC}",
@@ -98,7 +107,7 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="RecordsLost",
-            expr=f"{lag.LOST.expr(scope)} > 0",
+            expr=of_chosen_pipeline(scope, f"{lag.LOST.expr(scope)} > 0", GROUP),
             wait="0m",
             severity="critical",
             summary=f"{_GROUP} has lost {_COUNT} records of {_TOPIC}",
@@ -110,7 +119,7 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="GroupStatusUnknown",
-            expr=f"{_unknown(scope)} == 1",
+            expr=of_chosen_pipeline(scope, f"{_unknown(scope)} == 1", GROUP),
             wait="10m",
             severity="warning",
             summary=f"{_GROUP} may be dead: its status is not known any longer",
@@ -140,7 +149,7 @@ def order_alerts(scope: Scope) -> tuple[Alert, ...]:
     return (
         Alert(
             name="CommandReadTwice",
-            expr=f"{order.COMMAND_READERS.expr(scope)} > 1",
+            expr=of_chosen_pipeline(scope, f"{order.COMMAND_READERS.expr(scope)} > 1", TOPIC),
             wait="10m",
             severity="critical",
             summary=f"{_COUNT} groups carry out the commands of {_TOPIC}",
@@ -152,7 +161,7 @@ def order_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="RecordsOutOfOrder",
-            expr=f"{order.OUT_OF_ORDER.expr(scope)} > 0",
+            expr=of_chosen_pipeline(scope, f"{order.OUT_OF_ORDER.expr(scope)} > 0", GROUP),
             wait="0m",
             severity="warning",
             summary=f"{_GROUP} processed {_COUNT} records of {_TOPIC} out of order",
@@ -171,7 +180,7 @@ def dead_letter_alerts(scope: Scope) -> tuple[Alert, ...]:
     return (
         Alert(
             name="DeadLettersGrowing",
-            expr=_new_dead_letters(scope),
+            expr=of_chosen_pipeline(scope, f"({_new_dead_letters(scope)})", GROUP),
             wait="0m",
             severity="warning",
             summary=f"{_GROUP} gave up on {_COUNT} records of {_TOPIC}: {{{{ $labels.{ERROR} }}}}",
@@ -184,7 +193,9 @@ def dead_letter_alerts(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="DeadLetterAgeHigh",
-            expr=f"{oldest.expr(scope)} > {oldest.thresholds[-1].value:g}",
+            expr=of_chosen_pipeline(
+                scope, f"{oldest.expr(scope)} > {oldest.thresholds[-1].value:g}", GROUP
+            ),
             wait="10m",
             severity="warning",
             summary=f"{_GROUP} has a dead letter of {_TOPIC} that is {_DURATION} old",
@@ -209,7 +220,8 @@ def _stalled(scope: Scope) -> str:
     """Return a query for groups that process nothing, with their pipeline and seconds behind."""
     status = scope.newest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', of=(GROUP,), by=(GROUP,))
     behind = aggregate("max", (GROUP,), lag.SECONDS.expr(scope))
-    groups = f"({behind} > 1 and {status} == 1 or {status} == 1)"
+    halted = f"({behind} > 1 and {status} == 1 or {status} == 1)"
+    groups = of_chosen_pipeline(scope, halted, GROUP)
     known = known_hops(scope, by=(PIPELINE, GROUP))
     return f"{known} * on ({GROUP}) group_left () {groups} or {groups} unless on ({GROUP}) {known}"
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.durations import seconds_of
 from dashboards.model.labels import (
+    OBJECTIVE,
     RECORDED_ARRIVED,
     RECORDED_HELD_UP,
     RECORDED_LAG,
     RECORDED_LAG_TIME,
+    RECORDED_ON_THE_WAY,
     recorded_flows,
     recorded_late_share,
 )
@@ -19,11 +21,14 @@ from dashboards.model.rule import Recording
 from dashboards.rules.burn_rate import WINDOWS
 from dashboards.signals import lag
 from dashboards.signals.held_up import held_up
-from dashboards.signals.known_hops import remembered_arrivals
+from dashboards.signals.known_hops import A_WEEK, remembered_arrivals
+from dashboards.signals.late_flows import names_hops, on_the_way
 from dashboards.signals.objectives import enough_flows, late_shares
 
 if TYPE_CHECKING:
-    from dashboards.config import Config
+    from collections.abc import Sequence
+
+    from dashboards.config import Config, Objective
 
 _HELD_UP_OVER: Final = "5m"
 _SLOW_FROM_S: Final = 2 * 3600
@@ -40,6 +45,7 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
         Recording(record=RECORDED_LAG, expr=lag.RECORDS.expr(scope)),
         Recording(record=RECORDED_LAG_TIME, expr=lag.SECONDS.expr(scope)),
         Recording(record=RECORDED_ARRIVED, expr=remembered_arrivals(with_hops)),
+        *_on_the_way(with_hops, config.objectives),
         Recording(record=RECORDED_HELD_UP, expr=held_up(replace(with_hops, window=_HELD_UP_OVER))),
         *(
             Recording(
@@ -54,3 +60,16 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
             for window in chosen
         ),
     )
+
+
+def _on_the_way(scope: Scope, objectives: Sequence[Objective]) -> tuple[Recording, ...]:
+    """Make the rule for the hops of objectives that name theirs, and those before."""
+    each = [
+        f'label_replace({on_the_way(scope, objective, A_WEEK)}, "{OBJECTIVE}", '
+        f'"{objective.name}", "", "")'
+        for objective in objectives
+        if names_hops(objective)
+    ]
+    if not each:
+        return ()
+    return (Recording(record=RECORDED_ON_THE_WAY, expr=" or ".join(each), slow=True),)

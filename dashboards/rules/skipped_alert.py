@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import GROUP, REASON, TOPIC
 from dashboards.model.rule import Alert
+from dashboards.signals.chosen_pipeline import of_chosen_pipeline
 from tracing.metrics.catalog import CONSUMER_SKIPPED
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def skipped_alerts(scope: Scope) -> tuple[Alert, ...]:
     return (
         Alert(
             name="RecordsSkipped",
-            expr=f"{left_out} > 0",
+            expr=of_chosen_pipeline(scope, f"{left_out} > 0", GROUP),
             wait="0m",
             severity="critical",
             summary=f"Group {{{{ $labels.{GROUP} }}}} has skipped "

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards.model.counting import REMEMBERED_FOR
 from dashboards.model.labels import PIPELINE, VARIABLE_OF
-from dashboards.model.promql import aggregate
-from dashboards.model.series import labels_of
-from tracing.metrics.catalog import END_TO_END_DURATION
+from dashboards.signals.known_hops import OF_ALL_PIPELINES, known_hops
 
 if TYPE_CHECKING:
     from dashboards.model.promql import Scope
@@ -27,12 +24,5 @@ def of_chosen_pipeline(scope: Scope, query: str, *on: str) -> str:
     """
     if VARIABLE_OF[PIPELINE] not in scope.variables and PIPELINE not in scope.only:
         return query
-    others = labels_of(END_TO_END_DURATION) - {PIPELINE}
-    chosen, every = (
-        aggregate("group", on, f"last_over_time({arrivals}[{REMEMBERED_FOR}])")
-        for arrivals in (
-            scope.select(END_TO_END_DURATION, part="count"),
-            scope.select(END_TO_END_DURATION, part="count", among=others),
-        )
-    )
+    chosen, every = known_hops(scope, by=on), known_hops(scope, by=on, among=OF_ALL_PIPELINES)
     return f"({query} unless on ({', '.join(on)}) ({every} unless {chosen}))"

@@ -21,18 +21,24 @@ FLOW_HOP: Final = (PIPELINE, *HOP)
 OF_ALL_PIPELINES: Final = labels_of(END_TO_END_DURATION) - {PIPELINE}
 """The labels that variables filter where the flows of all pipelines count."""
 _LATELY: Final = "15m"
-_WEEK: Final = "7d:1h"
+A_WEEK: Final = "7d:1h"
 
 
-def known_hops(scope: Scope, *where: str, by: Sequence[str] = FLOW_HOP) -> str:
+def known_hops(
+    scope: Scope,
+    *where: str,
+    by: Sequence[str] = FLOW_HOP,
+    among: Collection[str] | None = None,
+) -> str:
     """Return a query for the hops that flows arrived at within a week, with the value 1.
 
     Args:
         scope: The scope of the query; with a ruleset, it uses the recorded hops.
         where: Matchers of pipeline, topic and group.
         by: The labels to keep.
+        among: The labels that variables may filter; by default all.
     """
-    return aggregate("group", by, known_arrivals(scope, *where))
+    return aggregate("group", by, known_arrivals(scope, *where, among=among))
 
 
 def known_arrivals(scope: Scope, *where: str, among: Collection[str] | None = None) -> str:
@@ -48,7 +54,7 @@ def known_arrivals(scope: Scope, *where: str, among: Collection[str] | None = No
     if scope.ruleset:
         return aggregate("sum", FLOW_HOP, _recorded(scope, *where, among=among))
     arrivals = _arrivals(scope, *where, among=among)
-    earlier = f"last_over_time({_counted(scope, arrivals)}[{_WEEK}])"
+    earlier = f"last_over_time({_counted(scope, arrivals)}[{A_WEEK}])"
     hours = f"last_over_time({arrivals}[{REMEMBERED_FOR}])"
     return f"({_counted(scope, hours)} or ({earlier} unless on ({_on_hop()}) {_heard_of(scope)}))"
 
@@ -60,7 +66,7 @@ def known_pipelines_before(scope: Scope, *where: str) -> str:
     if scope.ruleset:
         earlier = f"{_recorded(scope, *where)} {offset}"
     else:
-        earlier = f"last_over_time({_counted(scope, _arrivals(scope, *where))}[{_WEEK}] {offset})"
+        earlier = f"last_over_time({_counted(scope, _arrivals(scope, *where))}[{A_WEEK}] {offset})"
     each = (aggregate("group", (PIPELINE,), query) for query in (hours, earlier))
     return f"({' or '.join(each)})"
 
@@ -79,7 +85,7 @@ def remembered_arrivals(scope: Scope) -> str:
     recorded = scope.select_recorded(RECORDED_ARRIVED)
     hours = _counted(scope, f"last_over_time({_arrivals(scope, among=OF_ALL_PIPELINES)}"
                      f"[{REMEMBERED_FOR}])")  # fmt: skip
-    before = _else(recorded, _else(hours, f"last_over_time({recorded}[{_WEEK}])"))
+    before = _else(recorded, _else(hours, f"last_over_time({recorded}[{A_WEEK}])"))
     reported = (
         f"({aggregate('group', (GROUP,), scope.select(CONSUMER_LAG))} or {_heard_of(scope, GROUP)})"
     )

@@ -19,9 +19,11 @@ from dashboards.model.counting import REMEMBERED_FOR
 from dashboards.model.labels import (
     COUNTED,
     GROUP,
+    OBJECTIVE,
     OUTCOME,
     PARTITION,
     PIPELINE,
+    RECORDED_ON_THE_WAY,
     SAGA,
     SERVICE,
     TOPIC,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 KIND: Final = (*FLOW_HOP, TYPE)
 """The labels that distinguish kinds of arrivals."""
+_MOST_HOPS_BEFORE: Final = 4
+"""Each makes the queries longer."""
 _DEAD_LETTER_TOPIC: Final = ".+[.]dlq"
 
 
@@ -102,8 +106,8 @@ def _by_hop(scope: Scope, objective: Objective) -> Counted:
     Each pipeline has the part of them that it has of the arrivals: an idle one at a busy hop has
     next to none. At hops before those of the objective, arrivals are never late.
     """
-    pipeline = matchers(objective)[: objective.pipeline != ALL]
-    hops = _hops_on_the_way(scope, objective, pipeline)
+    pipeline = _pipeline(objective)
+    hops = hops_on_the_way(scope, objective)
     arrived = scope.increase(END_TO_END_DURATION, *pipeline, by=FLOW_HOP, part="count")
     total = _added_up(
         FLOW_HOP,
@@ -151,7 +155,7 @@ def _by_saga(scope: Scope, objective: Objective) -> Counted:
 
     Those that have ended since were late as well, so the highest number in the window counts.
     """
-    where = matchers(objective)[: objective.pipeline != ALL]
+    where = _pipeline(objective)
     by = (PIPELINE, SAGA)
     overdue = scope.newest(SAGA_OVERDUE, *where, of=by, by=by)
     series = scope.select(SAGA_OVERDUE, *where)
@@ -169,21 +173,56 @@ def _by_saga(scope: Scope, objective: Objective) -> Counted:
     return Counted(_labelled(f"({total} - {became})", "saga"), _labelled(total, "saga"))
 
 
-def _hops_on_the_way(scope: Scope, objective: Objective, pipeline: list[str]) -> str:
+def hops_on_the_way(scope: Scope, objective: Objective) -> str:
     """Return a query for the hops whose stuck records never arrive in time.
 
-    These are the objective's own hops and those of services that send records on. Without the
-    latter condition, a side branch would count against the objective of another.
+    These are the objective's own hops and those before them.
     """
-    chosen = known_hops(scope, *matchers(objective))
-    if matchers(objective) == pipeline:
-        return chosen
+    if not names_hops(objective):
+        return known_hops(scope, *matchers(objective))
+    if scope.ruleset:
+        named = f'{OBJECTIVE}="{objective.name}"'
+        return aggregate("group", FLOW_HOP, scope.select_recorded(RECORDED_ON_THE_WAY, where=named))
+    return f"({on_the_way(scope, objective, REMEMBERED_FOR)})"
+
+
+def names_hops(objective: Objective) -> bool:
+    """Return whether an objective names the hops at which its flows arrive."""
+    return matchers(objective) != _pipeline(objective)
+
+
+def on_the_way(scope: Scope, objective: Objective, within: str) -> str:
+    """Return a query for the hops of an objective that names its own, and those before them.
+
+    A hop is before another one if its service sends to the topic of that. Side branches count
+    against no objective but their own.
+
+    Args:
+        scope: The scope of the query.
+        objective: The objective.
+        within: How long they are remembered: a duration, or a range with a resolution, at which it
+            looks at what is added up.
+    """
     sent = scope.select(SENT_MESSAGES, f'{TOPIC}!~"{_DEAD_LETTER_TOPIC}"')
-    senders = aggregate("group", (SERVICE,), f"last_over_time({sent}[{REMEMBERED_FOR}])")
-    arrivals = scope.select(END_TO_END_DURATION, *pipeline, part="count")
-    every = f"last_over_time({arrivals}[{REMEMBERED_FOR}])"
-    before = aggregate("group", FLOW_HOP, f"{every} and on ({SERVICE}) {senders}")
-    return f"({chosen} or {before})"
+    arrivals = scope.select(END_TO_END_DURATION, *_pipeline(objective), part="count")
+    senders = _within(sent, (SERVICE, TOPIC), within)
+    readers = _within(arrivals, (SERVICE, *FLOW_HOP), within)
+    own = hops = known_hops(scope, *matchers(objective))
+    for _ in range(_MOST_HOPS_BEFORE):
+        to_them = f"{senders} and on ({TOPIC}) {aggregate('group', (TOPIC,), hops)}"
+        before = f"{readers} and on ({SERVICE}) {aggregate('group', (SERVICE,), to_them)}"
+        hops = f"({own} or {aggregate('group', FLOW_HOP, before)})"
+    return hops
+
+
+def _within(series: str, by: Sequence[str], within: str) -> str:
+    if ":" in within:
+        return f"last_over_time({aggregate('group', by, series)}[{within}])"
+    return aggregate("group", by, f"last_over_time({series}[{within}])")
+
+
+def _pipeline(objective: Objective) -> list[str]:
+    return matchers(objective)[: objective.pipeline != ALL]
 
 
 def _waiting(scope: Scope, objective: Objective) -> str:

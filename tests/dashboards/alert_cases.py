@@ -21,7 +21,7 @@ from tests.dashboards.alert_series import (
     stale,
     status,
 )
-from tests.dashboards.flow_alert_cases import FLOW_CASES
+from tests.dashboards.flow_alert_cases import CHOSEN_CASES, FLOW_CASES
 from tests.dashboards.restart_alert_cases import RESTART_CASES
 from tests.dashboards.skipped_alert_cases import SKIPPED_CASES
 
@@ -311,4 +311,5 @@ CASES: Final = (
     Case(alert="TelemetryAbsent", about="no service reports", series={}, at="15m", firing=1),
     Case(alert="TelemetryAbsent", about="an idle service that only receives",
          series=alive("analytics", "0x100"), at="15m", firing=0),
+    *CHOSEN_CASES,
 )  # fmt: skip

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from dashboards.config import Config
 
 HOP: Final = 'messaging_consumer_group_name="g", messaging_destination_name="t"'
 LEFT: Final = 'messaging_consumer_group_name="g", messaging_destination_name="left"'
@@ -32,6 +34,7 @@ class Case:
     firing: int
     before: bool = False
     days: bool = False
+    config: Config = field(default_factory=Config)
 
 
 def arrivals(
@@ -63,6 +66,26 @@ def idle(pipeline: str = "returns", count: str = "40x400") -> dict[str, str]:
     """Return arrivals of another pipeline at the same hop, all in time."""
     labels = f'pipeline="{pipeline}", {HOP}, message_type="First", job="any"'
     return {f'{LATE}_bucket{{{labels}, le="5"}}': count, f"{LATE}_count{{{labels}}}": count}
+
+
+def hop(group: str, topic: str, count: str, sends_to: str = "") -> dict[str, str]:
+    """Return arrivals at a hop of one service, all in time, and what that sends."""
+    name = f'messaging_consumer_group_name="{group}", messaging_destination_name="{topic}"'
+    labels = f'pipeline="orders", {name}, message_type="First", job="{group}"'
+    series = {f'{LATE}_bucket{{{labels}, le="5"}}': count, f"{LATE}_count{{{labels}}}": count}
+    if sends_to:
+        sent = f'messaging_destination_name="{sends_to}", job="{group}"'
+        series[f"messaging_client_sent_messages_total{{{sent}}}"] = count
+    return series
+
+
+def behind(group: str, topic: str) -> dict[str, str]:
+    """Return the lag of a group that halts after an hour."""
+    name = f'messaging_consumer_group_name="{group}", messaging_destination_name="{topic}"'
+    return {
+        f"pipeline_consumer_lag{{{name}}}": "0x120 300+300x140",
+        f"{AGE}{{{name}}}": "0x120 30+30x140",
+    }
 
 
 def ends_after(series: dict[str, str], samples: int) -> dict[str, str]:

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from typing import Final
 
+from dashboards.config import Config, Objective
 from tests.dashboards.alert_series import (
     AGE,
     HOP,
     LATE,
     Case,
     arrivals,
+    behind,
     dead_letters,
     ended,
     ends_after,
+    hop,
     idle,
     of_the_consumer,
     outage,
     overdue,
+    status,
     waiting,
     without_lag,
 )
+
+_DELIVERED: Final = Config(
+    objectives=(Objective(name="delivered", pipeline="orders", group="shipping"),)
+)
+_FLOWS: Final = {
+    **hop("payment", "orders.events", "0+300x120 36000x140", "payments.events"),
+    **hop("shipping", "payments.events", "0+300x260"),
+    **hop("reports", "orders.events", "0+300x120 36000x140", "reports.events"),
+    **hop("mails", "reports.events", "0+300x260"),
+}
 
 FLOW_CASES: Final = (
     Case(alert="EndToEndOutage", about="a consumer died three minutes ago", series=outage(),
@@ -108,4 +122,23 @@ FLOW_CASES: Final = (
          series=arrivals(9, 9000), at="73h", days=True, firing=0),
     Case(alert="EndToEndErrorBudgetSlowBurn", about="one in fifty is late, and data of two days",
          series=arrivals(20, 9000), at="48h", days=True, firing=0),
+)  # fmt: skip
+
+CHOSEN_CASES: Final = (
+    Case(alert="EndToEndOutage", about="a hop before that of the objective is behind",
+         series={**_FLOWS, **behind("payment", "orders.events")}, at="66m", firing=1,
+         config=_DELIVERED),
+    Case(alert="EndToEndOutage", about="a side branch of the objective is behind",
+         series={**_FLOWS, **behind("reports", "orders.events")}, at="66m", firing=0,
+         config=_DELIVERED),
+    Case(alert="EndToEndOutage", about="a side branch is behind, without the recording rules",
+         series={**_FLOWS, **behind("reports", "orders.events")}, at="66m", firing=0, days=True,
+         config=_DELIVERED),
+    *(
+        Case(alert=alert, about="the pipeline of the group is not chosen",
+             series={**arrivals(0), **status("dead", "1x100"),
+                     **dead_letters("E", "0x40 5x60")},
+             at="30m", firing=0, config=Config(pipelines=("returns",)))
+        for alert in ("ConsumerStalled", "DeadLettersGrowing")
+    ),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from dashboards.config import Config
+from dashboards.config import Config, Objective
 from dashboards.rules.alerts import make_alerts
 from dashboards.rules.annotations import annotations_of
 from dashboards.rules.files import recordings_file
@@ -34,15 +34,16 @@ def _text(
     labels: dict[str, str],
     binaries: Path,
     folder: Path,
+    config: Config = CONFIG,
 ) -> str:
     """Return the description of an alert that fires with these labels, without its own text."""
-    found = annotations_of(alert, CONFIG)["description"].removeprefix(alert.description)
+    found = annotations_of(alert, config)["description"].removeprefix(alert.description)
     assert found
     expr = "vector(1)"
     for label, value in labels.items():
         expr = f'label_replace({expr}, {json.dumps(label)}, {json.dumps(value)}, "", "")'
     rule = {"alert": "A", "expr": expr, "annotations": {"found": f"<{found}>"}}
-    rules: dict[str, Any] = yaml.safe_load(recordings_file(CONFIG))
+    rules: dict[str, Any] = yaml.safe_load(recordings_file(config))
     rules["groups"].append({"name": "alerts", "rules": [rule]})
     (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
     test = {
@@ -82,29 +83,58 @@ def test_an_alert_on_the_budget_names_the_hop_that_holds_its_pipeline_up(
 ) -> None:
     series = {**_hop("payment", "90x200"), **_hop("shipping", "30x200")}
     assert " The longest hold-up is at group payment on payment.commands: 1m 30s." == _text(
-        ALERTS[name], series, {"pipeline": "p"}, binaries, tmp_path
+        ALERTS[name], series, {"pipeline": "p", "objective": "end-to-end"}, binaries, tmp_path
     )
 
 
 def test_an_alert_names_no_hop_of_another_pipeline(binaries: Path, tmp_path: Path) -> None:
     series = _hop("payment", "90x200")
-    assert "" == _text(ALERTS["EndToEndOutage"], series, {"pipeline": 'o"ther'}, binaries, tmp_path)
+    labels = {"pipeline": 'o"ther', "objective": "end-to-end"}
+    assert "" == _text(ALERTS["EndToEndOutage"], series, labels, binaries, tmp_path)
+
+
+def test_an_alert_names_no_hop_of_a_side_branch_of_its_objective(
+    binaries: Path, tmp_path: Path
+) -> None:
+    objective = Objective(name="delivered", group="shipping")
+    config = Config(selector=CONFIG.selector, objectives=(objective, Objective()))
+    alert = next(each for each in make_alerts(config) if "EndToEndOutage" == each.name)
+    series = {**_hop("archive", "90x200"), **_hop("shipping", "30x200")}
+    for name, group, seconds in (
+        ("delivered", "shipping", "30s"),
+        ("end-to-end", "archive", "1m 30s"),
+    ):
+        labels = {"pipeline": "p", "objective": name}
+        assert f" The longest hold-up is at group {group} on {group}.commands: {seconds}." == _text(
+            alert, series, labels, binaries, tmp_path, config
+        )
+
+
+def test_alerts_of_a_group_of_several_pipelines_say_which_one() -> None:
+    for name in ("ConsumerStalled", "SagaOverdue"):
+        assert "{{ with $labels.pipeline }} (pipeline {{ . }}){{ end }}" in ALERTS[name].summary
 
 
 def test_the_alert_on_overdue_sagas_names_the_step_that_they_wait_for(
     binaries: Path, tmp_path: Path
 ) -> None:
     series = {
-        f'pipeline_saga_state_oldest_age_seconds{{{EU}, saga="{saga}", state="{state}"}}': value
-        for saga, state, value in (
-            ("place-order", "charge-card", "600x200"),
-            ("place-order", "ship", "60x200"),
-            ("return", "refund", "9000x200"),
+        f'pipeline_saga_state_oldest_age_seconds{{{EU}, pipeline="{pipeline}", saga="{saga}", '
+        f'state="{state}"}}': value
+        for pipeline, saga, state, value in (
+            ("orders", "place-order", "charge-card", "600x200"),
+            ("orders", "place-order", "ship", "60x200"),
+            ("orders", "return", "refund", "9000x200"),
+            ("gifts", "place-order", "wrap", "9000x200"),
         )
     }
-    series[f'pipeline_saga_overdue{{{EU}, saga="place-order"}}'] = "1x200"
+    series[f'pipeline_saga_overdue{{{EU}, pipeline="orders", saga="place-order"}}'] = "1x200"
     assert " The longest wait is in state charge-card: 10m 0s." == _text(
-        ALERTS["SagaOverdue"], series, {"saga": "place-order"}, binaries, tmp_path
+        ALERTS["SagaOverdue"],
+        series,
+        {"pipeline": "orders", "saga": "place-order"},
+        binaries,
+        tmp_path,
     )
 
 

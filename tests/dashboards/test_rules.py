@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
@@ -63,7 +64,7 @@ def _write_rules(folder: Path, *configs: Config) -> list[str]:
     return names
 
 
-def _write_one(folder: Path, name: str, config: Config = CONFIG) -> list[str]:
+def _write_one(folder: Path, name: str, config: Config) -> list[str]:
     """Write an alert with the recording rules that it needs: to evaluate all takes seconds."""
     (alerts,) = yaml.safe_load(alerts_file(config))["groups"]
     (alert,) = (rule for rule in alerts["rules"] if name == rule["alert"])
@@ -139,12 +140,14 @@ def test_an_alert_fires_when_it_should_with_the_longest_export_interval(
     fired = f'ALERTS{{alertname="{case.alert}", alertstate="firing"}}'
     seen = fired if case.before else f"last_over_time({fired}[{'3m' if case.firing else '1d'}])"
     query = f"count({seen}) or vector(0)"
-    _check_query(binaries, tmp_path, seldom, query, {"{}": case.firing}, Config(min_step="2m"))
+    _check_query(binaries, tmp_path, seldom, query, {"{}": case.firing}, "2m")
 
 
 def _query_of(case: Case) -> str:
     """Return a query for the number of series of a case's alert, without recorded ones."""
-    alert = next(each for each in make_alerts(CONFIG, recorded=False) if each.name == case.alert)
+    alert = next(
+        each for each in make_alerts(case.config, recorded=False) if each.name == case.alert
+    )
     return f"count({alert.expr}) or vector(0)"
 
 
@@ -154,9 +157,10 @@ def _check_query(
     case: Case,
     query: str,
     expected: dict[str, float],
-    config: Config = CONFIG,
+    min_step: str = CONFIG.min_step,
 ) -> None:
     """Check a query at the time of a case; with its alert loaded, if it asks for alerts."""
+    config = msgspec.structs.replace(case.config, min_step=min_step)
     document = {
         "rule_files": _write_one(folder, case.alert, config) if "ALERTS{" in query else [],
         "evaluation_interval": "30s",
