@@ -6,7 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from dashboards.durations import seconds_of
-from dashboards.model.labels import CAUSE, ERROR, GROUP, PIPELINE, STATUS, TOPIC, UNKNOWN
+from dashboards.model.labels import (
+    CAUSE,
+    ERROR,
+    GROUP,
+    INSTANCE,
+    PIPELINE,
+    SERVICE,
+    STATUS,
+    TOPIC,
+    UNKNOWN,
+)
 from dashboards.model.promql import aggregate
 from dashboards.model.rule import IN_PIPELINE, Alert
 from dashboards.signals import dead_letters, lag, order
@@ -135,11 +145,13 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
             expr=_monitor_disappeared(scope),
             wait="5m",
             severity="critical",
-            summary="The lag monitor is down, or the cluster does not answer it",
+            summary=f"The lag monitor {{{{ $labels.{SERVICE} }}}} is down, or the cluster does not "
+            "answer it",
             description="It reports no groups any longer. Until it does, no alert fires for "
-            "stalled consumers, growing lag, losses or old dead letters.",
+            "its stalled consumers, growing lag, losses or old dead letters.",
             board="lag",
             panel="Stalled or dead groups",
+            labels=(SERVICE,),
         ),
     )
 
@@ -218,7 +230,8 @@ def _unknown(scope: Scope) -> str:
 
 def _stalled(scope: Scope) -> str:
     """Return a query for groups that process nothing, with their pipeline and seconds behind."""
-    status = scope.newest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', of=(GROUP,), by=(GROUP,))
+    # Monitors of two clusters may report groups of one name: each that lives counts.
+    status = scope.highest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', by=(GROUP,))
     behind = aggregate("max", (GROUP,), lag.SECONDS.expr(scope))
     halted = f"({behind} > 1 and {status} == 1 or {status} == 1)"
     groups = of_chosen_pipeline(scope, halted, GROUP)
@@ -257,12 +270,18 @@ def _purged(scope: Scope, by: Sequence[str]) -> str:
 
 
 def _monitor_disappeared(scope: Scope) -> str:
-    """Return a query for a monitor that reported within a week, which is longer than a weekend.
+    """Return a query for monitors that reported within a week, which is longer than a weekend.
 
-    One look an hour is enough: to read all samples of a week takes seconds with many groups.
+    One of them is down if no other one reports any of its groups: after a restart, the new process
+    does. One look an hour is enough: to read all samples of a week takes seconds with many groups.
     Without answers of the cluster, it reports statuses that are unknown, and no causes.
     """
     series = scope.select(CONSUMER_CAUSE)
-    recently = aggregate("group", (), f"last_over_time({series}[2h])")
-    before = f"group(last_over_time(group({series})[7d:1h]))"
-    return f"({recently} or {before}) unless group({series})"
+    monitor = (SERVICE, INSTANCE)
+    by = (*monitor, GROUP)
+    recently = aggregate("group", by, f"last_over_time({series}[2h])")
+    before = f"last_over_time({aggregate('group', by, series)}[7d:1h])"
+    every = f"({recently} or {before})"
+    replaced = f"{every} and on ({GROUP}) {aggregate('group', (GROUP,), series)}"
+    gone = f"{every} unless on ({', '.join(monitor)}) {aggregate('group', monitor, replaced)}"
+    return aggregate("group", (SERVICE,), gone)

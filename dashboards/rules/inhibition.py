@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dashboards.model.labels import GROUP, OBJECTIVE, PIPELINE, TOPIC
+from dashboards.model.labels import GROUP, OBJECTIVE, PIPELINE, SERVICE, TOPIC
 from dashboards.rules.alerts import make_alerts
 from dashboards.rules.annotations import shared_labels
 from dashboards.rules.files import yaml_of
@@ -45,6 +45,7 @@ INHIBITIONS: Final = (
     Inhibition(_BURNS[0], _BURNS[1:], (PIPELINE, OBJECTIVE)),
     Inhibition(_BURNS[1], _BURNS[2:], (PIPELINE, OBJECTIVE)),
     Inhibition("LagMonitorDown", ("GroupStatusUnknown",), ()),
+    Inhibition("LagMonitorDown", ("ServiceNotReporting",), (SERVICE,)),
     # Both come from one deletion. What the reset left out can still be read, so it is more urgent.
     Inhibition("RecordsSkipped", ("RecordsLost",), (GROUP, TOPIC)),
     Inhibition("RecordsLost", ("RetentionNearlyUsed", "ConsumerLagGrowing"), (GROUP, TOPIC)),

@@ -25,6 +25,16 @@ from tests.dashboards.flow_alert_cases import CHOSEN_CASES, FLOW_CASES
 from tests.dashboards.restart_alert_cases import RESTART_CASES
 from tests.dashboards.skipped_alert_cases import SKIPPED_CASES
 
+
+def _monitors(one: str, first: str, other: str, second: str, instance: str = "") -> dict[str, str]:
+    """Return what monitors report of a group each."""
+    return {
+        f'pipeline_consumer_cause{{messaging_consumer_group_name="{group}", cause="no_members", '
+        f'job="lag", instance="{instance or name}"}}': values
+        for name, group, values in (("a", one, first), ("z", other, second))
+    }
+
+
 CASES: Final = (
     *FLOW_CASES,
     *SKIPPED_CASES,
@@ -124,6 +134,17 @@ CASES: Final = (
     Case(alert="LagMonitorDown", about="the cluster does not answer it",
          series={**cause("no_members", "0x20 _x60"), **status("ok", "1x20 0x60"),
                  **status("unknown", "0x20 1x60")}, at="25m", firing=1),
+    Case(alert="LagMonitorDown", about="one of two monitors ended",
+         series=_monitors("g", "0x40 _x200", "h", "0x240"), at="100m", firing=1),
+    Case(alert="LagMonitorDown", about="a group was deleted, and the monitor restarted later",
+         series={**_monitors("g", "0x20 _x200", "h", "0x100 _x140", "a"),
+                 **_monitors("h", "_x102 0x140", "i", "_x102 0x140", "b")},
+         at="80m", firing=0),
+    Case(alert="ConsumerStalled", about="dead in one of two clusters that have a group of its name",
+         series={f'pipeline_consumer_status{{messaging_consumer_group_name="g", status="dead", '
+                 f'instance="{name}", cluster="{name}"}}': values
+                 for name, values in (("eu", "1 _ " * 60), ("us", "_ " + "0 _ " * 60))},
+         at="20m", firing=1),
     Case(alert="LagMonitorDown", about="it never ran", series={}, at="25m", firing=0),
     Case(alert="LagMonitorDown", about="another monitor took over",
          series={f'pipeline_consumer_cause{{cause="no_members", instance="{name}"}}': values

@@ -58,6 +58,7 @@ FRESH_GAUGE = re.compile(
     rf"max by \([^)]*\) \((?:timestamp\((?:{GAUGES})\{{[^}}]*\}}\) or )?timestamp\(\1\)\)\) "
     r"> time\(\) - (\d+)"
 )
+ALIVE_GAUGE = re.compile(rf"\(((?:{GAUGES})\{{[^}}]*\}}) and timestamp\(\1\) > time\(\) - (\d+)\)")
 # What it compares is a share of all flows of five minutes: one sample is enough, and no more than
 # one export is needed to resolve it.
 ONE_SAMPLE = {"EndToEndOutage"}
@@ -149,7 +150,8 @@ def _outlived(alert: Alert) -> list[str]:
     if wait_s == 0 or wait_s >= LOOKBACK_S or alert.name in ONE_SAMPLE:
         return []
     aged = [found for found in FRESH_GAUGE.finditer(alert.expr) if int(found[2]) >= wait_s]
-    rest = FRESH_GAUGE.sub("", alert.expr)
+    aged += [found for found in ALIVE_GAUGE.finditer(alert.expr) if int(found[2]) >= wait_s]
+    rest = ALIVE_GAUGE.sub("", FRESH_GAUGE.sub("", alert.expr))
     return [found[0] for found in (*aged, *INSTANT_GAUGE.finditer(rest))]
 
 

@@ -54,6 +54,13 @@ def test_a_monitor_without_answers_is_one_alert_and_not_one_for_each_group() -> 
     assert {"LagMonitorDown"} == audible(firing)
 
 
+def test_a_dead_monitor_is_one_alert_and_silences_no_other_service() -> None:
+    firing = [labels("LagMonitorDown", job="lag"), labels("ServiceNotReporting", job="lag")]
+    assert {"LagMonitorDown"} == audible(firing)
+    other = labels("ServiceNotReporting", job="payment")
+    assert {"LagMonitorDown", "ServiceNotReporting"} == audible([*firing, other])
+
+
 def test_of_the_budget_alerts_the_fastest_one_speaks() -> None:
     burns = [name for name in ALERTS if name.startswith("EndToEnd")]
     for faster, slower in pairwise(burns):
