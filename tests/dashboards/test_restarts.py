@@ -86,6 +86,9 @@ def test_a_process_that_restarts_as_the_same_series_counts_from_zero(
             _waits("0x100 20+10x19", "100x100 20+10x19"), 0.0, id="all were late before it"
         ),
         pytest.param(_waits("50x100 0+5x19", "100x100 0+10x19"), 0.5, id="half are late since"),
+        pytest.param(
+            _waits("50x100 10x20", "100x100 120+10x19"), 0.952, id="more have come since, and late"
+        ),
     ],
 )
 def test_the_parts_of_a_histogram_count_a_restart_alike(
@@ -127,17 +130,38 @@ def test_what_an_ended_process_has_counted_is_not_new(
     _check_shared(values, 0, SHARED, binaries, tmp_path)
 
 
-def test_without_a_store_a_new_process_counts_from_zero_while_the_old_one_is_remembered(
-    binaries: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("old", "new", "counted"),
+    [
+        pytest.param("7x110 _x80", "_x112 0x3 2x80", 2, id="the new one reports"),
+        pytest.param("7x114 _x80", "_x116 2x80", 2, id="the old one is still remembered"),
+        pytest.param("7x95 _x100", "_x90 0x20 1x80", 1, id="before the window"),
+    ],
+)
+def test_without_a_store_a_new_process_counts_from_zero(
+    old: str, new: str, counted: int, binaries: Path, tmp_path: Path
 ) -> None:
-    _check_shared({"a": "7x110 _x80", "b": "_x112 0x3 2x80"}, 2, SHARED, binaries, tmp_path)
+    _check_shared({"a": old, "b": new}, counted, SHARED, binaries, tmp_path)
 
 
-@pytest.mark.parametrize("since", ["0 9x80", "1+1x8 9x80"])
+def test_without_a_store_what_two_processes_count_adds_up(binaries: Path, tmp_path: Path) -> None:
+    of_sagas = [signal for signal in SHARED if signal not in OF_MONITORS]
+    values = {"a": "_x102 5x8 _x80", "b": "_x112 0x3 2x80"}
+    _check_shared(values, 7, of_sagas, binaries, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "counted"),
+    [
+        ("5x100 0 9x80", 9),
+        ("5x100 1+1x8 9x80", 9),
+        ("0x102 1x6 0x3 2x80", 3),
+    ],
+)
 def test_without_a_store_a_process_counts_from_zero_also_as_the_same_series(
-    since: str, binaries: Path, tmp_path: Path
+    values: str, counted: int, binaries: Path, tmp_path: Path
 ) -> None:
-    _check_shared({"a": f"5x100 {since}"}, 9, SHARED, binaries, tmp_path)
+    _check_shared({"a": values}, counted, SHARED, binaries, tmp_path)
 
 
 def test_what_two_monitors_see_counts_once(binaries: Path, tmp_path: Path) -> None:
