@@ -31,8 +31,8 @@ _KUBERNETES_VALUE: Final = r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?"
 _LABEL: Final = r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*"
 # The rules, their queries, Prometheus, Alertmanager and Grafana set these.
 _ADDED: Final = (
-    "alertname alertstate command counted grafana_folder instance job le note objective quantile "
-    "ruleset service_version severity stop"
+    "alertname alertstate command counted elsewhere grafana_folder instance job le note objective "
+    "quantile ruleset service_version severity stop"
 )
 _RESERVED: Final = frozenset(_ADDED.split()).union(
     *(metric.prometheus_labels for metric in METRICS)

@@ -50,6 +50,8 @@ COUNTED: Final = "counted"
 """What a count of flows is by: a hop or a saga; queries add it."""
 STOP: Final = "stop"
 """A type of message at a hop, as one text; queries add it."""
+ELSEWHERE: Final = "elsewhere"
+"""Whether records are stuck at another group than a stalled one; alerts on objectives add it."""
 NOTE: Final = "note"
 """What a number means at the moment; queries add it."""
 COMMAND: Final = "command"
@@ -84,6 +86,9 @@ RECORDED_LAG_TIME: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
 RECORDED_ARRIVED: Final = f"pipeline_group_topic:{END_TO_END_DURATION.prometheus}:arrived"
 RECORDED_ON_THE_WAY: Final = f"pipeline_group_topic:{END_TO_END_DURATION.prometheus}:on_the_way"
 RECORDED_HELD_UP: Final = "pipeline_group_topic:pipeline_held_up_seconds:max"
+
+
+RECORDED_ELSEWHERE: Final = "pipeline_objective_group:pipeline_stuck_elsewhere:share5m"
 
 
 def recorded_late_share(window: str) -> str:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.durations import seconds_of
 from dashboards.model.labels import (
+    ELSEWHERE,
     GROUP,
     OBJECTIVE,
     PIPELINE,
+    RECORDED_ELSEWHERE,
     RECORDED_HELD_UP,
     TOPIC,
     recorded_flows,
@@ -159,7 +161,16 @@ def _too_many_late(scope: Scope, objective: Objective, window: BurnWindow) -> st
     if window.short != window.long:
         late.append(f"{_late_share(scope, objective, window.short)} > {limit}")
     both = " and ".join([*late, _enough_flows(scope, objective, window.long)])
-    return f"max by ({PIPELINE}, {OBJECTIVE}) ({both})"
+    pipelines = f"max by ({PIPELINE}, {OBJECTIVE}) ({both})"
+    if not scope.ruleset:  # Grafana has no rules that silence alerts
+        return pipelines
+    stuck = scope.select_recorded(RECORDED_ELSEWHERE, where=_of(objective))
+    # For a moment, a group that has just died is not known to be dead.
+    elsewhere = f"on ({PIPELINE}) (count_over_time(({stuck} > {limit})[2m:30s]) >= 4)"
+    return (
+        f'label_replace({pipelines} and {elsewhere}, "{ELSEWHERE}", "true", "", "") '
+        f"or {pipelines} unless {elsewhere}"
+    )
 
 
 def _late_share(scope: Scope, objective: Objective, window: str) -> str:

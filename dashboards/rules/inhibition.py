@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dashboards.model.labels import GROUP, OBJECTIVE, PIPELINE, SERVICE, TOPIC
+from dashboards.model.labels import ELSEWHERE, GROUP, OBJECTIVE, PIPELINE, SERVICE, TOPIC
 from dashboards.rules.alerts import make_alerts
 from dashboards.rules.annotations import shared_labels
 from dashboards.rules.files import yaml_of
@@ -30,16 +30,18 @@ class Inhibition:
         cause: The alert that stays.
         symptoms: The alerts that it silences.
         same: The labels that must have the same values on both.
+        unless: A label of symptoms that have another cause as well, which speak.
     """
 
     cause: str
     symptoms: tuple[str, ...]
     same: tuple[str, ...]
+    unless: str = ""
 
 
 INHIBITIONS: Final = (
     Inhibition("TelemetryAbsent", ("ServiceNotReporting", "LagMonitorDown"), ()),
-    Inhibition("ConsumerStalled", ("EndToEndOutage", *_BURNS), (PIPELINE,)),
+    Inhibition("ConsumerStalled", ("EndToEndOutage", *_BURNS), (PIPELINE,), unless=ELSEWHERE),
     Inhibition("ConsumerStalled", ("ConsumerLagGrowing", "HotPartition"), (GROUP,)),
     Inhibition("EndToEndOutage", _BURNS, (PIPELINE, OBJECTIVE)),
     Inhibition(_BURNS[0], _BURNS[1:], (PIPELINE, OBJECTIVE)),
@@ -83,7 +85,10 @@ def alertmanager_file(config: Config) -> str:
             "inhibit_rules": [
                 {
                     "source_matchers": [f'alertname="{rule.cause}"'],
-                    "target_matchers": [f'alertname=~"{"|".join(rule.symptoms)}"'],
+                    "target_matchers": [
+                        f'alertname=~"{"|".join(rule.symptoms)}"',
+                        *([f'{rule.unless}=""'] if rule.unless else []),
+                    ],
                     "equal": [*rule.same, *shared_labels(config)],
                 }
                 for rule in INHIBITIONS

@@ -9,6 +9,7 @@ from dashboards.durations import seconds_of
 from dashboards.model.labels import (
     OBJECTIVE,
     RECORDED_ARRIVED,
+    RECORDED_ELSEWHERE,
     RECORDED_HELD_UP,
     RECORDED_LAG,
     RECORDED_LAG_TIME,
@@ -20,6 +21,7 @@ from dashboards.model.promql import Scope
 from dashboards.model.rule import Recording
 from dashboards.rules.burn_rate import WINDOWS
 from dashboards.signals import lag
+from dashboards.signals.elsewhere import stuck_elsewhere
 from dashboards.signals.held_up import held_up
 from dashboards.signals.known_hops import A_WEEK, remembered_arrivals
 from dashboards.signals.late_flows import names_hops, on_the_way
@@ -46,6 +48,10 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
         Recording(record=RECORDED_LAG_TIME, expr=lag.SECONDS.expr(scope)),
         Recording(record=RECORDED_ARRIVED, expr=remembered_arrivals(with_hops)),
         *_on_the_way(with_hops, config.objectives),
+        Recording(
+            record=RECORDED_ELSEWHERE,
+            expr=stuck_elsewhere(replace(with_hops, window=_HELD_UP_OVER), config.objectives),
+        ),
         Recording(record=RECORDED_HELD_UP, expr=held_up(replace(with_hops, window=_HELD_UP_OVER))),
         *(
             Recording(

@@ -122,6 +122,15 @@ def _by_hop(scope: Scope, objective: Objective) -> Counted:
     )
 
 
+def stuck_share(scope: Scope, objective: Objective) -> str:
+    """Return a query for the share of records at each hop that wait or became dead letters."""
+    pipeline = _pipeline(objective)
+    hops = hops_on_the_way(scope, objective)
+    arrived = scope.increase(END_TO_END_DURATION, *pipeline, by=FLOW_HOP, part="count")
+    stuck = f"({_stuck(scope, objective, arrived, pipeline)} > 0 and {hops})"
+    return f"({stuck} / ({stuck} + {arrived}) or {stuck} / {stuck})"
+
+
 def _stuck(scope: Scope, objective: Objective, arrived: str, pipeline: list[str]) -> str:
     """Return a query for the records of each pipeline that wait or became dead letters.
 

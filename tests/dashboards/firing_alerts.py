@@ -34,6 +34,7 @@ def labels(name: str, **other: str) -> dict[str, str]:
         "severity": ALERTS[name].severity,
         "team": other.get("team", "shop"),
         "cluster": other.get("cluster", "eu"),
+        **({"elsewhere": other["elsewhere"]} if "elsewhere" in other else {}),
         **own,
     }
 

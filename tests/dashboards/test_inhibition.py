@@ -32,6 +32,16 @@ def test_the_dead_consumer_of_a_pipeline_does_not_silence_another_pipeline() -> 
     assert {"ConsumerStalled", "EndToEndOutage"} == audible(firing)
 
 
+def test_a_stalled_group_does_not_silence_what_has_another_cause_as_well() -> None:
+    firing = [
+        labels("ConsumerStalled", messaging_consumer_group_name="analytics-old"),
+        labels("EndToEndOutage", elsewhere="true"),
+        labels("EndToEndErrorBudgetFastBurn", elsewhere="true"),
+    ]
+    assert {"ConsumerStalled", "EndToEndOutage"} == audible(firing)
+    assert {"ConsumerStalled"} == audible([firing[0], labels("EndToEndOutage")])
+
+
 def test_a_cause_silences_only_alerts_that_are_no_more_urgent_and_have_itslabels() -> None:
     for rule in INHIBITIONS:
         cause = ALERTS[rule.cause]

@@ -24,7 +24,7 @@ from dashboards.rules.files import alerts_file, prometheus_rule_resource, record
 from dashboards.rules.grafana import grafana_alerting
 from dashboards.signals import lag
 from tests.dashboards.alert_cases import CASES
-from tests.dashboards.alert_series import Case, thinned
+from tests.dashboards.alert_series import Case, outage, thinned
 
 CONFIG = Config()
 RUNBOOK = Path(dashboards.__file__).parent / "runbook.md"
@@ -141,6 +141,45 @@ def test_an_alert_fires_when_it_should_with_the_longest_export_interval(
     seen = fired if case.before else f"last_over_time({fired}[{'3m' if case.firing else '1d'}])"
     query = f"count({seen}) or vector(0)"
     _check_query(binaries, tmp_path, seldom, query, {"{}": case.firing}, "2m")
+
+
+_OTHER_HOP = 'messaging_consumer_group_name="other", messaging_destination_name="o"'
+_OTHER = {
+    f'pipeline_end_to_end_duration_seconds_bucket{{pipeline="orders", le="5", {_OTHER_HOP}}}':
+        "0+300x120 36000x40",
+    f'pipeline_end_to_end_duration_seconds_count{{pipeline="orders", {_OTHER_HOP}}}':
+        "0+300x120 36000x40",
+    f"pipeline_consumer_lag{{{_OTHER_HOP}}}": "0x160",
+    f"pipeline_consumer_lag_time_seconds{{{_OTHER_HOP}}}": "0x160",
+}  # fmt: skip
+_DEAD = {'pipeline_consumer_status{messaging_consumer_group_name="g", status="dead"}':
+         "0x122 1x38"}  # fmt: skip
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("about", "others", "elsewhere"),
+    [
+        ("a dead group is all of it", _DEAD, 0),
+        ("another group gives up on all at the same time",
+         {**_DEAD, **_OTHER,
+          f'pipeline_dead_letters_total{{{_OTHER_HOP}, error_type="E"}}': "0x120 0+300x40"}, 1),
+        ("another group does not know of it", {**_DEAD, **_OTHER}, 0),
+        ("no group is dead",
+         {**_OTHER,
+          f'pipeline_dead_letters_total{{{_OTHER_HOP}, error_type="E"}}': "0x120 0+300x40"}, 0),
+    ],
+)  # fmt: skip
+def test_an_outage_says_whether_a_dead_group_is_all_of_it(
+    about: str, others: dict[str, str], elsewhere: int, binaries: Path, tmp_path: Path
+) -> None:
+    case = Case(alert="EndToEndOutage", about=about, series={**outage(), **others}, at="70m",
+                firing=1)  # fmt: skip
+    fired = 'ALERTS{alertname="EndToEndOutage", alertstate="firing", elsewhere'
+    with_it, without = (f"(count({fired}{how}}}) or vector(0))" for how in ('="true"', '=""'))
+    query = f"{with_it} + 10 * {without}"
+    _check_query(binaries, tmp_path, case, query, {"{}": 1 if elsewhere else 10})
 
 
 def _query_of(case: Case) -> str:
