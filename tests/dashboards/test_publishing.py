@@ -160,18 +160,14 @@ def test_after_a_failure_the_message_says_how_many_were_done(
     done = _publish(grafana)
     assert 1 == done.exit_code
     assert 4 == done.output.count(": new\n")
-    assert done.output.endswith(
-        f"4 of {len(BOARDS)} dashboards were done before pipeline-sagas failed\n"
-    )
+    assert done.output.endswith(f"pipeline-sagas failed after 4 of {len(BOARDS)} dashboards\n")
 
 
 def test_a_rejected_dashboard_is_named(grafana: FakeGrafana) -> None:
     grafana.refuse_with, grafana.refuse_path = 500, "/api/dashboards"
     done = _publish(grafana)
     assert "Error: pipeline-overview: Grafana reports an error" in done.output
-    assert done.output.endswith(
-        f"0 of {len(BOARDS)} dashboards were done before pipeline-overview failed\n"
-    )
+    assert done.output.endswith(f"pipeline-overview failed after 0 of {len(BOARDS)} dashboards\n")
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])

@@ -9,7 +9,9 @@ from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "guides" / "troubleshooting.md"
 NOT_OURS = {
-    "ImportError: cannot import name 'Telemetry' from 'tracing'",
+    "ImportError: cannot import name '…' from 'tracing' (…/tracing.py)",
+    "KafkaConnectionError: Unable to bootstrap",
+    "Missing option '--bootstrap-servers'",
     "No module named dashboards",
     "No module named 'examples'",
 }
