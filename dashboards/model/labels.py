@@ -84,11 +84,18 @@ RECORDED_LAG: Final = f"group_topic:{CONSUMER_LAG.prometheus}:sum"
 RECORDED_LAG_TIME: Final = f"group_topic:{CONSUMER_LAG_TIME.prometheus}:max"
 
 RECORDED_ARRIVED: Final = f"pipeline_group_topic:{END_TO_END_DURATION.prometheus}:arrived"
+RECORDED_WINDOWS: Final = ("5m", "30m", "1h", "6h", "3d")
+"""The windows over which flows are recorded: those of the burn rates."""
 RECORDED_ON_THE_WAY: Final = f"pipeline_group_topic:{END_TO_END_DURATION.prometheus}:on_the_way"
 RECORDED_HELD_UP: Final = "pipeline_group_topic:pipeline_held_up_seconds:max"
 
 
 RECORDED_ELSEWHERE: Final = "pipeline_objective_group:pipeline_stuck_elsewhere:share5m"
+
+
+def recorded_arrivals(window: str) -> str:
+    """Return the name of the recorded flows that arrived in a window."""
+    return f"pipeline_group_topic:{END_TO_END_DURATION.prometheus}:arrived{window}"
 
 
 def recorded_late_share(window: str) -> str:

@@ -14,6 +14,8 @@ from dashboards.model.labels import (
     RECORDED_LAG,
     RECORDED_LAG_TIME,
     RECORDED_ON_THE_WAY,
+    RECORDED_WINDOWS,
+    recorded_arrivals,
     recorded_flows,
     recorded_late_share,
 )
@@ -23,7 +25,7 @@ from dashboards.rules.burn_rate import WINDOWS
 from dashboards.signals import lag
 from dashboards.signals.elsewhere import stuck_elsewhere
 from dashboards.signals.held_up import held_up
-from dashboards.signals.known_hops import A_WEEK, remembered_arrivals
+from dashboards.signals.known_hops import A_WEEK, all_arrivals_in, remembered_arrivals
 from dashboards.signals.late_flows import names_hops, on_the_way
 from dashboards.signals.objectives import enough_flows, late_shares
 
@@ -47,6 +49,15 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
         Recording(record=RECORDED_LAG, expr=lag.RECORDS.expr(scope)),
         Recording(record=RECORDED_LAG_TIME, expr=lag.SECONDS.expr(scope)),
         Recording(record=RECORDED_ARRIVED, expr=remembered_arrivals(with_hops)),
+        # Rules of a group run in their order, so those below use these of the same moment.
+        *(
+            Recording(
+                record=recorded_arrivals(window),
+                expr=all_arrivals_in(replace(with_hops, ruleset="", window=window)),
+                slow=_is_slow(window),
+            )
+            for window in RECORDED_WINDOWS
+        ),
         *_on_the_way(with_hops, config.objectives),
         Recording(
             record=RECORDED_ELSEWHERE,
@@ -57,7 +68,7 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
             Recording(
                 record=record(window),
                 expr=make(replace(with_hops, window=window), config.objectives),
-                slow=seconds_of(window) > _SLOW_FROM_S,
+                slow=_is_slow(window),
             )
             for record, make, chosen in (
                 (recorded_late_share, late_shares, windows),
@@ -66,6 +77,10 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
             for window in chosen
         ),
     )
+
+
+def _is_slow(window: str) -> bool:
+    return seconds_of(window) > _SLOW_FROM_S
 
 
 def _on_the_way(scope: Scope, objectives: Sequence[Objective]) -> tuple[Recording, ...]:

@@ -6,7 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.counting import REMEMBERED_FOR
-from dashboards.model.labels import GROUP, PIPELINE, RECORDED_ARRIVED, TOPIC
+from dashboards.model.labels import (
+    GROUP,
+    PIPELINE,
+    RECORDED_ARRIVED,
+    RECORDED_WINDOWS,
+    TOPIC,
+    recorded_arrivals,
+)
 from dashboards.model.promql import aggregate
 from dashboards.model.series import labels_of
 from tracing.metrics.catalog import CONSUMER_LAG, END_TO_END_DURATION
@@ -52,7 +59,8 @@ def known_arrivals(scope: Scope, *where: str, among: Collection[str] | None = No
         among: The labels that variables may filter; by default all.
     """
     if scope.ruleset:
-        return aggregate("sum", FLOW_HOP, _recorded(scope, *where, among=among))
+        series = _recorded(scope, RECORDED_ARRIVED, *where, among=among)
+        return aggregate("sum", FLOW_HOP, series)
     arrivals = _arrivals(scope, *where, among=among)
     earlier = f"last_over_time({_counted(scope, arrivals)}[{A_WEEK}])"
     hours = f"last_over_time({arrivals}[{REMEMBERED_FOR}])"
@@ -64,7 +72,7 @@ def known_pipelines_before(scope: Scope, *where: str) -> str:
     offset = f"offset {scope.window}"
     hours = f"last_over_time({_arrivals(scope, *where)}[{REMEMBERED_FOR}] {offset})"
     if scope.ruleset:
-        earlier = f"{_recorded(scope, *where)} {offset}"
+        earlier = f"{_recorded(scope, RECORDED_ARRIVED, *where)} {offset}"
     else:
         earlier = f"last_over_time({_counted(scope, _arrivals(scope, *where))}[{A_WEEK}] {offset})"
     each = (aggregate("group", (PIPELINE,), query) for query in (hours, earlier))
@@ -79,9 +87,7 @@ def remembered_arrivals(scope: Scope) -> str:
     the histograms of a week again each time would take seconds. A pipeline that others have
     replaced at a hop is forgotten.
     """
-    lately = replace(scope, window=_LATELY).increase(
-        END_TO_END_DURATION, by=FLOW_HOP, part="count", among=OF_ALL_PIPELINES
-    )
+    lately = all_arrivals_in(replace(scope, window=_LATELY))
     recorded = scope.select_recorded(RECORDED_ARRIVED)
     hours = _counted(scope, f"last_over_time({_arrivals(scope, among=OF_ALL_PIPELINES)}"
                      f"[{REMEMBERED_FOR}])")  # fmt: skip
@@ -92,12 +98,37 @@ def remembered_arrivals(scope: Scope) -> str:
     return _else(f"({lately} > 0)", f"({before} and on ({GROUP}) {reported})")
 
 
-def _recorded(scope: Scope, *where: str, among: Collection[str] | None = None) -> str:
+def arrivals_in(
+    scope: Scope,
+    *where: str,
+    by: Sequence[str] = FLOW_HOP,
+    among: Collection[str] | None = None,
+) -> str:
+    """Return a query for the flows that arrived at each hop in the window of the scope.
+
+    Args:
+        scope: The scope of the query; with a ruleset, it uses what is recorded of some windows.
+        where: Matchers of the pipeline.
+        by: The labels to keep, of those of a hop of a pipeline.
+        among: The labels that variables may filter; by default all.
+    """
+    if scope.ruleset and scope.window in RECORDED_WINDOWS:
+        series = _recorded(scope, recorded_arrivals(scope.window), *where, among=among)
+        return aggregate("sum", by, series)
+    return scope.increase(END_TO_END_DURATION, *where, by=by, part="count", among=among)
+
+
+def all_arrivals_in(scope: Scope) -> str:
+    """Return the query whose result is recorded: the flows that arrived in the window."""
+    return scope.increase(END_TO_END_DURATION, by=FLOW_HOP, part="count", among=OF_ALL_PIPELINES)
+
+
+def _recorded(scope: Scope, record: str, *where: str, among: Collection[str] | None = None) -> str:
     labels = [label for label in FLOW_HOP if among is None or label in among]
     matchers = [
         f'{label}=~"{scope.only[label]}"' for label in labels if label in scope.only
     ]  # fmt: skip
-    return scope.select_recorded(RECORDED_ARRIVED, *labels, where=", ".join([*matchers, *where]))
+    return scope.select_recorded(record, *labels, where=", ".join([*matchers, *where]))
 
 
 def _else(query: str, other: str) -> str:

@@ -30,7 +30,7 @@ from dashboards.model.labels import (
     TYPE,
 )
 from dashboards.model.promql import ALL, aggregate
-from dashboards.signals.known_hops import FLOW_HOP, HOP, known_arrivals, known_hops
+from dashboards.signals.known_hops import FLOW_HOP, HOP, arrivals_in, known_arrivals, known_hops
 from tracing.metrics.catalog import (
     CONSUMER_LAG,
     CONSUMER_LAG_TIME,
@@ -108,7 +108,7 @@ def _by_hop(scope: Scope, objective: Objective) -> Counted:
     """
     pipeline = _pipeline(objective)
     hops = hops_on_the_way(scope, objective)
-    arrived = scope.increase(END_TO_END_DURATION, *pipeline, by=FLOW_HOP, part="count")
+    arrived = arrivals_in(scope, *pipeline)
     total = _added_up(
         FLOW_HOP,
         arrived=arrived,
@@ -126,7 +126,7 @@ def stuck_share(scope: Scope, objective: Objective) -> str:
     """Return a query for the share of records at each hop that wait or became dead letters."""
     pipeline = _pipeline(objective)
     hops = hops_on_the_way(scope, objective)
-    arrived = scope.increase(END_TO_END_DURATION, *pipeline, by=FLOW_HOP, part="count")
+    arrived = arrivals_in(scope, *pipeline)
     stuck = f"({_stuck(scope, objective, arrived, pipeline)} > 0 and {hops})"
     return f"({stuck} / ({stuck} + {arrived}) or {stuck} / {stuck})"
 
@@ -142,7 +142,7 @@ def _stuck(scope: Scope, objective: Objective, arrived: str, pipeline: list[str]
         waiting=_waiting(scope, objective),
         given_up=scope.increase(DEAD_LETTERS, by=HOP, among=HOP),
     )
-    some = f"({scope.increase(END_TO_END_DURATION, by=HOP, part='count', among=HOP)} > 0)"
+    some = f"({arrivals_in(scope, by=HOP, among=HOP)} > 0)"
     before = f"({aggregate('sum', HOP, known_arrivals(scope, among=HOP))} > 0)"
     each = f"* on ({', '.join(HOP)}) group_left ()"
     return (

@@ -17,11 +17,14 @@ from dashboards.boards.all_boards import make_boards
 from dashboards.config import Config, Kubernetes, Objective
 from dashboards.durations import seconds_of
 from dashboards.model.board import title_of
+from dashboards.model.labels import RECORDED_WINDOWS, recorded_arrivals
 from dashboards.model.promql import Scope
 from dashboards.rules.alerts import make_alerts
 from dashboards.rules.annotations import annotations_of
+from dashboards.rules.burn_rate import WINDOWS
 from dashboards.rules.files import alerts_file, prometheus_rule_resource, recordings_file
 from dashboards.rules.grafana import grafana_alerting
+from dashboards.rules.recordings import make_recordings
 from dashboards.signals import lag
 from tests.dashboards.alert_cases import CASES
 from tests.dashboards.alert_series import Case, outage, thinned
@@ -359,6 +362,19 @@ def test_alerts_link_to_a_configured_runbook() -> None:
     for rule in group["rules"]:
         wanted = f"https://r.example/r.md#{rule['alert'].lower()}"
         assert wanted == rule["annotations"]["runbook_url"]
+
+
+def test_shares_of_all_windows_count_the_arrivals_that_are_recorded_before_them() -> None:
+    rules = [rule.record for rule in make_recordings(Config())]
+    shares = [rule for rule in make_recordings(Config()) if ":late_share" in rule.record]
+
+    assert {window.long for window in WINDOWS} <= set(RECORDED_WINDOWS)
+    assert len(RECORDED_WINDOWS) == len(shares)
+    for rule in shares:
+        arrivals = recorded_arrivals(rule.record.rpartition(":late_share")[2])
+        # To count them in each query again would take seconds with many groups.
+        assert arrivals in rule.expr
+        assert rules.index(arrivals) < rules.index(rule.record)
 
 
 def test_the_operators_resource_has_the_same_groups() -> None:
