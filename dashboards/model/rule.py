@@ -10,9 +10,8 @@ from typing import Final, Literal
 Severity = Literal["critical", "warning"]
 """`critical` wakes a person up; `warning` waits for working hours."""
 
-
 IN_PIPELINE: Final = "{{ with $labels.pipeline }} (pipeline {{ . }}){{ end }}"
-"""What tells the alerts of one name apart that several pipelines have."""
+"""The pipeline of an alert, for its summary: several pipelines may have the same alert."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

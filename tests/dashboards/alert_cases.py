@@ -271,7 +271,7 @@ CASES: Final = (
     Case(alert="SagaFailed", about="one failed in a gap of hours",
          series={**ended("failed", "3x40 _x360"), **ended("failed", "_x260 4x140", "b")},
          at="135m", firing=1),
-    Case(alert="SagaFailed", about="one failed hours ago, and nobody has repaired it",
+    Case(alert="SagaFailed", about="one failed hours ago, and was not repaired",
          series={**ended("failed", "0x40 1x400")}, at="200m", firing=1),
     Case(alert="SagaFailed", about="one failed more than a day ago",
          series={**ended("failed", "0x40 1x3400")}, at="26h", days=True, firing=0),
