@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -14,15 +14,7 @@ from tracing import Telemetry
 from tracing.dlq import letters, replaying
 from tracing.dlq_web import replay_plans
 
-if TYPE_CHECKING:
-    pass
-
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def browser(cluster: Cluster) -> Browser:
-    return Browser(cluster.servers, telemetry=Telemetry("dead-letters"))
 
 
 def test_another_record_at_the_place_of_a_dead_letter_is_not_sent(

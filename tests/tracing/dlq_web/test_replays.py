@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -16,15 +15,7 @@ from tracing import Telemetry
 from tracing.dlq_web import replay_plans
 from tracing.headers.dead_letter import REPLAY_GROUP
 
-if TYPE_CHECKING:
-    pass
-
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def browser(cluster: Cluster) -> Browser:
-    return Browser(cluster.servers, telemetry=Telemetry("dead-letters"))
 
 
 def test_a_dry_run_shows_what_goes_where_and_sends_nothing(
