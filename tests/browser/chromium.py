@@ -96,7 +96,7 @@ def new_page(browser: Browser, *, dark: bool = False) -> Iterator[Page]:
 
 
 def violations(page: Page) -> list[str]:
-    """Return what axe-core finds on a page as it is now, one line for each element.
+    """Return what axe-core finds on a page with its styles, one line for each element.
 
     Skips the test without npm, or fails it in CI.
     """
@@ -104,6 +104,8 @@ def violations(page: Page) -> list[str]:
         source = installed_packages(_AXE) / "axe-core" / "axe.min.js"
     except FileNotFoundError:
         unavailable(HOW_TO_GET_NPM)
+    # Headings are there before the style sheet is.
+    page.wait_for_load_state("load")
     # Evaluated, not added as an element, which the page's own policy would refuse.
     page.evaluate(source.read_text(encoding="utf-8"))
     return [

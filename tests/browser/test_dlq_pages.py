@@ -81,6 +81,8 @@ def send(page: Page) -> None:
 
 def tab_to(page: Page, name: str) -> None:
     """Press the tabulator until the element with a name has the focus, which can be seen."""
+    # Headings are there before the style sheet is.
+    page.wait_for_load_state("load")
     for _ in range(_MOST_TABS):
         page.keyboard.press("Tab")
         if name == page.evaluate(_FOCUSED):
