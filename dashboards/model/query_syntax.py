@@ -3,313 +3,152 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from dashboards.model.query_functions import (
-    AGGREGATIONS,
-    COMPARISONS,
-    FUNCTIONS,
-    KEEP_LABELS,
-    KINDS,
-    LEVELS,
-    RANGE,
-    SCALAR,
-    SCALARS,
-    SETS,
-    TEXT,
-    VECTOR,
+from promql_parser import (
+    AggModifierType,
+    AggregateExpr,
+    BinaryExpr,
+    Call,
+    LabelModifierType,
+    MatchOp,
+    ParenExpr,
+    UnaryExpr,
+    ValueType,
+    VectorMatchCardinality,
+    VectorSelector,
+    parse,
+    walk,
 )
 
-_DURATION: Final = r"(?:\d+(?:ms|[smhdwy]))+"
-_NUMBER: Final = r"(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
-_SPAN: Final = f"(?:{_DURATION}|{_NUMBER})"
-_TOKEN: Final = re.compile(
-    rf"""(?P<space>\s+|\#[^\n]*)
-    |(?P<text>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`[^`]*`)
-    |(?P<range>\[[^\]]*\])
-    |(?P<number>{_SPAN}(?![\w.]))
-    |(?P<name>[A-Za-z_:][\w:]*)
-    |(?P<sign>==|!=|=~|!~|>=|<=|[-+*/%^(){{}},=<>@])""",
-    re.VERBOSE | re.ASCII,
+if TYPE_CHECKING:
+    from promql_parser import BinModifier, Expr
+
+_QUOTED: Final = re.compile(
+    r"""(?P<other>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\#[^\n]*)|`(?P<raw>[^`]*)`""", re.DOTALL
 )
-_RANGE: Final = re.compile(rf"\[\s*{_SPAN}\s*(?P<sub>:\s*{_SPAN}?\s*)?\]")
-_UNPORTABLE: Final = re.compile(r"\(\?(?:[=!]|<[=!]|P=)|\\[1-9]")
-"""Lookarounds and back references, which Prometheus does not have."""
-_ONLY_THERE: Final = re.compile(r"\\[pPzQC]|\(\?[A-Za-z-]*U|\[\[:|\\x\{")
-"""What regular expressions of Prometheus have and those of Python do not."""
+_KEEP_LABELS: Final = frozenset({"bottomk", "limit_ratio", "limitk", "topk"})
+_EXPERIMENTAL: Final = frozenset({"limit_ratio", "limitk"})
+_CLASS_OR_ESCAPE: Final = re.compile(r"\\[^uU<>]|\[\^?\]?(?:\\.|[^\]\\])*\]")
+_UNPORTABLE: Final = re.compile(r"[*+?}]\+|\\[uU<>]|\(\?(?!P?<|:)[imsU-]*[^imsU:)-]")
+"""What the regular expressions of Rust have and those of Go do not: the parser is in Rust."""
+_REPEATED: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_MOST_REPEATED: Final = 1000
 
 
 class QueryError(ValueError):
     """What is wrong with a query."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a query returns.
-
-    Attributes:
-        kind: The kind of value.
-        labels: The labels of its series, if the query names them.
-        selects: Whether it is a selector itself, which can have a range.
-    """
-
-    kind: str
-    labels: frozenset[str] | None = None
-    selects: bool = False
-
-
-def parse_series(query: str) -> Result:
-    """Parse a query that returns series.
+def kept_labels(query: str) -> frozenset[str] | None:
+    """Return the labels that the series of a query have, or `None` if they are unknown.
 
     Raises:
-        QueryError: Prometheus would not accept it, or it returns something else.
+        QueryError: Prometheus would not accept it, or it returns something else than series.
     """
-    parser = _Parser(_tokens(query))
-    result = parser.expression()
-    parser.expect_end()
-    if result.kind != VECTOR:
-        raise QueryError(f"is {KINDS[result.kind]}, and must return series")
-    return result
-
-
-def _tokens(query: str) -> list[tuple[str, str]]:
-    tokens, place = [], 0
-    while place < len(query):
-        token = _TOKEN.match(query, place)
-        if token is None:
-            raise QueryError(f"cannot be read from {query[place : place + 20]!r} on")
-        kind = str(token.lastgroup)
-        if kind != "space":
-            tokens.append((kind, token[0]))
-        place = token.end()
-    return tokens
-
-
-@dataclass(slots=True)
-class _Parser:
-    tokens: list[tuple[str, str]]
-    place: int = field(default=0)
-
-    def expression(self, level: int = 0) -> Result:
-        if level == len(LEVELS):
-            return self._signed()
-        left = self.expression(level + 1)
-        while self._next() in LEVELS[level]:
-            sign = self._take()
-            compares = sign in COMPARISONS and self._skip("bool")
-            matches = self._matching(sign)
-            right = self.expression(level + 1)
-            left = _joined(left, sign, right, matches=matches, as_number=compares)
-        return left
-
-    def expect_end(self) -> None:
-        if self.place < len(self.tokens):
-            raise QueryError(f"has {self._next()!r} where it should end or go on with an operator")
-
-    def _signed(self) -> Result:
-        if self._next() in {"+", "-"}:
-            self._take()
-            return _number_or_series(self._signed())
-        base = self._primary()
-        if self._skip("^"):
-            matches = self._matching("^")
-            return _joined(base, "^", self._signed(), matches=matches, as_number=False)
-        return base
-
-    def _primary(self) -> Result:
-        kind, text = self._kind(), self._next()
-        if kind == "number" or text in {"NaN", "Inf", "inf", "nan"}:
-            self._take()
-            return Result(SCALAR)
-        if kind == "text":
-            _check_text(self._take())
-            return Result(TEXT)
-        return self._with_range(self._series(kind, text))
-
-    def _series(self, kind: str, text: str) -> Result:
-        if self._skip("("):
-            inner = self.expression()
-            self._expect(")")
-            return Result(inner.kind, inner.labels)
-        if text == "{":
-            return self._selector(named=False)
-        if kind != "name":
-            raise QueryError(f"has {text!r} where a value should be" if kind else "ends early")
-        self._take()
-        if text in AGGREGATIONS and self._next() in {"(", "by", "without"}:
-            return self._aggregation(text)
-        return self._call(text) if self._next() == "(" else self._selector(named=True)
-
-    def _with_range(self, value: Result) -> Result:
-        while self._kind() == "range" or self._next() in {"@", "offset"}:
-            if self._kind() != "range":
-                self._moved()
-                continue
-            text = self._take()
-            window = _RANGE.fullmatch(text)
-            if window is None:
-                raise QueryError(f"has {text} where a range such as [5m] should be")
-            if value.kind != VECTOR or (not window["sub"] and not value.selects):
-                raise QueryError(f"has a range {text} where only [5m:1m] of series could be")
-            value = Result(RANGE)
-        return value
-
-    def _moved(self) -> None:
-        if self._take() == "offset":
-            self._skip("-")
-        elif self._next() in {"start", "end"}:
-            self._take()
-            self._expect("(")
-            self._expect(")")
-            return
-        else:
-            self._skip("-")
-        if self._kind() != "number":
-            raise QueryError("has no duration after `offset`, or no time after `@`")
-        self._take()
-
-    def _aggregation(self, name: str) -> Result:
-        grouping = self._grouping()
-        kinds, inputs = self._arguments()
-        grouping = grouping or self._grouping()
-        if not re.fullmatch(AGGREGATIONS[name], kinds):
-            raise QueryError(f"gives {name} the wrong arguments")
-        if name in KEEP_LABELS:
-            return Result(VECTOR, inputs[-1].labels)
-        how, labels = grouping or ("by", frozenset())
-        return Result(VECTOR, labels if how == "by" and name != "count_values" else None)
-
-    def _grouping(self) -> tuple[str, frozenset[str]] | None:
-        if self._next() not in {"by", "without"}:
-            return None
-        return self._take(), self._names()
-
-    def _call(self, name: str) -> Result:
-        if name not in FUNCTIONS:
-            raise QueryError(f"calls {name}, which is no function of Prometheus")
-        kinds, _ = self._arguments()
-        if not re.fullmatch(FUNCTIONS[name], kinds):
-            raise QueryError(f"gives {name} the wrong arguments")
-        return Result(SCALAR if name in SCALARS else VECTOR)
-
-    def _arguments(self) -> tuple[str, list[Result]]:
-        self._expect("(")
-        values: list[Result] = []
-        while not self._skip(")"):
-            values.append(self.expression())
-            if self._next() != ")":
-                self._expect(",")
-        return "".join(value.kind for value in values), values
-
-    def _selector(self, *, named: bool) -> Result:
-        chooses = named
-        if self._skip("{"):
-            while not self._skip("}"):
-                chooses |= self._matcher()
-                if self._next() != "}":
-                    self._expect(",")
-        if not chooses:
-            raise QueryError("selects series without a name or a label that is not empty")
-        return Result(VECTOR, selects=True)
-
-    def _matcher(self) -> bool:
-        """Read a matcher; return whether it leaves out series without the label."""
-        kind = self._kind()
-        if kind not in {"name", "text"}:
-            raise QueryError(f"has {self._next()!r} where a label should be")
-        name = self._take()
-        if kind == "text" and self._next() in {",", "}"}:
-            return bool(_check_text(name))
-        sign = self._take()
-        if sign not in {"=", "!=", "=~", "!~"} or self._kind() != "text":
-            raise QueryError(f'compares the label {name} with nothing: it must be {name}="…"')
-        value = _check_text(self._take())
-        empty = _matches_nothing(value) if "~" in sign else not value
-        return empty == sign.startswith("!")
-
-    def _matching(self, sign: str) -> bool:
-        if self._next() not in {"on", "ignoring"}:
-            return False
-        self._take()
-        self._names()
-        if self._next() in {"group_left", "group_right"}:
-            if sign in SETS:
-                raise QueryError(f"has {self._next()} after {sign}, which takes none")
-            self._take()
-            if self._next() == "(":
-                self._names()
-        return True
-
-    def _names(self) -> frozenset[str]:
-        self._expect("(")
-        names = set()
-        while not self._skip(")"):
-            if self._kind() not in {"name", "text"}:
-                raise QueryError(f"has {self._next()!r} where a label should be")
-            names.add(self._take().strip("\"'`"))
-            if self._next() != ")":
-                self._expect(",")
-        return frozenset(names)
-
-    def _kind(self) -> str:
-        return self.tokens[self.place][0] if self.place < len(self.tokens) else ""
-
-    def _next(self) -> str:
-        return self.tokens[self.place][1] if self.place < len(self.tokens) else ""
-
-    def _take(self) -> str:
-        text = self._next()
-        self.place += 1
-        return text
-
-    def _skip(self, text: str) -> bool:
-        if self._next() != text:
-            return False
-        self.place += 1
-        return True
-
-    def _expect(self, text: str) -> None:
-        if not self._skip(text):
-            raise QueryError(f"has {self._next()!r} where {text!r} should be" if self._next()
-                             else f"ends where {text!r} should be")  # fmt: skip
-
-
-def _joined(left: Result, sign: str, right: Result, *, matches: bool, as_number: bool) -> Result:
-    kinds = {_number_or_series(left).kind, _number_or_series(right).kind}
-    if SCALAR in kinds and (sign in SETS or matches):
-        raise QueryError(f"has a number beside {sign}, where series should be")
-    if kinds == {SCALAR}:
-        if sign in COMPARISONS and not as_number:
-            raise QueryError(f"compares two numbers: it needs {sign} bool")
-        return Result(SCALAR)
-    if SCALAR in kinds:
-        return Result(VECTOR, left.labels if left.kind == VECTOR else right.labels)
-    return Result(VECTOR, left.labels if left.labels == right.labels else None)
-
-
-def _number_or_series(value: Result) -> Result:
-    if value.kind not in {SCALAR, VECTOR}:
-        raise QueryError(f"calculates with {KINDS[value.kind]}")
-    return Result(value.kind, value.labels)
-
-
-def _check_text(quoted: str) -> str:
-    if quoted[0] == "`":
-        return quoted[1:-1]
-    for escape in re.findall(r"\\(.)", quoted):
-        if escape not in f"abfnrtvxuU01234567\\{quoted[0]}":
-            raise QueryError(f"has \\{escape} in the text {quoted}: write \\\\{escape}")
-    return quoted[1:-1].replace("\\\\", "\\")
-
-
-def _matches_nothing(pattern: str) -> bool:
-    """Return whether a regular expression matches the empty text."""
-    if _UNPORTABLE.search(pattern):
-        raise QueryError(f"has a regular expression that Prometheus does not know: {pattern}")
-    if _ONLY_THERE.search(pattern):
-        return False
     try:
-        return re.fullmatch(pattern, "") is not None
-    except re.error as error:
-        raise QueryError(f"has an invalid regular expression: {pattern}: {error}") from error
+        parsed = parse(_QUOTED.sub(_without_raw_text, query))
+    except ValueError as error:
+        raise QueryError(f"is no query that Prometheus accepts: {error}") from error
+    walk(parsed, _check)
+    if not _returns_series(parsed):
+        raise QueryError("must return series, not a range of them, one number or a text")
+    return _labels(parsed)
+
+
+def _without_raw_text(quoted: re.Match[str]) -> str:
+    """Return a text as one with escapes, as the parser reads escapes in raw ones, too."""
+    if quoted["raw"] is None:
+        return quoted[0]
+    escaped = quoted["raw"].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _check(part: Expr) -> bool:
+    if isinstance(part, Call) and part.func.experimental:
+        raise QueryError(_experimental(part.func.name))
+    if isinstance(part, AggregateExpr) and str(part.op) in _EXPERIMENTAL:
+        raise QueryError(_experimental(str(part.op)))
+    if isinstance(part, BinaryExpr) and part.modifier:
+        filled = part.modifier.fill_values
+        if filled.lhs is not None or filled.rhs is not None:
+            raise QueryError(_experimental("fill"))
+    if isinstance(part, VectorSelector):
+        if part.matchers.or_matchers:
+            raise QueryError("has `or` between matchers, which Prometheus does not know")
+        for matcher in part.matchers.matchers:
+            if matcher.op in (MatchOp.Re, MatchOp.NotRe):
+                _check_pattern(matcher.value)
+    return True
+
+
+def _experimental(name: str) -> str:
+    return f"has {name}, which Prometheus refuses unless its experimental functions are enabled"
+
+
+def _check_pattern(pattern: str) -> None:
+    plain = _CLASS_OR_ESCAPE.sub("x", pattern)
+    too_often = any(
+        int(number) > _MOST_REPEATED
+        for numbers in _REPEATED.findall(plain)
+        for number in numbers
+        if number
+    )
+    if too_often or _UNPORTABLE.search(plain):
+        raise QueryError(f"has a regular expression that Prometheus does not know: {pattern}")
+
+
+def _returns_series(part: Expr) -> bool:
+    if isinstance(part, ParenExpr | UnaryExpr):
+        return _returns_series(part.expr)
+    if isinstance(part, BinaryExpr):
+        return _returns_series(part.lhs) or _returns_series(part.rhs)
+    if isinstance(part, Call):
+        return bool(part.func.return_type == ValueType.Vector)
+    return isinstance(part, AggregateExpr | VectorSelector)
+
+
+def _labels(part: Expr) -> frozenset[str] | None:
+    if isinstance(part, ParenExpr | UnaryExpr):
+        return _labels(part.expr)
+    if isinstance(part, AggregateExpr):
+        return _labels_of_aggregate(part)
+    return _labels_of_two(part) if isinstance(part, BinaryExpr) else None
+
+
+def _labels_of_aggregate(part: AggregateExpr) -> frozenset[str] | None:
+    name = str(part.op)
+    if name in _KEEP_LABELS:
+        return _labels(part.expr)
+    if name == "count_values":
+        return None
+    if part.modifier is None:
+        return frozenset()
+    by = part.modifier.type == AggModifierType.By
+    return frozenset(part.modifier.labels) if by else None
+
+
+def _labels_of_two(part: BinaryExpr) -> frozenset[str] | None:
+    if not _returns_series(part.rhs):
+        return _labels(part.lhs)
+    if not _returns_series(part.lhs):
+        return _labels(part.rhs)
+    left, right = _labels(part.lhs), _labels(part.rhs)
+    if str(part.op) == "or":
+        return left if left == right else None
+    if str(part.op) in {"and", "unless"} or part.modifier is None:
+        return left
+    return _labels_matched(left, right, part.modifier)
+
+
+def _labels_matched(
+    left: frozenset[str] | None, right: frozenset[str] | None, modifier: BinModifier
+) -> frozenset[str] | None:
+    if modifier.card in (VectorMatchCardinality.ManyToOne, VectorMatchCardinality.OneToMany):
+        many = left if modifier.card == VectorMatchCardinality.ManyToOne else right
+        return None if many is None else many.union(modifier.group_labels or ())
+    if modifier.matching is None:
+        return left
+    if modifier.matching.type == LabelModifierType.Include:
+        return frozenset(modifier.matching.labels)
+    return None if left is None else left.difference(modifier.matching.labels)

@@ -11,7 +11,7 @@ from dashboards.durations import seconds_of
 from dashboards.model.alert_text import TextError, check_text
 from dashboards.model.labels import VARIABLE_OF
 from dashboards.model.rule import Alert
-from dashboards.signals.own import own_signals, result_of, variables_in
+from dashboards.signals.own import labels_of_own, own_signals, variables_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -65,7 +65,7 @@ def _alert(alert: OwnAlert, scope: Scope, config: Config, where: str) -> Alert:
     query = signal.expr(scope)
     if variables_in(query):
         raise ConfigError(f"{where}.signal: alerts have no variables, but the query is {query!r}")
-    _check_texts(alert, result_of(query).labels, where)
+    _check_texts(alert, labels_of_own(query), where)
     return Alert(
         name=alert.name,
         # The query may end with a comment.

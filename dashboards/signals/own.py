@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.config import ConfigError, check_filled
 from dashboards.model.promql import Scope
-from dashboards.model.query_syntax import QueryError, parse_series
+from dashboards.model.query_syntax import QueryError, kept_labels
 from dashboards.model.signal import Signal, Threshold
 
 if TYPE_CHECKING:
     from dashboards.config import Config
-    from dashboards.model.query_syntax import Result
     from dashboards.own import OwnSignal
 
 _VARIABLE: Final = re.compile(r"\$\{?(\w+)[^}\s]*?\}?|\[\[(\w+)[^\]]*\]\]")
@@ -35,13 +34,13 @@ def own_signals(config: Config) -> dict[str, Signal]:
     return {signal.name: _signal(signal) for signal in config.own.signals}
 
 
-def result_of(query: str) -> Result:
-    """Return what a query returns, with values in place of Grafana's variables.
+def labels_of_own(query: str) -> frozenset[str] | None:
+    """Return the labels that a query keeps, with values in place of Grafana's variables.
 
     Raises:
         QueryError: Prometheus would not accept it.
     """
-    return parse_series(_VARIABLE.sub(_example, query))
+    return kept_labels(_VARIABLE.sub(_example, query))
 
 
 def variables_in(text: str) -> set[str]:
@@ -58,7 +57,7 @@ def _check(signal: OwnSignal, where: str, config: Config) -> None:
     for name in ("name", "title", "description", "query", "unit"):
         check_filled(f"{where}.{name}", getattr(signal, name))
     try:
-        result_of(_filled(signal.query, Scope.of(config, window="5m")))
+        labels_of_own(_filled(signal.query, Scope.of(config, window="5m")))
     except QueryError as error:
         raise ConfigError(f"{where}.query: {signal.query!r} {error}") from error
     values = [threshold.value for threshold in signal.thresholds]

@@ -15,7 +15,7 @@ from dashboards.cli.main import cli
 from dashboards.config import Config, load_config
 from dashboards.files import generated
 from dashboards.model.alert_text import TextError, check_text
-from dashboards.model.query_syntax import QueryError, parse_series
+from dashboards.model.query_syntax import QueryError, kept_labels
 from dashboards.rules.alerts import make_alerts
 from tests.dashboards.guide import guide_block
 
@@ -60,6 +60,9 @@ QUERIES = (
     'carts_left{job=~"a\\\\.b"}',
     "carts_left{job=~`a\\.b`}",
     "carts_left # the comment",
+    "SUM BY (job) (carts_left) OR carts_left OFFSET 5m",
+    'carts_left{job=~"(?i:a)|(?P<n>b){2,3}?[*+]+"}',
+    "sum by (job) (carts_left) / on (job) group_right () carts_left",
     # Those that Prometheus refuses.
     "",
     "carts left",
@@ -96,6 +99,23 @@ QUERIES = (
     "rate(carts_left[5m]) + carts_left[5m]",
     "carts_left ? 1",
     "carts_left; carts_left",
+    "mad_over_time(carts_left[5m])",
+    'sort_by_label(carts_left, "job")',
+    "limitk(3, carts_left)",
+    "start() + carts_left",
+    "carts_left + fill(0) carts_left",
+    "rate(carts_left[5m],)",
+    "rate(carts_left[0s])",
+    "rate(carts_left[30s5m])",
+    "carts_left offset 5m offset 5m",
+    'carts_left{__name__="carts"}',
+    "carts_left * on (a) group_left (a) carts_left",
+    'carts_left{job=~"a++"}',
+    'carts_left{job=~"(?>a)"}',
+    'carts_left{job=~"(?x)a"}',
+    'carts_left{job=~"a{1001}"}',
+    'carts_left{job=~"\\\\u0041"}',
+    'carts_left{job="a" or job="b"}',
 )
 TEXTS = (
     "plain {, }} and $",
@@ -105,7 +125,11 @@ TEXTS = (
     "{{ if gt $value 1.0 }}a{{ else if $labels.job }}b{{ else }}c{{ end }}",
     "{{ with $x := $value }}{{ $x }}{{ end }}",
     "{{ range $i, $v := query `up` }}{{ $i }}{{ $v.Value }}{{ end }}",
-    "{{/* a comment */}}",
+    "{{/* a comment */}}{{- /* and one */ -}}",
+    "{{ define `n` }}{{ . }}{{ end }}{{ template `n` $value }}{{ block `m` . }}{{ end }}",
+    "{{ range query `up` }}{{ if .Value }}{{ break }}{{ else }}{{ continue }}{{ end }}{{ end }}",
+    "{{ $x := 1 }}{{ if true }}{{ $x = 2 }}{{ end }}{{ $x }}{{ 'c' }}{{ -5 }}",
+    "{{ (index (query `up`) 0).Value | printf `%.0f` }}{{\n$value\n}}",
     "{{ $labels.job }: waits",
     "{{ $value | humanizeX }}",
     "{{ if $value }} x",
@@ -118,6 +142,25 @@ TEXTS = (
     '{{ printf "%.0f $value }}',
     "{{ $amount }}",
     "{{ value }",
+    "{{ $value * 100 }}",
+    "{{ $value > 5 }}",
+    "{{ 5 - 3 }}",
+    "{{ $labels. }}",
+    "{{ $labels.service-name }}",
+    "{{$value-}}",
+    "{{-$value}}",
+    "{{{ $value }}}",
+    '{{ "a" | "b" }}',
+    '{{ "a""b" }}',
+    '{{ "\\q" }}',
+    "{{ ..A }}",
+    "{{ tmpl `x` . }}",
+    "{{ /* no comment */ }}",
+    "{{ if true }}{{ $y := 1 }}{{ end }}{{ $y }}",
+    "{{ if true }}a{{ else }}b{{ else }}c{{ end }}",
+    "{{ if true }}a{{ else with true }}b{{ end }}",
+    "{{ if true }}{{ define `n` }}{{ end }}{{ end }}",
+    "{{ break }}",
 )
 
 
@@ -131,11 +174,11 @@ def _changed(part: str, **values: object) -> dict[str, Any]:
     ("document", "message"),
     [
         (_changed("signals", query="max(carts_left{$selector}"), "signals[1].query: 'max(carts"),
-        (_changed("signals", query="carts left"), "signals[1].query: 'carts left' has 'left'"),
+        (_changed("signals", query="carts left"), "signals[1].query: 'carts left' is no query"),
         (_changed("signals", query="  "), "signals[1].query: ' ' must be a text that is not empty"),
         (_changed("signals", query="rate(carts_left[$windw])"), "query: 'rate(carts_left[$windw])"),
-        (_changed("signals", query="1"), "signals[1].query: '1' is one number"),
-        (_changed("signals", query="carts_left[5m]"), "is a range of series"),
+        (_changed("signals", query="1"), "signals[1].query: '1' must return series"),
+        (_changed("signals", query="carts_left[5m]"), "must return series, not a range"),
         (_changed("signals", title=""), "own.signals[1].title: '' must be a text that is not"),
         (_changed("signals", description=" "), "own.signals[1].description: ' ' must be"),
         (_changed("signals", unit=""), "own.signals[1].unit: '' must be a text"),
@@ -162,6 +205,7 @@ def _changed(part: str, **values: object) -> dict[str, Any]:
         (_changed("alerts", summary="{{ $labels.job }: x"), "has {{ without }}"),
         (_changed("alerts", description="{{ if $value }}"), "own.alerts[0].description: '{{ if"),
         (_changed("alerts", summary="{{ $labels.nope }}"), "the label 'nope', but its query keeps"),
+        (_changed("alerts", summary="{{ $value * 100 }}"), "calculate in the query"),
         (_changed("alerts", labels=["jbo"]), "own.alerts[0].labels: no dashboard is filtered by"),
         (_changed("alerts", labels=["saga"]), "labels: the query of 'left' does not keep"),
         (_changed("alerts", name="A" * 101), "must be letters and digits, up to 100"),
@@ -186,6 +230,30 @@ def test_a_configuration_that_would_break_a_file_is_refused(
     result = CliRunner().invoke(cli, ["list", "--config", str(file)])
     assert 2 == result.exit_code
     assert message in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("query", "labels"),
+    [
+        ("carts_left", None),
+        ("sum(carts_left)", set()),
+        ("(-sum by (a, b) (x))", {"a", "b"}),
+        ("sum without (a) (x)", None),
+        ("topk(3, sum by (a) (x))", {"a"}),
+        ('count_values("c", sum by (a) (x))', None),
+        ("1 + sum by (a) (x)", {"a"}),
+        ("sum by (a) (x) > 1", {"a"}),
+        ("sum by (a) (x) and on () y", {"a"}),
+        ("sum by (a) (x) or sum by (a) (y)", {"a"}),
+        ("sum by (a) (x) or sum by (b) (y)", None),
+        ("sum by (a, b) (x) / on (a) sum by (a) (y)", {"a"}),
+        ("sum by (a, b) (x) / ignoring (b) sum by (a) (y)", {"a"}),
+        ("sum(x) * on () group_left (v) y", {"v"}),
+        ("y * on () group_right (v) sum by (a) (x)", {"a", "v"}),
+    ],
+)
+def test_the_labels_that_a_query_keeps_are_known(query: str, labels: set[str] | None) -> None:
+    assert labels == kept_labels(query)
 
 
 def test_a_query_without_a_selector_has_no_comma_beside_nothing(tmp_path: Path) -> None:
@@ -230,7 +298,7 @@ def test_the_built_in_queries_and_texts_are_accepted() -> None:
     for native in (False, True):
         for recorded in (False, True):
             for alert in make_alerts(Config(native_histograms=native), recorded=recorded):
-                parse_series(alert.expr)
+                kept_labels(alert.expr)
                 check_text(alert.summary)
                 check_text(alert.description + alert.found)
 
@@ -256,7 +324,7 @@ def test_a_query_and_a_text_are_accepted_if_prometheus_does(binaries: Path, tmp_
             check=False, capture_output=True, text=True,
         )  # fmt: skip
         try:
-            parse_series(query)
+            kept_labels(query)
             check_text(text)
             accepted = True
         except (QueryError, TextError):
