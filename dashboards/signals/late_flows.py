@@ -52,6 +52,7 @@ KIND: Final = (*FLOW_HOP, TYPE)
 _MOST_HOPS_BEFORE: Final = 4
 """Each makes the queries longer."""
 _DEAD_LETTER_TOPIC: Final = ".+[.]dlq"
+_LATELY: Final = "10m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +163,21 @@ def _added_up(by: Sequence[str], **queries: str) -> str:
 def _by_saga(scope: Scope, objective: Objective) -> Counted:
     """Count sagas that ended, and those that became overdue, which only a store knows.
 
-    Those that have ended since were late as well, so the highest number in the window counts.
+    Those that have ended since were late as well, so the highest number in the window counts. What
+    was overdue before a gap in the metrics is not new after it.
     """
     where = _pipeline(objective)
     by = (PIPELINE, SAGA)
     overdue = scope.newest(SAGA_OVERDUE, *where, of=by, by=by)
     series = scope.select(SAGA_OVERDUE, *where)
-    before = aggregate("max", by, f"last_over_time({series}[10m] offset {scope.window})")
+    # A process that ended hours ago says nothing where others reported since.
+    before = " or ".join(
+        aggregate("max", by, f"last_over_time({series}[{back}] offset {scope.window})")
+        for back in (_LATELY, REMEMBERED_FOR)
+    )
 
     def since(number: str) -> str:
-        return f"(clamp_min({number} - {before}, 0) or {number})"
+        return f"(clamp_min({number} - ({before}), 0) or {number})"
 
     highest = aggregate("max", by, f"max_over_time({series}[{scope.window}])")
     became = since(highest)

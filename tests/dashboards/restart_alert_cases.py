@@ -1,10 +1,10 @@
-"""Series of processes that restart, by which no alert must fire."""
+"""Series of processes that restart, by which alerts must not fire, or must fire nevertheless."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from tests.dashboards.alert_series import HOP, LATE, LOST, Case, ended
+from tests.dashboards.alert_series import HOP, LATE, LOST, Case, arrivals, ended, overdue
 
 _ARRIVALS: Final = f'pipeline="orders", {HOP}, message_type="First", instance="orders-0"'
 
@@ -41,5 +41,28 @@ RESTART_CASES: Final = (
         series={**ended("failed", "3x80 _x80"), **ended("failed", "_x82 0x80", "b")},
         at="60m",
         firing=0,
+    ),
+    Case(
+        alert="EndToEndOutage",
+        about="sagas that were overdue before twelve minutes without metrics",
+        series={
+            **arrivals(0, each=10),
+            **ended("completed", "0+1x120 _x24 145+1x60"),
+            **overdue("50x120 _x24 50x60"),
+        },
+        at="80m",
+        firing=0,
+    ),
+    Case(
+        alert="EndToEndOutage",
+        about="most sagas become overdue, fewer than a process saw that ended an hour before",
+        series={
+            **arrivals(0, job="orders"),
+            **ended("completed", "0+2x160"),
+            **overdue("500x20 _x180"),
+            **overdue("_x22 0x98 0+10x40", "b"),
+        },
+        at="64m",
+        firing=1,
     ),
 )
