@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _BURNS: Final = ("EndToEndErrorBudgetFastBurn", "EndToEndErrorBudgetMediumBurn",
                  "EndToEndErrorBudgetSlowBurn")  # fmt: skip
+# An alert that is silenced itself silences others, so what has another cause as well is apart.
+_FLOWS: Final = (PIPELINE, OBJECTIVE, ELSEWHERE)
 _PAGE: Final = "pipeline-page"
 _TICKET: Final = "pipeline-ticket"
 
@@ -43,9 +45,9 @@ INHIBITIONS: Final = (
     Inhibition("TelemetryAbsent", ("ServiceNotReporting", "LagMonitorDown"), ()),
     Inhibition("ConsumerStalled", ("EndToEndOutage", *_BURNS), (PIPELINE,), unless=ELSEWHERE),
     Inhibition("ConsumerStalled", ("ConsumerLagGrowing", "HotPartition"), (GROUP,)),
-    Inhibition("EndToEndOutage", _BURNS, (PIPELINE, OBJECTIVE)),
-    Inhibition(_BURNS[0], _BURNS[1:], (PIPELINE, OBJECTIVE)),
-    Inhibition(_BURNS[1], _BURNS[2:], (PIPELINE, OBJECTIVE)),
+    Inhibition("EndToEndOutage", _BURNS, _FLOWS),
+    Inhibition(_BURNS[0], _BURNS[1:], _FLOWS),
+    Inhibition(_BURNS[1], _BURNS[2:], _FLOWS),
     Inhibition("LagMonitorDown", ("GroupStatusUnknown",), ()),
     Inhibition("LagMonitorDown", ("ServiceNotReporting",), (SERVICE,)),
     # Both come from one deletion. What the reset left out can still be read, so it is more urgent.
