@@ -73,11 +73,14 @@ async def partitions_of(
     admin = AIOKafkaAdminClient(**connection.client())
     try:
         await admin.start()
-        described = await admin.describe_topics(list(topics))
+        # All of them: asking for one that does not exist would create it on some clusters.
+        described = await admin.describe_topics()
     finally:
         await admin.close()
     partitions_by_topic = {
-        topic["topic"]: topic["partitions"] for topic in described if not topic["error_code"]
+        topic["topic"]: topic["partitions"]
+        for topic in described
+        if topic["topic"] in topics and not topic["error_code"]
     }
     missing = sorted(set(topics) - partitions_by_topic.keys())
     if missing:

@@ -286,13 +286,26 @@ async def test_a_topic_that_cannot_be_purged_is_reported_in_one_line(
 
 
 def test_a_purge_of_a_topic_that_does_not_exist_is_refused_and_creates_none(
-    kafka_servers: str, capsys: pytest.CaptureFixture[str]
+    embedded_servers: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # Unlike the tests' Kafka, the embedded broker creates topics that clients ask for.
     topic = f"orders-{uuid4().hex[:8]}.payment.dlq"
     command = ["dlq", "purge", "--topic", topic, "--all", "--yes"]
 
     for _ in range(2):
-        assert 2 == main([*command, "--bootstrap-servers", kafka_servers])
+        assert 2 == main([*command, "--bootstrap-servers", embedded_servers])
         captured = capsys.readouterr()
         assert "" == captured.out
         assert f"tracing: there is no topic {topic}; dead-letter topics: " in captured.err
+
+
+@pytest.mark.parametrize("command", [["show"], ["edit", "--yes"]])
+def test_a_dead_letter_in_a_topic_that_does_not_exist_creates_none(
+    embedded_servers: str, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    topic = f"orders-{uuid4().hex[:8]}.payment.dlq"
+
+    for _ in range(2):
+        arguments = ["dlq", *command, f"{topic}/0/0", "--bootstrap-servers", embedded_servers]
+        assert 1 == main(arguments)
+        assert f"tracing: there is no readable topic {topic}\n" == capsys.readouterr().err
