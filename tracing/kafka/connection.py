@@ -23,6 +23,7 @@ _OPTIONS: Final = {
     "sasl.password": "sasl_plain_password",
     "client.id": "client_id",
 }
+_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 # Other mechanisms need libraries or callbacks that a file cannot provide.
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _FILES: Final = frozenset(
@@ -63,11 +64,16 @@ def read_command_config(file: Path) -> dict[str, Any]:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: A line is not a property, a property is unknown, or a file that it names does
-            not exist. The message never contains a value that may be a password.
+        ValueError: A line is not a property, a property is unknown, its value cannot be used or
+            one that it needs is missing. The message names the file, and never contains a value
+            that may be a password.
     """
     properties: dict[str, str] = {}
-    for number, line in enumerate(_CONTINUED.sub("", file.read_text()).splitlines(), 1):
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not text in UTF-8") from None
+    for number, line in enumerate(_CONTINUED.sub("", text).splitlines(), 1):
         content = line.strip()
         if not content or content.startswith(("#", "!")):
             continue
@@ -93,24 +99,50 @@ def read_command_config(file: Path) -> dict[str, Any]:
 
 
 def _checked(options: dict[str, Any], properties: Mapping[str, str], file: Path) -> dict[str, Any]:
-    protocol = str(options.get("security_protocol", "PLAINTEXT")).upper()
+    protocol = str(options.get("security_protocol", _PROTOCOLS[0])).upper()
     mechanism = str(options.get("sasl_mechanism", _MECHANISMS[0]))
-    if mechanism not in _MECHANISMS:
+    for name, value, supported in (
+        ("security.protocol", protocol, _PROTOCOLS),
+        ("sasl.mechanism", mechanism, _MECHANISMS),
+    ):
+        if value not in supported:
+            raise ValueError(
+                f"{file}: {name} {value} is not supported here; supported are "
+                f"{', '.join(supported)}"
+            )
+    credentials = ("sasl_plain_username", "sasl_plain_password")
+    if protocol.startswith("SASL") and any(options.get(name) is None for name in credentials):
         raise ValueError(
-            f"{file}: sasl.mechanism {mechanism} is not supported here; supported are "
-            f"{', '.join(_MECHANISMS)}"
+            f"{file}: {protocol} needs sasl.username and sasl.password, or a sasl.jaas.config "
+            "with username and password"
         )
-    more = {"ssl_context": _ssl_context(properties)} if "SSL" in protocol else {}
+    more = {"ssl_context": _ssl_context(properties, file)} if "SSL" in protocol else {}
     return {**options, "security_protocol": protocol, **more}
 
 
-def _ssl_context(properties: Mapping[str, str]) -> ssl.SSLContext:
+def _ssl_context(properties: Mapping[str, str], file: Path) -> ssl.SSLContext:
     for name in sorted(_FILES & properties.keys()):
         if name.endswith(".location") and not Path(properties[name]).is_file():
-            raise ValueError(f"{name}: there is no file {properties[name]}")
-    context = ssl.create_default_context(cafile=properties.get("ssl.ca.location"))
-    if certificate := properties.get("ssl.certificate.location"):
+            raise ValueError(f"{file}: {name}: there is no file {properties[name]}")
+    authorities = properties.get("ssl.ca.location")
+    try:
+        context = ssl.create_default_context(cafile=authorities)
+    except ssl.SSLError as error:
+        raise ValueError(
+            f"{file}: ssl.ca.location: {authorities} holds no certificates in PEM ({error})"
+        ) from None
+    certificate, key = properties.get("ssl.certificate.location"), "ssl.key.location"
+    if certificate is None:
+        if key in properties:
+            raise ValueError(f"{file}: {key} needs ssl.certificate.location")
+        return context
+    try:
         context.load_cert_chain(
-            certificate, properties.get("ssl.key.location"), properties.get("ssl.key.password")
+            certificate, properties.get(key), properties.get("ssl.key.password")
         )
+    except ssl.SSLError as error:
+        raise ValueError(
+            f"{file}: ssl.certificate.location and {key}: no certificate in PEM with its private "
+            f"key, or ssl.key.password is wrong ({error})"
+        ) from None
     return context

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tracing.__main__ import main
 from tracing.dlq import Connection
 from tracing.kafka.connection import read_command_config
 
@@ -47,3 +48,36 @@ def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"ssl\.ca\.location: there is no file /no/such/ca\.pem"):
         read_command_config(file)
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (b"security.protocol=SASL", "security.protocol SASL is not supported here; supported are "),
+        (b"sasl.mechanism=GSSAPI", "sasl.mechanism GSSAPI is not supported here; supported are "),
+        (b"security.protocol=SASL_SSL\nsasl.username=ann", "SASL_SSL needs sasl.username and "),
+        (b"security.protocol=SASL_SSL\nsasl.jaas.config=module", "SASL_SSL needs sasl.username "),
+        (b"security.protocol=SSL\nssl.ca.location=a.txt", "ssl.ca.location: a.txt holds no "),
+        (b"security.protocol=SSL\nssl.certificate.location=a.txt", "no certificate in PEM with "),
+        (b"security.protocol=SSL\nssl.key.location=a.txt", "needs ssl.certificate.location"),
+        (b"client.id=\xff", "is not text in UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_wrong_usage_and_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    lines: bytes,
+    why: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("no certificate")
+    (tmp_path / "client.properties").write_bytes(lines)
+    command = ["dlq", "list", "--bootstrap-servers", "127.0.0.1:1"]
+
+    assert 2 == main([*command, "--command-config", "client.properties"])
+
+    line = capsys.readouterr().err
+    assert line.startswith("tracing: client.properties")
+    assert why in line
+    assert 1 == line.count("\n")
