@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import sys
 from importlib import import_module
 from typing import Any, Final
 
@@ -52,6 +54,8 @@ class LazyGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, ModuleNotFoundError):
             raise
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and _reader_is_gone():
+                raise  # click ends without a word, as for `| head -1`
             explained = _at(self._explain)(error) if self._explain else None
             if explained is None:
                 raise
@@ -67,6 +71,16 @@ class LazyGroup(click.Group):
         """Find the command that the arguments name, and import it."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.load() if isinstance(command, LazyCommand) else command, rest
+
+
+def _reader_is_gone() -> bool:
+    """Return whether standard output is a pipe that nothing reads any more."""
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout, 0)
+    except (OSError, ValueError):
+        return False  # not a file, or closed
+    return bool(poll.poll(0))
 
 
 def _at(place: str) -> Any:
