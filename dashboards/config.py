@@ -11,6 +11,7 @@ import msgspec
 
 from dashboards.durations import LONGEST_STEP_S, seconds_of
 from dashboards.own import Own
+from dashboards.patterns import PatternError, check_pattern
 from tracing.metrics.catalog import END_TO_END_DURATION, METRICS
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 _URL: Final = r"https?://[^\s#@{}]*[^\s#@{}/]"
 _URL_WORDS: Final = "an http(s) address without user, # and braces, and without a final /"
-# Prometheus supports neither lookarounds nor back references; in Python, both begin with `(?`.
-_PORTABLE: Final = r"(?s:(?!.*\(\?(?!:|i\))).+)"
 _DNS_LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_LABEL_WORDS: Final = "a Kubernetes name: up to 63 lower-case letters, digits and dashes"
 # Grafana's sidecar finds the dashboards by the label `grafana_dashboard`.
@@ -245,18 +244,10 @@ def _check_objective(where: str, objective: Objective) -> None:
     for name in ("pipeline", "destination", "group"):
         pattern = getattr(objective, name)
         _check(f"{where}.{name}", pattern, r'[^"\\\n]+', "a text without quotes and backslashes")
-        _check(
-            f"{where}.{name}",
-            pattern,
-            _PORTABLE,
-            "a regular expression without (? except (?: and (?i)",
-        )
         try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ConfigError(
-                f"{where}.{name}: {pattern!r} is not a regular expression: {error}"
-            ) from error
+            check_pattern(pattern)
+        except PatternError as error:
+            raise ConfigError(f"{where}.{name}: {error}") from error
 
 
 def _check_url(name: str, value: str) -> None:

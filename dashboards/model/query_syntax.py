@@ -21,6 +21,8 @@ from promql_parser import (
     walk,
 )
 
+from dashboards.patterns import PatternError, check_pattern
+
 if TYPE_CHECKING:
     from promql_parser import BinModifier, Expr
 
@@ -29,11 +31,6 @@ _QUOTED: Final = re.compile(
 )
 _KEEP_LABELS: Final = frozenset({"bottomk", "limit_ratio", "limitk", "topk"})
 _EXPERIMENTAL: Final = frozenset({"limit_ratio", "limitk"})
-_CLASS_OR_ESCAPE: Final = re.compile(r"\\[^uU<>]|\[\^?\]?(?:\\.|[^\]\\])*\]")
-_UNPORTABLE: Final = re.compile(r"[*+?}]\+|\\[uU<>]|\(\?(?!P?<|:)[imsU-]*[^imsU:)-]")
-"""What the regular expressions of Rust have and those of Go do not: the parser is in Rust."""
-_REPEATED: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
-_MOST_REPEATED: Final = 1000
 
 
 class QueryError(ValueError):
@@ -78,24 +75,19 @@ def _check(part: Expr) -> bool:
             raise QueryError("has `or` between matchers, which Prometheus does not know")
         for matcher in part.matchers.matchers:
             if matcher.op in (MatchOp.Re, MatchOp.NotRe):
-                _check_pattern(matcher.value)
+                _check_matched(matcher.value)
     return True
+
+
+def _check_matched(pattern: str) -> None:
+    try:
+        check_pattern(pattern)
+    except PatternError as error:
+        raise QueryError(f"has a wrong matcher: {error}") from error
 
 
 def _experimental(name: str) -> str:
     return f"has {name}, which Prometheus refuses unless its experimental functions are enabled"
-
-
-def _check_pattern(pattern: str) -> None:
-    plain = _CLASS_OR_ESCAPE.sub("x", pattern)
-    too_often = any(
-        int(number) > _MOST_REPEATED
-        for numbers in _REPEATED.findall(plain)
-        for number in numbers
-        if number
-    )
-    if too_often or _UNPORTABLE.search(plain):
-        raise QueryError(f"has a regular expression that Prometheus does not know: {pattern}")
 
 
 def _returns_series(part: Expr) -> bool:

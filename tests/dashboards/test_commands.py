@@ -184,12 +184,14 @@ def test_a_configuration_changes_names_data_sources_and_objectives(tmp_path: Pat
         ("objectives: [{group: a(}]", "objectives[0].group: 'a(' is not a regular expression"),
         (
             "objectives: [{group: a(?=b)}]",
-            "objectives[0].group: 'a(?=b)' must be a regular expression",
+            "objectives[0].group: 'a(?=b)' is not a regular expression that Prometheus knows",
         ),
         (
             "objectives: [{group: '(?P<x>a)(?P=x)'}]",
-            "objectives[0].group: '(?P<x>a)(?P=x)' must be a regular expression without (? except",
+            "objectives[0].group: '(?P<x>a)(?P=x)' is not a regular expression that Prometheus",
         ),
+        ("objectives: [{group: a++}]", "objectives[0].group: 'a++' is not a regular expression"),
+        ("objectives: [{pipeline: 'a{1001}'}]", "objectives[0].pipeline: 'a{1001}' is not a reg"),
         ("objectives: [{name: 'a\"b'}]", "objectives[0].name: 'a\"b' must be a text without"),
         ("objectives: [{name: $1}]", "objectives[0].name: '$1' must be a text without"),
         ("selector: cluster=eu", "Expected `object`, got `str` - at `$.selector`"),

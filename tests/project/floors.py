@@ -32,7 +32,7 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
         ("__main__",),
     ),
     "dashboards": (
-        ("durations", "formats", "own"),
+        ("durations", "formats", "own", "patterns"),
         ("config",),
         ("model",),
         ("render", "signals"),
