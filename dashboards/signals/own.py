@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from dashboards.config import Config
     from dashboards.own import OwnSignal
 
-_VARIABLE: Final = re.compile(r"\$\{?(\w+)[^}\s]*?\}?|\[\[(\w+)[^\]]*\]\]")
+# `$1` of `label_replace` is none.
+_VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)[^}\s]*?\}?|\[\[([A-Za-z_]\w*)[^\]]*\]\]")
 _WINDOWS: Final = frozenset({"__interval", "__range", "__rate_interval", "interval"})
 _NUMBERS: Final = frozenset({"__from", "__interval_ms", "__range_ms", "__range_s", "__to"})
 GRAFANAS: Final = (_WINDOWS - {"interval"}) | _NUMBERS

@@ -270,6 +270,15 @@ def test_a_query_without_a_selector_has_no_comma_beside_nothing(tmp_path: Path) 
         assert expected == panels[1]["targets"][0]["expr"]
 
 
+def test_a_part_of_a_pattern_and_a_price_are_no_variables(tmp_path: Path) -> None:
+    query = 'label_replace(max by (job) (carts_left), "shop", "$1${2}", "job", "(.*)-(.*)")'
+    file = tmp_path / "shop.yaml"
+    file.write_text(yaml.safe_dump(_changed("signals", query=query, description="Costs $5 each.")))
+    files = generated(load_config(file))
+    for text in (files["carts.json"], files["rules/own-alerts.yaml"]):
+        assert "$1${2}" in text
+
+
 def test_the_alerts_of_a_user_are_a_file_and_a_group_of_their_own(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text(yaml.safe_dump(ADDED))
