@@ -131,6 +131,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             it. Empty for no link.
         kubernetes: The metadata of Kubernetes resources.
         own: Signals, panels, alerts and dashboards that are added.
+
+    Raises:
+        ConfigError: A value does not work in queries, YAML or links.
     """
 
     prefix: str = "pipeline"
@@ -150,6 +153,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kubernetes: Kubernetes = msgspec.field(default_factory=Kubernetes)
     own: Own = msgspec.field(default_factory=Own)
 
+    def __post_init__(self) -> None:
+        """Check all values but `own`, which is checked with the dashboards that it is added to."""
+        _check_config(self)
+
 
 def load_config(file: Path) -> Config:
     """Read a configuration.
@@ -162,20 +169,14 @@ def load_config(file: Path) -> Config:
     """
     try:
         # A file with nothing but comments is the default configuration.
-        decoded = msgspec.yaml.decode(file.read_bytes(), type=Config | None)
-        return _checked(decoded or Config())
+        return msgspec.yaml.decode(file.read_bytes(), type=Config | None) or Config()
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
-    except (msgspec.DecodeError, ConfigError) as error:
+    except msgspec.DecodeError as error:
         raise ConfigError(f"{file}: {error}") from error
 
 
-def _checked(config: Config) -> Config:
-    """Check that all values work in queries, YAML and links, and return the configuration.
-
-    Raises:
-        ConfigError: A value is invalid.
-    """
+def _check_config(config: Config) -> None:
     _check("prefix", config.prefix, r"[a-z][a-z0-9-]{0,19}",
            "1 to 20 lower-case letters, digits and dashes, a letter first")  # fmt: skip
     _check("title", config.title, r"[^/$]*[^/$\s][^/$]*", "one or more words without / and $")
@@ -211,7 +212,6 @@ def _checked(config: Config) -> Config:
         raise ConfigError("objectives: there must be at least one, each with a different name")
     for number, objective in enumerate(config.objectives):
         _check_objective(f"objectives[{number}]", objective)
-    return config
 
 
 def _check_sources(sources: DataSources) -> None:
