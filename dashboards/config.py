@@ -173,7 +173,16 @@ def load_config(file: Path) -> Config:
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
     except msgspec.DecodeError as error:
-        raise ConfigError(f"{file}: {error}") from error
+        raise ConfigError(f"{file}: {_place_first(str(error))}") from error
+
+
+def _place_first(message: str) -> str:
+    """Return a message of msgspec with the place at the start, as in other messages."""
+    placed = re.fullmatch(r"(?s)(.*) - at (`(?:key` in `)?[$].*`)", message)
+    if placed is None:
+        return message
+    place = re.sub(r"`|[$][.]?|\[\.\.\.\]", "", placed[2])
+    return f"{place}: {placed[1]}" if place else placed[1]
 
 
 def _check_config(config: Config) -> None:
@@ -184,7 +193,8 @@ def _check_config(config: Config) -> None:
         _check_url("runbook_url", config.runbook_url)
     _check_url("grafana_url", config.grafana_url)
     _check("broker_tag", config.broker_tag, r"[^\"\\\n]*", "a tag without quotes and backslashes")
-    _check("min_step", config.min_step, r"[1-9][0-9]*[sm]", "a duration such as 15s or 1m")
+    _check("min_step", config.min_step, r"[1-9][0-9]*[smhd]",
+           "one number and its unit, s or m, such as 15s or 1m")  # fmt: skip
     if seconds_of(config.min_step) > LONGEST_STEP_S:
         raise ConfigError(
             f"min_step: {config.min_step!r} must be 2m or less: Prometheus forgets a value after "
@@ -193,7 +203,7 @@ def _check_config(config: Config) -> None:
         )
     for name, labels in (("selector", config.selector), ("labels", config.labels)):
         for label, value in labels.items():
-            _check(name, label, _LABEL, "a label name that is not reserved")
+            _check_label(name, label)
             if label in _RESERVED:
                 raise ConfigError(
                     f"{name}: {label!r} must be a label name that is not reserved: metrics or "
@@ -212,6 +222,16 @@ def _check_config(config: Config) -> None:
         raise ConfigError("objectives: there must be at least one, each with a different name")
     for number, objective in enumerate(config.objectives):
         _check_objective(f"objectives[{number}]", objective)
+
+
+def _check_label(where: str, label: str) -> None:
+    underscored = re.sub(r"[^a-zA-Z0-9_]", "_", label)
+    if underscored != label and re.fullmatch(_LABEL, underscored):
+        raise ConfigError(
+            f"{where}: {label!r} must have letters, digits and underscores only: Prometheus names "
+            f"the label {underscored}"
+        )
+    _check(where, label, _LABEL, "a label name that is not reserved")
 
 
 def _check_sources(sources: DataSources) -> None:

@@ -29,10 +29,13 @@ class _ConfigType(click.ParamType[Config]):
             ctx.meta[CONFIG_FILE] = value
         try:
             config = load_config(Path(str(value)))
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        try:
             make_boards(config)
             make_alerts(config)
         except ConfigError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(f"{value}: {error}", param, ctx)
         return config
 
 

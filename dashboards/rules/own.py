@@ -53,7 +53,9 @@ def _alert(alert: OwnAlert, scope: Scope, config: Config, where: str) -> Alert:
     if not re.fullmatch(_NAME, alert.name):
         raise ConfigError(f"{where}.name: {alert.name!r} must be letters and digits, up to 100")
     if not re.fullmatch(_WAIT, alert.wait):
-        raise ConfigError(f"{where}.wait: {alert.wait!r} must be a duration such as 5m")
+        raise ConfigError(
+            f"{where}.wait: {alert.wait!r} must be one number and its unit, s, m, h or d"
+        )
     if seconds_of(alert.wait) > seconds_of(_LONGEST_WAIT):
         raise ConfigError(f"{where}.wait: {alert.wait!r} must be {_LONGEST_WAIT} or less")
     if not math.isfinite(alert.above):

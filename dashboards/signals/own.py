@@ -87,6 +87,7 @@ def _filled(query: str, scope: Scope) -> str:
         "window": scope.window,
         "selector": ", ".join(f'{name}="{value}"' for name, value in scope.selector.items()),
     }
+    query = re.sub(r"\$\{(window|selector)\}", r"$\1", query)
     if not values["selector"]:
         # A comma beside nothing is an error.
         query = re.sub(r"\$selector\s*,|,\s*\$selector\b", "", query)

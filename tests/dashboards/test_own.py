@@ -128,7 +128,7 @@ def test_the_alert_of_a_user_links_to_its_panel_and_to_its_runbook(config_file: 
         ),
         ({"alerts": [{**ADDED["own"]["alerts"][0], "name": "SagaFailed"}]}, "'SagaFailed' already"),
         ({"alerts": [{**ADDED["own"]["alerts"][0], "name": "a b"}]}, "must be letters and digits"),
-        ({"alerts": [{**ADDED["own"]["alerts"][0], "wait": "soon"}]}, "must be a duration"),
+        ({"alerts": [{**ADDED["own"]["alerts"][0], "wait": "soon"}]}, "must be one number and"),
         ({"alerts": [{**ADDED["own"]["alerts"][0], "signal": "abandoned"}]}, "have no variables"),
         ({"signals": ADDED["own"]["signals"] * 2}, "each must have a different name"),
     ],

@@ -198,6 +198,7 @@ def _changed(part: str, **values: object) -> dict[str, Any]:
         (_changed("alerts", above=float("nan")), "own.alerts[0].above: nan must be a number"),
         (_changed("alerts", above=float("inf")), "own.alerts[0].above: inf must be a number"),
         (_changed("alerts", wait="99999999999999d"), "own.alerts[0].wait: '99999999999999d' must"),
+        (_changed("alerts", wait="1h30m"), "'1h30m' must be one number and its unit, s, m, h or d"),
         (_changed("alerts", wait="8d"), "own.alerts[0].wait: '8d' must be 7d or less"),
         (_changed("alerts", summary=""), "own.alerts[0].summary: '' must be a text that is not"),
         (_changed("alerts", description=""), "own.alerts[0].description: '' must be a text"),
@@ -229,7 +230,9 @@ def test_a_configuration_that_would_break_a_file_is_refused(
     file.write_text(yaml.safe_dump(document))
     result = CliRunner().invoke(cli, ["list", "--config", str(file)])
     assert 2 == result.exit_code
-    assert message in " ".join(result.output.split())
+    output = " ".join(result.output.split())
+    assert message in output
+    assert f"{file}: " in output
 
 
 @pytest.mark.parametrize(
@@ -262,12 +265,22 @@ def test_a_query_without_a_selector_has_no_comma_beside_nothing(tmp_path: Path) 
         ('max(carts_left{$selector, job="a"})', 'max(carts_left{ job="a"})'),
         ('max(carts_left{job="a", $selector})', 'max(carts_left{job="a"})'),
         ("max(carts_left{$selector})", "max(carts_left{})"),
+        ("max(carts_left{${selector}, job='a'})", "max(carts_left{ job='a'})"),
     ):
         document = _changed("signals", query=query)
         document["own"]["alerts"] = []
         file.write_text(yaml.safe_dump(document))
         panels = json.loads(generated(load_config(file))["carts.json"])["panels"]
         assert expected == panels[1]["targets"][0]["expr"]
+
+
+def test_the_names_of_the_window_and_of_the_selector_may_be_in_braces(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    document = _changed("signals", query="max by (job) (rate(carts_left{${selector}}[${window}]))")
+    file.write_text(yaml.safe_dump({**document, "selector": {"cluster": "eu"}}))
+    alerts = yaml.safe_load(generated(load_config(file))["rules/own-alerts.yaml"])
+    (rule,) = alerts["groups"][0]["rules"]
+    assert '(max by (job) (rate(carts_left{cluster="eu"}[15m]))\n) > 100.0' == rule["expr"]
 
 
 def test_a_part_of_a_pattern_and_a_price_are_no_variables(tmp_path: Path) -> None:
