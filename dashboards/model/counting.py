@@ -3,7 +3,8 @@
 PromQL's `rate()` and `increase()` extrapolate, and ignore the first value of a series. After a
 restart, that is all that a service did until its first export; of a rare event, it may be all there
 is. So the increase is the last value minus the last one before the window: adjacent windows add up,
-and counts are whole numbers. A new series began at 0, so its last value is its increase.
+and counts are whole numbers. A new series began at 0, so its last value is its increase. To a new
+Prometheus, or to one that has had no values for hours, old events look new.
 
 A process may restart as the same series, if its instance has a fixed name, and count from 0 again.
 Its last value says nothing about that: it may be higher than before. Two things show a restart: a
@@ -90,20 +91,18 @@ def new_values(series: str, window: str) -> str:
 
 
 def shared(*, by_process: str, alone: Sequence[str], highest: str, before: str, lowest: str) -> str:
-    """Return a query for what a counter has added that several processes report.
+    """Return a query for what a counter has added with which several processes count the same.
 
-    A total that all of them read from one store only grows: the highest value in the window is
-    compared with the highest before it, so a restart neither hides nor invents events. Where there
-    was none before, it is compared with the lowest value in the window: to a new Prometheus, what
-    an old store has counted is not new.
+    While all of them count, the highest value in the window is compared with the highest before it.
+    Where there was none before, it is compared with the lowest value in the window: to a new
+    Prometheus, what an old process has counted is not new.
 
     Args:
-        by_process: What each process has added, together.
-        alone: What only is if each process counts for itself, and from 0 after a restart. Then
-            `by_process` is right.
+        by_process: The most that a process has added.
+        alone: What only is if a process counts from 0 after a restart. Then `by_process` is right.
         highest: The highest values in the window.
         before: The highest values before it.
         lowest: The lowest values in the window.
     """
-    one_store = f"{highest} - {before} or {highest} - {lowest}"
-    return f"(({by_process} and ({' or '.join(alone)})) or {one_store})"
+    unbroken = f"{highest} - {before} or {highest} - {lowest}"
+    return f"(({by_process} and ({' or '.join(alone)})) or {unbroken})"

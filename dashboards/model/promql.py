@@ -164,34 +164,18 @@ class Scope(Selection):
         none = f"0 * histogram_count({aggregate('sum', by, last)})"
         return f"({share} * histogram_count({values}) or {none})"
 
-    def shared_increase(
-        self,
-        metric: Metric,
-        *where: str,
-        by: Sequence[str],
-        together: str = "sum",
-        opened: str = "",
-        opened_by: Sequence[str] = (),
-    ) -> str:
-        """Return the increase in the window of a counter that several processes share.
+    def shared_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
+        """Return the increase in the window of a counter with which all processes count the same.
 
         Args:
             metric: The counter.
             where: More matchers.
             by: The labels to keep.
-            together: How to aggregate what processes have counted that read no store: `sum` if
-                each counts its own events, `max` if all count the same ones.
-            opened: A matcher for a series that is there before the others have a first value:
-                what begins after it began at 0.
-            opened_by: The labels that such a series shares with the others.
         """
         series, window = self.select(metric, *where), self.window
         now = aggregate("max", by, f"last_over_time({series}[5m])")
         before = aggregate("max", by, last_before(series, window))
         highest = aggregate("max", by, f"max_over_time({series}[{window}])")
-        if opened:
-            first = aggregate("group", opened_by, last_before(self.select(metric, opened), window))
-            before = f"({before} or 0 * {highest} and on ({', '.join(opened_by)}) {first})"
         alone = (
             aggregate("max", by, fallen(series, window)),
             f"{aggregate('min', by, new_values(series, window))} < {before}",
@@ -199,27 +183,47 @@ class Scope(Selection):
             f"{now} < {highest}",
         )
         return shared(
-            by_process=self.increase(metric, *where, by=by, together=together),
+            by_process=self.increase(metric, *where, by=by, together="max"),
             alone=alone,
             highest=highest,
             before=before,
             lowest=aggregate("min", by, f"min_over_time({series}[{window}])"),
         )
 
-    def stored_increase(self, metric: Metric, *where: str, by: Sequence[str]) -> str:
+    def stored_increase(
+        self,
+        metric: Metric,
+        *where: str,
+        by: Sequence[str],
+        opened: str = "",
+        opened_by: Sequence[str] = (),
+    ) -> str:
         """Return the increase in the window of a counter that is always read from a store.
 
-        It is `shared_increase` in short. All processes report the same total, which no restart
-        resets, so it is the highest value in the window minus the last one before it. To a new
-        Prometheus, what an old store has counted is not new.
+        All processes report the same total, which no restart resets, so it is the highest value in
+        the window minus the last one before it. To a new Prometheus, what an old store has counted
+        is not new. Of a total that falls, only what is above it counts, until the window is over.
+
+        Args:
+            metric: The counter.
+            where: More matchers.
+            by: The labels to keep.
+            opened: A matcher for a series that is there before the others have a first value:
+                what begins after it began at 0.
+            opened_by: The labels that such a series shares with the others.
         """
-        series = self.select(metric, *where)
-        start = (
-            f"({aggregate('max', by, last_before(series, self.window))} or "
-            f"{aggregate('min', by, f'min_over_time({series}[{self.window}])')})"
-        )
-        highest = aggregate("max", by, f"max_over_time({series}[{self.window}])")
-        return f"clamp_min({highest} - {start}, 0)"
+        series, window = self.select(metric, *where), self.window
+        highest = aggregate("max", by, f"max_over_time({series}[{window}])")
+        # What a process reported that ended long before the window may have fallen since.
+        start = [
+            aggregate("max", by, f"last_over_time({series}[5m] offset {window})"),
+            aggregate("max", by, last_before(series, window)),
+        ]
+        if opened:
+            first = aggregate("group", opened_by, last_before(self.select(metric, opened), window))
+            start.append(f"0 * {highest} and on ({', '.join(opened_by)}) {first}")
+        start.append(aggregate("min", by, f"min_over_time({series}[{window}])"))
+        return f"clamp_min({highest} - ({' or '.join(start)}), 0)"
 
     def quantile(self, share: float, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
         """Return a quantile of a histogram, in its unit.

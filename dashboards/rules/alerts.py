@@ -24,7 +24,6 @@ from dashboards.rules.own import own_alerts
 from dashboards.rules.skipped_alert import skipped_alerts
 from dashboards.signals import replays, sagas, schemas, services
 from tracing.metrics.catalog import (
-    SAGA_ENDED,
     SAGA_OVERDUE,
     SAGA_STATE_OLDEST_AGE,
     TELEMETRY_DROPPED,
@@ -160,8 +159,7 @@ def _saga_alerts(scope: Scope) -> tuple[Alert, ...]:
             name="SagaCompensationRateHigh",
             # Among fewer than ten sagas, a high share may be chance.
             expr=f"{share.expr(scope)} > {share.thresholds[-1].value:g} and "
-            f"sum by ({PIPELINE}, {SAGA}) ("
-            f"{scope.shared_increase(SAGA_ENDED, by=(PIPELINE, SAGA, OUTCOME))}) >= 10",
+            f"{sagas.ended(scope)} >= 10",
             wait="5m",
             severity="warning",
             summary=f"{{{{ $value | humanizePercentage }}}} of sagas {_SAGA} are undone or fail",

@@ -77,7 +77,7 @@ REWOUND: Final = Signal(
     expr=lambda scope: aggregate(
         "sum",
         _HOP,
-        scope.shared_increase(CONSUMER_REWOUND, by=(*_HOP, PARTITION), together="max"),
+        scope.shared_increase(CONSUMER_REWOUND, by=(*_HOP, PARTITION)),
     ),
     legend=_LEGEND,
     reporter=CONSUMER_STATUS,

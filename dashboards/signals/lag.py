@@ -204,7 +204,7 @@ LOST: Final = Signal(
     expr=lambda scope: aggregate(
         "sum",
         (GROUP, TOPIC),
-        scope.shared_increase(CONSUMER_LOST, by=(GROUP, TOPIC, PARTITION), together="max"),
+        scope.shared_increase(CONSUMER_LOST, by=(GROUP, TOPIC, PARTITION)),
     ),
     legend=_HOP,
     thresholds=(Threshold(1, "critical"),),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dashboards.model.labels import OUTCOME, PIPELINE, SAGA, STATE, STEP
+from dashboards.model.labels import COUNTED_BY, OUTCOME, PIPELINE, SAGA, STATE, STEP
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import NO_SAGAS, Signal, Threshold
+from tracing.core.semconv import BY_PROCESS
 from tracing.metrics.catalog import (
     SAGA_ACTIVE,
     SAGA_COMPENSATIONS,
@@ -20,6 +21,8 @@ from tracing.metrics.catalog import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dashboards.model.promql import Scope
     from tracing.metrics.metric import Metric
 
@@ -32,17 +35,25 @@ _NAME: Final = f"{{{{{PIPELINE}}}}} {{{{{SAGA}}}}}"
 _COMPENSATED_OR_FAILED: Final = f'{OUTCOME}=~"compensated|failed"'
 
 
-def _ended(scope: Scope, *where: str) -> str:
+def _counted(scope: Scope, metric: Metric, *where: str, by: Sequence[str], opened: str = "") -> str:
+    """Return a query for what processes have counted by themselves, or else what a store has."""
+    own = scope.increase(metric, *where, f'{COUNTED_BY}="{BY_PROCESS}"', by=by)
+    # What an earlier version has counted has no such label.
+    in_store = f'{COUNTED_BY}!="{BY_PROCESS}"'
+    stored = scope.stored_increase(
+        metric, *where, in_store, by=by, opened=opened, opened_by=_SAGA if opened else ()
+    )
+    return f"({own} or {stored})"
+
+
+def ended(scope: Scope, *where: str) -> str:
     """Return a query for the sagas that ended in the window, by name."""
-    increase = scope.shared_increase(SAGA_ENDED, *where, by=(*_SAGA, OUTCOME))
-    return aggregate("sum", _SAGA, increase)
+    return aggregate("sum", _SAGA, _counted(scope, SAGA_ENDED, *where, by=(*_SAGA, OUTCOME)))
 
 
 def _compensations(scope: Scope) -> str:
     """Return a query for the compensations in the window, the first of each step included."""
-    return scope.shared_increase(
-        SAGA_COMPENSATIONS, _NAMED, by=(*_SAGA, STEP), opened=_WITHOUT_STEP, opened_by=_SAGA
-    )
+    return _counted(scope, SAGA_COMPENSATIONS, _NAMED, by=(*_SAGA, STEP), opened=_WITHOUT_STEP)
 
 
 def _per_second(scope: Scope, increase: str) -> str:
@@ -103,10 +114,10 @@ OLDEST_IN_STATES: Final = Signal(
 )
 STARTED: Final = Signal(
     title="Started",
-    description="Sagas that start or end, per second. Replicas share a store, so the highest count "
-    "is the one of all.",
+    description="Sagas that start or end, per second."
+    " Where replicas share a store, the highest count is that of all.",
     unit="cps",
-    expr=lambda scope: _per_second(scope, scope.shared_increase(SAGA_STARTED, by=_SAGA)),
+    expr=lambda scope: _per_second(scope, _counted(scope, SAGA_STARTED, by=_SAGA)),
     legend=f"{_NAME} started",
 )
 ENDED: Final = Signal(
@@ -114,7 +125,7 @@ ENDED: Final = Signal(
     description="Sagas that end, per second. Compensated sagas were undone cleanly; failed ones "
     "need manual repair.",
     unit="cps",
-    expr=lambda scope: _per_second(scope, scope.shared_increase(SAGA_ENDED, by=(*_SAGA, OUTCOME))),
+    expr=lambda scope: _per_second(scope, _counted(scope, SAGA_ENDED, by=(*_SAGA, OUTCOME))),
     legend=f"{_NAME} {{{{{OUTCOME}}}}}",
 )
 FAILED: Final = Signal(
@@ -122,7 +133,7 @@ FAILED: Final = Signal(
     description="Sagas whose compensation could not finish, within the interval. Each needs manual "
     "repair.",
     unit="locale",
-    expr=lambda scope: scope.shared_increase(SAGA_ENDED, f'{OUTCOME}="failed"', by=_SAGA),
+    expr=lambda scope: _counted(scope, SAGA_ENDED, f'{OUTCOME}="failed"', by=_SAGA),
     legend=_NAME,
     thresholds=(Threshold(1, "critical"),),
     reporter=None,
@@ -132,7 +143,7 @@ COMPENSATION_RATE: Final = Signal(
     title="Share of sagas compensated or failed",
     description="Compensated and failed sagas, as a share of all that ended.",
     unit="percentunit",
-    expr=lambda scope: f"{_ended(scope, _COMPENSATED_OR_FAILED)} / ({_ended(scope)} > 0)",
+    expr=lambda scope: f"{ended(scope, _COMPENSATED_OR_FAILED)} / ({ended(scope)} > 0)",
     legend=_NAME,
     thresholds=(Threshold(0.1, "warning"), Threshold(0.5, "critical")),
 )

@@ -147,9 +147,9 @@ def late_joiner() -> dict[str, str]:
     }
 
 
-def ended(outcome: str, value: str, instance: str = "a") -> dict[str, str]:
-    labels = f'pipeline="orders", saga="place-order", outcome="{outcome}", instance="{instance}"'
-    return {f"pipeline_saga_ended_total{{{labels}}}": value}
+def ended(outcome: str, value: str, instance: str = "a", by: str = "store") -> dict[str, str]:
+    labels = f'pipeline="orders", saga="place-order", outcome="{outcome}", counted_by="{by}"'
+    return {f'pipeline_saga_ended_total{{{labels}, instance="{instance}"}}': value}
 
 
 def dead_letters(error: str, value: str, instance: str = "a") -> dict[str, str]:

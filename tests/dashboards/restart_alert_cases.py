@@ -38,7 +38,28 @@ RESTART_CASES: Final = (
     Case(
         alert="SagaFailed",
         about="some failed long ago, before a restart without a store",
-        series={**ended("failed", "3x80 _x80"), **ended("failed", "_x82 0x80", "b")},
+        series={
+            **ended("failed", "0x40 3x3040 _x80", by="process"),
+            **ended("failed", "_x3082 0x80", "b", "process"),
+        },
+        at="26h",
+        days=True,
+        firing=0,
+    ),
+    Case(
+        alert="SagaFailed",
+        about="two failed at the one of two processes without a store that had fewer",
+        series={
+            **ended("failed", "3x160", by="process"),
+            **ended("failed", "0x110 2x50", "b", "process"),
+        },
+        at="60m",
+        firing=1,
+    ),
+    Case(
+        alert="SagaFailed",
+        about="a store has forgotten old ones",
+        series={**ended("failed", "500x80 20x80"), **ended("failed", "500x81 20x80", "b")},
         at="60m",
         firing=0,
     ),

@@ -15,7 +15,7 @@ from tests.dashboards.promtool import check_queries
 from tracing.metrics import catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from dashboards.model.signal import Signal
@@ -26,17 +26,22 @@ SCOPE: Final = Scope.of(Config(), window="10m")
 CONSUMED: Final = 'messaging_client_consumed_messages_total{instance="orders-0"}'
 WAIT: Final = catalog.WAIT_DURATION.prometheus
 PART: Final = f'{HOP}, messaging_destination_partition_id="0"'
-# Counters that several processes share: sagas of one store, and what each monitor sees.
-SHARED: Final = {
+OF_SAGAS: Final = {
     sagas.FAILED: 'pipeline_saga_ended_total{saga="s", outcome="failed"',
     sagas.ENDED: 'pipeline_saga_ended_total{saga="s", outcome="failed"',
     sagas.STARTED: 'pipeline_saga_started_total{saga="s"',
     sagas.COMPENSATIONS: 'pipeline_saga_compensations_total{saga="s", step="refund"',
+}
+# Of these, each monitor counts the same.
+OF_MONITORS: Final = {
     lag.LOST: f"pipeline_consumer_lost_total{{{PART}",
     completeness.REWOUND: f"pipeline_consumer_rewound_total{{{PART}",
     cluster.LEADER_CHANGES: 'pipeline_cluster_leader_changes_total{job="m"',
 }
-OF_MONITORS: Final = (lag.LOST, completeness.REWOUND, cluster.LEADER_CHANGES)
+IN_STORE: Final = {signal: f'{series}, counted_by="store"' for signal, series in OF_SAGAS.items()}
+BY_PROCESS: Final = {
+    signal: f'{series}, counted_by="process"' for signal, series in OF_SAGAS.items()
+}
 EXTRAPOLATED: Final = 20 / 19
 """Prometheus extrapolates the 19 intervals that are in the window to 20."""
 
@@ -105,14 +110,14 @@ def test_the_mean_after_a_restart_is_that_of_the_new_values(binaries: Path, tmp_
 def _check_shared(
     values: Mapping[str, str],
     counted: float,
-    signals: Collection[Signal],
+    signals: Mapping[Signal, str],
     binaries: Path,
     folder: Path,
 ) -> None:
     """Check counters that several processes report, each with its values."""
     series = {
-        f'{SHARED[signal]}, instance="{name}"}}': value
-        for signal in signals
+        f'{start}, instance="{name}"}}': value
+        for start in signals.values()
         for name, value in values.items()
     }
     expected = [
@@ -123,11 +128,12 @@ def _check_shared(
 
 
 @pytest.mark.parametrize("ended", [117, 114, 106])
+@pytest.mark.parametrize("signals", [OF_MONITORS, BY_PROCESS])
 def test_what_an_ended_process_has_counted_is_not_new(
-    ended: int, binaries: Path, tmp_path: Path
+    ended: int, signals: Mapping[Signal, str], binaries: Path, tmp_path: Path
 ) -> None:
     values = {"a": f"7x{ended} _x80", "b": f"_x{ended + 2} 0x80"}
-    _check_shared(values, 0, SHARED, binaries, tmp_path)
+    _check_shared(values, 0, signals, binaries, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -138,16 +144,57 @@ def test_what_an_ended_process_has_counted_is_not_new(
         pytest.param("7x95 _x100", "_x90 0x20 1x80", 1, id="before the window"),
     ],
 )
-def test_without_a_store_a_new_process_counts_from_zero(
-    old: str, new: str, counted: int, binaries: Path, tmp_path: Path
+@pytest.mark.parametrize("signals", [OF_MONITORS, BY_PROCESS])
+def test_a_new_process_counts_from_zero(
+    old: str,
+    new: str,
+    counted: int,
+    signals: Mapping[Signal, str],
+    binaries: Path,
+    tmp_path: Path,
 ) -> None:
-    _check_shared({"a": old, "b": new}, counted, SHARED, binaries, tmp_path)
+    _check_shared({"a": old, "b": new}, counted, signals, binaries, tmp_path)
 
 
-def test_without_a_store_what_two_processes_count_adds_up(binaries: Path, tmp_path: Path) -> None:
-    of_sagas = [signal for signal in SHARED if signal not in OF_MONITORS]
-    values = {"a": "_x102 5x8 _x80", "b": "_x112 0x3 2x80"}
-    _check_shared(values, 7, of_sagas, binaries, tmp_path)
+@pytest.mark.parametrize(
+    ("values", "counted"),
+    [
+        pytest.param({"a": "_x102 5x8 _x80", "b": "_x112 0x3 2x80"}, 7, id="one after the other"),
+        pytest.param({"a": "3x200", "b": "0x112 2x80"}, 2, id="the one that had fewer"),
+        pytest.param({"a": "0+1x200", "b": "0+1x200"}, 40, id="both all the time"),
+    ],
+)
+def test_without_a_store_what_two_processes_count_adds_up(
+    values: Mapping[str, str], counted: int, binaries: Path, tmp_path: Path
+) -> None:
+    _check_shared(values, counted, BY_PROCESS, binaries, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "counted"),
+    [
+        pytest.param({"a": "500x110 20x80", "b": "500x111 20x80"}, 0, id="old ones are deleted"),
+        pytest.param(
+            {"a": "30x102 0+3x10 30x80", "b": "30x102 0+3x10 30x80"}, 0, id="they are rebuilt"
+        ),
+        pytest.param(
+            {"a": "30x95 0+3x10 30x80", "b": "30x95 0+3x10 30x80"},
+            # The window begins with 12.
+            18,
+            id="they are still being rebuilt when the window begins",
+        ),
+        pytest.param(
+            {"a": "500x80 _x120", "b": "_x82 0x24 3x80"}, 3, id="a new store, a while ago"
+        ),
+        pytest.param({"a": "3x110 4x80", "b": "3x110 4x80"}, 1, id="one, and two replicas"),
+        pytest.param({"a": "3x110 _x80", "b": "_x112 4x80"}, 1, id="one during a restart"),
+        pytest.param({"a": "_x110 7x80"}, 0, id="a new Prometheus"),
+    ],
+)
+def test_of_a_store_only_what_is_above_the_last_total_is_new(
+    values: Mapping[str, str], counted: int, binaries: Path, tmp_path: Path
+) -> None:
+    _check_shared(values, counted, IN_STORE, binaries, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -158,10 +205,11 @@ def test_without_a_store_what_two_processes_count_adds_up(binaries: Path, tmp_pa
         ("0x102 1x6 0x3 2x80", 3),
     ],
 )
-def test_without_a_store_a_process_counts_from_zero_also_as_the_same_series(
-    values: str, counted: int, binaries: Path, tmp_path: Path
+@pytest.mark.parametrize("signals", [OF_MONITORS, BY_PROCESS])
+def test_a_process_counts_from_zero_also_as_the_same_series(
+    values: str, counted: int, signals: Mapping[Signal, str], binaries: Path, tmp_path: Path
 ) -> None:
-    _check_shared({"a": values}, counted, SHARED, binaries, tmp_path)
+    _check_shared({"a": values}, counted, signals, binaries, tmp_path)
 
 
 def test_what_two_monitors_see_counts_once(binaries: Path, tmp_path: Path) -> None:

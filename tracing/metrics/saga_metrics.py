@@ -13,16 +13,21 @@ SAGA_STARTED: Final = Metric(
     name="pipeline.saga.started",
     kind="counter",
     unit="{saga}",
-    description="Sagas that have started. With a durable store, all replicas report the same "
-    "number: take the maximum, not the sum.",
-    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL),
+    description="Sagas that have started. What a durable store has counted is the same number on "
+    "all replicas: take the maximum. Of what processes count by themselves, take the sum.",
+    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL, semconv.COUNTED_BY_LABEL),
 )
 SAGA_ENDED: Final = Metric(
     name="pipeline.saga.ended",
     kind="counter",
     unit="{saga}",
-    description="Sagas that have ended, by outcome. With a durable store, take the maximum too.",
-    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL, semconv.OUTCOME_LABEL),
+    description="Sagas that have ended, by outcome. Of a durable store, take the maximum too.",
+    labels=(
+        semconv.PIPELINE_LABEL,
+        semconv.SAGA_LABEL,
+        semconv.OUTCOME_LABEL,
+        semconv.COUNTED_BY_LABEL,
+    ),
 )
 SAGA_DURATION: Final = Metric(
     name="pipeline.saga.duration",
@@ -44,9 +49,13 @@ SAGA_COMPENSATIONS: Final = Metric(
     name="pipeline.saga.compensations",
     kind="counter",
     unit="{step}",
-    description="Compensations that were done, by name. With a durable store, take the maximum "
-    "too.",
-    labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL, semconv.STEP_LABEL),
+    description="Compensations that were done, by name. Of a durable store, take the maximum too.",
+    labels=(
+        semconv.PIPELINE_LABEL,
+        semconv.SAGA_LABEL,
+        semconv.STEP_LABEL,
+        semconv.COUNTED_BY_LABEL,
+    ),
 )
 SAGA_ACTIVE: Final = Metric(
     name="pipeline.saga.active",

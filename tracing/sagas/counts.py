@@ -32,6 +32,7 @@ class SagaSeries:
             semconv.PIPELINE_LABEL: telemetry.pipeline,
             semconv.SAGA_LABEL: saga,
         }
+        self._counted = {**self._attributes, semconv.COUNTED_BY_LABEL: semconv.BY_PROCESS}
         self._counting = counting
         self._steps: dict[tuple[str, StepOutcome], Durations] = {}
         self._undone: dict[str, Count] = {}
@@ -42,12 +43,12 @@ class SagaSeries:
             for outcome in SAGA_OUTCOMES
         }
         if counting:
-            self._started = metrics.count(catalog.SAGA_STARTED, self._attributes)
+            self._started = metrics.count(catalog.SAGA_STARTED, self._counted)
             # A series without a step, so that there is a 0 before the first compensation.
-            metrics.count(catalog.SAGA_COMPENSATIONS, self._attributes)
+            metrics.count(catalog.SAGA_COMPENSATIONS, self._counted)
             self._ended = {
                 outcome: metrics.count(
-                    catalog.SAGA_ENDED, {**self._attributes, semconv.OUTCOME_LABEL: outcome}
+                    catalog.SAGA_ENDED, {**self._counted, semconv.OUTCOME_LABEL: outcome}
                 )
                 for outcome in SAGA_OUTCOMES
             }
@@ -84,6 +85,6 @@ class SagaSeries:
             count = self._undone.get(step)
             if count is None:
                 count = self._undone[step] = self._metrics.count(
-                    catalog.SAGA_COMPENSATIONS, {**self._attributes, semconv.STEP_LABEL: step}
+                    catalog.SAGA_COMPENSATIONS, {**self._counted, semconv.STEP_LABEL: step}
                 )
             count.value += 1

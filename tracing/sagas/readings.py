@@ -142,16 +142,18 @@ class SagaReadings:
             self._health, self._read_at, self._served = health, monotonic(), set()
 
     def _started(self, health: SagaHealth) -> Series:
-        yield self._series(), health.started
+        yield self._total(), health.started
 
     def _ended(self, health: SagaHealth) -> Series:
         for outcome in SAGA_OUTCOMES:
-            yield self._series(**{semconv.OUTCOME_LABEL: outcome}), health.ended.get(outcome, 0)
+            yield self._total(**{semconv.OUTCOME_LABEL: outcome}), health.ended.get(outcome, 0)
 
     def _compensations(self, health: SagaHealth) -> Series:
         # A series without a step, so that there is a 0 before the first compensation.
-        yield self._series(), 0
-        yield from self._capped(semconv.STEP_LABEL, health.compensations, self._compensated)
+        yield self._total(), 0
+        capped = self._capped(semconv.STEP_LABEL, health.compensations, self._compensated)
+        for labels, total in capped:
+            yield self._total(**labels), total
 
     def _active(self, health: SagaHealth) -> Series:
         yield from self._capped(semconv.STATE_LABEL, health.active, self._states)
@@ -192,7 +194,10 @@ class SagaReadings:
         for labels, age_ns in self._capped(semconv.STATE_LABEL, ages, self._waits, together=max):
             yield labels, age_ns / 1e9
 
-    def _series(self, **labels: str) -> Labels:
+    def _total(self, **labels: str | int) -> Labels:
+        return self._series(**labels, **{semconv.COUNTED_BY_LABEL: semconv.BY_STORE})
+
+    def _series(self, **labels: str | int) -> Labels:
         return {
             semconv.PIPELINE_LABEL: self._telemetry.pipeline,
             semconv.SAGA_LABEL: self._saga,

@@ -22,7 +22,7 @@ class SagaHealth:
         oldest_started_ns: When the oldest active saga started, unix ns; `None` without any.
         moved_ns: When the active saga that has been in a state the longest came into it, by state,
             unix ns. Empty if the store does not know.
-        started: All sagas that ever started.
+        started: All sagas that ever started. This and the other totals must not fall.
         ended: All sagas that ever ended, by outcome.
         compensations: All steps ever undone, by the name of the compensation.
     """
@@ -39,8 +39,10 @@ class SagaHealth:
 class SagaHealthSource(Protocol):
     """Reads health from the store in which an orchestrator keeps its sagas.
 
-    `tracing.sql.SqlSagas.on` returns one for SQLAlchemy. Totals must survive a crash: update them
-    in the transaction that starts or ends a saga, or count rows.
+    `tracing.sql.SqlSagas.on` returns one for SQLAlchemy. Totals must survive a crash and
+    must not fall: update them in the transaction that starts or ends a saga, or count rows, if no
+    row is ever deleted. Dashboards and alerts miss what is counted just after a total has fallen,
+    and take for new what is counted a second time.
     """
 
     async def health(self, saga: str, now_ns: int) -> SagaHealth:
