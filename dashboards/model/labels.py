@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tracing.metrics.catalog import CONSUMER_LAG, CONSUMER_LAG_TIME, END_TO_END_DURATION
+from tracing.metrics.catalog import (
+    CONSUMER_LAG,
+    CONSUMER_LAG_TIME,
+    END_TO_END_DURATION,
+    SAGA_OVERDUE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +58,7 @@ COUNTED: Final = "counted"
 STOP: Final = "stop"
 """A type of message at a hop, as one text; queries add it."""
 ELSEWHERE: Final = "elsewhere"
-"""Whether records are stuck at another group than a stalled one; alerts on objectives add it."""
+"""Whether flows are late for another reason than a stalled group; alerts on objectives add it."""
 NOTE: Final = "note"
 """What a number means at the moment; queries add it."""
 COMMAND: Final = "command"
@@ -90,9 +95,8 @@ RECORDED_WINDOWS: Final = ("5m", "30m", "1h", "6h", "3d")
 """The windows over which flows are recorded: those of the burn rates."""
 RECORDED_ON_THE_WAY: Final = f"pipeline_group_topic:{END_TO_END_DURATION.prometheus}:on_the_way"
 RECORDED_HELD_UP: Final = "pipeline_group_topic:pipeline_held_up_seconds:max"
-
-
-RECORDED_ELSEWHERE: Final = "pipeline_objective_group:pipeline_stuck_elsewhere:share5m"
+RECORDED_BEFORE_SAGAS: Final = f"pipeline_group:{SAGA_OVERDUE.prometheus}:on_the_way"
+RECORDED_ELSEWHERE: Final = "pipeline_objective_group:pipeline_late_elsewhere:share5m"
 
 
 def recorded_arrivals(window: str) -> str:

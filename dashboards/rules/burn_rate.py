@@ -164,9 +164,9 @@ def _too_many_late(scope: Scope, objective: Objective, window: BurnWindow) -> st
     pipelines = f"max by ({PIPELINE}, {OBJECTIVE}) ({both})"
     if not scope.ruleset:  # Grafana has no rules that silence alerts
         return pipelines
-    stuck = scope.select_recorded(RECORDED_ELSEWHERE, where=_of(objective))
+    other = scope.select_recorded(RECORDED_ELSEWHERE, where=_of(objective))
     # For a moment, a group that has just died is not known to be dead.
-    elsewhere = f"on ({PIPELINE}) (count_over_time(({stuck} > {limit})[2m:30s]) >= 4)"
+    elsewhere = f"on ({PIPELINE}) (count_over_time(({other} > {limit})[2m:30s]) >= 4)"
     return (
         f'label_replace({pipelines} and {elsewhere}, "{ELSEWHERE}", "true", "", "") '
         f"or {pipelines} unless {elsewhere}"

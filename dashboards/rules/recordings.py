@@ -9,6 +9,7 @@ from dashboards.durations import seconds_of
 from dashboards.model.labels import (
     OBJECTIVE,
     RECORDED_ARRIVED,
+    RECORDED_BEFORE_SAGAS,
     RECORDED_ELSEWHERE,
     RECORDED_HELD_UP,
     RECORDED_LAG,
@@ -23,10 +24,10 @@ from dashboards.model.promql import Scope
 from dashboards.model.rule import Recording
 from dashboards.rules.burn_rate import WINDOWS
 from dashboards.signals import lag
-from dashboards.signals.elsewhere import stuck_elsewhere
+from dashboards.signals.elsewhere import late_elsewhere
 from dashboards.signals.held_up import held_up
 from dashboards.signals.known_hops import A_WEEK, all_arrivals_in, remembered_arrivals
-from dashboards.signals.late_flows import names_hops, on_the_way
+from dashboards.signals.late_flows import names_hops, on_the_way, on_the_way_of_sagas
 from dashboards.signals.objectives import enough_flows, late_shares
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from dashboards.config import Config, Objective
 
-_HELD_UP_OVER: Final = "5m"
+_SHORT: Final = "5m"
 _SLOW_FROM_S: Final = 2 * 3600
 
 
@@ -59,11 +60,7 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
             for window in RECORDED_WINDOWS
         ),
         *_on_the_way(with_hops, config.objectives),
-        Recording(
-            record=RECORDED_ELSEWHERE,
-            expr=stuck_elsewhere(replace(with_hops, window=_HELD_UP_OVER), config.objectives),
-        ),
-        Recording(record=RECORDED_HELD_UP, expr=held_up(replace(with_hops, window=_HELD_UP_OVER))),
+        Recording(record=RECORDED_HELD_UP, expr=held_up(replace(with_hops, window=_SHORT))),
         *(
             Recording(
                 record=record(window),
@@ -75,6 +72,13 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
                 (recorded_flows, enough_flows, sorted(longs, key=seconds_of)),
             )
             for window in chosen
+        ),
+        Recording(
+            record=RECORDED_BEFORE_SAGAS, expr=on_the_way_of_sagas(with_hops, A_WEEK), slow=True
+        ),
+        Recording(
+            record=RECORDED_ELSEWHERE,
+            expr=late_elsewhere(replace(with_hops, window=_SHORT), config.objectives),
         ),
     )
 

@@ -53,6 +53,7 @@ _MOST_HOPS_BEFORE: Final = 4
 """Each makes the queries longer."""
 _DEAD_LETTER_TOPIC: Final = ".+[.]dlq"
 _LATELY: Final = "10m"
+_RECENTLY: Final = "2h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +219,34 @@ def on_the_way(scope: Scope, objective: Objective, within: str) -> str:
         within: How long they are remembered: a duration, or a range with a resolution, at which it
             looks at what is added up.
     """
+    own = known_hops(scope, *matchers(objective))
+    readers = _readers(scope, *_pipeline(objective), within=within)
+    return _and_before(scope, own, readers, within)
+
+
+def on_the_way_of_sagas(scope: Scope, within: str) -> str:
+    """Return a query for the hops whose halt keeps sagas from ending, with their service.
+
+    These are the hops of the services that run the sagas of a pipeline, and those before them.
+
+    Args:
+        scope: The scope of the query.
+        within: As for `on_the_way`.
+    """
+    readers = _readers(scope, within=within)
+    sagas = _within(scope.select(SAGA_OVERDUE), (SERVICE, PIPELINE), within)
+    own = aggregate("group", FLOW_HOP, f"{readers} and on ({SERVICE}, {PIPELINE}) {sagas}")
+    hops = _and_before(scope, own, readers, within)
+    return aggregate(
+        "group", (SERVICE, PIPELINE, GROUP), f"{readers} and on ({', '.join(FLOW_HOP)}) {hops}"
+    )
+
+
+def _and_before(scope: Scope, own: str, readers: str, within: str) -> str:
+    """Return a query for hops and those before them, of those that services read."""
     sent = scope.select(SENT_MESSAGES, f'{TOPIC}!~"{_DEAD_LETTER_TOPIC}"')
-    arrivals = scope.select(END_TO_END_DURATION, *_pipeline(objective), part="count")
     senders = _within(sent, (SERVICE, TOPIC), within)
-    readers = _within(arrivals, (SERVICE, *FLOW_HOP), within)
-    own = hops = known_hops(scope, *matchers(objective))
+    hops = own
     for _ in range(_MOST_HOPS_BEFORE):
         to_them = f"{senders} and on ({TOPIC}) {aggregate('group', (TOPIC,), hops)}"
         before = f"{readers} and on ({SERVICE}) {aggregate('group', (SERVICE,), to_them)}"
@@ -230,9 +254,16 @@ def on_the_way(scope: Scope, objective: Objective, within: str) -> str:
     return hops
 
 
+def _readers(scope: Scope, *where: str, within: str) -> str:
+    arrivals = scope.select(END_TO_END_DURATION, *where, part="count")
+    return _within(arrivals, (SERVICE, *FLOW_HOP), within)
+
+
 def _within(series: str, by: Sequence[str], within: str) -> str:
     if ":" in within:
-        return f"last_over_time({aggregate('group', by, series)}[{within}])"
+        # Which looks at full hours only, at which what is new has not been there.
+        lately = aggregate("group", by, f"last_over_time({series}[{_RECENTLY}])")
+        return f"({lately} or last_over_time({aggregate('group', by, series)}[{within}]))"
     return aggregate("group", by, f"last_over_time({series}[{within}])")
 
 

@@ -128,6 +128,12 @@ CHOSEN_CASES: Final = (
     Case(alert="EndToEndOutage", about="a hop before that of the objective is behind",
          series={**_FLOWS, **behind("payment", "orders.events")}, at="66m", firing=1,
          config=_DELIVERED),
+    Case(alert="EndToEndOutage", about="a hop before that of the objective died while it was new",
+         series={**hop("payment", "orders.events", "_x124 0+300x100 _x60", "payments.events"),
+                 **hop("shipping", "payments.events", "_x124 0+300x100 30000x60"),
+                 **{name: values.replace("0x120 ", "_x124 0x100 ")
+                    for name, values in behind("payment", "orders.events").items()}},
+         at="116m", firing=1, config=_DELIVERED),
     Case(alert="EndToEndOutage", about="a side branch of the objective is behind",
          series={**_FLOWS, **behind("reports", "orders.events")}, at="66m", firing=0,
          config=_DELIVERED),

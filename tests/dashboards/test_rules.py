@@ -27,7 +27,8 @@ from dashboards.rules.grafana import grafana_alerting
 from dashboards.rules.recordings import make_recordings
 from dashboards.signals import lag
 from tests.dashboards.alert_cases import CASES
-from tests.dashboards.alert_series import Case, outage, thinned
+from tests.dashboards.alert_series import Case, thinned
+from tests.dashboards.another_cause import ANOTHER_CAUSE
 
 CONFIG = Config()
 RUNBOOK = Path(dashboards.__file__).parent / "runbook.md"
@@ -146,39 +147,14 @@ def test_an_alert_fires_when_it_should_with_the_longest_export_interval(
     _check_query(binaries, tmp_path, seldom, query, {"{}": case.firing}, "2m")
 
 
-_OTHER_HOP = 'messaging_consumer_group_name="other", messaging_destination_name="o"'
-_OTHER = {
-    f'pipeline_end_to_end_duration_seconds_bucket{{pipeline="orders", le="5", {_OTHER_HOP}}}':
-        "0+300x120 36000x40",
-    f'pipeline_end_to_end_duration_seconds_count{{pipeline="orders", {_OTHER_HOP}}}':
-        "0+300x120 36000x40",
-    f"pipeline_consumer_lag{{{_OTHER_HOP}}}": "0x160",
-    f"pipeline_consumer_lag_time_seconds{{{_OTHER_HOP}}}": "0x160",
-}  # fmt: skip
-_DEAD = {'pipeline_consumer_status{messaging_consumer_group_name="g", status="dead"}':
-         "0x122 1x38"}  # fmt: skip
-
-
 @pytest.mark.integration
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("about", "others", "elsewhere"),
-    [
-        ("a dead group is all of it", _DEAD, 0),
-        ("another group gives up on all at the same time",
-         {**_DEAD, **_OTHER,
-          f'pipeline_dead_letters_total{{{_OTHER_HOP}, error_type="E"}}': "0x120 0+300x40"}, 1),
-        ("another group does not know of it", {**_DEAD, **_OTHER}, 0),
-        ("no group is dead",
-         {**_OTHER,
-          f'pipeline_dead_letters_total{{{_OTHER_HOP}, error_type="E"}}': "0x120 0+300x40"}, 0),
-    ],
-)  # fmt: skip
+    ("case", "elsewhere"), ANOTHER_CAUSE, ids=[case.about for case, _ in ANOTHER_CAUSE]
+)
 def test_an_outage_says_whether_a_dead_group_is_all_of_it(
-    about: str, others: dict[str, str], elsewhere: int, binaries: Path, tmp_path: Path
+    case: Case, elsewhere: bool, binaries: Path, tmp_path: Path
 ) -> None:
-    case = Case(alert="EndToEndOutage", about=about, series={**outage(), **others}, at="70m",
-                firing=1)  # fmt: skip
     fired = 'ALERTS{alertname="EndToEndOutage", alertstate="firing", elsewhere'
     with_it, without = (f"(count({fired}{how}}}) or vector(0))" for how in ('="true"', '=""'))
     query = f"{with_it} + 10 * {without}"
