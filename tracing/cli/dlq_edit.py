@@ -20,7 +20,7 @@ from tracing.cli.options import (
     replay_topic_option,
     yes_option,
 )
-from tracing.cli.terminal import confirm
+from tracing.cli.terminal import ask, confirm
 from tracing.core.text import printable
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _edited(draft: Draft, *, yes: bool) -> bytes:
                 if yes:
                     raise click.ClickException(f"nothing was sent: {error}") from None
                 click.echo(printable(str(error)), err=True)
-                click.confirm("Edit again?", default=True, abort=True, err=True)
+                ask("Edit again?", default=True)
                 continue
             for line in draft.diff(content):
                 click.secho(printable(line, _LINE), err=True, fg=_COLOURS.get(line[:1]))

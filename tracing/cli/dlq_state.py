@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from tracing.cli.terminal import ask
 from tracing.core.text import printable
 from tracing.core.times import iso_time
 from tracing.delivery.dead_letter_names import REPLAY_TOPIC
@@ -126,7 +127,7 @@ def ask_again(again: Again, *, yes: bool) -> None:
             f"nothing was sent, and there is no terminal to ask at. Selected: {again}. --yes "
             "replays them again; --not-replayed leaves out those that were replayed"
         )
-    click.confirm(f"Selected: {again}. Replay these again?", abort=True, err=True)
+    ask(f"Selected: {again}. Replay these again?")
 
 
 def is_pending(dead_letter: Letter, status: ReplayStatus) -> bool:

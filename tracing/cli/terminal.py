@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
@@ -79,6 +81,25 @@ def waiting(what: str, seconds: float | None) -> Iterator[Callable[[], None]]:
         yield status.stop
 
 
+def ask(question: str, *, default: bool = False) -> None:
+    """Ask at the terminal, and go on only if the answer is yes.
+
+    Ctrl-C at the question ends the command. In a running event loop it would otherwise only cancel
+    the task, which notices nothing before the question is answered.
+
+    Raises:
+        click.Abort: The answer is no.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        click.confirm(question, default=default, abort=True, err=True)
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        click.confirm(question, default=default, abort=True, err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def confirm(
     question: str, *, yes: bool, otherwise: str = "add --yes, or select dead letters"
 ) -> None:
@@ -97,7 +118,7 @@ def confirm(
         return
     if not sys.stdin.isatty():
         raise click.UsageError(f"there is no terminal to ask at: {otherwise}")
-    click.confirm(question, abort=True, err=True)
+    ask(question)
 
 
 def fail(message: str, *, quiet: bool) -> NoReturn:
