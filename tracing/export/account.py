@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from tracing.core import semconv
 from tracing.core.ids import in_forked_child
 from tracing.core.log import EventLog
+from tracing.core.text import counted
 from tracing.metrics.catalog import EXPORT_TIME, TELEMETRY_DROPPED
 
 if TYPE_CHECKING:
@@ -121,11 +122,11 @@ class ExportAccount:
             if first:
                 self._logged.add((signal, way))
         if first:
+            was = _WAYS[way] if items > 1 else _WAYS[way].replace("were", "was", 1)
             _logger.warning(
-                "%d %s %s%s; further ones are only counted, in %s",
-                items,
-                _NAMES[signal],
-                _WAYS[way],
+                "%s %s%s; further ones are only counted, in %s",
+                counted(items, _NAMES[signal].removesuffix("s")),
+                was,
                 f" ({cause})" if cause else "",
                 TELEMETRY_DROPPED.name,
             )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tracing.core.ids import in_forked_child
 from tracing.core.log import EventLog, warn_once
+from tracing.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -122,7 +123,9 @@ def _log_losses(
     for ending, earlier in zip(endings, before, strict=True):
         for name, items in ending.account.losses().items():
             lost[name] = lost.get(name, 0) + items - earlier[name]
-    said = ", ".join(f"{items} {name}" for name, items in lost.items() if items)
+    said = ", ".join(
+        counted(items, name.removesuffix("s")) for name, items in lost.items() if items
+    )
     if said:
         causes = {ending.account.cause for ending in endings if ending.account.cause}
         why = f"; last cause: {min(causes)}" if causes else ""

@@ -30,6 +30,18 @@ def test_an_error_of_the_exporter_is_counted_and_still_raised() -> None:
     assert {"span_export": 1} == _losses(account)
 
 
+@pytest.mark.parametrize(
+    ("items", "line"),
+    [(1, "1 log record was rejected by the "), (2, "2 log records were rejected by the ")],
+)
+def test_the_first_loss_is_logged_with_its_count(
+    items: int, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ExportAccount().lost(items, "logs", "rejected")
+
+    assert caplog.messages[0].startswith(line)
+
+
 def _losses(account: ExportAccount) -> dict[str, float]:
     """Return the counted lost spans, by reason."""
     keeps = InMemoryMetricReader()

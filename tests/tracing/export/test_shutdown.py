@@ -76,7 +76,7 @@ def test_all_signals_stop_together_within_the_time_and_the_losses_are_one_line(
     lost = providers.account.losses()
     assert {"spans": 500, "metric points": 1, "log records": 2} == lost
     (line,) = [record.getMessage() for record in caplog.records if record.name == "tracing"]
-    assert "500 spans, 1 metric points, 2 log records" in line
+    assert "500 spans, 1 metric point, 2 log records" in line
 
 
 def test_a_healthy_collector_causes_no_loss(
