@@ -80,6 +80,9 @@ class Program:
         except click.exceptions.NoArgsIsHelpError as help_wanted:
             click.echo(help_wanted.format_message(), err=True)
             return WRONG_USAGE
+        except click.UsageError as error:
+            # click lists choices in lines of their own, and parsers show where they stopped.
+            return self._end(" ".join(error.format_message().split()), error.exit_code)
         except click.ClickException as error:
             return self._end(error.format_message(), error.exit_code)
         except click.Abort:

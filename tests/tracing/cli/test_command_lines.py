@@ -99,6 +99,35 @@ def test_wrong_usage_is_one_line_that_begins_with_the_program(
     assert "\x1b" not in line
 
 
+@pytest.mark.parametrize(
+    ("package", "arguments", "message"),
+    [
+        (
+            "demo_pipeline",
+            ["replay"],
+            "Missing option '--read-model'. Choose from: orders, products",
+        ),
+        ("dashboards", ["generate", "--config", "a.yaml"], "did not find expected ',' or ']' in "),
+    ],
+)
+def test_wrong_usage_that_click_or_a_parser_tells_in_lines_is_one(
+    package: str,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text("a: [1")
+
+    assert 2 == run_program(package, *arguments)
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{package}: ")
+    assert message in line
+
+
 @pytest.mark.parametrize("package", PROGRAMS)
 def test_ctrl_c_is_one_line(
     package: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
