@@ -49,7 +49,6 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
     return (
         Recording(record=RECORDED_LAG, expr=lag.RECORDS.expr(scope)),
         Recording(record=RECORDED_LAG_TIME, expr=lag.SECONDS.expr(scope)),
-        Recording(record=RECORDED_ARRIVED, expr=remembered_arrivals(with_hops)),
         # Rules of a group run in their order, so those below use these of the same moment.
         *(
             Recording(
@@ -59,6 +58,7 @@ def make_recordings(config: Config) -> tuple[Recording, ...]:
             )
             for window in RECORDED_WINDOWS
         ),
+        Recording(record=RECORDED_ARRIVED, expr=remembered_arrivals(with_hops)),
         *_on_the_way(with_hops, config.objectives),
         Recording(record=RECORDED_HELD_UP, expr=held_up(replace(with_hops, window=_SHORT))),
         *(

@@ -27,8 +27,18 @@ HOP: Final = (GROUP, TOPIC)
 FLOW_HOP: Final = (PIPELINE, *HOP)
 OF_ALL_PIPELINES: Final = labels_of(END_TO_END_DURATION) - {PIPELINE}
 """The labels that variables filter where the flows of all pipelines count."""
-_LATELY: Final = "15m"
 A_WEEK: Final = "7d:1h"
+_NOW: Final = "5m"
+_LATELY: Final = "30m"
+"""Longer than a rolling restart. The last number of a hop is that of such a window."""
+_SINCE: Final = "25m"
+"""A hop that reported then did so in the first minutes of the window."""
+_IDLE_FOR: Final = "1d"
+"""How long a pipeline is known that nothing reports at a hop that works.
+
+Most likely, another one has replaced it. But after a restart, a pipeline has no series until its
+next flow either, and that may be a matter of the next morning.
+"""
 
 
 def known_hops(
@@ -62,9 +72,10 @@ def known_arrivals(scope: Scope, *where: str, among: Collection[str] | None = No
         series = _recorded(scope, RECORDED_ARRIVED, *where, among=among)
         return aggregate("sum", FLOW_HOP, series)
     arrivals = _arrivals(scope, *where, among=among)
-    earlier = f"last_over_time({_counted(scope, arrivals)}[{A_WEEK}])"
-    hours = f"last_over_time({arrivals}[{REMEMBERED_FOR}])"
-    return f"({_counted(scope, hours)} or ({earlier} unless on ({_on_hop()}) {_heard_of(scope)}))"
+    total = _counted(scope, arrivals)
+    hours = _counted(scope, f"last_over_time({arrivals}[{REMEMBERED_FOR}])")
+    dead = f"last_over_time({total}[{A_WEEK}]) unless on ({_on_hop()}) {_heard_of(scope)}"
+    return f"({hours} or {dead} or 0 * last_over_time({total}[{_IDLE_FOR}:1h]))"
 
 
 def known_pipelines_before(scope: Scope, *where: str) -> str:
@@ -80,22 +91,46 @@ def known_pipelines_before(scope: Scope, *where: str) -> str:
 
 
 def remembered_arrivals(scope: Scope) -> str:
-    """Return the query whose result is recorded: where flows arrived lately, or did so last.
+    """Return the query whose result is recorded: where flows arrive, or the number when they did.
 
-    The number of a hop at which nothing arrives any longer is the one before, for as long as a
-    process or the lag monitor reports its group. That number is a recorded series itself: to read
-    the histograms of a week again each time would take seconds. A pipeline that others have
-    replaced at a hop is forgotten.
+    The number of a pipeline at a hop at which none of its flows arrive any longer is:
+
+    - the one before, while a process reports its series: it is idle;
+    - the one before, while no process reports any series of the hop: it is dead. It is known for
+      as long as a process or the lag monitor reports its group;
+    - 0, if processes report only other pipelines of the hop. It is known for a day, without a part
+      of what waits there, and then forgotten.
+
+    The number before is a recorded series itself: to read the histograms of a week again each time
+    would take seconds.
     """
-    lately = all_arrivals_in(replace(scope, window=_LATELY))
-    recorded = scope.select_recorded(RECORDED_ARRIVED)
+    now, lately = (
+        arrivals_in(replace(scope, window=window), among=OF_ALL_PIPELINES)
+        for window in (_NOW, _LATELY)
+    )
+    series = _recorded(scope, RECORDED_ARRIVED, among=OF_ALL_PIPELINES)
+    before = aggregate("sum", FLOW_HOP, series)
+    week = aggregate("sum", FLOW_HOP, f"last_over_time({series}[{A_WEEK}])")
     hours = _counted(scope, f"last_over_time({_arrivals(scope, among=OF_ALL_PIPELINES)}"
                      f"[{REMEMBERED_FOR}])")  # fmt: skip
-    before = _else(recorded, _else(hours, f"last_over_time({recorded}[{A_WEEK}])"))
+    # At a hop that is recorded, those that are not have been forgotten.
+    at_all = f"({before} or ({week} or {hours}) unless on ({_on_hop()}) {before})"
     reported = (
         f"({aggregate('group', (GROUP,), scope.select(CONSUMER_LAG))} or {_heard_of(scope, GROUP)})"
     )
-    return _else(f"({lately} > 0)", f"({before} and on ({GROUP}) {reported})")
+    works = f"({_reports(scope, _NOW)} and {_reports(scope, _NOW, _SINCE)})"
+    day = aggregate("sum", FLOW_HOP, f"last_over_time({_reported(scope, _LATELY)}"
+                    f"[{_IDLE_FOR}:{_LATELY}])")  # fmt: skip
+    # What has not worked for a day may not have come to the flows of all its pipelines yet.
+    absent = f"({day} or {before} unless on ({_on_hop()}) {_reports(scope, _NOW, _IDLE_FOR)})"
+    return " or ".join(
+        (
+            f"({lately} and {now} > 0)",
+            f"(({before} or {week}) and {lately})",
+            f"({at_all} and on ({GROUP}) {reported} unless on ({_on_hop()}) {works})",
+            f"0 * ({absent} and on ({_on_hop()}) {works})",
+        )
+    )
 
 
 def arrivals_in(
@@ -131,9 +166,15 @@ def _recorded(scope: Scope, record: str, *where: str, among: Collection[str] | N
     return scope.select_recorded(record, *labels, where=", ".join([*matchers, *where]))
 
 
-def _else(query: str, other: str) -> str:
-    """Return a query for one, and for the other at hops that the first does not have."""
-    return f"({query} or ({other} unless on ({_on_hop()}) {query}))"
+def _reported(scope: Scope, window: str) -> str:
+    """Return the recorded series of the hops that processes reported within a window."""
+    return _recorded(scope, recorded_arrivals(window), among=OF_ALL_PIPELINES)
+
+
+def _reports(scope: Scope, window: str, ago: str = "") -> str:
+    """Return a query for the hops of which processes report, or reported some time ago."""
+    offset = f" offset {ago}" if ago else ""
+    return aggregate("group", HOP, f"{_reported(scope, window)}{offset}")
 
 
 def _heard_of(scope: Scope, *by: str) -> str:

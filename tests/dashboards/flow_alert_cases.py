@@ -53,6 +53,9 @@ FLOW_CASES: Final = (
                  **waiting("0x140 100x140", "0x140 10x140")}, at="100m", firing=0),
     Case(alert="EndToEndOutage", about="a consumer of two pipelines died seven minutes ago",
          series={**outage(), **ends_after(idle("returns", "0+30x400"), 120)}, at="67m", firing=2),
+    Case(alert="EndToEndOutage", about="it died half an hour ago, one pipeline a moment earlier",
+         series={**outage(kills_at=121, until=80), **ends_after(idle("returns", "0+30x400"), 120)},
+         at="92m", firing=2),
     Case(alert="EndToEndErrorBudgetFastBurn", about="records wait where a pipeline was renamed",
          series={**ends_after(arrivals(0, each=3000), 120), **idle("returns", "_x122 0+3000x140"),
                  **waiting("0x140 100x140", "0x140 10x140")}, at="100m", firing=0),
@@ -140,6 +143,22 @@ CHOSEN_CASES: Final = (
     Case(alert="EndToEndOutage", about="a side branch is behind, without the recording rules",
          series={**_FLOWS, **behind("reports", "orders.events")}, at="66m", firing=0, days=True,
          config=_DELIVERED),
+    *(
+        Case(alert=alert, about="a chosen pipeline with few flows, of a group that others use",
+             series={**ends_after(arrivals(0), 60), **idle("returns", "_x9 1x10 2x39 _x60"),
+                     **status("dead", "0x60 1x60"), **dead_letters("E", "0x58 5x60")},
+             at="34m", firing=1, config=Config(pipelines=("returns",)))
+        for alert in ("ConsumerStalled", "DeadLettersGrowing")
+    ),
+    Case(alert="ConsumerStalled", about="a chosen pipeline had no flow since a restart, for hours",
+         series={**arrivals(0, 1100), **idle("returns", "0+30x120 _x1000"),
+                 **status("dead", "0x1000 1x100")},
+         at="9h", days=True, firing=1, config=Config(pipelines=("returns",))),
+    Case(alert="EndToEndOutage", about="a chosen pipeline came to rest before its consumer died",
+         series={**idle("orders", "0+300x60 18000x60 _x60"), **waiting("0x120 300+300x60",
+                                                                      "0x120 30+30x60"),
+                 **ends_after(idle("probe", "0+2x200"), 120)},
+         at="70m", firing=1, config=Config(pipelines=("orders",))),
     *(
         Case(alert=alert, about="the pipeline of the group is not chosen",
              series={**arrivals(0), **status("dead", "1x100"),
