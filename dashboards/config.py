@@ -12,6 +12,7 @@ import msgspec
 from dashboards.durations import LONGEST_STEP_S, seconds_of
 from dashboards.own import Own
 from dashboards.patterns import PatternError, check_pattern
+from dashboards.yaml_keys import RepeatedKeyError, check_keys
 from tracing.metrics.catalog import END_TO_END_DURATION, METRICS
 
 if TYPE_CHECKING:
@@ -168,12 +169,18 @@ def load_config(file: Path) -> Config:
         ConfigError: The file cannot be read, or it is not a valid configuration.
     """
     try:
+        text = file.read_bytes().decode()
+        check_keys(text)
         # A file with nothing but comments is the default configuration.
-        return msgspec.yaml.decode(file.read_bytes(), type=Config | None) or Config()
+        return msgspec.yaml.decode(text, type=Config | None) or Config()
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not a text in UTF-8") from error
     except msgspec.DecodeError as error:
         raise ConfigError(f"{file}: {_place_first(str(error))}") from error
+    except RepeatedKeyError as error:
+        raise ConfigError(f"{file}: {error}") from error
 
 
 def _place_first(message: str) -> str:

@@ -49,3 +49,51 @@ def test_a_wrong_query_is_refused_when_files_are_generated() -> None:
     config = Config(own=Own(signals=(signal,)))
     with pytest.raises(ConfigError, match=r"own.signals\[0\].query: 'sum\(\('"):
         generated(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            b"prefix: a\ntitle: Shop\nprefix: b\n",
+            ": 'prefix' is there twice, in lines 1 and 3: only the last one would count",
+        ),
+        (
+            b"own:\n  signals: []\ntitle: Shop\nown:\n  alerts: []\n",
+            ": 'own' is there twice, in lines 1 and 4: only the last one would count",
+        ),
+        (b"objectives:\n- {name: a, ratio: 0.9, name: b}\n", ": 'name' is there twice, in"),
+        (b"\xff\xfe", " is not a text in UTF-8"),
+        ("title: Läden".encode("latin-1"), " is not a text in UTF-8"),
+    ],
+)
+def test_what_would_be_dropped_without_a_word_is_refused(
+    text: bytes, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_bytes(text)
+    with pytest.raises(ConfigError) as refused:
+        load_config(file)
+    assert str(refused.value).startswith(f"{file}{message}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbftitle: Shop\n",
+        "title: Läden\n".encode(),
+        b"selector: &one {cluster: eu}\nlabels: *one\n",
+        b"objectives: [{name: a}, {name: b}]\n",
+    ],
+)
+def test_a_file_without_repeated_keys_is_read(text: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_bytes(text)
+    assert Config() != load_config(file)
+
+
+def test_an_alias_of_the_mapping_that_it_is_in_ends(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_bytes(b"own: &own {boards: [*own]}\n")
+    with pytest.raises(ConfigError):
+        load_config(file)

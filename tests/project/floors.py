@@ -32,7 +32,7 @@ FLOORS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
         ("__main__",),
     ),
     "dashboards": (
-        ("durations", "formats", "own", "patterns"),
+        ("durations", "formats", "own", "patterns", "yaml_keys"),
         ("config",),
         ("model",),
         ("render", "signals"),
