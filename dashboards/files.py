@@ -11,6 +11,7 @@ from dashboards.render.dashboard import dashboard_json
 from dashboards.rules.files import (
     alerts_file,
     own_alerts_file,
+    own_prometheus_rule_resource,
     prometheus_rule_resource,
     recordings_file,
 )
@@ -30,7 +31,9 @@ def generated(config: Config, form: Format = "grafana") -> dict[str, str]:
         form: `grafana` makes JSON dashboards and rule files. `configmap` makes a Kubernetes
             ConfigMap for each dashboard, which the sidecar of Grafana's chart loads, and a
             `PrometheusRule`. `provisioning` makes the folders that Grafana reads at its start.
+            The user's alerts are a rule file, or a `PrometheusRule`, of their own.
     """
+    own = bool(config.own.alerts)
     boards = {f"{board.name}.json": dashboard_json(board, config) for board in make_boards(config)}
     if form == "configmap":
         return {
@@ -39,6 +42,7 @@ def generated(config: Config, form: Format = "grafana") -> dict[str, str]:
                 for name, text in boards.items()
             },
             "rules.yaml": prometheus_rule_resource(config),
+            **({"own-rules.yaml": own_prometheus_rule_resource(config)} if own else {}),
         }
     if form == "provisioning":
         return {
@@ -50,9 +54,10 @@ def generated(config: Config, form: Format = "grafana") -> dict[str, str]:
         **boards,
         "rules/recordings.yaml": recordings_file(config),
         "rules/alerts.yaml": alerts_file(config),
-        **({"rules/own-alerts.yaml": own_alerts_file(config)} if config.own.alerts else {}),
+        **({"rules/own-alerts.yaml": own_alerts_file(config)} if own else {}),
         "rules/grafana-alerting.yaml": grafana_alerting(config),
         "rules/prometheusrule.yaml": prometheus_rule_resource(config),
+        **({"rules/own-prometheusrule.yaml": own_prometheus_rule_resource(config)} if own else {}),
         "rules/alertmanager.yaml": alertmanager_file(config),
         "rules/grafana-policies.yaml": grafana_policies(config),
     }

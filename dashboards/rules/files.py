@@ -37,23 +37,27 @@ def alerts_file(config: Config) -> str:
 
 def own_alerts_file(config: Config) -> str:
     """Return the user's alerts as a rule file of their own: it may fail without the other."""
-    return yaml_of({"groups": _own_groups(config)})
+    return yaml_of({"groups": [_own_group(config)]})
 
 
 def prometheus_rule_resource(config: Config) -> str:
-    """Return both as a `PrometheusRule` of the Prometheus operator."""
+    """Return the recording rules and the built-in alerts for the Prometheus operator."""
+    alerts = _alert_group("alerts", built_in_alerts(config), config)
+    return _resource("rules", [*_recording_groups(config), alerts], config)
+
+
+def own_prometheus_rule_resource(config: Config) -> str:
+    """Return the user's alerts for the Prometheus operator: it refuses a resource as a whole."""
+    return _resource("own-rules", [_own_group(config)], config)
+
+
+def _resource(name: str, groups: list[dict[str, Any]], config: Config) -> str:
     return yaml_of(
         {
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "PrometheusRule",
-            "metadata": config.kubernetes.metadata(f"{config.prefix}-rules"),
-            "spec": {
-                "groups": [
-                    *_recording_groups(config),
-                    _alert_group("alerts", built_in_alerts(config), config),
-                    *_own_groups(config),
-                ]
-            },
+            "metadata": config.kubernetes.metadata(f"{config.prefix}-{name}"),
+            "spec": {"groups": groups},
         }
     )
 
@@ -84,9 +88,8 @@ def _recording(rule: Recording, config: Config) -> dict[str, Any]:
     }
 
 
-def _own_groups(config: Config) -> list[dict[str, Any]]:
-    alerts = added_alerts(config)
-    return [_alert_group("own-alerts", alerts, config)] if alerts else []
+def _own_group(config: Config) -> dict[str, Any]:
+    return _alert_group("own-alerts", added_alerts(config), config)
 
 
 def _alert_group(name: str, alerts: Sequence[Alert], config: Config) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from tests.dashboards.guide import guide_block
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dashboards.formats import Format
+
 ADDED: dict[str, Any] = yaml.safe_load(guide_block("own:"))
 
 QUERIES = (
@@ -300,8 +302,21 @@ def test_the_alerts_of_a_user_are_a_file_and_a_group_of_their_own(tmp_path: Path
     assert "rules/own-alerts.yaml" not in generated(Config())
     (group,) = yaml.safe_load(files["rules/own-alerts.yaml"])["groups"]
     assert ["ManyCartsLeft"] == [rule["alert"] for rule in group["rules"]]
-    operator = yaml.safe_load(files["rules/prometheusrule.yaml"])["spec"]["groups"]
-    assert group == operator[-1]
+    forms: tuple[tuple[Format, str, str], ...] = (
+        ("grafana", "rules/own-prometheusrule.yaml", "rules/prometheusrule.yaml"),
+        ("configmap", "own-rules.yaml", "rules.yaml"),
+    )
+    for form, own, built_in in forms:
+        # The operator refuses a resource as a whole.
+        resources, without = generated(load_config(file), form), generated(Config(), form)
+        assert without[built_in] == resources[built_in]
+        assert own not in without
+        resource = yaml.safe_load(resources[own])
+        assert [group] == resource["spec"]["groups"]
+        assert ("PrometheusRule", "pipeline-own-rules") == (
+            resource["kind"],
+            resource["metadata"]["name"],
+        )
     grafana = yaml.safe_load(files["rules/grafana-alerting.yaml"])["groups"]
     assert ["pipeline-alerts", "pipeline-own-alerts"] == [each["name"] for each in grafana]
     assert ["ManyCartsLeft"] == [rule["title"] for rule in grafana[1]["rules"]]
