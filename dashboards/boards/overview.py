@@ -37,7 +37,7 @@ def overview_board(config: Config) -> Board:
                 (
                     SignalPanel(
                         kind="stat",
-                        signals=(objectives.lateness(*limits_s),),
+                        signals=(objectives.lateness(config.objectives),),
                         width=4,
                         height=5,
                         over=INTERVAL,

@@ -8,7 +8,7 @@ from dashboards.model.labels import GROUP, NOTE, OBJECTIVE, PIPELINE, TOPIC
 from dashboards.model.promql import aggregate
 from dashboards.model.signal import Signal, Threshold, ValueMapping, slower_than
 from dashboards.signals.known_hops import known_hops, known_pipelines_before
-from dashboards.signals.late_flows import KIND, counted, matchers
+from dashboards.signals.late_flows import KIND, counted, hops_on_the_way, matchers
 from tracing.metrics.catalog import CONSUMER_LAG_TIME, END_TO_END_DURATION
 
 if TYPE_CHECKING:
@@ -85,21 +85,19 @@ def budget_left(objectives: Sequence[Objective]) -> Signal:
     )
 
 
-def lateness(*limits_s: float) -> Signal:
+def lateness(objectives: Sequence[Objective]) -> Signal:
     """Make the signal for how late flows are: those that arrive, or else those that wait.
 
     Args:
-        limits_s: What the objectives allow. If they differ, no limit is right for all pipelines,
-            so it has no colours.
+        objectives: What allows them to be so late. If they differ in that, no limit is right for
+            all pipelines, so the signal has no colours.
     """
 
     def late(scope: Scope) -> str:
         arrived = aggregate(
             "max", (PIPELINE,), f"{scope.quantile(0.95, END_TO_END_DURATION, by=KIND)} >= 0"
         )
-        oldest = scope.newest(CONSUMER_LAG_TIME, of=(GROUP,), by=_HOP)
-        hops = f"{known_hops(scope)} * on ({', '.join(_HOP)}) group_left () {oldest}"
-        behind = f"({aggregate('max', (PIPELINE,), hops)} > {min(limits_s):g})"
+        behind = _behind(scope, objectives)
         return f" or on ({PIPELINE}) ".join(
             (
                 _noted(f"{behind} unless on ({PIPELINE}) {arrived}", "nothing arrives, behind by"),
@@ -111,13 +109,33 @@ def lateness(*limits_s: float) -> Signal:
     return Signal(
         title="End-to-end lag p95",
         description="p95 of the end-to-end lag at the last hop, which is where it is highest. Over "
-        "all hops together, the early ones would hide it. While records wait longer than that, it "
-        "is the age of the oldest: nothing late arrives as long as nothing arrives.",
+        "all hops together, the early ones would hide it. While records wait longer than that, and "
+        "than an objective allows, it is the age of the oldest: nothing late arrives as long as "
+        "nothing arrives.",
         unit="s",
         expr=late,
         legend=f"{{{{{PIPELINE}}}}} {{{{{NOTE}}}}}",
-        thresholds=slower_than(*limits_s),
+        thresholds=slower_than(*(objective.within_s for objective in objectives)),
     )
+
+
+def _behind(scope: Scope, objectives: Sequence[Objective]) -> str:
+    """Return a query for the age of what waits in a pipeline for longer than is allowed there.
+
+    Each objective allows it at its hops and those before them, and the most generous one elsewhere.
+    """
+    most_s = max(objective.within_s for objective in objectives)
+    oldest = scope.newest(CONSUMER_LAG_TIME, of=(GROUP,), by=_HOP)
+    hops = [
+        (hops_on_the_way(scope, objective), objective.within_s)
+        for objective in objectives
+        if objective.within_s < most_s
+    ]
+    late = (
+        f"{each} * on ({', '.join(_HOP)}) group_left () {oldest} > {limit_s:g}"
+        for each, limit_s in [*hops, (known_hops(scope), most_s)]
+    )
+    return f"({aggregate('max', (PIPELINE,), ' or '.join(late))})"
 
 
 def _noted(query: str, note: str) -> str:

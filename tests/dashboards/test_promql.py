@@ -209,7 +209,7 @@ def _consumer_dead_for(minutes: int) -> dict[str, str]:
 def _noted(note: str) -> str:
     """Return a query for the lag of a pipeline, if it has that note."""
     noted = f'label_replace(vector(1), "note", "{note}", "", "")'
-    return f"{objectives.lateness(5).expr(SCOPE)} and on (note) {noted}"
+    return f"{objectives.lateness([Objective()]).expr(SCOPE)} and on (note) {noted}"
 
 
 WAIT = catalog.WAIT_DURATION.prometheus
@@ -829,7 +829,7 @@ CASES = (
             for topic, in_time in (("early", "0+1000x200"), ("last", "0x200"))
             for bound, values in (("1", in_time), ("30", "0+1000x200"), ("+Inf", "0+1000x200"))
         },
-        expr=objectives.lateness(5).expr(SCOPE),
+        expr=objectives.lateness([Objective()]).expr(SCOPE),
         value=1 + 0.95 * 29,
     ),
     Case(
