@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dashboards.durations import seconds_of
 from dashboards.model.labels import (
     CAUSE,
+    COUNTED,
     ERROR,
     GROUP,
     INSTANCE,
@@ -35,6 +36,7 @@ _COUNT: Final = '{{ $value | printf "%.0f" }}'
 # A day, and an hour in which DeadLetterAgeHigh takes over.
 _DEAD_LETTERS_FOR: Final = "25h"
 _STEP: Final = "5m"
+_ANY_CAUSE: Final = "no_members"
 _DURATION: Final = "{{ $value | humanizeDuration }}"
 
 
@@ -270,18 +272,34 @@ def _purged(scope: Scope, by: Sequence[str]) -> str:
 
 
 def _monitor_disappeared(scope: Scope) -> str:
-    """Return a query for monitors that reported within a week, which is longer than a weekend.
+    """Return a query for services of which fewer monitors report than should.
 
-    One of them is down if no other one reports any of its groups: after a restart, the new process
-    does. One look an hour is enough: to read all samples of a week takes seconds with many groups.
-    Without answers of the cluster, it reports statuses that are unknown, and no causes.
+    A monitor that reported within a week, which is longer than a weekend, has a successor if
+    another one reports any of its groups: after a restart, the new process does. If none does, the
+    groups may have been deleted, or others may be watched now. So as many monitors of its service
+    should report as did at once while it did, for ten minutes at least. The result is how many are
+    missing.
+
+    One look an hour is enough: to read all samples of a week takes seconds with many groups.
+    Without answers of the cluster, a monitor reports statuses that are unknown, and no causes.
     """
-    series = scope.select(CONSUMER_CAUSE)
+    # Of each group, all causes are reported.
+    series = scope.select(CONSUMER_CAUSE, f'{CAUSE}="{_ANY_CAUSE}"')
     monitor = (SERVICE, INSTANCE)
-    by = (*monitor, GROUP)
-    recently = aggregate("group", by, f"last_over_time({series}[2h])")
-    before = f"last_over_time({aggregate('group', by, series)}[7d:1h])"
-    every = f"({recently} or {before})"
+    groups = aggregate("group", (*monitor, GROUP), series)
+    lasting = (
+        f"{aggregate('group', monitor, series)} and "
+        f"{aggregate('group', monitor, f'{series} offset 10m')}"
+    )
+    beside = (
+        f"({groups} * on ({SERVICE}) group_left () count by ({SERVICE}) ({lasting}) or {groups})"
+    )
+    every = f"(max_over_time({beside}[2h:5m]) or max_over_time({beside}[7d:1h]))"
     replaced = f"{every} and on ({GROUP}) {aggregate('group', (GROUP,), series)}"
     gone = f"{every} unless on ({', '.join(monitor)}) {aggregate('group', monitor, replaced)}"
-    return aggregate("group", (SERVICE,), gone)
+    should = aggregate("max", (SERVICE,), gone)
+    do = f"count by ({SERVICE}) ({aggregate('group', monitor, series)})"
+    return (
+        f'sum by ({SERVICE}) (label_replace({should}, "{COUNTED}", "should", "", "") or '
+        f'label_replace(-1 * {do}, "{COUNTED}", "do", "", "")) > 0'
+    )
