@@ -68,12 +68,24 @@ class PrometheusServer:
 
 @contextmanager
 def prometheus_server(
-    binaries: Path, folder: Path, rules: Sequence[Path] = (), *, native_histograms: bool = False
+    binaries: Path,
+    folder: Path,
+    rules: Sequence[Path] = (),
+    *,
+    native_histograms: bool = False,
+    promoted: Sequence[str] = (),
 ) -> Iterator[PrometheusServer]:
-    """Run a Prometheus, which evaluates these files of rules, until the block ends."""
+    """Run a Prometheus, which evaluates these files of rules, until the block ends.
+
+    The promoted attributes of resources are labels of all their series.
+    """
     config = folder / "prometheus.yml"
     files = {"rule_files": [str(file.resolve()) for file in rules]}
-    otlp = {"otlp": {"convert_histograms_to_nhcb": native_histograms}}
+    receiver = {
+        "convert_histograms_to_nhcb": native_histograms,
+        "promote_resource_attributes": [*promoted],
+    }
+    otlp = {"otlp": receiver}
     config.write_text(yaml.safe_dump(_CONFIG | files | otlp))
     with socket() as free:
         free.bind(("127.0.0.1", 0))
