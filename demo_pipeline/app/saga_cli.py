@@ -11,6 +11,7 @@ import msgspec
 
 from demo_pipeline.app.options import LazyChoice
 from demo_pipeline.runtime.errors import DemoError
+from tracing.cli.groups import LazyGroup
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,7 +29,7 @@ _OBSERVED = click.option(
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group("saga")
+@click.group("saga", cls=LazyGroup)
 def saga_group() -> None:
     """List sagas, or show one in detail.
 

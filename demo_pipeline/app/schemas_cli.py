@@ -13,6 +13,7 @@ from demo_pipeline.domain.topics import TOPIC_OF
 from demo_pipeline.evolution.modes import Mode
 from demo_pipeline.runtime.errors import DemoError, UsageError
 from demo_pipeline.runtime.registry_client import URL_VARIABLE, USER_VARIABLE
+from tracing.cli.groups import LazyGroup
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -73,7 +74,7 @@ _REGISTRY = click.option(
 )
 
 
-@click.group("schemas")
+@click.group("schemas", cls=LazyGroup)
 def schemas_group() -> None:
     """Check, compare and register the Avro schemas of the messages.
 
@@ -82,7 +83,9 @@ def schemas_group() -> None:
     """
 
 
-@schemas_group.command("check")
+@schemas_group.command(
+    "check", short_help="Refuse changes of the current schemas that break readers or writers."
+)
 @_NAMES
 @_MODE
 @_REGISTRY
@@ -196,7 +199,10 @@ def diff_command(
         print_changes(comparisons, Console())
 
 
-@schemas_group.command("register")
+@schemas_group.command(
+    "register",
+    short_help="Add the current schemas to the history as their next versions, each with a new id.",
+)
 @_NAMES
 @_MODE
 @_REGISTRY

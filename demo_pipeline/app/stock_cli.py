@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from demo_pipeline.runtime.errors import DemoError
+from tracing.cli.groups import LazyGroup
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,7 +57,7 @@ def _everything() -> Until:
     return Until()
 
 
-@click.group("stock")
+@click.group("stock", cls=LazyGroup)
 def stock_group() -> None:
     """Show the stock of products, now or earlier, or check its log.
 

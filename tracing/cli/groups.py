@@ -5,13 +5,42 @@ from __future__ import annotations
 import select
 import sys
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from tracing.core.version import __version__
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _DISTRIBUTION: Final = "pipeline-tracing"
+_UNBROKEN: Final = "\N{NON-BREAKING HYPHEN}"
+
+
+class _Formatter(click.HelpFormatter):
+    """Breaks no line at a hyphen, so that each option is one word, as `--fail-if-over`."""
+
+    def write_text(self, text: str) -> None:
+        """Write a paragraph."""
+        super().write_text(text.replace("-", _UNBROKEN))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Write a list of options or commands."""
+        whole = [(name, text.replace("-", _UNBROKEN)) for name, text in rows]
+        super().write_dl(whole, col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        """Return all that was written."""
+        return super().getvalue().replace(_UNBROKEN, "-")
+
+
+class _Context(click.Context):
+    """Prints help."""
+
+    formatter_class = _Formatter
 
 
 class LazyCommand(click.Command):
@@ -30,6 +59,7 @@ class LazyCommand(click.Command):
     def load(self) -> click.Command:
         """Import the command."""
         command: click.Command = _at(self._place)
+        command.context_class = _Context
         return command
 
 
@@ -42,6 +72,8 @@ class LazyGroup(click.Group):
         explain: Where the function is that turns an exception into a `click.ClickException`, or
             returns `None` for a mistake in the program, as `module:function`; empty for none.
     """
+
+    context_class = _Context
 
     def __init__(self, *args: Any, explain: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,6 +92,11 @@ class LazyGroup(click.Group):
             if explained is None:
                 raise
             raise explained from error
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command."""
+        cmd.context_class = _Context
+        super().add_command(cmd, name)
 
     def add_lazy(self, name: str, place: str, short_help: str) -> None:
         """Add a command; the arguments are those of `LazyCommand`."""

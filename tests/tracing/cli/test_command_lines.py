@@ -197,6 +197,20 @@ def test_the_help_of_a_group_says_what_each_command_says_of_itself(package: str)
     assert [] == [each.name for each in entries if each.name != each.load().name]
 
 
+@pytest.mark.parametrize("columns", [80, 90, 100])
+@pytest.mark.parametrize("package", PROGRAMS)
+def test_a_help_breaks_no_option_at_its_hyphens_and_cuts_no_sentence(
+    package: str, columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for path in [[], *_paths(import_module(PROGRAMS[package]).cli)]:
+        assert 0 == run_program(package, *path, "--help")
+
+    lines = capsys.readouterr().out.splitlines()
+    cut = [line for line in lines if line.endswith(("-", "...")) and "ARG" not in line]
+    assert [] == [line for line in cut if not line.endswith("[NAME]...")]
+
+
 def _first_sentence(command: click.Command) -> str:
     return " ".join((command.help or "").split("\n\n")[0].split())
 
