@@ -38,7 +38,7 @@ from tracing.core import semconv
 from tracing.core.ids import in_forked_child
 from tracing.core.log import warn_once
 from tracing.core.text import counted, printable
-from tracing.testing.span_trees import span_tree
+from tracing.testing.span_trees import elapsed, span_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,6 @@ __all__ = ["TraceTreeExporter"]
 _WIDEST: Final = 300
 # A printed trace is remembered, so that its later spans are marked.
 _REMEMBERED: Final = 1_000
-_NS: Final = 1_000_000
 # Outcomes that the line says without them.
 _SAID: Final = re.compile(rf" {re.escape(semconv.OUTCOME)}=(ok|error)(?= |$)", re.MULTILINE)
 
@@ -200,7 +199,7 @@ class TraceTreeExporter(SpanExporter):
             shown.append(f"  ... and {counted(more, 'more span')}")
         head = (
             f"trace {trace_id:032x}{' continued' if continued else ''} {_service(spans)}, "
-            f"{counted(len(spans), 'span')}, {_took_ms(spans):,.1f} ms"
+            f"{counted(len(spans), 'span')}, {elapsed(_took_ns(spans))}"
         )
         return "\n".join((printable(head, _WIDEST), *shown)) + "\n"
 
@@ -209,8 +208,8 @@ def _service(spans: list[ReadableSpan]) -> str:
     return str(spans[0].resource.attributes.get("service.name", ""))
 
 
-def _took_ms(spans: list[ReadableSpan]) -> float:
-    """Return the time from the first start to the last end, in milliseconds."""
+def _took_ns(spans: list[ReadableSpan]) -> int:
+    """Return the time from the first start to the last end, in nanoseconds."""
     starts = [span.start_time for span in spans if span.start_time is not None]
     ends = [span.end_time for span in spans if span.end_time is not None]
-    return max(0, max(ends) - min(starts)) / _NS if starts and ends else 0.0
+    return max(0, max(ends) - min(starts)) if starts and ends else 0

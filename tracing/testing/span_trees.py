@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 _TYPE = "cloudevents.event_type"
+# From here on, tenths of a millisecond round to a second.
+_SECOND_MS = 999.95
+_TWO_MINUTES_S = 120
+
+
+def elapsed(nanoseconds: int) -> str:
+    """Return how long something took, in ms, in s, or, from two minutes on, in m."""
+    milliseconds = nanoseconds / 1e6
+    if milliseconds < _SECOND_MS:
+        return f"{milliseconds:.1f} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < _TWO_MINUTES_S else f"{seconds / 60:,.1f} m"
 
 
 def span_tree(
@@ -102,7 +114,7 @@ def _line(
     present = span.attributes or {}
     parts = [_named(span, types=types), span.kind.name]
     if durations and span.start_time is not None and span.end_time is not None:
-        parts.append(f"{max(0, span.end_time - span.start_time) / 1e6:,.1f} ms")
+        parts.append(elapsed(max(0, span.end_time - span.start_time)))
     if span.status.status_code is StatusCode.ERROR:
         parts.append("ERROR")
     parts += [f"{key}={present[key]!s}" for key in attributes if key in present]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tracing.otlp import Providers
 
 LATER = 3600.0
-DURATION = re.compile(r" [\d,]+\.\d ms")
+DURATION = re.compile(r" \d+\.\d (?:ms|s)")
 
 
 @pytest.fixture
@@ -215,6 +215,16 @@ def test_memory_is_bounded_and_the_oldest_trace_is_printed_first(printed: String
     assert [f"message {number}" for number in range(5)] == re.findall(
         r"message \d", printed.getvalue()
     )
+
+
+def test_what_takes_longer_than_a_second_is_in_seconds(printed: StringIO) -> None:
+    exporter = TraceTreeExporter(printed, quiet_s=LATER, most_s=LATER)
+    tracer_of(exporter).start_span("slow", start_time=1).end(5_473_500_001)
+    exporter.shutdown()
+
+    head, line = printed.getvalue().splitlines()
+    assert head.endswith(", 1 span, 5.5 s")
+    assert "  slow INTERNAL 5.5 s" == line
 
 
 def test_a_large_trace_is_cut(printed: StringIO) -> None:

@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, SpanKind, StatusCode
 
 from tracing.testing import Capture, assert_span_tree, span_tree
+from tracing.testing.span_trees import elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,3 +173,18 @@ def test_a_difference_is_shown_line_by_line(capture: Capture, tracer: Tracer) ->
     assert "-child INTERNAL" in lines
     assert "+  child INTERNAL" in lines
     assert " root INTERNAL" in lines
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0.0 ms"),
+        (12_340_000, "12.3 ms"),
+        (999_940_000, "999.9 ms"),
+        (999_960_000, "1.0 s"),
+        (5_473_500_000, "5.5 s"),
+        (150 * 10**9, "2.5 m"),
+    ],
+)
+def test_what_something_took_has_the_unit_that_fits(nanoseconds: int, text: str) -> None:
+    assert text == elapsed(nanoseconds)
