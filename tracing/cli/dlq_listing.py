@@ -98,7 +98,8 @@ class Listing:
         number = 0
         async for dead_letter in few:
             refusal = self._origins.refusal(dead_letter)
-            click.echo(dead_letter_line(dead_letter, refusal, self._history.status(dead_letter)))
+            status, url = self._history.status(dead_letter), self._format.trace_url
+            click.echo(dead_letter_line(dead_letter, refusal, status, trace_url=url))
             number += 1
         return number
 

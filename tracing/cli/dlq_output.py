@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracing.cli.dlq_state import counts_document, history_lines, replayed_text
+from tracing.cli.option_types import TRACE_ID
 from tracing.cli.tables import print_table
 from tracing.core.text import counted, printable
 from tracing.core.times import age, iso_time
@@ -136,7 +137,11 @@ def ids_without_provenance(summary: Summary) -> str:
 
 
 def dead_letter_line(
-    dead_letter: Letter, refusal: str | None = None, status: ReplayStatus | None = None
+    dead_letter: Letter,
+    refusal: str | None = None,
+    status: ReplayStatus | None = None,
+    *,
+    trace_url: str | None = None,
 ) -> str:
     """Return one line for a dead letter: time of failure, id, group, error, event and trace.
 
@@ -144,7 +149,11 @@ def dead_letter_line(
         dead_letter: The dead letter.
         refusal: Why it is not replayed, if it is not.
         status: What is known about its replays.
+        trace_url: The URL of a trace, with a place for its id; by default the id alone is printed.
     """
+    trace = trace_id_of(dead_letter)
+    if trace and trace_url:
+        trace = trace_url.replace(TRACE_ID, trace)
     words = None if status is None else status_words(status)
     provenance = dead_letter.provenance
     event = CloudEvent.from_headers(dead_letter.record.headers)
@@ -154,7 +163,7 @@ def dead_letter_line(
         provenance.group if provenance is not None else None,
         provenance.exception if provenance is not None else None,
         event.id if event is not None else None,
-        trace_id_of(dead_letter),
+        trace,
         *(() if dead_letter.problem is None else (f"cannot be read: {dead_letter.problem}",)),
         *(() if refusal is None or provenance is None else (f"not replayed: {refusal}",)),
         *(() if words is None else (words,)),

@@ -114,8 +114,6 @@ def serve_command(
             f"{host} can be reached from other machines: listen on 127.0.0.1 and use an SSH tunnel "
             "or kubectl port-forward, or add --allow-remote"
         )
-    if trace_url is not None and not trace_url.startswith(("http://", "https://")):
-        raise click.UsageError("--trace-url is not the URL of a page: it begins with https://")
     formats = formats_of(options)
     secrets = Secrets()
     connection = connection_of(options, timeout)

@@ -18,6 +18,9 @@ from tracing.kafka.transport import is_topic_name
 if TYPE_CHECKING:
     from tracing.dlq.places import LetterId
 
+TRACE_ID: Final = "{trace_id}"
+"""Where the id of a trace stands in the URL of a trace."""
+
 _LONGEST_S = 86_400.0
 _address = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/@]+)(?::([0-9]{1,5}))?").fullmatch
 _MAX_PORT = 65_535
@@ -168,6 +171,24 @@ class Addresses(click.ParamType[str]):
                 shown = "an address" if "@" in address else repr(address)
                 self.fail(f"{shown} is not of the form HOST:PORT", param, ctx)
         return str(value)
+
+
+class TraceUrl(click.ParamType[str]):
+    """The URL of a trace, with a place for its id."""
+
+    name = "URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the text."""
+        url = str(value)
+        if not url.startswith(("http://", "https://")) or TRACE_ID not in url:
+            self.fail(
+                f"{url!r} is not the URL of a page with {TRACE_ID} in it, such as "
+                f"https://jaeger.example/trace/{TRACE_ID}",
+                param,
+                ctx,
+            )
+        return url
 
 
 def parse_moment(text: str) -> int:

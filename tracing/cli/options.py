@@ -16,6 +16,7 @@ from tracing.cli.option_types import (
     Positive,
     Template,
     TopicName,
+    TraceUrl,
 )
 from tracing.delivery.dead_letter_names import REPLAY_TOPIC, TOPIC
 from tracing.headers.dead_letter_formats import DeadLetterFormats
@@ -33,6 +34,7 @@ dry_run_option: Final = click.option(
 )
 trace_url_option: Final = click.option(
     "--trace-url",
+    type=TraceUrl(),
     envvar="PIPELINE_TRACING_TRACE_URL",
     metavar="URL",
     help="The URL of a trace, with {trace_id} for its id (or PIPELINE_TRACING_TRACE_URL).",

@@ -62,6 +62,12 @@ def test_each_dead_letter_is_listed_with_its_trace(
     lines = capsys.readouterr().out.splitlines()
     assert [f"{2:032x}", f"{4:032x}"] == [line.split()[-1] for line in lines]
 
+    url = ("--trace-url", "https://traces.example/{trace_id}")
+    assert 0 == cluster.run("list", "--topic", cluster.of_payment, "--each", "--limit", "1", *url)
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"https://traces.example/{2:032x}" == line.split()[-1]
+
 
 def test_a_dead_letter_is_shown_escaped_and_without_its_payload(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]

@@ -118,10 +118,17 @@ def test_a_port_that_is_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -
     assert "choose another --port" in line
 
 
-def test_a_trace_url_that_is_no_page_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert 2 == main([*SERVE, *PORT, "--trace-url", "javascript:alert('{trace_id}')"])
+@pytest.mark.parametrize(
+    "url", ["javascript:alert('{trace_id}')", "https://traces.example/{trace}", "{trace_id}"]
+)
+def test_a_trace_url_that_is_no_page_of_a_trace_is_refused(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 2 == main([*SERVE, *PORT, "--trace-url", url])
 
-    assert "--trace-url is not the URL of a page" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Invalid value for '--trace-url'" in line
+    assert "is not the URL of a page with {trace_id} in it" in line
 
 
 @pytest.mark.parametrize("missing", ["starlette", "jinja2", "uvicorn"])
