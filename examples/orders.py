@@ -9,7 +9,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer
 from fastapi import FastAPI
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -20,8 +20,8 @@ from tracing.sql import OutboxRelay, SqlOutbox
 class Order(BaseModel):
     """What a customer orders."""
 
-    product: str
-    cents: int
+    product: str = Field(min_length=1, max_length=100)
+    cents: int = Field(gt=0, lt=2**31)
 
 
 def make_app(
