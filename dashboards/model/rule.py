@@ -92,6 +92,8 @@ class Alert:
             for the step that is to blame. Labels would make another alert of it whenever that
             changes.
         beside: What Grafana adds instead, whose templates cannot query.
+        keep: How long Prometheus lets it go on when its condition has ended: an alert that silences
+            others outlasts them.
     """
 
     name: str
@@ -106,3 +108,4 @@ class Alert:
     over: str = "1h"
     found: str = ""
     beside: Beside | None = None
+    keep: str = ""

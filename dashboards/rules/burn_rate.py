@@ -26,6 +26,7 @@ from dashboards.model.labels import (
 )
 from dashboards.model.rule import Alert, Beside, found_by
 from dashboards.signals import lag
+from dashboards.signals.elsewhere import halted_lately
 from dashboards.signals.known_hops import FLOW_HOP
 from dashboards.signals.late_flows import hops_on_the_way
 from dashboards.signals.objectives import enough_flows, late_shares
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 OUTAGE_SHARE: Final = 0.3
 """Share of flows in five minutes that makes an outage: all of them for a minute and a half."""
+_OUTLASTS_REPAIRS: Final = "30m"
+"""The short window of alerts that would page for half an hour after a repair."""
+_REPAIRED_WITHIN: Final = "1h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,8 @@ def _too_many_late(scope: Scope, objective: Objective, window: BurnWindow) -> st
     pipelines = f"max by ({PIPELINE}, {OBJECTIVE}) ({both})"
     if not scope.ruleset:  # Grafana has no rules that silence alerts
         return pipelines
+    if window.short == _OUTLASTS_REPAIRS:
+        pipelines = f"({pipelines} unless {_repaired(scope, objective, limit)})"
     other = scope.select_recorded(RECORDED_ELSEWHERE, where=_of(objective))
     # For a moment, a group that has just died is not known to be dead.
     elsewhere = f"on ({PIPELINE}) (count_over_time(({other} > {limit})[2m:30s]) >= 4)"
@@ -171,6 +177,16 @@ def _too_many_late(scope: Scope, objective: Objective, window: BurnWindow) -> st
         f'label_replace({pipelines} and {elsewhere}, "{ELSEWHERE}", "true", "", "") '
         f"or {pipelines} unless {elsewhere}"
     )
+
+
+def _repaired(scope: Scope, objective: Objective, limit: str) -> str:
+    """Return a query for the pipelines whose flows are in time since a group was repaired.
+
+    The alert on that group has ended, and silences nothing any longer.
+    """
+    share = f"max by ({PIPELINE}, {OBJECTIVE}) ({_late_share(scope, objective, WINDOWS[0].short)})"
+    lately = halted_lately(replace(scope, window=_REPAIRED_WITHIN))
+    return f"({share} <= {limit} and on ({PIPELINE}) {lately})"
 
 
 def _late_share(scope: Scope, objective: Objective, window: str) -> str:

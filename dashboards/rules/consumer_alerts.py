@@ -37,6 +37,8 @@ _COUNT: Final = '{{ $value | printf "%.0f" }}'
 _DEAD_LETTERS_FOR: Final = "25h"
 _STEP: Final = "5m"
 _ANY_CAUSE: Final = "no_members"
+# For minutes, what waited arrives late, and for five more it counts.
+_UNTIL_FLOWS_ARE_IN_TIME: Final = "10m"
 _DURATION: Final = "{{ $value | humanizeDuration }}"
 
 
@@ -57,6 +59,7 @@ def consumer_alerts(scope: Scope) -> tuple[Alert, ...]:
             board="lag",
             panel="Group status",
             labels=(GROUP, PIPELINE),
+            keep=_UNTIL_FLOWS_ARE_IN_TIME,
         ),
         Alert(
             name="GroupReplaced",

@@ -101,6 +101,7 @@ def _alert_group(name: str, alerts: Sequence[Alert], config: Config) -> dict[str
                 "alert": alert.name,
                 "expr": alert.expr,
                 "for": alert.wait,
+                **({"keep_firing_for": alert.keep} if alert.keep else {}),
                 "labels": labels_of(alert, config),
                 "annotations": annotations_of(alert, config),
             }

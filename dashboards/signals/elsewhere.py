@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import (
     GROUP,
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from dashboards.config import Objective
     from dashboards.model.promql import Scope
+
+_HALTED: Final = f'{STATUS}=~"stalled|dead"'
 
 
 def late_elsewhere(scope: Scope, objectives: Sequence[Objective]) -> str:
@@ -60,8 +62,16 @@ def late_elsewhere(scope: Scope, objectives: Sequence[Objective]) -> str:
     return f"{elsewhere(late)} unless {waits} or {elsewhere(f'({stuck})')}"
 
 
+def halted_lately(scope: Scope) -> str:
+    """Return a query for the pipelines of which a group was stalled or dead within the window."""
+    status = scope.select(CONSUMER_STATUS, _HALTED)
+    groups = aggregate("max", (GROUP,), f"max_over_time({status}[{scope.window}])")
+    hops = f"{known_hops(scope, by=(PIPELINE, GROUP))} and on ({GROUP}) ({groups} == 1)"
+    return aggregate("group", (PIPELINE,), hops)
+
+
 def _status(scope: Scope) -> str:
-    return scope.highest(CONSUMER_STATUS, f'{STATUS}=~"stalled|dead"', by=(GROUP,))
+    return scope.highest(CONSUMER_STATUS, _HALTED, by=(GROUP,))
 
 
 def _sagas_wait_for(scope: Scope, halted: str) -> str:

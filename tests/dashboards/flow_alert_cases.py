@@ -119,6 +119,13 @@ FLOW_CASES: Final = (
          series=arrivals(20, 900), at="7h", days=True, firing=0),
     Case(alert="EndToEndErrorBudgetMediumBurn", about="one in ten is late, and data of two hours",
          series=arrivals(100), at="2h", firing=0),
+    Case(alert="EndToEndErrorBudgetMediumBurn", about="a group that died for an hour was repaired",
+         series={f'{LATE}_bucket{{pipeline="orders", {HOP}, le="5"}}':
+                 "0+300x730 _x119 219000 219000+300x60",
+                 f'{LATE}_count{{pipeline="orders", {HOP}}}':
+                 "0+300x730 _x119 237000 255000+300x60",
+                 **status("dead", "0x732 1x118 0x60")},
+         at="7h15m", firing=0, before=True),
     Case(alert="EndToEndErrorBudgetSlowBurn", about="one in fifty is late",
          series=arrivals(20, 9000), at="73h", days=True, firing=1),
     Case(alert="EndToEndErrorBudgetSlowBurn", about="as many late as allowed",

@@ -27,7 +27,7 @@ from dashboards.rules.grafana import grafana_alerting
 from dashboards.rules.recordings import make_recordings
 from dashboards.signals import lag
 from tests.dashboards.alert_cases import CASES
-from tests.dashboards.alert_series import Case, thinned
+from tests.dashboards.alert_series import Case, status, thinned
 from tests.dashboards.another_cause import ANOTHER_CAUSE
 
 CONFIG = Config()
@@ -159,6 +159,19 @@ def test_an_outage_says_whether_a_dead_group_is_all_of_it(
     with_it, without = (f"(count({fired}{how}}}) or vector(0))" for how in ('="true"', '=""'))
     query = f"{with_it} + 10 * {without}"
     _check_query(binaries, tmp_path, case, query, {"{}": 1 if elsewhere else 10})
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("at", "firing"), [("24m", 1), ("30m", 0)])
+def test_the_page_for_a_group_goes_on_until_what_it_silences_has_ended(
+    at: str, firing: int, binaries: Path, tmp_path: Path
+) -> None:
+    dead = status("dead", "0x10 1x20 0x100")
+    case = Case(alert="ConsumerStalled", about="repaired after 15 minutes", series=dead, at=at,
+                firing=firing)  # fmt: skip
+    fired = 'ALERTS{alertname="ConsumerStalled", alertstate="firing"}'
+    _check_query(binaries, tmp_path, case, f"count({fired}) or vector(0)", {"{}": firing})
 
 
 def _query_of(case: Case) -> str:
