@@ -24,6 +24,7 @@ from dashboards.model.labels import (
     PARTITION,
     PIPELINE,
     RECORDED_ON_THE_WAY,
+    REPLAYED,
     SAGA,
     SERVICE,
     TOPIC,
@@ -136,21 +137,19 @@ def stuck_share(scope: Scope, objective: Objective) -> str:
 def _stuck(scope: Scope, objective: Objective, arrived: str, pipeline: list[str]) -> str:
     """Return a query for the records of each pipeline that wait or became dead letters.
 
-    Neither lag nor dead letters have a pipeline. Where nothing arrived in the window, the arrivals
-    before decide.
+    Lag has no pipeline. Where nothing arrived in the window, the arrivals before decide. What had
+    been replayed, and is given up again, has been counted already.
     """
-    stuck = _added_up(
-        HOP,
-        waiting=_waiting(scope, objective),
-        given_up=scope.increase(DEAD_LETTERS, by=HOP, among=HOP),
-    )
+    waiting = _waiting(scope, objective)
     some = f"({arrivals_in(scope, by=HOP, among=HOP)} > 0)"
     before = f"({aggregate('sum', HOP, known_arrivals(scope, among=HOP))} > 0)"
     each = f"* on ({', '.join(HOP)}) group_left ()"
-    return (
-        f"({arrived} {each} ({stuck} / {some}) or {known_arrivals(scope, *pipeline)} {each} "
-        f"({stuck} / ({before} unless on ({', '.join(HOP)}) {some})))"
+    shared = (
+        f"({arrived} {each} ({waiting} / {some}) or {known_arrivals(scope, *pipeline)} {each} "
+        f"({waiting} / ({before} unless on ({', '.join(HOP)}) {some})))"
     )
+    given_up = scope.increase(DEAD_LETTERS, f'{REPLAYED}=""', *pipeline, by=FLOW_HOP)
+    return _added_up(FLOW_HOP, waiting=shared, given_up=given_up)
 
 
 def _added_up(by: Sequence[str], **queries: str) -> str:
@@ -164,6 +163,7 @@ def _added_up(by: Sequence[str], **queries: str) -> str:
 def _by_saga(scope: Scope, objective: Objective) -> Counted:
     """Count sagas that ended, and those that became overdue, which only a store knows.
 
+    They count for every objective of their pipeline, as nothing says which hops they have to pass.
     Those that have ended since were late as well, so the highest number in the window counts. What
     was overdue before a gap in the metrics is not new after it.
     """

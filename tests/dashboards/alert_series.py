@@ -152,8 +152,12 @@ def ended(outcome: str, value: str, instance: str = "a", by: str = "store") -> d
     return {f'pipeline_saga_ended_total{{{labels}, instance="{instance}"}}': value}
 
 
-def dead_letters(error: str, value: str, instance: str = "a") -> dict[str, str]:
-    named = f', error_type="{error}"' if error else ""
+def dead_letters(
+    error: str, value: str, instance: str = "a", *, pipeline: str = "orders", replayed: bool = False
+) -> dict[str, str]:
+    named = f', pipeline="{pipeline}"'
+    named += f', error_type="{error}"' if error else ""
+    named += ', replayed="true"' if replayed else ""
     return {f'pipeline_dead_letters_total{{{HOP}, instance="{instance}"{named}}}': value}
 
 

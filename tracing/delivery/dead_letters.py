@@ -135,7 +135,7 @@ class DeadLetters:
             ValueError: The dead-letter topic cannot exist, as `topic_of`.
         """
         self.topic_of(topic, group)
-        self._counts[topic, group][None]
+        self._counts[topic, group, self._telemetry.pipelines.label(None), False][None]
 
     async def publish(
         self,
@@ -184,8 +184,10 @@ class DeadLetters:
             dead_letter_topic=topic,
         )
         try:
-            counts = self._counts[record.topic, group][type_of(telemetry, record)]
-            counts.add(semconv.error_type(error))
+            flow = telemetry.propagation.flow(get_current(), record.timestamp)
+            pipeline = telemetry.pipelines.label(flow.get(semconv.PIPELINE))
+            counts = self._counts[record.topic, group, pipeline, Replay.of(record) is not None]
+            counts[type_of(telemetry, record)].add(semconv.error_type(error))
         except Exception as fault:
             telemetry.diagnostics.failed("dead_letter", fault)
 
@@ -269,9 +271,15 @@ class DeadLetters:
         return sending
 
 
-def _error_counts(telemetry: Telemetry, place: tuple[str, str]) -> ByType[ErrorCounts]:
-    topic, group = place
-    labels = {semconv.DESTINATION: topic, semconv.GROUP: group}
+def _error_counts(telemetry: Telemetry, place: tuple[str, str, str, bool]) -> ByType[ErrorCounts]:
+    topic, group, pipeline, replayed = place
+    labels = {
+        semconv.PIPELINE_LABEL: pipeline,
+        semconv.DESTINATION: topic,
+        semconv.GROUP: group,
+    }
+    if replayed:
+        labels[semconv.REPLAYED_LABEL] = "true"
     return error_counts(telemetry, catalog.DEAD_LETTERS, labels)
 
 

@@ -133,8 +133,9 @@ DEAD_LETTERS: Final = Metric(
     name="pipeline.dead_letters",
     kind="counter",
     unit="{message}",
-    description="Messages that a group gave up on and moved to its dead-letter topic.",
-    labels=(*_HOP, semconv.MESSAGE_TYPE, semconv.ERROR_TYPE),
+    description="Messages that a group gave up on and moved to its dead-letter topic. Those that "
+    "had been replayed are told apart, as they are late by their nature.",
+    labels=(*_FLOW, semconv.MESSAGE_TYPE, semconv.ERROR_TYPE, semconv.REPLAYED_LABEL),
 )
 DEAD_LETTERS_REPLAYED: Final = Metric(
     name="pipeline.dead_letters.replayed",

@@ -13,6 +13,7 @@ from aiokafka.structs import TopicPartition
 import tracing
 from tests.tracing.delivery.giving_up import NOW, dead_letter_topic, fail, given_up
 from tracing import DeadLetters, Provenance, TracedProducer, Unprocessable
+from tracing.headers.dead_letter import Replay
 from tracing.testing import InMemoryConsumer, InMemoryProducer, eventually
 
 if TYPE_CHECKING:
@@ -119,6 +120,22 @@ async def test_dead_letters_are_counted_by_error(memory: _InMemory, capture: Cap
     assert 1 == capture.metric("pipeline.dead_letters", error)
     sent = {"messaging.destination.name": "orders.shipping.dlq"}
     assert 1 == capture.metric("messaging.client.sent.messages", sent)
+
+
+async def test_a_replayed_record_that_fails_again_is_told_apart(
+    memory: _InMemory, capture: Capture
+) -> None:
+    topic = await memory.topic_with_a_record()
+    producer = await memory.producer()
+    mark = Replay(group="shipping", id=f"{topic}/0/0").headers()
+    # A traced producer takes such marks away.
+    await producer.wrapped.send_and_wait(topic, b"v", partition=0, headers=mark)
+
+    await given_up(memory, topic, letters=2)
+
+    labels = {"messaging.destination.name": "orders", "messaging.consumer.group.name": "shipping"}
+    assert 1 == capture.metric("pipeline.dead_letters", {**labels, "replayed": "true"})
+    assert 2 == capture.metric("pipeline.dead_letters", labels)
 
 
 async def test_an_unprocessable_record_becomes_a_dead_letter_at_once(clients: Clients) -> None:

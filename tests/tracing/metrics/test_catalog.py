@@ -21,6 +21,7 @@ from tracing.cli.metrics import markdown
 from tracing.delivery.inbox import Duplicates
 from tracing.export.account import ExportAccount
 from tracing.export.metrics import AggregatedMetricExporter
+from tracing.headers.dead_letter import Replay
 from tracing.headers.identity import EventIdentity
 from tracing.lag import (
     ClusterState,
@@ -90,6 +91,8 @@ async def _scene(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
             await producer.send_and_wait("orders", b"v", partition=99)
         for _ in range(2):
             await producer.send_and_wait("orders", b"v")
+        again = Replay(group="g", id="orders/0/0").headers()
+        await producer.wrapped.send_and_wait("orders", b"v", headers=again)
         records = [r for batch in (await polled.getmany(timeout_ms=100)).values() for r in batch]
         async with polled.process_batch(records):
             Duplicates(telemetry, "g").skipped("orders", EventIdentity.of(records[0]))
@@ -148,7 +151,8 @@ async def _give_up(
                 dead_letters=tracing.DeadLetters(producer), stop=stop,
             )
         )  # fmt: skip
-        await letters.getone()
+        for _ in range(3):
+            await letters.getone()
         stop.set()
         await consuming
 
