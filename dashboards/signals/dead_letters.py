@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.labels import BOUND, COMMAND, ERROR, GROUP, TOPIC
-from dashboards.model.promql import aggregate
 from dashboards.model.signal import EACH_POINT, NO_MONITOR, Signal, Threshold
-from dashboards.signals.chosen_pipeline import of_chosen_pipeline
 from tracing.metrics.catalog import (
     CONSUMER_CAUSE,
     DEAD_LETTERS,
@@ -42,11 +40,7 @@ COUNT: Final = Signal(
     title="Dead letters",
     description="Records that groups gave up on within the interval.",
     unit="locale",
-    expr=lambda scope: aggregate(
-        "sum",
-        (),
-        of_chosen_pipeline(scope, scope.increase(DEAD_LETTERS, by=(GROUP, TOPIC)), GROUP, TOPIC),
-    ),
+    expr=lambda scope: scope.increase(DEAD_LETTERS),
     legend="dead letters",
     thresholds=(Threshold(1, "warning"), Threshold(10, "critical")),
 )

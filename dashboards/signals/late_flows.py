@@ -12,7 +12,7 @@ would hide its last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from dashboards.model.counting import REMEMBERED_FOR
@@ -35,6 +35,7 @@ from dashboards.signals.known_hops import FLOW_HOP, HOP, arrivals_in, known_arri
 from tracing.metrics.catalog import (
     CONSUMER_LAG,
     CONSUMER_LAG_TIME,
+    CONSUMER_STATUS,
     DEAD_LETTERS,
     END_TO_END_DURATION,
     SAGA_ENDED,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 KIND: Final = (*FLOW_HOP, TYPE)
 """The labels that distinguish kinds of arrivals."""
+_MONITORED: Final = "1h"
+_ARRIVING: Final = "5m"
 _MOST_HOPS_BEFORE: Final = 4
 """Each makes the queries longer."""
 _DEAD_LETTER_TOPIC: Final = ".+[.]dlq"
@@ -71,8 +74,8 @@ class Counted:
 
     @property
     def late_share(self) -> str:
-        """Query for the share of flows that are not in time."""
-        return f"1 - {self.in_time} / {self.total}"
+        """Query for the share of flows that are not in time; nothing where there are none."""
+        return f"(1 - {self.in_time} / {self.total} > -Inf)"  # no NaN
 
 
 def counted(scope: Scope, objective: Objective) -> tuple[Counted, ...]:
@@ -275,10 +278,28 @@ def _waiting(scope: Scope, objective: Objective) -> str:
     """Return a query for the records that have waited longer than the objective allows.
 
     Of a partition whose oldest record is 60 s old, and with 5 s allowed, that is eleven twelfths.
+    If no lag monitor reports, what it reported last still waits where nothing arrives: one failure
+    may have ended both.
     """
     place = (*HOP, PARTITION)
-    records = scope.newest(CONSUMER_LAG, of=(GROUP,), by=place)
-    oldest = scope.newest(CONSUMER_LAG_TIME, of=(GROUP,), by=place)
+    now = _late_part(
+        objective,
+        records=scope.newest(CONSUMER_LAG, of=HOP, by=place),
+        oldest=scope.newest(CONSUMER_LAG_TIME, of=HOP, by=place),
+    )
+    last = _late_part(
+        objective,
+        *(
+            aggregate("max", place, f"last_over_time({scope.select(metric)}[{_MONITORED}])")
+            for metric in (CONSUMER_LAG, CONSUMER_LAG_TIME)
+        ),
+    )
+    reported = scope.highest(CONSUMER_STATUS)
+    arriving = arrivals_in(replace(scope, window=_ARRIVING), by=HOP, among=HOP)
+    return f"({now} or {last} unless on () {reported} unless {arriving} > 0)"
+
+
+def _late_part(objective: Objective, records: str, oldest: str) -> str:
     late = f"{records} * clamp_min(1 - {objective.within_s:g} / {oldest}, 0)"
     return aggregate("sum", HOP, late)
 

@@ -64,6 +64,7 @@ def budget_left(objectives: Sequence[Objective]) -> Signal:
         return " or ".join(
             f"clamp_min(1 - max by ({PIPELINE}, {OBJECTIVE}) "
             f"({late_shares(scope, [objective])}) / {1 - objective.ratio:.6g}, {_TWICE})"
+            f" or {_whole(scope, objective)}"
             for objective in objectives
         )
 
@@ -83,6 +84,12 @@ def budget_left(objectives: Sequence[Objective]) -> Signal:
         # Without flows, nothing is spent.
         nothing=1,
     )
+
+
+def _whole(scope: Scope, objective: Objective) -> str:
+    """Return a query for the budget of pipelines without flows, which is whole."""
+    pipelines = known_hops(scope, *matchers(objective), by=(PIPELINE,))
+    return f'label_replace({pipelines}, "{OBJECTIVE}", "{objective.name}", "", "")'
 
 
 def lateness(objectives: Sequence[Objective]) -> Signal:

@@ -16,8 +16,9 @@ _NO_MORE: Final = {
     f"pipeline_consumer_lag_time_seconds{{{_OTHER_HOP}}}": "0x160",
 }
 _DEAD_LETTERS: Final = {
-    f'pipeline_dead_letters_total{{{_OTHER_HOP}, error_type="E"}}': "0x120 0+300x40"
-}
+    f'pipeline_dead_letters_total{{pipeline="orders", {_OTHER_HOP}, error_type="E"}}':
+        "0x120 0+300x40"
+}  # fmt: skip
 _LATE: Final = {
     name: values.replace("36000x40", "36000+300x40") if "_count" in name else values
     for name, values in hop("other", "o", "0+300x120 36000x40").items()

@@ -35,6 +35,13 @@ _FLOWS: Final = {
     **hop("mails", "reports.events", "0+300x260"),
 }
 
+
+def _halted_before(samples: int) -> dict[str, str]:
+    """Return the series of a consumer that died, with lag until so many samples."""
+    halted = of_the_consumer(outage(until=samples - 120))
+    return {name: f"{values} _x60" for name, values in halted.items()}
+
+
 FLOW_CASES: Final = (
     Case(alert="EndToEndOutage", about="a consumer died three minutes ago", series=outage(),
          at="63m", firing=1),
@@ -65,6 +72,13 @@ FLOW_CASES: Final = (
          at="66m", firing=0),
     Case(alert="EndToEndOutage", about="two of three records become dead letters",
          series={**arrivals(0), **dead_letters("E", "0x120 0+2000x40")}, at="64m", firing=1),
+    Case(alert="EndToEndOutage", about="a pipeline's records become dead letters beside a busy one",
+         series={**arrivals(0, each=300), **idle("returns", "0+30x120 3600x40"),
+                 **dead_letters("E", "0x120 0+30x40", pipeline="returns")}, at="66m", firing=1),
+    Case(alert="EndToEndOutage", about="the lag monitor died ten minutes after the only consumer",
+         series={**_halted_before(140), **status("dead", "0x122 1x18 _x60")}, at="78m", firing=1),
+    Case(alert="EndToEndOutage", about="a group was deleted after its consumer ended",
+         series={**_halted_before(121), **status("ok", "1x200")}, at="78m", firing=0),
     Case(alert="EndToEndOutage", about="replayed dead letters fail again",
          series={**arrivals(0, each=30), **dead_letters("E", "500x160"),
                  **dead_letters("E", "0x120 500x40", replayed=True)}, at="63m", firing=0),

@@ -583,7 +583,6 @@ CASES = (
         for signal, metric, labels, factor in (
             (flows.SENT, catalog.SENT_MESSAGES, (TOPIC,), 600),
             (flows.CONSUMED, catalog.CONSUMED_MESSAGES, (GROUP, TOPIC), 600),
-            (dead_letters.COUNT, catalog.DEAD_LETTERS, (GROUP, TOPIC), 1),
             (topology.EDGES, catalog.SENT_MESSAGES, (TOPIC, 'job="s"'), 600),
             # A sender and each of its topics are nodes.
             (topology.NODES, catalog.SENT_MESSAGES, (TOPIC, 'job="s"'), 300),
@@ -593,6 +592,15 @@ CASES = (
             (ONE_PIPELINE, 3 if signal is lag.STALLED_OR_DEAD else 1101),
             (SCOPE, 4 if signal is lag.STALLED_OR_DEAD else 1111),
         )
+    ),
+    Case(
+        about="dead letters of a pipeline that is chosen",
+        series={
+            f'{DEAD_LETTERS}{{{HOP}, pipeline="p"}}': "0x100 3x100",
+            f'{DEAD_LETTERS}{{{HOP}, pipeline="q"}}': "0x100 50x100",
+        },
+        expr=dead_letters.COUNT.expr(ONE_PIPELINE),
+        value=3,
     ),
     Case(
         about="what is stacked adds up to the end-to-end lag beside it, without parallel hops",
@@ -874,6 +882,15 @@ CASES = (
         },
         expr=objectives.budget_left([Objective()]).expr(SCOPE),
         value=-1,
+    ),
+    Case(
+        about="the error budget of a pipeline without flows is whole",
+        series={
+            f'pipeline_end_to_end_duration_seconds_bucket{{pipeline="p", le="5", {HOP}}}': "9x200",
+            f'pipeline_end_to_end_duration_seconds_count{{pipeline="p", {HOP}}}': "9x200",
+        },
+        expr=objectives.budget_left([Objective()]).expr(SCOPE),
+        value=1,
     ),
     Case(
         about="dead letters have a label with the replay command",
