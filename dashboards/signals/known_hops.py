@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from dashboards.durations import seconds_of
 from dashboards.model.counting import REMEMBERED_FOR
 from dashboards.model.labels import (
     GROUP,
@@ -33,6 +34,7 @@ _LATELY: Final = "30m"
 """Longer than a rolling restart. The last number of a hop is that of such a window."""
 _SINCE: Final = "25m"
 """A hop that reported then did so in the first minutes of the window."""
+_STEP: Final = "15m"
 _IDLE_FOR: Final = "1d"
 """How long a pipeline is known that nothing reports at a hop that works.
 
@@ -55,13 +57,17 @@ def known_hops(
         by: The labels to keep.
         among: The labels that variables may filter; by default all.
     """
-    return aggregate("group", by, known_arrivals(scope, *where, among=among))
+    if scope.ruleset:
+        return aggregate("group", by, known_arrivals(scope, *where, among=among))
+    hours, dead, day = _unrecorded(scope, *where, among=among)
+    return aggregate("group", by, f"({hours} or {dead} or {day})")
 
 
 def known_arrivals(scope: Scope, *where: str, among: Collection[str] | None = None) -> str:
     """Return a query for the hops as in `known_hops`, with the flows that arrived there last.
 
-    The numbers compare the pipelines of a hop. Without recorded ones, they are totals.
+    The numbers compare the pipelines of a hop. Without recorded ones, they are totals. A pipeline
+    that another one has replaced has none: see `remembered_arrivals`.
 
     Args:
         scope: The scope of the query; with a ruleset, it uses the recorded hops.
@@ -71,11 +77,24 @@ def known_arrivals(scope: Scope, *where: str, among: Collection[str] | None = No
     if scope.ruleset:
         series = _recorded(scope, RECORDED_ARRIVED, *where, among=among)
         return aggregate("sum", FLOW_HOP, series)
+    hours, dead, _ = _unrecorded(scope, *where, among=among)
+    each = aggregate("group", FLOW_HOP, _arrivals(scope, *where, among=among))
+    last = f"max_over_time((time() * {each})[{REMEMBERED_FOR}:{_STEP}])"
+    every = aggregate("group", FLOW_HOP, _arrivals(scope, among=OF_ALL_PIPELINES))
+    of_hop = aggregate("max", HOP, f"max_over_time((time() * {every})[{REMEMBERED_FOR}:{_STEP}])")
+    replaced = f"{last} < on ({_on_hop()}) group_left () ({of_hop} - {seconds_of(_LATELY)})"
+    return f"({hours} unless {replaced} or {dead})"
+
+
+def _unrecorded(
+    scope: Scope, *where: str, among: Collection[str] | None = None
+) -> tuple[str, str, str]:
+    """Return queries for the flows that ever arrived: lately, at a dead hop, and within a day."""
     arrivals = _arrivals(scope, *where, among=among)
     total = _counted(scope, arrivals)
     hours = _counted(scope, f"last_over_time({arrivals}[{REMEMBERED_FOR}])")
     dead = f"last_over_time({total}[{A_WEEK}]) unless on ({_on_hop()}) {_heard_of(scope)}"
-    return f"({hours} or {dead} or 0 * last_over_time({total}[{_IDLE_FOR}:1h]))"
+    return hours, dead, f"last_over_time({total}[{_IDLE_FOR}:1h])"
 
 
 def known_pipelines_before(scope: Scope, *where: str) -> str:
@@ -104,17 +123,17 @@ def remembered_arrivals(scope: Scope) -> str:
     The number before is a recorded series itself: to read the histograms of a week again each time
     would take seconds.
     """
-    now, lately = (
+    now, lately, days = (
         arrivals_in(replace(scope, window=window), among=OF_ALL_PIPELINES)
-        for window in (_NOW, _LATELY)
+        for window in (_NOW, _LATELY, RECORDED_WINDOWS[-1])
     )
     series = _recorded(scope, RECORDED_ARRIVED, among=OF_ALL_PIPELINES)
     before = aggregate("sum", FLOW_HOP, series)
     week = aggregate("sum", FLOW_HOP, f"last_over_time({series}[{A_WEEK}])")
     hours = _counted(scope, f"last_over_time({_arrivals(scope, among=OF_ALL_PIPELINES)}"
                      f"[{REMEMBERED_FOR}])")  # fmt: skip
-    # At a hop that is recorded, those that are not have been forgotten.
-    at_all = f"({before} or ({week} or {hours}) unless on ({_on_hop()}) {before})"
+    # At a hop that is recorded, those that are not have been forgotten. The rules may be new.
+    at_all = f"({before} or ({week} or {hours} or {days}) unless on ({_on_hop()}) {before})"
     reported = (
         f"({aggregate('group', (GROUP,), scope.select(CONSUMER_LAG))} or {_heard_of(scope, GROUP)})"
     )

@@ -18,7 +18,7 @@ from tests.dashboards.alert_series import HOP, LATE
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NEEDED: Final = (RECORDED_ARRIVED, recorded_arrivals("5m"), recorded_arrivals("30m"))
+_NEEDED: Final = (RECORDED_ARRIVED, *map(recorded_arrivals, ("5m", "30m", "3d")))
 _LAG: Final = f"pipeline_consumer_lag{{{HOP}}}"
 
 
@@ -65,8 +65,31 @@ _HOPS: Final = (
 def test_a_pipeline_is_remembered_until_another_one_has_replaced_it(
     hop: Hop, binaries: Path, tmp_path: Path
 ) -> None:
+    _check(hop, binaries, tmp_path)
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_recording_rules_that_are_new_know_what_died_before_them(
+    binaries: Path, tmp_path: Path
+) -> None:
+    hop = Hop(about="a hop that died nine hours before",
+              arrived={"orders": "0+600x60 _x2000", "returns": "0+60x60 _x2000"},
+              remembered={"11h": {"orders": 36000, "returns": 3600}})  # fmt: skip
+    _check(hop, binaries, tmp_path, since_s=10 * 3600)
+
+
+def _check(hop: Hop, binaries: Path, tmp_path: Path, *, since_s: int = 0) -> None:
+    """Check what rules record that have been there since some time."""
     groups = [
-        {**group, "rules": [rule for rule in group["rules"] if rule["record"] in _NEEDED]}
+        {
+            **group,
+            "rules": [
+                {**rule, "expr": f"({rule['expr']}) and on () (vector(time()) >= {since_s})"}
+                for rule in group["rules"]
+                if rule["record"] in _NEEDED
+            ],
+        }
         for group in yaml.safe_load(recordings_file(Config()))["groups"]
     ]
     (tmp_path / "rules.yaml").write_text(json.dumps({"groups": groups}))
