@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Final
@@ -56,6 +57,9 @@ class Program:
         Returns:
             The exit code: 0 for success, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C.
         """
+        if isinstance(sys.stdout, TextIOWrapper):
+            # What a terminal cannot show is escaped, as standard error does.
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return self._run(arguments)
         except ModuleNotFoundError as error:

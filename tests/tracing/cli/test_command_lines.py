@@ -320,34 +320,3 @@ def test_a_shell_completes_commands_options_and_values(
     completed = [line.partition(",")[2] for line in done.stdout.splitlines()]
     assert expected == [word for word in completed if word in expected]
     assert "" == done.stderr
-
-
-@pytest.mark.parametrize("command", [("metrics",), ("metrics", "--json")])
-def test_output_that_nothing_reads_to_its_end_is_no_error_worth_a_line(
-    command: tuple[str, ...],
-) -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    with os.fdopen(writing, "wb") as nobody:
-        ended = subprocess.run(
-            [sys.executable, "-m", "tracing", *command],
-            cwd=ROOT,
-            stdout=nobody,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-
-    assert (1, "") == (ended.returncode, ended.stderr)
-
-
-def test_a_broken_pipe_to_something_else_is_an_error_with_a_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken() -> None:
-        raise BrokenPipeError(32, "Broken pipe")
-
-    monkeypatch.setattr("tracing.cli.metrics.markdown", broken)
-
-    assert 1 == run_program("tracing", "metrics", "--markdown")
-    assert "tracing: BrokenPipeError: [Errno 32] Broken pipe\n" == capsys.readouterr().err
