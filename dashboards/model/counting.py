@@ -10,7 +10,8 @@ A process may restart as the same series, if its instance has a fixed name, and 
 Its last value says nothing about that: it may be higher than before. Two things show a restart: a
 value that falls within the window, where `increase()` adds up what came before and after it, or a
 value in the window that is lower than the last one before it, where the last value is what has been
-counted since.
+counted since. `increase()` adds an interval of exports to those that it has seen, which is taken
+off again; what came between the last value before the window and the first one in it is left out.
 """
 
 from __future__ import annotations
@@ -44,20 +45,27 @@ def added(series: str, window: str, counts: str = "", *, buckets: bool = False) 
         window: The window.
         counts: Of a sum or a bucket of a histogram, the series of its count. They decide whether
             it has restarted, so that all parts of a histogram are counted in the same way: a
-            bucket that was 0 before a restart does not fall.
+            bucket that was 0 before a restart does not fall. What such a part has counted since
+            then is known, but not what it counted in the window before.
         buckets: Whether the series are buckets.
     """
     matching = f" ignoring ({BOUND})" if buckets else ""
-    decides = counts or series
-    restarted = f"and{matching} resets({decides}[{window}]) > 0"
-    before = last_before(series, window)
-    first = f"min_over_time({decides}[{window}])"
-    if decides == series:
-        unbroken = f"{before} <= {first}"
+    before, last = last_before(series, window), last_of(series, window)
+    restarted = f"({_seen(series, window)} and resets({series}[{window}]) > 0)"
+    if counts in {"", series}:
+        unbroken = f"{before} <= min_over_time({series}[{window}])"
     else:
-        unbroken = f"{before} unless{matching} {last_before(decides, window)} > {first}"
-    last = last_of(series, window)
-    return f"(increase({series}[{window}]) {restarted}) or {last} - ({unbroken}) >= 0 or {last}"
+        restarted += f" or ({last} and{matching} resets({counts}[{window}]) > 0)"
+        unbroken = (
+            f"{before} unless{matching} "
+            f"{last_before(counts, window)} > min_over_time({counts}[{window}])"
+        )
+    return f"{restarted} or {last} - ({unbroken}) >= 0 or {last}"
+
+
+def _seen(series: str, window: str) -> str:
+    """Return a query for the increase between the first and the last value in the window."""
+    return f"increase({series}[{window}]) * (1 - 1 / count_over_time({series}[{window}]))"
 
 
 def added_natively(series: str, window: str) -> str:
@@ -68,15 +76,20 @@ def added_natively(series: str, window: str) -> str:
     """
     last, before = last_of(series, window), last_before(series, window)
     return (
-        f"(increase({series}[{window}]) and resets({series}[{window}]) > 0) or {last} - {before} "
+        f"({_seen(series, window)} and resets({series}[{window}]) > 0) or {last} - {before} "
         f"and histogram_count({last}) >= histogram_count({before}) or {last}"
     )
 
 
 def nearly_added(series: str, window: str) -> str:
-    """Return a query like that of `added` at a quarter of its cost: it extrapolates old series."""
+    """Return a query like that of `added` at a fraction of its cost: it extrapolates old series.
+
+    Prometheus has no increase of one value, which is what a process leaves that has ended early in
+    the window.
+    """
     last = last_of(series, window)
-    return f"{last} unless {last_before(series, window)} or increase({series}[{window}])"
+    one = f"{last} - last_over_time({series}[5m] offset {window}) >= 0"
+    return f"{last} unless {last_before(series, window)} or increase({series}[{window}]) or {one}"
 
 
 def fallen(series: str, window: str) -> str:

@@ -107,11 +107,11 @@ class Scope(Selection):
             by: The labels to keep.
             part: `bucket`, `sum` or `count` of a histogram.
             among: The labels that variables may filter; by default all that the metric has.
-            exact: Whether not to extrapolate. Buckets are thousands of series, and to extrapolate
-                costs a quarter.
+            exact: Whether not to extrapolate. Buckets of classic histograms are thousands of
+                series, and to extrapolate costs a fraction.
             together: How to aggregate over all other labels: `max` if processes count the same.
         """
-        if exact:
+        if exact or self.native:
             return self._increase(metric, where, by=by, part=part, among=among, together=together)
         series = self.select(metric, *where, part=part, among=among)
         return self._total(part, by, nearly_added(series, self.window), together)

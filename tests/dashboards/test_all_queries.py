@@ -40,14 +40,18 @@ EARLIER = r"last_over_time\(\1\[6h\] offset \2\)"
 # What decides whether a series has restarted: its own values, or the count of its histogram.
 MATCHING = r"(?: ignoring \(le\))?"
 COUNTED = re.compile(
-    r"\(increase\(([^\[]+)\[([^\]]+)\]\) and" + MATCHING + r" resets\(([^\[]+)\[\2\]\) > 0\) "
-    rf"or {LAST} - \((?:{EARLIER} unless{MATCHING} )?last_over_time\(\3\[6h\] offset \2\) "
-    rf"(?:<=|>) min_over_time\(\3\[\2\]\)\) >= 0 or {LAST}"
+    r"\(increase\(([^\[]+)\[([^\]]+)\]\) \* \(1 - 1 / count_over_time\(\1\[\2\]\)\) "
+    r"and resets\(\1\[\2\]\) > 0\) "
+    rf"(?:or {LAST} - \({EARLIER} <= min_over_time\(\1\[\2\]\)\)"
+    rf"|or \({LAST} and{MATCHING} resets\(([^\[]+)\[\2\]\) > 0\) "
+    rf"or {LAST} - \({EARLIER} unless{MATCHING} last_over_time\(\3\[6h\] offset \2\) "
+    rf"> min_over_time\(\3\[\2\]\)\)) >= 0 or {LAST}"
 )
 # Of buckets, of which there are thousands.
 EXTRAPOLATED = re.compile(
     r"last_over_time\(([^\[]+_bucket\{[^\[]+)\[([^\]]+)\]\) "
-    rf"unless {EARLIER} or increase\(\1\[\2\]\)"
+    rf"unless {EARLIER} or increase\(\1\[\2\]\) "
+    rf"or {LAST} - last_over_time\(\1\[5m\] offset \2\) >= 0"
 )
 GAUGES = "|".join(metric.prometheus for metric in METRICS if "gauge" == metric.kind)
 # Prometheus returns the last sample of a series that has ended for five minutes.

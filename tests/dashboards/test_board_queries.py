@@ -34,7 +34,8 @@ NO_LABELS = {
     "deriv", "sum", "max", "count", "topk", "resets", "ignoring",
     "histogram_quantile", "label_replace",
     "label_join", "on", "offset", "or", "and", "unless", "sort_desc", "last_over_time",
-    "max_over_time", "min_over_time", "min", "timestamp", "time", "__name__", "m",
+    "max_over_time", "min_over_time", "count_over_time", "min", "timestamp", "time", "__name__",
+    "m",
 }  # fmt: skip
 PART_OF_A_HOP = re.compile(r" \* on \([^)]+\) group_left \(\) \(sum by \([^)]+\) \(label_replace\(")
 

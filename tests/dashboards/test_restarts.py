@@ -42,8 +42,6 @@ IN_STORE: Final = {signal: f'{series}, counted_by="store"' for signal, series in
 BY_PROCESS: Final = {
     signal: f'{series}, counted_by="process"' for signal, series in OF_SAGAS.items()
 }
-EXTRAPOLATED: Final = 20 / 19
-"""Prometheus extrapolates the 19 intervals that are in the window to 20."""
 
 
 def _waits(in_time: str, count: str, total: str = "0x200") -> dict[str, str]:
@@ -63,15 +61,12 @@ def _late_share() -> str:
 @pytest.mark.parametrize(
     ("values", "counted"),
     [
-        pytest.param("100x105 0+12x14", 168 * EXTRAPOLATED, id="within the window"),
+        pytest.param("100x105 0+12x14", 168, id="within the window"),
+        pytest.param("100x105 110 4x3 8 3x9", 21, id="twice within the window"),
         pytest.param("100x100 20+10x19", 210, id="just before the window"),
         pytest.param("100x100 _x19 30", 30, id="just before the window, with one value in it"),
-        pytest.param(
-            # Of the first values of a series, Prometheus leaves out what came before them.
-            "_x102 5+5x8 3+3x9",
-            70 * 555 / 540,
-            id="soon after it has begun as a new series",
-        ),
+        # Of the first values of a series, Prometheus leaves out what came before them.
+        pytest.param("_x102 5+5x8 3+3x9", 70 * (555 / 540) * (18 / 19), id="soon after it began"),
         pytest.param("100+5x120", 100, id="never"),
     ],
 )
@@ -94,6 +89,9 @@ def test_a_process_that_restarts_as_the_same_series_counts_from_zero(
         pytest.param(
             _waits("50x100 10x20", "100x100 120+10x19"), 0.952, id="more have come since, and late"
         ),
+        pytest.param(
+            _waits("10x105 30+30x14", "100x105 30+30x14"), 0.0, id="more than before are in time"
+        ),
     ],
 )
 def test_the_parts_of_a_histogram_count_a_restart_alike(
@@ -105,6 +103,34 @@ def test_the_parts_of_a_histogram_count_a_restart_alike(
 def test_the_mean_after_a_restart_is_that_of_the_new_values(binaries: Path, tmp_path: Path) -> None:
     series = _waits("0x200", "100x100 1+1x19", "10x100 2+2x19")
     check_queries([(f"sum({hop_time.WAIT.expr(SCOPE)})", 2)], series, binaries, tmp_path)
+
+
+def test_the_mean_after_a_restart_in_the_window_is_that_of_the_new_values(
+    binaries: Path, tmp_path: Path
+) -> None:
+    # Their sum is higher than that of all before.
+    series = _waits("0x200", "59000x105 10x80", "590x105 600x80")
+    check_queries([(f"round(sum({hop_time.WAIT.expr(SCOPE)}))", 60)], series, binaries, tmp_path)
+
+
+def test_a_quantile_counts_the_one_value_of_a_process_that_has_ended(
+    binaries: Path, tmp_path: Path
+) -> None:
+    name = catalog.END_TO_END_DURATION.prometheus
+    series = {
+        f'{name}_bucket{{pipeline="p", instance="{instance}", le="{bound}"}}': values
+        for instance, bound, values in (
+            ("a", "1", "0x200"),
+            ("a", "10", "0+100x101 _x80"),
+            ("a", "+Inf", "0+100x101 _x80"),
+            ("b", "1", "_x102 1+1x80"),
+            ("b", "10", "_x102 1+1x80"),
+            ("b", "+Inf", "_x102 1+1x80"),
+        )
+    }
+    # 100 of up to 10 s, and 18 of up to 1 s.
+    query = f"sum({flows.end_to_end(0.95).expr(SCOPE)}) > bool 9"
+    check_queries([(query, 1)], series, binaries, tmp_path)
 
 
 def _check_shared(
@@ -121,7 +147,7 @@ def _check_shared(
         for name, value in values.items()
     }
     expected = [
-        (f"sum({signal.expr(SCOPE)}) * {600 if signal.unit == 'cps' else 1}", counted)
+        (f"round(sum({signal.expr(SCOPE)}) * {600 if signal.unit == 'cps' else 1})", counted)
         for signal in signals
     ]
     check_queries(expected, series, binaries, folder)
