@@ -12,7 +12,7 @@ from rich.text import Text
 from tracing.cli.dlq_state import counts_document, history_lines, replayed_text
 from tracing.cli.option_types import TRACE_ID
 from tracing.cli.tables import print_table
-from tracing.core.text import counted, printable
+from tracing.core.text import counted, error_text, printable
 from tracing.core.times import age, iso_time
 from tracing.dlq.documents import status_words, trace_id_of
 from tracing.headers.cloudevents import CloudEvent
@@ -101,7 +101,7 @@ def check_complete(troubles: Troubles, *, read: bool) -> None:
 
 def trouble(error: Exception) -> str:
     """Return an error's type and text."""
-    return f"{type(error).__name__}: {error}"
+    return error_text(error)
 
 
 def unreadable_lines(summary: Summary) -> Iterable[str]:

@@ -9,6 +9,7 @@ from aiokafka import errors
 
 from tracing.cli.attempts import failed_attempts
 from tracing.cli.unreachable import describe, is_refusal
+from tracing.core.text import error_text
 
 _CONNECTION: Final = (
     errors.KafkaConnectionError,
@@ -69,7 +70,7 @@ def _text(error: Exception) -> str:
         return "cannot connect to Kafka: " + "; ".join(describe(*attempt) for attempt in attempts)
     for kinds, advice in _ADVICE:
         if isinstance(error, kinds):
-            return f"{advice} ({type(error).__name__}: {error})"
+            return f"{advice} ({error_text(error)})"
     if isinstance(error, (LookupError, ValueError)):
         return str(error)
-    return f"{type(error).__name__}: {error}"
+    return error_text(error)

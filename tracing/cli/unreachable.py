@@ -9,6 +9,8 @@ from typing import Final
 
 from aiokafka import errors
 
+from tracing.core.text import error_text
+
 _REFUSALS: Final = (
     errors.SaslAuthenticationFailed,
     errors.AuthenticationFailedError,
@@ -58,9 +60,7 @@ def describe(broker: str, error: Exception) -> str:
         error: Why the connection, or the first request, failed.
     """
     error = _single(error)
-    name, text = type(error).__name__, str(error)
-    # aiokafka's errors name themselves.
-    words = text if text.startswith(name) else f"{name}: {text}" if text else name
+    words = error_text(error)
     for kinds, advice in _CAUSES:
         if isinstance(error, kinds):
             return f"{broker}: {advice} ({words})"

@@ -124,6 +124,15 @@ def counted(number: int, singular: str, plural: str = "") -> str:
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
+def error_text(error: BaseException) -> str:
+    """Return an error's type and text, its type once: the errors of aiokafka name it themselves."""
+    name, text = type(error).__name__, str(error)
+    # Those with a number begin with it: "[Error 29] TopicAuthorizationFailedError: orders".
+    if name in text.partition(":")[0]:
+        return text[text.index(name) :]
+    return f"{name}: {text}" if text else name
+
+
 def _hint(value: object) -> str:
     if isinstance(value, Enum):
         return ": give its value"

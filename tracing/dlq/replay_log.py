@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.structs import TopicPartition
 
+from tracing.core.text import error_text
 from tracing.delivery.dead_letter_names import REPLAY_TOPIC
 from tracing.dlq.places import extents_at_once
 from tracing.dlq.reading import reader
@@ -84,7 +85,7 @@ class ReplayLog:
             if self._partitions:
                 self.ends = {tp.partition: end for tp, end in (await self._read()).items()}
         except (KafkaError, TimeoutError) as error:
-            problem = f"{type(error).__name__}: {error}"
+            problem = error_text(error)
         except BaseException:
             await self._stack.aclose()
             raise

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka import AIOKafkaProducer, errors
 
 from tracing.core import semconv
+from tracing.core.text import error_text
 from tracing.delivery.dead_letter_names import TOPIC
 from tracing.dlq.addresses import Addresses
 from tracing.dlq.claims import Claims
@@ -85,7 +86,9 @@ class Replayed:
         """Count a dead letter that was not sent, or not acknowledged."""
         self.failures += 1
         if len(self.failed) < _FIRST:
-            self.failed[dead_letter_id] = f"{type(error).__name__}: {error}"
+            # What a replay refuses says why in a sentence.
+            refused = type(error) in (LookupError, ValueError)
+            self.failed[dead_letter_id] = str(error) if refused else error_text(error)
 
 
 async def replay(

@@ -13,7 +13,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
-from tracing.core.text import counted
+from tracing.core.text import counted, error_text
 from tracing.kafka.topic_ids import (
     DescribeTopicIds,
     Log,
@@ -211,7 +211,7 @@ class Cluster:
             raise
         except (OSError, ValueError, LookupError, TypeError) as error:
             # An answer that cannot be parsed must not cost the answers of the other brokers.
-            raise errors.KafkaConnectionError(f"{type(error).__name__}: {error}") from error
+            raise errors.KafkaConnectionError(error_text(error)) from error
 
     async def offsets(
         self, partitions: Iterable[TopicPartition], which: int

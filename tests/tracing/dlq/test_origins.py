@@ -224,6 +224,7 @@ class TestOnKafka:
 
         assert (3, 4) == (result.sent, result.failures)
         assert {1} == {dead_letter_id.partition for dead_letter_id in result.failed}
+        assert [] == [why for why in result.failed.values() if "Error" in why]
         assert not any(record.value == b"evil" for record in await cluster.records())
         cluster.topic = victim
         assert [] == await cluster.records()
