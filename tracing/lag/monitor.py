@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from aiokafka.errors import KafkaError
 
 from tracing.core.log import EventLog
+from tracing.core.text import error_text
 from tracing.headers.dead_letter_formats import FORMATS
 from tracing.kafka.cluster import Cluster
 from tracing.lag.choice import Choice, patterns
@@ -187,7 +188,7 @@ class LagMonitor:
             except Exception as error:
                 if self._last is None:
                     raise
-                _logger.warning("a sweep failed: %s: %s", type(error).__name__, error)
+                _logger.warning("lag could not be measured: %s", error_text(error))
             else:
                 yield result
             # The next sweep follows a slow one at once; missed sweeps are not made up for.

@@ -43,7 +43,7 @@ async def test_a_failed_sweep_is_logged_and_the_next_one_follows(
 
     assert [first, second] == results
     assert second is monitor.last
-    assert ["a sweep failed: KafkaConnectionError: KafkaConnectionError: away"] == caplog.messages
+    assert ["lag could not be measured: KafkaConnectionError: away"] == caplog.messages
 
 
 async def test_the_first_sweep_must_succeed(monkeypatch: pytest.MonkeyPatch) -> None:
