@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.durations import seconds_of
 from dashboards.model.labels import (
+    COUNTED,
     ELSEWHERE,
     GROUP,
     OBJECTIVE,
     PIPELINE,
     RECORDED_ELSEWHERE,
     RECORDED_HELD_UP,
+    SAGA,
     TOPIC,
     recorded_flows,
     recorded_late_share,
@@ -27,9 +29,10 @@ from dashboards.model.labels import (
 from dashboards.model.rule import Alert, Beside, found_by
 from dashboards.signals import lag
 from dashboards.signals.elsewhere import halted_lately
-from dashboards.signals.known_hops import FLOW_HOP
+from dashboards.signals.known_hops import FLOW_HOP, HOP
 from dashboards.signals.late_flows import hops_on_the_way
 from dashboards.signals.objectives import enough_flows, late_shares
+from tracing.metrics.catalog import DEAD_LETTERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,21 +122,44 @@ def burn_rate_alerts(scope: Scope, objectives: Sequence[Objective]) -> tuple[Ale
 
 
 def _where(scope: Scope, objectives: Sequence[Objective]) -> str:
-    """Return a sentence about the hop of an objective that holds its flows up the longest."""
+    """Return sentences about where flows of an objective are held up, given up on or overdue.
+
+    A hop that holds them up for less than the objective allows is no reason.
+    """
     if not scope.ruleset:
         return ""
-    hops = scope.select_recorded(RECORDED_HELD_UP, where=f"{PIPELINE}=%[1]q")
-    on = f"on ({', '.join(FLOW_HOP)})"
-    each = " or ".join(
-        _named(f"({hops} and {on} {hops_on_the_way(scope, objective)})", objective)
-        for objective in objectives
-    )
+    labels = (PIPELINE, OBJECTIVE)
     chosen = f'label_replace(vector(1), "{OBJECTIVE}", %[2]q, "", "")'
-    return found_by(
-        f"topk(1, ({each}) > 0 and on ({OBJECTIVE}) {chosen})",
-        (PIPELINE, OBJECTIVE),
-        f"The longest hold-up is at group {{{{ .Labels.{GROUP} }}}} on {{{{ .Labels.{TOPIC} }}}}: "
-        "{{ .Value | humanizeDuration }}.",
+    chosen = f'on ({", ".join(labels)}) label_replace({chosen}, "{PIPELINE}", %[1]q, "", "")'
+    now = replace(scope, window=WINDOWS[0].short)
+    held_up = scope.select_recorded(RECORDED_HELD_UP)
+    given_up = f"* on ({', '.join(HOP)}) group_left () {now.increase(DEAD_LETTERS, by=HOP)}"
+    hops = {each: hops_on_the_way(scope, each) for each in objectives}
+    longest = " or ".join(
+        _named(f"({held_up} > {each.within_s:g} and on ({', '.join(FLOW_HOP)}) {its})", each)
+        for each, its in hops.items()
+    )
+    most = " or ".join(_named(f"({its} {given_up})", each) for each, its in hops.items())
+    overdue = scope.select_recorded(recorded_late_share(now.window), where=f'{COUNTED}="saga"')
+    return (
+        found_by(
+            f"topk(1, ({longest}) and {chosen})",
+            labels,
+            f"The longest hold-up is at group {{{{ .Labels.{GROUP} }}}} on "
+            f"{{{{ .Labels.{TOPIC} }}}}: {{{{ .Value | humanizeDuration }}}}.",
+        )
+        + found_by(
+            f"topk(1, ({most}) > 0 and {chosen})",
+            labels,
+            f"Within {now.window}, group {{{{ .Labels.{GROUP} }}}} gave up on {{{{ .Value | printf "
+            f'"%.0f" }}}} records of {{{{ .Labels.{TOPIC} }}}}.',
+        )
+        + found_by(
+            f"topk(1, {overdue} > 0 and {chosen})",
+            labels,
+            f"Of the sagas {{{{ .Labels.{SAGA} }}}}, {{{{ .Value | humanizePercentage }}}} became "
+            "overdue.",
+        )
     )
 
 
@@ -143,7 +169,8 @@ def _where_records_wait(scope: Scope, objectives: Sequence[Objective]) -> Beside
     return Beside(
         query=" or ".join(
             _named(
-                f"topk by ({PIPELINE}) (1, {hops_on_the_way(scope, objective)} {each} > 0)",
+                f"topk by ({PIPELINE}) (1, {hops_on_the_way(scope, objective)} {each} "
+                f"> {objective.within_s:g})",
                 objective,
             )
             for objective in objectives

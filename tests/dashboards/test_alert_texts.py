@@ -87,6 +87,37 @@ def test_an_alert_on_the_budget_names_the_hop_that_holds_its_pipeline_up(
     )
 
 
+def test_an_alert_on_the_budget_names_the_group_that_gives_up_and_none_that_is_in_time(
+    binaries: Path, tmp_path: Path
+) -> None:
+    where = f'{EU}, messaging_consumer_group_name="payment"'
+    topic = 'messaging_destination_name="payment.commands", error_type="E"'
+    series = {
+        **_hop("payment", "0x200"),
+        **_hop("shipping", "2x200"),
+        f"pipeline_dead_letters_total{{{where}, {topic}}}": "0x100 0+20x100",
+    }
+    labels = {"pipeline": "p", "objective": "end-to-end"}
+    assert " Within 5m, group payment gave up on 200 records of payment.commands." == _text(
+        ALERTS["EndToEndOutage"], series, labels, binaries, tmp_path
+    )
+
+
+def test_an_alert_on_the_budget_names_the_sagas_that_became_overdue(
+    binaries: Path, tmp_path: Path
+) -> None:
+    saga = f'{EU}, pipeline="p", saga="place-order"'
+    series = {
+        **_hop("payment", "0x200"),
+        f"pipeline_saga_overdue{{{saga}}}": "0x100 0+3x100",
+        f'pipeline_saga_ended_total{{{saga}, outcome="completed"}}': "0+1x200",
+    }
+    labels = {"pipeline": "p", "objective": "end-to-end"}
+    assert " Of the sagas place-order, 75% became overdue." == _text(
+        ALERTS["EndToEndOutage"], series, labels, binaries, tmp_path
+    )
+
+
 def test_an_alert_names_no_hop_of_another_pipeline(binaries: Path, tmp_path: Path) -> None:
     series = _hop("payment", "90x200")
     labels = {"pipeline": 'o"ther', "objective": "end-to-end"}
