@@ -57,7 +57,7 @@ class BurnWindow:
         long: The long window.
         short: The short window.
         factor: The burn rate above which the alert fires; 1 spends exactly the budget. Without
-            one, it fires above the share of an outage.
+            one, it fires above the share of an outage, or of what the objective allows.
         wait: How long that must hold; by default until two exports confirm it.
         severity: The alert's severity.
         spent: What the rate means, in words.
@@ -187,7 +187,9 @@ def _named(query: str, objective: Objective) -> str:
 
 def _too_many_late(scope: Scope, objective: Objective, window: BurnWindow) -> str:
     # Windows are compared before the worst series is chosen: it may differ between them.
-    limit = f"{window.factor * (1 - objective.ratio) if window.factor else OUTAGE_SHARE:.6g}"
+    allowed = 1 - objective.ratio
+    share = window.factor * allowed if window.factor else max(OUTAGE_SHARE, allowed)
+    limit = f"{share:.6g}"
     late = [f"{_late_share(scope, objective, window.long)} > {limit}"]
     if window.short != window.long:
         late.append(f"{_late_share(scope, objective, window.short)} > {limit}")
