@@ -177,7 +177,8 @@ CHOSEN_CASES: Final = (
     *(
         Case(alert=alert, about="a chosen pipeline with few flows, of a group that others use",
              series={**ends_after(arrivals(0), 60), **idle("returns", "_x9 1x10 2x39 _x60"),
-                     **status("dead", "0x60 1x60"), **dead_letters("E", "0x58 5x60")},
+                     **status("dead", "0x60 1x60"),
+                     **dead_letters("E", "0x58 5x60", pipeline="returns")},
              at="34m", firing=1, config=Config(pipelines=("returns",)))
         for alert in ("ConsumerStalled", "DeadLettersGrowing")
     ),
