@@ -81,15 +81,19 @@ def added_natively(series: str, window: str) -> str:
     )
 
 
-def nearly_added(series: str, window: str) -> str:
-    """Return a query like that of `added` at a fraction of its cost: it extrapolates old series.
+def nearly_added(series: str, window: str, counts: str) -> str:
+    """Return a query like that of `added` for buckets, at a fraction of its cost.
 
-    Prometheus has no increase of one value, which is what a process leaves that has ended early in
-    the window.
+    It extrapolates old series. Prometheus has no increase of one value, which is what a process
+    leaves that has ended early in the window.
     """
     last = last_of(series, window)
+    first = f"min_over_time({counts}[{window}])"
+    unbroken = f"({last_before(counts, window)} <= {first} unless resets({counts}[{window}]) > 0)"
+    # A bucket may be higher after a restart than before. One that has fallen has an increase.
+    anew = f"{last} unless ignoring ({BOUND}) {unbroken} unless resets({series}[{window}]) > 0"
     one = f"{last} - last_over_time({series}[5m] offset {window}) >= 0"
-    return f"{last} unless {last_before(series, window)} or increase({series}[{window}]) or {one}"
+    return f"{anew} or increase({series}[{window}]) or {one}"
 
 
 def fallen(series: str, window: str) -> str:

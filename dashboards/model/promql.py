@@ -114,7 +114,8 @@ class Scope(Selection):
         if exact or self.native:
             return self._increase(metric, where, by=by, part=part, among=among, together=together)
         series = self.select(metric, *where, part=part, among=among)
-        return self._total(part, by, nearly_added(series, self.window), together)
+        counts = self.select(metric, *where, part="count", among=among)
+        return self._total(part, by, nearly_added(series, self.window, counts), together)
 
     def _increase(
         self,

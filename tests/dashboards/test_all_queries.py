@@ -47,11 +47,13 @@ COUNTED = re.compile(
     rf"or {LAST} - \({EARLIER} unless{MATCHING} last_over_time\(\3\[6h\] offset \2\) "
     rf"> min_over_time\(\3\[\2\]\)\)) >= 0 or {LAST}"
 )
-# Of buckets, of which there are thousands.
+# Of buckets, of which there are thousands, the count of their histogram decides.
 EXTRAPOLATED = re.compile(
-    r"last_over_time\(([^\[]+_bucket\{[^\[]+)\[([^\]]+)\]\) "
-    rf"unless {EARLIER} or increase\(\1\[\2\]\) "
-    rf"or {LAST} - last_over_time\(\1\[5m\] offset \2\) >= 0"
+    r"last_over_time\((([^\[{]+)_bucket(\{[^\[]*))\[([^\]]+)\]\) unless ignoring \(le\) "
+    r"\(last_over_time\(\2_count\3\[6h\] offset \4\) <= min_over_time\(\2_count\3\[\4\]\) "
+    r"unless resets\(\2_count\3\[\4\]\) > 0\) unless resets\(\1\[\4\]\) > 0 "
+    r"or increase\(\1\[\4\]\) "
+    r"or last_over_time\(\1\[\4\]\) - last_over_time\(\1\[5m\] offset \4\) >= 0"
 )
 GAUGES = "|".join(metric.prometheus for metric in METRICS if "gauge" == metric.kind)
 # Prometheus returns the last sample of a series that has ended for five minutes.

@@ -133,6 +133,18 @@ def test_a_quantile_counts_the_one_value_of_a_process_that_has_ended(
     check_queries([(query, 1)], series, binaries, tmp_path)
 
 
+def test_a_quantile_after_a_restart_is_that_of_the_new_values(
+    binaries: Path, tmp_path: Path
+) -> None:
+    name = catalog.END_TO_END_DURATION.prometheus
+    # Before, 200 of 2000 were in time; since then, all are, so only the higher buckets fall.
+    values = {"1": "200x110 210+10x80", "10": "2000x110 210+10x80", "+Inf": "2000x110 210+10x80"}
+    series = {f'{name}_bucket{{pipeline="p", le="{bound}"}}': v for bound, v in values.items()}
+    series[f'{name}_count{{pipeline="p"}}'] = values["+Inf"]
+    query = f"sum({flows.end_to_end(0.95).expr(SCOPE)}) <= bool 1"
+    check_queries([(query, 1)], series, binaries, tmp_path)
+
+
 def _check_shared(
     values: Mapping[str, str],
     counted: float,
