@@ -13,7 +13,7 @@ def saga_health_board() -> Board:
         name="sagas",
         title="saga health",
         description="Are the sagas of each name healthy, and which step delays them?",
-        variables=("saga",),
+        variables=("pipeline", "saga"),
         rows=(
             Row(
                 "Are they healthy?",

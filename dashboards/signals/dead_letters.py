@@ -95,7 +95,7 @@ ATTEMPTS: Final = Signal(
     title="Attempts of retried records",
     description="Mean number of attempts of the records that needed more than one. Near the limit "
     "that the service sets, retries do not help; near 2, the first one does.",
-    unit="locale",
+    unit="none",
     expr=lambda scope: scope.mean(RETRY_ATTEMPTS, by=(GROUP, TOPIC)),
     legend=_HOP,
 )

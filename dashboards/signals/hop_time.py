@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tracing.metrics.metric import Metric
 
 _HOP: Final = f"{{{{{GROUP}}}}} ← {{{{{TOPIC}}}}}"
+# Pipelines may share a hop.
+_OF_PIPELINE: Final = f"{{{{{PIPELINE}}}}}:"
 _HOPS: Final = (PIPELINE, GROUP, TOPIC)
 _ON_HOP: Final = f"on ({', '.join(_HOPS)})"
 _SHOWN: Final = "$__range"
@@ -163,7 +165,7 @@ PUBLISH: Final = Signal(
     description="Mean time from an event's creation to its record: outbox, batching and sending.",
     unit="s",
     expr=_publish,
-    legend=f"{{{{{TOPIC}}}}}",
+    legend=f"{_OF_PIPELINE} {{{{{TOPIC}}}}}",
 )
 WAIT: Final = Signal(
     title="Wait by hop, mean",
@@ -171,7 +173,7 @@ WAIT: Final = Signal(
     "high, the group is behind.",
     unit="s",
     expr=_wait,
-    legend=_HOP,
+    legend=f"{_OF_PIPELINE} {_HOP}",
 )
 PROCESSING: Final = Signal(
     title="Processing by hop, mean",
@@ -197,5 +199,5 @@ RETRY: Final = Signal(
     "one.",
     unit="s",
     expr=_retry,
-    legend=_HOP,
+    legend=f"{_OF_PIPELINE} {_HOP}",
 )
