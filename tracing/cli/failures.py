@@ -58,6 +58,8 @@ _ADVICE: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
 
 def explained(error: Exception) -> click.ClickException | None:
     """Return a failure as a line for the user; `None` for a mistake in this program."""
+    if isinstance(error, ImportError) and isinstance(error.__cause__, ImportError):
+        return click.ClickException(str(error))  # an exporter that is not installed
     if not isinstance(error, (errors.KafkaError, LookupError, OSError, ValueError)):
         return None
     return click.ClickException(" ".join(_text(error).split()))

@@ -207,5 +207,6 @@ def _grpc(module: str, name: str) -> Any:
         return getattr(importlib.import_module(package), name)()
     except ImportError as missing:
         raise ImportError(
-            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs opentelemetry-exporter-otlp-proto-grpc"
+            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs its exporter: "
+            "pip install opentelemetry-exporter-otlp-proto-grpc"
         ) from missing
