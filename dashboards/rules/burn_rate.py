@@ -21,6 +21,7 @@ from dashboards.model.labels import (
     PIPELINE,
     RECORDED_ELSEWHERE,
     RECORDED_HELD_UP,
+    REPLAYED,
     SAGA,
     TOPIC,
     recorded_flows,
@@ -29,7 +30,7 @@ from dashboards.model.labels import (
 from dashboards.model.rule import Alert, Beside, found_by
 from dashboards.signals import lag
 from dashboards.signals.elsewhere import halted_lately
-from dashboards.signals.known_hops import FLOW_HOP, HOP
+from dashboards.signals.known_hops import FLOW_HOP
 from dashboards.signals.late_flows import hops_on_the_way
 from dashboards.signals.objectives import enough_flows, late_shares
 from tracing.metrics.catalog import DEAD_LETTERS
@@ -133,13 +134,16 @@ def _where(scope: Scope, objectives: Sequence[Objective]) -> str:
     chosen = f'on ({", ".join(labels)}) label_replace({chosen}, "{PIPELINE}", %[1]q, "", "")'
     now = replace(scope, window=WINDOWS[0].short)
     held_up = scope.select_recorded(RECORDED_HELD_UP)
-    given_up = f"* on ({', '.join(HOP)}) group_left () {now.increase(DEAD_LETTERS, by=HOP)}"
+    given_up = now.increase(DEAD_LETTERS, f'{REPLAYED}=""', by=FLOW_HOP)
     hops = {each: hops_on_the_way(scope, each) for each in objectives}
     longest = " or ".join(
         _named(f"({held_up} > {each.within_s:g} and on ({', '.join(FLOW_HOP)}) {its})", each)
         for each, its in hops.items()
     )
-    most = " or ".join(_named(f"({its} {given_up})", each) for each, its in hops.items())
+    most = " or ".join(
+        _named(f"({given_up} and on ({', '.join(FLOW_HOP)}) {its})", each)
+        for each, its in hops.items()
+    )
     overdue = scope.select_recorded(recorded_late_share(now.window), where=f'{COUNTED}="saga"')
     return (
         found_by(

@@ -95,7 +95,8 @@ def test_an_alert_on_the_budget_names_the_group_that_gives_up_and_none_that_is_i
     series = {
         **_hop("payment", "0x200"),
         **_hop("shipping", "2x200"),
-        f"pipeline_dead_letters_total{{{where}, {topic}}}": "0x100 0+20x100",
+        f'pipeline_dead_letters_total{{{where}, {topic}, pipeline="p"}}': "0x100 0+20x100",
+        f'pipeline_dead_letters_total{{{where}, {topic}, pipeline="o"}}': "0x100 0+70x100",
     }
     labels = {"pipeline": "p", "objective": "end-to-end"}
     assert " Within 5m, group payment gave up on 200 records of payment.commands." == _text(
