@@ -17,6 +17,7 @@ help:
 	@echo "make docs    build the documentation, as pages in build/docs"
 	@echo "make bench   measure the cost per message, compared with the official instrumentation"
 	@echo "make figures measure it for docs/cost.md and README.md"
+	@echo "make dist    build the distributions, in dist     make requirements    pin anew; needs uv"
 	@echo "make clean   remove the virtual environment and all caches"
 
 $(READY): requirements.txt pyproject.toml dashboards/pyproject.toml demo_pipeline/pyproject.toml

@@ -93,3 +93,11 @@ def test_hooks_of_pre_commit_run_programs_of_the_environment() -> None:
     assert "local" == local["repo"]
     programs = {hook["entry"].split()[0] for hook in local["hooks"]}
     assert {".venv/bin/mypy", ".venv/bin/pytest", ".venv/bin/ruff"} == programs
+
+
+def test_make_help_lists_each_target() -> None:
+    echoed = re.findall(r'^\t@echo "(make .*)"$', (ROOT / "Makefile").read_text(), re.MULTILINE)
+    listed = {name for line in echoed for name in re.findall(r"make ([a-z-]+)", line)}
+
+    # The two halves of `compatibility`, and the help itself.
+    assert {"help", "compatibility-oldest", "compatibility-newest"} == TARGETS - listed
