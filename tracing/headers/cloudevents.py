@@ -7,7 +7,7 @@ Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kaf
 import time as clock
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from struct import Struct
 from struct import error as struct_error
 from typing import Any, Final
@@ -31,6 +31,8 @@ _SPECVERSION: Final = (SPECVERSION, b"1.0")
 
 _MAX_TIME: Final = 64
 _in_parts: Final[Any] = Struct("20s3ss").unpack  # as in 2026-01-02T03:04:05.678Z
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _MILLISECONDS: Final = {b"%03d" % number: number for number in range(1000)}
 MAX_VALUE: Final = 1024
 """Bytes of one attribute that are read; a longer one counts as absent."""
@@ -211,7 +213,8 @@ def time_ms(header: object) -> int | None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-        moment_ms = None if moment.tzinfo is None else round(moment.timestamp() * 1000)
+        # Cut, as a record's timestamp is: rounded up, an event would be younger than its record.
+        moment_ms = None if moment.tzinfo is None else (moment - _EPOCH) // _MILLISECOND
     except (ValueError, OverflowError):
         return None
     if moment_ms is not None and zone == b"Z" and second.endswith(b"."):
