@@ -16,6 +16,7 @@ from tests.chaos.saga_metrics import SagaMetrics
 from tracing.core import semconv
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -29,21 +30,25 @@ _SAGA_SPAN = f"{semconv.SAGA_SPAN} "
 class Collector:
     """Listen on a free loopback port during the `with` block.
 
+    Args:
+        watch: Called with each span, its service and its attributes.
+
     Attributes:
         traces_of: The trace ids of all spans that name an order, by order id.
         saga_spans: The trace and span ids of the sagas' own spans, by saga and saga id.
         redelivered: Number of records that any service handled more than once.
         metrics: The sagas' metrics.
-        end_to_end_s: The end-to-end lags of all process spans, by service and topic.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, watch: Callable[[str, Span, Mapping[str, AnyValue]], None] | None = None
+    ) -> None:
         self.traces_of: defaultdict[str, set[str]] = defaultdict(set)
         self.saga_spans: defaultdict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
         self.redelivered = 0
         self.metrics = SagaMetrics()
-        self.end_to_end_s: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         self._handled: set[tuple[object, ...]] = set()
+        self._watch = watch
         self._lock = threading.Lock()
         collector = self
 
@@ -101,6 +106,8 @@ class Collector:
 
     def _take_span(self, service: str, span: Span) -> None:
         attributes = {item.key: item.value for item in span.attributes}
+        if self._watch is not None:
+            self._watch(service, span, attributes)
         if span.name.startswith(_SAGA_SPAN):
             saga = attributes[semconv.SAGA].string_value, attributes[semconv.SAGA_ID].string_value
             self.saga_spans[saga].add((span.trace_id.hex(), span.span_id.hex()))
@@ -114,9 +121,6 @@ class Collector:
         record = (service, name, partition, attributes["kafka.offset"].int_value)
         self.redelivered += record in self._handled
         self._handled.add(record)
-        if semconv.END_TO_END in attributes:
-            topic = attributes[semconv.DESTINATION].string_value
-            self.end_to_end_s[service, topic].append(attributes[semconv.END_TO_END].double_value)
 
 
 def _service(resource: Resource) -> str:

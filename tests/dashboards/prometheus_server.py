@@ -33,9 +33,14 @@ class PrometheusServer:
         """Return how long the server has been ready, in seconds."""
         return time.monotonic() - self._since
 
-    def query(self, promql: str) -> list[dict[str, Any]]:
-        """Return the series of an instant query."""
-        series: list[dict[str, Any]] = self._get("query", query=promql)["result"]
+    def query(self, promql: str, at_s: float | None = None) -> list[dict[str, Any]]:
+        """Return the series of an instant query; at a moment other than now, unix s."""
+        url = f"{self.url}/api/v1/query"
+        asked = {"query": promql} | ({} if at_s is None else {"time": str(at_s)})
+        # In a URL, a long query would be refused.
+        series: list[dict[str, Any]] = self._data(httpx.post(url, data=asked, timeout=120))[
+            "result"
+        ]
         return series
 
     def parsed(self, promql: str) -> dict[str, Any]:
@@ -106,6 +111,8 @@ def prometheus_server(
                 f"--web.listen-address={address}",
                 "--web.enable-otlp-receiver",
                 "--enable-feature=exemplar-storage",
+                # A run of hours, in one query.
+                "--query.max-samples=500000000",
             ],
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -14,7 +14,8 @@ from tests.chaos.collector import Collector
 from tests.chaos.customers import Customers
 from tests.chaos.shop import Shop
 from tests.dashboards.prometheus_server import prometheus_server
-from tests.outage.story import lag_monitor, poison
+from tests.outage.story import poison
+from tests.outage.watch import lag_monitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tests.dashboards.prometheus_binaries import HOW_TO_GET_IT, prometheus_folder
+from tests.outage.panels import left_out
 from tests.outage.story import CHAPTERS, run_story
 
 if TYPE_CHECKING:
@@ -66,9 +67,12 @@ def _show(story: Story) -> None:
         click.echo(f"\n{chapter.name}: {chapter.start_s:.0f} to {chapter.end_s:.0f} s")
         for line in story.alert_lines(chapter):
             click.echo(line)
-    click.echo(f"\n  {'what':<58}{'shown':>12}{'truth':>12}")
+    click.echo(f"\n  {'what':<78}{'shown':>12}{'truth':>12}")
     for figure in story.shown:
         click.echo(figure)
+    click.echo("\nnot compared")
+    for panel, reason in left_out(story.compared).items():
+        click.echo(f"  {panel}: {reason}")
 
 
 def _print(line: str) -> None:

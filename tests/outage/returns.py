@@ -40,6 +40,9 @@ class Returns:
         bootstrap_servers: The cluster.
         folder: Where they write the truth.
         environment: The environment of their processes.
+
+    Attributes:
+        started: The services that have run.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Returns:
         self._bootstrap_servers = bootstrap_servers
         self._folder = folder
         self._environment = environment
+        self.started: tuple[str, ...] = ()
         self._processes: list[subprocess.Popen[bytes]] = []
 
     async def __aenter__(self) -> Self:
@@ -67,6 +71,7 @@ class Returns:
             return
         await create_topics(self._bootstrap_servers, {TOPIC: len(PIPELINES)})
         self._processes = [self._process(pipeline) for pipeline in PIPELINES]
+        self.started = PIPELINES
 
     async def stop(self) -> None:
         """Stop both; the one that only sends comes first, so that the other handles all."""

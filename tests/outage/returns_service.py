@@ -4,7 +4,8 @@ python -m tests.outage.returns_service PIPELINE SERVERS FOLDER
 
 Both pipelines share a topic and a group, each with a partition of its own; exchanges take longer.
 The truth goes to files in the folder: a line for each record sent, `sent-PIPELINE.txt`, and
-for each one handled its pipeline and its age in seconds, `handled.txt`.
+for each one handled its pipeline and its age in seconds, `handled.txt`. One in ten is handled at
+the second or third attempt.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ import random
 import signal
 import sys
 import time
+from itertools import cycle, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from tracing import TracedConsumer, TracedProducer, cloudevent, consume, otlp
+from tracing import Retry, TracedConsumer, TracedProducer, cloudevent, consume, otlp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiokafka import ConsumerRecord
 
     from tracing import Telemetry
@@ -33,6 +37,8 @@ GROUP: Final = "warehouse"
 PIPELINES: Final = ("returns", "exchanges")
 PARTITION_OF: Final = {pipeline: number for number, pipeline in enumerate(PIPELINES)}
 _EVERY_S: Final = 0.5
+_FAILS_EVERY: Final = 10
+_RETRY: Final = Retry(delay_s=0.2)
 _TAKES_S: Final = {"returns": (0.01, 0.05), "exchanges": (0.1, 0.45)}
 
 
@@ -83,13 +89,24 @@ async def _handle(handled: Path, servers: str, telemetry: Telemetry, stop: async
         metadata_max_age_ms=5_000,
     )
 
+    to_fail = failures()
+
     async def handle(record: ConsumerRecord[bytes, bytes]) -> None:
+        if next(to_fail):
+            raise ConnectionError
         pipeline, sent_at = json.loads(record.value or b"")
         await asyncio.sleep(random.uniform(*_TAKES_S[pipeline]))
         _append(handled, f"{pipeline} {time.time() - sent_at:.6f}")
 
     async with TracedConsumer(bare, telemetry) as consumer:
-        await consume(consumer, handle, stop=stop)
+        await consume(consumer, handle, retry=_RETRY, stop=stop)
+
+
+def failures() -> Iterator[bool]:
+    """Say of each attempt whether it fails: once or twice after some that do not."""
+    for times in cycle((1, 2)):
+        yield from repeat(False, _FAILS_EVERY)
+        yield from repeat(True, times)
 
 
 def _append(file: Path, line: str) -> None:

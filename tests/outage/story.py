@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
-import sys
 import time
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING
@@ -26,21 +24,24 @@ from tests.chaos.customers import Customers
 from tests.chaos.shop import Shop
 from tests.dashboards.prometheus_server import prometheus_server
 from tests.outage.alert_log import AlertLog
+from tests.outage.dead_group_figures import dead_group_figures, limited_retention
+from tests.outage.figure import Figure
 from tests.outage.figures import figures
 from tests.outage.returns import Returns
+from tests.outage.span_truth import SpanTruth
+from tests.outage.watch import lag_monitor, watching
 from tracing import cloudevent
 from tracing.testing import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from tests.dashboards.prometheus_server import PrometheusServer
-    from tests.outage.figure import Figure
 
-_POLL_S = 5.0
-_SETTLE_S = 60.0
+_SETTLE_S = 120.0
+"""Until then, a process that has ended counts as one that may still report."""
 _POISON = 10
+_SURELY_DEAD_S = 120.0
 _TOPIC_ABSENT_S = 20.0
 ODD_GROUP = "x $(touch pwned)"
 """The name of a consumer group that nothing may run as a command."""
@@ -69,12 +70,14 @@ class Story:
         chapters: What happened.
         alerts: What Prometheus made of it.
         shown: The dashboards' numbers at the end, beside the truth.
+        compared: The titles of the signals that were compared.
         accepted: Number of orders.
     """
 
     chapters: list[Chapter] = field(default_factory=list)
     alerts: AlertLog = field(default_factory=AlertLog)
     shown: list[Figure] = field(default_factory=list)
+    compared: set[str] = field(default_factory=set)
     accepted: int = 0
 
     def alert_lines(self, chapter: Chapter) -> list[str]:
@@ -92,10 +95,12 @@ class Stage:
     Attributes:
         shop: The services.
         returns: The pipelines beside the orders.
+        look: Compares what is shown at the moment, while payment is dead.
     """
 
     shop: Shop
     returns: Returns
+    look: Callable[[], Awaitable[None]]
 
 
 async def run_story(
@@ -122,14 +127,26 @@ async def run_story(
     rules = _rules(folder)
     async with KafkaCluster() as kafka:
         servers = kafka.bootstrap_servers
-        with prometheus_server(binaries, folder, rules) as server, Collector() as collector:
+        spans = SpanTruth()
+        with (
+            prometheus_server(binaries, folder, rules) as server,
+            Collector(spans.take) as collector,
+        ):
             shop = Shop(servers, folder, collector.url, metrics_url=server.otlp_metrics)
             returns = Returns(servers, folder, shop.environment)
-            stage = Stage(shop, returns)
+
+            async def look() -> None:
+                try:
+                    story.shown += await dead_group_figures(server, servers, folder)
+                except Exception as error:
+                    story.shown.append(Figure(f"While payment is dead: {error!r}", None, 1, 0))
+
+            stage = Stage(shop, returns, look)
             async with (
-                _watching(server, story.alerts, began),
+                watching(server, story.alerts, began),
                 shop,
                 returns,
+                limited_retention(servers),
                 lag_monitor(server, servers),
             ):
                 customers = Customers(shop.url, rate)
@@ -153,7 +170,10 @@ async def run_story(
                 report(f"{time.monotonic() - began:6.0f} s  settle")
                 await asyncio.sleep(_SETTLE_S)
                 story.accepted = len(customers.accepted)
-                story.shown = await figures(server, servers, folder, collector)
+                made, story.compared = await figures(
+                    server, servers, folder, spans, returns.started
+                )
+                story.shown += made
                 story.shown += returns.figures(server, ceil(server.age_s()))
     return story
 
@@ -188,6 +208,8 @@ async def _steady(_stage: Stage, length_s: float) -> None:
 async def _payment_killed(stage: Stage, length_s: float) -> None:
     stage.shop.kill("payment")
     await asyncio.sleep(length_s)
+    if length_s >= _SURELY_DEAD_S:
+        await stage.look()
     stage.shop.start("payment")
     await asyncio.sleep(length_s)
 
@@ -295,39 +317,3 @@ CHAPTERS: Mapping[str, Callable[[Stage, float], Awaitable[None]]] = {
     "quiet-half-hour": _quiet_half_hour,
 }
 """What can happen, by name, in the order of a whole run."""
-
-
-@asynccontextmanager
-async def _watching(server: PrometheusServer, log: AlertLog, began: float) -> AsyncIterator[None]:
-    async def watch() -> None:
-        while True:
-            seen = await asyncio.to_thread(server.alerts)
-            log.take(time.monotonic() - began, seen)
-            await asyncio.sleep(_POLL_S)
-
-    task = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-
-
-@asynccontextmanager
-async def lag_monitor(server: PrometheusServer, bootstrap_servers: str) -> AsyncIterator[None]:
-    """Run the lag monitor as a process of its own, which reports to this Prometheus."""
-    monitor = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tracing", "lag", "--daemon"),
-        *("--bootstrap-servers", bootstrap_servers, "--command-topic", ".*[.]commands"),
-        env={
-            **os.environ,
-            "OTEL_SERVICE_NAME": "lag-monitor",
-            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": server.otlp_metrics,
-            "OTEL_METRIC_EXPORT_INTERVAL": "5000",
-        },
-    )
-    try:
-        yield
-    finally:
-        monitor.terminate()
-        await monitor.wait()
