@@ -243,10 +243,8 @@ class Scope(Selection):
         metric: Metric,
         *where: str,
         by: Sequence[str] = (),
-        of_each: Sequence[str] = (),
         over: Metric | None = None,
-        repeats: Metric | None = None,
-        less: Metric | None = None,
+        more: Metric | None = None,
     ) -> str:
         """Return the mean of a histogram, in its unit; nothing if there were no values.
 
@@ -257,26 +255,19 @@ class Scope(Selection):
             metric: The histogram.
             where: More matchers.
             by: The labels to keep.
-            of_each: Labels to keep that `over` lacks; each of their values is divided by the same.
             over: Another histogram whose count to divide by.
-            repeats: A counter of the values in `over` that are not divided by: further attempts.
-            less: A histogram of parts of the values; what remains is averaged.
+            more: A histogram whose values are added to those of some; it may have none.
         """
         over = over or metric
         among = labels_of(metric) & labels_of(over)
-        for other in (repeats, less):
-            among &= among if other is None else labels_of(other)
-        total = self.increase(metric, *where, by=(*by, *of_each), part="sum", among=among)
-        if less is not None:
-            parts = self.increase(less, *where, by=by, part="sum", among=among)
-            # A part may be recorded earlier than the whole.
-            total = f"(clamp_min({total} - {parts}, 0) or {total})"
+        if more is not None:
+            among &= labels_of(more)
+        total = self.increase(metric, *where, by=by, part="sum", among=among)
+        if more is not None:
+            added_to = self.increase(more, *where, by=by, part="sum", among=among)
+            total = f"({total} + {added_to} or {total})"
         count = self.increase(over, *where, by=by, part="count", among=among)
-        if repeats is not None:
-            repeated = self.increase(repeats, *where, by=by, among=among)
-            count = f"({count} - {repeated} or {count})"
-        same = f"on ({', '.join(by)}) group_left () " if of_each else ""
-        return f"{total} / {same}({count} > 0)"
+        return f"{total} / ({count} > 0)"
 
     def highest(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
         """Return a gauge's highest value that any living process reports."""

@@ -81,8 +81,9 @@ def _buckets(late: int) -> dict[str, str]:
     }
 
 
-def _hop(metric: str, total: str, count: str) -> dict[str, str]:
-    return {f"{metric}_sum{{{HOP}}}": total, f"{metric}_count{{{HOP}}}": count}
+def _hop(metric: str, total: str, count: str, *labels: str) -> dict[str, str]:
+    where = ", ".join((HOP, *labels))
+    return {f"{metric}_sum{{{where}}}": total, f"{metric}_count{{{where}}}": count}
 
 
 def _pipelines(metric: str, **values: tuple[str, str]) -> dict[str, str]:
@@ -513,14 +514,15 @@ CASES = (
         value=0.06,
     ),
     Case(
-        about="processing time is the mean over all records",
+        about="processing time is that of the first and the last attempt, by record that succeeded",
         series={
             **_hop(WAIT, "0+0.1x200", "0+10x200"),
-            **_hop(catalog.PROCESS_DURATION.prometheus, "0+30x200", "0+15x200"),
-            f'{catalog.RETRIES.prometheus}{{{HOP}, error_type="E"}}': "0+5x200",
+            **_hop(catalog.PROCESS_DURATION.prometheus, "0+20x200", "0+10x200"),
+            **_hop(catalog.PROCESS_DURATION.prometheus, "0+90x200", "0+30x200", 'error_type="E"'),
+            **_hop(catalog.FIRST_ATTEMPT_DURATION.prometheus, "0+5x200", "0+2x200"),
         },
         expr=hop_time.PROCESSING.expr(SCOPE),
-        value=3,
+        value=2.5,
     ),
     Case(
         about="records that are replayed are among those whose processing time is averaged",
@@ -550,7 +552,7 @@ CASES = (
                 **_hop(catalog.RESOURCE_WAIT_DURATION.prometheus, "0+24x200", "0+12x200"),
                 f"{catalog.CATCH_UP_RECORDS.prometheus}{{{HOP}}}": "0+5x200",
             },
-            expr=signal.expr(SCOPE),
+            expr=f"round({signal.expr(SCOPE)}, 0.001)",
             value=value,
         )
         for signal, value in ((hop_time.RESOURCE_WAIT, 1.6), (hop_time.PROCESSING, 0.4))

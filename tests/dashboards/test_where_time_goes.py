@@ -24,11 +24,11 @@ def _hop(group: str, topic: str) -> str:
     return f'messaging_consumer_group_name="{group}", messaging_destination_name="{topic}"'
 
 
-def _mean(name: str, labels: str, seconds: float) -> dict[str, str]:
-    """Return the sum and the count of a thousand values every 30 s."""
+def _mean(name: str, labels: str, seconds: float, count: int = 1000) -> dict[str, str]:
+    """Return the sum and the count of so many values every 30 s."""
     return {
-        f"{name}_duration_seconds_sum{{{labels}}}": f"0+{seconds * 1000:g}x200",
-        f"{name}_duration_seconds_count{{{labels}}}": "0+1000x200",
+        f"{name}_duration_seconds_sum{{{labels}}}": f"0+{seconds * count:g}x200",
+        f"{name}_duration_seconds_count{{{labels}}}": f"0+{count}x200",
     }
 
 
@@ -79,6 +79,71 @@ def test_each_row_of_the_waterfall_adds_up_to_the_age_of_flows(
 ) -> None:
     expected = [(_row(number, stop), part) for number, part in enumerate(parts)]
     check_queries(expected, _flow(), binaries, tmp_path)
+
+
+def _failing(given_up: int) -> dict[str, str]:
+    """Return a hop where each of a thousand records succeeds at the fifth attempt, of 10 s each.
+
+    The pauses between them are 1 s, so all is over 55.1 s after the root event: 0.1 s until it is
+    published, 1 s of waiting, 50 s of processing and 4 s of pauses. Others wait for 30 s and become
+    dead letters after five attempts of 20 s.
+
+    Args:
+        given_up: How many others there are.
+    """
+    hop = _hop("g", "t")
+    flow, failed = f'{hop}, pipeline="p"', 'error_type="E"'
+    series = _mean("pipeline_end_to_end", f'{flow}, message_type="Placed"', 55.1)
+    series |= _mean("pipeline_publish", 'messaging_destination_name="t", pipeline="p"', 0.1)
+    waited_s = (1000 * 1 + given_up * 30) / (1000 + given_up)
+    series |= _mean("pipeline_wait", flow, waited_s, 1000 + given_up)
+    series |= _mean("messaging_process", hop, 10)
+    tries = 4000 + 5 * given_up
+    failing_s = (4000 * 10 + 5 * given_up * 20) / tries
+    series |= _mean("messaging_process", f"{hop}, {failed}", failing_s, tries)
+    # From the end of the first attempt to the start of the last: three more, and four pauses.
+    series |= _mean("pipeline_retry", flow, 34)
+    series |= _mean("pipeline_retry_first_attempt", hop, 10)
+    series[f"pipeline_retries_total{{{hop}, {failed}}}"] = f"0+{4000 + 4 * given_up}x200"
+    if given_up:
+        series |= _mean("pipeline_retry", f"{flow}, {failed}", 64, given_up)
+    return series
+
+
+@pytest.mark.parametrize("given_up", [0, 500])
+def test_attempts_that_failed_are_in_one_layer_and_those_of_dead_letters_in_none(
+    given_up: int, binaries: Path, tmp_path: Path
+) -> None:
+    layers = (0, 0.1, 1, 34, 0, 20)
+    expected = [
+        (f"round(sum({layer.expr(SCOPE)}), 0.001)", seconds)
+        for layer, seconds in zip(hop_time.LAYERS, layers, strict=True)
+    ]
+    expected += [(_row(number, "p g t Placed"), part) for number, part in enumerate(layers)]
+    stack = " + ".join(f"sum({layer.expr(SCOPE)})" for layer in hop_time.LAYERS)
+    total = f"sum({hop_time.TOTAL.expr(SCOPE)})"
+    expected += [(f"round({stack}, 0.001)", 55.1), (f"round({total}, 0.001)", 55.1)]
+    check_queries(expected, _failing(given_up), binaries, tmp_path)
+
+
+def test_a_hop_holds_flows_up_for_as_long_as_its_attempts_take_once(
+    binaries: Path, tmp_path: Path
+) -> None:
+    expected = [(f"round(sum({HELD_UP.expr(SCOPE)}), 0.001)", 55.1)]
+    check_queries(expected, _failing(0), binaries, tmp_path)
+
+
+def test_of_several_attempts_each_has_the_same_share_of_waits_for_resources(
+    binaries: Path, tmp_path: Path
+) -> None:
+    waited = f'{_hop("g", "t")}, resource="database"'
+    series = _failing(0) | _mean("pipeline_resource_wait", waited, 4, 5000)
+    expected = [
+        (f"round(sum({hop_time.LAYERS[number].expr(SCOPE)}), 0.001)", seconds)
+        for number, seconds in ((4, 8), (5, 12))
+    ]
+    expected.append((f"round(sum({hop_time.RESOURCE_WAIT.expr(SCOPE)}), 0.001)", 8))
+    check_queries(expected, series, binaries, tmp_path)
 
 
 def test_waits_of_handlers_that_have_not_ended_do_not_lengthen_a_row(

@@ -50,6 +50,7 @@ class Attempts:
         self._delay_s = 0.0
         self._failure: Exception | None = None
         self._first_failed_at_ms = 0
+        self._first_s = 0.0
         self._first_ended = 0.0
         self._last_started = 0.0
 
@@ -152,11 +153,12 @@ class Attempts:
         if self._cut_off is not None and self._cut_off():
             self._end(retried, decisive)
             raise error
+        attempt_s = self._processing.stop_clock()
         if self._failure is None:
             self._first_failed_at_ms = int(time() * 1000)
             self._first_ended = perf_counter()
+            self._first_s = attempt_s
         self._failure = decisive
-        self._processing.stop_clock()
         if handling.retries(decisive, self._number):
             self._delay_s = handling.retry.delay_after(self._number)
             self._log(decisive, f"it is tried again in {self._delay_s:.3g} s")
@@ -211,7 +213,9 @@ class Attempts:
             self._handling.ended(
                 self._processing.record.topic,
                 self._number,
-                retry_s if self._processing.counts_in_flow else None,
+                first_s=self._first_s,
+                retry_s=retry_s if self._processing.counts_in_flow else None,
+                error=error,
             )
         self._processing.end(error)
 

@@ -10,8 +10,9 @@ from tracing.delivery.failure_log import AttemptLog
 from tracing.delivery.retry import Retry
 from tracing.delivery.unreadable import Unreadable
 from tracing.messaging.message_type import error_counts, type_of
-from tracing.messaging.outcome import Unprocessable, decisive
+from tracing.messaging.outcome import Rejected, Unprocessable, decisive
 from tracing.metrics import catalog
+from tracing.metrics.series import OperationSeries
 
 if TYPE_CHECKING:
     from tracing.delivery.dead_letters import DeadLetters
@@ -54,6 +55,7 @@ class FailureHandling:
         self._telemetry = consumer.telemetry
         self._retries = BoundedDict(self._new_retries)
         self._durations = BoundedDict(self._new_durations)
+        self._firsts = BoundedDict(self._new_firsts)
         self._depths = BoundedDict(self._new_depths)
 
     def prepare(self, topic: str) -> None:
@@ -84,25 +86,47 @@ class FailureHandling:
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
-    def ended(self, topic: str, attempts: int, retry_s: float | None) -> None:
+    def ended(
+        self,
+        topic: str,
+        attempts: int,
+        *,
+        first_s: float,
+        retry_s: float | None,
+        error: BaseException | None,
+    ) -> None:
         """Record the attempts of a record that needed several. Never raises.
 
         Args:
             topic: Its topic.
             attempts: Their number.
+            first_s: Seconds that the first one took.
             retry_s: Seconds from the first one's end to the last one's start, for a record whose
                 times count.
+            error: How the last one ended.
         """
         try:
             self._depths[topic].record(attempts)
+            failure = (
+                None if error is None or isinstance(error, Rejected) else semconv.error_type(error)
+            )
+            if failure is None:
+                self._firsts[topic].record(first_s)
             if retry_s is not None:
-                self._durations[topic].record(max(retry_s, 0.0))
+                series = self._durations[topic]
+                durations = series.succeeded if failure is None else series.failed(failure)
+                durations.record(max(retry_s, 0.0))
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
-    def _new_durations(self, topic: str) -> Durations:
+    def _new_durations(self, topic: str) -> OperationSeries:
         labels = {semconv.PIPELINE_LABEL: self._telemetry.pipeline, **self._labels(topic)}
-        return self._telemetry.metrics.durations(catalog.RETRY_DURATION, labels)
+        return OperationSeries(self._telemetry.metrics, labels, durations=catalog.RETRY_DURATION)
+
+    def _new_firsts(self, topic: str) -> Durations:
+        return self._telemetry.metrics.durations(
+            catalog.FIRST_ATTEMPT_DURATION, self._labels(topic)
+        )
 
     def _new_depths(self, topic: str) -> Durations:
         return self._telemetry.metrics.durations(catalog.RETRY_ATTEMPTS, self._labels(topic))

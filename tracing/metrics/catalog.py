@@ -116,10 +116,18 @@ RETRY_DURATION: Final = Metric(
     name="pipeline.retry.duration",
     kind="histogram",
     unit="s",
-    description="From the end of the first attempt to the start of the last one. Replayed messages "
-    "and history are not included.",
-    labels=_FLOW,
+    description="From the end of the first attempt to the start of the last one; with the error "
+    "of the last one if that failed. Replayed messages and history are not included.",
+    labels=(*_FLOW, semconv.ERROR_TYPE),
     buckets=RETRY_BUCKETS,
+)
+FIRST_ATTEMPT_DURATION: Final = Metric(
+    name="pipeline.retry.first_attempt.duration",
+    kind="histogram",
+    unit="s",
+    description="Duration of the first attempt of a message with which a later one succeeded.",
+    labels=_HOP,
+    buckets=DURATION_BUCKETS,
 )
 RETRY_ATTEMPTS: Final = Metric(
     name="pipeline.retry.attempts",
@@ -273,6 +281,7 @@ METRICS: Final = (
     BODY_SIZE,
     RETRIES,
     RETRY_DURATION,
+    FIRST_ATTEMPT_DURATION,
     RETRY_ATTEMPTS,
     DEAD_LETTERS,
     DEAD_LETTERS_REPLAYED,
