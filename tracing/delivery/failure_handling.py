@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import get_current
 
 from tracing.core import semconv
 from tracing.core.bounded import BoundedDict
+from tracing.core.otel_context import FLOW_KEY
 from tracing.delivery.failure_log import AttemptLog
 from tracing.delivery.retry import Retry
 from tracing.delivery.unreadable import Unreadable
@@ -95,7 +99,7 @@ class FailureHandling:
         retry_s: float | None,
         error: BaseException | None,
     ) -> None:
-        """Record the attempts of a record that needed several. Never raises.
+        """Record the attempts of a record that needed several, in its context. Never raises.
 
         Args:
             topic: Its topic.
@@ -113,14 +117,17 @@ class FailureHandling:
             if failure is None:
                 self._firsts[topic].record(first_s)
             if retry_s is not None:
-                series = self._durations[topic]
+                flow = get_current().get(FLOW_KEY)
+                named = flow.get(semconv.PIPELINE) if isinstance(flow, Mapping) else None
+                series = self._durations[topic, self._telemetry.pipelines.label(named)]
                 durations = series.succeeded if failure is None else series.failed(failure)
                 durations.record(max(retry_s, 0.0))
         except Exception as fault:
             self._telemetry.diagnostics.failed("process", fault)
 
-    def _new_durations(self, topic: str) -> OperationSeries:
-        labels = {semconv.PIPELINE_LABEL: self._telemetry.pipeline, **self._labels(topic)}
+    def _new_durations(self, hop: tuple[str, str]) -> OperationSeries:
+        topic, pipeline = hop
+        labels = {semconv.PIPELINE_LABEL: pipeline, **self._labels(topic)}
         return OperationSeries(self._telemetry.metrics, labels, durations=catalog.RETRY_DURATION)
 
     def _new_firsts(self, topic: str) -> Durations:

@@ -93,3 +93,23 @@ async def test_a_rejected_record_has_arrived_as_one_that_was_handled(
     retry = "pipeline.retry.duration"
     assert (1, 0) == (_count(capture, retry), _count(capture, retry, ERROR))
     assert 1 == _count(capture, "pipeline.retry.first_attempt.duration")
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+async def test_retry_time_counts_in_the_pipeline_of_the_record(
+    memory: _InMemory, capture: Capture, *, sampled: bool
+) -> None:
+    topic = await memory.topic()
+    flags = "01" if sampled else "00"
+    headers = [
+        ("traceparent", f"00-{'1' * 32}-{'2' * 16}-{flags}".encode()),
+        ("baggage", b"pipeline.name=returns,pipeline.origin=1700000000000"),
+    ]
+    async with memory.bare_producer() as producer:
+        await producer.send_and_wait(topic, b"v", headers=headers)
+    handler = Failing(1)
+
+    await consumed(memory, topic, handler, until=lambda: handler.handled, retry=ATTEMPTS)
+
+    for name in ("pipeline.retry.duration", "pipeline.wait.duration"):
+        assert (1, 1) == (_count(capture, name), _count(capture, name, {"pipeline": "returns"}))
