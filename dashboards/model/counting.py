@@ -51,11 +51,12 @@ def added(series: str, window: str, counts: str = "", *, buckets: bool = False) 
     """
     matching = f" ignoring ({BOUND})" if buckets else ""
     before, last = last_before(series, window), last_of(series, window)
-    restarted = f"({_seen(series, window)} and resets({series}[{window}]) > 0)"
+    # All since a restart is what there is at least, also where exports are missing.
+    seen = f"{_seen(series, window)} > {last} or {last}"
+    restarted = f"(({seen}) and{matching} resets({counts or series}[{window}]) > 0)"
     if counts in {"", series}:
         unbroken = f"{before} <= min_over_time({series}[{window}])"
     else:
-        restarted += f" or ({last} and{matching} resets({counts}[{window}]) > 0)"
         unbroken = (
             f"{before} unless{matching} "
             f"{last_before(counts, window)} > min_over_time({counts}[{window}])"

@@ -40,12 +40,11 @@ EARLIER = r"last_over_time\(\1\[6h\] offset \2\)"
 # What decides whether a series has restarted: its own values, or the count of its histogram.
 MATCHING = r"(?: ignoring \(le\))?"
 COUNTED = re.compile(
-    r"\(increase\(([^\[]+)\[([^\]]+)\]\) \* \(1 - 1 / count_over_time\(\1\[\2\]\)\) "
-    r"and resets\(\1\[\2\]\) > 0\) "
-    rf"(?:or {LAST} - \({EARLIER} <= min_over_time\(\1\[\2\]\)\)"
-    rf"|or \({LAST} and{MATCHING} resets\(([^\[]+)\[\2\]\) > 0\) "
-    rf"or {LAST} - \({EARLIER} unless{MATCHING} last_over_time\(\3\[6h\] offset \2\) "
-    rf"> min_over_time\(\3\[\2\]\)\)) >= 0 or {LAST}"
+    r"\(\(increase\(([^\[]+)\[([^\]]+)\]\) \* \(1 - 1 / count_over_time\(\1\[\2\]\)\) "
+    rf"> {LAST} or {LAST}\) and{MATCHING} resets\(([^\[]+)\[\2\]\) > 0\) "
+    rf"or {LAST} - \({EARLIER} (?:<= min_over_time\(\1\[\2\]\)"
+    rf"|unless{MATCHING} last_over_time\(\3\[6h\] offset \2\) "
+    rf"> min_over_time\(\3\[\2\]\))\) >= 0 or {LAST}"
 )
 # Of buckets, of which there are thousands, the count of their histogram decides.
 EXTRAPOLATED = re.compile(

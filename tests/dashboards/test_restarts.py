@@ -92,6 +92,9 @@ def test_a_process_that_restarts_as_the_same_series_counts_from_zero(
         pytest.param(
             _waits("10x105 30+30x14", "100x105 30+30x14"), 0.0, id="more than before are in time"
         ),
+        pytest.param(
+            _waits("50x105 _x4 200x10", "1000x105 _x4 300x10"), 0.333, id="it was away for a while"
+        ),
     ],
 )
 def test_the_parts_of_a_histogram_count_a_restart_alike(
