@@ -91,8 +91,9 @@ def _flow_figures(graphs: Graphs, spans: SpanTruth) -> list[Figure]:
     made = beside(held_up.HELD_UP.title, held, worst, _MEAN, _RETRY_LEAST_S)
     parts = together(graphs.numbers(part, STOP) for part in mean_flow.PARTS)
     ages = means(spans.ages.by(*_FLOW_HOP, "type"))
-    named = {(" ".join(key),): age for key, age in ages.items()}
-    made += beside("A mean flow, step by step", parts, named, _MEAN, _MEAN_LEAST_S)
+    # The parts of a row are those of all types at its hop, which may take longer than this type.
+    named = {(" ".join(key),): max(age, own.get(key[:-1], 0.0)) for key, age in ages.items()}
+    made += beside("A mean flow, step by step", parts, named, _MEAN, _RETRY_LEAST_S)
     total = graphs.numbers(hop_time.TOTAL, *_LABELS)
     by_hop = means(spans.ages.by(*_FLOW_HOP))
     made += beside(hop_time.TOTAL.title, total, _oldest(by_hop), _MEAN, _MEAN_LEAST_S)
