@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -253,7 +254,7 @@ class Scope(Selection):
 
         Args:
             metric: The histogram.
-            where: More matchers.
+            where: More matchers; of another metric, those whose label it has.
             by: The labels to keep.
             over: Another histogram whose count to divide by.
             more: A histogram whose values are added to those of some; it may have none.
@@ -264,9 +265,9 @@ class Scope(Selection):
             among &= labels_of(more)
         total = self.increase(metric, *where, by=by, part="sum", among=among)
         if more is not None:
-            added_to = self.increase(more, *where, by=by, part="sum", among=among)
+            added_to = self.increase(more, *_known(more, where), by=by, part="sum", among=among)
             total = f"({total} + {added_to} or {total})"
-        count = self.increase(over, *where, by=by, part="count", among=among)
+        count = self.increase(over, *_known(over, where), by=by, part="count", among=among)
         return f"{total} / ({count} > 0)"
 
     def highest(self, metric: Metric, *where: str, by: Sequence[str] = ()) -> str:
@@ -315,6 +316,12 @@ class Scope(Selection):
         As late as an alert's wait allows: exports are delayed, and clocks differ.
         """
         return f"time() - {self._wait_s - 5}"
+
+
+def _known(metric: Metric, where: Sequence[str]) -> list[str]:
+    """Return the matchers for labels that a metric has."""
+    labels = labels_of(metric)
+    return [matcher for matcher in where if re.split("[=!]", matcher)[0] in labels]
 
 
 def aggregate(how: str, by: Sequence[str], inner: str) -> str:
