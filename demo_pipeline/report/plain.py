@@ -14,7 +14,7 @@ _ENDLESS: Final = 100_000
 
 # Keeps the waterfall's glyphs distinct in ASCII.
 _STAND_INS: Final = str.maketrans(
-    "░▒█╌▓✕═▄─━│├└·←…▁▂▃▅▆▇\N{REPLACEMENT CHARACTER}", ".=#:%X_+--||`,<~.:-=*%?"
+    "░▒█╌▓✕═▄─━│├└·←…▁▂▃▅▆▇┈→µ✓✗\N{REPLACEMENT CHARACTER}", ".=#:%X_+--||`,<~.:-=*%;>uvx?"
 )
 
 

@@ -1,13 +1,16 @@
 import io
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from demo_pipeline import report
 from demo_pipeline.report import print_summary
+from demo_pipeline.report.plain import print_plainly
 from tests.demo_pipeline.report.showing import line_with, printed
 
 if TYPE_CHECKING:
@@ -181,6 +184,20 @@ def test_an_output_that_is_not_unicode_gets_ascii_characters(recorder: "Recorder
 
     assert ". wait in the broker   # processing   = send" in text
     assert "Slowest order gr??e" in text
+
+
+def test_each_character_of_the_report_has_one_in_ascii() -> None:
+    sources = (path.read_text() for path in Path(report.__file__).parent.glob("*.py"))
+    drawn = sorted({each for text in sources for each in text if not each.isascii()})
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding="ascii") as file:
+        print_plainly(Console(file=file), "".join(drawn), 100)
+        file.flush()
+        text = raw.getvalue().decode("ascii").strip()
+
+    assert len(drawn) > 20
+    assert len(drawn) == len(text)
+    assert "?" not in text
 
 
 def test_untrusted_text_cannot_control_the_terminal(recorder: "Recorder") -> None:
