@@ -45,6 +45,11 @@ class DeadLetterNames:
             raise ValueError(
                 f"topic={self.template!r} may hold {{topic}} and {{group}} as they are, and alone"
             )
+        example = self._filled("topic", "group")
+        if not self.is_name(example):
+            raise ValueError(
+                f"topic={self.template!r} gives names such as {example!r}, which no topic can have"
+            )
         if self.of("a", "g") in {self.of("b", "g"), self.of("a", "h")}:
             raise ValueError(
                 f"topic={self.template!r} gives dead letters of different topics and groups one "
@@ -57,18 +62,21 @@ class DeadLetterNames:
         Raises:
             ValueError: That is no name which a topic can have.
         """
-        try:
-            name = self.template.format(topic=topic, group=group)
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise ValueError(
-                f"topic={self.template!r} may hold {{topic}} and {{group}} alone"
-            ) from error
+        name = self._filled(topic, group)
         if not self.is_name(name):
             raise ValueError(
                 f"dead letters of {topic} would go to {name}, which is not a valid name of a "
                 "topic: choose another with DeadLetters(topic=...)"
             )
         return name
+
+    def _filled(self, topic: str, group: str) -> str:
+        try:
+            return self.template.format(topic=topic, group=group)
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"topic={self.template!r} may hold {{topic}} and {{group}} alone"
+            ) from error
 
     def names(self, name: str) -> bool:
         """Return whether a topic is named like a dead-letter topic."""

@@ -191,6 +191,14 @@ def test_an_invalid_template_is_refused(template: str) -> None:
         DeadLetterNames(template, is_topic_name)
 
 
+@pytest.mark.parametrize(
+    ("template", "name"), [("", ""), ("{topic}/{group}", "topic/group"), ("ä", "ä")]
+)
+def test_a_template_of_names_that_no_topic_can_have_says_so(template: str, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^topic='{template}' gives names such as '{name}', "):
+        DeadLetterNames(template, is_topic_name)
+
+
 @pytest.mark.kafka
 @pytest.mark.integration
 class TestOnKafka:
