@@ -63,7 +63,7 @@ def _handling(scope: Scope) -> str:
 
 def _resource_wait(scope: Scope, *each: str) -> str:
     """Return a query for the part of the handling that is a wait."""
-    return f"{_share(scope, *each)} * on ({GROUP}, {TOPIC}) group_left () {_handling(scope)}"
+    return f"{_share(scope, *each)} * on ({GROUP}, {TOPIC}) group_left () ({_handling(scope)})"
 
 
 def _share(scope: Scope, *each: str) -> str:
