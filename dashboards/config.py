@@ -12,7 +12,6 @@ import msgspec
 from dashboards.durations import LONGEST_STEP_S, seconds_of
 from dashboards.own import Own
 from dashboards.patterns import PatternError, check_pattern
-from dashboards.yaml_keys import RepeatedKeyError, check_keys
 from tracing.metrics.catalog import END_TO_END_DURATION, METRICS
 
 if TYPE_CHECKING:
@@ -168,6 +167,8 @@ def load_config(file: Path) -> Config:
     Raises:
         ConfigError: The file cannot be read, or it is not a valid configuration.
     """
+    from dashboards.yaml_keys import RepeatedKeyError, check_keys  # noqa: PLC0415 - help needs no YAML
+
     try:
         text = file.read_bytes().decode()
         check_keys(text)
