@@ -55,16 +55,16 @@ def _lag_figures(graphs: Graphs, spans: SpanTruth) -> list[Figure]:
 
 
 def _time_figures(graphs: Graphs, spans: SpanTruth) -> list[Figure]:
-    handled = records(spans)
+    handled, took = means(spans.handled_s.by(*_HOP)), sums(spans.took.by(*_HOP))
     waits: Numbers = {
-        (*hop, resource): total / handled[hop]
+        (*hop, resource): handled[hop] * total / took[hop]
         for resource, values in spans.resource_waits.items()
         for hop, total in sums(values.by(*_HOP)).items()
+        if hop in handled
     }
-    rest = Counter(sums(spans.took.by(*_HOP)))
-    for values in spans.resource_waits.values():
-        rest.subtract(sums(values.by(*_HOP)))
-    processing = {hop: rest[hop] / handled[hop] for hop in handled}
+    processing = dict(handled)
+    for (group, topic, _), waited_s in waits.items():
+        processing[group, topic] -= waited_s
     published = means(spans.published.by("pipeline", "topic"))
     waited = means(spans.waited.by(*_FLOW_HOP))
     hop = GROUP, TOPIC
@@ -91,11 +91,11 @@ def _flow_figures(graphs: Graphs, spans: SpanTruth) -> list[Figure]:
     made = beside(held_up.HELD_UP.title, held, worst, _MEAN, _RETRY_LEAST_S)
     parts = together(graphs.numbers(part, STOP) for part in mean_flow.PARTS)
     ages = means(spans.ages.by(*_FLOW_HOP, "type"))
-    # The parts of a row are those of all types at its hop, which may take longer than this type.
-    named = {(" ".join(key),): max(age, own.get(key[:-1], 0.0)) for key, age in ages.items()}
+    by_hop, waited = (means(each.by(*_FLOW_HOP)) for each in (spans.ages, spans.waited))
+    of_hop = {hop: (age, own[hop], waited[hop]) for hop, age in by_hop.items()}
+    named = {(" ".join(key),): _row(age, *of_hop[key[:-1]]) for key, age in ages.items()}
     made += beside("A mean flow, step by step", parts, named, _MEAN, _RETRY_LEAST_S)
     total = graphs.numbers(hop_time.TOTAL, *_LABELS)
-    by_hop = means(spans.ages.by(*_FLOW_HOP))
     made += beside(hop_time.TOTAL.title, total, _oldest(by_hop), _MEAN, _MEAN_LEAST_S)
     layers = together(graphs.numbers(layer, *_LABELS) for layer in hop_time.LAYERS)
     name = "Mean time of flows that arrive"
@@ -135,17 +135,34 @@ def records(spans: SpanTruth) -> Numbers:
 
 
 def own_times(spans: SpanTruth) -> Numbers:
-    """Return the mean time from a record's creation to the end of its handling, by hop."""
+    """Return the mean time from a record's creation to the end of its handling, by hop.
+
+    What failed to the end is in no part but the wait.
+    """
     published = means(spans.published.by("pipeline", "topic"))
-    waited, retried = means(spans.waited.by(*_FLOW_HOP)), _retries(spans)
-    took, handled = sums(spans.took.by(*_HOP)), records(spans)
+    waited, handled = means(spans.waited.by(*_FLOW_HOP)), means(spans.handled_s.by(*_HOP))
+    arrived = spans.ages.by(*_FLOW_HOP)
+    retried = {
+        hop: total / len(arrived[hop])
+        for hop, total in sums(spans.made_good_s.by(*_FLOW_HOP)).items()
+        if hop in arrived
+    }
     return {
         (pipeline, group, topic): published.get((pipeline, topic), 0.0)
         + waited_s
         + retried.get((pipeline, group, topic), 0.0)
-        + took[group, topic] / handled[group, topic]
+        + handled.get((group, topic), 0.0)
         for (pipeline, group, topic), waited_s in waited.items()
     }
+
+
+def _row(age: float, of_hop: float, own: float, waited: float) -> float:
+    """Return how long a row of the waterfall is.
+
+    Its parts are those of all types and pipelines at the hop, which may take longer than its flows.
+    They wait no longer than what all else leaves of the age of flows at the hop.
+    """
+    return max(age - own, 0) + max(own - waited, min(own, of_hop))
 
 
 def _retries(spans: SpanTruth) -> Numbers:

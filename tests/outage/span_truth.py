@@ -82,6 +82,8 @@ class SpanTruth:
         retries: Number of further attempts, by hop and the error before.
         retried_s: Seconds from the first to the last attempt, where there were several.
         attempts: Number of attempts, where there were several.
+        handled_s: Seconds of the first and the last attempt together, where the last succeeded.
+        made_good_s: As `retried_s`, where the last attempt succeeded.
         sent_s: Seconds of each send, by service, topic, operation and error, if it failed.
         polled_s: Seconds of each poll that brought records, by service.
         dropped_links: Number of links that had no place on a span, by service.
@@ -100,6 +102,8 @@ class SpanTruth:
         self.retries: Counter[tuple[Hop, str]] = Counter()
         self.retried_s = Values()
         self.attempts = Values()
+        self.handled_s = Values()
+        self.made_good_s = Values()
         self.sent_s: defaultdict[Send, array[float]] = defaultdict(lambda: array("d"))
         self.polled_s: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
         self.dropped_links: Counter[str] = Counter()
@@ -152,7 +156,13 @@ class SpanTruth:
     def _take_attempts(
         self, hop: Hop, times_ns: tuple[int, int], retries: list[_Retry], last_error: str
     ) -> None:
-        for attempt in attempts_of(times_ns, retries, last_error):
+        every = attempts_of(times_ns, retries, last_error)
+        if not last_error:
+            first_s = every[0].took_s if retries else 0.0
+            self.handled_s[hop].append(first_s + every[-1].took_s)
+            if retries:
+                self.made_good_s[hop].append(retried_s(retries))
+        for attempt in every:
             self.took[hop].append(attempt.took_s)
             if attempt.error:
                 self.failed[hop, attempt.error] += 1

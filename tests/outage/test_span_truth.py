@@ -71,8 +71,20 @@ def test_each_attempt_at_a_record_counts_with_its_own_time_and_error() -> None:
     assert [1, 1, 2] == list(took)
     assert {(hop, "A"): 1, (hop, "B"): 1} == truth.failed == truth.retries
     assert ([3], [5]) == (list(truth.attempts[hop]), list(truth.retried_s[hop]))
+    assert ([3], [5]) == (list(truth.handled_s[hop]), list(truth.made_good_s[hop]))
     assert [0.25, 0.25] == list(truth.resource_waits["database"][hop])
     assert {("g", "t"): 1} == records(truth)
+
+
+def test_a_record_that_failed_to_the_end_takes_no_time_of_a_flow() -> None:
+    truth = SpanTruth()
+    _retried(truth, 12, 13, 1, "A")
+
+    _processed(truth, 10, 13, error__type="B")
+
+    assert [2] == [len(took) for took in truth.took.values()]
+    assert not truth.handled_s
+    assert not truth.made_good_s
 
 
 def test_a_record_whose_handling_was_stopped_is_no_attempt() -> None:
