@@ -31,7 +31,7 @@ _HOP = (GROUP, TOPIC)
 _OUT_OF_ORDER = "pipeline.out_of_order"
 _PUBLISH = "publish"
 _BEHIND = 0.1
-_MONITOR = "pipeline-lag-monitor"
+_MONITOR = "lag-monitor"
 
 
 def end_figures(

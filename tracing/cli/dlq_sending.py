@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Final
@@ -65,7 +66,7 @@ def replay_telemetry() -> Iterator[Telemetry]:
         return
     # The console exporters write to what is standard output now: the report has that to itself.
     with redirect_stdout(sys.stderr):
-        providers = otlp.configure("pipeline-tracing-dlq")
+        providers = otlp.configure(os.environ.get("OTEL_SERVICE_NAME") or "pipeline-tracing-dlq")
     try:
         yield providers.telemetry(_PIPELINE)
     finally:

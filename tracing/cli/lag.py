@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -219,7 +220,7 @@ def _exporting() -> Iterator[Telemetry]:
     except ImportError as missing:
         raise click.ClickException(str(missing)) from None
     try:
-        providers = otlp.configure(_SERVICE)
+        providers = otlp.configure(os.environ.get("OTEL_SERVICE_NAME") or _SERVICE)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     try:

@@ -199,8 +199,11 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
         server.server_close()
 
 
+@pytest.mark.parametrize(
+    ("named", "name"), [("", b"pipeline-lag-monitor"), ("our-monitor", b"our-monitor")]
+)
 async def test_the_daemon_exports_until_sigterm(
-    kafka_servers: str, collector: tuple[str, list[bytes]]
+    kafka_servers: str, collector: tuple[str, list[bytes]], named: str, name: bytes
 ) -> None:
     scene = Scene(kafka_servers)
     await scene.create()
@@ -213,7 +216,8 @@ async def test_the_daemon_exports_until_sigterm(
         "--topic", scene.topic, "--exclude-group", ".*-console-.*", "--daemon", "--watch", "0.3",
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url,
-             "OTEL_METRIC_EXPORT_INTERVAL": "200", "OTEL_EXPORTER_OTLP_COMPRESSION": "none"},
+             "OTEL_METRIC_EXPORT_INTERVAL": "200", "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+             "OTEL_SERVICE_NAME": named},
     )  # fmt: skip
     await eventually(
         lambda: any(
@@ -226,7 +230,7 @@ async def test_the_daemon_exports_until_sigterm(
     output, error = await process.communicate()
 
     assert (0, b"", b"") == (process.returncode, output, error)
-    assert any(b"pipeline-lag-monitor" in body for body in bodies)
+    assert any(name in body for body in bodies)
     assert any(scene.group.encode() in body for body in bodies)
     assert not any(b"-console-1" in body for body in bodies)
 
