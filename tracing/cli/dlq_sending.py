@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from tracing.cli.terminal import confirm
+from tracing.core.environment import service_name
 from tracing.headers.dead_letter import WRITTEN_BY
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def replay_telemetry() -> Iterator[Telemetry]:
         return
     # The console exporters write to what is standard output now: the report has that to itself.
     with redirect_stdout(sys.stderr):
-        providers = otlp.configure(os.environ.get("OTEL_SERVICE_NAME") or "pipeline-tracing-dlq")
+        providers = otlp.configure(service_name() or "pipeline-tracing-dlq")
     try:
         yield providers.telemetry(_PIPELINE)
     finally:

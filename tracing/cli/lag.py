@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import signal
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from tracing.cli.options import (
     recognising,
 )
 from tracing.cli.terminal import console, fail
+from tracing.core.environment import service_name
 from tracing.core.times import iso_time
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _exporting() -> Iterator[Telemetry]:
     except ImportError as missing:
         raise click.ClickException(str(missing)) from None
     try:
-        providers = otlp.configure(os.environ.get("OTEL_SERVICE_NAME") or _SERVICE)
+        providers = otlp.configure(service_name() or _SERVICE)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     try:
