@@ -13,10 +13,10 @@ from tracing.cli.dlq_output import (
     dead_letter_line,
     print_summary,
     summary_document,
-    trouble,
 )
 from tracing.cli.dlq_state import history_lines, is_pending
 from tracing.cli.terminal import console, counting
+from tracing.core.text import error_text
 from tracing.dlq.documents import dead_letter_document
 from tracing.dlq.selection import limited
 from tracing.dlq.summary import Summary
@@ -69,7 +69,7 @@ class Listing:
             document = {
                 **summary_document(summary, history),
                 "replays_unknown": history.problem,
-                "unread": {name: trouble(error) for name, error in troubles.items()},
+                "unread": {name: error_text(error) for name, error in troubles.items()},
             }
             click.echo(json.dumps(document, indent=2))
         elif summary.read or not troubles:

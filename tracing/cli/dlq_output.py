@@ -92,16 +92,11 @@ def check_complete(troubles: Troubles, *, read: bool) -> None:
     if not read:
         raise next(iter(troubles.values()))
     for name, error in troubles.items():
-        click.echo(f"{name} was not read: {printable(trouble(error))}", err=True)
+        click.echo(f"{name} was not read: {printable(error_text(error))}", err=True)
     raise click.ClickException(
         f"{counted(len(troubles), 'partition or topic', 'partitions or topics')} could not be "
         "read: the output is incomplete"
     )
-
-
-def trouble(error: Exception) -> str:
-    """Return an error's type and text."""
-    return error_text(error)
 
 
 def unreadable_lines(summary: Summary) -> Iterable[str]:

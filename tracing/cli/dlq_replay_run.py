@@ -14,12 +14,11 @@ from tracing.cli.dlq_output import (
     ids_without_provenance,
     print_summary,
     summary_document,
-    trouble,
 )
 from tracing.cli.dlq_sending import confirm_other_system, replay_telemetry
 from tracing.cli.dlq_state import ask_again, counted_again, note_missing
 from tracing.cli.terminal import confirm, console, counting
-from tracing.core.text import counted, printable
+from tracing.core.text import counted, error_text, printable
 from tracing.dlq.replay_log import ReplayLog
 from tracing.dlq.replayed import ReplayHistory
 from tracing.dlq.replaying import Replayed, replay
@@ -184,7 +183,7 @@ class Run:
         return {
             "dry_run": self._plan.dry_run,
             "complete": ended and not self.result.failures and not self._troubles,
-            "unread": {name: trouble(error) for name, error in self._troubles.items()},
+            "unread": {name: error_text(error) for name, error in self._troubles.items()},
             "replayed": self.result.sent,
             "replayed_before": described["replayed"],
             "perhaps_replayed_before": described["perhaps_replayed"],

@@ -17,6 +17,7 @@ _UNSEEN: Final = re.compile(
     "\U000e0100-\U000e01ef]"
 )
 _CUT: Final = "…"
+_ERROR_NUMBER: Final = re.compile(r"^\[Error -?[0-9]+\] ")
 
 MAX_NAME: Final = 128
 """Characters of a name, such as that of a pipeline."""
@@ -128,8 +129,9 @@ def error_text(error: BaseException) -> str:
     """Return an error's type and text, its type once: the errors of aiokafka name it themselves."""
     name, text = type(error).__name__, str(error)
     # Those with a number begin with it: "[Error 29] TopicAuthorizationFailedError: orders".
-    if name in text.partition(":")[0]:
-        return text[text.index(name) :]
+    own = _ERROR_NUMBER.sub("", text)
+    if own.partition(":")[0] == name:
+        return own
     return f"{name}: {text}" if text else name
 
 

@@ -20,6 +20,12 @@ from tracing.core.text import error_text
             "SaslAuthenticationFailed: no such user",
         ),
         (KeyError("OSError: 1"), "KeyError: 'OSError: 1'"),
+        # A longer name that ends in the type's is another one.
+        (
+            ConnectionError("KafkaConnectionError: closed"),
+            "ConnectionError: KafkaConnectionError: closed",
+        ),
+        (OSError("an OSError, or not: closed"), "OSError: an OSError, or not: closed"),
     ],
 )
 def test_the_type_of_an_error_is_said_once(error: Exception, expected: str) -> None:
