@@ -38,7 +38,7 @@ class _Formatter(click.HelpFormatter):
 
 
 class _Context(click.Context):
-    """Prints help."""
+    """Formats help with `_Formatter`."""
 
     formatter_class = _Formatter
 
@@ -115,8 +115,8 @@ def _reader_is_gone() -> bool:
     poll = select.poll()
     try:
         poll.register(sys.stdout, 0)
-    except (OSError, ValueError):
-        return False  # not a file, or closed
+    except (OSError, TypeError, ValueError):
+        return False  # not a file, closed, or none at all
     return bool(poll.poll(0))
 
 

@@ -20,11 +20,11 @@ def test_output_that_nothing_reads_to_its_end_is_no_error_worth_a_line(
 ) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    with os.fdopen(writing, "wb") as nobody:
+    with os.fdopen(writing, "wb") as unread:
         ended = subprocess.run(
             [sys.executable, "-m", "tracing", *command],
             cwd=ROOT,
-            stdout=nobody,
+            stdout=unread,
             stderr=subprocess.PIPE,
             text=True,
             check=False,
@@ -33,13 +33,16 @@ def test_output_that_nothing_reads_to_its_end_is_no_error_worth_a_line(
     assert (1, "") == (ended.returncode, ended.stderr)
 
 
+@pytest.mark.parametrize("closed", [False, True])
 def test_a_broken_pipe_to_something_else_is_an_error_with_a_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, closed: bool
 ) -> None:
     def broken() -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
     monkeypatch.setattr("tracing.cli.metrics.markdown", broken)
+    if closed:
+        monkeypatch.setattr(sys, "stdout", None)
 
     assert 1 == main(["metrics", "--markdown"])
     assert "tracing: BrokenPipeError: [Errno 32] Broken pipe\n" == capsys.readouterr().err
