@@ -122,7 +122,7 @@ async def test_dead_letters_are_counted_by_error(memory: _InMemory, capture: Cap
     assert 1 == capture.metric("messaging.client.sent.messages", sent)
 
 
-async def test_a_replayed_record_that_fails_again_is_told_apart(
+async def test_a_replayed_record_that_fails_again_counts_apart(
     memory: _InMemory, capture: Capture
 ) -> None:
     topic = await memory.topic_with_a_record()

@@ -113,3 +113,31 @@ async def test_retry_time_counts_in_the_pipeline_of_the_record(
 
     for name in ("pipeline.retry.duration", "pipeline.wait.duration"):
         assert (1, 1) == (_count(capture, name), _count(capture, name, {"pipeline": "returns"}))
+
+
+async def test_what_records_of_several_pipelines_need_at_once_counts_in_that_of_each(
+    memory: _InMemory, capture: Capture
+) -> None:
+    topic = await memory.topic()
+    names = ["returns", "gifts", "gifts"]
+    async with memory.bare_producer() as producer:
+        for partition, name in enumerate(names):
+            flow = ("baggage", f"pipeline.name={name},pipeline.origin=1700000000000".encode())
+            await producer.send_and_wait(topic, b"v", partition=partition, headers=[flow])
+    handler = Failing(6)
+    # Each waits in its first attempt until the others are in theirs.
+    waiting = asyncio.Barrier(3)
+
+    async def together(record: Any) -> None:
+        await waiting.wait()
+        await handler(record)
+
+    await consumed(
+        memory, topic, together, until=lambda: len(handler.calls) == 6,
+        retry=Retry(attempts=2, delay_s=0), dead_letters=DeadLetters(await memory.producer()),
+    )  # fmt: skip
+
+    for name, number in (("returns", 1), ("gifts", 2)):
+        labels = {"pipeline": name}
+        assert number == _count(capture, "pipeline.retry.duration", labels)
+        assert number == capture.metric("pipeline.dead_letters", labels)

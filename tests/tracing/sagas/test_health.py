@@ -62,12 +62,20 @@ async def test_the_metrics_report_the_health_in_the_store() -> None:
     with Capture() as capture:
         SagaTracker("place-order", _telemetry(capture), health=store)
         figures = await asyncio.to_thread(_all, capture)
-        ended = await asyncio.to_thread(
-            capture.metric, "pipeline.saga.ended", {"outcome": "compensated"}
-        )
+        by_store = [
+            await asyncio.to_thread(
+                capture.metric, f"pipeline.saga.{name}", {**labels, "counted.by": "store"}
+            )
+            for name, labels in (
+                ("started", {}),
+                ("ended", {"outcome": "compensated"}),
+                ("ended", {"outcome": "completed"}),
+                ("compensations", {"step": "refund"}),
+            )
+        ]
     assert figures.pop("oldest_age") > 1_000_000_000
     assert {"started": 9, "ended": 6, "compensations": 3, "active": 3, "overdue": 1} == figures
-    assert 0 == ended
+    assert [9, 0, 5, 3] == by_store
 
 
 async def test_a_state_that_becomes_empty_continues_with_zero() -> None:

@@ -177,9 +177,10 @@ def test_without_a_store_the_tracker_counts_from_zero() -> None:
         for context in contexts:
             tracker.started(context)
         _report(tracker, contexts[0])
-        assert 2 == metric("pipeline.saga.started", {"saga": "place-order"})
-        assert 1 == metric("pipeline.saga.ended", {"outcome": "compensated"})
-        assert 1 == metric("pipeline.saga.compensations", {"step": "release"})
+        by = {"counted.by": "process"}
+        assert 2 == metric("pipeline.saga.started", {"saga": "place-order", **by})
+        assert 1 == metric("pipeline.saga.ended", {"outcome": "compensated", **by})
+        assert 1 == metric("pipeline.saga.compensations", {"step": "release", **by})
         assert 4.0 == getattr(metric("pipeline.saga.duration"), "sum", None)
         steps = metric("pipeline.saga.step.duration", {"outcome": "rejected", "step": "charge"})
         assert 1.0 == getattr(steps, "sum", None)
