@@ -110,7 +110,7 @@ def test_wrong_usage_is_one_line_that_begins_with_the_program(
         ("dashboards", ["generate", "--config", "a.yaml"], "did not find expected ',' or ']' in "),
     ],
 )
-def test_wrong_usage_that_click_or_a_parser_tells_in_lines_is_one(
+def test_wrong_usage_that_click_or_a_parser_explains_in_several_lines_is_one(
     package: str,
     arguments: list[str],
     message: str,
