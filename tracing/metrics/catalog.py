@@ -125,7 +125,7 @@ FIRST_ATTEMPT_DURATION: Final = Metric(
     name="pipeline.retry.first_attempt.duration",
     kind="histogram",
     unit="s",
-    description="Duration of the first attempt of a message with which a later one succeeded.",
+    description="Duration of the first attempt at a message, if a later attempt succeeded.",
     labels=_HOP,
     buckets=DURATION_BUCKETS,
 )
@@ -142,7 +142,7 @@ DEAD_LETTERS: Final = Metric(
     kind="counter",
     unit="{message}",
     description="Messages that a group gave up on and moved to its dead-letter topic. Those that "
-    "had been replayed are told apart, as they are late by their nature.",
+    "had been replayed before have the label replayed, as they are late in any case.",
     labels=(*_FLOW, semconv.MESSAGE_TYPE, semconv.ERROR_TYPE, semconv.REPLAYED_LABEL),
 )
 DEAD_LETTERS_REPLAYED: Final = Metric(

@@ -13,15 +13,15 @@ SAGA_STARTED: Final = Metric(
     name="pipeline.saga.started",
     kind="counter",
     unit="{saga}",
-    description="Sagas that have started. What a durable store has counted is the same number on "
-    "all replicas: take the maximum. Of what processes count by themselves, take the sum.",
+    description="Sagas that have started. Counted by a store, all replicas report the same number: "
+    "take the maximum. Counted by processes, each reports its own: take the sum.",
     labels=(semconv.PIPELINE_LABEL, semconv.SAGA_LABEL, semconv.COUNTED_BY_LABEL),
 )
 SAGA_ENDED: Final = Metric(
     name="pipeline.saga.ended",
     kind="counter",
     unit="{saga}",
-    description="Sagas that have ended, by outcome. Of a durable store, take the maximum too.",
+    description="Sagas that have ended, by outcome. Maximum or sum as for those that have started.",
     labels=(
         semconv.PIPELINE_LABEL,
         semconv.SAGA_LABEL,
@@ -49,7 +49,7 @@ SAGA_COMPENSATIONS: Final = Metric(
     name="pipeline.saga.compensations",
     kind="counter",
     unit="{step}",
-    description="Compensations that were done, by name. Of a durable store, take the maximum too.",
+    description="Compensations that were done, by name. Maximum or sum as for started sagas.",
     labels=(
         semconv.PIPELINE_LABEL,
         semconv.SAGA_LABEL,

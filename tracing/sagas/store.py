@@ -41,8 +41,8 @@ class SagaHealthSource(Protocol):
 
     `tracing.sql.SqlSagas.on` returns one for SQLAlchemy. Totals must survive a crash and
     must not fall: update them in the transaction that starts or ends a saga, or count rows, if no
-    row is ever deleted. Dashboards and alerts miss what is counted just after a total has fallen,
-    and take for new what is counted a second time.
+    row is ever deleted. After a total has fallen, dashboards and alerts miss the next increase, and
+    what is counted a second time looks new.
     """
 
     async def health(self, saga: str, now_ns: int) -> SagaHealth:
