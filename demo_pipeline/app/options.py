@@ -1,4 +1,4 @@
-"""Options that several commands share, and the checks of their values."""
+"""Options that several commands share, the checks of their values, and what `--json` prints."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+import msgspec
 
 from demo_pipeline.app.logs import parse_log_levels
 from demo_pipeline.runtime.errors import UsageError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:,/@]+)(?::([0-9]{1,5}))?")
 _MAX_PORT: Final = 65_535
+
+json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class LazyChoice(click.ParamType[str]):
@@ -56,6 +59,12 @@ class LazyChoice(click.ParamType[str]):
     def _choice(self) -> click.Choice[str]:
         module, _, name = self._place.partition(":")
         return click.Choice(tuple(getattr(import_module(module), name)))
+
+
+def print_json(value: object, *, indented: bool = True) -> None:
+    """Print JSON in UTF-8, whatever characters the terminal can show."""
+    content = msgspec.json.encode(value)
+    click.echo(msgspec.json.format(content) if indented else content)
 
 
 def cluster_option(command: Callable[..., None]) -> Callable[..., None]:

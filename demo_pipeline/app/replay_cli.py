@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-import msgspec
 
 from demo_pipeline.app.logs import LogLevels, console_logs
-from demo_pipeline.app.options import LazyChoice, cluster_option
+from demo_pipeline.app.options import LazyChoice, cluster_option, print_json
 from demo_pipeline.runtime.errors import StoppedError, UsageError
 from tracing import Unprocessable
 
@@ -138,7 +137,7 @@ def replay_command(
         except (KeyboardInterrupt, asyncio.CancelledError):
             raise StoppedError("stopped: the same command resumes the replay") from None
     if as_json:
-        click.echo(msgspec.json.encode(asdict(result)).decode())
+        print_json(asdict(result), indented=False)
     elif not quiet:
         click.echo(_summary(result, live=end == "live"))
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
-import msgspec
 
-from demo_pipeline.app.options import LazyChoice
+from demo_pipeline.app.options import LazyChoice, json_option, print_json
 from demo_pipeline.runtime.errors import DemoError
 from tracing.cli.groups import LazyGroup
 
@@ -26,7 +25,6 @@ _OBSERVED = click.option(
     help="Read the flow order-notification, which has no orchestrator, from the observer's "
     "database.",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group("saga", cls=LazyGroup)
@@ -57,7 +55,7 @@ def saga_group() -> None:
     help="Maximum number of sagas.",
 )
 @_OBSERVED
-@_JSON
+@json_option
 def list_command(
     *, overdue: bool, active: bool, states: tuple[str, ...], limit: int, observed: bool,
     as_json: bool,
@@ -73,7 +71,7 @@ def list_command(
         lambda database: listed(database, selection, observed=observed), observed=observed
     )
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(sagas)).decode())
+        print_json(sagas)
     else:
         print_sagas(sagas, Console())
 
@@ -81,7 +79,7 @@ def list_command(
 @saga_group.command("show")
 @click.argument("saga_id", metavar="ID")
 @_OBSERVED
-@_JSON
+@json_option
 def show_command(*, saga_id: str, observed: bool, as_json: bool) -> None:
     """Show the saga of the order ID, step by step."""
     from rich.console import Console
@@ -93,7 +91,7 @@ def show_command(*, saga_id: str, observed: bool, as_json: bool) -> None:
     if saga is None:
         raise DemoError(f"there is no saga {saga_id}; `saga list` lists all sagas")
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(saga)).decode())
+        print_json(saga)
     else:
         print_saga(saga, Console())
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
-import msgspec
 
+from demo_pipeline.app.options import json_option, print_json
 from demo_pipeline.domain.topics import TOPIC_OF
 from demo_pipeline.evolution.modes import Mode
 from demo_pipeline.runtime.errors import DemoError, UsageError
@@ -34,7 +34,6 @@ def _own_folder() -> Path:
 
 
 _NAMES = click.argument("names", metavar="[NAME]...", nargs=-1)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _FOLDER = click.option(
     "--folder",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -90,7 +89,7 @@ def schemas_group() -> None:
 @_MODE
 @_REGISTRY
 @_FOLDER
-@_JSON
+@json_option
 def check_command(
     *, names: tuple[str, ...], mode: Mode, registry_url: str | None, folder: Path, as_json: bool
 ) -> None:
@@ -122,7 +121,7 @@ def check_command(
             registry_url, lambda registry: registry.check(schemas, chosen, mode)
         )
     if as_json:
-        _print_json({"mode": mode, "schemas": chosen, "findings": findings})
+        print_json({"mode": mode, "schemas": chosen, "findings": findings})
     else:
         console = Console()
         print_findings(findings, console)
@@ -149,7 +148,7 @@ def check_command(
 )
 @_REGISTRY
 @_FOLDER
-@_JSON
+@json_option
 def diff_command(
     *,
     names: tuple[str, ...],
@@ -194,7 +193,7 @@ def diff_command(
     else:
         comparisons = unregistered_changes(schemas, chosen)
     if as_json:
-        _print_json(comparisons)
+        print_json(comparisons)
     else:
         print_changes(comparisons, Console())
 
@@ -207,7 +206,7 @@ def diff_command(
 @_MODE
 @_REGISTRY
 @_FOLDER
-@_JSON
+@json_option
 def register_command(
     *, names: tuple[str, ...], mode: Mode, registry_url: str | None, folder: Path, as_json: bool
 ) -> None:
@@ -235,7 +234,7 @@ def register_command(
     findings = blocking(check_folder(schemas, mode, messages=_MESSAGES, names=chosen))
     if findings:
         if as_json:
-            _print_json({"findings": findings})
+            print_json({"findings": findings})
         else:
             print_findings(findings, Console())
         _fail_for(findings)
@@ -246,7 +245,7 @@ def register_command(
         else None
     )
     if as_json:
-        _print_json({"history": added, "registry": there})
+        print_json({"history": added, "registry": there})
         return
     console = Console()
     print_registered(added, "in the history", console)
@@ -284,7 +283,3 @@ def _fail_for(findings: Sequence[Finding]) -> None:
 
     if findings:
         raise DemoError(f"{summary(findings)}: the schemas may not be released")
-
-
-def _print_json(content: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(content)).decode())

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import msgspec
 
+from demo_pipeline.app.options import json_option, print_json
 from demo_pipeline.runtime.errors import DemoError
 from tracing.cli.groups import LazyGroup
 
@@ -28,7 +28,6 @@ _DATABASES = click.option(
     metavar="DIR",
     help="The folder of inventory.sqlite3.  [default: the current folder]",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class _Until(click.ParamType["Until"]):
@@ -72,7 +71,7 @@ def stock_group() -> None:
 
 @stock_group.command("list")
 @_DATABASES
-@_JSON
+@json_option
 def list_command(*, databases: Path, as_json: bool) -> None:
     """List the stock of all products."""
     from rich.console import Console
@@ -82,7 +81,7 @@ def list_command(*, databases: Path, as_json: bool) -> None:
 
     stock = _read(databases, listed)
     if as_json:
-        _print_json(stock)
+        print_json(stock)
     else:
         print_stock(stock, Console())
 
@@ -106,7 +105,7 @@ def list_command(*, databases: Path, as_json: bool) -> None:
     help="Number of last events to show.",
 )
 @_DATABASES
-@_JSON
+@json_option
 def show_command(
     *, sku: str, until: Until, from_beginning: bool, events: int, databases: Path, as_json: bool
 ) -> None:
@@ -121,14 +120,14 @@ def show_command(
         lambda database: shown(database, sku, until, from_beginning=from_beginning, events=events),
     )
     if as_json:
-        _print_json(stock)
+        print_json(stock)
     else:
         print_product(stock, Console())
 
 
 @stock_group.command("verify")
 @_DATABASES
-@_JSON
+@json_option
 def verify_command(*, databases: Path, as_json: bool) -> None:
     """Rebuild all products from their first event, and compare.
 
@@ -142,15 +141,11 @@ def verify_command(*, databases: Path, as_json: bool) -> None:
 
     check = _read(databases, verified)
     if as_json:
-        _print_json(check)
+        print_json(check)
     else:
         print_check(check, Console())
     if check.all_problems:
         raise DemoError("\n".join(check.all_problems))
-
-
-def _print_json(value: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def _read(folder: Path, read: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from contextlib import chdir
+from io import BytesIO, TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from demo_pipeline.__main__ import main
+from demo_pipeline.app.options import print_json
 from demo_pipeline.runtime.database import open_database
 from demo_pipeline.services import SERVICES
 from tracing import SagaContext
@@ -62,6 +65,20 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     asyncio.run(_fill(tmp_path))
     with chdir(tmp_path):
         yield tmp_path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_json_is_utf_8_whatever_the_terminal_can_show(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = BytesIO()
+    # The programs set this error handler, so that tables escape what cannot be shown.
+    terminal = TextIOWrapper(printed, encoding=encoding, errors="backslashreplace")
+    monkeypatch.setattr(sys, "stdout", terminal)
+
+    print_json({"reason": "zu groß"})
+
+    assert {"reason": "zu groß"} == json.loads(printed.getvalue().decode())
 
 
 @pytest.mark.usefixtures("folder")
