@@ -107,8 +107,11 @@ class FailureHandling:
             first_s: Seconds that the first one took.
             retry_s: Seconds from the first one's end to the last one's start, for a record whose
                 times count.
-            error: How the last one ended.
+            error: How the last one ended. If that is a request to stop, nothing is recorded: the
+                record is delivered again.
         """
+        if error is not None and not isinstance(error, Exception):
+            return
         try:
             self._depths[topic].record(attempts)
             failure = (

@@ -10,7 +10,7 @@ import pytest
 import tracing
 from tests.tracing.delivery.test_retry import Failing, consumed
 from tracing import DeadLetters, Rejected, Retry
-from tracing.testing import HistogramValue
+from tracing.testing import HistogramValue, eventually
 
 if TYPE_CHECKING:
     from tests.tracing.conftest import _InMemory
@@ -141,3 +141,28 @@ async def test_what_records_of_several_pipelines_need_at_once_counts_in_that_of_
         labels = {"pipeline": name}
         assert number == _count(capture, "pipeline.retry.duration", labels)
         assert number == capture.metric("pipeline.dead_letters", labels)
+
+
+async def test_a_record_whose_second_attempt_is_cancelled_counts_when_it_comes_again(
+    memory: _InMemory, capture: Capture
+) -> None:
+    topic = await memory.topic_with_a_record()
+    calls: list[Any] = []
+
+    async def handler(record: Any) -> None:
+        calls.append(record)
+        if len(calls) == 1:
+            raise ConnectionError
+        await asyncio.Event().wait()
+
+    consumer = await memory.consumer(topic)
+    loop = asyncio.create_task(
+        tracing.consume(consumer, handler, retry=ATTEMPTS, drain_timeout_s=0.01)
+    )
+    await eventually(lambda: len(calls) == 2)
+    loop.cancel()
+    await asyncio.wait([loop])
+
+    assert loop.cancelled()
+    assert 0 == _count(capture, "pipeline.retry.duration")
+    assert 0 == _count(capture, "pipeline.retry.attempts")
