@@ -70,5 +70,7 @@ def connection_attempts() -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(_attempts)
+        # The next command in this process has connections of its own.
+        forget_attempts()
         logger.setLevel(before[0])
         logger.propagate = before[1]

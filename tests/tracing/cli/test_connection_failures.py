@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tracing.__main__ import main
+from tracing.cli.attempts import connection_attempts, failed_attempts
 from tracing.cli.unreachable import describe
 
 if TYPE_CHECKING:
@@ -203,3 +204,11 @@ def test_a_name_with_two_addresses_that_refuse_is_refused() -> None:
     )
 
     assert "localhost:1: connection refused" in describe("localhost:1", error)
+
+
+def test_a_command_does_not_name_the_failed_connections_of_the_one_before_it() -> None:
+    with connection_attempts():
+        logging.getLogger("aiokafka").error("Unable connect to %s:%s: %s", "b", 1, OSError())
+        assert ["b:1"] == [attempt.place for attempt in failed_attempts()]
+
+    assert [] == failed_attempts()
