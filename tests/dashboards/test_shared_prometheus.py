@@ -1,4 +1,4 @@
-"""Clusters or shops on one Prometheus: a label tells their series apart, as the guide says."""
+"""Clusters or shops on one Prometheus: a label keeps their series apart, as the guide says."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ _ACTIVE = (
 
 @asynccontextmanager
 async def limited_retention(bootstrap_servers: str) -> AsyncIterator[None]:
-    """Let the broker delete what nobody processes, so that there is a retention to watch."""
+    """Let the broker delete old commands, so that there is a retention to watch."""
     config = {"retention.ms": f"{_RETENTION_S * 1000:.0f}"}
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()

@@ -41,7 +41,7 @@ def dead_letter_figures(graphs: Graphs, broker: Broker, spans: SpanTruth) -> lis
         *graphs.compare(dead_letters.REPLAYABLE, kept, *_HOP),
         # The lag monitor looks every few seconds.
         *graphs.compare(dead_letters.OLDEST, ages, *_HOP, least=_AGE_S),
-        # Nobody replays, and the client can read all that is sent.
+        # No chapter replays, and the client can read all that is sent.
         *graphs.compare(dead_letters.REPLAYED, none, *_HOP),
         *graphs.compare(dead_letters.REPLAYS_SKIPPED, none, *_HOP),
         *graphs.compare(dead_letters.UNREADABLE, none, *_HOP),

@@ -74,7 +74,7 @@ def end_figures(
         *graphs.compare(replays.STALENESS, none, SERVICE, PROJECTION),
         *graphs.compare(services.OUTBOX, outboxes, SERVICE),
         *graphs.compare(services.OUTBOX_AGE, none, SERVICE),
-        # Nobody rebuilds a read model, and no group started on history.
+        # No chapter rebuilds a read model, and no group started on history.
         *graphs.compare(replays.RATE, none, PROJECTION),
         *graphs.compare(replays.REMAINING, none, PROJECTION),
         *graphs.compare(catch_up.REMAINING, none, *_HOP),

@@ -122,7 +122,7 @@ def _without_commits(
 
 
 def _schemas(graphs: Graphs, broker: Broker, spans: SpanTruth) -> list[Figure]:
-    """Compare versions; nobody could decode what became dead letters for want of a schema."""
+    """Compare versions; what became dead letters for want of a schema was not decoded at all."""
     coded: Numbers = {key: float(number) for key, number in spans.schemas.items()}
     labels = SUBJECT, VERSION, OUTCOME
     unknown: Counter[tuple[str, ...]] = Counter()
